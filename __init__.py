@@ -1,0 +1,1 @@
+"""Callboard: webhooks from the events of an AMQP bus, as a supervised actor system."""

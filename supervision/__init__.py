@@ -1,0 +1,54 @@
+"""OTP supervision for Thespian actors: restart strategies, intensity, shutdown, liveness.
+
+A child is a `SupervisedActor`; a `Supervisor` starts the children of its `SupervisorSpec` in
+order, restarts those that end, stops them in reverse order, and may itself be a child. Every
+actor learns the addresses of the peers that its specification names, and again when they change.
+"""
+
+from callboard.supervision.actor import SupervisedActor
+from callboard.supervision.messages import (
+    GaveUp,
+    GetTree,
+    Locate,
+    Located,
+    Peer,
+    PeersChanged,
+    Ready,
+    Start,
+    Stop,
+    TreeNode,
+)
+from callboard.supervision.spec import (
+    ONE_FOR_ALL,
+    ONE_FOR_ONE,
+    PERMANENT,
+    REST_FOR_ONE,
+    TEMPORARY,
+    TRANSIENT,
+    ChildSpec,
+    SupervisorSpec,
+)
+from callboard.supervision.supervisor import Supervisor
+
+__all__ = [
+    "ONE_FOR_ALL",
+    "ONE_FOR_ONE",
+    "PERMANENT",
+    "REST_FOR_ONE",
+    "TEMPORARY",
+    "TRANSIENT",
+    "ChildSpec",
+    "GaveUp",
+    "GetTree",
+    "Locate",
+    "Located",
+    "Peer",
+    "PeersChanged",
+    "Ready",
+    "Start",
+    "Stop",
+    "SupervisedActor",
+    "Supervisor",
+    "SupervisorSpec",
+    "TreeNode",
+]

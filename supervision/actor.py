@@ -1,0 +1,222 @@
+"""The base of every supervised actor: it starts when told to, shows that it lives, and crashes.
+
+Thespian keeps an actor whose handler raised (it retries the message, then answers
+`PoisonMessage`). A supervised actor ends instead, so that its supervisor starts a clean one.
+"""
+
+import ctypes
+import os
+import select
+import signal
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from thespian.actors import (
+    ActorAddress,
+    ActorExitRequest,
+    ActorTypeDispatcher,
+    ThespianWatch,
+    WakeupMessage,
+    WatchMessage,
+)
+
+from callboard.supervision.messages import (
+    Finished,
+    Heartbeat,
+    Peer,
+    PeersChanged,
+    Ready,
+    Start,
+    Stop,
+)
+
+CRASH_EXIT_STATUS = 70
+"""Exit status of the process of an actor that crashed (sysexits.h: EX_SOFTWARE)."""
+
+POLL_S = 0.02
+"""How often descriptors are polled where the system base cannot watch them."""
+
+PARENT_CHECK_S = 2.0
+"""How often the parent process is looked for where no heartbeats are wanted."""
+
+_PR_SET_PDEATHSIG = 1
+_HEARTBEAT = "supervision: heartbeat due"
+_POLL = "supervision: poll descriptors"
+
+
+class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
+    """An actor that a `Supervisor` can start, watch and stop.
+
+    Subclasses override `on_start`, and where needed `on_peers`, `on_timer`, `on_stop`, `on_exit`
+    and `stats`; messages arrive at `receiveMsg_{class name}(message, sender)` as in Thespian.
+    An exception in any of these ends the actor.
+    """
+
+    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        capabilities = capabilities or {}
+        self.own_process = capabilities.get("Thespian ActorSystem Name") != "simpleSystem"
+        self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
+        self._polling = False
+        self._ended = False
+        self._parent_pid: int | None = None
+        self._started = False
+        self._beating = False
+        self._fds: tuple[int, ...] = ()
+        self.path = ""
+        self.incarnation = 0
+        self.heartbeat_s = 2.0
+        self.supervisor: ActorAddress | None = None
+        self.peers: Mapping[str, Peer] = {}
+        self.log = structlog.get_logger("callboard")
+
+    # What subclasses say
+
+    def on_start(self, args: Any) -> None:
+        """Begin; `self.peers`, `self.path` and `self.log` are set. Raising here is a crash."""
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """`self.peers` has changed; `before` is what it was."""
+
+    def on_timer(self, payload: Any) -> None:
+        """A timer set by `after` is due."""
+
+    def on_stop(self) -> None:
+        """Finish what has begun, then call `finish`; at once unless overridden."""
+        self.finish()
+
+    def on_exit(self) -> None:
+        """Release what the process holds; the last call, and not made when the actor is killed."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """Figures shown in the tree; cheap, small and of simple types."""
+        return {}
+
+    # What subclasses use
+
+    def after(self, seconds: float, payload: Any) -> None:
+        """Have `on_timer(payload)` called in so many seconds."""
+        self.wakeupAfter(timedelta(seconds=max(0.0, seconds)), payload)
+
+    def watch(self, *fds: int) -> None:
+        """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""
+        self._fds = fds
+
+    def finish(self) -> None:
+        """End normally: the supervisor is told that this was meant."""
+        if not self._ended:
+            if self.supervisor is not None:
+                self.send(self.supervisor, Finished(self.path, self.incarnation))
+            self._end()
+
+    def peer(self, path: str) -> ActorAddress | None:
+        """Where to send messages for that peer now; None while it is down."""
+        peer = self.peers.get(path)
+        return peer.address if peer else None
+
+    # Thespian's side
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> Any:
+        """Handle one message; an exception ends the actor (let it crash)."""
+        if self._ended and not isinstance(message, ActorExitRequest):
+            return None
+        try:
+            super().receiveMessage(message, sender)
+        except Exception:
+            self._crash(message)
+        return self._watches()
+
+    def receiveMsg_Start(self, message: Start, sender: ActorAddress) -> None:
+        """Begin under this supervisor, and tell it when ready."""
+        if self._started:
+            return
+        self._started = True
+        self.path, self.incarnation = message.path, message.incarnation
+        self.heartbeat_s, self.peers, self.supervisor = message.heartbeat_s, message.peers, sender
+        self.log = self.log.bind(actor=self.path or type(self).__name__)
+        if self.own_process:
+            self._parent_pid = os.getppid()
+            _die_with_parent()
+        self.on_start(message.args)
+        self.announce_ready()
+        self._beat()
+
+    def announce_ready(self) -> None:
+        """Tell the supervisor that the next child may start; supervisors do so later."""
+        if not self._ended:
+            self.send(self.supervisor, Ready(self.path, self.incarnation, os.getpid()))
+
+    def receiveMsg_PeersChanged(self, message: PeersChanged, _sender: ActorAddress) -> None:
+        """Some peers went down or came up."""
+        before, self.peers = self.peers, message.peers
+        self.on_peers(before)
+
+    def receiveMsg_Stop(self, _message: Stop, _sender: ActorAddress) -> None:
+        """The supervisor asks it to end."""
+        self.on_stop()
+
+    def receiveMsg_WakeupMessage(self, message: WakeupMessage, _sender: ActorAddress) -> None:
+        """A timer: the base's own, or the subclass's."""
+        if message.payload == _HEARTBEAT:
+            self._beating = False
+            self._beat()
+        elif message.payload == _POLL:
+            self._polling = False
+            ready = select.select(self._fds, (), (), 0)[0] if self._fds else []
+            if ready:
+                ActorTypeDispatcher.receiveMessage(self, WatchMessage(ready), self.myAddress)
+        else:
+            self.on_timer(message.payload)
+
+    def receiveMsg_ActorExitRequest(self, _message: ActorExitRequest, _sender: Any) -> None:
+        """Thespian ends this actor now."""
+        self._ended = True
+        self._fds = ()
+        self.on_exit()
+
+    def heartbeat(self) -> None:
+        """Show the supervisor now that this actor lives, with its current figures."""
+        if self.heartbeat_s and not self._ended:
+            self.send(self.supervisor, Heartbeat(self.path, self.incarnation, self.stats()))
+
+    def _beat(self) -> None:
+        if self._parent_pid is not None and os.getppid() != self._parent_pid:
+            os._exit(CRASH_EXIT_STATUS)
+        if not self._beating and not self._ended:
+            self._beating = True
+            self.heartbeat()
+            self.after(self.heartbeat_s or PARENT_CHECK_S, _HEARTBEAT)
+
+    def _watches(self) -> ThespianWatch | None:
+        if not self._fds or self._ended:
+            return None
+        if self._can_watch:
+            return ThespianWatch(list(self._fds))
+        if not self._polling:
+            self._polling = True
+            self.after(POLL_S, _POLL)
+        return None
+
+    def _crash(self, message: Any) -> None:
+        self.log.exception("actor_crashed", message=type(message).__name__)
+        if self.own_process:
+            os._exit(CRASH_EXIT_STATUS)
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self.send(self.myAddress, ActorExitRequest())
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its supervisor's dies (Linux; prctl(2)).
+
+    Elsewhere, and where the supervisor died before this, the heartbeat notices.
+    """
+    try:
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+    except (AttributeError, OSError):
+        return
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,123 @@
+"""The messages between supervisors, their children and whoever owns the top of the tree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory, frozen
+from thespian.actors import ActorAddress
+
+
+@frozen
+class Peer:
+    """An actor of the tree that is ready for messages; `incarnation` grows with every restart."""
+
+    path: str
+    incarnation: int
+    address: ActorAddress
+    pid: int
+
+
+@frozen
+class Start:
+    """The first message of a child: begin. `args` is its specification's; the sender supervises it.
+
+    `path`: its place in the tree (`deliveries/deliverer-1`), "" for the top. `heartbeat_s` 0: no
+    heartbeats (for the top of a tree whose owner does not want them).
+    """
+
+    path: str = ""
+    args: Any = None
+    incarnation: int = 0
+    heartbeat_s: float = 2.0
+    peers: Mapping[str, Peer] = Factory(dict)
+
+
+@frozen
+class Ready:
+    """A child has started; the next one may. `pid` is its process."""
+
+    path: str
+    incarnation: int
+    pid: int
+
+
+@frozen
+class Heartbeat:
+    """A child lives: sent every `heartbeat_s` seconds, with figures for people."""
+
+    path: str
+    incarnation: int
+    stats: Mapping[str, Any]
+
+
+@frozen
+class Stop:
+    """Finish what you have begun, then end. Whoever takes too long is killed."""
+
+
+@frozen
+class Finished:
+    """A child is about to end, and means to: a normal exit (OTP: reason `normal`)."""
+
+    path: str
+    incarnation: int
+
+
+@frozen
+class GaveUp:
+    """A supervisor exceeded its restart intensity and ends; sent to its parent or owner."""
+
+    path: str
+    reason: str
+
+
+@frozen
+class PeersChanged:
+    """All peers the receiver asked for that are ready now; one that is absent is down."""
+
+    peers: Mapping[str, Peer]
+
+
+@frozen
+class DirectoryReport:
+    """A supervisor's part of the directory, for its parent: every ready actor below it."""
+
+    path: str
+    incarnation: int
+    peers: Mapping[str, Peer]
+
+
+@frozen
+class TreeNode:
+    """One actor of the live tree. `started_at`: Unix seconds; `status`: see supervisor.py."""
+
+    id: str
+    path: str
+    actor: str
+    label: str
+    status: str
+    pid: int | None
+    started_at: float | None
+    restarts: int
+    stats: Mapping[str, Any]
+    children: tuple["TreeNode", ...] = ()
+
+
+@frozen
+class GetTree:
+    """Ask a supervisor for its `TreeNode`."""
+
+
+@frozen
+class Locate:
+    """Ask the top supervisor where the actor of that path is; answered with `Located`."""
+
+    path: str
+
+
+@frozen
+class Located:
+    """`peer` is None while that actor is down, or where there is none."""
+
+    path: str
+    peer: Peer | None

@@ -1,0 +1,71 @@
+"""Child and supervisor specifications (Erlang/OTP: supervisor, child_spec and sup_flags)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import field, frozen, validators
+from thespian.actors import Actor
+
+PERMANENT = "permanent"
+"""Always restarted."""
+TRANSIENT = "transient"
+"""Restarted only when it ends abnormally."""
+TEMPORARY = "temporary"
+"""Never restarted; forgotten once it has ended."""
+
+ONE_FOR_ONE = "one_for_one"
+"""Only the child that ended is restarted."""
+ONE_FOR_ALL = "one_for_all"
+"""All children are stopped and started again."""
+REST_FOR_ONE = "rest_for_one"
+"""The child that ended and those started after it are stopped and started again."""
+
+_positive = validators.gt(0)
+
+
+def _unique_ids(_instance: Any, _attribute: Any, children: Iterable["ChildSpec"]) -> None:
+    seen: set[str] = set()
+    for child in children:
+        if child.id in seen:
+            raise ValueError(f"two children have the id {child.id!r}: ids are unique in a supervisor")
+        seen.add(child.id)
+
+
+@frozen
+class ChildSpec:
+    """How one child is started, watched, restarted and stopped.
+
+    `actor` is a subclass of `SupervisedActor`; `args` reaches its `on_start` (so it must pickle).
+    `shutdown_s`: how long it may take to stop when asked; 0 kills it at once (OTP: brutal_kill).
+    `start_s`: how long `on_start` may take. `peers`: paths of other actors of the tree whose
+    addresses it is to be told, `*` standing for any characters. `label`: a second name, for people.
+    """
+
+    id: str = field(validator=validators.matches_re(r"[^/\s*?\[]+"))
+    actor: type[Actor]
+    args: Any = None
+    restart: str = field(default=PERMANENT, validator=validators.in_((PERMANENT, TRANSIENT, TEMPORARY)))
+    shutdown_s: float = field(default=5.0, validator=validators.ge(0))
+    start_s: float = field(default=10.0, validator=_positive)
+    peers: tuple[str, ...] = ()
+    label: str = ""
+
+
+@frozen
+class SupervisorSpec:
+    """The children of a supervisor, in starting order, and what it does when one ends.
+
+    Restart intensity: more than `max_restarts` within `within_s` seconds, and the supervisor stops
+    its children and gives up, which is an abnormal end in the eyes of its own supervisor.
+    `heartbeat_s`: how often children show that they live; a child silent for `hang_s` seconds is
+    killed and restarted, which OTP does not do.
+    """
+
+    children: tuple[ChildSpec, ...] = field(default=(), converter=tuple, validator=_unique_ids)
+    strategy: str = field(
+        default=ONE_FOR_ONE, validator=validators.in_((ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE))
+    )
+    max_restarts: int = field(default=5, validator=validators.ge(0))
+    within_s: float = field(default=10.0, validator=_positive)
+    heartbeat_s: float = field(default=2.0, validator=_positive)
+    hang_s: float = field(default=10.0, validator=_positive)

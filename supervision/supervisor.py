@@ -1,0 +1,407 @@
+"""The supervisor: an actor that starts, watches, restarts and stops its children.
+
+Status of a child: `waiting` (not started yet), `starting` (not ready yet), `running`, `stopping`,
+`down` (ended, about to be started again), `ended` (ended, and not to be started again).
+"""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from attrs import Factory, define
+from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited
+
+from callboard.supervision.actor import SupervisedActor
+from callboard.supervision.decision import RestartHistory, hanging, on_exit, stop_order
+from callboard.supervision.messages import (
+    DirectoryReport,
+    Finished,
+    GaveUp,
+    GetTree,
+    Heartbeat,
+    Locate,
+    Located,
+    Peer,
+    PeersChanged,
+    Ready,
+    Start,
+    Stop,
+    TreeNode,
+)
+from callboard.supervision.spec import ChildSpec, SupervisorSpec
+
+WAITING, STARTING, RUNNING, STOPPING = "waiting", "starting", "running", "stopping"
+DOWN, ENDED = "down", "ended"
+
+BURIAL_S = 2.0
+"""How long Thespian may take to report the end of a process that was killed."""
+
+_ALIVE = (STARTING, RUNNING, STOPPING)
+_CHECK = "supervision: look for hanging children"
+_START, _STOP = "start", "stop"
+
+
+@define
+class _Child:
+    """What the supervisor knows of one child."""
+
+    spec: ChildSpec
+    status: str = WAITING
+    address: ActorAddress | None = None
+    incarnation: int = 0
+    pid: int | None = None
+    restarts: int = -1
+    started_at: float | None = None
+    last_seen: float = 0.0
+    normal: bool = False
+    killed: bool = False
+    stats: Mapping[str, Any] = Factory(dict)
+    tree: TreeNode | None = None
+    below: Mapping[str, Peer] = Factory(dict)
+    told: Mapping[str, Peer] | None = None
+
+
+@define(frozen=True)
+class _Deadline:
+    """A timer: the child must have left this status by now."""
+
+    id: str
+    incarnation: int
+    status: str
+
+
+class Supervisor(SupervisedActor):
+    """Supervises the children of a `SupervisorSpec` (OTP: supervisor).
+
+    Started with the specification as `args`; a subclass may make it from other arguments by
+    overriding `specification`. It is ready when all its children are.
+    """
+
+    def specification(self, args: Any) -> SupervisorSpec:
+        """The children and the strategy, from the arguments of `Start`."""
+        assert isinstance(args, SupervisorSpec), f"{type(args).__name__} is no SupervisorSpec"
+        return args
+
+    def on_start(self, args: Any) -> None:
+        """Start the children one after the other."""
+        self.spec = self.specification(args)
+        self._children = {child.id: _Child(child) for child in self.spec.children}
+        self._plan: deque[tuple[str, str]] = deque((_START, id) for id in self._children)
+        self._history = RestartHistory()
+        self._announced = False
+        self._ending: str | None = None
+        self._last_check = time.monotonic()
+        self.after(self.spec.heartbeat_s, _CHECK)
+        self._advance()
+
+    def announce_ready(self) -> None:
+        """Not before all children are; see `_advance`."""
+
+    def on_stop(self) -> None:
+        """Stop the children, the last one first; then end."""
+        if self._ending is None:
+            self._stop_all("")
+
+    def stats(self) -> Mapping[str, Any]:
+        """The supervisor's own part of the tree."""
+        return {"tree": self.tree()}
+
+    def tree(self) -> TreeNode:
+        """The live tree from here down; nested parts are as old as their last heartbeat."""
+        return TreeNode(
+            id=self.path.rpartition("/")[2],
+            path=self.path,
+            actor=type(self).__name__,
+            label="",
+            status=STOPPING if self._ending is not None else RUNNING,
+            pid=os.getpid(),
+            started_at=None,
+            restarts=0,
+            stats={},
+            children=tuple(self._node(child) for child in self._children.values()),
+        )
+
+    # Messages
+
+    def receiveMsg_Ready(self, message: Ready, sender: ActorAddress) -> None:
+        """A child has started; go on with the next."""
+        child = self._current(message)
+        if child is None or child.status != STARTING:
+            return
+        child.status, child.address, child.pid = RUNNING, sender, message.pid
+        child.started_at, child.last_seen = time.time(), time.monotonic()
+        self.log.info("child_started", child=child.spec.id, child_pid=child.pid)
+        self._children_changed()
+        self._advance()
+
+    def receiveMsg_Heartbeat(self, message: Heartbeat, _sender: ActorAddress) -> None:
+        """A child lives."""
+        child = self._current(message)
+        if child is not None:
+            child.last_seen = time.monotonic()
+            child.tree = message.stats.get("tree")
+            child.stats = {k: v for k, v in message.stats.items() if k != "tree"}
+
+    def receiveMsg_Finished(self, message: Finished, _sender: ActorAddress) -> None:
+        """A child is about to end, and means to."""
+        child = self._current(message)
+        if child is not None:
+            child.normal = True
+
+    def receiveMsg_GaveUp(self, message: GaveUp, _sender: ActorAddress) -> None:
+        """A supervisor below could not keep its children alive; its end follows."""
+        self.log.error("supervisor_gave_up", child=message.path, reason=message.reason)
+
+    def receiveMsg_ChildActorExited(self, message: ChildActorExited, _sender: Any) -> None:
+        """A child has ended, whatever the reason."""
+        for child in self._children.values():
+            if child.address is not None and message.childAddress == child.address:
+                self._exited(child)
+                return
+
+    def receiveMsg_DirectoryReport(self, message: DirectoryReport, _sender: ActorAddress) -> None:
+        """The actors below one of our supervisors have changed."""
+        child = self._current(message)
+        if child is not None:
+            child.below = message.peers
+            self._children_changed()
+
+    def receiveMsg_GetTree(self, _message: GetTree, sender: ActorAddress) -> None:
+        """Somebody wants to see the tree."""
+        self.send(sender, self.tree())
+
+    def receiveMsg_Locate(self, message: Locate, sender: ActorAddress) -> None:
+        """Somebody wants to talk to an actor of the tree."""
+        self.send(sender, Located(message.path, self._everyone().get(message.path)))
+
+    def on_peers(self, _before: Mapping[str, Peer]) -> None:
+        """The directory has changed somewhere in the tree."""
+        self._tell_children()
+
+    def on_timer(self, payload: Any) -> None:
+        """Look for children that hang, or that took too long to start or to stop."""
+        if payload == _CHECK:
+            self._check_liveness()
+        elif isinstance(payload, _Deadline):
+            self._overdue(payload)
+
+    # Starting and stopping, one step after the other
+
+    def _advance(self) -> None:
+        while self._plan:
+            action, id = self._plan[0]
+            child = self._children[id]
+            if action == _START:
+                if child.status in (WAITING, DOWN, ENDED):
+                    self._start(child)
+                if child.status == STARTING:
+                    return
+            else:
+                if child.status in (STARTING, RUNNING):
+                    self._stop(child)
+                if child.status == STOPPING:
+                    return
+            self._plan.popleft()
+        if self._ending is not None:
+            self._conclude()
+        elif not self._announced:
+            self._announced = True
+            super().announce_ready()
+
+    def _conclude(self) -> None:
+        if not self._ending:
+            self.finish()
+            return
+        self.log.error("gave_up", reason=self._ending)
+        self.send(self.supervisor, GaveUp(self.path, self._ending))
+        self._end()
+
+    def _start(self, child: _Child) -> None:
+        child.status, child.normal, child.killed = STARTING, False, False
+        child.incarnation = max(child.incarnation + 1, time.time_ns())
+        child.restarts += 1
+        child.stats, child.tree, child.below = {}, None, {}
+        child.told = self._peers_for(child.spec)
+        child.address = self.createActor(child.spec.actor)
+        child.pid = self._pid_of(child.address)
+        self.send(
+            child.address,
+            Start(
+                path=f"{self.path}/{child.spec.id}".lstrip("/"),
+                args=child.spec.args,
+                incarnation=child.incarnation,
+                heartbeat_s=self.spec.heartbeat_s,
+                peers=child.told,
+            ),
+        )
+        self._set_deadline(child, child.spec.start_s)
+
+    def _stop(self, child: _Child) -> None:
+        child.status = STOPPING
+        self._children_changed()
+        if child.spec.shutdown_s:
+            self.send(child.address, Stop())
+            self._set_deadline(child, child.spec.shutdown_s)
+        else:
+            self._kill(child)
+
+    def _stop_all(self, reason: str) -> None:
+        self._ending = reason
+        self._plan = deque((_STOP, id) for id in stop_order(self.spec, self._ids(*_ALIVE)))
+        self._advance()
+
+    def _kill(self, child: _Child) -> None:
+        child.killed = True
+        if self.own_process and child.pid is not None and child.pid != os.getpid():
+            try:
+                os.kill(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                self.log.info("child_already_gone", child=child.spec.id, child_pid=child.pid)
+        else:
+            self.send(child.address, ActorExitRequest())
+        self._set_deadline(child, BURIAL_S)
+
+    def _set_deadline(self, child: _Child, seconds: float) -> None:
+        self.after(seconds, _Deadline(child.spec.id, child.incarnation, child.status))
+
+    def _overdue(self, deadline: _Deadline) -> None:
+        child = self._children[deadline.id]
+        if (child.incarnation, child.status) != (deadline.incarnation, deadline.status):
+            return
+        if child.killed:
+            self._exited(child)
+            return
+        self.log.warning(
+            "child_overdue", child=child.spec.id, status=child.status, child_pid=child.pid
+        )
+        self._kill(child)
+
+    # Ends and restarts
+
+    def _exited(self, child: _Child) -> None:
+        was = child.status
+        child.status, child.address, child.pid = DOWN, None, None
+        child.started_at, child.tree, child.below, child.told = None, None, {}, None
+        self._children_changed()
+        if was != STOPPING and self._ending is None:
+            self._decide(child)
+        self._advance()
+
+    def _decide(self, child: _Child) -> None:
+        decision, self._history = on_exit(
+            self.spec,
+            self._ids(*_ALIVE),
+            child.spec,
+            child.normal,
+            self._history,
+            time.monotonic(),
+        )
+        report = self.log.info if child.normal else self.log.warning
+        report("child_ended", child=child.spec.id, normal=child.normal, restart=decision.start)
+        if decision.give_up:
+            self._stop_all(
+                f"{self.path or 'the top supervisor'}: {child.spec.id} ended, and that was more "
+                f"than {self.spec.max_restarts} restarts in {self.spec.within_s:g} s"
+            )
+            return
+        if not decision.start:
+            child.status = ENDED
+        steps = [(_STOP, id) for id in decision.stop] + [(_START, id) for id in decision.start]
+        self._plan = deque(steps + [step for step in self._plan if step not in steps])
+
+    def _check_liveness(self) -> None:
+        now = time.monotonic()
+        running = [c for c in self._children.values() if c.status == RUNNING and not c.killed]
+        if now - self._last_check > 2 * self.spec.heartbeat_s:
+            # It was this process that stood still: heartbeats may be waiting to be read.
+            for child in running:
+                child.last_seen = now
+        self._last_check = now
+        seen = {child.spec.id: child.last_seen for child in running}
+        for id in hanging(seen, now, self.spec.hang_s):
+            child = self._children[id]
+            self.log.warning(
+                "child_hangs", child=id, child_pid=child.pid, silent_s=round(now - seen[id], 1)
+            )
+            self._kill(child)
+        self.after(self.spec.heartbeat_s, _CHECK)
+
+    # The directory
+
+    def _children_changed(self) -> None:
+        if self.path:
+            self.send(
+                self.supervisor, DirectoryReport(self.path, self.incarnation, self._directory())
+            )
+            self.heartbeat()
+        self._tell_children()
+
+    def _directory(self) -> dict[str, Peer]:
+        directory: dict[str, Peer] = {}
+        for child in self._children.values():
+            if child.status == RUNNING:
+                path = f"{self.path}/{child.spec.id}".lstrip("/")
+                assert child.address is not None and child.pid is not None
+                directory[path] = Peer(path, child.incarnation, child.address, child.pid)
+            if child.status in (STARTING, RUNNING):
+                directory |= child.below
+        return directory
+
+    def _everyone(self) -> Mapping[str, Peer]:
+        return self.peers if self.path else self._directory()
+
+    def _peers_for(self, spec: ChildSpec) -> Mapping[str, Peer]:
+        everyone = self._everyone()
+        if issubclass(spec.actor, Supervisor):
+            return dict(everyone)
+        return {
+            path: peer
+            for path, peer in everyone.items()
+            if any(fnmatchcase(path, wanted) for wanted in spec.peers)
+        }
+
+    def _tell_children(self) -> None:
+        for child in self._children.values():
+            if child.status in (STARTING, RUNNING):
+                peers = self._peers_for(child.spec)
+                if peers != child.told:
+                    child.told = peers
+                    self.send(child.address, PeersChanged(peers))
+
+    # Looking things up
+
+    def _current(self, message: Any) -> _Child | None:
+        child = self._children.get(message.path.rpartition("/")[2])
+        alive = child is not None and child.status in _ALIVE
+        return child if alive and child.incarnation == message.incarnation else None
+
+    def _ids(self, *statuses: str) -> tuple[str, ...]:
+        return tuple(id for id, child in self._children.items() if child.status in statuses)
+
+    def _pid_of(self, address: ActorAddress) -> int | None:
+        """The process just forked for this child; Thespian's public API does not tell it.
+
+        Needed to end a child that hangs before it could say `Ready`.
+        """
+        for info in getattr(self._myRef, "_child_procs", ()):
+            if info.childAddr == address:
+                return int(info.childProc.pid)
+        return None
+
+    def _node(self, child: _Child) -> TreeNode:
+        return TreeNode(
+            id=child.spec.id,
+            path=f"{self.path}/{child.spec.id}".lstrip("/"),
+            actor=child.spec.actor.__name__,
+            label=child.spec.label,
+            status=child.status,
+            pid=child.pid,
+            started_at=child.started_at,
+            restarts=max(0, child.restarts),
+            stats=child.stats,
+            children=child.tree.children if child.tree else (),
+        )

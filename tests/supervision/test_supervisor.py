@@ -1,0 +1,244 @@
+"""The supervisor at work, in one process and in many."""
+
+import os
+import signal
+
+import psutil
+import pytest
+from support.trees import MULTI, SIMPLE
+from support.workers import NotStarting, Worker
+
+from callboard.supervision import (
+    ONE_FOR_ALL,
+    REST_FOR_ONE,
+    TEMPORARY,
+    TRANSIENT,
+    ChildSpec,
+    GaveUp,
+    Locate,
+    Located,
+    Ready,
+    Stop,
+    Supervisor,
+    SupervisorSpec,
+)
+from callboard.supervision.messages import Finished
+
+both_bases = pytest.mark.parametrize(
+    "base", [SIMPLE, pytest.param(MULTI, marks=pytest.mark.multiprocess)]
+)
+multiprocess = pytest.mark.multiprocess
+
+
+def workers(*ids, **options):
+    return [ChildSpec(id, Worker, **options) for id in ids]
+
+
+def spec(*children, **options):
+    options = {"heartbeat_s": 0.1, "hang_s": 1.0} | options
+    return SupervisorSpec(children, **options)
+
+
+def statuses(tree):
+    return {child.id: child.status for child in tree.children}
+
+
+def restarted(path, times=1):
+    def condition(tree):
+        node = tree
+        for part in path.split("/"):
+            node = next((child for child in node.children if child.id == part), None)
+            if node is None:
+                return False
+        return node.restarts >= times and node.status == "running"
+
+    return condition
+
+
+@both_bases
+def test_it_is_ready_when_all_children_are(grow, base, tmp_path):
+    journal = tmp_path / "journal"
+    tree = grow(base, spec(*workers("a", "b", "c", args={"journal": str(journal)})))
+    ready = tree.hear(Ready)
+    assert ready.path == ""
+    assert journal.read_text().split() == ["start", "a", "start", "b", "start", "c"]
+    assert set(statuses(tree.tree()).values()) == {"running"}
+
+
+@both_bases
+def test_children_stop_in_reverse_order(grow, base, tmp_path):
+    journal = tmp_path / "journal"
+    nested = ChildSpec("n", Supervisor, spec(*workers("x", "y", args={"journal": str(journal)})))
+    a, b = workers("a", "b", args={"journal": str(journal)})
+    tree = grow(base, spec(a, nested, b))
+    tree.hear(Ready)
+    journal.write_text("")
+    tree.system.tell(tree.top, Stop())
+    tree.hear(Finished)
+    assert journal.read_text().splitlines() == ["stop b", "stop n/y", "stop n/x", "stop a"]
+
+
+@both_bases
+def test_an_actor_that_raises_ends_and_is_started_again_clean(grow, base):
+    tree = grow(base, spec(*workers("a", "b")))
+    tree.hear(Ready)
+    a, b = find(tree, "a"), find(tree, "b")
+    tree.system.tell(a, "raise")
+    tree.wait(restarted("a"))
+    assert tree.node("b").restarts == 0
+    path, incarnation, _pid = tree.ask(find(tree, "a"), "who", tuple)
+    assert path == "a"
+    assert incarnation > 0
+    assert tree.ask(b, "who", tuple)[0] == "b"
+
+
+def gone(*pids):
+    """Whether these processes have ended; a zombie waits for its parent only."""
+
+    def ended(pid):
+        try:
+            return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    return all(map(ended, pids))
+
+
+def find(tree, path):
+    """The address of a worker, as the directory of the top knows it."""
+    return tree.ask(tree.top, Locate(path), Located).peer.address
+
+
+@both_bases
+def test_a_transient_child_that_finishes_is_left_alone(grow, base):
+    tree = grow(base, spec(*workers("a", restart=TRANSIENT), *workers("b", restart=TEMPORARY)))
+    tree.hear(Ready)
+    tree.system.tell(find(tree, "a"), "finish")
+    tree.system.tell(find(tree, "b"), "finish")
+    tree.wait(lambda t: statuses(t) == {"a": "ended", "b": "ended"})
+
+
+@both_bases
+def test_too_many_restarts_give_up_with_the_reason(grow, base):
+    tree = grow(base, spec(*workers("a", "b"), max_restarts=2))
+    tree.hear(Ready)
+    for times in (1, 2):
+        tree.system.tell(find(tree, "a"), "raise")
+        tree.wait(restarted("a", times))
+    tree.system.tell(find(tree, "a"), "raise")
+    gave_up = tree.hear(GaveUp)
+    assert "a ended, and that was more than 2 restarts in 10 s" in gave_up.reason
+
+
+@both_bases
+def test_a_child_that_cannot_start_makes_it_give_up(grow, base):
+    tree = grow(base, spec(*workers("a", args={"fail_start": True}), max_restarts=1))
+    assert "a ended" in tree.hear(GaveUp).reason
+
+
+@both_bases
+def test_a_child_whose_constructor_raises_makes_it_give_up(grow, base):
+    tree = grow(base, spec(ChildSpec("a", NotStarting, start_s=1.0), max_restarts=1))
+    assert "a ended" in tree.hear(GaveUp).reason
+
+
+@both_bases
+def test_escalation_restarts_the_nested_supervisor_with_all_its_children(grow, base):
+    nested = ChildSpec("n", Supervisor, spec(*workers("x", "y"), max_restarts=0))
+    tree = grow(base, spec(nested, *workers("b")))
+    tree.hear(Ready)
+    tree.system.tell(find(tree, "n/x"), "raise")
+    tree.wait(restarted("n"))
+    tree.wait(lambda t: [c.status for c in t.children[0].children] == ["running", "running"])
+    assert tree.node("b").restarts == 0
+
+
+@both_bases
+def test_peers_hear_of_a_restart_and_reach_the_new_incarnation(grow, base):
+    nested = ChildSpec("n", Supervisor, spec(*workers("x", "y")))
+    tree = grow(base, spec(*workers("a", peers=("n/*", "b")), *workers("b"), nested))
+    tree.hear(Ready)
+    a = find(tree, "a")
+    before = tree.ask(a, "peers", dict)
+    assert set(before) == {"n/x", "n/y", "b"}
+    tree.system.tell(find(tree, "n/x"), "raise")
+    tree.wait(restarted("n/x"))
+    after = tree.ask(a, "peers", dict)
+    assert after["n/x"] > before["n/x"]
+    assert (after["n/y"], after["b"]) == (before["n/y"], before["b"])
+
+
+@both_bases
+@pytest.mark.parametrize(("strategy", "again"), [(ONE_FOR_ALL, "abc"), (REST_FOR_ONE, "bc")])
+def test_strategies_restart_their_group(grow, base, strategy, again):
+    tree = grow(base, spec(*workers("a", "b", "c"), strategy=strategy))
+    tree.hear(Ready)
+    tree.system.tell(find(tree, "b"), "raise")
+    tree.wait(restarted("b"))
+    tree.wait(lambda t: set(statuses(t).values()) == {"running"})
+    assert {c.id for c in tree.tree().children if c.restarts} == set(again)
+
+
+@multiprocess
+def test_a_killed_child_is_replaced_at_once(grow):
+    tree = grow(MULTI, spec(*workers("a", "b")))
+    tree.hear(Ready)
+    before = tree.node("a").pid
+    tree.kill("a")
+    tree.wait(restarted("a"), timeout_s=2)
+    assert tree.node("a").pid != before
+
+
+@multiprocess
+def test_a_child_that_hangs_is_killed_and_replaced(grow):
+    tree = grow(MULTI, spec(*workers("a", "b")))
+    tree.hear(Ready)
+    before = tree.node("a").pid
+    tree.system.tell(find(tree, "a"), "hang")
+    tree.wait(restarted("a"))
+    assert gone(before)
+    assert tree.node("b").restarts == 0
+
+
+@multiprocess
+def test_a_stopped_process_is_a_hanging_child(grow):
+    tree = grow(MULTI, spec(*workers("a")))
+    tree.hear(Ready)
+    os.kill(tree.node("a").pid, signal.SIGSTOP)
+    tree.wait(restarted("a"))
+
+
+@multiprocess
+def test_a_child_that_hangs_while_starting_is_killed(grow):
+    child = ChildSpec("a", Worker, {"hang_start": True}, start_s=0.3)
+    tree = grow(MULTI, spec(child, max_restarts=1))
+    assert "a ended" in tree.hear(GaveUp).reason
+
+
+@multiprocess
+def test_a_child_that_does_not_stop_is_killed(grow):
+    tree = grow(MULTI, spec(*workers("a", args={"deaf": True}, shutdown_s=0.3), *workers("b")))
+    tree.hear(Ready)
+    pid = tree.node("a").pid
+    tree.system.tell(tree.top, Stop())
+    tree.hear(Finished)
+    assert gone(pid)
+
+
+@multiprocess
+def test_children_do_not_outlive_a_killed_supervisor(grow):
+    nested = ChildSpec("n", Supervisor, spec(*workers("x", "y")))
+    tree = grow(MULTI, spec(nested))
+    tree.hear(Ready)
+    tree.wait(lambda t: len(t.children[0].children) == 2)
+    pids = [child.pid for child in tree.node("n").children]
+    tree.kill("n")
+    tree.wait(restarted("n"))
+    assert gone(*pids)
+
+
+@multiprocess
+def test_figures_of_the_children_are_in_the_tree(grow):
+    tree = grow(MULTI, spec(*workers("a")))
+    tree.hear(Ready)
+    tree.wait(lambda t: t.children[0].stats == {"answer": 42})

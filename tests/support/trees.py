@@ -1,0 +1,87 @@
+"""A supervised tree on either system base, and the ways to look at it."""
+
+import os
+import signal
+import time
+from datetime import timedelta
+
+import psutil
+from services import free_port
+from thespian.actors import ActorExitRequest, ActorSystem
+
+from callboard.supervision import GetTree, Start, Supervisor, TreeNode
+from callboard.supervision.messages import Heartbeat
+
+SIMPLE, MULTI = "simpleSystemBase", "multiprocTCPBase"
+
+
+class Tree:
+    """A top supervisor and the conversation with it."""
+
+    def __init__(self, base, spec):
+        self.base = base
+        capabilities = {"Admin Port": free_port()} if base == MULTI else {}
+        self.system = ActorSystem(base, capabilities, logDefs={"version": 1}, transientUnique=True)
+        self.top = self.system.createActor(Supervisor)
+        self.heard = []
+        self.system.tell(self.top, Start(args=spec, heartbeat_s=0))
+
+    def hear(self, kind, timeout_s=10.0):
+        """The next message of this kind."""
+        end = time.monotonic() + timeout_s
+        while True:
+            for message in self.heard:
+                if isinstance(message, kind):
+                    self.heard.remove(message)
+                    return message
+            left = end - time.monotonic()
+            assert left > 0, f"no {kind} within {timeout_s} s; heard {self.heard}"
+            message = self.system.listen(timedelta(seconds=min(left, 0.2)))
+            if message is not None and not isinstance(message, Heartbeat):
+                self.heard.append(message)
+
+    def ask(self, address, message, kind):
+        self.system.tell(address, message)
+        return self.hear(kind)
+
+    def tree(self):
+        return self.ask(self.top, GetTree(), TreeNode)
+
+    def node(self, path):
+        node = self.tree()
+        for part in path.split("/"):
+            node = next(child for child in node.children if child.id == part)
+        return node
+
+    def wait(self, condition, timeout_s=10.0):
+        """Wait until `condition(tree)` holds; the tree it held for."""
+        end = time.monotonic() + timeout_s
+        while True:
+            tree = self.tree()
+            if condition(tree):
+                return tree
+            assert time.monotonic() < end, f"not within {timeout_s} s: {tree}"
+            self.system.listen(timedelta(seconds=0.02))
+
+    def kill(self, path):
+        os.kill(self.node(path).pid, signal.SIGKILL)
+
+    def close(self):
+        """End the system; a test that leaves a process behind has failed."""
+        self.system.shutdown()
+        left = psutil.wait_procs(forked_from_here(), timeout=5)[1]
+        for process in left:
+            process.kill()
+        assert not left, f"left behind: {left}"
+
+
+def forked_from_here():
+    """The processes that have this process's command line, and are not it: forks share it."""
+    here = psutil.Process()
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "status"])
+        if process.pid != here.pid
+        and process.info["cmdline"] == here.cmdline()
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]

@@ -1,0 +1,51 @@
+"""Actors that the supervision tests kill, hang and stop."""
+
+import os
+import time
+
+from callboard.supervision import SupervisedActor
+
+
+class Worker(SupervisedActor):
+    """Answers with what it knows; does what it is told."""
+
+    def on_start(self, args):
+        self.args = args or {}
+        self.record("start")
+        if self.args.get("fail_start"):
+            raise RuntimeError("cannot start")
+        if self.args.get("hang_start"):
+            time.sleep(600)
+
+    def record(self, what):
+        if "journal" in self.args:
+            with open(self.args["journal"], "a") as journal:
+                journal.write(f"{what} {self.path}\n")
+
+    def stats(self):
+        return {"answer": 42}
+
+    def on_stop(self):
+        self.record("stop")
+        if not self.args.get("deaf"):
+            self.finish()
+
+    def receiveMsg_str(self, message, sender):
+        if message == "who":
+            self.send(sender, (self.path, self.incarnation, os.getpid()))
+        elif message == "peers":
+            self.send(sender, {path: peer.incarnation for path, peer in self.peers.items()})
+        elif message == "raise":
+            raise RuntimeError("told to")
+        elif message == "hang":
+            time.sleep(600)
+        elif message == "finish":
+            self.finish()
+
+
+class NotStarting(Worker):
+    """Raises in its constructor."""
+
+    def __init__(self, capabilities=None):
+        super().__init__(capabilities)
+        raise RuntimeError("no instance of this")
