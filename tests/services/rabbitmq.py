@@ -1,1 +1,224 @@
-"""Placeholder."""
+"""A private RabbitMQ server for the tests, on free ports of 127.0.0.1 and in a temporary folder.
+
+The server runs with an Erlang shell on its standard input. That gives the tests quick access to
+its inside (virtual hosts, queue depths, alarms), and ends it when the test run ends for any reason.
+"""
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import pika
+import psutil
+import pytest
+
+from services import free_port, missing
+
+PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
+START_S = 60.0
+STOP_S = 20.0
+
+CONFIG = """\
+listeners.tcp.local = 127.0.0.1:{port}
+log.console = false
+log.file.level = info
+disk_free_limit.absolute = 1MB
+"""
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+    """Wait for a condition of another process, which offers nothing to wait on but looking."""
+    give_up = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"no {what} within {timeout_s:g} s")
+        select.select([], [], [], 0.01)
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """End these processes and wait until they are gone."""
+    for process in processes:
+        if process.is_running():
+            process.kill()
+    psutil.wait_procs(processes, timeout=5)
+
+
+class RabbitMQ:
+    """One broker node; it keeps its port and its data when stopped and started again."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._program = program
+        self._console = folder / "console.txt"
+        self._questions = 0
+        self._server: subprocess.Popen[bytes] | None = None
+        self._epmd_port = free_port()
+        (folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port))
+        (folder / "enabled_plugins").write_text("[].\n")
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(folder),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "RABBITMQ_ALLOW_INPUT": "1",
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "no-env.conf"),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "config"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_NODENAME": f"callboard{uuid4().hex[:8]}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none"
+            ),
+        }
+        # epmd would outlive a killed test run; the shell ends it when its own input closes.
+        self._epmd = subprocess.Popen(
+            ["sh", "-c", "epmd -address 127.0.0.1 -port $0 & read -r _; kill $!; wait",
+             str(self._epmd_port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    @property
+    def url(self) -> str:
+        """The default virtual host; `vhost` gives an empty one."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    def vhost(self) -> str:
+        """The URL of a new, empty virtual host."""
+        name = uuid4().hex
+        self.erlang(f'rabbit_vhost:add(<<"{name}">>, <<"guest">>)')
+        self.erlang(
+            f'rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"{name}">>, '
+            '<<".*">>, <<".*">>, <<".*">>, <<"guest">>)'
+        )
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{quote(name)}"
+
+    def start(self) -> None:
+        """Start the node; returns when it accepts AMQP connections."""
+        with self._console.open("wb") as console:
+            self._server = subprocess.Popen(
+                [self._program],
+                env=self._environment,
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            wait_until(self._answers, "AMQP connection", START_S)
+        except TimeoutError as error:
+            raise RuntimeError(f"{error}; it said:\n{self._console.read_text()}") from error
+
+    def stop(self) -> None:
+        """Shut the node down in order."""
+        self._end("init:stop()")
+
+    def kill(self) -> None:
+        """SIGKILL: what durable queues hold must survive even this."""
+        self._end(None)
+
+    def close(self) -> None:
+        """End everything that was started here."""
+        self.kill()
+        self._epmd.communicate(b"\n", timeout=STOP_S)
+
+    def erlang(self, expression: str) -> str:
+        """Evaluate an Erlang expression in the node; its value as text."""
+        assert self._server is not None and self._server.stdin is not None
+        self._questions += 1
+        mark = f"ANSWER {self._questions}"
+        # `catch` so that a mistake is shown to the test instead of ending the shell's process.
+        line = f'io:format("~n{mark} ~0p.~n", [catch ({expression})]).\n'
+        self._server.stdin.write(line.encode())
+        self._server.stdin.flush()
+        answer: list[str] = []
+
+        def answered() -> bool:
+            text = self._console.read_text(errors="replace")
+            answer.extend(re.findall(rf"^{mark} (.*)\.$", text, re.MULTILINE))
+            return bool(answer)
+
+        wait_until(answered, f"answer to {expression}", STOP_S)
+        if "'EXIT'" in answer[0]:
+            raise RuntimeError(f"{expression}: {answer[0]}")
+        return answer[0]
+
+    def drop_connections(self) -> None:
+        """Close every client's connection from the broker's side (320 CONNECTION_FORCED)."""
+        self.erlang("rabbit_networking:close_all_connections(<<"
+                    '"dropped by the test">>)')  # fmt: skip
+        wait_until(
+            lambda: self.erlang("length(rabbit_networking:local_connections())") == "0",
+            "end of the connections",
+            STOP_S,
+        )
+
+    def block_publishers(self) -> None:
+        """Raise the memory alarm: the broker no longer reads from connections that publish."""
+        self.erlang("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
+
+    def unblock_publishers(self) -> None:
+        """Clear the memory alarm."""
+        self.erlang("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
+
+    def _answers(self) -> bool:
+        assert self._server is not None
+        if self._server.poll() is not None:
+            raise RuntimeError(f"rabbitmq-server ended:\n{self._console.read_text()}")
+        try:
+            pika.BlockingConnection(pika.URLParameters(self.url)).close()
+        except pika.exceptions.AMQPError:
+            return False
+        return True
+
+    def _end(self, request: str | None) -> None:
+        """End the node, on request or by force, and what it started, by process id."""
+        if self._server is None:
+            return
+        assert self._server.stdin is not None
+        node = psutil.Process(self._server.pid)
+        processes = [node, *node.children(recursive=True)]
+        if request is not None:
+            self._server.stdin.write(f"{request}.\n".encode())
+            self._server.stdin.flush()
+            psutil.wait_procs([node], timeout=STOP_S)
+        end(processes)
+        self._server.wait()
+        self._server.stdin.close()
+        self._server = None
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A running RabbitMQ server of this test run's own; skipped where none is installed."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None or shutil.which("epmd") is None:
+        missing("rabbitmq-server", "apt-get install rabbitmq-server")
+    server = RabbitMQ(str(program), tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def amqp_url(rabbitmq: RabbitMQ) -> str:
+    """The URL of an empty virtual host on the test run's RabbitMQ server."""
+    return rabbitmq.vhost()

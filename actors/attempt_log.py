@@ -1,0 +1,129 @@
+"""The attempts' way into the store: to disk first, then on, in bulk."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
+from callboard.actors.role import Role, Setup
+from callboard.adapters import stores
+from callboard.adapters.directory import StoreDirectory
+from callboard.adapters.spool import Spool
+from callboard.adapters.store import DatabaseMissing, StoreUnavailable
+from callboard.adapters.views import ATTEMPT_VIEWS
+from callboard.supervision import Peer
+
+BULK = 500
+RETRY_S = 2.0
+POLICY_S = 30.0
+"""How long a change of `log_successful_attempts` may take to be noticed."""
+
+_WRITE = "callboard: write attempts"
+_POLICY = "callboard: read the attempt policy"
+
+
+class AttemptLog(Role):
+    """Keeps attempts on disk until the store has them; confirms when they are on disk.
+
+    So a delivery that was given up is settled at once, even while CouchDB is away.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Open the spool; what an earlier process left in it goes first."""
+        self._store = stores.connect(
+            self.settings.couchdb.url,
+            self.settings.data.dir,
+            timeout_s=self.settings.couchdb.timeout_ms / 1000,
+        )
+        node = self.settings.node
+        self._directory = StoreDirectory(self._store, node.name, node.zone)
+        self._spool = Spool(self.settings.data.dir / "attempts.sqlite3")
+        self._ready_databases: set[str] = set()
+        self._writing = False
+        self._written = 0
+        self._keep_successes = False
+        self._read_policy()
+        self._write_soon(0)
+
+    def stats(self) -> Mapping[str, Any]:
+        """Attempts written since the start, and those that wait on disk."""
+        return {"written": self._written, "waiting": len(self._spool)}
+
+    def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
+        """Attempts of a deliverer: on disk, then confirmed."""
+        self._spool.append([(db, dict(document)) for db, document in message.documents])
+        self.send(sender, AttemptsKept(message.batch))
+        self._write_soon(0)
+
+    def receiveMsg_WhichAttempts(self, _message: WhichAttempts, sender: ActorAddress) -> None:
+        """A deliverer asks what is wanted."""
+        self.send(sender, AttemptPolicy(self._keep_successes))
+
+    def on_timer(self, payload: Any) -> None:
+        """Write what waits; notice a changed policy."""
+        if payload == _WRITE:
+            self._writing = False
+            self._write()
+        elif payload == _POLICY:
+            self._read_policy()
+
+    def _write_soon(self, seconds: float) -> None:
+        if not self._writing:
+            self._writing = True
+            self.after(seconds, _WRITE)
+
+    def _write(self) -> None:
+        entries = self._spool.first(BULK)
+        if not entries:
+            return
+        database = entries[0][1]
+        chosen = [(id, document) for id, db, document in entries if db == database]
+        try:
+            self._save(database, [document for _id, document in chosen])
+        except StoreUnavailable as problem:
+            self.log.warning("store_unavailable", reason=str(problem), waiting=len(self._spool))
+            self._write_soon(RETRY_S)
+            return
+        self._spool.remove([id for id, _document in chosen])
+        self._written += len(chosen)
+        self._write_soon(0)
+
+    def _save(self, database: str, documents: list[dict[str, Any]]) -> None:
+        if database not in self._ready_databases:
+            self._store.ensure_database(database)
+            self._store.ensure_views(database, ATTEMPT_VIEWS)
+            self._ready_databases.add(database)
+        try:
+            refused = [s for s in self._store.save_many(database, documents) if s.error]
+        except DatabaseMissing:
+            self._ready_databases.discard(database)
+            self._save(database, documents)
+            return
+        # A conflict means that this attempt is there: it was written before a restart.
+        for saved in refused:
+            if saved.error != "conflict":
+                self.log.warning("attempt_refused", database=database, id=saved.id, error=saved.error)
+
+    def _read_policy(self) -> None:
+        try:
+            wanted = bool(self._directory.setting("webhooks", "log_successful_attempts", False))
+        except StoreUnavailable as problem:
+            self.log.warning("store_unavailable", reason=str(problem))
+            wanted = self._keep_successes
+        if wanted != self._keep_successes:
+            self._keep_successes = wanted
+            for peer in self.peers.values():
+                self.send(peer.address, AttemptPolicy(wanted))
+        self.after(POLICY_S, _POLICY)
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """New deliverers ask by themselves."""
+
+    def on_exit(self) -> None:
+        """Close the files."""
+        if hasattr(self, "_spool"):
+            self._spool.close()
+            self._store.close()
+
+

@@ -1,0 +1,82 @@
+"""The end of hooks that keep failing."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from callboard.actors.messages import DisableHook, FailuresSeen, FlushFailures, GetFailures
+from callboard.actors.role import Role, Setup
+from callboard.adapters import stores
+from callboard.adapters.directory import StoreDirectory
+from callboard.adapters.store import StoreUnavailable
+from callboard.webhooks.failures import TOO_MANY_FAILURES, overdue
+from callboard.webhooks.names import gregorian_ms
+
+FAILURE_CACHE = "failure_cache"
+HOOK_LISTENER = "hook_listener"
+
+DEFAULT_EXPIRY_MS = 60_000
+DEFAULT_COUNT = 6
+RETRY_S = 5.0
+
+_COUNT = "callboard: count failures"
+
+
+class Disabler(Role):
+    """Disables hooks that failed too often of late (Kazoo: webhooks_disabler).
+
+    It wakes four times in every failure window, counts, and asks the listener to disable.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Wait for the first window's quarter."""
+        self._directory = StoreDirectory(
+            stores.connect(
+                self.settings.couchdb.url,
+                self.settings.data.dir,
+                timeout_s=self.settings.couchdb.timeout_ms / 1000,
+            ),
+            self.settings.node.name,
+            self.settings.node.zone,
+        )
+        self._disabled = 0
+        self.after(DEFAULT_EXPIRY_MS / 4000, _COUNT)
+
+    def stats(self) -> Mapping[str, Any]:
+        """Hooks disabled since the start."""
+        return {"disabled": self._disabled}
+
+    def on_timer(self, payload: Any) -> None:
+        """Ask the cache who fails, unless an operator has switched the disabler off."""
+        if payload != _COUNT:
+            return
+        pause_s = RETRY_S
+        try:
+            expiry_ms = self._directory.setting(
+                "webhooks", "attempt_failure_expiry_ms", DEFAULT_EXPIRY_MS
+            )
+            off = self._directory.setting("webhooks", "disable_disabler", False) is True
+            pause_s = max(1.0, int(expiry_ms) / 4000)
+            if not off and self.settings.disabler.enabled and (cache := self.peer(FAILURE_CACHE)):
+                self.send(cache, GetFailures())
+        except StoreUnavailable as problem:
+            self.log.warning("store_unavailable", reason=str(problem))
+        self.after(pause_s, _COUNT)
+
+    def receiveMsg_FailuresSeen(self, message: FailuresSeen, sender: ActorAddress) -> None:
+        """Have every hook disabled that failed as often as its account allows."""
+        try:
+            limits = self._directory.failure_limits({a for a, _hook in message.failures})
+        except StoreUnavailable as problem:
+            self.log.warning("store_unavailable", reason=str(problem))
+            return
+        listener = self.peer(HOOK_LISTENER)
+        if listener is None:
+            return
+        for account_id, hook_id in overdue(message.failures, limits, gregorian_ms(time.time())):
+            self._disabled += 1
+            self.log.warning("hook_disabled", account=account_id, hook=hook_id)
+            self.send(listener, DisableHook(account_id, hook_id, TOO_MANY_FAILURES))
+            self.send(sender, FlushFailures(account_id, hook_id))

@@ -1,0 +1,294 @@
+"""The messages between Callboard's actors: frozen values, batches wherever there are many.
+
+Thespian moves some hundreds of messages a second between processes, whatever their size, so
+events, deliveries, settlements, attempts and failures never travel alone.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.hook import Hook
+
+# Events on their way to the endpoints
+
+
+@frozen
+class RawEvent:
+    """An event as the broker delivered it. `tag`: the broker's name for it, for acknowledging."""
+
+    tag: int
+    exchange: str
+    routing_key: str
+    body: bytes = field(repr=False)
+    content_type: str | None
+    content_encoding: str | None
+
+
+@frozen
+class EventBatch:
+    """EventBridge to Responder: events of its bindings. Answered with `Routed`."""
+
+    batch: int
+    bridge: int
+    events: tuple[RawEvent, ...]
+
+
+@frozen
+class Routed:
+    """Responder to EventBridge: what became of the events of a batch.
+
+    `parts`: the events that went to deliverers, by the part they travel in; an event in no part
+    fires no hook. `poison`: events that cannot be handled, with the reason.
+    """
+
+    batch: int
+    parts: Mapping[str, tuple[int, ...]]
+    deliverers: Mapping[str, tuple[str, int]]
+    poison: tuple[tuple[int, str], ...]
+
+
+@frozen
+class EventDeliveries:
+    """The deliveries that one event makes."""
+
+    tag: int
+    deliveries: tuple[Delivery, ...]
+
+
+@frozen
+class DeliveryBatch:
+    """Responder to Deliverer: one part of a routed batch; settled towards the bridge named."""
+
+    part: str
+    bridge: int
+    events: tuple[EventDeliveries, ...]
+
+
+@frozen
+class Progress:
+    """Deliverer to EventBridge: parts that arrived, and (part, delivery tags) that are settled.
+
+    Settled: every delivery of the event has succeeded or is recorded as given up.
+    """
+
+    bridge: int
+    accepted: tuple[str, ...]
+    settled: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@frozen
+class Reconcile:
+    """EventBridge to Deliverer: do you still hold these parts? Answered with `NotHeld`."""
+
+    bridge: int
+    parts: tuple[str, ...]
+
+
+@frozen
+class NotHeld:
+    """Deliverer to EventBridge: these parts are unknown here; their events must come again."""
+
+    bridge: int
+    parts: tuple[str, ...]
+
+
+# Hooks
+
+
+@frozen
+class Subscribe:
+    """Responder to HookTable: send me the hooks of these events, and their changes from now on."""
+
+    events: tuple[str, ...]
+
+
+@frozen
+class HookPage:
+    """HookTable to Responder: some of the hooks. `last`: the responder has them all now."""
+
+    hooks: tuple[Hook, ...]
+    last: bool
+
+
+@frozen
+class NextPage:
+    """Responder to HookTable: the page is stored, send the next."""
+
+
+@frozen
+class HooksChanged:
+    """HookTable to Responders: hooks to put (new or changed) and (account, hook) ids to remove."""
+
+    put: tuple[Hook, ...] = ()
+    removed: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class LoadHooks:
+    """HookListener to HookTable: one page of the stored hooks. Answered with `HooksLoaded`.
+
+    What a finished load did not mention is no longer stored, and leaves the table.
+    """
+
+    load: int
+    hooks: tuple[Hook, ...]
+    first: bool
+    last: bool
+
+
+@frozen
+class HooksLoaded:
+    """HookTable to HookListener: that page is in the table; `total` hooks are."""
+
+    load: int
+    total: int
+
+
+@frozen
+class ChangeHooks:
+    """HookListener to HookTable: put these hooks, remove these (account, hook) ids."""
+
+    put: tuple[Hook, ...] = ()
+    remove: tuple[tuple[str, str], ...] = ()
+    remove_account: str | None = None
+
+
+# Attempts and failures
+
+
+@frozen
+class Attempts:
+    """Deliverer to AttemptLog: (database, document) pairs to keep. Answered with `AttemptsKept`."""
+
+    batch: int
+    documents: tuple[tuple[str, Mapping[str, Any]], ...] = field(repr=False)
+
+
+@frozen
+class AttemptsKept:
+    """AttemptLog to Deliverer: that batch is on disk, and will reach the store."""
+
+    batch: int
+
+
+@frozen
+class WhichAttempts:
+    """Deliverer to AttemptLog: which attempts are wanted? Answered with `AttemptPolicy`."""
+
+
+@frozen
+class AttemptPolicy:
+    """AttemptLog to Deliverers: whether successful attempts are kept too, and body limits."""
+
+    successes: bool
+
+
+@frozen
+class FailedTries:
+    """Deliverer to FailureCache: tries that failed, as (account, hook, Gregorian ms)."""
+
+    failures: tuple[tuple[str, str, int], ...]
+
+
+@frozen
+class GetFailures:
+    """Disabler to FailureCache: who fails? Answered with `FailuresSeen`."""
+
+
+@frozen
+class FailuresSeen:
+    """FailureCache to Disabler: the times (Gregorian ms) of failed tries by (account, hook)."""
+
+    failures: Mapping[tuple[str, str], tuple[int, ...]]
+
+
+@frozen
+class FlushFailures:
+    """Forget the failures of an account, or of one of its hooks."""
+
+    account_id: str
+    hook_id: str | None = None
+
+
+# Asked from outside: every request names what it answers with, or `Refused`
+
+
+@frozen
+class Refused:
+    """A request could not be carried out; nothing was changed by it."""
+
+    reason: str
+
+
+@frozen
+class PublishEvents:
+    """To EventBridge: publish these (exchange, routing key, body, content type). -> `Published`."""
+
+    events: tuple[tuple[str, str, bytes, str], ...]
+
+
+@frozen
+class Published:
+    """The broker has taken that many; so many of them found no queue."""
+
+    count: int
+    unroutable: int
+
+
+@frozen
+class AddHook:
+    """To HookListener: store this hook document and let every node know. -> `HookSaved`."""
+
+    document: Mapping[str, Any]
+
+
+@frozen
+class RemoveHook:
+    """To HookListener: delete this hook and let every node know. -> `HookSaved`."""
+
+    hook_id: str
+
+
+@frozen
+class DisableHook:
+    """To HookListener: a hook that failed too often is not to fire any more."""
+
+    account_id: str
+    hook_id: str
+    reason: str
+
+
+@frozen
+class HookSaved:
+    """The hook's document is stored as it says."""
+
+    document: Mapping[str, Any]
+
+
+@frozen
+class ListHooks:
+    """To HookListener: the stored hook documents, of one account or of all. -> `HookList`."""
+
+    account_id: str | None = None
+    limit: int = 1000
+
+
+@frozen
+class HookList:
+    """Hook documents by id, at most as many as asked for; `more`: there are others."""
+
+    documents: tuple[Mapping[str, Any], ...]
+    more: bool
+
+
+@frozen
+class Quiesce:
+    """To EventBridge: take no new events and settle those under way. -> `Quiesced`."""
+
+
+@frozen
+class Quiesced:
+    """EventBridge: nothing is under way any more."""

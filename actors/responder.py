@@ -1,0 +1,181 @@
+"""One event type's responder: events in, the deliveries of the matching hooks out."""
+
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from callboard.actors.messages import (
+    DeliveryBatch,
+    EventBatch,
+    EventDeliveries,
+    HookPage,
+    HooksChanged,
+    NextPage,
+    RawEvent,
+    Routed,
+    Subscribe,
+)
+from callboard.actors.role import Role, Setup
+from callboard.adapters import stores
+from callboard.adapters.directory import StoreDirectory
+from callboard.adapters.store import StoreUnavailable
+from callboard.supervision import Peer
+from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
+from callboard.webhooks.event import PoisonEvent, parse_event
+from callboard.webhooks.hook import ALL, Hook
+from callboard.webhooks.matching import HookIndex
+from callboard.webhooks.modules import discover
+
+HOOK_TABLE = "hook_table"
+DELIVERERS = "deliveries/deliverer-"
+
+STORE_RETRY_S = 1.0
+
+_STORE_RETRY = "callboard: the store may be back"
+
+
+class Responder(Role):
+    """Turns the events of one module into deliveries (Kazoo: the module's gen_listener responder).
+
+    Events wait here until the hooks are known, a deliverer is up and the store answers: an event
+    that went on with half of the hooks would be lost to the other half.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Find the module; the hooks come from the table once it is there."""
+        self._module = next(m for m in discover().modules if m.id == setup.module)
+        self._directory = StoreDirectory(
+            stores.connect(
+                self.settings.couchdb.url,
+                self.settings.data.dir,
+                timeout_s=self.settings.couchdb.timeout_ms / 1000,
+            ),
+            self.settings.node.name,
+            self.settings.node.zone,
+        )
+        self._hooks = HookIndex()
+        self._incoming: HookIndex | None = None
+        self._loaded = False
+        self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
+        self._waiting_for_store = False
+        self._counts = {"events": 0, "deliveries": 0, "poison": 0}
+        self.on_peers({})
+
+    def stats(self) -> Mapping[str, Any]:
+        """Counts since the start, hooks known and batches that wait."""
+        return {**self._counts, "hooks": len(self._hooks), "held": len(self._held)}
+
+    # Hooks
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """Subscribe to a new table; go on when a deliverer is there."""
+        table = self.peers.get(HOOK_TABLE)
+        known = before.get(HOOK_TABLE)
+        if table and (known is None or known.incarnation != table.incarnation):
+            self._incoming = HookIndex()
+            self.send(table.address, Subscribe((*self._module.events, ALL)))
+        self._work()
+
+    def receiveMsg_HookPage(self, message: HookPage, sender: ActorAddress) -> None:
+        """Some of the hooks; the old ones serve until all new ones are here."""
+        if self._incoming is None:
+            return
+        _put(self._incoming, message.hooks)
+        if not message.last:
+            self.send(sender, NextPage())
+            return
+        self._hooks, self._incoming, self._loaded = self._incoming, None, True
+        self.log.info("hooks_known", hooks=len(self._hooks))
+        self._work()
+
+    def receiveMsg_HooksChanged(self, message: HooksChanged, _sender: ActorAddress) -> None:
+        """Hooks were created, edited or removed."""
+        for index in (self._hooks, self._incoming):
+            if index is not None:
+                _put(index, message.put)
+                for account_id, hook_id in message.removed:
+                    index.remove(account_id, hook_id)
+
+    # Events
+
+    def receiveMsg_EventBatch(self, message: EventBatch, sender: ActorAddress) -> None:
+        """Events of this type; one that is here already came twice, as its answer was late."""
+        if all(held.batch != message.batch for held, _sender in self._held):
+            self._held.append((message, sender))
+        self._work()
+
+    def on_timer(self, payload: Any) -> None:
+        """Try the store again."""
+        if payload == _STORE_RETRY:
+            self._waiting_for_store = False
+            self._work()
+
+    def _work(self) -> None:
+        while self._held and self._loaded and not self._waiting_for_store:
+            deliverers = [peer for path, peer in self.peers.items() if path.startswith(DELIVERERS)]
+            if not deliverers:
+                return
+            batch, bridge = self._held[0]
+            try:
+                self._route(batch, bridge, deliverers)
+            except StoreUnavailable as problem:
+                self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
+                self._waiting_for_store = True
+                self.after(STORE_RETRY_S, _STORE_RETRY)
+                return
+            self._held.popleft()
+
+    def _route(self, batch: EventBatch, bridge: ActorAddress, deliverers: list[Peer]) -> None:
+        shares: list[dict[int, list[Delivery]]] = [{} for _peer in deliverers]
+        poison = []
+        made = 0
+        for raw in batch.events:
+            try:
+                event_deliveries = self._deliveries(raw)
+            except StoreUnavailable:
+                raise
+            except PoisonEvent as problem:
+                poison.append((raw.tag, str(problem)))
+                continue
+            except Exception as problem:  # noqa: BLE001 - an event module may be anybody's code
+                self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
+                poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
+                continue
+            made += len(event_deliveries)
+            for delivery in event_deliveries:
+                # The same delivery goes to the same deliverer, which may know that it is done.
+                share = shares[zlib.crc32(delivery.id.encode()) % len(deliverers)]
+                share.setdefault(raw.tag, []).append(delivery)
+        parts, addressees = {}, {}
+        for number, (peer, share) in enumerate(zip(deliverers, shares, strict=True)):
+            if share:
+                part = f"{batch.batch}/{number}"
+                parts[part] = tuple(share)
+                addressees[part] = (peer.path, peer.incarnation)
+                events = tuple(EventDeliveries(tag, tuple(ds)) for tag, ds in share.items())
+                self.send(peer.address, DeliveryBatch(part, batch.bridge, events))
+        self.send(bridge, Routed(batch.batch, parts, addressees, tuple(poison)))
+        self._counts["events"] += len(batch.events)
+        self._counts["deliveries"] += made
+        self._counts["poison"] += len(poison)
+
+    def _deliveries(self, raw: RawEvent) -> tuple[Delivery, ...]:
+        event = parse_event(
+            raw.body, raw.content_type, raw.content_encoding, raw.exchange, raw.routing_key
+        )
+        return deliveries(
+            event,
+            self._module,
+            self._hooks,
+            self._directory,
+            self._directory.cluster_id(),
+            new_event_id,
+        )
+
+
+def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:
+    for hook in hooks:
+        index.put(hook)

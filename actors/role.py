@@ -1,0 +1,89 @@
+"""What all of Callboard's actors share: settings, logs, and (for some) a broker connection."""
+
+import time
+from typing import Any
+
+from attrs import frozen
+from thespian.actors import WatchMessage
+
+from callboard.adapters import brokers
+from callboard.adapters.broker import BrokerConnection, BrokerEvent, Topology
+from callboard.config.logs import configure_logs
+from callboard.config.settings import Settings
+from callboard.supervision import SupervisedActor
+
+_BROKER_DUE = "callboard: broker connection due"
+
+
+@frozen
+class Setup:
+    """The arguments of every actor. `module`: the event module of a responder."""
+
+    settings: Settings
+    module: str = ""
+
+
+class Role(SupervisedActor):
+    """An actor of Callboard's tree; started with a `Setup`."""
+
+    settings: Settings
+
+    def on_start(self, args: Setup) -> None:
+        """Set up logging in this process, then begin."""
+        self.settings = args.settings
+        if self.own_process:
+            configure_logs(self.settings.log)
+        self.begin(args)
+
+    def begin(self, setup: Setup) -> None:
+        """The start of the subclass."""
+
+
+class BrokerRole(Role):
+    """An actor with a broker connection, which is polled when its descriptor is readable or due."""
+
+    broker: BrokerConnection
+    _due_at: float | None = None
+
+    def connect_broker(self, topology: Topology) -> None:
+        """Begin to connect; `on_broker` hears what comes of it."""
+        self.broker = brokers.connect(
+            self.settings.amqp.url, topology, self.settings.data.dir, name=self.path
+        )
+        self.broker.open()
+        self.watch(self.broker.fileno())
+        self._arm()
+
+    def on_broker(self, event: BrokerEvent) -> None:
+        """Something happened on the connection."""
+
+    def after_poll(self) -> None:
+        """All that the connection had to report was reported."""
+
+    def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
+        """The connection has something to do."""
+        self._poll()
+
+    def on_timer(self, payload: Any) -> None:
+        """The connection's deadline; subclasses with timers of their own call this."""
+        if payload == _BROKER_DUE:
+            self._due_at = None
+            self._poll()
+
+    def on_exit(self) -> None:
+        """Give back what was not acknowledged."""
+        if hasattr(self, "broker"):
+            self.broker.close()
+
+    def _poll(self) -> None:
+        for event in self.broker.poll():
+            self.on_broker(event)
+        self.after_poll()
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self.broker.deadline()
+        if deadline is None or (self._due_at is not None and self._due_at <= deadline):
+            return
+        self._due_at = deadline
+        self.after(deadline - time.monotonic(), _BROKER_DUE)

@@ -1,0 +1,328 @@
+"""One connection to RabbitMQ and its channel, from the attempt to connect until it is lost."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pika  # type: ignore[import-untyped]
+from pika import exceptions as pika_errors
+from pika.adapters.utils.connection_workflow import (  # type: ignore[import-untyped]
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorPhaseErrorBase,
+)
+
+from callboard.adapters.amqp_properties import UNENCODABLE, from_pika, to_pika, unencodable
+from callboard.adapters.broker import (
+    BrokerEvent,
+    Confirmed,
+    ConnectionUp,
+    IncomingMessage,
+    OutgoingMessage,
+    Received,
+    Returned,
+    Topology,
+    Unconfirmed,
+)
+
+
+class AmqpSession:
+    """Connects, declares the topology, consumes, and keeps account of tags and confirms.
+
+    It never comes back: whoever made it makes another one when `on_lost(reason)` is called. Tags
+    are the channel's delivery tags plus `tag_base`, so that they stay apart between sessions. Without
+    a `consumer_tag` it declares everything but does not consume.
+    """
+
+    def __init__(
+        self,
+        parameters: Any,
+        io_services: Any,
+        topology: Topology,
+        *,
+        consumer_tag: str | None,
+        tag_base: int,
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self.up_since: float | None = None
+        self.last_tag = tag_base
+        self._topology = topology
+        self._tag_base = tag_base
+        self._consumer_tag = consumer_tag
+        self._on_lost = on_lost
+        self._ending = False
+        self._failure: str | None = None
+        self._address = f"{parameters.host}:{parameters.port}"
+        self._doing = f"connect to {self._address}"
+        self._queue: str | None = None
+        self._events: list[BrokerEvent] = []
+        self._received: list[IncomingMessage] = []
+        self._confirmed: list[int] = []
+        self._unsettled: OrderedDict[int, None] = OrderedDict()  # tags, in order of delivery
+        self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
+        self._mandatory: dict[int, OutgoingMessage] = {}  # by sequence number
+        self._published = 0
+        self._channel: Any = None
+        self._connection = pika.SelectConnection(
+            parameters,
+            on_open_callback=self._on_connection_open,
+            on_open_error_callback=self._on_connection_over,
+            on_close_callback=self._on_connection_over,
+            custom_ioloop=io_services,
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Declared, consuming, and not ending."""
+        return self.up_since is not None and not self._ending
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the socket is gone too."""
+        return bool(self._connection.is_closed)
+
+    def lasted_s(self) -> float:
+        """How long it has been up; 0 if it never was."""
+        return 0.0 if self.up_since is None else time.monotonic() - self.up_since
+
+    def take_events(self) -> list[BrokerEvent]:
+        """What happened since it was last asked."""
+        events, self._events = self._events, []
+        if self._received:
+            events.append(Received(tuple(self._received)))
+            self._received = []
+        if self._confirmed:
+            events.append(Confirmed(tuple(self._confirmed)))
+            self._confirmed = []
+        return events
+
+    def ack(self, tags: Sequence[int]) -> None:
+        """Acknowledge; tags that are not outstanding are ignored."""
+        self._settle(tags, lambda tag, multiple: self._channel.basic_ack(tag, multiple))
+
+    def requeue(self, tags: Sequence[int]) -> None:
+        """Give back; tags that are not outstanding are ignored."""
+        self._settle(tags, lambda tag, multiple: self._channel.basic_nack(tag, multiple))
+
+    def publish(self, publish_id: int, message: OutgoingMessage) -> None:
+        """Publish; raises `BrokerError` for what AMQP cannot carry."""
+        try:
+            self._channel.basic_publish(
+                message.exchange,
+                message.routing_key,
+                message.body,
+                to_pika(message.properties),
+                mandatory=message.mandatory,
+            )
+        except UNENCODABLE as error:
+            raise unencodable(message, error) from error
+        self._published += 1
+        self._unconfirmed[self._published] = publish_id
+        if message.mandatory:
+            self._mandatory[self._published] = message
+
+    def stop_consuming(self) -> None:
+        """Cancel the consumer; pika gives back what is still on its way."""
+        if self._consumer_tag is not None:
+            self._channel.basic_cancel(self._consumer_tag, callback=lambda _frame: None)
+
+    def close(self) -> None:
+        """Begin to close politely; `is_closed` tells when it is done. `on_lost` is not called."""
+        self._on_lost = lambda _reason: None
+        self._end()
+
+    def abort(self) -> None:
+        """Begin to close the socket without another word."""
+        # pika has no public way to give up on a peer that does not answer `close`.
+        if self._connection._transport is not None:
+            self._connection._transport.abort()
+
+    def _settle(self, tags: Sequence[int], send: Callable[[int, bool], None]) -> None:
+        """Settle with as few frames as possible: one for all tags before the first left open."""
+        tags_left = {tag for tag in tags if tag in self._unsettled}
+        newest = None
+        while self._unsettled and (oldest := next(iter(self._unsettled))) in tags_left:
+            newest = oldest
+            tags_left.remove(oldest)
+            del self._unsettled[oldest]
+        if newest is not None:
+            send(newest - self._tag_base, True)
+        for tag in sorted(tags_left):
+            del self._unsettled[tag]
+            send(tag - self._tag_base, False)
+
+    def _set_up(self) -> Iterator[tuple[str, Callable[..., object]]]:
+        """What to ask of the broker, in order: in words, and the request that takes a callback."""
+        channel, topology = self._channel, self._topology
+        yield "turn on publisher confirms", partial(channel.confirm_delivery, self._on_confirm)
+        for exchange in topology.exchanges:
+            yield (
+                f"declare {exchange.type} exchange {exchange.name!r}",
+                partial(
+                    channel.exchange_declare,
+                    exchange.name,
+                    exchange.type,
+                    durable=exchange.durable,
+                ),
+            )
+        if topology.queue is None:
+            return
+        queue = topology.queue
+        yield (
+            f"declare queue {queue.name!r}",
+            partial(
+                channel.queue_declare,
+                queue.name,
+                durable=queue.durable,
+                exclusive=queue.exclusive,
+                auto_delete=queue.auto_delete,
+                arguments=dict(queue.arguments),
+            ),
+        )
+        for binding in topology.bindings:
+            yield (
+                f"bind queue {self._queue!r} to exchange {binding.exchange!r} by {binding.key!r}",
+                partial(channel.queue_bind, self._queue, binding.exchange, binding.key),
+            )
+        yield (
+            f"set the prefetch to {topology.prefetch}",
+            partial(channel.basic_qos, prefetch_count=topology.prefetch),
+        )
+        if self._consumer_tag is None:
+            return
+        yield (
+            f"consume from queue {self._queue!r}",
+            partial(
+                channel.basic_consume,
+                self._queue,
+                self._on_message,
+                consumer_tag=self._consumer_tag,
+            ),
+        )
+
+    def _next_step(self, reply: Any = None) -> None:
+        if reply is not None and isinstance(reply.method, pika.spec.Queue.DeclareOk):
+            self._queue = reply.method.queue
+        step = next(self._steps, None)
+        if step is not None:
+            self._doing, request = step
+            request(callback=self._next_step)
+        else:
+            self.up_since = time.monotonic()
+            self._events.append(ConnectionUp(self._queue))
+
+    def _on_connection_open(self, _connection: Any) -> None:
+        self._connection.channel(on_open_callback=self._on_channel_open)
+
+    def _on_channel_open(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_close)
+        channel.add_on_return_callback(self._on_return)
+        channel.add_on_cancel_callback(self._on_cancelled_by_broker)
+        self._steps = self._set_up()
+        self._next_step()
+
+    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self.last_tag = self._tag_base + method.delivery_tag
+        self._unsettled[self.last_tag] = None
+        self._received.append(
+            IncomingMessage(
+                tag=self.last_tag,
+                exchange=method.exchange,
+                routing_key=method.routing_key,
+                body=body,
+                properties=from_pika(properties),
+                redelivered=method.redelivered,
+            )
+        )
+
+    def _on_confirm(self, frame: Any) -> None:
+        confirm = frame.method
+        if confirm.multiple:
+            numbers = []
+            for number in self._unconfirmed:  # ascending
+                if number > confirm.delivery_tag:
+                    break
+                numbers.append(number)
+        else:
+            numbers = [confirm.delivery_tag]
+        publish_ids = [self._unconfirmed.pop(number) for number in numbers]
+        for number in numbers:
+            self._mandatory.pop(number, None)
+        if isinstance(confirm, pika.spec.Basic.Ack):
+            self._confirmed += publish_ids
+        else:
+            reason = "refused by the broker (basic.nack)"
+            self._events.append(Unconfirmed(tuple(publish_ids), reason))
+
+    def _on_return(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        """Find the returned message: basic.return does not say which one of ours it was.
+
+        Returns come in the order of publishing, and before the message's confirm.
+        """
+        for number, message in self._mandatory.items():
+            if (message.exchange, message.routing_key, message.body) == (
+                method.exchange,
+                method.routing_key,
+                body,
+            ):
+                reason = f"{method.reply_code} {method.reply_text}"
+                self._events.append(Returned(self._unconfirmed[number], reason))
+                del self._mandatory[number]
+                return
+
+    def _on_cancelled_by_broker(self, _frame: Any) -> None:
+        self._fail(f"the broker ended the consumer: queue {self._queue!r} is gone")
+
+    def _on_channel_close(self, _channel: Any, error: Exception) -> None:
+        self._fail(self._in_words(error))
+
+    def _on_connection_over(self, _connection: Any, error: Exception) -> None:
+        self._fail(self._in_words(error))
+        reason = self._failure or "closed by its owner"
+        # What was received is void: it will come again, with a new tag.
+        self._received.clear()
+        self._events = self.take_events()
+        if self._unconfirmed:
+            self._events.append(Unconfirmed(tuple(self._unconfirmed.values()), reason))
+        self._on_lost(reason)
+
+    def _in_words(self, error: BaseException) -> str:
+        if self.up_since is None:
+            return f"cannot {self._doing}: {describe(error)}"
+        return f"connection to {self._address} lost: {describe(error)}"
+
+    def _fail(self, reason: str) -> None:
+        """Something is wrong: end the connection; the first reason is the one to report."""
+        if not self._ending:
+            self._failure = reason
+            self._end()
+
+    def _end(self) -> None:
+        self._ending = True
+        if not (self._connection.is_closing or self._connection.is_closed):
+            self._connection.close()
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, in words, out of pika's nested errors."""
+    match error:
+        case AMQPConnectionWorkflowFailed(exceptions=(*_, last)):
+            return describe(last)
+        case AMQPConnectorPhaseErrorBase(exception=inner):
+            return describe(inner)
+        case pika_errors.AMQPConnectionError(args=(BaseException() as inner,)):
+            return describe(inner)
+        case pika_errors.ConnectionClosed() | pika_errors.ChannelClosed():
+            return f"{error.reply_code} {error.reply_text}"
+        case pika_errors.ProbableAuthenticationError(args=(why,)):
+            return f"login refused: {why}"
+        case pika_errors.ProbableAccessDeniedError(args=(why,)):
+            return f"virtual host refused: {why}"
+        case OSError(strerror=str(text)):
+            return text
+        case pika_errors.AMQPError(args=(str(text), *_)):
+            return text
+        case _:
+            return repr(error)

@@ -1,0 +1,140 @@
+"""What a key may hold: each rule turns what was written into a value, or says what is allowed."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+HIDDEN = "***"
+"""Stands where a secret would."""
+
+_URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
+
+
+@frozen
+class Rule:
+    """One kind of value, as a sentence for people and as an attrs converter.
+
+    A rule takes text (environment, command line) as well as typed values (TOML, Python), and
+    takes its own results again. It raises ValueError, never naming the value: it may be secret.
+    """
+
+    allowed: str
+    type: type[int] | type[bool] | type[str]
+    """What a command line should read: lists and paths are read as text."""
+    convert: Callable[[Any], Any]
+
+    def __call__(self, written: Any) -> Any:
+        """The value of what was written."""
+        try:
+            return self.convert(written)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"must be {self.allowed}") from error
+
+
+def whole(least: int, most: int) -> Rule:
+    """Whole numbers from `least` to `most`."""
+
+    def convert(written: Any) -> int:
+        if isinstance(written, str):
+            written = int(written)
+        if type(written) is not int or not least <= written <= most:
+            raise ValueError(written)
+        return int(written)
+
+    return Rule(f"a whole number from {least} to {most}", int, convert)
+
+
+def choice(*names: str) -> Rule:
+    """One of a few words."""
+
+    def convert(written: Any) -> str:
+        if written not in names:
+            raise ValueError(written)
+        return str(written)
+
+    return Rule(f"one of {', '.join(names)}", str, convert)
+
+
+def flag() -> Rule:
+    """True or false."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+    def convert(written: Any) -> bool:
+        if isinstance(written, bool):
+            return written
+        word = _text(written).lower()
+        if word not in words:
+            raise ValueError(written)
+        return words[word]
+
+    return Rule("true or false", bool, convert)
+
+
+def text(allowed: str, pattern: str) -> Rule:
+    """Text that matches a regular expression as a whole; `allowed` says so in words."""
+
+    def convert(written: Any) -> str:
+        if not re.fullmatch(pattern, _text(written)):
+            raise ValueError(written)
+        return str(written)
+
+    return Rule(allowed, str, convert)
+
+
+def url(local: str, *remote: str) -> Rule:
+    """A URL: the scheme `local` needs no host, those of `remote` do."""
+
+    def convert(written: Any) -> str:
+        parts = urlsplit(_text(written))
+        _ = parts.port  # raises ValueError unless it is a port
+        has_place = parts.scheme == local or (parts.scheme in remote and parts.hostname)
+        if not has_place or "://" not in written or re.search(r"\s", written):
+            raise ValueError(written)
+        return str(written)
+
+    hosts = ", ".join(f"{scheme}://user:password@host:port/…" for scheme in remote)
+    return Rule(f"a URL: {local}:// or {hosts}", str, convert)
+
+
+def address() -> Rule:
+    """An IP address of this machine to listen on."""
+    return Rule("an IP address", str, lambda written: str(ipaddress.ip_address(_text(written))))
+
+
+def path(empty: Callable[[], Path | None]) -> Rule:
+    """A path, `~` being the home; `empty` says what no text at all means."""
+
+    def convert(written: Any) -> Path | None:
+        if written is None or written == "":
+            return empty()
+        return Path(written).expanduser()
+
+    return Rule("a path", str, convert)
+
+
+def networks() -> Rule:
+    """IP networks: a list in TOML, separated by commas elsewhere."""
+
+    def convert(written: Any) -> tuple[IPv4Network | IPv6Network, ...]:
+        items: Iterable[Any] = written.split(",") if isinstance(written, str) else written
+        named = [item.strip() if isinstance(item, str) else str(item) for item in items]
+        return tuple(ipaddress.ip_network(item) for item in named if item)
+
+    return Rule("a list of networks such as 10.0.0.0/8, fd00::/8", str, convert)
+
+
+def mask(value: str) -> str:
+    """The text without the passwords of the URLs in it."""
+    return _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", value)
+
+
+def _text(written: Any) -> str:
+    if not isinstance(written, str):
+        raise TypeError(type(written).__name__)
+    return written
