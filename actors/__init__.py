@@ -1,0 +1,1 @@
+"""Callboard's actors, one role a file; `webhooks_supervisor` is the tree."""

@@ -11,7 +11,7 @@ from callboard.adapters import stores
 from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreUnavailable
-from callboard.adapters.views import ATTEMPT_VIEWS
+from callboard.adapters.views import MODB
 from callboard.supervision import Peer
 
 BULK = 500
@@ -92,7 +92,7 @@ class AttemptLog(Role):
     def _save(self, database: str, documents: list[dict[str, Any]]) -> None:
         if database not in self._ready_databases:
             self._store.ensure_database(database)
-            self._store.ensure_views(database, ATTEMPT_VIEWS)
+            self._store.ensure_views(database, MODB)
             self._ready_databases.add(database)
         try:
             refused = [s for s in self._store.save_many(database, documents) if s.error]

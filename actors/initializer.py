@@ -6,7 +6,7 @@ from callboard.actors.role import Role, Setup
 from callboard.adapters import stores
 from callboard.adapters.metadata import store_metadata
 from callboard.adapters.store import StoreUnavailable
-from callboard.adapters.views import HOOK_VIEWS
+from callboard.adapters.views import WEBHOOKS
 from callboard.webhooks.modules import discover
 
 RETRY_S = 2.0
@@ -37,7 +37,7 @@ class Initializer(Role):
             return
         try:
             self._store.ensure_database("webhooks")
-            self._store.ensure_views("webhooks", HOOK_VIEWS)
+            self._store.ensure_views("webhooks", WEBHOOKS)
             store_metadata(self._store, discover().modules, self.settings.node.name)
         except StoreUnavailable as problem:
             self.log.warning("store_unavailable", reason=str(problem))

@@ -285,6 +285,11 @@ class HookList:
 
 
 @frozen
+class GetSettings:
+    """To the top supervisor: how is this system set? Answered with the `Settings`."""
+
+
+@frozen
 class Quiesce:
     """To EventBridge: take no new events and settle those under way. -> `Quiesced`."""
 

@@ -8,13 +8,11 @@ to the checked address (`callboard.adapters.http_connection`).
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from attrs import field, frozen
-
-type_of_socket_address = tuple[Any, ...]
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -75,7 +73,7 @@ class Candidate:
     address: tuple[Any, ...]
 
 
-def _networks(networks: Any) -> tuple[IPNetwork, ...]:
+def _networks(networks: Iterable[IPNetwork | str]) -> tuple[IPNetwork, ...]:
     return tuple(ip_network(network) for network in networks)
 
 

@@ -36,7 +36,12 @@ class AmqpConnection:
     """
 
     def __init__(
-        self, url: str, topology: Topology, *, name: str = "callboard", backoff: Backoff | None = None
+        self,
+        url: str,
+        topology: Topology,
+        *,
+        name: str = "callboard",
+        backoff: Backoff | None = None,
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
@@ -45,7 +50,7 @@ class AmqpConnection:
         self._parameters = _parameters(url, name)
         self._topology = topology
         self._name = name
-        self._consuming = topology.queue is not None
+        self._consuming = False
         self._backoff = backoff or Backoff()
         self._publish_ids = itertools.count(1)
         self._refused: list[int] = []
@@ -60,6 +65,7 @@ class AmqpConnection:
         """Begin to connect; see `BrokerConnection.open`."""
         self._loop = PollableLoop()
         self._io_services = SelectorIOServicesAdapter(self._loop)
+        self._consuming = self._topology.queue is not None
         self._connect()
 
     def fileno(self) -> int:
@@ -119,6 +125,7 @@ class AmqpConnection:
                 self._loop.run_ready()
             self._session.abort()
             self._loop.run_ready()
+            self._last_tag = self._session.last_tag
         self._loop.close()
         self._loop = self._session = None
 
@@ -140,9 +147,8 @@ class AmqpConnection:
             on_lost=self._on_lost,
         )
 
-    def _on_lost(self, reason: str) -> None:
-        assert self._session is not None
-        session, self._session = self._session, None
+    def _on_lost(self, session: AmqpSession, reason: str) -> None:
+        self._session = None
         self._last_tag = session.last_tag
         self._down_reason = reason
         pause_s = self._backoff.pause_s(session.lasted_s())

@@ -38,9 +38,7 @@ class PollableLoop:
 
     def fileno(self) -> int:
         """Readable whenever `run_ready` has something to do before the deadline."""
-        descriptor = self._selector.fileno()
-        assert isinstance(descriptor, int)
-        return descriptor
+        return self._selector.fileno()
 
     def deadline(self) -> float | None:
         """When the next timer is due, on `time.monotonic`'s scale."""

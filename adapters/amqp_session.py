@@ -30,9 +30,9 @@ from callboard.adapters.broker import (
 class AmqpSession:
     """Connects, declares the topology, consumes, and keeps account of tags and confirms.
 
-    It never comes back: whoever made it makes another one when `on_lost(reason)` is called. Tags
-    are the channel's delivery tags plus `tag_base`, so that they stay apart between sessions. Without
-    a `consumer_tag` it declares everything but does not consume.
+    It never comes back: whoever made it makes another one when `on_lost(session, reason)` is
+    called. Tags are the channel's delivery tags plus `tag_base`, so that they stay apart between
+    sessions. Without a `consumer_tag` it declares everything but does not consume.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class AmqpSession:
         *,
         consumer_tag: str | None,
         tag_base: int,
-        on_lost: Callable[[str], None],
+        on_lost: Callable[["AmqpSession", str], None],
     ) -> None:
         self.up_since: float | None = None
         self.last_tag = tag_base
@@ -129,7 +129,7 @@ class AmqpSession:
 
     def close(self) -> None:
         """Begin to close politely; `is_closed` tells when it is done. `on_lost` is not called."""
-        self._on_lost = lambda _reason: None
+        self._on_lost = lambda _session, _reason: None
         self._end()
 
     def abort(self) -> None:
@@ -286,7 +286,7 @@ class AmqpSession:
         self._events = self.take_events()
         if self._unconfirmed:
             self._events.append(Unconfirmed(tuple(self._unconfirmed.values()), reason))
-        self._on_lost(reason)
+        self._on_lost(self, reason)
 
     def _in_words(self, error: BaseException) -> str:
         if self.up_since is None:

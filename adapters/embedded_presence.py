@@ -1,5 +1,6 @@
 """How the connections of the embedded broker, each in its own process, know of one another."""
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -7,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 _IN_THIS_PROCESS: dict[str, int] = {}
-"""Tokens of this process's connections. The process id tells a forked child they are not its own."""
+"""Tokens of this process's connections; the process id tells a forked child whose they are."""
 
 
 class Presence:
@@ -57,10 +58,10 @@ def ring(folder: Path, token: str) -> None:
     """Ring another connection's doorbell; nothing happens where it is gone."""
     try:
         bell = os.open(_bell(folder, token), os.O_WRONLY | os.O_NONBLOCK)
-    except (FileNotFoundError, OSError) as error:
-        if not isinstance(error, FileNotFoundError) and error.errno != os.errno.ENXIO:
-            raise
-        return
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO):  # no such file, or nobody has it open
+            return
+        raise
     try:
         _write(bell)
     finally:

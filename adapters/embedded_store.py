@@ -66,6 +66,8 @@ _DATABASE_NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 _OUR_MEMBERS = frozenset({"_id", "_rev", "_deleted"})
 _LOWER_FIRST = str.maketrans(ascii_letters, ascii_letters.swapcase())
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 _Map = Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
 
 
@@ -214,7 +216,7 @@ class EmbeddedStore:
             " AND id IN (SELECT value FROM json_each(?))"
         )
         with self._file.reading() as connection:
-            where = (_find_database(connection, database), json.dumps(ids, ensure_ascii=False))
+            where = (_find_database(connection, database), _to_json(ids))
             found = connection.execute(statement, where).fetchall()
         return {row[0]: _document(*row) for row in found}
 
@@ -387,6 +389,8 @@ class _Reader:
         self._descending = descending
         self._from = (b"" if low is ... else sort_key(low), "", 0)[:width]
         self._before = (b"\xff" if high is ... else sort_key(high) + b"\0", "", 0)[:width]
+        if self._from > self._before:
+            raise StoreError("no rows can match: start lies beyond end")
         place = ", ".join(("sort", "id", "number")[:width])
         marks = ", ".join("?" * width)
         shown = "NULL, key, count(*)" if group else "id, key, value"
@@ -472,7 +476,7 @@ def _save(
     maps: Mapping[int, _Map],
     document: Document,
 ) -> Saved:
-    id = document.get("_id", uuid4().hex)
+    id = document["_id"] if "_id" in document else uuid4().hex
     given = document.get("_rev")
     deleted = document.get("_deleted", False)
     try:
@@ -509,7 +513,7 @@ def _body(document: Document, id: Any) -> str:
     for name in members:
         if name.startswith("_"):
             raise ValueError(f"Bad special document member: {name}")
-    body = json.dumps(members, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    body = _to_json(members)
     (id + body).encode()  # half a surrogate pair is no UTF-8
     return body
 
@@ -526,7 +530,7 @@ def _write_rows(
     connection.executemany(
         "INSERT INTO view_rows (view, sort, id, number, key, value) VALUES (?, ?, ?, ?, ?, ?)",
         [
-            (view_id, sort_key(key), document["_id"], number, json.dumps(key), json.dumps(value))
+            (view_id, sort_key(key), document["_id"], number, _to_json(key), _to_json(value))
             for number, (key, value) in enumerate(map_document(document))
         ],
     )

@@ -1,0 +1,44 @@
+"""Settings and logs. Stands on its own: nothing here knows of actors or webhooks.
+
+loaded = load(None, os.environ)
+configure_logs(loaded.settings.log)
+"""
+
+from callboard.config.loader import ConfigError, Loaded, load
+from callboard.config.logs import configure_logs, log_definitions
+from callboard.config.options import Option, options
+from callboard.config.rules import mask
+from callboard.config.settings import (
+    ActorsSettings,
+    AmqpSettings,
+    CouchdbSettings,
+    DataSettings,
+    DeliverySettings,
+    DisablerSettings,
+    LogSettings,
+    NodeSettings,
+    Settings,
+)
+from callboard.config.show import Row, effective
+
+__all__ = [
+    "ActorsSettings",
+    "AmqpSettings",
+    "ConfigError",
+    "CouchdbSettings",
+    "DataSettings",
+    "DeliverySettings",
+    "DisablerSettings",
+    "Loaded",
+    "LogSettings",
+    "NodeSettings",
+    "Option",
+    "Row",
+    "Settings",
+    "configure_logs",
+    "effective",
+    "load",
+    "log_definitions",
+    "mask",
+    "options",
+]

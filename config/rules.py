@@ -33,8 +33,8 @@ class Rule:
         """The value of what was written."""
         try:
             return self.convert(written)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"must be {self.allowed}") from error
+        except (TypeError, ValueError):
+            raise ValueError(f"must be {self.allowed}") from None
 
 
 def whole(least: int, most: int) -> Rule:

@@ -1,0 +1,209 @@
+"""Running and reaching an actor system: the owner's side, and everybody else's.
+
+The owner holds a lock on `{data.dir}/callboard.lock` while its system runs; the file says which
+process that is, and on which port others attach. Every frame between actors is sealed with the
+key in the data directory, so attaching takes the right to read it.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+from thespian.actors import ActorAddress, ActorSystem
+
+from callboard.actors.messages import Refused
+from callboard.actors.webhooks_supervisor import WebhooksSupervisor
+from callboard.adapters import sealed_transport
+from callboard.config.logs import log_definitions
+from callboard.config.settings import Settings
+from callboard.supervision import Locate, Located
+
+TOP = "callboard"
+"""Thespian's global name of the top supervisor."""
+
+MULTIPROCESS = "multiprocTCPBase"
+
+
+class SystemUnreachable(Exception):  # noqa: N818 - it names the state
+    """An actor system cannot be started or reached; the text says why and what to do."""
+
+
+@frozen
+class Owner:
+    """The process that runs the system of a data directory, and where to attach to it."""
+
+    pid: int
+    base: str
+    bind: str
+    admin_port: int
+    started_at: float
+
+
+def _lock_file(settings: Settings) -> Path:
+    return settings.data.dir / "callboard.lock"
+
+
+@contextmanager
+def ownership(settings: Settings) -> Iterator[None]:
+    """Be the only one that runs a system on this data directory. Raises SystemUnreachable."""
+    settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = _lock_file(settings)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = json.loads(lock.read() or "{}")
+            raise SystemUnreachable(
+                f"a system is running on {settings.data.dir} already (process "
+                f"{running.get('pid', 'unknown')}): stop it, or choose another data.dir"
+            ) from None
+        actors = settings.actors
+        owner = Owner(os.getpid(), actors.base, actors.bind, actors.admin_port, time.time())
+        lock.truncate(0)
+        json.dump(asdict(owner), lock)
+        lock.flush()
+        yield
+
+
+def owner_of(settings: Settings) -> Owner | None:
+    """Who runs the system of this data directory now; None if nobody does."""
+    try:
+        with _lock_file(settings).open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return Owner(**json.loads(lock.read()))
+            return None
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise SystemUnreachable(
+            f"{_lock_file(settings)} may not be read: run this as the user who started the system"
+        ) from None
+
+
+def create(settings: Settings) -> ActorSystem:
+    """A new actor system, sealed and on the configured address. Raises SystemUnreachable."""
+    actors = settings.actors
+    if actors.base != MULTIPROCESS:
+        return ActorSystem(actors.base, logDefs=log_definitions(settings.log), transientUnique=True)
+    key = _key(settings, make=True)
+    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    sealed_transport.seal(key, actors.bind)
+    _end_leftover(settings, key)
+    return _actor_system(settings)
+
+
+def _end_leftover(settings: Settings, key: bytes) -> None:
+    """End an actor system that outlived its owner, and make sure that the port is free."""
+    actors = settings.actors
+    for _ in range(20):
+        state = sealed_transport.probe(actors.bind, actors.admin_port, key)
+        if state == "absent":
+            return
+        if state == "stranger":
+            raise SystemUnreachable(
+                f"port {actors.admin_port} of {actors.bind} is taken by another program, or by an "
+                f"actor system with another key: set actors.admin_port to a free one"
+            )
+        _actor_system(settings).shutdown()
+        time.sleep(0.25)
+    raise SystemUnreachable(f"the actor system on port {actors.admin_port} does not end")
+
+
+def _actor_system(settings: Settings) -> ActorSystem:
+    return ActorSystem(
+        MULTIPROCESS,
+        {"Admin Port": settings.actors.admin_port},
+        logDefs=log_definitions(settings.log),
+        transientUnique=True,
+    )
+
+
+def _key(settings: Settings, *, make: bool) -> bytes:
+    actors = settings.actors
+    if actors.key:
+        return actors.key.encode()
+    path = actors.key_file or settings.data.dir / "actors.key"
+    try:
+        if make:
+            return sealed_transport.load_or_make_key(path)
+        return sealed_transport.read_key(path)
+    except sealed_transport.KeyFileError as problem:
+        raise SystemUnreachable(str(problem)) from None
+
+
+class Client:
+    """A conversation with a running system from outside of it."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self.system = system
+        self.top: ActorAddress = system.createActor(WebhooksSupervisor, globalName=TOP)
+
+    def ask(self, address: ActorAddress, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
+        """The answer of that kind. Raises SystemUnreachable when refused, or when none comes."""
+        self.system.tell(address, question)
+        return self.hear((kind,), timeout_s)
+
+    def hear(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
+        """The next message of one of these kinds; others are passed over."""
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            answer = self.system.listen(timedelta(seconds=left))
+            if isinstance(answer, kinds):
+                return answer
+            if isinstance(answer, Refused):
+                raise SystemUnreachable(answer.reason)
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise SystemUnreachable(f"no answer ({names}) within {timeout_s:g} s: is the system overloaded?")
+
+    def ask_actor(self, path: str, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
+        """The same, of the actor at that path of the tree; waits while it is being restarted."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            located = self.ask(self.top, Locate(path), Located, timeout_s)
+            if located.peer is not None:
+                return self.ask(located.peer.address, question, kind, end - time.monotonic())
+            time.sleep(0.1)
+        raise SystemUnreachable(f"{path} is down and did not come back within {timeout_s:g} s")
+
+
+def attach(settings: Settings) -> Client:
+    """Reach the running system of this data directory. Raises SystemUnreachable."""
+    owner = owner_of(settings)
+    if owner is None:
+        raise SystemUnreachable(
+            f"no system is running on {settings.data.dir}: start one with `callboard start`"
+        )
+    if owner.base != MULTIPROCESS:
+        raise SystemUnreachable(
+            f"process {owner.pid} runs on {owner.base}, which lives in that process alone: "
+            f"attaching takes actors.base = {MULTIPROCESS!r}"
+        )
+    key = _key(settings, make=False)
+    state = sealed_transport.probe(owner.bind, owner.admin_port, key)
+    if state == "stranger":
+        raise SystemUnreachable(
+            f"the system on port {owner.admin_port} does not accept this key: run this as the user "
+            f"who started it, or give its key by actors.key or actors.key_file"
+        )
+    if state == "absent":
+        raise SystemUnreachable(
+            f"process {owner.pid} owns {settings.data.dir}, but nothing answers on port "
+            f"{owner.admin_port}: it is starting or ending; try again"
+        )
+    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    sealed_transport.seal(key, owner.bind)
+    system = ActorSystem(
+        MULTIPROCESS, {"Admin Port": owner.admin_port}, logDefs=False, transientUnique=True
+    )
+    return Client(system)
+
+

@@ -1,0 +1,174 @@
+"""The top of Callboard's tree (Kazoo: webhooks_sup)."""
+
+import os
+from typing import Any
+
+from attrs import frozen
+from thespian.actors import ActorAddress, WatchMessage
+
+from callboard.actors.attempt_log import AttemptLog
+from callboard.actors.deliverer import Deliverer
+from callboard.actors.disabler import Disabler
+from callboard.actors.event_bridge import EventBridge
+from callboard.actors.failure_cache import FailureCache
+from callboard.actors.hook_listener import HookListener
+from callboard.actors.hook_table import HookTable
+from callboard.actors.initializer import Initializer
+from callboard.actors.messages import GetSettings, Quiesce, Quiesced
+from callboard.actors.responder import Responder
+from callboard.actors.role import Setup
+from callboard.config.logs import configure_logs
+from callboard.config.settings import Settings
+from callboard.supervision import (
+    TEMPORARY,
+    ChildSpec,
+    Supervisor,
+    SupervisorSpec,
+)
+from callboard.webhooks.modules import discover
+
+DRAIN_S = 10.0
+"""How long events under way may take to settle before the tree is stopped."""
+
+_DRAINED_ENOUGH = "callboard: stop now"
+
+
+def tree(settings: Settings) -> SupervisorSpec:
+    """The whole supervision tree, in starting order."""
+    setup = Setup(settings)
+    responders = tuple(
+        ChildSpec(
+            module.id,
+            Responder,
+            Setup(settings, module.id),
+            peers=("event_bridge", "hook_table", "deliveries/deliverer-*"),
+        )
+        for module in discover().modules
+    )
+    workers = settings.delivery.workers or os.cpu_count() or 1
+    deliverers = tuple(
+        ChildSpec(
+            f"deliverer-{number}",
+            Deliverer,
+            setup,
+            shutdown_s=12.0,
+            peers=("event_bridge", "failure_cache", "deliveries/attempt_log"),
+        )
+        for number in range(1, workers + 1)
+    )
+    attempt_log = ChildSpec("attempt_log", AttemptLog, setup, peers=("deliveries/deliverer-*",))
+    bridge_peers = ("responders/*", "deliveries/deliverer-*")
+
+    def nested(*children: ChildSpec) -> SupervisorSpec:
+        return _spec(settings, children)
+
+    return _spec(
+        settings,
+        (
+            ChildSpec("failure_cache", FailureCache, setup, label="webhooks_cache"),
+            ChildSpec(
+                "hook_table", HookTable, setup, peers=("responders/*",), label="kazoo_etsmgr_srv"
+            ),
+            ChildSpec(
+                "disabler",
+                Disabler,
+                setup,
+                peers=("failure_cache", "hook_listener"),
+                label="webhooks_disabler",
+            ),
+            ChildSpec(
+                "hook_listener",
+                HookListener,
+                setup,
+                peers=("hook_table", "failure_cache"),
+                label="webhooks_listener",
+            ),
+            ChildSpec(
+                "event_bridge",
+                EventBridge,
+                setup,
+                peers=bridge_peers,
+                label="webhooks_shared_listener",
+            ),
+            ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
+            ChildSpec("deliveries", Supervisor, nested(attempt_log, *deliverers), shutdown_s=20.0),
+            ChildSpec("initializer", Initializer, setup, TEMPORARY, label="webhooks_init"),
+        ),
+    )
+
+
+def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
+    return SupervisorSpec(
+        children,
+        heartbeat_s=settings.actors.heartbeat_ms / 1000,
+        hang_s=settings.actors.hang_timeout_ms / 1000,
+    )
+
+
+@frozen
+class Top:
+    """What the top supervisor is started with.
+
+    `owner_pid`: a process of this machine without which the whole actor system is to end.
+    """
+
+    settings: Settings
+    owner_pid: int | None = None
+
+
+class WebhooksSupervisor(Supervisor):
+    """one_for_one over the tree; started with `Top`.
+
+    Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
+    """
+
+    def specification(self, args: Top) -> SupervisorSpec:
+        """The tree that these settings ask for."""
+        self.settings = args.settings
+        if self.own_process:
+            configure_logs(args.settings.log)
+        self._draining = False
+        self._orphaned = False
+        if args.owner_pid is not None:
+            self.watch(os.pidfd_open(args.owner_pid))
+        return tree(args.settings)
+
+    def receiveMsg_GetSettings(self, _message: GetSettings, sender: ActorAddress) -> None:
+        """Somebody who attached wants to know how this system is set."""
+        self.send(sender, self.settings)
+
+    def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
+        """The owner's process has ended: so does this, and the actor system with it."""
+        self.watch()
+        self.log.warning("owner_ended")
+        self._orphaned = True
+        self.on_stop()
+
+    def on_exit(self) -> None:
+        """Nobody else would end the actor system of a dead owner."""
+        if self._orphaned:
+            self.actorSystemShutdown()
+
+    def on_stop(self) -> None:
+        """Drain, then stop; asked twice, stop at once."""
+        bridge = self._directory().get("event_bridge")
+        if self._draining or bridge is None:
+            super().on_stop()
+            return
+        self._draining = True
+        self.log.info("draining")
+        self.send(bridge.address, Quiesce())
+        self.after(DRAIN_S, _DRAINED_ENOUGH)
+
+    def receiveMsg_Quiesced(self, _message: Quiesced, _sender: ActorAddress) -> None:
+        """Nothing is under way any more."""
+        super().on_stop()
+
+    def on_timer(self, payload: Any) -> None:
+        """What is not settled by now goes back to the broker."""
+        if payload == _DRAINED_ENOUGH:
+            super().on_stop()
+        else:
+            super().on_timer(payload)
+
+

@@ -1,0 +1,251 @@
+"""urllib3 connections for webhooks: checked addresses, one deadline, a bounded answer.
+
+requests and urllib3 know no overall time limit (their read timeout is one for each `recv`, so an
+endpoint that drips holds a thread for ever), no limit for what a malformed response makes them
+read, and no check of the address they connect to. All three belong to the socket, so they are put
+there: the sockets below ask the `Exchange` of the running thread before each operation.
+"""
+
+import errno
+import socket
+import ssl
+import time
+from contextvars import ContextVar
+from typing import Any
+
+from attrs import define
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
+
+from callboard.adapters.address_guard import AddressGuard, AddressRefused, Candidate
+from callboard.adapters.http_target import target_of
+from callboard.webhooks.outcome import ClientError
+
+
+class NotConnected(Exception):
+    """No connection to the endpoint came about; `error` says why."""
+
+    def __init__(self, error: ClientError) -> None:
+        super().__init__(error.kind)
+        self.error = error
+
+
+class StaleConnection(Exception):
+    """A kept connection ended before the first byte of the response."""
+
+
+class TooMuchReceived(Exception):
+    """The endpoint sent more than any response of ours may take."""
+
+
+@define
+class Exchange:
+    """One request and its response: the limits for it, and how far it has come.
+
+    `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
+    `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `afresh`:
+    do not use a kept connection.
+    """
+
+    guard: AddressGuard
+    connect_timeout_s: float
+    deadline: float
+    receivable: int
+    received: int = 0
+    afresh: bool = False
+
+    def remaining_s(self) -> float:
+        """Seconds left, more than 0. Raises TimeoutError when there are none."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+    def count(self, received: int) -> None:
+        """So many bytes have come in. Raises TooMuchReceived."""
+        self.received += received
+        if self.received > self.receivable:
+            raise TooMuchReceived
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connection to the first of the host's checked addresses that takes one.
+
+        A silent address may not use up the time of those after it: each gets its share. Raises
+        AddressRefused, socket.gaierror, or the OSError of the last address.
+        """
+        candidates = self.guard.candidates(host, port)
+        for tried, candidate in enumerate(candidates[:-1]):
+            try:
+                return _connected(candidate, self.remaining_s() / (len(candidates) - tried))
+            except OSError:
+                continue  # The next address may do; the last one's error is reported.
+        return _connected(candidates[-1], self.remaining_s())
+
+
+EXCHANGE: ContextVar[Exchange] = ContextVar("exchange")
+"""What the running thread is sending: urllib3 has no room to hand it down to the socket."""
+
+
+class TimedSocket(socket.socket):
+    """Ends each operation at the exchange's deadline, and counts what comes in."""
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        """As socket.recv_into, which all reading of a response goes through."""
+        exchange = EXCHANGE.get()
+        self.settimeout(exchange.remaining_s())
+        received = super().recv_into(*args, **kwargs)
+        exchange.count(received)
+        return received
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """As socket.send; ssl.SSLSocket.sendall is made of it."""
+        self.settimeout(EXCHANGE.get().remaining_s())
+        return super().send(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        """As socket.sendall, whose time limit is one for the whole."""
+        self.settimeout(EXCHANGE.get().remaining_s())
+        super().sendall(*args, **kwargs)
+
+
+class TimedTlsSocket(TimedSocket, ssl.SSLSocket):
+    """The same over TLS."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As ssl.SSLSocket.do_handshake, whose time limit is one for the whole."""
+        self.settimeout(EXCHANGE.get().remaining_s())
+        super().do_handshake(block)
+
+
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """Verifies certificates by the authorities of a PEM file. Raises OSError."""
+    context = ssl.create_default_context(cafile=ca_bundle)
+    context.sslsocket_class = TimedTlsSocket
+    return context
+
+
+def _connected(candidate: Candidate, timeout_s: float) -> socket.socket:
+    connection = TimedSocket(candidate.family, socket.SOCK_STREAM)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(timeout_s)
+        connection.connect(candidate.address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+class _Connection(HTTPConnection):
+    """Connects through the guard, and tells a stale connection from a failed one."""
+
+    _answered = False
+
+    def _new_conn(self) -> socket.socket:
+        return EXCHANGE.get().connect(self._dns_host, self.port)
+
+    def connect(self) -> None:
+        exchange = EXCHANGE.get()
+        deadline = exchange.deadline
+        exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
+        try:
+            super().connect()
+        except AddressRefused as error:
+            raise NotConnected(ClientError("refused: address", str(error))) from error
+        except OSError as error:
+            kind = f"failed_connect: {_reason(error)}"
+            raise NotConnected(ClientError(kind, str(error))) from error
+        finally:
+            exchange.deadline = deadline
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self._answered and EXCHANGE.get().afresh:
+            self.close()
+        try:
+            super().request(*args, **kwargs)
+        except (ConnectionError, ssl.SSLError) as error:
+            self._check_stale(error)
+            raise
+
+    def getresponse(self) -> HTTPResponse:
+        try:
+            response = super().getresponse()
+        except (ConnectionError, ssl.SSLError) as error:
+            self._check_stale(error)
+            raise
+        self._answered = True
+        return response
+
+    def close(self) -> None:
+        super().close()
+        self._answered = False
+
+    def _check_stale(self, error: Exception) -> None:
+        if self._answered and not EXCHANGE.get().received:
+            raise StaleConnection from error
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class GuardedAdapter(HTTPAdapter):
+    """requests' adapter over the connections above; `send` needs `EXCHANGE` to be set.
+
+    Keeps connections to so many endpoints (scheme, host and port; the least recently used one
+    goes first), so many to each. Does not repeat anything, follow redirects, keep cookies, or
+    look into the environment.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, endpoints: int, connections_per_endpoint: int) -> None:
+        self._tls = tls
+        super().__init__(endpoints, connections_per_endpoint, max_retries=Retry(False))
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    ) -> None:
+        """As HTTPAdapter.init_poolmanager, with pools of our own connections."""
+        super().init_poolmanager(
+            connections, maxsize, block, ssl_context=self._tls, **pool_kwargs
+        )
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, *_args: Any, **_kwargs: Any
+    ) -> HTTPConnectionPool:
+        """The endpoint's pool, without parsing the url again."""
+        target = target_of(request.url or "")
+        return self.poolmanager.connection_from_host(target.host, target.port, target.scheme)
+
+    def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing to set: the context verifies."""
+
+    def request_url(self, request: PreparedRequest, *_args: Any) -> str:
+        """Path and query, without parsing the url again."""
+        return target_of(request.url or "").path
+
+
+def _reason(error: OSError) -> str:
+    """An error of connecting by its Erlang name, as Kazoo's attempts have it."""
+    match error:
+        case socket.gaierror():
+            temporary = error.errno == socket.EAI_AGAIN
+            return "eai_again" if temporary else "nxdomain"
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return "closed"
+        case ssl.SSLError():
+            return "tls_alert"
+        case TimeoutError() if error.errno is None:
+            return "timeout"
+    return errno.errorcode.get(error.errno or 0, "unknown").lower()

@@ -1,0 +1,24 @@
+"""The command line, one file a group of commands."""
+
+from importlib.metadata import version
+
+import click
+
+from callboard.cli.configuration import config
+from callboard.cli.events import publish
+from callboard.cli.hooks import hooks
+from callboard.cli.lifecycle import start, status, stop, tree
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("callboard"), "-V", "--version")
+def main() -> None:
+    """Callboard turns the events of an AMQP bus into webhooks.
+
+    Without any configuration everything is embedded: `callboard demo` shows it at work. Exit
+    codes: 0 done, 1 failed, 2 wrong usage.
+    """
+
+
+for command in (start, stop, status, tree, publish, hooks, config):
+    main.add_command(command)

@@ -1,0 +1,147 @@
+"""`callboard start`, `stop`, `status` and `tree`."""
+
+import os
+import select
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+import click
+
+from callboard.actors import owner
+from callboard.actors.system import Client, SystemUnreachable, owner_of
+from callboard.cli.attached import attached
+from callboard.cli.options import as_json, with_settings
+from callboard.cli.output import DONE, FAILED, Failure, print_json, print_table, say
+from callboard.config.loader import Loaded
+from callboard.supervision import GetTree, Stop, TreeNode
+
+
+@click.command()
+@with_settings(shown=True)
+def start(loaded: Loaded) -> None:
+    """Run the system in the foreground.
+
+    SIGTERM and SIGINT settle what is under way and stop in order; a second one stops now.
+    """
+    settings = loaded.settings
+
+    def ready(_client: Client, seconds: float) -> None:
+        say(
+            f"callboard is ready after {seconds:.1f} s: broker {settings.amqp.url.split('@')[-1]}, "
+            f"store {settings.couchdb.url.split('@')[-1]}, data {settings.data.dir}"
+        )
+
+    try:
+        owner.run(settings, ready)
+    except (owner.GivenUp, SystemUnreachable) as problem:
+        raise Failure(str(problem)) from None
+
+
+@click.command()
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the end.")
+@with_settings()
+def stop(loaded: Loaded, timeout: float) -> None:
+    """Stop the running system in order, and wait until it has ended."""
+    running = owner_of(loaded.settings)
+    with attached(loaded) as client:
+        assert running is not None
+        pidfd = os.pidfd_open(running.pid)
+        client.system.tell(client.top, Stop())
+        if not select.select([pidfd], (), (), timeout)[0]:
+            raise Failure(f"process {running.pid} has not ended within {timeout:g} s")
+    say("stopped")
+
+
+@click.command()
+@as_json
+@with_settings()
+def status(loaded: Loaded, json_: bool) -> None:
+    """Tell whether a system is running and whole (exit code 0), or not (1)."""
+    running = owner_of(loaded.settings)
+    if running is None:
+        if json_:
+            print_json({"running": False, "data_dir": str(loaded.settings.data.dir)})
+        else:
+            say(f"not running on {loaded.settings.data.dir}")
+        raise SystemExit(FAILED)
+    with attached(loaded) as client:
+        top = client.ask(client.top, GetTree(), TreeNode)
+    nodes = list(_below(top))
+    broken = [n.path for n in nodes if n.status not in ("running", "ended")]
+    figures = {n.path: dict(n.stats) for n in nodes if n.stats}
+    if json_:
+        print_json(
+            {
+                "running": True,
+                "whole": not broken,
+                "not_running": broken,
+                "pid": running.pid,
+                "uptime_s": round(time.time() - running.started_at, 1),
+                "restarts": sum(n.restarts for n in nodes),
+                "actors": figures,
+            }
+        )
+    else:
+        age = _age(time.time() - running.started_at)
+        whole = "[green]whole[/]" if not broken else f"[red]not whole: {', '.join(broken)}[/]"
+        say(f"running for {age} (process {running.pid}), {len(nodes)} actors, tree {whole}")
+        print_table(("actor", "figures"), ((p, _figures(s)) for p, s in figures.items()))
+    raise SystemExit(FAILED if broken else DONE)
+
+
+@click.command()
+@as_json
+@with_settings()
+def tree(loaded: Loaded, json_: bool) -> None:
+    """Show the live supervision tree."""
+    with attached(loaded) as client:
+        top = client.ask(client.top, GetTree(), TreeNode)
+    if json_:
+        print_json(attrs.asdict(top))
+    else:
+        print_tree(top)
+
+
+def print_tree(top: TreeNode) -> None:
+    """The tree as a table: who, where, for how long, how often restarted, and its figures."""
+    rows = [("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")]
+    rows += [(f"{branch}{n.id}", *_cells(n)) for branch, n in _branches(top, "")]
+    print_table(
+        ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "in Kazoo"), rows
+    )
+
+
+def _cells(node: TreeNode) -> tuple[object, ...]:
+    uptime = _age(time.time() - node.started_at) if node.started_at else ""
+    figures = _figures(node.stats)
+    return node.actor, node.pid, uptime, node.restarts, node.status, figures, node.label
+
+
+def _branches(node: TreeNode, indent: str) -> Iterator[tuple[str, TreeNode]]:
+    for child in node.children:
+        last = child is node.children[-1]
+        yield indent + ("└─ " if last else "├─ "), child
+        yield from _branches(child, indent + ("   " if last else "│  "))
+
+
+def _below(node: TreeNode) -> Iterator[TreeNode]:
+    for child in node.children:
+        yield child
+        yield from _below(child)
+
+
+def _figures(stats: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in stats.items())
+
+
+def _age(seconds: float) -> str:
+    """A duration in its two largest units."""
+    whole = int(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

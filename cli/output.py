@@ -1,0 +1,57 @@
+"""How commands speak: tables for people, JSON for programs, and errors that say what to do."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+"""Exit codes."""
+
+
+class Failure(click.ClickException):
+    """A command could not do its work: the text on standard error, exit code 1."""
+
+    exit_code = FAILED
+
+    def show(self, file: Any = None) -> None:
+        """In red, when somebody is watching."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"[bold red]error:[/] {_escaped(self.message)}"
+        )
+
+
+class WrongUsage(Failure):
+    """The command or its configuration is wrong: exit code 2."""
+
+    exit_code = WRONG_USAGE
+
+
+def say(text: str) -> None:
+    """A line for people; markup of rich is understood."""
+    Console(highlight=False, soft_wrap=True).print(text)
+
+
+def print_json(value: Any) -> None:
+    """A value for programs."""
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows for people; wide ones are not cut when the output is no terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(_escaped("" if cell is None else str(cell)) for cell in row))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,183 @@
+"""Reads the settings: defaults < file < environment `CALLBOARD_*` < command line."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import frozen
+from callboard.config.options import Option, options
+from callboard.config.rules import HIDDEN, mask
+from callboard.config.settings import Settings
+
+SYSTEM_FILE = Path("/etc/callboard/callboard.toml")
+"""Read where it exists and no other file is named."""
+
+PREFIX = "CALLBOARD_"
+FILE_VARIABLE = "CALLBOARD_CONFIG"
+OTHER_VARIABLES = re.compile(r"CALLBOARD_(CONFIG|REQUIRE_SERVICES|SERVICES_DIR|TEST_.*)")
+"""Variables of ours that are no settings."""
+
+DEFAULT = "default"
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; the text says which key, where, and what is allowed."""
+
+
+@frozen
+class Loaded:
+    """The settings, and for each key (`amqp.url`) where its value comes from."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    file: Path | None
+    """The file that was read."""
+
+
+@frozen
+class _Written:
+    """A value as it was written, and where."""
+
+    option: Option
+    value: Any
+    origin: str
+
+
+def load(
+    file: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+) -> Loaded:
+    """The settings of this node.
+
+    `file` is the one of `--config`; without it, the one that CALLBOARD_CONFIG names is read, or
+    else /etc/callboard/callboard.toml if it exists. `overrides` are the command line's, by key
+    (`amqp.url`); those that are None were not given. Raises ConfigError for a file that cannot
+    be read, for a name that is no key, and for a value that is not allowed.
+    """
+    file = _file(file, environ)
+    values: dict[str, Any] = {}
+    origins = {option.key: DEFAULT for option in options()}
+    for written in (*_from_file(file), *_from_environment(environ), *_from_options(overrides)):
+        key = written.option.key
+        values[key] = _converted(written)
+        origins[key] = written.origin
+    return Loaded(_settings(values, origins), origins, file)
+
+
+def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if file is None and environ.get(FILE_VARIABLE):
+        return Path(environ[FILE_VARIABLE])
+    if file is None and SYSTEM_FILE.exists():
+        return SYSTEM_FILE
+    return file
+
+
+def _from_file(file: Path | None) -> Iterator[_Written]:
+    if file is None:
+        return
+    text, sections = _read(file)
+    for section, keys in sections.items():
+        place = f"{file}{_line(text, section)}"
+        if section not in _sections():
+            raise ConfigError(f"{place}: no section is called {section}{_near(section)}")
+        if not isinstance(keys, dict):
+            raise ConfigError(f"{place}: {section} is a section, write [{section}]")
+        for name, value in keys.items():
+            place = f"{file}{_line(text, section, name)}"
+            yield _Written(_option(f"{section}.{name}", place), value, place)
+
+
+def _read(file: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: is not UTF-8 text: {error.reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: is not TOML: {error}") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[_Written]:
+    by_variable = {option.variable: option for option in options()}
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or OTHER_VARIABLES.fullmatch(variable):
+            continue
+        if variable not in by_variable:
+            raise ConfigError(
+                f"environment variable {variable} names no key{_near(variable, by_variable)}"
+            )
+        yield _Written(by_variable[variable], value, f"environment variable {variable}")
+
+
+def _from_options(overrides: Mapping[str, Any] | None) -> Iterator[_Written]:
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            option = _option(key, "command line")
+            yield _Written(option, value, f"option {option.flag}")
+
+
+def _option(key: str, place: str) -> Option:
+    by_key = {option.key: option for option in options()}
+    if key not in by_key:
+        raise ConfigError(f"{place}: no key is called {key}{_near(key)}")
+    return by_key[key]
+
+
+def _converted(written: _Written) -> Any:
+    option = written.option
+    try:
+        return option.rule(written.value)
+    except ValueError as error:
+        shown = HIDDEN if option.secret else mask(repr(written.value))
+        raise ConfigError(f"{written.origin}: {option.key} = {shown}: {error}") from None
+
+
+def _settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    sections: dict[str, Any] = {}
+    for section in attrs.fields(Settings):
+        given = {
+            key.name: values[f"{section.name}.{key.name}"]
+            for key in attrs.fields(section.type)
+            if f"{section.name}.{key.name}" in values
+        }
+        try:
+            sections[section.name] = section.type(**given)
+        except ValueError as error:
+            places = sorted({origins[f"{section.name}.{name}"] for name in given})
+            raise ConfigError(f"{', '.join(places)}: {error}") from None
+    return Settings(**sections)
+
+
+def _sections() -> set[str]:
+    return {option.section for option in options()}
+
+
+def _near(wrong: str, known: Iterable[str] | None = None) -> str:
+    """A question after the name that was meant, or what there is."""
+    keys = [option.key for option in options()]
+    moved = [key for key in keys if key.partition(".")[2] == wrong.rpartition(".")[2]]
+    names = known or (keys if "." in wrong else [*_sections(), *keys])
+    near = difflib.get_close_matches(wrong, names, n=1) or moved[:1]
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are {', '.join(sorted(_sections()))}" if "." not in wrong else ""
+
+
+def _line(text: str, section: str, name: str = "") -> str:
+    """The line a key stands on, as `:3`; empty where it is written in an unusual way."""
+    here = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
+            here = header[1]
+            if here == section and not name:
+                return f":{number}"
+        elif assigned := re.match(r"\s*([\w.-]+)\s*=", line):
+            full = f"{here}.{assigned[1]}" if here else assigned[1]
+            if full == (f"{section}.{name}" if name else section):
+                return f":{number}"
+    return ""

@@ -1,0 +1,55 @@
+"""All keys of the settings in one list: for the loader, the command line and the documentation."""
+
+from typing import Any
+
+import attrs
+from attrs import frozen
+from callboard.config.rules import Rule
+from callboard.config.settings import Facts, Settings
+
+
+@frozen
+class Option:
+    """One key, and the names it has in each place it may be written in."""
+
+    section: str
+    name: str
+    default: Any
+    """As written in `default.toml`."""
+    help: str
+    rule: Rule
+    secret: bool
+
+    @property
+    def key(self) -> str:
+        """The name in messages, and in the overrides of `loader.load`: `amqp.url`."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def flag(self) -> str:
+        """The command-line option: `--amqp-url`."""
+        return "--" + f"{self.section}-{self.name}".replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: `CALLBOARD_AMQP_URL`."""
+        return f"CALLBOARD_{self.section}_{self.name}".upper()
+
+    @property
+    def type(self) -> type[int] | type[bool] | type[str]:
+        """What a command line should read; lists are text, separated by commas."""
+        return self.rule.type
+
+
+def options() -> tuple[Option, ...]:
+    """Every key, in the order of `default.toml`."""
+    return tuple(
+        _option(section.name, key)
+        for section in attrs.fields(Settings)
+        for key in attrs.fields(section.type)
+    )
+
+
+def _option(section: str, key: "attrs.Attribute[Any]") -> Option:
+    facts: Facts = key.metadata["facts"]
+    return Option(section, key.name, key.default, facts.help, facts.rule, facts.secret)

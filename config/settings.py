@@ -1,0 +1,232 @@
+"""The settings: one frozen class a section, checked where they are made, so that nobody re-checks.
+
+The defaults live here; `default.toml` documents them and a test holds the two together. Names
+carry their units. A secret, and the password of a URL, is hidden from `repr`.
+"""
+
+import os
+import socket
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+from callboard.config.rules import (
+    HIDDEN,
+    Rule,
+    address,
+    choice,
+    flag,
+    mask,
+    networks,
+    path,
+    text,
+    url,
+    whole,
+)
+
+DAY_MS = 24 * 60 * 60 * 1000
+
+
+@frozen
+class Facts:
+    """What is known of a key besides its value; lies in the attrs metadata under "facts"."""
+
+    help: str
+    rule: Rule
+    secret: bool
+
+
+def data_home() -> Path:
+    """Where this user keeps data: the XDG base directory specification; for root /var/lib."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/callboard")
+    home = os.environ.get("XDG_DATA_HOME", "")
+    base = Path(home) if Path(home).is_absolute() else Path("~/.local/share").expanduser()
+    return base / "callboard"
+
+
+def _key(default: Any, rule: Rule, help: str, *, secret: bool = False) -> Any:
+    return field(
+        default=default,
+        converter=rule,
+        repr=_hidden if secret else _masked,
+        metadata={"facts": Facts(help, rule, secret)},
+    )
+
+
+def _hidden(value: object) -> str:
+    return repr(HIDDEN if value else value)
+
+
+def _masked(value: object) -> str:
+    return mask(repr(value))
+
+
+def _node_name() -> Rule:
+    rule = text("text of the form name@host, without spaces", r"[^@\s]+@[^@\s]+")
+    return Rule(rule.allowed, str, lambda written: _with_hostname(rule.convert(written)))
+
+
+def _with_hostname(name: str) -> str:
+    return name.replace("{hostname}", socket.gethostname())
+
+
+@frozen
+class NodeSettings:
+    """What this node is called."""
+
+    name: str = _key(
+        "callboard@{hostname}",
+        _node_name(),
+        "Name of this node, sent along with what it publishes; {hostname} is filled in.",
+    )
+    zone: str = _key("local", text("text without spaces", r"\S+"), "Zone this node belongs to.")
+
+
+@frozen
+class AmqpSettings:
+    """The bus that events come from."""
+
+    url: str = _key(
+        "memory://",
+        url("memory", "amqp", "amqps"),
+        "Message broker; memory:// is the embedded one.",
+    )
+    prefetch: int = _key(
+        1000,
+        whole(1, 65535),
+        "Events taken from the broker and not yet settled, at most.",
+    )
+    queue: str = _key(
+        "callboard.events",
+        text("a queue name of 1 to 255 characters, not amq.…", r"(?!amq\.).{1,255}"),
+        "Queue that all nodes share for events; the names of our other queues begin with it.",
+    )
+
+
+@frozen
+class CouchdbSettings:
+    """The store of hooks and attempts."""
+
+    url: str = _key(
+        "sqlite://",
+        url("sqlite", "http", "https"),
+        "Document store; sqlite:// is the embedded one, kept in the data directory.",
+    )
+    timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for an answer, milliseconds.")
+
+
+@frozen
+class DataSettings:
+    """Where this node keeps its files."""
+
+    dir: Path = _key(
+        "",
+        path(data_home),
+        "Folder of this node's files; empty means $XDG_DATA_HOME/callboard or "
+        "~/.local/share/callboard, for root /var/lib/callboard.",
+    )
+
+
+@frozen
+class ActorsSettings:
+    """The actor system underneath."""
+
+    base: str = _key(
+        "multiprocTCPBase",
+        choice("multiprocTCPBase", "simpleSystemBase"),
+        "Thespian system base: a process for each actor, or all actors in one process.",
+    )
+    admin_port: int = _key(19100, whole(1, 65535), "TCP port of the actor system's admin.")
+    bind: str = _key("127.0.0.1", address(), "Address that the actors listen on.")
+    key_file: Path | None = _key(
+        "",
+        path(lambda: None),
+        "File with the key that seals messages between actors; empty means actors.key in the "
+        "data directory.",
+    )
+    key: str = _key(
+        "",
+        text("text", r"(?s).*"),
+        "The key itself; where it is set, key_file is not read.",
+        secret=True,
+    )
+    heartbeat_ms: int = _key(
+        2000, whole(10, DAY_MS), "Time between two liveness checks of an actor, milliseconds."
+    )
+    hang_timeout_ms: int = _key(
+        10_000,
+        whole(10, DAY_MS),
+        "An actor silent for so long is killed and restarted, milliseconds; more than "
+        "heartbeat_ms.",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.hang_timeout_ms <= self.heartbeat_ms:
+            raise ValueError(
+                f"actors.hang_timeout_ms ({self.hang_timeout_ms}) must be more than "
+                f"actors.heartbeat_ms ({self.heartbeat_ms})"
+            )
+
+
+@frozen
+class DeliverySettings:
+    """How webhooks are sent."""
+
+    workers: int = _key(
+        0, whole(0, 1024), "Processes that deliver; 0 means one for each processor core."
+    )
+    threads: int = _key(32, whole(1, 1024), "Requests under way in a worker, at most.")
+    in_flight_per_endpoint: int = _key(
+        16,
+        whole(1, 1024),
+        "Requests under way to one endpoint (host and port) in a worker, at most.",
+    )
+    connect_timeout_ms: int = _key(
+        10_000, whole(1, DAY_MS), "Longest wait for a connection to an endpoint, milliseconds."
+    )
+    request_timeout_ms: int = _key(
+        10_000, whole(1, DAY_MS), "Longest wait for an endpoint's answer, milliseconds."
+    )
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = _key(
+        (), networks(), "Private networks that hooks may nevertheless point to."
+    )
+
+
+@frozen
+class DisablerSettings:
+    """The part that disables hooks that keep failing."""
+
+    enabled: bool = _key(True, flag(), "Whether hooks that keep failing are disabled.")
+
+
+@frozen
+class LogSettings:
+    """What is logged, and how."""
+
+    level: str = _key(
+        "info",
+        choice("debug", "info", "warning", "error", "critical"),
+        "Least level of what is logged.",
+    )
+    format: str = _key("text", choice("text", "json"), "key=value for people, or JSON.")
+
+
+@frozen
+class Settings:
+    """All settings of a node. `Settings()` has the defaults; `loader.load` reads the others."""
+
+    node: NodeSettings = field(factory=NodeSettings)
+    amqp: AmqpSettings = field(factory=AmqpSettings)
+    couchdb: CouchdbSettings = field(factory=CouchdbSettings)
+    data: DataSettings = field(factory=DataSettings)
+    actors: ActorsSettings = field(factory=ActorsSettings)
+    delivery: DeliverySettings = field(factory=DeliverySettings)
+    disabler: DisablerSettings = field(factory=DisablerSettings)
+    log: LogSettings = field(factory=LogSettings)
+
+    @property
+    def actors_key_file(self) -> Path:
+        """File with the key between actors: as set, or actors.key in the data directory."""
+        return self.actors.key_file or self.data.dir / "actors.key"

@@ -1,0 +1,45 @@
+"""The settings as rows for people: what holds, and where it comes from."""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from attrs import frozen
+from callboard.config.loader import Loaded
+from callboard.config.options import options
+from callboard.config.rules import HIDDEN, mask
+
+
+@frozen
+class Row:
+    """One key, its value with secrets hidden, and its origin."""
+
+    key: str
+    value: str
+    origin: str
+
+
+def effective(loaded: Loaded) -> tuple[Row, ...]:
+    """Every key with the value that holds, in the order of `default.toml`."""
+    return tuple(
+        Row(
+            option.key,
+            _shown(getattr(getattr(loaded.settings, option.section), option.name), option.secret),
+            loaded.origins[option.key],
+        )
+        for option in options()
+    )
+
+
+Value = str | int | bool | Path | tuple[IPv4Network | IPv6Network, ...] | None
+
+
+def _shown(value: Value, secret: bool) -> str:
+    if value is None or value == "":
+        return ""
+    if secret:
+        return HIDDEN
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    return mask(str(value))

@@ -1,0 +1,541 @@
+"""What every `BrokerConnection` does; run against the embedded broker and a real RabbitMQ."""
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from services.driver import Driver
+
+from callboard.adapters.broker import (
+    DIRECT,
+    FANOUT,
+    Binding,
+    BrokerError,
+    Confirmed,
+    ConnectionDown,
+    ConnectionUp,
+    Exchange,
+    OutgoingMessage,
+    Properties,
+    Queue,
+    Received,
+    Returned,
+    Topology,
+    Unconfirmed,
+)
+from callboard.adapters.brokers import connect
+
+EVENTS = Topology(
+    exchanges=(Exchange("callevt"),),
+    queue=Queue("events"),
+    bindings=(Binding("callevt", "call.#"),),
+)
+PUBLISH_ONLY = Topology(exchanges=(Exchange("callevt"),))
+
+# Receives messages, says how many, and holds on to them until it is killed.
+HOLDER = """
+import sys
+from pathlib import Path
+from services.driver import Driver
+from callboard.adapters.broker import Queue, Topology
+from callboard.adapters.brokers import connect
+url, folder, queue, count = sys.argv[1:]
+driver = Driver(connect(url, Topology(queue=Queue(queue)), Path(folder)))
+driver.receive(int(count))
+print("holding", flush=True)
+driver.until(lambda: False, timeout_s=60)
+"""
+
+
+class Broker:
+    """A fresh broker, and the connections a test made to it."""
+
+    def __init__(self, url: str, folder: Path, server=None) -> None:
+        self.url = url
+        self.folder = folder
+        self._server = server
+        self._drivers: list[Driver] = []
+
+    def open(self, topology: Topology) -> Driver:
+        driver = Driver(connect(self.url, topology, self.folder, name="test"))
+        self._drivers.append(driver)
+        return driver
+
+    def interrupt(self, driver: Driver) -> None:
+        """Make the driver lose its connection, and wait until it is up again."""
+        ups = len(driver.of(ConnectionUp))
+        if self._server is not None:
+            self._server.drop_connections()
+        else:  # what takes its connection from an embedded consumer: another one
+            other = self.open(Topology(queue=Queue(driver.queue), prefetch=1)).up()
+            driver.down()
+            other.connection.close()
+        driver.up(ups + 1)
+
+    def close(self) -> None:
+        for driver in self._drivers:
+            driver.connection.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def broker(request, tmp_path):
+    if request.param == "memory":
+        broker = Broker("memory://", tmp_path)
+    else:
+        server = request.getfixturevalue("rabbitmq")
+        broker = Broker(request.getfixturevalue("amqp_url"), tmp_path, server)
+    yield broker
+    broker.close()
+
+
+def test_comes_up_with_its_queue(broker):
+    driver = broker.open(EVENTS).up()
+    assert driver.events == [ConnectionUp("events")]
+
+
+def test_comes_up_without_a_queue(broker):
+    driver = broker.open(PUBLISH_ONLY).up()
+    assert driver.events == [ConnectionUp(None)]
+
+
+def test_the_descriptor_and_the_deadline_are_enough_to_be_driven(broker):
+    consumer = broker.open(EVENTS).up()
+    descriptor = consumer.connection.fileno()
+    publisher = broker.open(PUBLISH_ONLY).up()
+    started = time.monotonic()
+    publisher.publish("call.X", b"1", exchange="callevt")
+    consumer.receive(1)
+    assert time.monotonic() - started < 0.9  # woken, not found by the look once a second
+    broker.interrupt(consumer)
+    assert consumer.connection.fileno() == descriptor
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "arrives"),
+    [
+        ("call.CHANNEL_CREATE.*", "call.CHANNEL_CREATE.a%40b", True),
+        ("call.CHANNEL_CREATE.*", "call.CHANNEL_CREATE.a.b", False),
+        ("call.CHANNEL_CREATE.*", "call.CHANNEL_CREATE", False),
+        ("*.*.*.*", "doc_edited.db.type", False),
+        ("#", "", True),
+        ("#", "a.b.c", True),
+        ("a.#", "a", True),
+        ("a.#", "ab", False),
+        ("#.b.#", "a.b.c.d", True),
+        ("#.b.#", "a.c", False),
+        ("a.*", "a.", True),
+        ("*", "", False),
+        ("a.#.z", "a.z", True),
+        ("a.#.z", "a.b.c.z", True),
+        ("a(b", "a(b", True),
+        ("a.b", "axb", False),
+    ],
+)
+def test_topic_rules(broker, pattern, key, arrives):
+    driver = broker.open(
+        Topology(
+            exchanges=(Exchange("topics"),),
+            queue=Queue("", exclusive=True, durable=False),
+            bindings=(Binding("topics", pattern), Binding("topics", "the.end.of.test")),
+        )
+    ).up()
+    driver.publish(key, b"it", exchange="topics")
+    driver.publish("the.end.of.test", b"end", exchange="topics")
+    driver.until(lambda: b"end" in driver.bodies)
+    assert driver.bodies == ([b"it", b"end"] if arrives else [b"end"])
+
+
+def test_a_message_that_matches_two_bindings_arrives_once(broker):
+    driver = broker.open(
+        Topology(
+            exchanges=(Exchange("topics"),),
+            queue=Queue("once"),
+            bindings=(Binding("topics", "#"), Binding("topics", "a.*")),
+        )
+    ).up()
+    driver.publish("a.b", b"1", exchange="topics")
+    driver.receive(1)
+    driver.while_quiet()
+    assert driver.bodies == [b"1"]
+
+
+def test_direct_fanout_and_default_exchange(broker):
+    driver = broker.open(
+        Topology(
+            exchanges=(Exchange("targeted", DIRECT), Exchange("nodes", FANOUT)),
+            queue=Queue("mine"),
+            bindings=(Binding("targeted", "me.#"), Binding("nodes", "")),
+        )
+    ).up()
+    driver.publish("me.#", b"direct", exchange="targeted")
+    driver.publish("me.you", b"not for me", exchange="targeted")
+    driver.publish("whatever", b"fanout", exchange="nodes")
+    driver.publish("mine", b"default")
+    assert [m.exchange for m in driver.receive(3)] == ["targeted", "nodes", ""]
+    assert driver.bodies == [b"direct", b"fanout", b"default"]
+
+
+def test_every_queue_gets_its_copy(broker):
+    first = broker.open(EVENTS).up()
+    second = broker.open(
+        Topology(
+            EVENTS.exchanges,
+            Queue("", exclusive=True, durable=False),
+            (Binding("callevt", "call.X"),),
+        )
+    ).up()
+    first.publish("call.X", b"both", exchange="callevt")
+    assert first.receive(1)[0].body == second.receive(1)[0].body == b"both"
+
+
+def test_what_was_published_arrives_in_order_and_as_it_was(broker):
+    driver = broker.open(EVENTS).up()
+    bodies = [str(i).encode() for i in range(40)]
+    driver.publish("call.X.1", *bodies, exchange="callevt")
+    messages = driver.receive(40)
+    assert [m.body for m in messages] == bodies
+    assert {(m.exchange, m.routing_key, m.redelivered) for m in messages} == {
+        ("callevt", "call.X.1", False)
+    }
+    assert len({m.tag for m in messages}) == 40
+
+
+def test_properties_and_headers_come_through(broker):
+    properties = Properties(
+        content_type="application/json",
+        content_encoding="gzip",
+        message_id="m1",
+        correlation_id="c1",
+        timestamp=63_900_000_000_000_000,  # Gregorian microseconds, as Kazoo writes them
+        delivery_mode=2,
+        expiration="60000",
+        headers={
+            "call-id": "ä@b",
+            "bytes": b"\xff\x00",
+            "int": -1,
+            "big": 2**40,
+            "true": True,
+            "none": None,
+            "decimal": Decimal("1.5"),
+            "when": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+            "list": [1, "two", {"three": 3}],
+            "table": {"a": {"b": "c"}},
+        },
+    )
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"x", properties=properties)
+    assert driver.receive(1)[0].properties == properties
+
+
+def test_a_message_without_properties_and_body(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"")
+    message = driver.receive(1)[0]
+    assert (message.body, message.properties) == (b"", Properties())
+
+
+def test_what_amqp_cannot_carry_is_refused_at_once(broker):
+    driver = broker.open(EVENTS).up()
+    for message in (
+        OutgoingMessage("", "events", b"", Properties(headers={"set": {1}})),
+        OutgoingMessage("", "e" * 256, b""),
+    ):
+        with pytest.raises(BrokerError, match="cannot be encoded"):
+            driver.connection.publish(message)
+    driver.publish("events", b"the connection is none the worse")
+    assert driver.receive(1)
+    assert not driver.of(ConnectionDown)
+
+
+def test_a_large_body(broker):
+    body = bytes(range(256)) * 4096
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", body)
+    assert driver.receive(1)[0].body == body
+
+
+def test_acknowledged_messages_do_not_come_again(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", *(b"%d" % i for i in range(10)))
+    tags = [m.tag for m in driver.receive(10)]
+    driver.connection.ack([tags[8], tags[0], tags[1], tags[2], tags[4]])
+    driver.connection.close()
+    again = broker.open(EVENTS).up()
+    again.receive(5)
+    again.while_quiet()
+    assert again.bodies == [b"3", b"5", b"6", b"7", b"9"]
+    assert all(m.redelivered for m in again.messages)
+
+
+def test_acknowledging_twice_is_harmless(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"1", b"2")
+    tags = [m.tag for m in driver.receive(2)]
+    driver.connection.ack(tags)
+    driver.connection.ack([*tags, 4711])
+    driver.connection.requeue(tags)
+    driver.publish("events", b"3")
+    driver.receive(3)
+    assert driver.bodies == [b"1", b"2", b"3"]
+    assert not driver.of(ConnectionDown)
+
+
+def test_requeued_messages_come_again_in_order(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"1", b"2", b"3", b"4")
+    first = driver.receive(4)
+    driver.connection.requeue([first[3].tag, first[0].tag, first[1].tag])
+    again = driver.receive(7)[4:]
+    assert [(m.body, m.redelivered) for m in again] == [(b"1", True), (b"2", True), (b"4", True)]
+    assert not {m.tag for m in again} & {m.tag for m in first}
+    driver.connection.ack([m.tag for m in (first[2], *again)])
+
+
+def test_the_prefetch_bounds_what_is_unacknowledged(broker):
+    driver = broker.open(Topology(queue=Queue("bounded"), prefetch=3)).up()
+    driver.publish("bounded", *(b"%d" % i for i in range(8)))
+    messages = driver.receive(3)
+    driver.while_quiet()
+    assert len(driver.messages) == 3
+    driver.connection.ack([messages[1].tag])
+    driver.receive(4)
+    driver.while_quiet()
+    assert len(driver.messages) == 4
+    driver.connection.ack([m.tag for m in driver.messages if m.tag != messages[1].tag])
+    driver.receive(7)
+
+
+def test_a_prefetch_of_zero_is_no_bound(broker):
+    driver = broker.open(Topology(queue=Queue("unbounded"), prefetch=0)).up()
+    driver.publish("unbounded", *(b"%d" % i for i in range(1500)))
+    assert len({m.tag for m in driver.receive(1500)}) == 1500
+
+
+def test_messages_of_one_poll_are_reported_together(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", *(b"%d" % i for i in range(50)))
+    driver.receive(50)
+    for message in driver.messages:
+        driver.connection.ack([message.tag])
+    assert len(driver.of(Received)) < 25
+    assert all(event.messages for event in driver.of(Received))
+
+
+def test_each_publish_is_confirmed_once(broker):
+    driver = broker.open(EVENTS).up()
+    ids = driver.publish("events", *(b"%d" % i for i in range(200)))
+    confirmed = [i for event in driver.of(Confirmed) for i in event.publish_ids]
+    assert sorted(confirmed) == ids
+    assert len(driver.of(Confirmed)) < 100  # in batches
+
+
+def test_a_mandatory_message_without_a_queue_is_returned_and_then_confirmed(broker):
+    driver = broker.open(PUBLISH_ONLY).up()
+    (lost,) = driver.publish("call.X", b"x", exchange="callevt", mandatory=True)
+    driver.publish("call.X", b"x", exchange="callevt")
+    assert [event.publish_id for event in driver.of(Returned)] == [lost]
+    assert "NO_ROUTE" in driver.of(Returned)[0].reason
+    returned = driver.events.index(driver.of(Returned)[0])
+    assert lost in driver.confirmed
+    assert all(
+        driver.events.index(event) > returned
+        for event in driver.of(Confirmed)
+        if lost in event.publish_ids
+    )
+
+
+def test_a_mandatory_message_with_a_queue_is_not_returned(broker):
+    driver = broker.open(EVENTS).up()
+    bodies = [b"routed", b"lost", b"routed", b"lost"]
+    ids = [
+        driver.connection.publish(
+            OutgoingMessage("callevt", f"{'call' if b == b'routed' else 'x'}.1", b, mandatory=True)
+        )
+        for b in bodies
+    ]
+    driver.until(lambda: set(ids) <= driver.confirmed)
+    assert [event.publish_id for event in driver.of(Returned)] == [ids[1], ids[3]]
+
+
+def test_a_publish_to_an_exchange_that_does_not_exist_is_unconfirmed(broker):
+    driver = broker.open(PUBLISH_ONLY).up()
+    (publish_id,) = driver.publish("k", b"x", exchange="nowhere")
+    assert driver.unconfirmed == {publish_id}
+    assert "nowhere" in driver.of(Unconfirmed)[0].reason
+
+
+def test_publishing_while_down_is_unconfirmed(broker):
+    mismatch = Topology(exchanges=(Exchange("callevt", FANOUT),))
+    broker.open(PUBLISH_ONLY).up()
+    driver = broker.open(mismatch)
+    driver.down()
+    (publish_id,) = driver.publish("k", b"x", exchange="callevt")
+    assert driver.unconfirmed == {publish_id}
+    assert driver.of(Unconfirmed)[0].reason
+
+
+@pytest.mark.parametrize(
+    ("topology", "words"),
+    [
+        (Topology(exchanges=(Exchange("callevt", FANOUT),)), ["callevt", "406"]),
+        (Topology(exchanges=(Exchange("callevt", durable=True),)), ["callevt", "406"]),
+        (Topology(queue=Queue("events", auto_delete=True)), ["events", "406"]),
+        (
+            Topology(queue=Queue("other"), bindings=(Binding("nowhere", "#"),)),
+            ["other", "nowhere", "404"],
+        ),
+    ],
+)
+def test_a_refused_declaration_is_told_in_clear_words(broker, topology, words):
+    broker.open(EVENTS).up()
+    driver = broker.open(topology)
+    down = driver.down()
+    assert [word for word in words if word not in down.reason] == []
+    assert 0 < down.retry_in_s <= 0.1
+    assert not driver.of(ConnectionUp)
+    driver.until(lambda: len(driver.of(ConnectionDown)) > 2)
+    assert driver.of(ConnectionDown)[2].retry_in_s > down.retry_in_s
+
+
+def test_a_refused_declaration_is_tried_again(broker):
+    one = broker.open(Topology(queue=Queue("single", exclusive=True, durable=False))).up()
+    two = broker.open(Topology(queue=Queue("single", exclusive=True, durable=False)))
+    assert "405" in two.down().reason
+    assert "single" in two.down().reason
+    one.connection.close()
+    two.up()
+    two.publish("single", b"1")
+    two.receive(1)
+
+
+def test_generated_queues_have_a_name_each_and_end_with_their_connection(broker):
+    private = Topology(queue=Queue("", exclusive=True, durable=False))
+    one, two = broker.open(private).up(), broker.open(private).up()
+    assert one.queue
+    assert one.queue != two.queue
+    publisher = broker.open(Topology()).up()
+    publisher.publish(one.queue, b"1", mandatory=True)
+    one.receive(1)
+    assert not publisher.of(Returned)
+    one.connection.close()
+    publisher.publish(one.queue, b"2", mandatory=True)
+    assert publisher.of(Returned)
+
+
+def test_an_auto_delete_queue_ends_with_its_consumer(broker):
+    kazoo = Topology(queue=Queue("kazoo", durable=False, auto_delete=True))
+    broker.open(kazoo).up().connection.close()
+    publisher = broker.open(Topology()).up()
+    publisher.publish("kazoo", b"1", mandatory=True)
+    assert publisher.of(Returned)
+
+
+def test_kazoo_arguments_of_queues_are_accepted(broker):
+    arguments = {"x-message-ttl": 60000, "x-max-length": 100}
+    broker.open(Topology(queue=Queue("limited", arguments=arguments))).up()
+
+
+def test_a_durable_queue_collects_while_nobody_consumes(broker):
+    broker.open(EVENTS).up().connection.close()
+    publisher = broker.open(PUBLISH_ONLY).up()
+    publisher.publish("call.X", b"1", b"2", exchange="callevt")
+    publisher.connection.close()
+    consumer = broker.open(EVENTS).up()
+    assert [(m.body, m.redelivered) for m in consumer.receive(2)] == [
+        (b"1", False),
+        (b"2", False),
+    ]
+
+
+def test_what_a_killed_consumer_held_comes_again_in_order(broker):
+    setup = broker.open(Topology(queue=Queue("held"))).up()
+    setup.publish("held", *(b"%d" % i for i in range(7)))
+    setup.connection.close()
+    arguments = [broker.url, str(broker.folder), "held", "7"]
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, *arguments],
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    try:
+        assert holder.stdout.readline() == b"holding\n"
+    finally:
+        holder.kill()
+        holder.communicate()
+    heir = broker.open(Topology(queue=Queue("held"))).up()
+    messages = heir.receive(7)
+    assert [m.body for m in messages] == [b"%d" % i for i in range(7)]
+    assert all(m.redelivered for m in messages)
+
+
+def test_a_lost_connection_brings_messages_again_and_voids_their_tags(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"1", b"2")
+    old = driver.receive(2)
+    broker.interrupt(driver)
+    new = driver.receive(4)[2:]
+    assert [(m.body, m.redelivered) for m in new] == [(b"1", True), (b"2", True)]
+    driver.connection.ack([m.tag for m in old])
+    driver.connection.requeue([m.tag for m in old])
+    driver.publish("events", b"3")  # so that the broker has seen whatever was sent before
+    driver.receive(5)
+    driver.connection.close()
+    again = broker.open(EVENTS).up()
+    again.receive(3)
+    assert again.bodies == [b"1", b"2", b"3"]
+
+
+def test_a_lost_connection_is_reported_before_it_is_up_again(broker):
+    driver = broker.open(EVENTS).up()
+    broker.interrupt(driver)
+    kinds = [type(e) for e in driver.events if isinstance(e, ConnectionUp | ConnectionDown)]
+    assert kinds[0] is kinds[-1] is ConnectionUp
+    assert set(kinds[1:-1]) == {ConnectionDown}
+    assert driver.of(ConnectionDown)[0].reason
+
+
+def test_stop_consuming(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"1", b"2")
+    first, second = driver.receive(2)
+    driver.connection.stop_consuming()
+    driver.while_quiet()
+    driver.publish("events", b"3")
+    driver.while_quiet()
+    assert driver.bodies == [b"1", b"2"]
+    driver.connection.ack([first.tag])
+    driver.connection.close()
+    again = broker.open(EVENTS).up()
+    assert [m.body for m in again.receive(2)] == [b"2", b"3"]
+
+
+def test_close_twice_and_open_again(broker):
+    driver = broker.open(EVENTS).up()
+    driver.connection.close()
+    driver.connection.close()
+    again = Driver(driver.connection)
+    again.up()
+    again.publish("events", b"1")
+    assert again.receive(1)
+
+
+def test_close_sends_what_was_acknowledged_and_published_just_before(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"1")
+    (message,) = driver.receive(1)
+    driver.connection.ack([message.tag])
+    driver.connection.publish(OutgoingMessage("", "events", b"2"))
+    driver.connection.close()
+    again = broker.open(EVENTS).up()
+    assert [m.body for m in again.receive(1)] == [b"2"]
+
+
+def test_close_before_it_is_up(broker):
+    driver = broker.open(EVENTS)
+    started = time.monotonic()
+    driver.connection.close()
+    assert time.monotonic() - started < 2

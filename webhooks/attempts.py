@@ -1,0 +1,79 @@
+"""The record of a try, as Kazoo stores it in the hook's account's monthly database."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.names import encoded, gregorian_s, modb
+from callboard.webhooks.outcome import ClientError, Outcome, succeeded
+
+BODY_LIMIT = 64 * 1024
+"""Characters kept of a body."""
+CUT_MARK = "…[cut]"
+
+_NO_MORE = "retries exceeded"
+
+
+def attempt_database(delivery: Delivery, now_unix_s: float) -> str:
+    """The database the attempt belongs into."""
+    return modb(delivery.account_id, now_unix_s)
+
+
+def attempt_document(
+    delivery: Delivery,
+    outcome: Outcome,
+    tries_left: int,
+    now_unix_s: float,
+    body_limit: int = BODY_LIMIT,
+) -> dict[str, Any]:
+    """The attempt document, key by key as webhooks_util saves it.
+
+    `tries_left` counts this try, and so counts down. A 201 to a PUT is recorded as the success
+    it is, unlike in Kazoo.
+    """
+    now = gregorian_s(now_unix_s)
+    document: dict[str, Any] = {
+        "pvt_type": "webhook_attempt",
+        "pvt_account_id": delivery.account_id,
+        "pvt_account_db": encoded(modb(delivery.account_id, now_unix_s)),
+        "pvt_created": now,
+        "pvt_modified": now,
+        "hook_id": delivery.hook_id,
+        "hook_event": delivery.hook_event,
+        "event_id": delivery.event_id,
+        "method": delivery.method.lower(),
+        "uri": delivery.uri,
+        "req_headers": _lower_case(dict(delivery.headers)),
+        "req_body": _text(delivery.body, body_limit),
+    }
+    if isinstance(outcome, ClientError):
+        document |= {
+            "result": "failure",
+            "reason": "kazoo http client error",
+            "client_error": outcome.kind,
+            "retries": tries_left,
+            "retries_left": tries_left if tries_left > 1 else _NO_MORE,
+        }
+        return document
+    document |= {
+        "resp_status_code": str(outcome.status),
+        "resp_headers": _lower_case(outcome.headers),
+        "resp_body": _text(outcome.body, body_limit),
+    }
+    if succeeded(delivery.method, outcome.status):
+        return document | {"result": "success"}
+    return document | {
+        "result": "failure",
+        "reason": "bad response code",
+        "try": tries_left,
+        "retries_left": tries_left - 1 if tries_left > 1 else _NO_MORE,
+    }
+
+
+def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value.lower() for name, value in headers.items()}
+
+
+def _text(body: bytes, limit: int) -> str:
+    text = body.decode(errors="replace")
+    return text if len(text) <= limit else text[:limit] + CUT_MARK

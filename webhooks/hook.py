@@ -1,0 +1,133 @@
+"""A hook: one account's wish to have an event's payload sent to a uri."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from callboard.webhooks.names import account_database, encoded
+from callboard.webhooks.values import as_bool, as_int, as_object
+
+ALL = "all"
+"""A hook on every event of every module."""
+FORM_DATA, JSON = "form-data", "json"
+VERBS = ("get", "post", "put")
+DEFAULT_TRIES, MAX_TRIES = 2, 5
+
+_CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
+
+
+class InvalidHook(Exception):  # noqa: N818 - it names what it is about
+    """A hook document that cannot fire. `str` of it says what is wrong and what is allowed."""
+
+    def __init__(self, hook_id: str, reason: str) -> None:
+        super().__init__(f"hook {hook_id}: {reason}")
+        self.hook_id = hook_id
+        self.reason = reason
+
+
+@frozen
+class Hook:
+    """A hook as it is held in memory (Kazoo: the webhook record).
+
+    `event`: as it is matched, `CHANNEL_CREATE`, `object`, `all`. `tries`: attempts in all, 1 to 5.
+    """
+
+    id: str
+    account_id: str
+    uri: str
+    event: str
+    verb: str = "post"
+    format: str = FORM_DATA
+    tries: int = DEFAULT_TRIES
+    include_subaccounts: bool = False
+    include_internal_legs: bool = True
+    custom_data: Mapping[str, Any] | None = None
+    modifiers: Mapping[str, Any] | None = None
+
+
+def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Hook:
+    """The hook of a document of database `webhooks`.
+
+    `known_events`: the modules' ids and events. Raises InvalidHook.
+    """
+    id = str(document.get("_id", "without id"))
+    for key in ("pvt_account_id", "uri", "hook"):
+        if not isinstance(document.get(key), str) or not document[key]:
+            raise InvalidHook(id, f"{key} is missing: it must be a non-empty string")
+    verb = str(document.get("http_verb", "post")).lower()
+    if verb not in VERBS:
+        raise InvalidHook(id, f"http_verb {verb!r} is unknown: use one of {', '.join(VERBS)}")
+    format = str(document.get("format", FORM_DATA)).lower()
+    return Hook(
+        id=id,
+        account_id=document["pvt_account_id"],
+        uri=document["uri"],
+        event=hook_event(id, document["hook"], known_events),
+        verb=verb,
+        format=JSON if format == JSON else FORM_DATA,
+        tries=_tries(document.get("retries")),
+        include_subaccounts=as_bool(document.get("include_subaccounts"), False),
+        include_internal_legs=as_bool(document.get("include_internal_legs"), True),
+        custom_data=as_object(document.get("custom_data")) or None,
+        modifiers=as_object(document.get("modifiers")) or None,
+    )
+
+
+def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
+    """The event a hook of this name is matched by (kzd_webhooks:event). Raises InvalidHook."""
+    lower = name.lower()
+    event = lower.upper() if lower in _CHANNEL_EVENTS else lower
+    if event != ALL and lower not in known_events and event not in known_events:
+        names = sorted({ALL} | {known for known in known_events if known == known.lower()})
+        raise InvalidHook(hook_id, f"hook {name!r} is unknown: use one of {', '.join(names)}")
+    return event
+
+
+def _tries(value: Any) -> int:
+    """Kazoo clamps `retries` to 1..5 and means tries by it."""
+    number = as_int(value)
+    return DEFAULT_TRIES if number is None else min(max(number, 1), MAX_TRIES)
+
+
+def is_enabled(document: Mapping[str, Any]) -> bool:
+    """Whether the document lets its hook fire; absent counts as true."""
+    return as_bool(document.get("enabled"), True)
+
+
+def is_deleted(document: Mapping[str, Any]) -> bool:
+    """Whether it is soft-deleted."""
+    return as_bool(document.get("pvt_deleted"), False)
+
+
+def is_auto_disabled(document: Mapping[str, Any]) -> bool:
+    """Whether it was disabled for its failures, and not by a person."""
+    return not is_enabled(document) and document.get("pvt_disabled_message") is not None
+
+
+def new_hook(
+    public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str
+) -> dict[str, Any]:
+    """The document to store for a new hook: public fields, defaults, and the usual private ones.
+
+    The account stands in `pvt_account_id`; other private keys of `public` are dropped.
+    """
+    account_id = public.get("pvt_account_id")
+    document = {
+        "http_verb": "post",
+        "format": FORM_DATA,
+        "retries": DEFAULT_TRIES,
+        "enabled": True,
+        "include_internal_legs": True,
+        **{k: v for k, v in public.items() if not k.startswith(("_", "pvt_"))},
+        "_id": id,
+        "pvt_type": "webhook",
+        "pvt_created": now_gregorian_s,
+        "pvt_modified": now_gregorian_s,
+        "pvt_node": node,
+        "pvt_vsn": "1",
+    }
+    if account_id is not None:
+        document["pvt_account_id"] = account_id
+        document["pvt_account_db"] = encoded(account_database(str(account_id)))
+    return document

@@ -1,0 +1,47 @@
+"""Kazoo's lenient reading of JSON values (kz_term, kz_json)."""
+
+from typing import Any
+
+
+def as_bool(value: Any, default: bool) -> bool:
+    """A boolean, also from the strings `true` and `false`; anything else is the default."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value, default) if isinstance(value, str) else default
+
+
+def is_true(value: Any) -> bool:
+    """Whether the value says yes: true or `"true"` (kz_term:is_true)."""
+    return as_bool(value, False)
+
+
+def as_int(value: Any) -> int | None:
+    """An integer, also from numeric strings and floats (rounded); None where there is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and abs(value) < 2**63:
+        return round(value)
+    return None
+
+
+def as_text(value: Any) -> str | None:
+    """A non-empty string; numbers and booleans are written out, null is `null`, else None."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, int | float):
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """The object, or an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
