@@ -26,7 +26,7 @@ from callboard.actors.messages import (
     WhichAttempts,
 )
 from callboard.actors.role import Role, Setup
-from callboard.adapters.http import RequestsTransport
+from callboard.adapters.stopgap import RequestsTransport
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery

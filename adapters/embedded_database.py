@@ -3,6 +3,7 @@
 Every function takes an open database and belongs inside a transaction, except `open_database`.
 """
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -76,20 +77,32 @@ def open_database(path: Path) -> sqlite3.Connection:
 
     Raises `sqlite3.DatabaseError`, OSError, and `BrokerError` for a file of another version.
     """
-    # Created here for the sake of its mode, which SQLite gives to the files beside it too.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        if _version(db) != VERSION:
-            with transaction(db):
-                _create(db, path)
-    except BaseException:
-        db.close()
-        raise
+    with _alone(path.with_name(f"{path.name}-setup")):
+        # Created here for the sake of its mode, which SQLite gives to the files beside it too.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA foreign_keys = ON")
+            if _version(db) != VERSION:
+                with transaction(db):
+                    _create(db, path)
+        except BaseException:
+            db.close()
+            raise
     return db
+
+
+@contextmanager
+def _alone(lock_file: Path) -> Iterator[None]:
+    """One process at a time: changing to WAL fails at once where another does the same."""
+    lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager
@@ -248,8 +261,6 @@ def _version(db: sqlite3.Connection) -> int:
 
 def _create(db: sqlite3.Connection, path: Path) -> None:
     version = _version(db)
-    if version == VERSION:  # another process was quicker
-        return
     if version != 0:
         raise BrokerError(f"{path} has version {version} of the format, not {VERSION}")
     for statement in SCHEMA.split(";\n"):

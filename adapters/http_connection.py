@@ -11,22 +11,26 @@ import socket
 import ssl
 import time
 from contextvars import ContextVar
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 
 from attrs import define
-from requests import PreparedRequest
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import InvalidHeader
 from urllib3.response import HTTPResponse
 
 from callboard.adapters.address_guard import AddressGuard, AddressRefused, Candidate
 from callboard.adapters.http_target import target_of
 from callboard.webhooks.outcome import ClientError
 
+CLOSED = "socket_closed_remotely"
 
-class NotConnected(Exception):
-    """No connection to the endpoint came about; `error` says why."""
+
+class Undelivered(Exception):
+    """The exchange failed; `error` says how."""
 
     def __init__(self, error: ClientError) -> None:
         super().__init__(error.kind)
@@ -140,7 +144,7 @@ def _connected(candidate: Candidate, timeout_s: float) -> socket.socket:
 
 
 class _Connection(HTTPConnection):
-    """Connects through the guard, and tells a stale connection from a failed one."""
+    """Connects through the guard; raises Undelivered, or StaleConnection, for all that fails."""
 
     _answered = False
 
@@ -148,44 +152,52 @@ class _Connection(HTTPConnection):
         return EXCHANGE.get().connect(self._dns_host, self.port)
 
     def connect(self) -> None:
+        """As HTTPConnection.connect, TLS included, within the time for connecting."""
+        self._answered = False
         exchange = EXCHANGE.get()
         deadline = exchange.deadline
         exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
         try:
             super().connect()
         except AddressRefused as error:
-            raise NotConnected(ClientError("refused: address", str(error))) from error
+            raise Undelivered(ClientError("refused: address", str(error))) from error
         except OSError as error:
-            kind = f"failed_connect: {_reason(error)}"
-            raise NotConnected(ClientError(kind, str(error))) from error
+            kind = f"failed_connect: {connect_error(error)}"
+            raise Undelivered(ClientError(kind, str(error))) from error
         finally:
             exchange.deadline = deadline
 
     def request(self, *args: Any, **kwargs: Any) -> None:
+        """As HTTPConnection.request; on a new connection if the exchange asks for one."""
         if self._answered and EXCHANGE.get().afresh:
             self.close()
         try:
             super().request(*args, **kwargs)
-        except (ConnectionError, ssl.SSLError) as error:
-            self._check_stale(error)
-            raise
+        except ConnectionError:
+            raise  # The pool reads on: the endpoint may have answered before it closed.
+        except OSError as error:
+            raise self._failure(error) from error
 
     def getresponse(self) -> HTTPResponse:
+        """As HTTPConnection.getresponse.
+
+        An interim status is no answer, and what follows it must not be taken for the next one's:
+        http.client knows only 100 (RFC 9110, 15.2).
+        """
         try:
             response = super().getresponse()
-        except (ConnectionError, ssl.SSLError) as error:
-            self._check_stale(error)
-            raise
+        except (OSError, HTTPException, InvalidHeader) as error:
+            raise self._failure(error) from error
+        if response.status < 200:
+            raise Undelivered(ClientError("bad_response", f"interim status {response.status}"))
         self._answered = True
         return response
 
-    def close(self) -> None:
-        super().close()
-        self._answered = False
-
-    def _check_stale(self, error: Exception) -> None:
-        if self._answered and not EXCHANGE.get().received:
-            raise StaleConnection from error
+    def _failure(self, error: Exception) -> StaleConnection | Undelivered:
+        kind = exchange_error(error)
+        if kind == CLOSED and self._answered and not EXCHANGE.get().received:
+            return StaleConnection()
+        return Undelivered(ClientError(kind, str(error)))
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -235,17 +247,40 @@ class GuardedAdapter(HTTPAdapter):
         """Path and query, without parsing the url again."""
         return target_of(request.url or "").path
 
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
+        """The bare response: its cookies are nobody's, and nothing of it is to be decoded."""
+        response = Response()
+        response.request = req
+        response.status_code = resp.status
+        response.raw = resp
+        return response
 
-def _reason(error: OSError) -> str:
+def connect_error(error: OSError) -> str:
     """An error of connecting by its Erlang name, as Kazoo's attempts have it."""
     match error:
         case socket.gaierror():
-            temporary = error.errno == socket.EAI_AGAIN
-            return "eai_again" if temporary else "nxdomain"
+            return "eai_again" if error.errno == socket.EAI_AGAIN else "nxdomain"
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return "closed"
         case ssl.SSLError():
             return "tls_alert"
-        case TimeoutError() if error.errno is None:
-            return "timeout"
-    return errno.errorcode.get(error.errno or 0, "unknown").lower()
+    return _by_number(error)
+
+
+def exchange_error(error: BaseException) -> str:
+    """An error after connecting by the name of Erlang's httpc, or `bad_response`."""
+    match error:
+        case ConnectionError() | IncompleteRead() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return CLOSED
+        case ssl.SSLError():
+            return "tls_alert"
+        case OSError():
+            return _by_number(error)
+    return "bad_response"
+
+
+def _by_number(error: OSError) -> str:
+    """`econnrefused` and the like; an error of Python's own timers has no number."""
+    if error.errno is None:
+        return "timeout" if isinstance(error, TimeoutError) else "unknown"
+    return errno.errorcode.get(error.errno, "unknown").lower()

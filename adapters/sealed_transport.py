@@ -1,172 +1,449 @@
-"""Safe ports for Thespian's TCP base: loopback only, and every frame sealed.
+"""Actor ports that only the holders of a key can talk to.
 
-Thespian listens on all addresses and unpickles whatever anybody sends, which lets a stranger run
-code. `seal` makes this process, and all actor processes forked from it, listen on one address and
-check an HMAC-SHA256 of every frame before anything of it is unpickled. The seal tells who may
-speak; it does not hide what is said, and does not tell a frame from its replay: across hosts, put
-a tunnel underneath.
+Thespian's `multiprocTCPBase` gives every actor a TCP port on all interfaces and unpickles whatever
+arrives there, which lets anybody who can connect run code. After `seal` the ports listen on one
+address, and what passes between actors is a frame that is checked before anything is unpickled:
+
+    b"CBF1" | payload length, 8 bytes | seal of the payload, 32 | seal of these 44, 32 | payload
+
+Both seals are HMAC-SHA256 with the system's key (RFC 2104); the payload is Thespian's pickle.
+The second seal is why a stranger cannot make an actor buffer more than the 76 bytes of a header,
+whatever length it announces. Acknowledgements are frames, too.
+
+What the seal does not do: it neither encrypts nor prevents replay. Who reads the traffic (on
+loopback that takes root; across hosts of a Thespian convention, anyone on the path) sees the
+messages and can send recorded ones again; so can a local process that binds a port an actor has
+just left, with what is still sent there. Conventions belong on a private network or a tunnel. A
+local user can also still fill the backlog of a port while its actor is busy.
+
+Actor processes inherit the seal because Thespian forks them from the process that called `seal`.
 """
 
-import contextlib
-import hashlib
 import hmac
+import ipaddress
 import os
 import pickle
 import secrets
 import socket
 import stat
+import struct
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
-import thespian.system.transport.TCPTransport as tcp
-import thespian.system.utilis as thespian_utilities
-from thespian.actors import ActorAddress
-from thespian.system.transport.IPBase import IPActorAddress, TCPv4ActorAddress
-from thespian.system.transport.streamBuffer import (
-    ReceiveBuffer,
-    ackDataErrPacket,
-    ackPacket,
-    toSendBuffer,
-)
+from attrs import field, frozen
+from thespian.system import multiprocTCPBase, utilis
+from thespian.system.timing import ExpirationTimer
+from thespian.system.transport import IPBase, TCPTransport, streamBuffer
 
-MAX_FRAME_BYTES = 64 * 1024 * 1024
-"""A larger frame is refused before it is read; our batches stay far below."""
-UNFINISHED_FRAME_S = 10
-"""How long a peer may take to send a frame it has begun."""
-PROBE_S = 1.0
+KEY_BYTES = 32
+COMPLAINT_EVERY_S = 10.0
+"""A process logs refused strangers at most this often; the line says how many went unmentioned."""
 
-_SEAL_BYTES = hashlib.sha256().digest_size
-_ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - compared with, not bound to
+Verdict = Literal["absent", "ours", "stranger"]
+
+_MAGIC = b"CBF1"
+_CLAIM = struct.Struct(">4sQ32s")
+_HEADER_BYTES = _CLAIM.size + 32
+# A pickle begins with b"\x80", so neither of these nor a header can be taken for a message.
+_PROBE = b"callboard probe "
+_ANSWER = b"callboard answer "
 
 
 class KeyFileError(Exception):
     """The key file cannot be used; the text says why and what to do."""
 
 
-class _Sealer:
-    """Takes the place of `pickle` in Thespian's transport."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def dumps(self, value: Any) -> bytes:
-        """Pickle, behind its seal."""
-        pickled = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-        return self._seal(pickled) + pickled
-
-    def loads(self, frame: bytes) -> Any:
-        """Unpickle what is sealed with our key; None for anything else, which nobody expects."""
-        seal, pickled = frame[:_SEAL_BYTES], frame[_SEAL_BYTES:]
-        if not hmac.compare_digest(seal, self._seal(pickled)):
-            structlog.get_logger("callboard").warning("frame_refused", frame_bytes=len(frame))
-            return None
-        return pickle.loads(pickled)  # noqa: S301 - the seal says that it is ours
-
-    def _seal(self, pickled: bytes) -> bytes:
-        return hmac.digest(self._key, pickled, "sha256")
+class FrameTooLargeError(ValueError):
+    """A message is larger than the system's frames may be."""
 
 
-class _BoundedBuffer(ReceiveBuffer):  # type: ignore[misc]
-    """Refuses frames whose announced size is absurd."""
-
-    def addMore(self, data: bytes) -> None:  # noqa: N802 - Thespian's name
-        """Take more of a frame."""
-        super().addMore(data)
-        if self._size is not None and not 0 <= self._size <= MAX_FRAME_BYTES:
-            raise ValueError(f"a frame of {self._size} bytes")
+class StrangerError(Exception):
+    """A connection brought something that was not sealed with our key."""
 
 
-def seal(key: bytes, bind: str = "127.0.0.1") -> None:
-    """Listen on `bind` only, and seal and check every frame with `key`, from now on.
+@frozen
+class Limits:
+    """What a port puts up with.
 
-    Called before an ActorSystem is made or attached to; again to change the key or the address.
+    `max_frame_bytes`: the largest message, pickled. `first_header_s`: how long a connection may
+    take until its first sealed header is in; longer than any handler, because an actor connects
+    while it handles a message and sends afterwards. `strangers`: connections without a sealed
+    header that one process keeps; beyond, the oldest is reset.
     """
-    if bind != _ANY_ADDRESS:
-        os.environ["THESPIAN_BASE_IPADDR"] = bind
-        IPActorAddress.bindArgs = property(lambda self: ((bind, self.bindname[1]),))
-    sealer = _Sealer(key)
-    tcp.serializer = sealer
-    tcp.ReceiveBuffer = _BoundedBuffer
-    tcp.ackMsg = toSendBuffer(ackPacket, sealer.dumps)
-    tcp.ackDataErrMsg = toSendBuffer(ackDataErrPacket, sealer.dumps)
-    tcp.MAX_INCOMING_SOCKET_PERIOD = timedelta(seconds=UNFINISHED_FRAME_S)
+
+    max_frame_bytes: int = 64 * 2**20
+    first_header_s: float = 30.0
+    strangers: int = 64
+
+
+@frozen
+class _Sealing:
+    key: bytes = field(repr=False)
+    bind: str
+    limits: Limits
+
+
+_sealing: _Sealing | None = None
+_replaced: list[tuple[Any, str, Any]] = []
+
+
+def seal(key: bytes, bind: str = "127.0.0.1", limits: Limits | None = None) -> None:
+    """Seal all actor systems that this process starts or attaches to from now on.
+
+    Call it before `ActorSystem("multiprocTCPBase", …)`, with the same key in every process that
+    attaches. `bind` is the one IPv4 address to listen on and to be reached at. Calling it again
+    with the same arguments changes nothing. Raises ValueError for a short key or an address that
+    is not one ("0.0.0.0").
+    """
+    global _sealing
+    if len(key) < KEY_BYTES:
+        raise ValueError(f"the key has {len(key)} bytes, at least {KEY_BYTES} are needed")
+    if ipaddress.IPv4Address(bind).is_unspecified:
+        raise ValueError(f"bind is {bind}; name the one address to listen on")
+    wanted = _Sealing(key, bind, limits or Limits())
+    if wanted == _sealing:
+        return
+    unseal()
+    _sealing = wanted
+    for place, name, value in (
+        (multiprocTCPBase.ActorSystemBase, "transportType", _SealedTransport),
+        (TCPTransport, "toSendBuffer", _to_frame),
+        (TCPTransport, "ReceiveBuffer", _FrameReader),
+        (TCPTransport, "TCPIncomingPersistent", _SealedIncoming),
+        (TCPTransport, "ackMsg", _to_frame(streamBuffer.ackPacket)),
+        (TCPTransport, "ackDataErrMsg", _to_frame(streamBuffer.ackDataErrPacket)),
+        (IPBase.IPActorAddress, "bindArgs", property(lambda self: ((bind, self.bindname[1]),))),
+    ):
+        _replaced.append((place, name, getattr(place, name)))
+        setattr(place, name, value)
+    os.environ["THESPIAN_BASE_IPADDR"] = bind
+    IPBase.thisSystem.add_local_addr(bind)
+
+
+def unseal() -> None:
+    """Undo `seal` in this process (for tests); systems that already run stay sealed."""
+    global _sealing
+    _sealing = None
+    while _replaced:
+        setattr(*_replaced.pop())
+    os.environ.pop("THESPIAN_BASE_IPADDR", None)
+
+
+def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
+    """Who listens on the admin port: nobody, an actor system sealed with this key, or another.
+
+    Needs no `seal` and starts nothing. "stranger": the listener did not prove within the time
+    that it holds the key (another key, another program, or a system that hangs).
+    """
+    end = time.monotonic() + timeout_s
+    nonce = secrets.token_bytes(16)
+    wanted = _frame(key, _ANSWER + nonce)
+    got = b""
+    try:
+        with socket.create_connection((bind, port), timeout_s) as connection:
+            connection.sendall(_frame(key, _PROBE + nonce))
+            while len(got) < len(wanted) and (left := end - time.monotonic()) > 0:
+                connection.settimeout(left)
+                received = connection.recv(len(wanted) - len(got))
+                if not received:
+                    break
+                got += received
+    except ConnectionRefusedError:
+        return "absent"
+    except (TimeoutError, ConnectionError):
+        return "stranger"
+    return "ours" if hmac.compare_digest(got, wanted) else "stranger"
 
 
 def thespian_log(path: Path) -> None:
-    """Have Thespian's own log written there, and not into a folder that all users share."""
-    os.environ["THESPLOG_FILE"] = str(path)
-    thespian_utilities._thesplog_file = str(path)
-    thespian_utilities._thesplog_old_file = f"{path}.old"
+    """Have Thespian write its own debug log there, not to the `thespian.log` all users share.
 
-
-def probe(bind: str, port: int, key: bytes) -> str:
-    """Who listens there: `absent` (nobody), `ours` (an actor system with this key) or `stranger`.
-
-    A sealed frame is sent; only who has the key can answer with a sealed acknowledgement.
+    Call it before `ActorSystem(…)`; the folder is made (mode 0700) if it is missing.
     """
-    sealer = _Sealer(key)
-    try:
-        with socket.create_connection((_reachable(bind), port), timeout=PROBE_S) as connection:
-            sender = ActorAddress(TCPv4ActorAddress(_reachable(bind), port))
-            connection.sendall(toSendBuffer((sender, "callboard: probe"), sealer.dumps))
-            expected = toSendBuffer(ackPacket, sealer.dumps)
-            return "ours" if _receive(connection, len(expected)) == expected else "stranger"
-    except ConnectionRefusedError:
-        return "absent"
-    except OSError:
-        return "stranger"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["THESPLOG_FILE"] = str(path)
+    utilis._thesplog_file = str(path)
+    utilis._thesplog_old_file = f"{path}.old"
 
 
-def _reachable(bind: str) -> str:
-    return "127.0.0.1" if bind == _ANY_ADDRESS else bind
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    received = b""
-    while len(received) < size and (more := connection.recv(size - len(received))):
-        received += more
-    return received
+# The key file
 
 
 def load_or_make_key(path: Path) -> bytes:
-    """The key in that file, made with mode 0600 if there is none. Raises KeyFileError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Written aside and linked: two processes that start at once agree on one key.
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-    except OSError as problem:
-        raise KeyFileError(f"the key file {path} cannot be made: {problem.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
+    """The key in this file; a new one is put there (mode 0600) if there is none.
+
+    Processes that do so at once agree on one key. Raises KeyFileError as `read_key` does.
+    """
+    if not os.path.lexists(path):
+        _make_key(path)
     return read_key(path)
 
 
 def read_key(path: Path) -> bytes:
-    """The key in that file. Raises KeyFileError if it is missing, unreadable or not private."""
+    """The key of a running system, to attach to it. KeyFileError: missing, exposed or no key."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        reason = "is a symbolic link" if path.is_symlink() else f"cannot be read: {error.strerror}"
         raise KeyFileError(
-            f"there is no key file {path}: start the system first, or set actors.key_file"
-        ) from None
-    except OSError as problem:
-        raise KeyFileError(
-            f"the key file {path} cannot be read ({problem.strerror}): run this as the user who "
-            f"started the system, or give the key by actors.key"
-        ) from None
+            f"the key file {path} {reason}. Run as the user who started the system and with the "
+            "same data directory, or give the key in the settings."
+        ) from error
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode) or stat.S_IMODE(facts.st_mode) & 0o077:
-            raise KeyFileError(f"the key file {path} is open to others: chmod 600 it")
-        if facts.st_uid != os.geteuid():
-            raise KeyFileError(f"the key file {path} belongs to another user")
-        key = file.read().strip()
-    if len(key) < 32:
-        raise KeyFileError(f"the key file {path} holds no key: remove it to have a new one made")
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise KeyFileError(f"the key file {path} is not a regular file")
+        if found.st_uid != os.geteuid():
+            raise KeyFileError(
+                f"the key file {path} belongs to user {found.st_uid}, this is user "
+                f"{os.geteuid()}: run as the file's owner, or give the key in the settings"
+            )
+        if found.st_mode & 0o077:
+            raise KeyFileError(
+                f"the key file {path} is open to other users (mode {found.st_mode & 0o777:o}): "
+                "remove it while no system runs, and a new one is made"
+            )
+        text = file.read(4 * KEY_BYTES)
+    try:
+        key = bytes.fromhex(text.decode("ascii"))
+    except ValueError as error:
+        raise KeyFileError(f"the key file {path} does not hold a key in hex") from error
+    if len(key) != KEY_BYTES:
+        raise KeyFileError(f"the key file {path} does not hold {KEY_BYTES} bytes in hex")
     return key
+
+
+def _make_key(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as draft:
+            draft.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
+            draft.flush()
+            os.fsync(draft.fileno())
+            # Whole or not at all, and the first of several processes wins.
+            with suppress(FileExistsError):
+                os.link(draft.name, path)
+    except OSError as error:
+        raise KeyFileError(f"the key file {path} cannot be made: {error}") from error
+
+
+# Frames
+
+
+def _frame(key: bytes, payload: bytes) -> bytes:
+    claim = _CLAIM.pack(_MAGIC, len(payload), hmac.digest(key, payload, "sha256"))
+    return claim + hmac.digest(key, claim, "sha256") + payload
+
+
+def _in_force() -> _Sealing:
+    if _sealing is None:
+        raise RuntimeError("seal() was not called in this process, nor in the one it comes from")
+    return _sealing
+
+
+def _to_frame(message: Any, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """Stands in for Thespian's `toSendBuffer`."""
+    sealing, payload = _in_force(), dumps(message)
+    if len(payload) > sealing.limits.max_frame_bytes:
+        most = sealing.limits.max_frame_bytes
+        raise FrameTooLargeError(f"a message of {len(payload)} bytes; at most {most} can be sent")
+    return _frame(sealing.key, payload)
+
+
+class _FrameReader:
+    """Stands in for Thespian's `ReceiveBuffer`: one frame, of which nothing is trusted unchecked.
+
+    Thespian never reads more than `remainingAmount`, so a frame's end is a read's end.
+    """
+
+    def __init__(self, deserialize: Callable[[Any], Any]) -> None:
+        self._sealing = _in_force()
+        self._deserialize = deserialize
+        self._received = bytearray()
+        self._length = 0
+        self._payload_seal = b""
+        self._message: tuple[Any, bytes] | None = None
+        self.header_seen = False
+        self.payload = b""
+        self.fault = ""
+
+    def addMore(self, data: bytes) -> None:  # noqa: N802
+        self._received += data
+        if not self.header_seen and not self.fault:
+            self._read_header()
+        if self._complete:
+            if self._sealed(self._payload_seal, self._received):
+                self.payload = bytes(self._received)
+            else:
+                self.fault = "wrong seal"
+
+    def _read_header(self) -> None:
+        if not self._received.startswith(_MAGIC[: len(self._received)]):
+            self.fault = "not a sealed frame"
+        elif len(self._received) >= _HEADER_BYTES:
+            claim, claim_seal = self._received[: _CLAIM.size], self._received[_CLAIM.size :]
+            _, self._length, self._payload_seal = _CLAIM.unpack(claim)
+            if not self._sealed(claim_seal, claim):
+                self.fault = "wrong seal"
+            elif self._length > self._sealing.limits.max_frame_bytes:
+                self.fault = "frame too large"
+            else:
+                self.header_seen = True
+                self._received.clear()
+
+    def _sealed(self, seal: bytes | bytearray, data: bytes | bytearray) -> bool:
+        return hmac.compare_digest(seal, hmac.digest(self._sealing.key, data, "sha256"))
+
+    @property
+    def _complete(self) -> bool:
+        return self.header_seen and len(self._received) >= self._length
+
+    def remainingAmount(self) -> int:  # noqa: N802
+        return (self._length if self.header_seen else _HEADER_BYTES) - len(self._received)
+
+    def isDone(self) -> bool:  # noqa: N802
+        return self._complete or bool(self.fault)
+
+    def completed(self) -> tuple[Any, bytes] | None:
+        """The message and no surplus, or None, which makes Thespian drop the connection.
+
+        (Where Thespian waits for an acknowledgement, an exception here would lose the message it
+        was sending, and its place in the actor's queue, for ever.)
+        """
+        if self._message is None and self.payload and not self.payload.startswith(_PROBE):
+            try:
+                self._message = (self._deserialize(self.payload), b"")
+            except Exception as error:  # noqa: BLE001 - unpickling may raise anything
+                _log("actor_message_undecodable", error=repr(error))
+        return self._message
+
+    def removeExtra(self) -> None:  # noqa: N802
+        """There never is any."""
+
+
+# Connections
+
+
+class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
+    """A connection being read: a stranger's until its first sealed header is in."""
+
+    _openSock: Any  # noqa: N815 - Thespian's
+
+    def __init__(self, address: Any, connection: Any, reader: _FrameReader | None = None) -> None:
+        super().__init__(address, connection, reader)
+        self.since = time.monotonic()
+        if self.is_stranger:
+            self._expires = ExpirationTimer(timedelta(seconds=_in_force().limits.first_header_s))
+
+    @property
+    def is_stranger(self) -> bool:
+        return self.fromAddress.addressDetails is None and not self._rData.header_seen
+
+    @property
+    def payload(self) -> bytes:
+        """The frame, once it is whole and its seal right; else empty."""
+        payload: bytes = self._rData.payload
+        return payload
+
+    def addData(self, data: bytes) -> None:  # noqa: N802
+        """Raises StrangerError, upon which Thespian closes the connection."""
+        was_stranger = self.is_stranger
+        super().addData(data)
+        if self._rData.fault:
+            _complain(self._rData.fault, _peer(self.socket))
+            raise StrangerError(self._rData.fault)
+        if was_stranger and not self.is_stranger:
+            self._expires = ExpirationTimer(TCPTransport.MAX_INCOMING_SOCKET_PERIOD)
+
+    def reset(self, reason: str) -> None:
+        """Close with a TCP reset: should it be one of ours after all, it sends again.
+
+        (After an orderly close its next write would be a broken pipe, which Thespian takes for a
+        dead actor.)
+        """
+        _complain(reason, _peer(self.socket))
+        self._openSock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._openSock.close()
+        self._openSock = None
+
+
+class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
+    """Thespian's TCP transport, wary of strangers; useless in a process that is not sealed."""
+
+    def __init__(self, *args: Any) -> None:
+        self._limits = _in_force().limits
+        super().__init__(*args)
+
+    def external_transport_clone(self) -> "_SealedTransport":
+        """As Thespian's, which names its own class."""
+        routed = isinstance(self.myAddress.addressDetails, TCPTransport.RoutedTCPv4ActorAddress)
+        copy = TCPTransport.ExternalTransportCopy()
+        return _SealedTransport(copy, self._adminAddr, self.txOnly, routed)
+
+    def _acceptNewIncoming(self) -> None:  # noqa: N802
+        super()._acceptNewIncoming()
+        strangers = [each for each in self._incomingSockets.values() if each.is_stranger]
+        if len(strangers) > self._limits.strangers:
+            oldest = min(strangers, key=lambda each: each.since)
+            del self._incomingSockets[oldest.socket.fileno()]
+            oldest.reset("too many connections without a sealed frame")
+
+    def _handlePossibleIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        if incoming.is_stranger and incoming._expires.view().expired():
+            incoming.reset("no sealed frame in time")
+            return None
+        return super()._handlePossibleIncoming(incoming, *args, **kwargs)
+
+    def _addedDataToIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        if incoming.payload.startswith(_PROBE):
+            nonce = incoming.payload.removeprefix(_PROBE)
+            with suppress(ConnectionError):  # it did not wait for the answer
+                incoming.socket.send(_frame(_in_force().key, _ANSWER + nonce))
+            incoming.close()
+            return None
+        return super()._addedDataToIncoming(incoming, *args, **kwargs)
+
+    def _check_XMIT_4_done(self, intent: Any, received: bytes) -> Any:  # noqa: N802
+        reader = intent.ackbuf
+        waiting = super()._check_XMIT_4_done(intent, received)
+        if reader.fault:
+            _complain(reader.fault, str(intent.targetAddr))
+        return waiting
+
+
+# What is said of strangers
+
+_last_complaint = float("-inf")
+_unmentioned = 0
+
+
+def _peer(connection: Any) -> str:
+    try:
+        host, port = connection.getpeername()[:2]
+    except OSError as error:
+        return f"unknown ({error.strerror})"
+    return f"{host}:{port}"
+
+
+def _complain(reason: str, peer: str) -> None:
+    global _last_complaint, _unmentioned
+    now = time.monotonic()
+    if now - _last_complaint < COMPLAINT_EVERY_S:
+        _unmentioned += 1
+        return
+    _log("stranger_refused", reason=reason, peer=peer, unmentioned=_unmentioned)
+    _last_complaint, _unmentioned = now, 0
+
+
+def _log(event: str, **fields: Any) -> None:
+    """Log from inside the transport, where an exception would end the actor."""
+    try:
+        structlog.get_logger("callboard").warning(event, **fields)
+    except (OSError, ValueError) as error:  # no standard output any more
+        utilis.thesplog("%s %s (log: %s)", event, fields, error, level=30)

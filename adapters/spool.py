@@ -16,7 +16,7 @@ CREATE TABLE records (
 )
 """
 
-_DROPPED_AT_ONCE = 100
+_DROPPED_AT_ONCE = 10
 
 
 class Spool:

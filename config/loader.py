@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 from attrs import frozen
-from callboard.config.options import Option, options
-from callboard.config.rules import HIDDEN, mask
+from callboard.config.options import Option, options, sections
+from callboard.config.rules import HIDDEN
 from callboard.config.settings import Settings
 
 SYSTEM_FILE = Path("/etc/callboard/callboard.toml")
@@ -78,10 +77,10 @@ def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
 def _from_file(file: Path | None) -> Iterator[_Written]:
     if file is None:
         return
-    text, sections = _read(file)
-    for section, keys in sections.items():
+    text, tables = _read(file)
+    for section, keys in tables.items():
         place = f"{file}{_line(text, section)}"
-        if section not in _sections():
+        if section not in sections():
             raise ConfigError(f"{place}: no section is called {section}{_near(section)}")
         if not isinstance(keys, dict):
             raise ConfigError(f"{place}: {section} is a section, write [{section}]")
@@ -133,39 +132,42 @@ def _converted(written: _Written) -> Any:
     try:
         return option.rule(written.value)
     except ValueError as error:
-        shown = HIDDEN if option.secret else mask(repr(written.value))
+        shown = repr(written.value)
+        if option.secret or (option.name == "url" and "@" in shown):
+            shown = HIDDEN  # what is no URL cannot be relied on to show its password as one
         raise ConfigError(f"{written.origin}: {option.key} = {shown}: {error}") from None
 
 
 def _settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
-    sections: dict[str, Any] = {}
-    for section in attrs.fields(Settings):
-        given = {
-            key.name: values[f"{section.name}.{key.name}"]
-            for key in attrs.fields(section.type)
-            if f"{section.name}.{key.name}" in values
+    return Settings(
+        **{
+            section: _section(
+                made,
+                {key: value for key, value in values.items() if key.startswith(f"{section}.")},
+                origins,
+            )
+            for section, made in sections().items()
         }
-        try:
-            sections[section.name] = section.type(**given)
-        except ValueError as error:
-            places = sorted({origins[f"{section.name}.{name}"] for name in given})
-            raise ConfigError(f"{', '.join(places)}: {error}") from None
-    return Settings(**sections)
+    )
 
 
-def _sections() -> set[str]:
-    return {option.section for option in options()}
+def _section(made: type[Any], values: Mapping[str, Any], origins: Mapping[str, str]) -> Any:
+    try:
+        return made(**{key.partition(".")[2]: value for key, value in values.items()})
+    except ValueError as error:
+        places = sorted({origins[key] for key in values})
+        raise ConfigError(f"{', '.join(places)}: {error}") from None
 
 
 def _near(wrong: str, known: Iterable[str] | None = None) -> str:
     """A question after the name that was meant, or what there is."""
     keys = [option.key for option in options()]
     moved = [key for key in keys if key.partition(".")[2] == wrong.rpartition(".")[2]]
-    names = known or (keys if "." in wrong else [*_sections(), *keys])
+    names = known or (keys if "." in wrong else [*sections(), *keys])
     near = difflib.get_close_matches(wrong, names, n=1) or moved[:1]
     if near:
         return f"; did you mean {near[0]}?"
-    return f"; there are {', '.join(sorted(_sections()))}" if "." not in wrong else ""
+    return f"; there are {', '.join(sections())}" if "." not in wrong else ""
 
 
 def _line(text: str, section: str, name: str = "") -> str:

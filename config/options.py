@@ -41,12 +41,15 @@ class Option:
         return self.rule.type
 
 
+def sections() -> dict[str, type[Any]]:
+    """Every section's name and class, in the order of `default.toml`."""
+    return {section.name: section.type for section in attrs.fields(Settings) if section.type}
+
+
 def options() -> tuple[Option, ...]:
     """Every key, in the order of `default.toml`."""
     return tuple(
-        _option(section.name, key)
-        for section in attrs.fields(Settings)
-        for key in attrs.fields(section.type)
+        _option(section, key) for section, made in sections().items() for key in attrs.fields(made)
     )
 
 

@@ -13,7 +13,7 @@ from attrs import frozen
 HIDDEN = "***"
 """Stands where a secret would."""
 
-_URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
+_URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
 
 
 @frozen

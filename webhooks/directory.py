@@ -24,7 +24,7 @@ class Directory(Protocol):
         """The account's reseller (`pvt_reseller_id` of its services document)."""
 
     def account_by_number(self, number: str) -> str | None:
-        """The id of the account that owns a called number, given as it was dialled."""
+        """The id of the account that owns a number, given in E.164 form (`+15551234567`)."""
 
     def setting(self, category: str, key: str, default: Any) -> Any:
         """A key of `system_config/{category}`, resolved by `resolve_setting`."""
@@ -33,9 +33,12 @@ class Directory(Protocol):
 def resolve_setting(
     document: Mapping[str, Any] | None, node: str, zone: str, key: str, default: Any
 ) -> Any:
-    """A key of a system_config document: of this node's section, else the zone's, else `default`'s."""
+    """A key of a system_config document: of this node's section, the zone's, or `default`.
+
+    A null is taken for absent, and so is a section that is no object (kapps_config).
+    """
     for section in (node, zone, "default"):
         values = (document or {}).get(section)
-        if isinstance(values, Mapping) and key in values:
+        if isinstance(values, Mapping) and values.get(key) is not None:
             return values[key]
     return default

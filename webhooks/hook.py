@@ -1,11 +1,13 @@
 """A hook: one account's wish to have an event's payload sent to a uri."""
 
 from collections.abc import Collection, Mapping
+from sys import intern
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from callboard.webhooks.names import account_database, encoded
+from callboard.webhooks.pickling import Positional
 from callboard.webhooks.values import as_bool, as_int, as_object
 
 ALL = "all"
@@ -15,22 +17,28 @@ VERBS = ("get", "post", "put")
 DEFAULT_TRIES, MAX_TRIES = 2, 5
 
 _CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
+# Shared by the many hooks that have none.
+_NONE: Mapping[str, Any] = {}
 
 
 class InvalidHook(Exception):  # noqa: N818 - it names what it is about
     """A hook document that cannot fire. `str` of it says what is wrong and what is allowed."""
 
     def __init__(self, hook_id: str, reason: str) -> None:
-        super().__init__(f"hook {hook_id}: {reason}")
+        super().__init__(hook_id, reason)
         self.hook_id = hook_id
         self.reason = reason
 
+    def __str__(self) -> str:
+        return f"hook {self.hook_id}: {self.reason}"
+
 
 @frozen
-class Hook:
+class Hook(Positional):
     """A hook as it is held in memory (Kazoo: the webhook record).
 
     `event`: as it is matched, `CHANNEL_CREATE`, `object`, `all`. `tries`: attempts in all, 1 to 5.
+    `custom_data` and `modifiers` are empty if the document has none.
     """
 
     id: str
@@ -42,46 +50,70 @@ class Hook:
     tries: int = DEFAULT_TRIES
     include_subaccounts: bool = False
     include_internal_legs: bool = True
-    custom_data: Mapping[str, Any] | None = None
-    modifiers: Mapping[str, Any] | None = None
+    custom_data: Mapping[str, Any] = field(default=_NONE, hash=False)
+    modifiers: Mapping[str, Any] = field(default=_NONE, hash=False)
 
 
 def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Hook:
-    """The hook of a document of database `webhooks`.
+    """The hook of a document of database `webhooks` (kzd_webhooks, webhooks_util).
 
-    `known_events`: the modules' ids and events. Raises InvalidHook.
+    `known_events`: the modules' ids. An absent or unknown `format` counts as form-data, and
+    `http_verb` may be in capitals, where Kazoo crashes. Raises InvalidHook.
     """
-    id = str(document.get("_id", "without id"))
-    for key in ("pvt_account_id", "uri", "hook"):
-        if not isinstance(document.get(key), str) or not document[key]:
-            raise InvalidHook(id, f"{key} is missing: it must be a non-empty string")
-    verb = str(document.get("http_verb", "post")).lower()
+    id = _header_text(document, "_id", "without id")
+    account_id = _header_text(document, "pvt_account_id", id)
+    uri = _text(document, "uri", id)
+    verb = str(document.get("http_verb") or "post").lower()
     if verb not in VERBS:
         raise InvalidHook(id, f"http_verb {verb!r} is unknown: use one of {', '.join(VERBS)}")
-    format = str(document.get("format", FORM_DATA)).lower()
+    format = str(document.get("format")).lower()
     return Hook(
         id=id,
-        account_id=document["pvt_account_id"],
-        uri=document["uri"],
-        event=hook_event(id, document["hook"], known_events),
-        verb=verb,
+        account_id=intern(account_id),
+        uri=uri,
+        event=intern(hook_event(id, _text(document, "hook", id), known_events)),
+        verb=intern(verb),
         format=JSON if format == JSON else FORM_DATA,
         tries=_tries(document.get("retries")),
         include_subaccounts=as_bool(document.get("include_subaccounts"), False),
         include_internal_legs=as_bool(document.get("include_internal_legs"), True),
-        custom_data=as_object(document.get("custom_data")) or None,
-        modifiers=as_object(document.get("modifiers")) or None,
+        custom_data=as_object(document.get("custom_data")) or _NONE,
+        modifiers=as_object(document.get("modifiers")) or _NONE,
     )
 
 
-def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
-    """The event a hook of this name is matched by (kzd_webhooks:event). Raises InvalidHook."""
+def matched_event(name: str) -> str:
+    """The form in which a hook's name is matched: lower case, the channel events in capitals."""
     lower = name.lower()
-    event = lower.upper() if lower in _CHANNEL_EVENTS else lower
-    if event != ALL and lower not in known_events and event not in known_events:
-        names = sorted({ALL} | {known for known in known_events if known == known.lower()})
+    return lower.upper() if lower in _CHANNEL_EVENTS else lower
+
+
+def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
+    """The event a hook of this name is matched by (kzd_webhooks:event). Raises InvalidHook.
+
+    The channel events and `all` need not be known.
+    """
+    event = matched_event(name)
+    known = event == ALL or event.lower() in _CHANNEL_EVENTS or event in known_events
+    if not known:
+        names = sorted({ALL, *_CHANNEL_EVENTS, *(n for n in known_events if n == n.lower())})
         raise InvalidHook(hook_id, f"hook {name!r} is unknown: use one of {', '.join(names)}")
     return event
+
+
+def _text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidHook(hook_id, f"{key} is missing: it must be a non-empty string")
+    return value
+
+
+def _header_text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
+    """A text that every request carries in a header: nothing in it may end the header."""
+    value = _text(document, key, hook_id)
+    if not value.isascii() or not value.isprintable():
+        raise InvalidHook(hook_id, f"{key} {value!r} is no header value: use printable ASCII")
+    return value
 
 
 def _tries(value: Any) -> int:

@@ -19,21 +19,23 @@ def every_hook(_hook: Hook) -> bool:
 class Firing:
     """What an event amounts to: whose it is, which hooks may fire, and what they send.
 
-    `event`: matched against `Hook.event`. `selects`: a further condition on hooks.
+    `event`: matched against `Hook.event`. `selects`: a further condition on hooks. `hooks`: those
+    that fire instead of the account's, where the event itself says so (a callflow's webhook).
     """
 
     account_id: str
     event: str
     payload: Mapping[str, Any] = field(repr=False)
     selects: Callable[[Hook], bool] = every_hook
+    hooks: tuple[Hook, ...] | None = None
 
 
 class EventModule(Protocol):
     """One kind of event (Kazoo: a `webhooks_{id}` module). Each file in modules/ holds one.
 
     `id`, `name`, `description` and `modifiers` make its metadata document; `events` are the
-    `Hook.event`s it may fire; `exchanges` (name -> type) are declared, `bindings` are
-    (exchange, routing key) pairs.
+    `Hook.event`s it may fire, so in lower case but for the channel events; `exchanges` (name ->
+    type) are declared, `bindings` are (exchange, routing key) pairs.
     """
 
     @property

@@ -40,6 +40,11 @@ def encoded(database: str) -> str:
     return database.replace("/", "%2F")
 
 
+def decoded(database: str) -> str:
+    """The form CouchDB knows a database by: `%2F` as slashes; the opposite of `encoded`."""
+    return database.replace("%2F", "/").replace("%2f", "/")
+
+
 def account_of_database(name: str) -> str | None:
     """The account whose database or MODb this is, in any of the three forms; None if it is none."""
     if match := _ACCOUNT_DATABASE.fullmatch(name):
@@ -50,10 +55,13 @@ def account_of_database(name: str) -> str | None:
 
 
 def encode_segment(value: str) -> str:
-    """One word of a routing key (kz_amqp_util:encode): bytes escaped, space as `+`."""
+    """One word of a routing key (kz_amqp_util:encode): bytes escaped, space as `+`.
+
+    The values that mean something to a topic exchange by themselves (`*`, `#`) stay.
+    """
     if value in ("", "*", "#"):
         return value
     return "".join(
         chr(byte) if byte in _SEGMENT_KEEPS else "+" if byte == 0x20 else f"%{byte:02X}"
-        for byte in value.encode()
+        for byte in value.encode(errors="replace")
     )

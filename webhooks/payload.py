@@ -8,9 +8,8 @@ from callboard.webhooks.hook import Hook
 _WITHHELD = ("type", "action")
 """Keys of custom_data that select events and are never sent (webhooks_util)."""
 
-_UPPER_BYTES = bytes([*range(0x41, 0x5B), *range(0xC0, 0xD7), *range(0xD8, 0xDF)])
-_LOWER_BYTES = bytes(byte + 0x20 for byte in _UPPER_BYTES)
-_NORMALIZED = bytes.maketrans(b"-" + _UPPER_BYTES, b"_" + _LOWER_BYTES)
+_UPPER = (*range(0x41, 0x5B), *range(0xC0, 0xD7), *range(0xD8, 0xDF))
+_NORMALIZED = {ord("-"): ord("_"), **{letter: letter + 0x20 for letter in _UPPER}}
 
 
 def final_payload(hook: Hook, payload: Mapping[str, Any], cluster_id: str | None) -> dict[str, Any]:
@@ -19,7 +18,7 @@ def final_payload(hook: Hook, payload: Mapping[str, Any], cluster_id: str | None
     A null in custom_data removes the key. Without a cluster id there is none.
     """
     final = dict(payload)
-    for key, value in (hook.custom_data or {}).items():
+    for key, value in hook.custom_data.items():
         if key in _WITHHELD:
             continue
         if value is None:
@@ -34,21 +33,15 @@ def final_payload(hook: Hook, payload: Mapping[str, Any], cluster_id: str | None
 def normalize_keys(value: Any) -> Any:
     """Keys in lower case with `_` for `-`, through objects and lists; members that are null go.
 
-    (kz_json:normalize.) Kazoo works on Latin-1 bytes; bytes that would no longer be UTF-8
-    afterwards are replaced.
+    (kz_json:normalize.) Kazoo changes Latin-1 capitals byte by byte, which breaks keys in UTF-8;
+    here the letters are changed. Of two keys that become one, the later wins.
     """
     if isinstance(value, Mapping):
         return {
-            _normalize_key(key): normalize_keys(member)
+            key.translate(_NORMALIZED): normalize_keys(member)
             for key, member in value.items()
             if member is not None
         }
     if isinstance(value, list):
         return [normalize_keys(member) for member in value]
     return value
-
-
-def _normalize_key(key: str) -> str:
-    if key.isascii():
-        return key.replace("-", "_").lower()
-    return key.encode().translate(_NORMALIZED).decode(errors="replace")

@@ -1,6 +1,9 @@
 """Kazoo's lenient reading of JSON values (kz_term, kz_json)."""
 
+import math
 from typing import Any
+
+_MAX_DIGITS = 30
 
 
 def as_bool(value: Any, default: bool) -> bool:
@@ -16,18 +19,18 @@ def is_true(value: Any) -> bool:
 
 
 def as_int(value: Any) -> int | None:
-    """An integer, also from numeric strings and floats (rounded); None where there is none."""
+    """An integer, also from numeric strings and floats (rounded); None where there is none.
+
+    A half is rounded away from zero, as in Erlang.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
+        value = _number(value)
     if isinstance(value, int):
         return value
-    if isinstance(value, float) and abs(value) < 2**63:
-        return round(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return int(math.copysign(math.floor(abs(value) + 0.5), value))
     return None
 
 
@@ -45,3 +48,14 @@ def as_text(value: Any) -> str | None:
 def as_object(value: Any) -> dict[str, Any]:
     """The object, or an empty one where it is none."""
     return value if isinstance(value, dict) else {}
+
+
+def _number(text: str) -> int | float | None:
+    if len(text) > _MAX_DIGITS:
+        return None
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return None

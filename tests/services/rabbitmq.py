@@ -8,9 +8,11 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -174,6 +176,16 @@ class RabbitMQ:
     def unblock_publishers(self) -> None:
         """Clear the memory alarm."""
         self.erlang("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop the node's process for a while: connections stay, and nobody answers."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
         assert self._server is not None

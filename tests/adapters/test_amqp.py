@@ -1,0 +1,169 @@
+"""What only a real RabbitMQ can show."""
+
+import struct
+import time
+
+import pika
+import pytest
+from services import free_port
+from services.driver import Driver
+
+from callboard.adapters.amqp import AmqpConnection
+from callboard.adapters.amqp_properties import decode
+from callboard.adapters.backoff import Backoff
+from callboard.adapters.broker import (
+    Binding,
+    ConnectionDown,
+    ConnectionUp,
+    Exchange,
+    OutgoingMessage,
+    Properties,
+    Queue,
+    Topology,
+)
+
+EVENTS = Topology(queue=Queue("events"))
+PERSISTENT = Properties(delivery_mode=2)
+BEYOND_DATES = 63_900_000_000_000_000
+
+
+def value(kind: bytes, layout: str, number) -> bytes:
+    """A header table's entry named by its kind."""
+    return b"\x01" + kind + kind + struct.pack(layout, number)
+
+
+TABLE = value(b"T", ">Q", BEYOND_DATES) + value(b"d", ">d", 1.5) + value(b"f", ">f", 0.25)
+HEADERS_ONLY = struct.pack(">HI", 1 << 13, len(TABLE)) + TABLE
+
+
+class ForeignProperties(pika.BasicProperties):
+    """Headers as a client other than pika may write them."""
+
+    def encode(self):
+        return [HEADERS_ONLY]
+
+
+@pytest.fixture
+def drive():
+    drivers = []
+
+    def drive(url, topology=EVENTS, **options) -> Driver:
+        drivers.append(Driver(AmqpConnection(url, topology, **options)))
+        return drivers[-1]
+
+    yield drive
+    for driver in drivers:
+        driver.connection.close()
+
+
+def test_headers_that_pika_cannot_read():
+    assert decode(HEADERS_ONLY).headers == {"T": BEYOND_DATES, "d": 1.5, "f": 0.25}
+
+
+def test_nobody_listens(drive):
+    driver = drive(f"amqp://127.0.0.1:{free_port()}/")
+    assert "Connection refused" in driver.down().reason
+    assert "127.0.0.1" in driver.down().reason
+
+
+def test_the_pauses_grow_up_to_the_longest(drive):
+    driver = drive(f"amqp://127.0.0.1:{free_port()}/", backoff=Backoff(0.01, 0.05))
+    driver.until(lambda: len(driver.of(ConnectionDown)) >= 6)
+    pauses = [event.retry_in_s for event in driver.of(ConnectionDown)]
+    assert pauses[0] <= 0.01
+    assert all(0.025 <= pause <= 0.05 for pause in pauses[4:])
+
+
+def test_backoff_begins_anew_after_a_good_connection():
+    backoff = Backoff(first_s=1, longest_s=100)
+    for _ in range(5):
+        backoff.pause_s(lasted_s=0)
+    assert backoff.pause_s(lasted_s=3) >= 16
+    assert backoff.pause_s(lasted_s=65) <= 1
+
+
+@pytest.mark.rabbitmq
+class TestWithRabbitMQ:
+    def test_wrong_password(self, drive, amqp_url):
+        driver = drive(amqp_url.replace(":guest@", ":SECRET@"))
+        assert "login refused" in driver.down().reason
+        assert "SECRET" not in driver.down().reason
+
+    def test_no_such_virtual_host(self, drive, rabbitmq):
+        driver = drive(rabbitmq.url.replace("%2F", "nowhere"))
+        assert "nowhere" in driver.down().reason
+
+    def test_a_host_name_is_resolved(self, drive, amqp_url):
+        drive(amqp_url.replace("127.0.0.1", "localhost")).up()
+
+    def test_foreign_headers_do_not_end_the_connection(self, drive, amqp_url):
+        driver = drive(amqp_url).up()
+        sender = pika.BlockingConnection(pika.URLParameters(amqp_url))
+        sender.channel().basic_publish("", "events", b"x", ForeignProperties())
+        sender.close()
+        (message,) = driver.receive(1)
+        assert message.properties.headers == {"T": BEYOND_DATES, "d": 1.5, "f": 0.25}
+        assert not driver.of(ConnectionDown)
+
+    def test_a_queue_that_is_deleted_is_declared_again(self, drive, amqp_url):
+        driver = drive(amqp_url).up()
+        admin = pika.BlockingConnection(pika.URLParameters(amqp_url))
+        admin.channel().queue_delete("events")
+        admin.close()
+        assert "events" in driver.down().reason
+        driver.up(times=2)
+        driver.publish("events", b"1")
+        driver.receive(1)
+
+    def test_heartbeats_keep_an_idle_connection(self, drive, amqp_url):
+        driver = drive(f"{amqp_url}?heartbeat=1").up()
+        end = time.monotonic() + 3.5  # RabbitMQ gives up after two to three seconds of silence
+        driver.until(lambda: time.monotonic() > end or driver.of(ConnectionDown))
+        assert not driver.of(ConnectionDown)
+
+    def test_a_broker_short_of_memory_keeps_publishes_waiting(self, drive, amqp_url, rabbitmq):
+        driver = drive(amqp_url).up()
+        rabbitmq.block_publishers()
+        try:
+            ids = [
+                driver.connection.publish(OutgoingMessage("", "events", b"%d" % i))
+                for i in range(100)
+            ]
+            driver.while_quiet()
+            assert not driver.confirmed
+        finally:
+            rabbitmq.unblock_publishers()
+        driver.until(lambda: driver.confirmed == set(ids))
+        assert not driver.of(ConnectionDown)
+
+    def test_closing_while_the_broker_does_not_answer_takes_a_second(
+        self, drive, amqp_url, rabbitmq
+    ):
+        driver = drive(amqp_url).up()
+        opening = drive(amqp_url)
+        with rabbitmq.frozen():
+            started = time.monotonic()
+            driver.connection.close()
+            opening.connection.close()
+            assert time.monotonic() - started < 3
+
+    def test_a_restarted_broker_is_found_again_with_what_it_kept(self, drive, amqp_url, rabbitmq):
+        topology = Topology(
+            (Exchange("callevt"),), Queue("events"), (Binding("callevt", "call.#"),)
+        )
+        driver = drive(amqp_url, topology, backoff=Backoff(longest_s=0.5)).up()
+        driver.publish("call.1", b"kept", exchange="callevt", properties=PERSISTENT)
+        (message,) = driver.receive(1)
+        rabbitmq.stop()
+        driver.until(lambda: any("refused" in e.reason for e in driver.of(ConnectionDown)))
+        (lost,) = driver.publish("call.2", b"lost", exchange="callevt")
+        assert lost in driver.unconfirmed
+        rabbitmq.start()
+        driver.up(times=2)
+        again = driver.receive(2)[1]
+        assert (again.body, again.redelivered) == (b"kept", True)
+        assert again.tag != message.tag
+        # The exchange was not durable: it was declared again, and bound.
+        driver.publish("call.3", b"new", exchange="callevt")
+        assert driver.receive(3)[2].body == b"new"
+        assert len(driver.of(ConnectionUp)) == 2

@@ -1,0 +1,346 @@
+"""What is CouchDB's own: errors on the way, credentials, design documents, pages by document id."""
+
+import base64
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from callboard.adapters.couchdb_store import CouchdbStore
+from callboard.adapters.embedded_store import EmbeddedStore
+from callboard.adapters.store import Conflict, StoreError, StoreUnavailable, View
+from callboard.adapters.stores import connect, mask_url
+from services import free_port
+
+VIEW = View("d", "v", "function(doc) { emit(doc.n, null); }", lambda doc: [(doc.get("n"), None)])
+OTHER = View("d", "w", "function(doc) { emit(1, null); }", lambda doc: [(1, None)], reduce="_count")
+
+CALLS = [
+    lambda store: store.ensure_database("db"),
+    lambda store: store.database_exists("db"),
+    lambda store: store.ensure_views("db", [VIEW]),
+    lambda store: store.get("db", "x"),
+    lambda store: store.get_many("db", ["x"]),
+    lambda store: store.save("db", {"_id": "x"}),
+    lambda store: store.save_many("db", [{"_id": "x"}]),
+    lambda store: store.delete("db", "x", "1-a"),
+    lambda store: next(store.view("db", "d/v")),
+    lambda store: next(store.documents("db")),
+]
+
+
+class Answering(ThreadingHTTPServer):
+    """Answers every request as it is told, and remembers them."""
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answer = answer
+        self.requests = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, _request, _address):
+        """A client that hangs up is what these tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self):
+        self.server.requests.append((self.command, self.path, self.headers))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.answer(self)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+
+    def reply(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if "Transfer_Encoding" in headers:
+            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        elif "Connection" not in headers:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.close_connection = "Connection" in headers
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.fixture
+def answering():
+    servers = []
+
+    def start(answer):
+        server = Answering(answer)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+class TestUnavailable:
+    def test_nobody_listens(self, call):
+        store = CouchdbStore(f"http://ann:secret@127.0.0.1:{free_port()}")
+        with pytest.raises(StoreUnavailable, match=r"ann:\*\*\*@127.*db.*[Rr]efused") as caught:
+            call(store)
+        assert "secret" not in str(caught.value)
+
+    def test_no_answer_in_time(self, call, answering):
+        over = threading.Event()
+        server = answering(lambda request: over.wait(20))
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="timed out"):
+            call(CouchdbStore(server.url, timeout_s=0.2))
+        over.set()
+        assert time.monotonic() - began < 2
+
+    def test_the_connection_breaks(self, call, answering):
+        def hang_up(request):
+            request.close_connection = True
+
+        with pytest.raises(StoreUnavailable, match="db"):
+            call(CouchdbStore(answering(hang_up).url))
+
+    @pytest.mark.parametrize(
+        ("status", "body", "headers"),
+        [
+            (500, b'{"error":"timeout","reason":"too busy"}', {"Content_Type": "application/json"}),
+            (429, b"{}", {"Content_Type": "application/json"}),
+            (503, b"<html>no server</html>", {"Content_Type": "text/html", "Connection": "close"}),
+            (502, b"bad gateway", {}),
+            (
+                500,
+                b'{"error":"e","reason":"r"}',
+                {"Content_Type": "application/json", "Transfer_Encoding": "chunked"},
+            ),
+        ],
+        ids=["CouchDB's own", "too many", "HAProxy's", "no content type", "in chunks"],
+    )
+    def test_errors_of_servers_and_proxies(self, call, answering, status, body, headers):
+        server = answering(lambda request: request.reply(status, body, **headers))
+        with pytest.raises(StoreUnavailable, match="db"):
+            call(CouchdbStore(server.url))
+
+
+def test_an_answer_that_is_no_couchdbs(answering):
+    html = {"Content_Type": "text/html"}
+    store = CouchdbStore(answering(lambda request: request.reply(200, b"<html/>", **html)).url)
+    for call in (CALLS[4], CALLS[5], CALLS[6], CALLS[8]):
+        with pytest.raises(StoreUnavailable, match="not an answer of CouchDB"):
+            call(store)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("call", CALLS)
+def test_refused_credentials(answering, call, status):
+    body = b'{"error":"unauthorized","reason":"Name or password is incorrect."}'
+    kind = {"Content_Type": "application/json"}
+    server = answering(lambda request: request.reply(status, body, **kind))
+    with pytest.raises(StoreError, match="credentials") as caught:
+        call(CouchdbStore(server.url))
+    assert not isinstance(caught.value, StoreUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "expected"),
+    [
+        ("ann:secret", "ann:secret"),
+        ("ann:p%40s%3As%2F", "ann:p@s:s/"),
+        ("ann:p@ss:word", "ann:p@ss:word"),
+        ("ann", "ann:"),
+    ],
+)
+def test_credentials_arrive_as_they_are_meant(answering, userinfo, expected):
+    server = answering(lambda request: request.reply(200))
+    CouchdbStore(server.url.replace("//", f"//{userinfo}@")).database_exists("db")
+    (_method, _path, headers) = server.requests[0]
+    assert headers["Authorization"] == f"Basic {base64.b64encode(expected.encode()).decode()}"
+
+
+def test_names_are_quoted_once(answering):
+    kind = {"Content_Type": "application/json"}
+    server = answering(lambda request: request.reply(200, b'{"rows":[],"rev":"1-a"}', **kind))
+    store = CouchdbStore(server.url)
+    store.ensure_database("account/ab/cd-202611")
+    store.get("account/ab/cd-202611", "a/b c")
+    list(store.view("account/ab/cd-202611", "d/v"))
+    store.get("account/ab/cd-202611", "_design/d")
+    paths = [urlsplit(path).path for _method, path, _headers in server.requests]
+    base = "/account%2Fab%2Fcd-202611"
+    assert paths == [base, f"{base}/a%2Fb%20c", f"{base}/_design/d/_view/v", f"{base}/_design/d"]
+
+
+def test_connections_are_kept(answering):
+    ports = set()
+
+    def answer(request):
+        ports.add(request.client_address)
+        request.reply(200, b"{}", Content_Type="application/json")
+
+    store = CouchdbStore(answering(answer).url)
+    for _ in range(5):
+        store.get("db", "x")
+        store.database_exists("db")
+    assert len(ports) == 1
+
+
+class CouchdbView:
+    """Answers as CouchDB does for a view: in (key, id) order, from startkey and startkey_docid."""
+
+    def __init__(self, rows):
+        self.rows = sorted(rows)
+
+    def __call__(self, request):
+        path, query = urlsplit(request.path)[2:4]
+        about = {"couchdb": "Welcome", "version": "3.3.3"}
+        answer = about if path == "/" else {"rows": self.page(parse_qs(query))}
+        request.reply(200, json.dumps(answer).encode(), Content_Type="application/json")
+
+    def page(self, query):
+        first = (json.loads(query["startkey"][0]), "") if "startkey" in query else (0, "")
+        first = (first[0], query.get("startkey_docid", [""])[0])
+        rows = [row for row in self.rows if row >= first]
+        skip, limit = int(query["skip"][0]), int(query["limit"][0])
+        return [{"key": k, "id": id, "value": None} for k, id in rows[skip : skip + limit]]
+
+
+def test_pages_go_on_at_a_document_id_where_keys_are_equal(answering):
+    listing = CouchdbView([(n // 10, f"{n:02}") for n in range(30)])
+    rows = CouchdbStore(answering(listing).url).view("db", "d/v", page_size=4)
+    found = [next(rows).id for _ in range(4)]
+    listing.rows.remove((0, "01"))  # behind us: must not shift what is to come
+    found += [row.id for row in rows]
+    assert found == [f"{n:02}" for n in range(30)]
+
+
+def test_pages_of_a_document_that_emits_one_key_often(answering):
+    listing = CouchdbView([(1, "a")] * 7 + [(1, "b")] * 2 + [(2, "b")])
+    rows = CouchdbStore(answering(listing).url).view("db", "d/v", page_size=2)
+    assert [(row.key, row.id) for row in rows] == listing.rows
+
+
+@pytest.mark.couchdb
+class TestWithServer:
+    @pytest.fixture
+    def store(self, couchdb_url):
+        store = CouchdbStore(couchdb_url, timeout_s=5)
+        store.ensure_database("db")
+        yield store
+        store.close()
+
+    def test_views_are_written_once(self, store):
+        store.ensure_views("db", [VIEW, OTHER])
+        first = store.get("db", "_design/d")
+        store.ensure_views("db", [OTHER])
+        store.ensure_views("db", [OTHER, VIEW])
+        assert store.get("db", "_design/d") == first
+        assert first["language"] == "javascript"
+        assert first["views"]["w"] == {"map": OTHER.map_javascript, "reduce": "_count"}
+
+    def test_the_rest_of_a_design_document_stays(self, store):
+        theirs = {"map": "function(doc) {}"}
+        store.save("db", {"_id": "_design/d", "views": {"theirs": theirs}, "filters": {"f": "1"}})
+        store.ensure_views("db", [VIEW])
+        design = store.get("db", "_design/d")
+        assert design["views"] == {"theirs": theirs, "v": {"map": VIEW.map_javascript}}
+        assert design["filters"] == {"f": "1"}
+
+    def test_views_declared_by_many_at_once(self, store):
+        views = [View("d", f"v{n}", VIEW.map_javascript, VIEW.map_document) for n in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda view: store.ensure_views("db", [view]), views))
+        assert set(store.get("db", "_design/d")["views"]) == {"v0", "v1", "v2", "v3"}
+
+    def test_threads_share_a_store(self, store):
+        with ThreadPoolExecutor(8) as pool:
+            revs = list(pool.map(lambda n: store.save("db", {"_id": f"{n}", "n": n}), range(80)))
+            read = list(pool.map(lambda n: store.get("db", f"{n}"), range(80)))
+        assert [(doc["n"], doc["_rev"]) for doc in read] == list(enumerate(revs))
+
+    def test_forked_processes_share_a_store(self, store):
+        store.save("db", {"_id": "parent"})
+        child = os.fork()
+        if not child:
+            store.save("db", {"_id": "child"})
+            os._exit(0 if store.get("db", "parent") else 1)
+        for n in range(20):
+            store.save("db", {"_id": f"parent{n}"})
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(list(store.documents("db"))) == 22
+
+    def test_a_document_changed_by_another(self, store, couchdb_url):
+        rev = store.save("db", {"_id": "x"})
+        requests.put(f"{couchdb_url}/db/x", json={"_rev": rev, "n": 2}, timeout=5)
+        with pytest.raises(Conflict, match="db x"):
+            store.save("db", {"_id": "x", "_rev": rev})
+
+    def test_it_goes_and_comes_back(self, store, couchdb_server):
+        store.save("db", {"_id": "x"})
+        couchdb_server.stop()
+        try:
+            began = time.monotonic()
+            for call in CALLS:
+                with pytest.raises(StoreUnavailable, match=couchdb_server.url):
+                    call(store)
+            assert time.monotonic() - began < 5
+        finally:
+            couchdb_server.start()
+        store.ensure_database("db")
+        assert store.save("db", {"_id": "x"})
+
+
+class TestConnect:
+    def test_couchdb(self, tmp_path):
+        for url in ("http://127.0.0.1:5984", "https://ann:pw@couch.example:6984/"):
+            assert isinstance(connect(url, tmp_path), CouchdbStore)
+
+    def test_embedded(self, tmp_path):
+        store = connect("sqlite://", tmp_path / "data")
+        assert isinstance(store, EmbeddedStore)
+        store.ensure_database("webhooks")
+        store.close()
+        assert (tmp_path / "data" / "store.sqlite3").exists()
+
+    @pytest.mark.parametrize(
+        "url", ["", "couch", "ftp://h", "http://", "http://h:port", "sqlite:///x", "http://h:99999"]
+    )
+    def test_anything_else(self, tmp_path, url):
+        with pytest.raises(ValueError, match=r"https?.*or sqlite://"):
+            connect(url, tmp_path)
+
+    def test_the_error_shows_no_password(self, tmp_path):
+        with pytest.raises(ValueError, match=r"ann:\*\*\*@") as caught:
+            connect("couchdb://ann:secret@h", tmp_path)
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("url", "masked"),
+        [
+            ("http://h:5984", "http://h:5984"),
+            ("http://ann@h:5984", "http://ann@h:5984"),
+            ("http://ann:pw@h:5984/x", "http://ann:***@h:5984/x"),
+            ("http://ann:p@w:d@h", "http://ann:***@h"),
+            ("http://:pw@h", "http://:***@h"),
+            ("http://ann:p/w@h", "http://ann:***@h"),
+            ("http://h/a@b:c", "http://h/a@b:c"),
+            ("sqlite://", "sqlite://"),
+        ],
+    )
+    def test_mask_url(self, url, masked):
+        assert mask_url(url) == masked

@@ -1,0 +1,432 @@
+"""Actor systems work as ever behind sealed ports, and their key is kept."""
+
+import multiprocessing
+import os
+import stat
+import time
+from datetime import timedelta
+
+import psutil
+import pytest
+from callboard.adapters.sealed_transport import (
+    FrameTooLargeError,
+    KeyFileError,
+    Limits,
+    load_or_make_key,
+    probe,
+    read_key,
+    seal,
+    thespian_log,
+    unseal,
+)
+from services import free_port
+from thespian.actors import (
+    ActorExitRequest,
+    ActorSystem,
+    ActorTypeDispatcher,
+)
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(32)
+EXCHANGED = 200
+
+
+class Echo(ActorTypeDispatcher):
+    """Answers with what it got; ends when told so."""
+
+    def receiveMsg_bytes(self, message, sender):
+        self.send(sender, message)
+
+    def receiveMsg_str(self, message, sender):
+        if message == "die":
+            os._exit(1)
+        if message == "huge":
+            try:
+                self.send(sender, bytes(200_000))
+            except FrameTooLargeError as error:
+                self.send(sender, str(error))
+        else:
+            self.send(sender, message)
+
+
+class Parent(ActorTypeDispatcher):
+    """Has a child, and another when that is gone; forwards to it; wakes up."""
+
+    def receiveMsg_str(self, message, sender):
+        self.asker = sender
+        if message == "wake":
+            self.wakeupAfter(timedelta(milliseconds=20), "woken")
+        elif message == "replace":
+            self.send(self.child, "die")
+        else:
+            self.child = self.createActor(Echo)
+            self.send(self.child, message)
+
+    def receiveMsg_bytes(self, message, _sender):
+        self.send(self.asker, message)
+
+    def receiveMsg_WakeupMessage(self, message, _sender):
+        self.send(self.asker, message.payload)
+
+    def receiveMsg_ChildActorExited(self, _message, _sender):
+        self.child = self.createActor(Echo)
+        self.send(self.child, b"the second child")
+
+
+class Forwarding(Parent):
+    """As Parent; what the child answers goes to the asker."""
+
+    def receiveMsg_str(self, message, sender):
+        if sender == getattr(self, "child", None):
+            self.send(self.asker, message)
+        else:
+            super().receiveMsg_str(message, sender)
+
+
+class Talker(ActorTypeDispatcher):
+    """Sends to its partner while the partner sends to it, and counts what comes."""
+
+    def receiveMsg_tuple(self, message, sender):
+        self.partner, self.asker, self.heard = message[0], sender, []
+        self.send(sender, "introduced")
+
+    def receiveMsg_str(self, _message, _sender):
+        for number in range(EXCHANGED):
+            self.send(self.partner, [number, bytes(2_000)])
+
+    def receiveMsg_list(self, message, _sender):
+        self.heard.append(message[0])
+        if len(self.heard) == EXCHANGED:
+            self.send(self.asker, self.heard)
+
+
+class Undecodable:
+    """Cannot be unpickled where it arrives."""
+
+    def __reduce__(self):
+        return int, ("not a number",)
+
+
+def processes_of(admin_port):
+    """The processes of the system behind this port: the admin began a session of its own."""
+    admin = next(
+        each.pid
+        for each in psutil.net_connections("tcp4")
+        if each.status == psutil.CONN_LISTEN and each.laddr.port == admin_port
+    )
+    session = os.getsid(admin)
+    return [each for each in psutil.process_iter() if _session(each.pid) == session]
+
+
+def _session(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+class System:
+    """An actor system that leaves no process behind."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.actors = ActorSystem(
+            "multiprocTCPBase", {"Admin Port": self.port}, {"version": 1}, transientUnique=True
+        )
+        self.create, self.tell = self.actors.createActor, self.actors.tell
+
+    def ask(self, actor, message):
+        return self.actors.ask(actor, message, 10)
+
+    def close(self):
+        processes = processes_of(self.port)
+        self.actors.shutdown()
+        left = psutil.wait_procs(processes, timeout=5)[1]
+        for each in left:
+            each.kill()
+        assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(limits) -> a sealed System, ended with the test."""
+    systems = []
+
+    def start(limits=None):
+        seal(KEY, limits=limits)
+        systems.append(System())
+        return systems[-1]
+
+    thespian_log(tmp_path / "thespian.log")
+    yield start
+    unseal()
+    for each in systems:
+        each.close()
+
+
+@pytest.mark.multiprocess
+class TestTalking:
+    def test_asks_of_all_sizes_are_answered(self, start):
+        system = start()
+        echo = system.create(Echo)
+        for size in (1, 100, 65_536, 200_000, 3_000_000):
+            assert system.ask(echo, os.urandom(1) * size) is not None
+        payload = os.urandom(200_000)
+        assert system.ask(echo, payload) == payload
+
+    def test_tell_and_listen(self, start):
+        system = start()
+        echo = system.create(Echo)
+        for text in "abc":
+            system.tell(echo, text)
+        assert [system.actors.listen(10) for _ in "abc"] == ["a", "b", "c"]
+
+    def test_children_restarts_and_wakeups(self, start):
+        system = start()
+        parent = system.create(Forwarding)
+        assert system.ask(parent, "to the child") == "to the child"
+        assert system.ask(parent, "replace") == b"the second child"
+        assert system.ask(parent, "wake") == "woken"
+        system.tell(parent, ActorExitRequest())
+
+    def test_both_sides_send_at_once(self, start):
+        system = start()
+        one, two = system.create(Talker), system.create(Talker)
+        assert system.ask(one, (two,)) == system.ask(two, (one,)) == "introduced"
+        system.tell(one, "go")
+        system.tell(two, "go")
+        heard = [system.actors.listen(30) for _ in range(2)]
+        assert heard == [list(range(EXCHANGED))] * 2
+
+    def test_another_process_attaches_with_the_key(self, start):
+        system = start()
+        asked, answer = multiprocessing.get_context("fork").Pipe()
+        process = multiprocessing.get_context("fork").Process(
+            target=_attach_and_ask, args=(system.port, answer)
+        )
+        process.start()
+        assert asked.poll(20)
+        assert asked.recv() == "from outside"
+        process.join(10)
+        assert process.exitcode == 0
+
+    def test_what_cannot_be_unpickled_harms_nothing(self, start):
+        system = start()
+        echo = system.create(Echo)
+        system.tell(echo, Undecodable())
+        assert system.ask(echo, "still there") == "still there"
+
+    def test_a_message_beyond_the_limit_is_refused_where_it_is_sent(self, start):
+        system = start(Limits(max_frame_bytes=100_000))
+        echo = system.create(Echo)
+        with pytest.raises(FrameTooLargeError, match="at most 100000"):
+            system.ask(echo, bytes(100_001))
+        assert "at most 100000" in system.ask(echo, "huge")
+        assert system.ask(echo, "still there") == "still there"
+
+    def test_how_much_it_costs(self, start, monkeypatch):
+        sealed = _asks_per_second(start())
+        unseal()
+        monkeypatch.setenv("THESPIAN_BASE_IPADDR", "127.0.0.1")
+        plain_system = System()
+        try:
+            plain = _asks_per_second(plain_system)
+        finally:
+            plain_system.close()
+        print(f"asks a second: {sealed:.0f} sealed, {plain:.0f} plain ({sealed / plain:.0%})")
+
+
+def _attach_and_ask(port, answer):
+    attached = ActorSystem("multiprocTCPBase", {"Admin Port": port}, transientUnique=True)
+    echo = attached.createActor(Echo)
+    answer.send(attached.ask(echo, "from outside", 10))
+
+
+def _asks_per_second(system, count=200):
+    echo = system.create(Echo)
+    began = time.perf_counter()
+    for _ in range(count):
+        assert system.ask(echo, "x") == "x"
+    return count / (time.perf_counter() - began)
+
+
+@pytest.mark.multiprocess
+class TestListening:
+    def test_every_socket_listens_on_loopback_only(self, start):
+        system = start()
+        assert system.ask(system.create(Forwarding), "x") == "x"
+        processes = processes_of(system.port)
+        listening = [
+            [each.laddr.ip for each in process.net_connections("tcp") if each.status == "LISTEN"]
+            for process in processes
+        ]
+        assert len(processes) == 4, "admin, logger, parent, child"
+        assert all(set(addresses) == {"127.0.0.1"} for addresses in listening), listening
+
+    def test_another_loopback_address_can_be_chosen(self, tmp_path):
+        thespian_log(tmp_path / "thespian.log")
+        seal(KEY, bind="127.0.0.2")
+        try:
+            system = System()
+            try:
+                assert system.ask(system.create(Echo), "x") == "x"
+                assert probe("127.0.0.2", system.port, KEY) == "ours"
+                assert probe("127.0.0.1", system.port, KEY) == "absent"
+            finally:
+                system.close()
+        finally:
+            unseal()
+
+
+class TestProbe:
+    @pytest.mark.multiprocess
+    def test_tells_our_system_from_another(self, start):
+        system = start()
+        began = time.perf_counter()
+        assert probe("127.0.0.1", system.port, KEY) == "ours"
+        assert probe("127.0.0.1", system.port, OTHER_KEY) == "stranger"
+        assert time.perf_counter() - began < 1
+
+    def test_nobody_there(self):
+        assert probe("127.0.0.1", free_port(), KEY) == "absent"
+
+    def test_a_silent_listener_is_a_stranger(self):
+        import socket
+
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            assert probe("127.0.0.1", port, KEY, timeout_s=0.1) == "stranger"
+
+    def test_an_echo_is_a_stranger(self):
+        """A listener that sends the probe back has not shown that it holds the key."""
+        import socket
+        import threading
+
+        def echo(server):
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(connection.recv(1_000))
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=echo, args=(server,))
+            thread.start()
+            assert probe("127.0.0.1", server.getsockname()[1], KEY) == "stranger"
+            thread.join(5)
+
+
+class TestSeal:
+    @pytest.mark.parametrize("bind", ["0.0.0.0", "localhost", "::1"])
+    def test_wants_one_address(self, bind):
+        with pytest.raises(ValueError):
+            seal(KEY, bind=bind)
+
+    def test_wants_a_whole_key(self):
+        with pytest.raises(ValueError, match="31 bytes"):
+            seal(KEY[:31])
+
+    def test_unseal_restores_thespian(self):
+        from thespian.system import multiprocTCPBase
+        from thespian.system.transport import IPBase, TCPTransport
+
+        def state():
+            return (
+                dict(vars(TCPTransport)),
+                IPBase.IPActorAddress.bindArgs,
+                multiprocTCPBase.ActorSystemBase.transportType,
+                os.environ.get("THESPIAN_BASE_IPADDR"),
+            )
+
+        before = state()
+        seal(KEY)
+        assert state() != before
+        once = state()
+        seal(KEY)
+        assert state() == once
+        seal(OTHER_KEY)
+        unseal()
+        assert state() == before
+
+
+class TestThespianLog:
+    def test_goes_where_told_even_after_thespian_has_logged(self, tmp_path):
+        from thespian.system.utilis import thesplog
+
+        thespian_log(tmp_path / "before.log")
+        thesplog("first", level=40)
+        thespian_log(tmp_path / "data" / "thespian.log")
+        thesplog("second", level=40)
+        assert "second" in (tmp_path / "data" / "thespian.log").read_text()
+        assert "second" not in (tmp_path / "before.log").read_text()
+
+
+class TestKeyFile:
+    def test_is_made_once_for_its_owner_only(self, tmp_path):
+        path = tmp_path / "data" / "actors.key"
+        key = load_or_make_key(path)
+        assert len(key) == 32
+        assert load_or_make_key(path) == read_key(path) == key
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert [each.name for each in path.parent.iterdir()] == ["actors.key"]
+
+    def test_processes_that_make_it_at_once_agree(self, tmp_path):
+        context = multiprocessing.get_context("fork")
+        barrier, keys = context.Barrier(8), context.Queue()
+        processes = [
+            context.Process(target=_make_at_once, args=(tmp_path / "key", barrier, keys))
+            for _ in range(8)
+        ]
+        for each in processes:
+            each.start()
+        assert len({keys.get(timeout=20) for _ in processes}) == 1
+        for each in processes:
+            each.join(10)
+
+    def test_a_missing_file_is_explained(self, tmp_path):
+        with pytest.raises(KeyFileError, match=r"No such file.*Run as the user who started"):
+            read_key(tmp_path / "key")
+
+    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+    def test_open_to_others_is_refused(self, tmp_path, mode):
+        path = tmp_path / "key"
+        load_or_make_key(path)
+        path.chmod(mode)
+        with pytest.raises(KeyFileError, match=f"open to other users.*{mode:o}"):
+            load_or_make_key(path)
+
+    def test_of_another_user_is_refused(self, tmp_path):
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file to another user")
+        path = tmp_path / "key"
+        load_or_make_key(path)
+        os.chown(path, 65_534, -1)
+        with pytest.raises(KeyFileError, match="belongs to user 65534"):
+            load_or_make_key(path)
+
+    def test_symlinks_are_refused_dangling_or_not(self, tmp_path):
+        target, link = tmp_path / "target", tmp_path / "key"
+        link.symlink_to(target)
+        with pytest.raises(KeyFileError, match="symbolic link"):
+            load_or_make_key(link)
+        assert not target.exists()
+        load_or_make_key(target)
+        with pytest.raises(KeyFileError, match="symbolic link"):
+            read_key(link)
+
+    @pytest.mark.parametrize("text", ["", "00" * 31, "00" * 33, "zz" * 32, "é" * 40])
+    def test_other_contents_are_refused(self, tmp_path, text):
+        path = tmp_path / "key"
+        path.touch(0o600)
+        path.write_text(text)
+        with pytest.raises(KeyFileError, match="does not hold"):
+            load_or_make_key(path)
+
+    def test_a_fifo_is_refused_without_waiting(self, tmp_path):
+        os.mkfifo(tmp_path / "key", 0o600)
+        with pytest.raises(KeyFileError, match="not a regular file"):
+            read_key(tmp_path / "key")
+
+
+def _make_at_once(path, barrier, keys):
+    barrier.wait(10)
+    keys.put(load_or_make_key(path))

@@ -1,0 +1,148 @@
+"""The JavaScript of the views and its Python twin give the same rows for the same documents."""
+
+import pytest
+
+from callboard.adapters import views
+from callboard.adapters.couchdb_store import CouchdbStore
+from callboard.adapters.embedded_store import EmbeddedStore
+
+A, B = "a" * 32, "b" * 32
+
+HOOKS = [
+    {"_id": "full", "pvt_type": "webhook", "pvt_account_id": A, "name": "n", "uri": "http://u/",
+     "hook": "all", "enabled": True, "group": "g", "extra": 1},
+    {"_id": "plain", "pvt_type": "webhook", "pvt_account_id": A, "name": "n", "uri": "http://u/",
+     "hook": "object"},
+    {"_id": "off", "pvt_type": "webhook", "pvt_account_id": B, "name": "n", "uri": "http://u/",
+     "hook": "all", "enabled": False, "pvt_disabled_message": "too many failed attempts"},
+    {"_id": "odd", "pvt_type": "webhook", "enabled": None, "name": None, "hook": ["x"]},
+    {"_id": "text", "pvt_type": "webhook", "pvt_account_id": A, "enabled": "false"},
+    {"_id": "gone", "pvt_type": "webhook", "pvt_account_id": A, "pvt_deleted": True},
+    {"_id": "kept", "pvt_type": "webhook", "pvt_account_id": B, "pvt_deleted": False},
+    {"_id": "other", "pvt_type": "user", "pvt_account_id": A, "hook": "all"},
+    {"_id": "untyped", "hook": "all"},
+]  # fmt: skip
+
+ATTEMPTS = [
+    {"_id": "1", "pvt_type": "webhook_attempt", "hook_id": "h", "pvt_created": 63900000002},
+    {"_id": "2", "pvt_type": "webhook_attempt", "hook_id": "h", "pvt_created": 63900000001},
+    {"_id": "3", "pvt_type": "webhook_attempt", "hook_id": "g", "pvt_created": 63900000003},
+    {"_id": "4", "pvt_type": "webhook_attempt"},
+    {"_id": "5", "pvt_type": "webhook_attempt", "hook_id": "h", "pvt_deleted": True},
+    {"_id": "6", "pvt_type": "cdr", "pvt_created": 63900000000},
+]
+
+METADATA = [
+    {"_id": "webhooks_sms", "pvt_type": "webhook_meta", "name": "sms"},
+    {"_id": "webhooks_object", "pvt_type": "webhook_meta", "name": "object"},
+    {"_id": "webhooks_nameless", "pvt_type": "webhook_meta"},
+    {"_id": "webhooks_gone", "pvt_type": "webhook_meta", "name": "gone", "pvt_deleted": True},
+    {"_id": "device", "pvt_type": "device", "name": "phone"},
+]
+
+ACCOUNTS = [
+    {"_id": A, "pvt_type": "account", "name": "top", "pvt_tree": []},
+    {"_id": B, "pvt_type": "account", "name": "middle", "pvt_tree": [A]},
+    {"_id": "c" * 32, "pvt_type": "account", "pvt_tree": [A, B]},
+    {"_id": "d" * 32, "pvt_type": "account", "name": "gone", "pvt_tree": [A], "pvt_deleted": True},
+    {"_id": "e" * 32, "pvt_type": "account", "name": "treeless"},
+    {"_id": "f" * 32, "pvt_type": "limits", "pvt_tree": [A]},
+]
+
+DATABASES = {
+    "webhooks": (views.WEBHOOKS, HOOKS),
+    "account/aa/aa/a-202611": (views.MODB, ATTEMPTS),
+    "account/aa/aa/a": (views.ACCOUNT, METADATA),
+    "accounts": (views.ACCOUNTS, ACCOUNTS),
+}
+
+
+def filled(store):
+    for database, (declared, documents) in DATABASES.items():
+        store.ensure_database(database)
+        store.ensure_views(database, declared)
+        store.save_many(database, documents)
+    return store
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    store = filled(EmbeddedStore(tmp_path / "store.sqlite3"))
+    yield store
+    store.close()
+
+
+def rows(store, database, view, **options):
+    found = store.view(database, f"{view.design}/{view.name}", **options)
+    return [(row.id, row.key, row.value) for row in found]
+
+
+@pytest.mark.couchdb
+def test_javascript_and_python_agree(embedded, couchdb_url):
+    couchdb = filled(CouchdbStore(couchdb_url))
+    compared = 0
+    for database, (declared, _documents) in DATABASES.items():
+        for view in declared:
+            plain = {} if view.reduce is None else {"reduce": False}
+            for options in (plain, {**plain, "descending": True}):
+                theirs = rows(couchdb, database, view, **options)
+                assert rows(embedded, database, view, **options) == theirs
+                assert theirs
+                compared += 1
+            if view.reduce:
+                grouped = rows(couchdb, database, view, group=True)
+                assert rows(embedded, database, view, group=True) == grouped
+    assert compared == 2 * len(views.ALL)
+
+
+def test_webhooks(embedded):
+    listing, by_account, by_hook, crossbar = (
+        rows(embedded, "webhooks", view, **({"reduce": False} if view.reduce else {}))
+        for view in views.WEBHOOKS
+    )
+    full = {"id": "full", "hook": "all", "name": "n", "uri": "http://u/"}
+    off = {"id": "off", "hook": "all", "name": "n", "uri": "http://u/"}
+    assert ("full", [A, "full"], full) in listing
+    assert "off" not in {row[0] for row in listing}
+    assert ("full", [A, "full"], {**full, "group": "g", "enabled": True}) in crossbar
+    message = "too many failed attempts"
+    disabled = {**off, "enabled": False, "disable_reason": message}
+    assert ("off", [B, "off"], disabled) in crossbar
+    assert ("plain", "object", A) in by_hook
+    for found in (by_account, by_hook, crossbar):
+        assert {row[0] for row in found} == {"full", "plain", "off", "odd", "text", "kept"}
+    counts = embedded.view("webhooks", "webhooks/accounts_listing", group=True)
+    assert [(row.key, row.value) for row in counts] == [(None, 1), (A, 3), (B, 2)]
+
+
+def test_attempts(embedded):
+    by_hook, by_time = (rows(embedded, "account/aa/aa/a-202611", view) for view in views.MODB)
+    assert [row[0] for row in by_hook] == ["4", "3", "2", "1"]
+    assert by_hook[1] == ("3", ["g", 63900000003], None)
+    assert by_time == [
+        ("4", None, None),
+        ("2", 63900000001, None),
+        ("1", 63900000002, None),
+        ("3", 63900000003, None),
+    ]
+
+
+def test_metadata(embedded):
+    (listing,) = (rows(embedded, "account/aa/aa/a", view) for view in views.ACCOUNT)
+    assert listing == [
+        ("webhooks_nameless", None, None),
+        ("webhooks_object", "object", None),
+        ("webhooks_sms", "sms", None),
+    ]
+
+
+def test_descendants(embedded):
+    below = embedded.view("accounts", "accounts/listing_by_descendants", start=[A], end=[A, {}])
+    assert [row.value["id"] for row in below] == [B, "c" * 32]
+    everyone = embedded.view("accounts", "accounts/listing_by_id")
+    assert [row.id for row in everyone] == [A, B, "c" * 32, "e" * 32]
+
+
+def test_names_are_unique():
+    names = [(view.design, view.name) for view in views.ALL]
+    assert len(set(names)) == len(names)

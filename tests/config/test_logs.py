@@ -1,0 +1,238 @@
+"""What reaches standard error, from this process and from several at once."""
+
+import json
+import logging
+import logging.config
+import os
+import re
+import subprocess
+import sys
+from datetime import datetime, timedelta
+
+import pytest
+import structlog
+from thespian.actors import Actor, ActorSystem
+
+from callboard.config import LogSettings, configure_logs, log_definitions
+
+TEXT = LogSettings(format="text")
+JSON = LogSettings(format="json")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before():
+    handlers, level = logging.root.handlers, logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
+
+
+def lines(capfd) -> list[str]:
+    return capfd.readouterr().err.splitlines()
+
+
+def test_text_is_a_timestamp_a_level_the_event_and_the_keys(capfd):
+    configure_logs(TEXT)
+    structlog.get_logger().info("hook disabled", hook="abc", attempts=6, reason="too many", ok=True)
+    (line,) = lines(capfd)
+    stamp, rest = line.split(" ", 1)
+    assert datetime.fromisoformat(stamp.removeprefix("timestamp=")).utcoffset() == timedelta(0)
+    assert rest == 'level=info event="hook disabled" hook=abc attempts=6 reason="too many" ok=true'
+
+
+def test_json_is_one_object_a_line(capfd):
+    configure_logs(JSON)
+    structlog.get_logger().bind(actor="bridge").warning("slow", waited_ms=1.5, ids=("a", "b"))
+    (line,) = lines(capfd)
+    event = json.loads(line)
+    assert list(event) == ["timestamp", "level", "event", "actor", "waited_ms", "ids"]
+    assert event["ids"] == ["a", "b"]
+    assert event["waited_ms"] == 1.5
+
+
+def test_levels_below_the_setting_are_silent(capfd):
+    configure_logs(LogSettings(level="warning"))
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().error("loud")
+    assert [re.search(r"event=(\w+)", line)[1] for line in lines(capfd)] == ["loud"]
+
+
+def test_libraries_log_the_same_way_from_warning_upwards(capfd):
+    configure_logs(LogSettings(level="debug", format="json"))
+    logging.getLogger("pika.adapters").info("quiet")
+    logging.getLogger("pika.adapters").warning("connection to %s lost", "amqp://u:pa55@h/")
+    (event,) = map(json.loads, lines(capfd))
+    assert event["event"] == "connection to amqp://u:***@h/ lost"
+    assert (event["logger"], event["level"]) == ("pika.adapters", "warning")
+
+
+def test_a_level_above_warning_holds_for_libraries_too(capfd):
+    configure_logs(LogSettings(level="error"))
+    logging.getLogger("pika").warning("quiet")
+    assert lines(capfd) == []
+
+
+def test_configuring_again_replaces(capfd):
+    log = structlog.get_logger()
+    configure_logs(JSON)
+    log.info("before")
+    configure_logs(TEXT)
+    configure_logs(TEXT)
+    log.info("after")
+    logging.getLogger("pika").error("once")
+    first, second, third = lines(capfd)
+    assert json.loads(first)["event"] == "before"
+    assert "event=after" in second
+    assert "event=once" in third
+
+
+def test_an_exception_is_one_line(capfd):
+    configure_logs(TEXT)
+    try:
+        raise ValueError("no such\nhook")
+    except ValueError:
+        structlog.get_logger().exception("crashed")
+        logging.getLogger("pika").exception("crashed")
+    ours, theirs = lines(capfd)
+    for line in (ours, theirs):
+        assert "ValueError: no such\\nhook" in line
+        assert "level=error event=crashed" in line
+
+
+@pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])
+@pytest.mark.parametrize("evil", ["\n", "\r\n", "\x1b[2J", "\x85", "\u2028", "\udcff", '" x="1'])
+def test_a_value_cannot_forge_a_line(capfd, settings, evil):
+    configure_logs(settings)
+    text = f"a{evil}level=critical"
+    structlog.get_logger().info(text, agent=text, **{f"k {evil}": 1})
+    logging.getLogger("pika").warning(text)
+    ours, theirs = lines(capfd)
+    assert ours.isprintable()
+    assert theirs.isprintable()
+    if settings is JSON:
+        assert json.loads(ours)["agent"] == text
+    else:
+        assert f"agent={json.dumps(text)}" in ours
+
+
+@pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])
+def test_secrets_are_hidden_wherever_they_lie(capfd, settings):
+    configure_logs(settings)
+    structlog.get_logger().info(
+        "request",
+        password="pa55",
+        hook_secret="pa55",
+        Token="pa55",
+        api_key="pa55",
+        key=b"pa55",
+        headers=[{"Authorization": "Bearer pa55"}],
+        url="https://u:pa55@h/x",
+        settings=LogSettings(),
+        routing_key="CHANNEL_CREATE",
+    )
+    (line,) = lines(capfd)
+    assert "pa55" not in line
+    assert line.count("***") == 7
+    assert "CHANNEL_CREATE" in line
+
+
+@pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])
+def test_a_long_line_is_cut_to_what_a_pipe_takes_at_once(capfd, settings):
+    configure_logs(settings)
+    structlog.get_logger().info("big", body="é\n" * 50_000, items=list(range(5000)), hook="abc")
+    out = capfd.readouterr().err
+    assert len(out.encode()) <= 4096
+    (line,) = out.splitlines()
+    assert "hook" in line
+    assert "…" in (json.loads(line)["body"] if settings is JSON else line.encode().decode())
+
+
+def test_a_lost_reader_stops_nobody():
+    program = (
+        "import structlog, sys; from callboard.config import *; configure_logs(LogSettings());"
+        "sys.stdin.read(); structlog.get_logger().info('unheard'); print('went on')"
+    )
+    reader, writer = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        text=True,
+    ) as process:
+        os.close(writer)
+        os.close(reader)
+        assert process.communicate(timeout=30)[0] == "went on\n"
+        assert process.returncode == 0
+
+
+def test_processes_do_not_write_into_each_others_lines():
+    program = """
+import logging, os, structlog
+from callboard.config import *
+children = [child for name in "ab" if (child := os.fork()) or not (own := name)]
+"""
+    program = """
+import os, structlog
+from callboard.config import LogSettings, configure_logs
+configure_logs(LogSettings(format="json"))
+first = os.fork()
+name = "a" if first else "b"
+configure_logs(LogSettings(format="json"))
+log = structlog.get_logger()
+for number in range(500):
+    log.info("line", name=name, number=number, body=name * 3000)
+if first:
+    os.waitpid(first, 0)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert run.returncode == 0
+    seen: dict[str, list[int]] = {"a": [], "b": []}
+    for line in run.stderr.splitlines():
+        event = json.loads(line)
+        assert event["body"] == event["name"] * 3000
+        seen[event["name"]].append(event["number"])
+    assert seen == {"a": list(range(500)), "b": list(range(500))}
+
+
+class Talker(Actor):
+    """Logs in an actor's process, where Thespian has replaced the root logger."""
+
+    def receiveMessage(self, message, sender):
+        if message != "talk":
+            return
+        refused = False
+        try:
+            logging.root.addHandler(logging.NullHandler())
+        except NotImplementedError:
+            refused = True
+        logging.getLogger("forwarded").warning("through Thespian")
+        configure_logs(JSON)
+        configure_logs(JSON)
+        structlog.get_logger().info("ours")
+        logging.getLogger("made.here").warning("late")
+        BEFORE_THE_FORK.warning("early")
+        self.send(sender, refused)
+
+
+BEFORE_THE_FORK = logging.getLogger("made.before")
+
+
+@pytest.mark.multiprocess
+def test_it_works_in_an_actors_process(capfd, free_admin_port):
+    configure_logs(JSON)
+    system = ActorSystem(
+        "multiprocTCPBase", {"Admin Port": free_admin_port}, logDefs=log_definitions(JSON)
+    )
+    try:
+        assert system.ask(system.createActor(Talker), "talk", timedelta(seconds=20)) is True
+    finally:
+        system.shutdown()
+    events = [json.loads(line) for line in lines(capfd)]
+    assert sorted(event["event"] for event in events) == [
+        "early",
+        "late",
+        "ours",
+        "through Thespian",
+    ]

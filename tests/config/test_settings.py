@@ -1,0 +1,138 @@
+"""The settings' own checks, and that default.toml tells the truth about them."""
+
+import tomllib
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+import callboard.config
+from callboard.config import ActorsSettings, AmqpSettings, DataSettings, Settings, load, options
+
+DEFAULT_FILE = Path(callboard.config.__file__).parent / "default.toml"
+
+
+def test_default_toml_holds_every_key_with_its_default():
+    documented = tomllib.loads(DEFAULT_FILE.read_text())
+    expected: dict[str, dict[str, object]] = {}
+    for option in options():
+        default = list(option.default) if isinstance(option.default, tuple) else option.default
+        expected.setdefault(option.section, {})[option.name] = default
+    assert documented == expected
+    assert list(documented) == list(expected)
+
+
+def test_default_toml_gives_the_default_settings():
+    assert load(DEFAULT_FILE, {}).settings == Settings()
+
+
+@pytest.mark.parametrize("option", options(), ids=lambda option: option.key)
+def test_default_toml_documents_the_key_and_its_variable(option):
+    lines = DEFAULT_FILE.read_text().splitlines()
+    start = lines.index(f"[{option.section}]")
+    line = next(n for n in range(start, len(lines)) if lines[n].startswith(f"{option.name} ="))
+    assert lines[line - 1] == f"# {option.variable}"
+    assert lines[line - 2].startswith("# ")
+
+
+def test_every_option_has_a_name_for_each_place_and_a_help():
+    prefetch = next(option for option in options() if option.key == "amqp.prefetch")
+    assert (prefetch.flag, prefetch.variable) == ("--amqp-prefetch", "CALLBOARD_AMQP_PREFETCH")
+    assert prefetch.type is int
+    assert not prefetch.secret
+    for option in options():
+        assert option.help.endswith(".")
+        assert option.type in (int, bool, str)
+    assert [option.key for option in options() if option.secret] == ["actors.key"]
+
+
+GOOD = [
+    ("amqp.url", "amqps://guest:pw@bus.example:5671/%2f", "amqps://guest:pw@bus.example:5671/%2f"),
+    ("amqp.prefetch", "250", 250),
+    ("amqp.prefetch", 250, 250),
+    ("couchdb.url", "sqlite:///var/lib/hooks.db", "sqlite:///var/lib/hooks.db"),
+    ("disabler.enabled", "No", False),
+    ("disabler.enabled", True, True),
+    ("delivery.allow_networks", "10.0.0.0/8, fd00::/8", ("10.0.0.0/8", "fd00::/8")),
+    ("delivery.allow_networks", ["10.0.0.0/8"], ("10.0.0.0/8",)),
+    ("delivery.allow_networks", "", ()),
+    ("actors.bind", "::1", "::1"),
+    ("data.dir", "/srv/callboard", Path("/srv/callboard")),
+]
+
+
+@pytest.mark.parametrize(("key", "written", "value"), GOOD)
+def test_a_rule_makes_the_value_and_takes_it_again(key, written, value):
+    rule = next(option.rule for option in options() if option.key == key)
+    if key == "delivery.allow_networks":
+        value = tuple(ip_network(item) for item in value)
+    assert rule(written) == value
+    assert type(rule(written)) is type(value)
+    assert rule(rule(written)) == value
+
+
+BAD = [
+    ("node.name", "no-host"),
+    ("amqp.url", "http://bus.example"),
+    ("amqp.url", "amqp://"),
+    ("amqp.url", "amqp://bus.example:port"),
+    ("amqp.url", "amqp:bus.example"),
+    ("amqp.url", "amqp://bus.example/ x"),
+    ("amqp.url", 7),
+    ("amqp.prefetch", 0),
+    ("amqp.prefetch", 65536),
+    ("amqp.prefetch", True),
+    ("amqp.prefetch", 1.5),
+    ("amqp.prefetch", "many"),
+    ("amqp.queue", "amq.direct"),
+    ("amqp.queue", ""),
+    ("actors.base", "multiprocUDPBase"),
+    ("actors.bind", "localhost"),
+    ("delivery.allow_networks", "10.0.0.1/8"),
+    ("delivery.allow_networks", 10),
+    ("delivery.allow_networks", [10]),
+    ("disabler.enabled", "perhaps"),
+    ("disabler.enabled", 1),
+    ("data.dir", 7),
+    ("log.level", "loud"),
+    ("log.level", ["info"]),
+]
+
+
+@pytest.mark.parametrize(("key", "written"), BAD)
+def test_a_rule_refuses(key, written):
+    rule = next(option.rule for option in options() if option.key == key)
+    with pytest.raises(ValueError, match="^must be "):
+        rule(written)
+
+
+def test_a_hang_takes_longer_than_a_heartbeat():
+    with pytest.raises(ValueError, match=r"hang_timeout_ms \(500\) must be more than"):
+        ActorsSettings(heartbeat_ms=500, hang_timeout_ms=500)
+
+
+def test_secrets_and_passwords_do_not_show():
+    settings = Settings(amqp=AmqpSettings(url="amqp://u:pa55@h"), actors=ActorsSettings(key="s3al"))
+    assert "pa55" not in repr(settings)
+    assert "s3al" not in repr(settings)
+    assert "amqp://u:***@h" in repr(settings)
+
+
+def test_the_data_directory_follows_xdg(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("HOME", "/home/op")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert DataSettings().dir == Path("/home/op/.local/share/callboard")
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert DataSettings().dir == Path("/data/callboard")
+    monkeypatch.setenv("XDG_DATA_HOME", "relative/is/ignored")
+    assert DataSettings().dir == Path("/home/op/.local/share/callboard")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert DataSettings().dir == Path("/var/lib/callboard")
+
+
+def test_the_key_file_lies_in_the_data_directory_unless_set():
+    data = DataSettings(dir=Path("/srv/cb"))
+    assert Settings(data=data).actors_key_file == Path("/srv/cb/actors.key")
+    actors = ActorsSettings(key_file=Path("/etc/cb.key"))
+    assert Settings(data=data, actors=actors).actors_key_file == Path("/etc/cb.key")
