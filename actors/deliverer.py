@@ -26,7 +26,7 @@ from callboard.actors.messages import (
     WhichAttempts,
 )
 from callboard.actors.role import Role, Setup
-from callboard.adapters.stopgap import RequestsTransport
+from callboard.adapters.http import RequestsTransport
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery
@@ -106,7 +106,7 @@ class Deliverer(Role):
             ("delivered", "given_up", "failed_tries", "repeats", "unrecorded"), 0
         )
         self._work: SimpleQueue[_Job] = SimpleQueue()
-        self._outcomes: deque[tuple[_Job, Response | ClientError]] = deque()
+        self._outcomes: deque[tuple[_Job, Response | ClientError | Exception]] = deque()
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._pipe_out)
         for number in range(delivery.threads):
@@ -164,9 +164,12 @@ class Deliverer(Role):
         while True:
             job = self._work.get()
             delivery = job.delivery
-            outcome = self._transport.send(
-                delivery.method, delivery.url, delivery.headers, delivery.body
-            )
+            try:
+                outcome: Response | ClientError | Exception = self._transport.send(
+                    delivery.method, delivery.url, delivery.headers, delivery.body
+                )
+            except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
+                outcome = defect
             wake = not self._outcomes
             self._outcomes.append((job, outcome))
             if wake:
@@ -188,7 +191,9 @@ class Deliverer(Role):
         self._dispatch()
         self._flush_soon()
 
-    def _conclude(self, job: _Job, outcome: Response | ClientError) -> None:
+    def _conclude(self, job: _Job, outcome: Response | ClientError | Exception) -> None:
+        if isinstance(outcome, Exception):
+            raise outcome
         self._free_threads += 1
         self._lanes.done(job.lane)
         delivery, now = job.delivery, time.time()

@@ -23,12 +23,15 @@ from callboard.actors.webhooks_supervisor import WebhooksSupervisor
 from callboard.adapters import sealed_transport
 from callboard.config.logs import log_definitions
 from callboard.config.settings import Settings
-from callboard.supervision import Locate, Located
+from callboard.supervision import Locate, Located, Peer
 
 TOP = "callboard"
 """Thespian's global name of the top supervisor."""
 
 MULTIPROCESS = "multiprocTCPBase"
+
+PATIENCE_S = 0.5
+"""How long to wait for an answer before looking whether the actor asked still lives."""
 
 
 class SystemUnreachable(Exception):  # noqa: N818 - it names the state
@@ -154,6 +157,12 @@ class Client:
 
     def hear(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
         """The next message of one of these kinds; others are passed over."""
+        answer = self._listen(kinds, timeout_s)
+        if answer is None:
+            raise _no_answer(kinds, timeout_s)
+        return answer
+
+    def _listen(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
             answer = self.system.listen(timedelta(seconds=left))
@@ -161,18 +170,34 @@ class Client:
                 return answer
             if isinstance(answer, Refused):
                 raise SystemUnreachable(answer.reason)
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise SystemUnreachable(f"no answer ({names}) within {timeout_s:g} s: is the system overloaded?")
+        return None
 
     def ask_actor(self, path: str, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
-        """The same, of the actor at that path of the tree; waits while it is being restarted."""
+        """The same, of the actor at that path of the tree.
+
+        Waits while it is being restarted, and asks its successor if it died before it answered:
+        the question may be carried out twice.
+        """
         end = time.monotonic() + timeout_s
+        asked: Peer | None = None
         while time.monotonic() < end:
-            located = self.ask(self.top, Locate(path), Located, timeout_s)
-            if located.peer is not None:
-                return self.ask(located.peer.address, question, kind, end - time.monotonic())
-            time.sleep(0.1)
-        raise SystemUnreachable(f"{path} is down and did not come back within {timeout_s:g} s")
+            peer = self.ask(self.top, Locate(path), Located, timeout_s).peer
+            if peer is not None and (asked is None or asked.incarnation != peer.incarnation):
+                self.system.tell(peer.address, question)
+                asked = peer
+            answer = self._listen((kind,), PATIENCE_S)
+            if answer is not None:
+                return answer
+        if asked is None:
+            raise SystemUnreachable(f"{path} is down and did not come back within {timeout_s:g} s")
+        raise _no_answer((kind,), timeout_s)
+
+
+def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
+    names = " or ".join(kind.__name__ for kind in kinds)
+    return SystemUnreachable(
+        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded?"
+    )
 
 
 def attach(settings: Settings) -> Client:

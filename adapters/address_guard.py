@@ -61,7 +61,7 @@ _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
-class AddressRefused(Exception):
+class AddressRefusedError(Exception):
     """None of the addresses of a host may be called. The text names one of them and the reason."""
 
 
@@ -94,7 +94,7 @@ class AddressGuard:
         """The addresses of `host` we may connect to, in the resolver's order; never empty.
 
         Every spelling goes through the resolver, so `2130706433` or `0x7f.1` are judged by what
-        they mean. Refused addresses are left out. Raises `AddressRefused` when none remains, and
+        they mean. Refused addresses are left out. Raises `AddressRefusedError` when none remains, and
         `socket.gaierror` for a name that does not resolve. There is no time limit but the
         resolver's own (resolv.conf(5): `timeout`, `attempts`): getaddrinfo cannot be interrupted.
         """
@@ -107,7 +107,7 @@ class AddressGuard:
             else:
                 refused = f"{address[0]} ({reason})"
         if not allowed:
-            raise AddressRefused(refused)
+            raise AddressRefusedError(refused)
         return allowed
 
     def refusal(self, address: IPAddress) -> str | None:

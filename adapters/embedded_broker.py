@@ -78,7 +78,8 @@ class EmbeddedConnection:
     def open(self) -> None:
         """See `BrokerConnection.open`. Raises `BrokerError` where `data_dir` cannot be used."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             self._presence = Presence(self._folder)
         except OSError as error:
             raise BrokerError(f"cannot use {self._folder}: {error.strerror}") from error

@@ -13,23 +13,21 @@ from importlib.metadata import version
 from typing import Protocol
 
 import certifi
-from requests import PreparedRequest, RequestException
-from urllib3 import HTTPHeaderDict
-from urllib3.exceptions import HTTPError
-
 from callboard.adapters.address_guard import AddressGuard, IPNetwork
 from callboard.adapters.http_connection import (
     EXCHANGE,
     Exchange,
+    ExchangeError,
     GuardedAdapter,
-    StaleConnection,
-    TooMuchReceived,
-    Undelivered,
+    StaleConnectionError,
     exchange_error,
     tls_context,
 )
-from callboard.adapters.http_target import UrlRefused, target_of
+from callboard.adapters.http_target import UrlRefusedError, target_of
 from callboard.webhooks.outcome import ClientError, Response
+from requests import PreparedRequest, RequestException
+from urllib3 import HTTPHeaderDict
+from urllib3.exceptions import HTTPError
 
 USER_AGENT = f"callboard/{version('callboard')}"
 
@@ -119,13 +117,11 @@ class RequestsTransport:
         try:
             try:
                 return self._exchange(request)
-            except StaleConnection:
+            except StaleConnectionError:
                 exchange.afresh = True
                 return self._exchange(request)
-        except Undelivered as error:
+        except ExchangeError as error:
             return error.error
-        except TooMuchReceived:
-            return ClientError("bad_response", "too long")
         except (RequestException, HTTPError) as error:
             return ClientError("unknown", str(error))
         finally:
@@ -141,9 +137,9 @@ class RequestsTransport:
             body = raw.read(self._max_response_bytes + 1, decode_content=False)
         except HTTPError as error:
             kind = exchange_error(error.__cause__ or error)
-            raise Undelivered(ClientError(kind, str(error))) from error
+            raise ExchangeError(ClientError(kind, str(error))) from error
         except ValueError as error:  # http.client passes a negative chunk size to read()
-            raise Undelivered(ClientError("bad_response", str(error))) from error
+            raise ExchangeError(ClientError("bad_response", str(error))) from error
         if len(body) > self._max_response_bytes:
             raw.close()
             raw.release_conn()
@@ -162,7 +158,7 @@ def _refusal(method: str, url: str, headers: Sequence[tuple[str, str]]) -> str |
             return "header"
     try:
         target_of(url)
-    except UrlRefused as error:
+    except UrlRefusedError as error:
         return str(error)
     return None
 

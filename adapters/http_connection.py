@@ -15,6 +15,9 @@ from http.client import HTTPException, IncompleteRead
 from typing import Any
 
 from attrs import define
+from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
+from callboard.adapters.http_target import target_of
+from callboard.webhooks.outcome import ClientError
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
@@ -22,14 +25,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InvalidHeader
 from urllib3.response import HTTPResponse
 
-from callboard.adapters.address_guard import AddressGuard, AddressRefused, Candidate
-from callboard.adapters.http_target import target_of
-from callboard.webhooks.outcome import ClientError
-
 CLOSED = "socket_closed_remotely"
 
 
-class Undelivered(Exception):
+class ExchangeError(Exception):
     """The exchange failed; `error` says how."""
 
     def __init__(self, error: ClientError) -> None:
@@ -37,12 +36,8 @@ class Undelivered(Exception):
         self.error = error
 
 
-class StaleConnection(Exception):
+class StaleConnectionError(Exception):
     """A kept connection ended before the first byte of the response."""
-
-
-class TooMuchReceived(Exception):
-    """The endpoint sent more than any response of ours may take."""
 
 
 @define
@@ -69,16 +64,16 @@ class Exchange:
         return left
 
     def count(self, received: int) -> None:
-        """So many bytes have come in. Raises TooMuchReceived."""
+        """So many bytes have come in. Raises ExchangeError if that is too much."""
         self.received += received
         if self.received > self.receivable:
-            raise TooMuchReceived
+            raise ExchangeError(ClientError("bad_response", "too long"))
 
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection to the first of the host's checked addresses that takes one.
 
         A silent address may not use up the time of those after it: each gets its share. Raises
-        AddressRefused, socket.gaierror, or the OSError of the last address.
+        AddressRefusedError, socket.gaierror, or the OSError of the last address.
         """
         candidates = self.guard.candidates(host, port)
         for tried, candidate in enumerate(candidates[:-1]):
@@ -144,7 +139,7 @@ def _connected(candidate: Candidate, timeout_s: float) -> socket.socket:
 
 
 class _Connection(HTTPConnection):
-    """Connects through the guard; raises Undelivered, or StaleConnection, for all that fails."""
+    """Connects through the guard; raises ExchangeError, or StaleConnectionError, for all that fails."""
 
     _answered = False
 
@@ -159,11 +154,11 @@ class _Connection(HTTPConnection):
         exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
         try:
             super().connect()
-        except AddressRefused as error:
-            raise Undelivered(ClientError("refused: address", str(error))) from error
+        except AddressRefusedError as error:
+            raise ExchangeError(ClientError("refused: address", str(error))) from error
         except OSError as error:
             kind = f"failed_connect: {connect_error(error)}"
-            raise Undelivered(ClientError(kind, str(error))) from error
+            raise ExchangeError(ClientError(kind, str(error))) from error
         finally:
             exchange.deadline = deadline
 
@@ -178,7 +173,7 @@ class _Connection(HTTPConnection):
         except OSError as error:
             raise self._failure(error) from error
 
-    def getresponse(self) -> HTTPResponse:
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3's own
         """As HTTPConnection.getresponse.
 
         An interim status is no answer, and what follows it must not be taken for the next one's:
@@ -189,15 +184,15 @@ class _Connection(HTTPConnection):
         except (OSError, HTTPException, InvalidHeader) as error:
             raise self._failure(error) from error
         if response.status < 200:
-            raise Undelivered(ClientError("bad_response", f"interim status {response.status}"))
+            raise ExchangeError(ClientError("bad_response", f"interim status {response.status}"))
         self._answered = True
         return response
 
-    def _failure(self, error: Exception) -> StaleConnection | Undelivered:
+    def _failure(self, error: Exception) -> StaleConnectionError | ExchangeError:
         kind = exchange_error(error)
         if kind == CLOSED and self._answered and not EXCHANGE.get().received:
-            return StaleConnection()
-        return Undelivered(ClientError(kind, str(error)))
+            return StaleConnectionError()
+        return ExchangeError(ClientError(kind, str(error)))
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -228,9 +223,7 @@ class GuardedAdapter(HTTPAdapter):
         self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
     ) -> None:
         """As HTTPAdapter.init_poolmanager, with pools of our own connections."""
-        super().init_poolmanager(
-            connections, maxsize, block, ssl_context=self._tls, **pool_kwargs
-        )
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **pool_kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def get_connection_with_tls_context(
@@ -238,7 +231,10 @@ class GuardedAdapter(HTTPAdapter):
     ) -> HTTPConnectionPool:
         """The endpoint's pool, without parsing the url again."""
         target = target_of(request.url or "")
-        return self.poolmanager.connection_from_host(target.host, target.port, target.scheme)
+        pool: HTTPConnectionPool = self.poolmanager.connection_from_host(
+            target.host, target.port, target.scheme
+        )
+        return pool
 
     def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
         """Nothing to set: the context verifies."""
@@ -254,6 +250,7 @@ class GuardedAdapter(HTTPAdapter):
         response.status_code = resp.status
         response.raw = resp
         return response
+
 
 def connect_error(error: OSError) -> str:
     """An error of connecting by its Erlang name, as Kazoo's attempts have it."""

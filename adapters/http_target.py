@@ -13,7 +13,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 
 
-class UrlRefused(ValueError):
+class UrlRefusedError(ValueError):
     """A url no request is made to; the text is `scheme`, `credentials` or `url`."""
 
 
@@ -35,20 +35,20 @@ class Target:
 def target_of(url: str) -> Target:
     """The parts of a url, percent-encoded by requests' rules; remembered, since hooks repeat.
 
-    Raises UrlRefused: only http and https, no user and password, no control characters.
+    Raises UrlRefusedError: only http and https, no user and password, no control characters.
     """
     if not _HTTP.match(url):
-        raise UrlRefused("scheme")
+        raise UrlRefusedError("scheme")
     if _CONTROL.search(url):
-        raise UrlRefused("url")
+        raise UrlRefusedError("url")
     prepared = PreparedRequest()
     try:
         prepared.prepare_url(url, None)
         parts = parse_url(prepared.url or "")
     except (RequestException, LocationParseError) as error:
-        raise UrlRefused("url") from error
+        raise UrlRefusedError("url") from error
     if parts.auth is not None:
-        raise UrlRefused("credentials")
+        raise UrlRefusedError("credentials")
     if not parts.scheme or not parts.host:
-        raise UrlRefused("url")
+        raise UrlRefusedError("url")
     return Target(parts.url, parts.scheme, parts.host, parts.port, parts.request_uri)

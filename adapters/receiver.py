@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from attrs import Factory, frozen
 
@@ -137,16 +136,12 @@ class Receiver:
 
     def start(self) -> Self:
         """Bind and serve. Raises OSError if the address cannot be bound. Once only."""
-        listening = self._loop.create_server(
-            lambda: _Connection(self), self._host, self._port, ssl=self._tls, backlog=1024
-        )
-        try:
-            self._server = self._loop.run_until_complete(listening)
-        except OSError:
-            self._loop.close()
-            raise
-        self._port = self._server.sockets[0].getsockname()[1]
         self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        except OSError:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
@@ -191,7 +186,7 @@ class Receiver:
 
     @property
     def connections(self) -> int:
-        """How many connections have been made."""
+        """How many connections have been made, all told."""
         return self._connected
 
     def answer(self, prefix: str, behaviour: Behaviour | Answerer) -> None:
@@ -230,6 +225,12 @@ class Receiver:
         finally:
             self._loop.close()
 
+    async def _listen(self) -> None:
+        self._server = await self._loop.create_server(
+            lambda: _Connection(self), self._host, self._port, ssl=self._tls, backlog=1024
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
@@ -237,8 +238,16 @@ class Receiver:
 
     async def _close_connections(self) -> None:
         for connection in tuple(self._connections):
-            connection.abort()
-        await asyncio.sleep(0)  # aborting takes effect in the loop's next turn
+            connection.transport.close()
+        await asyncio.sleep(0)  # closing takes effect in the loop's next turn
+
+    def _opened(self, connection: "_Connection") -> int:
+        self._connections.add(connection)
+        self._connected += 1
+        return self._connected
+
+    def _closed(self, connection: "_Connection") -> None:
+        self._connections.discard(connection)
 
     def _behaviour(self, request: ReceivedRequest) -> Behaviour:
         """Remember the request, tell about it, and say what to do."""
@@ -254,13 +263,151 @@ class Receiver:
         return self._answerers[max(prefixes, key=len)](request)
 
 
+class _BadRequestError(Exception):
+    """A request that cannot be read; `status` is what to answer it with."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
+@frozen
+class _Head:
+    """The request line and the header fields."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body_bytes: int
+    keep_alive: bool
+
+
+def _parse_head(text: str) -> _Head:
+    request_line, *lines = text.split("\r\n")
+    try:
+        method, target, version = request_line.split(" ")
+    except ValueError as error:
+        raise _BadRequestError(HTTPStatus.BAD_REQUEST) from error
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise _BadRequestError(HTTPStatus.BAD_REQUEST)
+        name, value = name.lower(), value.strip(" \t")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if "transfer-encoding" in headers:
+        raise _BadRequestError(HTTPStatus.NOT_IMPLEMENTED)
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdecimal()):
+        raise _BadRequestError(HTTPStatus.BAD_REQUEST)
+    if len(length) > 12 or int(length) > MAX_BODY_BYTES:
+        raise _BadRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    keep_alive = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+    return _Head(method, target, headers, int(length), keep_alive)
+
+
+def _response(answer: Answer, *, with_body: bool, keep_alive: bool) -> bytes:
+    try:
+        phrase = HTTPStatus(answer.status).phrase
+    except ValueError:
+        phrase = ""
+    headers = dict(answer.headers)
+    if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        headers.setdefault("Content-Length", str(len(answer.body)))
+    if not keep_alive:
+        headers["Connection"] = "close"
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {answer.status} {phrase}\r\n{fields}\r\n".encode("latin-1")
+    return head + answer.body if with_body else head
+
+
 class _Connection(asyncio.Protocol):
     """One connection: reads a request, behaves, and so on until it is closed."""
 
+    transport: asyncio.Transport
+
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._busy = False
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # TCP and TLS both are
+        self.transport = transport
+        self._number = self._receiver._opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._receiver._closed(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._busy:
+            self._read_request()
+
+    def _read_request(self) -> None:
+        """Behave on the request at the start of the buffer, if all of it is there."""
+        try:
+            head_end = self._buffer.find(b"\r\n\r\n")
+            if (len(self._buffer) if head_end < 0 else head_end) > MAX_HEAD_BYTES:
+                raise _BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            if head_end < 0:
+                return
+            head = _parse_head(self._buffer[:head_end].decode("latin-1"))
+        except _BadRequestError as error:
+            self._busy = True
+            self._respond(Answer(error.status), with_body=False, keep_alive=False)
+            return
+        end = head_end + 4 + head.body_bytes
+        if len(self._buffer) < end:
+            return
+        body = bytes(self._buffer[head_end + 4 : end])
+        del self._buffer[:end]
+        self._busy = True
+        path, _, query = head.target.partition("?")
+        request = ReceivedRequest(
+            head.method, path, query, head.headers, body, time.time(), self._number
+        )
+        self._behave(self._receiver._behaviour(request), head)
+
+    def _behave(self, behaviour: Behaviour, head: _Head) -> None:
+        match behaviour:
+            case Answer(delay_s=delay_s) if delay_s > 0:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(delay_s, self._answer, behaviour, head)
+            case Answer():
+                self._answer(behaviour, head)
+            case Raw(data):
+                self.transport.write(data)
+                self.transport.close()
+            case Close():
+                self.transport.close()
+            case Drip(start):
+                self.transport.write(start)
+                self._drip(behaviour)
+            case Hang():
+                pass
+
+    def _answer(self, answer: Answer, head: _Head) -> None:
+        self._respond(answer, with_body=head.method != "HEAD", keep_alive=head.keep_alive)
+
+    def _respond(self, answer: Answer, *, with_body: bool, keep_alive: bool) -> None:
+        self.transport.write(_response(answer, with_body=with_body, keep_alive=keep_alive))
+        if not keep_alive:
+            self.transport.close()
+            return
+        self._busy = False
+        if self._buffer:
+            self._read_request()
+
+    def _drip(self, drip: Drip) -> None:
+        self.transport.write(drip.byte)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(drip.pause_s, self._drip, drip)
+
+
+def _always(behaviour: Behaviour) -> Answerer:
+    return lambda _request: behaviour

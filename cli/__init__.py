@@ -5,6 +5,7 @@ from importlib.metadata import version
 import click
 
 from callboard.cli.configuration import config
+from callboard.cli.demo import demo
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for command in (start, stop, status, tree, publish, hooks, config):
+for command in (start, stop, status, tree, publish, hooks, config, demo):
     main.add_command(command)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import click
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
 from callboard.actors.system import Client, SystemUnreachable, attach
-from callboard.adapters.receiver import Received, Receiver
+from callboard.adapters.receiver import ReceivedRequest, Receiver
 from callboard.cli.lifecycle import print_tree
 from callboard.cli.output import FAILED, Failure, say
 from callboard.cli.samples import ACCOUNT, call_events
@@ -48,7 +50,7 @@ def demo(calls: int) -> None:
             expected = _play(client, calls)
             lost = screen.missing(expected)
             say("[bold]The supervision tree:[/]")
-            time.sleep(settings.actors.heartbeat_ms / 1000)
+            time.sleep(2.5 * settings.actors.heartbeat_ms / 1000)  # the figures of two levels
             print_tree(client.ask(client.top, GetTree(), TreeNode))
         events = 3 * calls
         repeats = screen.count() - len(expected) + len(lost)
@@ -74,8 +76,6 @@ def _settings(folder: Path) -> Settings:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -90,7 +90,7 @@ def _running(settings: Settings) -> Iterator[Client]:
         "CALLBOARD_ACTORS_ADMIN_PORT": str(settings.actors.admin_port),
         "CALLBOARD_ACTORS_HEARTBEAT_MS": str(settings.actors.heartbeat_ms),
         "CALLBOARD_DELIVERY_ALLOW_NETWORKS": "127.0.0.0/8",
-        "CALLBOARD_LOG_LEVEL": settings.log.level_name,
+        "CALLBOARD_LOG_LEVEL": "error",
     }
     command = [sys.executable, "-m", "callboard.run_system", "start"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -178,16 +178,14 @@ class _Screen:
             time.sleep(0.05)
         return expected - self._arrived.keys()
 
-    def _show(self, request: Received) -> None:
+    def _show(self, request: ReceivedRequest) -> None:
         payload = _payload(request)
         event, call = str(payload.get("hook_event")), str(payload.get("call_id"))
         self._arrived[request.path, event, call] += 1
         say(f"  {request.method} {request.path:12} {event:16} {call}")
 
 
-def _payload(request: Received) -> dict[str, object]:
-    from urllib.parse import parse_qsl
-
+def _payload(request: ReceivedRequest) -> dict[str, object]:
     if request.body.startswith(b"{"):
         payload: dict[str, object] = json.loads(request.body)
         return payload

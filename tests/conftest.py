@@ -1,3 +1,29 @@
 """Fixtures that more than one area uses; servers live in `services`, one module each."""
 
+import pytest
+from support.running import RunningSystem
+
+from callboard.adapters.receiver import Receiver
+
 pytest_plugins = ("services.rabbitmq", "services.couchdb")
+
+
+@pytest.fixture
+def receiver():
+    """A local endpoint that records what it is sent."""
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(**settings) -> RunningSystem, e.g. `amqp__url=...`; ended with the test."""
+    systems = []
+
+    def start(**settings):
+        systems.append(RunningSystem(tmp_path / f"data{len(systems)}", **settings))
+        return systems[-1]
+
+    yield start
+    for system in systems:
+        system.close()

@@ -60,7 +60,7 @@ def attempt_document(
         "resp_headers": _lower_case(outcome.headers),
         "resp_body": _text(outcome.body, body_limit),
     }
-    if succeeded(delivery.method, outcome.status):
+    if succeeded(delivery, outcome):
         return document | {"result": "success"}
     return document | {
         "result": "failure",

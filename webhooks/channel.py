@@ -1,11 +1,12 @@
-"""What the channel modules share: whose call it is, and what is told of it (webhooks_channel_util)."""
+"""What the channel modules share: whose call it is, and its payload (webhooks_channel_util)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from callboard.webhooks.directory import Directory
+from callboard.webhooks.e164 import CONVERTERS, e164
 from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.module import Firing, every_hook
@@ -41,12 +42,16 @@ _HEADERS_AS_THEY_ARE: tuple[Read, ...] = (
 
 @frozen
 class ChannelModule:
-    """A module for one call event. The extra fields are those only this event has."""
+    """A module for one call event. The extra fields are those only this event has.
+
+    `event_name` is bound; `alike` are names that count as the same event should they arrive.
+    """
 
     id: str
     name: str
     description: str
-    event_names: tuple[str, ...]
+    event_name: str
+    alike: tuple[str, ...] = ()
     extra_texts: tuple[Read, ...] = ()
     extra_ccv_texts: tuple[Read, ...] = ()
     extra_integers: tuple[Read, ...] = ()
@@ -55,29 +60,29 @@ class ChannelModule:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The event its hooks are matched by: the module's id in capitals."""
-        return (self.id.upper(),)
+        """The event its hooks are matched by."""
+        return (self.event_name,)
 
     @property
     def bindings(self) -> tuple[tuple[str, str], ...]:
-        """One binding for each event name; the call id is the last word."""
-        return tuple(("callevt", f"call.{name}.*") for name in self.event_names)
+        """The event of any call; the call id is the last word."""
+        return (("callevt", f"call.{self.event_name}.*"),)
 
     def responds_to(self, event: Event) -> bool:
-        """Call events of these names."""
-        return event.category == "call_event" and event.name in self.event_names
+        """Call events of its name, or one alike."""
+        return event.category == "call_event" and event.name in (self.event_name, *self.alike)
 
     def firing(self, event: Event, directory: Directory) -> Firing | None:
         """The call's account and its payload; None if the call belongs to no account."""
         ccvs = as_object(event.body.get("Custom-Channel-Vars"))
-        account_id = as_text(ccvs["Account-ID"]) if ccvs.get("Account-ID") else None
-        if account_id is None:
+        account_id = ccvs.get("Account-ID")
+        if not isinstance(account_id, str) or not account_id:
             account_id = _account_by_called_number(event.body, directory)
             if account_id is None:
                 return None
             ccvs = {**ccvs, "Account-ID": account_id}
         payload = self._payload(event.body, ccvs, account_id, directory)
-        return Firing(account_id, self.events[0], payload, selects=_legs_wanted(event.body))
+        return Firing(account_id, self.event_name, payload, selects=_legs_wanted(event.body))
 
     def _payload(
         self,
@@ -125,7 +130,7 @@ def _add_texts(payload: dict[str, Any], source: Mapping[str, Any], reads: tuple[
                 payload[key] = text
 
 
-def _legs_wanted(headers: Mapping[str, Any]) -> Any:
+def _legs_wanted(headers: Mapping[str, Any]) -> Callable[[Hook], bool]:
     """Hooks that do not want internal (loopback) legs miss these calls."""
     internal = str(headers.get("Channel-Name", "")).startswith("loopback/") or is_true(
         headers.get("Channel-Is-Loopback")
@@ -139,7 +144,13 @@ def _wants_internal_legs(hook: Hook) -> bool:
 
 def _account_by_called_number(headers: Mapping[str, Any], directory: Directory) -> str | None:
     number = _called_number(headers, directory)
-    return directory.account_by_number(number) if number else None
+    return directory.account_by_number(_normalized(number, directory)) if number else None
+
+
+def _normalized(number: str, directory: Directory) -> str:
+    if is_true(directory.setting("stepswitch", "assume_inbound_e164", False)):
+        return number if number.startswith("+") else f"+{number}"
+    return e164(number, directory.setting("number_manager", "e164_converters", CONVERTERS))
 
 
 def _called_number(headers: Mapping[str, Any], directory: Directory) -> str | None:

@@ -1,22 +1,28 @@
 """From an event to its deliveries: the whole of the domain in one call."""
 
 import hashlib
+import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from attrs import field, frozen
 
 from callboard.webhooks.directory import Directory
-from callboard.webhooks.encoding import HttpRequest, request_for
+from callboard.webhooks.encoding import content, content_type, request_with
 from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.matching import HookIndex, candidates, fires
-from callboard.webhooks.module import EventModule
+from callboard.webhooks.module import EventModule, Firing
 from callboard.webhooks.payload import final_payload
+from callboard.webhooks.pickling import Positional
+
+ID_HEADER = "webhook-id"
+"""The header with the delivery's id, by which a receiver knows a repeat (Standard Webhooks)."""
 
 
 @frozen
-class Delivery:
+class Delivery(Positional):
     """One request to make for one hook and one event, whatever tries it takes.
 
     `id` is the same whenever the same event comes again; `event_id` is made anew (ten hex digits)
@@ -41,16 +47,19 @@ def new_event_id() -> str:
     return secrets.token_hex(5)
 
 
-def delivery_id(event: Event, hook_id: str) -> str:
+def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
     """What identifies a delivery: 32 hex digits, the same on every redelivery of the event.
 
     Msg-ID alone will not do, since a switch makes it of the time: the event's name and the call's
-    (or document's) identity take part too.
+    (or document's) identity take part too. The module's id does, as one event may fire a hook on
+    `all` through several of them; and where there is no Msg-ID, as from other buses, all of the
+    event.
     """
     body = event.body
-    subject = body.get("Call-ID") or f"{body.get('Database')}/{body.get('ID')}"
-    text = "\0".join(str(part) for part in (body.get("Msg-ID"), event.name, subject, hook_id))
-    return hashlib.blake2b(text.encode(errors="replace"), digest_size=16).hexdigest()
+    identity: Any = body.get("Msg-ID") or body
+    subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
+    text = json.dumps([identity, event.name, subject, module_id, hook_id], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def deliveries(
@@ -63,23 +72,51 @@ def deliveries(
 ) -> tuple[Delivery, ...]:
     """What an event has to be sent to whom; nothing if it is not the module's, or of no account.
 
-    The account must exist: Kazoo fires nothing for an unknown one.
+    The account must exist: Kazoo fires nothing for an unknown one. Raises what the module and the
+    directory raise.
     """
     firing = module.firing(event, directory) if module.responds_to(event) else None
-    account = directory.account(firing.account_id) if firing is not None else None
-    if firing is None or account is None:
+    if firing is None:
         return ()
+    encoder = _Encoder(firing.payload, cluster_id)
     return tuple(
-        _delivery(event, hook, request_for(hook, final_payload(hook, firing.payload, cluster_id)),
-                  make_event_id())
-        for hook in candidates(index, account, firing.event)
+        _delivery(delivery_id(event, module.id, hook.id), make_event_id(), hook, encoder)
+        for hook in _hooks(firing, index, directory)
         if firing.selects(hook) and fires(hook, firing.payload)
     )
 
 
-def _delivery(event: Event, hook: Hook, request: HttpRequest, event_id: str) -> Delivery:
+def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterator[Hook]:
+    if firing.hooks is not None:
+        yield from firing.hooks
+        return
+    account = directory.account(firing.account_id)
+    if account is not None:
+        yield from candidates(index, account, firing.event)
+
+
+class _Encoder:
+    """A firing's payload as the hooks send it: encoded once for all that send the same."""
+
+    def __init__(self, payload: Mapping[str, Any], cluster_id: str | None) -> None:
+        self._payload = payload
+        self._cluster_id = cluster_id
+        self._contents: dict[tuple[str, str], bytes] = {}
+
+    def content(self, hook: Hook) -> bytes:
+        form = content_type(hook)
+        key = form, json.dumps(hook.custom_data) if hook.custom_data else ""
+        if key not in self._contents:
+            self._contents[key] = content(
+                form, final_payload(hook, self._payload, self._cluster_id)
+            )
+        return self._contents[key]
+
+
+def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder) -> Delivery:
+    request = request_with(hook, encoder.content(hook))
     return Delivery(
-        id=delivery_id(event, hook.id),
+        id=id,
         event_id=event_id,
         hook_id=hook.id,
         account_id=hook.account_id,
@@ -87,7 +124,7 @@ def _delivery(event: Event, hook: Hook, request: HttpRequest, event_id: str) -> 
         uri=hook.uri,
         method=request.method,
         url=request.url,
-        headers=request.headers,
+        headers=(*request.headers, (ID_HEADER, id)),
         body=request.body,
         tries=hook.tries,
     )

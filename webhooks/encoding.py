@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote_plus
 
 from attrs import frozen
 
 from callboard.webhooks.hook import JSON, Hook
 
-_UNESCAPED = "-~_."
+FORM_TYPE = "application/x-www-form-urlencoded"
+JSON_TYPE = "application/json"
 
 
 @frozen
@@ -31,21 +32,35 @@ def form_encode(payload: Mapping[str, Any]) -> str:
 
 
 def json_encode(payload: Mapping[str, Any]) -> bytes:
-    """JSON in UTF-8, indented as Kazoo's."""
-    return json.dumps(payload, indent=2, ensure_ascii=False).encode(errors="replace")
+    """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON has not."""
+    text = json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace")
 
 
 def request_for(hook: Hook, payload: Mapping[str, Any]) -> HttpRequest:
     """The request that sends the payload to the hook's uri."""
+    return request_with(hook, content(content_type(hook), payload))
+
+
+def content_type(hook: Hook) -> str:
+    """The form in which the hook sends its payload, in the body or, for get, in the query."""
+    return JSON_TYPE if hook.format == JSON and hook.verb != "get" else FORM_TYPE
+
+
+def content(content_type: str, payload: Mapping[str, Any]) -> bytes:
+    """The payload in that form."""
+    if content_type == JSON_TYPE:
+        return json_encode(payload)
+    return form_encode(payload).encode()
+
+
+def request_with(hook: Hook, content: bytes) -> HttpRequest:
+    """The request that sends this content, of the hook's `content_type`, to the hook's uri."""
     names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
     if hook.verb == "get":
-        return HttpRequest("GET", _with_query(hook.uri, form_encode(payload)), names, b"")
-    if hook.format == JSON:
-        body, content_type = json_encode(payload), "application/json"
-    else:
-        body, content_type = form_encode(payload).encode(), "application/x-www-form-urlencoded"
-    headers = (("Content-Type", content_type), *names)
-    return HttpRequest(hook.verb.upper(), hook.uri, headers, body)
+        return HttpRequest("GET", _with_query(hook.uri, content.decode()), names, b"")
+    headers = (("Content-Type", content_type(hook)), *names)
+    return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
 
 
 def _with_query(uri: str, query: str) -> str:
@@ -87,4 +102,4 @@ def _text(value: Any) -> str:
 
 
 def _escape(text: str) -> str:
-    return quote(text, safe=_UNESCAPED, errors="replace").replace("%20", "+")
+    return quote_plus(text, errors="replace")

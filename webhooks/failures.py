@@ -1,14 +1,22 @@
 """Which hooks fail too often: failed tries in a sliding window (webhooks_disabler)."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from attrs import frozen
+
+from callboard.webhooks.values import as_int
 
 TOO_MANY_FAILURES = "too many failed attempts"
 """The `pvt_disabled_message` of a hook that was disabled for its failures."""
 
 MAX_TIMES = 10_000
 """Failures remembered of one hook; no threshold is larger."""
+MAX_FAILURES = 1_000_000
+"""Failures remembered of all hooks."""
+
+DEFAULT_EXPIRY_MS = 60_000
 
 HookKey = tuple[str, str]
 """(account id, hook id)"""
@@ -19,35 +27,69 @@ class Limits:
     """An account's rule: `count` failures within `expiry_ms` disable a hook."""
 
     count: int = 6
-    expiry_ms: int = 60_000
+    expiry_ms: int = DEFAULT_EXPIRY_MS
+
+
+def account_limits(
+    own: Mapping[str, Any] | None, reseller: Mapping[str, Any] | None, system: Limits
+) -> Limits:
+    """The rule of an account by its and its reseller's `configs_webhooks` documents.
+
+    The account's own document decides, else the reseller's; a key that the document lacks is the
+    system's (Kazoo skips the reseller there). An expiry that is no integer is a minute, and a
+    count that is none means more than the system's.
+    """
+    document = own if own is not None else reseller if reseller is not None else {}
+    count, expiry_ms = system.count, system.expiry_ms
+    if document.get("attempt_failure_count") is not None:
+        number = as_int(document["attempt_failure_count"])
+        count = system.count + 1 if number is None else number
+    if document.get("attempt_failure_expiry_ms") is not None:
+        number = as_int(document["attempt_failure_expiry_ms"])
+        expiry_ms = DEFAULT_EXPIRY_MS if number is None else number
+    return Limits(count, expiry_ms)
 
 
 class FailureWindow:
-    """Failed tries by hook; times are Gregorian milliseconds, and two in one are one."""
+    """Failed tries by hook; times are Gregorian milliseconds, and two in one are one.
+
+    Its memory is bounded: of a hook the latest MAX_TIMES are kept, and beyond MAX_FAILURES in all
+    the hook is forgotten that has not failed for the longest time.
+    """
 
     def __init__(self) -> None:
-        self._times: dict[HookKey, dict[int, None]] = {}
+        self._times: OrderedDict[HookKey, dict[int, None]] = OrderedDict()
+        self._size = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._times.values()))
+        return self._size
 
     def record(self, account_id: str, hook_id: str, at_ms: int) -> None:
         """A try failed."""
-        times = self._times.setdefault((account_id, hook_id), {})
+        key = account_id, hook_id
+        times = self._times.setdefault(key, {})
+        self._times.move_to_end(key)
+        self._size -= len(times)
         times[at_ms] = None
         if len(times) > MAX_TIMES:
             del times[next(iter(times))]
+        self._size += len(times)
+        while self._size > MAX_FAILURES:
+            self._forget(next(iter(self._times)))
 
     def times(self) -> dict[HookKey, tuple[int, ...]]:
         """When each hook failed."""
         return {key: tuple(times) for key, times in self._times.items()}
 
+    def count(self, account_id: str, hook_id: str, since_ms: int) -> int:
+        """How often a hook failed after that time."""
+        return _count_after(self._times.get((account_id, hook_id), ()), since_ms)
+
     def flush(self, account_id: str, hook_id: str | None = None) -> int:
         """Forget an account's failures, or one hook's; how many there were."""
-        keys = [
-            key for key in self._times if key[0] == account_id and hook_id in (None, key[1])
-        ]
-        return sum(len(self._times.pop(key)) for key in keys)
+        if hook_id is not None:
+            return self._forget((account_id, hook_id))
+        return sum(self._forget(key) for key in list(self._times) if key[0] == account_id)
 
     def prune(self, before_ms: int) -> None:
         """Forget what is older."""
@@ -55,17 +97,31 @@ class FailureWindow:
             kept = {at: None for at in times if at >= before_ms}
             if kept:
                 self._times[key] = kept
+                self._size -= len(times) - len(kept)
             else:
-                del self._times[key]
+                self._forget(key)
+
+    def _forget(self, key: HookKey) -> int:
+        forgotten = len(self._times.pop(key, ()))
+        self._size -= forgotten
+        return forgotten
 
 
 def overdue(
     failures: Mapping[HookKey, Iterable[int]], limits: Mapping[str, Limits], now_ms: int
 ) -> list[HookKey]:
-    """The hooks that failed at least as often, lately, as their account's limits allow."""
+    """The hooks that failed at least as often, lately, as their account's limits allow.
+
+    A hook without a recent failure is never among them, whatever the limits.
+    """
     found = []
     for (account_id, hook_id), times in failures.items():
         limit = limits.get(account_id, Limits())
-        if sum(at > now_ms - limit.expiry_ms for at in times) >= limit.count:
+        recent = _count_after(times, now_ms - limit.expiry_ms)
+        if recent >= max(1, min(limit.count, MAX_TIMES)):
             found.append((account_id, hook_id))
     return found
+
+
+def _count_after(times: Iterable[int], since_ms: int) -> int:
+    return sum(at > since_ms for at in times)

@@ -137,9 +137,7 @@ def is_auto_disabled(document: Mapping[str, Any]) -> bool:
     return not is_enabled(document) and document.get("pvt_disabled_message") is not None
 
 
-def new_hook(
-    public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str
-) -> dict[str, Any]:
+def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:
     """The document to store for a new hook: public fields, defaults, and the usual private ones.
 
     The account stands in `pvt_account_id`; other private keys of `public` are dropped.

@@ -1,4 +1,4 @@
-"""Kazoo's names and times: databases, routing keys, Gregorian seconds (kazoo_documents, kz_time)."""
+"""Kazoo's names and times: databases, routing keys, Gregorian seconds (kz_amqp_util, kz_time)."""
 
 import re
 import time
@@ -10,9 +10,7 @@ _ACCOUNT_DATABASE = re.compile(
     r"account(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{28})(?:-\d{6})?", re.I
 )
 _RAW_ACCOUNT = re.compile(r"([0-9a-f]{32})(?:-\d{6})?", re.I)
-_SEGMENT_KEEPS = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~_"
-)
+_SEGMENT_KEEPS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~_")
 
 
 def gregorian_s(unix_s: float) -> int:

@@ -21,7 +21,12 @@ class Response:
 
 @frozen
 class ClientError:
-    """No answer. `kind`: `timeout`, `failed_connect: nxdomain`, `refused: …` and the like."""
+    """No answer.
+
+    `kind` is what attempts store: `timeout`, `failed_connect: nxdomain`, `failed_connect:
+    econnrefused`, `unknown`, and our own `refused: …` for an address we will not call. `detail`
+    is for the log.
+    """
 
     kind: str
     detail: str | None = None
@@ -49,9 +54,9 @@ class GiveUp:
     reason: str
 
 
-def succeeded(method: str, status: int) -> bool:
-    """Whether a status means success: 200, and 201 to a PUT."""
-    return status == 200 or (status == 201 and method == "PUT")
+def succeeded(delivery: Delivery, response: Response) -> bool:
+    """Whether the answer means success: 200, and 201 to a PUT."""
+    return response.status == 200 or (response.status == 201 and delivery.method == "PUT")
 
 
 def next_try(delivery: Delivery, tries_left: int, outcome: Outcome) -> Done | Retry | GiveUp:
@@ -60,7 +65,7 @@ def next_try(delivery: Delivery, tries_left: int, outcome: Outcome) -> Done | Re
     `tries_left` counts the try that just ended. An address that is refused is refused for good.
     """
     if isinstance(outcome, Response):
-        if succeeded(delivery.method, outcome.status):
+        if succeeded(delivery, outcome):
             return Done()
         return GiveUp(f"status {outcome.status}")
     if outcome.kind.startswith("refused") or tries_left <= 1:

@@ -172,7 +172,7 @@ class TestViews:
     def test_one_that_this_process_does_not_know(self, store, path):
         store.ensure_views("db", [BY_N])
         other = EmbeddedStore(path)
-        with pytest.raises(StoreError, match="does not know.*d/by_n"):
+        with pytest.raises(StoreError, match=r"does not know.*d/by_n"):
             other.save("db", {"_id": "x"})
         assert other.get("db", "x") is None
         assert list(other.view("db", "d/by_n")) == []

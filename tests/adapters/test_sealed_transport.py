@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import socket
 import stat
+import threading
 import time
 from datetime import timedelta
 
@@ -115,7 +117,11 @@ def processes_of(admin_port):
         if each.status == psutil.CONN_LISTEN and each.laddr.port == admin_port
     )
     session = os.getsid(admin)
-    return [each for each in psutil.process_iter() if _session(each.pid) == session]
+    return [
+        each
+        for each in psutil.process_iter(["status"])
+        if _session(each.pid) == session and each.info["status"] != psutil.STATUS_ZOMBIE
+    ]
 
 
 def _session(pid):
@@ -139,6 +145,9 @@ class System:
         return self.actors.ask(actor, message, 10)
 
     def close(self):
+        """Once; a test may have done so already."""
+        if self.actors._systemBase is None:
+            return
         processes = processes_of(self.port)
         self.actors.shutdown()
         left = psutil.wait_procs(processes, timeout=5)[1]
@@ -159,9 +168,9 @@ def start(tmp_path):
 
     thespian_log(tmp_path / "thespian.log")
     yield start
-    unseal()
     for each in systems:
         each.close()
+    unseal()
 
 
 @pytest.mark.multiprocess
@@ -225,7 +234,9 @@ class TestTalking:
         assert system.ask(echo, "still there") == "still there"
 
     def test_how_much_it_costs(self, start, monkeypatch):
-        sealed = _asks_per_second(start())
+        sealed_system = start()
+        sealed = _asks_per_second(sealed_system)
+        sealed_system.close()
         unseal()
         monkeypatch.setenv("THESPIAN_BASE_IPADDR", "127.0.0.1")
         plain_system = System()
@@ -291,16 +302,12 @@ class TestProbe:
         assert probe("127.0.0.1", free_port(), KEY) == "absent"
 
     def test_a_silent_listener_is_a_stranger(self):
-        import socket
-
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             assert probe("127.0.0.1", port, KEY, timeout_s=0.1) == "stranger"
 
     def test_an_echo_is_a_stranger(self):
         """A listener that sends the probe back has not shown that it holds the key."""
-        import socket
-        import threading
 
         def echo(server):
             connection, _ = server.accept()
@@ -325,9 +332,6 @@ class TestSeal:
             seal(KEY[:31])
 
     def test_unseal_restores_thespian(self):
-        from thespian.system import multiprocTCPBase
-        from thespian.system.transport import IPBase, TCPTransport
-
         def state():
             return (
                 dict(vars(TCPTransport)),
@@ -349,8 +353,6 @@ class TestSeal:
 
 class TestThespianLog:
     def test_goes_where_told_even_after_thespian_has_logged(self, tmp_path):
-        from thespian.system.utilis import thesplog
-
         thespian_log(tmp_path / "before.log")
         thesplog("first", level=40)
         thespian_log(tmp_path / "data" / "thespian.log")

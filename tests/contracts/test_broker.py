@@ -501,7 +501,7 @@ def test_a_lost_connection_is_reported_before_it_is_up_again(broker):
 def test_stop_consuming(broker):
     driver = broker.open(EVENTS).up()
     driver.publish("events", b"1", b"2")
-    first, second = driver.receive(2)
+    first, _second = driver.receive(2)
     driver.connection.stop_consuming()
     driver.while_quiet()
     driver.publish("events", b"3")

@@ -178,7 +178,7 @@ class TestDocuments:
 
     @pytest.mark.parametrize("value", [float("nan"), "\ud800", b"bytes"], ids=repr)
     def test_what_is_not_json_is_refused(self, people, value):
-        with pytest.raises(StoreError, match="'?bad'?"):
+        with pytest.raises(StoreError, match=r"'?bad'?"):
             people.save("people", {"_id": "bad", "value": value})
         assert people.get("people", "bad") is None
 
@@ -315,9 +315,9 @@ class TestViews:
         assert ages(limit=0) == []
 
     def test_a_range_the_wrong_way_round(self, people):
-        with pytest.raises(StoreError, match="[Nn]o rows can match"):
+        with pytest.raises(StoreError, match=r"[Nn]o rows can match"):
             list(people.view("people", "people/by_age", start=2, end=1))
-        with pytest.raises(StoreError, match="[Nn]o rows can match"):
+        with pytest.raises(StoreError, match=r"[Nn]o rows can match"):
             list(people.view("people", "people/by_age", start=1, end=2, descending=True))
 
     def test_null_is_a_key_too(self, people):
@@ -376,7 +376,7 @@ class TestViews:
     def test_rows_of_a_reduced_view(self, people):
         people.save_many("people", [{"_id": id, "age": 1} for id in "ab"])
         assert ids(people.view("people", "people/counted", reduce=False)) == ["a", "b"]
-        with pytest.raises(StoreError, match="people/counted.*reduce=False"):
+        with pytest.raises(StoreError, match=r"people/counted.*reduce=False"):
             list(people.view("people", "people/counted"))
 
     def test_unknown_views(self, people):

@@ -8,11 +8,11 @@ import importlib
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from callboard.webhooks.hook import matched_event
 from callboard.webhooks.module import EventModule
 
 GROUP = "callboard.modules"
@@ -38,7 +38,7 @@ class Discovery:
 @cache
 def discover() -> Discovery:
     """All event modules of this installation."""
-    names = [info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    names = [info.name for info in pkgutil.iter_modules(__path__)]
     sources = [(name, f"{__name__}.{name}") for name in names if name != EXAMPLE]
     sources += [(entry.name, entry.value) for entry in entry_points(group=GROUP)]
     return load(sources)
@@ -67,4 +67,9 @@ def _checked(target: str) -> EventModule:
     missing = [n for n in (*wanted, "responds_to", "firing") if not hasattr(module, n)]
     if missing:
         raise TypeError(f"{target} lacks {', '.join(missing)}: see {__name__}.{EXAMPLE}")
+    for event in module.events:
+        if event != matched_event(event):
+            raise ValueError(
+                f"no hook matches the event {event!r}: call it {matched_event(event)!r}"
+            )
     return module  # type: ignore[no-any-return]

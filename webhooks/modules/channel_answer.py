@@ -6,5 +6,5 @@ MODULE = ChannelModule(
     id="channel_answer",
     name="Channel Answer",
     description="Fires when a channel is answered and audio flows both ways.",
-    event_names=("CHANNEL_ANSWER",),
+    event_name="CHANNEL_ANSWER",
 )

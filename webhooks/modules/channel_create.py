@@ -6,5 +6,5 @@ MODULE = ChannelModule(
     id="channel_create",
     name="Channel Create",
     description="Fires when a channel is created for a call leg.",
-    event_names=("CHANNEL_CREATE",),
+    event_name="CHANNEL_CREATE",
 )

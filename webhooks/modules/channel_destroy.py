@@ -3,12 +3,13 @@
 from callboard.webhooks.channel import ChannelModule
 
 # Kazoo treats CHANNEL_DISCONNECTED, a channel whose switch was lost, as a destroyed one, but
-# never binds it; here it is bound too.
+# binds no queue to it; so it arrives only where an operator has bound it.
 MODULE = ChannelModule(
     id="channel_destroy",
     name="Channel Destroy",
     description="Fires when a channel ends.",
-    event_names=("CHANNEL_DESTROY", "CHANNEL_DISCONNECTED"),
+    event_name="CHANNEL_DESTROY",
+    alike=("CHANNEL_DISCONNECTED",),
     extra_texts=(("hangup_cause", "Hangup-Cause"), ("hangup_code", "Hangup-Code")),
     extra_integers=(
         ("duration_seconds", "Duration-Seconds"),

@@ -19,7 +19,7 @@ class Skeleton:
     """Fires for messages of category `category` and name `name` that carry an account."""
 
     id: str = "skel"
-    name: str = "Skeleton"
+    name: str = "Skel"
     description: str = "An example that never fires."
     modifiers: Mapping[str, Any] = field(factory=dict)
     events: tuple[str, ...] = ("skel",)

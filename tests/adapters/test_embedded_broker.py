@@ -1,0 +1,304 @@
+"""What is particular to `memory://`: one file, many processes, any of which may be killed."""
+
+import os
+import resource
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from services.driver import Driver
+
+from callboard.adapters import embedded_database
+from callboard.adapters.backoff import Backoff
+from callboard.adapters.broker import (
+    BrokerError,
+    ConnectionDown,
+    ConnectionUp,
+    Queue,
+    Topology,
+    Unconfirmed,
+)
+from callboard.adapters.embedded_broker import EmbeddedConnection
+from callboard.adapters.embedded_presence import Presence, is_alive, remove_the_dead, ring
+
+EVENTS = Topology(queue=Queue("events"))
+PRIVATE = Topology(queue=Queue("private", durable=False, exclusive=True))
+
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from services.driver import Driver
+from callboard.adapters.broker import Queue, Topology
+from callboard.adapters.embedded_broker import EmbeddedConnection
+from callboard.adapters.embedded_presence import Presence
+folder = Path(sys.argv[1])
+def open(topology):
+    return Driver(EmbeddedConnection(folder, topology))
+"""
+
+
+@pytest.fixture
+def drive(tmp_path):
+    drivers = []
+
+    def drive(topology=EVENTS, **options) -> Driver:
+        drivers.append(Driver(EmbeddedConnection(tmp_path, topology, **options)))
+        return drivers[-1]
+
+    yield drive
+    for driver in drivers:
+        driver.connection.close()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a program in a process of its own, which does not outlive the test."""
+    processes = []
+
+    def run(program: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", PROGRAM + program, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"PYTHONPATH": str(Path(__file__).parents[1])},
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+
+
+def count(folder: Path, table: str) -> int:
+    db = sqlite3.connect(folder / "broker.sqlite3")
+    (rows,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    db.close()
+    return rows
+
+
+@contextmanager
+def files_no_longer_than(size: int):
+    """As on a full disk, writing beyond fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_was_confirmed_to_a_killed_publisher_is_there(drive, run):
+    drive().up().connection.close()
+    publisher = run(
+        "driver = open(Topology()).up()\n"
+        "for batch in range(10_000):\n"
+        "    driver.publish('events', *(b'%d' % (batch * 10 + i) for i in range(10)))\n"
+        "    print(batch)\n"
+    )
+    while publisher.stdout.readline().strip() != "25":
+        pass
+    publisher.kill()
+    last = [25, *map(int, publisher.stdout.read().split())][-1]
+    heir = drive(Topology(queue=Queue("events"), prefetch=0)).up()
+    heir.receive((last + 1) * 10)
+    heir.while_quiet()
+    assert heir.bodies == [b"%d" % i for i in range(len(heir.bodies))]
+    # At most the batch that was not confirmed yet came in addition.
+    assert len(heir.bodies) in ((last + 1) * 10, (last + 2) * 10)
+
+
+def test_processes_that_start_together_do_not_get_into_each_others_way(tmp_path, run):
+    program = (
+        "driver = open(Topology(queue=Queue(f'q{os.getpid()}')))\n"
+        "print('ready'); sys.stdin.readline()\n"
+        "driver.up(); driver.publish(driver.queue, *[b'x'] * 50); driver.receive(50)\n"
+        "print([type(event).__name__ for event in driver.events if 'Un' in repr(event) "
+        "or 'Down' in repr(event)])\n"
+        "driver.connection.close()\n"
+    )
+    processes = [run(program) for _ in range(4)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.stdout.readline() for process in processes] == ["[]\n"] * 4
+
+
+def test_a_new_consumer_takes_over(drive):
+    old = drive().up()
+    old.publish("events", b"1", b"2")
+    tags = [message.tag for message in old.receive(2)]
+    new = drive().up()
+    assert [(m.body, m.redelivered) for m in new.receive(2)] == [(b"1", True), (b"2", True)]
+    old.connection.ack(tags)
+    assert "taken over" in old.down().reason
+    new.connection.close()
+    heir = drive().up()
+    assert [m.body for m in heir.receive(2)] == [b"1", b"2"]
+
+
+def test_the_one_before_waits_until_the_queue_is_free(drive, run):
+    old = drive(backoff=Backoff(0.01, 0.05)).up()
+    new = run(
+        "driver = open(Topology(queue=Queue('events'))).up(); print('up')\ndriver.until(bool, 60)\n"
+    )
+    assert new.stdout.readline() == "up\n"
+    old.until(lambda: len(old.of(ConnectionDown)) > 3)
+    assert "another consumer" in old.of(ConnectionDown)[-1].reason
+    assert len(old.of(ConnectionUp)) == 1
+    kill(new)
+    old.up(times=2)
+    old.publish("events", b"mine again")
+    old.receive(1)
+
+
+def test_files_are_for_their_owner_alone(tmp_path):
+    folder = tmp_path / "new"
+    driver = Driver(EmbeddedConnection(folder, EVENTS)).up()
+    driver.publish("events", b"1")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
+    assert stat.S_IMODE(folder.stat().st_mode) == modes.pop("connections") == 0o700
+    assert {"broker.sqlite3", "broker.sqlite3-wal"} < modes.keys()
+    assert set(modes.values()) == {0o600}
+    driver.connection.close()
+
+
+def test_closing_leaves_no_files_of_the_connection(drive, tmp_path):
+    driver = drive().up()
+    assert len(list((tmp_path / "connections").iterdir())) == 2
+    driver.connection.close()
+    assert not list((tmp_path / "connections").iterdir())
+
+
+def test_a_killed_connection_is_cleared_away_by_the_next(drive, run, tmp_path):
+    killed = run(
+        "driver = open(Topology(queue=Queue('private', durable=False, exclusive=True))).up()\n"
+        "driver.publish('private', b'1'); print('up'); driver.until(bool, 60)\n"
+    )
+    assert killed.stdout.readline() == "up\n"
+    assert "405" in drive(PRIVATE).down().reason
+    kill(killed)
+    publisher = drive(Topology()).up()
+    assert count(tmp_path, "queue") == count(tmp_path, "message") == 0
+    assert len({path.stem for path in (tmp_path / "connections").glob("*.life")}) == 2
+    publisher.publish("private", b"2", mandatory=True)
+    drive(PRIVATE).up()
+
+
+def test_a_child_of_a_killed_process_does_not_keep_its_connection_alive(tmp_path, run):
+    parent = run(
+        "presence = Presence(folder)\n"
+        "if os.fork() == 0:\n"
+        "    sys.stdin.readline(); os._exit(0)\n"
+        "print(presence.token); time.sleep(60)\n"
+    )
+    token = parent.stdout.readline().strip()
+    assert is_alive(tmp_path, token)
+    kill(parent)
+    assert not is_alive(tmp_path, token)
+    remove_the_dead(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ringing_for_one_who_is_gone_does_nothing(tmp_path):
+    presence = Presence(tmp_path)
+    os.mkfifo(tmp_path / "nobody.bell")
+    for token in ("unknown", "nobody"):
+        ring(tmp_path, token)
+    for _ in range(100_000):
+        presence.ring()
+    presence.silence()
+    ring(tmp_path, presence.token)
+    assert os.read(presence.fileno(), 10) == b"\0"
+    presence.close()
+
+
+def test_a_full_disk_is_reported_and_survived(drive, tmp_path):
+    driver = drive().up()
+    driver.publish("events", b"before")
+    size = max(path.stat().st_size for path in tmp_path.glob("broker.sqlite3*"))
+    with files_no_longer_than(size + 100_000):
+        (lost,) = driver.publish("events", bytes(1_000_000))
+        assert lost in driver.unconfirmed
+        assert str(tmp_path / "broker.sqlite3") in driver.down().reason
+    driver.up(times=2)
+    driver.publish("events", b"after")
+    driver.until(lambda: b"after" in driver.bodies)
+    assert driver.bodies[-2:] == [b"before", b"after"]
+
+
+def test_a_locked_file_is_reported_and_survived(drive, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded_database, "BUSY_S", 0.05)
+    driver = drive(Topology()).up()
+    other = sqlite3.connect(tmp_path / "broker.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    (publish_id,) = driver.publish("events", b"1")
+    assert driver.of(Unconfirmed)[0].publish_ids == (publish_id,)
+    assert "locked" in driver.down().reason
+    other.execute("ROLLBACK")
+    other.close()
+    driver.up(times=2)
+
+
+def test_closing_with_a_locked_file_does_not_raise(drive, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded_database, "BUSY_S", 0.05)
+    driver = drive().up()
+    driver.publish("events", b"1")
+    (message,) = driver.receive(1)
+    other = sqlite3.connect(tmp_path / "broker.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    driver.connection.ack([message.tag])
+    driver.connection.close()
+    other.execute("ROLLBACK")
+    other.close()
+    assert [m.body for m in drive().up().receive(1)] == [b"1"]
+
+
+def test_a_file_that_is_no_database_is_named(drive, tmp_path):
+    (tmp_path / "broker.sqlite3").write_bytes(b"not a database" * 100)
+    assert "broker.sqlite3: file is not a database" in drive().down().reason
+
+
+def test_a_file_of_a_later_version_is_left_alone(drive, tmp_path):
+    db = sqlite3.connect(tmp_path / "broker.sqlite3")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert "version 99" in drive().down().reason
+
+
+def test_a_folder_that_cannot_be_used(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(BrokerError, match="cannot use .*file"):
+        EmbeddedConnection(tmp_path / "file", EVENTS).open()
+
+
+def test_a_connection_that_is_not_open_says_so(tmp_path):
+    connection = EmbeddedConnection(tmp_path, EVENTS)
+    with pytest.raises(BrokerError, match="not open"):
+        connection.poll()
+
+
+def test_a_publisher_at_rest_needs_no_attention_and_a_consumer_little(drive):
+    assert drive(Topology()).up().connection.deadline() is None
+    assert drive().up().connection.deadline() is not None
+
+
+def test_a_lost_ring_costs_no_message(drive):
+    driver = drive().up()
+    publisher = drive(Topology()).up()
+    publisher.publish("events", b"1")
+    os.read(driver.connection.fileno(), 1000)  # nobody rings any more
+    driver.receive(1)

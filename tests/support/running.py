@@ -1,0 +1,180 @@
+"""A whole system as users run it: `callboard start` in a process of its own, and a receiver."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from services import free_port
+
+from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
+from callboard.actors.system import attach
+from callboard.config.loader import load
+from callboard.supervision import GetTree, TreeNode
+from callboard.webhooks.names import encode_segment
+
+ACCOUNT = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
+
+
+def call_event(number, name="CHANNEL_CREATE", account=ACCOUNT):
+    """The body of a call event; `number` makes its call id."""
+    return {
+        "Event-Category": "call_event",
+        "Event-Name": name,
+        "App-Name": "freeswitch",
+        "App-Version": "1.0",
+        "Msg-ID": "1672280800123456",
+        "Timestamp": 63_839_500_001,
+        "Call-ID": f"call-{number}@switch",
+        "Call-Direction": "inbound",
+        "Custom-Channel-Vars": {"Account-ID": account},
+        "Request": "+15556783945@acme.example.com",
+    }
+
+
+def outgoing(body):
+    """What PublishEvents takes."""
+    key = f"call.{body['Event-Name']}.{encode_segment(body['Call-ID'])}"
+    return "callevt", key, json.dumps(body).encode(), "application/json"
+
+
+class RunningSystem:
+    """`callboard start` on a data directory; ended, with all its processes, by `close`."""
+
+    def __init__(self, data_dir: Path, **settings):
+        self.overrides = {
+            "data.dir": str(data_dir),
+            "actors.admin_port": str(free_port()),
+            "actors.heartbeat_ms": "300",
+            "actors.hang_timeout_ms": "3000",
+            "delivery.allow_networks": "127.0.0.0/8",
+            "delivery.workers": "2",
+        } | {key.replace("__", "."): str(value) for key, value in settings.items()}
+        self.settings = load(None, {"CALLBOARD_CONFIG": os.devnull}, self.overrides).settings
+        self.log = data_dir / "log"
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._client = None
+        self.start()
+
+    @property
+    def environment(self):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
+        mine = {
+            f"CALLBOARD_{key.replace('.', '_')}".upper(): value
+            for key, value in self.overrides.items()
+        }
+        return kept | mine | {"CALLBOARD_CONFIG": os.devnull}
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "callboard.run_system", "start"],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        line = self.process.stdout.readline()
+        assert "ready" in line, f"not ready: {line!r}\n{self.log.read_text()}"
+
+    def run(self, *arguments, input=None, **environment):
+        """Run a command of the CLI against this system."""
+        return subprocess.run(
+            [sys.executable, "-m", "callboard.run_system", *arguments],
+            env=self.environment | environment,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    @property
+    def client(self):
+        if self._client is None:
+            self._client = attach(self.settings)
+        return self._client
+
+    def add_hook(self, uri, event="channel_create", account=ACCOUNT, **fields):
+        document = {"pvt_account_id": account, "name": "n", "uri": uri, "hook": event} | fields
+        saved = self.client.ask_actor("hook_listener", AddHook(document), HookSaved)
+        return saved.document["_id"]
+
+    def publish(self, bodies, batch=100):
+        bodies = list(bodies)
+        for first in range(0, len(bodies), batch):
+            events = tuple(map(outgoing, bodies[first : first + batch]))
+            self.client.ask_actor("event_bridge", PublishEvents(events), Published, 30)
+
+    def tree(self):
+        return self.client.ask(self.client.top, GetTree(), TreeNode)
+
+    def node(self, path):
+        node = self.tree()
+        for part in path.split("/"):
+            node = next(child for child in node.children if child.id == part)
+        return node
+
+    def paths(self):
+        def below(node):
+            for child in node.children:
+                yield child.path
+                yield from below(child)
+
+        return list(below(self.tree()))
+
+    def wait(self, condition, timeout_s=15.0, what="the condition"):
+        """Wait until `condition()` is true; what it gave."""
+        end = time.monotonic() + timeout_s
+        while not (result := condition()):
+            assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.tail()}"
+            time.sleep(0.02)
+        return result
+
+    def kill(self, path):
+        """kill -9; returns when its successor runs."""
+        before = self.node(path)
+        os.kill(before.pid, signal.SIGKILL)
+
+        def replaced():
+            after = self.node(path)
+            return after.status == "running" and after.pid != before.pid
+
+        self.wait(replaced, what=f"the successor of {path}")
+
+    def tail(self):
+        return self.log.read_text()[-4000:]
+
+    def family(self):
+        """All processes of this system."""
+        mine = self.overrides["data.dir"]
+
+        def is_mine(process):
+            try:
+                return process.environ().get("CALLBOARD_DATA_DIR") == mine
+            except psutil.Error:
+                return False
+
+        return [
+            p
+            for p in psutil.process_iter()
+            if p.pid != os.getpid() and is_mine(p) and p.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    def close(self):
+        """Stop; a process that is left over fails the test."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.stdout.close()
+        left = psutil.wait_procs(self.family(), timeout=5)[1]
+        for process in left:
+            process.kill()
+        assert not left, f"left behind: {left}\n{self.tail()}"
