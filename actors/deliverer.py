@@ -210,7 +210,7 @@ class Deliverer(Role):
             "try_failed",
             account=delivery.account_id,
             hook=delivery.hook_id,
-            event=delivery.event_id,
+            event_id=delivery.event_id,
             delivery=delivery.id,
             outcome=outcome.status if isinstance(outcome, Response) else outcome.kind,
             tries_left=job.tries_left - 1,

@@ -38,7 +38,13 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.store import Conflict, DatabaseMissing, Document, StoreUnavailable
+from callboard.adapters.store import (
+    Conflict,
+    DatabaseMissing,
+    Document,
+    StoreError,
+    StoreUnavailable,
+)
 from callboard.supervision import Peer
 from callboard.webhooks.changes import document_change
 from callboard.webhooks.event import PoisonEvent, parse_event
@@ -53,6 +59,7 @@ LISTING = "webhooks/webhooks_listing"
 
 PAGE = 500
 RETRY_S = 2.0
+NOT_YET_S = 0.1
 SAVES = 5
 """How often a save is tried again when somebody else saved in between."""
 
@@ -134,11 +141,11 @@ class HookListener(BrokerRole):
             return
         try:
             page = next(self._pages, None)
-        except (StoreUnavailable, DatabaseMissing) as problem:
-            # The database is missing until the initializer has made it.
+        except StoreError as problem:
+            # Database and views are missing until the initializer has made them.
             self.log.info("hooks_not_loaded", reason=str(problem))
             self._pages = None
-            self._load_soon(RETRY_S if isinstance(problem, StoreUnavailable) else 0.1)
+            self._load_soon(RETRY_S if isinstance(problem, StoreUnavailable) else NOT_YET_S)
             return
         last = page is None
         if last:

@@ -30,6 +30,8 @@ TOP = "callboard"
 
 MULTIPROCESS = "multiprocTCPBase"
 
+LEFTOVER_S = 10.0
+"""How long an actor system that is ending may take to leave its port."""
 PATIENCE_S = 0.5
 """How long to wait for an answer before looking whether the actor asked still lives."""
 
@@ -107,18 +109,16 @@ def create(settings: Settings) -> ActorSystem:
 def _end_leftover(settings: Settings, key: bytes) -> None:
     """End an actor system that outlived its owner, and make sure that the port is free."""
     actors = settings.actors
-    for _ in range(20):
-        state = sealed_transport.probe(actors.bind, actors.admin_port, key)
-        if state == "absent":
-            return
-        if state == "stranger":
+    end = time.monotonic() + LEFTOVER_S
+    while (state := sealed_transport.probe(actors.bind, actors.admin_port, key)) != "absent":
+        if state == "ours":
+            _actor_system(settings).shutdown()
+        if time.monotonic() > end:
             raise SystemUnreachable(
                 f"port {actors.admin_port} of {actors.bind} is taken by another program, or by an "
                 f"actor system with another key: set actors.admin_port to a free one"
             )
-        _actor_system(settings).shutdown()
-        time.sleep(0.25)
-    raise SystemUnreachable(f"the actor system on port {actors.admin_port} does not end")
+        time.sleep(0.1)
 
 
 def _actor_system(settings: Settings) -> ActorSystem:

@@ -94,8 +94,8 @@ class AddressGuard:
         """The addresses of `host` we may connect to, in the resolver's order; never empty.
 
         Every spelling goes through the resolver, so `2130706433` or `0x7f.1` are judged by what
-        they mean. Refused addresses are left out. Raises `AddressRefusedError` when none remains, and
-        `socket.gaierror` for a name that does not resolve. There is no time limit but the
+        they mean. Refused addresses are left out. Raises `AddressRefusedError` when none remains,
+        and `socket.gaierror` for a name that does not resolve. There is no time limit but the
         resolver's own (resolv.conf(5): `timeout`, `attempts`): getaddrinfo cannot be interrupted.
         """
         allowed: list[Candidate] = []

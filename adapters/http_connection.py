@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import define
 from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
-from callboard.adapters.http_target import target_of
+from callboard.adapters.http_target import request_path, target_of
 from callboard.webhooks.outcome import ClientError
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
@@ -139,9 +139,10 @@ def _connected(candidate: Candidate, timeout_s: float) -> socket.socket:
 
 
 class _Connection(HTTPConnection):
-    """Connects through the guard; raises ExchangeError, or StaleConnectionError, for all that fails."""
+    """Connects through the guard; fails with ExchangeError or StaleConnectionError only."""
 
     _answered = False
+    _outgoing: bytearray | None = None
 
     def _new_conn(self) -> socket.socket:
         return EXCHANGE.get().connect(self._dns_host, self.port)
@@ -166,12 +167,22 @@ class _Connection(HTTPConnection):
         """As HTTPConnection.request; on a new connection if the exchange asks for one."""
         if self._answered and EXCHANGE.get().afresh:
             self.close()
+        self._outgoing = bytearray()
+        super().request(*args, **kwargs)
+        outgoing, self._outgoing = self._outgoing, None
         try:
-            super().request(*args, **kwargs)
+            self.send(outgoing)
         except ConnectionError:
             raise  # The pool reads on: the endpoint may have answered before it closed.
         except OSError as error:
             raise self._failure(error) from error
+
+    def send(self, data: Any) -> None:
+        """As HTTPConnection.send; but a request goes out in one piece, headers and body."""
+        if self._outgoing is None:
+            super().send(data)
+        else:
+            self._outgoing += data
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3's own
         """As HTTPConnection.getresponse.
@@ -241,7 +252,7 @@ class GuardedAdapter(HTTPAdapter):
 
     def request_url(self, request: PreparedRequest, *_args: Any) -> str:
         """Path and query, without parsing the url again."""
-        return target_of(request.url or "").path
+        return request_path(request.url or "")
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """The bare response: its cookies are nobody's, and nothing of it is to be decoded."""

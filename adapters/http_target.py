@@ -19,31 +19,48 @@ class UrlRefusedError(ValueError):
 
 @frozen
 class Target:
-    """Where a request goes: the endpoint, and its path with the query.
+    """An endpoint (scheme, host and port) and the path to ask it for, without the query.
 
     `host` is in ASCII (IDNA), an IPv6 address in brackets. `port` None: the scheme's.
     """
 
-    url: str
     scheme: str
     host: str
     port: int | None
     path: str
 
 
-@lru_cache(maxsize=2048)
 def target_of(url: str) -> Target:
-    """The parts of a url, percent-encoded by requests' rules; remembered, since hooks repeat.
+    """Where a url leads, by requests' rules (IDNA, percent-encoding).
 
     Raises UrlRefusedError: only http and https, no user and password, no control characters.
     """
-    if not _HTTP.match(url):
-        raise UrlRefusedError("scheme")
     if _CONTROL.search(url):
         raise UrlRefusedError("url")
+    return _parsed(_halves(url)[0])
+
+
+def request_path(url: str) -> str:
+    """Path and query as a request asks for them; what is not ASCII is left to urllib3 to encode."""
+    base, query = _halves(url)
+    return _parsed(base).path + query
+
+
+def _halves(url: str) -> tuple[str, str]:
+    """A url up to its query, and the query with its question mark; the fragment is dropped."""
+    base, mark, query = url.partition("#")[0].partition("?")
+    return base, mark + query
+
+
+# Parsing costs as much as sending. A hook's uri is always the same, while the query of a GET never
+# is: so it is kept out.
+@lru_cache(maxsize=1024)
+def _parsed(base: str) -> Target:
+    if not _HTTP.match(base):
+        raise UrlRefusedError("scheme")
     prepared = PreparedRequest()
     try:
-        prepared.prepare_url(url, None)
+        prepared.prepare_url(base, None)
         parts = parse_url(prepared.url or "")
     except (RequestException, LocationParseError) as error:
         raise UrlRefusedError("url") from error
@@ -51,4 +68,4 @@ def target_of(url: str) -> Target:
         raise UrlRefusedError("credentials")
     if not parts.scheme or not parts.host:
         raise UrlRefusedError("url")
-    return Target(parts.url, parts.scheme, parts.host, parts.port, parts.request_uri)
+    return Target(parts.scheme, parts.host, parts.port, parts.request_uri)

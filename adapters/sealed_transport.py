@@ -7,8 +7,8 @@ address, and what passes between actors is a frame that is checked before anythi
     b"CBF1" | payload length, 8 bytes | seal of the payload, 32 | seal of these 44, 32 | payload
 
 Both seals are HMAC-SHA256 with the system's key (RFC 2104); the payload is Thespian's pickle.
-The second seal is why a stranger cannot make an actor buffer more than the 76 bytes of a header,
-whatever length it announces. Acknowledgements are frames, too.
+The second seal is why a stranger cannot make an actor buffer more than 100 bytes, whatever length
+it announces. Acknowledgements are frames, too.
 
 What the seal does not do: it neither encrypts nor prevents replay. Who reads the traffic (on
 loopback that takes root; across hosts of a Thespian convention, anyone on the path) sees the
@@ -50,6 +50,8 @@ Verdict = Literal["absent", "ours", "stranger"]
 _MAGIC = b"CBF1"
 _CLAIM = struct.Struct(">4sQ32s")
 _HEADER_BYTES = _CLAIM.size + 32
+# An acknowledgement is the smallest frame; it is read at once, and nothing beyond it.
+_SMALLEST_FRAME_BYTES = _HEADER_BYTES + len(pickle.dumps(streamBuffer.ackPacket))
 # A pickle begins with b"\x80", so neither of these nor a header can be taken for a message.
 _PROBE = b"callboard probe "
 _ANSWER = b"callboard answer "
@@ -259,7 +261,7 @@ def _to_frame(message: Any, dumps: Callable[[Any], bytes] = pickle.dumps) -> byt
 class _FrameReader:
     """Stands in for Thespian's `ReceiveBuffer`: one frame, of which nothing is trusted unchecked.
 
-    Thespian never reads more than `remainingAmount`, so a frame's end is a read's end.
+    Thespian never reads more than `remainingAmount`, so our own frames never have a surplus.
     """
 
     def __init__(self, deserialize: Callable[[Any], Any]) -> None:
@@ -278,7 +280,9 @@ class _FrameReader:
         if not self.header_seen and not self.fault:
             self._read_header()
         if self._complete:
-            if self._sealed(self._payload_seal, self._received):
+            if len(self._received) > self._length:
+                self.fault = "frame with a surplus"
+            elif self._sealed(self._payload_seal, self._received):
                 self.payload = bytes(self._received)
             else:
                 self.fault = "wrong seal"
@@ -287,7 +291,8 @@ class _FrameReader:
         if not self._received.startswith(_MAGIC[: len(self._received)]):
             self.fault = "not a sealed frame"
         elif len(self._received) >= _HEADER_BYTES:
-            claim, claim_seal = self._received[: _CLAIM.size], self._received[_CLAIM.size :]
+            claim = self._received[: _CLAIM.size]
+            claim_seal = self._received[_CLAIM.size : _HEADER_BYTES]
             _, self._length, self._payload_seal = _CLAIM.unpack(claim)
             if not self._sealed(claim_seal, claim):
                 self.fault = "wrong seal"
@@ -295,7 +300,7 @@ class _FrameReader:
                 self.fault = "frame too large"
             else:
                 self.header_seen = True
-                self._received.clear()
+                del self._received[:_HEADER_BYTES]
 
     def _sealed(self, seal: bytes | bytearray, data: bytes | bytearray) -> bool:
         return hmac.compare_digest(seal, hmac.digest(self._sealing.key, data, "sha256"))
@@ -305,7 +310,7 @@ class _FrameReader:
         return self.header_seen and len(self._received) >= self._length
 
     def remainingAmount(self) -> int:  # noqa: N802
-        return (self._length if self.header_seen else _HEADER_BYTES) - len(self._received)
+        return (self._length if self.header_seen else _SMALLEST_FRAME_BYTES) - len(self._received)
 
     def isDone(self) -> bool:  # noqa: N802
         return self._complete or bool(self.fault)

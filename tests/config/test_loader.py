@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from callboard.config import ConfigError, Settings, effective, load, loader
 
 

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 
 import pytest
 import structlog
-from thespian.actors import Actor, ActorSystem
-
 from callboard.config import LogSettings, configure_logs, log_definitions
+from thespian.actors import Actor, ActorSystem
 
 TEXT = LogSettings(format="text")
 JSON = LogSettings(format="json")
@@ -168,11 +167,6 @@ def test_a_lost_reader_stops_nobody():
 
 
 def test_processes_do_not_write_into_each_others_lines():
-    program = """
-import logging, os, structlog
-from callboard.config import *
-children = [child for name in "ab" if (child := os.fork()) or not (own := name)]
-"""
     program = """
 import os, structlog
 from callboard.config import LogSettings, configure_logs

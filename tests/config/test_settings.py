@@ -4,9 +4,8 @@ import tomllib
 from ipaddress import ip_network
 from pathlib import Path
 
-import pytest
-
 import callboard.config
+import pytest
 from callboard.config import ActorsSettings, AmqpSettings, DataSettings, Settings, load, options
 
 DEFAULT_FILE = Path(callboard.config.__file__).parent / "default.toml"
@@ -102,7 +101,7 @@ BAD = [
 @pytest.mark.parametrize(("key", "written"), BAD)
 def test_a_rule_refuses(key, written):
     rule = next(option.rule for option in options() if option.key == key)
-    with pytest.raises(ValueError, match="^must be "):
+    with pytest.raises(ValueError, match=r"^must be "):
         rule(written)
 
 

@@ -1,0 +1,59 @@
+# `make` shows what there is. PYTHON=… chooses the interpreter of the environment in .venv.
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test services lint types lock clean
+
+help: ## Show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+venv: $(INSTALLED) ## Install Callboard and its tools into .venv
+
+demo: $(INSTALLED) ## Run the whole system on this machine, without any server
+	@$(BIN)/callboard demo
+
+test: $(INSTALLED) ## Run the tests; those whose server is missing are skipped
+	@$(BIN)/python -m pytest
+
+services: ## Install RabbitMQ and a CouchDB for the tests; starts nothing
+	@.ci/services
+
+lint: $(INSTALLED) ## Check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## Check types
+	@mkdir -p $(VENV)/types
+	@ln -sfn ../.. $(VENV)/types/callboard
+	@cd $(VENV)/types && ../bin/mypy --config-file ../../pyproject.toml -p callboard
+
+lock: $(INSTALLED) ## Pin the dependencies anew; UPGRADE=--upgrade for newer versions
+	@$(PIP) uv==$(UV_VERSION)
+	@$(call pin,requirements.lock)
+	@$(call pin,requirements-dev.lock --extra dev --constraints requirements.lock)
+
+pin = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command 'make lock' $(UPGRADE) pyproject.toml --output-file $(1)
+
+clean: ## Remove what was made here, also .venv and .services
+	rm -rf $(VENV) .services build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Makes the environment with the first of these that is Python 3.11 to 3.13 and can do so. A name
+# alone proves nothing: version managers put a python3.13 on the path that only says it is unset.
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	@$(BIN)/python -c '' 2>/dev/null && exit; \
+	for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+		if "$$python" -c 'import sys, ensurepip, venv; exit(not (3, 11) <= sys.version_info < (3, 14))' \
+			2>/dev/null; then exec "$$python" -m venv --clear $(VENV); fi; \
+	done; \
+	echo 'Python 3.11, 3.12 or 3.13 is needed, with venv (Debian: apt-get install python3-venv);' \
+		'name one with PYTHON=/path/to/python' >&2; exit 1
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@

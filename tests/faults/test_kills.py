@@ -1,0 +1,95 @@
+"""kill -9 of every kind of process while events flow: whole again, and nothing lost."""
+
+import json
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from support.running import call_event
+
+pytestmark = [pytest.mark.multiprocess, pytest.mark.faults]
+
+KINDS = (
+    "failure_cache",
+    "hook_table",
+    "disabler",
+    "hook_listener",
+    "event_bridge",
+    "responders",
+    "responders/channel_create",
+    "deliveries",
+    "deliveries/attempt_log",
+    "deliveries/deliverer-1",
+)
+EVENTS_PER_KIND = 60
+WHOLE_AGAIN_S = 2.0
+
+
+def arrived(receiver):
+    return {json.loads(request.body)["call_id"] for request in receiver.requests}
+
+
+def test_every_kind_of_child_may_be_killed_under_load(start, receiver):
+    # More than OTP's five restarts in ten seconds would be the test's doing, so it takes its time.
+    system = start()
+    system.add_hook(f"{receiver.url}/slow/5", format="json")
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    published = set()
+    for number, kind in enumerate(KINDS):
+        first = number * EVENTS_PER_KIND
+        bodies = [call_event(n) for n in range(first, first + EVENTS_PER_KIND)]
+        published |= {body["Call-ID"] for body in bodies}
+        system.publish(bodies[: EVENTS_PER_KIND // 2])
+        began = time.monotonic()
+        system.kill(kind)
+        took = time.monotonic() - began
+        assert took < WHOLE_AGAIN_S, f"{kind} was back after {took:.1f} s"
+        system.publish(bodies[EVENTS_PER_KIND // 2 :])
+        system.wait(
+            lambda expected=frozenset(published): expected <= arrived(receiver),
+            timeout_s=30,
+            what=f"all events after the kill of {kind}",
+        )
+        assert system.wait(lambda: system.node("hook_table").stats.get("hooks")) == 1
+        time.sleep(max(0.0, 2.1 - (time.monotonic() - began)))
+    print(f"published {len(published)}, arrived {len(arrived(receiver))}, "
+          f"repeats {receiver.count - len(published)}")
+    assert published == arrived(receiver)
+
+
+def test_the_killed_top_is_replaced_with_its_tree(start, receiver):
+    system = start()
+    system.add_hook(f"{receiver.url}/ok", format="json")
+    top = system.tree().pid
+    before = {process.pid for process in system.family()}
+    system.publish(call_event(n) for n in range(50))
+    os.kill(top, signal.SIGKILL)
+    system._client = None
+    ready = system.process.stdout.readline()
+    assert "ready" in ready
+    system.publish(call_event(n) for n in range(50, 100))
+    system.wait(lambda: len(arrived(receiver)) == 100, what="all events")
+    assert system.tree().pid not in before
+
+
+def test_the_system_ends_with_its_owner(start):
+    system = start()
+    family = system.family()
+    assert len(family) > 10
+    system.process.kill()
+    gone, left = psutil.wait_procs(family, timeout=20)
+    assert not left, f"outlived the owner: {left}\n{system.tail()}"
+
+
+def test_restart_intensity_exceeded_ends_the_process_with_the_reason(start):
+    system = start()
+    for _ in range(6):
+        try:
+            system.kill("failure_cache")
+        except (AssertionError, Exception):  # noqa: B014 - the last one is not replaced
+            break
+    assert system.process.wait(timeout=30) == 1
+    assert "failure_cache ended, and that was more than 5 restarts in 10 s" in system.tail()
+    assert not system.family()

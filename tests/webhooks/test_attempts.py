@@ -1,0 +1,114 @@
+import json
+
+import pytest
+
+from callboard.webhooks.attempts import CUT_MARK, attempt_database, attempt_document
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.outcome import ClientError, Response
+
+ACCOUNT = "1b" * 16
+NOW = 1_709_251_199.7  # 2024-02-29, the last second of February in UTC
+GREGORIAN = 63_876_470_399
+
+
+def delivery(method="POST", body=b"a=1"):
+    return Delivery(
+        id="d",
+        event_id="0123456789",
+        hook_id="h",
+        account_id=ACCOUNT,
+        hook_event="CHANNEL_CREATE",
+        uri="https://example.org/In",
+        method=method,
+        url="https://example.org/In?a=1",
+        headers=(("Content-Type", "application/JSON"), ("X-Hook-ID", "ABC")),
+        body=body,
+        tries=3,
+    )
+
+
+def of_any_outcome():
+    return {
+        "pvt_type": "webhook_attempt",
+        "pvt_account_id": ACCOUNT,
+        "pvt_account_db": f"account%2F1b%2F1b%2F{'1b' * 14}-202402",
+        "pvt_created": GREGORIAN,
+        "pvt_modified": GREGORIAN,
+        "hook_id": "h",
+        "hook_event": "CHANNEL_CREATE",
+        "event_id": "0123456789",
+        "method": "post",
+        "uri": "https://example.org/In",
+        "req_headers": {"content-type": "application/json", "x-hook-id": "abc"},
+        "req_body": "a=1",
+    }
+
+
+def of_answer(status, body=""):
+    return {
+        "resp_status_code": status,
+        "resp_headers": {"server": "nginx"},
+        "resp_body": body,
+    }
+
+
+def response(status, body=b""):
+    return Response(status, {"Server": "NGINX"}, body)
+
+
+def test_the_database_is_the_month_s():
+    assert attempt_database(delivery(), NOW) == f"account/1b/1b/{'1b' * 14}-202402"
+    assert attempt_database(delivery(), NOW + 1).endswith("-202403")
+
+
+def test_a_success_has_no_count_of_tries():
+    document = attempt_document(delivery(), response(200, b"Thanks"), 2, NOW)
+    assert document == of_any_outcome() | of_answer("200", "Thanks") | {"result": "success"}
+
+
+@pytest.mark.parametrize(("method", "result"), [("PUT", "success"), ("POST", "failure")])
+def test_a_201_is_a_success_to_put_only(method, result):
+    document = attempt_document(delivery(method), response(201), 1, NOW)
+    assert (document["result"], document["method"]) == (result, method.lower())
+
+
+@pytest.mark.parametrize(("tries_left", "retries_left"), [(3, 2), (2, 1), (1, "retries exceeded")])
+def test_a_bad_answer_counts_down(tries_left, retries_left):
+    document = attempt_document(delivery(), response(500), tries_left, NOW)
+    assert document == of_any_outcome() | of_answer("500") | {
+        "result": "failure",
+        "reason": "bad response code",
+        "try": tries_left,
+        "retries_left": retries_left,
+    }
+
+
+@pytest.mark.parametrize(("tries_left", "retries_left"), [(3, 3), (2, 2), (1, "retries exceeded")])
+def test_a_client_error_names_the_tries_it_had(tries_left, retries_left):
+    error = ClientError("failed_connect: nxdomain", "Name or service not known")
+    assert attempt_document(delivery(), error, tries_left, NOW) == of_any_outcome() | {
+        "result": "failure",
+        "reason": "kazoo http client error",
+        "client_error": "failed_connect: nxdomain",
+        "retries": tries_left,
+        "retries_left": retries_left,
+    }
+
+
+def test_long_bodies_are_cut_with_a_mark():
+    document = attempt_document(
+        delivery(body=b"x" * 11), response(200, "ü".encode() * 11), 1, NOW, body_limit=10
+    )
+    assert document["req_body"] == "x" * 10 + CUT_MARK
+    assert document["resp_body"] == "ü" * 10 + CUT_MARK
+
+
+def test_bodies_within_the_limit_are_whole():
+    document = attempt_document(delivery(body=b"x" * 10), response(200), 1, NOW, body_limit=10)
+    assert document["req_body"] == "x" * 10
+
+
+def test_a_body_that_is_no_text_can_still_be_stored():
+    document = attempt_document(delivery(), response(200, b"\xff\x00ok"), 1, NOW)
+    assert document["resp_body"] == "\ufffd\x00ok"
+    json.dumps(document, ensure_ascii=False).encode()

@@ -1,0 +1,119 @@
+import gzip
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks.event import (
+    MAX_INFLATED_BYTES,
+    MAX_NESTING,
+    Event,
+    PoisonEvent,
+    parse_event,
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+def parse(body, content_type="application/json", content_encoding=None):
+    return parse_event(body, content_type, content_encoding, "callevt", "call.X.y")
+
+
+@given(st.dictionaries(st.text(), json_values), st.booleans())
+def test_any_json_object_is_an_event_zipped_or_not(body, zipped):
+    raw = json.dumps(body).encode()
+    event = parse(gzip.compress(raw), content_encoding="gzip") if zipped else parse(raw)
+    assert event == Event(body, "callevt", "call.X.y")
+
+
+@given(st.binary(), st.sampled_from([None, "gzip"]))
+def test_arbitrary_bytes_are_an_event_or_poison_and_nothing_else(body, encoding):
+    try:
+        event = parse(body, content_encoding=encoding)
+    except PoisonEvent:
+        return
+    assert isinstance(event.body, dict)
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/octet-stream"])
+@pytest.mark.parametrize("encoding", [None, "", "utf-8", "identity"])
+def test_json_is_tried_whatever_the_message_is_called(content_type, encoding):
+    assert parse(b'{"a": 1}', content_type, encoding).body == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"\x83h\x02", "not JSON"),
+        (b"{", "not JSON"),
+        (b'{"a": NaN}', "NaN is no JSON value"),
+        (b'{"a": -Infinity}', "no JSON value"),
+        (b'{"a": 1e999}', "1e999 is too large"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[" * 200_000, "not JSON"),
+        (b"[]", "JSON list, not an object"),
+        (b"null", "JSON NoneType, not an object"),
+        (b'{"a":' * (MAX_NESTING + 1) + b"1" + b"}" * (MAX_NESTING + 1), "nested deeper than 100"),
+    ],
+)
+def test_what_is_no_json_object_is_poison(body, reason):
+    with pytest.raises(PoisonEvent, match=reason):
+        parse(body)
+
+
+def test_nesting_up_to_the_limit_is_fine():
+    body = b'{"a":' * MAX_NESTING + b"1" + b"}" * MAX_NESTING
+    assert parse(body).body["a"]
+
+
+def test_erlang_terms_are_poison():
+    with pytest.raises(PoisonEvent, match="publish JSON"):
+        parse(b'{"a": 1}', "application/erlang")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"no gzip", gzip.compress(b"{}")[:-4], gzip.compress(b"{}")[:-8] + b"\0" * 8]
+)
+def test_damaged_gzip_is_poison(body):
+    with pytest.raises(PoisonEvent):
+        parse(body, content_encoding="gzip")
+
+
+def test_gzip_may_come_in_several_members_and_in_capitals():
+    body = gzip.compress(b'{"a":') + gzip.compress(b" 1}")
+    assert parse(body, content_encoding="GZIP").body == {"a": 1}
+
+
+def test_a_gzip_bomb_is_refused():
+    bomb = gzip.compress(b" " * (MAX_INFLATED_BYTES + 1) + b"{}")
+    with pytest.raises(PoisonEvent, match="grows beyond"):
+        parse(bomb, content_encoding="gzip")
+
+
+def test_accessors_read_texts_only():
+    event = Event(
+        {
+            "Event-Category": "configuration",
+            "Event-Name": "doc_edited",
+            "Msg-ID": "m",
+            "Account-ID": "a",
+            "Database": "d",
+            "ID": "i",
+            "Call-ID": 5,
+        }
+    )
+    assert (event.category, event.name, event.msg_id) == ("configuration", "doc_edited", "m")
+    assert (event.account_id, event.database, event.document_id) == ("a", "d", "i")
+    assert event.call_id is None
+
+
+def test_poison_survives_pickling():
+    assert str(pickle.loads(pickle.dumps(PoisonEvent("why")))) == "why"

@@ -1,0 +1,132 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks import failures
+from callboard.webhooks.failures import FailureWindow, Limits, account_limits, overdue
+
+NOW = 1_000_000
+
+
+def window(*records):
+    made = FailureWindow()
+    for account_id, hook_id, at_ms in records:
+        made.record(account_id, hook_id, at_ms)
+    return made
+
+
+def fails(times, limits=Limits(3, 100)):
+    failed = window(*(("a", "h", at) for at in times))
+    return bool(overdue(failed.times(), {"a": limits}, NOW))
+
+
+@pytest.mark.parametrize(
+    ("ages", "disabled"),
+    [
+        ((0, 1), False),
+        ((0, 1, 2), True),
+        ((0, 1, 2, 3), True),
+        ((0, 50, 99), True),
+        ((0, 50, 100), False),
+        ((0, 50, 500), False),
+    ],
+)
+def test_a_hook_is_overdue_at_its_threshold_within_its_window(ages, disabled):
+    assert fails([NOW - age for age in ages]) is disabled
+
+
+def test_two_failures_in_the_same_millisecond_are_one():
+    assert not fails([NOW, NOW, NOW - 1])
+
+
+def test_without_limits_of_its_own_an_account_has_the_defaults():
+    six = window(*(("a", "h", NOW - age) for age in range(6)))
+    assert overdue(six.times(), {}, NOW) == [("a", "h")]
+    assert overdue(six.times(), {"a": Limits(7, 60_000)}, NOW) == []
+
+
+def test_hooks_and_accounts_are_counted_apart():
+    mixed = window(*((a, h, NOW - age) for a in "ab" for h in "hi" for age in range(2)))
+    assert overdue(mixed.times(), {"a": Limits(3, 100), "b": Limits(2, 100)}, NOW) == [
+        ("b", "h"),
+        ("b", "i"),
+    ]
+
+
+def test_a_threshold_of_zero_disables_no_hook_that_has_recovered():
+    assert not fails([NOW - 200], Limits(0, 100))
+    assert fails([NOW], Limits(0, 100))
+
+
+def test_a_threshold_beyond_our_memory_can_still_be_reached(monkeypatch):
+    monkeypatch.setattr(failures, "MAX_TIMES", 3)
+    assert fails([NOW, NOW - 1, NOW - 2, NOW - 3], Limits(1000, 100))
+
+
+def test_failures_are_counted_since_a_time():
+    three = window(("a", "h", 10), ("a", "h", 20), ("a", "h", 30))
+    assert three.count("a", "h", 10) == 2
+    assert three.count("a", "other", 0) == 0
+
+
+def test_flushing_a_hook_or_an_account():
+    made = window(("a", "h", 1), ("a", "h", 2), ("a", "i", 1), ("b", "h", 1))
+    assert made.flush("a", "h") == 2
+    assert made.flush("a", "h") == 0
+    assert made.flush("a") == 1
+    assert (made.times(), len(made)) == ({("b", "h"): (1,)}, 1)
+
+
+def test_old_failures_are_pruned():
+    made = window(("a", "h", 1), ("a", "h", 2), ("a", "i", 1))
+    made.prune(2)
+    assert (made.times(), len(made)) == ({("a", "h"): (2,)}, 1)
+
+
+def test_of_a_hook_only_the_latest_are_kept(monkeypatch):
+    monkeypatch.setattr(failures, "MAX_TIMES", 2)
+    made = window(*(("a", "h", at) for at in range(5)))
+    assert (made.times(), len(made)) == ({("a", "h"): (3, 4)}, 2)
+
+
+def test_beyond_the_bound_the_hook_goes_that_has_not_failed_for_longest(monkeypatch):
+    monkeypatch.setattr(failures, "MAX_FAILURES", 3)
+    made = window(("a", "first", 1), ("a", "second", 2), ("a", "first", 3), ("a", "third", 4))
+    assert (set(made.times()), len(made)) == ({("a", "first"), ("a", "third")}, 3)
+
+
+records = st.tuples(st.sampled_from("ab"), st.sampled_from("hi"), st.integers(0, 20))
+
+
+@given(st.lists(records), st.integers(0, 20), st.sampled_from("ab"))
+def test_the_size_is_what_is_held(recorded, before, account_id):
+    made = window(*recorded)
+    assert made.times() == {
+        key: tuple(dict.fromkeys(at for *k, at in recorded if tuple(k) == key))
+        for key in {(a, h) for a, h, _at in recorded}
+    }
+    made.prune(before)
+    made.flush(account_id)
+    held = {r for r in recorded if r[2] >= before and r[0] != account_id}
+    assert len(made) == len(held) == sum(map(len, made.times().values()))
+
+
+SYSTEM = Limits(6, 30_000)
+
+
+@pytest.mark.parametrize(
+    ("own", "reseller", "limits"),
+    [
+        (None, None, SYSTEM),
+        ({"attempt_failure_count": 3}, None, Limits(3, 30_000)),
+        ({"attempt_failure_count": "3"}, None, Limits(3, 30_000)),
+        (None, {"attempt_failure_expiry_ms": 5}, Limits(6, 5)),
+        ({}, {"attempt_failure_count": 9}, SYSTEM),
+        ({"attempt_failure_count": 3}, {"attempt_failure_count": 9}, Limits(3, 30_000)),
+        ({"attempt_failure_count": "few"}, None, Limits(7, 30_000)),
+        ({"attempt_failure_expiry_ms": "long"}, None, Limits(6, 60_000)),
+        ({"attempt_failure_count": None}, None, SYSTEM),
+    ],
+)
+def test_an_account_s_limits(own, reseller, limits):
+    assert account_limits(own, reseller, SYSTEM) == limits

@@ -1,0 +1,208 @@
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks.hook import (
+    Hook,
+    InvalidHook,
+    is_auto_disabled,
+    is_deleted,
+    is_enabled,
+    new_hook,
+    parse_hook,
+)
+
+KNOWN = ("object", "notifications", "parking")
+
+
+def document(**fields):
+    base = {
+        "_id": "h1",
+        "pvt_account_id": "a1",
+        "pvt_type": "webhook",
+        "name": "for the crm",
+        "uri": "https://crm.example.org/calls",
+        "hook": "channel_create",
+    }
+    return {key: value for key, value in (base | fields).items() if value is not ...}
+
+
+def parse(**fields):
+    return parse_hook(document(**fields), KNOWN)
+
+
+def test_a_plain_document_gets_the_defaults():
+    assert parse() == Hook(
+        id="h1",
+        account_id="a1",
+        uri="https://crm.example.org/calls",
+        event="CHANNEL_CREATE",
+        verb="post",
+        format="form-data",
+        tries=2,
+        include_subaccounts=False,
+        include_internal_legs=True,
+        custom_data={},
+        modifiers={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("channel_create", "CHANNEL_CREATE"),
+        ("Channel_Answer", "CHANNEL_ANSWER"),
+        ("CHANNEL_DESTROY", "CHANNEL_DESTROY"),
+        ("channel_bridge", "CHANNEL_BRIDGE"),
+        ("ALL", "all"),
+        ("Object", "object"),
+        ("notifications", "notifications"),
+    ],
+)
+def test_the_event_is_read_in_any_case(name, event):
+    assert parse(hook=name).event == event
+
+
+@pytest.mark.parametrize("name", ["channel_park", "PARK", "123", "skel"])
+def test_an_unknown_event_is_refused_and_the_known_ones_named(name):
+    with pytest.raises(InvalidHook, match="all, channel_answer, .*object, parking") as caught:
+        parse(hook=name)
+    assert caught.value.hook_id == "h1"
+    assert name in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("retries", "tries"),
+    [
+        (..., 2),
+        (None, 2),
+        ("many", 2),
+        (True, 2),
+        (0, 1),
+        (1, 1),
+        (4, 4),
+        (5, 5),
+        (99, 5),
+        (-3, 1),
+        ("3", 3),
+        (2.6, 3),
+    ],
+)
+def test_tries_are_clamped_to_1_to_5(retries, tries):
+    assert parse(retries=retries).tries == tries
+
+
+@pytest.mark.parametrize(
+    ("format", "read"),
+    [
+        (..., "form-data"),
+        (None, "form-data"),
+        ("xml", "form-data"),
+        (7, "form-data"),
+        ("form-data", "form-data"),
+        ("JSON", "json"),
+    ],
+)
+def test_an_absent_or_unknown_format_is_form_data(format, read):
+    assert parse(format=format).format == read
+
+
+@pytest.mark.parametrize(
+    ("verb", "read"), [(..., "post"), (None, "post"), ("POST", "post"), ("Get", "get"), ("put", "put")]
+)
+def test_verbs_are_read_in_any_case(verb, read):
+    assert parse(http_verb=verb).verb == read
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"_id": ...},
+        {"pvt_account_id": ...},
+        {"uri": ...},
+        {"uri": ""},
+        {"uri": 5},
+        {"hook": ...},
+        {"http_verb": "delete"},
+        {"_id": "a\r\nX-Injected: 1"},
+        {"pvt_account_id": "é"},
+    ],
+)
+def test_a_document_that_cannot_fire_is_refused(fields):
+    with pytest.raises(InvalidHook):
+        parse(**fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "subaccounts", "legs"),
+    [
+        (True, True, True),
+        ("true", True, True),
+        (False, False, False),
+        ("false", False, False),
+        ("maybe", False, True),
+        (..., False, True),
+    ],
+)
+def test_switches_are_read_leniently(value, subaccounts, legs):
+    hook = parse(include_subaccounts=value, include_internal_legs=value)
+    assert (hook.include_subaccounts, hook.include_internal_legs) == (subaccounts, legs)
+
+
+@pytest.mark.parametrize("key", ["custom_data", "modifiers"])
+@pytest.mark.parametrize(
+    ("value", "read"), [({"a": "b"}, {"a": "b"}), ({}, {}), (["a"], {}), ("a", {}), (None, {})]
+)
+def test_custom_data_and_modifiers_are_objects_or_nothing(key, value, read):
+    assert getattr(parse(**{key: value}), key) == read
+
+
+def test_states_of_a_document():
+    assert is_enabled({})
+    assert not is_enabled({"enabled": "false"})
+    assert not is_deleted({})
+    assert is_deleted({"pvt_deleted": True})
+    assert is_auto_disabled({"enabled": False, "pvt_disabled_message": "too many"})
+    assert not is_auto_disabled({"enabled": False})
+    assert not is_auto_disabled({"enabled": True, "pvt_disabled_message": "too many"})
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=3))
+def test_a_hook_survives_pickling(custom_data):
+    hook = parse(custom_data=custom_data, modifiers={"a": ["b"]})
+    assert pickle.loads(pickle.dumps(hook)) == hook
+
+
+def test_a_pickled_hook_does_not_carry_the_names_of_its_fields():
+    pickled = pickle.dumps(parse())
+    assert b"include_subaccounts" not in pickled
+    assert len(pickled) < 250
+
+
+def test_hooks_can_be_kept_in_sets():
+    assert len({parse(), parse(), parse(hook="all")}) == 2
+
+
+def test_an_invalid_hook_survives_pickling():
+    problem = pickle.loads(pickle.dumps(InvalidHook("h1", "no uri")))
+    assert (problem.hook_id, problem.reason) == ("h1", "no uri")
+
+
+def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
+    stored = new_hook(
+        {"hook": "all", "uri": "http://x.org", "retries": 4, "pvt_account_id": "1b" * 16, "_x": 1},
+        63867000000,
+        "h9",
+        "apps@one",
+    )
+    assert stored["pvt_account_db"] == "account%2F1b%2F1b%2F" + "1b" * 14
+    assert stored["pvt_created"] == stored["pvt_modified"] == 63867000000
+    assert (stored["retries"], stored["http_verb"], stored["enabled"]) == (4, "post", True)
+    assert "_x" not in stored
+    assert parse_hook(stored, ()).id == "h9"
+
+
+def test_a_new_hook_without_account_gets_none():
+    assert "pvt_account_id" not in new_hook({"hook": "all"}, 0, "h9", "apps@one")

@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks.hook import Hook
+from callboard.webhooks.payload import final_payload, normalize_keys
+
+
+def final(custom_data, payload, cluster_id="c1"):
+    hook = Hook("h", "a", "https://example.org/", "object", custom_data=custom_data)
+    return final_payload(hook, payload, cluster_id)
+
+
+@pytest.mark.parametrize(
+    ("custom_data", "sent"),
+    [
+        ({}, {"id": "i", "type": "user"}),
+        ({"site": "berlin"}, {"id": "i", "type": "user", "site": "berlin"}),
+        ({"id": "mine"}, {"id": "mine", "type": "user"}),
+        ({"type": "all", "action": "all"}, {"id": "i", "type": "user"}),
+        ({"id": None}, {"type": "user"}),
+        ({"unknown": None}, {"id": "i", "type": "user"}),
+        ({"type": None}, {"id": "i", "type": "user"}),
+        ({"cluster_id": "forged"}, {"id": "i", "type": "user"}),
+    ],
+)
+def test_custom_data_is_laid_over_the_payload(custom_data, sent):
+    payload = {"id": "i", "type": "user"}
+    assert final(custom_data, payload) == sent | {"cluster_id": "c1"}
+    assert payload == {"id": "i", "type": "user"}
+
+
+def test_the_cluster_comes_last():
+    assert list(final({"x": 1}, {"a": 1}))[-1] == "cluster_id"
+
+
+def test_only_the_top_level_is_replaced():
+    assert final({"a": {"c": 2}}, {"a": {"b": 1}})["a"] == {"c": 2}
+
+
+def test_without_a_cluster_id_none_is_set():
+    assert final({}, {"a": 1}, None) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("given_", "normalized"),
+    [
+        ({"Call-ID": "A-b"}, {"call_id": "A-b"}),
+        ({"A": {"B-C": [{"D": None, "E": 1}, None]}}, {"a": {"b_c": [{"e": 1}, None]}}),
+        ({"a": None}, {}),
+        ({"A": 1, "a": 2}, {"a": 2}),
+        ({"ÀÖØÞ×ß÷": 1}, {"àöøþ×ß÷": 1}),
+        ({"Ω": 1}, {"Ω": 1}),
+        ("Call-ID", "Call-ID"),
+    ],
+)
+def test_keys_are_normalised_and_null_members_dropped(given_, normalized):
+    assert normalize_keys(given_) == normalized
+
+
+@given(st.dictionaries(st.text(), st.none() | st.text() | st.lists(st.none())))
+def test_normalising_twice_changes_nothing_more(value):
+    once = normalize_keys(value)
+    assert normalize_keys(once) == once

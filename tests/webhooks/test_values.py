@@ -1,0 +1,80 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks.values import as_bool, as_int, as_object, as_text, is_true
+
+
+@pytest.mark.parametrize(
+    ("value", "boolean"),
+    [(True, True), (False, False), ("true", True), ("false", False)],
+)
+def test_booleans_are_read_from_their_names_too(value, boolean):
+    assert as_bool(value, not boolean) is boolean
+
+
+@pytest.mark.parametrize("value", [None, "", "TRUE", "yes", 1, 0, [], {}])
+@pytest.mark.parametrize("default", [True, False])
+def test_what_is_no_boolean_is_the_default(value, default):
+    assert as_bool(value, default) is default
+
+
+def test_only_true_says_yes():
+    assert is_true("true")
+    assert not is_true(1)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (3, 3),
+        ("3", 3),
+        ("-3", -3),
+        (2.4, 2),
+        (2.5, 3),
+        (-2.5, -3),
+        ("2.5", 3),
+        ("63839500001123456", 63839500001123456),
+        (True, None),
+        (None, None),
+        ("", None),
+        ("three", None),
+        ("9" * 31, None),
+        ("1e999", None),
+        ("nan", None),
+        (math.inf, None),
+        ([], None),
+    ],
+)
+def test_integers_are_read_leniently(value, number):
+    assert as_int(value) == number
+
+
+@given(st.integers())
+def test_an_integer_is_itself(number):
+    assert as_int(number) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "a"),
+        ("", None),
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        (7, "7"),
+        (1.5, "1.5"),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_texts_are_made_of_scalars(value, text):
+    assert as_text(value) == text
+
+
+def test_what_is_no_object_is_an_empty_one():
+    assert as_object({"a": 1}) == {"a": 1}
+    assert as_object("a") == {}
