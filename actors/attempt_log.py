@@ -103,7 +103,9 @@ class AttemptLog(Role):
         # A conflict means that this attempt is there: it was written before a restart.
         for saved in refused:
             if saved.error != "conflict":
-                self.log.warning("attempt_refused", database=database, id=saved.id, error=saved.error)
+                self.log.warning(
+                    "attempt_refused", database=database, id=saved.id, error=saved.error
+                )
 
     def _read_policy(self) -> None:
         try:
@@ -125,5 +127,3 @@ class AttemptLog(Role):
         if hasattr(self, "_spool"):
             self._spool.close()
             self._store.close()
-
-

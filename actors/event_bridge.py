@@ -215,14 +215,14 @@ class EventBridge(BrokerRole):
 
     def _requeue(self, tags: Iterable[int]) -> None:
         """Give events back to the broker, and forget whatever is under way for them."""
-        tags = [tag for tag in tags if self._hand.open.pop(tag, None) is not None]
-        if tags:
-            self._counts["requeued"] += len(tags)
+        given_back = [tag for tag in tags if self._hand.open.pop(tag, None) is not None]
+        if given_back:
+            self._counts["requeued"] += len(given_back)
             for part in list(self._hand.parts):
-                self._hand.parts[part].tags.difference_update(tags)
+                self._hand.parts[part].tags.difference_update(given_back)
                 if not self._hand.parts[part].tags:
                     del self._hand.parts[part]
-            self.broker.requeue(tags)
+            self.broker.requeue(given_back)
 
     # The responders' side
 
@@ -260,8 +260,8 @@ class EventBridge(BrokerRole):
                 self._hand.open[tag].add(part)
         for tag, reason in message.poison:
             self._set_aside(batch, tag, reason)
-        tags = [event.tag for event in batch.events]
-        self._acknowledge(self._done_with(_waiting_for(batch.module), tags))
+        routed = [event.tag for event in batch.events]
+        self._acknowledge(self._done_with(_waiting_for(batch.module), routed))
         for part in message.parts:
             if (early := self._hand.early.pop(part, None)) is not None:
                 self._settle(part, early)
@@ -323,7 +323,9 @@ class EventBridge(BrokerRole):
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
         """A deliverer does not know these parts: their messages were lost."""
         if message.bridge == self.incarnation:
-            lost = [self._hand.parts[part].tags for part in message.parts if part in self._hand.parts]
+            lost = [
+                self._hand.parts[part].tags for part in message.parts if part in self._hand.parts
+            ]
             self._requeue(set().union(*lost))
 
     # Deaths and losses
@@ -362,9 +364,9 @@ class EventBridge(BrokerRole):
             if responder and batch.sent_at < old:
                 self._send_batch(id, batch.module, batch.events, responder)
         stale: dict[str, list[Part]] = {}
-        for id, part in self._hand.parts.items():
+        for name, part in self._hand.parts.items():
             if part.since < old:
-                stale.setdefault(part.deliverer, []).append(id)
+                stale.setdefault(part.deliverer, []).append(name)
         for deliverer, parts in stale.items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile(self.incarnation, tuple(parts)))

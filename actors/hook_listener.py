@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import (

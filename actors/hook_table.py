@@ -144,5 +144,3 @@ class HookTable(Role):
 
 def _key(hook: Hook) -> Key:
     return hook.account_id, hook.id
-
-

@@ -28,7 +28,7 @@ STOP_S = 45.0
 START_S = 30.0
 
 
-class GivenUp(Exception):  # noqa: N818 - it names the state
+class GivenUp(Exception):
     """The system cannot be kept alive; the text says why."""
 
 

@@ -140,7 +140,7 @@ class Responder(Role):
             except PoisonEvent as problem:
                 poison.append((raw.tag, str(problem)))
                 continue
-            except Exception as problem:  # noqa: BLE001 - an event module may be anybody's code
+            except Exception as problem:
                 self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
                 poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
                 continue

@@ -36,7 +36,7 @@ PATIENCE_S = 0.5
 """How long to wait for an answer before looking whether the actor asked still lives."""
 
 
-class SystemUnreachable(Exception):  # noqa: N818 - it names the state
+class SystemUnreachable(Exception):
     """An actor system cannot be started or reached; the text says why and what to do."""
 
 
@@ -230,5 +230,3 @@ def attach(settings: Settings) -> Client:
         MULTIPROCESS, {"Admin Port": owner.admin_port}, logDefs=False, transientUnique=True
     )
     return Client(system)
-
-

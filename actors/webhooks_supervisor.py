@@ -170,5 +170,3 @@ class WebhooksSupervisor(Supervisor):
             super().on_stop()
         else:
             super().on_timer(payload)
-
-

@@ -74,10 +74,8 @@ class StoreDirectory:
         if cached is not None and now < cached[0]:
             return cached[1]
         document = self._store.get(database, id)
-        if document is None or document.get("pvt_deleted") is True:
-            found = _MISSING
-        else:
-            found = document
+        gone = document is None or document.get("pvt_deleted") is True
+        found = _MISSING if document is None or gone else document
         if len(self._cache) >= MAX_CACHED:
             self._cache.clear()
         ttl_s = MISSING_TTL_S if found is _MISSING else TTL_S

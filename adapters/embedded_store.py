@@ -127,12 +127,12 @@ class SqliteFile:
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        with _transaction(connection):
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if not version:
-                for statement in self._schema.split(";"):
-                    connection.execute(statement)
-                connection.execute("PRAGMA user_version = 1")
+        if _is_new(connection):  # else no lock is needed: another's long write must not matter
+            with _transaction(connection):
+                if _is_new(connection):
+                    for statement in self._schema.split(";"):
+                        connection.execute(statement)
+                    connection.execute("PRAGMA user_version = 1")
         return connection
 
     @contextmanager
@@ -150,6 +150,11 @@ class _Opened:
     connection: sqlite3.Connection
     lock: threading.RLock = field(factory=threading.RLock)
     pid: int = field(factory=os.getpid)
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version) == 0
 
 
 @contextmanager

@@ -12,7 +12,11 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Protocol
 
-import certifi
+from requests import PreparedRequest, RequestException
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPHeaderDict
+from urllib3.exceptions import HTTPError
+
 from callboard.adapters.address_guard import AddressGuard, IPNetwork
 from callboard.adapters.http_connection import (
     EXCHANGE,
@@ -25,9 +29,6 @@ from callboard.adapters.http_connection import (
 )
 from callboard.adapters.http_target import UrlRefusedError, target_of
 from callboard.webhooks.outcome import ClientError, Response
-from requests import PreparedRequest, RequestException
-from urllib3 import HTTPHeaderDict
-from urllib3.exceptions import HTTPError
 
 USER_AGENT = f"callboard/{version('callboard')}"
 
@@ -84,7 +85,7 @@ class RequestsTransport:
         self._receivable = _HEADERS_BYTES + 8 * max_response_bytes
         self._guard = AddressGuard(allow_networks) if guard is None else guard
         self._adapter = GuardedAdapter(
-            tls_context(ca_bundle or certifi.where()), endpoints, pool_size
+            tls_context(ca_bundle or DEFAULT_CA_BUNDLE_PATH), endpoints, pool_size
         )
 
     def send(
@@ -132,19 +133,21 @@ class RequestsTransport:
         self._adapter.close()
 
     def _exchange(self, request: PreparedRequest) -> Response:
+        limit = self._max_response_bytes
         raw = self._adapter.send(request, stream=True).raw
         try:
-            body = raw.read(self._max_response_bytes + 1, decode_content=False)
+            body = raw.read(limit + 1, decode_content=False)
+            if raw.length_remaining and len(body) <= limit:
+                raw.read(1)  # urllib3 tells of a body that broke off only now.
         except HTTPError as error:
             kind = exchange_error(error.__cause__ or error)
             raise ExchangeError(ClientError(kind, str(error))) from error
         except ValueError as error:  # http.client passes a negative chunk size to read()
             raise ExchangeError(ClientError("bad_response", str(error))) from error
-        if len(body) > self._max_response_bytes:
+        if len(body) > limit:
             raw.close()
             raw.release_conn()
-        headers = dict(raw.headers.itermerged())
-        return Response(raw.status, headers, body[: self._max_response_bytes])
+        return Response(raw.status, dict(raw.headers.itermerged()), body[:limit])
 
 
 def _refusal(method: str, url: str, headers: Sequence[tuple[str, str]]) -> str | None:

@@ -15,15 +15,16 @@ from http.client import HTTPException, IncompleteRead
 from typing import Any
 
 from attrs import define
-from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
-from callboard.adapters.http_target import request_path, target_of
-from callboard.webhooks.outcome import ClientError
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InvalidHeader
 from urllib3.response import HTTPResponse
+
+from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
+from callboard.adapters.http_target import request_path, target_of
+from callboard.webhooks.outcome import ClientError
 
 CLOSED = "socket_closed_remotely"
 
@@ -172,7 +173,7 @@ class _Connection(HTTPConnection):
         outgoing, self._outgoing = self._outgoing, None
         try:
             self.send(outgoing)
-        except ConnectionError:
+        except (BrokenPipeError, ConnectionResetError):
             raise  # The pool reads on: the endpoint may have answered before it closed.
         except OSError as error:
             raise self._failure(error) from error

@@ -334,7 +334,7 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # TCP and TLS both are
+        assert isinstance(transport, asyncio.Transport)  # TCP and TLS both are
         self.transport = transport
         self._number = self._receiver._opened(self)
 

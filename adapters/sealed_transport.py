@@ -446,6 +446,14 @@ def _complain(reason: str, peer: str) -> None:
     _last_complaint, _unmentioned = now, 0
 
 
+def _forget_complaints() -> None:
+    global _last_complaint, _unmentioned
+    _last_complaint, _unmentioned = float("-inf"), 0
+
+
+os.register_at_fork(after_in_child=_forget_complaints)
+
+
 def _log(event: str, **fields: Any) -> None:
     """Log from inside the transport, where an exception would end the actor."""
     try:

@@ -12,7 +12,7 @@ from callboard.cli.lifecycle import start, status, stop, tree
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(version("callboard"), "-V", "--version")
+@click.version_option(version("callboard"), "-V", "--version", prog_name="callboard")
 def main() -> None:
     """Callboard turns the events of an AMQP bus into webhooks.
 

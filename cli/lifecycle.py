@@ -106,7 +106,9 @@ def tree(loaded: Loaded, json_: bool) -> None:
 
 def print_tree(top: TreeNode) -> None:
     """The tree as a table: who, where, for how long, how often restarted, and its figures."""
-    rows = [("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")]
+    rows: list[tuple[object, ...]] = [
+        ("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")
+    ]
     rows += [(f"{branch}{n.id}", *_cells(n)) for branch, n in _branches(top, "")]
     print_table(
         ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "in Kazoo"), rows

@@ -25,9 +25,7 @@ def with_settings(*, shown: bool = False) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapper(config: Path | None, **arguments: Any) -> Any:
-            overrides = {
-                option.key: arguments.pop(_parameter(option.key)) for option in options()
-            }
+            overrides = {option.key: arguments.pop(_parameter(option.key)) for option in options()}
             return command(loaded=_load(config, overrides), **arguments)
 
         for option in reversed(options()):

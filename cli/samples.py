@@ -8,7 +8,7 @@ from callboard.webhooks.names import encode_segment, gregorian_s
 
 ACCOUNT = "5f3c8b0d9a7e4c21b6d0e8f7a9c4d213"
 
-_STAGES = (
+_STAGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("CHANNEL_CREATE", {"Channel-Call-State": "RINGING"}),
     ("CHANNEL_ANSWER", {"Channel-Call-State": "ACTIVE"}),
     (

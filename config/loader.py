@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+
 from callboard.config.options import Option, options, sections
 from callboard.config.rules import HIDDEN
 from callboard.config.settings import Settings

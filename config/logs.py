@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict, Processor
+
 from callboard.config.rules import HIDDEN, mask
 from callboard.config.settings import LogSettings
-from structlog.typing import EventDict, Processor
 
 STDERR = 2
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 from attrs import frozen
+
 from callboard.config.rules import Rule
 from callboard.config.settings import Facts, Settings
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
+
 from callboard.config.rules import (
     HIDDEN,
     Rule,

@@ -4,6 +4,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from attrs import frozen
+
 from callboard.config.loader import Loaded
 from callboard.config.options import options
 from callboard.config.rules import HIDDEN, mask

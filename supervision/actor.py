@@ -124,7 +124,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
             return None
         try:
             super().receiveMessage(message, sender)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, it ends the actor
             self._crash(message)
         return self._watches()
 

@@ -20,14 +20,16 @@ ONE_FOR_ALL = "one_for_all"
 REST_FOR_ONE = "rest_for_one"
 """The child that ended and those started after it are stopped and started again."""
 
-_positive = validators.gt(0)
+_positive = validators.gt(0.0)
 
 
 def _unique_ids(_instance: Any, _attribute: Any, children: Iterable["ChildSpec"]) -> None:
     seen: set[str] = set()
     for child in children:
         if child.id in seen:
-            raise ValueError(f"two children have the id {child.id!r}: ids are unique in a supervisor")
+            raise ValueError(
+                f"two children have the id {child.id!r}: ids are unique in a supervisor"
+            )
         seen.add(child.id)
 
 
@@ -44,8 +46,10 @@ class ChildSpec:
     id: str = field(validator=validators.matches_re(r"[^/\s*?\[]+"))
     actor: type[Actor]
     args: Any = None
-    restart: str = field(default=PERMANENT, validator=validators.in_((PERMANENT, TRANSIENT, TEMPORARY)))
-    shutdown_s: float = field(default=5.0, validator=validators.ge(0))
+    restart: str = field(
+        default=PERMANENT, validator=validators.in_((PERMANENT, TRANSIENT, TEMPORARY))
+    )
+    shutdown_s: float = field(default=5.0, validator=validators.ge(0.0))
     start_s: float = field(default=10.0, validator=_positive)
     peers: tuple[str, ...] = ()
     label: str = ""
@@ -61,7 +65,7 @@ class SupervisorSpec:
     killed and restarted, which OTP does not do.
     """
 
-    children: tuple[ChildSpec, ...] = field(default=(), converter=tuple, validator=_unique_ids)
+    children: tuple[ChildSpec, ...] = field(default=(), validator=_unique_ids)
     strategy: str = field(
         default=ONE_FOR_ONE, validator=validators.in_((ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE))
     )

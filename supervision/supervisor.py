@@ -83,7 +83,8 @@ class Supervisor(SupervisedActor):
 
     def specification(self, args: Any) -> SupervisorSpec:
         """The children and the strategy, from the arguments of `Start`."""
-        assert isinstance(args, SupervisorSpec), f"{type(args).__name__} is no SupervisorSpec"
+        if not isinstance(args, SupervisorSpec):
+            raise TypeError(f"{type(args).__name__} is no SupervisorSpec")
         return args
 
     def on_start(self, args: Any) -> None:
@@ -345,8 +346,7 @@ class Supervisor(SupervisedActor):
         for child in self._children.values():
             if child.status == RUNNING:
                 path = f"{self.path}/{child.spec.id}".lstrip("/")
-                assert child.address is not None and child.pid is not None
-                directory[path] = Peer(path, child.incarnation, child.address, child.pid)
+                directory[path] = Peer(path, child.incarnation, child.address, child.pid or 0)
             if child.status in (STARTING, RUNNING):
                 directory |= child.below
         return directory
@@ -376,8 +376,9 @@ class Supervisor(SupervisedActor):
 
     def _current(self, message: Any) -> _Child | None:
         child = self._children.get(message.path.rpartition("/")[2])
-        alive = child is not None and child.status in _ALIVE
-        return child if alive and child.incarnation == message.incarnation else None
+        if child is None or child.status not in _ALIVE:
+            return None
+        return child if child.incarnation == message.incarnation else None
 
     def _ids(self, *statuses: str) -> tuple[str, ...]:
         return tuple(id for id, child in self._children.items() if child.status in statuses)

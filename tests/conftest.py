@@ -1,9 +1,9 @@
 """Fixtures that more than one area uses; servers live in `services`, one module each."""
 
 import pytest
-from support.running import RunningSystem
 
 from callboard.adapters.receiver import Receiver
+from support.running import RunningSystem
 
 pytest_plugins = ("services.rabbitmq", "services.couchdb")
 

@@ -28,7 +28,7 @@ def form_encode(payload: Mapping[str, Any]) -> str:
 
     Empty objects, empty lists and nulls give nothing.
     """
-    return "&".join(f"{key}={value}" for key, value in _object_pairs(payload, ""))
+    return "&".join(f"{key}={value}" for key, value in _object_pairs(payload))
 
 
 def json_encode(payload: Mapping[str, Any]) -> bytes:
@@ -72,10 +72,10 @@ def _with_query(uri: str, query: str) -> str:
     return f"{uri}{joint}{query}"
 
 
-def _object_pairs(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+def _object_pairs(value: Mapping[str, Any], prefix: str | None = None) -> Iterator[tuple[str, str]]:
     for key, member in value.items():
         escaped = _escape(str(key))
-        yield from _pairs(member, f"{prefix}[{escaped}]" if prefix else escaped)
+        yield from _pairs(member, escaped if prefix is None else f"{prefix}[{escaped}]")
 
 
 def _pairs(value: Any, name: str) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ MAX_NESTING = 100
 """Objects and lists within each other; what is nested deeper is refused."""
 
 
-class PoisonEvent(Exception):  # noqa: N818 - it names what it is about
+class PoisonEvent(Exception):
     """A message that is no event: it must be set aside, as it will never be one."""
 
 
@@ -91,7 +91,7 @@ def parse_event(
         raise PoisonEvent(f"the body is not JSON: {problem}") from None
     if not isinstance(decoded, dict):
         raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
-    if _too_deep(decoded):
+    if too_deep(decoded):
         raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
     return Event(decoded, exchange, routing_key)
 
@@ -118,7 +118,8 @@ def _finite(text: str) -> float:
     return number
 
 
-def _too_deep(value: Any) -> bool:
+def too_deep(value: Any) -> bool:
+    """Whether objects and lists lie within each other beyond MAX_NESTING levels."""
     level = [value]
     for _depth in range(MAX_NESTING):
         level = [child for parent in level for child in _containers(parent)]

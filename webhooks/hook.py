@@ -1,11 +1,13 @@
 """A hook: one account's wish to have an event's payload sent to a uri."""
 
+import json
 from collections.abc import Collection, Mapping
 from sys import intern
 from typing import Any
 
 from attrs import field, frozen
 
+from callboard.webhooks.event import MAX_NESTING, too_deep
 from callboard.webhooks.names import account_database, encoded
 from callboard.webhooks.pickling import Positional
 from callboard.webhooks.values import as_bool, as_int, as_object
@@ -21,7 +23,7 @@ _CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "chann
 _NONE: Mapping[str, Any] = {}
 
 
-class InvalidHook(Exception):  # noqa: N818 - it names what it is about
+class InvalidHook(Exception):
     """A hook document that cannot fire. `str` of it says what is wrong and what is allowed."""
 
     def __init__(self, hook_id: str, reason: str) -> None:
@@ -77,8 +79,8 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
         tries=_tries(document.get("retries")),
         include_subaccounts=as_bool(document.get("include_subaccounts"), False),
         include_internal_legs=as_bool(document.get("include_internal_legs"), True),
-        custom_data=as_object(document.get("custom_data")) or _NONE,
-        modifiers=as_object(document.get("modifiers")) or _NONE,
+        custom_data=_object(document, "custom_data", id),
+        modifiers=_object(document, "modifiers", id),
     )
 
 
@@ -114,6 +116,21 @@ def _header_text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise InvalidHook(hook_id, f"{key} {value!r} is no header value: use printable ASCII")
     return value
+
+
+def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str, Any]:
+    """An object, empty if it is none.
+
+    One that cannot be encoded is refused, lest it stop the event for everybody else's hooks.
+    """
+    value = as_object(document.get(key))
+    if too_deep(value):
+        raise InvalidHook(hook_id, f"{key} is nested deeper than {MAX_NESTING} levels")
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as problem:
+        raise InvalidHook(hook_id, f"{key} is not JSON: {problem}") from None
+    return value or _NONE
 
 
 def _tries(value: Any) -> int:

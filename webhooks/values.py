@@ -1,9 +1,12 @@
 """Kazoo's lenient reading of JSON values (kz_term, kz_json)."""
 
 import math
+import re
 from typing import Any
 
 _MAX_DIGITS = 30
+# Python reads more than JSON and Erlang do: "1_000", " 5", digits of other scripts.
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def as_bool(value: Any, default: bool) -> bool:
@@ -30,7 +33,9 @@ def as_int(value: Any) -> int | None:
     if isinstance(value, int):
         return value
     if isinstance(value, float) and math.isfinite(value):
-        return int(math.copysign(math.floor(abs(value) + 0.5), value))
+        whole = math.trunc(value)
+        half_or_more = abs(value - whole) >= 0.5
+        return whole + int(math.copysign(half_or_more, value))
     return None
 
 
@@ -51,11 +56,6 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def _number(text: str) -> int | float | None:
-    if len(text) > _MAX_DIGITS:
+    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
         return None
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return None
+    return int(text) if text.lstrip("+-").isdigit() else float(text)

@@ -5,8 +5,6 @@ import time
 
 import pika
 import pytest
-from services import free_port
-from services.driver import Driver
 
 from callboard.adapters.amqp import AmqpConnection
 from callboard.adapters.amqp_properties import decode
@@ -21,6 +19,8 @@ from callboard.adapters.broker import (
     Queue,
     Topology,
 )
+from services import free_port
+from services.driver import Driver
 
 EVENTS = Topology(queue=Queue("events"))
 PERSISTENT = Properties(delivery_mode=2)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from services.driver import Driver
 
 from callboard.adapters import embedded_database
 from callboard.adapters.backoff import Backoff
@@ -24,6 +23,7 @@ from callboard.adapters.broker import (
 )
 from callboard.adapters.embedded_broker import EmbeddedConnection
 from callboard.adapters.embedded_presence import Presence, is_alive, remove_the_dead, ring
+from services.driver import Driver
 
 EVENTS = Topology(queue=Queue("events"))
 PRIVATE = Topology(queue=Queue("private", durable=False, exclusive=True))

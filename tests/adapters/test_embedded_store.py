@@ -161,6 +161,19 @@ class TestManyAtOnce:
         assert [doc["_id"] for doc in store.documents("db")] == ["after", "before", "child"]
         assert store.get("db", "child")["seen"]
 
+    def test_a_child_has_no_part_in_its_parents_transaction(self, store):
+        statuses = []
+
+        def fork_within(doc):
+            if doc["_id"] == "second":
+                statuses.append(in_child(lambda: os._exit(store.get("db", "first") is not None)))
+            return []
+
+        store.ensure_views("db", [View("d", "v", "", fork_within)])
+        store.save_many("db", [{"_id": "first"}, {"_id": "second"}])
+        assert statuses == [0]
+        assert store.get("db", "first") is not None
+
     def test_threads(self, store):
         with ThreadPoolExecutor(8) as pool:
             revs = list(pool.map(lambda n: store.save("db", {"_id": f"{n}"}), range(200)))

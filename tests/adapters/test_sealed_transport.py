@@ -10,6 +10,15 @@ from datetime import timedelta
 
 import psutil
 import pytest
+from thespian.actors import (
+    ActorExitRequest,
+    ActorSystem,
+    ActorTypeDispatcher,
+)
+from thespian.system import multiprocTCPBase
+from thespian.system.transport import IPBase, TCPTransport
+from thespian.system.utilis import thesplog
+
 from callboard.adapters.sealed_transport import (
     FrameTooLargeError,
     KeyFileError,
@@ -22,14 +31,6 @@ from callboard.adapters.sealed_transport import (
     unseal,
 )
 from services import free_port
-from thespian.actors import (
-    ActorExitRequest,
-    ActorSystem,
-    ActorTypeDispatcher,
-)
-from thespian.system import multiprocTCPBase
-from thespian.system.transport import IPBase, TCPTransport
-from thespian.system.utilis import thesplog
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(32)
@@ -121,11 +122,7 @@ def processes_of(admin_port):
         if each.status == psutil.CONN_LISTEN and each.laddr.port == admin_port
     )
     session = os.getsid(admin)
-    return [
-        each
-        for each in psutil.process_iter(["status"])
-        if _session(each.pid) == session and each.info["status"] != psutil.STATUS_ZOMBIE
-    ]
+    return [each for each in psutil.process_iter() if _session(each.pid) == session and runs(each)]
 
 
 def _session(pid):
@@ -133,6 +130,14 @@ def _session(pid):
         return os.getsid(pid)
     except ProcessLookupError:
         return None
+
+
+def runs(process):
+    """Whether it has not ended (what is not reaped yet has)."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class System:
@@ -154,7 +159,9 @@ class System:
             return
         processes = processes_of(self.port)
         self.actors.shutdown()
-        left = psutil.wait_procs(processes, timeout=5)[1]
+        end = time.monotonic() + 5
+        while (left := [each for each in processes if runs(each)]) and time.monotonic() < end:
+            time.sleep(0.01)
         for each in left:
             each.kill()
         assert not left, f"left behind: {left}"

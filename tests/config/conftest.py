@@ -1,6 +1,7 @@
 """A port for the actor system of the log tests."""
 
 import pytest
+
 from services import free_port
 
 

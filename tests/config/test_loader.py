@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from callboard.config import ConfigError, Settings, effective, load, loader
 
 

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 import pytest
 import structlog
-from callboard.config import LogSettings, configure_logs, log_definitions
 from thespian.actors import Actor, ActorSystem
+
+from callboard.config import LogSettings, configure_logs, log_definitions
 
 TEXT = LogSettings(format="text")
 JSON = LogSettings(format="json")

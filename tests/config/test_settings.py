@@ -4,8 +4,9 @@ import tomllib
 from ipaddress import ip_network
 from pathlib import Path
 
-import callboard.config
 import pytest
+
+import callboard.config
 from callboard.config import ActorsSettings, AmqpSettings, DataSettings, Settings, load, options
 
 DEFAULT_FILE = Path(callboard.config.__file__).parent / "default.toml"

@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from services.driver import Driver
 
 from callboard.adapters.broker import (
     DIRECT,
@@ -28,6 +27,7 @@ from callboard.adapters.broker import (
     Unconfirmed,
 )
 from callboard.adapters.brokers import connect
+from services.driver import Driver
 
 EVENTS = Topology(
     exchanges=(Exchange("callevt"),),

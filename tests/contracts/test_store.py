@@ -45,7 +45,7 @@ def store(request, tmp_path):
     if request.param == "embedded":
         made = EmbeddedStore(tmp_path / "data" / "store.sqlite3")
     else:
-        made = CouchdbStore(request.getfixturevalue("couchdb_url"))
+        made = CouchdbStore(request.getfixturevalue("couchdb_url"), timeout_s=60)
     yield made
     made.close()
 

@@ -6,9 +6,9 @@ import time
 import couchdb
 import pika
 import pytest
-from support.running import ACCOUNT, call_event
 
 from callboard.webhooks.names import modb
+from support.running import ACCOUNT, call_event
 
 EVENTS = 1000
 
@@ -110,7 +110,9 @@ def test_a_failing_endpoint_is_tried_again_and_given_up_on_record(start, receive
     system.publish([call_event(1)])
     receiver.wait_for(2, timeout_s=10)
     system.wait(lambda: system.node("event_bridge").stats.get("acknowledged") == 1)
-    log = system.wait(lambda: (n := system.node("deliveries/attempt_log")).stats["written"] == 2 and n)
+    log = system.wait(
+        lambda: (n := system.node("deliveries/attempt_log")).stats["written"] == 2 and n
+    )
     assert log.stats["waiting"] == 0
     assert system.run("hooks", "list", "--json").stdout.count(hook) == 1
 
@@ -129,6 +131,8 @@ def test_an_ancestor_and_all_hooks_match(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/all", event="all")
     system.add_hook(f"{receiver.url}/answers", event="channel_answer")
-    system.publish([call_event(1), call_event(1, "CHANNEL_ANSWER"), call_event(1, "CHANNEL_DESTROY")])
+    system.publish(
+        [call_event(1), call_event(1, "CHANNEL_ANSWER"), call_event(1, "CHANNEL_DESTROY")]
+    )
     requests = receiver.wait_for(4)
     assert sorted(request.path for request in requests) == ["/all", "/all", "/all", "/answers"]

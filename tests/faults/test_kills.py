@@ -7,6 +7,7 @@ import time
 
 import psutil
 import pytest
+
 from support.running import call_event
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.faults]
@@ -54,8 +55,10 @@ def test_every_kind_of_child_may_be_killed_under_load(start, receiver):
         )
         assert system.wait(lambda: system.node("hook_table").stats.get("hooks")) == 1
         time.sleep(max(0.0, 2.1 - (time.monotonic() - began)))
-    print(f"published {len(published)}, arrived {len(arrived(receiver))}, "
-          f"repeats {receiver.count - len(published)}")
+    print(
+        f"published {len(published)}, arrived {len(arrived(receiver))}, "
+        f"repeats {receiver.count - len(published)}"
+    )
     assert published == arrived(receiver)
 
 
@@ -79,17 +82,15 @@ def test_the_system_ends_with_its_owner(start):
     family = system.family()
     assert len(family) > 10
     system.process.kill()
-    gone, left = psutil.wait_procs(family, timeout=20)
+    left = psutil.wait_procs(family, timeout=20)[1]
     assert not left, f"outlived the owner: {left}\n{system.tail()}"
 
 
 def test_restart_intensity_exceeded_ends_the_process_with_the_reason(start):
     system = start()
-    for _ in range(6):
-        try:
-            system.kill("failure_cache")
-        except (AssertionError, Exception):  # noqa: B014 - the last one is not replaced
-            break
+    for _ in range(5):
+        system.kill("failure_cache")
+    os.kill(system.node("failure_cache").pid, signal.SIGKILL)
     assert system.process.wait(timeout=30) == 1
     assert "failure_cache ended, and that was more than 5 restarts in 10 s" in system.tail()
     assert not system.family()

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+
 from support.trees import Tree
 
 
@@ -19,4 +20,3 @@ def grow():
     yield grow
     for tree in trees:
         tree.close()
-

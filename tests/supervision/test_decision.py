@@ -20,7 +20,7 @@ from callboard.supervision.spec import (
 def supervisor(strategy=ONE_FOR_ONE, restarts=None, max_restarts=5, within_s=10.0):
     restarts = restarts or {"a": PERMANENT, "b": PERMANENT, "c": PERMANENT}
     children = [ChildSpec(id, SupervisedActor, restart=r) for id, r in restarts.items()]
-    return SupervisorSpec(children, strategy, max_restarts=max_restarts, within_s=within_s)
+    return SupervisorSpec(tuple(children), strategy, max_restarts=max_restarts, within_s=within_s)
 
 
 def decide(spec, id, alive=("a", "b", "c"), normal=False, history=None, now=0.0):
@@ -139,7 +139,7 @@ def test_hanging_children_are_those_silent_for_longer_than_allowed():
 
 def test_two_children_of_one_id_are_refused():
     try:
-        SupervisorSpec([ChildSpec("a", SupervisedActor), ChildSpec("a", SupervisedActor)])
+        SupervisorSpec((ChildSpec("a", SupervisedActor), ChildSpec("a", SupervisedActor)))
     except ValueError as problem:
         assert "'a'" in str(problem)
     else:

@@ -5,8 +5,6 @@ import signal
 
 import psutil
 import pytest
-from support.trees import MULTI, SIMPLE
-from support.workers import NotStarting, Worker
 
 from callboard.supervision import (
     ONE_FOR_ALL,
@@ -23,6 +21,8 @@ from callboard.supervision import (
     SupervisorSpec,
 )
 from callboard.supervision.messages import Finished
+from support.trees import MULTI, SIMPLE
+from support.workers import NotStarting, Worker
 
 both_bases = pytest.mark.parametrize(
     "base", [SIMPLE, pytest.param(MULTI, marks=pytest.mark.multiprocess)]

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import psutil
-from services import free_port
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
 from callboard.actors.system import attach
 from callboard.config.loader import load
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.names import encode_segment
+from services import free_port
 
 ACCOUNT = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 

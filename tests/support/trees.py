@@ -6,11 +6,11 @@ import time
 from datetime import timedelta
 
 import psutil
-from services import free_port
-from thespian.actors import ActorExitRequest, ActorSystem
+from thespian.actors import ActorSystem
 
 from callboard.supervision import GetTree, Start, Supervisor, TreeNode
 from callboard.supervision.messages import Heartbeat
+from services import free_port
 
 SIMPLE, MULTI = "simpleSystemBase", "multiprocTCPBase"
 
@@ -21,7 +21,12 @@ class Tree:
     def __init__(self, base, spec):
         self.base = base
         capabilities = {"Admin Port": free_port()} if base == MULTI else {}
-        self.system = ActorSystem(base, capabilities, logDefs={"version": 1}, transientUnique=True)
+        self.system = ActorSystem(
+            base,
+            capabilities,
+            logDefs={"version": 1, "disable_existing_loggers": False},
+            transientUnique=True,
+        )
         self.top = self.system.createActor(Supervisor)
         self.heard = []
         self.system.tell(self.top, Start(args=spec, heartbeat_s=0))

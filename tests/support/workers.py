@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from callboard.supervision import SupervisedActor
 
@@ -19,7 +20,7 @@ class Worker(SupervisedActor):
 
     def record(self, what):
         if "journal" in self.args:
-            with open(self.args["journal"], "a") as journal:
+            with Path(self.args["journal"]).open("a") as journal:
                 journal.write(f"{what} {self.path}\n")
 
     def stats(self):

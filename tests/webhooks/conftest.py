@@ -62,7 +62,7 @@ CALL = {
 
 @pytest.fixture
 def call():
-    """Makes the event of a call: header names with `_` for `-`; `ccvs` are laid over; None drops."""
+    """Makes the event of a call; headers (`_` for `-`) and `ccvs` are laid over the usual ones."""
 
     def make(name: str = "CHANNEL_CREATE", *, ccvs: dict[str, Any] | None = None, **headers: Any):
         body = copy.deepcopy(CALL) | {"Event-Name": name}

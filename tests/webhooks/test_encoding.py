@@ -52,7 +52,7 @@ def test_form_encoding(payload, encoded):
 
 
 def flattened(name, value):
-    """What a form decoder must find, said the other way round than the encoder does."""
+    """The pairs that a form decoder must find."""
     match value:
         case None:
             return []
@@ -61,14 +61,14 @@ def flattened(name, value):
         case dict():
             return [pair for key, v in value.items() for pair in flattened(f"{name}[{key}]", v)]
         case list():
-            return [
-                (f"{name}[]", json.dumps(v, separators=(",", ":"), ensure_ascii=False))
-                if isinstance(v, dict | list)
-                else pair
-                for v in value
-                for pair in (flattened(f"{name}[]", v) if not isinstance(v, dict | list) else [v])
-            ]
+            return [pair for v in value for pair in flattened(f"{name}[]", as_json(v))]
     return [(name, str(value))]
+
+
+def as_json(value):
+    if isinstance(value, dict | list):
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return value
 
 
 @given(payloads)

@@ -15,7 +15,10 @@ def window(*records):
     return made
 
 
-def fails(times, limits=Limits(3, 100)):
+THREE = Limits(3, 100)
+
+
+def fails(times, limits=THREE):
     failed = window(*(("a", "h", at) for at in times))
     return bool(overdue(failed.times(), {"a": limits}, NOW))
 
@@ -130,3 +133,22 @@ SYSTEM = Limits(6, 30_000)
 )
 def test_an_account_s_limits(own, reseller, limits):
     assert account_limits(own, reseller, SYSTEM) == limits
+
+
+@given(
+    st.lists(records),
+    st.builds(Limits, st.integers(-1, 5), st.integers(0, 20)),
+    st.integers(0, 25),
+)
+def test_overdue_hooks_are_those_that_counting_by_hand_finds(recorded, limits, now):
+    other = Limits(2, 5)
+    by_hand = set()
+    for account_id, hook_id in {(a, h) for a, h, _at in recorded}:
+        rule = limits if account_id == "a" else other
+        since = now - rule.expiry_ms
+        recent = {at for a, h, at in recorded if (a, h) == (account_id, hook_id) and at > since}
+        assert window(*recorded).count(account_id, hook_id, since) == len(recent)
+        if recent and len(recent) >= rule.count:
+            by_hand.add((account_id, hook_id))
+    found = overdue(window(*recorded).times(), {"a": limits, "b": other}, now)
+    assert (set(found), len(found)) == (by_hand, len(by_hand))

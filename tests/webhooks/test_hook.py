@@ -67,7 +67,7 @@ def test_the_event_is_read_in_any_case(name, event):
 
 @pytest.mark.parametrize("name", ["channel_park", "PARK", "123", "skel"])
 def test_an_unknown_event_is_refused_and_the_known_ones_named(name):
-    with pytest.raises(InvalidHook, match="all, channel_answer, .*object, parking") as caught:
+    with pytest.raises(InvalidHook, match=r"all, channel_answer, .*object, parking") as caught:
         parse(hook=name)
     assert caught.value.hook_id == "h1"
     assert name in caught.value.reason
@@ -110,7 +110,8 @@ def test_an_absent_or_unknown_format_is_form_data(format, read):
 
 
 @pytest.mark.parametrize(
-    ("verb", "read"), [(..., "post"), (None, "post"), ("POST", "post"), ("Get", "get"), ("put", "put")]
+    ("verb", "read"),
+    [(..., "post"), (None, "post"), ("POST", "post"), ("Get", "get"), ("put", "put")],
 )
 def test_verbs_are_read_in_any_case(verb, read):
     assert parse(http_verb=verb).verb == read

@@ -40,7 +40,11 @@ def test_what_says_the_same_is_not_saved_again():
 def test_a_changed_text_is_saved_and_the_rest_stays():
     stored = update(None, now=100) | {"_rev": "1-a", "name": "Old", "note": "theirs"}
     changed = update(stored)
-    assert (changed["name"], changed["note"], changed["_rev"]) == ("Channel Create", "theirs", "1-a")
+    assert (changed["name"], changed["note"], changed["_rev"]) == (
+        "Channel Create",
+        "theirs",
+        "1-a",
+    )
     assert (changed["pvt_created"], changed["pvt_modified"]) == (100, 200)
     assert update(changed | {"_rev": "2-b"}) is None
 
@@ -58,3 +62,8 @@ def test_the_hash_is_of_the_public_fields():
     one, other = update(None, now=1), update(None, now=2)
     assert one["pvt_document_hash"] == other["pvt_document_hash"]
     assert one["pvt_document_hash"] != update(None, MODIFIED)["pvt_document_hash"]
+
+
+def test_a_null_of_ours_removes_their_key():
+    stored = update(None) | {"modifiers": {"type": "theirs", "kept": 1}}
+    assert update(stored, evolve(MODULE, modifiers={"type": None}))["modifiers"] == {"kept": 1}

@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime
+from urllib.parse import unquote_plus
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,8 @@ def test_segments_of_routing_keys_are_escaped_by_bytes(value, segment):
 @given(st.text(min_size=2))
 def test_a_segment_is_one_word(value):
     assert re.fullmatch(r"(?:[A-Za-z0-9~_+-]|%[0-9A-F]{2})+", encode_segment(value))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_segment_can_be_read_back(value):
+    assert unquote_plus(encode_segment(value)) == value

@@ -35,16 +35,27 @@ def test_only_true_says_yes():
         (2.4, 2),
         (2.5, 3),
         (-2.5, -3),
+        (-0.4, 0),
+        (0.49999999999999994, 0),
+        (4503599627370497.0, 4503599627370497),
         ("2.5", 3),
         ("63839500001123456", 63839500001123456),
         (True, None),
         (None, None),
         ("", None),
         ("three", None),
+        ("1_000", None),
+        (" 5", None),
+        ("5 ", None),
+        ("٣", None),
+        ("+5", 5),
+        ("1e3", 1000),
+        ("Infinity", None),
         ("9" * 31, None),
         ("1e999", None),
         ("nan", None),
         (math.inf, None),
+        (math.nan, None),
         ([], None),
     ],
 )
@@ -78,3 +89,14 @@ def test_texts_are_made_of_scalars(value, text):
 def test_what_is_no_object_is_an_empty_one():
     assert as_object({"a": 1}) == {"a": 1}
     assert as_object("a") == {}
+
+
+@given(st.integers(-(2**53), 2**53))
+def test_a_whole_float_and_its_digits_are_that_integer(number):
+    assert as_int(float(number)) == as_int(str(number)) == number
+
+
+@given(st.floats(-1e15, 1e15))
+def test_a_fraction_goes_to_the_nearest_integer_as_far_as_the_negative_s(number):
+    assert abs(as_int(number) - number) <= 0.5
+    assert as_int(-number) == -as_int(number)

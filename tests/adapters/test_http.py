@@ -1,0 +1,733 @@
+"""RequestsTransport against real sockets on loopback."""
+
+import gzip
+import itertools
+import socket
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from callboard.adapters.address_guard import AddressGuard
+from callboard.adapters.http import RequestsTransport
+from callboard.adapters.receiver import Answer, Close, Drip, Raw, Receiver
+from callboard.webhooks.outcome import ClientError, Response
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+DEADLINE_S = 0.3
+LATE_S = 5
+"""A deadline was not kept; generous, as machines may be busy."""
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def resolves_to(*addresses):
+    """A resolver that gives the n-th lookup the n-th list of addresses, the last for ever."""
+    answers = itertools.chain(addresses, itertools.repeat(addresses[-1]))
+
+    def resolve(_host, port, *_args):
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))
+            for address in next(answers)
+        ]
+
+    return resolve
+
+
+def fails_with(error):
+    def resolve(*_args):
+        raise error
+
+    return resolve
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_bundle(authority, tmp_path_factory):
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def make(ca_bundle):
+    """make(**arguments) -> a transport that may call loopback."""
+    transports = []
+
+    def make(connect_timeout_s=30, request_timeout_s=30, resolve=socket.getaddrinfo, **arguments):
+        arguments = {
+            "guard": AddressGuard(LOOPBACK, resolve),
+            "ca_bundle": ca_bundle,  # small: loading certifi's takes longer than most tests
+            **arguments,
+        }
+        transports.append(RequestsTransport(connect_timeout_s, request_timeout_s, **arguments))
+        return transports[-1]
+
+    yield make
+    for transport in transports:
+        transport.close()
+
+
+@pytest.fixture(scope="module")
+def unresolving():
+    """A transport that knows no name."""
+    unknown = socket.gaierror(socket.EAI_NONAME, "unknown")
+    return RequestsTransport(1, 1, guard=AddressGuard(resolve=fails_with(unknown)))
+
+
+@pytest.fixture
+def transport(make):
+    return make()
+
+
+@contextmanager
+def listening(address="127.0.0.1", port=0, backlog=16):
+    """A socket that listens; whoever connects finds nobody at home."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(backlog)
+        yield listener
+
+
+@contextmanager
+def silent(address="127.0.0.1", port=0):
+    """A port that answers no SYN: its queue is full."""
+    with listening(address, port, backlog=0) as listener:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+        for filler in fillers:
+            filler.close()
+
+
+@contextmanager
+def replying(reply):
+    """The port of a server that reads once, lets `reply(connection)` do the rest, and closes."""
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            reply(connection)
+
+    with listening() as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+def free_port():
+    with listening() as listener:
+        return listener.getsockname()[1]
+
+
+def post(transport, url, body=b"x"):
+    return transport.send("POST", url, (), body)
+
+
+def kind(outcome):
+    assert isinstance(outcome, ClientError), outcome
+    return outcome.kind
+
+
+# What goes out
+
+
+def test_a_request_arrives_as_it_was_given(transport, receiver):
+    headers = (("X-Hook-ID", "h1"), ("Content-Type", "application/json"), ("X-Two", "a"))
+    outcome = transport.send(
+        "PUT", f"{receiver.url}/ok/a?b=c", (*headers, ("X-Two", "b")), b'{"a": 1}'
+    )
+    (request,) = receiver.requests
+    assert outcome == Response(200, {"Content-Length": "0"}, b"")
+    assert (request.method, request.path, request.query) == ("PUT", "/ok/a", "b=c")
+    assert request.body == b'{"a": 1}'
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["content-length"] == "8"
+    assert request.headers["x-two"] == "a, b"
+    assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
+    assert request.headers["accept-encoding"] == "identity"
+    assert request.headers["user-agent"].startswith("callboard/")
+
+
+def test_the_user_agent_may_be_chosen(transport, receiver):
+    transport.send("GET", receiver.url, [("user-agent", "stage/1")], None)
+    assert receiver.requests[0].headers["user-agent"] == "stage/1"
+
+
+@pytest.mark.parametrize("body", [None, b""])
+def test_a_get_has_no_body_and_a_post_tells_that_it_is_empty(transport, receiver, body):
+    transport.send("GET", receiver.url, (), body)
+    transport.send("POST", receiver.url, (), body)
+    get, posted = receiver.requests
+    assert "content-length" not in get.headers
+    assert posted.headers["content-length"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("rest", "path", "query"),
+    [
+        ("", "/", ""),
+        ("?a=b", "/", "a=b"),
+        ("/größe?q=ü", "/gr%C3%B6%C3%9Fe", "q=%C3%BC"),
+        ("/a b?c d", "/a%20b", "c%20d"),
+        ("/%7Ea?%41", "/~a", "%41"),
+        ("/%zz?%zz", "/%25zz", "%25zz"),
+        ("/a#b?c", "/a", ""),
+        ("/a?b#c", "/a", "b"),
+        ("/a?b=http://x/?c", "/a", "b=http://x/?c"),
+    ],
+)
+def test_urls_are_encoded(transport, receiver, rest, path, query):
+    assert post(transport, receiver.url + rest) == Response(200, {"Content-Length": "0"})
+    assert (receiver.requests[0].path, receiver.requests[0].query) == (path, query)
+
+
+def test_names_that_are_not_ascii_are_looked_up_in_idna(make):
+    asked = []
+
+    def resolve(host, *_args):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    post(make(resolve=resolve), "http://Bücher.example/")
+    assert asked == ["xn--bcher-kva.example"]
+
+
+def test_ipv6(transport):
+    with Receiver("::1") as receiver:
+        assert post(transport, receiver.url).status == 200
+        assert receiver.requests[0].headers["host"] == f"[::1]:{receiver.port}"
+
+
+def test_the_environment_has_no_say(transport, receiver, monkeypatch, tmp_path):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert post(transport, receiver.url).status == 200
+    assert "authorization" not in receiver.requests[0].headers
+
+
+# What is not sent at all
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("ftp://127.0.0.1/", "scheme"),
+        ("file:///etc/passwd", "scheme"),
+        ("httpx://127.0.0.1/", "scheme"),
+        ("127.0.0.1/hook", "scheme"),
+        ("", "scheme"),
+        ("http://user:password@127.0.0.1/", "credentials"),
+        ("http://user@127.0.0.1/", "credentials"),
+        ("http://127.0.0.1/a\r\nX-Injected: 1", "url"),
+        ("http://127.0.0.1/?a\nb", "url"),
+        ("http://127.0.0.1\t/", "url"),
+        ("http://", "url"),
+        ("http:///path", "url"),
+        ("http://127.0.0.1:99999/", "url"),
+        ("http://127.0.0.1:port/", "url"),
+        ("http://[::1/", "url"),
+        ("http://*.example/", "url"),
+        ("http://\u2024\u2024/", "url"),
+    ],
+)
+def test_urls_that_are_refused(transport, url, reason):
+    assert post(transport, url) == ClientError(f"refused: {reason}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-Hook-ID", "a\r\nX-Injected: 1"),
+        ("X-Hook-ID", "a\nb"),
+        ("X-Hook-ID", "a\r\n folded"),
+        ("X-Hook-ID", "a\0b"),
+        ("X-Hook-ID", "\u20ac"),
+        ("X-Injected: 1\r\nX-Hook-ID", "a"),
+        ("X Hook", "a"),
+        ("", "a"),
+        ("Host", "other.example"),
+        ("Content-Length", "0"),
+        ("Transfer-Encoding", "chunked"),
+    ],
+)
+def test_headers_that_are_refused(transport, receiver, header):
+    outcome = transport.send("POST", receiver.url, [header], b"x")
+    assert outcome == ClientError("refused: header")
+    assert receiver.count == 0
+
+
+@pytest.mark.parametrize("method", ["", "GET /", "GET\r\nX: 1", "G\u00cbT"])
+def test_methods_that_are_refused(transport, receiver, method):
+    assert transport.send(method, receiver.url, (), None) == ClientError("refused: method")
+    assert receiver.count == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "2130706433", "0x7f.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"]
+)
+def test_addresses_that_are_refused(receiver, host):
+    outcome = post(RequestsTransport(1, 1), f"http://{host}:{receiver.port}/")
+    assert kind(outcome) == "refused: address"
+    assert receiver.connections == 0
+
+
+def test_allowed_networks_are_called(receiver):
+    assert post(RequestsTransport(1, 1, ["127.0.0.1/32"]), receiver.url).status == 200
+
+
+def test_a_name_is_checked_and_called_at_the_same_address(receiver):
+    """Rebinding: the second answer of the resolver must not be the one that is called."""
+    with Receiver("127.0.0.2", receiver.port) as allowed:
+        guard = AddressGuard(["127.0.0.2/32"], resolves_to(["127.0.0.2"], ["127.0.0.1"]))
+        transport = RequestsTransport(1, 1, guard=guard)
+        url = f"http://hooks.example:{receiver.port}/"
+        assert post(transport, url).status == 200
+        assert allowed.requests[0].headers["host"] == f"hooks.example:{receiver.port}"
+        allowed.close_connections()
+        outcome = post(transport, url)
+    assert outcome == ClientError("refused: address", "127.0.0.1 (loopback)")
+    assert receiver.connections == 0
+
+
+# Connecting
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), "nxdomain"),
+        (socket.gaierror(socket.EAI_NODATA, "no address"), "nxdomain"),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), "eai_again"),
+    ],
+)
+def test_names_that_do_not_resolve(make, error, name):
+    outcome = post(make(resolve=fails_with(error)), "http://hooks.example/")
+    assert kind(outcome) == f"failed_connect: {name}"
+
+
+def test_a_label_that_is_too_long_does_not_resolve(transport):
+    assert kind(post(transport, f"http://{'a' * 64}.example/")) == "failed_connect: nxdomain"
+
+
+def test_a_closed_port(transport):
+    assert kind(post(transport, f"http://127.0.0.1:{free_port()}/")) == (
+        "failed_connect: econnrefused"
+    )
+
+
+def test_an_address_that_does_not_answer(make):
+    transport = make(connect_timeout_s=DEADLINE_S)
+    with silent() as port:
+        start = time.monotonic()
+        assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "failed_connect: timeout"
+        assert DEADLINE_S <= time.monotonic() - start < LATE_S
+
+
+def test_connecting_takes_no_longer_than_the_request_may(make):
+    transport = make(request_timeout_s=DEADLINE_S)
+    with silent() as port:
+        start = time.monotonic()
+        assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "failed_connect: timeout"
+        assert time.monotonic() - start < LATE_S
+
+
+def test_the_next_address_is_tried_when_one_refuses_or_stays_silent(make, receiver):
+    addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+    transport = make(connect_timeout_s=1, resolve=resolves_to(addresses))
+    with silent("127.0.0.3", receiver.port):
+        assert post(transport, f"http://hooks.example:{receiver.port}/").status == 200
+
+
+# Answers
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 301, 404, 500, 599])
+def test_every_status_is_an_answer(transport, receiver, status):
+    receiver.answer("/", Answer(status))
+    assert post(transport, receiver.url).status == status
+
+
+def test_headers_and_body_come_back(transport, receiver):
+    receiver.answer("/", Answer(503, b"later", {"Retry-After": "120"}))
+    outcome = post(transport, receiver.url)
+    assert outcome.headers["Retry-After"] == "120"
+    assert outcome.body == b"later"
+
+
+def test_redirects_are_not_followed(transport, receiver):
+    receiver.answer("/", Answer(302, headers={"Location": f"{receiver.url}/elsewhere"}))
+    assert post(transport, receiver.url).status == 302
+    assert receiver.count == 1
+
+
+def test_cookies_are_not_kept(transport, receiver):
+    receiver.answer("/", Answer(headers={"Set-Cookie": "a=b; Path=/"}))
+    post(transport, receiver.url)
+    post(transport, receiver.url)
+    assert "cookie" not in receiver.requests[1].headers
+
+
+def test_a_body_is_not_inflated(transport, receiver):
+    bomb = gzip.compress(bytes(10_000_000))
+    receiver.answer("/", Answer(body=bomb, headers={"Content-Encoding": "gzip"}))
+    assert post(transport, receiver.url).body == bomb
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        CHUNKED + b"2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nTrailer: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+        b"HTTP/1.0 200 OK\r\n\r\nhello",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+)
+def test_a_body_ends_in_several_ways(transport, receiver, data):
+    receiver.answer("/", Raw(data))
+    outcome = post(transport, receiver.url)
+    assert (outcome.status, outcome.body) == (200, b"hello")
+
+
+def test_a_long_body_is_cut_and_its_connection_not_used_again(make, receiver):
+    transport = make(max_response_bytes=1000)
+    receiver.answer("/exact", Answer(body=b"x" * 1000))
+    receiver.answer("/long", Answer(body=b"x" * 2000))
+    assert post(transport, f"{receiver.url}/exact").body == b"x" * 1000
+    assert post(transport, f"{receiver.url}/long").body == b"x" * 1000
+    assert post(transport, f"{receiver.url}/exact").body == b"x" * 1000
+    assert [request.connection for request in receiver.requests] == [1, 1, 2]
+
+
+def test_a_body_of_tiny_chunks_is_read(transport, receiver):
+    receiver.answer("/", Raw(CHUNKED + b"1\r\nx\r\n" * 65_536 + b"0\r\n\r\n"))
+    assert len(post(transport, receiver.url).body) == 65_536
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 2",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        CHUNKED + b"-5\r\nhello",
+    ],
+)
+def test_what_is_not_http_is_a_bad_response(transport, receiver, data):
+    receiver.answer("/", Raw(data))
+    assert kind(post(transport, receiver.url)) == "bad_response"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        CHUNKED + b"-1\r\n",
+        CHUNKED + b"0\r\n",
+        b"HTTP/1.1 100 Continue\r\n",
+    ],
+    ids=["negative chunk", "trailers", "interim"],
+)
+def test_a_flood_ends_long_before_the_deadline(make, receiver, head):
+    transport = make(request_timeout_s=30, max_response_bytes=10_000)
+    receiver.answer("/", Drip(head, b"X: y\r\n" * 2000 + b"\r\nHTTP/1.1 100 C\r\n", pause_s=0))
+    start = time.monotonic()
+    outcome = post(transport, receiver.url)
+    assert time.monotonic() - start < LATE_S
+    assert isinstance(outcome, Response) or outcome.kind == "bad_response"
+
+
+@pytest.mark.parametrize(
+    "data", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", CHUNKED + b"5\r\nab", CHUNKED]
+)
+def test_an_answer_that_breaks_off(transport, receiver, data):
+    receiver.answer("/", Raw(data))
+    assert kind(post(transport, receiver.url)) == "socket_closed_remotely"
+
+
+def test_a_connection_closed_without_an_answer(transport, receiver):
+    assert kind(post(transport, f"{receiver.url}/close")) == "socket_closed_remotely"
+    assert receiver.count == 1
+
+
+def test_a_connection_that_is_reset(transport):
+    def reset(connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    with replying(reset) as port:
+        assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "socket_closed_remotely"
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.sampled_from((b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nSet-Cookie:", CHUNKED)),
+    st.binary() | st.text("0123456789-abcdefxX:;,= \t\r\n").map(str.encode),
+)
+def test_whatever_an_endpoint_sends_is_a_value(transport, receiver, head, data):
+    receiver.answer("/", Raw(head + data))
+    assert isinstance(post(transport, receiver.url), Response | ClientError)
+
+
+@given(st.text() | st.text(":/?#[]@%.\\ *-_0123456789abcdefxüß\u2024"))
+def test_whatever_the_url_is_the_outcome_is_a_value(unresolving, url):
+    assert isinstance(post(unresolving, f"http://{url}"), ClientError)
+    assert isinstance(post(unresolving, url), ClientError)
+
+
+# The deadline
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Drip(pause_s=0.02),
+        Drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", pause_s=0.02),
+        Drip(b"", pause_s=0.02),
+        Drip(CHUNKED + b"10000\r\n", pause_s=0.02),
+        Answer(delay_s=60),
+    ],
+    ids=["body", "headers", "status line", "chunk", "nothing"],
+)
+def test_the_deadline_is_one_for_the_whole_request(make, receiver, behaviour):
+    transport = make(request_timeout_s=DEADLINE_S)
+    receiver.answer("/", behaviour)
+    start = time.monotonic()
+    assert kind(post(transport, receiver.url)) == "timeout"
+    assert DEADLINE_S <= time.monotonic() - start < LATE_S
+
+
+def test_a_connection_that_was_too_slow_is_not_used_again(make, receiver):
+    transport = make(request_timeout_s=1)
+    receiver.answer("/", Drip(pause_s=0.02))
+    assert kind(post(transport, receiver.url)) == "timeout"
+    receiver.answer("/", Answer(202))
+    assert post(transport, receiver.url).status == 202
+    assert receiver.connections == 2
+
+
+def test_the_deadline_holds_while_sending(make):
+    transport = make(request_timeout_s=DEADLINE_S)
+    with listening() as listener:
+        start = time.monotonic()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        assert kind(post(transport, url, bytes(20_000_000))) == "timeout"
+        assert time.monotonic() - start < LATE_S
+
+
+def test_a_slow_answer_within_the_deadline_is_one(make, receiver):
+    assert post(make(request_timeout_s=2), f"{receiver.url}/slow/100").status == 200
+
+
+# Kept connections
+
+
+def test_a_connection_is_used_again(transport, receiver):
+    for path in ("/ok", "/status/500", "/other?a=b"):
+        post(transport, receiver.url + path)
+    assert receiver.connections == 1
+
+
+def test_threads_share_a_transport(make, receiver):
+    transport = make(pool_size=32)
+    receiver.answer("/", lambda request: Answer(body=request.body))
+    wrong = []
+
+    def work(number):
+        for turn in range(10):
+            body = f"{number}/{turn}".encode()
+            outcome = post(transport, receiver.url, body)
+            if not isinstance(outcome, Response) or outcome.body != body:
+                wrong.append(outcome)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert receiver.count == 320
+    assert receiver.connections <= 32
+
+
+def test_a_connection_closed_while_idle_is_replaced(transport, receiver):
+    for _ in range(2):
+        assert post(transport, receiver.url).status == 200
+        receiver.close_connections()
+    assert post(transport, receiver.url).status == 200
+    assert (receiver.count, receiver.connections) == (3, 3)
+
+
+def test_a_connection_the_server_ends_is_not_used_again(transport, receiver):
+    receiver.answer("/", Answer(headers={"Connection": "close"}))
+    assert post(transport, receiver.url).status == 200
+    receiver.answer("/", Close())
+    assert kind(post(transport, receiver.url)) == "socket_closed_remotely"
+    assert [request.connection for request in receiver.requests] == [1, 2]
+
+
+def in_turn(*behaviours):
+    """The first request gets the first behaviour, and so on."""
+    turns = iter(behaviours)
+    return lambda _request: next(turns)
+
+
+def test_a_connection_that_turns_out_stale_costs_nothing(transport, receiver):
+    receiver.answer("/", in_turn(Answer(), Close(), Answer(202)))
+    assert post(transport, receiver.url).status == 200
+    assert post(transport, receiver.url, b"again").status == 202
+    assert [request.connection for request in receiver.requests] == [1, 1, 2]
+    assert receiver.requests[2].body == b"again"
+
+
+def test_a_repeat_is_made_on_a_new_connection_though_others_are_kept(make, receiver):
+    transport = make(pool_size=2)
+    receiver.answer("/slow", Answer(delay_s=0.2))
+    threads = [
+        threading.Thread(target=post, args=(transport, f"{receiver.url}/slow")) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert receiver.connections == 2
+    receiver.answer("/", in_turn(Close(), Answer()))
+    assert post(transport, receiver.url).status == 200
+    assert receiver.requests[-1].connection == 3
+
+
+def test_a_request_is_repeated_once_only(transport, receiver):
+    receiver.answer("/", in_turn(Answer(), Close(), Close()))
+    post(transport, receiver.url)
+    assert kind(post(transport, receiver.url)) == "socket_closed_remotely"
+    assert receiver.count == 3
+
+
+def test_a_request_whose_answer_began_is_not_repeated(transport, receiver):
+    receiver.answer("/", in_turn(Answer(), Raw(b"H")))
+    post(transport, receiver.url)
+    assert kind(post(transport, receiver.url)) == "bad_response"
+    assert receiver.count == 2
+
+
+def test_a_repeat_shares_the_deadline(make, receiver):
+    transport = make(request_timeout_s=DEADLINE_S)
+    receiver.answer("/", in_turn(Answer(), Close(), Answer(delay_s=60)))
+    post(transport, receiver.url)
+    start = time.monotonic()
+    assert kind(post(transport, receiver.url)) == "timeout"
+    assert time.monotonic() - start < LATE_S
+
+
+# TLS
+
+
+def server_context(authority, *names, **arguments):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*names, **arguments).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def secure(authority):
+    with Receiver(tls=server_context(authority, "127.0.0.1", "hooks.example")) as receiver:
+        yield receiver
+
+
+def test_tls_with_a_certificate_we_trust(make, secure, ca_bundle):
+    transport = make()
+    for _ in range(3):
+        assert post(transport, f"{secure.url}/ok").status == 200
+    assert secure.connections == 1
+
+
+def test_the_certificate_is_that_of_the_name_not_of_the_address(make, authority, ca_bundle):
+    transport = make(resolve=resolves_to(["127.0.0.1"]))
+    with Receiver(tls=server_context(authority, "hooks.example")) as secure:
+        assert post(transport, f"https://hooks.example:{secure.port}/").status == 200
+        other = post(transport, f"https://other.example:{secure.port}/")
+        by_address = post(transport, secure.url)
+    assert kind(other) == kind(by_address) == "failed_connect: tls_alert"
+    assert "other.example" in other.detail
+
+
+def test_a_certificate_of_an_unknown_authority(make, secure, monkeypatch, ca_bundle):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_bundle)
+    monkeypatch.setenv("SSL_CERT_FILE", ca_bundle)
+    assert kind(post(make(ca_bundle=None), secure.url)) == "failed_connect: tls_alert"
+    assert secure.count == 0
+
+
+def test_a_certificate_that_has_expired(make, authority, ca_bundle):
+    past = datetime.now(UTC) - timedelta(days=1)
+    context = server_context(
+        authority, "127.0.0.1", not_before=past - timedelta(days=1), not_after=past
+    )
+    with Receiver(tls=context) as secure:
+        outcome = post(make(), secure.url)
+    assert kind(outcome) == "failed_connect: tls_alert"
+    assert "expired" in outcome.detail
+
+
+def test_a_port_that_does_not_speak_tls(transport):
+    with replying(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n")) as port:
+        assert kind(post(transport, f"https://127.0.0.1:{port}/")) == "failed_connect: tls_alert"
+
+
+def test_a_port_that_hangs_up_on_tls(transport):
+    with replying(lambda _connection: None) as port:
+        assert kind(post(transport, f"https://127.0.0.1:{port}/")) == "failed_connect: closed"
+
+
+def test_the_handshake_is_part_of_connecting(make):
+    transport = make(connect_timeout_s=DEADLINE_S)
+    with listening() as listener:
+        start = time.monotonic()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
+        assert kind(post(transport, url)) == "failed_connect: timeout"
+        assert time.monotonic() - start < LATE_S
+
+
+def test_the_deadline_over_tls(make, secure, ca_bundle):
+    transport = make(request_timeout_s=2 * DEADLINE_S)
+    secure.answer("/", Drip(pause_s=0.02))
+    start = time.monotonic()
+    assert kind(post(transport, secure.url)) == "timeout"
+    assert time.monotonic() - start < LATE_S
+
+
+def test_a_stale_connection_over_tls(make, secure, ca_bundle):
+    transport = make()
+    secure.answer("/", in_turn(Answer(), Close(), Answer(202)))
+    post(transport, secure.url)
+    assert post(transport, secure.url, b"x" * 100_000).status == 202
+    assert [request.connection for request in secure.requests] == [1, 1, 2]
+
+
+def test_a_ca_bundle_that_is_missing_is_told_at_once():
+    with pytest.raises(OSError, match="No such file"):
+        RequestsTransport(1, 1, ca_bundle="/nonexistent/ca.pem")

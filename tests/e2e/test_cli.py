@@ -1,0 +1,204 @@
+"""Every command with good and bad arguments, as a person types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from support.running import ACCOUNT, call_event
+
+pytestmark = pytest.mark.multiprocess
+
+
+@pytest.fixture
+def system(start):
+    return start()
+
+
+def run(*arguments, **environment):
+    """A command without any system."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
+    return subprocess.run(
+        [sys.executable, "-m", "callboard.run_system", *arguments],
+        env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_status_and_tree_show_the_whole_system(system):
+    system.wait(lambda: system.run("status").returncode == 0)
+    status = json.loads(system.run("status", "--json").stdout)
+    assert status["running"]
+    assert status["whole"]
+    assert status["actors"]["event_bridge"]["broker"] == "up"
+    tree = json.loads(system.run("tree", "--json").stdout)
+    assert [child["id"] for child in tree["children"]] == [
+        "failure_cache",
+        "hook_table",
+        "disabler",
+        "hook_listener",
+        "event_bridge",
+        "responders",
+        "deliveries",
+        "initializer",
+    ]
+    shown = system.run("tree").stdout
+    assert "webhooks_shared_listener" in shown
+    assert "deliverer-2" in shown
+
+
+def test_hooks_are_added_listed_and_removed(system, receiver):
+    added = system.run(
+        "hooks", "add", f"{receiver.url}/a", "--account", ACCOUNT, "--event", "channel_create"
+    )
+    assert added.returncode == 0, added.stderr
+    hook = added.stdout.split()[-1]
+    listed = json.loads(system.run("hooks", "list", "--json").stdout)
+    assert [(d["_id"], d["hook"]) for d in listed] == [(hook, "channel_create")]
+    assert hook in system.run("hooks", "list", "--account", ACCOUNT).stdout
+    assert json.loads(system.run("hooks", "list", "--account", "x", "--json").stdout) == []
+    assert system.run("hooks", "rm", hook).returncode == 0
+    assert json.loads(system.run("hooks", "list", "--json").stdout) == []
+
+
+def test_a_removed_hook_fires_no_more(system, receiver):
+    gone, kept = (system.add_hook(f"{receiver.url}/{path}") for path in ("gone", "kept"))
+    assert system.run("hooks", "rm", gone).returncode == 0
+    system.wait(lambda: system.node("responders/channel_create").stats.get("hooks") == 1)
+    system.publish([call_event(1)])
+    assert [r.path for r in receiver.wait_for(1)] == ["/kept"]
+    assert kept
+
+
+def test_bad_hooks_are_refused_with_the_reason(system):
+    unknown = system.run("hooks", "add", "http://x.example/", "--account", "a", "--event", "nope")
+    assert unknown.returncode == 1
+    assert "'nope'" in unknown.stderr
+    assert "channel_create" in unknown.stderr
+    missing = system.run("hooks", "rm", "0" * 32)
+    assert missing.returncode == 1
+    assert "there is no hook" in missing.stderr
+    assert system.run("hooks", "add", "http://x.example/").returncode == 2
+    custom = system.run(
+        "hooks", "add", "http://x.example/", "--account", "a", "--custom-data", "[1]"
+    )
+    assert custom.returncode == 2
+    assert "JSON object" in custom.stderr
+
+
+def test_publish_takes_a_file_standard_input_and_lines(system, receiver, tmp_path):
+    system.add_hook(f"{receiver.url}/a")
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps(call_event(1)))
+    assert "published 1 event" in system.run("publish", str(file)).stdout
+    lines = "\n".join(json.dumps(call_event(n)) for n in (2, 3))
+    published = system.run("publish", "--json", input=lines)
+    assert json.loads(published.stdout) == {"published": 2, "unroutable": 0}
+    receiver.wait_for(3)
+    lost = system.run("publish", "--routing-key", "no.such.key", input="{}")
+    assert "reached no queue" in lost.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("{", "line 1 is not JSON"), ("[1]", "JSON object"), ("{}", "--routing-key")],
+)
+def test_publish_refuses_what_is_no_event(system, text, says):
+    refused = system.run("publish", input=text)
+    assert refused.returncode == 2
+    assert says in refused.stderr
+
+
+def test_stop_ends_the_system_in_order(system):
+    family = system.family()
+    stopped = system.run("stop")
+    assert (stopped.returncode, stopped.stdout.strip()) == (0, "stopped")
+    assert system.process.wait(timeout=10) == 0
+    assert family
+    assert not system.family()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_with_exit_code_0(system, number):
+    system.process.send_signal(number)
+    assert system.process.wait(timeout=30) == 0
+    assert not system.family()
+
+
+def test_a_second_signal_stops_it_now(start, receiver):
+    system = start(delivery__request_timeout_ms=60_000)
+    system.add_hook(f"{receiver.url}/hang")
+    system.publish([call_event(1)])
+    receiver.wait_for(1)
+    system.process.send_signal(signal.SIGTERM)
+    system.wait(lambda: "draining" in system.tail())
+    system.process.send_signal(signal.SIGTERM)
+    assert system.process.wait(timeout=15) == 0
+    assert not system.family()
+
+
+def test_a_second_system_on_the_same_data_is_refused(system):
+    refused = system.run("start")
+    assert refused.returncode == 1
+    assert str(system.process.pid) in refused.stderr
+
+
+def test_attaching_takes_the_key(system):
+    refused = system.run("status", CALLBOARD_ACTORS_KEY="x" * 64)
+    assert refused.returncode == 1
+    assert "does not accept this key" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "stop", "tree", "publish", "hooks list"])
+def test_without_a_system_commands_fail_and_say_so(tmp_path, command):
+    arguments = ["/dev/null"] if command == "publish" else []
+    failed = run(*command.split(), *arguments, CALLBOARD_DATA_DIR=str(tmp_path))
+    assert failed.returncode == 1
+    assert "running" in failed.stdout + failed.stderr
+
+
+def test_config_show_tells_values_and_origins_and_hides_secrets(tmp_path):
+    file = tmp_path / "callboard.toml"
+    file.write_text('[amqp]\nurl = "amqp://guest:sesame@broker/"\n')
+    shown = run(
+        *("config", "show", "--json", "--config", str(file), "--delivery-workers", "3"),
+        CALLBOARD_LOG_LEVEL="warning",
+    )
+    values = json.loads(shown.stdout)
+    assert "sesame" not in shown.stdout
+    assert str(file) in values["amqp.url"]["origin"]
+    assert values["delivery.workers"]["value"] == "3"
+    assert "CALLBOARD_LOG_LEVEL" in values["log.level"]["origin"]
+    assert values["amqp.prefetch"]["origin"] == "default"
+    assert run("config", "show").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (["--amqp-prefetch", "many"], {}, ["amqp.prefetch", "many"]),
+        (
+            [],
+            {"CALLBOARD_AMQP_PREFETSH": "1"},
+            ["CALLBOARD_AMQP_PREFETSH", "CALLBOARD_AMQP_PREFETCH?"],
+        ),
+        (["--config", "/no/such/file"], {}, ["/no/such/file"]),
+        (["--no-such-option"], {}, ["--no-such-option"]),
+    ],
+)
+def test_wrong_configuration_is_wrong_usage(arguments, environment, says):
+    refused = run("config", "show", *arguments, **environment)
+    assert refused.returncode == 2
+    assert all(text in refused.stderr for text in says), refused.stderr
+
+
+def test_help_and_version():
+    assert "demo" in run("--help").stdout
+    assert run("--version").stdout.startswith("callboard")
+    assert run("frobnicate").returncode == 2

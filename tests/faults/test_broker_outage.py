@@ -1,0 +1,62 @@
+"""RabbitMQ goes away and comes back under load: deliveries resume, nothing is lost."""
+
+import json
+import threading
+
+import pika
+import pytest
+
+from support.running import call_event, outgoing
+
+pytestmark = [pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.rabbitmq]
+
+EVENTS = 600
+
+
+def publish_durably(url, bodies):
+    """Publish as a Kazoo node would, persistent and confirmed."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for body in bodies:
+        exchange, key, text, content_type = outgoing(body)
+        properties = pika.BasicProperties(content_type=content_type, delivery_mode=2)
+        channel.basic_publish(exchange, key, text, properties, mandatory=True)
+    connection.close()
+
+
+def test_deliveries_resume_by_themselves(start, receiver, rabbitmq, amqp_url):
+    system = start(amqp__url=amqp_url, amqp__prefetch=50)
+    system.add_hook(f"{receiver.url}/slow/20", format="json")
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    half = EVENTS // 2
+    publish_durably(amqp_url, map(call_event, range(half)))
+    receiver.wait_for(20)
+
+    rabbitmq.stop()
+    system.wait(lambda: system.node("event_bridge").stats.get("broker") == "down")
+    assert receiver.count < half, "it was stopped too late to be under load"
+    rabbitmq.start()
+    system.wait(
+        lambda: system.node("event_bridge").stats.get("broker") == "up", 30, "the reconnection"
+    )
+    publish_durably(amqp_url, map(call_event, range(half, EVENTS)))
+
+    def arrived():
+        return {json.loads(request.body)["call_id"] for request in receiver.requests}
+
+    system.wait(lambda: len(arrived()) == EVENTS, 60, "all events")
+    print(f"published {EVENTS}, arrived {len(arrived())}, repeats {receiver.count - EVENTS}")
+    assert {node.restarts for node in system.tree().children} == {0}
+
+
+def test_a_dropped_connection_is_made_again(start, receiver, rabbitmq, amqp_url):
+    system = start(amqp__url=amqp_url)
+    system.add_hook(f"{receiver.url}/ok", format="json")
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    dropping = threading.Thread(target=rabbitmq.drop_connections)
+    dropping.start()
+    dropping.join()
+    system.wait(lambda: system.node("event_bridge").stats.get("broker") == "up")
+    publish_durably(amqp_url, map(call_event, range(20)))
+    receiver.wait_for(20)

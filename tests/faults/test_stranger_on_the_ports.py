@@ -1,0 +1,383 @@
+"""Whoever can connect to an actor's port but has not the key gets nothing done there."""
+
+import hmac
+import json
+import os
+import pickle
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import structlog
+from thespian.actors import ActorSystem, ActorTypeDispatcher
+
+from callboard.adapters.sealed_transport import Limits, seal, thespian_log, unseal
+from services import free_port
+
+pytestmark = pytest.mark.multiprocess
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(32)
+LIMITS = Limits(max_frame_bytes=1_000_000, first_header_s=0.4, strangers=4)
+
+PLAIN_THESPIAN = """
+import sys
+from thespian.actors import ActorSystem
+system = ActorSystem("multiprocTCPBase", {"Admin Port": int(sys.argv[1])}, {"version": 1})
+print("up", flush=True)
+sys.stdin.readline()
+system.shutdown()
+"""
+
+
+class Echo(ActorTypeDispatcher):
+    """Answers with what it got, through a child of its own."""
+
+    def receiveMsg_str(self, message, sender):
+        self.asker = sender
+        self.child = getattr(self, "child", None) or self.createActor(Child)
+        self.send(self.child, [message])
+
+    def receiveMsg_list(self, message, _sender):
+        self.send(self.asker, message[0])
+
+
+class Child(ActorTypeDispatcher):
+    def receiveMsg_list(self, message, sender):
+        self.send(sender, message)
+
+
+class Bomb:
+    """Creates a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def in_thespians_frame(payload):
+    return b"%d>" % len(payload) + payload
+
+
+def sealed(key, payload, length=None):
+    """A frame as the module's documentation describes it."""
+    size = len(payload) if length is None else length
+    claim = struct.pack(">4sQ", b"CBF1", size) + hmac.digest(key, payload, "sha256")
+    return claim + hmac.digest(key, claim, "sha256") + payload
+
+
+def until(condition, what, timeout_s=10.0):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout_s} s: {what}"
+        time.sleep(0.01)
+
+
+def read_to_end(connection, timeout_s=10.0):
+    """What the other side sends until it closes; it has then dealt with all it was sent."""
+    connection.settimeout(timeout_s)
+    received = b""
+    try:
+        while more := connection.recv(1_000):
+            received += more
+    except ConnectionResetError:
+        pass  # closed without reading everything
+    return received
+
+
+def hung_up(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def runs(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def session(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def listening(process):
+    return {
+        each.laddr.port
+        for each in process.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN
+    }
+
+
+class System:
+    """A sealed system of admin, logger, actor and child; its log lines; its ports."""
+
+    def __init__(self, log):
+        self.log = log
+        self.admin_port = free_port()
+        self.actors = ActorSystem(
+            "multiprocTCPBase",
+            {"Admin Port": self.admin_port},
+            {"version": 1},
+            transientUnique=True,
+        )
+        self.echo = self.actors.createActor(Echo)
+        assert self.answers("born")
+        admin = next(
+            each.pid
+            for each in psutil.net_connections("tcp4")
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == self.admin_port
+        )
+        self.processes = [
+            each
+            for each in psutil.process_iter()
+            if session(each.pid) == os.getsid(admin) and runs(each)
+        ]
+
+    def ports(self):
+        """Where actors listen. (They inherit, but do not serve, the port of this process.)"""
+        inherited = set().union(*(listening(each) for each in self.processes))
+        return sorted(inherited - self.own_ports())
+
+    def own_ports(self):
+        """Where the process that started the system listens, while it asks."""
+        return listening(psutil.Process())
+
+    def answers(self, text):
+        return self.actors.ask(self.echo, text, 10) == text
+
+    def complaints(self):
+        lines = [json.loads(each) for each in self.log.read_text().splitlines()]
+        return [each for each in lines if each["event"] == "stranger_refused"]
+
+    def close(self):
+        self.actors.shutdown()
+        end = time.monotonic() + 5
+        while (left := [each for each in self.processes if runs(each)]) and time.monotonic() < end:
+            time.sleep(0.01)
+        for each in left:
+            each.kill()
+        assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+def system(tmp_path):
+    log = tmp_path / "log.jsonl"
+    with log.open("a") as lines:
+        structlog.configure(
+            processors=[structlog.processors.JSONRenderer()],
+            logger_factory=structlog.WriteLoggerFactory(lines),
+        )
+        thespian_log(tmp_path / "thespian.log")
+        seal(KEY, limits=LIMITS)
+        try:
+            system = System(log)
+            yield system
+            assert system.answers("still there")
+            assert all(runs(each) for each in system.processes)
+            system.close()
+        finally:
+            unseal()
+            structlog.reset_defaults()
+
+
+def test_plain_thespian_runs_a_strangers_pickle(tmp_path):
+    """The danger is real: this is what the other tests would see without the seal."""
+    port, created = free_port(), tmp_path / "created"
+    environment = {
+        **os.environ,
+        "THESPIAN_BASE_IPADDR": "127.0.0.1",
+        "THESPLOG_FILE": str(tmp_path / "thespian.log"),
+    }
+    plain = subprocess.Popen(
+        [sys.executable, "-c", PLAIN_THESPIAN, str(port)],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert plain.stdout.readline() == b"up\n"
+        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+            connection.sendall(in_thespians_frame(pickle.dumps(Bomb(created))))
+            until(created.exists, "the file")
+    finally:
+        plain.communicate(b"\n", timeout=20)
+
+
+def attacks(path):
+    bomb = pickle.dumps(Bomb(path))
+    harmless = sealed(KEY, bytes(len(bomb)))
+    return {
+        "Thespian's frame": in_thespians_frame(bomb),
+        "another key": sealed(OTHER_KEY, bomb),
+        "another payload under a right header": harmless[: -len(bomb)] + bomb,
+        "more payload than announced": sealed(KEY, b"") + bomb,
+        "a seal of zeros": sealed(KEY, bomb)[:44] + bytes(32) + bomb,
+        "a header with another length": b"CBF1" + bytes(8) + sealed(KEY, bomb)[12:],
+        "garbage": os.urandom(1_000),
+        "10 GB announced": in_thespians_frame(b"")[1:] + b"10000000000>" + bomb,
+        "10 GB announced, without the key": sealed(OTHER_KEY, bomb, length=10**10),
+        "2 MB announced, with the key": sealed(KEY, bomb, length=2_000_000),
+    }
+
+
+def test_no_port_runs_a_strangers_pickle(system, tmp_path):
+    created = tmp_path / "created"
+    ports = system.ports()
+    assert system.admin_port in ports
+    assert len(ports) == len(system.processes) == 4
+    for port in ports:
+        for what, attack in attacks(created).items():
+            with socket.create_connection(("127.0.0.1", port), 5) as connection:
+                connection.sendall(attack)
+                assert read_to_end(connection) == b"", what
+                assert not created.exists(), what
+        assert system.answers(f"after {port}")
+
+
+def test_the_port_of_an_attached_process_does_not_either(system, tmp_path):
+    created = tmp_path / "created"
+    (port,) = system.own_ports()
+    for what, attack in attacks(created).items():
+        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+            connection.sendall(attack)
+            until(lambda c=connection: system.answers("x") and hung_up(c), what)
+        assert not created.exists(), what
+
+
+def test_the_same_bomb_with_the_key_does_go_off(system, tmp_path):
+    """So it is the seal that stopped it."""
+    created = tmp_path / "created"
+    with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
+        connection.sendall(sealed(KEY, pickle.dumps(Bomb(created))))
+        until(created.exists, "the file")
+
+
+def test_a_truncated_frame_is_dropped_when_its_sender_hangs_up(system, tmp_path):
+    frame = sealed(KEY, pickle.dumps(Bomb(tmp_path / "created")))
+    for end in (1, 20, 44, 75, 76, len(frame) - 1):
+        with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
+            connection.sendall(frame[:end])
+            connection.shutdown(socket.SHUT_WR)
+            assert read_to_end(connection) == b""
+    assert not (tmp_path / "created").exists()
+
+
+def test_a_slow_drip_ends_in_time(system):
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
+        connection.settimeout(0.02)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            for byte in sealed(OTHER_KEY, b"")[:75] * 10:
+                connection.sendall(bytes([byte]))
+                with pytest.raises(TimeoutError):
+                    connection.recv(1)
+    assert LIMITS.first_header_s * 0.9 < time.monotonic() - began < 5
+
+
+def test_an_idle_connection_ends_in_time_on_an_idle_actor(system):
+    began = time.monotonic()
+    connections = [socket.create_connection(("127.0.0.1", port), 5) for port in system.ports()]
+    for connection in connections:
+        with connection:
+            assert read_to_end(connection) == b""
+    assert LIMITS.first_header_s * 0.9 < time.monotonic() - began < 5
+
+
+def test_only_so_many_strangers_are_kept_and_the_oldest_go(system):
+    began = time.monotonic()
+    connections = [socket.create_connection(("127.0.0.1", system.admin_port), 5) for _ in range(20)]
+    for connection in connections[: -LIMITS.strangers]:
+        with connection:
+            assert read_to_end(connection) == b""
+    if time.monotonic() - began < LIMITS.first_header_s / 2:
+        for connection in connections[-LIMITS.strangers :]:
+            connection.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                connection.recv(1)
+    for connection in connections[-LIMITS.strangers :]:
+        connection.close()
+
+
+def test_strangers_are_logged_but_do_not_fill_the_log(system):
+    with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
+        host, port = connection.getsockname()
+        connection.sendall(sealed(OTHER_KEY, b"x"))
+        read_to_end(connection)
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            read_to_end(connection)
+    (complaint,) = system.complaints()
+    assert complaint["peer"] == f"{host}:{port}"
+    assert complaint["reason"] == "wrong seal"
+
+
+@contextmanager
+def another_host():
+    """A network namespace on a virtual cable: (its name, our address on the cable)."""
+    name, here, there = f"cb{os.getpid()}", f"cbh{os.getpid()}", f"cbn{os.getpid()}"
+    ours, theirs = "198.18.77.1", "198.18.77.2"  # of the range for such tests, RFC 2544
+
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+    if shutil.which("ip") is None or os.geteuid() != 0:
+        pytest.skip("needs the program `ip` (iproute2) and root, to make a network namespace")
+    try:
+        ip("netns", "add", name)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespace can be made here: {error.stderr}")
+    try:
+        ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
+        ip("addr", "add", f"{ours}/30", "dev", here)
+        ip("link", "set", here, "up")
+        ip("-n", name, "addr", "add", f"{theirs}/30", "dev", there)
+        ip("-n", name, "link", "set", there, "up")
+        yield name, ours
+    finally:
+        # The link first: with its namespace it would go some time later. (It may not exist.)
+        subprocess.run(["ip", "link", "delete", here], check=False, capture_output=True)
+        ip("netns", "delete", name)
+
+
+def connects_from(namespace, address, port):
+    """How a TCP connect from there ends: "connected" or the error's name."""
+    script = (
+        "import socket, sys\n"
+        "try:\n"
+        "    socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close()\n"
+        "    print('connected')\n"
+        "except OSError as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    command = ["ip", "netns", "exec", namespace, sys.executable, "-c", script, address, str(port)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
+    return ended.stdout.strip()
+
+
+def test_another_host_is_refused(system):
+    with another_host() as (namespace, address), socket.create_server(("", 0)) as open_to_all:
+        # The cable works, so a refusal below is the system's.
+        open_port = open_to_all.getsockname()[1]
+        until(
+            lambda: connects_from(namespace, address, open_port) == "connected", "a working cable"
+        )
+        for port in {*system.ports(), *system.own_ports()} - {open_port}:
+            assert connects_from(namespace, address, port) == "ConnectionRefusedError"

@@ -1,0 +1,141 @@
+"""What is built and installed: the source archive, the wheel made of it, and its import."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+PROJECT = Path(__file__).parents[1]
+PACKAGING = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+
+NOT_SHIPPED = {"tests", "bench", "docs", "build", "dist"}
+NOT_SOURCES = shutil.ignore_patterns(
+    ".git",
+    ".venv",
+    ".services",
+    ".*_cache",
+    ".hypothesis",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def packages() -> dict[str, Path]:
+    """Every package in the tree, by its name."""
+    folders = (file.parent for file in PROJECT.rglob("__init__.py"))
+    found = {folder.relative_to(PROJECT).parts: folder for folder in folders}
+    return {
+        ".".join(("callboard", *parts)): folder
+        for parts, folder in found.items()
+        if not NOT_SHIPPED.intersection(parts[:1]) and not any(part[0] == "." for part in parts)
+    }
+
+
+def shipped() -> set[str]:
+    """Every file of every package; of the root, which holds the project too, only code."""
+    files = {"callboard/py.typed"}
+    for name, folder in packages().items():
+        pattern = "*.py" if folder == PROJECT else "*"
+        for file in folder.glob(pattern):
+            if file.is_file() and file.suffix != ".pyc":
+                files.add(f"{name.replace('.', '/')}/{file.name}")
+    return files
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> tuple[Path, Path]:
+    """The source archive, and the wheel that was built from it."""
+    if Version(version("setuptools")) < Version("77"):
+        pytest.fail("building needs setuptools 77: pip install --upgrade setuptools")
+    folder = tmp_path_factory.mktemp("packaging")
+    shutil.copytree(PROJECT, folder / "source", ignore=NOT_SOURCES)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist"]
+    run = subprocess.run(
+        [*command, folder / "source"], cwd=folder, capture_output=True, text=True, timeout=240
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    (archive,) = (folder / "dist").glob("*.tar.gz")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    return archive, wheel
+
+
+def test_no_package_is_forgotten():
+    assert PACKAGING["tool"]["setuptools"]["packages"] == sorted(packages())
+
+
+def test_the_wheel_holds_the_packages_and_nothing_else(built):
+    with zipfile.ZipFile(built[1]) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        assert names == shipped()
+        (entry_points,) = (n for n in wheel.namelist() if n.endswith("entry_points.txt"))
+        assert "callboard = callboard.run_system:main" in wheel.read(entry_points).decode()
+        assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_the_source_archive_holds_what_a_packager_needs(built):
+    with tarfile.open(built[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {"pyproject.toml", "LICENSE", "CHANGELOG.md", "Makefile", "requirements.lock"}
+    wanted |= {"tests/test_packaging.py", "config/default.toml", ".ci/run", "py.typed"}
+    assert wanted <= names
+    assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
+
+
+def test_the_installed_wheel_imports_as_a_whole(built, tmp_path):
+    target = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--target", target, built[1]], check=True, timeout=120)
+    program = (
+        "import callboard, importlib, pkgutil;"
+        "print(callboard.__file__);"
+        "[importlib.import_module(found.name)"
+        " for found in pkgutil.walk_packages(callboard.__path__, 'callboard.')"
+        " if not found.name.endswith('__main__')]"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == str(target / "callboard" / "__init__.py")
+    assert sorted(path.name for path in target.iterdir() if path.suffix != ".dist-info") == [
+        "bin",
+        "callboard",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lock", "groups"), [("requirements.lock", []), ("requirements-dev.lock", ["dev"])]
+)
+def test_the_lock_pins_what_the_project_needs(lock, groups):
+    pins = {}
+    for line in (PROJECT / lock).read_text().splitlines():
+        if line and not line.startswith((" ", "#")):
+            pin = Requirement(line.removesuffix("\\"))
+            pins[canonicalize_name(pin.name)] = pin.specifier
+    project = PACKAGING["project"]
+    needed = [*project["dependencies"]]
+    for group in groups:
+        needed += project["optional-dependencies"][group]
+    for requirement in map(Requirement, needed):
+        (pinned,) = pins[canonicalize_name(requirement.name)]
+        assert pinned.operator == "=="
+        assert requirement.specifier.contains(pinned.version), f"make lock: {requirement}"

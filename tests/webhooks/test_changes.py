@@ -1,0 +1,54 @@
+from callboard.webhooks.changes import document_change
+from callboard.webhooks.event import Event
+from callboard.webhooks.names import account_database, account_of_database
+
+ACCOUNT = "1b" * 16
+
+
+def test_a_change_is_told_as_kazoo_tells_it():
+    document = {
+        "_id": "a.b",
+        "_rev": "2-x",
+        "pvt_type": "webhook",
+        "pvt_account_id": ACCOUNT,
+        "pvt_created": 1,
+        "pvt_modified": 2,
+        "name": "not told",
+    }
+    key, body = document_change("doc_edited", account_database(ACCOUNT), document, "apps@one")
+    assert key == f"doc_edited.account%2F1b%2F1b%2F{'1b' * 14}.webhook.a%2Eb"
+    msg_id = body.pop("Msg-ID")
+    assert len(msg_id) == 32
+    assert body == {
+        "App-Name": "datamgr",
+        "App-Version": "4.0.0",
+        "Event-Category": "configuration",
+        "Event-Name": "doc_edited",
+        "Node": "apps@one",
+        "ID": "a.b",
+        "Type": "webhook",
+        "Database": f"account%2F1b%2F1b%2F{'1b' * 14}",
+        "Rev": "2-x",
+        "Account-ID": ACCOUNT,
+        "Date-Created": 2,
+        "Date-Modified": 1,
+        "Is-Soft-Deleted": False,
+    }
+    assert account_of_database(Event(body).database) == ACCOUNT
+
+
+def test_what_a_document_has_not_is_left_out():
+    _key, body = document_change("doc_deleted", "webhooks", {"_id": "h", "pvt_deleted": True}, "n")
+    assert body["Is-Soft-Deleted"] is True
+    assert not {"Rev", "Account-ID", "Date-Created", "Date-Modified"} & set(body)
+
+
+def test_each_change_has_a_message_id_of_its_own():
+    first, second = (document_change("doc_edited", "db", {"_id": "i"}, "n")[1] for _time in "12")
+    assert first["Msg-ID"] != second["Msg-ID"]
+
+
+def test_an_id_that_is_no_word_is_one_in_the_routing_key():
+    key, body = document_change("doc_edited", "webhooks", {"_id": "a.b \x00\ud800"}, "n")
+    assert key == "doc_edited.webhooks..a%2Eb+%00%3F"
+    assert body["ID"] == "a.b \x00\ud800"

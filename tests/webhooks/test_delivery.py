@@ -1,0 +1,214 @@
+import json
+import pickle
+import re
+from itertools import count
+from urllib.parse import parse_qsl
+
+import pytest
+from attrs import evolve, frozen
+
+from callboard.webhooks.delivery import deliveries, delivery_id, new_event_id
+from callboard.webhooks.event import Event
+from callboard.webhooks.hook import Hook, parse_hook
+from callboard.webhooks.matching import HookIndex
+from callboard.webhooks.module import Firing
+from callboard.webhooks.modules.channel_create import MODULE
+from callboard.webhooks.modules.skel import MODULE as SKEL
+
+PARENT = "0a" * 16
+ACCOUNT = "1b" * 16
+
+
+def hook(id="h", account_id=ACCOUNT, **fields):
+    return Hook(id, account_id, **({"uri": "https://x.org/in", "event": "CHANNEL_CREATE"} | fields))
+
+
+def index_of(*hooks):
+    index = HookIndex()
+    for one in hooks:
+        index.put(one)
+    return index
+
+
+def deliver(event, directory, *hooks, module=MODULE):
+    numbers = count()
+    return deliveries(
+        event, module, index_of(*hooks), directory, "c1", lambda: f"{next(numbers):010x}"
+    )
+
+
+def test_an_event_becomes_a_delivery(call, directory):
+    (delivery,) = deliver(call(), directory, hook(format="json", tries=4, verb="put"))
+    assert (delivery.hook_id, delivery.account_id) == ("h", ACCOUNT)
+    assert (delivery.hook_event, delivery.tries) == ("CHANNEL_CREATE", 4)
+    assert (delivery.method, delivery.uri) == ("PUT", "https://x.org/in")
+    assert delivery.url == delivery.uri
+    assert delivery.event_id == "0000000000"
+    assert dict(delivery.headers) == {
+        "Content-Type": "application/json",
+        "X-Hook-ID": "h",
+        "X-Account-ID": ACCOUNT,
+        "webhook-id": delivery.id,
+    }
+    payload = json.loads(delivery.body)
+    assert (payload["call_id"], payload["cluster_id"]) == ("leg-a", "c1")
+
+
+def test_an_ancestor_s_hook_is_delivered_in_its_own_account_s_name(call, directory):
+    mine = hook("mine")
+    theirs = hook("theirs", PARENT, event="all", include_subaccounts=True)
+    first, second = deliver(call(), directory, mine, theirs)
+    assert (first.hook_id, second.hook_id) == ("mine", "theirs")
+    assert second.account_id == dict(second.headers)["X-Account-ID"] == PARENT
+    assert second.hook_event == "all"
+    assert dict(parse_qsl(second.body.decode()))["account_id"] == ACCOUNT
+    assert first.event_id != second.event_id
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"event": "CHANNEL_ANSWER"},
+        {"modifiers": {"call_direction": "outbound"}},
+        {"include_internal_legs": False},
+        {"account_id": PARENT},
+    ],
+)
+def test_hooks_that_do_not_match_get_nothing(fields, call, directory):
+    assert deliver(call(Channel_Is_Loopback=True), directory, hook(**fields)) == ()
+
+
+def test_modifiers_see_the_event_s_payload_not_custom_data(call, directory):
+    one = hook(modifiers={"call_direction": "inbound"}, custom_data={"call_direction": "mine"})
+    (delivery,) = deliver(call(), directory, one)
+    assert dict(parse_qsl(delivery.body.decode()))["call_direction"] == "mine"
+
+
+def test_an_unknown_account_has_no_hooks(call, directory):
+    del directory.accounts[ACCOUNT]
+    assert deliver(call(), directory, hook()) == ()
+
+
+def test_other_events_and_calls_of_nobody_are_passed_over(call, directory):
+    assert deliver(call("CHANNEL_ANSWER"), directory, hook()) == ()
+    assert deliver(call(ccvs={"Account-ID": None}), directory, hook()) == ()
+
+
+def test_hooks_that_send_the_same_share_one_body(call, directory):
+    found = deliver(
+        call(),
+        directory,
+        hook("1"),
+        hook("2", PARENT, include_subaccounts=True),
+        hook("3", custom_data={"x": "y"}),
+        hook("4", custom_data={"x": "z"}),
+        hook("5", format="json"),
+        hook("6", format="json", verb="get"),
+    )
+    bodies = {delivery.hook_id: delivery.body for delivery in found}
+    assert bodies["1"] is bodies["2"]
+    assert len({bodies[id] for id in "1345"}) == 4
+    query = next(delivery for delivery in found if delivery.hook_id == "6").url.partition("?")[2]
+    assert query.encode() == bodies["1"]
+
+
+@frozen
+class SaysWho:
+    """A module whose events name their hook themselves."""
+
+    id: str = "says_who"
+
+    def responds_to(self, _event):
+        return True
+
+    def firing(self, event, _directory):
+        named = parse_hook(event.body["Hook"], {"notifications"})
+        return Firing(named.account_id, "notifications", event.body["Data"], hooks=(named,))
+
+
+def test_an_event_may_bring_its_own_hook(directory):
+    named = {
+        "_id": "63867000000",
+        "uri": "https://flow.example.org/",
+        "hook": "notifications",
+        "pvt_account_id": "of-no-account-we-know",
+        "custom_data": {"type": "all", "x": "y"},
+    }
+    event = Event({"Msg-ID": "m", "Hook": named, "Data": {"a": 1}})
+    bystander = hook("h", event="notifications")
+    (delivery,) = deliver(event, directory, bystander, module=SaysWho())
+    assert (delivery.hook_id, delivery.url) == ("63867000000", "https://flow.example.org/")
+    assert delivery.body == b"a=1&x=y&cluster_id=c1"
+
+
+def id_of(module_id="m", hook_id="h", **body):
+    return delivery_id(
+        Event({key.replace("_", "-"): v for key, v in body.items()}), module_id, hook_id
+    )
+
+
+def test_a_repeated_event_has_the_same_delivery_ids(call, directory):
+    first, again = (deliver(call(), directory, hook())[0] for _time in range(2))
+    assert first == again
+    assert re.fullmatch("[0-9a-f]{32}", first.id)
+
+
+ONE = {"Msg_ID": "1", "Event_Name": "CHANNEL_CREATE", "Call_ID": "leg"}
+CHANGE = {"Msg_ID": "1", "Event_Name": "doc_edited", "Database": "db", "ID": "i"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (ONE, ONE | {"Msg_ID": "2"}),
+        (ONE, ONE | {"Event_Name": "CHANNEL_ANSWER"}),
+        (ONE, ONE | {"Call_ID": "other"}),
+        (ONE, ONE | {"hook_id": "i"}),
+        (ONE, ONE | {"module_id": "n"}),
+        (CHANGE, CHANGE | {"Database": "accounts"}),
+        (CHANGE, CHANGE | {"ID": "j"}),
+        (CHANGE, CHANGE | {"Database": "dbi", "ID": ""}),
+        ({"Event_Name": "order", "Number": 1}, {"Event_Name": "order", "Number": 2}),
+    ],
+)
+def test_different_events_have_different_delivery_ids(one, other):
+    assert id_of(**one) != id_of(**other)
+
+
+def test_what_does_not_identify_a_call_event_does_not_matter():
+    assert id_of(**ONE) == id_of(**ONE, Node="switch@two", Timestamp=5)
+
+
+def test_without_a_message_id_the_order_of_keys_does_not_matter():
+    assert id_of(a=1, b=2) == id_of(b=2, a=1)
+
+
+def test_half_a_surrogate_pair_has_an_id_too():
+    assert id_of(Msg_ID="\ud800")
+
+
+def test_event_ids_are_ten_random_hex_digits():
+    assert re.fullmatch("[0-9a-f]{10}", new_event_id())
+    assert new_event_id() != new_event_id()
+
+
+def test_a_delivery_pickles_small(call, directory):
+    (delivery,) = deliver(call(), directory, hook())
+    pickled = pickle.dumps(delivery)
+    assert pickle.loads(pickled) == delivery
+    assert len(pickled) < len(delivery.body) + 600
+
+
+def test_an_event_of_another_bus(directory):
+    module = evolve(SKEL, id="order", events=("skel",))
+    event = Event(
+        {
+            "Event-Category": "category",
+            "Event-Name": "name",
+            "Account-ID": ACCOUNT,
+            "What": {"items": [], "note": None, "n": 2},
+        }
+    )
+    (delivery,) = deliver(event, directory, hook(event="skel"), module=module)
+    assert delivery.body == b"what[n]=2&cluster_id=c1"
