@@ -34,6 +34,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import structlog
 from attrs import field, frozen
@@ -73,10 +74,12 @@ class StrangerError(Exception):
 class Limits:
     """What a port puts up with.
 
-    `max_frame_bytes`: the largest message, pickled. `first_header_s`: how long a connection may
-    take until its first sealed header is in; longer than any handler, because an actor connects
-    while it handles a message and sends afterwards. `strangers`: connections without a sealed
-    header that one process keeps; beyond, the oldest is reset.
+    `max_frame_bytes`: the largest message, pickled; an actor that sends a larger one gets it back
+    as a PoisonMessage, `ActorSystem.tell` and `ask` raise FrameTooLargeError. `first_header_s`:
+    how long a connection may take until its first sealed header is in; longer than any handler,
+    because an actor connects while it handles a message and sends afterwards (if it is too late,
+    Thespian sends again after 35 s). `strangers`: connections without a sealed header that one
+    process keeps; beyond, the oldest is reset.
     """
 
     max_frame_bytes: int = 64 * 2**20
@@ -378,12 +381,30 @@ class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
         self._openSock = None
 
 
+_listeners: WeakKeyDictionary[socket.socket, int] = WeakKeyDictionary()
+
+
+def _close_inherited() -> None:
+    """Close the listening sockets that this process has from the one it was forked from.
+
+    Thespian leaves the admin's to its logger process. Were the admin killed, the logger would hold
+    the port, and no system could start on it.
+    """
+    for listener, owner in list(_listeners.items()):
+        if owner != os.getpid():
+            del _listeners[listener]
+            with suppress(OSError):  # closed under its number already, as Thespian does in actors
+                listener.close()
+
+
 class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
     """Thespian's TCP transport, wary of strangers; useless in a process that is not sealed."""
 
     def __init__(self, *args: Any) -> None:
         self._limits = _in_force().limits
+        _close_inherited()
         super().__init__(*args)
+        _listeners[self.socket] = os.getpid()
 
     def external_transport_clone(self) -> "_SealedTransport":
         """As Thespian's, which names its own class."""

@@ -154,10 +154,10 @@ class ActorsSettings:
         secret=True,
     )
     heartbeat_ms: int = _key(
-        2000, whole(10, DAY_MS), "Time between two liveness checks of an actor, milliseconds."
+        4000, whole(10, DAY_MS), "Time between two liveness checks of an actor, milliseconds."
     )
     hang_timeout_ms: int = _key(
-        10_000,
+        12_000,
         whole(10, DAY_MS),
         "An actor silent for so long is killed and restarted, milliseconds; more than "
         "heartbeat_ms.",

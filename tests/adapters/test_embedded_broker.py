@@ -218,7 +218,7 @@ def test_ringing_for_one_who_is_gone_does_nothing(tmp_path):
     os.mkfifo(tmp_path / "nobody.bell")
     for token in ("unknown", "nobody"):
         ring(tmp_path, token)
-    for _ in range(100_000):
+    for _ in range(66_000):
         presence.ring()
     presence.silence()
     ring(tmp_path, presence.token)
@@ -230,7 +230,7 @@ def test_a_full_disk_is_reported_and_survived(drive, tmp_path):
     driver = drive().up()
     driver.publish("events", b"before")
     size = max(path.stat().st_size for path in tmp_path.glob("broker.sqlite3*"))
-    with files_no_longer_than(size + 100_000):
+    with files_no_longer_than(size + 66_000):
         (lost,) = driver.publish("events", bytes(1_000_000))
         assert lost in driver.unconfirmed
         assert str(tmp_path / "broker.sqlite3") in driver.down().reason

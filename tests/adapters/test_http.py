@@ -658,14 +658,14 @@ def secure(authority):
         yield receiver
 
 
-def test_tls_with_a_certificate_we_trust(make, secure, ca_bundle):
+def test_tls_with_a_certificate_we_trust(make, secure):
     transport = make()
     for _ in range(3):
         assert post(transport, f"{secure.url}/ok").status == 200
     assert secure.connections == 1
 
 
-def test_the_certificate_is_that_of_the_name_not_of_the_address(make, authority, ca_bundle):
+def test_the_certificate_is_that_of_the_name_not_of_the_address(make, authority):
     transport = make(resolve=resolves_to(["127.0.0.1"]))
     with Receiver(tls=server_context(authority, "hooks.example")) as secure:
         assert post(transport, f"https://hooks.example:{secure.port}/").status == 200
@@ -682,7 +682,7 @@ def test_a_certificate_of_an_unknown_authority(make, secure, monkeypatch, ca_bun
     assert secure.count == 0
 
 
-def test_a_certificate_that_has_expired(make, authority, ca_bundle):
+def test_a_certificate_that_has_expired(make, authority):
     past = datetime.now(UTC) - timedelta(days=1)
     context = server_context(
         authority, "127.0.0.1", not_before=past - timedelta(days=1), not_after=past
@@ -712,7 +712,7 @@ def test_the_handshake_is_part_of_connecting(make):
         assert time.monotonic() - start < LATE_S
 
 
-def test_the_deadline_over_tls(make, secure, ca_bundle):
+def test_the_deadline_over_tls(make, secure):
     transport = make(request_timeout_s=2 * DEADLINE_S)
     secure.answer("/", Drip(pause_s=0.02))
     start = time.monotonic()
@@ -720,7 +720,7 @@ def test_the_deadline_over_tls(make, secure, ca_bundle):
     assert time.monotonic() - start < LATE_S
 
 
-def test_a_stale_connection_over_tls(make, secure, ca_bundle):
+def test_a_stale_connection_over_tls(make, secure):
     transport = make()
     secure.answer("/", in_turn(Answer(), Close(), Answer(202)))
     post(transport, secure.url)

@@ -143,8 +143,8 @@ def runs(process):
 class System:
     """An actor system that leaves no process behind."""
 
-    def __init__(self):
-        self.port = free_port()
+    def __init__(self, port=None):
+        self.port = port or free_port()
         self.actors = ActorSystem(
             "multiprocTCPBase", {"Admin Port": self.port}, {"version": 1}, transientUnique=True
         )
@@ -284,7 +284,7 @@ class TestListening:
             for process in processes
         ]
         assert len(processes) == 4, "admin, logger, parent, child"
-        assert all(set(addresses) == {"127.0.0.1"} for addresses in listening), listening
+        assert listening == [["127.0.0.1"]] * 4
 
     def test_another_loopback_address_can_be_chosen(self, tmp_path):
         thespian_log(tmp_path / "thespian.log")
@@ -299,6 +299,29 @@ class TestListening:
                 system.close()
         finally:
             unseal()
+
+    def test_the_port_of_a_killed_admin_is_free_again(self, start):
+        """Without that, no system could start until the old one's logger is found and killed."""
+        system = start()
+        processes = processes_of(system.port)
+        try:
+            next(each for each in processes if each.ppid() not in map(_pid, processes)).kill()
+            end = time.monotonic() + 5
+            while probe("127.0.0.1", system.port, KEY) != "absent":
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            successor = System(system.port)
+            assert successor.ask(successor.create(Echo), "x") == "x"
+            successor.close()
+        finally:
+            system.actors._systemBase = None
+            for each in processes:
+                if runs(each):
+                    each.kill()
+
+
+def _pid(process):
+    return process.pid
 
 
 class TestProbe:

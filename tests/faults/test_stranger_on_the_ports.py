@@ -151,9 +151,8 @@ class System:
         ]
 
     def ports(self):
-        """Where actors listen. (They inherit, but do not serve, the port of this process.)"""
-        inherited = set().union(*(listening(each) for each in self.processes))
-        return sorted(inherited - self.own_ports())
+        """Where actors listen."""
+        return [port for each in self.processes for port in listening(each)]
 
     def own_ports(self):
         """Where the process that started the system listens, while it asks."""

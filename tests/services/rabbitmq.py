@@ -141,8 +141,10 @@ class RabbitMQ:
 
     def close(self) -> None:
         """End everything that was started here."""
-        self.kill()
-        self._epmd.communicate(b"\n", timeout=STOP_S)
+        try:
+            self.kill()
+        finally:
+            self._epmd.communicate(b"\n", timeout=STOP_S)
 
     def erlang(self, expression: str) -> str:
         """Evaluate an Erlang expression in the node; its value as text."""
@@ -199,19 +201,20 @@ class RabbitMQ:
 
     def _end(self, request: str | None) -> None:
         """End the node, on request or by force, and what it started, by process id."""
-        if self._server is None:
+        server, self._server = self._server, None
+        if server is None:
             return
-        assert self._server.stdin is not None
-        node = psutil.Process(self._server.pid)
-        processes = [node, *node.children(recursive=True)]
-        if request is not None:
-            self._server.stdin.write(f"{request}.\n".encode())
-            self._server.stdin.flush()
-            psutil.wait_procs([node], timeout=STOP_S)
-        end(processes)
-        self._server.wait()
-        self._server.stdin.close()
-        self._server = None
+        assert server.stdin is not None
+        if server.poll() is None:  # it may have ended by itself
+            node = psutil.Process(server.pid)
+            processes = [node, *node.children(recursive=True)]
+            if request is not None:
+                server.stdin.write(f"{request}.\n".encode())
+                server.stdin.flush()
+                psutil.wait_procs([node], timeout=STOP_S)
+            end(processes)
+            server.wait()
+        server.stdin.close()
 
 
 @pytest.fixture(scope="session")

@@ -162,6 +162,7 @@ def selected(event, directory, *, include_internal_legs):
         ({}, False),
         ({"Channel_Name": "loopback/1001-a"}, True),
         ({"Channel_Name": "sofia/loopback/1001"}, False),
+        ({"Channel_Name": "loopbacks/1001"}, False),
         ({"Channel_Name": None}, False),
         ({"Channel_Is_Loopback": True}, True),
         ({"Channel_Is_Loopback": "true"}, True),
@@ -266,3 +267,53 @@ def test_bindings_are_kazoo_s(name, module):
     assert module.exchanges == {"callevt": "topic", "callmgr": "topic"}
     assert module.events == (name,)
     assert module.id == name.lower()
+
+
+EVERYWHERE = {
+    *("account_id", "authorizing_id", "authorizing_type", "call_direction", "call_forwarded"),
+    *("call_id", "callee_id_name", "callee_id_number", "caller_id_name", "caller_id_number"),
+    *("custom_channel_vars", "custom_application_vars", "emergency_resource_used", "from", "to"),
+    *("inception", "is_internal_leg", "local_resource_used", "local_resource_id"),
+    *("other_leg_call_id", "owner_id", "request", "reseller_id", "timestamp", "hook_event"),
+}
+AT_ITS_END = {"hangup_cause", "hangup_code"} | {
+    f"{what}_seconds" for what in ("duration", "ringing", "billing")
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_call_that_tells_everything_fills_the_table_and_nothing_else(name, call, directory):
+    directory.resellers["1b" * 16] = "0a" * 16
+    directory.settings["call_command", "reserved_ccv_keys"] = []
+    headers = {header: "7" for _key, header, _cases in HEADERS + DESTROY_ONLY}
+    headers |= {"Custom-Application-Vars": {}, "Fax-Info": {}, "Server-ID": "q"}
+    event = call(name, ccvs={ccv: "x" for _key, ccv, _cases in CCVS}, **headers)
+    more = AT_ITS_END if name == "CHANNEL_DESTROY" else set()
+    assert set(payload_of(event, directory)) == EVERYWHERE | more
+
+
+@pytest.mark.parametrize("ccvs", [..., None, "none", ["Account-ID"], 5, {}])
+def test_channel_variables_that_are_no_object_count_as_none(ccvs, call, directory):
+    event = call(Request="+14155550100@x")
+    event.body["Custom-Channel-Vars"] = ccvs
+    if ccvs is ...:
+        del event.body["Custom-Channel-Vars"]
+    directory.settings["call_command", "reserved_ccv_keys"] = []
+    directory.numbers["+14155550100"] = "2c" * 16
+    payload = payload_of(event, directory)
+    assert payload["account_id"] == "2c" * 16
+    assert payload["custom_channel_vars"] == {"Account-ID": "2c" * 16}
+    assert "owner_id" not in payload
+
+
+@pytest.mark.parametrize("reserved", [None, "Account-ID", {"Account-ID": True}])
+def test_reserved_ones_that_are_no_list_count_as_unset(reserved, call, directory):
+    directory.settings["call_command", "reserved_ccv_keys"] = reserved
+    assert "custom_channel_vars" not in payload_of(call(), directory)
+
+
+def test_the_event_is_left_as_it_came(call, directory):
+    directory.numbers["+14155550100"] = "2c" * 16
+    event, untouched = (call(ccvs={"Account-ID": None}) for _time in range(2))
+    assert MODULES["CHANNEL_CREATE"].firing(event, directory).account_id == "2c" * 16
+    assert event == untouched

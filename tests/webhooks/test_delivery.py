@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve, frozen
 
 from callboard.webhooks.delivery import deliveries, delivery_id, new_event_id
-from callboard.webhooks.event import Event
+from callboard.webhooks.event import MAX_NESTING, Event, parse_event
 from callboard.webhooks.hook import Hook, parse_hook
 from callboard.webhooks.matching import HookIndex
 from callboard.webhooks.module import Firing
@@ -212,3 +212,56 @@ def test_an_event_of_another_bus(directory):
     )
     (delivery,) = deliver(event, directory, hook(event="skel"), module=module)
     assert delivery.body == b"what[n]=2&cluster_id=c1"
+
+
+def every_form(directory, **headers):
+    """A call's payload as it arrives in JSON, in a form, and in a query, by its own message."""
+    raw = json.dumps(
+        {
+            "Event-Category": "call_event",
+            "Event-Name": "CHANNEL_CREATE",
+            "Custom-Channel-Vars": {"Account-ID": ACCOUNT},
+            **headers,
+        }
+    )
+    event = parse_event(raw.encode(), "application/json", None, "callevt", "call.CHANNEL_CREATE.x")
+    hooks = hook("json", format="json"), hook("form"), hook("query", verb="get")
+    by_hook = {one.hook_id: one for one in deliver(event, directory, *hooks)}
+    assert pickle.loads(pickle.dumps(by_hook)) == by_hook
+    as_form = parse_qsl(by_hook["form"].body.decode("ascii"), keep_blank_values=True)
+    query = by_hook["query"].url.partition("?")[2]
+    assert parse_qsl(query, keep_blank_values=True) == as_form
+    return json.loads(by_hook["json"].body), dict(as_form)
+
+
+@pytest.mark.parametrize(
+    ("text", "arrives"),
+    [
+        ("a\0b", "a\0b"),
+        ("\ud800", "?"),
+        ("\U0001f4de", "\U0001f4de"),
+        ("a\r\nX: y", "a\r\nX: y"),
+        ("\u2028", "\u2028"),
+    ],
+)
+def test_odd_texts_arrive_in_every_form(text, arrives, directory):
+    in_json, in_form = every_form(directory, **{"Caller-ID-Name": text, "Call-ID": text})
+    assert in_json["caller_id_name"] == in_form["caller_id_name"] == arrives
+    assert in_json["call_id"] == in_form["call_id"] == arrives
+
+
+@pytest.mark.parametrize("number", [10**4000, -(2**64), 0])
+def test_numbers_of_any_size_arrive_in_every_form(number, directory):
+    in_json, in_form = every_form(directory, **{"From": number, "Call-ID": number})
+    assert in_json["from"] == int(in_form["from"]) == number
+    assert in_json["call_id"] == in_form["call_id"] == str(number)
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"k": value}])
+def test_the_deepest_event_arrives_in_every_form(wrap, directory):
+    deep = "bottom"
+    for _level in range(MAX_NESTING - 1):
+        deep = wrap(deep)
+    in_json, in_form = every_form(directory, From=deep)
+    assert in_json["from"] == deep
+    assert any("bottom" in value for value in in_form.values())

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callboard.webhooks.event import MAX_NESTING
 from callboard.webhooks.hook import (
     Hook,
     InvalidHook,
@@ -207,3 +208,37 @@ def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
 
 def test_a_new_hook_without_account_gets_none():
     assert "pvt_account_id" not in new_hook({"hook": "all"}, 0, "h9", "apps@one")
+
+
+def nested(levels):
+    value = {}
+    for _level in range(levels - 1):
+        value = {"k": value}
+    return value
+
+
+@pytest.mark.parametrize("key", ["custom_data", "modifiers"])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (nested(MAX_NESTING + 1), "nested deeper than 100"),
+        ({"a": [float("nan")]}, "not JSON"),
+        ({"a": float("-inf")}, "not JSON"),
+        ({"a": 10**5000}, "not JSON"),
+    ],
+    ids=["deep", "nan", "infinity", "huge"],
+)
+def test_an_object_that_no_request_could_carry_is_refused(key, value, reason):
+    with pytest.raises(InvalidHook, match=f"{key} is {reason}"):
+        parse(**{key: value})
+
+
+def test_an_object_as_deep_as_allowed_travels_between_processes():
+    hook = parse(custom_data=nested(MAX_NESTING), modifiers=nested(MAX_NESTING))
+    assert pickle.loads(pickle.dumps(hook)) == hook
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud800", "\U0001f4de"])
+def test_odd_texts_travel_too(text):
+    hook = parse(custom_data={text: text}, modifiers={"a": text})
+    assert pickle.loads(pickle.dumps(hook)) == hook

@@ -1,4 +1,5 @@
 import re
+import time
 from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 
@@ -32,6 +33,17 @@ def test_an_account_s_database_is_split_2_2_28():
     assert account_database(ID) == "account/01/23/456789abcdef0123456789abcdef"
 
 
+@pytest.fixture
+def far_west(monkeypatch):
+    """A machine whose clock shows another date than UTC's."""
+    monkeypatch.setenv("TZ", "UTC+12")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_west")
 @pytest.mark.parametrize(
     ("moment", "suffix"),
     [
