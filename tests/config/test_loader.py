@@ -118,7 +118,7 @@ def test_a_bad_value_names_key_value_place_and_what_is_allowed(write):
 def test_values_that_contradict_each_other_name_their_places():
     text = error(None, {"CALLBOARD_ACTORS_HEARTBEAT_MS": "20000"})
     assert text.startswith("environment variable CALLBOARD_ACTORS_HEARTBEAT_MS: ")
-    assert "actors.hang_timeout_ms (10000) must be more than" in text
+    assert "actors.hang_timeout_ms (12000) must be more than" in text
 
 
 @pytest.mark.parametrize("url", ["http://u:pa55@h", "amqp:/u:pa55@h", "amqp://u:pa/55@h"])
