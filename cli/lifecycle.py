@@ -135,7 +135,8 @@ def _below(node: TreeNode) -> Iterator[TreeNode]:
 
 
 def _figures(stats: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in stats.items())
+    """For people, without the zeros."""
+    return " ".join(f"{name}={value}" for name, value in stats.items() if value != 0)
 
 
 def _age(seconds: float) -> str:
