@@ -200,18 +200,16 @@ class Deliverer(Role):
         verdict = next_try(delivery, job.tries_left, outcome)
         if isinstance(verdict, Done):
             self._counts["delivered"] += 1
+            self.log.debug("delivered", hook=delivery.hook_id, delivery=delivery.id)
             if self._keep_successes:
                 self._record(job, outcome, now, last=False)
             self._finish(job)
             return
         self._counts["failed_tries"] += 1
         self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
-        self.log.info(
+        self._note(
             "try_failed",
-            account=delivery.account_id,
-            hook=delivery.hook_id,
-            event_id=delivery.event_id,
-            delivery=delivery.id,
+            delivery,
             outcome=outcome.status if isinstance(outcome, Response) else outcome.kind,
             tries_left=job.tries_left - 1,
         )
@@ -223,7 +221,18 @@ class Deliverer(Role):
             self.after(verdict.after_ms / 1000, _RETRIES)
         else:
             self._counts["given_up"] += 1
+            self._note("given_up", delivery, reason=verdict.reason)
             self._record(job, outcome, now, last=True)
+
+    def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
+        self.log.info(
+            event,
+            account=delivery.account_id,
+            hook=delivery.hook_id,
+            event_id=delivery.event_id,
+            delivery=delivery.id,
+            **facts,
+        )
 
     def _finish(self, job: _Job) -> None:
         """A delivery needs nothing more: settle the events that waited for it."""

@@ -134,7 +134,8 @@ class RequestsTransport:
 
     def _exchange(self, request: PreparedRequest) -> Response:
         limit = self._max_response_bytes
-        raw = self._adapter.send(request, stream=True).raw
+        response = self._adapter.send(request, stream=True)
+        raw = response.raw
         try:
             body = raw.read(limit + 1, decode_content=False)
             if raw.length_remaining and len(body) <= limit:
@@ -145,8 +146,7 @@ class RequestsTransport:
         except ValueError as error:  # http.client passes a negative chunk size to read()
             raise ExchangeError(ClientError("bad_response", str(error))) from error
         if len(body) > limit:
-            raw.close()
-            raw.release_conn()
+            response.close()
         return Response(raw.status, dict(raw.headers.itermerged()), body[:limit])
 
 

@@ -264,7 +264,8 @@ def _to_frame(message: Any, dumps: Callable[[Any], bytes] = pickle.dumps) -> byt
 class _FrameReader:
     """Stands in for Thespian's `ReceiveBuffer`: one frame, of which nothing is trusted unchecked.
 
-    Thespian never reads more than `remainingAmount`, so our own frames never have a surplus.
+    Thespian never reads more than `remainingAmount`, so our own frames never have a surplus; what
+    has one does not match its seal.
     """
 
     def __init__(self, deserialize: Callable[[Any], Any]) -> None:
@@ -283,9 +284,7 @@ class _FrameReader:
         if not self.header_seen and not self.fault:
             self._read_header()
         if self._complete:
-            if len(self._received) > self._length:
-                self.fault = "frame with a surplus"
-            elif self._sealed(self._payload_seal, self._received):
+            if self._sealed(self._payload_seal, self._received):
                 self.payload = bytes(self._received)
             else:
                 self.fault = "wrong seal"

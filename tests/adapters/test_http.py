@@ -4,6 +4,7 @@ import gzip
 import itertools
 import socket
 import ssl
+import struct
 import threading
 import time
 from contextlib import contextmanager
@@ -13,9 +14,11 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from requests import Request
 
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.http import RequestsTransport
+from callboard.adapters.http_connection import EXCHANGE, Exchange, GuardedAdapter, tls_context
 from callboard.adapters.receiver import Answer, Close, Drip, Raw, Receiver
 from callboard.webhooks.outcome import ClientError, Response
 
@@ -127,6 +130,10 @@ def replying(reply):
         thread.start()
         yield listener.getsockname()[1]
         thread.join()
+
+
+def reset_at_close(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def free_port():
@@ -472,10 +479,7 @@ def test_a_connection_closed_without_an_answer(transport, receiver):
 
 
 def test_a_connection_that_is_reset(transport):
-    def reset(connection):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-    with replying(reset) as port:
+    with replying(reset_at_close) as port:
         assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "socket_closed_remotely"
 
 
@@ -604,20 +608,17 @@ def test_a_connection_that_turns_out_stale_costs_nothing(transport, receiver):
     assert receiver.requests[2].body == b"again"
 
 
-def test_a_repeat_is_made_on_a_new_connection_though_others_are_kept(make, receiver):
-    transport = make(pool_size=2)
-    receiver.answer("/slow", Answer(delay_s=0.2))
-    threads = [
-        threading.Thread(target=post, args=(transport, f"{receiver.url}/slow")) for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert receiver.connections == 2
-    receiver.answer("/", in_turn(Close(), Answer()))
-    assert post(transport, receiver.url).status == 200
-    assert receiver.requests[-1].connection == 3
+def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
+    adapter = GuardedAdapter(tls_context(ca_bundle), endpoints=1, connections_per_endpoint=1)
+    request = Request("GET", receiver.url).prepare()
+    for afresh in (False, False, True, True):
+        exchange = Exchange(AddressGuard(LOOPBACK), 5, time.monotonic() + 5, 10_000)
+        exchange.afresh = afresh
+        token = EXCHANGE.set(exchange)
+        adapter.send(request, stream=True).raw.read()
+        EXCHANGE.reset(token)
+    adapter.close()
+    assert [request.connection for request in receiver.requests] == [1, 1, 2, 3]
 
 
 def test_a_request_is_repeated_once_only(transport, receiver):
@@ -632,6 +633,20 @@ def test_a_request_whose_answer_began_is_not_repeated(transport, receiver):
     post(transport, receiver.url)
     assert kind(post(transport, receiver.url)) == "bad_response"
     assert receiver.count == 2
+
+
+def test_a_request_whose_answer_began_before_a_reset_is_not_repeated(make):
+    def answer_then_reset(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX:")
+        reset_at_close(connection)
+
+    transport = make(request_timeout_s=2)
+    with replying(answer_then_reset) as port:
+        assert post(transport, f"http://127.0.0.1:{port}/").status == 200
+        outcome = post(transport, f"http://127.0.0.1:{port}/")  # a repeat would time out
+    assert kind(outcome) == "socket_closed_remotely"
 
 
 def test_a_repeat_shares_the_deadline(make, receiver):

@@ -2,12 +2,11 @@
 
 import json
 
-from support.running import ACCOUNT, call_event, outgoing
-
 from callboard.adapters import brokers, stores
 from callboard.adapters.broker import Confirmed, ConnectionUp, OutgoingMessage, Properties, Topology
 from callboard.adapters.views import WEBHOOKS
 from callboard.webhooks.hook import new_hook
+from support.running import ACCOUNT, call_event, outgoing
 
 
 def test_events_are_delivered_and_it_stops_on_a_signal(start, receiver, tmp_path):

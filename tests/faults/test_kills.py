@@ -62,6 +62,19 @@ def test_every_kind_of_child_may_be_killed_under_load(start, receiver):
     assert published == arrived(receiver)
 
 
+def test_a_frozen_deliverer_is_replaced_and_its_events_come_again(start, receiver):
+    system = start()
+    system.add_hook(f"{receiver.url}/slow/20", format="json")
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.publish(call_event(n) for n in range(200))
+    receiver.wait_for(10)
+    frozen = system.node("deliveries/deliverer-2").pid
+    os.kill(frozen, signal.SIGSTOP)
+    system.publish(call_event(n) for n in range(200, 300))
+    system.wait(lambda: len(arrived(receiver)) == 300, 30, "all events")
+    assert system.node("deliveries/deliverer-2").pid != frozen
+
+
 def test_the_killed_top_is_replaced_with_its_tree(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/ok", format="json")
