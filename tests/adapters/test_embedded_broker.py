@@ -281,7 +281,7 @@ def test_a_file_of_a_later_version_is_left_alone(drive, tmp_path):
 
 def test_a_folder_that_cannot_be_used(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(BrokerError, match="cannot use .*file"):
+    with pytest.raises(BrokerError, match=r"cannot use .*file"):
         EmbeddedConnection(tmp_path / "file", EVENTS).open()
 
 

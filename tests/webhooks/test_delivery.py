@@ -265,3 +265,11 @@ def test_the_deepest_event_arrives_in_every_form(wrap, directory):
     in_json, in_form = every_form(directory, From=deep)
     assert in_json["from"] == deep
     assert any("bottom" in value for value in in_form.values())
+
+
+def test_what_is_sent_does_not_show_in_logs(call, directory):
+    event = call(**{"Caller-ID-Name": "Secret"})
+    (delivery,) = deliver(event, directory, hook())
+    assert b"Secret" in delivery.body
+    for shown in (event, MODULE.firing(event, directory), delivery):
+        assert "Secret" not in repr(shown)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callboard.webhooks import event as event_module
 from callboard.webhooks.event import (
     MAX_INFLATED_BYTES,
     MAX_NESTING,
@@ -121,3 +122,11 @@ def test_accessors_read_texts_only():
 
 def test_poison_survives_pickling():
     assert str(pickle.loads(pickle.dumps(PoisonEvent("why")))) == "why"
+
+
+def test_a_gzip_body_may_be_as_large_as_the_limit(monkeypatch):
+    plain = b'{"a": 1}'
+    monkeypatch.setattr(event_module, "MAX_INFLATED_BYTES", len(plain))
+    assert parse(gzip.compress(plain), content_encoding="gzip").body == {"a": 1}
+    with pytest.raises(PoisonEvent, match="grows beyond 8 bytes"):
+        parse(gzip.compress(plain + b" "), content_encoding="gzip")

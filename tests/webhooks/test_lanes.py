@@ -103,3 +103,10 @@ def test_done_without_an_item_under_way_makes_no_room():
     lanes.add("a", 1)
     lanes.add("a", 2)
     assert [lanes.next(), lanes.next()] == [1, None]
+
+
+def test_an_item_done_makes_room_for_one_more_only():
+    lanes = filled(2, "a1", "a2", "a3", "a4")
+    assert [lanes.next(), lanes.next(), lanes.next()] == ["a1", "a2", None]
+    lanes.done("a")
+    assert [lanes.next(), lanes.next()] == ["a3", None]

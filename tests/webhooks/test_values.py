@@ -51,6 +51,7 @@ def test_only_true_says_yes():
         ("+5", 5),
         ("1e3", 1000),
         ("Infinity", None),
+        ("9" * 30, 10**30 - 1),
         ("9" * 31, None),
         ("1e999", None),
         ("nan", None),
