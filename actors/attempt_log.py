@@ -10,7 +10,7 @@ from callboard.actors.role import Role, Setup
 from callboard.adapters import stores
 from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.spool import Spool
-from callboard.adapters.store import DatabaseMissing, StoreUnavailable
+from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import MODB
 from callboard.supervision import Peer
 
@@ -42,13 +42,18 @@ class AttemptLog(Role):
         self._ready_databases: set[str] = set()
         self._writing = False
         self._written = 0
+        self._refused = 0
         self._keep_successes = False
         self._read_policy()
         self._write_soon(0)
 
     def stats(self) -> Mapping[str, Any]:
         """Attempts written since the start, and those that wait on disk."""
-        return {"written": self._written, "waiting": len(self._spool)}
+        return {
+            "written": self._written,
+            "refused": self._refused,
+            "waiting": len(self._spool),
+        }
 
     def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
         """Attempts of a deliverer: on disk, then confirmed."""
@@ -85,8 +90,13 @@ class AttemptLog(Role):
             self.log.warning("store_unavailable", reason=str(problem), waiting=len(self._spool))
             self._write_soon(RETRY_S)
             return
+        except StoreError as problem:
+            # Nothing that waiting would mend, such as an account id that makes no database name.
+            self._refused += len(chosen)
+            self.log.error("attempts_refused", database=database, reason=str(problem))
+        else:
+            self._written += len(chosen)
         self._spool.remove([id for id, _document in chosen])
-        self._written += len(chosen)
         self._write_soon(0)
 
     def _save(self, database: str, documents: list[dict[str, Any]]) -> None:
@@ -110,7 +120,7 @@ class AttemptLog(Role):
     def _read_policy(self) -> None:
         try:
             wanted = bool(self._directory.setting("webhooks", "log_successful_attempts", False))
-        except StoreUnavailable as problem:
+        except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
             wanted = self._keep_successes
         if wanted != self._keep_successes:

@@ -10,7 +10,7 @@ from callboard.actors.messages import DisableHook, FailuresSeen, FlushFailures, 
 from callboard.actors.role import Role, Setup
 from callboard.adapters import stores
 from callboard.adapters.directory import StoreDirectory
-from callboard.adapters.store import StoreUnavailable
+from callboard.adapters.store import StoreError
 from callboard.webhooks.failures import TOO_MANY_FAILURES, overdue
 from callboard.webhooks.names import gregorian_ms
 
@@ -20,6 +20,7 @@ HOOK_LISTENER = "hook_listener"
 DEFAULT_EXPIRY_MS = 60_000
 DEFAULT_COUNT = 6
 RETRY_S = 5.0
+FIRST_S = 1.0
 
 _COUNT = "callboard: count failures"
 
@@ -31,7 +32,7 @@ class Disabler(Role):
     """
 
     def begin(self, setup: Setup) -> None:
-        """Wait for the first window's quarter."""
+        """Count for the first time soon: failures may be older than this process."""
         self._directory = StoreDirectory(
             stores.connect(
                 self.settings.couchdb.url,
@@ -42,7 +43,7 @@ class Disabler(Role):
             self.settings.node.zone,
         )
         self._disabled = 0
-        self.after(DEFAULT_EXPIRY_MS / 4000, _COUNT)
+        self.after(FIRST_S, _COUNT)
 
     def stats(self) -> Mapping[str, Any]:
         """Hooks disabled since the start."""
@@ -61,7 +62,7 @@ class Disabler(Role):
             pause_s = max(1.0, int(expiry_ms) / 4000)
             if not off and self.settings.disabler.enabled and (cache := self.peer(FAILURE_CACHE)):
                 self.send(cache, GetFailures())
-        except StoreUnavailable as problem:
+        except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
         self.after(pause_s, _COUNT)
 
@@ -69,7 +70,7 @@ class Disabler(Role):
         """Have every hook disabled that failed as often as its account allows."""
         try:
             limits = self._directory.failure_limits({a for a, _hook in message.failures})
-        except StoreUnavailable as problem:
+        except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
             return
         listener = self.peer(HOOK_LISTENER)

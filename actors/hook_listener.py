@@ -39,10 +39,8 @@ from callboard.adapters.broker import (
 )
 from callboard.adapters.store import (
     Conflict,
-    DatabaseMissing,
     Document,
     StoreError,
-    StoreUnavailable,
 )
 from callboard.supervision import Peer
 from callboard.webhooks.changes import document_change
@@ -59,11 +57,15 @@ LISTING = "webhooks/webhooks_listing"
 PAGE = 500
 RETRY_S = 2.0
 NOT_YET_S = 0.1
+MISSES_AT_ONCE = 20
+LOAD_STALLS_S = 30.0
+"""A load that makes no progress for so long begins anew: a message was lost."""
 SAVES = 5
 """How often a save is tried again when somebody else saved in between."""
 
 _LOAD = "callboard: load the hooks"
 _AGAIN = "callboard: look at a hook again"
+_STALLED = "callboard: has the load stalled?"
 
 
 class HookListener(BrokerRole):
@@ -86,6 +88,10 @@ class HookListener(BrokerRole):
         self._loading_timer = False
         self._total = 0
         self._skipped = 0
+        self._misses = 0
+        self._unanswered = False
+        self._progress_at = time.monotonic()
+        self.after(LOAD_STALLS_S, _STALLED)
         self._connected = False
         self.connect_broker(
             Topology(
@@ -118,6 +124,7 @@ class HookListener(BrokerRole):
 
     def _begin_load(self) -> None:
         self._load = max(self._load + 1, time.time_ns())
+        self._progress_at = time.monotonic()
         self._skipped = 0
         self._pages = self._stored_pages()
         self._send_page(first=True)
@@ -144,18 +151,22 @@ class HookListener(BrokerRole):
             # Database and views are missing until the initializer has made them.
             self.log.info("hooks_not_loaded", reason=str(problem))
             self._pages = None
-            self._load_soon(RETRY_S if isinstance(problem, StoreUnavailable) else NOT_YET_S)
+            self._misses += 1
+            self._load_soon(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
             return
         last = page is None
         if last:
             self._pages = None
+            self._misses = 0
+        self._unanswered = True
         self.send(table, LoadHooks(self._load, page or (), first, last))
 
     def receiveMsg_HooksLoaded(self, message: HooksLoaded, _sender: ActorAddress) -> None:
         """The table has the page; send the next."""
         if message.load != self._load:
             return
-        self._total = message.total
+        self._total, self._progress_at = message.total, time.monotonic()
+        self._unanswered = False
         if self._pages is None:
             self.log.info("hooks_loaded", hooks=message.total, skipped=self._skipped)
         else:
@@ -212,7 +223,7 @@ class HookListener(BrokerRole):
         """Make the table say of this hook what the store says."""
         try:
             document = self._store.get(DATABASE, id)
-        except StoreUnavailable as problem:
+        except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), hook=id)
             self.after(RETRY_S, (_AGAIN, id, account_id))
             return
@@ -250,6 +261,10 @@ class HookListener(BrokerRole):
             self._loading_timer = False
             if self.peer(HOOK_TABLE):
                 self._begin_load()
+        elif payload == _STALLED:
+            if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
+                self._load_soon(0)
+            self.after(LOAD_STALLS_S, _STALLED)
         elif isinstance(payload, tuple) and payload[0] == _AGAIN:
             self._refresh(*payload[1:])
         else:
@@ -266,7 +281,7 @@ class HookListener(BrokerRole):
             parse_hook(document, self._known_events)
             self._ensure_account(document["pvt_account_id"])
             document["_rev"] = self._store.save(DATABASE, document)
-        except (InvalidHook, Conflict, DatabaseMissing, StoreUnavailable) as problem:
+        except (InvalidHook, StoreError) as problem:
             self.send(sender, Refused(str(problem)))
             return
         self._publish_change("doc_created", document)
@@ -299,7 +314,7 @@ class HookListener(BrokerRole):
         """Change a stored hook, let everybody know, and answer whoever asked."""
         try:
             document = self._edit(hook_id, fields)
-        except (Conflict, DatabaseMissing, StoreUnavailable) as problem:
+        except StoreError as problem:
             self.log.warning("hook_not_changed", hook=hook_id, reason=str(problem))
             reply: HookSaved | Refused = Refused(str(problem))
             document = None
@@ -337,7 +352,7 @@ class HookListener(BrokerRole):
                     documents.append(document)
                 if len(documents) > message.limit:
                     break
-        except (DatabaseMissing, StoreUnavailable) as problem:
+        except StoreError as problem:
             self.send(sender, Refused(str(problem)))
             return
         more = len(documents) > message.limit

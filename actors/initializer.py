@@ -5,7 +5,7 @@ from typing import Any
 from callboard.actors.role import Role, Setup
 from callboard.adapters import stores
 from callboard.adapters.metadata import store_metadata
-from callboard.adapters.store import StoreUnavailable
+from callboard.adapters.store import StoreError
 from callboard.adapters.views import WEBHOOKS
 from callboard.webhooks.modules import discover
 
@@ -39,7 +39,7 @@ class Initializer(Role):
             self._store.ensure_database("webhooks")
             self._store.ensure_views("webhooks", WEBHOOKS)
             store_metadata(self._store, discover().modules, self.settings.node.name)
-        except StoreUnavailable as problem:
+        except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
             self.after(RETRY_S, _TRY)
             return

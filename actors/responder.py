@@ -21,7 +21,7 @@ from callboard.actors.messages import (
 from callboard.actors.role import Role, Setup
 from callboard.adapters import stores
 from callboard.adapters.directory import StoreDirectory
-from callboard.adapters.store import StoreUnavailable
+from callboard.adapters.store import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
 from callboard.webhooks.event import PoisonEvent, parse_event
@@ -33,8 +33,10 @@ HOOK_TABLE = "hook_table"
 DELIVERERS = "deliveries/deliverer-"
 
 STORE_RETRY_S = 1.0
+SUBSCRIBE_AGAIN_S = 10.0
 
 _STORE_RETRY = "callboard: the store may be back"
+_SUBSCRIPTION = "callboard: have the hooks come?"
 
 
 class Responder(Role):
@@ -75,14 +77,20 @@ class Responder(Role):
         table = self.peers.get(HOOK_TABLE)
         known = before.get(HOOK_TABLE)
         if table and (known is None or known.incarnation != table.incarnation):
-            self._incoming = HookIndex()
-            self.send(table.address, Subscribe((*self._module.events, ALL)))
+            self._subscribe(table)
         self._work()
+
+    def _subscribe(self, table: Peer) -> None:
+        self._incoming = HookIndex()
+        self._pages_came = False
+        self.send(table.address, Subscribe((*self._module.events, ALL)))
+        self.after(SUBSCRIBE_AGAIN_S, (_SUBSCRIPTION, table.incarnation))
 
     def receiveMsg_HookPage(self, message: HookPage, sender: ActorAddress) -> None:
         """Some of the hooks; the old ones serve until all new ones are here."""
         if self._incoming is None:
             return
+        self._pages_came = True
         _put(self._incoming, message.hooks)
         if not message.last:
             self.send(sender, NextPage())
@@ -112,6 +120,19 @@ class Responder(Role):
         if payload == _STORE_RETRY:
             self._waiting_for_store = False
             self._work()
+        elif isinstance(payload, tuple) and payload[0] == _SUBSCRIPTION:
+            self._check_subscription(payload[1])
+
+    def _check_subscription(self, incarnation: int) -> None:
+        """Subscribe again where no page came: the message was lost, or the hooks are not loaded."""
+        table = self.peers.get(HOOK_TABLE)
+        if self._incoming is None or table is None or table.incarnation != incarnation:
+            return
+        if self._pages_came:
+            self._pages_came = False
+            self.after(SUBSCRIBE_AGAIN_S, (_SUBSCRIPTION, incarnation))
+        else:
+            self._subscribe(table)
 
     def _work(self) -> None:
         while self._held and self._loaded and not self._waiting_for_store:
@@ -121,7 +142,7 @@ class Responder(Role):
             batch, bridge = self._held[0]
             try:
                 self._route(batch, bridge, deliverers)
-            except StoreUnavailable as problem:
+            except StoreError as problem:
                 self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
                 self._waiting_for_store = True
                 self.after(STORE_RETRY_S, _STORE_RETRY)
@@ -135,8 +156,8 @@ class Responder(Role):
         for raw in batch.events:
             try:
                 event_deliveries = self._deliveries(raw)
-            except StoreUnavailable:
-                raise
+            except StoreError:
+                raise  # The event is not to blame: it waits.
             except PoisonEvent as problem:
                 poison.append((raw.tag, str(problem)))
                 continue

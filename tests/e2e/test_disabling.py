@@ -1,0 +1,55 @@
+"""A hook that keeps failing is disabled, on record, and the others go on."""
+
+import json
+
+import pytest
+
+from callboard.adapters import stores
+from support.running import call_event
+
+pytestmark = pytest.mark.multiprocess
+
+
+@pytest.fixture
+def store(tmp_path):
+    """The embedded store of the first system that the test starts, with eager limits."""
+    folder = tmp_path / "data0"
+    folder.mkdir()
+    store = stores.connect("sqlite://", folder)
+    store.ensure_database("system_config")
+    limits = {"attempt_failure_count": 3, "attempt_failure_expiry_ms": 8000}
+    store.save("system_config", {"_id": "webhooks", "default": limits})
+    yield store
+    store.close()
+
+
+def test_a_hook_that_fails_too_often_is_disabled(store, start, receiver):
+    system = start()
+    bad = system.add_hook(f"{receiver.url}/status/500")
+    good = system.add_hook(f"{receiver.url}/ok")
+    system.publish(call_event(number) for number in range(4))
+    receiver.wait_for(8)
+    system.wait(lambda: system.node("responders/channel_create").stats.get("hooks") == 1)
+
+    document = store.get("webhooks", bad)
+    assert document["enabled"] is False
+    assert document["pvt_disabled_message"] == "too many failed attempts"
+    assert store.get("webhooks", good)["enabled"] is True
+    listed = {d["_id"]: d for d in json.loads(system.run("hooks", "list", "--json").stdout)}
+    assert listed[bad]["enabled"] is False
+
+    before = receiver.count
+    system.publish([call_event(9)])
+    receiver.wait_for(before + 1)
+    system.wait(lambda: system.node("event_bridge").stats.get("in_hand") == 0)
+    assert [r.path for r in receiver.requests[before:]] == ["/ok"]
+
+
+def test_attempts_that_no_database_can_hold_stop_nothing(start, receiver):
+    system = start()
+    system.add_hook(f"{receiver.url}/status/500", account="?")
+    system.add_hook(f"{receiver.url}/ok")
+    system.publish([call_event(1, account="?"), call_event(2)])
+    receiver.wait_for(2)
+    system.wait(lambda: system.node("event_bridge").stats.get("acknowledged") == 2)
+    assert {node.restarts for node in system.tree().children} == {0}
