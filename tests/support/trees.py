@@ -73,20 +73,26 @@ class Tree:
 
     def close(self):
         """End the system; a test that leaves a process behind has failed."""
+        family = self._family() if self.base == MULTI else []
         self.system.shutdown()
-        left = psutil.wait_procs(forked_from_here(), timeout=5)[1]
+        left = psutil.wait_procs(family, timeout=5)[1]
         for process in left:
             process.kill()
         assert not left, f"left behind: {left}"
 
+    def _family(self):
+        """The system's admin, found by its port, and everything below it."""
+        port = self.system._systemBase.adminAddr.addressDetails.connectArgs[0][1]
+        here = psutil.Process().cmdline()
+        for process in psutil.process_iter(["cmdline"]):
+            if process.info["cmdline"] == here and _listens_on(process, port):
+                return [process, *process.children(recursive=True)]
+        return []
 
-def forked_from_here():
-    """The processes that have this process's command line, and are not it: forks share it."""
-    here = psutil.Process()
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "status"])
-        if process.pid != here.pid
-        and process.info["cmdline"] == here.cmdline()
-        and process.info["status"] != psutil.STATUS_ZOMBIE
-    ]
+
+def _listens_on(process, port):
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
