@@ -180,12 +180,15 @@ class Client:
         """
         end = time.monotonic() + timeout_s
         asked: Peer | None = None
-        while time.monotonic() < end:
-            peer = self.ask(self.top, Locate(path), Located, timeout_s).peer
-            if peer is not None and (asked is None or asked.incarnation != peer.incarnation):
-                self.system.tell(peer.address, question)
-                asked = peer
-            answer = self._listen((kind,), PATIENCE_S)
+        while (left := end - time.monotonic()) > 0:
+            self.system.tell(self.top, Locate(path))
+            answer = self._listen((Located, kind), left)
+            if isinstance(answer, Located):
+                peer = answer.peer
+                if peer is not None and (asked is None or asked.incarnation != peer.incarnation):
+                    self.system.tell(peer.address, question)
+                    asked = peer
+                answer = self._listen((kind,), min(PATIENCE_S, left))
             if answer is not None:
                 return answer
         if asked is None:

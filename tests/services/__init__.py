@@ -1,16 +1,24 @@
 """Private instances of real servers, started for the tests on free ports in temporary folders."""
 
+import contextlib
 import os
+import secrets
 import socket
 
 import pytest
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that was free a moment ago.
+
+    Below the range that the kernel takes ports for connections from (Linux: from 32768), so that
+    it stays free while its server is stopped.
+    """
+    while True:
+        port = secrets.choice(range(15_000, 32_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def missing(what: str, install: str) -> None:
