@@ -1,5 +1,6 @@
 """Configuration changes: from the store and the bus into the hook table, and the other way."""
 
+import itertools
 import json
 import time
 import uuid
@@ -10,6 +11,8 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.messages import (
     AddHook,
+    Applied,
+    Barrier,
     ChangeHooks,
     DisableHook,
     FlushFailures,
@@ -53,10 +56,14 @@ HOOK_TABLE = "hook_table"
 FAILURE_CACHE = "failure_cache"
 DATABASE = "webhooks"
 LISTING = "webhooks/webhooks_listing"
+EVERY_HOOK = "webhooks/crossbar_listing"
+"""Lists disabled hooks, too."""
 
 PAGE = 500
 RETRY_S = 2.0
 NOT_YET_S = 0.1
+APPLY_S = 3.0
+"""How long a change may take to reach every responder before its author is answered anyway."""
 MISSES_AT_ONCE = 20
 LOAD_STALLS_S = 30.0
 """A load that makes no progress for so long begins anew: a message was lost."""
@@ -65,6 +72,7 @@ SAVES = 5
 
 _LOAD = "callboard: load the hooks"
 _AGAIN = "callboard: look at a hook again"
+_APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
@@ -85,11 +93,14 @@ class HookListener(BrokerRole):
         self._known_events = frozenset(e for m in discover().modules for e in (m.id, *m.events))
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._load = 0
+        self._numbers = itertools.count()
         self._loading_timer = False
         self._total = 0
         self._skipped = 0
         self._misses = 0
         self._unanswered = False
+        self._tickets = itertools.count(1)
+        self._replies: dict[int, tuple[ActorAddress, HookSaved | Refused]] = {}
         self._progress_at = time.monotonic()
         self.after(LOAD_STALLS_S, _STALLED)
         self._connected = False
@@ -124,24 +135,20 @@ class HookListener(BrokerRole):
 
     def _begin_load(self) -> None:
         self._load = max(self._load + 1, time.time_ns())
+        self._numbers = itertools.count()
         self._progress_at = time.monotonic()
         self._skipped = 0
         self._pages = self._stored_pages()
-        self._send_page(first=True)
+        self._send_page()
 
     def _stored_pages(self) -> Iterator[tuple[Hook, ...]]:
-        page: list[Hook] = []
+        # As many rows a page as the store reads at once: none of them is older than its page.
         rows = self._store.view(DATABASE, LISTING, include_documents=True, page_size=PAGE)
-        for row in rows:
-            hook = self._understood(row.document) if row.document else None
-            if hook is not None:
-                page.append(hook)
-            if len(page) == PAGE:
-                yield tuple(page)
-                page = []
-        yield tuple(page)
+        while page := list(itertools.islice(rows, PAGE)):
+            understood = (self._understood(row.document) for row in page if row.document)
+            yield tuple(hook for hook in understood if hook is not None)
 
-    def _send_page(self, *, first: bool) -> None:
+    def _send_page(self) -> None:
         table = self.peer(HOOK_TABLE)
         if self._pages is None or table is None:
             return
@@ -159,18 +166,18 @@ class HookListener(BrokerRole):
             self._pages = None
             self._misses = 0
         self._unanswered = True
-        self.send(table, LoadHooks(self._load, page or (), first, last))
+        self.send(table, LoadHooks(self._load, next(self._numbers), page or (), last))
 
     def receiveMsg_HooksLoaded(self, message: HooksLoaded, _sender: ActorAddress) -> None:
         """The table has the page; send the next."""
-        if message.load != self._load:
+        if message.stream != self._load:
             return
         self._total, self._progress_at = message.total, time.monotonic()
         self._unanswered = False
         if self._pages is None:
             self.log.info("hooks_loaded", hooks=message.total, skipped=self._skipped)
         else:
-            self._send_page(first=False)
+            self._send_page()
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """A new table is empty: load."""
@@ -212,10 +219,10 @@ class HookListener(BrokerRole):
         id, account_id = event.body.get("ID"), event.body.get("Account-ID")
         if event.name == "doc_deleted" and event.body.get("Type") == "account" and account_id:
             self._flush(account_id, None)
-            self._tell_table(ChangeHooks(remove_account=account_id))
+            self._tell_table(remove_account=account_id)
         elif event.name == "doc_deleted" and account_id and id:
             self._flush(account_id, id)
-            self._tell_table(ChangeHooks(remove=((account_id, id),)))
+            self._tell_table(remove=((account_id, id),))
         elif event.name in ("doc_created", "doc_edited") and id:
             self._refresh(id, account_id)
 
@@ -234,9 +241,9 @@ class HookListener(BrokerRole):
         hook = self._understood(document) if document is not None and fires else None
         self._flush(account_id, id)
         if hook is not None:
-            self._tell_table(ChangeHooks(put=(hook,)))
+            self._tell_table(put=(hook,))
         elif not fires:
-            self._tell_table(ChangeHooks(remove=((account_id, id),)))
+            self._tell_table(remove=((account_id, id),))
 
     def _understood(self, document: Document) -> Hook | None:
         try:
@@ -246,10 +253,10 @@ class HookListener(BrokerRole):
             self.log.warning("hook_skipped", hook=document.get("_id"), reason=str(problem))
             return None
 
-    def _tell_table(self, change: ChangeHooks) -> None:
+    def _tell_table(self, **change: Any) -> None:
         # Without a table there is nothing to change: the next one is loaded from the store.
         if table := self.peer(HOOK_TABLE):
-            self.send(table, change)
+            self.send(table, ChangeHooks(self._load, next(self._numbers), **change))
 
     def _flush(self, account_id: str, hook_id: str | None) -> None:
         if cache := self.peer(FAILURE_CACHE):
@@ -261,6 +268,9 @@ class HookListener(BrokerRole):
             self._loading_timer = False
             if self.peer(HOOK_TABLE):
                 self._begin_load()
+        elif isinstance(payload, tuple) and payload[0] == _APPLIED:
+            # The table or a responder is being restarted: it will load what is stored.
+            self.receiveMsg_Applied(Applied(payload[1]), self.myAddress)
         elif payload == _STALLED:
             if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
                 self._load_soon(0)
@@ -286,7 +296,7 @@ class HookListener(BrokerRole):
             return
         self._publish_change("doc_created", document)
         self._refresh(document["_id"], document["pvt_account_id"])
-        self.send(sender, HookSaved(document))
+        self._answer_when_applied(sender, HookSaved(document))
 
     def _ensure_account(self, account_id: str) -> None:
         """On the embedded store accounts come with their first hook; Kazoo makes its own."""
@@ -323,9 +333,24 @@ class HookListener(BrokerRole):
         if document is not None:
             self._publish_change(change, document)
             self._refresh(hook_id, document.get("pvt_account_id"))
-        if sender is not None:
+        if sender is not None and document is not None:
+            self._answer_when_applied(sender, reply)
+        elif sender is not None:
             self.send(sender, reply)
         return document
+
+    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved | Refused) -> None:
+        """Answer once every responder knows: the next event finds the change in effect."""
+        ticket = next(self._tickets)
+        self._replies[ticket] = sender, reply
+        self.after(APPLY_S, (_APPLIED, ticket))
+        if table := self.peer(HOOK_TABLE):
+            self.send(table, Barrier(self._load, next(self._numbers), ticket))
+
+    def receiveMsg_Applied(self, message: Applied, _sender: ActorAddress) -> None:
+        """A change is in effect."""
+        if message.ticket in self._replies:
+            self.send(*self._replies.pop(message.ticket))
 
     def _edit(self, hook_id: str, fields: Mapping[str, Any]) -> Document | None:
         for attempt in range(SAVES):
@@ -344,14 +369,19 @@ class HookListener(BrokerRole):
 
     def receiveMsg_ListHooks(self, message: ListHooks, sender: ActorAddress) -> None:
         """Show the stored hooks, disabled ones too."""
-        documents: list[Document] = []
+        account_id = message.account_id
+        keys: dict[str, Any] = {}
+        if account_id is not None:
+            keys = {"start": [account_id], "end": [account_id, {}]}
         try:
-            for document in self._store.documents(DATABASE):
-                mine = message.account_id in (None, document.get("pvt_account_id"))
-                if document.get("pvt_type") == "webhook" and not is_deleted(document) and mine:
-                    documents.append(document)
-                if len(documents) > message.limit:
-                    break
+            rows = self._store.view(
+                DATABASE,
+                EVERY_HOOK,
+                include_documents=True,
+                limit=message.limit + 1,
+                **keys,
+            )
+            documents = [row.document for row in rows if row.document is not None]
         except StoreError as problem:
             self.send(sender, Refused(str(problem)))
             return

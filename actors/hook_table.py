@@ -1,12 +1,16 @@
 """The owner of the hooks in memory: it outlives its listener and feeds the responders."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import define
+from attrs import Factory, define
 from thespian.actors import ActorAddress
 
+from callboard.actors.in_order import InOrder
 from callboard.actors.messages import (
+    Applied,
+    Barrier,
     ChangeHooks,
     HookPage,
     HooksChanged,
@@ -29,7 +33,9 @@ class _Subscriber:
     """A responder, and the pages it has still to be sent; None: it has them all."""
 
     address: ActorAddress
+    stream: int
     events: frozenset[str]
+    numbers: Iterator[int] = Factory(itertools.count)
     pages: Iterator[Key] | None = None
 
 
@@ -44,7 +50,8 @@ class HookTable(Role):
         """Empty; responders wait until the listener has loaded the hooks."""
         self._hooks: dict[Key, Hook] = {}
         self._seen: set[Key] | None = None
-        self._load = 0
+        self._from_listener: InOrder[LoadHooks | ChangeHooks | Barrier] = InOrder()
+        self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
         self._loaded = False
         self._subscribers: dict[str, _Subscriber] = {}
 
@@ -59,11 +66,34 @@ class HookTable(Role):
     # The listener's side
 
     def receiveMsg_LoadHooks(self, message: LoadHooks, sender: ActorAddress) -> None:
-        """A page of the stored hooks; at the end, whatever was not mentioned goes."""
-        if message.first:
-            self._load, self._seen = message.load, set()
-        if message.load != self._load or self._seen is None:
-            return
+        """A page of the stored hooks."""
+        self._take_in(message, sender)
+
+    def receiveMsg_ChangeHooks(self, message: ChangeHooks, sender: ActorAddress) -> None:
+        """Hooks were created, edited, disabled or deleted."""
+        self._take_in(message, sender)
+
+    def receiveMsg_Barrier(self, message: Barrier, sender: ActorAddress) -> None:
+        """The listener wants to know when its changes are in effect."""
+        self._take_in(message, sender)
+
+    def _take_in(self, message: LoadHooks | ChangeHooks | Barrier, sender: ActorAddress) -> None:
+        for due in self._from_listener.take(message.stream, message.number, message):
+            if isinstance(due, LoadHooks):
+                self._load_page(due)
+                self.send(sender, HooksLoaded(due.stream, len(self._hooks)))
+            elif isinstance(due, Barrier):
+                self._barriers[due.ticket] = sender, set(self._subscribers)
+                for subscriber in self._subscribers.values():
+                    self._send_in_order(subscriber, Barrier, due.ticket)
+                self._tell_applied()
+            else:
+                self._apply(due)
+
+    def _load_page(self, message: LoadHooks) -> None:
+        """At the end of a load, whatever was not mentioned goes."""
+        if message.number == 0 or self._seen is None:
+            self._seen = set()
         self._seen.update(_key(hook) for hook in message.hooks)
         self._change(message.hooks, ())
         if message.last:
@@ -73,10 +103,8 @@ class HookTable(Role):
                 self._loaded = True
                 for subscriber in self._subscribers.values():
                     self._begin_pages(subscriber)
-        self.send(sender, HooksLoaded(message.load, len(self._hooks)))
 
-    def receiveMsg_ChangeHooks(self, message: ChangeHooks, _sender: ActorAddress) -> None:
-        """Hooks were created, edited, disabled or deleted."""
+    def _apply(self, message: ChangeHooks) -> None:
         removed = list(message.remove)
         if message.remove_account is not None:
             removed += [key for key in self._hooks if key[0] == message.remove_account]
@@ -94,22 +122,39 @@ class HookTable(Role):
             wanted = tuple(hook for hook in put if hook.event in subscriber.events)
             unwanted = tuple(_key(hook) for hook in put if hook.event not in subscriber.events)
             if wanted or removed or unwanted:
-                self.send(subscriber.address, HooksChanged(wanted, removed + unwanted))
+                self._send_in_order(subscriber, HooksChanged, wanted, removed + unwanted)
+
+    def _send_in_order(
+        self, subscriber: _Subscriber, kind: type[HooksChanged | HookPage | Barrier], *facts: Any
+    ) -> None:
+        number = next(subscriber.numbers)
+        self.send(subscriber.address, kind(subscriber.stream, number, *facts))
 
     # The responders' side
 
-    def on_peers(self, _before: Mapping[str, Peer]) -> None:
-        """Forget responders that are gone; their successors subscribe."""
-        alive = [peer.address for peer in self.peers.values()]
-        self._subscribers = {
-            key: subscriber
-            for key, subscriber in self._subscribers.items()
-            if any(subscriber.address == address for address in alive)
-        }
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """Forget responders that are gone; their successors subscribe, maybe before we hear."""
+        for path, peer in before.items():
+            if self.peers.get(path) != peer:
+                self._subscribers.pop(str(peer.address), None)
+        self._tell_applied()
+
+    def receiveMsg_Applied(self, message: Applied, sender: ActorAddress) -> None:
+        """A responder has passed a barrier."""
+        if message.ticket in self._barriers:
+            self._barriers[message.ticket][1].discard(str(sender))
+            self._tell_applied()
+
+    def _tell_applied(self) -> None:
+        """Tell the listener of barriers that every responder has passed that is still there."""
+        for ticket, (listener, waiting) in list(self._barriers.items()):
+            if not waiting & self._subscribers.keys():
+                del self._barriers[ticket]
+                self.send(listener, Applied(ticket))
 
     def receiveMsg_Subscribe(self, message: Subscribe, sender: ActorAddress) -> None:
         """A responder wants its hooks, page by page, and every change."""
-        subscriber = _Subscriber(sender, frozenset(message.events))
+        subscriber = _Subscriber(sender, message.stream, frozenset(message.events))
         self._subscribers[str(sender)] = subscriber
         if self._loaded:
             self._begin_pages(subscriber)
@@ -137,7 +182,7 @@ class HookTable(Role):
                 if len(hooks) == PAGE_HOOKS:
                     last = False
                     break
-        self.send(subscriber.address, HookPage(tuple(hooks), last))
+        self._send_in_order(subscriber, HookPage, tuple(hooks), last)
         if last:
             subscriber.pages = None
 

@@ -98,17 +98,24 @@ class NotHeld:
 # Hooks
 
 
+# Order matters here, and Thespian does not keep it: each message names its stream and its number
+# in it, and is held back until the ones before it are there (`in_order`).
+
+
 @frozen
 class Subscribe:
     """Responder to HookTable: send me the hooks of these events, and their changes from now on."""
 
     events: tuple[str, ...]
+    stream: int
 
 
 @frozen
 class HookPage:
     """HookTable to Responder: some of the hooks. `last`: the responder has them all now."""
 
+    stream: int
+    number: int
     hooks: tuple[Hook, ...]
     last: bool
 
@@ -122,20 +129,42 @@ class NextPage:
 class HooksChanged:
     """HookTable to Responders: hooks to put (new or changed) and (account, hook) ids to remove."""
 
+    stream: int
+    number: int
     put: tuple[Hook, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class Barrier:
+    """Is everything that came before this in the stream in effect? Answered with `Applied`.
+
+    Goes from HookListener to HookTable, and from there to every Responder.
+    """
+
+    stream: int
+    number: int
+    ticket: int
+
+
+@frozen
+class Applied:
+    """The answer to a `Barrier`: everything up to it is in effect."""
+
+    ticket: int
 
 
 @frozen
 class LoadHooks:
     """HookListener to HookTable: one page of the stored hooks. Answered with `HooksLoaded`.
 
-    What a finished load did not mention is no longer stored, and leaves the table.
+    A load begins a stream, and number 0 the load. What a finished load did not mention is no
+    longer stored, and leaves the table.
     """
 
-    load: int
+    stream: int
+    number: int
     hooks: tuple[Hook, ...]
-    first: bool
     last: bool
 
 
@@ -143,7 +172,7 @@ class LoadHooks:
 class HooksLoaded:
     """HookTable to HookListener: that page is in the table; `total` hooks are."""
 
-    load: int
+    stream: int
     total: int
 
 
@@ -151,6 +180,8 @@ class HooksLoaded:
 class ChangeHooks:
     """HookListener to HookTable: put these hooks, remove these (account, hook) ids."""
 
+    stream: int
+    number: int
     put: tuple[Hook, ...] = ()
     remove: tuple[tuple[str, str], ...] = ()
     remove_account: str | None = None

@@ -1,5 +1,6 @@
 """One event type's responder: events in, the deliveries of the matching hooks out."""
 
+import time
 import zlib
 from collections import deque
 from collections.abc import Mapping
@@ -7,7 +8,10 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.in_order import InOrder
 from callboard.actors.messages import (
+    Applied,
+    Barrier,
     DeliveryBatch,
     EventBatch,
     EventDeliveries,
@@ -60,6 +64,8 @@ class Responder(Role):
         )
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
+        self._from_table: InOrder[HookPage | HooksChanged | Barrier] = InOrder()
+        self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
         self._waiting_for_store = False
@@ -83,11 +89,34 @@ class Responder(Role):
     def _subscribe(self, table: Peer) -> None:
         self._incoming = HookIndex()
         self._pages_came = False
-        self.send(table.address, Subscribe((*self._module.events, ALL)))
+        self._stream = max(self._stream + 1, time.time_ns())
+        self.send(table.address, Subscribe((*self._module.events, ALL), self._stream))
         self.after(SUBSCRIBE_AGAIN_S, (_SUBSCRIPTION, table.incarnation))
 
     def receiveMsg_HookPage(self, message: HookPage, sender: ActorAddress) -> None:
         """Some of the hooks; the old ones serve until all new ones are here."""
+        self._take_in(message, sender)
+
+    def receiveMsg_HooksChanged(self, message: HooksChanged, sender: ActorAddress) -> None:
+        """Hooks were created, edited or removed."""
+        self._take_in(message, sender)
+
+    def receiveMsg_Barrier(self, message: Barrier, sender: ActorAddress) -> None:
+        """The table wants to know when its changes are in effect."""
+        self._take_in(message, sender)
+
+    def _take_in(self, message: HookPage | HooksChanged | Barrier, sender: ActorAddress) -> None:
+        if message.stream != self._stream:
+            return
+        for due in self._from_table.take(message.stream, message.number, message):
+            if isinstance(due, HookPage):
+                self._load_page(due, sender)
+            elif isinstance(due, Barrier):
+                self.send(sender, Applied(due.ticket))
+            else:
+                self._change(due)
+
+    def _load_page(self, message: HookPage, sender: ActorAddress) -> None:
         if self._incoming is None:
             return
         self._pages_came = True
@@ -99,8 +128,7 @@ class Responder(Role):
         self.log.info("hooks_known", hooks=len(self._hooks))
         self._work()
 
-    def receiveMsg_HooksChanged(self, message: HooksChanged, _sender: ActorAddress) -> None:
-        """Hooks were created, edited or removed."""
+    def _change(self, message: HooksChanged) -> None:
         for index in (self._hooks, self._incoming):
             if index is not None:
                 _put(index, message.put)

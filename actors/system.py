@@ -7,6 +7,7 @@ key in the data directory, so attaching takes the right to read it.
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -21,9 +22,9 @@ from thespian.actors import ActorAddress, ActorSystem
 from callboard.actors.messages import Refused
 from callboard.actors.webhooks_supervisor import WebhooksSupervisor
 from callboard.adapters import sealed_transport
-from callboard.config.logs import log_definitions
+from callboard.config.logs import log_definitions, stderr_handler
 from callboard.config.settings import Settings
-from callboard.supervision import Locate, Located, Peer
+from callboard.supervision import Locate, Located, Peer, die_with_parent
 
 TOP = "callboard"
 """Thespian's global name of the top supervisor."""
@@ -115,8 +116,9 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
             _actor_system(settings).shutdown()
         if time.monotonic() > end:
             raise SystemUnreachable(
-                f"port {actors.admin_port} of {actors.bind} is taken by another program, or by an "
-                f"actor system with another key: set actors.admin_port to a free one"
+                f"port {actors.admin_port} of {actors.bind} is taken by another program, by an "
+                f"actor system with another key, or by one that does not respond: set "
+                f"actors.admin_port to a free one"
             )
         time.sleep(0.1)
 
@@ -125,9 +127,22 @@ def _actor_system(settings: Settings) -> ActorSystem:
     return ActorSystem(
         MULTIPROCESS,
         {"Admin Port": settings.actors.admin_port},
-        logDefs=log_definitions(settings.log),
+        logDefs=_logger_definitions(settings),
         transientUnique=True,
     )
+
+
+def _logger_definitions(settings: Settings) -> dict[str, Any]:
+    """How Thespian's logger process logs; it is to end with the admin, which started it."""
+    definitions = log_definitions(settings.log)
+    definitions["handlers"]["stderr"]["()"] = "callboard.actors.system.logger_handler"
+    return definitions
+
+
+def logger_handler(format: str) -> logging.Handler:
+    """The handler of Thespian's logger process, which makes it in its first moments."""
+    die_with_parent()
+    return stderr_handler(format)
 
 
 def _key(settings: Settings, *, make: bool) -> bytes:

@@ -12,9 +12,9 @@ it announces. Acknowledgements are frames, too.
 
 What the seal does not do: it neither encrypts nor prevents replay. Who reads the traffic (on
 loopback that takes root; across hosts of a Thespian convention, anyone on the path) sees the
-messages and can send recorded ones again; so can a local process that binds a port an actor has
-just left, with what is still sent there. Conventions belong on a private network or a tunnel. A
-local user can also still fill the backlog of a port while its actor is busy.
+messages and can send recorded ones again, acknowledgements included; so can a local process that
+binds a port an actor has just left, with what is still sent there. Conventions belong on a private
+network or a tunnel. A local user can also still fill the backlog of a port while its actor is busy.
 
 Actor processes inherit the seal because Thespian forks them from the process that called `seal`.
 """
@@ -132,7 +132,7 @@ def seal(key: bytes, bind: str = "127.0.0.1", limits: Limits | None = None) -> N
 
 
 def unseal() -> None:
-    """Undo `seal` in this process (for tests); systems that already run stay sealed."""
+    """Undo `seal` in this process (for tests), when it has left its sealed systems."""
     global _sealing
     _sealing = None
     while _replaced:

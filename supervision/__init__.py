@@ -5,7 +5,7 @@ order, restarts those that end, stops them in reverse order, and may itself be a
 actor learns the addresses of the peers that its specification names, and again when they change.
 """
 
-from callboard.supervision.actor import SupervisedActor
+from callboard.supervision.actor import SupervisedActor, die_with_parent
 from callboard.supervision.messages import (
     GaveUp,
     GetTree,
@@ -51,4 +51,5 @@ __all__ = [
     "Supervisor",
     "SupervisorSpec",
     "TreeNode",
+    "die_with_parent",
 ]

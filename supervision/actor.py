@@ -70,6 +70,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.heartbeat_s = 2.0
         self.supervisor: ActorAddress | None = None
         self.peers: Mapping[str, Peer] = {}
+        self._peers_version = 0
         self.log = structlog.get_logger("callboard")
 
     # What subclasses say
@@ -134,11 +135,13 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
             return
         self._started = True
         self.path, self.incarnation = message.path, message.incarnation
-        self.heartbeat_s, self.peers, self.supervisor = message.heartbeat_s, message.peers, sender
+        self.heartbeat_s, self.supervisor = message.heartbeat_s, sender
+        if not self._peers_version:
+            self.peers = message.peers
         self.log = self.log.bind(actor=self.path or type(self).__name__)
         if self.own_process:
             self._parent_pid = os.getppid()
-            _die_with_parent()
+            die_with_parent()
         self.on_start(message.args)
         self.announce_ready()
         self._beat()
@@ -150,8 +153,12 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
 
     def receiveMsg_PeersChanged(self, message: PeersChanged, _sender: ActorAddress) -> None:
         """Some peers went down or came up."""
+        if message.version <= self._peers_version:
+            return
+        self._peers_version = message.version
         before, self.peers = self.peers, message.peers
-        self.on_peers(before)
+        if self._started:
+            self.on_peers(before)
 
     def receiveMsg_Stop(self, _message: Stop, _sender: ActorAddress) -> None:
         """The supervisor asks it to end."""
@@ -210,7 +217,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.send(self.myAddress, ActorExitRequest())
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel kill this process when its supervisor's dies (Linux; prctl(2)).
 
     Elsewhere, and where the supervisor died before this, the heartbeat notices.

@@ -73,18 +73,26 @@ class GaveUp:
 
 @frozen
 class PeersChanged:
-    """All peers the receiver asked for that are ready now; one that is absent is down."""
+    """All peers the receiver asked for that are ready now; one that is absent is down.
+
+    Thespian does not keep the order of messages: `version` grows, and an older one is void.
+    """
 
     peers: Mapping[str, Peer]
+    version: int = 0
 
 
 @frozen
 class DirectoryReport:
-    """A supervisor's part of the directory, for its parent: every ready actor below it."""
+    """A supervisor's part of the directory, for its parent: every ready actor below it.
+
+    `version` as in `PeersChanged`.
+    """
 
     path: str
     incarnation: int
     peers: Mapping[str, Peer]
+    version: int
 
 
 @frozen

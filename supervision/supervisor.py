@@ -4,6 +4,7 @@ Status of a child: `waiting` (not started yet), `starting` (not ready yet), `run
 `down` (ended, about to be started again), `ended` (ended, and not to be started again).
 """
 
+import itertools
 import os
 import signal
 import time
@@ -62,6 +63,7 @@ class _Child:
     stats: Mapping[str, Any] = Factory(dict)
     tree: TreeNode | None = None
     below: Mapping[str, Peer] = Factory(dict)
+    below_version: int = 0
     told: Mapping[str, Peer] | None = None
 
 
@@ -93,6 +95,7 @@ class Supervisor(SupervisedActor):
         self._children = {child.id: _Child(child) for child in self.spec.children}
         self._plan: deque[tuple[str, str]] = deque((_START, id) for id in self._children)
         self._history = RestartHistory()
+        self._versions = itertools.count(1)
         self._announced = False
         self._ending: str | None = None
         self._last_check = time.monotonic()
@@ -167,8 +170,8 @@ class Supervisor(SupervisedActor):
     def receiveMsg_DirectoryReport(self, message: DirectoryReport, _sender: ActorAddress) -> None:
         """The actors below one of our supervisors have changed."""
         child = self._current(message)
-        if child is not None:
-            child.below = message.peers
+        if child is not None and message.version > child.below_version:
+            child.below, child.below_version = message.peers, message.version
             self._children_changed()
 
     def receiveMsg_GetTree(self, _message: GetTree, sender: ActorAddress) -> None:
@@ -225,7 +228,7 @@ class Supervisor(SupervisedActor):
         child.status, child.normal, child.killed = STARTING, False, False
         child.incarnation = max(child.incarnation + 1, time.time_ns())
         child.restarts += 1
-        child.stats, child.tree, child.below = {}, None, {}
+        child.stats, child.tree, child.below, child.below_version = {}, None, {}, 0
         child.told = self._peers_for(child.spec)
         child.address = self.createActor(child.spec.actor)
         child.pid = self._pid_of(child.address)
@@ -335,9 +338,10 @@ class Supervisor(SupervisedActor):
 
     def _children_changed(self) -> None:
         if self.path:
-            self.send(
-                self.supervisor, DirectoryReport(self.path, self.incarnation, self._directory())
+            report = DirectoryReport(
+                self.path, self.incarnation, self._directory(), next(self._versions)
             )
+            self.send(self.supervisor, report)
             self.heartbeat()
         self._tell_children()
 
@@ -370,7 +374,7 @@ class Supervisor(SupervisedActor):
                 peers = self._peers_for(child.spec)
                 if peers != child.told:
                     child.told = peers
-                    self.send(child.address, PeersChanged(peers))
+                    self.send(child.address, PeersChanged(peers, next(self._versions)))
 
     # Looking things up
 

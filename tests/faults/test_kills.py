@@ -75,10 +75,12 @@ def test_a_frozen_deliverer_is_replaced_and_its_events_come_again(start, receive
     assert system.node("deliveries/deliverer-2").pid != frozen
 
 
-def test_the_killed_top_is_replaced_with_its_tree(start, receiver):
+@pytest.mark.parametrize("victim", ["top", "admin"])
+def test_the_killed_top_is_replaced_with_its_tree(start, receiver, victim):
     system = start()
     system.add_hook(f"{receiver.url}/ok", format="json")
-    top = system.tree().pid
+    top = psutil.Process(system.tree().pid)
+    top = top.pid if victim == "top" else top.ppid()
     before = {process.pid for process in system.family()}
     system.publish(call_event(n) for n in range(50))
     os.kill(top, signal.SIGKILL)
@@ -88,6 +90,8 @@ def test_the_killed_top_is_replaced_with_its_tree(start, receiver):
     system.publish(call_event(n) for n in range(50, 100))
     system.wait(lambda: len(arrived(receiver)) == 100, what="all events")
     assert system.tree().pid not in before
+    left = (before - {system.process.pid}) & {process.pid for process in system.family()}
+    assert not left
 
 
 def test_the_system_ends_with_its_owner(start):

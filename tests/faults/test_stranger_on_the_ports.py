@@ -346,7 +346,7 @@ def test_strangers_are_logged_but_do_not_fill_the_log(system):
     ids=["unsealed", "another key", "not to be unpickled", "a probe", "hung up"],
 )
 def test_a_message_with_a_false_acknowledgement_is_sent_again(system, monkeypatch, answer):
-    """Who has taken the port of an actor that ended cannot make a message count as delivered."""
+    """Who took a port that an actor left has no acknowledgement to give, unless a recorded one."""
     soon = (None, None, None, timedelta(milliseconds=20))
     monkeypatch.setattr(TransmitIntent.__init__, "__defaults__", soon)
     heard = []
