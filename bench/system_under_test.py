@@ -1,0 +1,92 @@
+"""A system to measure: `callboard start` with the embedded parts, in a folder of its own."""
+
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+import psutil
+
+from callboard.actors.system import Client, attach
+from callboard.config.loader import load
+
+
+def print_setting() -> None:
+    print(
+        f"setting: Python {platform.python_version()}, {os.cpu_count()} processors, "
+        f"{platform.system()} {platform.release()}, load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def print_spread(name: str, values: Sequence[float]) -> None:
+    print(
+        f"{name:28} median {statistics.median(values):8.2f}   "
+        f"min {min(values):8.2f}   max {max(values):8.2f}"
+    )
+
+
+class SystemUnderTest:
+    """Started by `with`; `ready_s`: seconds from the command to the whole tree."""
+
+    def __init__(self, **settings: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="callboard-bench-")
+        self._overrides = {
+            "data.dir": self._folder.name,
+            "actors.admin_port": str(_free_port()),
+            "log.level": "critical",
+        } | {key.replace("__", "."): value for key, value in settings.items()}
+        self.ready_s = 0.0
+
+    def __enter__(self) -> "SystemUnderTest":
+        variables = {
+            f"CALLBOARD_{key.replace('.', '_')}".upper(): value
+            for key, value in self._overrides.items()
+        }
+        began = time.monotonic()
+        self._owner = subprocess.Popen(
+            [sys.executable, "-m", "callboard.run_system", "start"],
+            env=os.environ | variables | {"CALLBOARD_CONFIG": os.devnull},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._owner.stdout is not None
+        if "ready" not in self._owner.stdout.readline():
+            raise RuntimeError("the system did not start")
+        self.ready_s = time.monotonic() - began
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._owner.send_signal(signal.SIGTERM)
+        self._owner.wait(60)
+        self._folder.cleanup()
+
+    def client(self) -> Client:
+        return attach(load(None, {"CALLBOARD_CONFIG": os.devnull}, self._overrides).settings)
+
+    def processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("CALLBOARD_DATA_DIR") == self._folder.name:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
