@@ -70,7 +70,6 @@ def test_hooks_are_added_listed_and_removed(system, receiver):
 def test_a_removed_hook_fires_no_more(system, receiver):
     gone, kept = (system.add_hook(f"{receiver.url}/{path}") for path in ("gone", "kept"))
     assert system.run("hooks", "rm", gone).returncode == 0
-    system.wait(lambda: system.node("responders/channel_create").stats.get("hooks") == 1)
     system.publish([call_event(1)])
     assert [r.path for r in receiver.wait_for(1)] == ["/kept"]
     assert kept
