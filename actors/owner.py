@@ -22,7 +22,7 @@ from callboard.supervision import GaveUp, Ready, Start, Stop, SupervisorSpec
 from callboard.supervision.decision import RestartHistory
 from callboard.supervision.messages import Finished, Heartbeat
 
-TICK_S = 0.25
+TICK_S = 0.5
 STOP_S = 45.0
 """How long an orderly stop may take before the system is ended anyway."""
 START_S = 30.0

@@ -38,7 +38,7 @@ from callboard.adapters.broker import (
 from callboard.adapters.embedded_presence import Presence, is_alive, remove_the_dead, ring
 
 FILE = "broker.sqlite3"
-LOOK_AGAIN_S = 1.0
+LOOK_AGAIN_S = 5.0
 """How often a consumer looks at its queue although nobody rang."""
 BUSY_PAUSE_S = 0.05
 BATCH = 1000
