@@ -1,5 +1,6 @@
 """The ports of a whole running system: on loopback only, and closed to strangers."""
 
+import contextlib
 import pickle
 import shutil
 import socket
@@ -25,12 +26,12 @@ class Bomb:
 
 def listening(system):
     """(address, port) of every listening socket of the system's processes."""
-    return {
-        (connection.laddr.ip, connection.laddr.port)
-        for process in system.family()
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    sockets = set()
+    for process in system.family():
+        with contextlib.suppress(psutil.NoSuchProcess):  # The initializer ends by itself.
+            connections = process.net_connections("tcp")
+            sockets |= {tuple(c.laddr) for c in connections if c.status == psutil.CONN_LISTEN}
+    return sockets
 
 
 def test_every_socket_listens_on_loopback(start):
