@@ -7,8 +7,6 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
 from callboard.actors.role import Role, Setup
-from callboard.adapters import stores
-from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import MODB
@@ -31,13 +29,8 @@ class AttemptLog(Role):
 
     def begin(self, setup: Setup) -> None:
         """Open the spool; what an earlier process left in it goes first."""
-        self._store = stores.connect(
-            self.settings.couchdb.url,
-            self.settings.data.dir,
-            timeout_s=self.settings.couchdb.timeout_ms / 1000,
-        )
-        node = self.settings.node
-        self._directory = StoreDirectory(self._store, node.name, node.zone)
+        self._store = self.connect_store()
+        self._directory = self.directory(self._store)
         self._spool = Spool(self.settings.data.dir / "attempts.sqlite3")
         self._ready_databases: set[str] = set()
         self._writing = False

@@ -8,8 +8,6 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.messages import DisableHook, FailuresSeen, FlushFailures, GetFailures
 from callboard.actors.role import Role, Setup
-from callboard.adapters import stores
-from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.store import StoreError
 from callboard.webhooks.failures import TOO_MANY_FAILURES, overdue
 from callboard.webhooks.names import gregorian_ms
@@ -33,15 +31,7 @@ class Disabler(Role):
 
     def begin(self, setup: Setup) -> None:
         """Count for the first time soon: failures may be older than this process."""
-        self._directory = StoreDirectory(
-            stores.connect(
-                self.settings.couchdb.url,
-                self.settings.data.dir,
-                timeout_s=self.settings.couchdb.timeout_ms / 1000,
-            ),
-            self.settings.node.name,
-            self.settings.node.zone,
-        )
+        self._directory = self.directory(self.connect_store())
         self._disabled = 0
         self.after(FIRST_S, _COUNT)
 

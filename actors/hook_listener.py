@@ -25,7 +25,6 @@ from callboard.actors.messages import (
     RemoveHook,
 )
 from callboard.actors.role import BrokerRole, Setup
-from callboard.adapters import stores
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,
@@ -85,11 +84,7 @@ class HookListener(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection's coming up starts the load."""
-        self._store = stores.connect(
-            self.settings.couchdb.url,
-            self.settings.data.dir,
-            timeout_s=self.settings.couchdb.timeout_ms / 1000,
-        )
+        self._store = self.connect_store()
         self._known_events = frozenset(e for m in discover().modules for e in (m.id, *m.events))
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._load = 0

@@ -3,7 +3,6 @@
 from typing import Any
 
 from callboard.actors.role import Role, Setup
-from callboard.adapters import stores
 from callboard.adapters.metadata import store_metadata
 from callboard.adapters.store import StoreError
 from callboard.adapters.views import WEBHOOKS
@@ -24,11 +23,7 @@ class Initializer(Role):
         """Report modules that could not be loaded, and try at once."""
         for problem in discover().problems:
             self.log.error("module_not_loaded", module=problem.module, reason=problem.reason)
-        self._store = stores.connect(
-            self.settings.couchdb.url,
-            self.settings.data.dir,
-            timeout_s=self.settings.couchdb.timeout_ms / 1000,
-        )
+        self._store = self.connect_store()
         self.after(0, _TRY)
 
     def on_timer(self, payload: Any) -> None:

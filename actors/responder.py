@@ -23,8 +23,6 @@ from callboard.actors.messages import (
     Subscribe,
 )
 from callboard.actors.role import Role, Setup
-from callboard.adapters import stores
-from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.store import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
@@ -53,15 +51,7 @@ class Responder(Role):
     def begin(self, setup: Setup) -> None:
         """Find the module; the hooks come from the table once it is there."""
         self._module = next(m for m in discover().modules if m.id == setup.module)
-        self._directory = StoreDirectory(
-            stores.connect(
-                self.settings.couchdb.url,
-                self.settings.data.dir,
-                timeout_s=self.settings.couchdb.timeout_ms / 1000,
-            ),
-            self.settings.node.name,
-            self.settings.node.zone,
-        )
+        self._directory = self.directory(self.connect_store())
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
         self._from_table: InOrder[HookPage | HooksChanged | Barrier] = InOrder()

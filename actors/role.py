@@ -6,8 +6,10 @@ from typing import Any
 from attrs import frozen
 from thespian.actors import WatchMessage
 
-from callboard.adapters import brokers
+from callboard.adapters import brokers, stores
 from callboard.adapters.broker import BrokerConnection, BrokerEvent, Topology
+from callboard.adapters.directory import StoreDirectory
+from callboard.adapters.store import DocumentStore
 from callboard.config.logs import configure_logs
 from callboard.config.settings import Settings
 from callboard.supervision import SupervisedActor
@@ -37,6 +39,16 @@ class Role(SupervisedActor):
 
     def begin(self, setup: Setup) -> None:
         """The start of the subclass."""
+
+    def connect_store(self) -> DocumentStore:
+        """A connection of this actor's own to the document store."""
+        couchdb = self.settings.couchdb
+        timeout_s = couchdb.timeout_ms / 1000
+        return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
+
+    def directory(self, store: DocumentStore) -> StoreDirectory:
+        """Accounts and system configuration as this node sees them."""
+        return StoreDirectory(store, self.settings.node.name, self.settings.node.zone)
 
 
 class BrokerRole(Role):
