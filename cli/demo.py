@@ -24,7 +24,7 @@ from callboard.cli.output import FAILED, Failure, say
 from callboard.cli.samples import ACCOUNT, call_events
 from callboard.config.loader import load
 from callboard.config.settings import Settings
-from callboard.supervision import GetTree, TreeNode
+from callboard.supervision import GetTree, TreeNode, die_with_parent
 
 START_S = 20.0
 ARRIVE_S = 30.0
@@ -93,7 +93,13 @@ def _running(settings: Settings) -> Iterator[Client]:
         "CALLBOARD_LOG_LEVEL": "error",
     }
     command = [sys.executable, "-m", "callboard.run_system", "start"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,
+    )
     try:
         assert process.stdout is not None
         if "ready" not in process.stdout.readline():

@@ -13,7 +13,7 @@ import psutil
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
 from callboard.actors.system import attach
 from callboard.config.loader import load
-from callboard.supervision import GetTree, TreeNode
+from callboard.supervision import GetTree, TreeNode, die_with_parent
 from callboard.webhooks.names import encode_segment
 from services import free_port
 
@@ -77,6 +77,7 @@ class RunningSystem:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                preexec_fn=die_with_parent,  # A killed test run leaves no system behind.
             )
         line = self.process.stdout.readline()
         assert "ready" in line, f"not ready: {line!r}\n{self.log.read_text()}"
