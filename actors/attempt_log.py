@@ -10,7 +10,6 @@ from callboard.actors.role import Role, Setup
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import MODB
-from callboard.supervision import Peer
 
 BULK = 500
 RETRY_S = 2.0
@@ -121,9 +120,6 @@ class AttemptLog(Role):
             for peer in self.peers.values():
                 self.send(peer.address, AttemptPolicy(wanted))
         self.after(POLICY_S, _POLICY)
-
-    def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """New deliverers ask by themselves."""
 
     def on_exit(self) -> None:
         """Close the files."""

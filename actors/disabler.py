@@ -16,7 +16,6 @@ FAILURE_CACHE = "failure_cache"
 HOOK_LISTENER = "hook_listener"
 
 DEFAULT_EXPIRY_MS = 60_000
-DEFAULT_COUNT = 6
 RETRY_S = 5.0
 FIRST_S = 1.0
 

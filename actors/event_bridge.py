@@ -45,7 +45,6 @@ from callboard.supervision import Peer
 from callboard.webhooks.modules import discover
 
 RESPONDERS = "responders/"
-DELIVERIES = "deliveries/"
 
 MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000

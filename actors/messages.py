@@ -212,7 +212,7 @@ class WhichAttempts:
 
 @frozen
 class AttemptPolicy:
-    """AttemptLog to Deliverers: whether successful attempts are kept too, and body limits."""
+    """AttemptLog to Deliverers: whether successful attempts are kept too."""
 
     successes: bool
 

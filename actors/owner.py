@@ -15,7 +15,7 @@ import structlog
 from attrs import define, field
 
 from callboard.actors import system as actor_system
-from callboard.actors.system import MULTIPROCESS, Client, SystemUnreachable
+from callboard.actors.system import MULTIPROCESS, Client
 from callboard.actors.webhooks_supervisor import Top
 from callboard.config.settings import Settings
 from callboard.supervision import GaveUp, Ready, Start, Stop, SupervisorSpec
@@ -130,6 +130,3 @@ def _exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-__all__ = ["GivenUp", "SystemUnreachable", "run"]

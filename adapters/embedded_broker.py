@@ -40,7 +40,6 @@ from callboard.adapters.embedded_presence import Presence, is_alive, remove_the_
 FILE = "broker.sqlite3"
 LOOK_AGAIN_S = 5.0
 """How often a consumer looks at its queue although nobody rang."""
-BUSY_PAUSE_S = 0.05
 BATCH = 1000
 """Messages that one `poll` returns at most."""
 

@@ -31,10 +31,8 @@ KINDS = (
 
 
 def node(client: Client, path: str) -> TreeNode:
-    found: TreeNode = client.ask(client.top, GetTree(), TreeNode)
-    for part in path.split("/"):
-        found = next(child for child in found.children if child.id == part)
-    return found
+    top: TreeNode = client.ask(client.top, GetTree(), TreeNode)
+    return top.at(path)
 
 
 def whole(found: TreeNode) -> bool:

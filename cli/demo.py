@@ -147,9 +147,7 @@ def _play(client: Client, calls: int) -> set[Expected]:
 
 
 def _kill(client: Client, path: str) -> None:
-    node = client.ask(client.top, GetTree(), TreeNode)
-    for part in path.split("/"):
-        node = next(child for child in node.children if child.id == part)
+    node = client.ask(client.top, GetTree(), TreeNode).at(path)
     if node.pid is not None:
         say(f"[bold red]kill -9 {node.pid}[/] ({path}): its supervisor starts another")
         os.kill(node.pid, signal.SIGKILL)

@@ -68,7 +68,7 @@ def status(loaded: Loaded, json_: bool) -> None:
         raise SystemExit(FAILED)
     with attached(loaded) as client:
         top = client.ask(client.top, GetTree(), TreeNode)
-    nodes = list(_below(top))
+    nodes = list(top.below())
     broken = [n.path for n in nodes if n.status not in ("running", "ended")]
     figures = {n.path: dict(n.stats) for n in nodes if n.stats}
     if json_:
@@ -126,12 +126,6 @@ def _branches(node: TreeNode, indent: str) -> Iterator[tuple[str, TreeNode]]:
         last = child is node.children[-1]
         yield indent + ("└─ " if last else "├─ "), child
         yield from _branches(child, indent + ("   " if last else "│  "))
-
-
-def _below(node: TreeNode) -> Iterator[TreeNode]:
-    for child in node.children:
-        yield child
-        yield from _below(child)
 
 
 def _figures(stats: Mapping[str, Any]) -> str:

@@ -58,11 +58,11 @@ def on_exit(
         return Decision(), history
     history = history.restarted(now, spec.within_s)
     if len(history.times) > spec.max_restarts:
-        return Decision(give_up=True, stop=_reversed(spec, alive)), history
+        return Decision(give_up=True, stop=stop_order(spec, alive)), history
     group = _restart_group(spec, child)
     return (
         Decision(
-            stop=tuple(id for id in _reversed(spec, alive) if id in group and id != child.id),
+            stop=tuple(id for id in stop_order(spec, alive) if id in group and id != child.id),
             start=tuple(
                 other.id
                 for other in spec.children
@@ -75,7 +75,7 @@ def on_exit(
 
 def stop_order(spec: SupervisorSpec, alive: Collection[str]) -> tuple[str, ...]:
     """The living children in the order in which they are stopped: last started, first stopped."""
-    return _reversed(spec, alive)
+    return tuple(other.id for other in reversed(spec.children) if other.id in alive)
 
 
 def hanging(last_seen: Mapping[str, float], now: float, hang_s: float) -> tuple[str, ...]:
@@ -90,7 +90,3 @@ def _restart_group(spec: SupervisorSpec, child: ChildSpec) -> Collection[str]:
     if spec.strategy == ONE_FOR_ALL:
         return set(ids)
     return set(ids[ids.index(child.id) :])
-
-
-def _reversed(spec: SupervisorSpec, alive: Collection[str]) -> tuple[str, ...]:
-    return tuple(other.id for other in reversed(spec.children) if other.id in alive)

@@ -1,6 +1,6 @@
 """The messages between supervisors, their children and whoever owns the top of the tree."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import Factory, frozen
@@ -109,6 +109,22 @@ class TreeNode:
     restarts: int
     stats: Mapping[str, Any]
     children: tuple["TreeNode", ...] = ()
+
+    def at(self, path: str) -> "TreeNode":
+        """The node at that path below this one. Raises LookupError if there is none."""
+        node = self
+        for part in path.split("/"):
+            found = [child for child in node.children if child.id == part]
+            if not found:
+                raise LookupError(f"there is no actor {path!r} in the tree")
+            node = found[0]
+        return node
+
+    def below(self) -> Iterator["TreeNode"]:
+        """Every node below this one, parents first."""
+        for child in self.children:
+            yield child
+            yield from child.below()
 
 
 @frozen

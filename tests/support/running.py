@@ -115,18 +115,10 @@ class RunningSystem:
         return self.client.ask(self.client.top, GetTree(), TreeNode)
 
     def node(self, path):
-        node = self.tree()
-        for part in path.split("/"):
-            node = next(child for child in node.children if child.id == part)
-        return node
+        return self.tree().at(path)
 
     def paths(self):
-        def below(node):
-            for child in node.children:
-                yield child.path
-                yield from below(child)
-
-        return list(below(self.tree()))
+        return [node.path for node in self.tree().below()]
 
     def wait(self, condition, timeout_s=15.0, what="the condition"):
         """Wait until `condition()` is true; what it gave."""

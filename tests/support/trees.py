@@ -53,10 +53,7 @@ class Tree:
         return self.ask(self.top, GetTree(), TreeNode)
 
     def node(self, path):
-        node = self.tree()
-        for part in path.split("/"):
-            node = next(child for child in node.children if child.id == part)
-        return node
+        return self.tree().at(path)
 
     def wait(self, condition, timeout_s=10.0):
         """Wait until `condition(tree)` holds; the tree it held for."""
