@@ -45,6 +45,13 @@ from callboard.supervision import Peer
 from callboard.webhooks.modules import discover
 
 RESPONDERS = "responders/"
+KAZOO_QUEUE = Queue(
+    "webhooks_shared_listener",
+    durable=False,
+    auto_delete=True,
+    arguments={"x-message-ttl": 60_000, "x-max-length": 100},
+)
+"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
 
 MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000
@@ -114,6 +121,7 @@ class EventBridge(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
+        amqp = self.settings.amqp
         modules = discover().modules
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._hand = _InHand()
@@ -133,9 +141,9 @@ class EventBridge(BrokerRole):
                         | {("configuration", "topic"), ("targeted", "direct")}
                     )
                 ),
-                queue=Queue(self.settings.amqp.queue),
+                queue=KAZOO_QUEUE if amqp.join_kazoo else Queue(amqp.queue),
                 bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
-                prefetch=self.settings.amqp.prefetch,
+                prefetch=amqp.prefetch,
             )
         )
         self.after(RECONCILE_S, _RECONCILE)

@@ -11,6 +11,7 @@ from callboard.config.rules import mask
 from callboard.config.settings import (
     ActorsSettings,
     AmqpSettings,
+    AttemptsSettings,
     CouchdbSettings,
     DataSettings,
     DeliverySettings,
@@ -24,6 +25,7 @@ from callboard.config.show import Row, effective
 __all__ = [
     "ActorsSettings",
     "AmqpSettings",
+    "AttemptsSettings",
     "ConfigError",
     "CouchdbSettings",
     "DataSettings",
