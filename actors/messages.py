@@ -187,6 +187,16 @@ class ChangeHooks:
     remove_account: str | None = None
 
 
+@frozen
+class ConfigurationChanged:
+    """HookListener to whoever looks documents up: these (database, id) documents have changed.
+
+    `documents` None: changes may have been missed, so anything may have changed.
+    """
+
+    documents: tuple[tuple[str, str], ...] | None
+
+
 # Attempts and failures
 
 
@@ -238,10 +248,11 @@ class FailuresSeen:
 
 @frozen
 class FlushFailures:
-    """Forget the failures of an account, or of one of its hooks."""
+    """Forget the failures of an account, or of one of its hooks; `everywhere`: on all nodes."""
 
     account_id: str
     hook_id: str | None = None
+    everywhere: bool = False
 
 
 # Asked from outside: every request names what it answers with, or `Refused`
@@ -313,6 +324,28 @@ class HookList:
 
     documents: tuple[Mapping[str, Any], ...]
     more: bool
+
+
+@frozen
+class ListHookProblems:
+    """To HookListener: which stored hooks cannot fire? -> `HookProblems`."""
+
+
+@frozen
+class HookProblem:
+    """A stored hook that cannot fire, and why."""
+
+    account_id: str
+    hook_id: str
+    reason: str
+
+
+@frozen
+class HookProblems:
+    """Hooks that cannot fire, at most a thousand; `loading`: more may be found yet."""
+
+    problems: tuple[HookProblem, ...]
+    loading: bool
 
 
 @frozen

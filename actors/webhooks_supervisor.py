@@ -80,7 +80,13 @@ def tree(settings: Settings) -> SupervisorSpec:
                 "hook_listener",
                 HookListener,
                 setup,
-                peers=("hook_table", "failure_cache"),
+                peers=(
+                    "hook_table",
+                    "failure_cache",
+                    "disabler",
+                    "responders/*",
+                    "deliveries/attempt_log",
+                ),
                 label="webhooks_listener",
             ),
             ChildSpec(

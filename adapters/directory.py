@@ -30,6 +30,14 @@ class StoreDirectory:
         self._zone = zone
         self._cache: dict[tuple[str, str], tuple[float, Mapping[str, Any]]] = {}
 
+    def forget(self, database: str, id: str) -> None:
+        """A document has changed: read it again when it is next needed."""
+        self._cache.pop((database, id), None)
+
+    def forget_all(self) -> None:
+        """Anything may have changed."""
+        self._cache.clear()
+
     def account(self, account_id: str) -> Account | None:
         """The account, from its copy in database `accounts`."""
         document = self._document("accounts", account_id)
