@@ -2,12 +2,10 @@
 
 import json
 
-import couchdb
 import pytest
 
-from callboard.adapters import stores
-from callboard.adapters.views import WEBHOOKS
 from callboard.webhooks.changes import document_change
+from support.cluster import prepared
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -66,21 +64,15 @@ class Cluster:
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq])])
 def cluster(request, start, receiver, tmp_path):
-    folder = tmp_path / "data0"
-    folder.mkdir()
     settings = {}
     if request.param == "real":
-        url = request.getfixturevalue("couchdb_url")
-        settings = {"amqp__url": request.getfixturevalue("amqp_url"), "couchdb__url": url}
-        server = couchdb.Server(url)
-        for name in ("webhooks", "accounts"):
-            if name in server:
-                server.delete(name)
-    store = stores.connect(settings.get("couchdb__url", "sqlite://"), folder)
-    for name in ("webhooks", "accounts", "system_config"):
-        store.ensure_database(name)
-    store.ensure_views("webhooks", WEBHOOKS)
-    store.save("accounts", {"_id": ACCOUNT, "pvt_type": "account", "pvt_tree": []})
+        settings = {
+            "amqp__url": request.getfixturevalue("amqp_url"),
+            "couchdb__url": request.getfixturevalue("couchdb_url"),
+        }
+    folder = tmp_path / "data0"
+    folder.mkdir()
+    store = prepared(settings.get("couchdb__url", "sqlite://"), folder)
     yield Cluster(start(**settings), store, receiver)
     store.close()
 
