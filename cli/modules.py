@@ -125,6 +125,6 @@ def _check_name(loaded: Loaded, name: str) -> None:
             f"{name!r} is no name for a module: take 1 to 64 lower-case letters, digits and _, "
             "a letter first"
         )
-    taken = {module.id.lower() for module in event_modules(loaded.settings).modules}
+    taken = {module.id for module in event_modules(loaded.settings).modules}
     if name in taken | {ALL, EXAMPLE}:
         raise WrongUsage(f"the name {name!r} is taken: see `callboard modules list`")

@@ -50,8 +50,8 @@ def test_the_list_tells_of_every_module(configured):
     assert told["problems"] == []
     by_id = {module["id"]: module for module in told["modules"]}
     assert set(by_id) >= {"channel_bridge", "mms", "notifications", "object", "parking", "sms"}
-    assert by_id["Order_Paid"] == {
-        "id": "Order_Paid",
+    assert by_id["order_paid"] == {
+        "id": "order_paid",
         "name": "Order_Paid",
         "description": "",
         "source": "configuration",
@@ -69,7 +69,7 @@ def test_people_read_a_table(configured):
     listed = callboard("list", "--config", configured(SHOP))
     assert listed.returncode == 0, listed.stderr
     (row,) = [line.split() for line in listed.stdout.splitlines() if "Order_Paid" in line]
-    assert row == ["Order_Paid", "Order_Paid", "configuration", "1", "shop", "order.*.paid"]
+    assert row == ["order_paid", "Order_Paid", "configuration", "1", "shop", "order.*.paid"]
     assert "shop order.*.refunded" in listed.stdout
     assert "and 35 more" in listed.stdout
 
