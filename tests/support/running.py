@@ -132,7 +132,7 @@ class RunningSystem:
     def wait_settled(self, events):
         """Wait until the bridge has taken at least so many events and acknowledged all it took.
 
-        The changes of the hooks are among them.
+        Each change of a hook that came while the broker was up is among them.
         """
 
         def settled():
