@@ -4,11 +4,13 @@ import itertools
 import time
 from collections.abc import Iterable, Mapping
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from attrs import define
 from thespian.actors import ActorAddress
 
+from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
@@ -40,9 +42,9 @@ from callboard.adapters.broker import (
     Unconfirmed,
 )
 from callboard.adapters.spool import Spool
-from callboard.adapters.topic import matches
+from callboard.adapters.topic import BOUND_BY
 from callboard.supervision import Peer
-from callboard.webhooks.modules import discover
+from callboard.webhooks.module import BRIDGE_EXCHANGES
 from callboard.webhooks.settlement import Batch, Books
 
 RESPONDERS = "responders/"
@@ -89,8 +91,10 @@ class EventBridge(BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
         amqp = self.settings.amqp
-        modules = discover().modules
+        modules = event_modules(self.settings).modules
+        exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
+        self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._books: Books[RawEvent] = Books()
         self._ids = itertools.count(1)
         self._publishing: dict[int, _Publishing] = {}
@@ -101,11 +105,8 @@ class EventBridge(BrokerRole):
         self.connect_broker(
             Topology(
                 exchanges=tuple(
-                    Exchange(name, type)
-                    for name, type in sorted(
-                        {pair for m in modules for pair in m.exchanges.items()}
-                        | {("configuration", "topic"), ("targeted", "direct")}
-                    )
+                    Exchange(exchange.name, exchange.type, exchange.durable)
+                    for exchange in sorted(exchanges, key=attrgetter("name"))
                 ),
                 queue=KAZOO_QUEUE if amqp.join_kazoo else Queue(amqp.queue),
                 bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
@@ -172,7 +173,7 @@ class EventBridge(BrokerRole):
         return {
             module
             for module, exchange, key in self._bindings
-            if exchange == message.exchange and matches(key, message.routing_key)
+            if exchange == message.exchange and self._bound_by[exchange](key, message.routing_key)
         }
 
     def _acknowledge(self, tags: list[int]) -> None:

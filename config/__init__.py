@@ -17,6 +17,7 @@ from callboard.config.settings import (
     DeliverySettings,
     DisablerSettings,
     LogSettings,
+    ModuleSettings,
     NodeSettings,
     Settings,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "DisablerSettings",
     "Loaded",
     "LogSettings",
+    "ModuleSettings",
     "NodeSettings",
     "Option",
     "Row",
