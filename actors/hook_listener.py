@@ -351,10 +351,9 @@ class HookListener(BrokerRole):
         self._answer_when_applied(sender, HookSaved(document))
 
     def _ensure_account(self, account_id: str) -> None:
-        if self.settings.couchdb.url.startswith("sqlite:"):
-            account = self._store.ensure_account(account_id, gregorian_s(time.time()))
-            if account is not None:
-                self._publish_change("doc_created", "accounts", account)
+        embedded = self.settings.couchdb.url.startswith("sqlite:")
+        if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
+            self._tell_everyone(ConfigurationChanged((("accounts", account_id),)))
 
     def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
         """Mark a hook as deleted."""

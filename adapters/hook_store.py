@@ -82,14 +82,14 @@ class HookStore:
         found = [row.document for row in rows if row.document is not None]
         return found[:limit], len(found) > limit
 
-    def ensure_account(self, account_id: str, now_gregorian_s: int) -> Document | None:
-        """Make the document of an account that there is none of; it, if it was made now.
+    def ensure_account(self, account_id: str, now_gregorian_s: int) -> bool:
+        """Make the document of an account that there is none of; whether it was made now.
 
         For the embedded store, where accounts come with their first hook; Kazoo makes its own.
         """
         self.documents.ensure_database("accounts")
         if self.documents.get("accounts", account_id) is not None:
-            return None
+            return False
         account: Document = {
             "_id": account_id,
             "pvt_type": "account",
@@ -98,4 +98,5 @@ class HookStore:
             "pvt_created": now_gregorian_s,
             "pvt_modified": now_gregorian_s,
         }
-        return {**account, "_rev": self.documents.save("accounts", account)}
+        self.documents.save("accounts", account)
+        return True
