@@ -1,10 +1,11 @@
-"""Document changes as Kazoo's data layer publishes them (kzs_publish), for saves of our own."""
+"""Changes of documents and databases as Kazoo's data layer publishes them (kzs_publish)."""
 
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from callboard.webhooks.names import encode_segment, encoded
+from callboard.webhooks.event import Event
+from callboard.webhooks.names import account_of_database, encode_segment, encoded
 
 
 def document_change(
@@ -34,3 +35,13 @@ def document_change(
     }
     key = f"{event_name}.{name}.{type}.{encode_segment(id)}"
     return key, {header: value for header, value in body.items() if value is not None}
+
+
+def tells_of_an_account(event: Event) -> bool:
+    """Whether there may be an account now where there was none before.
+
+    Its database was made, or its copy in `accounts`. A new hook tells of its account, too.
+    """
+    if event.name == "db_created":
+        return account_of_database(event.database or "") is not None
+    return event.name == "doc_created" and event.database in ("accounts", "webhooks")

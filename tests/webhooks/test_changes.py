@@ -1,4 +1,6 @@
-from callboard.webhooks.changes import document_change
+import pytest
+
+from callboard.webhooks.changes import document_change, tells_of_an_account
 from callboard.webhooks.event import Event
 from callboard.webhooks.names import account_database, account_of_database
 
@@ -52,3 +54,21 @@ def test_an_id_that_is_no_word_is_one_in_the_routing_key():
     key, body = document_change("doc_edited", "webhooks", {"_id": "a.b \x00\ud800"}, "n")
     assert key == "doc_edited.webhooks..a%2Eb+%00%3F"
     assert body["ID"] == "a.b \x00\ud800"
+
+
+@pytest.mark.parametrize(
+    ("name", "database", "told"),
+    [
+        ("db_created", f"account%2F1b%2F1b%2F{'1b' * 14}", True),
+        ("db_created", "webhooks", False),
+        ("db_deleted", f"account%2F1b%2F1b%2F{'1b' * 14}", False),
+        ("doc_created", "accounts", True),
+        ("doc_created", "webhooks", True),
+        ("doc_created", "services", False),
+        ("doc_edited", "accounts", False),
+        ("db_created", None, False),
+        (None, None, False),
+    ],
+)
+def test_what_tells_of_a_new_account(name, database, told):
+    assert tells_of_an_account(Event({"Event-Name": name, "Database": database})) is told
