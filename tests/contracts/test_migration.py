@@ -274,7 +274,7 @@ def test_a_stranger_on_the_twins_id_is_left_alone(hooks):
 def test_a_twin_that_cannot_be_removed_is_told(hooks):
     hooks.save(hook("fax"))
     store = Refusing(hooks.store, "fax")
-    store._before = {"delete": refuse(Conflict("busy"))}
+    store.before = {"delete": refuse(Conflict("busy"))}
     with structlog.testing.capture_logs() as logs:
         migrated(store, hooks.page(), NOW)
     assert "twin_left" in [line["event"] for line in logs]

@@ -10,7 +10,7 @@ class Meddled:
 
     def __init__(self, store, **before):
         self._store = store
-        self._before = before
+        self.before = before
         self.calls = []
 
     def __getattr__(self, name):
@@ -18,7 +18,7 @@ class Meddled:
 
         def call(*arguments, **options):
             self.calls.append(name)
-            if first := self._before.pop(name, None):
+            if first := self.before.pop(name, None):
                 first(*arguments)
             return method(*arguments, **options)
 
