@@ -22,7 +22,7 @@ from callboard.adapters.preparation import (
     prepare_hooks,
     prepare_master_account,
 )
-from callboard.adapters.store import StoreError
+from callboard.adapters.store import StoreError, StoreUnavailable
 from callboard.webhooks.changes import tells_of_an_account
 from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.modules import discover
@@ -128,7 +128,7 @@ class Initializer(BrokerRole):
             self._worked(complete=ended.value)
         except StoreError as problem:
             self._work = None
-            self.log.warning("store_unavailable", reason=str(problem))
+            self.log.warning("store_not_prepared", reason=str(problem))
             self._try_in(RETRY_S)
         else:
             self.after(0, _STEP)
@@ -140,8 +140,7 @@ class Initializer(BrokerRole):
             yield from prepare_hooks(store, node)
             if self.settings.couchdb.url.startswith("sqlite:"):
                 yield from prepare_accounts(store)
-        self._directory.forget("system_config", "accounts")
-        master = yield from self._directory.find_master_account()
+        master = yield from self._find_master_account()
         if master is not None:
             modules = discover().modules
             yield from prepare_master_account(store, modules, node, self._directory, master)
@@ -149,6 +148,17 @@ class Initializer(BrokerRole):
             yield from prepare_attempts(store, time.time())
             self._all_but_master = True
         return master is not None
+
+    def _find_master_account(self) -> Generator[None, None, str | None]:
+        self._directory.forget("system_config", "accounts")
+        try:
+            return (yield from self._directory.find_master_account())
+        except StoreUnavailable:
+            raise
+        except StoreError as problem:
+            # A cluster that is being set up may have accounts and not yet Kazoo's views of them.
+            self.log.warning("accounts_unreadable", reason=str(problem))
+            return None
 
     def _worked(self, *, complete: bool) -> None:
         if complete:

@@ -136,6 +136,24 @@ def test_the_first_hook_of_the_embedded_store_brings_its_account(start, tmp_path
 
 @pytest.mark.rabbitmq
 @pytest.mark.couchdb
+def test_a_cluster_that_is_still_being_set_up_is_waited_for(start, amqp_url, couchdb_url, tmp_path):
+    site = Site(start, stores.connect(couchdb_url, tmp_path), {})
+    account = {"_id": ACCOUNT, "pvt_type": "account", "pvt_account_id": ACCOUNT}
+    site.store.ensure_database("accounts")
+    site.store.save("accounts", account)
+    site.system = start(amqp__url=amqp_url, couchdb__url=couchdb_url)
+    site.wait_until_waiting()
+    assert site.store.get("accounts", "_design/accounts") is None
+
+    site.store.ensure_views("accounts", views.ACCOUNTS)
+    site.publish(*document_change("doc_created", "accounts", account, "apps@kazoo"))
+    site.wait_until_ended()
+    assert site.metadata() == METADATA
+    site.store.close()
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.couchdb
 def test_two_nodes_that_hear_of_an_account_at_once(start, amqp_url, couchdb_url, tmp_path):
     site = Site(start, stores.connect(couchdb_url, tmp_path), {})
     nodes = [
@@ -163,7 +181,7 @@ def test_it_goes_on_trying_while_the_store_is_away(start, tmp_path):
     server = couchdb.PouchServer(str(found), tmp_path)
     try:
         system = start(couchdb__url=server.url, couchdb__timeout_ms=3000)
-        system.wait(lambda: "store_unavailable" in system.tail())
+        system.wait(lambda: "store_not_prepared" in system.tail())
         assert system.node("initializer").status == "running"
         server.start()
         store = stores.connect(server.url, tmp_path)
