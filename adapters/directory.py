@@ -197,9 +197,7 @@ class StoreDirectory:
 
     def _reseller_config(self, account_id: str) -> Mapping[str, Any] | None:
         reseller_id = self.reseller_id(account_id)
-        if not isinstance(reseller_id, str) or reseller_id == account_id:
-            return None
-        return self._account_config(reseller_id)
+        return self._account_config(reseller_id) if isinstance(reseller_id, str) else None
 
     def _account_config(self, account_id: str) -> Mapping[str, Any] | None:
         """An account's own settings; what is no account's id has none, and no database either."""

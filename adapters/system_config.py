@@ -72,7 +72,7 @@ def set_account_setting(
         document = existing or {}
         if existing is None or is_deleted(existing):
             document = {
-                **_inherited(store, directory.reseller_id(account_id), account_id),
+                **_inherited(store, directory.reseller_id(account_id)),
                 "_id": ACCOUNT_CONFIG,
                 "pvt_type": "account_config",
                 "pvt_account_id": account_id,
@@ -95,9 +95,9 @@ def set_account_setting(
     return saved
 
 
-def _inherited(store: DocumentStore, reseller_id: str | None, account_id: str) -> Mapping[str, Any]:
+def _inherited(store: DocumentStore, reseller_id: str | None) -> Mapping[str, Any]:
     """The settings of an account without any of its own."""
-    if reseller_id is not None and reseller_id != account_id:
+    if reseller_id is not None:
         theirs = store.get(account_database(reseller_id), ACCOUNT_CONFIG)
         if theirs is not None and not is_deleted(theirs):
             return public_fields(theirs)

@@ -1,5 +1,6 @@
 """The initializer alone under a supervisor, in one process."""
 
+import json
 import os
 
 import pytest
@@ -8,9 +9,11 @@ from callboard.actors import initializer
 from callboard.actors.initializer import Initializer
 from callboard.actors.role import Setup
 from callboard.adapters import stores
+from callboard.adapters.broker import IncomingMessage, Received
 from callboard.adapters.store import StoreUnavailable
 from callboard.config.loader import load
 from callboard.supervision import TEMPORARY, ChildSpec, SupervisorSpec
+from callboard.webhooks.changes import document_change
 from callboard.webhooks.names import account_database
 from support.stores import Meddled, refuse
 from support.trees import SIMPLE, Tree
@@ -58,6 +61,11 @@ def add_account(store):
     store.save("accounts", {"_id": ACCOUNT, "pvt_type": "account"})
 
 
+def account_created():
+    key, body = document_change("doc_created", "accounts", {"_id": ACCOUNT}, "apps@kazoo")
+    return IncomingMessage(1, "configuration", key, json.dumps(body).encode())
+
+
 def test_an_account_that_no_message_tells_of_is_found_in_time(grow, store, monkeypatch):
     monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.05)
     tree = grow()
@@ -66,6 +74,42 @@ def test_an_account_that_no_message_tells_of_is_found_in_time(grow, store, monke
     add_account(store)
     tree.wait(ended)
     assert made(store)
+
+
+def test_an_account_that_came_before_anybody_listened_is_found(grow, store, monkeypatch):
+    connect = Initializer.connect_broker
+
+    def connecting(self, topology):
+        add_account(store)
+        connect(self, topology)
+
+    monkeypatch.setattr(Initializer, "connect_broker", connecting)
+    grow().wait(ended)
+    assert made(store)
+
+
+def test_news_that_come_during_a_look_lead_to_another(grow, store, monkeypatch):
+    search, after = Initializer._find_master_account, Initializer.after
+    looks, timers = [], []
+
+    def searching(self):
+        found = yield from search(self)
+        looks.append(found)
+        if len(looks) == 3:
+            add_account(store)
+        if 1 < len(looks) < 4:  # The first is over before there is a connection.
+            self.on_broker(Received((account_created(),)))
+        return found
+
+    def setting_timers(self, seconds, payload):
+        timers.append(payload)
+        after(self, seconds, payload)
+
+    monkeypatch.setattr(Initializer, "_find_master_account", searching)
+    monkeypatch.setattr(Initializer, "after", setting_timers)
+    grow().wait(ended)
+    assert looks == [None, None, None, ACCOUNT]
+    assert timers.count(initializer._LOOK) == 1
 
 
 def test_looking_again_changes_nothing_while_there_is_none(grow, store, monkeypatch):

@@ -237,6 +237,21 @@ def test_a_hook_that_is_no_more_to_be_migrated_gets_no_twin(hooks, change):
     assert TWIN not in hooks.all()
 
 
+def test_the_twin_of_a_faster_node_is_not_taken_away(hooks):
+    hooks.save(hook("fax"))
+    page = hooks.page()
+
+    class Overtaken(Refusing):
+        def save_many(self, database, documents):
+            if "fax" in [document["_id"] for document in documents]:
+                migrated(hooks.store, page, NOW)
+            return super().save_many(database, documents)
+
+    migrated(Overtaken(hooks.store, "fax"), page, NOW)
+    assert hooks.all()["fax"]["other_id"] == TWIN
+    assert hooks.all()[TWIN]["other_id"] == "fax"
+
+
 def test_edits_without_end_are_given_up(hooks):
     hooks.save(hook("fax"))
 
