@@ -49,8 +49,10 @@ class Role(SupervisedActor):
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration as this node sees them, in step with the bus."""
-        node = self.settings.node
-        self._looked_up = StoreDirectory(store, node.name, node.zone)
+        node, couchdb = self.settings.node, self.settings.couchdb
+        self._looked_up = StoreDirectory(
+            store, node.name, node.zone, write_defaults=couchdb.write_defaults
+        )
         return self._looked_up
 
     def receiveMsg_ConfigurationChanged(

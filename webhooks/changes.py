@@ -1,5 +1,5 @@
-"""Changes on the bus: document changes as Kazoo's data layer tells of them (kzs_publish), read and
-made, and the word that a hook was disabled."""
+"""Changes on the bus: of documents and databases as Kazoo's data layer tells of them (kzs_publish),
+read and made, and the word that a hook was disabled."""
 
 import uuid
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from attrs import field, frozen
 
 from callboard.webhooks.event import Event
-from callboard.webhooks.names import encode_segment, encoded
+from callboard.webhooks.names import account_of_database, encode_segment, encoded
 
 
 def document_change(
@@ -116,3 +116,13 @@ def changed_document(event: Event) -> tuple[str, str] | None:
 def _text(document: Mapping[str, Any], key: str) -> str | None:
     value = document.get(key)
     return value if isinstance(value, str) and value else None
+
+
+def tells_of_an_account(event: Event) -> bool:
+    """Whether there may be an account now where there was none before.
+
+    Its database was made, or its copy in `accounts`. A new hook tells of its account, too.
+    """
+    if event.name == "db_created":
+        return account_of_database(event.database or "") is not None
+    return event.name == "doc_created" and event.database in ("accounts", "webhooks")

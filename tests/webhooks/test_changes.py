@@ -7,6 +7,7 @@ from callboard.webhooks.changes import (
     changed_document,
     document_change,
     hook_change,
+    tells_of_an_account,
     webhook_disabled,
 )
 from callboard.webhooks.event import Event
@@ -129,3 +130,21 @@ def test_the_word_that_a_hook_was_disabled():
         "Event-Name": "webhook_disabled",
         "Node": "apps@one",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "database", "told"),
+    [
+        ("db_created", f"account%2F1b%2F1b%2F{'1b' * 14}", True),
+        ("db_created", "webhooks", False),
+        ("db_deleted", f"account%2F1b%2F1b%2F{'1b' * 14}", False),
+        ("doc_created", "accounts", True),
+        ("doc_created", "webhooks", True),
+        ("doc_created", "services", False),
+        ("doc_edited", "accounts", False),
+        ("db_created", None, False),
+        (None, None, False),
+    ],
+)
+def test_what_tells_of_a_new_account(name, database, told):
+    assert tells_of_an_account(Event({"Event-Name": name, "Database": database})) is told
