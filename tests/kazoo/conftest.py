@@ -1,0 +1,23 @@
+"""The cluster that the facts are shown on."""
+
+import pytest
+
+from callboard.adapters import views
+from callboard.adapters.embedded_store import EmbeddedStore
+from support.kazoo import ACCOUNT, CLUSTER, RESELLER, TOP, Cluster
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """An account below its reseller, below the top account; the database of hooks."""
+    store = EmbeddedStore(tmp_path / "store.sqlite3", views=views.ALL)
+    store.ensure_database("webhooks")
+    store.ensure_views("webhooks", views.WEBHOOKS)
+    cluster = Cluster(store)
+    cluster.account(TOP)
+    cluster.account(RESELLER, TOP)
+    cluster.account(ACCOUNT, TOP, RESELLER)
+    cluster.put("services", {"_id": ACCOUNT, "pvt_reseller_id": RESELLER})
+    cluster.configure("cluster", cluster_id=CLUSTER)
+    yield cluster
+    store.close()

@@ -1,0 +1,165 @@
+"""A Kazoo cluster in one process: its documents, and its messages on their way to requests."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from callboard.adapters.directory import StoreDirectory
+from callboard.adapters.hook_store import HookStore
+from callboard.webhooks.delivery import Delivery, deliveries
+from callboard.webhooks.event import parse_event
+from callboard.webhooks.hook import Hook, InvalidHook, is_enabled, parse_hook
+from callboard.webhooks.matching import HookIndex
+from callboard.webhooks.modules import discover
+
+TOP = "0123456789abcdef0123456789abcdef"
+RESELLER = "11aa22bb33cc44dd55ee66ff77889900"
+ACCOUNT = "2f3e4d5c6b7a8990a1b2c3d4e5f60718"
+STRANGER = "99887766554433221100ffeeddccbbaa"
+CLUSTER = "c1c2c3c4c5c6c7c8c9cacbcccdcecfc0"
+
+NODE, ZONE = "apps@one.example", "west"
+
+ENVELOPE = {"App-Name": "an_app", "App-Version": "4.0.0", "Msg-ID": "0a1b2c3d4e5f"}
+
+CALL = {
+    "Event-Category": "call_event",
+    "Event-Name": "CHANNEL_CREATE",
+    "App-Name": "freeswitch",
+    "App-Version": "1.0",
+    "Msg-ID": "1700000000000001",
+    "Node": "freeswitch@switch.example",
+    "Timestamp": 63_900_000_001,
+    "Call-ID": "leg-1@switch.example",
+    "Call-Direction": "inbound",
+    "Channel-Name": "sofia/inside/1001@pbx.example",
+    "Custom-Channel-Vars": {"Account-ID": ACCOUNT},
+}
+
+
+def call(name: str = "CHANNEL_CREATE", ccvs: Mapping[str, Any] | None = None, **headers: Any):
+    """The body of a call event; `_` in a header's name stands for `-`."""
+    body = CALL | {"Event-Name": name} | _named(headers)
+    if ccvs is not None:
+        body["Custom-Channel-Vars"] = CALL["Custom-Channel-Vars"] | ccvs
+    return body
+
+
+def message(category: str, name: str, **headers: Any):
+    """The body of a valid message; `_` in a header's name stands for `-`."""
+    return {"Event-Category": category, "Event-Name": name} | ENVELOPE | _named(headers)
+
+
+def change(name: str = "doc_edited", id: str = "doc", database: str | None = None, **headers: Any):
+    """A document change in the account's database."""
+    database = encoded_database(ACCOUNT) if database is None else database
+    return message("configuration", name, ID=id, Database=database, Type="user", **headers)
+
+
+def encoded_database(account_id: str) -> str:
+    """As Kazoo writes it into messages."""
+    return f"account%2F{account_id[:2]}%2F{account_id[2:4]}%2F{account_id[4:]}"
+
+
+def database(account_id: str) -> str:
+    """As CouchDB names it."""
+    return encoded_database(account_id).replace("%2F", "/")
+
+
+def _named(headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {header.replace("_", "-"): value for header, value in headers.items()}
+
+
+class Cluster:
+    """Documents in a store, and events through all modules to the requests they make."""
+
+    def __init__(self, store) -> None:
+        self.store = store
+        self.directory = StoreDirectory(store, NODE, ZONE)
+        self.modules = discover().modules
+        self.refused: dict[str, str] = {}
+        self._hooks = 0
+
+    def put(self, database: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a document, in place of what was there."""
+        self.store.ensure_database(database)
+        before = self.store.get(database, document["_id"])
+        saved = dict(document) | ({"_rev": before["_rev"]} if before else {})
+        saved["_rev"] = self.store.save(database, saved)
+        self.directory.forget(database, document["_id"])
+        return saved
+
+    def account(self, id: str, *tree: str, **fields: Any) -> None:
+        """An account and its ancestors."""
+        account = {"_id": id, "pvt_type": "account", "pvt_account_id": id, "pvt_tree": list(tree)}
+        self.put("accounts", account | fields)
+
+    def configure(self, category: str, section: str = "default", **values: Any) -> None:
+        """Values of a section of system_config."""
+        document = self.store.get("system_config", category) or {"_id": category}
+        section_values = document.get(section, {}) | values
+        self.put("system_config", document | {section: section_values})
+
+    def hook(self, hook: str = "channel_create", account: str = ACCOUNT, **fields: Any) -> str:
+        """A hook's document, in JSON unless told otherwise; its id. A field None is left out."""
+        self._hooks += 1
+        id = fields.pop("_id", f"hook{self._hooks}")
+        document = {
+            "_id": id,
+            "pvt_type": "webhook",
+            "pvt_account_id": account,
+            "name": id,
+            "uri": f"https://endpoint.example/{id}",
+            "hook": hook,
+            "format": "json",
+        } | fields
+        self.put("webhooks", {key: value for key, value in document.items() if value is not None})
+        return id
+
+    def hooks(self) -> list[Hook]:
+        """Those that fire; `refused` says why others do not."""
+        known = {event for module in self.modules for event in (module.id, *module.events)}
+        found = []
+        for page in HookStore(self.store).pages():
+            for document in filter(is_enabled, page):
+                try:
+                    found.append(parse_hook(document, known))
+                except InvalidHook as problem:
+                    self.refused[document["_id"]] = problem.reason
+        return found
+
+    def fire(self, body: Any, exchange: str = "", key: str = "", zipped: bool = False):
+        """What a message has to be sent to whom; raises PoisonEvent for one that is not valid."""
+        index = HookIndex()
+        for hook in self.hooks():
+            index.put(hook)
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        encoding = "gzip" if zipped else None
+        event = parse_event(
+            gzip.compress(raw) if zipped else raw, "application/json", encoding, exchange, key
+        )
+        cluster_id = self.directory.cluster_id()
+        return [
+            delivery
+            for module in self.modules
+            for delivery in deliveries(event, module, index, self.directory, cluster_id)
+        ]
+
+    def fired(self, body: Any, **how: Any) -> list[str]:
+        """Ids of the hooks that a message fires, in order."""
+        return [delivery.hook_id for delivery in self.fire(body, **how)]
+
+    def payload(self, body: Any, **how: Any) -> dict[str, Any]:
+        """What the one hook there is sends, without the cluster's id."""
+        (delivery,) = self.fire(body, **how)
+        sent: dict[str, Any] = json.loads(delivery.body)
+        assert sent.pop("cluster_id") == CLUSTER
+        return sent
+
+
+def pairs(delivery: Delivery) -> list[tuple[str, str]]:
+    """What form data or a query says."""
+    text = delivery.body.decode() or delivery.url.partition("?")[2]
+    return parse_qsl(text, keep_blank_values=True)
