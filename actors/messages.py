@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
+from thespian.actors import ActorAddress
 
+from callboard.admin import AdminRequest, ConfiguredHook
+from callboard.admin import Refused as Refused
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.hook import Hook
 
@@ -238,20 +241,94 @@ class FailuresSeen:
 
 @frozen
 class FlushFailures:
-    """Forget the failures of an account, or of one of its hooks."""
+    """Forget the failures of an account, or of one of its hooks.
+
+    Where `ask` is given, answered with `FailuresForgotten`.
+    """
 
     account_id: str
     hook_id: str | None = None
+    ask: int | None = None
 
 
-# Asked from outside: every request names what it answers with, or `Refused`
+# Asked by Maintenance; `ask` is its number for the question
 
 
 @frozen
-class Refused:
-    """A request could not be carried out; nothing was changed by it."""
+class Forwarded:
+    """The top supervisor to Maintenance: an administrative request, and who is to be answered."""
 
-    reason: str
+    request: AdminRequest
+    requester: ActorAddress
+
+
+@frozen
+class FailuresForgotten:
+    """FailureCache to Maintenance: so many failed tries were flushed."""
+
+    ask: int
+    count: int
+
+
+@frozen
+class ListFailing:
+    """Maintenance to FailureCache: which hooks failed, behind `after`? -> `FailingListed`."""
+
+    ask: int
+    account_id: str | None
+    after: tuple[str, str] | None
+    limit: int
+
+
+@frozen
+class FailingListed:
+    """FailureCache to Maintenance: (account, hook) ids in order; `more`: there are others."""
+
+    ask: int
+    hooks: tuple[tuple[str, str], ...]
+    more: bool
+
+
+@frozen
+class CountFailures:
+    """Maintenance to FailureCache: how often did these hooks fail? -> `FailuresCounted`.
+
+    `since_ms`: the time (Gregorian) after which a failure counts, by account.
+    """
+
+    ask: int
+    hooks: tuple[tuple[str, str], ...]
+    since_ms: Mapping[str, int]
+
+
+@frozen
+class FailuresCounted:
+    """FailureCache to Maintenance: one number for each hook that was asked for."""
+
+    ask: int
+    counts: tuple[int, ...]
+
+
+@frozen
+class ListTable:
+    """Maintenance to HookTable: the hooks behind `after`, by account and id. -> `TableListed`."""
+
+    ask: int
+    account_id: str | None
+    after: tuple[str, str] | None
+    limit: int
+
+
+@frozen
+class TableListed:
+    """HookTable to Maintenance: one page of the hooks in memory; `more`: there are others."""
+
+    ask: int
+    hooks: tuple[ConfiguredHook, ...]
+    more: bool
+
+
+# Asked from outside: every request names what it answers with, or `Refused`
 
 
 @frozen
