@@ -48,7 +48,8 @@ class Role(SupervisedActor):
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration as this node sees them."""
-        return StoreDirectory(store, self.settings.node.name, self.settings.node.zone)
+        node, couchdb = self.settings.node, self.settings.couchdb
+        return StoreDirectory(store, node.name, node.zone, write_defaults=couchdb.write_defaults)
 
 
 class BrokerRole(Role):

@@ -116,6 +116,9 @@ class CouchdbSettings:
         "Document store; sqlite:// is the embedded one, kept in the data directory.",
     )
     timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for an answer, milliseconds.")
+    write_defaults: bool = _key(
+        True, flag(), "Whether settings that nobody has made are written into system_config."
+    )
 
 
 @frozen
