@@ -14,6 +14,7 @@ from callboard.actors.messages import (
     FailuresForgotten,
     FailuresSeen,
     FlushFailures,
+    FlushHooks,
     GetFailures,
     ListFailing,
 )
@@ -54,6 +55,11 @@ class FailureCache(Role):
         count = self._failures.flush(message.account_id, message.hook_id)
         if message.ask is not None:
             self.send(sender, FailuresForgotten(message.ask, count))
+
+    def receiveMsg_FlushHooks(self, message: FlushHooks, _sender: ActorAddress) -> None:
+        """Hooks were enabled again."""
+        for account_id, hook_id in message.hooks:
+            self._failures.flush(account_id, hook_id)
 
     def receiveMsg_ListFailing(self, message: ListFailing, sender: ActorAddress) -> None:
         """Somebody wants to see which hooks fail, page by page."""

@@ -221,9 +221,7 @@ class HookTable(Role):
 
 
 def _configured(hook: Hook) -> ConfiguredHook:
-    return ConfiguredHook(
-        hook.account_id, hook.id, hook.uri, hook.verb, hook.event, hook.tries
-    )
+    return ConfiguredHook(hook.account_id, hook.id, hook.uri, hook.verb, hook.event, hook.tries)
 
 
 def _key(hook: Hook) -> Key:

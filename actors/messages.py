@@ -251,6 +251,13 @@ class FlushFailures:
     ask: int | None = None
 
 
+@frozen
+class FlushHooks:
+    """Maintenance to FailureCache: these (account, hook) ids are enabled again; forget failures."""
+
+    hooks: tuple[tuple[str, str], ...]
+
+
 # Asked by Maintenance; `ask` is its number for the question
 
 

@@ -6,11 +6,13 @@ it changed, and where to go on (`after`) if the work stops here. All of them may
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
+from callboard.adapters.directory import StoreDirectory
+from callboard.adapters.metadata import store_metadata
 from callboard.adapters.store import (
     DatabaseMissing,
     Document,
@@ -20,9 +22,10 @@ from callboard.adapters.store import (
     View,
 )
 from callboard.adapters.views import ACCOUNT, MODB, WEBHOOKS
-from callboard.admin import AccountHooks, Cursor, Orphans
+from callboard.admin import AccountHooks, Cursor, DefinitionsReset, Orphans
 from callboard.webhooks.arguments import DEFINITION_PREFIX
-from callboard.webhooks.hook import enabled_again, is_auto_disabled
+from callboard.webhooks.hook import enabled_again, is_auto_disabled, is_deleted
+from callboard.webhooks.module import EventModule
 from callboard.webhooks.names import account_database, account_of_database, modb
 
 DATABASE = "webhooks"
@@ -202,7 +205,7 @@ def orphans(store: DocumentStore, after: Cursor = (), *, delete: bool) -> Iterat
 
 def _is_gone(store: DocumentStore, account_id: str, known: Mapping[str, Document]) -> bool:
     document = known.get(account_id)
-    if document is not None and not document.get("pvt_deleted"):
+    if document is not None and not is_deleted(document):
         return False
     return account_of_database(account_id) is None or not store.database_exists(
         account_database(account_id)
@@ -239,9 +242,7 @@ def delete_all(
         return {"_id": document["_id"], "_rev": document["_rev"], "_deleted": True}
 
     deleted, failed = _save_all(store, database, documents, gone)
-    changes = (
-        Change(DELETED, database, {**kinds[d["_id"]], "_rev": d["_rev"]}) for d in deleted
-    )
+    changes = (Change(DELETED, database, {**kinds[d["_id"]], "_rev": d["_rev"]}) for d in deleted)
     return tuple(changes), failed
 
 
@@ -249,18 +250,17 @@ def delete_all(
 
 
 def register_views(
-    store: DocumentStore, master_account_id: str | None, now_unix_s: float, after: Cursor = ()
+    store: DocumentStore, directory: StoreDirectory, now_unix_s: float, after: Cursor = ()
 ) -> Iterator[Step]:
     """Store our views in `webhooks`, in the master account's database, in the MODbs of now.
 
     Databases that do not exist are left alone; `found` are the names of the others.
     """
     if not after:
-        fixed = [(DATABASE, WEBHOOKS)]
-        if master_account_id is not None:
-            fixed.append((account_database(master_account_id), ACCOUNT))
-        for database, views in fixed:
-            yield from _refresh_views(store, database, views, ("",))
+        yield from _refresh_views(store, DATABASE, WEBHOOKS, ("",))
+        master = yield from _master_account(directory)
+        if master is not None:
+            yield from _refresh_views(store, account_database(master), ACCOUNT, ("",))
     last = after[0] if after else ""
     for row in store.view(
         DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=ACCOUNTS_A_STEP
@@ -280,25 +280,44 @@ def _refresh_views(
         yield Step((database,), after=after)
 
 
-def clear_definitions(
-    store: DocumentStore, master_account_id: str, id: str | None = None
-) -> tuple[tuple[Change, ...], Reasons]:
-    """Delete one or all of the modules' metadata documents, as `delete_all` does."""
-    database = account_database(master_account_id)
+def _master_account(directory: StoreDirectory) -> Generator[Step, None, str | None]:
+    """The master account; looking for it may take a while where nobody has configured it."""
+    search = directory.find_master_account()
+    while True:
+        try:
+            next(search)
+        except StopIteration as found:
+            master: str | None = found.value
+            return master
+        yield Step()
+
+
+def reset_definitions(
+    store: DocumentStore,
+    directory: StoreDirectory,
+    modules: Sequence[EventModule],
+    id: str | None = None,
+) -> Iterator[Step]:
+    """Delete one or all of the modules' metadata documents and make them anew.
+
+    `found` is one `DefinitionsReset`. One that was not there is made, too. A document that
+    belongs to no module any more stays deleted.
+    """
+    master = yield from _master_account(directory)
+    if master is None:
+        raise StoreError("there is no master account yet")
+    database = account_database(master)
     if id is not None:
-        document = store.get(database, id)
-        documents = [] if document is None else [document]
+        stored = [document for document in [store.get(database, id)] if document is not None]
     else:
-        # In ASCII `{` follows the letters.
-        start, end = DEFINITION_PREFIX, DEFINITION_PREFIX + "{"
-        documents = list(store.documents(database, start=start, end=end))
-    return delete_all(store, database, documents) if documents else ((), ())
-
-
-def stored_definitions(
-    store: DocumentStore, master_account_id: str, ids: Sequence[str]
-) -> tuple[Change, ...]:
-    """The changes to publish for metadata documents that were just made."""
-    database = account_database(master_account_id)
-    documents = store.get_many(database, ids).values()
-    return tuple(Change(CREATED, database, document) for document in documents)
+        end = DEFINITION_PREFIX + "{"  # in ASCII it follows the letters
+        stored = list(store.documents(database, start=DEFINITION_PREFIX, end=end))
+    deleted, failed = delete_all(store, database, stored)
+    ids = [change.document["_id"] for change in deleted]
+    if id is not None and not failed:
+        ids = [id]
+    chosen = [module for module in modules if DEFINITION_PREFIX + module.id in ids]
+    store_metadata(store, chosen, directory.node)
+    made = store.get_many(database, ids).values()
+    changes = (*deleted, *(Change(CREATED, database, document) for document in made))
+    yield Step((DefinitionsReset(tuple(ids), tuple(id for id, _reason in failed)),), changes)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from callboard.webhooks.failures import MAX_TIMES
+from callboard.webhooks.failures import MAX_TIMES, HookKey
 from callboard.webhooks.names import account_of_database
 from callboard.webhooks.values import as_int
 
@@ -71,3 +71,24 @@ def definition_argument(value: Any, known: Collection[str]) -> str:
             f"{value!r} is no hook definition: there are {', '.join(sorted(known)) or 'none'}"
         )
     return DEFINITION_PREFIX + str(id)
+
+
+def cursor_argument(value: Any, size: int) -> tuple[str, ...]:
+    """Where a page is to go on; empty for the first one."""
+    whole = isinstance(value, tuple) and len(value) in (0, size)
+    if whole and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    raise BadArgument(f"{value!r} is no page's end: give as `after` the `more` of an answer")
+
+
+def key_argument(value: Any) -> HookKey | None:
+    """The same where it names a hook."""
+    cursor = cursor_argument(value, 2)
+    return (cursor[0], cursor[1]) if cursor else None
+
+
+def limit_argument(value: Any, most: int) -> int:
+    """How many things a page may hold, at most."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadArgument(f"{value!r} is no number of things that a page may hold")
+    return min(value, most)
