@@ -4,7 +4,9 @@ import json
 from collections import deque
 from collections.abc import Iterable
 
-from callboard.adapters.broker import BrokerConnection, OutgoingMessage, Properties
+import structlog
+
+from callboard.adapters.broker import BrokerConnection, BrokerError, OutgoingMessage, Properties
 from callboard.adapters.maintenance import Change
 from callboard.webhooks.changes import document_change
 
@@ -22,6 +24,7 @@ class ChangePublisher:
         self._node = node
         self._under_way: dict[int, OutgoingMessage] = {}
         self._waiting: deque[OutgoingMessage] = deque(maxlen=MAX_UNPUBLISHED)
+        self._log = structlog.get_logger("callboard")
 
     def __len__(self) -> int:
         """How many have not arrived yet."""
@@ -35,7 +38,10 @@ class ChangePublisher:
             self._send(OutgoingMessage(EXCHANGE, key, json.dumps(body).encode(), properties))
 
     def _send(self, message: OutgoingMessage) -> None:
-        self._under_way[self._broker.publish(message)] = message
+        try:
+            self._under_way[self._broker.publish(message)] = message
+        except BrokerError as problem:  # such as an id that is longer than a routing key
+            self._log.warning("change_not_published", reason=str(problem))
 
     def arrived(self, publish_ids: Iterable[int]) -> None:
         """The broker has these."""

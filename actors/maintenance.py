@@ -1,6 +1,5 @@
 """What operators and other actors ask for (Kazoo: webhooks_maintenance), and doc_type_update."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from attrs import frozen
 from thespian.actors import ActorAddress
 
 from callboard import admin
+from callboard.actors.doc_type_update import DocTypeUpdateListener
 from callboard.actors.messages import (
     CountFailures,
     FailingListed,
@@ -23,22 +23,11 @@ from callboard.actors.messages import (
     TableListed,
 )
 from callboard.actors.role import Setup
-from callboard.actors.slices import Done, Errand, Page
-from callboard.actors.store_worker import FAILURE_CACHE, StoreWorker
+from callboard.actors.slices import Done, Page
+from callboard.actors.store_worker import FAILURE_CACHE
 from callboard.adapters import maintenance as work
-from callboard.adapters.broker import (
-    DIRECT,
-    Binding,
-    Exchange,
-    IncomingMessage,
-    OutgoingMessage,
-    Properties,
-    Queue,
-    Topology,
-)
 from callboard.adapters.store import DatabaseMissing, StoreError
 from callboard.adapters.system_config import set_account_setting, set_system_setting
-from callboard.adapters.views import ACCOUNTS
 from callboard.supervision import Peer
 from callboard.webhooks.arguments import (
     BadArgument,
@@ -50,15 +39,8 @@ from callboard.webhooks.arguments import (
     hook_argument,
     key_argument,
     limit_argument,
+    version_argument,
 )
-from callboard.webhooks.doc_type_update import (
-    ACCOUNT,
-    DocTypeUpdate,
-    InvalidRequest,
-    doc_type_updated,
-    parse_doc_type_update,
-)
-from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.modules import discover
 from callboard.webhooks.names import account_database, gregorian_ms, gregorian_s
 
@@ -69,7 +51,6 @@ PEER_S = 5.0
 """How long another actor may take to answer."""
 ORPHAN_PAUSE_S = 5.0
 """Between the hooks of one account that is gone and those of the next."""
-REQUESTS_AT_ONCE = 10
 
 _SILENT = "callboard: should have been answered by now"
 
@@ -91,28 +72,17 @@ class _Question:
     then: Callable[[Any], None]
 
 
-class Maintenance(StoreWorker):
+class Maintenance(DocTypeUpdateListener):
     """Carries out `callboard.admin`, and the requests to re-enable hooks that Crossbar sends.
 
-    What takes long is done in slices, by timer. The queue of the requests is shared by all nodes
-    and gone with the last of them, so that a requester hears that nobody runs.
+    Whoever asks is answered in the end, with `Refused` if an actor that knows does not answer.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Listen for requests."""
+        """Nothing is asked yet."""
         super().begin(setup)
         self._questions: dict[int, _Question] = {}
         self._orphans_not_before = 0.0
-        self.work_with(
-            Topology(
-                exchanges=(Exchange("configuration"), Exchange("targeted", DIRECT)),
-                queue=Queue(
-                    f"{self.settings.amqp.queue}.doc_type_update", durable=False, auto_delete=True
-                ),
-                bindings=(Binding("configuration", "configuration.doc_type_update.webhook"),),
-                prefetch=REQUESTS_AT_ONCE,
-            )
-        )
 
     # Administrative requests
 
@@ -126,32 +96,16 @@ class Maintenance(StoreWorker):
 
     def _carry_out(self, request: admin.AdminRequest, address: ActorAddress) -> None:
         to = _Asker(address, request.ref)
-        if request.version > admin.VERSION:
-            self._refuse(
-                to,
-                f"version {request.version} is asked for, and this Callboard knows version "
-                f"{admin.VERSION} of callboard.admin: update it",
-            )
-            return
         with self._refusing(to):
+            version_argument(request.version, admin.VERSION)
             self._begin_request(request, to)
 
     def _begin_request(self, request: admin.AdminRequest, to: _Asker) -> None:
         match request:
             case admin.HooksConfigured(account, after, limit):
-                self._list_table(
-                    to,
-                    _account(account),
-                    key_argument(after),
-                    limit_argument(limit, admin.PAGE_LIMIT),
-                )
+                self._list_table(to, _account(account), key_argument(after), _limit(limit))
             case admin.FailureStatus(account, after, limit):
-                self._list_failing(
-                    to,
-                    _account(account),
-                    key_argument(after),
-                    limit_argument(limit, admin.PAGE_LIMIT),
-                )
+                self._list_failing(to, _account(account), key_argument(after), _limit(limit))
             case admin.FlushAccountFailures(account):
                 self._flush(to, account_argument(account), None)
             case admin.FlushHookFailures(account, hook_id):
@@ -302,16 +256,10 @@ class Maintenance(StoreWorker):
         self.work(Page(steps, self._page(to, admin.HooksEnabled)))
 
     def _enable_descendants(self, to: _Asker, account_id: str, after: admin.Cursor) -> None:
-        self._prepare_accounts()
+        self.prepare_accounts()
         steps = work.enable_descendants(self.store, account_id, gregorian_s(time.time()), after)
         failed = f"failed to find descendants for account {account_id}: "
         self.work(Page(steps, self._page(to, admin.HooksEnabled, failed)))
-
-    def _prepare_accounts(self) -> None:
-        """The embedded store has no Kazoo that keeps the views of `accounts`."""
-        if self.settings.couchdb.url.startswith("sqlite:"):
-            self.store.ensure_database("accounts")
-            self.store.ensure_views("accounts", ACCOUNTS)
 
     def _register_views(self, to: _Asker, after: admin.Cursor) -> None:
         steps = work.register_views(self.store, self.accounts, time.time(), after)
@@ -363,48 +311,10 @@ class Maintenance(StoreWorker):
             case _:
                 super().on_timer(payload)
 
-    # The bus
-
-    def on_message(self, message: IncomingMessage) -> None:
-        """Somebody wants an account's hooks to be enabled again (wire: doc_type_update)."""
-        properties = message.properties
-        try:
-            event = parse_event(
-                message.body,
-                properties.content_type,
-                properties.content_encoding,
-                message.exchange,
-                message.routing_key,
-            )
-            request = parse_doc_type_update(event.body)
-            if request.action != ACCOUNT:
-                self._prepare_accounts()
-        except (PoisonEvent, InvalidRequest, StoreError) as problem:
-            self.log.warning("doc_type_update_refused", reason=str(problem))
-            self.broker.ack([message.tag])
-            return
-
-        def done(found: tuple[Any, ...], _after: admin.Cursor | None, problem: str) -> None:
-            self._requested_is_done(request, [f.problem or f.failed for f in found], problem)
-            self.broker.ack([message.tag])
-
-        enable = work.enable_account if request.action == ACCOUNT else work.enable_descendants
-        steps = enable(self.store, request.account_id, gregorian_s(time.time()))
-        self.work(Errand(steps, done))
-
-    def _requested_is_done(self, request: DocTypeUpdate, failures: list[Any], problem: str) -> None:
-        """Reply if all went well; silence tells the requester that it did not."""
-        about = {"action": request.action, "account": request.account_id}
-        if failures or problem:
-            self.log.warning("doc_type_update_failed", reason=problem or failures[0], **about)
-            return
-        self.log.info("doc_type_update_done", **about)
-        if request.reply_to is not None:
-            headers = {"Deliver-To-PID": request.pid} if request.pid is not None else {}
-            body = json.dumps(doc_type_updated(request, self.settings.node.name)).encode()
-            properties = Properties(content_type="application/json", headers=headers)
-            self.broker.publish(OutgoingMessage("targeted", request.reply_to, body, properties))
-
 
 def _account(argument: str | None) -> str | None:
     return None if argument is None else account_argument(argument)
+
+
+def _limit(argument: int) -> int:
+    return limit_argument(argument, admin.PAGE_LIMIT)

@@ -65,12 +65,12 @@ def _whole(value: Any, complaint: str, most: int) -> int:
 
 def definition_argument(value: Any, known: Collection[str]) -> str:
     """The id of a module's metadata document, from it or from the module's (`known`) id."""
-    id = value.removeprefix(DEFINITION_PREFIX) if isinstance(value, str) else value
+    id = str(value).removeprefix(DEFINITION_PREFIX)
     if id not in known:
         raise BadArgument(
             f"{value!r} is no hook definition: there are {', '.join(sorted(known)) or 'none'}"
         )
-    return DEFINITION_PREFIX + str(id)
+    return DEFINITION_PREFIX + id
 
 
 def cursor_argument(value: Any, size: int) -> tuple[str, ...]:
@@ -92,3 +92,12 @@ def limit_argument(value: Any, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise BadArgument(f"{value!r} is no number of things that a page may hold")
     return min(value, most)
+
+
+def version_argument(value: Any, newest: int) -> None:
+    """The version that a message was written for."""
+    if not isinstance(value, int) or not 1 <= value <= newest:
+        raise BadArgument(
+            f"version {value!r} is asked for, and this Callboard knows versions up to {newest} of "
+            f"callboard.admin: update it"
+        )
