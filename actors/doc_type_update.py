@@ -55,7 +55,7 @@ class DocTypeUpdateListener(StoreWorker):
             )
         )
 
-    def _prepare_accounts(self) -> None:
+    def prepare_accounts(self) -> None:
         """The embedded store has no Kazoo that keeps the views of `accounts`."""
         if self.settings.couchdb.url.startswith("sqlite:"):
             self.store.ensure_database("accounts")
