@@ -257,7 +257,7 @@ class ResetHookDefinitions(AdminRequest):
 
 @frozen
 class ResetHookDefinition(AdminRequest):
-    """The same for one of them: `channel_create` or `webhooks_channel_create`."""
+    """The same for one: `channel_create` or `webhooks_channel_create`. -> `DefinitionsReset`."""
 
     definition: str
 

@@ -21,12 +21,12 @@ class HookListing:
 
     def after(self, key: HookKey | None, account_id: str | None = None) -> Iterator[HookKey]:
         """The keys behind that one (None: all), of one account or of all."""
-        start, last = key if key is not None else ("", "")
+        start = "" if key is None else key[0]
         accounts = self._accounts if account_id is None else [account_id]
         for place in range(bisect_left(accounts, start), len(accounts)):
             account = accounts[place]
             ids = self._in_order(account)
-            begin = bisect_right(ids, last) if account == start else 0
+            begin = bisect_right(ids, key[1]) if key is not None and account == start else 0
             for number in range(begin, len(ids)):
                 yield account, ids[number]
 
