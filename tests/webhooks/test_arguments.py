@@ -65,7 +65,7 @@ def test_no_integer_is_refused_in_kazoos_words(bad):
 def test_numbers_that_mean_nothing_are_refused_with_what_is_allowed(bad):
     with pytest.raises(BadArgument, match=r"\(milliseconds\) from 1 to 86400000$"):
         expiry_argument(bad)
-    with pytest.raises(BadArgument, match="integer from 1 to 10000$"):
+    with pytest.raises(BadArgument, match=r"integer from 1 to 10000$"):
         count_argument(bad)
     assert (count_argument(1), count_argument("10000")) == (1, 10000)
 
