@@ -17,9 +17,9 @@ from callboard.actors.messages import (
     FailuresCounted,
     FailuresForgotten,
     FlushFailures,
-    Forwarded,
     ListFailing,
     ListTable,
+    PassedOn,
     TableListed,
 )
 from callboard.actors.role import Setup
@@ -90,7 +90,7 @@ class Maintenance(DocTypeUpdateListener):
         """Somebody wants something done."""
         self._carry_out(message, sender)
 
-    def receiveMsg_Forwarded(self, message: Forwarded, _sender: ActorAddress) -> None:
+    def receiveMsg_PassedOn(self, message: PassedOn, _sender: ActorAddress) -> None:
         """Somebody asked the top supervisor."""
         self._carry_out(message.request, message.requester)
 

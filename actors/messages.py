@@ -262,7 +262,7 @@ class FlushHooks:
 
 
 @frozen
-class Forwarded:
+class PassedOn:
     """The top supervisor to Maintenance: an administrative request, and who is to be answered."""
 
     request: AdminRequest

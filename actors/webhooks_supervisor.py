@@ -15,7 +15,7 @@ from callboard.actors.hook_listener import HookListener
 from callboard.actors.hook_table import HookTable
 from callboard.actors.initializer import Initializer
 from callboard.actors.maintenance import Maintenance
-from callboard.actors.messages import Forwarded, GetSettings, Quiesce, Quiesced
+from callboard.actors.messages import GetSettings, PassedOn, Quiesce, Quiesced
 from callboard.actors.responder import Responder
 from callboard.actors.role import Setup
 from callboard.admin import AdminRequest, Refused
@@ -152,7 +152,7 @@ class WebhooksSupervisor(Supervisor):
         if maintenance is None:
             self.send(sender, Refused("maintenance is being restarted: try again", ref=message.ref))
         else:
-            self.send(maintenance.address, Forwarded(message, sender))
+            self.send(maintenance.address, PassedOn(message, sender))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """The owner's process has ended: so does this, and the actor system with it."""

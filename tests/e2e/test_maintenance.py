@@ -169,6 +169,22 @@ def test_failures_are_shown_and_flushed(maintenance, store, receiver):
     assert maintenance("failure_status") == [RULE, FAILURES, lines[2], RULE]
 
 
+def test_a_hook_that_is_enabled_again_begins_without_failures(maintenance, store, receiver):
+    limits = {"attempt_failure_count": 2, "attempt_failure_expiry_ms": 20_000}
+    store.save("system_config", {"_id": "webhooks", "default": limits})
+    hook = save_hook(store, f"{receiver.url}/status/500", ACCOUNT)
+    system = maintenance.start()
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    for number in range(2):
+        system.publish([call_event(number)])
+        receiver.wait_for(number + 1)
+    system.wait(lambda: store.get("webhooks", hook)["enabled"] is False)
+    assert maintenance("enable_account_hooks", ACCOUNT) == ["re-enabled 1 hooks", f"IDs: {hook}"]
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    assert maintenance("failure_status") == [RULE, FAILURES, RULE]
+    assert store.get("webhooks", hook)["enabled"] is True
+
+
 def test_failures_outside_the_window_are_not_counted(maintenance, store, receiver):
     store.save("system_config", {"_id": "webhooks", "default": {"attempt_failure_expiry_ms": 300}})
     save_hook(store, f"{receiver.url}/status/500", ACCOUNT)
