@@ -1,6 +1,7 @@
 """The owner of the hooks in memory: it outlives its listener and feeds the responders."""
 
 import itertools
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -63,7 +64,7 @@ class HookTable(Role):
         self._loaded = False
         self._subscribers: dict[str, _Subscriber] = {}
         self._listing: HookListing | None = None
-        self._listings = 0
+        self._listing_used = 0.0
 
     def stats(self) -> Mapping[str, Any]:
         """How many hooks, and for how many responders."""
@@ -200,10 +201,11 @@ class HookTable(Role):
 
     def receiveMsg_ListTable(self, message: ListTable, sender: ActorAddress) -> None:
         """Somebody wants to see the hooks, page by page; each walk begins with a fresh listing."""
+        if self._listing is None:
+            self.after(LISTING_S, _LISTING_OLD)
         if self._listing is None or message.after is None:
             self._listing = HookListing(self._hooks)
-        self._listings += 1
-        self.after(LISTING_S, (_LISTING_OLD, self._listings))
+        self._listing_used = time.monotonic()
         hooks: list[ConfiguredHook] = []
         for key in self._listing.after(message.after, message.account_id):
             hook = self._hooks.get(key)
@@ -215,9 +217,13 @@ class HookTable(Role):
         self.send(sender, TableListed(message.ask, tuple(hooks), more=False))
 
     def on_timer(self, payload: Any) -> None:
-        """Nobody has asked for a while."""
-        if payload == (_LISTING_OLD, self._listings):
-            self._listing = None
+        """Forget the listing once nobody has asked for a while."""
+        if payload == _LISTING_OLD:
+            left_s = self._listing_used + LISTING_S - time.monotonic()
+            if left_s > 0:
+                self.after(left_s, _LISTING_OLD)
+            else:
+                self._listing = None
 
 
 def _configured(hook: Hook) -> ConfiguredHook:
