@@ -193,14 +193,11 @@ def orphans(store: DocumentStore, after: Cursor = (), *, delete: bool) -> Iterat
     accounts = (row for row in rows if isinstance(row.key, str) and row.key != last)
     while batch := list(itertools.islice(accounts, ACCOUNTS_A_STEP)):
         known = store.get_many("accounts", [row.key for row in batch])
-        for row in batch:
-            if not _is_gone(store, row.key, known):
-                continue
-            if delete:
-                yield from _delete_hooks(store, row.key)
-            else:
-                yield Step((Orphans(row.key, row.value),), after=(row.key,))
-        yield Step(after=(batch[-1].key,))
+        gone = [row for row in batch if _is_gone(store, row.key, known)]
+        seen = tuple(Orphans(row.key, row.value) for row in gone)
+        for row in gone if delete else ():
+            yield from _delete_hooks(store, row.key)
+        yield Step(() if delete else seen, after=(batch[-1].key,))
 
 
 def _is_gone(store: DocumentStore, account_id: str, known: Mapping[str, Document]) -> bool:

@@ -62,7 +62,7 @@ def maintenance() -> None:
 @with_settings()
 def hooks_configured(loaded: Loaded, account: str | None, json_: bool) -> None:
     """List the hooks in memory: those that may fire."""
-    request = admin.HooksConfigured(_account(account))
+    request = admin.HooksConfigured(_account(account), limit=admin.PAGE_LIMIT)
     with attached(loaded) as client:
         hooks = (h for page in _pages(client, request, admin.ConfiguredHooks) for h in page.hooks)
         if json_:
@@ -82,7 +82,7 @@ def hooks_configured(loaded: Loaded, account: str | None, json_: bool) -> None:
 @with_settings()
 def failure_status(loaded: Loaded, account: str | None, json_: bool) -> None:
     """List the hooks that failed of late, and how often."""
-    request = admin.FailureStatus(_account(account))
+    request = admin.FailureStatus(_account(account), limit=admin.PAGE_LIMIT)
     with attached(loaded) as client:
         hooks = (h for page in _pages(client, request, admin.FailingHooks) for h in page.hooks)
         if json_:
