@@ -11,6 +11,7 @@ from thespian.actors import ActorAddress
 
 from callboard import admin
 from callboard.actors.doc_type_update import DocTypeUpdateListener
+from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     CountFailures,
     FailingListed,
@@ -41,7 +42,6 @@ from callboard.webhooks.arguments import (
     limit_argument,
     version_argument,
 )
-from callboard.webhooks.modules import discover
 from callboard.webhooks.names import account_database, gregorian_ms, gregorian_s
 
 HOOK_TABLE = "hook_table"
@@ -125,7 +125,7 @@ class Maintenance(DocTypeUpdateListener):
             case admin.ResetHookDefinitions():
                 self._reset_definitions(to, None)
             case admin.ResetHookDefinition(definition):
-                known = {module.id for module in discover().modules}
+                known = {module.id for module in event_modules(self.settings).modules}
                 self._reset_definitions(to, definition_argument(definition, known))
             case admin.CleanUpOrphans(after, delete):
                 self._clean_up_orphans(to, cursor_argument(after, 1), delete=delete is True)
@@ -185,7 +185,12 @@ class Maintenance(DocTypeUpdateListener):
         def then(forgotten: FailuresForgotten) -> None:
             self._answer(to, admin.FailuresFlushed(forgotten.count))
 
-        self._ask(FAILURE_CACHE, to, then, lambda ask: FlushFailures(account_id, hook_id, ask))
+        self._ask(
+            FAILURE_CACHE,
+            to,
+            then,
+            lambda ask: FlushFailures(account_id, hook_id, everywhere=True, ask=ask),
+        )
 
     def _ask(
         self,
@@ -272,7 +277,8 @@ class Maintenance(DocTypeUpdateListener):
             reset: admin.DefinitionsReset = found[0]
             return reset
 
-        steps = work.reset_definitions(self.store, self.accounts, discover().modules, id)
+        modules = event_modules(self.settings).modules
+        steps = work.reset_definitions(self.store, self.accounts, modules, id)
         self.work(Page(steps, self._page(to, answer, f"failed to clear {what}: ")))
 
     def _clean_up_orphans(self, to: _Asker, after: admin.Cursor, *, delete: bool) -> None:

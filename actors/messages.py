@@ -190,6 +190,16 @@ class ChangeHooks:
     remove_account: str | None = None
 
 
+@frozen
+class ConfigurationChanged:
+    """HookListener to whoever looks documents up: these (database, id) documents have changed.
+
+    `documents` None: changes may have been missed, so anything may have changed.
+    """
+
+    documents: tuple[tuple[str, str], ...] | None
+
+
 # Attempts and failures
 
 
@@ -241,13 +251,14 @@ class FailuresSeen:
 
 @frozen
 class FlushFailures:
-    """Forget the failures of an account, or of one of its hooks.
+    """Forget the failures of an account, or of one of its hooks; `everywhere`: on all nodes.
 
     Where `ask` is given, answered with `FailuresForgotten`.
     """
 
     account_id: str
     hook_id: str | None = None
+    everywhere: bool = False
     ask: int | None = None
 
 
@@ -397,6 +408,28 @@ class HookList:
 
     documents: tuple[Mapping[str, Any], ...]
     more: bool
+
+
+@frozen
+class ListHookProblems:
+    """To HookListener: which stored hooks cannot fire? -> `HookProblems`."""
+
+
+@frozen
+class HookProblem:
+    """A stored hook that cannot fire, and why."""
+
+    account_id: str
+    hook_id: str
+    reason: str
+
+
+@frozen
+class HookProblems:
+    """Hooks that cannot fire, at most a thousand; `loading`: more may be found yet."""
+
+    problems: tuple[HookProblem, ...]
+    loading: bool
 
 
 @frozen

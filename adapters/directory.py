@@ -64,6 +64,11 @@ class StoreDirectory:
         if database == "system_config":
             self._written = {written for written in self._written if written[0] != id}
 
+    def forget_all(self) -> None:
+        """Anything may have changed."""
+        self._cache.clear()
+        self._written.clear()
+
     # Accounts
 
     def account(self, account_id: str) -> Account | None:

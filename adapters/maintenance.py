@@ -314,7 +314,7 @@ def reset_definitions(
     if id is not None and not failed:
         ids = [id]
     chosen = [module for module in modules if DEFINITION_PREFIX + module.id in ids]
-    store_metadata(store, chosen, directory.node)
+    store_metadata(store, chosen, directory.node, directory)
     made = store.get_many(database, ids).values()
     changes = (*deleted, *(Change(CREATED, database, document) for document in made))
     yield Step((DefinitionsReset(tuple(ids), tuple(id for id, _reason in failed)),), changes)

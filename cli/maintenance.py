@@ -8,6 +8,7 @@ import attrs
 import click
 
 from callboard import admin
+from callboard.actors.event_modules import event_modules
 from callboard.actors.system import Client
 from callboard.cli import maintenance_text as text
 from callboard.cli.attached import attached
@@ -22,7 +23,6 @@ from callboard.webhooks.arguments import (
     expiry_argument,
     hook_argument,
 )
-from callboard.webhooks.modules import discover
 
 MAINTENANCE = "maintenance"
 PATIENCE_S = 60.0
@@ -186,7 +186,7 @@ def reset_hook_definitions(loaded: Loaded) -> None:
 @with_settings()
 def reset_hook_definition(loaded: Loaded, definition: str) -> None:
     """Make the metadata document of one event module anew, with or without `webhooks_` before."""
-    known = {module.id for module in discover().modules}
+    known = {module.id for module in event_modules(loaded.settings).modules}
     id = _checked(lambda given: definition_argument(given, known), definition)
     _reset(loaded, admin.ResetHookDefinition(id))
 

@@ -11,11 +11,13 @@ from callboard.config.rules import mask
 from callboard.config.settings import (
     ActorsSettings,
     AmqpSettings,
+    AttemptsSettings,
     CouchdbSettings,
     DataSettings,
     DeliverySettings,
     DisablerSettings,
     LogSettings,
+    ModuleSettings,
     NodeSettings,
     Settings,
 )
@@ -24,6 +26,7 @@ from callboard.config.show import Row, effective
 __all__ = [
     "ActorsSettings",
     "AmqpSettings",
+    "AttemptsSettings",
     "ConfigError",
     "CouchdbSettings",
     "DataSettings",
@@ -31,6 +34,7 @@ __all__ = [
     "DisablerSettings",
     "Loaded",
     "LogSettings",
+    "ModuleSettings",
     "NodeSettings",
     "Option",
     "Row",

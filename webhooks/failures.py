@@ -1,5 +1,6 @@
 """Which hooks fail too often: failed tries in a sliding window (webhooks_disabler)."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from heapq import nsmallest
@@ -21,6 +22,10 @@ DEFAULT_EXPIRY_MS = 60_000
 
 HookKey = tuple[str, str]
 """(account id, hook id)"""
+FailedTry = tuple[str, str, int]
+"""(account id, hook id, Gregorian milliseconds)"""
+Flush = tuple[str, str | None]
+"""(account id, hook id): forget this hook's failures; None: those of all the account's hooks."""
 
 
 @frozen
@@ -135,3 +140,39 @@ def overdue(
 
 def _count_after(times: Iterable[int], since_ms: int) -> int:
     return sum(at > since_ms for at in times)
+
+
+@frozen
+class Shared:
+    """What one node tells the others; `origin` names the memory that it comes from."""
+
+    origin: str
+    failures: tuple[FailedTry, ...]
+    flushes: tuple[Flush, ...]
+
+
+class NotShared(ValueError):
+    """A message that no node of ours has sent."""
+
+
+def shared_body(
+    origin: str, failures: Iterable[FailedTry], flushes: Iterable[Flush]
+) -> dict[str, Any]:
+    """The JSON of a message to the other nodes; `read_shared` reads it."""
+    return {"Origin": origin, "Failures": list(failures), "Flushes": list(flushes)}
+
+
+def read_shared(body: bytes) -> Shared:
+    """What another node tells. Raises NotShared."""
+    try:
+        value = json.loads(body)
+        return Shared(
+            str(value["Origin"]),
+            tuple((str(account), str(hook), int(at)) for account, hook, at in value["Failures"]),
+            tuple(
+                (str(account), None if hook is None else str(hook))
+                for account, hook in value["Flushes"]
+            ),
+        )
+    except (ValueError, TypeError, KeyError) as problem:
+        raise NotShared(f"{type(problem).__name__}: {problem}") from None
