@@ -9,7 +9,18 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.messages import FailedTries, FailuresSeen, FlushFailures, GetFailures
+from callboard.actors.messages import (
+    CountFailures,
+    FailedTries,
+    FailingListed,
+    FailuresCounted,
+    FailuresForgotten,
+    FailuresSeen,
+    FlushFailures,
+    FlushHooks,
+    GetFailures,
+    ListFailing,
+)
 from callboard.actors.role import BrokerRole, Setup
 from callboard.adapters.broker import (
     FANOUT,
@@ -89,12 +100,33 @@ class FailureCache(BrokerRole):
         """The disabler counts."""
         self.send(sender, FailuresSeen(self._failures.times()))
 
-    def receiveMsg_FlushFailures(self, message: FlushFailures, _sender: ActorAddress) -> None:
+    def receiveMsg_FlushFailures(self, message: FlushFailures, sender: ActorAddress) -> None:
         """A hook was edited, re-enabled or disabled, or its account is gone."""
-        self._failures.flush(message.account_id, message.hook_id)
+        count = self._failures.flush(message.account_id, message.hook_id)
         if message.everywhere:
             self._flushes.append((message.account_id, message.hook_id))
             self._share_soon()
+        if message.ask is not None:
+            self.send(sender, FailuresForgotten(message.ask, count))
+
+    def receiveMsg_FlushHooks(self, message: FlushHooks, _sender: ActorAddress) -> None:
+        """Hooks were enabled again; the other nodes hear of it by their listeners."""
+        for account_id, hook_id in message.hooks:
+            self._failures.flush(account_id, hook_id)
+
+    def receiveMsg_ListFailing(self, message: ListFailing, sender: ActorAddress) -> None:
+        """Somebody wants to see which hooks fail, page by page."""
+        hooks = self._failures.keys(message.account_id, message.after, message.limit + 1)
+        more = len(hooks) > message.limit
+        self.send(sender, FailingListed(message.ask, tuple(hooks[: message.limit]), more))
+
+    def receiveMsg_CountFailures(self, message: CountFailures, sender: ActorAddress) -> None:
+        """Somebody wants to see how often they fail."""
+        counts = (
+            self._failures.count(account_id, hook_id, message.since_ms[account_id])
+            for account_id, hook_id in message.hooks
+        )
+        self.send(sender, FailuresCounted(message.ask, tuple(counts)))
 
     def on_timer(self, payload: Any) -> None:
         """Forget what no window reaches; tell the other nodes."""

@@ -160,7 +160,7 @@ class HookListener(BrokerRole):
         self._send_page()
 
     def _stored_pages(self) -> Iterator[tuple[Hook, ...]]:
-        for page in self._store.pages():
+        for page in self._store.pages(gregorian_s(time.time())):
             enabled = (document for document in page if is_enabled(document))
             understood = (self._understood(document) for document in enabled)
             yield tuple(hook for hook in understood if hook is not None)

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
+from callboard.adapters.migration import migrated
 from callboard.adapters.store import Conflict, Document, DocumentStore
 from callboard.webhooks.hook import is_deleted
 
@@ -36,12 +37,16 @@ class HookStore:
     def __init__(self, store: DocumentStore) -> None:
         self.documents = store
 
-    def pages(self) -> Iterator[list[Document]]:
-        """The documents of all hooks that are not disabled, in pages, each read when asked for."""
+    def pages(self, now_gregorian_s: int) -> Iterator[list[Document]]:
+        """The documents of all hooks that are not disabled, in pages, each read when asked for.
+
+        Those on modules of old are migrated first.
+        """
         # As many rows a page as the store reads at once: none of them is older than its page.
         rows = self.documents.view(DATABASE, LISTING, include_documents=True, page_size=PAGE)
         while page := list(islice(rows, PAGE)):
-            yield [row.document for row in page if row.document]
+            documents = [row.document for row in page if row.document]
+            yield migrated(self.documents, documents, now_gregorian_s)
 
     def get(self, hook_id: str) -> Document | None:
         """A hook's document, deleted softly or not; None for a document of another kind."""

@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 from typing import Any
 
 from attrs import frozen
@@ -89,6 +90,15 @@ class FailureWindow:
     def count(self, account_id: str, hook_id: str, since_ms: int) -> int:
         """How often a hook failed after that time."""
         return _count_after(self._times.get((account_id, hook_id), ()), since_ms)
+
+    def keys(self, account_id: str | None, after: HookKey | None, limit: int) -> list[HookKey]:
+        """The hooks that failed, by account and id, behind that key; so many at most."""
+        wanted = (
+            key
+            for key in self._times
+            if (account_id is None or key[0] == account_id) and (after is None or key > after)
+        )
+        return nsmallest(limit, wanted)
 
     def flush(self, account_id: str, hook_id: str | None = None) -> int:
         """Forget an account's failures, or one hook's; how many there were."""

@@ -167,6 +167,12 @@ def disabling(document: Mapping[str, Any], reason: str) -> dict[str, Any]:
     return {"enabled": False, "pvt_disabled_message": reason} if is_enabled(document) else {}
 
 
+def enabled_again(document: Mapping[str, Any], now_gregorian_s: int) -> dict[str, Any]:
+    """The document of an auto-disabled hook as it lets the hook fire again (kzd_webhooks)."""
+    kept = {key: value for key, value in document.items() if key != "pvt_disabled_message"}
+    return {**kept, "enabled": True, "pvt_modified": now_gregorian_s}
+
+
 def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:
     """The document to store for a new hook: public fields, defaults, and the usual private ones.
 

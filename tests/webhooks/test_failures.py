@@ -139,6 +139,21 @@ def test_an_account_s_limits(own, reseller, limits):
 
 @given(
     st.lists(records),
+    st.none() | st.sampled_from("ab"),
+    st.none() | st.just(("a", "h")),
+    st.integers(1, 3),
+)
+def test_keys_are_those_behind_a_key_in_order(recorded, account_id, after, limit):
+    keys = sorted({(a, h) for a, h, _at in recorded})
+    if account_id is not None:
+        keys = [key for key in keys if key[0] == account_id]
+    if after is not None:
+        keys = [key for key in keys if key > after]
+    assert window(*recorded).keys(account_id, after, limit) == keys[:limit]
+
+
+@given(
+    st.lists(records),
     st.builds(Limits, st.integers(-1, 5), st.integers(0, 20)),
     st.integers(0, 25),
 )

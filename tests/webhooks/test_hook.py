@@ -9,6 +9,7 @@ from callboard.webhooks.hook import (
     Hook,
     InvalidHook,
     disabling,
+    enabled_again,
     is_auto_disabled,
     is_deleted,
     is_enabled,
@@ -170,6 +171,13 @@ def test_states_of_a_document():
     assert is_auto_disabled({"enabled": False, "pvt_disabled_message": "too many"})
     assert not is_auto_disabled({"enabled": False})
     assert not is_auto_disabled({"enabled": True, "pvt_disabled_message": "too many"})
+
+
+def test_a_hook_enabled_again_is_as_it_was_but_for_the_disabling():
+    disabled = document(enabled=False, pvt_disabled_message="too many", pvt_modified=1, _rev="3-a")
+    enabled = enabled_again(disabled, 63_000_000_000)
+    assert enabled == document(enabled=True, pvt_modified=63_000_000_000, _rev="3-a")
+    assert disabled["enabled"] is False
 
 
 @given(st.dictionaries(st.text(), st.text(), max_size=3))
