@@ -9,10 +9,11 @@ from support.kazoo import ACCOUNT, CLUSTER, RESELLER, TOP, Cluster
 
 @pytest.fixture
 def cluster(tmp_path):
-    """An account below its reseller, below the top account; the database of hooks."""
+    """An account below its reseller, below the top account; the databases of hooks and accounts."""
     store = EmbeddedStore(tmp_path / "store.sqlite3", views=views.ALL)
-    store.ensure_database("webhooks")
-    store.ensure_views("webhooks", views.WEBHOOKS)
+    for database, its_views in (("webhooks", views.WEBHOOKS), ("accounts", views.ACCOUNTS)):
+        store.ensure_database(database)
+        store.ensure_views(database, its_views)
     cluster = Cluster(store)
     cluster.account(TOP)
     cluster.account(RESELLER, TOP)

@@ -21,6 +21,8 @@ STRANGER = "99887766554433221100ffeeddccbbaa"
 CLUSTER = "c1c2c3c4c5c6c7c8c9cacbcccdcecfc0"
 
 NODE, ZONE = "apps@one.example", "west"
+NOW = 63_930_000_000
+"""Gregorian seconds."""
 
 ENVELOPE = {"App-Name": "an_app", "App-Version": "4.0.0", "Msg-ID": "0a1b2c3d4e5f"}
 
@@ -122,7 +124,7 @@ class Cluster:
         """Those that fire; `refused` says why others do not."""
         known = {event for module in self.modules for event in (module.id, *module.events)}
         found = []
-        for page in HookStore(self.store).pages():
+        for page in HookStore(self.store).pages(NOW):
             for document in filter(is_enabled, page):
                 try:
                     found.append(parse_hook(document, known))
