@@ -15,11 +15,24 @@ from callboard.adapters.preparation import (
 from callboard.adapters.store import Conflict
 from callboard.config.loader import load
 from callboard.supervision import ONE_FOR_ONE
+from callboard.webhooks.changes import tells_of_an_account
+from callboard.webhooks.event import Event
 from callboard.webhooks.modules import discover
-from support.kazoo import ACCOUNT, NODE, NOW, RESELLER, TOP, database, encoded_database, message
+from support.kazoo import (
+    ACCOUNT,
+    NODE,
+    NOW,
+    RESELLER,
+    TOP,
+    change,
+    database,
+    encoded_database,
+    message,
+)
 from support.stores import Meddled, refuse
 
 MASTER = database(TOP)
+NOVEMBER_2026 = 1_795_000_000
 MODULES = {
     "channel_answer": "Channel Answer",
     "channel_bridge": "Channel Bridge",
@@ -127,11 +140,10 @@ def test_the_view_of_metadata_is_in_the_master_account_s_database(cluster):
     assert [row.key for row in rows] == sorted(MODULES.values())
 
 
-@pytest.mark.parametrize("month", [1_795_000_000])
-def test_the_month_s_databases_of_accounts_with_hooks_are_made(month, cluster):
+def test_the_month_s_databases_of_accounts_with_hooks_are_made(cluster):
     cluster.hook()
     cluster.hook(account=TOP, enabled=False)
-    do(prepare_attempts(cluster.store, month))
+    do(prepare_attempts(cluster.store, NOVEMBER_2026))
     for account, made in ((ACCOUNT, True), (TOP, True), (RESELLER, False)):
         assert cluster.store.database_exists(f"{database(account)}-202611") is made
     view = "webhooks/attempts_by_time_listing"
@@ -257,6 +269,18 @@ def test_without_accounts_there_is_none(cluster):
     for id in (ACCOUNT, TOP, RESELLER):
         cluster.account(id, pvt_deleted=True)
     assert cluster.directory.master_account_id() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "database", "may_be"),
+    [
+        pytest.param("db_created", encoded_database(TOP), True, id="an account's database"),
+        pytest.param("db_created", "system_data", False, id="another database"),
+        pytest.param("db_deleted", encoded_database(TOP), False, id="one that is gone"),
+    ],
+)
+def test_without_one_a_new_account_s_database_is_waited_for(name, database, may_be):
+    assert tells_of_an_account(Event(change(name, database, database))) is may_be
 
 
 # Migration

@@ -268,7 +268,7 @@ SILENT = {"closed": 2}
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory):
-    """(requests by path, attempts by hook) after one call to every hook."""
+    """(requests by path, attempts by hook, seconds, requests, events) after a call to all hooks."""
     folder = tmp_path_factory.mktemp("delivery") / "data"
     folder.mkdir()
     config = {"log_successful_attempts": True}
@@ -302,10 +302,11 @@ def played(tmp_path_factory):
                 attempts.setdefault(document["hook_id"], []).append(document)
             requests = {request.path: request for request in receiver.requests}
             counted = receiver.count
+            told = system.node("event_bridge").stats["received"]
         finally:
             system.close()
             store.close()
-    return requests, attempts, took_s, counted
+    return requests, attempts, took_s, counted, told
 
 
 system_test = pytest.mark.multiprocess
@@ -328,7 +329,7 @@ def test_each_endpoint_got_what_the_hook_sends(played):
 
 @system_test
 def test_a_bad_status_is_not_tried_again_and_a_refused_connection_is_after_two_seconds(played):
-    _requests, attempts, took_s, counted = played
+    _requests, attempts, took_s, counted, _events = played
     tries = {name: len(found) for name, found in attempts.items()}
     assert tries == dict.fromkeys(HOOKS, 1) | SILENT
     assert counted == len(HOOKS) - len(SILENT)
@@ -346,6 +347,11 @@ def test_every_try_is_recorded_in_the_month_s_database_of_the_hook_s_account(pla
     assert results == dict.fromkeys(HOOKS, "failure") | good
     assert played[1]["bad"][0]["resp_status_code"] == "500"
     assert (played[1]["bad"][0]["try"], played[1]["bad"][0]["retries_left"]) == (3, 2)
+
+
+@system_test
+def test_attempts_are_saved_without_a_change_notice(played):
+    assert played[4] == 1, "nothing was published but the call"
 
 
 @system_test

@@ -1,6 +1,7 @@
 """Which failures count, for how long, and what becomes of a hook that fails too often."""
 
 import json
+import time
 
 import pytest
 import structlog
@@ -238,6 +239,9 @@ def failed(tmp_path_factory):
             seen["failures"] = system.node("failure_cache").stats["failures"]
             seen["made-up"] = store.get("webhooks", "made-up")
             seen["restarts"] = {node.restarts for node in system.tree().below()}
+            month = f"{database(OURS)}{time.strftime('-%Y%m', time.gmtime())}"
+            system.wait(lambda: system.node("deliveries/attempt_log").stats["written"] == 6)
+            seen["attempts"] = sorted(a["hook_id"] for a in store.documents(month))
             seen["config"] = store.get("system_config", "webhooks")["default"]
         finally:
             system.close()
@@ -270,6 +274,11 @@ def test_a_hook_on_the_notification_that_it_was_disabled_fires(failed):
         "app_name": "webhooks",
         "app_version": "4.0.0",
     }.items() <= payload.items()
+
+
+@system_test
+def test_by_default_only_failed_attempts_are_stored(failed):
+    assert failed["attempts"] == ["bad"] * 3 + ["made-up"] * 3
 
 
 @system_test

@@ -429,14 +429,6 @@ class TestOnRabbitMQ:
         _method, properties, _body = bus.next(queue)
         assert properties.timestamp > 63_000_000_000_000_000
 
-    def test_a_message_that_several_bindings_match_is_delivered_once(self, bus):
-        before = bus.system.node("event_bridge").stats["received"]
-        document = {"_id": "d", "pvt_type": "webhook", "pvt_account_id": OURS}
-        key, body = document_change("doc_edited", "webhooks", document, NODE)
-        bus.system.send(("configuration", key, body))
-        bus.system.wait_settled(before + 1)
-        assert bus.system.node("event_bridge").stats["received"] == before + 1
-
     def test_a_message_without_content_type_is_taken(self, bus):
         bus.system.add_hook(f"{bus.receiver.url}/untyped", "channel_answer")
         body = json.dumps(call_event(1, "CHANNEL_ANSWER")).encode()
