@@ -191,6 +191,7 @@ class EventBridge(BrokerRole):
                 message.body,
                 message.properties.content_type,
                 message.properties.content_encoding,
+                message.properties.message_id,
             )
             for module in modules:
                 self._hand.waiting.setdefault(module, deque()).append(event)
