@@ -14,6 +14,7 @@ from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.matching import HookIndex, candidates, fires
 from callboard.webhooks.module import EventModule, Firing
+from callboard.webhooks.options import NO_OPTIONS, Options
 from callboard.webhooks.payload import final_payload
 from callboard.webhooks.pickling import Positional
 
@@ -40,6 +41,7 @@ class Delivery(Positional):
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     tries: int = 2
+    options: Options = NO_OPTIONS
 
 
 def new_event_id() -> str:
@@ -129,7 +131,8 @@ def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder) -> Delivery
         uri=hook.uri,
         method=request.method,
         url=request.url,
-        headers=(*request.headers, (ID_HEADER, id)),
+        headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
         body=request.body,
         tries=hook.tries,
+        options=hook.options,
     )
