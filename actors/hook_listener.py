@@ -24,6 +24,8 @@ from callboard.actors.messages import (
     Refused,
     RemoveHook,
 )
+from callboard.actors.notices import HookDisabled
+from callboard.actors.noticing import Noticing
 from callboard.actors.role import BrokerRole, Setup
 from callboard.adapters.broker import (
     Binding,
@@ -75,7 +77,7 @@ _APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(BrokerRole):
+class HookListener(Noticing, BrokerRole):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -312,6 +314,7 @@ class HookListener(BrokerRole):
         if saved is not None:
             self._flush(message.account_id, message.hook_id)
             self._publish_disabled(message)
+            self.notify(HookDisabled(message.account_id, message.hook_id, message.reason))
 
     def _answer(
         self, sender: ActorAddress | None, hook_id: str, change: str, fields: Mapping[str, Any]

@@ -316,6 +316,18 @@ class HookList:
 
 
 @frozen
+class Ask:
+    """To the top supervisor: hand this message to the actor at that path of the tree.
+
+    That actor answers the asker directly, as if it had been sent the message itself. `Refused`
+    while it is down. As with any message, no answer comes from an actor that dies over it.
+    """
+
+    path: str
+    message: Any
+
+
+@frozen
 class GetSettings:
     """To the top supervisor: how is this system set? Answered with the `Settings`."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.announcing import Announcing
 from callboard.actors.attempt_log import AttemptLog
 from callboard.actors.deliverer import Deliverer
 from callboard.actors.disabler import Disabler
@@ -14,14 +15,17 @@ from callboard.actors.failure_cache import FailureCache
 from callboard.actors.hook_listener import HookListener
 from callboard.actors.hook_table import HookTable
 from callboard.actors.initializer import Initializer
-from callboard.actors.messages import GetSettings, Quiesce, Quiesced
+from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refused
+from callboard.actors.notices import DELIVERY_FAILED, HOOK_DISABLED
+from callboard.actors.noticing import subscribers_of
 from callboard.actors.responder import Responder
 from callboard.actors.role import Setup
-from callboard.config.logs import configure_logs
+from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.supervision import (
     TEMPORARY,
     ChildSpec,
+    Forwarded,
     Supervisor,
     SupervisorSpec,
 )
@@ -52,7 +56,12 @@ def tree(settings: Settings) -> SupervisorSpec:
             Deliverer,
             setup,
             shutdown_s=12.0,
-            peers=("event_bridge", "failure_cache", "deliveries/attempt_log"),
+            peers=(
+                "event_bridge",
+                "failure_cache",
+                "deliveries/attempt_log",
+                *subscribers_of(DELIVERY_FAILED),
+            ),
         )
         for number in range(1, workers + 1)
     )
@@ -80,7 +89,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 "hook_listener",
                 HookListener,
                 setup,
-                peers=("hook_table", "failure_cache"),
+                peers=("hook_table", "failure_cache", *subscribers_of(HOOK_DISABLED)),
                 label="webhooks_listener",
             ),
             ChildSpec(
@@ -116,7 +125,7 @@ class Top:
     owner_pid: int | None = None
 
 
-class WebhooksSupervisor(Supervisor):
+class WebhooksSupervisor(Announcing):
     """one_for_one over the tree; started with `Top`.
 
     Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
@@ -127,6 +136,7 @@ class WebhooksSupervisor(Supervisor):
         self.settings = args.settings
         if self.own_process:
             configure_logs(args.settings.log)
+        self.log = logger().bind(actor=self.path or type(self).__name__)
         self._draining = False
         self._orphaned = False
         if args.owner_pid is not None:
@@ -136,6 +146,14 @@ class WebhooksSupervisor(Supervisor):
     def receiveMsg_GetSettings(self, _message: GetSettings, sender: ActorAddress) -> None:
         """Somebody who attached wants to know how this system is set."""
         self.send(sender, self.settings)
+
+    def receiveMsg_Ask(self, message: Ask, sender: ActorAddress) -> None:
+        """Somebody has a message for an actor of the tree, which answers directly."""
+        peer = self._directory().get(message.path)
+        if peer is None:
+            self.send(sender, Refused(f"{message.path} is down, or there is no such actor"))
+        else:
+            self.send(peer.address, Forwarded(sender, message.message))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """The owner's process has ended: so does this, and the actor system with it."""
