@@ -64,6 +64,7 @@ def logger() -> Any:
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
             structlog.processors.format_exc_info,
+            _ordered,
             _without_secrets,
             _renderer("text"),
         ],

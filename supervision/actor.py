@@ -213,6 +213,8 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         return None
 
     def _crash(self, message: Any) -> None:
+        if isinstance(message, Forwarded):
+            message = message.message
         self.log.exception("actor_crashed", message=type(message).__name__)
         if self.own_process:
             os._exit(CRASH_EXIT_STATUS)

@@ -314,7 +314,7 @@ class Supervisor(SupervisedActor):
         self.log.warning(
             "child_overdue", child=child.spec.id, status=child.status, child_pid=child.pid
         )
-        child.fault = f"took too long in status {child.status}"
+        child.fault = f"it took too long while {child.status}"
         self._kill(child)
 
     # Ends and restarts

@@ -14,6 +14,7 @@ import structlog
 from thespian.actors import Actor, ActorSystem
 
 from callboard.config import LogSettings, configure_logs, log_definitions
+from callboard.config.logs import logger
 
 TEXT = LogSettings(format="text")
 JSON = LogSettings(format="json")
@@ -138,6 +139,19 @@ def test_secrets_are_hidden_wherever_they_lie(capfd, settings):
 
 
 @pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])
+def test_where_nothing_is_configured_logging_gets_the_lines_without_secrets(capfd, caplog):
+    structlog.reset_defaults()
+    caplog.set_level(logging.INFO, "callboard")
+    log = logger().bind(actor="a")
+    log.info("broker_down", reason="amqp://guest:sesame@broker/ is away")
+    log.debug("not_wanted")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("callboard", "INFO")
+    assert record.getMessage().startswith("event=broker_down actor=a")
+    assert "sesame" not in record.getMessage()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_long_line_is_cut_to_what_a_pipe_takes_at_once(capfd, settings):
     configure_logs(settings)
     structlog.get_logger().info("big", body="é\n" * 50_000, items=list(range(5000)), hook="abc")

@@ -1,39 +1,21 @@
 """Callboard as a child of a host's actor, in the host's own actor system."""
 
-import json
+import logging
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import structlog
 
 from callboard import embed
+from callboard.supervision import Peer
 from support.hosts import Create
-from support.running import ACCOUNT, call_event, outgoing
-from support.trees import MULTI
+from support.trees import MULTI, SIMPLE
 
 multiprocess = pytest.mark.multiprocess
-
-
-def add_hook(hosted, name, uri, **fields):
-    document = {"pvt_account_id": ACCOUNT, "name": "n", "uri": uri, "hook": "channel_create"}
-    message = embed.AddHook(document | {"format": "json"} | fields)
-    saved = hosted.ask(name, embed.Ask("hook_listener", message), embed.HookSaved)
-    return saved.document["_id"]
-
-
-def publish(hosted, name, numbers):
-    events = tuple(outgoing(call_event(number)) for number in numbers)
-    message = embed.Ask("event_bridge", embed.PublishEvents(events))
-    hosted.ask(name, message, embed.Published)
-
-
-def calls(receiver, path):
-    return {json.loads(r.body)["call_id"] for r in receiver.requests if r.path == path}
-
-
-def names(numbers):
-    return {f"call-{number}@switch" for number in numbers}
 
 
 def callboard(command, settings):
@@ -50,9 +32,9 @@ def callboard(command, settings):
 
 def test_it_starts_delivers_and_stops(hosted, settings, receiver):
     hosted.begin("a", settings())
-    add_hook(hosted, "a", f"{receiver.url}/a")
-    publish(hosted, "a", range(20))
-    hosted.wait(lambda: calls(receiver, "/a") == names(range(20)))
+    hosted.add_hook("a", f"{receiver.url}/a")
+    hosted.publish("a", range(20))
+    hosted.wait_for_calls(receiver, "/a", range(20))
     hosted.send("a", embed.Stop())
     hosted.hear("a", embed.Finished)
     hosted.hear("a", "ended")
@@ -61,15 +43,15 @@ def test_it_starts_delivers_and_stops(hosted, settings, receiver):
 def test_two_in_one_system_do_not_disturb_each_other(hosted, settings, receiver):
     for name in ("a", "b"):
         hosted.begin(name, settings(name))
-        add_hook(hosted, name, f"{receiver.url}/{name}")
-    publish(hosted, "a", range(10))
-    publish(hosted, "b", range(10, 20))
-    hosted.wait(lambda: calls(receiver, "/a") == names(range(10)))
-    hosted.wait(lambda: calls(receiver, "/b") == names(range(10, 20)))
+        hosted.add_hook(name, f"{receiver.url}/{name}")
+    hosted.publish("a", range(10))
+    hosted.publish("b", range(10, 20))
+    hosted.wait_for_calls(receiver, "/a", range(10))
+    hosted.wait_for_calls(receiver, "/b", range(10, 20))
     hosted.send("a", embed.Stop())
     hosted.hear("a", "ended")
-    publish(hosted, "b", range(20, 25))
-    hosted.wait(lambda: calls(receiver, "/b") == names(range(10, 25)))
+    hosted.publish("b", range(20, 25))
+    hosted.wait_for_calls(receiver, "/b", range(10, 25))
     assert receiver.count == 25
     assert {node.restarts for node in hosted.tree("b").below()} == {0}
 
@@ -121,4 +103,46 @@ def test_what_arrives_before_the_start_does_no_harm(hosted, settings):
     hosted.send("a", embed.Ask("event_bridge", embed.PublishEvents(())))
     hosted.hear(None, embed.Refused)
     hosted.send("a", embed.begin(settings()))
-    hosted.hear("a", embed.Ready, 30)
+    hosted.hear("a", Peer, 30)
+
+
+def facts_of_this_process():
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return {
+        "umask": mask,
+        "folder": Path.cwd(),
+        "environment": dict(os.environ),
+        "signals": {n: signal.getsignal(n) for n in signal.valid_signals()},
+        "handlers": {n: logging.getLogger(n).handlers for n in (None, "callboard", "pika")},
+        "levels": {n: logging.getLogger(n).level for n in (None, "callboard", "pika")},
+        "structlog": structlog.get_config(),
+    }
+
+
+def test_a_process_it_shares_with_the_host_is_left_as_it_was(
+    embedding, settings, receiver, capfd, caplog
+):
+    structlog.reset_defaults()
+    hosted = embedding(SIMPLE)
+    caplog.set_level(logging.INFO, "callboard")
+    before = facts_of_this_process()
+    hosted.begin("a", settings())
+    hosted.add_hook("a", f"{receiver.url}/status/500")
+    hosted.publish("a", [1])
+    hosted.wait(lambda: receiver.count == 1)
+    assert facts_of_this_process() == before
+    assert capfd.readouterr() == ("", "")
+    lines = [record.getMessage() for record in caplog.records if record.name == "callboard"]
+    assert any("event=child_started" in line and "event_bridge" in line for line in lines), lines
+
+
+def test_a_hosts_own_structlog_is_used(embedding, settings):
+    hosted = embedding(SIMPLE)
+    logs = structlog.testing.LogCapture()
+    structlog.configure(processors=[logs])
+    try:
+        hosted.begin("a", settings())
+    finally:
+        structlog.reset_defaults()
+    assert {"hooks_loaded", "broker_up"} & {entry["event"] for entry in logs.entries}

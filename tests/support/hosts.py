@@ -1,15 +1,24 @@
 """Hosts that embed Callboard, and the tests' conversation with them."""
 
+import json
 import os
 import time
 from datetime import timedelta
 
 import psutil
 from attrs import frozen
-from thespian.actors import Actor, ActorSystem, ActorTypeDispatcher, ChildActorExited
+from thespian.actors import (
+    Actor,
+    ActorAddress,
+    ActorSystem,
+    ActorTypeDispatcher,
+    ChildActorExited,
+)
 
 from callboard import embed
+from callboard.supervision import Peer
 from services import free_port
+from support.running import ACCOUNT, call_event, outgoing
 from support.trees import MULTI
 
 
@@ -31,11 +40,22 @@ class Send:
 
 @frozen
 class Heard:
-    """From a Host or a Listener: what it was sent. `name`: by which Callboard, if that is known."""
+    """From a Host or a Listener: what it was sent.
+
+    `name`: by which Callboard, if that is known, or of which listener; `pid`: in which process.
+    """
 
     name: str
     message: object
     pid: int
+
+
+@frozen
+class Attend:
+    """To a Listener: what it is called, and what to subscribe to."""
+
+    name: str
+    callboard: ActorAddress
 
 
 class Host(Actor):
@@ -54,6 +74,8 @@ class Host(Actor):
         elif isinstance(message, Send):
             self.send(self.callboards[message.name], message.message)
         elif self.test is not None:
+            if isinstance(message, embed.Ready):
+                message = Peer("", 0, sender, message.pid)  # An address that others can use, too.
             if isinstance(message, embed.Notices):
                 self.send(sender, message.seen())
             who = message.childAddress if isinstance(message, ChildActorExited) else sender
@@ -68,23 +90,23 @@ class Listener(ActorTypeDispatcher):
 
     confirms = True
 
-    def receiveMsg_Peer(self, callboard, sender):
-        self.test = sender
-        self.callboard = callboard.address
-        self.send(callboard.address, embed.SubscribeToNotices())
+    def receiveMsg_Attend(self, message, sender):
+        self.name, self.callboard, self.test = message.name, message.callboard, sender
+        self.send(self.callboard, embed.SubscribeToNotices())
 
     def receiveMsg_Unsubscribe(self, message, _sender):
         self.send(self.callboard, message)
 
     def receiveMsg_Subscribed(self, message, _sender):
-        self.send(self.test, Heard("", message, os.getpid()))
+        self.send(self.test, Heard(self.name, message, os.getpid()))
 
-    receiveMsg_Unsubscribed = receiveMsg_Subscribed
+    def receiveMsg_Unsubscribed(self, message, _sender):
+        self.send(self.test, Heard(self.name, message, os.getpid()))
 
     def receiveMsg_Notices(self, message, sender):
         if self.confirms:
             self.send(sender, message.seen())
-        self.send(self.test, Heard("", message, os.getpid()))
+        self.send(self.test, Heard(self.name, message, os.getpid()))
 
 
 class DeafListener(Listener):
@@ -103,6 +125,7 @@ class Hosted:
         self.system = ActorSystem(base, capabilities, logDefs=logs, transientUnique=True)
         self.host = self.system.createActor(host)
         self.heard = []
+        self.addresses = {}
 
     def create(self, name, settings, **options):
         self.system.tell(self.host, Create(name, embed.begin(settings, **options)))
@@ -110,7 +133,9 @@ class Hosted:
     def begin(self, name, settings):
         """Create a Callboard and wait until it stands."""
         self.create(name, settings)
-        self.pid = self.hear(name, embed.Ready, 30).pid
+        top = self.hear(name, Peer, 30)
+        self.pid = top.pid
+        self.addresses[name] = top.address
 
     def send(self, name, message):
         self.system.tell(self.host, Send(name, message))
@@ -144,27 +169,53 @@ class Hosted:
     def wait(self, condition, timeout_s=15.0, what="the condition"):
         end = time.monotonic() + timeout_s
         while not (result := condition()):
-            assert time.monotonic() < end, f"{what} not within {timeout_s} s; heard {self.heard}"
+            assert time.monotonic() < end, f"{what} not within {timeout_s} s; heard {self._last()}"
             self.listen(0.05)
         return result
 
-    def notices(self, kind, count=1, timeout_s=15.0):
-        """So many notices of this class, from whatever batches they came in."""
-        found = []
+    def _last(self):
+        return [(heard.name, str(heard.message)[:200]) for heard in self.heard[-20:]]
 
-        def enough():
-            for heard in list(self.heard):
-                if isinstance(heard.message, embed.Notices):
-                    if any(isinstance(notice, kind) for notice in heard.message.notices):
-                        self.heard.remove(heard)
-                        found.extend(heard.message.notices)
-            return len(found) >= count
+    def notice(self, kind, name=None):
+        """The next notice of this class to that listener; for a host, to that of the Callboard."""
 
-        self.wait(enough, timeout_s, f"{count} {kind.__name__}")
-        return found
+        def found():
+            notices = [n for batch in self.batches(name) for n in batch.notices]
+            return next((notice for notice in notices if isinstance(notice, kind)), None)
+
+        return self.wait(found, what=kind.__name__)
+
+    def batches(self, name=None):
+        """All batches of notices that were heard, by that listener."""
+        return [
+            heard.message
+            for heard in self.heard
+            if isinstance(heard.message, embed.Notices) and name in (None, heard.name)
+        ]
+
+    def listener(self, name, callboard, kind=Listener):
+        """Another actor that subscribes to that Callboard; the process it lives in."""
+        self.system.tell(self.system.createActor(kind), Attend(name, self.addresses[callboard]))
+        self.wait(lambda: any(h.name == name for h in self.heard), what=f"word of {name}")
+        return next(h.pid for h in self.heard if h.name == name)
 
     def tree(self, name):
         return self.ask(name, embed.GetTree(), embed.TreeNode)
+
+    def figure(self, name, path, figure):
+        return self.tree(name).at(path).stats.get(figure)
+
+    def add_hook(self, name, uri, **fields):
+        document = {"pvt_account_id": ACCOUNT, "name": "n", "uri": uri, "hook": "channel_create"}
+        message = embed.AddHook(document | {"format": "json"} | fields)
+        saved = self.ask(name, embed.Ask("hook_listener", message), embed.HookSaved)
+        return saved.document["_id"]
+
+    def publish(self, name, numbers):
+        """Publish events of calls with these numbers."""
+        events = tuple(outgoing(call_event(number)) for number in numbers)
+        message = embed.Ask("event_bridge", embed.PublishEvents(events))
+        self.ask(name, message, embed.Published)
 
     def family(self):
         """All processes of this system but this one."""
@@ -176,6 +227,16 @@ class Hosted:
                 admin = psutil.Process(connection.pid)
                 return [admin, *admin.children(recursive=True)]
         return []
+
+    def wait_for_calls(self, receiver, path, numbers, timeout_s=15.0):
+        """Wait until the receiver has these calls on that path, and no others."""
+        expected = {f"call-{number}@switch" for number in numbers}
+
+        def arrived():
+            requests = [r for r in receiver.requests if r.path == path]
+            return {json.loads(r.body)["call_id"] for r in requests} == expected
+
+        self.wait(arrived, timeout_s, f"{len(expected)} calls on {path}")
 
     def close(self):
         family = self.family()
