@@ -1,9 +1,11 @@
 """The examples of docs/embedding, as a reader would run them."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -82,18 +84,18 @@ def test_nothing_outlives_the_example_when_it_is_killed(example, tmp_path):
     assert not family(tmp_path)
 
 
-def test_the_host_of_the_page_works(embedding, base, settings):
+def test_the_host_of_the_page_works(embedding, base, settings, tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(from .*?)```", (DOCS / "README.md").read_text(), re.DOTALL)
     assert len(code.splitlines()) <= 30
-    namespace = {"__name__": __name__}
-    exec(compile(code, DOCS / "README.md", "exec"), namespace)
-    hosted = embedding(base, host=namespace["Host"])
-    said = []
+    name = f"host_of_the_page_on_{base}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    hosted = embedding(base, host=importlib.import_module(name).Host)
     hosted.system.tell(hosted.host, settings())
+    said = []
     while said[-1:] != ["ended"]:
-        message = hosted.system.listen(30)
-        assert message is not None, said
-        said.append(message)
-        if message == "ready":
+        said.append(hosted.system.listen(timedelta(seconds=30)))
+        assert said[-1] is not None, said
+        if said[-1] == "ready":
             hosted.system.tell(hosted.host, "stop")
     assert said == ["ready", "ended"]
