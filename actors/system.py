@@ -107,6 +107,7 @@ def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
             yield
         finally:
             _not_inherited.discard(lock.fileno())
+            fcntl.flock(lock, fcntl.LOCK_UN)  # A child forked just now may have it still.
 
 
 def owner_of(settings: Settings) -> Owner | None:

@@ -115,3 +115,33 @@ def test_settings_that_cannot_be_used_make_it_give_up(hosted, tmp_path, settings
     hosted.create("a", settings("file/data"))
     assert "file" in hosted.hear("a", embed.GaveUp).reason
     hosted.hear("a", "ended")
+
+
+HOLDER = """
+import os, sys, time
+from callboard.actors.system import ownership
+from callboard.config import load
+
+settings = load(None, {"CALLBOARD_CONFIG": os.devnull}, {"data.dir": sys.argv[1]}).settings
+with ownership(settings, embedded=True):
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_lock_ends_with_its_holder_whatever_it_has_forked(settings):
+    data = settings().data.dir
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, data], stdout=subprocess.PIPE, text=True
+    )
+    forked = psutil.Process(int(holder.stdout.readline()))
+    try:
+        assert owner_of(settings()).pid == holder.pid
+        holder.kill()
+        holder.wait()
+        assert owner_of(settings()) is None
+        assert forked.is_running()
+    finally:
+        forked.kill()
+        holder.stdout.close()
