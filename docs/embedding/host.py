@@ -39,7 +39,8 @@ class Host(ActorTypeDispatcher):
     """An actor of yours. It tells the program what it does, a line at a time."""
 
     def receiveMsg_Run(self, run: Run, sender):
-        self.run, self.program, self.hooks, self.stopping = run, sender, [], False
+        self.run, self.program = run, sender
+        self.questions, self.hooks, self.stopping = [], [], False
         self.callboard = self.createActor(embed.Callboard)
         # If this program is killed, Callboard settles what is under way and ends.
         self.send(self.callboard, embed.begin(run.settings, owner_pid=run.program_pid))
@@ -49,17 +50,34 @@ class Host(ActorTypeDispatcher):
         self.send(callboard, embed.SubscribeToNotices())
         for uri in (self.run.good_uri, self.run.bad_uri):
             hook = {"pvt_account_id": ACCOUNT, "name": "calls", "uri": uri, "format": "json"}
-            self.ask("hook_listener", embed.AddHook(hook | {"hook": "channel_create"}))
+            add = embed.AddHook(hook | {"hook": "channel_create"})
+            self.questions.append(embed.Ask("hook_listener", add))
+        calls = tuple(call_created(number) for number in range(3))
+        self.questions.append(embed.Ask("event_bridge", embed.PublishEvents(calls)))
+        self.ask_next()
+
+    def ask_next(self):
+        """Have an actor of Callboard answer; the answer is a message to this actor."""
+        if self.questions:
+            self.send(self.callboard, self.questions[0])
 
     def receiveMsg_HookSaved(self, saved, _listener):
         self.send(self.program, f"hook added, to {saved.document['uri']}")
         self.hooks.append(saved.document["_id"])
-        if len(self.hooks) == 2:
-            events = tuple(call_created(number) for number in range(3))
-            self.ask("event_bridge", embed.PublishEvents(events))
+        del self.questions[0]
+        self.ask_next()
 
     def receiveMsg_Published(self, published, _bridge):
         self.send(self.program, f"{published.count} events published")
+        del self.questions[0]
+
+    def receiveMsg_Refused(self, refused, _sender):
+        # For now: the store is not prepared yet, or the actor asked is being restarted.
+        self.send(self.program, f"refused: {refused.reason}")
+        self.wakeupAfter(timedelta(seconds=0.2))
+
+    def receiveMsg_WakeupMessage(self, _wakeup, _sender):
+        self.ask_next()
 
     def receiveMsg_Notices(self, message, sender):
         self.send(sender, message.seen())
@@ -71,7 +89,7 @@ class Host(ActorTypeDispatcher):
                         self.hooks.remove(hook_id)
                         # Callboard does this by itself when a hook fails too often.
                         disable = embed.DisableHook(account_id, hook_id, "its endpoint is broken")
-                        self.ask("hook_listener", disable)
+                        self.send(self.callboard, embed.Ask("hook_listener", disable))
                 case embed.HookDisabled(reason=reason):
                     self.send(self.program, f"hook disabled: {reason}")
                     if self.run.processes:
@@ -86,18 +104,10 @@ class Host(ActorTypeDispatcher):
         self.send(self.program, f"kill -9 of {located.path}")
         os.kill(located.peer.pid, signal.SIGKILL)
 
-    def ask(self, path, message):
-        """Have an actor of Callboard answer; the answer is a message to this actor."""
-        self.send(self.callboard, embed.Ask(path, message))
-
     def stop(self):
         """Let Callboard settle what is under way, and end."""
         self.stopping = True
         self.send(self.callboard, embed.Stop())
-
-    def receiveMsg_Refused(self, refused, _sender):
-        self.send(self.program, f"refused: {refused.reason}")
-        self.stop()
 
     def receiveMsg_GaveUp(self, gave_up, _callboard):
         self.send(self.program, f"gave up: {gave_up.reason}")

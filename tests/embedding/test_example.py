@@ -51,7 +51,7 @@ def test_the_example_shows_what_its_page_says(example, base, tmp_path):
     said, complaints = example.communicate(timeout=60)
     assert example.returncode == 0, complaints
     lines = [re.sub(r":\d{4,5}/", "/", line) for line in said.splitlines()]
-    story = [line for line in lines if not line.startswith("  POST")]
+    story = [line for line in lines if not line.startswith(("  POST", "refused: "))]
     killed = [
         "kill -9 of deliveries/deliverer-1",
         "child restarted: deliveries/deliverer-1, it crashed or was killed",

@@ -208,8 +208,14 @@ class Hosted:
     def add_hook(self, name, uri, **fields):
         document = {"pvt_account_id": ACCOUNT, "name": "n", "uri": uri, "hook": "channel_create"}
         message = embed.AddHook(document | {"format": "json"} | fields)
-        saved = self.ask(name, embed.Ask("hook_listener", message), embed.HookSaved)
-        return saved.document["_id"]
+
+        def answer():
+            self.send(name, embed.Ask("hook_listener", message))
+            answer = self.hear(None, (embed.HookSaved, embed.Refused))
+            return answer if isinstance(answer, embed.HookSaved) else None
+
+        # Refused until the store is prepared, which may be after `Ready`.
+        return self.wait(answer, what=f"hook to {uri}").document["_id"]
 
     def publish(self, name, numbers):
         """Publish events of calls with these numbers."""
