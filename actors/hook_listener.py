@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,8 @@ from callboard.actors.messages import (
     Refused,
     RemoveHook,
 )
+from callboard.actors.notices import HookDisabled
+from callboard.actors.noticing import Noticing
 from callboard.actors.role import BrokerRole, Setup
 from callboard.adapters.broker import (
     Binding,
@@ -45,6 +48,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
+from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
 from callboard.adapters.store import Document, StoreError
 from callboard.supervision import Peer
@@ -57,7 +61,7 @@ from callboard.webhooks.changes import (
     hook_change,
     webhook_disabled,
 )
-from callboard.webhooks.event import Event, PoisonEvent, parse_event
+from callboard.webhooks.event import Event, PoisonEvent
 from callboard.webhooks.hook import (
     Hook,
     InvalidHook,
@@ -71,6 +75,8 @@ from callboard.webhooks.names import gregorian_s
 
 HOOK_TABLE = "hook_table"
 FAILURE_CACHE = "failure_cache"
+DOCUMENT_READERS = ("disabler", "maintenance", "responders/*", "deliveries/attempt_log")
+"""Actors with a directory, which have to hear what has changed in the store."""
 
 BINDINGS = (
     "*.webhooks.webhook.*",
@@ -100,7 +106,7 @@ _APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(BrokerRole):
+class HookListener(Noticing, BrokerRole):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -233,19 +239,14 @@ class HookListener(BrokerRole):
                     self._gone(account_id, hook_id)
                 case HookWritten(hook_id, account_id, True, document) if document:
                     self._put({**document, "_id": hook_id}, account_id)
-                case HookWritten(hook_id, account_id):
+                case HookWritten(hook_id, account_id, created):
                     self._refresh(hook_id, account_id)
+                    if not created and account_id is not None:
+                        self._flush(account_id, hook_id)
 
     def _parsed(self, message: IncomingMessage) -> Event | None:
-        properties = message.properties
         try:
-            return parse_event(
-                message.body,
-                properties.content_type,
-                properties.content_encoding,
-                message.exchange,
-                message.routing_key,
-            )
+            return event_in(message)
         except PoisonEvent as problem:
             self.log.warning("change_unreadable", key=message.routing_key, reason=str(problem))
             return None
@@ -254,7 +255,7 @@ class HookListener(BrokerRole):
         """Let those know that look documents up; `None`: anything may have changed."""
         if changed.documents is None or changed.documents:
             for path, peer in self.peers.items():
-                if path not in (HOOK_TABLE, FAILURE_CACHE):
+                if any(fnmatchcase(path, reader) for reader in DOCUMENT_READERS):
                     self.send(peer.address, changed)
 
     def _refresh(self, hook_id: str, account_id: str | None) -> None:
@@ -280,7 +281,6 @@ class HookListener(BrokerRole):
             return
         hook = self._understood(document)
         if hook is not None:
-            self._flush(hook.account_id, hook.id)
             self._tell_table(put=(hook,))
 
     def _gone(self, account_id: str, hook_id: str) -> None:
@@ -387,6 +387,7 @@ class HookListener(BrokerRole):
         if edited.changed:
             self.log.warning("hook_disabled", account=message.account_id, hook=message.hook_id)
             self._publish_disabled(message)
+            self.notify(HookDisabled(message.account_id, message.hook_id, message.reason))
 
     def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
         """Change a stored hook and let everybody know."""

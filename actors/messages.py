@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
-from thespian.actors import ActorAddress
 
-from callboard.admin import AdminRequest, ConfiguredHook
+from callboard.admin import ConfiguredHook
 from callboard.admin import Refused as Refused
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.hook import Hook
@@ -28,6 +27,7 @@ class RawEvent:
     body: bytes = field(repr=False)
     content_type: str | None
     content_encoding: str | None
+    message_id: str | None = None
 
 
 @frozen
@@ -273,14 +273,6 @@ class FlushHooks:
 
 
 @frozen
-class PassedOn:
-    """The top supervisor to Maintenance: an administrative request, and who is to be answered."""
-
-    request: AdminRequest
-    requester: ActorAddress
-
-
-@frozen
 class FailuresForgotten:
     """FailureCache to Maintenance: so many failed tries were flushed."""
 
@@ -430,6 +422,18 @@ class HookProblems:
 
     problems: tuple[HookProblem, ...]
     loading: bool
+
+
+@frozen
+class Ask:
+    """To the top supervisor: hand this message to the actor at that path of the tree.
+
+    That actor answers the asker directly, as if it had been sent the message itself. `Refused`
+    while it is down. As with any message, no answer comes from an actor that dies over it.
+    """
+
+    path: str
+    message: Any
 
 
 @frozen

@@ -14,6 +14,7 @@ from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.matching import HookIndex, candidates, fires
 from callboard.webhooks.module import EventModule, Firing
+from callboard.webhooks.options import NO_OPTIONS, Options
 from callboard.webhooks.payload import final_payload
 from callboard.webhooks.pickling import Positional
 
@@ -40,6 +41,7 @@ class Delivery(Positional):
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     tries: int = 2
+    options: Options = NO_OPTIONS
 
 
 def new_event_id() -> str:
@@ -52,11 +54,13 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
 
     Msg-ID alone will not do, since a switch makes it of the time: the event's name and the call's
     (or document's) identity take part too. The module's id does, as one event may fire a hook on
-    `all` through several of them; and where there is no Msg-ID, as from other buses, all of the
-    event, with the exchange and the routing key that say what the body may not.
+    `all` through several of them; and where there is no Msg-ID, as from other buses, exchange and
+    routing key, with the AMQP message id, or without one the whole body.
     """
     body = event.body
-    identity: Any = body.get("Msg-ID") or [event.exchange, event.routing_key, body]
+    identity: Any = body.get("Msg-ID")
+    if not identity:
+        identity = [event.exchange, event.routing_key, event.message_id or body]
     subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
     text = json.dumps([identity, event.name, subject, module_id, hook_id], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -127,7 +131,8 @@ def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder) -> Delivery
         uri=hook.uri,
         method=request.method,
         url=request.url,
-        headers=(*request.headers, (ID_HEADER, id)),
+        headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
         body=request.body,
         tries=hook.tries,
+        options=hook.options,
     )

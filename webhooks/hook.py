@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from callboard.webhooks.event import MAX_NESTING, too_deep
 from callboard.webhooks.names import account_database, account_of_database, encoded
+from callboard.webhooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
 from callboard.webhooks.pickling import Positional
 from callboard.webhooks.values import as_bool, as_int, as_object
 
@@ -54,6 +55,7 @@ class Hook(Positional):
     include_internal_legs: bool = True
     custom_data: Mapping[str, Any] = field(default=_NONE, hash=False)
     modifiers: Mapping[str, Any] = field(default=_NONE, hash=False)
+    options: Options = NO_OPTIONS
 
 
 def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Hook:
@@ -81,7 +83,15 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
         include_internal_legs=as_bool(document.get("include_internal_legs"), True),
         custom_data=_object(document, "custom_data", id),
         modifiers=_object(document, "modifiers", id),
+        options=_options(document, id),
     )
+
+
+def _options(document: Mapping[str, Any], hook_id: str) -> Options:
+    try:
+        return parse_options(document)
+    except InvalidOption as problem:
+        raise InvalidHook(hook_id, str(problem)) from None
 
 
 def _with_account(document: Mapping[str, Any]) -> Mapping[str, Any]:

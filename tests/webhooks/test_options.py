@@ -1,0 +1,65 @@
+import pickle
+
+import pytest
+
+from callboard.webhooks.hook import InvalidHook, parse_hook
+from callboard.webhooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
+
+KAZOO_S = {"_id": "h", "pvt_account_id": "a", "uri": "https://e.example/", "hook": "all"}
+
+
+def test_a_document_of_kazoo_s_has_none():
+    assert parse_options(KAZOO_S) is NO_OPTIONS
+    assert parse_hook(KAZOO_S, ()).options is NO_OPTIONS
+
+
+def test_all_of_them():
+    document = {
+        "retry_policy": "standard",
+        "ordered": "true",
+        "rate_limit": "2.5",
+        "headers": {"Authorization": "Bearer abc", "X-Team": "billing"},
+        "pvt_secrets": ["new", "old"],
+        "client_certificate": "crm.pem",
+    }
+    options = parse_hook(KAZOO_S | document, ()).options
+    assert options == Options(
+        policy="standard",
+        ordered=True,
+        rate_per_s=2.5,
+        headers=(("Authorization", "Bearer abc"), ("X-Team", "billing")),
+        secrets=("new", "old"),
+        certificate="crm.pem",
+    )
+    assert pickle.loads(pickle.dumps(options)) == options
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"retry_policy": "often"}, "retry_policy 'often' is unknown: use one of kazoo, standard"),
+        ({"rate_limit": 0}, "rate_limit 0 is no number"),
+        ({"rate_limit": "fast"}, "rate_limit 'fast' is no number"),
+        ({"rate_limit": float("inf")}, "rate_limit inf is no number"),
+        ({"headers": ["X-A: b"]}, "headers is no object"),
+        ({"headers": {f"X-{n}": "v" for n in range(21)}}, "headers has 21 members: 20 are"),
+        ({"headers": {"X A": "b"}}, "'X A' is no header name"),
+        ({"headers": {"": "b"}}, "'' is no header name"),
+        ({"headers": {"X-A": "b\r\nX-B: c"}}, "value of X-A is no printable"),
+        ({"headers": {"X-A": 7}}, "value of X-A is no printable"),
+        ({"headers": {"X-A": " b"}}, "value of X-A is no printable"),
+        ({"headers": {"X-A": "b" * 5000}}, "X-A is longer than"),
+        ({"headers": {"Host": "other.example"}}, "Host may not be set"),
+        ({"headers": {"transfer-encoding": "chunked"}}, "transfer-encoding may not be set"),
+        ({"headers": {"Webhook-Signature": "v1,x"}}, "Webhook-Signature may not be set"),
+        ({"headers": {"Proxy-Authorization": "x"}}, "Proxy-Authorization may not be set"),
+        ({"headers": {"X-Hook-ID": "x"}}, "X-Hook-ID may not be set"),
+        ({"pvt_secrets": "s"}, "pvt_secrets is no list"),
+        ({"client_certificate": "../key.pem"}, "client_certificate '../key.pem' is no name"),
+    ],
+)
+def test_what_cannot_be_is_named(document, text):
+    with pytest.raises(InvalidOption, match=text.replace("(", r"\(")):
+        parse_options(document)
+    with pytest.raises(InvalidHook):
+        parse_hook(KAZOO_S | document, ())
