@@ -9,13 +9,18 @@ from thespian.actors import ActorAddress
 from callboard.actors.messages import DisableHook, FailuresSeen, GetFailures
 from callboard.actors.role import Role, Setup
 from callboard.adapters.store import StoreError
-from callboard.webhooks.failures import TOO_MANY_FAILURES, overdue
+from callboard.webhooks.failures import (
+    DEFAULT_EXPIRY_MS,
+    TOO_MANY_FAILURES,
+    counting_pause_s,
+    overdue,
+)
 from callboard.webhooks.names import gregorian_ms
+from callboard.webhooks.values import is_true
 
 FAILURE_CACHE = "failure_cache"
 HOOK_LISTENER = "hook_listener"
 
-DEFAULT_EXPIRY_MS = 60_000
 RETRY_S = 5.0
 FIRST_S = 1.0
 
@@ -47,8 +52,8 @@ class Disabler(Role):
             expiry_ms = self._directory.setting(
                 "webhooks", "attempt_failure_expiry_ms", DEFAULT_EXPIRY_MS
             )
-            off = self._directory.setting("webhooks", "disable_disabler", False) is True
-            pause_s = max(1.0, int(expiry_ms) / 4000)
+            off = is_true(self._directory.setting("webhooks", "disable_disabler", False))
+            pause_s = counting_pause_s(expiry_ms)
             if not off and self.settings.disabler.enabled and (cache := self.peer(FAILURE_CACHE)):
                 self.send(cache, GetFailures())
         except StoreError as problem:

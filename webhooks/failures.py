@@ -56,6 +56,16 @@ def account_limits(
     return Limits(count, expiry_ms)
 
 
+def counting_pause_s(expiry_ms: Any) -> float:
+    """How long after one count of the failures the next is due, by the system's expiry.
+
+    Four counts to an expiry (Kazoo: attempt_failure_expiry_ms div 4), and at most one a second. An
+    expiry that is no integer is a minute, as it is for an account.
+    """
+    number = as_int(expiry_ms)
+    return max(1.0, (DEFAULT_EXPIRY_MS if number is None else number) / 4000)
+
+
 class FailureWindow:
     """Failed tries by hook; times are Gregorian milliseconds, and two in one are one.
 

@@ -8,7 +8,7 @@ import structlog
 
 from callboard.adapters.maintenance import enable_account
 from callboard.adapters.receiver import Receiver
-from callboard.webhooks.failures import FailureWindow, overdue
+from callboard.webhooks.failures import FailureWindow, counting_pause_s, overdue
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, NODE, RESELLER, TOP, ZONE, database
 from support.running import ACCOUNT as OURS
@@ -167,6 +167,23 @@ def test_they_are_looked_up_key_by_key(cluster):
 def test_a_default_that_is_set_nowhere_is_written_into_the_default_section(cluster):
     limits(cluster)
     assert cluster.store.get("system_config", "webhooks")["default"] == DEFAULTS
+
+
+# When failures are counted
+
+
+@pytest.mark.parametrize(
+    ("expiry_ms", "wanted_s"),
+    [
+        pytest.param(60_000, 15, id="four times in every window"),
+        pytest.param("8000", 2, id="integers may be written otherwise"),
+        pytest.param("soon", 15, id="a window that is no integer is a minute"),
+        pytest.param(None, 15, id="nor is nothing"),
+        pytest.param(0, 1, id="not more often than every second"),
+    ],
+)
+def test_failures_are_counted_four_times_in_the_system_s_window(expiry_ms, wanted_s):
+    assert counting_pause_s(expiry_ms) == wanted_s
 
 
 # Enabling again

@@ -200,7 +200,7 @@ class Site:
     def __init__(self, url, folder, receiver):
         self.url = url
         self.receiver = receiver
-        config = {"disable_disabler": True, "attempt_failure_count": 1}
+        config = {"disable_disabler": "true", "attempt_failure_count": 1}
         config |= {"attempt_failure_expiry_ms": 4000}
         self.store = prepared("sqlite://", folder, webhooks=config)
         self.system = RunningSystem(folder, amqp__url=url)
