@@ -76,7 +76,8 @@ class StoreDirectory:
         document = self._document("accounts", account_id)
         if document is _MISSING:
             return None
-        return Account(account_id, tuple(document.get("pvt_tree", ())))
+        tree = document.get("pvt_tree")
+        return Account(account_id, tuple(tree) if isinstance(tree, list) else ())
 
     def reseller_id(self, account_id: str) -> str | None:
         """`pvt_reseller_id` of the account's document in `services`."""

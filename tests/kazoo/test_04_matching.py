@@ -71,6 +71,14 @@ def test_an_account_that_is_not_found_has_no_hooks(cluster):
     assert cluster.fired(call(ccvs={"Account-ID": STRANGER})) == []
 
 
+@pytest.mark.parametrize("tree", [None, "text"])
+def test_an_account_without_a_tree_has_no_ancestors(tree, cluster):
+    id = cluster.hook()
+    cluster.hook(account=TOP, include_subaccounts=True)
+    cluster.account(ACCOUNT, pvt_tree=tree)
+    assert cluster.fired(call()) == [id]
+
+
 def test_a_deleted_account_has_none_either(cluster):
     cluster.hook()
     cluster.account(ACCOUNT, pvt_deleted=True)
