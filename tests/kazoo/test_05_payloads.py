@@ -447,6 +447,85 @@ def test_a_notification_is_sent_whole(cluster):
     }
 
 
+SAMPLES_OF_NOTIFICATIONS = {
+    "account_zone_change": (
+        {"Zones": {"home": "West"}, "System-Log-ID": "log1"},
+        {"zones": {"home": "West"}, "system_log_id": "log1"},
+    ),
+    "bill_reminder": (
+        {
+            "Due-Date": 63_900_000_001,
+            "Timestamp": 63_900_000_000,
+            "Items": [
+                {
+                    "Category": "devices",
+                    "Item": "phone",
+                    "Discounts": {"Total": 6, "Cumulative": {}},
+                },
+                {"Category": "users", "Item": "_all", "Quantity": 2, "Rate": 1.5},
+            ],
+            "Payment-Token": {"T0KEN": {"Default": True, "MetaData": {"Last-Four": "0000"}}},
+        },
+        {
+            "due_date": 63_900_000_001,
+            "timestamp": 63_900_000_000,
+            "items": [
+                {
+                    "category": "devices",
+                    "item": "phone",
+                    "discounts": {"total": 6, "cumulative": {}},
+                },
+                {"category": "users", "item": "_all", "quantity": 2, "rate": 1.5},
+            ],
+            "payment_token": {"t0ken": {"default": True, "metadata": {"last_four": "0000"}}},
+        },
+    ),
+    "missed_call": (
+        {
+            "Call-ID": "leg-1",
+            "Call-Bridged": False,
+            "Message-Left": True,
+            "Notify": {"Custom-Channel-Vars": {"Global-Resource": "false"}, "Billing-Seconds": 7},
+        },
+        {
+            "call_id": "leg-1",
+            "call_bridged": False,
+            "message_left": True,
+            "notify": {"custom_channel_vars": {"global_resource": "false"}, "billing_seconds": 7},
+        },
+    ),
+    "port_comment": (
+        {
+            "Port-Request-ID": "p",
+            "Number": ["+14155550100"],
+            "Comment": {"content": "soon", "is_private": False, "timestamp": 63_900_000_000},
+        },
+        {
+            "port_request_id": "p",
+            "number": ["+14155550100"],
+            "comment": {"content": "soon", "is_private": False, "timestamp": 63_900_000_000},
+        },
+    ),
+    "topup": (
+        {"Amount": 20.0, "Add-Ons": [{"Amount": 1.0}], "Discounts": [], "Response": "ok"}
+        | {"Success": True, "Timestamp": 63_900_000_000},
+        {"amount": 20.0, "add_ons": [{"amount": 1.0}], "discounts": [], "response": "ok"}
+        | {"success": True, "timestamp": 63_900_000_000},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES_OF_NOTIFICATIONS)
+def test_notifications_have_the_shape_of_kazoo_s_samples(name, cluster):
+    headers, wanted = SAMPLES_OF_NOTIFICATIONS[name]
+    cluster.hook("notifications", custom_data={"type": name})
+    payload = cluster.payload(message("notification", name, Account_ID=ACCOUNT) | headers)
+    envelope = ("account_id", "app_name", "app_version", "event_category", "event_name", "msg_id")
+    told = {key: payload.pop(key) for key in envelope}
+    assert (told["account_id"], told["event_name"]) == (ACCOUNT, name)
+    assert payload == wanted
+
+
 ALERT = message("notification", "system_alert", Subject="s", Message="m")
 PLACES = [
     {"account_id": ACCOUNT},
