@@ -4,11 +4,13 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Container, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
+from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
@@ -40,9 +42,9 @@ from callboard.adapters.broker import (
     Unconfirmed,
 )
 from callboard.adapters.spool import Spool
-from callboard.adapters.topic import matches
+from callboard.adapters.topic import BOUND_BY
 from callboard.supervision import Peer
-from callboard.webhooks.modules import discover
+from callboard.webhooks.module import BRIDGE_EXCHANGES
 
 RESPONDERS = "responders/"
 
@@ -114,8 +116,10 @@ class EventBridge(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
-        modules = discover().modules
+        modules = event_modules(self.settings).modules
+        exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
+        self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._hand = _InHand()
         self._gone: set[tuple[str, int]] = set()
         self._ids = itertools.count(1)
@@ -127,11 +131,8 @@ class EventBridge(BrokerRole):
         self.connect_broker(
             Topology(
                 exchanges=tuple(
-                    Exchange(name, type)
-                    for name, type in sorted(
-                        {pair for m in modules for pair in m.exchanges.items()}
-                        | {("configuration", "topic"), ("targeted", "direct")}
-                    )
+                    Exchange(exchange.name, exchange.type, exchange.durable)
+                    for exchange in sorted(exchanges, key=attrgetter("name"))
                 ),
                 queue=Queue(self.settings.amqp.queue),
                 bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
@@ -203,7 +204,7 @@ class EventBridge(BrokerRole):
         return {
             module
             for module, exchange, key in self._bindings
-            if exchange == message.exchange and matches(key, message.routing_key)
+            if exchange == message.exchange and self._bound_by[exchange](key, message.routing_key)
         }
 
     def _acknowledge(self, tags: list[int]) -> None:

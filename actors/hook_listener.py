@@ -9,6 +9,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     AddHook,
     Applied,
@@ -48,7 +49,6 @@ from callboard.supervision import Peer
 from callboard.webhooks.changes import document_change
 from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.hook import Hook, InvalidHook, is_deleted, is_enabled, new_hook, parse_hook
-from callboard.webhooks.modules import discover
 from callboard.webhooks.names import gregorian_s
 
 HOOK_TABLE = "hook_table"
@@ -85,7 +85,8 @@ class HookListener(BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection's coming up starts the load."""
         self._store = self.connect_store()
-        self._known_events = frozenset(e for m in discover().modules for e in (m.id, *m.events))
+        modules = event_modules(self.settings).modules
+        self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._load = 0
         self._numbers = itertools.count()

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from callboard.actors.event_modules import event_modules
 from callboard.actors.role import Role, Setup
 from callboard.adapters.metadata import store_metadata
 from callboard.adapters.store import StoreError
 from callboard.adapters.views import WEBHOOKS
-from callboard.webhooks.modules import discover
 
 RETRY_S = 2.0
 
@@ -21,7 +21,8 @@ class Initializer(Role):
 
     def begin(self, setup: Setup) -> None:
         """Report modules that could not be loaded, and try at once."""
-        for problem in discover().problems:
+        self._modules = event_modules(self.settings)
+        for problem in self._modules.problems:
             self.log.error("module_not_loaded", module=problem.module, reason=problem.reason)
         self._store = self.connect_store()
         self.after(0, _TRY)
@@ -33,7 +34,12 @@ class Initializer(Role):
         try:
             self._store.ensure_database("webhooks")
             self._store.ensure_views("webhooks", WEBHOOKS)
-            store_metadata(self._store, discover().modules, self.settings.node.name)
+            store_metadata(
+                self._store,
+                self._modules.modules,
+                self.settings.node.name,
+                self.directory(self._store),
+            )
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
             self.after(RETRY_S, _TRY)

@@ -8,6 +8,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.event_modules import event_modules
 from callboard.actors.in_order import InOrder
 from callboard.actors.messages import (
     Applied,
@@ -29,7 +30,6 @@ from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
 from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.hook import ALL, Hook
 from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.modules import discover
 
 HOOK_TABLE = "hook_table"
 DELIVERERS = "deliveries/deliverer-"
@@ -50,7 +50,8 @@ class Responder(Role):
 
     def begin(self, setup: Setup) -> None:
         """Find the module; the hooks come from the table once it is there."""
-        self._module = next(m for m in discover().modules if m.id == setup.module)
+        modules = event_modules(self.settings).modules
+        self._module = next(module for module in modules if module.id == setup.module)
         self._directory = self.directory(self.connect_store())
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None

@@ -10,6 +10,7 @@ from callboard.actors.attempt_log import AttemptLog
 from callboard.actors.deliverer import Deliverer
 from callboard.actors.disabler import Disabler
 from callboard.actors.event_bridge import EventBridge
+from callboard.actors.event_modules import event_modules
 from callboard.actors.failure_cache import FailureCache
 from callboard.actors.hook_listener import HookListener
 from callboard.actors.hook_table import HookTable
@@ -25,7 +26,6 @@ from callboard.supervision import (
     Supervisor,
     SupervisorSpec,
 )
-from callboard.webhooks.modules import discover
 
 DRAIN_S = 10.0
 """How long events under way may take to settle before the tree is stopped."""
@@ -43,7 +43,7 @@ def tree(settings: Settings) -> SupervisorSpec:
             Setup(settings, module.id),
             peers=("event_bridge", "hook_table", "deliveries/deliverer-*"),
         )
-        for module in discover().modules
+        for module in event_modules(settings).modules
     )
     workers = settings.delivery.workers or os.cpu_count() or 1
     deliverers = tuple(

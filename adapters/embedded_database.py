@@ -13,12 +13,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from callboard.adapters import topic
 from callboard.adapters.amqp_properties import decode
 from callboard.adapters.broker import (
-    DIRECT,
-    FANOUT,
-    TOPIC,
     BrokerError,
     Exchange,
     IncomingMessage,
@@ -26,6 +22,7 @@ from callboard.adapters.broker import (
     Queue,
     Topology,
 )
+from callboard.adapters.topic import BOUND_BY
 
 VERSION = 1
 BUSY_S = 5.0
@@ -192,14 +189,7 @@ class Router:
         if kind is None:
             raise BrokerError(f"404 no exchange {exchange!r}")
         rows = self._db.execute("SELECT key, queue FROM binding WHERE exchange = ?", (exchange,))
-        return _BOUND_BY[kind], rows.fetchall()
-
-
-_BOUND_BY: dict[str, Callable[[str, str], bool]] = {
-    TOPIC: topic.matches,
-    DIRECT: lambda key, routing_key: key == routing_key,
-    FANOUT: lambda _key, _routing_key: True,
-}
+        return BOUND_BY[kind], rows.fetchall()
 
 
 def put(db: sqlite3.Connection, queue: int, message: OutgoingMessage, properties: bytes) -> None:
@@ -274,7 +264,7 @@ def _exchange_type(db: sqlite3.Connection, name: str) -> str | None:
 
 
 def _declare_exchange(db: sqlite3.Connection, exchange: Exchange) -> None:
-    if exchange.type not in _BOUND_BY:
+    if exchange.type not in BOUND_BY:
         raise BrokerError(f"cannot declare exchange {exchange.name!r}: 503 type {exchange.type!r}")
     wanted = (exchange.type, exchange.durable)
     found = db.execute(

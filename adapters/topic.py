@@ -1,7 +1,10 @@
 """Routing keys and the patterns of topic bindings (AMQP 0-9-1, section 3.1.3.3)."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
+
+from callboard.adapters.broker import DIRECT, FANOUT, TOPIC
 
 
 def matches(pattern: str, routing_key: str) -> bool:
@@ -30,3 +33,11 @@ def _expression(word: str) -> str:
             return r"\.[^.]*"
         case _:
             return r"\." + re.escape(word)
+
+
+BOUND_BY: dict[str, Callable[[str, str], bool]] = {
+    TOPIC: matches,
+    DIRECT: lambda key, routing_key: key == routing_key,
+    FANOUT: lambda _key, _routing_key: True,
+}
+"""Whether a message with a routing key goes to a binding with a key, by type of exchange."""

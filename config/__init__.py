@@ -16,6 +16,7 @@ from callboard.config.settings import (
     DeliverySettings,
     DisablerSettings,
     LogSettings,
+    ModuleSettings,
     NodeSettings,
     Settings,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "DisablerSettings",
     "Loaded",
     "LogSettings",
+    "ModuleSettings",
     "NodeSettings",
     "Option",
     "Row",

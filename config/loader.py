@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from callboard.config import module_tables
 from callboard.config.options import Option, options, sections
 from callboard.config.rules import HIDDEN
-from callboard.config.settings import Settings
+from callboard.config.settings import ModuleSettings, Settings
 
 SYSTEM_FILE = Path("/etc/callboard/callboard.toml")
 """Read where it exists and no other file is named."""
@@ -58,13 +59,16 @@ def load(
     be read, for a name that is no key, and for a value that is not allowed.
     """
     file = _file(file, environ)
+    text, tables = _read(file) if file else ("", {})
+    modules = _modules(file, text, tables.pop(module_tables.SECTION, []))
     values: dict[str, Any] = {}
     origins = {option.key: DEFAULT for option in options()}
-    for written in (*_from_file(file), *_from_environment(environ), *_from_options(overrides)):
+    from_file = _from_file(file, text, tables)
+    for written in (*from_file, *_from_environment(environ), *_from_options(overrides)):
         key = written.option.key
         values[key] = _converted(written)
         origins[key] = written.origin
-    return Loaded(_settings(values, origins), origins, file)
+    return Loaded(evolve(_settings(values, origins), modules=modules), origins, file)
 
 
 def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -75,10 +79,14 @@ def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
     return file
 
 
-def _from_file(file: Path | None) -> Iterator[_Written]:
-    if file is None:
-        return
-    text, tables = _read(file)
+def _modules(file: Path | None, text: str, written: Any) -> tuple[ModuleSettings, ...]:
+    try:
+        return module_tables.module_settings(written, text)
+    except module_tables.WrongTable as error:
+        raise ConfigError(f"{file}{error}") from None
+
+
+def _from_file(file: Path | None, text: str, tables: Mapping[str, Any]) -> Iterator[_Written]:
     for section, keys in tables.items():
         place = f"{file}{_line(text, section)}"
         if section not in sections():

@@ -44,7 +44,11 @@ class Option:
 
 def sections() -> dict[str, type[Any]]:
     """Every section's name and class, in the order of `default.toml`."""
-    return {section.name: section.type for section in attrs.fields(Settings) if section.type}
+    return {
+        section.name: section.type
+        for section in attrs.fields(Settings)
+        if section.type and attrs.has(section.type)
+    }
 
 
 def options() -> tuple[Option, ...]:

@@ -129,6 +129,40 @@ def networks() -> Rule:
     return Rule("a list of networks such as 10.0.0.0/8, fd00::/8", str, convert)
 
 
+def strings(allowed: str, pattern: str) -> Rule:
+    """A list of texts, at least one, each of which matches as a whole."""
+    each = text(allowed, pattern)
+
+    def convert(written: Any) -> tuple[str, ...]:
+        if not isinstance(written, list | tuple) or not written:
+            raise TypeError(type(written).__name__)
+        return tuple(each(item) for item in written)
+
+    return Rule(f"a list, not empty, of {allowed}", str, convert)
+
+
+def table(allowed: str, value: Rule) -> Rule:
+    """A table whose values all follow one rule."""
+
+    def convert(written: Any) -> dict[str, Any]:
+        if not isinstance(written, dict):
+            raise TypeError(type(written).__name__)
+        return {str(key): value(member) for key, member in written.items()}
+
+    return Rule(allowed, str, convert)
+
+
+def scalar() -> Rule:
+    """A text, number or boolean."""
+
+    def convert(written: Any) -> str | int | float | bool:
+        if not isinstance(written, str | int | float):
+            raise TypeError(type(written).__name__)
+        return written
+
+    return Rule("a text, a number, true or false", str, convert)
+
+
 def mask(value: str) -> str:
     """The text without the passwords of the URLs in it."""
     return _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", value)

@@ -6,11 +6,12 @@ carry their units. A secret, and the password of a URL, is hidden from `repr`.
 
 import os
 import socket
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import NOTHING, field, frozen
 
 from callboard.config.rules import (
     HIDDEN,
@@ -21,6 +22,9 @@ from callboard.config.rules import (
     mask,
     networks,
     path,
+    scalar,
+    strings,
+    table,
     text,
     url,
     whole,
@@ -214,6 +218,60 @@ class LogSettings:
     format: str = _key("text", choice("text", "json"), "key=value for people, or JSON.")
 
 
+_PATH = r"[^.\s]+(\.[^.\s]+)*"
+
+
+@frozen
+class ModuleSettings:
+    """An event module for a bus that is not Kazoo's: a `[[modules]]` table of the file.
+
+    Paths lead into a message: keys with dots between them, numbers for the members of lists.
+    """
+
+    id: str = _key(
+        NOTHING,
+        text("a name of letters, digits and -_. after a letter or digit", r"[A-Za-z0-9][\w.-]*"),
+        "What hooks name the module by.",
+    )
+    exchange: str = _key(
+        NOTHING,
+        text("an exchange's name of 1 to 255 characters", r"(?s).{1,255}"),
+        "Exchange that its messages come from.",
+    )
+    bindings: tuple[str, ...] = _key(
+        NOTHING,
+        strings("routing keys or patterns of up to 255 characters", r"(?s).{0,255}"),
+        "Routing keys to bind: patterns where the exchange is a topic exchange.",
+    )
+    exchange_type: str = _key(
+        "topic", choice("topic", "direct", "fanout"), "Type of the exchange, as it exists."
+    )
+    exchange_durable: bool = _key(True, flag(), "Whether the exchange is durable, as it exists.")
+    name: str = _key("", text("text", r"(?s).*"), "Name for people; by default the id.")
+    description: str = _key("", text("text", r"(?s).*"), "What it fires for, for people.")
+    account: str = _key(
+        "", text("a path such as data.account.id", f"({_PATH})?"), "Path of the account's id."
+    )
+    account_id: str = _key(
+        "", text("an account's id", r"\S*"), "The account of all messages, in place of a path."
+    )
+    only: Mapping[str, str | int | float | bool] = _key(
+        {},
+        table('a table of paths, each in quotes, and values: { "data.state" = "paid" }', scalar()),
+        "What must lie at some paths for a message to fire.",
+    )
+    fields: Mapping[str, str] = _key(
+        {},
+        table('a table of keys and paths: { order = "data.id" }', text("a path", _PATH)),
+        "The payload's keys, and the paths of their values; * is the whole message, and so is "
+        "the payload without any.",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.account) == bool(self.account_id):
+            raise ValueError("needs one of account, a path, and account_id, a constant")
+
+
 @frozen
 class Settings:
     """All settings of a node. `Settings()` has the defaults; `loader.load` reads the others."""
@@ -226,6 +284,7 @@ class Settings:
     delivery: DeliverySettings = field(factory=DeliverySettings)
     disabler: DisablerSettings = field(factory=DisablerSettings)
     log: LogSettings = field(factory=LogSettings)
+    modules: tuple[ModuleSettings, ...] = ()
 
     @property
     def actors_key_file(self) -> Path:

@@ -20,8 +20,8 @@ class Row:
 
 
 def effective(loaded: Loaded) -> tuple[Row, ...]:
-    """Every key with the value that holds, in the order of `default.toml`."""
-    return tuple(
+    """Every key with the value that holds, in the order of `default.toml`; then the modules."""
+    keys = tuple(
         Row(
             option.key,
             _shown(getattr(getattr(loaded.settings, option.section), option.name), option.secret),
@@ -29,6 +29,15 @@ def effective(loaded: Loaded) -> tuple[Row, ...]:
         )
         for option in options()
     )
+    modules = tuple(
+        Row(
+            f"modules.{table.id}",
+            f"{table.exchange}: {', '.join(table.bindings)}",
+            str(loaded.file),
+        )
+        for table in loaded.settings.modules
+    )
+    return keys + modules
 
 
 Value = str | int | bool | Path | tuple[IPv4Network | IPv6Network, ...] | None

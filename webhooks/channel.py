@@ -3,16 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from callboard.webhooks.directory import Directory
 from callboard.webhooks.e164 import CONVERTERS, e164
 from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
-from callboard.webhooks.module import Firing, every_hook
+from callboard.webhooks.module import EventExchange, Firing, every_hook
 from callboard.webhooks.values import as_int, as_object, as_text, is_true
 
-CALL_EXCHANGES = {"callevt": "topic", "callmgr": "topic"}
+CALL_EXCHANGES = (EventExchange("callevt"), EventExchange("callmgr"))
+"""Kazoo declares the two together (kapi_call); the events come through the first."""
 
 Read = tuple[str, str]
 """A payload key and the header or channel variable it is read from."""
@@ -55,8 +56,7 @@ class ChannelModule:
     extra_texts: tuple[Read, ...] = ()
     extra_ccv_texts: tuple[Read, ...] = ()
     extra_integers: tuple[Read, ...] = ()
-    modifiers: Mapping[str, Any] = field(factory=dict)
-    exchanges: Mapping[str, str] = field(factory=lambda: dict(CALL_EXCHANGES))
+    exchanges: tuple[EventExchange, ...] = CALL_EXCHANGES
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -67,6 +67,10 @@ class ChannelModule:
     def bindings(self) -> tuple[tuple[str, str], ...]:
         """The event of any call; the call id is the last word."""
         return (("callevt", f"call.{self.event_name}.*"),)
+
+    def modifiers(self, _directory: Directory) -> Mapping[str, Any]:
+        """None: custom_data selects no calls."""
+        return {}
 
     def responds_to(self, event: Event) -> bool:
         """Call events of its name, or one alike."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from callboard.webhooks.directory import Directory
+from callboard.webhooks.directory import Account, Directory
 from callboard.webhooks.encoding import content, content_type, request_with
 from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
@@ -53,10 +53,10 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
     Msg-ID alone will not do, since a switch makes it of the time: the event's name and the call's
     (or document's) identity take part too. The module's id does, as one event may fire a hook on
     `all` through several of them; and where there is no Msg-ID, as from other buses, all of the
-    event.
+    event, with the exchange and the routing key that say what the body may not.
     """
     body = event.body
-    identity: Any = body.get("Msg-ID") or body
+    identity: Any = body.get("Msg-ID") or [event.exchange, event.routing_key, body]
     subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
     text = json.dumps([identity, event.name, subject, module_id, hook_id], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -72,7 +72,8 @@ def deliveries(
 ) -> tuple[Delivery, ...]:
     """What an event has to be sent to whom; nothing if it is not the module's, or of no account.
 
-    The account must exist: Kazoo fires nothing for an unknown one. Raises what the module and the
+    The account must exist, unless the firing says otherwise: Kazoo fires nothing for an unknown
+    one. Raises what the module and the
     directory raise.
     """
     firing = module.firing(event, directory) if module.responds_to(event) else None
@@ -91,6 +92,8 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterator[H
         yield from firing.hooks
         return
     account = directory.account(firing.account_id)
+    if account is None and firing.any_account:
+        account = Account(firing.account_id)
     if account is not None:
         yield from candidates(index, account, firing.event)
 

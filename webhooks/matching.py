@@ -5,6 +5,7 @@ from typing import Any
 
 from callboard.webhooks.directory import Account
 from callboard.webhooks.hook import ALL, Hook
+from callboard.webhooks.values import same
 
 
 class HookIndex:
@@ -107,10 +108,5 @@ def fires(hook: Hook, payload: Mapping[str, Any]) -> bool:
 
 def _lets_through(wanted: Any, value: Any) -> bool:
     if isinstance(wanted, list):
-        return not wanted or any(_same(one, value) for one in wanted)
-    return _same(wanted, value)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """JSON equality: true is not 1."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+        return not wanted or any(same(one, value) for one in wanted)
+    return same(wanted, value)

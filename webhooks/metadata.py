@@ -18,14 +18,16 @@ def metadata_update(
     master_account_id: str,
     node: str,
     now_gregorian_s: int,
+    modifiers: Mapping[str, Any],
 ) -> dict[str, Any] | None:
     """The document to save for a module; None if what is stored says the same already.
 
-    An existing document is merged deeply, ours winning; keys that only it has stay.
+    `modifiers`: what `module.modifiers` says. An existing document is merged deeply, ours winning;
+    keys that only it has stay.
     """
     ours: dict[str, Any] = {"name": module.name, "description": module.description}
-    if module.modifiers:
-        ours["modifiers"] = dict(module.modifiers)
+    if modifiers:
+        ours["modifiers"] = dict(modifiers)
     if existing is not None:
         merged = merge(existing, ours)
         if merged == existing:

@@ -16,11 +16,30 @@ def every_hook(_hook: Hook) -> bool:
 
 
 @frozen
+class EventExchange:
+    """An exchange that a module's messages come from. It is declared, and a broker refuses one
+    that exists otherwise (406): Kazoo's are not durable, those of other buses usually are.
+    """
+
+    name: str
+    type: str = "topic"
+    durable: bool = False
+
+
+EXCHANGE_TYPES = ("topic", "direct", "fanout")
+
+BRIDGE_EXCHANGES = (EventExchange("configuration"), EventExchange("targeted", "direct"))
+"""Declared whatever modules there are, since Kazoo's requests and replies go through them."""
+
+
+@frozen
 class Firing:
     """What an event amounts to: whose it is, which hooks may fire, and what they send.
 
     `event`: matched against `Hook.event`. `selects`: a further condition on hooks. `hooks`: those
     that fire instead of the account's, where the event itself says so (a callflow's webhook).
+    `any_account`: the account need not be in the directory, as accounts of other buses are not;
+    it then has no ancestors.
     """
 
     account_id: str
@@ -28,14 +47,15 @@ class Firing:
     payload: Mapping[str, Any] = field(repr=False)
     selects: Callable[[Hook], bool] = every_hook
     hooks: tuple[Hook, ...] | None = None
+    any_account: bool = False
 
 
 class EventModule(Protocol):
     """One kind of event (Kazoo: a `webhooks_{id}` module). Each file in modules/ holds one.
 
     `id`, `name`, `description` and `modifiers` make its metadata document; `events` are the
-    `Hook.event`s it may fire, so in lower case but for the channel events; `exchanges` (name ->
-    type) are declared, `bindings` are (exchange, routing key) pairs.
+    `Hook.event`s it may fire, so in lower case but for the channel events; `exchanges` are
+    declared, `bindings` are (exchange, routing key) pairs.
     """
 
     @property
@@ -51,23 +71,25 @@ class EventModule(Protocol):
         """One sentence for people."""
 
     @property
-    def modifiers(self) -> Mapping[str, Any]:
-        """What a hook's custom_data may select by; empty for most."""
-
-    @property
     def events(self) -> tuple[str, ...]:
         """The events it may fire."""
 
     @property
-    def exchanges(self) -> Mapping[str, str]:
-        """Exchanges to declare, by name."""
+    def exchanges(self) -> tuple[EventExchange, ...]:
+        """Exchanges to declare."""
 
     @property
     def bindings(self) -> tuple[tuple[str, str], ...]:
         """Where its messages come from."""
 
+    def modifiers(self, directory: Directory) -> Mapping[str, Any]:
+        """What a hook's custom_data may select by, for people; empty for most."""
+
     def responds_to(self, event: Event) -> bool:
         """Whether the event's category and name are this module's (gen_listener's responders)."""
 
     def firing(self, event: Event, directory: Directory) -> Firing | None:
-        """What the event fires; None if nothing, as when it belongs to no account."""
+        """What the event fires; None if nothing, as when it belongs to no account.
+
+        Raises PoisonEvent for a message that is not valid: it is set aside.
+        """

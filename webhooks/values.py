@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MAX_DIGITS = 30
@@ -39,6 +40,15 @@ def as_int(value: Any) -> int | None:
     return None
 
 
+def as_number(value: Any) -> int | float | None:
+    """A number, also from numeric strings; None where there is none."""
+    if isinstance(value, str):
+        value = _number(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
 def as_text(value: Any) -> str | None:
     """A non-empty string; numbers and booleans are written out, null is `null`, else None."""
     if isinstance(value, bool):
@@ -53,6 +63,23 @@ def as_text(value: Any) -> str | None:
 def as_object(value: Any) -> dict[str, Any]:
     """The object, or an empty one where it is none."""
     return value if isinstance(value, dict) else {}
+
+
+def value_at(value: Any, path: Sequence[str], default: Any = None) -> Any:
+    """What lies at a path of keys, within objects and (by number, from 0) lists."""
+    for step in path:
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return default
+    return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """JSON equality: true is not 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _number(text: str) -> int | float | None:

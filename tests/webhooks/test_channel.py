@@ -2,8 +2,10 @@ import pytest
 
 from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
+from callboard.webhooks.module import EventExchange
 from callboard.webhooks.modules import (
     channel_answer,
+    channel_bridge,
     channel_create,
     channel_destroy,
 )
@@ -27,7 +29,12 @@ from_call = {  # of the fixture `call`
 
 MODULES = {
     module.event_name: module
-    for module in (channel_create.MODULE, channel_answer.MODULE, channel_destroy.MODULE)
+    for module in (
+        channel_create.MODULE,
+        channel_answer.MODULE,
+        channel_bridge.MODULE,
+        channel_destroy.MODULE,
+    )
 }
 LEFT_OUT = object()
 
@@ -114,7 +121,19 @@ def test_a_destroyed_channel_tells_more(key, header, value, wanted, call, direct
     assert payload_of(event, directory).get(key, LEFT_OUT) == wanted
 
 
-@pytest.mark.parametrize("name", ["CHANNEL_CREATE", "CHANNEL_ANSWER"])
+@pytest.mark.parametrize(("value", "wanted"), TEXT)
+def test_a_bridge_tells_the_numbers_that_were_called(value, wanted, call, directory):
+    event = call(
+        "CHANNEL_BRIDGE",
+        ccvs={"Original-Number": value},
+        Other_Leg_Destination_Number=value,
+    )
+    payload = payload_of(event, directory)
+    assert payload.get("original_number", LEFT_OUT) == wanted
+    assert payload.get("other_leg_destination_number", LEFT_OUT) == wanted
+
+
+@pytest.mark.parametrize("name", ["CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE"])
 @pytest.mark.parametrize(("key", "header", "_cases"), DESTROY_ONLY)
 def test_other_events_leave_that_out(name, key, header, _cases, call, directory):
     assert key not in payload_of(call(name, **{header: "6"}), directory)
@@ -244,7 +263,8 @@ def test_a_call_of_nobody_fires_nothing(headers, call, directory):
         ("call_event", "CHANNEL_ANSWER", "channel_answer"),
         ("call_event", "CHANNEL_DESTROY", "channel_destroy"),
         ("call_event", "CHANNEL_DISCONNECTED", "channel_destroy"),
-        ("call_event", "CHANNEL_BRIDGE", None),
+        ("call_event", "CHANNEL_BRIDGE", "channel_bridge"),
+        ("call_event", "CHANNEL_PROGRESS", None),
         ("notification", "CHANNEL_CREATE", None),
         ("call_event", None, None),
     ],
@@ -264,7 +284,7 @@ def test_a_lost_channel_counts_as_destroyed(call, directory):
 @pytest.mark.parametrize(("name", "module"), MODULES.items())
 def test_bindings_are_kazoo_s(name, module):
     assert module.bindings == (("callevt", f"call.{name}.*"),)
-    assert module.exchanges == {"callevt": "topic", "callmgr": "topic"}
+    assert module.exchanges == (EventExchange("callevt"), EventExchange("callmgr"))
     assert module.events == (name,)
     assert module.id == name.lower()
 
@@ -276,6 +296,7 @@ EVERYWHERE = {
     *("inception", "is_internal_leg", "local_resource_used", "local_resource_id"),
     *("other_leg_call_id", "owner_id", "request", "reseller_id", "timestamp", "hook_event"),
 }
+IN_BRIDGES = {"original_number", "other_leg_destination_number"}
 AT_ITS_END = {"hangup_cause", "hangup_code"} | {
     f"{what}_seconds" for what in ("duration", "ringing", "billing")
 }
@@ -286,9 +307,11 @@ def test_a_call_that_tells_everything_fills_the_table_and_nothing_else(name, cal
     directory.resellers["1b" * 16] = "0a" * 16
     directory.settings["call_command", "reserved_ccv_keys"] = []
     headers = {header: "7" for _key, header, _cases in HEADERS + DESTROY_ONLY}
+    headers["Other-Leg-Destination-Number"] = "7"
     headers |= {"Custom-Application-Vars": {}, "Fax-Info": {}, "Server-ID": "q"}
-    event = call(name, ccvs={ccv: "x" for _key, ccv, _cases in CCVS}, **headers)
-    more = AT_ITS_END if name == "CHANNEL_DESTROY" else set()
+    ccvs = {ccv: "x" for _key, ccv, _cases in CCVS} | {"Original-Number": "7"}
+    event = call(name, ccvs=ccvs, **headers)
+    more = {"CHANNEL_DESTROY": AT_ITS_END, "CHANNEL_BRIDGE": IN_BRIDGES}.get(name, set())
     assert set(payload_of(event, directory)) == EVERYWHERE | more
 
 

@@ -3,16 +3,22 @@ import sys
 
 import pytest
 
-from callboard.webhooks.directory import Account
-from callboard.webhooks.event import Event
-from callboard.webhooks.modules import discover, load
-from callboard.webhooks.modules.skel import MODULE as SKEL
+from callboard.webhooks import modules
+from callboard.webhooks.bus_module import BusModule
+from callboard.webhooks.module import EventExchange
+from callboard.webhooks.modules import discover
 
 OWN = """
 from attrs import evolve
 from callboard.webhooks.modules.skel import MODULE as EXAMPLE
 
 MODULE = evolve(EXAMPLE, id="{id}", events=("{event}",))
+"""
+
+EXCHANGE = """
+from callboard.webhooks.module import EventExchange
+
+MODULE = evolve(MODULE, exchanges=(*MODULE.exchanges, EventExchange("{}", "{}", {})))
 """
 
 
@@ -29,23 +35,48 @@ def plugins(tmp_path, monkeypatch):
         return tmp_path
 
     yield write
+    monkeypatch.undo()
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
 
 @pytest.fixture
-def fresh_discovery():
-    discover.cache_clear()
-    yield
-    discover.cache_clear()
+def installed(plugins, monkeypatch):
+    """Installs a package with entry points, for as long as the test takes."""
+
+    def install(entry_points, **files):
+        folder = plugins(**files)
+        info = folder / "cb_shop-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cb-shop\nVersion: 1\n")
+        lines = [f"{name} = {target}\n" for name, target in entry_points.items()]
+        (info / "entry_points.txt").write_text("[callboard.modules]\n" + "".join(lines))
+        importlib.invalidate_caches()
+        modules._installed.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    modules._installed.cache_clear()
 
 
-def test_the_channel_modules_are_found_in_order_and_the_example_is_not():
+KAZOO_S = [
+    *("channel_answer", "channel_bridge", "channel_create", "channel_destroy", "mms"),
+    *("notifications", "object", "parking", "sms"),
+]
+
+
+def ids(found):
+    return [module.id for module in found.modules]
+
+
+def problems(found):
+    return {problem.module: problem.reason for problem in found.problems}
+
+
+def test_kazoo_s_modules_are_found_in_order_and_the_example_is_not():
     found = discover()
-    ids = [module.id for module in found.modules]
-    assert {"channel_answer", "channel_create", "channel_destroy"} <= set(ids)
-    assert ids == sorted(ids)
-    assert "skel" not in ids
+    assert ids(found) == KAZOO_S
+    assert set(found.sources.values()) == {"file"}
     assert found.problems == ()
 
 
@@ -59,53 +90,109 @@ def test_the_channel_modules_are_found_in_order_and_the_example_is_not():
         ("MODULE = object()", "lacks id, name, description"),
         (OWN.format(id="x", event="ORDER"), "no hook matches the event 'ORDER': call it 'order'"),
         (OWN.format(id="x", event="channel_create"), "call it 'CHANNEL_CREATE'"),
+        (OWN.format(id="all", event="x"), "'all' is no id"),
+        (OWN.format(id="a/b", event="x"), "'a/b' is no id: take letters"),
+        (OWN.format(id="SMS", event="x"), "the id 'SMS' is taken"),
+        (
+            OWN.format(id="x", event="x") + EXCHANGE.format("y", "headers", False),
+            "type 'headers'",
+        ),
+        (OWN.format(id="x", event="x") + "MODULE = evolve(MODULE, exchanges=())", "binds to skel"),
+        (
+            OWN.format(id="x", event="x") + EXCHANGE.format("im", "topic", True),
+            "exchange im is topic and durable here, but was declared topic and not durable before",
+        ),
+        (
+            OWN.format(id="x", event="x") + EXCHANGE.format("targeted", "topic", False),
+            "exchange targeted is topic and not durable here, but was declared direct",
+        ),
     ],
 )
-def test_a_broken_module_is_reported_and_stops_nobody_else(text, reason, plugins):
-    plugins(cb_broken=text, cb_fine=OWN.format(id="fine", event="order"))
-    found = load([("broken", "cb_broken"), ("fine", "cb_fine")])
-    assert [module.id for module in found.modules] == ["fine"]
+def test_a_broken_module_is_reported_and_skips_nobody_else(text, reason, installed):
+    installed(
+        {"broken": "cb_broken", "fine": "cb_fine"},
+        cb_broken=text,
+        cb_fine=OWN.format(id="fine", event="order"),
+    )
+    found = discover()
+    assert ids(found) == sorted([*KAZOO_S, "fine"])
     (problem,) = found.problems
-    assert problem.module == "broken"
+    assert (problem.module, problem.source) == ("broken", "entry point")
     assert reason in problem.reason
 
 
-def test_the_attribute_may_have_another_name(plugins):
-    plugins(cb_shop=OWN.format(id="order", event="order").replace("MODULE =", "ORDERS ="))
-    found = load([("shop", "cb_shop:ORDERS"), ("lost", "cb_shop:PARCELS")])
-    assert [module.id for module in found.modules] == ["order"]
-    assert [problem.module for problem in found.problems] == ["lost"]
-    assert "PARCELS" in found.problems[0].reason
-
-
-def test_of_two_modules_with_one_id_the_first_counts(plugins):
-    plugins(cb_one=OWN.format(id="same", event="one"), cb_two=OWN.format(id="same", event="two"))
-    found = load([("one", "cb_one"), ("two", "cb_two:MODULE")])
-    assert [module.events for module in found.modules] == [("one",)]
-    assert "'same' is taken" in found.problems[0].reason
-
-
-@pytest.mark.usefixtures("fresh_discovery")
-def test_modules_of_other_packages_come_by_entry_point(plugins):
-    folder = plugins(cb_shop=OWN.format(id="aaa_orders", event="aaa_orders"))
-    info = folder / "cb_shop-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cb-shop\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(
-        "[callboard.modules]\norders = cb_shop:MODULE\nlost = cb_lost:MODULE\n"
+def test_the_attribute_may_have_another_name(installed):
+    installed(
+        {"shop": "cb_shop:ORDERS", "lost": "cb_shop:PARCELS"},
+        cb_shop=OWN.format(id="order", event="order").replace("MODULE =", "ORDERS ="),
     )
-    importlib.invalidate_caches()
     found = discover()
-    assert found.modules[0].id == "aaa_orders"
-    assert [problem.module for problem in found.problems] == ["lost"]
+    assert found.sources["order"] == "entry point"
+    assert "PARCELS" in problems(found)["lost"]
 
 
-def test_the_example_does_what_it_says(directory):
-    directory.accounts["a"] = Account("a")
-    told = {"Event-Category": "category", "Event-Name": "name", "Account-ID": "a", "What": "x"}
-    assert load([("skel", "callboard.webhooks.modules.skel")]).problems == ()
-    assert SKEL.responds_to(Event(told))
-    assert not SKEL.responds_to(Event({**told, "Event-Name": "other"}))
-    firing = SKEL.firing(Event(told), directory)
-    assert (firing.account_id, firing.event, firing.payload) == ("a", "skel", {"what": "x"})
-    assert SKEL.firing(Event({"What": "x"}), directory) is None
+def test_of_two_modules_with_one_id_the_first_counts(installed):
+    installed(
+        {"one": "cb_one", "two": "cb_two:MODULE"},
+        cb_one=OWN.format(id="same", event="one"),
+        cb_two=OWN.format(id="same", event="two"),
+    )
+    found = discover()
+    assert [m.events for m in found.modules if m.id == "same"] == [("one",)]
+    assert "'same' is taken" in problems(found)["two"]
+
+
+def test_a_file_of_the_folder_is_found(plugins, monkeypatch):
+    folder = plugins(own_module=OWN.format(id="own", event="own"))
+    monkeypatch.setattr(modules, "__path__", [*modules.__path__, str(folder)])
+    modules._installed.cache_clear()
+    try:
+        assert ids(discover()) == sorted([*KAZOO_S, "own"])
+        assert discover().sources["own"] == "file"
+    finally:
+        modules._installed.cache_clear()
+
+
+SHOP = EventExchange("shop", durable=True)
+
+
+def table(id="orders", exchange=SHOP):
+    return BusModule(id=id, exchange=exchange, keys=("order.#",), account="account")
+
+
+def test_the_configuration_s_modules_come_last():
+    found = discover((table(),))
+    assert found.problems == ()
+    assert found.sources["orders"] == "configuration"
+    assert ids(found) == sorted([*KAZOO_S, "orders"])
+
+
+def test_a_table_that_cannot_be_is_reported_and_skips_nobody_else():
+    found = discover(
+        (
+            table("SMS"),
+            table("twice"),
+            table("Twice"),
+            table("changed", EventExchange("shop", "fanout", durable=True)),
+            table("kazoo_s", EventExchange("callevt", durable=True)),
+            table("fine"),
+        )
+    )
+    assert ids(found) == sorted([*KAZOO_S, "twice", "fine"])
+    assert {problem.source for problem in found.problems} == {"configuration"}
+    assert problems(found) == {
+        "SMS": "the id 'SMS' is taken by another module",
+        "Twice": "the id 'Twice' is taken by another module",
+        "changed": "exchange shop is fanout and durable here, "
+        "but was declared topic and durable before",
+        "kazoo_s": "exchange callevt is topic and durable here, "
+        "but was declared topic and not durable before",
+    }
+
+
+def test_systems_of_one_process_have_their_own_tables():
+    one, other, none = discover((table("one"),)), discover((table("other"),)), discover()
+    assert "one" in ids(one)
+    assert "other" not in ids(one)
+    assert "other" in ids(other)
+    assert ids(none) == KAZOO_S

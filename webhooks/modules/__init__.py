@@ -1,22 +1,40 @@
 """The event modules, one file each; they are found by themselves.
 
-A file of this folder, or an entry point of the group `callboard.modules` (in any installed
-package) that names a `MODULE`. One that cannot be loaded is reported, and skips nobody else.
+A file of this folder, an entry point of the group `callboard.modules` (in any installed package)
+that names a `MODULE`, or one that the configuration makes. One that cannot be used is reported,
+and skips nobody else.
 """
 
 import importlib
 import pkgutil
-from functools import cache
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, frozen
 
-from callboard.webhooks.hook import matched_event
-from callboard.webhooks.module import EventModule
+from callboard.webhooks.hook import ALL, matched_event
+from callboard.webhooks.module import (
+    BRIDGE_EXCHANGES,
+    EXCHANGE_TYPES,
+    EventExchange,
+    EventModule,
+)
 
 GROUP = "callboard.modules"
 EXAMPLE = "skel"
+
+FILE, ENTRY_POINT, CONFIGURATION = "file", "entry point", "configuration"
+"""Where modules come from."""
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What an id looks like: it is part of documents' names and of paths in the supervision tree."""
+
+
+class Unfit(Exception):
+    """What calls itself a module and cannot serve as one; the text says why."""
 
 
 @frozen
@@ -25,51 +43,130 @@ class ModuleProblem:
 
     module: str
     reason: str
+    source: str = FILE
 
 
 @frozen
 class Discovery:
-    """The modules that can be used, by id, and those that cannot."""
+    """The modules that can be used, by id, where each comes from, and those that cannot."""
 
     modules: tuple[EventModule, ...]
     problems: tuple[ModuleProblem, ...]
+    sources: Mapping[str, str] = Factory(dict)
+
+
+@frozen
+class Candidate:
+    """A module that was found; None with the reason where it cannot be used."""
+
+    source: str
+    name: str
+    module: EventModule | None
+    reason: str = ""
+
+
+def discover(tables: Iterable[EventModule] = ()) -> Discovery:
+    """All event modules of this installation, and those that the configuration makes.
+
+    What is installed is looked for once in a process.
+    """
+    made = [candidate(CONFIGURATION, table.id, partial(_itself, table)) for table in tables]
+    return admit([*_installed(), *made])
 
 
 @cache
-def discover() -> Discovery:
-    """All event modules of this installation."""
+def _installed() -> tuple[Candidate, ...]:
     names = [info.name for info in pkgutil.iter_modules(__path__)]
-    sources = [(name, f"{__name__}.{name}") for name in names if name != EXAMPLE]
-    sources += [(entry.name, entry.value) for entry in entry_points(group=GROUP)]
-    return load(sources)
+    files = [(FILE, name, f"{__name__}.{name}") for name in names if name != EXAMPLE]
+    entries = [(ENTRY_POINT, entry.name, entry.value) for entry in entry_points(group=GROUP)]
+    return tuple(
+        candidate(source, name, partial(_imported, target))
+        for source, name, target in (*files, *entries)
+    )
 
 
-def load(sources: list[tuple[str, str]]) -> Discovery:
-    """Load (name, `package.module[:attribute]`) pairs; the attribute is `MODULE` by default."""
+def admit(candidates: Iterable[Candidate]) -> Discovery:
+    """Take them in turn; one that cannot live with those before it becomes a problem."""
     modules: dict[str, EventModule] = {}
+    sources: dict[str, str] = {}
+    exchanges = {exchange.name: exchange for exchange in BRIDGE_EXCHANGES}
     problems = []
-    for name, target in sources:
-        try:
-            module = _checked(target)
-            if module.id in modules:
-                raise ValueError(f"the id {module.id!r} is taken by another module")
-        except Exception as problem:  # noqa: BLE001 - importing may run anybody's code
-            problems.append(ModuleProblem(name, f"{type(problem).__name__}: {problem}"))
-        else:
-            modules[module.id] = module
-    return Discovery(tuple(modules[id] for id in sorted(modules)), tuple(problems))
+    for one in candidates:
+        module, reason = one.module, one.reason
+        if module is not None:
+            reason = _conflict(module, modules, exchanges)
+        if module is None or reason:
+            problems.append(ModuleProblem(one.name, reason, one.source))
+            continue
+        modules[module.id] = module
+        sources[module.id] = one.source
+        exchanges |= {exchange.name: exchange for exchange in module.exchanges}
+    return Discovery(tuple(modules[id] for id in sorted(modules)), tuple(problems), sources)
 
 
-def _checked(target: str) -> EventModule:
+def candidate(source: str, name: str, make: Callable[[], Any]) -> Candidate:
+    """What `make` gives, if that is a module that makes sense by itself."""
+    try:
+        return Candidate(source, name, _checked(make()))
+    except Unfit as problem:
+        return Candidate(source, name, None, str(problem))
+    except Exception as problem:  # noqa: BLE001 - importing may run anybody's code
+        return Candidate(source, name, None, f"{type(problem).__name__}: {problem}")
+
+
+def _itself(module: EventModule) -> EventModule:
+    return module
+
+
+def _imported(target: str) -> object:
+    """The object of `package.module[:attribute]`; the attribute is `MODULE` by default."""
     path, _colon, attribute = target.partition(":")
-    module: Any = getattr(importlib.import_module(path), attribute or "MODULE")
-    wanted = ("id", "name", "description", "modifiers", "events", "exchanges", "bindings")
-    missing = [n for n in (*wanted, "responds_to", "firing") if not hasattr(module, n)]
+    return getattr(importlib.import_module(path), attribute or "MODULE")
+
+
+def _checked(module: Any) -> EventModule:
+    wanted = ("id", "name", "description", "events", "exchanges", "bindings")
+    methods = ("modifiers", "responds_to", "firing")
+    missing = [attribute for attribute in (*wanted, *methods) if not hasattr(module, attribute)]
     if missing:
-        raise TypeError(f"{target} lacks {', '.join(missing)}: see {__name__}.{EXAMPLE}")
+        raise Unfit(f"MODULE lacks {', '.join(missing)}: see {__name__}.{EXAMPLE}")
+    if not ID.fullmatch(module.id) or module.id.lower() == ALL:
+        raise Unfit(
+            f"{module.id!r} is no id: take letters, digits and -_. after a letter or digit, not all"
+        )
     for event in module.events:
         if event != matched_event(event):
-            raise ValueError(
-                f"no hook matches the event {event!r}: call it {matched_event(event)!r}"
+            raise Unfit(f"no hook matches the event {event!r}: call it {matched_event(event)!r}")
+    for exchange in module.exchanges:
+        if exchange.type not in EXCHANGE_TYPES:
+            raise Unfit(
+                f"exchange {exchange.name} has the type {exchange.type!r}: "
+                f"use one of {', '.join(EXCHANGE_TYPES)}"
             )
+    unlisted = {name for name, _key in module.bindings} - {e.name for e in module.exchanges}
+    if unlisted:
+        raise Unfit(f"it binds to {', '.join(sorted(unlisted))} without listing the exchange")
     return module  # type: ignore[no-any-return]
+
+
+def _conflict(
+    module: EventModule,
+    others: Mapping[str, EventModule],
+    exchanges: Mapping[str, EventExchange],
+) -> str:
+    """What keeps the module from living beside others; empty if nothing does."""
+    if module.id.lower() in {id.lower() for id in others}:
+        return f"the id {module.id!r} is taken by another module"
+    known = dict(exchanges)
+    for exchange in module.exchanges:
+        declared = known.setdefault(exchange.name, exchange)
+        if declared != exchange:
+            return (
+                f"exchange {exchange.name} is {_shown(exchange)} here, "
+                f"but was declared {_shown(declared)} before"
+            )
+    return ""
+
+
+def _shown(exchange: EventExchange) -> str:
+    return f"{exchange.type} and {'durable' if exchange.durable else 'not durable'}"
