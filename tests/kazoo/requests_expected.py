@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -63,3 +64,11 @@ def _sorted_json(body: bytes) -> bytes:
 def _no_member_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     assert len({key for key, _value in pairs}) == len(pairs)
     return dict(pairs)
+
+
+def differences(got: Iterable[Expected], wanted: Iterable[Expected]) -> list[str]:
+    """Requests that did not come (-) and that should not have (+), those of a path together."""
+    came, due = Counter(got), Counter(wanted)
+    missing = [(request, "-") for request in (due - came).elements()]
+    surplus = [(request, "+") for request in (came - due).elements()]
+    return [f"{sign} {request}" for request, sign in sorted(missing + surplus)]
