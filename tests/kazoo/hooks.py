@@ -20,7 +20,7 @@ from kazoo.calls_without_account import CALLS
 from kazoo.cluster import CHILD, CLUSTER, MASTER, NUMBERED, PARENT
 from kazoo.notifications import NOTIFICATIONS
 from kazoo.others import CHANGES, MMS_ARRIVED, PARKED_FORM, PARKING, SMS_ARRIVED, SMS_FORM
-from kazoo.requests_expected import FORM, JSON, Expected, form_bytes, json_bytes
+from kazoo.requests_expected import FORM, JSON, Expected, form_bytes, json_bytes, query
 
 Payload = Mapping[str, Any]
 
@@ -125,7 +125,7 @@ HOOKS = [
     hook(
         "create-get",
         "channel_create",
-        f"a=b&{CREATED_FORM}",
+        f"a=b&{query(CREATED_FORM)}",
         http_verb="get",
         query="?a=b",
         **_NO_LEGS,

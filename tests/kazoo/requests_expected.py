@@ -33,6 +33,11 @@ def form_bytes(text: str) -> bytes:
     return "&".join(sorted(text.split("&"), key=lambda pair: pair.partition("=")[0])).encode()
 
 
+def query(text: str) -> str:
+    """Form data in a URL: RFC 3986, 3.4, lets no bare brackets stand there."""
+    return text.replace("[", "%5B").replace("]", "%5D")
+
+
 def seen(request: Any) -> Expected:
     """A received request in the same form. Fails for what no request may have."""
     headers = request.headers

@@ -12,7 +12,16 @@ from kazoo.cluster import CHILD, CLUSTER, DOCUMENTS, NUMBERED, Publisher, prepar
 from kazoo.hooks import HOOKS, SLEEPING, hook
 from kazoo.notifications import NOTIFICATIONS
 from kazoo.others import CHANGES, FOR_NOBODY, MMS, PARKING, SMS, callflow_webhook
-from kazoo.requests_expected import FORM, JSON, Expected, differences, form_bytes, json_bytes, seen
+from kazoo.requests_expected import (
+    FORM,
+    JSON,
+    Expected,
+    differences,
+    form_bytes,
+    json_bytes,
+    query,
+    seen,
+)
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.couchdb, pytest.mark.multiprocess]
 
@@ -45,7 +54,7 @@ def callflow(url):
             None,
             "63931219401",
             CHILD,
-            form_bytes(f"{data}&cluster_id={CLUSTER}"),
+            form_bytes(query(f"{data}&cluster_id={CLUSTER}")),
         ),
     ]
 
