@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kazoo.cluster import CHILD, CLUSTER, MASTER, SWITCH, Message
+from kazoo.cluster import CHILD, CLUSTER, MASTER, PARENT, SWITCH, Message
 
 DEVICE, OWNER = "d17a5c02b3e64f9a8e1b2c3d4e5f6a7b", "0e9d8c7b6a594837261504f3e2d1c0ba"
 RESOURCE = "5ca1ab1e0ddba11cafef00dbadc0ffee"
@@ -125,6 +125,20 @@ LOOPBACK_CREATED = {
     "is_internal_leg": True,
     "local_resource_used": True,
     "timestamp": 63_931_219_202,
+    "hook_event": "channel_create",
+}
+
+OF_PARENT = event(
+    "CHANNEL_CREATE", "p%2E1", Call_ID="p.1", Custom_Channel_Vars={"Account-ID": PARENT}
+)
+CREATED_OF_PARENT = {
+    "account_id": PARENT,
+    "cluster_id": CLUSTER,
+    "call_id": "p.1",
+    "custom_channel_vars": {"Account-ID": PARENT},
+    "emergency_resource_used": False,
+    "is_internal_leg": False,
+    "local_resource_used": True,
     "hook_event": "channel_create",
 }
 

@@ -14,6 +14,8 @@ PARENT = "2f6d1c0b9a8e4f7d8c6b5a4938271605"
 CHILD = "7c1e5a90d3b24f6881a2c3d4e5f60917"
 NUMBERED = "e47b0a3c98d14c149afbf4c8996fb924"
 """Owns the number that nobody's account id comes with."""
+GHOST = "d00dd00dd00dd00dd00dd00dd00dd00d"
+"""Has hooks, but is no account."""
 CLUSTER = "0c1d2e3f405162738495a6b7c8d9eaf0"
 
 NODE = "kazoo_apps@apps2.example.org"

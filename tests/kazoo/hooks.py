@@ -12,12 +12,13 @@ from kazoo.calls import (
     BRIDGED,
     CREATED,
     CREATED_FORM,
+    CREATED_OF_PARENT,
     DESTROYED,
     LOOPBACK_CREATED,
     NAMED_LOOPBACK_CREATED,
 )
 from kazoo.calls_without_account import CALLS
-from kazoo.cluster import CHILD, CLUSTER, MASTER, NUMBERED, PARENT
+from kazoo.cluster import CHILD, CLUSTER, GHOST, MASTER, NUMBERED, PARENT
 from kazoo.notifications import NOTIFICATIONS
 from kazoo.others import CHANGES, MMS_ARRIVED, PARKED_FORM, PARKING, SMS_ARRIVED, SMS_FORM
 from kazoo.requests_expected import FORM, JSON, Expected, form_bytes, json_bytes, query
@@ -159,16 +160,18 @@ HOOKS = [
         "create-below",
         "channel_create",
         CREATED,
+        CREATED_OF_PARENT,
         account=PARENT,
         include_subaccounts=True,
         **_NO_LEGS,
     ),
-    hook("create-own", "channel_create", account=PARENT),
+    hook("create-own", "channel_create", CREATED_OF_PARENT, account=PARENT),
+    hook("ghost", "all", account=GHOST),
     hook("all-own", "all", account=MASTER, include_subaccounts=False),
     hook(
         "everything",
         "all",
-        *with_members(OF_THE_CHILD, tag="parent"),
+        *with_members([*OF_THE_CHILD, CREATED_OF_PARENT], tag="parent"),
         account=PARENT,
         include_subaccounts=True,
         custom_data={"type": "of no event", "action": "of no event", "tag": "parent"},

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kazoo.calls import CALL, CALL_WORD, CCVS, event
-from kazoo.cluster import CHILD, CLUSTER, NODE, NUMBERED, Message
+from kazoo.calls import CALL, CALL_WORD, CCVS
+from kazoo.cluster import CHILD, CLUSTER, NODE, Message
 
 CHILD_DATABASE = "account%2F7c%2F1e%2F5a90d3b24f6881a2c3d4e5f60917"
 CHILD_DATABASE_WORD = "account%252F7c%252F1e%252F5a90d3b24f6881a2c3d4e5f60917"
@@ -172,18 +172,6 @@ MMS_ARRIVED = {
     "origin": "offnet",
     "cluster_id": CLUSTER,
 }
-
-FOR_NOBODY = [
-    text_message("sms", Body="without an account"),
-    text_message("sms", route="onnet", Body="from within", **{"Account-ID": CHILD}),
-    text_message("mms", route="onnet", Body="from within", **{"Account-ID": CHILD}),
-    change("doc_edited", "system_config", "config", "media", "media", **DOC),
-    change("doc_edited", "services", "service", NUMBERED, NUMBERED),
-    change("doc_edited", "webhooks", "webhook", "a-hook-that-is-gone", "a-hook-that-is-gone"),
-    # Known to the original, and yet bound by nothing.
-    event("CHANNEL_DISCONNECTED", CALL_WORD, bound=False, Call_ID=CALL, Custom_Channel_Vars=CCVS),
-]
-"""Messages that fire no hook at all."""
 
 
 def callflow_webhook(hook: dict[str, Any], data: dict[str, Any]) -> Message:

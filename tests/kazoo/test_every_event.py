@@ -6,12 +6,23 @@ What is to come out was written down from the facts, not taken from the code.
 import couchdb
 import pytest
 
-from kazoo.calls import ANSWER, BRIDGE, CREATE, CREATED, DESTROY, LOOPBACK, NAMED_LOOPBACK, event
+from kazoo.calls import (
+    ANSWER,
+    BRIDGE,
+    CREATE,
+    CREATED,
+    DESTROY,
+    LOOPBACK,
+    NAMED_LOOPBACK,
+    OF_PARENT,
+    event,
+)
 from kazoo.calls_without_account import CALLS
 from kazoo.cluster import CHILD, CLUSTER, DOCUMENTS, NUMBERED, Publisher, prepare
 from kazoo.hooks import HOOKS, SLEEPING, hook
+from kazoo.nothing import FOR_NOBODY
 from kazoo.notifications import NOTIFICATIONS
-from kazoo.others import CHANGES, FOR_NOBODY, MMS, PARKING, SMS, callflow_webhook
+from kazoo.others import CHANGES, MMS, PARKING, SMS, callflow_webhook
 from kazoo.requests_expected import (
     FORM,
     JSON,
@@ -92,7 +103,7 @@ def test_every_event_kind_makes_the_requests_that_kazoo_would(
 
     callflow_messages, callflow_requests = callflow(receiver.url)
     messages = [
-        *(CREATE, LOOPBACK, NAMED_LOOPBACK, ANSWER, BRIDGE, DESTROY),
+        *(CREATE, OF_PARENT, LOOPBACK, NAMED_LOOPBACK, ANSWER, BRIDGE, DESTROY),
         *(message for message, _payload in CALLS + PARKING + CHANGES),
         *(SMS, MMS),
         *(one.message for one in NOTIFICATIONS),
