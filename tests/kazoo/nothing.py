@@ -29,7 +29,7 @@ def notified(name: str, key: str, **headers: Any) -> Message:
     return notification(name, key, body, {}).message
 
 
-_PARKED = parking("PARK_PARKED", **{"Msg-ID": "of an invalid one"})[0]
+_PARKED = parking("PARK_PARKED")[0]
 _SMS = text_message("sms", Body="b", **{"Account-ID": CHILD})
 _EDITED = change("doc_edited", CHILD_DATABASE, "device", "d9", "d9", **DOC)
 
@@ -83,4 +83,8 @@ INVALID = [
     notified("port_pending", "number.port_pending", Port_Request_ID="p", Reason="none"),
     notified("not_defined", "sip.register", Realm="r", Username="u"),
 ]
-FOR_NOBODY = [*OF_NOBODY, *NOT_BOUND, *INVALID]
+# With ids of their own: none is to be taken for a repeat of another message.
+FOR_NOBODY = [
+    with_header(message, "Msg-ID", f"{number:032x}") if "Msg-ID" in message.body else message
+    for number, message in enumerate([*OF_NOBODY, *NOT_BOUND, *INVALID], 1)
+]
