@@ -30,12 +30,16 @@ Key = tuple[str, str]
 
 @define
 class _Subscriber:
-    """A responder, and the pages it has still to be sent; None: it has them all."""
+    """A responder, and the hooks it has still to be sent page by page; None: it has them all.
+
+    Until its paging has `begun` it is told of no change: its pages will show it.
+    """
 
     address: ActorAddress
     stream: int
     events: frozenset[str]
     numbers: Iterator[int] = Factory(itertools.count)
+    begun: bool = False
     pages: Iterator[Key] | None = None
 
 
@@ -113,14 +117,22 @@ class HookTable(Role):
         self._change(message.put, tuple(removed))
 
     def _change(self, put: tuple[Hook, ...], removed: tuple[Key, ...]) -> None:
-        put = tuple(hook for hook in put if self._hooks.get(_key(hook)) != hook)
+        before = {_key(hook): self._hooks.get(_key(hook)) for hook in put}
+        put = tuple(hook for hook in put if before[_key(hook)] != hook)
         for hook in put:
             self._hooks[_key(hook)] = hook
         removed = tuple(key for key in removed if self._hooks.pop(key, None) is not None)
         for subscriber in self._subscribers.values():
+            if not subscriber.begun:
+                continue
+            events = subscriber.events
+            wanted = tuple(hook for hook in put if hook.event in events)
             # A hook may have changed its event: who does not want the new one drops the old.
-            wanted = tuple(hook for hook in put if hook.event in subscriber.events)
-            unwanted = tuple(_key(hook) for hook in put if hook.event not in subscriber.events)
+            unwanted = tuple(
+                _key(hook)
+                for hook in put
+                if hook.event not in events and (old := before[_key(hook)]) and old.event in events
+            )
             if wanted or removed or unwanted:
                 self._send_in_order(subscriber, HooksChanged, wanted, removed + unwanted)
 
@@ -166,7 +178,8 @@ class HookTable(Role):
             self._send_page(subscriber)
 
     def _begin_pages(self, subscriber: _Subscriber) -> None:
-        if subscriber.pages is None:
+        if not subscriber.begun:
+            subscriber.begun = True
             subscriber.pages = iter(list(self._hooks))
             self._send_page(subscriber)
 

@@ -116,7 +116,7 @@ class HookPage:
 
     stream: int
     number: int
-    hooks: tuple[Hook, ...]
+    hooks: tuple[Hook, ...] = field(repr=False)
     last: bool
 
 
@@ -131,8 +131,8 @@ class HooksChanged:
 
     stream: int
     number: int
-    put: tuple[Hook, ...] = ()
-    removed: tuple[tuple[str, str], ...] = ()
+    put: tuple[Hook, ...] = field(default=(), repr=False)
+    removed: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @frozen
@@ -164,7 +164,7 @@ class LoadHooks:
 
     stream: int
     number: int
-    hooks: tuple[Hook, ...]
+    hooks: tuple[Hook, ...] = field(repr=False)
     last: bool
 
 
@@ -182,8 +182,8 @@ class ChangeHooks:
 
     stream: int
     number: int
-    put: tuple[Hook, ...] = ()
-    remove: tuple[tuple[str, str], ...] = ()
+    put: tuple[Hook, ...] = field(default=(), repr=False)
+    remove: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     remove_account: str | None = None
 
 
