@@ -117,24 +117,24 @@ class HookTable(Role):
         self._change(message.put, tuple(removed))
 
     def _change(self, put: tuple[Hook, ...], removed: tuple[Key, ...]) -> None:
-        before = {_key(hook): self._hooks.get(_key(hook)) for hook in put}
-        put = tuple(hook for hook in put if before[_key(hook)] != hook)
+        keys = set(removed)
+        put = tuple(h for h in put if _key(h) not in keys and self._hooks.get(_key(h)) != h)
+        keys.update(map(_key, put))
+        old = [hook for hook in map(self._hooks.get, keys) if hook is not None]
+        for key in removed:
+            self._hooks.pop(key, None)
         for hook in put:
             self._hooks[_key(hook)] = hook
-        removed = tuple(key for key in removed if self._hooks.pop(key, None) is not None)
         for subscriber in self._subscribers.values():
             if not subscriber.begun:
                 continue
             events = subscriber.events
             wanted = tuple(hook for hook in put if hook.event in events)
-            # A hook may have changed its event: who does not want the new one drops the old.
-            unwanted = tuple(
-                _key(hook)
-                for hook in put
-                if hook.event not in events and (old := before[_key(hook)]) and old.event in events
-            )
-            if wanted or removed or unwanted:
-                self._send_in_order(subscriber, HooksChanged, wanted, removed + unwanted)
+            # Also of a hook that has changed its event: who does not want the new one drops it.
+            kept = set(map(_key, wanted))
+            gone = tuple(_key(h) for h in old if h.event in events and _key(h) not in kept)
+            if wanted or gone:
+                self._send_in_order(subscriber, HooksChanged, wanted, gone)
 
     def _send_in_order(
         self, subscriber: _Subscriber, kind: type[HooksChanged | HookPage | Barrier], *facts: Any
