@@ -5,7 +5,8 @@
 The store is filled first: that, and with --couchdb the building of the view by a pouchdb-server
 in memory (`make services`), is no part of the figures. Each run then starts a system on it.
 
-loaded    from the command until every responder has all its hooks
+loaded    from the command until every responder has all its hooks; and the CPU time of all processes
+          until then, which other work on the machine blurs less
 memory    proportional set size (PSS) of the hook listener, the hook table, the responder with the
           most hooks, and all processes, from the birth of the hook table until all is loaded
 reload    kill -9 of the hook listener: its successor loads every hook again, while events are
@@ -225,6 +226,7 @@ def reload(client: Client, hooks: int, caller: Caller) -> tuple[list[float], flo
 class Run:
     ready_s: float
     loaded_s: float
+    loaded_cpu_s: float
     reload_s: float
     at_rest_ms: list[float]
     while_loading_ms: list[float]
@@ -237,6 +239,7 @@ def measure(settings: Mapping[str, str], hooks: int, events: list[str], receiver
         client = system.client()
         top = wait_until_loaded(client, hooks, events)
         loaded_s = time.monotonic() - began
+        cpu_s = sum(sum(process.cpu_times()[:2]) for process in system.processes())
         memory.stop()
         print_memory(memory, top)
 
@@ -250,7 +253,7 @@ def measure(settings: Mapping[str, str], hooks: int, events: list[str], receiver
             tree(client)  # As often as during the reload.
         while_loading, reload_s = reload(client, hooks, caller)
         client.ask_actor("hook_listener", RemoveHook(saved.document["_id"]), HookSaved)
-    return Run(system.ready_s, loaded_s, reload_s, at_rest, while_loading)
+    return Run(system.ready_s, loaded_s, cpu_s, reload_s, at_rest, while_loading)
 
 
 def main() -> None:
@@ -283,6 +286,7 @@ def main() -> None:
         runs = [measure(settings, options.hooks, events, receiver) for _ in range(options.runs)]
     print_spread("ready, s", [run.ready_s for run in runs])
     print_spread("loaded, s", [run.loaded_s for run in runs])
+    print_spread("loaded, CPU s", [run.loaded_cpu_s for run in runs])
     print_spread("reloaded, s", [run.reload_s for run in runs])
     print_spread("event at rest, ms", [ms for run in runs for ms in run.at_rest_ms])
     print_spread("event while loading, ms", [ms for run in runs for ms in run.while_loading_ms])
