@@ -9,6 +9,7 @@ from callboard.cli.demo import demo
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
+from callboard.cli.modules import modules
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (start, stop, status, tree, publish, hooks, config, demo):
+for command in (start, stop, status, tree, publish, hooks, modules, config, demo):
     main.add_command(command)

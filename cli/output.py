@@ -21,7 +21,7 @@ class Failure(click.ClickException):
     def show(self, file: Any = None) -> None:
         """In red, when somebody is watching."""
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]error:[/] {_escaped(self.message)}"
+            f"[bold red]error:[/] {escaped(self.message)}"
         )
 
 
@@ -48,10 +48,11 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:
-        table.add_row(*(_escaped("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(escaped("" if cell is None else str(cell)) for cell in row))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     console.print(table)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """The text as it is, for `say`."""
     return text.replace("[", r"\[")

@@ -218,7 +218,7 @@ class LogSettings:
     format: str = _key("text", choice("text", "json"), "key=value for people, or JSON.")
 
 
-_PATH = r"[^.\s]+(\.[^.\s]+)*"
+_PATH = r"[^.]+(\.[^.]+)*"
 
 
 @frozen
@@ -230,7 +230,10 @@ class ModuleSettings:
 
     id: str = _key(
         NOTHING,
-        text("a name of letters, digits and -_. after a letter or digit", r"[A-Za-z0-9][\w.-]*"),
+        text(
+            "a name of letters, digits and -_. after a letter or digit",
+            r"(?a)[^\W_][\w.-]*",
+        ),
         "What hooks name the module by.",
     )
     exchange: str = _key(

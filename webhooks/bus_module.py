@@ -14,9 +14,13 @@ WHOLE = "*"
 """The path of the whole message."""
 
 
+def _lower(id: str) -> str:
+    return id.lower()
+
+
 @frozen
 class BusModule:
-    """Fires for messages of one exchange.
+    """Fires for messages of one exchange. The id is taken in lower case, as hooks are.
 
     A path leads into a message: keys with dots between them, numbers for the members of lists.
     `keys`: routing keys, or patterns of them, to bind. `only`: what must lie at some paths for a
@@ -25,7 +29,7 @@ class BusModule:
     payload is the whole message.
     """
 
-    id: str
+    id: str = field(converter=_lower)
     exchange: EventExchange
     keys: tuple[str, ...]
     name: str = ""
@@ -37,8 +41,8 @@ class BusModule:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """What its hooks are matched by: hooks name it in any case."""
-        return (self.id.lower(),)
+        """The event its hooks are matched by."""
+        return (self.id,)
 
     @property
     def exchanges(self) -> tuple[EventExchange, ...]:
@@ -69,7 +73,7 @@ class BusModule:
         if self.fields:
             found = {key: _found(event.body, path, _Absent) for key, path in self.fields.items()}
             payload = {key: value for key, value in found.items() if value is not _Absent}
-        return Firing(account_id, self.id.lower(), payload, any_account=True)
+        return Firing(account_id, self.id, payload, any_account=True)
 
 
 class _Absent:

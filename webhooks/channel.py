@@ -37,7 +37,6 @@ _HEADERS_AS_THEY_ARE: tuple[Read, ...] = (
     ("from", "From"),
     ("to", "To"),
     ("inception", "Inception"),
-    ("request", "Request"),
 )
 
 
@@ -101,6 +100,9 @@ class ChannelModule:
         for key, header in _HEADERS_AS_THEY_ARE:
             if header in headers:
                 payload[key] = headers[header]
+        # Kazoo passes on an object only, where switches send text; what people expect is the text.
+        if isinstance(headers.get("Request"), str | dict):
+            payload["request"] = headers["Request"]
         if "Call-Forward" in ccvs:
             payload["call_forwarded"] = is_true(ccvs["Call-Forward"])
         reserved = directory.setting("call_command", "reserved_ccv_keys", None)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.topic import matches
+from callboard.adapters.topic import BOUND_BY, matches
 
 WORDS = st.sampled_from(["a", "b", "", "a(", "%2E"])
 KEYS = st.lists(WORDS, min_size=1, max_size=5).map(".".join)
@@ -54,3 +54,17 @@ def test_many_hashes_stay_fast():
     assert not matches("#.#.#.#.#.#.#.#.#.#.#.#.x", ".".join("a" * 120))
     assert not matches("#.a.#.a.#.a.x", ".".join("a" * 60))
     assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("type", "key", "routing_key", "bound"),
+    [
+        ("topic", "a.*", "a.b", True),
+        ("topic", "a.*", "b.b", False),
+        ("direct", "a.*", "a.b", False),
+        ("direct", "a.b", "a.b", True),
+        ("fanout", "", "a.b", True),
+    ],
+)
+def test_each_type_of_exchange_has_its_rule(type, key, routing_key, bound):
+    assert BOUND_BY[type](key, routing_key) is bound

@@ -45,7 +45,8 @@ def outgoing(body):
 class RunningSystem:
     """`callboard start` on a data directory; ended, with all its processes, by `close`."""
 
-    def __init__(self, data_dir: Path, **settings):
+    def __init__(self, data_dir: Path, config=os.devnull, **settings):
+        self.config = str(config)
         self.overrides = {
             "data.dir": str(data_dir),
             "actors.admin_port": str(free_port()),
@@ -54,7 +55,7 @@ class RunningSystem:
             "delivery.allow_networks": "127.0.0.0/8",
             "delivery.workers": "2",
         } | {key.replace("__", "."): str(value) for key, value in settings.items()}
-        self.settings = load(None, {"CALLBOARD_CONFIG": os.devnull}, self.overrides).settings
+        self.settings = load(None, {"CALLBOARD_CONFIG": self.config}, self.overrides).settings
         self.log = data_dir / "log"
         data_dir.mkdir(parents=True, exist_ok=True)
         self._client = None
@@ -67,7 +68,7 @@ class RunningSystem:
             f"CALLBOARD_{key.replace('.', '_')}".upper(): value
             for key, value in self.overrides.items()
         }
-        return kept | mine | {"CALLBOARD_CONFIG": os.devnull}
+        return kept | mine | {"CALLBOARD_CONFIG": self.config}
 
     def start(self):
         with self.log.open("ab") as log:
@@ -127,6 +128,18 @@ class RunningSystem:
             assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.tail()}"
             time.sleep(0.02)
         return result
+
+    def wait_settled(self, events):
+        """Wait until the bridge has taken at least so many events and acknowledged all it took.
+
+        Each change of a hook that came while the broker was up is among them.
+        """
+
+        def settled():
+            stats = self.node("event_bridge").stats
+            return stats.get("acknowledged", 0) == stats.get("received") >= events
+
+        self.wait(settled, what=f"{events} events acknowledged")
 
     def kill(self, path):
         """kill -9; returns when its successor runs."""

@@ -67,7 +67,11 @@ HEADERS = [
     ("from", "From", RAW),
     ("to", "To", RAW),
     ("inception", "Inception", RAW),
-    ("request", "Request", RAW),
+    (
+        "request",
+        "Request",
+        [("x@y", "x@y"), ("", ""), ({"user": "x"}, {"user": "x"}), (None, LEFT_OUT), (5, LEFT_OUT)],
+    ),
     ("timestamp", "Timestamp", INTEGER),
     ("is_internal_leg", "Channel-Is-Loopback", FLAG),
     (

@@ -90,6 +90,35 @@ def test_an_unknown_account_has_no_hooks(call, directory):
     assert deliver(call(), directory, hook()) == ()
 
 
+@frozen
+class Elsewhere:
+    """A module of a bus whose accounts are in no database."""
+
+    any_account: bool
+    id: str = "elsewhere"
+
+    def responds_to(self, _event):
+        return True
+
+    def firing(self, event, _directory):
+        account = event.body["account"]
+        return Firing(account, "elsewhere", {"a": 1}, any_account=self.any_account)
+
+
+def test_an_account_of_another_bus_need_not_be_known(directory):
+    event, one = Event({"account": "stranger"}), hook("h", "stranger", event="elsewhere")
+    assert deliver(event, directory, one, module=Elsewhere(any_account=False)) == ()
+    (delivery,) = deliver(event, directory, one, module=Elsewhere(any_account=True))
+    assert delivery.account_id == "stranger"
+
+
+def test_if_it_is_known_its_ancestors_hear_too(directory):
+    event = Event({"account": ACCOUNT})
+    above = hook("above", PARENT, event="elsewhere", include_subaccounts=True)
+    (delivery,) = deliver(event, directory, above, module=Elsewhere(any_account=True))
+    assert delivery.hook_id == "above"
+
+
 def test_other_events_and_calls_of_nobody_are_passed_over(call, directory):
     assert deliver(call("CHANNEL_ANSWER"), directory, hook()) == ()
     assert deliver(call(ccvs={"Account-ID": None}), directory, hook()) == ()
@@ -182,6 +211,22 @@ def test_what_does_not_identify_a_call_event_does_not_matter():
 
 def test_without_a_message_id_the_order_of_keys_does_not_matter():
     assert id_of(a=1, b=2) == id_of(b=2, a=1)
+
+
+def test_without_a_message_id_exchange_and_key_take_part():
+    places = [("shop", "order.paid"), ("shop", "order.sent"), ("till", "order.paid")]
+    ids = {delivery_id(Event({"n": 1}, *place), "m", "h") for place in places}
+    assert len(ids) == len(places)
+
+
+def test_a_message_id_tells_equal_messages_apart():
+    def id_with(message_id, **body):
+        return delivery_id(Event(body, "shop", "door", message_id), "m", "h")
+
+    assert id_with("1", open=True) != id_with("2", open=True)
+    assert id_with("1", open=True) == id_with("1", open=True, seen_at=5)
+    assert id_with("1", open=True) != id_with(None, open=True) == id_with("", open=True)
+    assert id_with("1", **{"Msg-ID": "k"}) == id_with("2", **{"Msg-ID": "k"})
 
 
 def test_half_a_surrogate_pair_has_an_id_too():

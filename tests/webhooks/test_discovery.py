@@ -91,8 +91,9 @@ def test_kazoo_s_modules_are_found_in_order_and_the_example_is_not():
         (OWN.format(id="x", event="ORDER"), "no hook matches the event 'ORDER': call it 'order'"),
         (OWN.format(id="x", event="channel_create"), "call it 'CHANNEL_CREATE'"),
         (OWN.format(id="all", event="x"), "'all' is no id"),
-        (OWN.format(id="a/b", event="x"), "'a/b' is no id: take letters"),
-        (OWN.format(id="SMS", event="x"), "the id 'SMS' is taken"),
+        (OWN.format(id="a/b", event="x"), "'a/b' is no id: take lower-case letters"),
+        (OWN.format(id="Order", event="x"), "'Order' is no id"),
+        (OWN.format(id="sms", event="x"), "the id 'sms' is taken"),
         (
             OWN.format(id="x", event="x") + EXCHANGE.format("y", "headers", False),
             "type 'headers'",
@@ -181,8 +182,8 @@ def test_a_table_that_cannot_be_is_reported_and_skips_nobody_else():
     assert ids(found) == sorted([*KAZOO_S, "twice", "fine"])
     assert {problem.source for problem in found.problems} == {"configuration"}
     assert problems(found) == {
-        "SMS": "the id 'SMS' is taken by another module",
-        "Twice": "the id 'Twice' is taken by another module",
+        "sms": "the id 'sms' is taken by another module",
+        "twice": "the id 'twice' is taken by another module",
         "changed": "exchange shop is fanout and durable here, "
         "but was declared topic and durable before",
         "kazoo_s": "exchange callevt is topic and durable here, "

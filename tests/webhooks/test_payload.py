@@ -51,6 +51,9 @@ def test_without_a_cluster_id_none_is_set():
         ({"A": 1, "a": 2}, {"a": 2}),
         ({"ÀÖØÞ×ß÷": 1}, {"àöøþ×ß÷": 1}),
         ({"Ω": 1}, {"Ω": 1}),
+        ({"-A-": 1, "_a_": 2}, {"_a_": 2}),
+        ({"a_b": 1, "A-B": None}, {"a_b": 1}),
+        ([[{"A": 1}], None, "A-B"], [[{"a": 1}], None, "A-B"]),
         ("Call-ID", "Call-ID"),
     ],
 )
@@ -62,3 +65,34 @@ def test_keys_are_normalised_and_null_members_dropped(given_, normalized):
 def test_normalising_twice_changes_nothing_more(value):
     once = normalize_keys(value)
     assert normalize_keys(once) == once
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=30,
+)
+
+
+def keys_of(value):
+    if isinstance(value, dict):
+        yield from value
+    for member in value.values() if isinstance(value, dict) else value:
+        if isinstance(member, dict | list):
+            yield from keys_of(member)
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_no_key_keeps_a_hyphen_or_a_latin_capital(value):
+    normalized = normalize_keys(value)
+    for key in keys_of(normalized):
+        assert "-" not in key
+        assert not any(letter.isupper() for letter in key if ord(letter) < 0x100)
+
+
+@given(st.dictionaries(st.from_regex("[a-z_]{1,5}", fullmatch=True), json_values.filter(bool)))
+def test_values_stay_as_they_are(value):
+    kept = {key: member for key, member in value.items() if not isinstance(member, dict | list)}
+    normalized = normalize_keys(value)
+    assert set(normalized) == set(value)
+    assert {key: normalized[key] for key in kept} == kept

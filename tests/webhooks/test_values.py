@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.values import as_bool, as_int, as_object, as_text, is_true
+from callboard.webhooks.values import (
+    as_bool,
+    as_int,
+    as_number,
+    as_object,
+    as_text,
+    is_true,
+    same,
+    value_at,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +110,60 @@ def test_a_whole_float_and_its_digits_are_that_integer(number):
 def test_a_fraction_goes_to_the_nearest_integer_as_far_as_the_negative_s(number):
     assert abs(as_int(number) - number) <= 0.5
     assert as_int(-number) == -as_int(number)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (7, 7),
+        (0.25, 0.25),
+        ("7", 7),
+        ("-0.25", -0.25),
+        ("1e3", 1000.0),
+        ("1e999", None),
+        (math.inf, None),
+        (math.nan, None),
+        ("seven", None),
+        ("", None),
+        (True, None),
+        (None, None),
+        ([1], None),
+    ],
+)
+def test_numbers_are_read_from_strings_too(value, number):
+    assert as_number(value) == number
+    assert type(as_number(value)) is type(number)
+
+
+TREE = {"a": {"b": [{"c": 1}, None], "": 2}, "0": "zero", "n": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ([], TREE),
+        (["0"], "zero"),
+        (["n"], None),
+        (["a", ""], 2),
+        (["a", "b", "0", "c"], 1),
+        (["a", "b", "1"], None),
+        (["a", "b", "2"], "absent"),
+        (["a", "b", "-1"], "absent"),
+        (["a", "b", "²"], "absent"),
+        (["a", "b", "c"], "absent"),
+        (["0", "0"], "absent"),
+        (["n", "x"], "absent"),
+        (["x"], "absent"),
+    ],
+)
+def test_a_path_leads_through_objects_and_lists(path, found):
+    assert value_at(TREE, path, "absent") == found
+
+
+def test_true_is_not_one():
+    assert same(1, 1.0)
+    assert same(True, True)
+    assert same({"a": [1]}, {"a": [1]})
+    assert not same(True, 1)
+    assert not same(0, False)
+    assert not same("1", 1)

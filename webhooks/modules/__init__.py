@@ -29,7 +29,7 @@ EXAMPLE = "skel"
 FILE, ENTRY_POINT, CONFIGURATION = "file", "entry point", "configuration"
 """Where modules come from."""
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+ID = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 """What an id looks like: it is part of documents' names and of paths in the supervision tree."""
 
 
@@ -130,9 +130,9 @@ def _checked(module: Any) -> EventModule:
     missing = [attribute for attribute in (*wanted, *methods) if not hasattr(module, attribute)]
     if missing:
         raise Unfit(f"MODULE lacks {', '.join(missing)}: see {__name__}.{EXAMPLE}")
-    if not ID.fullmatch(module.id) or module.id.lower() == ALL:
+    if not ID.fullmatch(module.id) or module.id == ALL:
         raise Unfit(
-            f"{module.id!r} is no id: take letters, digits and -_. after a letter or digit, not all"
+            f"{module.id!r} is no id: take lower-case letters, digits, - _ and ., but not all"
         )
     for event in module.events:
         if event != matched_event(event):
@@ -155,7 +155,7 @@ def _conflict(
     exchanges: Mapping[str, EventExchange],
 ) -> str:
     """What keeps the module from living beside others; empty if nothing does."""
-    if module.id.lower() in {id.lower() for id in others}:
+    if module.id in others:
         return f"the id {module.id!r} is taken by another module"
     known = dict(exchanges)
     for exchange in module.exchanges:

@@ -1,0 +1,162 @@
+"""`callboard modules`, which needs no running system."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SHOP = """
+[[modules]]
+id = "Order_Paid"
+exchange = "shop"
+bindings = ["order.*.paid", "order.*.refunded"]
+account = "customer.id"
+"""
+
+
+def run(*arguments, cwd=None, **environment):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def callboard(*arguments, **environment):
+    return run("callboard.run_system", "modules", *arguments, **environment)
+
+
+@pytest.fixture
+def configured(tmp_path):
+    def configured(text):
+        file = tmp_path / "callboard.toml"
+        file.write_text(text)
+        return str(file)
+
+    return configured
+
+
+def test_the_list_tells_of_every_module(configured):
+    listed = callboard("list", "--json", CALLBOARD_CONFIG=configured(SHOP))
+    assert listed.returncode == 0, listed.stderr
+    told = json.loads(listed.stdout)
+    assert told["problems"] == []
+    by_id = {module["id"]: module for module in told["modules"]}
+    assert set(by_id) >= {"channel_bridge", "mms", "notifications", "object", "parking", "sms"}
+    assert by_id["order_paid"] == {
+        "id": "order_paid",
+        "name": "Order_Paid",
+        "description": "",
+        "source": "configuration",
+        "events": ["order_paid"],
+        "bindings": [
+            {"exchange": "shop", "routing_key": "order.*.paid"},
+            {"exchange": "shop", "routing_key": "order.*.refunded"},
+        ],
+    }
+    assert by_id["sms"]["source"] == "file"
+    assert len(by_id["notifications"]["bindings"]) == 39
+
+
+def test_people_read_a_table(configured):
+    listed = callboard("list", "--config", configured(SHOP))
+    assert listed.returncode == 0, listed.stderr
+    (row,) = [line.split() for line in listed.stdout.splitlines() if "Order_Paid" in line]
+    assert row == ["order_paid", "Order_Paid", "configuration", "1", "shop", "order.*.paid"]
+    assert "shop order.*.refunded" in listed.stdout
+    assert "and 35 more" in listed.stdout
+
+
+def test_a_problem_is_told_below_and_by_the_exit_code(configured):
+    file = configured(SHOP + SHOP.replace("Order_Paid", "sms"))
+    listed = callboard("list", "--config", file)
+    assert listed.returncode == 1
+    last = listed.stdout.splitlines()[-1]
+    assert last == "not loaded: sms (configuration): the id 'sms' is taken by another module"
+    assert "Order_Paid" in listed.stdout
+    told = json.loads(callboard("list", "--config", file, "--json").stdout)
+    assert [problem["module"] for problem in told["problems"]] == ["sms"]
+
+
+def test_a_wrong_table_is_wrong_usage(configured):
+    listed = callboard("list", "--config", configured("[[modules]]\nid = 'x'\n"))
+    assert listed.returncode == 2
+    assert "modules table 1: exchange is missing" in listed.stderr
+
+
+def test_a_new_module_passes_its_test_and_is_found_once_installed(tmp_path):
+    made = callboard("new", "order_paid", "--into", str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    folder = tmp_path / "order_paid"
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "callboard_order_paid.py",
+        "pyproject.toml",
+        "test_callboard_order_paid.py",
+    ]
+    assert f"pip install {folder}" in made.stdout
+
+    tested = run("pytest", "-q", str(folder), cwd=folder)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "3 passed" in tested.stdout
+
+    site = tmp_path / "site"
+    offline = ("--no-index", "--no-deps", "--no-build-isolation", "--target", str(site))
+    installed = run("pip", "install", "--quiet", *offline, str(folder))
+    assert installed.returncode == 0, installed.stderr
+    listed = callboard("list", "--json", PYTHONPATH=str(site))
+    assert listed.returncode == 0, listed.stdout
+    by_id = {module["id"]: module for module in json.loads(listed.stdout)["modules"]}
+    assert by_id["order_paid"]["name"] == "Order Paid"
+    assert by_id["order_paid"]["source"] == "entry point"
+    assert by_id["order_paid"]["events"] == ["order_paid"]
+
+    again = callboard("new", "order_paid", "--into", str(tmp_path / "site"), PYTHONPATH=str(site))
+    assert again.returncode == 2
+    assert "'order_paid' is taken" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["firing", "event", "any", "callboard"])
+def test_no_name_gets_in_the_way_of_the_module_s_own_text(name, tmp_path):
+    assert callboard("new", name, "--into", str(tmp_path)).returncode == 0
+    tested = run("pytest", "-q", str(tmp_path / name), cwd=tmp_path / name)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("name", ["", "Order", "1st", "a-b", "a/b", "../up", "a b", "ä", "a" * 65])
+def test_bad_names_are_refused(name, tmp_path):
+    refused = callboard("new", "--into", str(tmp_path), "--", name)
+    assert refused.returncode == 2
+    assert f"{name!r} is no name for a module: take 1 to 64" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["sms", "channel_bridge", "all", "skel", "order_paid"])
+def test_names_that_are_taken_are_refused(name, tmp_path, configured):
+    refused = callboard("new", name, "--config", configured(SHOP), "--into", str(tmp_path))
+    assert refused.returncode == 2
+    assert f"the name {name!r} is taken" in refused.stderr
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path):
+    (tmp_path / "order").mkdir()
+    refused = callboard("new", "order", "--into", str(tmp_path))
+    assert refused.returncode == 1
+    assert "is there already" in refused.stderr
+    assert not list((tmp_path / "order").iterdir())
+
+
+def test_a_place_that_is_none_is_refused(tmp_path):
+    refused = callboard("new", "order", "--into", str(tmp_path / "nowhere"))
+    assert refused.returncode == 1
+    assert "there is no folder" in refused.stderr
+    (tmp_path / "file").touch()
+    refused = callboard("new", "order", "--into", str(tmp_path / "file"))
+    assert refused.returncode == 1

@@ -1,0 +1,188 @@
+"""Modules that a few plain values make, for buses that are not Kazoo's."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks.bus_module import BusModule
+from callboard.webhooks.delivery import deliveries
+from callboard.webhooks.event import Event
+from callboard.webhooks.hook import Hook
+from callboard.webhooks.matching import HookIndex
+from callboard.webhooks.module import EventExchange
+
+ORDER = {
+    "type": "order.paid",
+    "test": False,
+    "customer": {"id": "c7", "name": "Ada"},
+    "items": [{"sku": "a"}, {"sku": "b"}],
+    "note": None,
+}
+
+
+def module(**values):
+    defaults = {"id": "Order_Paid", "keys": ("order.*.paid",), "account": "customer.id"}
+    return BusModule(exchange=EventExchange("shop", durable=True), **(defaults | values))
+
+
+def payload(made, body=ORDER):
+    firing = made.firing(Event(body), None)
+    return firing and firing.payload
+
+
+def test_without_fields_the_whole_message_is_sent():
+    firing = module().firing(Event(ORDER), None)
+    assert (firing.account_id, firing.event) == ("c7", "order_paid")
+    assert firing.payload == ORDER
+    assert firing.any_account
+
+
+def test_fields_choose_and_name_what_is_sent():
+    made = module(
+        fields={
+            "buyer": "customer.name",
+            "first": "items.0.sku",
+            "note": "note",
+            "items": "items",
+            "missing": "customer.age",
+            "beyond": "items.2.sku",
+            "of_text": "type.0",
+            "all": "*",
+        }
+    )
+    assert payload(made) == {
+        "buyer": "Ada",
+        "first": "a",
+        "note": None,
+        "items": [{"sku": "a"}, {"sku": "b"}],
+        "all": ORDER,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "account"),
+    [
+        ("c7", "c7"),
+        (7, "7"),
+        (0, "0"),
+        ("", None),
+        (None, None),
+        (True, None),
+        (1.5, None),
+        ({"id": "c7"}, None),
+        (["c7"], None),
+    ],
+)
+def test_the_account_lies_at_its_path(value, account):
+    firing = module().firing(Event({"customer": {"id": value}}), None)
+    assert (firing and firing.account_id) == account
+
+
+@pytest.mark.parametrize("body", [{}, {"customer": None}, {"customer": "c7"}, {"id": "c7"}])
+def test_a_message_without_account_fires_nothing(body):
+    assert payload(module(), body) is None
+
+
+def test_the_account_may_be_the_same_always():
+    firing = module(account="", account_id="shop").firing(Event({"customer": 5}), None)
+    assert firing.account_id == "shop"
+
+
+@pytest.mark.parametrize(
+    ("only", "responds"),
+    [
+        ({}, True),
+        ({"type": "order.paid"}, True),
+        ({"type": "order.paid", "test": False}, True),
+        ({"type": "order.paid", "test": True}, False),
+        ({"test": 0}, False),
+        ({"type": "order"}, False),
+        ({"customer.name": "Ada", "items.1.sku": "b"}, True),
+        ({"items.1.sku": "a"}, False),
+        ({"customer.age": 5}, False),
+        ({"missing": ""}, False),
+    ],
+)
+def test_only_some_messages_count(only, responds):
+    assert module(only=only).responds_to(Event(ORDER)) is responds
+
+
+def test_numbers_are_compared_as_numbers():
+    assert module(only={"n": 1}).responds_to(Event({"n": 1.0}))
+    assert not module(only={"n": 1}).responds_to(Event({"n": True}))
+    assert not module(only={"n": 1}).responds_to(Event({"n": "1"}))
+
+
+def test_it_is_named_and_bound_as_it_says():
+    made = module(keys=("a.*", "b.#"))
+    assert made.id == "order_paid"
+    assert made.events == ("order_paid",)
+    assert made.exchanges == (EventExchange("shop", "topic", True),)
+    assert made.bindings == (("shop", "a.*"), ("shop", "b.#"))
+    assert made.modifiers(None) == {}
+
+
+def fired(directory, *hooks, made=None, body=ORDER, key="order.1.paid"):
+    index = HookIndex()
+    for hook in hooks:
+        index.put(hook)
+    return deliveries(Event(body, "shop", key), made or module(), index, directory, None)
+
+
+def hook(id, account, event="order_paid", **fields):
+    return Hook(id, account, "https://x.example/", event, format="json", **fields)
+
+
+def test_hooks_fire_for_an_account_that_no_database_knows(directory):
+    sent = fired(directory, hook("one", "c7"), hook("all", "c7", "all"), hook("else", "c8"))
+    assert [delivery.hook_id for delivery in sent] == ["one", "all"]
+    assert json.loads(sent[0].body) == ORDER
+
+
+def test_an_account_that_is_known_has_its_ancestors(directory):
+    parent, child = "0a" * 16, "1b" * 16
+    above = hook("above", parent, include_subaccounts=True)
+    assert [
+        delivery.hook_id
+        for delivery in fired(directory, above, body=ORDER | {"customer": {"id": child}})
+    ] == ["above"]
+
+
+def test_modifiers_look_at_the_payload(directory):
+    wanted = hook("wanted", "c7", modifiers={"type": ["order.paid"]})
+    unwanted = hook("unwanted", "c7", modifiers={"type": ["order.sent"]})
+    assert [delivery.hook_id for delivery in fired(directory, wanted, unwanted)] == ["wanted"]
+
+
+def test_messages_that_differ_in_their_key_alone_are_two(directory):
+    (paid,) = fired(directory, hook("h", "c7"))
+    (again,) = fired(directory, hook("h", "c7"))
+    (other,) = fired(directory, hook("h", "c7"), key="order.2.paid")
+    assert paid.id == again.id != other.id
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+paths = st.from_regex(r"[^.]+(\.[^.]+)*", fullmatch=True)
+
+
+@given(st.dictionaries(st.text(), json_values), st.dictionaries(st.text(), paths), paths)
+def test_no_message_breaks_it(body, fields, account):
+    made = module(fields=fields, account=account, only={account: "x"})
+    assert made.responds_to(Event(body)) in (True, False)
+    sent = payload(made, body)
+    assert sent is None or (fields and set(sent) <= set(fields)) or sent == body
+
+
+@given(st.lists(st.text("abc", min_size=1), min_size=1), json_values.filter(lambda v: v != {}))
+def test_what_was_put_at_a_path_is_found_there(steps, value):
+    body = value
+    for step in reversed(steps):
+        body = {step: body}
+    made = module(account="", account_id="a", fields={"x": ".".join(steps)})
+    assert payload(made, body) == {"x": value}
