@@ -5,8 +5,8 @@
 The store is filled first: that, and with --couchdb the building of the view by a pouchdb-server
 in memory (`make services`), is no part of the figures. Each run then starts a system on it.
 
-loaded    from the command until every responder has all its hooks; and the CPU time of all processes
-          until then, which other work on the machine blurs less
+loaded    from the command until every responder has all its hooks; and the CPU time of all
+          processes until then, which other work on the machine blurs less
 memory    proportional set size (PSS) of the hook listener, the hook table, the responder with the
           most hooks, and all processes, from the birth of the hook table until all is loaded
 reload    kill -9 of the hook listener: its successor loads every hook again, while events are
