@@ -1,5 +1,6 @@
 """The attempts' way into the store: to disk first, then on, in bulk."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from callboard.actors.role import Role, Setup
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import MODB
+from callboard.webhooks.values import is_true
 
 BULK = 500
 RETRY_S = 2.0
@@ -30,13 +32,17 @@ class AttemptLog(Role):
         """Open the spool; what an earlier process left in it goes first."""
         self._store = self.connect_store()
         self._directory = self.directory(self._store)
-        self._spool = Spool(self.settings.data.dir / "attempts.sqlite3")
+        self._spool = Spool(
+            self.settings.data.dir / "attempts.sqlite3",
+            max_bytes=self.settings.attempts.spool_mb * 1024 * 1024,
+        )
         self._ready_databases: set[str] = set()
         self._writing = False
         self._written = 0
         self._refused = 0
         self._keep_successes = False
         self._read_policy()
+        self.after(POLICY_S, _POLICY)
         self._write_soon(0)
 
     def stats(self) -> Mapping[str, Any]:
@@ -45,11 +51,18 @@ class AttemptLog(Role):
             "written": self._written,
             "refused": self._refused,
             "waiting": len(self._spool),
+            "dropped": self._spool.dropped,
         }
 
     def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
-        """Attempts of a deliverer: on disk, then confirmed."""
-        self._spool.append([(db, dict(document)) for db, document in message.documents])
+        """Attempts of a deliverer: on disk, then confirmed.
+
+        Their ids are made now: an attempt that is written twice, as when the store's answer was
+        lost, is a conflict and not a second document.
+        """
+        self._spool.append(
+            [(db, {"_id": uuid.uuid4().hex, **document}) for db, document in message.documents]
+        )
         self.send(sender, AttemptsKept(message.batch))
         self._write_soon(0)
 
@@ -64,6 +77,11 @@ class AttemptLog(Role):
             self._write()
         elif payload == _POLICY:
             self._read_policy()
+            self.after(POLICY_S, _POLICY)
+
+    def on_configuration(self) -> None:
+        """`log_successful_attempts` may have changed."""
+        self._read_policy()
 
     def _write_soon(self, seconds: float) -> None:
         if not self._writing:
@@ -111,7 +129,7 @@ class AttemptLog(Role):
 
     def _read_policy(self) -> None:
         try:
-            wanted = bool(self._directory.setting("webhooks", "log_successful_attempts", False))
+            wanted = is_true(self._directory.setting("webhooks", "log_successful_attempts", False))
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
             wanted = self._keep_successes
@@ -119,7 +137,6 @@ class AttemptLog(Role):
             self._keep_successes = wanted
             for peer in self.peers.values():
                 self.send(peer.address, AttemptPolicy(wanted))
-        self.after(POLICY_S, _POLICY)
 
     def on_exit(self) -> None:
         """Close the files."""

@@ -85,6 +85,7 @@ class Deliverer(Role):
             request_timeout_s=delivery.request_timeout_ms / 1000,
             allow_networks=delivery.allow_networks,
             pool_size=delivery.threads,
+            max_response_bytes=self.settings.attempts.body_limit,
         )
         self._free_threads = delivery.threads
         self._lanes: Lanes[_Job] = Lanes(delivery.in_flight_per_endpoint)
@@ -296,7 +297,9 @@ class Deliverer(Role):
         self._attempts.append(
             (
                 attempt_database(job.delivery, now),
-                attempt_document(job.delivery, outcome, job.tries_left, now),
+                attempt_document(
+                    job.delivery, outcome, job.tries_left, now, self.settings.attempts.body_limit
+                ),
                 job if last else None,
             )
         )

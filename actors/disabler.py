@@ -6,7 +6,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.messages import DisableHook, FailuresSeen, FlushFailures, GetFailures
+from callboard.actors.messages import DisableHook, FailuresSeen, GetFailures
 from callboard.actors.role import Role, Setup
 from callboard.adapters.store import StoreError
 from callboard.webhooks.failures import TOO_MANY_FAILURES, overdue
@@ -31,12 +31,12 @@ class Disabler(Role):
     def begin(self, setup: Setup) -> None:
         """Count for the first time soon: failures may be older than this process."""
         self._directory = self.directory(self.connect_store())
-        self._disabled = 0
+        self._asked = 0
         self.after(FIRST_S, _COUNT)
 
     def stats(self) -> Mapping[str, Any]:
-        """Hooks disabled since the start."""
-        return {"disabled": self._disabled}
+        """How often a hook was asked to be disabled."""
+        return {"asked": self._asked}
 
     def on_timer(self, payload: Any) -> None:
         """Ask the cache who fails, unless an operator has switched the disabler off."""
@@ -55,7 +55,7 @@ class Disabler(Role):
             self.log.warning("store_unavailable", reason=str(problem))
         self.after(pause_s, _COUNT)
 
-    def receiveMsg_FailuresSeen(self, message: FailuresSeen, sender: ActorAddress) -> None:
+    def receiveMsg_FailuresSeen(self, message: FailuresSeen, _sender: ActorAddress) -> None:
         """Have every hook disabled that failed as often as its account allows."""
         try:
             limits = self._directory.failure_limits({a for a, _hook in message.failures})
@@ -66,7 +66,5 @@ class Disabler(Role):
         if listener is None:
             return
         for account_id, hook_id in overdue(message.failures, limits, gregorian_ms(time.time())):
-            self._disabled += 1
-            self.log.warning("hook_disabled", account=account_id, hook=hook_id)
+            self._asked += 1
             self.send(listener, DisableHook(account_id, hook_id, TOO_MANY_FAILURES))
-            self.send(sender, FlushFailures(account_id, hook_id))

@@ -2,12 +2,12 @@
 
 import itertools
 import time
-from collections import deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from attrs import Factory, define
+from attrs import define
 from thespian.actors import ActorAddress
 
 from callboard.actors.event_modules import event_modules
@@ -45,8 +45,16 @@ from callboard.adapters.spool import Spool
 from callboard.adapters.topic import BOUND_BY
 from callboard.supervision import Peer
 from callboard.webhooks.module import BRIDGE_EXCHANGES
+from callboard.webhooks.settlement import Batch, Books
 
 RESPONDERS = "responders/"
+KAZOO_QUEUE = Queue(
+    "webhooks_shared_listener",
+    durable=False,
+    auto_delete=True,
+    arguments={"x-message-ttl": 60_000, "x-max-length": 100},
+)
+"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
 
 MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000
@@ -60,29 +68,6 @@ STALE_S = 60.0
 
 _RECONCILE = "callboard: reconcile"
 
-Part = str
-
-
-@define
-class _Batch:
-    """A batch that a responder has not routed yet."""
-
-    module: str
-    events: tuple[RawEvent, ...]
-    incarnation: int
-    sent_at: float
-
-
-@define
-class _Part:
-    """Events that a deliverer has, or is about to get."""
-
-    deliverer: str
-    incarnation: int
-    tags: set[int]
-    since: float
-    accepted: bool = False
-
 
 @define
 class _Publishing:
@@ -92,17 +77,6 @@ class _Publishing:
     waiting: set[int]
     count: int
     unroutable: int = 0
-
-
-@define
-class _InHand:
-    """Everything between the broker and the acknowledgement; void when the connection is."""
-
-    waiting: dict[str, deque[RawEvent]] = Factory(dict)
-    batches: dict[int, _Batch] = Factory(dict)
-    parts: dict[Part, _Part] = Factory(dict)
-    early: dict[Part, set[int]] = Factory(dict)
-    open: dict[int, set[str]] = Factory(dict)
 
 
 class EventBridge(BrokerRole):
@@ -116,12 +90,12 @@ class EventBridge(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
+        amqp = self.settings.amqp
         modules = event_modules(self.settings).modules
         exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
-        self._hand = _InHand()
-        self._gone: set[tuple[str, int]] = set()
+        self._books: Books[RawEvent] = Books()
         self._ids = itertools.count(1)
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
@@ -135,9 +109,9 @@ class EventBridge(BrokerRole):
                     Exchange(exchange.name, exchange.type, exchange.durable)
                     for exchange in sorted(exchanges, key=attrgetter("name"))
                 ),
-                queue=Queue(self.settings.amqp.queue),
+                queue=KAZOO_QUEUE if amqp.join_kazoo else Queue(amqp.queue),
                 bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
-                prefetch=self.settings.amqp.prefetch,
+                prefetch=amqp.prefetch,
             )
         )
         self.after(RECONCILE_S, _RECONCILE)
@@ -147,9 +121,9 @@ class EventBridge(BrokerRole):
         return {
             "broker": "up" if self._connected else "down",
             **self._counts,
-            "in_hand": len(self._hand.open),
-            "batches": len(self._hand.batches),
-            "parts": len(self._hand.parts),
+            "in_hand": self._books.open,
+            "batches": len(self._books.batches),
+            "parts": self._books.parts,
         }
 
     # The broker's side
@@ -164,7 +138,7 @@ class EventBridge(BrokerRole):
                 self.log.info("broker_up", queue=queue)
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
-                self._hand = _InHand()
+                self._books = self._books.emptied()
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
                 self._tell_if_quiet()
             case Confirmed(ids):
@@ -184,7 +158,6 @@ class EventBridge(BrokerRole):
         done = []
         for message in messages:
             self._counts["received"] += 1
-            modules = self._modules_for(message)
             event = RawEvent(
                 message.tag,
                 message.exchange,
@@ -194,11 +167,7 @@ class EventBridge(BrokerRole):
                 message.properties.content_encoding,
                 message.properties.message_id,
             )
-            for module in modules:
-                self._hand.waiting.setdefault(module, deque()).append(event)
-            if modules:
-                self._hand.open[message.tag] = {_waiting_for(module) for module in modules}
-            else:
+            if not self._books.take(event, self._modules_for(message)):
                 # Of a binding that a module once asked for and does no more: the queue keeps it.
                 self._counts["unclaimed"] += 1
                 done.append(message.tag)
@@ -217,74 +186,46 @@ class EventBridge(BrokerRole):
             self.broker.ack(tags)
             self._tell_if_quiet()
 
-    def _requeue(self, tags: Iterable[int]) -> None:
-        """Give events back to the broker, and forget whatever is under way for them."""
-        given_back = [tag for tag in tags if self._hand.open.pop(tag, None) is not None]
-        if given_back:
-            self._counts["requeued"] += len(given_back)
-            for part in list(self._hand.parts):
-                self._hand.parts[part].tags.difference_update(given_back)
-                if not self._hand.parts[part].tags:
-                    del self._hand.parts[part]
-            self.broker.requeue(given_back)
+    def _requeue(self, tags: list[int]) -> None:
+        """Give events back to the broker: they come again."""
+        if tags:
+            self._counts["requeued"] += len(tags)
+            self.broker.requeue(tags)
+            self._tell_if_quiet()
 
     # The responders' side
 
     def _dispatch(self) -> None:
-        on_the_way = sum(not part.accepted for part in self._hand.parts.values())
-        if on_the_way >= MAX_PARTS_ON_THE_WAY:
+        if self._books.on_the_way >= MAX_PARTS_ON_THE_WAY:
             return
-        for module, waiting in self._hand.waiting.items():
+        for module in self._books.waiting():
             responder = self.peers.get(RESPONDERS + module)
-            while waiting and responder and self._batches_of(module) < MAX_BATCHES_PER_RESPONDER:
-                if events := _cut(waiting, self._hand.open):
-                    self._send_batch(next(self._ids), module, events, responder)
-
-    def _batches_of(self, module: str) -> int:
-        return sum(batch.module == module for batch in self._hand.batches.values())
+            while responder and self._books.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
+                events = self._books.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
+                if not events:
+                    break
+                self._send_batch(next(self._ids), module, events, responder)
 
     def _send_batch(
         self, id: int, module: str, events: tuple[RawEvent, ...], responder: Peer
     ) -> None:
-        now = time.monotonic()
-        self._hand.batches[id] = _Batch(module, events, responder.incarnation, now)
+        self._books.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
         self.send(responder.address, EventBatch(id, self.incarnation, events))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
         """A responder has sent a batch's deliveries on their way, or found that there are none."""
-        batch = self._hand.batches.pop(message.batch, None)
+        batch, done = self._books.routed(
+            message.batch, message.parts, message.deliverers, time.monotonic()
+        )
         if batch is None:
             return
-        for part, tags in message.parts.items():
-            open_tags = {tag for tag in tags if tag in self._hand.open}
-            self._hand.parts[part] = _Part(
-                *message.deliverers[part], tags=open_tags, since=time.monotonic()
-            )
-            for tag in open_tags:
-                self._hand.open[tag].add(part)
         for tag, reason in message.poison:
             self._set_aside(batch, tag, reason)
-        routed = [event.tag for event in batch.events]
-        self._acknowledge(self._done_with(_waiting_for(batch.module), routed))
-        for part in message.parts:
-            if (early := self._hand.early.pop(part, None)) is not None:
-                self._settle(part, early)
-        self._give_up_on_the_dead()
+        self._acknowledge(done)
+        self._requeue(self._books.lost())
         self._dispatch()
 
-    def _done_with(self, what: str, tags: Iterable[int]) -> list[int]:
-        """Strike out one thing that events were waiting for; those that wait for nothing more."""
-        done = []
-        for tag in tags:
-            still_open = self._hand.open.get(tag)
-            if still_open is not None:
-                still_open.discard(what)
-                if not still_open:
-                    del self._hand.open[tag]
-                    done.append(tag)
-        return done
-
-    def _set_aside(self, batch: _Batch, tag: int, reason: str) -> None:
+    def _set_aside(self, batch: Batch[RawEvent], tag: int, reason: str) -> None:
         """Keep an event that cannot be handled, so that it is neither lost nor in the way."""
         event = next(event for event in batch.events if event.tag == tag)
         self._counts["poison"] += 1
@@ -300,37 +241,15 @@ class EventBridge(BrokerRole):
         if message.bridge != self.incarnation:
             return
         for part in message.accepted:
-            if part in self._hand.parts:
-                self._hand.parts[part].accepted = True
-            elif self._batch_is_open(part):
-                self._hand.early.setdefault(part, set())
-        for part, tags in message.settled:
-            if part in self._hand.parts:
-                self._settle(part, tags)
-            elif self._batch_is_open(part):
-                self._hand.early.setdefault(part, set()).update(tags)
+            self._books.accepted(part)
+        done = [self._books.settled(part, tags) for part, tags in message.settled]
+        self._acknowledge(list(chain.from_iterable(done)))
         self._dispatch()
-
-    def _batch_is_open(self, part: Part) -> bool:
-        """Whether the news of a part may have come before the responder's word on its batch."""
-        return int(part.partition("/")[0]) in self._hand.batches
-
-    def _settle(self, part: Part, tags: Iterable[int]) -> None:
-        held = self._hand.parts[part]
-        held.accepted = True
-        settled = held.tags.intersection(tags)
-        held.tags -= settled
-        if not held.tags:
-            del self._hand.parts[part]
-        self._acknowledge(self._done_with(part, settled))
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
         """A deliverer does not know these parts: their messages were lost."""
         if message.bridge == self.incarnation:
-            lost = [
-                self._hand.parts[part].tags for part in message.parts if part in self._hand.parts
-            ]
-            self._requeue(set().union(*lost))
+            self._requeue(self._books.lost(message.parts))
 
     # Deaths and losses
 
@@ -339,23 +258,14 @@ class EventBridge(BrokerRole):
         for path, peer in before.items():
             now = self.peers.get(path)
             if now is None or now.incarnation != peer.incarnation:
-                self._gone.add((path, peer.incarnation))
-        self._give_up_on_the_dead()
-        for id, batch in list(self._hand.batches.items()):
+                self._books.died((path, peer.incarnation))
+        self._requeue(self._books.lost())
+        for batch in self._books.batches:
             responder = self.peers.get(RESPONDERS + batch.module)
             if responder and responder.incarnation != batch.incarnation:
-                del self._hand.batches[id]
+                self._books.resend(batch.id)
                 self._send_batch(next(self._ids), batch.module, batch.events, responder)
         self._dispatch()
-
-    def _give_up_on_the_dead(self) -> None:
-        lost = [
-            part.tags
-            for part in self._hand.parts.values()
-            if (part.deliverer, part.incarnation) in self._gone
-        ]
-        if lost:
-            self._requeue(set().union(*lost))
 
     def on_timer(self, payload: Any) -> None:
         """Ask after what has been under way for suspiciously long."""
@@ -363,15 +273,10 @@ class EventBridge(BrokerRole):
             super().on_timer(payload)
             return
         old = time.monotonic() - STALE_S
-        for id, batch in list(self._hand.batches.items()):
-            responder = self.peers.get(RESPONDERS + batch.module)
-            if responder and batch.sent_at < old:
-                self._send_batch(id, batch.module, batch.events, responder)
-        stale: dict[str, list[Part]] = {}
-        for name, part in self._hand.parts.items():
-            if part.since < old:
-                stale.setdefault(part.deliverer, []).append(name)
-        for deliverer, parts in stale.items():
+        for batch in self._books.stale_batches(before=old):
+            if responder := self.peers.get(RESPONDERS + batch.module):
+                self._send_batch(batch.id, batch.module, batch.events, responder)
+        for deliverer, parts in self._books.stale_parts(before=old).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile(self.incarnation, tuple(parts)))
         self.after(RECONCILE_S, _RECONCILE)
@@ -385,7 +290,7 @@ class EventBridge(BrokerRole):
         self._tell_if_quiet()
 
     def _tell_if_quiet(self) -> None:
-        if self._quiesced_for is not None and not self._hand.open:
+        if self._quiesced_for is not None and not self._books.open:
             requester, self._quiesced_for = self._quiesced_for, None
             self.send(requester, Quiesced())
 
@@ -430,23 +335,6 @@ class EventBridge(BrokerRole):
         super().on_exit()
         if hasattr(self, "_poison"):
             self._poison.close()
-
-
-def _waiting_for(module: str) -> str:
-    """The mark of an event that this module has not routed yet."""
-    return f"waiting:{module}"
-
-
-def _cut(waiting: deque[RawEvent], wanted: Container[int]) -> tuple[RawEvent, ...]:
-    """The next batch: what waits and was not requeued, up to a number of events and of bytes."""
-    events: list[RawEvent] = []
-    size = 0
-    while waiting and len(events) < MAX_BATCH_EVENTS and size < MAX_BATCH_BYTES:
-        event = waiting.popleft()
-        if event.tag in wanted:
-            events.append(event)
-            size += len(event.body)
-    return tuple(events)
 
 
 def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:

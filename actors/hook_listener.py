@@ -4,7 +4,8 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
@@ -15,11 +16,15 @@ from callboard.actors.messages import (
     Applied,
     Barrier,
     ChangeHooks,
+    ConfigurationChanged,
     DisableHook,
     FlushFailures,
     HookList,
+    HookProblem,
+    HookProblems,
     HookSaved,
     HooksLoaded,
+    ListHookProblems,
     ListHooks,
     LoadHooks,
     Refused,
@@ -40,25 +45,45 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.store import (
-    Conflict,
-    Document,
-    StoreError,
-)
+from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
+from callboard.adapters.store import Document, StoreError
 from callboard.supervision import Peer
-from callboard.webhooks.changes import document_change
-from callboard.webhooks.event import PoisonEvent, parse_event
-from callboard.webhooks.hook import Hook, InvalidHook, is_deleted, is_enabled, new_hook, parse_hook
+from callboard.webhooks.changes import (
+    AccountGone,
+    HookGone,
+    HookWritten,
+    changed_document,
+    document_change,
+    hook_change,
+    webhook_disabled,
+)
+from callboard.webhooks.event import Event, PoisonEvent, parse_event
+from callboard.webhooks.hook import (
+    Hook,
+    InvalidHook,
+    disabling,
+    is_deleted,
+    is_enabled,
+    new_hook,
+    parse_hook,
+)
 from callboard.webhooks.names import gregorian_s
 
 HOOK_TABLE = "hook_table"
 FAILURE_CACHE = "failure_cache"
-DATABASE = "webhooks"
-LISTING = "webhooks/webhooks_listing"
-EVERY_HOOK = "webhooks/crossbar_listing"
-"""Lists disabled hooks, too."""
 
-PAGE = 500
+BINDINGS = (
+    "*.webhooks.webhook.*",
+    "doc_deleted.*.account.*",
+    # What the directories of our actors have read: Kazoo's data layer drops its caches likewise.
+    "*.accounts.account.*",
+    "*.services.*.*",
+    "*.system_config.*.*",
+    "*.*.account_config.*",
+    "*.*.number.*",
+)
+"""Keys of exchange `configuration`."""
+
 RETRY_S = 2.0
 NOT_YET_S = 0.1
 APPLY_S = 3.0
@@ -66,8 +91,8 @@ APPLY_S = 3.0
 MISSES_AT_ONCE = 20
 LOAD_STALLS_S = 30.0
 """A load that makes no progress for so long begins anew: a message was lost."""
-SAVES = 5
-"""How often a save is tried again when somebody else saved in between."""
+MAX_PROBLEMS = 1000
+"""Hooks that cannot be loaded, kept with the reason; more are only counted."""
 
 _LOAD = "callboard: load the hooks"
 _AGAIN = "callboard: look at a hook again"
@@ -84,7 +109,7 @@ class HookListener(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection's coming up starts the load."""
-        self._store = self.connect_store()
+        self._store = HookStore(self.connect_store())
         modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._pages: Iterator[tuple[Hook, ...]] | None = None
@@ -92,22 +117,19 @@ class HookListener(BrokerRole):
         self._numbers = itertools.count()
         self._loading_timer = False
         self._total = 0
-        self._skipped = 0
+        self._problems: dict[str, HookProblem] = {}
         self._misses = 0
         self._unanswered = False
         self._tickets = itertools.count(1)
-        self._replies: dict[int, tuple[ActorAddress, HookSaved | Refused]] = {}
+        self._replies: dict[int, tuple[ActorAddress, HookSaved]] = {}
         self._progress_at = time.monotonic()
         self.after(LOAD_STALLS_S, _STALLED)
         self._connected = False
         self.connect_broker(
             Topology(
-                exchanges=(Exchange("configuration"),),
+                exchanges=(Exchange("configuration"), Exchange("notifications")),
                 queue=Queue("", durable=False, exclusive=True, auto_delete=True),
-                bindings=(
-                    Binding("configuration", "*.webhooks.webhook.*"),
-                    Binding("configuration", "doc_deleted.*.account.*"),
-                ),
+                bindings=tuple(Binding("configuration", key) for key in BINDINGS),
                 prefetch=50,
             )
         )
@@ -118,7 +140,7 @@ class HookListener(BrokerRole):
         return {
             "broker": "up" if self._connected else "down",
             "hooks": self._total,
-            "skipped": self._skipped,
+            "problems": len(self._problems),
             "loading": self._pages is not None,
         }
 
@@ -133,15 +155,14 @@ class HookListener(BrokerRole):
         self._load = max(self._load + 1, time.time_ns())
         self._numbers = itertools.count()
         self._progress_at = time.monotonic()
-        self._skipped = 0
+        self._problems.clear()
         self._pages = self._stored_pages()
         self._send_page()
 
     def _stored_pages(self) -> Iterator[tuple[Hook, ...]]:
-        # As many rows a page as the store reads at once: none of them is older than its page.
-        rows = self._store.view(DATABASE, LISTING, include_documents=True, page_size=PAGE)
-        while page := list(itertools.islice(rows, PAGE)):
-            understood = (self._understood(row.document) for row in page if row.document)
+        for page in self._store.pages(gregorian_s(time.time())):
+            enabled = (document for document in page if is_enabled(document))
+            understood = (self._understood(document) for document in enabled)
             yield tuple(hook for hook in understood if hook is not None)
 
     def _send_page(self) -> None:
@@ -171,7 +192,7 @@ class HookListener(BrokerRole):
         self._total, self._progress_at = message.total, time.monotonic()
         self._unanswered = False
         if self._pages is None:
-            self.log.info("hooks_loaded", hooks=message.total, skipped=self._skipped)
+            self.log.info("hooks_loaded", hooks=message.total, problems=len(self._problems))
         else:
             self._send_page()
 
@@ -186,12 +207,12 @@ class HookListener(BrokerRole):
         """Take in changes; load after every reconnection."""
         match event:
             case Received(messages):
-                for message in messages:
-                    self._changed(message)
+                self._take_in(messages)
                 self.broker.ack([message.tag for message in messages])
             case ConnectionUp():
                 self._connected = True
                 self.log.info("broker_up")
+                self._tell_everyone(ConfigurationChanged(None))
                 self._load_soon(0)
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -199,10 +220,26 @@ class HookListener(BrokerRole):
             case Unconfirmed(ids, reason):
                 self.log.warning("change_not_published", changes=len(ids), reason=reason)
 
-    def _changed(self, message: IncomingMessage) -> None:
+    def _take_in(self, messages: Iterable[IncomingMessage]) -> None:
+        events = [event for message in messages if (event := self._parsed(message))]
+        documents = {changed_document(event) for event in events} - {None}
+        self._tell_everyone(ConfigurationChanged(tuple(d for d in documents if d is not None)))
+        for event in events:
+            match hook_change(event):
+                case AccountGone(account_id):
+                    self._flush(account_id, None)
+                    self._tell_table(remove_account=account_id)
+                case HookGone(account_id, hook_id):
+                    self._gone(account_id, hook_id)
+                case HookWritten(hook_id, account_id, True, document) if document:
+                    self._put({**document, "_id": hook_id}, account_id)
+                case HookWritten(hook_id, account_id):
+                    self._refresh(hook_id, account_id)
+
+    def _parsed(self, message: IncomingMessage) -> Event | None:
         properties = message.properties
         try:
-            event = parse_event(
+            return parse_event(
                 message.body,
                 properties.content_type,
                 properties.content_encoding,
@@ -211,43 +248,62 @@ class HookListener(BrokerRole):
             )
         except PoisonEvent as problem:
             self.log.warning("change_unreadable", key=message.routing_key, reason=str(problem))
-            return
-        id, account_id = event.body.get("ID"), event.body.get("Account-ID")
-        if event.name == "doc_deleted" and event.body.get("Type") == "account" and account_id:
-            self._flush(account_id, None)
-            self._tell_table(remove_account=account_id)
-        elif event.name == "doc_deleted" and account_id and id:
-            self._flush(account_id, id)
-            self._tell_table(remove=((account_id, id),))
-        elif event.name in ("doc_created", "doc_edited") and id:
-            self._refresh(id, account_id)
+            return None
 
-    def _refresh(self, id: str, account_id: str | None) -> None:
+    def _tell_everyone(self, changed: ConfigurationChanged) -> None:
+        """Let those know that look documents up; `None`: anything may have changed."""
+        if changed.documents is None or changed.documents:
+            for path, peer in self.peers.items():
+                if path not in (HOOK_TABLE, FAILURE_CACHE):
+                    self.send(peer.address, changed)
+
+    def _refresh(self, hook_id: str, account_id: str | None) -> None:
         """Make the table say of this hook what the store says."""
         try:
-            document = self._store.get(DATABASE, id)
+            document = self._store.get(hook_id)
         except StoreError as problem:
-            self.log.warning("store_unavailable", reason=str(problem), hook=id)
-            self.after(RETRY_S, (_AGAIN, id, account_id))
+            self.log.warning("store_unavailable", reason=str(problem), hook=hook_id)
+            self.after(RETRY_S, (_AGAIN, hook_id, account_id))
             return
-        account_id = (document or {}).get("pvt_account_id", account_id)
-        if not account_id:
+        if document is not None:
+            self._put(document, account_id)
+        elif account_id is not None:
+            self._gone(account_id, hook_id)
+
+    def _put(self, document: Document, account_id: str | None) -> None:
+        """What a hook's document asks for: to fire, or not to."""
+        account_id = document.get("pvt_account_id", account_id)
+        hook_id = document["_id"]
+        if not is_enabled(document) or is_deleted(document):
+            if account_id is not None:
+                self._gone(account_id, hook_id)
             return
-        fires = document is not None and is_enabled(document) and not is_deleted(document)
-        hook = self._understood(document) if document is not None and fires else None
-        self._flush(account_id, id)
+        hook = self._understood(document)
         if hook is not None:
+            self._flush(hook.account_id, hook.id)
             self._tell_table(put=(hook,))
-        elif not fires:
-            self._tell_table(remove=((account_id, id),))
+
+    def _gone(self, account_id: str, hook_id: str) -> None:
+        self._problems.pop(hook_id, None)
+        self._flush(account_id, hook_id)
+        self._tell_table(remove=((account_id, hook_id),))
 
     def _understood(self, document: Document) -> Hook | None:
+        """The hook of a document; one that cannot fire is remembered among the problems."""
+        hook_id = str(document.get("_id"))
+        self._problems.pop(hook_id, None)
         try:
             return parse_hook(document, self._known_events)
-        except InvalidHook as problem:
-            self._skipped += 1
-            self.log.warning("hook_skipped", hook=document.get("_id"), reason=str(problem))
+        except InvalidHook as invalid:
+            self.log.warning("hook_skipped", hook=hook_id, reason=str(invalid))
+            if len(self._problems) < MAX_PROBLEMS:
+                account_id = str(document.get("pvt_account_id") or "")
+                self._problems[hook_id] = HookProblem(account_id, hook_id, invalid.reason)
             return None
+
+    def receiveMsg_ListHookProblems(self, _message: ListHookProblems, sender: ActorAddress) -> None:
+        """Somebody wants to know which hooks cannot fire, and why."""
+        self.send(sender, HookProblems(tuple(self._problems.values()), self._pages is not None))
 
     def _tell_table(self, **change: Any) -> None:
         # Without a table there is nothing to change: the next one is loaded from the store.
@@ -286,56 +342,61 @@ class HookListener(BrokerRole):
         try:
             parse_hook(document, self._known_events)
             self._ensure_account(document["pvt_account_id"])
-            document["_rev"] = self._store.save(DATABASE, document)
+            document = self._store.add(document)
         except (InvalidHook, StoreError) as problem:
             self.send(sender, Refused(str(problem)))
             return
-        self._publish_change("doc_created", document)
+        self._publish_change("doc_created", DATABASE, document)
         self._refresh(document["_id"], document["pvt_account_id"])
         self._answer_when_applied(sender, HookSaved(document))
 
     def _ensure_account(self, account_id: str) -> None:
-        """On the embedded store accounts come with their first hook; Kazoo makes its own."""
-        if self.settings.couchdb.url.startswith("sqlite:"):
-            self._store.ensure_database("accounts")
-            if self._store.get("accounts", account_id) is None:
-                account = {"_id": account_id, "pvt_type": "account", "pvt_tree": []}
-                self._store.save("accounts", account)
+        embedded = self.settings.couchdb.url.startswith("sqlite:")
+        if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
+            self._tell_everyone(ConfigurationChanged((("accounts", account_id),)))
 
     def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
         """Mark a hook as deleted."""
-        self._answer(sender, message.hook_id, "doc_deleted", {"pvt_deleted": True})
+        try:
+            edited = self._edit(message.hook_id, "doc_deleted", lambda _: {"pvt_deleted": True})
+        except StoreError as problem:
+            self.send(sender, Refused(str(problem)))
+            return
+        if edited.document is None:
+            self.send(sender, Refused(f"there is no hook {message.hook_id}"))
+        else:
+            self._answer_when_applied(sender, HookSaved(edited.document))
 
-    def receiveMsg_DisableHook(self, message: DisableHook, sender: ActorAddress) -> None:
-        """Stop a hook that failed too often; never create it."""
-        changes = {"enabled": False, "pvt_disabled_message": message.reason}
-        saved = self._answer(None, message.hook_id, "doc_edited", changes)
-        if saved is not None:
-            self._flush(message.account_id, message.hook_id)
+    def receiveMsg_DisableHook(self, message: DisableHook, _sender: ActorAddress) -> None:
+        """Stop a hook that failed too often; never create it.
+
+        Of several nodes that find so, one changes the document and tells; the others only forget
+        the failures. A hook that is not stored, as a callflow's, keeps its own until they age.
+        """
+        try:
+            edited = self._edit(
+                message.hook_id, "doc_edited", partial(disabling, reason=message.reason)
+            )
+        except StoreError as problem:
+            self.log.warning("hook_not_disabled", hook=message.hook_id, reason=str(problem))
+            return
+        if edited.document is None:
+            self.log.warning("hook_not_disabled", hook=message.hook_id, reason="it is not stored")
+            return
+        self._flush(message.account_id, message.hook_id)
+        if edited.changed:
+            self.log.warning("hook_disabled", account=message.account_id, hook=message.hook_id)
             self._publish_disabled(message)
 
-    def _answer(
-        self, sender: ActorAddress | None, hook_id: str, change: str, fields: Mapping[str, Any]
-    ) -> Document | None:
-        """Change a stored hook, let everybody know, and answer whoever asked."""
-        try:
-            document = self._edit(hook_id, fields)
-        except StoreError as problem:
-            self.log.warning("hook_not_changed", hook=hook_id, reason=str(problem))
-            reply: HookSaved | Refused = Refused(str(problem))
-            document = None
-        else:
-            reply = HookSaved(document) if document else Refused(f"there is no hook {hook_id}")
-        if document is not None:
-            self._publish_change(change, document)
-            self._refresh(hook_id, document.get("pvt_account_id"))
-        if sender is not None and document is not None:
-            self._answer_when_applied(sender, reply)
-        elif sender is not None:
-            self.send(sender, reply)
-        return document
+    def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
+        """Change a stored hook and let everybody know."""
+        edited = self._store.edit(hook_id, change, gregorian_s(time.time()))
+        if edited.changed and edited.document is not None:
+            self._publish_change(event_name, DATABASE, edited.document)
+            self._refresh(hook_id, edited.document.get("pvt_account_id"))
+        return edited
 
-    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved | Refused) -> None:
+    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved) -> None:
         """Answer once every responder knows: the next event finds the change in effect."""
         ticket = next(self._tickets)
         self._replies[ticket] = sender, reply
@@ -348,62 +409,23 @@ class HookListener(BrokerRole):
         if message.ticket in self._replies:
             self.send(*self._replies.pop(message.ticket))
 
-    def _edit(self, hook_id: str, fields: Mapping[str, Any]) -> Document | None:
-        for attempt in range(SAVES):
-            document = self._store.get(DATABASE, hook_id)
-            if document is None or document.get("pvt_type") != "webhook" or is_deleted(document):
-                return None
-            document = {**document, **fields, "pvt_modified": gregorian_s(time.time())}
-            try:
-                document["_rev"] = self._store.save(DATABASE, document)
-            except Conflict:
-                if attempt == SAVES - 1:
-                    raise
-            else:
-                return document
-        return None
-
     def receiveMsg_ListHooks(self, message: ListHooks, sender: ActorAddress) -> None:
         """Show the stored hooks, disabled ones too."""
-        account_id = message.account_id
-        keys: dict[str, Any] = {}
-        if account_id is not None:
-            keys = {"start": [account_id], "end": [account_id, {}]}
         try:
-            rows = self._store.view(
-                DATABASE,
-                EVERY_HOOK,
-                include_documents=True,
-                limit=message.limit + 1,
-                **keys,
-            )
-            documents = [row.document for row in rows if row.document is not None]
+            documents, more = self._store.listed(message.account_id, message.limit)
         except StoreError as problem:
             self.send(sender, Refused(str(problem)))
-            return
-        more = len(documents) > message.limit
-        self.send(sender, HookList(tuple(documents[: message.limit]), more))
+        else:
+            self.send(sender, HookList(tuple(documents), more))
 
-    def _publish_change(self, event_name: str, document: Document) -> None:
+    def _publish_change(self, event_name: str, database: str, document: Document) -> None:
         """What Kazoo's data layer would publish for this save."""
-        key, body = document_change(event_name, DATABASE, document, self.settings.node.name)
+        key, body = document_change(event_name, database, document, self.settings.node.name)
         self._publish("configuration", key, body)
 
     def _publish_disabled(self, disabled: DisableHook) -> None:
-        self._publish(
-            "notifications",
-            "notifications.webhook.disabled",
-            {
-                "Account-ID": disabled.account_id,
-                "Hook-ID": disabled.hook_id,
-                "App-Name": "webhooks",
-                "App-Version": "4.0.0",
-                "Event-Category": "notification",
-                "Event-Name": "webhook_disabled",
-                "Node": self.settings.node.name,
-                "Msg-ID": uuid.uuid4().hex,
-            },
-        )
+        key, body = webhook_disabled(disabled.account_id, disabled.hook_id, self.settings.node.name)
+        self._publish("notifications", key, body)
 
     def _publish(self, exchange: str, key: str, body: Mapping[str, Any]) -> None:
         properties = Properties(content_type="application/json")

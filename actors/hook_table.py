@@ -1,6 +1,7 @@
 """The owner of the hooks in memory: it outlives its listener and feeds the responders."""
 
 import itertools
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,15 +16,23 @@ from callboard.actors.messages import (
     HookPage,
     HooksChanged,
     HooksLoaded,
+    ListTable,
     LoadHooks,
     NextPage,
     Subscribe,
+    TableListed,
 )
 from callboard.actors.role import Role, Setup
+from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
 from callboard.webhooks.hook import Hook
+from callboard.webhooks.listing import HookListing
 
 PAGE_HOOKS = 500
+LISTING_S = 60.0
+"""How long the order of very many hooks is remembered after somebody's last page of it."""
+
+_LISTING_OLD = "callboard: forget the listing"
 
 Key = tuple[str, str]
 
@@ -58,6 +67,8 @@ class HookTable(Role):
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
         self._loaded = False
         self._subscribers: dict[str, _Subscriber] = {}
+        self._listing: HookListing | None = None
+        self._listing_used = 0.0
 
     def stats(self) -> Mapping[str, Any]:
         """How many hooks, and for how many responders."""
@@ -198,6 +209,38 @@ class HookTable(Role):
         self._send_in_order(subscriber, HookPage, tuple(hooks), last)
         if last:
             subscriber.pages = None
+
+    # Asked from outside
+
+    def receiveMsg_ListTable(self, message: ListTable, sender: ActorAddress) -> None:
+        """Somebody wants to see the hooks, page by page; each walk begins with a fresh listing."""
+        if self._listing is None:
+            self.after(LISTING_S, _LISTING_OLD)
+        if self._listing is None or message.after is None:
+            self._listing = HookListing(self._hooks)
+        self._listing_used = time.monotonic()
+        hooks: list[ConfiguredHook] = []
+        for key in self._listing.after(message.after, message.account_id):
+            hook = self._hooks.get(key)
+            if hook is not None and len(hooks) == message.limit:
+                self.send(sender, TableListed(message.ask, tuple(hooks), more=True))
+                return
+            if hook is not None:
+                hooks.append(_configured(hook))
+        self.send(sender, TableListed(message.ask, tuple(hooks), more=False))
+
+    def on_timer(self, payload: Any) -> None:
+        """Forget the listing once nobody has asked for a while."""
+        if payload == _LISTING_OLD:
+            left_s = self._listing_used + LISTING_S - time.monotonic()
+            if left_s > 0:
+                self.after(left_s, _LISTING_OLD)
+            else:
+                self._listing = None
+
+
+def _configured(hook: Hook) -> ConfiguredHook:
+    return ConfiguredHook(hook.account_id, hook.id, hook.uri, hook.verb, hook.event, hook.tries)
 
 
 def _key(hook: Hook) -> Key:

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
+from thespian.actors import ActorAddress
 
+from callboard.admin import AdminRequest, ConfiguredHook
+from callboard.admin import Refused as Refused
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.hook import Hook
 
@@ -188,6 +191,16 @@ class ChangeHooks:
     remove_account: str | None = None
 
 
+@frozen
+class ConfigurationChanged:
+    """HookListener to whoever looks documents up: these (database, id) documents have changed.
+
+    `documents` None: changes may have been missed, so anything may have changed.
+    """
+
+    documents: tuple[tuple[str, str], ...] | None
+
+
 # Attempts and failures
 
 
@@ -239,20 +252,102 @@ class FailuresSeen:
 
 @frozen
 class FlushFailures:
-    """Forget the failures of an account, or of one of its hooks."""
+    """Forget the failures of an account, or of one of its hooks; `everywhere`: on all nodes.
+
+    Where `ask` is given, answered with `FailuresForgotten`.
+    """
 
     account_id: str
     hook_id: str | None = None
-
-
-# Asked from outside: every request names what it answers with, or `Refused`
+    everywhere: bool = False
+    ask: int | None = None
 
 
 @frozen
-class Refused:
-    """A request could not be carried out; nothing was changed by it."""
+class FlushHooks:
+    """Maintenance to FailureCache: these (account, hook) ids are enabled again; forget failures."""
 
-    reason: str
+    hooks: tuple[tuple[str, str], ...]
+
+
+# Asked by Maintenance; `ask` is its number for the question
+
+
+@frozen
+class PassedOn:
+    """The top supervisor to Maintenance: an administrative request, and who is to be answered."""
+
+    request: AdminRequest
+    requester: ActorAddress
+
+
+@frozen
+class FailuresForgotten:
+    """FailureCache to Maintenance: so many failed tries were flushed."""
+
+    ask: int
+    count: int
+
+
+@frozen
+class ListFailing:
+    """Maintenance to FailureCache: which hooks failed, behind `after`? -> `FailingListed`."""
+
+    ask: int
+    account_id: str | None
+    after: tuple[str, str] | None
+    limit: int
+
+
+@frozen
+class FailingListed:
+    """FailureCache to Maintenance: (account, hook) ids in order; `more`: there are others."""
+
+    ask: int
+    hooks: tuple[tuple[str, str], ...]
+    more: bool
+
+
+@frozen
+class CountFailures:
+    """Maintenance to FailureCache: how often did these hooks fail? -> `FailuresCounted`.
+
+    `since_ms`: the time (Gregorian) after which a failure counts, by account.
+    """
+
+    ask: int
+    hooks: tuple[tuple[str, str], ...]
+    since_ms: Mapping[str, int]
+
+
+@frozen
+class FailuresCounted:
+    """FailureCache to Maintenance: one number for each hook that was asked for."""
+
+    ask: int
+    counts: tuple[int, ...]
+
+
+@frozen
+class ListTable:
+    """Maintenance to HookTable: the hooks behind `after`, by account and id. -> `TableListed`."""
+
+    ask: int
+    account_id: str | None
+    after: tuple[str, str] | None
+    limit: int
+
+
+@frozen
+class TableListed:
+    """HookTable to Maintenance: one page of the hooks in memory; `more`: there are others."""
+
+    ask: int
+    hooks: tuple[ConfiguredHook, ...]
+    more: bool
+
+
+# Asked from outside: every request names what it answers with, or `Refused`
 
 
 @frozen
@@ -314,6 +409,28 @@ class HookList:
 
     documents: tuple[Mapping[str, Any], ...]
     more: bool
+
+
+@frozen
+class ListHookProblems:
+    """To HookListener: which stored hooks cannot fire? -> `HookProblems`."""
+
+
+@frozen
+class HookProblem:
+    """A stored hook that cannot fire, and why."""
+
+    account_id: str
+    hook_id: str
+    reason: str
+
+
+@frozen
+class HookProblems:
+    """Hooks that cannot fire, at most a thousand; `loading`: more may be found yet."""
+
+    problems: tuple[HookProblem, ...]
+    loading: bool
 
 
 @frozen

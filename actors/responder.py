@@ -30,6 +30,7 @@ from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
 from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.hook import ALL, Hook
 from callboard.webhooks.matching import HookIndex
+from callboard.webhooks.settlement import part_name
 
 HOOK_TABLE = "hook_table"
 DELIVERERS = "deliveries/deliverer-"
@@ -192,7 +193,7 @@ class Responder(Role):
         parts, addressees = {}, {}
         for number, (peer, share) in enumerate(zip(deliverers, shares, strict=True)):
             if share:
-                part = f"{batch.batch}/{number}"
+                part = part_name(batch.batch, number)
                 parts[part] = tuple(share)
                 addressees[part] = (peer.path, peer.incarnation)
                 events = tuple(EventDeliveries(tag, tuple(ds)) for tag, ds in share.items())

@@ -4,8 +4,9 @@ import time
 from typing import Any
 
 from attrs import frozen
-from thespian.actors import WatchMessage
+from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.messages import ConfigurationChanged
 from callboard.adapters import brokers, stores
 from callboard.adapters.broker import BrokerConnection, BrokerEvent, Topology
 from callboard.adapters.directory import StoreDirectory
@@ -47,8 +48,25 @@ class Role(SupervisedActor):
         return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
-        """Accounts and system configuration as this node sees them."""
-        return StoreDirectory(store, self.settings.node.name, self.settings.node.zone)
+        """Accounts and system configuration as this node sees them, in step with the bus."""
+        node, couchdb = self.settings.node, self.settings.couchdb
+        self._looked_up = StoreDirectory(
+            store, node.name, node.zone, write_defaults=couchdb.write_defaults
+        )
+        return self._looked_up
+
+    def receiveMsg_ConfigurationChanged(
+        self, message: ConfigurationChanged, _sender: ActorAddress
+    ) -> None:
+        """Documents were changed: read them again when they are needed."""
+        if message.documents is None:
+            self._looked_up.forget_all()
+        for database, id in message.documents or ():
+            self._looked_up.forget(database, id)
+        self.on_configuration()
+
+    def on_configuration(self) -> None:
+        """Some of what the directory told may have changed."""
 
 
 class BrokerRole(Role):

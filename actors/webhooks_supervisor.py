@@ -15,9 +15,11 @@ from callboard.actors.failure_cache import FailureCache
 from callboard.actors.hook_listener import HookListener
 from callboard.actors.hook_table import HookTable
 from callboard.actors.initializer import Initializer
-from callboard.actors.messages import GetSettings, Quiesce, Quiesced
+from callboard.actors.maintenance import Maintenance
+from callboard.actors.messages import GetSettings, PassedOn, Quiesce, Quiesced
 from callboard.actors.responder import Responder
 from callboard.actors.role import Setup
+from callboard.admin import AdminRequest, Refused
 from callboard.config.logs import configure_logs
 from callboard.config.settings import Settings
 from callboard.supervision import (
@@ -80,7 +82,14 @@ def tree(settings: Settings) -> SupervisorSpec:
                 "hook_listener",
                 HookListener,
                 setup,
-                peers=("hook_table", "failure_cache"),
+                peers=(
+                    "hook_table",
+                    "failure_cache",
+                    "disabler",
+                    "maintenance",
+                    "responders/*",
+                    "deliveries/attempt_log",
+                ),
                 label="webhooks_listener",
             ),
             ChildSpec(
@@ -89,6 +98,13 @@ def tree(settings: Settings) -> SupervisorSpec:
                 setup,
                 peers=bridge_peers,
                 label="webhooks_shared_listener",
+            ),
+            ChildSpec(
+                "maintenance",
+                Maintenance,
+                setup,
+                peers=("hook_table", "failure_cache"),
+                label="webhooks_maintenance",
             ),
             ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
             ChildSpec("deliveries", Supervisor, nested(attempt_log, *deliverers), shutdown_s=20.0),
@@ -136,6 +152,14 @@ class WebhooksSupervisor(Supervisor):
     def receiveMsg_GetSettings(self, _message: GetSettings, sender: ActorAddress) -> None:
         """Somebody who attached wants to know how this system is set."""
         self.send(sender, self.settings)
+
+    def receiveMsg_AdminRequest(self, message: AdminRequest, sender: ActorAddress) -> None:
+        """An administrative request (callboard.admin), from whoever knows only the top."""
+        maintenance = self._directory().get("maintenance")
+        if maintenance is None:
+            self.send(sender, Refused("maintenance is being restarted: try again", ref=message.ref))
+        else:
+            self.send(maintenance.address, PassedOn(message, sender))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """The owner's process has ended: so does this, and the actor system with it."""

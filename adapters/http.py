@@ -147,7 +147,8 @@ class RequestsTransport:
             raise ExchangeError(ClientError("bad_response", str(error))) from error
         if len(body) > limit:
             response.close()
-        return Response(raw.status, dict(raw.headers.itermerged()), body[:limit])
+        headers = dict(raw.headers.itermerged())
+        return Response(raw.status, headers, body[:limit], cut=len(body) > limit)
 
 
 def _refusal(method: str, url: str, headers: Sequence[tuple[str, str]]) -> str | None:

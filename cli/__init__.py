@@ -9,6 +9,7 @@ from callboard.cli.demo import demo
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
+from callboard.cli.maintenance import maintenance
 from callboard.cli.modules import modules
 
 
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (start, stop, status, tree, publish, hooks, modules, config, demo):
+for command in (start, stop, status, tree, publish, hooks, modules, maintenance, config, demo):
     main.add_command(command)

@@ -3,12 +3,21 @@
 import json
 from typing import Any
 
+import attrs
 import click
 
-from callboard.actors.messages import AddHook, HookList, HookSaved, ListHooks, RemoveHook
+from callboard.actors.messages import (
+    AddHook,
+    HookList,
+    HookProblems,
+    HookSaved,
+    ListHookProblems,
+    ListHooks,
+    RemoveHook,
+)
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import WrongUsage, print_json, print_table, say
+from callboard.cli.output import FAILED, WrongUsage, print_json, print_table, say
 from callboard.config.loader import Loaded
 
 
@@ -81,6 +90,27 @@ def rm(loaded: Loaded, hook_id: str) -> None:
     with attached(loaded) as client:
         client.ask_actor("hook_listener", RemoveHook(hook_id), HookSaved)
     say(f"removed hook {hook_id}")
+
+
+@hooks.command()
+@as_json
+@with_settings()
+def problems(loaded: Loaded, json_: bool) -> None:
+    """List stored hooks that cannot fire, with the reason; exit code 1 if there are any."""
+    with attached(loaded) as client:
+        found = client.ask_actor("hook_listener", ListHookProblems(), HookProblems)
+    if json_:
+        print_json([attrs.asdict(problem) for problem in found.problems])
+    else:
+        rows = ((p.hook_id, p.account_id, p.reason) for p in found.problems)
+        if found.problems:
+            print_table(("hook", "account", "problem"), rows)
+        else:
+            say("every stored hook that is enabled can fire")
+        if found.loading:
+            say("[yellow]hooks are being loaded: more problems may be found[/]")
+    if found.problems:
+        raise SystemExit(FAILED)
 
 
 def _object(text: str) -> dict[str, Any]:

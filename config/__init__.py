@@ -11,6 +11,7 @@ from callboard.config.rules import mask
 from callboard.config.settings import (
     ActorsSettings,
     AmqpSettings,
+    AttemptsSettings,
     CouchdbSettings,
     DataSettings,
     DeliverySettings,
@@ -25,6 +26,7 @@ from callboard.config.show import Row, effective
 __all__ = [
     "ActorsSettings",
     "AmqpSettings",
+    "AttemptsSettings",
     "ConfigError",
     "CouchdbSettings",
     "DataSettings",

@@ -108,6 +108,11 @@ class AmqpSettings:
         text("a queue name of 1 to 255 characters, not amq.…", r"(?!amq\.).{1,255}"),
         "Queue that all nodes share for events; the names of our other queues begin with it.",
     )
+    join_kazoo: bool = _key(
+        False,
+        flag(),
+        "Take events from the queue of Kazoo's own webhooks application instead, beside it.",
+    )
 
 
 @frozen
@@ -120,6 +125,9 @@ class CouchdbSettings:
         "Document store; sqlite:// is the embedded one, kept in the data directory.",
     )
     timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for an answer, milliseconds.")
+    write_defaults: bool = _key(
+        True, flag(), "Whether settings that nobody has made are written into system_config."
+    )
 
 
 @frozen
@@ -196,6 +204,20 @@ class DeliverySettings:
     )
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = _key(
         (), networks(), "Private networks that hooks may nevertheless point to."
+    )
+
+
+@frozen
+class AttemptsSettings:
+    """The record of what was sent and answered."""
+
+    body_limit: int = _key(
+        65_536, whole(0, 10_000_000), "Bytes kept of a body in an attempt; more is cut."
+    )
+    spool_mb: int = _key(
+        256,
+        whole(1, 1_000_000),
+        "Megabytes that attempts may take on disk while the store is away; the oldest go first.",
     )
 
 
@@ -285,6 +307,7 @@ class Settings:
     data: DataSettings = field(factory=DataSettings)
     actors: ActorsSettings = field(factory=ActorsSettings)
     delivery: DeliverySettings = field(factory=DeliverySettings)
+    attempts: AttemptsSettings = field(factory=AttemptsSettings)
     disabler: DisablerSettings = field(factory=DisablerSettings)
     log: LogSettings = field(factory=LogSettings)
     modules: tuple[ModuleSettings, ...] = ()

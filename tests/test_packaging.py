@@ -90,7 +90,7 @@ def test_the_source_archive_holds_what_a_packager_needs(built):
     with tarfile.open(built[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"pyproject.toml", "LICENSE", "CHANGELOG.md", "Makefile", "requirements.lock"}
-    wanted |= {"tests/test_packaging.py", "config/default.toml", ".ci/run", "py.typed"}
+    wanted |= {"tests/test_packaging.py", "config/default.toml", ".ci/run", "py.typed", "admin.py"}
     assert wanted <= names
     assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
 

@@ -1,5 +1,6 @@
 """The record of a try, as Kazoo stores it in the hook's account's monthly database."""
 
+from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,9 +8,8 @@ from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.names import encoded, gregorian_s, modb
 from callboard.webhooks.outcome import ClientError, Outcome, succeeded
 
-BODY_LIMIT = 64 * 1024
-"""Characters kept of a body."""
 CUT_MARK = "…[cut]"
+_DECODER = getincrementaldecoder("utf-8")
 
 _NO_MORE = "retries exceeded"
 
@@ -24,11 +24,12 @@ def attempt_document(
     outcome: Outcome,
     tries_left: int,
     now_unix_s: float,
-    body_limit: int = BODY_LIMIT,
+    body_limit: int,
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
-    `tries_left` counts this try, and so counts down. A 201 to a PUT is recorded as the success
+    `tries_left` counts this try, and so counts down. Of a body `body_limit` bytes are kept,
+    and a mark where it was cut. A 201 to a PUT is recorded as the success
     it is, unlike in Kazoo.
     """
     now = gregorian_s(now_unix_s)
@@ -58,7 +59,7 @@ def attempt_document(
     document |= {
         "resp_status_code": str(outcome.status),
         "resp_headers": _lower_case(outcome.headers),
-        "resp_body": _text(outcome.body, body_limit),
+        "resp_body": _text(outcome.body, body_limit, cut=outcome.cut),
     }
     if succeeded(delivery, outcome):
         return document | {"result": "success"}
@@ -74,6 +75,8 @@ def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value.lower() for name, value in headers.items()}
 
 
-def _text(body: bytes, limit: int) -> str:
-    text = body.decode(errors="replace")
-    return text if len(text) <= limit else text[:limit] + CUT_MARK
+def _text(body: bytes, limit: int, *, cut: bool = False) -> str:
+    cut = cut or len(body) > limit
+    # What is left of a character at the cut is dropped; what is no text elsewhere is replaced.
+    text = _DECODER("replace").decode(body[:limit], final=not cut)
+    return text + CUT_MARK if cut else text

@@ -1,7 +1,9 @@
 """Which hooks fail too often: failed tries in a sliding window (webhooks_disabler)."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 from typing import Any
 
 from attrs import frozen
@@ -20,6 +22,10 @@ DEFAULT_EXPIRY_MS = 60_000
 
 HookKey = tuple[str, str]
 """(account id, hook id)"""
+FailedTry = tuple[str, str, int]
+"""(account id, hook id, Gregorian milliseconds)"""
+Flush = tuple[str, str | None]
+"""(account id, hook id): forget this hook's failures; None: those of all the account's hooks."""
 
 
 @frozen
@@ -85,6 +91,15 @@ class FailureWindow:
         """How often a hook failed after that time."""
         return _count_after(self._times.get((account_id, hook_id), ()), since_ms)
 
+    def keys(self, account_id: str | None, after: HookKey | None, limit: int) -> list[HookKey]:
+        """The hooks that failed, by account and id, behind that key; so many at most."""
+        wanted = (
+            key
+            for key in self._times
+            if (account_id is None or key[0] == account_id) and (after is None or key > after)
+        )
+        return nsmallest(limit, wanted)
+
     def flush(self, account_id: str, hook_id: str | None = None) -> int:
         """Forget an account's failures, or one hook's; how many there were."""
         if hook_id is not None:
@@ -125,3 +140,39 @@ def overdue(
 
 def _count_after(times: Iterable[int], since_ms: int) -> int:
     return sum(at > since_ms for at in times)
+
+
+@frozen
+class Shared:
+    """What one node tells the others; `origin` names the memory that it comes from."""
+
+    origin: str
+    failures: tuple[FailedTry, ...]
+    flushes: tuple[Flush, ...]
+
+
+class NotShared(ValueError):
+    """A message that no node of ours has sent."""
+
+
+def shared_body(
+    origin: str, failures: Iterable[FailedTry], flushes: Iterable[Flush]
+) -> dict[str, Any]:
+    """The JSON of a message to the other nodes; `read_shared` reads it."""
+    return {"Origin": origin, "Failures": list(failures), "Flushes": list(flushes)}
+
+
+def read_shared(body: bytes) -> Shared:
+    """What another node tells. Raises NotShared."""
+    try:
+        value = json.loads(body)
+        return Shared(
+            str(value["Origin"]),
+            tuple((str(account), str(hook), int(at)) for account, hook, at in value["Failures"]),
+            tuple(
+                (str(account), None if hook is None else str(hook))
+                for account, hook in value["Flushes"]
+            ),
+        )
+    except (ValueError, TypeError, KeyError) as problem:
+        raise NotShared(f"{type(problem).__name__}: {problem}") from None

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import field, frozen
 
 from callboard.webhooks.event import MAX_NESTING, too_deep
-from callboard.webhooks.names import account_database, encoded
+from callboard.webhooks.names import account_database, account_of_database, encoded
 from callboard.webhooks.pickling import Positional
 from callboard.webhooks.values import as_bool, as_int, as_object
 
@@ -63,7 +63,7 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
     `http_verb` may be in capitals, where Kazoo crashes. Raises InvalidHook.
     """
     id = _header_text(document, "_id", "without id")
-    account_id = _header_text(document, "pvt_account_id", id)
+    account_id = _header_text(_with_account(document), "pvt_account_id", id)
     uri = _text(document, "uri", id)
     verb = str(document.get("http_verb") or "post").lower()
     if verb not in VERBS:
@@ -82,6 +82,14 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
         custom_data=_object(document, "custom_data", id),
         modifiers=_object(document, "modifiers", id),
     )
+
+
+def _with_account(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A document without `pvt_account_id` still tells its account by `pvt_account_db`."""
+    database = document.get("pvt_account_db")
+    if document.get("pvt_account_id") is not None or not isinstance(database, str):
+        return document
+    return {**document, "pvt_account_id": account_of_database(database)}
 
 
 def matched_event(name: str) -> str:
@@ -152,6 +160,17 @@ def is_deleted(document: Mapping[str, Any]) -> bool:
 def is_auto_disabled(document: Mapping[str, Any]) -> bool:
     """Whether it was disabled for its failures, and not by a person."""
     return not is_enabled(document) and document.get("pvt_disabled_message") is not None
+
+
+def disabling(document: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """What to change of a hook that failed too often; nothing if it is disabled already."""
+    return {"enabled": False, "pvt_disabled_message": reason} if is_enabled(document) else {}
+
+
+def enabled_again(document: Mapping[str, Any], now_gregorian_s: int) -> dict[str, Any]:
+    """The document of an auto-disabled hook as it lets the hook fire again (kzd_webhooks)."""
+    kept = {key: value for key, value in document.items() if key != "pvt_disabled_message"}
+    return {**kept, "enabled": True, "pvt_modified": now_gregorian_s}
 
 
 def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ _ACCOUNT_DATABASE = re.compile(
     r"account(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{28})(?:-\d{6})?", re.I
 )
 _RAW_ACCOUNT = re.compile(r"([0-9a-f]{32})(?:-\d{6})?", re.I)
+_ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
 _SEGMENT_KEEPS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~_")
 
 
@@ -21,6 +22,11 @@ def gregorian_s(unix_s: float) -> int:
 def gregorian_ms(unix_s: float) -> int:
     """Gregorian milliseconds of a Unix time in seconds."""
     return int(unix_s * 1000) + GREGORIAN_OFFSET_S * 1000
+
+
+def is_account_id(text: str) -> bool:
+    """Whether this is an account's id: 32 hexadecimal digits, in lower case."""
+    return _ACCOUNT_ID.fullmatch(text) is not None
 
 
 def account_database(account_id: str) -> str:

@@ -12,11 +12,12 @@ RETRY_PAUSE_MS = 2000
 
 @frozen
 class Response:
-    """An HTTP answer; the body is cut to what the transport reads."""
+    """An HTTP answer; `cut`: the body was longer than what the transport reads."""
 
     status: int
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes = field(default=b"", repr=False)
+    cut: bool = False
 
 
 @frozen

@@ -44,6 +44,7 @@ def test_status_and_tree_show_the_whole_system(system):
         "disabler",
         "hook_listener",
         "event_bridge",
+        "maintenance",
         "responders",
         "deliveries",
         "initializer",

@@ -1,6 +1,7 @@
 """Published events arrive as requests: on the embedded parts, and on the real servers."""
 
 import json
+import re
 import time
 
 import couchdb
@@ -62,6 +63,7 @@ def test_a_thousand_events_arrive_with_the_right_bodies_and_headers(system, rece
     assert one.headers["x-hook-id"] == hook
     assert one.headers["x-account-id"] == ACCOUNT
     payload = json.loads(one.body)
+    assert re.fullmatch("[0-9a-f]{32}", payload.pop("cluster_id"))
     assert {k: v for k, v in payload.items() if k not in ("call_id", "reseller_id")} == {
         "account_id": ACCOUNT,
         "call_direction": "inbound",

@@ -18,6 +18,7 @@ KINDS = (
     "disabler",
     "hook_listener",
     "event_bridge",
+    "maintenance",
     "responders",
     "responders/channel_create",
     "deliveries",

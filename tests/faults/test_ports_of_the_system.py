@@ -50,6 +50,7 @@ def test_every_socket_listens_on_loopback(start):
 def test_a_strangers_pickle_is_not_loaded_by_any_actor(start, receiver, tmp_path):
     system = start()
     system.add_hook(f"{receiver.url}/a")
+    system.wait(lambda: system.node("initializer").status == "ended")
     before = {process.pid for process in system.family()}
     files = {}
     for _address, port in listening(system):

@@ -112,10 +112,24 @@ def couchdb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchSe
         server.stop()
 
 
+def clean(url: str, kept: set[str]) -> None:
+    """Delete all databases but these."""
+    for name in databases(url) - kept:
+        requests.delete(f"{url}/{requests.utils.quote(name, safe='')}", timeout=10)
+
+
+@pytest.fixture(scope="session")
+def couchdb_databases(couchdb_server: CouchServer) -> set[str]:
+    """The databases that were there before any test."""
+    return databases(couchdb_server.url)
+
+
 @pytest.fixture
-def couchdb_url(couchdb_server: CouchServer) -> Iterator[str]:
-    """The server's URL; the databases that the test makes are deleted after it."""
-    before = databases(couchdb_server.url)
+def couchdb_url(couchdb_server: CouchServer, couchdb_databases: set[str]) -> Iterator[str]:
+    """The server's URL; the databases that the test makes are deleted after it.
+
+    Before it, too: a system that was stopped after the clean-up may have made some again.
+    """
+    clean(couchdb_server.url, couchdb_databases)
     yield couchdb_server.url
-    for name in databases(couchdb_server.url) - before:
-        requests.delete(f"{couchdb_server.url}/{requests.utils.quote(name, safe='')}", timeout=10)
+    clean(couchdb_server.url, couchdb_databases)

@@ -112,6 +112,13 @@ class RunningSystem:
             events = tuple(map(outgoing, bodies[first : first + batch]))
             self.client.ask_actor("event_bridge", PublishEvents(events), Published, 30)
 
+    def send(self, *messages):
+        """Publish (exchange, routing key, body) messages of any kind."""
+        events = tuple(
+            (e, key, json.dumps(body).encode(), "application/json") for e, key, body in messages
+        )
+        self.client.ask_actor("event_bridge", PublishEvents(events), Published, 30)
+
     def tree(self):
         return self.client.ask(self.client.top, GetTree(), TreeNode)
 

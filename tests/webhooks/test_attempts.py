@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from callboard.webhooks.attempts import CUT_MARK, attempt_database, attempt_document
+from callboard.webhooks import attempts
+from callboard.webhooks.attempts import CUT_MARK, attempt_database
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.outcome import ClientError, Response
 
@@ -25,6 +26,10 @@ def delivery(method="POST", body=b"a=1"):
         body=body,
         tries=3,
     )
+
+
+def attempt_document(*facts, body_limit=1000):
+    return attempts.attempt_document(*facts, body_limit)
 
 
 def of_any_outcome():
@@ -97,10 +102,16 @@ def test_a_client_error_names_the_tries_it_had(tries_left, retries_left):
 
 def test_long_bodies_are_cut_with_a_mark():
     document = attempt_document(
-        delivery(body=b"x" * 11), response(200, "ü".encode() * 11), 1, NOW, body_limit=10
+        delivery(body=b"x" * 12), response(200, "ü".encode() * 6), 1, NOW, body_limit=11
     )
-    assert document["req_body"] == "x" * 10 + CUT_MARK
-    assert document["resp_body"] == "ü" * 10 + CUT_MARK
+    assert document["req_body"] == "x" * 11 + CUT_MARK
+    assert document["resp_body"] == "ü" * 5 + CUT_MARK
+
+
+def test_an_answer_that_was_not_read_to_its_end_is_marked_too():
+    answer = Response(200, {}, b"x" * 10, cut=True)
+    document = attempt_document(delivery(), answer, 1, NOW, body_limit=10)
+    assert document["resp_body"] == "x" * 10 + CUT_MARK
 
 
 def test_bodies_within_the_limit_are_whole():

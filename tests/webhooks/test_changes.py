@@ -1,4 +1,15 @@
-from callboard.webhooks.changes import document_change
+import pytest
+
+from callboard.webhooks.changes import (
+    AccountGone,
+    HookGone,
+    HookWritten,
+    changed_document,
+    document_change,
+    hook_change,
+    tells_of_an_account,
+    webhook_disabled,
+)
 from callboard.webhooks.event import Event
 from callboard.webhooks.names import account_database, account_of_database
 
@@ -52,3 +63,88 @@ def test_an_id_that_is_no_word_is_one_in_the_routing_key():
     key, body = document_change("doc_edited", "webhooks", {"_id": "a.b \x00\ud800"}, "n")
     assert key == "doc_edited.webhooks..a%2Eb+%00%3F"
     assert body["ID"] == "a.b \x00\ud800"
+
+
+def change(name, **headers):
+    body = {"Event-Category": "configuration", "Event-Name": name, "ID": "h", "Type": "webhook"}
+    body |= {"Database": "webhooks", "Account-ID": ACCOUNT}
+    body |= {key.replace("_", "-"): value for key, value in headers.items()}
+    return Event({key: value for key, value in body.items() if value is not None})
+
+
+DOC = {"_id": "of-doc", "pvt_account_id": "account-of-doc"}
+
+
+@pytest.mark.parametrize(
+    ("event", "meaning"),
+    [
+        (change("doc_created"), HookWritten("h", ACCOUNT, created=True)),
+        (change("doc_edited"), HookWritten("h", ACCOUNT, created=False)),
+        (change("doc_edited", Account_ID=None), HookWritten("h", None, created=False)),
+        (
+            change("doc_created", Doc=DOC),
+            HookWritten("h", "account-of-doc", created=True, document=DOC),
+        ),
+        (change("doc_deleted"), HookGone(ACCOUNT, "h")),
+        (change("doc_deleted", Doc=DOC, ID=None), HookGone("account-of-doc", "of-doc")),
+        (change("doc_deleted", Type="account", ID=ACCOUNT), AccountGone(ACCOUNT)),
+        (change("doc_deleted", Type="account", ID="i", Account_ID=None), AccountGone("i")),
+    ],
+)
+def test_what_a_change_means_for_the_hooks(event, meaning):
+    assert hook_change(event) == meaning
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        change("doc_deleted", Account_ID=None),
+        change("doc_edited", ID=None),
+        change("doc_edited", Type="account"),
+        change("doc_edited", Type="services"),
+        change("db_created", Type="database"),
+        change("doc_created", ID=7),
+        Event({}),
+    ],
+)
+def test_changes_that_mean_nothing_for_the_hooks(event):
+    assert hook_change(event) is None
+
+
+def test_a_change_names_the_document_as_the_store_does():
+    number = change("doc_edited", Database="numbers%2F%2B1555", ID="+15551234567", Type="number")
+    assert changed_document(number) == ("numbers/+1555", "+15551234567")
+    assert changed_document(change("doc_edited", Database=None)) is None
+
+
+def test_the_word_that_a_hook_was_disabled():
+    key, body = webhook_disabled(ACCOUNT, "h", "apps@one")
+    assert key == "notifications.webhook.disabled"
+    assert len(body.pop("Msg-ID")) == 32
+    assert body == {
+        "Account-ID": ACCOUNT,
+        "Hook-ID": "h",
+        "App-Name": "webhooks",
+        "App-Version": "4.0.0",
+        "Event-Category": "notification",
+        "Event-Name": "webhook_disabled",
+        "Node": "apps@one",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "database", "told"),
+    [
+        ("db_created", f"account%2F1b%2F1b%2F{'1b' * 14}", True),
+        ("db_created", "webhooks", False),
+        ("db_deleted", f"account%2F1b%2F1b%2F{'1b' * 14}", False),
+        ("doc_created", "accounts", True),
+        ("doc_created", "webhooks", True),
+        ("doc_created", "services", False),
+        ("doc_edited", "accounts", False),
+        ("db_created", None, False),
+        (None, None, False),
+    ],
+)
+def test_what_tells_of_a_new_account(name, database, told):
+    assert tells_of_an_account(Event({"Event-Name": name, "Database": database})) is told

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,6 +139,21 @@ def test_an_account_s_limits(own, reseller, limits):
 
 @given(
     st.lists(records),
+    st.none() | st.sampled_from("ab"),
+    st.none() | st.just(("a", "h")),
+    st.integers(1, 3),
+)
+def test_keys_are_those_behind_a_key_in_order(recorded, account_id, after, limit):
+    keys = sorted({(a, h) for a, h, _at in recorded})
+    if account_id is not None:
+        keys = [key for key in keys if key[0] == account_id]
+    if after is not None:
+        keys = [key for key in keys if key > after]
+    assert window(*recorded).keys(account_id, after, limit) == keys[:limit]
+
+
+@given(
+    st.lists(records),
     st.builds(Limits, st.integers(-1, 5), st.integers(0, 20)),
     st.integers(0, 25),
 )
@@ -152,3 +169,20 @@ def test_overdue_hooks_are_those_that_counting_by_hand_finds(recorded, limits, n
             by_hand.add((account_id, hook_id))
     found = overdue(window(*recorded).times(), {"a": limits, "b": other}, now)
     assert (set(found), len(found)) == (by_hand, len(by_hand))
+
+
+def test_what_nodes_tell_each_other_is_read_as_it_was_told():
+    failures_of_two, flushes = (("a", "h", 1), ("b", "i", 2)), (("a", None), ("a", "h"))
+    body = json.dumps(failures.shared_body("me", failures_of_two, flushes)).encode()
+    shared = failures.read_shared(body)
+    assert (shared.origin, shared.failures, shared.flushes) == ("me", failures_of_two, flushes)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\xff", b"[]", b"{}", b'{"Origin": 1, "Failures": [["a", "h"]], "Flushes": []}',
+     b'{"Origin": 1, "Failures": 3, "Flushes": []}'],
+)  # fmt: skip
+def test_what_no_node_has_told_is_refused(body):
+    with pytest.raises(failures.NotShared):
+        failures.read_shared(body)

@@ -8,6 +8,8 @@ from callboard.webhooks.event import MAX_NESTING
 from callboard.webhooks.hook import (
     Hook,
     InvalidHook,
+    disabling,
+    enabled_again,
     is_auto_disabled,
     is_deleted,
     is_enabled,
@@ -171,6 +173,13 @@ def test_states_of_a_document():
     assert not is_auto_disabled({"enabled": True, "pvt_disabled_message": "too many"})
 
 
+def test_a_hook_enabled_again_is_as_it_was_but_for_the_disabling():
+    disabled = document(enabled=False, pvt_disabled_message="too many", pvt_modified=1, _rev="3-a")
+    enabled = enabled_again(disabled, 63_000_000_000)
+    assert enabled == document(enabled=True, pvt_modified=63_000_000_000, _rev="3-a")
+    assert disabled["enabled"] is False
+
+
 @given(st.dictionaries(st.text(), st.text(), max_size=3))
 def test_a_hook_survives_pickling(custom_data):
     hook = parse(custom_data=custom_data, modifiers={"a": ["b"]})
@@ -242,3 +251,17 @@ def test_an_object_as_deep_as_allowed_travels_between_processes():
 def test_odd_texts_travel_too(text):
     hook = parse(custom_data={text: text}, modifiers={"a": text})
     assert pickle.loads(pickle.dumps(hook)) == hook
+
+
+def test_an_account_is_read_from_the_database_where_the_id_is_missing():
+    account = "1b" * 16
+    database = f"account%2F1b%2F1b%2F{'1b' * 14}"
+    assert parse(pvt_account_id=..., pvt_account_db=database).account_id == account
+    with pytest.raises(InvalidHook, match="pvt_account_id is missing"):
+        parse(pvt_account_id=..., pvt_account_db="webhooks")
+
+
+def test_disabling_leaves_what_is_disabled_alone():
+    assert disabling({}, "why") == {"enabled": False, "pvt_disabled_message": "why"}
+    assert disabling({"enabled": False}, "why") == {}
+    assert disabling({"enabled": "false"}, "why") == {}

@@ -36,8 +36,9 @@ class ObjectChange:
     description: str = "Fires when a document of the account is created, edited or deleted."
     events: tuple[str, ...] = ("object",)
     exchanges: tuple[EventExchange, ...] = (EventExchange("configuration"),)
-    # Kazoo's own binding: it asks for four words of any kind, which becomes this.
-    bindings: tuple[tuple[str, str], ...] = (("configuration", "#"),)
+    # Kazoo asks for this and is given `#`. What `#` has besides is no change, and must not go to a
+    # durable queue: a doc_type_update that no node takes is to come back to its publisher.
+    bindings: tuple[tuple[str, str], ...] = (("configuration", "*.*.*.*"),)
 
     def modifiers(self, directory: Directory) -> Mapping[str, Any]:
         """The types of documents, as configured, and what may be done to them."""

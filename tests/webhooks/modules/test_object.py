@@ -179,7 +179,7 @@ def test_it_responds_to_changes_alone(category, name, responds):
 
 def test_it_listens_where_kazoo_s_does():
     assert MODULE.exchanges == (EventExchange("configuration"),)
-    assert MODULE.bindings == (("configuration", "#"),)
+    assert MODULE.bindings == (("configuration", "*.*.*.*"),)
     assert (MODULE.id, MODULE.name, MODULE.events) == ("object", "Object", ("object",))
 
 

@@ -1,0 +1,68 @@
+import json
+
+from callboard.actors import change_publisher
+from callboard.actors.change_publisher import ChangePublisher
+from callboard.adapters.broker import BrokerError
+from callboard.adapters.maintenance import Change
+
+
+class Outbox:
+    """A broker connection that only takes down what is to be published."""
+
+    def __init__(self):
+        self.keys = []
+        self.messages = []
+
+    def publish(self, message):
+        if len(message.routing_key) > 255:
+            raise BrokerError("a routing key has 255 bytes at most")
+        self.messages.append(message)
+        self.keys.append(message.routing_key)
+        return len(self.keys)
+
+
+def change(id, database="webhooks"):
+    document = {"_id": id, "_rev": "2-a", "pvt_type": "webhook", "pvt_account_id": "a" * 32}
+    return Change("doc_edited", database, document)
+
+
+def test_a_change_is_published_as_kazoos_data_layer_does():
+    outbox = Outbox()
+    ChangePublisher(outbox, "node@host").publish([change("h1")])
+    (message,) = outbox.messages
+    assert (message.exchange, message.routing_key) == (
+        "configuration",
+        "doc_edited.webhooks.webhook.h1",
+    )
+    assert message.properties.content_type == "application/json"
+    body = json.loads(message.body)
+    assert (body["ID"], body["Account-ID"], body["Node"]) == ("h1", "a" * 32, "node@host")
+
+
+def test_what_did_not_arrive_is_sent_again_once_the_broker_is_up():
+    outbox = Outbox()
+    publisher = ChangePublisher(outbox, "node@host")
+    publisher.publish([change("h1"), change("h2"), change("h3")])
+    publisher.arrived([1])
+    publisher.lost([2, 3, 99])
+    assert len(publisher) == 2
+    publisher.broker_is_up()
+    assert outbox.keys[3:] == ["doc_edited.webhooks.webhook.h2", "doc_edited.webhooks.webhook.h3"]
+    publisher.arrived([4, 5])
+    assert len(publisher) == 0
+
+
+def test_memory_is_bounded_while_the_broker_is_away(monkeypatch):
+    monkeypatch.setattr(change_publisher, "MAX_UNPUBLISHED", 2)
+    publisher = ChangePublisher(Outbox(), "node@host")
+    for number in range(5):
+        publisher.publish([change(f"h{number}")])
+        publisher.lost([number + 1])
+    assert len(publisher) == 2
+
+
+def test_a_change_that_no_key_can_carry_stops_nothing():
+    outbox = Outbox()
+    publisher = ChangePublisher(outbox, "node@host")
+    publisher.publish([change("h" * 300), change("h1")])
+    assert outbox.keys == ["doc_edited.webhooks.webhook.h1"]

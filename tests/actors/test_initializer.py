@@ -1,0 +1,165 @@
+"""The initializer alone under a supervisor, in one process."""
+
+import json
+import os
+
+import pytest
+
+from callboard.actors import initializer
+from callboard.actors.initializer import Initializer
+from callboard.actors.role import Setup
+from callboard.adapters import stores
+from callboard.adapters.broker import IncomingMessage, Received
+from callboard.adapters.store import StoreUnavailable
+from callboard.config.loader import load
+from callboard.supervision import TEMPORARY, ChildSpec, SupervisorSpec
+from callboard.webhooks.changes import document_change
+from callboard.webhooks.names import account_database
+from support.stores import Meddled, refuse
+from support.trees import SIMPLE, Tree
+
+ACCOUNT = "a1" * 16
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = stores.connect("sqlite://", tmp_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def grow(tmp_path):
+    """grow(**settings) -> Tree with the initializer as its only child."""
+    trees = []
+
+    def grow(**settings):
+        overrides = {"data.dir": str(tmp_path), "log.level": "error"} | settings
+        loaded = load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides).settings
+        child = ChildSpec("initializer", Initializer, Setup(loaded), TEMPORARY)
+        trees.append(Tree(SIMPLE, SupervisorSpec((child,))))
+        return trees[-1]
+
+    yield grow
+    for tree in trees:
+        tree.close()
+
+
+def waits(tree):
+    return tree.at("initializer").stats.get("waits_for") == "a master account"
+
+
+def ended(tree):
+    return tree.at("initializer").status == "ended"
+
+
+def made(store):
+    return store.get(account_database(ACCOUNT), "webhooks_channel_create") is not None
+
+
+def add_account(store):
+    store.save("accounts", {"_id": ACCOUNT, "pvt_type": "account"})
+
+
+def account_created():
+    key, body = document_change("doc_created", "accounts", {"_id": ACCOUNT}, "apps@kazoo")
+    return IncomingMessage(1, "configuration", key, json.dumps(body).encode())
+
+
+def test_an_account_that_no_message_tells_of_is_found_in_time(grow, store, monkeypatch):
+    monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.05)
+    tree = grow()
+    tree.wait(lambda _: store.database_exists("accounts"))
+    assert not made(store)
+    add_account(store)
+    tree.wait(ended)
+    assert made(store)
+
+
+def test_an_account_that_came_before_anybody_listened_is_found(grow, store, monkeypatch):
+    connect = Initializer.connect_broker
+
+    def connecting(self, topology):
+        add_account(store)
+        connect(self, topology)
+
+    monkeypatch.setattr(Initializer, "connect_broker", connecting)
+    grow().wait(ended)
+    assert made(store)
+
+
+def test_news_that_come_during_a_look_lead_to_another(grow, store, monkeypatch):
+    search, after = Initializer._find_master_account, Initializer.after
+    looks, timers = [], []
+
+    def searching(self):
+        found = yield from search(self)
+        looks.append(found)
+        if len(looks) == 3:
+            add_account(store)
+        if 1 < len(looks) < 4:  # The first is over before there is a connection.
+            self.on_broker(Received((account_created(),)))
+        return found
+
+    def setting_timers(self, seconds, payload):
+        timers.append(payload)
+        after(self, seconds, payload)
+
+    monkeypatch.setattr(Initializer, "_find_master_account", searching)
+    monkeypatch.setattr(Initializer, "after", setting_timers)
+    grow().wait(ended)
+    assert looks == [None, None, None, ACCOUNT]
+    assert timers.count(initializer._LOOK) == 1
+
+
+def test_looking_again_changes_nothing_while_there_is_none(grow, store, monkeypatch):
+    monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.01)
+    looks = []
+    search = initializer.Initializer._worked
+
+    def counting(self, *, complete):
+        looks.append(complete)
+        search(self, complete=complete)
+
+    monkeypatch.setattr(initializer.Initializer, "_worked", counting)
+    tree = grow()
+    tree.wait(lambda _: len(looks) > 3)
+    assert not any(looks)
+    assert store.get("system_config", "accounts") is None
+
+
+def test_the_master_account_is_not_written_where_that_is_forbidden(grow, store):
+    store.ensure_database("accounts")
+    add_account(store)
+    tree = grow(**{"couchdb.write_defaults": "false"})
+    tree.wait(ended)
+    assert made(store)
+    assert not store.database_exists("system_config")
+
+
+@pytest.mark.parametrize("method", ["ensure_database", "ensure_views", "view", "get", "save"])
+def test_whatever_fails_it_tries_again(grow, store, monkeypatch, method):
+    monkeypatch.setattr(initializer, "RETRY_S", 0.01)
+    store.ensure_database("accounts")
+    add_account(store)
+    meddled = Meddled(store, **{method: refuse(StoreUnavailable("away"))})
+    monkeypatch.setattr(Initializer, "connect_store", lambda _self: meddled)
+    tree = grow()
+    tree.wait(ended)
+    assert made(store)
+    assert meddled.calls.count("ensure_database") > 1
+
+
+def test_the_store_is_away_when_the_account_comes(grow, store, monkeypatch):
+    monkeypatch.setattr(initializer, "RETRY_S", 0.01)
+    monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.05)
+    meddled = Meddled(store)
+    monkeypatch.setattr(Initializer, "connect_store", lambda _self: meddled)
+    tree = grow()
+    tree.wait(waits)
+    away = refuse(StoreUnavailable("away"))
+    meddled.before |= dict.fromkeys(["get", "ensure_views"], away)
+    add_account(store)
+    tree.wait(ended)
+    assert made(store)
+    assert not meddled.before

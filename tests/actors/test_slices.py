@@ -1,0 +1,40 @@
+from callboard.actors import slices
+from callboard.actors.slices import Errand, Page
+from callboard.adapters.maintenance import Step
+from callboard.admin import AccountHooks
+
+
+def page():
+    return Page(iter(()), lambda *_: None)
+
+
+def test_a_page_goes_on_until_a_step_ends_it():
+    work = page()
+    assert not work.take(Step(("x",), after=("x",)))
+    assert work.take(Step(("y",), after=("y",), page_ends=True))
+    assert (work.found, work.after) == (["x", "y"], ("y",))
+
+
+def test_a_page_ends_when_it_names_so_many_things(monkeypatch):
+    monkeypatch.setattr(slices, "PAGE_SIZE", 4)
+    work = page()
+    assert not work.take(Step((AccountHooks("a", 9, ("h1", "h2")),), after=("a", "h2")))
+    assert work.take(Step((AccountHooks("b"),), after=("b", "")))
+
+
+def test_a_page_ends_after_a_while(monkeypatch):
+    monkeypatch.setattr(slices, "PAGE_S", 0.0)
+    assert page().take(Step((), after=("x",)))
+
+
+def test_no_page_ends_where_nobody_could_go_on(monkeypatch):
+    monkeypatch.setattr(slices, "PAGE_S", 0.0)
+    assert not page().take(Step(("x",)))
+
+
+def test_an_errand_remembers_only_its_first_failures():
+    errand = Errand(iter(()), lambda *_: None)
+    for number in range(30):
+        steps = (AccountHooks("fine", 1, ("h",)), AccountHooks(str(number), problem="away"))
+        assert not errand.take(Step(steps, after=("x", "")))
+    assert [account.account_id for account in errand.found] == [str(n) for n in range(10)]

@@ -1,0 +1,17 @@
+"""Every document store, for what is to work alike on each of them."""
+
+import pytest
+
+from callboard.adapters import views
+from callboard.adapters.couchdb_store import CouchdbStore
+from callboard.adapters.embedded_store import EmbeddedStore
+
+
+@pytest.fixture(params=["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)])
+def store(request, tmp_path):
+    if request.param == "embedded":
+        made = EmbeddedStore(tmp_path / "data" / "store.sqlite3", views=views.ALL)
+    else:
+        made = CouchdbStore(request.getfixturevalue("couchdb_url"), timeout_s=60)
+    yield made
+    made.close()

@@ -1,0 +1,299 @@
+"""What is looked up in a store, on every store."""
+
+import re
+import threading
+
+import pytest
+import structlog
+
+from callboard.adapters import views
+from callboard.adapters.directory import StoreDirectory
+from callboard.adapters.store import StoreError, StoreUnavailable
+from callboard.adapters.system_config import set_system_setting
+from callboard.webhooks.failures import Limits
+from callboard.webhooks.names import account_database
+from support.stores import Meddled, refuse
+
+A, B, C = "a1" * 16, "b2" * 16, "c3" * 16
+COUNT, EXPIRY = "attempt_failure_count", "attempt_failure_expiry_ms"
+
+
+@pytest.fixture
+def directory(store):
+    return StoreDirectory(store, "apps@one", "west")
+
+
+def configured(store, account_id, **settings):
+    database = account_database(account_id)
+    store.ensure_database(database)
+    store.save(database, {"_id": "configs_webhooks", **settings})
+
+
+def system(store, **sections):
+    store.ensure_database("system_config")
+    store.save("system_config", {"_id": "webhooks", **sections})
+
+
+def resold(store, account_id, reseller_id):
+    store.ensure_database("services")
+    store.save("services", {"_id": account_id, "pvt_reseller_id": reseller_id})
+
+
+def with_accounts(store, **created):
+    store.ensure_database("accounts")
+    store.ensure_views("accounts", views.ACCOUNTS)
+    store.save_many(
+        "accounts",
+        [
+            {"_id": id, "pvt_type": "account", **({} if at is None else {"pvt_created": at})}
+            for id, at in created.items()
+        ],
+    )
+
+
+class TestForgetting:
+    @pytest.mark.parametrize(
+        "name", ["account/a1/a1/" + "a1" * 14, "account%2Fa1%2Fa1%2F" + "a1" * 14]
+    )
+    def test_a_changed_document_is_read_again(self, store, directory, name):
+        configured(store, A, **{COUNT: 3})
+        assert directory.failure_limits([A])[A].count == 3
+        document = store.get(account_database(A), "configs_webhooks")
+        store.save(account_database(A), {**document, COUNT: 4})
+        assert directory.failure_limits([A])[A].count == 3
+        directory.forget(name, "configs_webhooks")
+        assert directory.failure_limits([A])[A].count == 4
+
+    def test_so_is_one_that_was_missing(self, store, directory):
+        assert directory.account(A) is None
+        with_accounts(store, **{A: 1})
+        assert directory.account(A) is None
+        directory.forget("accounts", A)
+        assert directory.account(A).id == A
+
+    def test_what_is_not_known_is_no_error(self, directory):
+        directory.forget("accounts", "nobody")
+
+    def test_believes_no_longer_than_told(self, store):
+        with_accounts(store, **{A: 1})
+        meddled = Meddled(store)
+        directory = StoreDirectory(meddled, "n", "z", ttl_s=0)
+        assert directory.account(A) == directory.account(A)
+        assert meddled.calls == ["get", "get"]
+
+
+class TestSettings:
+    def test_a_default_is_written_where_there_is_nothing(self, store, directory):
+        assert directory.setting("webhooks", COUNT, 6) == 6
+        assert directory.setting("webhooks", "object_types", ["user"]) == ["user"]
+        document = store.get("system_config", "webhooks")
+        assert document["default"] == {COUNT: 6, "object_types": ["user"]}
+        assert document["pvt_type"] == "config"
+
+    def test_what_is_set_anywhere_is_not_written_again(self, store, directory):
+        system(store, west={COUNT: 2}, **{"apps@one": {EXPIRY: 20}}, default={"third": False})
+        before = store.get("system_config", "webhooks")
+        assert directory.setting("webhooks", COUNT, 6) == 2
+        assert directory.setting("webhooks", EXPIRY, 60) == 20
+        assert directory.setting("webhooks", "third", True) is False
+        assert store.get("system_config", "webhooks") == before
+
+    def test_reads_and_writes_once(self, store):
+        meddled = Meddled(store)
+        directory = StoreDirectory(meddled, "apps@one", "west")
+        assert [directory.setting("webhooks", COUNT, 6) for _ in range(5)] == [6] * 5
+        read = len(meddled.calls)
+        assert meddled.calls.count("save") == 2  # the first time there was no database
+        assert [directory.setting("webhooks", COUNT, 6) for _ in range(5)] == [6] * 5
+        assert len(meddled.calls) == read
+
+    def test_the_categories_of_others_are_left_alone(self, store, directory):
+        assert directory.setting("stepswitch", "inbound_user_field", "Request") == "Request"
+        assert not store.database_exists("system_config")
+
+    def test_without_a_default_nothing_is_written(self, store, directory):
+        assert directory.setting("webhooks", COUNT, None) is None
+        assert not store.database_exists("system_config")
+
+    def test_nothing_is_written_where_it_is_locked(self, store):
+        locked = StoreDirectory(store, "apps@one", "west", write_defaults=False)
+        with_accounts(store, **{A: 1})
+        assert locked.setting("webhooks", COUNT, 6) == 6
+        assert locked.cluster_id() is None
+        assert locked.master_account_id() == A
+        assert not store.database_exists("system_config")
+
+    def test_whoever_was_faster_decides(self, store):
+        system(store, default={})
+        meddled = Meddled(store, save=lambda *_: set_system_setting(store, "webhooks", COUNT, 9))
+        directory = StoreDirectory(meddled, "apps@one", "west")
+        assert directory.setting("webhooks", COUNT, 6) == 9
+        assert store.get("system_config", "webhooks")["default"] == {COUNT: 9}
+
+    def test_a_store_that_cannot_be_written_is_only_logged(self, store):
+        system(store)
+        denied = StoreError("you may only read")
+        meddled = Meddled(store, save=refuse(denied))
+        directory = StoreDirectory(meddled, "apps@one", "west")
+        with structlog.testing.capture_logs() as logs:
+            assert directory.setting("webhooks", COUNT, 6) == 6
+            assert directory.setting("webhooks", COUNT, 6) == 6
+        assert [(line["event"], line["key"]) for line in logs] == [("default_not_written", COUNT)]
+        assert meddled.calls.count("save") == 1
+        directory.forget("system_config", "webhooks")
+        directory.setting("webhooks", COUNT, 6)
+        assert store.get("system_config", "webhooks")["default"] == {COUNT: 6}
+
+
+class TestClusterId:
+    def test_is_made_up_once(self, store, directory):
+        id = directory.cluster_id()
+        assert re.fullmatch("[0-9a-f]{32}", id)
+        assert store.get("system_config", "cluster")["default"] == {"cluster_id": id}
+        assert StoreDirectory(store, "apps@two", "east").cluster_id() == id
+
+    def test_only_the_default_section_counts(self, store, directory):
+        store.ensure_database("system_config")
+        sections = {"west": {"cluster_id": "zone's"}, "default": {"cluster_id": "ours"}}
+        store.save("system_config", {"_id": "cluster", **sections})
+        assert directory.cluster_id() == "ours"
+
+    def test_nodes_at_the_same_time_end_with_the_same(self, store):
+        together = threading.Barrier(4)
+        ids = []
+
+        def one(number):
+            meddled = Meddled(store, save=lambda *_: together.wait(10))
+            ids.append(StoreDirectory(meddled, f"apps@{number}", "z").cluster_id())
+
+        store.ensure_database("system_config")
+        threads = [threading.Thread(target=one, args=[number]) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert ids == [store.get("system_config", "cluster")["default"]["cluster_id"]] * 4
+
+    def test_a_store_that_cannot_be_written_is_an_error(self, store):
+        store.ensure_database("system_config")
+        meddled = Meddled(store, save=refuse(StoreUnavailable("away")))
+        directory = StoreDirectory(meddled, "apps@one", "west")
+        with pytest.raises(StoreUnavailable, match="away"):
+            directory.cluster_id()
+        assert directory.cluster_id() is not None
+
+
+class TestMasterAccount:
+    def test_is_what_is_set(self, store, directory):
+        with_accounts(store, **{A: 1})
+        set_system_setting(store, "accounts", "master_account_id", B)
+        assert directory.master_account_id() == B
+
+    def test_else_the_oldest_account_which_is_saved(self, store, directory, monkeypatch):
+        monkeypatch.setattr("callboard.adapters.master_account.PAGE", 2)
+        with_accounts(store, **{A: None, B: 63_900_000_002, C: 63_900_000_001, "d": 63_900_000_009})
+        assert directory.master_account_id() == C
+        assert store.get("system_config", "accounts")["default"] == {"master_account_id": C}
+
+    def test_a_deleted_account_is_none(self, store, directory):
+        with_accounts(store, **{A: 2})
+        store.save(
+            "accounts", {"_id": B, "pvt_type": "account", "pvt_created": 1, "pvt_deleted": True}
+        )
+        assert directory.master_account_id() == A
+
+    def test_is_not_there_yet(self, store, directory):
+        assert directory.master_account_id() is None
+        with_accounts(store)
+        assert directory.master_account_id() is None
+        assert not store.database_exists("system_config")
+
+    def test_a_cluster_without_the_view_is_an_error_not_an_empty_one(self, store, directory):
+        store.ensure_database("accounts")
+        with pytest.raises(StoreError):
+            directory.master_account_id()
+
+    def test_whoever_was_faster_decides(self, store):
+        with_accounts(store, **{A: 1})
+        store.ensure_database("system_config")
+        meddled = Meddled(
+            store, save=lambda *_: set_system_setting(store, "accounts", "master_account_id", B)
+        )
+        assert StoreDirectory(meddled, "apps@one", "west").master_account_id() == B
+
+    def test_a_setting_that_cannot_be_saved_hides_no_account(self, store):
+        with_accounts(store, **{A: 1})
+        store.ensure_database("system_config")
+        meddled = Meddled(store, save=refuse(StoreError("you may only read")))
+        assert StoreDirectory(meddled, "apps@one", "west").master_account_id() == A
+
+
+class TestFailureLimits:
+    def test_the_defaults_which_are_written(self, store, directory):
+        assert directory.failure_limits([A]) == {A: Limits(6, 60_000)}
+        assert store.get("system_config", "webhooks")["default"] == {COUNT: 6, EXPIRY: 60_000}
+
+    def test_the_systems_by_node_zone_and_default(self, store, directory):
+        system(store, west={COUNT: 2}, default={COUNT: 8, EXPIRY: 5000})
+        assert directory.failure_limits([A, B]) == dict.fromkeys([A, B], Limits(2, 5000))
+
+    def test_the_accounts_own_document_hides_the_resellers(self, store, directory):
+        system(store, default={COUNT: 8, EXPIRY: 5000})
+        configured(store, A, **{EXPIRY: 1000})
+        configured(store, B, **{COUNT: 3, EXPIRY: 2000})
+        resold(store, A, B)
+        assert directory.failure_limits([A]) == {A: Limits(8, 1000)}
+
+    def test_without_its_own_the_resellers_decides_key_by_key(self, store, directory):
+        system(store, default={COUNT: 8, EXPIRY: 5000})
+        configured(store, B, **{COUNT: 3})
+        resold(store, A, B)
+        resold(store, C, C)
+        assert directory.failure_limits([A, B, C]) == {
+            A: Limits(3, 5000),
+            B: Limits(3, 5000),
+            C: Limits(8, 5000),
+        }
+
+    def test_a_deleted_document_is_none(self, store, directory):
+        configured(store, A, **{COUNT: 3, "pvt_deleted": True})
+        assert directory.failure_limits([A]) == {A: Limits()}
+
+    def test_what_is_no_integer(self, store, directory):
+        system(store, default={COUNT: 8, EXPIRY: 5000})
+        configured(store, A, **{COUNT: "many", EXPIRY: "long"})
+        configured(store, B, **{COUNT: "4", EXPIRY: 1000.4})
+        with structlog.testing.capture_logs() as logs:
+            limits = directory.failure_limits([A, B])
+        assert limits == {A: Limits(9, 60_000), B: Limits(4, 1000)}
+        assert [line["account"] for line in logs] == [A]
+
+    def test_what_is_no_integer_in_the_system(self, store, directory):
+        system(store, default={COUNT: "many", EXPIRY: "long"})
+        configured(store, A, **{COUNT: 3})
+        limits = directory.failure_limits([A, B])
+        assert limits == {A: Limits(3, 60_000), B: Limits(7, 60_000)}
+
+    def test_what_is_no_account_stops_nobody(self, store):
+        class Strict(Meddled):
+            """Refuses names as CouchDB does, and PouchDB does not."""
+
+            def get(self, database, id):
+                if not re.fullmatch("[a-z][a-z0-9_$()+/-]*", database):
+                    raise StoreError(f"illegal_database_name {database}")
+                return self._store.get(database, id)
+
+        directory = StoreDirectory(Strict(store), "apps@one", "west")
+        configured(store, A, **{COUNT: 3})
+        limits = directory.failure_limits(["?", A, "A1" * 16, "a/b", ""])
+        assert limits.pop(A).count == 3
+        assert set(limits.values()) == {Limits()}
+
+    def test_documents_are_read_together_and_kept(self, store):
+        meddled = Meddled(store)
+        directory = StoreDirectory(meddled, "apps@one", "west")
+        system(store, default={COUNT: 8, EXPIRY: 5000})
+        directory.failure_limits([A, B, C])
+        assert sorted(meddled.calls) == ["get"] * 4 + ["get_many"]
+        directory.failure_limits([A, B, C])
+        assert meddled.calls.count("get") == 4

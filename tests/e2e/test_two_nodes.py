@@ -1,0 +1,166 @@
+"""Several nodes on one broker and one store: they share the work and what they know."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+
+import pika
+import pytest
+
+from support.cluster import prepared
+from support.running import ACCOUNT, call_event, outgoing
+
+pytestmark = [pytest.mark.multiprocess, pytest.mark.rabbitmq, pytest.mark.couchdb]
+
+EVENTS = 400
+
+
+@pytest.fixture
+def store(couchdb_url, tmp_path):
+    limits = {"attempt_failure_count": 6, "attempt_failure_expiry_ms": 12_000}
+    store = prepared(couchdb_url, tmp_path, webhooks=limits)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def nodes(start, store, amqp_url, couchdb_url):
+    """nodes(n) -> so many systems, each a node of its own of the same cluster."""
+
+    def nodes(count, **settings):
+        return [
+            start(
+                node__name=f"callboard{number}@here",
+                actors__key="of all nodes, as this process seals for one key only",
+                amqp__url=amqp_url,
+                couchdb__url=couchdb_url,
+                delivery__workers=1,
+                **settings,
+            )
+            for number in range(count)
+        ]
+
+    return nodes
+
+
+def publish(url, bodies):
+    """Publish durably and confirmed, past all nodes."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for body in bodies:
+        exchange, key, text, content_type = outgoing(body)
+        properties = pika.BasicProperties(content_type=content_type, delivery_mode=2)
+        channel.basic_publish(exchange, key, text, properties, mandatory=True)
+    connection.close()
+
+
+def knows(node, hooks):
+    return node.node("responders/channel_create").stats.get("hooks") == hooks
+
+
+def calls(requests):
+    return Counter(json.loads(request.body)["call_id"] for request in requests)
+
+
+def test_each_event_is_delivered_by_one_of_them(nodes, amqp_url, receiver):
+    pair = nodes(2)
+    pair[0].add_hook(f"{receiver.url}/hook", format="json")
+    for node in pair:
+        node.wait(lambda node=node: knows(node, 1))
+    publish(amqp_url, map(call_event, range(EVENTS)))
+    requests = receiver.wait_for(lambda got: len(got) >= EVENTS, timeout_s=60)
+    for node in pair:
+        node.wait(lambda node=node: node.node("event_bridge").stats.get("in_hand") == 0)
+
+    assert calls(receiver.requests) == {f"call-{n}@switch": 1 for n in range(EVENTS)}
+    assert len(requests) == EVENTS
+    done = [node.node("event_bridge").stats["acknowledged"] for node in pair]
+    assert all(done), f"one of them had nothing to do: {done}"
+
+
+def test_a_hook_that_one_adds_fires_on_both_within_a_second(nodes, receiver, store):
+    first, second = nodes(2)
+    for node in (first, second):
+        node.wait(lambda node=node: node.node("hook_listener").stats.get("broker") == "up")
+        node.wait(lambda node=node: node.node("hook_table").stats.get("loaded"))
+    first.add_hook(f"{receiver.url}/hook", format="json")
+    began = time.monotonic()
+    # The figures of a tree are as old as its heartbeats, 0.3 s a level in the tests.
+    second.wait(lambda: knows(second, 1), what="the hook on the other node")
+    assert time.monotonic() - began < 1 + 2 * 0.3
+
+
+def test_failures_count_together_and_the_word_is_given_once(nodes, amqp_url, receiver, store):
+    trio = nodes(3)
+    bad = trio[0].add_hook(f"{receiver.url}/status/500", retries=1)
+    for node in trio:
+        node.wait(lambda node=node: knows(node, 1))
+    disabled = Listener(amqp_url, "notifications", "notifications.webhook.disabled")
+
+    for number in range(6):
+        publish(amqp_url, [call_event(number)])
+        receiver.wait_for(number + 1)  # two failures in one millisecond count as one
+    trio[0].wait(lambda: store.get("webhooks", bad)["enabled"] is False, timeout_s=60)
+    assert store.get("webhooks", bad)["pvt_disabled_message"] == "too many failed attempts"
+    for node in trio:
+        node.wait(lambda node=node: knows(node, 0))
+    failed = [node.node("deliveries/deliverer-1").stats["failed_tries"] for node in trio]
+    assert sum(failed) == 6
+    assert max(failed) < 6, "one node saw them all: that would prove nothing"
+
+    body = disabled.next()
+    assert (body["Hook-ID"], body["Account-ID"]) == (bad, ACCOUNT)
+    for node in trio:  # each has counted anew since, with its failures flushed
+        node.wait(lambda node=node: node.node("failure_cache").stats["failures"] == 0)
+    assert disabled.count() == 0
+
+
+class Listener:
+    """A queue of its own on an exchange."""
+
+    def __init__(self, url, exchange, key):
+        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self._channel = self._connection.channel()
+        self._queue = self._channel.queue_declare("", exclusive=True).method.queue
+        self._channel.queue_bind(self._queue, exchange, key)
+
+    def next(self, timeout_s=15.0):
+        """The body of the next message."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            method, _properties, body = self._channel.basic_get(self._queue, auto_ack=True)
+            if method is not None:
+                return json.loads(body)
+            self._connection.process_data_events(0.05)
+        raise AssertionError(f"no message within {timeout_s} s")
+
+    def count(self):
+        """How many messages lie there."""
+        return self._channel.queue_declare(self._queue, passive=True).method.message_count
+
+
+@pytest.mark.faults
+def test_what_a_killed_node_had_in_flight_the_other_delivers(nodes, amqp_url, receiver):
+    first, second = nodes(2)
+    first.add_hook(f"{receiver.url}/slow/200", format="json")
+    for node in (first, second):
+        node.wait(lambda node=node: knows(node, 1))
+    playing = threading.Thread(
+        target=publish, args=(amqp_url, [call_event(n) for n in range(EVENTS)])
+    )
+    playing.start()
+    receiver.wait_for(20)
+    for process in first.family():
+        os.kill(process.pid, signal.SIGKILL)
+    assert receiver.count < EVENTS // 2, "it was killed too late to have much in flight"
+    playing.join()
+
+    wanted = {f"call-{n}@switch" for n in range(EVENTS)}
+    receiver.wait_for(lambda got: wanted <= calls(got).keys(), timeout_s=90)
+    second.wait(lambda: second.node("event_bridge").stats.get("in_hand") == 0, timeout_s=30)
+    ids = Counter(request.headers["webhook-id"] for request in receiver.requests)
+    assert len(ids) == EVENTS, "a repeat must carry the same identity"

@@ -1,0 +1,259 @@
+"""The books: every event leaves them once, and is acknowledged only when all of it is settled."""
+
+from attrs import frozen
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from callboard.webhooks.settlement import Batch, Books, batch_of, part_name
+
+ONE, OTHER = ("deliverer-1", 1), ("deliverer-2", 1)
+
+
+@frozen
+class Arrived:
+    tag: int
+    body: bytes = b"12345"
+
+
+def books(*tags, modules=("m",)):
+    made = Books()
+    for tag in tags:
+        assert made.take(Arrived(tag), modules)
+    return made
+
+
+def send(books, id=1, module="m", most=100):
+    events = books.cut(module, most, 1000)
+    books.sent(Batch(id, module, events, incarnation=1, sent_at=0.0))
+    return [event.tag for event in events]
+
+
+def routed(books, id=1, **parts):
+    """Parts by the path of their deliverer: deliverer_1=(1, 2)."""
+    holders = {"deliverer_1": ONE, "deliverer_2": OTHER}
+    named = {part_name(id, n): tags for n, tags in enumerate(parts.values())}
+    held = {part_name(id, n): holders[path] for n, path in enumerate(parts)}
+    return books.routed(id, named, held, now=0.0)[1]
+
+
+def test_an_event_nobody_wants_is_not_kept():
+    made = Books()
+    assert not made.take(Arrived(1), ())
+    assert made.open == 0
+
+
+def test_an_event_without_deliveries_is_done_when_it_is_routed():
+    made = books(1, 2)
+    assert send(made) == [1, 2]
+    assert routed(made, deliverer_1=(2,)) == [1]
+    assert made.open == 1
+
+
+def test_an_event_of_two_modules_waits_for_both():
+    made = books(1, modules=("m", "n"))
+    send(made, 1, "m")
+    send(made, 2, "n")
+    assert routed(made, 1) == []
+    assert routed(made, 2) == [1]
+
+
+def test_an_event_in_two_parts_waits_for_both():
+    made = books(1)
+    send(made)
+    assert routed(made, deliverer_1=(1,), deliverer_2=(1,)) == []
+    assert made.settled("1/0", [1]) == []
+    assert made.settled("1/1", [1]) == [1]
+    assert (made.open, made.parts) == (0, 0)
+
+
+def test_news_of_a_part_may_overtake_the_word_that_it_exists():
+    made = books(1, 2)
+    send(made)
+    assert made.settled("1/0", [1]) == []
+    assert routed(made, deliverer_1=(1, 2)) == [1]
+    assert made.settled("1/0", [2]) == [2]
+
+
+def test_news_of_what_is_unknown_or_comes_twice_changes_nothing():
+    made = books(1)
+    made.accepted("7/0")
+    assert made.settled("7/0", [1]) == []
+    send(made)
+    assert routed(made, deliverer_1=(1,)) == []
+    assert routed(made, deliverer_1=(1,)) == []
+    assert made.settled("1/0", [1]) == [1]
+    assert made.settled("1/0", [1]) == []
+
+
+def test_what_the_dead_had_goes_back_once_and_whole():
+    made = books(1, 2)
+    send(made)
+    routed(made, deliverer_1=(1, 2), deliverer_2=(2,))
+    made.died(OTHER)
+    assert made.lost() == [2]
+    assert made.lost() == []
+    assert made.settled("1/0", [1, 2]) == [1]
+    assert made.open == 0
+
+
+def test_a_part_sent_to_one_who_had_died_is_lost():
+    made = books(1)
+    made.died(ONE)
+    made = made.emptied()
+    assert made.take(Arrived(1), ["m"])
+    send(made)
+    routed(made, deliverer_1=(1,))
+    assert made.lost() == [1]
+
+
+def test_a_part_that_is_missed_goes_back():
+    made = books(1, 2)
+    send(made)
+    routed(made, deliverer_1=(1,), deliverer_2=(2,))
+    assert made.lost(["1/0", "no such part"]) == [1]
+    assert made.settled("1/1", [2]) == [2]
+
+
+def test_what_went_back_is_not_sent_on():
+    made = books(1, modules=("m", "n"))
+    send(made, 1, "m")
+    routed(made, 1, deliverer_1=(1,))
+    made.died(ONE)
+    assert made.lost() == [1]
+    assert send(made, 2, "n") == []
+
+
+def test_a_batch_is_cut_by_number_and_by_bytes():
+    made = books(*range(10))
+    assert [e.tag for e in made.cut("m", 3, 1000)] == [0, 1, 2]
+    assert [e.tag for e in made.cut("m", 100, 6)] == [3, 4]
+    assert list(made.waiting()) == ["m"]
+    assert len(made.cut("m", 100, 1000)) == 5
+    assert list(made.waiting()) == []
+
+
+def test_what_is_old_is_named():
+    made = books(1, 2)
+    send(made, 1, most=1)
+    send(made, 2)
+    routed(made, 2, deliverer_1=(2,))
+    assert [batch.id for batch in made.stale_batches(before=1.0)] == [1]
+    assert made.stale_batches(before=0.0) == []
+    assert made.stale_parts(before=1.0) == {"deliverer-1": ["2/0"]}
+    assert made.on_the_way == 1
+    made.accepted("2/0")
+    assert made.on_the_way == 0
+
+
+class Life(RuleBasedStateMachine):
+    """Events through books in any order of arrivals, answers, deaths and repeats."""
+
+    def __init__(self):
+        super().__init__()
+        self.books = Books()
+        self.tags = self.ids = 0
+        self.out = []
+        self.needs = {}  # tag -> what it waits for: module names, then parts
+        self.batches = {}
+        self.parts = {}
+        self.incarnations = {"deliverer-1": 1, "deliverer-2": 1}
+
+    def acknowledge(self, tags):
+        for tag in tags:
+            assert self.needs.pop(tag) == set(), "acknowledged too early"
+            self.out.append(tag)
+
+    def give_back(self, tags):
+        for tag in tags:
+            del self.needs[tag]
+            self.out.append(tag)
+
+    @rule(modules=st.sets(st.sampled_from(["m", "n"]), min_size=1))
+    def arrive(self, modules):
+        self.tags += 1
+        self.needs[self.tags] = set(modules)
+        self.books.take(Arrived(self.tags), sorted(modules))
+
+    @rule(module=st.sampled_from(["m", "n"]), most=st.integers(1, 4))
+    def send(self, module, most):
+        if events := self.books.cut(module, most, 1000):
+            self.ids += 1
+            self.books.sent(Batch(self.ids, module, events, 1, 0.0))
+            self.batches[self.ids] = (module, [event.tag for event in events])
+
+    @precondition(lambda self: self.batches)
+    @rule(data=st.data())
+    def route(self, data):
+        id = data.draw(st.sampled_from(sorted(self.batches)))
+        module, tags = self.batches.pop(id)
+        parts, holders = {}, {}
+        for number, path in enumerate(self.incarnations):
+            share = data.draw(st.sets(st.sampled_from(tags)))
+            if share:
+                name = part_name(id, number)
+                parts[name], holders[name] = tuple(share), (path, self.incarnations[path])
+        for name, share in parts.items():
+            self.parts[name] = (holders[name], set(share))
+            for tag in set(share) & self.needs.keys():
+                self.needs[tag].add(name)
+        for tag in tags:
+            if tag in self.needs:
+                self.needs[tag].discard(module)
+        self.acknowledge(self.books.routed(id, parts, holders, 0.0)[1])
+        self.give_back(self.books.lost())
+
+    @precondition(lambda self: self.parts)
+    @rule(data=st.data())
+    def settle(self, data):
+        name = data.draw(st.sampled_from(sorted(self.parts)))
+        _holder, tags = self.parts[name]
+        done = data.draw(st.sets(st.sampled_from(sorted(tags)))) if tags else set()
+        for tag in done & self.needs.keys():
+            self.needs[tag].discard(name)
+        tags -= done
+        self.acknowledge(self.books.settled(name, done))
+
+    @rule(path=st.sampled_from(["deliverer-1", "deliverer-2"]))
+    def die(self, path):
+        self.books.died((path, self.incarnations[path]))
+        self.incarnations[path] += 1
+        self.give_back(self.books.lost())
+        self.parts = {n: p for n, p in self.parts.items() if p[0][0] != path}
+
+    @precondition(lambda self: self.parts)
+    @rule(data=st.data())
+    def miss(self, data):
+        name = data.draw(st.sampled_from(sorted(self.parts)))
+        del self.parts[name]
+        self.give_back(self.books.lost([name]))
+
+    @invariant()
+    def what_is_in_hand_is_what_is_not_out(self):
+        assert self.books.open == len(self.needs)
+        assert len(self.out) == len(set(self.out))
+        assert len(self.out) + len(self.needs) == self.tags
+
+    def teardown(self):
+        for _module in ("m", "n"):
+            self.send(_module, 100)
+        while self.batches:
+            id, (module, tags) = self.batches.popitem()
+            for tag in tags:
+                if tag in self.needs:
+                    self.needs[tag].discard(module)
+            self.acknowledge(self.books.routed(id, {}, {}, 0.0)[1])
+        for name, (_holder, tags) in self.parts.items():
+            for tag in tags & self.needs.keys():
+                self.needs[tag].discard(name)
+            self.acknowledge(self.books.settled(name, tags))
+        assert self.books.open == 0
+        assert sorted(self.out) == list(range(1, self.tags + 1))
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_a_part_names_its_batch():
+    assert batch_of(part_name(12, 3)) == 12
