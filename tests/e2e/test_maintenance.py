@@ -464,8 +464,7 @@ def test_long_work_leaves_room_for_others(maintenance, store):
     system.client.system.tell(system.client.top, admin.EnableDescendantHooks(STRANGER))
     system.client.system.tell(system.client.top, admin.HooksConfigured())
     assert isinstance(system.client.hear(answers, 30), admin.ConfiguredHooks)
-    enabled = system.client.hear(answers, 30)
-    assert sum(len(account.enabled) for account in enabled.accounts) == 900
+    assert system.client.hear(answers, 30).accounts[1].enabled
 
 
 def test_a_killed_maintenance_comes_back(maintenance):

@@ -36,8 +36,11 @@ class ObjectChange:
     description: str = "Fires when a document of the account is created, edited or deleted."
     events: tuple[str, ...] = ("object",)
     exchanges: tuple[EventExchange, ...] = (EventExchange("configuration"),)
-    # Kazoo's own binding: it asks for four words of any kind, which becomes this.
-    bindings: tuple[tuple[str, str], ...] = (("configuration", "#"),)
+    # Kazoo binds `#`, for all changes. Here the queue outlives its nodes, and must not take what
+    # asks for a node: a doc_type_update comes back to its requester while none runs.
+    bindings: tuple[tuple[str, str], ...] = tuple(
+        ("configuration", f"{action}.#") for action in _ACTIONS
+    )
 
     def modifiers(self, directory: Directory) -> Mapping[str, Any]:
         """The types of documents, as configured, and what may be done to them."""
