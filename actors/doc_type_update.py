@@ -18,6 +18,7 @@ from callboard.adapters.broker import (
     Queue,
     Topology,
 )
+from callboard.adapters.events import event_in
 from callboard.adapters.store import StoreError
 from callboard.adapters.views import ACCOUNTS
 from callboard.admin import Cursor
@@ -28,7 +29,7 @@ from callboard.webhooks.doc_type_update import (
     doc_type_updated,
     parse_doc_type_update,
 )
-from callboard.webhooks.event import PoisonEvent, parse_event
+from callboard.webhooks.event import PoisonEvent
 from callboard.webhooks.names import gregorian_s
 
 REQUESTS_AT_ONCE = 10
@@ -63,15 +64,8 @@ class DocTypeUpdateListener(StoreWorker):
 
     def on_message(self, message: IncomingMessage) -> None:
         """Somebody wants an account's hooks to be enabled again (wire: doc_type_update)."""
-        properties = message.properties
         try:
-            event = parse_event(
-                message.body,
-                properties.content_type,
-                properties.content_encoding,
-                message.exchange,
-                message.routing_key,
-            )
+            event = event_in(message)
             request = parse_doc_type_update(event.body)
             if request.action != ACCOUNT:
                 self.prepare_accounts()

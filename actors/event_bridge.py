@@ -100,7 +100,8 @@ class EventBridge(BrokerRole):
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
-        self._counts = {"received": 0, "acknowledged": 0, "requeued": 0, "poison": 0}
+        names = ("received", "acknowledged", "requeued", "unclaimed", "poison")
+        self._counts = dict.fromkeys(names, 0)
         self._poison = Spool(self.settings.data.dir / "poison.sqlite3")
         self.connect_broker(
             Topology(
@@ -164,8 +165,11 @@ class EventBridge(BrokerRole):
                 message.body,
                 message.properties.content_type,
                 message.properties.content_encoding,
+                message.properties.message_id,
             )
             if not self._books.take(event, self._modules_for(message)):
+                # Of a binding that a module once asked for and does no more: the queue keeps it.
+                self._counts["unclaimed"] += 1
                 done.append(message.tag)
         self._acknowledge(done)
 

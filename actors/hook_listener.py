@@ -45,6 +45,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
+from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
 from callboard.adapters.store import Document, StoreError
 from callboard.supervision import Peer
@@ -57,7 +58,7 @@ from callboard.webhooks.changes import (
     hook_change,
     webhook_disabled,
 )
-from callboard.webhooks.event import Event, PoisonEvent, parse_event
+from callboard.webhooks.event import Event, PoisonEvent
 from callboard.webhooks.hook import (
     Hook,
     InvalidHook,
@@ -237,15 +238,8 @@ class HookListener(BrokerRole):
                     self._refresh(hook_id, account_id)
 
     def _parsed(self, message: IncomingMessage) -> Event | None:
-        properties = message.properties
         try:
-            return parse_event(
-                message.body,
-                properties.content_type,
-                properties.content_encoding,
-                message.exchange,
-                message.routing_key,
-            )
+            return event_in(message)
         except PoisonEvent as problem:
             self.log.warning("change_unreadable", key=message.routing_key, reason=str(problem))
             return None

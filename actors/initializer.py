@@ -17,6 +17,7 @@ from callboard.adapters.broker import (
     Received,
     Topology,
 )
+from callboard.adapters.events import event_in
 from callboard.adapters.preparation import (
     prepare_accounts,
     prepare_attempts,
@@ -25,7 +26,7 @@ from callboard.adapters.preparation import (
 )
 from callboard.adapters.store import StoreError, StoreUnavailable
 from callboard.webhooks.changes import tells_of_an_account
-from callboard.webhooks.event import PoisonEvent, parse_event
+from callboard.webhooks.event import PoisonEvent
 
 RETRY_S = 2.0
 LOOK_AGAIN_S = 60.0
@@ -178,15 +179,8 @@ class Initializer(BrokerRole):
 
 
 def _tells_of_an_account(message: IncomingMessage) -> bool:
-    properties = message.properties
     try:
-        event = parse_event(
-            message.body,
-            properties.content_type,
-            properties.content_encoding,
-            message.exchange,
-            message.routing_key,
-        )
+        event = event_in(message)
     except PoisonEvent:
         return False  # HookListener reports what it cannot read
     return tells_of_an_account(event)

@@ -28,6 +28,7 @@ class RawEvent:
     body: bytes = field(repr=False)
     content_type: str | None
     content_encoding: str | None
+    message_id: str | None = None
 
 
 @frozen

@@ -205,7 +205,12 @@ class Responder(Role):
 
     def _deliveries(self, raw: RawEvent) -> tuple[Delivery, ...]:
         event = parse_event(
-            raw.body, raw.content_type, raw.content_encoding, raw.exchange, raw.routing_key
+            raw.body,
+            raw.content_type,
+            raw.content_encoding,
+            raw.exchange,
+            raw.routing_key,
+            raw.message_id,
         )
         return deliveries(
             event,

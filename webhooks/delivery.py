@@ -52,11 +52,13 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
 
     Msg-ID alone will not do, since a switch makes it of the time: the event's name and the call's
     (or document's) identity take part too. The module's id does, as one event may fire a hook on
-    `all` through several of them; and where there is no Msg-ID, as from other buses, all of the
-    event, with the exchange and the routing key that say what the body may not.
+    `all` through several of them; and where there is no Msg-ID, as from other buses, exchange and
+    routing key, with the AMQP message id, or without one the whole body.
     """
     body = event.body
-    identity: Any = body.get("Msg-ID") or [event.exchange, event.routing_key, body]
+    identity: Any = body.get("Msg-ID")
+    if not identity:
+        identity = [event.exchange, event.routing_key, event.message_id or body]
     subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
     text = json.dumps([identity, event.name, subject, module_id, hook_id], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -22,11 +22,15 @@ class PoisonEvent(Exception):
 
 @frozen
 class Event:
-    """A message's JSON object, and where it came from."""
+    """A message's JSON object, and where it came from.
+
+    `message_id`: the AMQP property, which Kazoo does not set.
+    """
 
     body: Mapping[str, Any] = field(repr=False)
     exchange: str = ""
     routing_key: str = ""
+    message_id: str | None = None
 
     @property
     def category(self) -> str | None:
@@ -74,6 +78,7 @@ def parse_event(
     content_encoding: str | None,
     exchange: str,
     routing_key: str,
+    message_id: str | None = None,
 ) -> Event:
     """Decode a message. Raises PoisonEvent for what is no JSON object.
 
@@ -93,7 +98,7 @@ def parse_event(
         raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
     if too_deep(decoded):
         raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
-    return Event(decoded, exchange, routing_key)
+    return Event(decoded, exchange, routing_key, message_id)
 
 
 def _inflate(body: bytes) -> bytes:

@@ -219,6 +219,16 @@ def test_without_a_message_id_exchange_and_key_take_part():
     assert len(ids) == len(places)
 
 
+def test_a_message_id_tells_equal_messages_apart():
+    def id_with(message_id, **body):
+        return delivery_id(Event(body, "shop", "door", message_id), "m", "h")
+
+    assert id_with("1", open=True) != id_with("2", open=True)
+    assert id_with("1", open=True) == id_with("1", open=True, seen_at=5)
+    assert id_with("1", open=True) != id_with(None, open=True) == id_with("", open=True)
+    assert id_with("1", **{"Msg-ID": "k"}) == id_with("2", **{"Msg-ID": "k"})
+
+
 def test_half_a_surrogate_pair_has_an_id_too():
     assert id_of(Msg_ID="\ud800")
 

@@ -130,3 +130,9 @@ def test_a_gzip_body_may_be_as_large_as_the_limit(monkeypatch):
     assert parse(gzip.compress(plain), content_encoding="gzip").body == {"a": 1}
     with pytest.raises(PoisonEvent, match="grows beyond 8 bytes"):
         parse(gzip.compress(plain + b" "), content_encoding="gzip")
+
+
+def test_where_it_came_from_stays_with_it():
+    event = parse_event(b"{}", None, None, "shop", "order.paid", "m-1")
+    assert (event.exchange, event.routing_key, event.message_id) == ("shop", "order.paid", "m-1")
+    assert parse(b"{}").message_id is None

@@ -36,11 +36,9 @@ class ObjectChange:
     description: str = "Fires when a document of the account is created, edited or deleted."
     events: tuple[str, ...] = ("object",)
     exchanges: tuple[EventExchange, ...] = (EventExchange("configuration"),)
-    # Kazoo binds `#`, for all changes. Here the queue outlives its nodes, and must not take what
-    # asks for a node: a doc_type_update comes back to its requester while none runs.
-    bindings: tuple[tuple[str, str], ...] = tuple(
-        ("configuration", f"{action}.#") for action in _ACTIONS
-    )
+    # Kazoo asks for this and is given `#`. What `#` has besides is no change, and must not go to a
+    # durable queue: a doc_type_update that no node takes is to come back to its publisher.
+    bindings: tuple[tuple[str, str], ...] = (("configuration", "*.*.*.*"),)
 
     def modifiers(self, directory: Directory) -> Mapping[str, Any]:
         """The types of documents, as configured, and what may be done to them."""

@@ -197,6 +197,7 @@ def test_it_is_bound_to_every_change_but_to_no_request(key, bound):
 
 def test_it_listens_where_kazoo_s_does():
     assert MODULE.exchanges == (EventExchange("configuration"),)
+    assert MODULE.bindings == (("configuration", "*.*.*.*"),)
     assert (MODULE.id, MODULE.name, MODULE.events) == ("object", "Object", ("object",))
 
 
