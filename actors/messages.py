@@ -119,7 +119,7 @@ class HookPage:
 
     stream: int
     number: int
-    hooks: tuple[Hook, ...]
+    hooks: tuple[Hook, ...] = field(repr=False)
     last: bool
 
 
@@ -134,8 +134,8 @@ class HooksChanged:
 
     stream: int
     number: int
-    put: tuple[Hook, ...] = ()
-    removed: tuple[tuple[str, str], ...] = ()
+    put: tuple[Hook, ...] = field(default=(), repr=False)
+    removed: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @frozen
@@ -167,7 +167,7 @@ class LoadHooks:
 
     stream: int
     number: int
-    hooks: tuple[Hook, ...]
+    hooks: tuple[Hook, ...] = field(repr=False)
     last: bool
 
 
@@ -185,8 +185,8 @@ class ChangeHooks:
 
     stream: int
     number: int
-    put: tuple[Hook, ...] = ()
-    remove: tuple[tuple[str, str], ...] = ()
+    put: tuple[Hook, ...] = field(default=(), repr=False)
+    remove: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     remove_account: str | None = None
 
 
