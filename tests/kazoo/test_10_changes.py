@@ -222,11 +222,10 @@ def test_deleted_with_its_document_it_is_removed_and_its_failures_forgotten(node
 
 def test_the_table_survives_its_listener(node):
     node.created("survivor")
-    before = node.memory()
     table = node.system.node("hook_table")
     node.system.kill("hook_listener")
     assert node.system.node("hook_table").pid == table.pid
-    assert before.items() <= node.memory().items()
+    assert "survivor" in node.memory()
 
 
 def test_the_new_listener_loads_what_was_missed(node):
