@@ -1,31 +1,19 @@
-"""Whose event it is and what is sent of it, module by module."""
-
-import json
+"""Channel events: whose they are and what is sent of them, key by key."""
 
 import pytest
 
-from callboard.webhooks.event import PoisonEvent
 from support.kazoo import (
     ACCOUNT,
-    CLUSTER,
     RESELLER,
-    STRANGER,
     TOP,
     call,
-    change,
-    encoded_database,
-    message,
+    without,
 )
 
 ABSENT = "(absent)"
 NAMES = ("CHANNEL_CREATE", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_DESTROY")
 
-
-def without(body, *headers):
-    return {header: value for header, value in body.items() if header not in headers}
-
-
-# Channel events: every key of the payload, from where, of what type
+# Every key of the payload, from where, of what type
 
 TEXTS = {
     "call_direction": "Call-Direction",
@@ -203,7 +191,7 @@ def test_fields_of_bridged_and_destroyed_calls_only(name, cluster):
     assert {told.get(key) for key in SECONDS.values()} == {4 if destroy else None}
 
 
-# Channel events: as people saw them in Kazoo's documentation, by key and type
+# As people saw them in Kazoo's documentation, by key and type
 
 SAMPLE = {
     "account_id": str,
@@ -254,11 +242,7 @@ def test_a_full_call_has_the_keys_and_types_of_kazoo_s_sample(name, cluster):
     assert {key: type(value) for key, value in told.items()} == SAMPLES[name]
 
 
-# Channel events: whose they are
-
-
-def numbered(cluster, number, owner=ACCOUNT):
-    cluster.put(f"numbers/{number[:5]}", {"_id": number, "pvt_assigned_to": owner})
+# Whose they are
 
 
 OURS = "+14155550100"
@@ -286,13 +270,13 @@ OF_NOBODY = call() | {"Custom-Channel-Vars": {"Owner-ID": "o"}}
     ],
 )
 def test_without_an_account_the_called_number_s_owner_is_looked_up(headers, fires, cluster):
-    numbered(cluster, OURS)
+    cluster.number(OURS)
     id = cluster.hook()
     assert cluster.fired(OF_NOBODY | headers) == ([id] if fires else [])
 
 
 def test_to_goes_first_where_stepswitch_says_so(cluster):
-    numbered(cluster, OURS)
+    cluster.number(OURS)
     cluster.configure("stepswitch", inbound_user_field="To")
     id = cluster.hook()
     assert cluster.fired(OF_NOBODY | {"Request": "1@pbx", "To": "4155550100@pbx"}) == [id]
@@ -308,13 +292,13 @@ def test_to_goes_first_where_stepswitch_says_so(cluster):
 )
 def test_numbers_may_be_assumed_to_be_in_e164(called, fires, cluster):
     cluster.configure("stepswitch", assume_inbound_e164=True)
-    numbered(cluster, "+4155550100")
+    cluster.number("+4155550100")
     id = cluster.hook()
     assert cluster.fired(OF_NOBODY | {"Request": f"{called}@pbx"}) == ([id] if fires else [])
 
 
 def test_the_account_that_was_found_is_written_into_the_channel_variables(cluster):
-    numbered(cluster, OURS)
+    cluster.number(OURS)
     cluster.configure("call_command", reserved_ccv_keys=[])
     cluster.hook()
     told = cluster.payload(OF_NOBODY | {"Request": "4155550100@pbx"})
@@ -323,7 +307,7 @@ def test_the_account_that_was_found_is_written_into_the_channel_variables(cluste
 
 
 def test_the_account_of_the_channel_variables_goes_before_the_number_s(cluster):
-    numbered(cluster, OURS, owner=TOP)
+    cluster.number(OURS, owner=TOP)
     id = cluster.hook()
     assert cluster.fired(call(Request="4155550100@pbx")) == [id]
 
@@ -348,386 +332,3 @@ def test_internal_legs_are_for_hooks_that_include_them(name, headers, wanted, cl
 def test_a_disconnected_channel_counts_as_destroyed_should_it_arrive(cluster):
     cluster.hook("channel_destroy")
     assert cluster.payload(call("CHANNEL_DISCONNECTED"))["hook_event"] == "channel_destroy"
-
-
-# Parking
-
-PARKED = {
-    "Event-Category": "call_event",
-    "App-Name": "callflow",
-    "App-Version": "4.0.0",
-    "Msg-ID": "1",
-    "Node": "n",
-    "Call-ID": "c",
-    "Callee-ID-Name": "Test Name",
-    "Callee-ID-Number": "4155550100",
-    "Caller-ID-Name": "Ada",
-    "Caller-ID-Number": "+14155550111",
-    "Parking-Slot": "1",
-    "Custom-Channel-Vars": {"Account-ID": ACCOUNT, "Realm": "pbx.example"},
-}
-
-
-@pytest.mark.parametrize("name", ["PARK_PARKED", "PARK_RETRIEVED", "PARK_ABANDONED"])
-def test_parking_sends_the_message_without_its_envelope(name, cluster):
-    cluster.hook("parking")
-    assert cluster.payload(PARKED | {"Event-Name": name}) == {
-        "account_id": ACCOUNT,
-        "call_id": "c",
-        "callee_id_name": "Test Name",
-        "callee_id_number": "4155550100",
-        "caller_id_name": "Ada",
-        "caller_id_number": "+14155550111",
-        "event_name": name,
-        "parking_slot": "1",
-    }
-
-
-def test_parking_keeps_server_id(cluster):
-    cluster.hook("parking")
-    body = PARKED | {"Event-Name": "PARK_PARKED", "Server-ID": "s"}
-    assert cluster.payload(body)["server_id"] == "s"
-
-
-def test_parking_of_no_account_is_dropped(cluster):
-    cluster.hook("parking")
-    numbered(cluster, OURS)
-    body = PARKED | {"Event-Name": "PARK_PARKED", "Custom-Channel-Vars": {}}
-    assert cluster.fired(body | {"Request": "4155550100@pbx", "Account-ID": ACCOUNT}) == []
-
-
-def test_parking_does_not_tell_internal_legs_apart(cluster):
-    id = cluster.hook("parking", include_internal_legs=False)
-    body = PARKED | {"Event-Name": "PARK_PARKED", "Channel-Is-Loopback": True}
-    assert cluster.fired(body) == [id]
-
-
-# Key-normalising, shown by a notification
-
-
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        pytest.param({"A-B": 1}, {"a_b": 1}, id="dashes and capitals"),
-        pytest.param({"A": {"B-C": {"D": 1}}}, {"a": {"b_c": {"d": 1}}}, id="through objects"),
-        pytest.param({"A": [{"B": 1}, [{"C": 2}]]}, {"a": [{"b": 1}, [{"c": 2}]]}, id="and lists"),
-        pytest.param({"A": None}, {}, id="nulls are dropped"),
-        pytest.param({"A": {"B": None}}, {"a": {}}, id="in objects, too"),
-        pytest.param({"A": [None, 1]}, {"a": [None, 1]}, id="but not in lists"),
-        pytest.param({"A": "Value-X"}, {"a": "Value-X"}, id="values are untouched"),
-        pytest.param({"A-B": 1, "a_b": 2}, {"a_b": 2}, id="of two that become one the later wins"),
-        pytest.param({"a_b": 2, "A-B": 1}, {"a_b": 1}, id="whichever that is"),
-        pytest.param({"A B.C": 1}, {"a b.c": 1}, id="other characters stay"),
-        pytest.param({"1-2": 1}, {"1_2": 1}, id="digits stay"),
-    ],
-)
-def test_keys_are_normalised(given, wanted, cluster):
-    cluster.hook("notifications")
-    body = message("notification", "new_account", Account_ID=ACCOUNT, Given=given)
-    assert cluster.payload(body)["given"] == wanted
-
-
-# Notifications
-
-NEW = message("notification", "new_account", Account_ID=ACCOUNT)
-
-
-def test_a_notification_is_sent_whole(cluster):
-    cluster.hook("notifications")
-    assert cluster.payload(NEW | {"Node": "n", "Server-ID": "s", "Zone": {"Home-X": "Z"}}) == {
-        "account_id": ACCOUNT,
-        "app_name": "an_app",
-        "app_version": "4.0.0",
-        "event_category": "notification",
-        "event_name": "new_account",
-        "msg_id": NEW["Msg-ID"],
-        "node": "n",
-        "server_id": "s",
-        "zone": {"home_x": "Z"},
-    }
-
-
-SAMPLES_OF_NOTIFICATIONS = {
-    "account_zone_change": (
-        {"Zones": {"home": "West"}, "System-Log-ID": "log1"},
-        {"zones": {"home": "West"}, "system_log_id": "log1"},
-    ),
-    "bill_reminder": (
-        {
-            "Due-Date": 63_900_000_001,
-            "Timestamp": 63_900_000_000,
-            "Items": [
-                {
-                    "Category": "devices",
-                    "Item": "phone",
-                    "Discounts": {"Total": 6, "Cumulative": {}},
-                },
-                {"Category": "users", "Item": "_all", "Quantity": 2, "Rate": 1.5},
-            ],
-            "Payment-Token": {"T0KEN": {"Default": True, "MetaData": {"Last-Four": "0000"}}},
-        },
-        {
-            "due_date": 63_900_000_001,
-            "timestamp": 63_900_000_000,
-            "items": [
-                {
-                    "category": "devices",
-                    "item": "phone",
-                    "discounts": {"total": 6, "cumulative": {}},
-                },
-                {"category": "users", "item": "_all", "quantity": 2, "rate": 1.5},
-            ],
-            "payment_token": {"t0ken": {"default": True, "metadata": {"last_four": "0000"}}},
-        },
-    ),
-    "missed_call": (
-        {
-            "Call-ID": "leg-1",
-            "Call-Bridged": False,
-            "Message-Left": True,
-            "Notify": {"Custom-Channel-Vars": {"Global-Resource": "false"}, "Billing-Seconds": 7},
-        },
-        {
-            "call_id": "leg-1",
-            "call_bridged": False,
-            "message_left": True,
-            "notify": {"custom_channel_vars": {"global_resource": "false"}, "billing_seconds": 7},
-        },
-    ),
-    "port_comment": (
-        {
-            "Port-Request-ID": "p",
-            "Number": ["+14155550100"],
-            "Comment": {"content": "soon", "is_private": False, "timestamp": 63_900_000_000},
-        },
-        {
-            "port_request_id": "p",
-            "number": ["+14155550100"],
-            "comment": {"content": "soon", "is_private": False, "timestamp": 63_900_000_000},
-        },
-    ),
-    "topup": (
-        {"Amount": 20.0, "Add-Ons": [{"Amount": 1.0}], "Discounts": [], "Response": "ok"}
-        | {"Success": True, "Timestamp": 63_900_000_000},
-        {"amount": 20.0, "add_ons": [{"amount": 1.0}], "discounts": [], "response": "ok"}
-        | {"success": True, "timestamp": 63_900_000_000},
-    ),
-}
-
-
-@pytest.mark.parametrize("name", SAMPLES_OF_NOTIFICATIONS)
-def test_notifications_have_the_shape_of_kazoo_s_samples(name, cluster):
-    headers, wanted = SAMPLES_OF_NOTIFICATIONS[name]
-    cluster.hook("notifications", custom_data={"type": name})
-    payload = cluster.payload(message("notification", name, Account_ID=ACCOUNT) | headers)
-    envelope = ("account_id", "app_name", "app_version", "event_category", "event_name", "msg_id")
-    told = {key: payload.pop(key) for key in envelope}
-    assert (told["account_id"], told["event_name"]) == (ACCOUNT, name)
-    assert payload == wanted
-
-
-ALERT = message("notification", "system_alert", Subject="s", Message="m")
-PLACES = [
-    {"account_id": ACCOUNT},
-    {"account": {"_id": ACCOUNT}},
-    {"pvt_account_id": ACCOUNT},
-    {"_id": ACCOUNT},
-    {"id": ACCOUNT},
-    {"Account-ID": ACCOUNT},
-    {"details": {"account_id": ACCOUNT}},
-    {"Details": {"Account-ID": ACCOUNT}},
-    {"details": {"custom_channel_vars": {"account_id": ACCOUNT}}},
-    {"Details": {"Custom-Channel-Vars": {"Account-ID": ACCOUNT}}},
-]
-
-
-@pytest.mark.parametrize("place", PLACES, ids=json.dumps)
-def test_where_a_notification_s_account_stands(place, cluster):
-    id = cluster.hook("notifications")
-    assert cluster.fired(ALERT | place) == [id]
-
-
-@pytest.mark.parametrize("later", range(1, len(PLACES)))
-def test_the_first_place_decides(later, cluster):
-    cluster.hook("notifications")
-    earlier = json.loads(json.dumps(PLACES[later - 1]).replace(ACCOUNT, STRANGER))
-    both = {**PLACES[later], **earlier}
-    for key in PLACES[later].keys() & earlier.keys():
-        both[key] = {**PLACES[later][key], **earlier[key]}
-    assert cluster.fired(ALERT | both) == []
-
-
-@pytest.mark.parametrize(
-    "place",
-    [
-        pytest.param({}, id="nowhere"),
-        pytest.param({"account_id": 7, "Account-ID": ACCOUNT}, id="the first is no string"),
-        pytest.param({"Account": {"ID": ACCOUNT}}, id="elsewhere"),
-    ],
-)
-def test_a_notification_of_no_account_fires_nothing(place, cluster):
-    cluster.hook("notifications")
-    assert cluster.fired(ALERT | place) == []
-
-
-@pytest.mark.parametrize(
-    ("custom_data", "fires"),
-    [
-        pytest.param(None, True, id="no custom_data: all match"),
-        pytest.param({}, True, id="nor an empty one"),
-        pytest.param({"type": "new_account"}, True, id="its own name"),
-        pytest.param({"type": "all"}, True, id="all"),
-        pytest.param({"type": "low_balance"}, False, id="another name"),
-        pytest.param({"shop": "one"}, False, id="custom_data without type matches nothing"),
-        pytest.param({"action": "all"}, False, id="an action is no type"),
-    ],
-)
-def test_which_notifications_a_hook_selects(custom_data, fires, cluster):
-    id = cluster.hook("notifications", custom_data=custom_data)
-    assert cluster.fired(NEW) == ([id] if fires else [])
-
-
-def test_a_migrated_hook_without_custom_data_matches_every_notification(cluster):
-    id = cluster.hook("notifications", type="inbound_fax")
-    assert cluster.fired(NEW) == [id]
-
-
-# Object
-
-
-@pytest.mark.parametrize("name", ["doc_created", "doc_edited", "doc_deleted"])
-def test_object_tells_what_changed_and_how(name, cluster):
-    cluster.hook("object")
-    body = change(name, "d1", Rev="2-x", Account_ID=TOP, Doc={"_id": "d1"})
-    assert cluster.payload(body) == {
-        "id": "d1",
-        "account_id": ACCOUNT,
-        "action": name,
-        "type": "user",
-    }
-
-
-@pytest.mark.parametrize(
-    ("database", "id", "fires"),
-    [
-        pytest.param(encoded_database(ACCOUNT), "d", True, id="the account's database"),
-        pytest.param(f"{encoded_database(ACCOUNT)}-202611", "d", True, id="its monthly database"),
-        pytest.param("accounts", ACCOUNT, True, id="in accounts the account itself"),
-        pytest.param("accounts", "other", False, id="another account"),
-        pytest.param("webhooks", ACCOUNT, False, id="any other database: dropped"),
-        pytest.param("system_config", "webhooks", False, id="system_config"),
-        pytest.param("numbers%2F%2B1415", "+14155550100", False, id="numbers"),
-    ],
-)
-def test_whose_a_change_is(database, id, fires, cluster):
-    hook = cluster.hook("object")
-    body = change("doc_edited", id, database, Account_ID=ACCOUNT)
-    assert cluster.fired(body) == ([hook] if fires else [])
-
-
-@pytest.mark.parametrize(
-    ("custom_data", "fires"),
-    [
-        pytest.param(None, True, id="no custom_data: all"),
-        pytest.param({"action": "doc_edited", "type": "user"}, True, id="both equal"),
-        pytest.param({"action": "all", "type": "user"}, True, id="any action"),
-        pytest.param({"action": "doc_edited", "type": "all"}, True, id="any type"),
-        pytest.param({"action": "all", "type": "all"}, True, id="anything"),
-        pytest.param({"action": "doc_created", "type": "user"}, False, id="another action"),
-        pytest.param({"action": "doc_edited", "type": "device"}, False, id="another type"),
-        pytest.param({"action": "doc_edited"}, False, id="without type: no match"),
-        pytest.param({"type": "user"}, False, id="without action: no match"),
-        pytest.param({"shop": "one"}, False, id="without both"),
-    ],
-)
-def test_which_changes_a_hook_selects(custom_data, fires, cluster):
-    id = cluster.hook("object", custom_data=custom_data)
-    assert cluster.fired(change()) == ([id] if fires else [])
-
-
-@pytest.mark.parametrize("name", ["db_created", "db_edited", "db_deleted", "db_views_updated"])
-@pytest.mark.parametrize("month", ["", "-202611"])
-def test_changes_of_an_account_s_database_are_changes_too(month, name, cluster):
-    database = encoded_database(ACCOUNT) + month
-    cluster.hook("object", _id="any")
-    cluster.hook("object", _id="all", custom_data={"action": "all", "type": "all"})
-    cluster.hook("object", _id="user", custom_data={"action": "all", "type": "user"})
-    body = message("configuration", name, ID=database, Database=database, Type="database")
-    fired = cluster.fire(body)
-    assert sorted(delivery.hook_id for delivery in fired) == ["all", "any"]
-    assert json.loads(fired[0].body) == {
-        "id": database,
-        "account_id": ACCOUNT,
-        "action": name,
-        "type": "database",
-        "cluster_id": CLUSTER,
-    }
-
-
-# SMS and MMS
-
-TEXT = {
-    "Message_ID": "m1",
-    "Account_ID": ACCOUNT,
-    "From": "+14155550100",
-    "To": "+14155550111",
-    "Body": "Bonjour é",
-    "Route_Type": "offnet",
-    "Charges": 0.02,
-}
-
-
-@pytest.mark.parametrize("kind", ["sms", "mms"])
-def test_what_of_a_message_is_sent(kind, cluster):
-    cluster.hook(kind)
-    body = message(kind, "inbound", **TEXT, Custom_Vars={"a": "b"}, Route_ID="r", Request="x@y")
-    assert cluster.payload(body, zipped=kind == "mms") == {
-        "id": "m1",
-        "account_id": ACCOUNT,
-        "type": kind,
-        "from": "+14155550100",
-        "to": "+14155550111",
-        "body": "Bonjour é",
-        "origin": "offnet",
-        "charges": 0.02,
-    }
-
-
-@pytest.mark.parametrize("header", ["Route_Type", "Charges"])
-def test_what_a_message_lacks_is_left_out(header, cluster):
-    cluster.hook("sms")
-    told = cluster.payload(message("sms", "inbound", **without(TEXT, header)))
-    assert len(told) == 7
-
-
-@pytest.mark.parametrize(
-    ("charges", "wanted"),
-    [
-        pytest.param(3, 3, id="a number"),
-        pytest.param("0.5", 0.5, id="a numeric string"),
-        pytest.param("free", ABSENT, id="no number is left out"),
-    ],
-)
-def test_charges_are_a_number(charges, wanted, cluster):
-    cluster.hook("sms")
-    body = message("sms", "inbound", **TEXT | {"Charges": charges})
-    assert cluster.payload(body).get("charges", ABSENT) == wanted
-
-
-@pytest.mark.parametrize("kind", ["sms", "mms"])
-def test_a_message_of_no_account_is_dropped(kind, cluster):
-    cluster.hook(kind)
-    assert cluster.fired(message(kind, "inbound", **without(TEXT, "Account_ID"))) == []
-
-
-def test_none_but_calls_has_hook_event(cluster):
-    cluster.hook("all")
-    for body in (PARKED | {"Event-Name": "PARK_PARKED"}, NEW, change()):
-        assert "hook_event" not in cluster.payload(body)
-    assert "hook_event" not in cluster.payload(message("sms", "inbound", **TEXT))
-
-
-def test_a_notification_without_a_definition_fires_nothing(cluster):
-    cluster.hook("notifications")
-    with pytest.raises(PoisonEvent, match="no notification"):
-        cluster.fire(NEW | {"Event-Name": "unheard_of"})

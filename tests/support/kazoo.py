@@ -54,6 +54,11 @@ def message(category: str, name: str, **headers: Any):
     return {"Event-Category": category, "Event-Name": name} | ENVELOPE | _named(headers)
 
 
+def without(body: Mapping[str, Any], *headers: str) -> dict[str, Any]:
+    """The body lacking these headers."""
+    return {header: value for header, value in body.items() if header not in headers}
+
+
 def change(name: str = "doc_edited", id: str = "doc", database: str | None = None, **headers: Any):
     """A document change in the account's database."""
     database = encoded_database(ACCOUNT) if database is None else database
@@ -97,6 +102,10 @@ class Cluster:
         """An account and its ancestors."""
         account = {"_id": id, "pvt_type": "account", "pvt_account_id": id, "pvt_tree": list(tree)}
         self.put("accounts", account | fields)
+
+    def number(self, number: str, owner: str = ACCOUNT) -> None:
+        """A telephone number that is somebody's."""
+        self.put(f"numbers/{number[:5]}", {"_id": number, "pvt_assigned_to": owner})
 
     def configure(self, category: str, section: str = "default", **values: Any) -> None:
         """Values of a section of system_config."""
