@@ -134,7 +134,7 @@ class Cluster:
         known = {event for module in self.modules for event in (module.id, *module.events)}
         found = []
         for page in HookStore(self.store).pages(NOW):
-            for document in filter(is_enabled, page):
+            for document in filter(is_enabled, page.documents):
                 try:
                     found.append(parse_hook(document, known))
                 except InvalidHook as problem:
