@@ -43,7 +43,10 @@ def test_every_option_has_a_name_for_each_place_and_a_help():
     for option in options():
         assert option.help.endswith(".")
         assert option.type in (int, bool, str)
-    assert [option.key for option in options() if option.secret] == ["actors.key"]
+    assert [option.key for option in options() if option.secret] == [
+        "actors.key",
+        "secrets.key",
+    ]
 
 
 GOOD = [
