@@ -13,6 +13,7 @@ from thespian.actors import ActorAddress
 from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     AddHook,
+    AddSecret,
     Applied,
     Barrier,
     ChangeHooks,
@@ -23,12 +24,15 @@ from callboard.actors.messages import (
     HookProblem,
     HookProblems,
     HookSaved,
+    HookSecrets,
     HooksLoaded,
     ListHookProblems,
     ListHooks,
+    ListSecrets,
     LoadHooks,
     Refused,
     RemoveHook,
+    RetireSecret,
 )
 from callboard.actors.role import BrokerRole, Setup
 from callboard.adapters.broker import (
@@ -47,6 +51,7 @@ from callboard.adapters.broker import (
 )
 from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
+from callboard.adapters.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.store import Document, StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.changes import (
@@ -68,7 +73,16 @@ from callboard.webhooks.hook import (
     new_hook,
     parse_hook,
 )
+from callboard.webhooks.hook_secrets import (
+    SecretsRefused,
+    StoredSecret,
+    adding,
+    retiring,
+    stored_secrets,
+    without_secrets,
+)
 from callboard.webhooks.names import gregorian_s
+from callboard.webhooks.signing import InvalidSecret, parse_secret
 
 HOOK_TABLE = "hook_table"
 FAILURE_CACHE = "failure_cache"
@@ -111,6 +125,7 @@ class HookListener(BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection's coming up starts the load."""
         self._store = HookStore(self.connect_store())
+        self._box = SecretBox(self.settings.secrets.key, self.settings.secrets_key_file)
         modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._pages: Iterator[tuple[Hook, ...]] | None = None
@@ -122,7 +137,7 @@ class HookListener(BrokerRole):
         self._misses = 0
         self._unanswered = False
         self._tickets = itertools.count(1)
-        self._replies: dict[int, tuple[ActorAddress, HookSaved]] = {}
+        self._replies: dict[int, tuple[ActorAddress, HookSaved | HookSecrets]] = {}
         self._progress_at = time.monotonic()
         self.after(LOAD_STALLS_S, _STALLED)
         self._connected = False
@@ -359,7 +374,7 @@ class HookListener(BrokerRole):
         if edited.document is None:
             self.send(sender, Refused(f"there is no hook {message.hook_id}"))
         else:
-            self._answer_when_applied(sender, HookSaved(edited.document))
+            self._answer_when_applied(sender, HookSaved(without_secrets(edited.document)))
 
     def receiveMsg_DisableHook(self, message: DisableHook, _sender: ActorAddress) -> None:
         """Stop a hook that failed too often; never create it.
@@ -382,6 +397,45 @@ class HookListener(BrokerRole):
             self.log.warning("hook_disabled", account=message.account_id, hook=message.hook_id)
             self._publish_disabled(message)
 
+    def receiveMsg_AddSecret(self, message: AddSecret, sender: ActorAddress) -> None:
+        """Have a hook's deliveries signed with one more secret."""
+
+        def change(document: Document) -> Mapping[str, Any]:
+            secret = parse_secret(message.secret)
+            return adding(
+                document,
+                StoredSecret(
+                    fingerprint=secret.fingerprint,
+                    kind=secret.kind,
+                    since=gregorian_s(time.time()),
+                    encrypted=self._box.sealed(secret.text, message.hook_id),
+                    public_key=secret.public_text,
+                ),
+            )
+
+        self._edit_secrets(sender, message.hook_id, change)
+
+    def receiveMsg_RetireSecret(self, message: RetireSecret, sender: ActorAddress) -> None:
+        """Have a hook's deliveries signed with one secret less."""
+        change = partial(retiring, fingerprint=message.fingerprint)
+        self._edit_secrets(sender, message.hook_id, change)
+
+    def receiveMsg_ListSecrets(self, message: ListSecrets, sender: ActorAddress) -> None:
+        """Tell which secrets a hook has."""
+        self._edit_secrets(sender, message.hook_id, lambda _: {})
+
+    def _edit_secrets(self, sender: ActorAddress, hook_id: str, change: Change) -> None:
+        try:
+            edited = self._edit(hook_id, "doc_edited", change)
+            secrets = stored_secrets(edited.document or {})
+        except (StoreError, SecretBoxError, InvalidSecret, SecretsRefused) as problem:
+            self.send(sender, Refused(str(problem)))
+            return
+        if edited.document is None:
+            self.send(sender, Refused(f"there is no hook {hook_id}"))
+        else:
+            self._answer_when_applied(sender, HookSecrets(hook_id, secrets))
+
     def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
         """Change a stored hook and let everybody know."""
         edited = self._store.edit(hook_id, change, gregorian_s(time.time()))
@@ -390,7 +444,7 @@ class HookListener(BrokerRole):
             self._refresh(hook_id, edited.document.get("pvt_account_id"))
         return edited
 
-    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved) -> None:
+    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved | HookSecrets) -> None:
         """Answer once every responder knows: the next event finds the change in effect."""
         ticket = next(self._tickets)
         self._replies[ticket] = sender, reply
@@ -410,7 +464,7 @@ class HookListener(BrokerRole):
         except StoreError as problem:
             self.send(sender, Refused(str(problem)))
         else:
-            self.send(sender, HookList(tuple(documents), more))
+            self.send(sender, HookList(tuple(map(without_secrets, documents)), more))
 
     def _publish_change(self, event_name: str, database: str, document: Document) -> None:
         """What Kazoo's data layer would publish for this save."""
