@@ -30,9 +30,11 @@ from callboard.actors.messages import (
     ListHooks,
     ListSecrets,
     LoadHooks,
+    ReencryptSecrets,
     Refused,
     RemoveHook,
     RetireSecret,
+    SecretsReencrypted,
 )
 from callboard.actors.role import BrokerRole, Setup
 from callboard.adapters.broker import (
@@ -73,10 +75,12 @@ from callboard.webhooks.hook import (
     new_hook,
     parse_hook,
 )
+from callboard.webhooks.hook_secrets import MEMBER as SECRETS
 from callboard.webhooks.hook_secrets import (
     SecretsRefused,
     StoredSecret,
     adding,
+    reencrypting,
     retiring,
     stored_secrets,
     without_secrets,
@@ -106,6 +110,8 @@ APPLY_S = 3.0
 MISSES_AT_ONCE = 20
 LOAD_STALLS_S = 30.0
 """A load that makes no progress for so long begins anew: a message was lost."""
+SECRETS_PAGE = 200
+"""Hooks whose secrets are encrypted anew at a time: changes on the bus wait meanwhile."""
 MAX_PROBLEMS = 1000
 """Hooks that cannot be loaded, kept with the reason; more are only counted."""
 
@@ -435,6 +441,23 @@ class HookListener(BrokerRole):
             self.send(sender, Refused(f"there is no hook {hook_id}"))
         else:
             self._answer_when_applied(sender, HookSecrets(hook_id, secrets))
+
+    def receiveMsg_ReencryptSecrets(self, message: ReencryptSecrets, sender: ActorAddress) -> None:
+        """Bring a page of hooks under the newest key; one that cannot be is passed over."""
+        changed, failed = 0, []
+        try:
+            hooks, more = self._store.after(message.after, SECRETS_PAGE)
+        except StoreError as problem:
+            self.send(sender, Refused(str(problem)))
+            return
+        for hook_id in [hook["_id"] for hook in hooks if hook.get(SECRETS)]:
+            reencrypted = partial(self._box.resealed, hook_id=hook_id)
+            try:
+                change = partial(reencrypting, reencrypted=reencrypted)
+                changed += self._edit(hook_id, "doc_edited", change).changed
+            except (StoreError, SecretBoxError, SecretsRefused) as problem:
+                failed.append((hook_id, str(problem)))
+        self.send(sender, SecretsReencrypted(changed, tuple(failed), more))
 
     def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
         """Change a stored hook and let everybody know."""

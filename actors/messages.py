@@ -431,6 +431,28 @@ class HookSecrets:
 
 
 @frozen
+class ReencryptSecrets:
+    """To HookListener: encrypt the hooks' secrets with the newest key. -> `SecretsReencrypted`.
+
+    A page of the hooks behind `after`, by id.
+    """
+
+    after: str = ""
+
+
+@frozen
+class SecretsReencrypted:
+    """So many hooks' secrets were encrypted anew. `failed`: (id, reason) where they were not.
+
+    `more`: what the next `ReencryptSecrets` goes on after; None where it is done.
+    """
+
+    hooks: int
+    failed: tuple[tuple[str, str], ...]
+    more: str | None
+
+
+@frozen
 class ListHooks:
     """To HookListener: the stored hook documents, of one account or of all. -> `HookList`."""
 

@@ -72,6 +72,15 @@ class SecretBox:
             raise SecretBoxError(f"it was encrypted for hook {owner} and not for hook {hook_id}")
         return secret
 
+    def resealed(self, sealed: str, hook_id: str) -> str:
+        """The same secret under the key that encrypts now; as it is if it is so already.
+
+        Raises SecretBoxError.
+        """
+        if sealed.partition(".")[0] == next(iter(self._read())):
+            return sealed
+        return self.sealed(self.opened(sealed, hook_id), hook_id)
+
     @property
     def _place(self) -> str:
         return "secrets.key" if self._given else str(self._file)

@@ -6,10 +6,17 @@ from typing import Any
 
 import click
 
-from callboard.actors.messages import AddSecret, HookSecrets, ListSecrets, RetireSecret
+from callboard.actors.messages import (
+    AddSecret,
+    HookSecrets,
+    ListSecrets,
+    ReencryptSecrets,
+    RetireSecret,
+    SecretsReencrypted,
+)
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import WrongUsage, print_json, print_table, say
+from callboard.cli.output import FAILED, WrongUsage, escaped, print_json, print_table, say
 from callboard.config.loader import Loaded
 from callboard.webhooks.hook_secrets import StoredSecret
 from callboard.webhooks.names import GREGORIAN_OFFSET_S
@@ -23,6 +30,7 @@ from callboard.webhooks.signing import (
 )
 
 MAX_INPUT_BYTES = 1000
+PAGE_TIMEOUT_S = 120.0
 
 
 @click.group()
@@ -102,6 +110,26 @@ def retire(loaded: Loaded, hook_id: str, fingerprint: str) -> None:
         left = client.ask_actor("hook_listener", RetireSecret(hook_id, fingerprint), HookSecrets)
     say(f"retired the secret with the fingerprint {fingerprint} of hook {hook_id}")
     _say_what_signs(left)
+
+
+@secret.command()
+@with_settings()
+def reencrypt(loaded: Loaded) -> None:
+    """Encrypt all hooks' secrets with the newest key, so that older keys are needed no more."""
+    hooks, failed = 0, False
+    after: str | None = ""
+    with attached(loaded) as client:
+        while after is not None:
+            page = client.ask_actor(
+                "hook_listener", ReencryptSecrets(after), SecretsReencrypted, PAGE_TIMEOUT_S
+            )
+            hooks, after = hooks + page.hooks, page.more
+            for hook_id, reason in page.failed:
+                failed = True
+                say(f"[red]hook {escaped(hook_id)}:[/] {escaped(reason)}")
+    say(f"encrypted the secrets of {hooks} hook{'' if hooks == 1 else 's'} with the newest key")
+    if failed:
+        raise SystemExit(FAILED)
 
 
 def _read() -> str:

@@ -13,10 +13,10 @@ Member `pvt_secrets` is a list, the newest first, of objects:
 Kazoo keeps private members of documents that are edited through its API, and shows them to nobody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 MEMBER = "pvt_secrets"
 MAX_SECRETS = 5
@@ -70,6 +70,16 @@ def retiring(document: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
             f"the hook has no secret with the fingerprint {fingerprint}; it has {there}"
         )
     return {MEMBER: kept}
+
+
+def reencrypting(document: Mapping[str, Any], reencrypted: Callable[[str], str]) -> dict[str, Any]:
+    """What to change of a hook to have its secrets encrypted anew; nothing where none changes.
+
+    Raises SecretsRefused, and what `reencrypted` raises.
+    """
+    secrets = stored_secrets(document)
+    changed = tuple(evolve(s, encrypted=reencrypted(s.encrypted)) for s in secrets)
+    return {} if changed == secrets else {MEMBER: [_entry(secret) for secret in changed]}
 
 
 def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:

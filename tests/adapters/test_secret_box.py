@@ -79,6 +79,16 @@ def test_keys_are_rotated_newest_first(file):
         SecretBox(key(1), file).opened(new, "h")
 
 
+def test_resealed_a_secret_needs_the_old_key_no_more(file):
+    old = SecretBox(key(1), file).sealed(SECRET, "h")
+    both = SecretBox(f"{key(2)} {key(1)}", file)
+    new = both.resealed(old, "h")
+    assert both.resealed(new, "h") == new
+    assert SecretBox(key(2), file).opened(new, "h") == SECRET
+    with pytest.raises(SecretBoxError, match="all nodes"):
+        SecretBox(key(3), file).resealed(old, "h")
+
+
 def test_a_wrong_key_is_named_with_the_keys_there_are(file):
     sealed = SecretBox(key(1), file).sealed(SECRET, "h")
     hint, other = sealed[:8], SecretBox(key(2), file).sealed(SECRET, "h")[:8]

@@ -154,11 +154,7 @@ def test_without_the_key_nothing_goes_out_unsigned_and_others_are_delivered(star
     signed = system.add_hook(f"{receiver.url}/signed")
     system.add_hook(f"{receiver.url}/unsigned")
     new(system, signed)
-    system.process.send_signal(signal.SIGTERM)
-    system.process.wait(timeout=60)
-    system._client = None
-    system.overrides["secrets.key"] = base64.b64encode(b"1" * 32).decode()
-    system.start()
+    restart(system, secrets__key=base64.b64encode(b"1" * 32).decode())
     deliverers = [system.node(f"deliveries/deliverer-{n}").pid for n in (1, 2)]
     system.publish([call_event(n) for n in range(20)])
     assert {r.path for r in receiver.wait_for(20)} == {"/unsigned"}
@@ -171,6 +167,33 @@ def test_without_the_key_nothing_goes_out_unsigned_and_others_are_delivered(star
     assert re.search(r"refused: signature.*encrypted with the key [0-9a-f]{8}; ", system.tail())
     assert receiver.count == 20
     assert [system.node(f"deliveries/deliverer-{n}").pid for n in (1, 2)] == deliverers
+
+
+def restart(system, **settings):
+    """Stop it and start it with other settings."""
+    system.process.send_signal(signal.SIGTERM)
+    system.process.wait(timeout=60)
+    system._client = None
+    system.overrides |= {key.replace("__", "."): value for key, value in settings.items()}
+    system.start()
+
+
+def test_the_encryption_key_is_rotated(start, receiver):
+    old, young = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+    system = start(secrets__key=old)
+    hooks = [system.add_hook(f"{receiver.url}/{n}") for n in range(3)]
+    secrets = {f"/{n}": new(system, hook)["secret"] for n, hook in enumerate(hooks[:2])}
+    restart(system, secrets__key=f"{young},{old}")
+    assert "secrets of 2 hooks" in command(system, "reencrypt")
+    assert "secrets of 0 hooks" in command(system, "reencrypt")
+    restart(system, secrets__key=young)
+    system.publish([call_event(1)])
+    got = by_path(receiver.wait_for(3))
+    assert all(verifies(secret, got[path]) for path, secret in secrets.items())
+    restart(system, secrets__key=old)
+    refused = system.run("hooks", "secret", "reencrypt")
+    assert refused.returncode == 1
+    assert all(f"hook {hook}: it was encrypted with" in refused.stdout for hook in hooks[:2])
 
 
 def test_secrets_are_made_imported_listed_and_retired(start, receiver):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from attrs import evolve
 
 from callboard.webhooks.hook import InvalidHook, parse_hook
 from callboard.webhooks.hook_secrets import (
@@ -8,6 +9,7 @@ from callboard.webhooks.hook_secrets import (
     SecretsRefused,
     StoredSecret,
     adding,
+    reencrypting,
     retiring,
     stored_secrets,
     without_secrets,
@@ -64,6 +66,14 @@ def test_retiring_leaves_the_others_and_at_last_none():
 def test_an_unknown_fingerprint_is_told_which_there_are():
     with pytest.raises(SecretsRefused, match="fingerprint f; it has f2, f1"):
         retiring(hook_with(stored(1), stored(2)), "f")
+
+
+def test_encrypting_anew_changes_nothing_else_and_only_what_is_old():
+    document = hook_with(stored(1), PAIR)
+    changes = reencrypting(document, lambda text: text.replace("sealed 1", "anew 1"))
+    assert stored_secrets(changes) == (PAIR, evolve(stored(1), encrypted="anew 1"))
+    assert reencrypting(document, lambda text: text) == {}
+    assert reencrypting(HOOK, lambda text: "anew") == {}
 
 
 @pytest.mark.parametrize(
