@@ -13,7 +13,6 @@ from thespian.actors import ActorAddress
 from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     AddHook,
-    AddSecret,
     Applied,
     Barrier,
     ChangeHooks,
@@ -28,15 +27,12 @@ from callboard.actors.messages import (
     HooksLoaded,
     ListHookProblems,
     ListHooks,
-    ListSecrets,
     LoadHooks,
-    ReencryptSecrets,
     Refused,
     RemoveHook,
-    RetireSecret,
-    SecretsReencrypted,
 )
-from callboard.actors.role import BrokerRole, Setup
+from callboard.actors.role import Setup
+from callboard.actors.secret_keeper import SecretKeeper
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,
@@ -53,7 +49,6 @@ from callboard.adapters.broker import (
 )
 from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
-from callboard.adapters.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.store import Document, StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.changes import (
@@ -75,18 +70,8 @@ from callboard.webhooks.hook import (
     new_hook,
     parse_hook,
 )
-from callboard.webhooks.hook_secrets import MEMBER as SECRETS
-from callboard.webhooks.hook_secrets import (
-    SecretsRefused,
-    StoredSecret,
-    adding,
-    reencrypting,
-    retiring,
-    stored_secrets,
-    without_secrets,
-)
+from callboard.webhooks.hook_secrets import without_secrets
 from callboard.webhooks.names import gregorian_s
-from callboard.webhooks.signing import InvalidSecret, parse_secret
 
 HOOK_TABLE = "hook_table"
 FAILURE_CACHE = "failure_cache"
@@ -110,8 +95,6 @@ APPLY_S = 3.0
 MISSES_AT_ONCE = 20
 LOAD_STALLS_S = 30.0
 """A load that makes no progress for so long begins anew: a message was lost."""
-SECRETS_PAGE = 200
-"""Hooks whose secrets are encrypted anew at a time: changes on the bus wait meanwhile."""
 MAX_PROBLEMS = 1000
 """Hooks that cannot be loaded, kept with the reason; more are only counted."""
 
@@ -121,7 +104,7 @@ _APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(BrokerRole):
+class HookListener(SecretKeeper):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -131,7 +114,7 @@ class HookListener(BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection's coming up starts the load."""
         self._store = HookStore(self.connect_store())
-        self._box = SecretBox(self.settings.secrets.key, self.settings.secrets_key_file)
+        self.keep_secrets()
         modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._pages: Iterator[tuple[Hook, ...]] | None = None
@@ -402,62 +385,6 @@ class HookListener(BrokerRole):
         if edited.changed:
             self.log.warning("hook_disabled", account=message.account_id, hook=message.hook_id)
             self._publish_disabled(message)
-
-    def receiveMsg_AddSecret(self, message: AddSecret, sender: ActorAddress) -> None:
-        """Have a hook's deliveries signed with one more secret."""
-
-        def change(document: Document) -> Mapping[str, Any]:
-            secret = parse_secret(message.secret)
-            return adding(
-                document,
-                StoredSecret(
-                    fingerprint=secret.fingerprint,
-                    kind=secret.kind,
-                    since=gregorian_s(time.time()),
-                    encrypted=self._box.sealed(secret.text, message.hook_id),
-                    public_key=secret.public_text,
-                ),
-            )
-
-        self._edit_secrets(sender, message.hook_id, change)
-
-    def receiveMsg_RetireSecret(self, message: RetireSecret, sender: ActorAddress) -> None:
-        """Have a hook's deliveries signed with one secret less."""
-        change = partial(retiring, fingerprint=message.fingerprint)
-        self._edit_secrets(sender, message.hook_id, change)
-
-    def receiveMsg_ListSecrets(self, message: ListSecrets, sender: ActorAddress) -> None:
-        """Tell which secrets a hook has."""
-        self._edit_secrets(sender, message.hook_id, lambda _: {})
-
-    def _edit_secrets(self, sender: ActorAddress, hook_id: str, change: Change) -> None:
-        try:
-            edited = self._edit(hook_id, "doc_edited", change)
-            secrets = stored_secrets(edited.document or {})
-        except (StoreError, SecretBoxError, InvalidSecret, SecretsRefused) as problem:
-            self.send(sender, Refused(str(problem)))
-            return
-        if edited.document is None:
-            self.send(sender, Refused(f"there is no hook {hook_id}"))
-        else:
-            self._answer_when_applied(sender, HookSecrets(hook_id, secrets))
-
-    def receiveMsg_ReencryptSecrets(self, message: ReencryptSecrets, sender: ActorAddress) -> None:
-        """Bring a page of hooks under the newest key; one that cannot be is passed over."""
-        changed, failed = 0, []
-        try:
-            hooks, more = self._store.after(message.after, SECRETS_PAGE)
-        except StoreError as problem:
-            self.send(sender, Refused(str(problem)))
-            return
-        for hook_id in [hook["_id"] for hook in hooks if hook.get(SECRETS)]:
-            reencrypted = partial(self._box.resealed, hook_id=hook_id)
-            try:
-                change = partial(reencrypting, reencrypted=reencrypted)
-                changed += self._edit(hook_id, "doc_edited", change).changed
-            except (StoreError, SecretBoxError, SecretsRefused) as problem:
-                failed.append((hook_id, str(problem)))
-        self.send(sender, SecretsReencrypted(changed, tuple(failed), more))
 
     def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
         """Change a stored hook and let everybody know."""

@@ -72,7 +72,7 @@ def attempts(system):
 
 
 def test_receivers_verify_what_is_sent(start, receiver):
-    system = start()
+    system = start(log__level="debug")
     hooks = {
         path: system.add_hook(f"{receiver.url}/{path}", format="json", **fields)
         for path, fields in {
