@@ -25,6 +25,8 @@ from callboard.actors.messages import (
     Reconcile,
     WhichAttempts,
 )
+from callboard.actors.notices import DeliveryFailed
+from callboard.actors.noticing import Noticing
 from callboard.actors.role import Role, Setup
 from callboard.adapters.http import RequestsTransport
 from callboard.adapters.secret_box import SecretBox
@@ -76,7 +78,7 @@ class _Open:
     left: dict[int, int]
 
 
-class Deliverer(Role):
+class Deliverer(Noticing, Role):
     """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
 
     A delivery is settled when it succeeded, or when its last failed attempt is safe in the
@@ -235,6 +237,16 @@ class Deliverer(Role):
         else:
             self._counts["given_up"] += 1
             self._note("given_up", delivery, reason=verdict.reason)
+            self.notify(
+                DeliveryFailed(
+                    delivery.account_id,
+                    delivery.hook_id,
+                    delivery.id,
+                    delivery.event_id,
+                    delivery.uri,
+                    verdict.reason,
+                )
+            )
             self._record(job, outcome, now, last=True)
 
     def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:

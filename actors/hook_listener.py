@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,8 @@ from callboard.actors.messages import (
     Refused,
     RemoveHook,
 )
+from callboard.actors.notices import HookDisabled
+from callboard.actors.noticing import Noticing
 from callboard.actors.role import Setup
 from callboard.actors.secret_keeper import SecretKeeper
 from callboard.adapters.broker import (
@@ -75,6 +78,8 @@ from callboard.webhooks.names import gregorian_s
 
 HOOK_TABLE = "hook_table"
 FAILURE_CACHE = "failure_cache"
+DOCUMENT_READERS = ("disabler", "maintenance", "responders/*", "deliveries/attempt_log")
+"""Actors with a directory, which have to hear what has changed in the store."""
 
 BINDINGS = (
     "*.webhooks.webhook.*",
@@ -104,7 +109,7 @@ _APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(SecretKeeper):
+class HookListener(Noticing, SecretKeeper):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -238,8 +243,10 @@ class HookListener(SecretKeeper):
                     self._gone(account_id, hook_id)
                 case HookWritten(hook_id, account_id, True, document) if document:
                     self._put({**document, "_id": hook_id}, account_id)
-                case HookWritten(hook_id, account_id):
+                case HookWritten(hook_id, account_id, created):
                     self._refresh(hook_id, account_id)
+                    if not created and account_id is not None:
+                        self._flush(account_id, hook_id)
 
     def _parsed(self, message: IncomingMessage) -> Event | None:
         try:
@@ -252,7 +259,7 @@ class HookListener(SecretKeeper):
         """Let those know that look documents up; `None`: anything may have changed."""
         if changed.documents is None or changed.documents:
             for path, peer in self.peers.items():
-                if path not in (HOOK_TABLE, FAILURE_CACHE):
+                if any(fnmatchcase(path, reader) for reader in DOCUMENT_READERS):
                     self.send(peer.address, changed)
 
     def _refresh(self, hook_id: str, account_id: str | None) -> None:
@@ -278,7 +285,6 @@ class HookListener(SecretKeeper):
             return
         hook = self._understood(document)
         if hook is not None:
-            self._flush(hook.account_id, hook.id)
             self._tell_table(put=(hook,))
 
     def _gone(self, account_id: str, hook_id: str) -> None:
@@ -385,6 +391,7 @@ class HookListener(SecretKeeper):
         if edited.changed:
             self.log.warning("hook_disabled", account=message.account_id, hook=message.hook_id)
             self._publish_disabled(message)
+            self.notify(HookDisabled(message.account_id, message.hook_id, message.reason))
 
     def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
         """Change a stored hook and let everybody know."""

@@ -39,12 +39,16 @@ Key = tuple[str, str]
 
 @define
 class _Subscriber:
-    """A responder, and the pages it has still to be sent; None: it has them all."""
+    """A responder, and the hooks it has still to be sent page by page; None: it has them all.
+
+    Until its paging has `begun` it is told of no change: its pages will show it.
+    """
 
     address: ActorAddress
     stream: int
     events: frozenset[str]
     numbers: Iterator[int] = Factory(itertools.count)
+    begun: bool = False
     pages: Iterator[Key] | None = None
 
 
@@ -124,16 +128,24 @@ class HookTable(Role):
         self._change(message.put, tuple(removed))
 
     def _change(self, put: tuple[Hook, ...], removed: tuple[Key, ...]) -> None:
-        put = tuple(hook for hook in put if self._hooks.get(_key(hook)) != hook)
+        keys = set(removed)
+        put = tuple(h for h in put if _key(h) not in keys and self._hooks.get(_key(h)) != h)
+        keys.update(map(_key, put))
+        old = [hook for hook in map(self._hooks.get, keys) if hook is not None]
+        for key in removed:
+            self._hooks.pop(key, None)
         for hook in put:
             self._hooks[_key(hook)] = hook
-        removed = tuple(key for key in removed if self._hooks.pop(key, None) is not None)
         for subscriber in self._subscribers.values():
-            # A hook may have changed its event: who does not want the new one drops the old.
-            wanted = tuple(hook for hook in put if hook.event in subscriber.events)
-            unwanted = tuple(_key(hook) for hook in put if hook.event not in subscriber.events)
-            if wanted or removed or unwanted:
-                self._send_in_order(subscriber, HooksChanged, wanted, removed + unwanted)
+            if not subscriber.begun:
+                continue
+            events = subscriber.events
+            wanted = tuple(hook for hook in put if hook.event in events)
+            # Also of a hook that has changed its event: who does not want the new one drops it.
+            kept = set(map(_key, wanted))
+            gone = tuple(_key(h) for h in old if h.event in events and _key(h) not in kept)
+            if wanted or gone:
+                self._send_in_order(subscriber, HooksChanged, wanted, gone)
 
     def _send_in_order(
         self, subscriber: _Subscriber, kind: type[HooksChanged | HookPage | Barrier], *facts: Any
@@ -177,7 +189,8 @@ class HookTable(Role):
             self._send_page(subscriber)
 
     def _begin_pages(self, subscriber: _Subscriber) -> None:
-        if subscriber.pages is None:
+        if not subscriber.begun:
+            subscriber.begun = True
             subscriber.pages = iter(list(self._hooks))
             self._send_page(subscriber)
 

@@ -20,7 +20,6 @@ from callboard.actors.messages import (
     FlushFailures,
     ListFailing,
     ListTable,
-    PassedOn,
     TableListed,
 )
 from callboard.actors.role import Setup
@@ -88,17 +87,10 @@ class Maintenance(DocTypeUpdateListener):
 
     def receiveMsg_AdminRequest(self, message: admin.AdminRequest, sender: ActorAddress) -> None:
         """Somebody wants something done."""
-        self._carry_out(message, sender)
-
-    def receiveMsg_PassedOn(self, message: PassedOn, _sender: ActorAddress) -> None:
-        """Somebody asked the top supervisor."""
-        self._carry_out(message.request, message.requester)
-
-    def _carry_out(self, request: admin.AdminRequest, address: ActorAddress) -> None:
-        to = _Asker(address, request.ref)
+        to = _Asker(sender, message.ref)
         with self._refusing(to):
-            version_argument(request.version, admin.VERSION)
-            self._begin_request(request, to)
+            version_argument(message.version, admin.VERSION)
+            self._begin_request(message, to)
 
     def _begin_request(self, request: admin.AdminRequest, to: _Asker) -> None:
         match request:

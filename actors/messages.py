@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
-from thespian.actors import ActorAddress
 
-from callboard.admin import AdminRequest, ConfiguredHook
+from callboard.admin import ConfiguredHook
 from callboard.admin import Refused as Refused
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.hook import Hook
@@ -121,7 +120,7 @@ class HookPage:
 
     stream: int
     number: int
-    hooks: tuple[Hook, ...]
+    hooks: tuple[Hook, ...] = field(repr=False)
     last: bool
 
 
@@ -136,8 +135,8 @@ class HooksChanged:
 
     stream: int
     number: int
-    put: tuple[Hook, ...] = ()
-    removed: tuple[tuple[str, str], ...] = ()
+    put: tuple[Hook, ...] = field(default=(), repr=False)
+    removed: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @frozen
@@ -169,7 +168,7 @@ class LoadHooks:
 
     stream: int
     number: int
-    hooks: tuple[Hook, ...]
+    hooks: tuple[Hook, ...] = field(repr=False)
     last: bool
 
 
@@ -187,8 +186,8 @@ class ChangeHooks:
 
     stream: int
     number: int
-    put: tuple[Hook, ...] = ()
-    remove: tuple[tuple[str, str], ...] = ()
+    put: tuple[Hook, ...] = field(default=(), repr=False)
+    remove: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     remove_account: str | None = None
 
 
@@ -272,14 +271,6 @@ class FlushHooks:
 
 
 # Asked by Maintenance; `ask` is its number for the question
-
-
-@frozen
-class PassedOn:
-    """The top supervisor to Maintenance: an administrative request, and who is to be answered."""
-
-    request: AdminRequest
-    requester: ActorAddress
 
 
 @frozen
@@ -488,6 +479,18 @@ class HookProblems:
 
     problems: tuple[HookProblem, ...]
     loading: bool
+
+
+@frozen
+class Ask:
+    """To the top supervisor: hand this message to the actor at that path of the tree.
+
+    That actor answers the asker directly, as if it had been sent the message itself. `Refused`
+    while it is down. As with any message, no answer comes from an actor that dies over it.
+    """
+
+    path: str
+    message: Any
 
 
 @frozen

@@ -11,7 +11,7 @@ from callboard.adapters import brokers, stores
 from callboard.adapters.broker import BrokerConnection, BrokerEvent, Topology
 from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.store import DocumentStore
-from callboard.config.logs import configure_logs
+from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.supervision import SupervisedActor
 
@@ -36,6 +36,7 @@ class Role(SupervisedActor):
         self.settings = args.settings
         if self.own_process:
             configure_logs(self.settings.log)
+        self.log = logger().bind(actor=self.path)
         self.begin(args)
 
     def begin(self, setup: Setup) -> None:

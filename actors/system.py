@@ -43,21 +43,42 @@ class SystemUnreachable(Exception):
 
 @frozen
 class Owner:
-    """The process that runs the system of a data directory, and where to attach to it."""
+    """The process that runs the system of a data directory, and where to attach to it.
+
+    `embedded`: it is the top supervisor in a host's actor system, and nobody attaches.
+    """
 
     pid: int
     base: str
     bind: str
     admin_port: int
     started_at: float
+    embedded: bool = False
 
 
 def _lock_file(settings: Settings) -> Path:
     return settings.data.dir / "callboard.lock"
 
 
+_not_inherited: set[int] = set()
+"""Descriptors of locks that end with their process, whatever it has forked."""
+
+
+def _let_go_of_inherited() -> None:
+    """In a child just forked: its numbers stay taken, so that nobody closes something else."""
+    if _not_inherited:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in _not_inherited:
+            os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
+        _not_inherited.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_of_inherited)
+
+
 @contextmanager
-def ownership(settings: Settings) -> Iterator[None]:
+def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
     """Be the only one that runs a system on this data directory. Raises SystemUnreachable."""
     settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = _lock_file(settings)
@@ -68,14 +89,25 @@ def ownership(settings: Settings) -> Iterator[None]:
             running = json.loads(lock.read() or "{}")
             raise SystemUnreachable(
                 f"a system is running on {settings.data.dir} already (process "
-                f"{running.get('pid', 'unknown')}): stop it, or choose another data.dir"
+                f"{running.get('pid', 'unknown')}{', embedded' if running.get('embedded') else ''})"
+                f": stop it, or choose another data.dir"
             ) from None
         actors = settings.actors
-        owner = Owner(os.getpid(), actors.base, actors.bind, actors.admin_port, time.time())
+        owner = Owner(
+            os.getpid(), actors.base, actors.bind, actors.admin_port, time.time(), embedded
+        )
         lock.truncate(0)
         json.dump(asdict(owner), lock)
         lock.flush()
-        yield
+        if not embedded:
+            yield
+            return
+        _not_inherited.add(lock.fileno())
+        try:
+            yield
+        finally:
+            _not_inherited.discard(lock.fileno())
+            fcntl.flock(lock, fcntl.LOCK_UN)  # A child forked just now may have it still.
 
 
 def owner_of(settings: Settings) -> Owner | None:
@@ -224,6 +256,11 @@ def attach(settings: Settings) -> Client:
     if owner is None:
         raise SystemUnreachable(
             f"no system is running on {settings.data.dir}: start one with `callboard start`"
+        )
+    if owner.embedded:
+        raise SystemUnreachable(
+            f"the system on {settings.data.dir} runs embedded in a host's actor system (process "
+            f"{owner.pid}) and cannot be attached to: use what the host offers"
         )
     if owner.base != MULTIPROCESS:
         raise SystemUnreachable(

@@ -6,25 +6,29 @@ from typing import Any
 from attrs import frozen
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.announcing import Announcing
 from callboard.actors.attempt_log import AttemptLog
 from callboard.actors.deliverer import Deliverer
 from callboard.actors.disabler import Disabler
 from callboard.actors.event_bridge import EventBridge
 from callboard.actors.event_modules import event_modules
 from callboard.actors.failure_cache import FailureCache
-from callboard.actors.hook_listener import HookListener
+from callboard.actors.hook_listener import DOCUMENT_READERS, HookListener
 from callboard.actors.hook_table import HookTable
 from callboard.actors.initializer import Initializer
 from callboard.actors.maintenance import Maintenance
-from callboard.actors.messages import GetSettings, PassedOn, Quiesce, Quiesced
+from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refused
+from callboard.actors.notices import DELIVERY_FAILED, HOOK_DISABLED
+from callboard.actors.noticing import subscribers_of
 from callboard.actors.responder import Responder
 from callboard.actors.role import Setup
-from callboard.admin import AdminRequest, Refused
-from callboard.config.logs import configure_logs
+from callboard.admin import AdminRequest
+from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.supervision import (
     TEMPORARY,
     ChildSpec,
+    Forwarded,
     Supervisor,
     SupervisorSpec,
 )
@@ -54,7 +58,12 @@ def tree(settings: Settings) -> SupervisorSpec:
             Deliverer,
             setup,
             shutdown_s=12.0,
-            peers=("event_bridge", "failure_cache", "deliveries/attempt_log"),
+            peers=(
+                "event_bridge",
+                "failure_cache",
+                "deliveries/attempt_log",
+                *subscribers_of(DELIVERY_FAILED),
+            ),
         )
         for number in range(1, workers + 1)
     )
@@ -85,10 +94,8 @@ def tree(settings: Settings) -> SupervisorSpec:
                 peers=(
                     "hook_table",
                     "failure_cache",
-                    "disabler",
-                    "maintenance",
-                    "responders/*",
-                    "deliveries/attempt_log",
+                    *DOCUMENT_READERS,
+                    *subscribers_of(HOOK_DISABLED),
                 ),
                 label="webhooks_listener",
             ),
@@ -132,7 +139,7 @@ class Top:
     owner_pid: int | None = None
 
 
-class WebhooksSupervisor(Supervisor):
+class WebhooksSupervisor(Announcing):
     """one_for_one over the tree; started with `Top`.
 
     Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
@@ -143,6 +150,7 @@ class WebhooksSupervisor(Supervisor):
         self.settings = args.settings
         if self.own_process:
             configure_logs(args.settings.log)
+        self.log = logger().bind(actor=self.path or type(self).__name__)
         self._draining = False
         self._orphaned = False
         if args.owner_pid is not None:
@@ -159,7 +167,15 @@ class WebhooksSupervisor(Supervisor):
         if maintenance is None:
             self.send(sender, Refused("maintenance is being restarted: try again", ref=message.ref))
         else:
-            self.send(maintenance.address, PassedOn(message, sender))
+            self.send(maintenance.address, Forwarded(sender, message))
+
+    def receiveMsg_Ask(self, message: Ask, sender: ActorAddress) -> None:
+        """Somebody has a message for an actor of the tree, which answers directly."""
+        peer = self._directory().get(message.path)
+        if peer is None:
+            self.send(sender, Refused(f"{message.path} is down, or there is no such actor"))
+        else:
+            self.send(peer.address, Forwarded(sender, message.message))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """The owner's process has ended: so does this, and the actor system with it."""

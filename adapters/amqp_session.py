@@ -166,6 +166,20 @@ class AmqpSession:
                     durable=exchange.durable,
                 ),
             )
+        for delay in topology.delays:
+            yield (
+                f"declare queue {delay.name!r}",
+                partial(
+                    channel.queue_declare,
+                    delay.name,
+                    durable=True,
+                    arguments={
+                        "x-message-ttl": delay.delay_ms,
+                        "x-dead-letter-exchange": "",
+                        "x-dead-letter-routing-key": delay.to,
+                    },
+                ),
+            )
         if topology.queue is None:
             return
         queue = topology.queue

@@ -44,6 +44,19 @@ class Queue:
 
 
 @frozen
+class DelayQueue:
+    """A durable queue that nobody consumes: after `delay_ms` its messages go on to queue `to`.
+
+    Publish to it by its name, through the default exchange. On RabbitMQ it is a queue with a
+    message TTL that dead-letters to `to` (TTL and dead-letter exchange extensions).
+    """
+
+    name: str
+    delay_ms: int
+    to: str
+
+
+@frozen
 class Binding:
     """Messages of `exchange` whose routing key matches `key` go to the queue."""
 
@@ -62,6 +75,7 @@ class Topology:
     queue: Queue | None = None
     bindings: tuple[Binding, ...] = ()
     prefetch: int = 50
+    delays: tuple[DelayQueue, ...] = ()
 
 
 @frozen

@@ -7,10 +7,12 @@ moments, the loss of power (WAL with synchronous=NORMAL). It differs from Rabbit
 - A queue has one consumer: a new one takes the queue over, the one before is told so and waits
   until the queue is free again.
 - Queues that are not durable, auto-delete or exclusive end with their consumer. Exchanges stay.
-- Arguments of queues (`x-message-ttl`, `x-max-length`) and `expiration` have no effect.
+- Arguments of queues (`x-message-ttl`, `x-max-length`) and `expiration` have no effect; what a
+  `DelayQueue` asks for has.
 """
 
 import itertools
+import math
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -192,11 +194,15 @@ class EmbeddedConnection:
         """Acknowledge, publish and receive, all in one transaction; or nothing, without one."""
         self._next_look = time.monotonic() + LOOK_AGAIN_S if self._consuming else None
         self._check_still_consumer(db)
-        if not (self._outbox or self._settled or self._next_messages(db)):
+        due_in_s = self._due_in_s(db)
+        if not (self._outbox or self._settled or self._next_messages(db) or due_in_s <= 0):
+            self._look_within(due_in_s)
             return
         with database.transaction(db):
             self._check_still_consumer(db)
             database.remove(db, self._settled)
+            if self._queue is not None and due_in_s <= 0:
+                database.move_due(db, self._queue, time.time(), BATCH)
             verdicts, confirmed, queues = self._put_outbox(db)
             listeners = database.consumers(db, queues)
             ids = self._next_messages(db)
@@ -216,6 +222,18 @@ class EmbeddedConnection:
             ring(self._folder, listener)
         if len(ids) == BATCH:  # there may be more
             self._present().ring()
+        self._look_within(self._due_in_s(db))
+
+    def _due_in_s(self, db: sqlite3.Connection) -> float:
+        """How soon a delayed message goes on to our queue; for ever if there is none."""
+        if self._queue is None or not self._consuming:
+            return math.inf
+        due = database.next_due(db, self._queue.name)
+        return math.inf if due is None else due - time.time()
+
+    def _look_within(self, seconds: float) -> None:
+        if self._next_look is not None and seconds < LOOK_AGAIN_S:
+            self._next_look = min(self._next_look, time.monotonic() + max(0.0, seconds))
 
     def _check_still_consumer(self, db: sqlite3.Connection) -> None:
         if self._queue is None:
@@ -248,6 +266,11 @@ class EmbeddedConnection:
         confirmed: list[int] = []
         touched: set[int] = set()
         for publish_id, (message, properties) in self._outbox.items():
+            target = database.put_off(db, message, properties, time.time())
+            if target is not None:
+                touched |= router.queues("", target)
+                confirmed.append(publish_id)
+                continue
             try:
                 queues = router.queues(message.exchange, message.routing_key)
             except BrokerError as error:

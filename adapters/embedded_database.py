@@ -16,6 +16,7 @@ from attrs import frozen
 from callboard.adapters.amqp_properties import decode
 from callboard.adapters.broker import (
     BrokerError,
+    DelayQueue,
     Exchange,
     IncomingMessage,
     OutgoingMessage,
@@ -24,7 +25,7 @@ from callboard.adapters.broker import (
 )
 from callboard.adapters.topic import BOUND_BY
 
-VERSION = 1
+VERSION = 2
 BUSY_S = 5.0
 """How long a transaction waits for those of other processes."""
 
@@ -56,6 +57,20 @@ CREATE TABLE message (                    -- acknowledged means deleted
 );
 CREATE INDEX message_of_queue ON message (queue);
 """
+DELAYS = """
+CREATE TABLE delay (name TEXT PRIMARY KEY, delay_ms INTEGER NOT NULL, target TEXT NOT NULL);
+CREATE TABLE delayed (                    -- messages on their way to the target of a delay
+    due REAL NOT NULL,                    -- Unix seconds
+    target TEXT NOT NULL,
+    exchange TEXT NOT NULL,
+    routing_key TEXT NOT NULL,
+    properties BLOB NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX delayed_by_due ON delayed (due);
+"""
+MIGRATIONS = (SCHEMA, DELAYS)
+"""What leads from each version of the file to the next."""
 
 
 @frozen
@@ -128,6 +143,8 @@ def declare(
     """
     for exchange in topology.exchanges:
         _declare_exchange(db, exchange)
+    for delay in topology.delays:
+        _declare_delay(db, delay)
     if topology.queue is None:
         return None
     queue = _declare_queue(db, topology.queue, queue_name, token, alive)
@@ -201,6 +218,47 @@ def put(db: sqlite3.Connection, queue: int, message: OutgoingMessage, properties
     )
 
 
+def put_off(
+    db: sqlite3.Connection, message: OutgoingMessage, properties: bytes, now_unix_s: float
+) -> str | None:
+    """Keep a message for later if it is for a delay queue; the name of that one's target."""
+    row = None
+    if message.exchange == "":
+        row = db.execute(
+            "SELECT delay_ms, target FROM delay WHERE name = ?", (message.routing_key,)
+        ).fetchone()
+    if row is None:
+        return None
+    delay_ms, target = row
+    db.execute(
+        "INSERT INTO delayed (due, target, exchange, routing_key, properties, body)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (now_unix_s + delay_ms / 1000, target, "", target, properties, message.body),
+    )
+    return str(target)
+
+
+def next_due(db: sqlite3.Connection, queue_name: str) -> float | None:
+    """When the next delayed message goes on to that queue, in Unix seconds."""
+    (due,) = db.execute("SELECT min(due) FROM delayed WHERE target = ?", (queue_name,)).fetchone()
+    return due  # type: ignore[no-any-return]
+
+
+def move_due(db: sqlite3.Connection, queue: Consumption, now_unix_s: float, limit: int) -> None:
+    """Let delayed messages go on to their queue, those that were due first first."""
+    rows = db.execute(
+        "SELECT rowid FROM delayed WHERE target = ? AND due <= ? ORDER BY due, rowid LIMIT ?",
+        (queue.name, now_unix_s, limit),
+    ).fetchall()
+    for (row,) in rows:
+        db.execute(
+            "INSERT INTO message (queue, exchange, routing_key, properties, body)"
+            " SELECT ?, exchange, routing_key, properties, body FROM delayed WHERE rowid = ?",
+            (queue.queue, row),
+        )
+        db.execute("DELETE FROM delayed WHERE rowid = ?", (row,))
+
+
 def remove(db: sqlite3.Connection, messages: list[int]) -> None:
     """Remove acknowledged messages."""
     db.executemany("DELETE FROM message WHERE id = ?", [(message,) for message in messages])
@@ -251,10 +309,11 @@ def _version(db: sqlite3.Connection) -> int:
 
 def _create(db: sqlite3.Connection, path: Path) -> None:
     version = _version(db)
-    if version != 0:
-        raise BrokerError(f"{path} has version {version} of the format, not {VERSION}")
-    for statement in SCHEMA.split(";\n"):
-        db.execute(statement)
+    if not 0 <= version <= VERSION:
+        raise BrokerError(f"{path} has version {version} of the format, not {VERSION} or before")
+    for script in MIGRATIONS[version:]:
+        for statement in script.split(";\n"):
+            db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -278,6 +337,22 @@ def _declare_exchange(db: sqlite3.Connection, exchange: Exchange) -> None:
         raise BrokerError(
             f"cannot declare exchange {exchange.name!r}: 406 it exists with another type or"
             f" durability ({found[0]}, durable={bool(found[1])})"
+        )
+
+
+def _declare_delay(db: sqlite3.Connection, delay: DelayQueue) -> None:
+    wanted = (delay.delay_ms, delay.to)
+    found = db.execute(
+        "SELECT delay_ms, target FROM delay WHERE name = ?", (delay.name,)
+    ).fetchone()
+    if found is None:
+        db.execute(
+            "INSERT INTO delay (name, delay_ms, target) VALUES (?, ?, ?)", (delay.name, *wanted)
+        )
+    elif found != wanted:
+        raise BrokerError(
+            f"cannot declare queue {delay.name!r}: 406 it exists with another delay or target"
+            f" ({found[0]} ms, {found[1]!r})"
         )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from attrs import frozen
 
 from callboard.adapters.migration import migrated
-from callboard.adapters.store import Conflict, Document, DocumentStore
+from callboard.adapters.store import Conflict, DatabaseMissing, Document, DocumentStore
+from callboard.adapters.views import WEBHOOKS
 from callboard.webhooks.hook import is_deleted
 
 DATABASE = "webhooks"
@@ -54,8 +55,14 @@ class HookStore:
         return document if document and document.get("pvt_type") == "webhook" else None
 
     def add(self, document: Document) -> Document:
-        """Store a new hook; with its revision."""
-        return {**document, "_rev": self.documents.save(DATABASE, document)}
+        """Store a new hook; with its revision. The database is made if nobody has made it yet."""
+        try:
+            rev = self.documents.save(DATABASE, document)
+        except DatabaseMissing:
+            self.documents.ensure_database(DATABASE)
+            self.documents.ensure_views(DATABASE, WEBHOOKS)
+            rev = self.documents.save(DATABASE, document)
+        return {**document, "_rev": rev}
 
     def edit(self, hook_id: str, change: Change, now_gregorian_s: int) -> Edited:
         """Change a stored hook, whoever else does so at the same time. Raises Conflict at last."""

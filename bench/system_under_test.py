@@ -33,7 +33,10 @@ def print_spread(name: str, values: Sequence[float]) -> None:
 
 
 class SystemUnderTest:
-    """Started by `with`; `ready_s`: seconds from the command to the whole tree."""
+    """Started by `with`; `ready_s`: seconds from the command to the whole tree.
+
+    `data__dir` names a folder that is to outlive it; else it has one of its own.
+    """
 
     def __init__(self, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="callboard-bench-")
@@ -79,7 +82,7 @@ class SystemUnderTest:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("CALLBOARD_DATA_DIR") == self._folder.name:
+                if process.environ().get("CALLBOARD_DATA_DIR") == self._overrides["data.dir"]:
                     found.append(process)
             except psutil.Error:
                 continue

@@ -52,6 +52,26 @@ def configure_logs(log: LogSettings) -> None:
         root.setLevel(_library_level(log))
 
 
+def logger() -> Any:
+    """The program's logger. Where structlog is not configured, as in a host's process, its lines
+    go to the logger `callboard` of `logging`, without secrets.
+    """
+    if structlog.is_configured():
+        return structlog.get_logger("callboard")
+    return structlog.wrap_logger(
+        logging.getLogger("callboard"),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            _ordered,
+            _without_secrets,
+            _renderer("text"),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
 def log_definitions(log: LogSettings) -> dict[str, Any]:
     """The same for processes that are not ours: pass it as `logDefs` to a Thespian ActorSystem."""
     return {

@@ -7,6 +7,8 @@ actor learns the addresses of the peers that its specification names, and again 
 
 from callboard.supervision.actor import SupervisedActor, die_with_parent
 from callboard.supervision.messages import (
+    Finished,
+    Forwarded,
     GaveUp,
     GetTree,
     Locate,
@@ -38,6 +40,8 @@ __all__ = [
     "TEMPORARY",
     "TRANSIENT",
     "ChildSpec",
+    "Finished",
+    "Forwarded",
     "GaveUp",
     "GetTree",
     "Locate",

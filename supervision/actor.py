@@ -5,6 +5,7 @@ Thespian keeps an actor whose handler raised (it retries the message, then answe
 """
 
 import ctypes
+import logging
 import os
 import select
 import signal
@@ -24,6 +25,7 @@ from thespian.actors import (
 
 from callboard.supervision.messages import (
     Finished,
+    Forwarded,
     Heartbeat,
     Peer,
     PeersChanged,
@@ -71,7 +73,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.supervisor: ActorAddress | None = None
         self.peers: Mapping[str, Peer] = {}
         self._peers_version = 0
-        self.log = structlog.get_logger("callboard")
+        self.log: Any = _logger()
 
     # What subclasses say
 
@@ -160,6 +162,10 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         if self._started:
             self.on_peers(before)
 
+    def receiveMsg_Forwarded(self, message: Forwarded, _sender: ActorAddress) -> None:
+        """A message by way of another actor; the answer goes straight to whoever asked."""
+        ActorTypeDispatcher.receiveMessage(self, message.message, message.asker)
+
     def receiveMsg_Stop(self, _message: Stop, _sender: ActorAddress) -> None:
         """The supervisor asks it to end."""
         self.on_stop()
@@ -207,6 +213,8 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         return None
 
     def _crash(self, message: Any) -> None:
+        if isinstance(message, Forwarded):
+            message = message.message
         self.log.exception("actor_crashed", message=type(message).__name__)
         if self.own_process:
             os._exit(CRASH_EXIT_STATUS)
@@ -215,6 +223,24 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def _end(self) -> None:
         self._ended = True
         self.send(self.myAddress, ActorExitRequest())
+
+
+def _logger() -> Any:
+    """As structlog is configured in this process; where it is not, through `logging`.
+
+    In a process that belongs to a host, what to do with our lines is the host's decision.
+    """
+    if structlog.is_configured():
+        return structlog.get_logger("callboard")
+    return structlog.wrap_logger(
+        logging.getLogger("callboard"),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 def die_with_parent() -> None:

@@ -9,12 +9,16 @@ from thespian.actors import ActorAddress
 
 @frozen
 class Peer:
-    """An actor of the tree that is ready for messages; `incarnation` grows with every restart."""
+    """An actor of the tree that is ready for messages; `incarnation` grows with every restart.
+
+    `because`: why the incarnation before this one ended; "" for the first.
+    """
 
     path: str
     incarnation: int
     address: ActorAddress
     pid: int
+    because: str = ""
 
 
 @frozen
@@ -125,6 +129,14 @@ class TreeNode:
         for child in self.children:
             yield child
             yield from child.below()
+
+
+@frozen
+class Forwarded:
+    """A message on its way through another actor: handled as if `asker` itself had sent it."""
+
+    asker: ActorAddress
+    message: Any
 
 
 @frozen

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited
 
 from callboard.supervision.actor import SupervisedActor
@@ -48,7 +48,10 @@ _START, _STOP = "start", "stop"
 
 @define
 class _Child:
-    """What the supervisor knows of one child."""
+    """What the supervisor knows of one child.
+
+    `fault`: what it did to be killed, or why it gave up; `because`: why its predecessor ended.
+    """
 
     spec: ChildSpec
     status: str = WAITING
@@ -60,6 +63,8 @@ class _Child:
     last_seen: float = 0.0
     normal: bool = False
     killed: bool = False
+    fault: str = ""
+    because: str = ""
     stats: Mapping[str, Any] = Factory(dict)
     tree: TreeNode | None = None
     below: Mapping[str, Peer] = Factory(dict)
@@ -83,6 +88,16 @@ class Supervisor(SupervisedActor):
     overriding `specification`. It is ready when all its children are.
     """
 
+    names_begin_here = False
+    """Whether paths begin anew below this supervisor, so that its tree works the same wherever in
+    another tree it hangs. Outside, its actors have the paths `{path of this one}/{path inside}`."""
+
+    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__(capabilities)
+        # Asked for before `Start`, the tree is empty.
+        self._children: dict[str, _Child] = {}
+        self._ending: str | None = None
+
     def specification(self, args: Any) -> SupervisorSpec:
         """The children and the strategy, from the arguments of `Start`."""
         if not isinstance(args, SupervisorSpec):
@@ -97,13 +112,29 @@ class Supervisor(SupervisedActor):
         self._history = RestartHistory()
         self._versions = itertools.count(1)
         self._announced = False
-        self._ending: str | None = None
         self._last_check = time.monotonic()
         self.after(self.spec.heartbeat_s, _CHECK)
         self._advance()
 
     def announce_ready(self) -> None:
         """Not before all children are; see `_advance`."""
+
+    def guests(self) -> Mapping[str, Peer]:
+        """Actors that are no children, and can be peers of actors below where paths begin."""
+        return {}
+
+    def on_directory(self, directory: Mapping[str, Peer]) -> None:
+        """The actors below this supervisor have changed."""
+
+    def guests_changed(self) -> None:
+        """Let the children know that there are other guests now."""
+        self._tell_children()
+
+    def give_up(self, reason: str) -> None:
+        """End abnormally, and say why; for a supervisor without living children."""
+        self.log.error("gave_up", reason=reason)
+        self.send(self.supervisor, GaveUp(self.path, reason))
+        self._end()
 
     def on_stop(self) -> None:
         """Stop the children, the last one first; then end."""
@@ -159,6 +190,9 @@ class Supervisor(SupervisedActor):
     def receiveMsg_GaveUp(self, message: GaveUp, _sender: ActorAddress) -> None:
         """A supervisor below could not keep its children alive; its end follows."""
         self.log.error("supervisor_gave_up", child=message.path, reason=message.reason)
+        child = self._children.get(message.path.rpartition("/")[2])
+        if child is not None:
+            child.fault = message.reason
 
     def receiveMsg_ChildActorExited(self, message: ChildActorExited, _sender: Any) -> None:
         """A child has ended, whatever the reason."""
@@ -220,12 +254,10 @@ class Supervisor(SupervisedActor):
         if not self._ending:
             self.finish()
             return
-        self.log.error("gave_up", reason=self._ending)
-        self.send(self.supervisor, GaveUp(self.path, self._ending))
-        self._end()
+        self.give_up(self._ending)
 
     def _start(self, child: _Child) -> None:
-        child.status, child.normal, child.killed = STARTING, False, False
+        child.status, child.normal, child.killed, child.fault = STARTING, False, False, ""
         child.incarnation = max(child.incarnation + 1, time.time_ns())
         child.restarts += 1
         child.stats, child.tree, child.below, child.below_version = {}, None, {}, 0
@@ -235,7 +267,7 @@ class Supervisor(SupervisedActor):
         self.send(
             child.address,
             Start(
-                path=f"{self.path}/{child.spec.id}".lstrip("/"),
+                path=self._path_of(child),
                 args=child.spec.args,
                 incarnation=child.incarnation,
                 heartbeat_s=self.spec.heartbeat_s,
@@ -282,6 +314,7 @@ class Supervisor(SupervisedActor):
         self.log.warning(
             "child_overdue", child=child.spec.id, status=child.status, child_pid=child.pid
         )
+        child.fault = f"it took too long while {child.status}"
         self._kill(child)
 
     # Ends and restarts
@@ -292,6 +325,8 @@ class Supervisor(SupervisedActor):
         child.started_at, child.tree, child.below, child.told = None, None, {}, None
         self._children_changed()
         if was != STOPPING and self._ending is None:
+            ended = "it finished" if child.normal else "it crashed or was killed"
+            child.because = child.fault or ended
             self._decide(child)
         self._advance()
 
@@ -314,6 +349,8 @@ class Supervisor(SupervisedActor):
             return
         if not decision.start:
             child.status = ENDED
+        for id in decision.stop:
+            self._children[id].because = f"restarted along with {child.spec.id}"
         steps = [(_STOP, id) for id in decision.stop] + [(_START, id) for id in decision.start]
         self._plan = deque(steps + [step for step in self._plan if step not in steps])
 
@@ -331,32 +368,46 @@ class Supervisor(SupervisedActor):
             self.log.warning(
                 "child_hangs", child=id, child_pid=child.pid, silent_s=round(now - seen[id], 1)
             )
+            child.fault = f"it was silent for {now - seen[id]:.1f} s"
             self._kill(child)
         self.after(self.spec.heartbeat_s, _CHECK)
 
     # The directory
 
     def _children_changed(self) -> None:
+        directory = self._directory()
         if self.path:
-            report = DirectoryReport(
-                self.path, self.incarnation, self._directory(), next(self._versions)
-            )
+            seen = directory
+            if self.names_begin_here:
+                inside = directory.values()
+                outside = [evolve(peer, path=f"{self.path}/{peer.path}") for peer in inside]
+                seen = {peer.path: peer for peer in outside}
+            report = DirectoryReport(self.path, self.incarnation, seen, next(self._versions))
             self.send(self.supervisor, report)
             self.heartbeat()
         self._tell_children()
+        self.on_directory(directory)
+
+    def _path_of(self, child: _Child) -> str:
+        above = "" if self.names_begin_here else self.path
+        return f"{above}/{child.spec.id}".lstrip("/")
 
     def _directory(self) -> dict[str, Peer]:
         directory: dict[str, Peer] = {}
         for child in self._children.values():
             if child.status == RUNNING:
-                path = f"{self.path}/{child.spec.id}".lstrip("/")
-                directory[path] = Peer(path, child.incarnation, child.address, child.pid or 0)
+                path = self._path_of(child)
+                directory[path] = Peer(
+                    path, child.incarnation, child.address, child.pid or 0, child.because
+                )
             if child.status in (STARTING, RUNNING):
                 directory |= child.below
         return directory
 
     def _everyone(self) -> Mapping[str, Peer]:
-        return self.peers if self.path else self._directory()
+        if self.path and not self.names_begin_here:
+            return self.peers
+        return {**self._directory(), **self.guests()}
 
     def _peers_for(self, spec: ChildSpec) -> Mapping[str, Peer]:
         everyone = self._everyone()
@@ -400,7 +451,7 @@ class Supervisor(SupervisedActor):
     def _node(self, child: _Child) -> TreeNode:
         return TreeNode(
             id=child.spec.id,
-            path=f"{self.path}/{child.spec.id}".lstrip("/"),
+            path=self._path_of(child),
             actor=child.spec.actor.__name__,
             label=child.spec.label,
             status=child.status,

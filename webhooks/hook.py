@@ -142,13 +142,15 @@ def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str,
     One that cannot be encoded is refused, lest it stop the event for everybody else's hooks.
     """
     value = as_object(document.get(key))
+    if not value:
+        return _NONE
     if too_deep(value):
         raise InvalidHook(hook_id, f"{key} is nested deeper than {MAX_NESTING} levels")
     try:
         json.dumps(value, allow_nan=False)
     except ValueError as problem:
         raise InvalidHook(hook_id, f"{key} is not JSON: {problem}") from None
-    return value or _NONE
+    return value
 
 
 def _tries(value: Any) -> int:

@@ -1,5 +1,8 @@
 """Small pickles for the values that travel between processes in great numbers."""
 
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from attrs import fields
@@ -8,11 +11,17 @@ from attrs import fields
 class Positional:
     """Mixed into an attrs class: pickled as its class and values, without the fields' names.
 
-    The values are given to the constructor in order, so each must be a positional argument.
+    The values are given to the constructor in order, so each must be a positional argument, and
+    there must be two at least.
     """
 
     __slots__ = ()
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         kind: Any = type(self)
-        return kind, tuple(getattr(self, field.name) for field in fields(kind))
+        return kind, _values_of(kind)(self)
+
+
+@cache
+def _values_of(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*(field.name for field in fields(kind)))

@@ -17,6 +17,7 @@ from callboard.adapters.broker import (
     BrokerError,
     ConnectionDown,
     ConnectionUp,
+    DelayQueue,
     Queue,
     Topology,
     Unconfirmed,
@@ -270,6 +271,18 @@ def test_closing_with_a_locked_file_does_not_raise(drive, tmp_path, monkeypatch)
 def test_a_file_that_is_no_database_is_named(drive, tmp_path):
     (tmp_path / "broker.sqlite3").write_bytes(b"not a database" * 100)
     assert "broker.sqlite3: file is not a database" in drive().down().reason
+
+
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(drive, tmp_path):
+    db = sqlite3.connect(tmp_path / "broker.sqlite3")
+    db.executescript(embedded_database.SCHEMA)
+    db.execute("INSERT INTO queue (name, durable, exclusive, auto_delete) VALUES ('q', 1, 0, 0)")
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+    driver = drive(Topology(queue=Queue("q"), delays=(DelayQueue("q.later", 10, to="q"),))).up()
+    driver.publish("q.later", b"kept")
+    assert driver.receive(1)[0].body == b"kept"
 
 
 def test_a_file_of_a_later_version_is_left_alone(drive, tmp_path):

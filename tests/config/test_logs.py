@@ -14,6 +14,7 @@ import structlog
 from thespian.actors import Actor, ActorSystem
 
 from callboard.config import LogSettings, configure_logs, log_definitions
+from callboard.config.logs import logger
 
 TEXT = LogSettings(format="text")
 JSON = LogSettings(format="json")
@@ -135,6 +136,19 @@ def test_secrets_are_hidden_wherever_they_lie(capfd, settings):
     assert "pa55" not in line
     assert line.count("***") == 7
     assert "CHANNEL_CREATE" in line
+
+
+def test_where_nothing_is_configured_logging_gets_the_lines_without_secrets(capfd, caplog):
+    structlog.reset_defaults()
+    caplog.set_level(logging.INFO, "callboard")
+    log = logger().bind(actor="a")
+    log.info("broker_down", reason="amqp://guest:sesame@broker/ is away")
+    log.debug("not_wanted")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("callboard", "INFO")
+    assert record.getMessage().startswith("event=broker_down actor=a")
+    assert "sesame" not in record.getMessage()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])

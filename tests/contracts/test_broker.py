@@ -17,6 +17,7 @@ from callboard.adapters.broker import (
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    DelayQueue,
     Exchange,
     OutgoingMessage,
     Properties,
@@ -496,6 +497,51 @@ def test_a_lost_connection_is_reported_before_it_is_up_again(broker):
     assert kinds[0] is kinds[-1] is ConnectionUp
     assert set(kinds[1:-1]) == {ConnectionDown}
     assert driver.of(ConnectionDown)[0].reason
+
+
+SOON = DelayQueue("later.300", 300, to="due")
+LATER = DelayQueue("later.900", 900, to="due")
+DUE = Topology(queue=Queue("due"), delays=(SOON, LATER))
+
+
+def test_delayed_messages_come_when_they_are_due(broker):
+    consumer = broker.open(DUE).up()
+    publisher = broker.open(Topology()).up()
+    properties = Properties(delivery_mode=2, headers={"n": 1})
+    began = time.monotonic()
+    publisher.publish("later.900", b"second", properties=properties)
+    publisher.publish("later.300", b"first", properties=properties)
+    assert publisher.confirmed, "the broker answers for it at once, not when it is due"
+    first, second = consumer.receive(2)
+    assert time.monotonic() - began >= 0.9
+    assert (first.body, second.body) == (b"first", b"second")
+    assert first.properties.headers["n"] == 1
+    assert (first.exchange, first.routing_key) == ("", "due")
+    consumer.connection.ack([first.tag, second.tag])
+
+
+def test_delays_go_on_while_nobody_consumes(broker):
+    broker.open(DUE).up().connection.close()
+    publisher = broker.open(Topology()).up()
+    publisher.publish("later.300", b"1", b"2", properties=Properties(delivery_mode=2))
+    publisher.connection.close()
+    time.sleep(0.4)  # until they are due, which nobody sees
+    assert [m.body for m in broker.open(DUE).up().receive(2)] == [b"1", b"2"]
+
+
+def test_a_delayed_message_that_is_given_back_comes_again_at_once(broker):
+    consumer = broker.open(DUE).up()
+    consumer.publish("later.300", b"x", properties=Properties(delivery_mode=2))
+    (message,) = consumer.receive(1)
+    consumer.connection.requeue([message.tag])
+    again = consumer.receive(2)[1]
+    assert (again.body, again.redelivered) == (b"x", True)
+
+
+def test_a_delay_that_exists_otherwise_is_refused(broker):
+    broker.open(DUE).up()
+    other = broker.open(Topology(delays=(DelayQueue("later.300", 500, to="due"),)))
+    assert "406" in other.down().reason
 
 
 def test_stop_consuming(broker):

@@ -22,7 +22,7 @@ from callboard.supervision import (
 )
 from callboard.supervision.messages import Finished
 from support.trees import MULTI, SIMPLE
-from support.workers import NotStarting, Worker
+from support.workers import Branch, NotStarting, Relay, Worker
 
 both_bases = pytest.mark.parametrize(
     "base", [SIMPLE, pytest.param(MULTI, marks=pytest.mark.multiprocess)]
@@ -242,3 +242,59 @@ def test_figures_of_the_children_are_in_the_tree(grow):
     tree = grow(MULTI, spec(*workers("a")))
     tree.hear(Ready)
     tree.wait(lambda t: t.children[0].stats == {"answer": 42})
+
+
+@both_bases
+def test_a_forwarded_message_is_answered_straight_to_the_asker(grow, base):
+    relay = ChildSpec("a", Relay, peers=("b",))
+    tree = grow(base, spec(*workers("b"), relay))
+    tree.hear(Ready)
+    assert tree.ask(find(tree, "a"), "who", tuple)[0] == "b"
+
+
+@both_bases
+def test_where_names_begin_paths_are_the_same_wherever_the_branch_hangs(grow, base):
+    inner = spec(*workers("x", peers=("y", "c", "n/*")), *workers("y"))
+    outside = ChildSpec("c", Worker, peers=("n/*", "guests/*"))
+    tree = grow(base, spec(ChildSpec("n", Branch, inner), outside))
+    tree.hear(Ready)
+    assert set(tree.ask(find(tree, "c"), "peers", dict)) == {"n/x", "n/y"}
+    x = find(tree, "n/x")
+    tree.wait(lambda _tree: set(tree.ask(x, "peers", dict)) == {"y"})
+    assert tree.ask(x, "who", tuple)[0] == "x"
+
+
+@both_bases
+def test_a_guest_is_a_peer_of_those_that_ask_for_it(grow, base):
+    inner = spec(*workers("x", peers=("guests/*",)), *workers("y"))
+    tree = grow(base, spec(ChildSpec("n", Branch, inner)))
+    tree.hear(Ready)
+    x, y = find(tree, "n/x"), find(tree, "n/y")
+    assert tree.ask(x, "peers", dict) == {}
+    tree.system.tell(find(tree, "n"), "take me in")
+    tree.wait(lambda _tree: tree.ask(x, "peers", dict) == {"guests/1": 1})
+    assert tree.ask(y, "peers", dict) == {}
+
+
+@multiprocess
+def test_a_successor_says_why_its_predecessor_ended(grow):
+    children = [*workers("a", "b", "c"), *workers("d", args={"deaf": True}, shutdown_s=0.2)]
+    tree = grow(MULTI, spec(*children, strategy=REST_FOR_ONE, max_restarts=9))
+    tree.hear(Ready)
+
+    def because(path):
+        return tree.ask(tree.top, Locate(path), Located).peer.because
+
+    assert because("d") == ""
+    for times, (what, why) in enumerate(
+        [
+            ("raise", "it crashed or was killed"),
+            ("finish", "it finished"),
+            ("hang", "it was silent"),
+        ]
+    ):
+        tree.system.tell(find(tree, "c"), what)
+        tree.wait(restarted("d", times + 1))
+        assert because("c").startswith(why)
+        assert because("d") == "restarted along with c"
+    assert because("b") == ""

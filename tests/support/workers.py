@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from callboard.supervision import SupervisedActor
+from callboard.supervision import Forwarded, Peer, SupervisedActor, Supervisor
 
 
 class Worker(SupervisedActor):
@@ -42,6 +42,27 @@ class Worker(SupervisedActor):
             time.sleep(600)
         elif message == "finish":
             self.finish()
+
+
+class Branch(Supervisor):
+    """A supervisor below which paths begin anew, and which takes in whoever says that it wants."""
+
+    names_begin_here = True
+    guest = None
+
+    def guests(self):
+        return {} if self.guest is None else {"guests/1": Peer("guests/1", 1, self.guest, 0)}
+
+    def receiveMsg_str(self, _message, sender):
+        self.guest = sender
+        self.guests_changed()
+
+
+class Relay(Worker):
+    """Hands a message to its peer, which answers whoever sent it."""
+
+    def receiveMsg_str(self, message, sender):
+        self.send(self.peer("b"), Forwarded(sender, message))
 
 
 class NotStarting(Worker):

@@ -1,5 +1,6 @@
 import pytest
 
+from callboard.adapters.topic import matches
 from callboard.webhooks.event import Event, PoisonEvent
 from callboard.webhooks.module import EventExchange
 from callboard.webhooks.modules.object import MODULE
@@ -175,6 +176,23 @@ def test_a_boolean_may_be_written_out(value, directory):
 def test_it_responds_to_changes_alone(category, name, responds):
     event = Event(CHANGE | {"Event-Category": category, "Event-Name": name})
     assert MODULE.responds_to(event) is responds
+
+
+@pytest.mark.parametrize(
+    ("key", "bound"),
+    [
+        ("doc_created.account%2F1b.user.c4c0", True),
+        ("doc_edited.accounts.account.c4c0", True),
+        ("doc_deleted.system_config.config.a%2Eb", True),
+        ("db_created.account%2F1b.database.account%252F1b", True),
+        ("db_edited.account%2F1b.database.account%252F1b", True),
+        ("db_deleted.account%2F1b.database.account%252F1b", True),
+        ("configuration.doc_type_update.webhook", False),
+    ],
+)
+def test_it_is_bound_to_every_change_but_to_no_request(key, bound):
+    matching = [b for exchange, b in MODULE.bindings if exchange == "configuration"]
+    assert len([b for b in matching if matches(b, key)]) == bound
 
 
 def test_it_listens_where_kazoo_s_does():

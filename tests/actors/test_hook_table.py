@@ -1,0 +1,125 @@
+"""What the hook table tells its responders: each hook once, in pages, and then the changes."""
+
+import pytest
+
+from callboard.actors.hook_table import PAGE_HOOKS, HookTable
+from callboard.actors.messages import (
+    ChangeHooks,
+    HookPage,
+    HooksChanged,
+    LoadHooks,
+    NextPage,
+    Subscribe,
+)
+from callboard.webhooks.hook import Hook
+
+LISTENER = "listener"
+
+
+class Table(HookTable):
+    """A table whose messages stay here, by addressee."""
+
+    def __init__(self):
+        super().__init__()
+        self.sent = {}
+        self.numbers = iter(range(1000))
+        self.begin(None)
+
+    def send(self, address, message):
+        self.sent.setdefault(address, []).append(message)
+
+    def load(self, *hooks, last=True):
+        self.receiveMsg_LoadHooks(LoadHooks(1, next(self.numbers), hooks, last), LISTENER)
+
+    def change(self, **change):
+        self.receiveMsg_ChangeHooks(ChangeHooks(1, next(self.numbers), **change), LISTENER)
+
+    def subscribe(self, responder, *events):
+        self.receiveMsg_Subscribe(Subscribe(events, 7), responder)
+
+    def next_page(self, responder):
+        self.receiveMsg_NextPage(NextPage(), responder)
+
+    def heard(self, responder):
+        return self.sent.pop(responder, [])
+
+
+def hook(number, event="object", uri="https://a.example"):
+    return Hook(id=f"h{number}", account_id="a", uri=uri, event=event)
+
+
+@pytest.fixture
+def table():
+    return Table()
+
+
+def test_hooks_are_sent_once_all_are_there(table):
+    table.subscribe("r", "object", "all")
+    table.load(hook(1), hook(2, "sms"), last=False)
+    table.change(put=(hook(3, "all"),))
+    assert table.heard("r") == []
+    table.load(hook(4))
+    assert table.heard("r") == [HookPage(7, 0, (hook(1), hook(3, "all"), hook(4)), last=True)]
+
+
+def test_a_page_follows_when_it_is_asked_for(table):
+    hooks = [hook(number) for number in range(PAGE_HOOKS + 1)]
+    table.load(*hooks)
+    table.subscribe("r", "object")
+    assert table.heard("r") == [HookPage(7, 0, tuple(hooks[:PAGE_HOOKS]), last=False)]
+    table.change(put=(hook(PAGE_HOOKS, uri="https://new.example"),), remove=(("a", "h0"),))
+    table.next_page("r")
+    changed = hook(PAGE_HOOKS, uri="https://new.example")
+    assert table.heard("r") == [
+        HooksChanged(7, 1, (changed,), (("a", "h0"),)),
+        HookPage(7, 2, (changed,), last=True),
+    ]
+
+
+def test_a_change_is_told_to_those_whom_it_concerns(table):
+    table.load(hook(1, "object"))
+    for event in ("object", "sms", "mms"):
+        table.subscribe(event, event)
+        table.heard(event)
+    table.change(put=(hook(1, "sms"),))
+    assert table.heard("object") == [HooksChanged(7, 1, (), (("a", "h1"),))]
+    assert table.heard("sms") == [HooksChanged(7, 1, (hook(1, "sms"),), ())]
+    assert table.heard("mms") == []
+
+
+def test_a_hook_that_did_not_change_is_not_told_again(table):
+    table.load(hook(1))
+    table.subscribe("r", "object")
+    table.heard("r")
+    table.change(put=(hook(1),))
+    assert table.heard("r") == []
+
+
+def test_a_second_load_tells_what_is_new_and_what_is_gone(table):
+    table.load(hook(1), hook(2))
+    table.subscribe("r", "object")
+    table.heard("r")
+    table.numbers = iter(range(100))
+    table.receiveMsg_LoadHooks(LoadHooks(2, 0, (hook(2), hook(3)), last=True), LISTENER)
+    assert table.heard("r") == [
+        HooksChanged(7, 1, (hook(3),), ()),
+        HooksChanged(7, 2, (), (("a", "h1"),)),
+    ]
+
+
+def test_a_responder_that_subscribes_anew_is_sent_everything_again(table):
+    table.load(hook(1))
+    table.subscribe("r", "object")
+    table.heard("r")
+    table.receiveMsg_Subscribe(Subscribe(("object",), 8), "r")
+    assert table.heard("r") == [HookPage(8, 0, (hook(1),), last=True)]
+
+
+def test_a_removed_hook_is_no_news_to_those_who_never_had_it(table):
+    table.load(hook(1, "object"), hook(2, "sms"))
+    for event in ("object", "sms"):
+        table.subscribe(event, event)
+        table.heard(event)
+    table.change(remove=(("a", "h1"), ("a", "unknown")))
+    assert table.heard("object") == [HooksChanged(7, 1, (), (("a", "h1"),))]
+    assert table.heard("sms") == []
