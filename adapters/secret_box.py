@@ -16,13 +16,17 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
 from cryptography.fernet import Fernet, InvalidToken
 
 from callboard.adapters import key_file
 
+_log = structlog.get_logger(__name__)
+
 KEY_BYTES = 32
 HINT_DIGITS = 8
 
+_HINT = re.compile(r"[0-9a-f]{8}")
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 
 
@@ -56,6 +60,8 @@ class SecretBox:
     def opened(self, sealed: str, hook_id: str) -> str:
         """What was sealed for this hook. Raises SecretBoxError."""
         hint, _, token = sealed.partition(".")
+        if not _HINT.fullmatch(hint):
+            raise SecretBoxError("it is damaged: it names no key")
         if hint not in self._keys:
             self._keys = self._read()
         if hint not in self._keys:
@@ -64,7 +70,7 @@ class SecretBox:
                 "give all nodes the same keys"
             )
         try:
-            text = self._keys[hint].decrypt(token.encode()).decode()
+            text = self._keys[hint].decrypt(token.encode(errors="replace")).decode()
         except InvalidToken:
             raise SecretBoxError(f"it is damaged: the key {hint} does not open it") from None
         owner, _, secret = text.rpartition("\n")
@@ -92,6 +98,7 @@ class SecretBox:
             key_file.put_if_missing(self._file, Fernet.generate_key().decode())
         except OSError as problem:
             raise SecretBoxError(f"{self._file} cannot be made: {problem.strerror}") from None
+        _log.warning("secrets_key_made", file=str(self._file), todo="copy it to all nodes")
 
     def _read(self) -> Mapping[str, Fernet]:
         """The keys by their hints, in order; at least one."""

@@ -16,7 +16,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class SigningRefused(Exception):
-    """A secret of the hook cannot be used; the text says why."""
+    """A secret of the hook cannot be used, or the delivery's id; the text says why."""
 
 
 class Signer:
@@ -32,7 +32,10 @@ class Signer:
         if not delivery.options.secrets:
             return delivery.headers
         secrets = [self._secret(sealed, delivery.hook_id) for sealed in delivery.options.secrets]
-        signatures = signature_headers(secrets, delivery.id, now_unix_s, delivery.body)
+        try:
+            signatures = signature_headers(secrets, delivery.id, now_unix_s, delivery.body)
+        except ValueError as problem:
+            raise SigningRefused(str(problem)) from None
         return (*delivery.headers, *signatures)
 
     def _opened(self, sealed: str, hook_id: str) -> Secret:

@@ -71,3 +71,8 @@ def test_what_was_encrypted_but_is_no_secret_is_refused(box):
         sealed = box.sealed("whsec_YWJj", "h")
         Signer(box).signed(evolve(DELIVERY, options=Options(secrets=(sealed,))), 0)
     assert "YWJj" not in str(caught.value)
+
+
+def test_an_id_that_cannot_be_signed_is_refused(box):
+    with pytest.raises(SigningRefused, match="full stop"):
+        Signer(box).signed(evolve(of(box, new_secret()), id="a.1"), 0)

@@ -15,6 +15,7 @@ from callboard.adapters import stores
 from callboard.adapters.receiver import Answer, Hang
 from callboard.webhooks.names import modb
 from callboard.webhooks.signing import ED25519, new_secret
+from support.cluster import prepared
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -71,8 +72,16 @@ def attempts(system):
     return [document for document in documents if document["pvt_type"] == "webhook_attempt"]
 
 
-def test_receivers_verify_what_is_sent(start, receiver):
-    system = start(log__level="debug")
+@pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq])])
+def system(request, start, tmp_path):
+    if request.param == "embedded":
+        return start(log__level="debug")
+    urls = {f"{n}__url": request.getfixturevalue(f"{n}_url") for n in ("amqp", "couchdb")}
+    prepared(urls["couchdb__url"], tmp_path).close()
+    return start(log__level="debug", **urls)
+
+
+def test_receivers_verify_what_is_sent(system, receiver):
     hooks = {
         path: system.add_hook(f"{receiver.url}/{path}", format="json", **fields)
         for path, fields in {

@@ -2,6 +2,8 @@ import json
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callboard.webhooks.hook import InvalidHook, parse_hook
 from callboard.webhooks.hook_secrets import (
@@ -93,6 +95,26 @@ def test_what_are_no_secrets_keeps_a_hook_from_firing_unsigned(member):
         stored_secrets(document)
     with pytest.raises(InvalidHook, match="pvt_secrets"):
         parse_hook(document, ())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(["fingerprint", "kind", "since", "encrypted", "public_key"]), inner
+        )
+    ),
+)
+
+
+@given(JSON)
+def test_whatever_the_store_holds_is_understood_or_refused(member):
+    try:
+        secrets = stored_secrets({"pvt_secrets": member})
+    except SecretsRefused:
+        return
+    assert len(secrets) == len(member or ())
 
 
 def test_a_document_for_others_to_see_has_none():
