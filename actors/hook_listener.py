@@ -93,6 +93,8 @@ BINDINGS = (
 )
 """Keys of exchange `configuration`."""
 
+BROKER_S = 1.0
+"""How long a load waits for the broker, whose coming up would begin it anew."""
 RETRY_S = 2.0
 NOT_YET_S = 0.1
 APPLY_S = 3.0
@@ -125,7 +127,8 @@ class HookListener(Noticing, SecretKeeper):
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._load = 0
         self._numbers = itertools.count()
-        self._loading_timer = False
+        self._load_due: float | None = None
+        self._loaded_to: Any = None
         self._total = 0
         self._problems: dict[str, HookProblem] = {}
         self._misses = 0
@@ -143,37 +146,42 @@ class HookListener(Noticing, SecretKeeper):
                 prefetch=50,
             )
         )
-        self._load_soon(0)
+        self._load_within(BROKER_S)
 
     def stats(self) -> Mapping[str, Any]:
         """Hooks loaded, and those that could not be understood."""
         return {
             "broker": "up" if self._connected else "down",
-            "hooks": self._total,
+            "loaded": self._total,
             "problems": len(self._problems),
             "loading": self._pages is not None,
         }
 
     # Loading
 
-    def _load_soon(self, seconds: float) -> None:
-        if not self._loading_timer:
-            self._loading_timer = True
-            self.after(seconds, _LOAD)
+    def _load_within(self, seconds: float) -> None:
+        """Begin a load, or go on with one, after so long; or earlier, if that was asked for."""
+        due = time.monotonic() + seconds
+        if self._load_due is None or due < self._load_due:
+            self._load_due = due
+            self.after(seconds, (_LOAD, due))
 
     def _begin_load(self) -> None:
         self._load = max(self._load + 1, time.time_ns())
         self._numbers = itertools.count()
         self._progress_at = time.monotonic()
         self._problems.clear()
+        self._loaded_to = None
         self._pages = self._stored_pages()
         self._send_page()
 
     def _stored_pages(self) -> Iterator[tuple[Hook, ...]]:
-        for page in self._store.pages(gregorian_s(time.time())):
-            enabled = (document for document in page if is_enabled(document))
+        for page in self._store.pages(gregorian_s(time.time()), after=self._loaded_to):
+            enabled = (document for document in page.documents if is_enabled(document))
             understood = (self._understood(document) for document in enabled)
-            yield tuple(hook for hook in understood if hook is not None)
+            hooks = tuple(hook for hook in understood if hook is not None)
+            self._loaded_to = page.end
+            yield hooks
 
     def _send_page(self) -> None:
         table = self.peer(HOOK_TABLE)
@@ -184,14 +192,14 @@ class HookListener(Noticing, SecretKeeper):
         except StoreError as problem:
             # Database and views are missing until the initializer has made them.
             self.log.info("hooks_not_loaded", reason=str(problem))
-            self._pages = None
+            self._pages = None if self._loaded_to is None else self._stored_pages()
             self._misses += 1
-            self._load_soon(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
+            self._load_within(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
             return
+        self._misses = 0
         last = page is None
         if last:
             self._pages = None
-            self._misses = 0
         self._unanswered = True
         self.send(table, LoadHooks(self._load, next(self._numbers), page or (), last))
 
@@ -209,7 +217,8 @@ class HookListener(Noticing, SecretKeeper):
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """A new table is empty: load."""
         if HOOK_TABLE in self.peers and self.peers[HOOK_TABLE] != before.get(HOOK_TABLE):
-            self._load_soon(0)
+            self._pages = None
+            self._load_within(0 if self._connected else BROKER_S)
 
     # Changes on the bus
 
@@ -223,7 +232,8 @@ class HookListener(Noticing, SecretKeeper):
                 self._connected = True
                 self.log.info("broker_up")
                 self._tell_everyone(ConfigurationChanged(None))
-                self._load_soon(0)
+                self._pages = None
+                self._load_within(0)
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -320,21 +330,30 @@ class HookListener(Noticing, SecretKeeper):
 
     def on_timer(self, payload: Any) -> None:
         """Load, or look again at a hook that could not be read."""
-        if payload == _LOAD:
-            self._loading_timer = False
-            if self.peer(HOOK_TABLE):
-                self._begin_load()
-        elif isinstance(payload, tuple) and payload[0] == _APPLIED:
-            # The table or a responder is being restarted: it will load what is stored.
-            self.receiveMsg_Applied(Applied(payload[1]), self.myAddress)
-        elif payload == _STALLED:
-            if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
-                self._load_soon(0)
-            self.after(LOAD_STALLS_S, _STALLED)
-        elif isinstance(payload, tuple) and payload[0] == _AGAIN:
-            self._refresh(*payload[1:])
-        else:
-            super().on_timer(payload)
+        match payload:
+            case (str(what), float(due)) if what == _LOAD:
+                self._load_is_due(due)
+            case (str(what), int(ticket)) if what == _APPLIED:
+                # The table or a responder is being restarted: it will load what is stored.
+                self.receiveMsg_Applied(Applied(ticket), self.myAddress)
+            case (str(what), hook_id, account_id) if what == _AGAIN:
+                self._refresh(hook_id, account_id)
+            case str(what) if what == _STALLED:
+                if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
+                    self._pages = None
+                    self._load_within(0)
+                self.after(LOAD_STALLS_S, _STALLED)
+            case _:
+                super().on_timer(payload)
+
+    def _load_is_due(self, due: float) -> None:
+        if due != self._load_due:
+            return  # an earlier time was asked for meanwhile
+        self._load_due = None
+        if self._pages is not None:
+            self._send_page()
+        elif self.peer(HOOK_TABLE):
+            self._begin_load()
 
     # Changes of our own
 

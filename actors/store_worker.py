@@ -23,10 +23,6 @@ from callboard.adapters.store import StoreError
 
 FAILURE_CACHE = "failure_cache"
 
-BREATH_S = 0.005
-"""Between two slices. Thespian looks at its sockets only while no timer is due, so that timers of
-no duration, one after the other, would keep every message out."""
-
 _SLICE = "callboard: go on with a piece of work"
 
 
@@ -124,4 +120,4 @@ class StoreWorker(BrokerRole):
             piece.done(tuple(piece.found), piece.after, "")
         else:
             self._works[number] = piece
-            self.after(BREATH_S, (_SLICE, number))
+            self.after(0, (_SLICE, number))

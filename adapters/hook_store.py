@@ -32,22 +32,34 @@ class Edited:
     changed: bool
 
 
+@frozen
+class HookPage:
+    """Some of the stored hooks. `end`: where the next page goes on, which shows the last again."""
+
+    documents: list[Document]
+    end: Any
+
+
 class HookStore:
     """Database `webhooks` of a document store; raises what the store raises."""
 
     def __init__(self, store: DocumentStore) -> None:
         self.documents = store
 
-    def pages(self, now_gregorian_s: int) -> Iterator[list[Document]]:
-        """The documents of all hooks that are not disabled, in pages, each read when asked for.
+    def pages(self, now_gregorian_s: int, after: Any = None) -> Iterator[HookPage]:
+        """All hooks that are not disabled, in pages, each read when asked for.
 
-        Those on modules of old are migrated first.
+        Those on modules of old are migrated first. `after`: where an earlier page ended, to go on
+        from there.
         """
+        start = ... if after is None else after
         # As many rows a page as the store reads at once: none of them is older than its page.
-        rows = self.documents.view(DATABASE, LISTING, include_documents=True, page_size=PAGE)
+        rows = self.documents.view(
+            DATABASE, LISTING, include_documents=True, page_size=PAGE, start=start
+        )
         while page := list(islice(rows, PAGE)):
             documents = [row.document for row in page if row.document]
-            yield migrated(self.documents, documents, now_gregorian_s)
+            yield HookPage(migrated(self.documents, documents, now_gregorian_s), page[-1].key)
 
     def get(self, hook_id: str) -> Document | None:
         """A hook's document, deleted softly or not; None for a document of another kind."""

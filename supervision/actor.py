@@ -40,6 +40,10 @@ CRASH_EXIT_STATUS = 70
 POLL_S = 0.02
 """How often descriptors are polled where the system base cannot watch them."""
 
+BREATH_S = 0.002
+"""The shortest timer. Thespian does not look at its sockets while one is due, so that a row of
+timers of no duration would keep every message out."""
+
 PARENT_CHECK_S = 2.0
 """How often the parent process is looked for where no heartbeats are wanted."""
 
@@ -100,8 +104,8 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     # What subclasses use
 
     def after(self, seconds: float, payload: Any) -> None:
-        """Have `on_timer(payload)` called in so many seconds."""
-        self.wakeupAfter(timedelta(seconds=max(0.0, seconds)), payload)
+        """Have `on_timer(payload)` called in so many seconds, but not before `BREATH_S`."""
+        self.wakeupAfter(timedelta(seconds=max(BREATH_S, seconds)), payload)
 
     def watch(self, *fds: int) -> None:
         """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""

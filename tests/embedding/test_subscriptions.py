@@ -114,7 +114,8 @@ def test_nobody_waits_for_a_subscriber_that_does_not_answer(embedding, settings,
         for first in range(0, 1000, 100):
             hosted.publish("a", range(first, first + 100))
         hosted.wait_for_calls(receiver, "/a", range(1000), 60)
-        hosted.wait(lambda: hosted.figure("a", "event_bridge", "acknowledged") == 1000, 60)
+        # Changes of hooks are among what the bridge takes.
+        hosted.wait(lambda: hosted.figure("a", "event_bridge", "acknowledged") >= 1000, 60)
         hosted.notice(embed.DeliveryFailed, "lively")
         assert {node.restarts for node in hosted.tree("a").below()} == {0}
     finally:
@@ -125,7 +126,7 @@ def test_nobody_waits_for_a_subscriber_that_does_not_answer(embedding, settings,
 def test_who_confirms_nothing_gets_one_batch_and_is_dropped(
     embedding, base, settings, receiver, monkeypatch
 ):
-    monkeypatch.setattr(announcing, "ASK_S", 0.3)
+    monkeypatch.setattr(announcing, "ASK_S", 1.0)
     hosted = embedding(base)
     hosted.begin("a", settings(disabler__enabled="false"))
     hosted.add_hook("a", f"{receiver.url}/status/500")
@@ -133,7 +134,9 @@ def test_who_confirms_nothing_gets_one_batch_and_is_dropped(
     hosted.listener("lively", "a")
     for number in range(5):
         hosted.publish("a", [number])
-        hosted.wait(lambda n=number: hosted.figure("a", "event_bridge", "acknowledged") == n + 1)
+        hosted.wait(
+            lambda n=number: hosted.figure("a", "deliveries/deliverer-1", "given_up") == n + 1
+        )
     dropped = hosted.hear("deaf", embed.Unsubscribed)
     assert "not confirmed" in dropped.reason
     heard = [batch for batch in hosted.batches("deaf") if batch.notices]

@@ -11,7 +11,7 @@ from support.running import ACCOUNT, call_event, outgoing
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.rabbitmq]
 
-EVENTS = 600
+EVENTS = 300
 
 
 def publish_durably(url, bodies):
@@ -27,8 +27,8 @@ def publish_durably(url, bodies):
 
 
 def test_deliveries_resume_by_themselves(start, receiver, rabbitmq, amqp_url):
-    system = start(amqp__url=amqp_url, amqp__prefetch=50)
-    system.add_hook(f"{receiver.url}/slow/20", format="json")
+    system = start(amqp__url=amqp_url, amqp__prefetch=20)
+    system.add_hook(f"{receiver.url}/slow/500", format="json")
     system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
     half = EVENTS // 2
     publish_durably(amqp_url, map(call_event, range(half)))

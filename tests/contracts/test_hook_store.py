@@ -1,0 +1,122 @@
+"""Hook documents are read in pages, edited whoever else edits them, and listed."""
+
+import pytest
+
+from callboard.adapters import hook_store
+from callboard.adapters.hook_store import HookStore
+from callboard.adapters.store import Conflict, StoreUnavailable
+from callboard.adapters.views import WEBHOOKS
+from support.stores import Meddled, refuse
+
+ACCOUNT = "1b" * 16
+NOW = 63_900_000_000
+
+
+@pytest.fixture
+def hooks(store):
+    store.ensure_database("webhooks")
+    store.ensure_views("webhooks", WEBHOOKS)
+    return HookStore(store)
+
+
+def hook(id, account=ACCOUNT, **fields):
+    document = {"_id": id, "pvt_type": "webhook", "pvt_account_id": account, "hook": "all"}
+    return document | {"uri": "https://e.example/", "name": id} | fields
+
+
+def ids(page):
+    return [document["_id"] for document in page.documents]
+
+
+def test_pages_hold_all_that_may_fire(hooks, monkeypatch):
+    monkeypatch.setattr(hook_store, "PAGE", 2)
+    for id in "abcde":
+        hooks.add(hook(id))
+    hooks.add(hook("off", enabled=False))
+    hooks.add(hook("gone", pvt_deleted=True))
+    assert [ids(page) for page in hooks.pages(NOW)] == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_reading_goes_on_where_it_ended(hooks, monkeypatch):
+    monkeypatch.setattr(hook_store, "PAGE", 2)
+    for id in "abcde":
+        hooks.add(hook(id))
+    first = next(hooks.pages(NOW))
+    hooks.add(hook("a", account="0a" * 16) | {"_id": "before"})
+    rest = [id for page in hooks.pages(NOW, after=first.end) for id in ids(page)]
+    assert rest == ["b", "c", "d", "e"]
+
+
+def test_a_store_that_goes_away_between_pages_is_told(store, hooks, monkeypatch):
+    monkeypatch.setattr(hook_store, "PAGE", 1)
+    for id in "ab":
+        hooks.add(hook(id))
+    meddled = Meddled(store, view=refuse(StoreUnavailable("away")))
+    with pytest.raises(StoreUnavailable):
+        next(HookStore(meddled).pages(NOW))
+    assert [ids(page) for page in HookStore(meddled).pages(NOW)] == [["a"], ["b"]]
+
+
+def test_the_first_hook_makes_the_database(store):
+    made = HookStore(store).add(hook("first"))
+    assert made["_rev"].startswith("1-")
+    assert [ids(page) for page in HookStore(store).pages(NOW)] == [["first"]]
+
+
+def test_an_edit_is_made_on_what_others_have_just_saved(store, hooks):
+    hooks.add(hook("h"))
+
+    def meanwhile(*_arguments):
+        hooks.edit("h", lambda _: {"name": "theirs"}, NOW)
+
+    edited = HookStore(Meddled(store, save=meanwhile)).edit("h", lambda _: {"group": "ours"}, NOW)
+    assert edited.changed
+    assert edited.document == store.get("webhooks", "h")
+    assert (edited.document["name"], edited.document["group"]) == ("theirs", "ours")
+    assert edited.document["pvt_modified"] == NOW
+
+
+def test_an_edit_that_has_nothing_to_change_saves_nothing(hooks):
+    hooks.add(hook("h"))
+    before = hooks.get("h")
+    edited = hooks.edit("h", lambda _: {}, NOW)
+    assert (edited.document, edited.changed) == (before, False)
+
+
+@pytest.mark.parametrize("document", [None, {"pvt_deleted": True}, {"pvt_type": "note"}])
+def test_what_is_no_hook_is_not_edited(hooks, document):
+    if document is not None:
+        hooks.add(hook("h") | document)
+    edited = hooks.edit("h", lambda _: {"name": "x"}, NOW)
+    assert (edited.document, edited.changed) == (None, False)
+
+
+def test_an_edit_gives_up_on_one_who_always_saves_first(store, hooks):
+    hooks.add(hook("h"))
+    meddled = Meddled(store)
+
+    def always(*_arguments):
+        meddled.before["save"] = always
+        raise Conflict("again")
+
+    meddled.before["save"] = always
+    with pytest.raises(Conflict):
+        HookStore(meddled).edit("h", lambda _: {"name": "x"}, NOW)
+
+
+def test_listed_shows_disabled_ones_and_whether_there_are_more(hooks):
+    for id in "abc":
+        hooks.add(hook(id, enabled=id != "b"))
+    hooks.add(hook("other", account="0a" * 16))
+    found, more = hooks.listed(ACCOUNT, 2)
+    assert ([d["_id"] for d in found], more) == (["a", "b"], True)
+    found, more = hooks.listed(None, 4)
+    assert ([d["_id"] for d in found], more) == (["other", "a", "b", "c"], False)
+
+
+def test_an_account_is_made_once(store, hooks):
+    assert hooks.ensure_account(ACCOUNT, NOW)
+    assert not hooks.ensure_account(ACCOUNT, NOW + 1)
+    account = store.get("accounts", ACCOUNT)
+    assert (account["pvt_type"], account["pvt_tree"]) == ("account", [])
+    assert account["pvt_created"] == NOW
