@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.messages import (
@@ -29,6 +29,8 @@ from callboard.actors.notices import DeliveryFailed
 from callboard.actors.noticing import Noticing
 from callboard.actors.role import Role, Setup
 from callboard.adapters.http import RequestsTransport
+from callboard.adapters.secret_box import SecretBox
+from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery
@@ -57,12 +59,16 @@ Waiter = tuple[str, int]
 
 @define
 class _Job:
-    """A delivery in hand. `waiters`: the (part, delivery tag) that wait for it to be settled."""
+    """A delivery in hand. `waiters`: the (part, delivery tag) that wait for it to be settled.
+
+    `headers`: those of the last try.
+    """
 
     delivery: Delivery
     lane: str
     tries_left: int
     waiters: list[Waiter] = Factory(list)
+    headers: Headers = ()
 
 
 @define
@@ -89,6 +95,7 @@ class Deliverer(Noticing, Role):
             pool_size=delivery.threads,
             max_response_bytes=self.settings.attempts.body_limit,
         )
+        self._signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
         self._free_threads = delivery.threads
         self._lanes: Lanes[_Job] = Lanes(delivery.in_flight_per_endpoint)
         self._jobs: dict[str, _Job] = {}
@@ -167,10 +174,15 @@ class Deliverer(Noticing, Role):
         while True:
             job = self._work.get()
             delivery = job.delivery
+            job.headers = delivery.headers
+            outcome: Response | ClientError | Exception
             try:
-                outcome: Response | ClientError | Exception = self._transport.send(
-                    delivery.method, delivery.url, delivery.headers, delivery.body
+                job.headers = self._signer.signed(delivery, time.time())
+                outcome = self._transport.send(
+                    delivery.method, delivery.url, job.headers, delivery.body
                 )
+            except SigningRefused as refused:
+                outcome = ClientError(REFUSED, str(refused))
             except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
                 outcome = defect
             wake = not self._outcomes
@@ -213,7 +225,7 @@ class Deliverer(Noticing, Role):
         self._note(
             "try_failed",
             delivery,
-            outcome=outcome.status if isinstance(outcome, Response) else outcome.kind,
+            **_told(outcome),
             tries_left=job.tries_left - 1,
         )
         if isinstance(verdict, Retry):
@@ -310,7 +322,11 @@ class Deliverer(Noticing, Role):
             (
                 attempt_database(job.delivery, now),
                 attempt_document(
-                    job.delivery, outcome, job.tries_left, now, self.settings.attempts.body_limit
+                    evolve(job.delivery, headers=job.headers),
+                    outcome,
+                    job.tries_left,
+                    now,
+                    self.settings.attempts.body_limit,
                 ),
                 job if last else None,
             )
@@ -382,6 +398,13 @@ class Deliverer(Noticing, Role):
 def _changed(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> bool:
     """Whether there is a new incarnation of that peer."""
     return path in now and (path not in before or before[path] != now[path])
+
+
+def _told(outcome: Response | ClientError) -> Mapping[str, Any]:
+    """What the log says of it."""
+    if isinstance(outcome, Response):
+        return {"outcome": outcome.status}
+    return {"outcome": outcome.kind} | ({"detail": outcome.detail} if outcome.detail else {})
 
 
 def _lane(uri: str) -> str:

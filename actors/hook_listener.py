@@ -24,6 +24,7 @@ from callboard.actors.messages import (
     HookProblem,
     HookProblems,
     HookSaved,
+    HookSecrets,
     HooksLoaded,
     ListHookProblems,
     ListHooks,
@@ -33,7 +34,8 @@ from callboard.actors.messages import (
 )
 from callboard.actors.notices import HookDisabled
 from callboard.actors.noticing import Noticing
-from callboard.actors.role import BrokerRole, Setup
+from callboard.actors.role import Setup
+from callboard.actors.secret_keeper import SecretKeeper
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,
@@ -71,6 +73,7 @@ from callboard.webhooks.hook import (
     new_hook,
     parse_hook,
 )
+from callboard.webhooks.hook_secrets import without_secrets
 from callboard.webhooks.names import gregorian_s
 
 HOOK_TABLE = "hook_table"
@@ -108,7 +111,7 @@ _APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(Noticing, BrokerRole):
+class HookListener(Noticing, SecretKeeper):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -118,6 +121,7 @@ class HookListener(Noticing, BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection's coming up starts the load."""
         self._store = HookStore(self.connect_store())
+        self.keep_secrets()
         modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._pages: Iterator[tuple[Hook, ...]] | None = None
@@ -130,7 +134,7 @@ class HookListener(Noticing, BrokerRole):
         self._misses = 0
         self._unanswered = False
         self._tickets = itertools.count(1)
-        self._replies: dict[int, tuple[ActorAddress, HookSaved]] = {}
+        self._replies: dict[int, tuple[ActorAddress, HookSaved | HookSecrets]] = {}
         self._progress_at = time.monotonic()
         self.after(LOAD_STALLS_S, _STALLED)
         self._connected = False
@@ -384,7 +388,7 @@ class HookListener(Noticing, BrokerRole):
         if edited.document is None:
             self.send(sender, Refused(f"there is no hook {message.hook_id}"))
         else:
-            self._answer_when_applied(sender, HookSaved(edited.document))
+            self._answer_when_applied(sender, HookSaved(without_secrets(edited.document)))
 
     def receiveMsg_DisableHook(self, message: DisableHook, _sender: ActorAddress) -> None:
         """Stop a hook that failed too often; never create it.
@@ -416,7 +420,7 @@ class HookListener(Noticing, BrokerRole):
             self._refresh(hook_id, edited.document.get("pvt_account_id"))
         return edited
 
-    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved) -> None:
+    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved | HookSecrets) -> None:
         """Answer once every responder knows: the next event finds the change in effect."""
         ticket = next(self._tickets)
         self._replies[ticket] = sender, reply
@@ -436,7 +440,7 @@ class HookListener(Noticing, BrokerRole):
         except StoreError as problem:
             self.send(sender, Refused(str(problem)))
         else:
-            self.send(sender, HookList(tuple(documents), more))
+            self.send(sender, HookList(tuple(map(without_secrets, documents)), more))
 
     def _publish_change(self, event_name: str, database: str, document: Document) -> None:
         """What Kazoo's data layer would publish for this save."""

@@ -106,6 +106,16 @@ class HookStore:
         found = [row.document for row in rows if row.document is not None]
         return found[:limit], len(found) > limit
 
+    def after(self, hook_id: str, limit: int) -> tuple[list[Document], str | None]:
+        """The hooks behind this id, by id, disabled ones too, and where to go on, if there is more.
+
+        `limit` documents are looked at, some of which may be no hooks.
+        """
+        rows = self.documents.documents(DATABASE, start=hook_id, page_size=limit + 2)
+        found = [document for document in islice(rows, limit + 2) if document["_id"] != hook_id]
+        more = found[limit - 1]["_id"] if len(found) > limit else None
+        return [d for d in found[:limit] if d.get("pvt_type") == "webhook"], more
+
     def ensure_account(self, account_id: str, now_gregorian_s: int) -> bool:
         """Make the document of an account that there is none of; whether it was made now.
 

@@ -27,7 +27,6 @@ import secrets
 import socket
 import stat
 import struct
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,6 +40,8 @@ from attrs import field, frozen
 from thespian.system import multiprocTCPBase, utilis
 from thespian.system.timing import ExpirationTimer
 from thespian.system.transport import IPBase, TCPTransport, streamBuffer
+
+from callboard.adapters import key_file
 
 KEY_BYTES = 32
 COMPLAINT_EVERY_S = 10.0
@@ -226,14 +227,7 @@ def read_key(path: Path) -> bytes:
 
 def _make_key(path: Path) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as draft:
-            draft.write(secrets.token_hex(KEY_BYTES).encode() + b"\n")
-            draft.flush()
-            os.fsync(draft.fileno())
-            # Whole or not at all, and the first of several processes wins.
-            with suppress(FileExistsError):
-                os.link(draft.name, path)
+        key_file.put_if_missing(path, secrets.token_hex(KEY_BYTES))
     except OSError as error:
         raise KeyFileError(f"the key file {path} cannot be made: {error}") from error
 

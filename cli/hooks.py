@@ -18,12 +18,16 @@ from callboard.actors.messages import (
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import FAILED, WrongUsage, print_json, print_table, say
+from callboard.cli.secrets import secret
 from callboard.config.loader import Loaded
 
 
 @click.group()
 def hooks() -> None:
-    """Add, list and remove hooks."""
+    """Add, list and remove hooks, and manage their secrets."""
+
+
+hooks.add_command(secret)
 
 
 @hooks.command()

@@ -19,6 +19,7 @@ from callboard.config.settings import (
     LogSettings,
     ModuleSettings,
     NodeSettings,
+    SecretsSettings,
     Settings,
 )
 from callboard.config.show import Row, effective
@@ -38,6 +39,7 @@ __all__ = [
     "NodeSettings",
     "Option",
     "Row",
+    "SecretsSettings",
     "Settings",
     "configure_logs",
     "effective",

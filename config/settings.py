@@ -208,6 +208,28 @@ class DeliverySettings:
 
 
 @frozen
+class SecretsSettings:
+    """What the hooks' signing secrets are encrypted with in the store."""
+
+    key: str = _key(
+        "",
+        text(
+            "keys of 32 bytes in base64, separated by commas or blanks",
+            r"([A-Za-z0-9+/_-]{43}=)?([\s,]+[A-Za-z0-9+/_-]{43}=)*\s*",
+        ),
+        "Keys that hooks' secrets are encrypted with, the newest first; where there are some, "
+        "key_file is not read.",
+        secret=True,
+    )
+    key_file: Path | None = _key(
+        "",
+        path(lambda: None),
+        "File with these keys, the same on all nodes; empty means secrets.key in the data "
+        "directory.",
+    )
+
+
+@frozen
 class AttemptsSettings:
     """The record of what was sent and answered."""
 
@@ -307,6 +329,7 @@ class Settings:
     data: DataSettings = field(factory=DataSettings)
     actors: ActorsSettings = field(factory=ActorsSettings)
     delivery: DeliverySettings = field(factory=DeliverySettings)
+    secrets: SecretsSettings = field(factory=SecretsSettings)
     attempts: AttemptsSettings = field(factory=AttemptsSettings)
     disabler: DisablerSettings = field(factory=DisablerSettings)
     log: LogSettings = field(factory=LogSettings)
@@ -316,3 +339,8 @@ class Settings:
     def actors_key_file(self) -> Path:
         """File with the key between actors: as set, or actors.key in the data directory."""
         return self.actors.key_file or self.data.dir / "actors.key"
+
+    @property
+    def secrets_key_file(self) -> Path:
+        """File with the keys of hooks' secrets: as set, or secrets.key in the data directory."""
+        return self.secrets.key_file or self.data.dir / "secrets.key"

@@ -7,6 +7,7 @@ from typing import Any
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.names import encoded, gregorian_s, modb
 from callboard.webhooks.outcome import ClientError, Outcome, succeeded
+from callboard.webhooks.signing import SIGNATURE_HEADER
 
 CUT_MARK = "…[cut]"
 _DECODER = getincrementaldecoder("utf-8")
@@ -29,7 +30,8 @@ def attempt_document(
     """The attempt document, key by key as webhooks_util saves it.
 
     `tries_left` counts this try, and so counts down. Of a body `body_limit` bytes are kept,
-    and a mark where it was cut. A 201 to a PUT is recorded as the success
+    and a mark where it was cut. The headers are in lower case, but for signatures, which
+    would be none then. A 201 to a PUT is recorded as the success
     it is, unlike in Kazoo.
     """
     now = gregorian_s(now_unix_s)
@@ -44,7 +46,7 @@ def attempt_document(
         "event_id": delivery.event_id,
         "method": delivery.method.lower(),
         "uri": delivery.uri,
-        "req_headers": _lower_case(dict(delivery.headers)),
+        "req_headers": _request_headers(delivery),
         "req_body": _text(delivery.body, body_limit),
     }
     if isinstance(outcome, ClientError):
@@ -68,6 +70,13 @@ def attempt_document(
         "reason": "bad response code",
         "try": tries_left,
         "retries_left": tries_left - 1 if tries_left > 1 else _NO_MORE,
+    }
+
+
+def _request_headers(delivery: Delivery) -> dict[str, str]:
+    return {
+        name.lower(): value if name == SIGNATURE_HEADER else value.lower()
+        for name, value in delivery.headers
     }
 
 

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
+from callboard.webhooks.hook_secrets import SecretsRefused, stored_secrets
 from callboard.webhooks.pickling import Positional
 from callboard.webhooks.values import as_bool, as_number
 
@@ -52,7 +53,7 @@ class Options(Positional):
     ordered: bool = False
     rate_per_s: float | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     certificate: str | None = None
 
 
@@ -66,7 +67,7 @@ def parse_options(document: Mapping[str, Any]) -> Options:
         ordered=as_bool(document.get("ordered"), False),
         rate_per_s=_rate(document.get("rate_limit")),
         headers=_headers(document.get("headers")),
-        secrets=_secrets(document.get("pvt_secrets")),
+        secrets=_secrets(document),
         certificate=_certificate(document.get("client_certificate")),
     )
     return NO_OPTIONS if options == NO_OPTIONS else options
@@ -112,12 +113,11 @@ def _check_header(name: str, text: Any) -> None:
         raise InvalidOption(f"headers: {name} is longer than {MAX_HEADER_CHARACTERS} characters")
 
 
-def _secrets(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(secret, str) for secret in value):
-        raise InvalidOption("pvt_secrets is no list of encrypted secrets")
-    return tuple(value)
+def _secrets(document: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return tuple(secret.encrypted for secret in stored_secrets(document))
+    except SecretsRefused as problem:
+        raise InvalidOption(str(problem)) from None
 
 
 def _certificate(value: Any) -> str | None:

@@ -43,7 +43,10 @@ def test_every_option_has_a_name_for_each_place_and_a_help():
     for option in options():
         assert option.help.endswith(".")
         assert option.type in (int, bool, str)
-    assert [option.key for option in options() if option.secret] == ["actors.key"]
+    assert [option.key for option in options() if option.secret] == [
+        "actors.key",
+        "secrets.key",
+    ]
 
 
 GOOD = [
@@ -58,6 +61,8 @@ GOOD = [
     ("delivery.allow_networks", "", ()),
     ("actors.bind", "::1", "::1"),
     ("data.dir", "/srv/callboard", Path("/srv/callboard")),
+    ("secrets.key", "", ""),
+    ("secrets.key", f"{'A' * 43}=, {'-' * 43}=", f"{'A' * 43}=, {'-' * 43}="),
 ]
 
 
@@ -72,6 +77,8 @@ def test_a_rule_makes_the_value_and_takes_it_again(key, written, value):
 
 
 BAD = [
+    ("secrets.key", "sesame"),
+    ("secrets.key", "A" * 44),
     ("node.name", "no-host"),
     ("amqp.url", "http://bus.example"),
     ("amqp.url", "amqp://"),

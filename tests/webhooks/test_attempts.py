@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from attrs import evolve
 
 from callboard.webhooks import attempts
 from callboard.webhooks.attempts import CUT_MARK, attempt_database
@@ -64,6 +65,12 @@ def response(status, body=b""):
 def test_the_database_is_the_month_s():
     assert attempt_database(delivery(), NOW) == f"account/1b/1b/{'1b' * 14}-202402"
     assert attempt_database(delivery(), NOW + 1).endswith("-202403")
+
+
+def test_a_signature_is_recorded_as_it_was_sent():
+    signed = evolve(delivery(), headers=(("X-A", "B"), ("webhook-signature", "v1,AbC=")))
+    document = attempt_document(signed, response(200), 1, NOW)
+    assert document["req_headers"] == {"x-a": "b", "webhook-signature": "v1,AbC="}
 
 
 def test_a_success_has_no_count_of_tries():

@@ -19,7 +19,10 @@ def test_all_of_them():
         "ordered": "true",
         "rate_limit": "2.5",
         "headers": {"Authorization": "Bearer abc", "X-Team": "billing"},
-        "pvt_secrets": ["new", "old"],
+        "pvt_secrets": [
+            {"fingerprint": text, "kind": "hmac-sha256", "since": 0, "encrypted": text}
+            for text in ("new", "old")
+        ],
         "client_certificate": "crm.pem",
     }
     options = parse_hook(KAZOO_S | document, ()).options

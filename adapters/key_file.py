@@ -1,0 +1,20 @@
+"""Files that hold a key: made whole or not at all, readable by their owner alone."""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+def put_if_missing(path: Path, text: str) -> None:
+    """Make the file (mode 0600) with this line unless there is one. Raises OSError.
+
+    Of several processes that do so at once the first wins.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as draft:
+        draft.write(text.encode() + b"\n")
+        draft.flush()
+        os.fsync(draft.fileno())
+        with suppress(FileExistsError):
+            os.link(draft.name, path)

@@ -1,0 +1,112 @@
+"""The signing secrets in a hook's document: what they look like, added and retired.
+
+Member `pvt_secrets` is a list, the newest first, of objects:
+
+| member | what |
+|---|---|
+| `fingerprint` | names the secret: 12 hex digits |
+| `kind` | `hmac-sha256` or `ed25519` |
+| `since` | when it was added, Gregorian seconds |
+| `public_key` | of an ed25519 pair, `whpk_…` |
+| `encrypted` | the secret itself, encrypted |
+
+Kazoo keeps private members of documents that are edited through its API, and shows them to nobody.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+MEMBER = "pvt_secrets"
+MAX_SECRETS = 5
+
+
+class SecretsRefused(ValueError):
+    """A hook's secrets are not as they must be, or cannot be changed so; the text says why."""
+
+
+@frozen
+class StoredSecret:
+    """One secret of a hook's document; `since`: Gregorian seconds."""
+
+    fingerprint: str
+    kind: str
+    since: int
+    encrypted: str = field(repr=False)
+    public_key: str | None = None
+
+
+def stored_secrets(document: Mapping[str, Any]) -> tuple[StoredSecret, ...]:
+    """The secrets of a hook, the newest first. Raises SecretsRefused for what are none."""
+    entries = document.get(MEMBER)
+    if entries is None:
+        return ()
+    if not isinstance(entries, list):
+        raise SecretsRefused(f"{MEMBER} is no list of secrets")
+    return tuple(_stored(entry, place) for place, entry in enumerate(entries))
+
+
+def adding(document: Mapping[str, Any], secret: StoredSecret) -> dict[str, Any]:
+    """What to change of a hook to have this secret as its newest; nothing if it has it already.
+
+    Raises SecretsRefused where there are as many as there may be.
+    """
+    secrets = stored_secrets(document)
+    if any(known.fingerprint == secret.fingerprint for known in secrets):
+        return {}
+    if len(secrets) >= MAX_SECRETS:
+        raise SecretsRefused(f"the hook has {len(secrets)} secrets already: retire one first")
+    return {MEMBER: [_entry(secret), *map(_entry, secrets)]}
+
+
+def retiring(document: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    """What to change of a hook to sign with this secret no more. Raises SecretsRefused."""
+    secrets = stored_secrets(document)
+    kept = [_entry(secret) for secret in secrets if secret.fingerprint != fingerprint]
+    if len(kept) == len(secrets):
+        there = ", ".join(secret.fingerprint for secret in secrets) or "none"
+        raise SecretsRefused(
+            f"the hook has no secret with the fingerprint {fingerprint}; it has {there}"
+        )
+    return {MEMBER: kept}
+
+
+def reencrypting(document: Mapping[str, Any], reencrypted: Callable[[str], str]) -> dict[str, Any]:
+    """What to change of a hook to have its secrets encrypted anew; nothing where none changes.
+
+    Raises SecretsRefused, and what `reencrypted` raises.
+    """
+    secrets = stored_secrets(document)
+    changed = tuple(evolve(s, encrypted=reencrypted(s.encrypted)) for s in secrets)
+    return {} if changed == secrets else {MEMBER: [_entry(secret) for secret in changed]}
+
+
+def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document for others to see."""
+    return {key: value for key, value in document.items() if key != MEMBER}
+
+
+def _stored(entry: Any, place: int) -> StoredSecret:
+    texts = ("fingerprint", "kind", "encrypted")
+    is_object = isinstance(entry, Mapping)
+    if not is_object or not all(isinstance(entry.get(name), str) for name in texts):
+        raise SecretsRefused(f"{MEMBER}: number {place + 1} lacks one of {', '.join(texts)}")
+    since, public_key = entry.get("since"), entry.get("public_key")
+    return StoredSecret(
+        fingerprint=entry["fingerprint"],
+        kind=entry["kind"],
+        since=since if type(since) is int else 0,
+        encrypted=entry["encrypted"],
+        public_key=public_key if isinstance(public_key, str) else None,
+    )
+
+
+def _entry(secret: StoredSecret) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "fingerprint": secret.fingerprint,
+        "kind": secret.kind,
+        "since": secret.since,
+        "encrypted": secret.encrypted,
+    }
+    return entry | ({"public_key": secret.public_key} if secret.public_key else {})
