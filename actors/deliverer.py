@@ -26,7 +26,7 @@ from callboard.actors.messages import (
     WhichAttempts,
 )
 from callboard.actors.role import Role, Setup
-from callboard.adapters.http import RequestsTransport
+from callboard.adapters.transports import transport
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery
@@ -80,13 +80,7 @@ class Deliverer(Role):
     def begin(self, setup: Setup) -> None:
         """Start the threads."""
         delivery = self.settings.delivery
-        self._transport = RequestsTransport(
-            connect_timeout_s=delivery.connect_timeout_ms / 1000,
-            request_timeout_s=delivery.request_timeout_ms / 1000,
-            allow_networks=delivery.allow_networks,
-            pool_size=delivery.threads,
-            max_response_bytes=self.settings.attempts.body_limit,
-        )
+        self._transport = transport(delivery, self.settings.attempts.body_limit)
         self._free_threads = delivery.threads
         self._lanes: Lanes[_Job] = Lanes(delivery.in_flight_per_endpoint)
         self._jobs: dict[str, _Job] = {}
@@ -167,7 +161,12 @@ class Deliverer(Role):
             delivery = job.delivery
             try:
                 outcome: Response | ClientError | Exception = self._transport.send(
-                    delivery.method, delivery.url, delivery.headers, delivery.body
+                    delivery.method,
+                    delivery.url,
+                    delivery.headers,
+                    delivery.body,
+                    delivery.options.certificate,
+                    delivery.account_id,
                 )
             except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
                 outcome = defect

@@ -48,6 +48,7 @@ from callboard.adapters.broker import (
 from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
 from callboard.adapters.store import Document, StoreError
+from callboard.adapters.transports import check_hook
 from callboard.supervision import Peer
 from callboard.webhooks.changes import (
     AccountGone,
@@ -329,12 +330,12 @@ class HookListener(BrokerRole):
     # Changes of our own
 
     def receiveMsg_AddHook(self, message: AddHook, sender: ActorAddress) -> None:
-        """Store a new hook; refuse one that could never fire."""
+        """Store a new hook; refuse one that could never fire, or never be sent."""
         document = new_hook(
             message.document, gregorian_s(time.time()), uuid.uuid4().hex, self.settings.node.name
         )
         try:
-            parse_hook(document, self._known_events)
+            check_hook(parse_hook(document, self._known_events), self.settings.delivery)
             self._ensure_account(document["pvt_account_id"])
             document = self._store.add(document)
         except (InvalidHook, StoreError) as problem:

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import pytest
 import trustme
@@ -167,7 +168,7 @@ def test_a_request_arrives_as_it_was_given(transport, receiver):
     assert request.headers["x-two"] == "a, b"
     assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert request.headers["accept-encoding"] == "identity"
-    assert request.headers["user-agent"].startswith("callboard/")
+    assert request.headers["user-agent"] == f"Callboard/{version('callboard')}"
 
 
 def test_the_user_agent_may_be_chosen(transport, receiver):
@@ -256,7 +257,7 @@ def test_the_environment_has_no_say(transport, receiver, monkeypatch, tmp_path):
     ],
 )
 def test_urls_that_are_refused(transport, url, reason):
-    assert post(transport, url) == ClientError(f"refused: {reason}")
+    assert kind(post(transport, url)) == f"refused: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,7 @@ def test_urls_that_are_refused(transport, url, reason):
 )
 def test_headers_that_are_refused(transport, receiver, header):
     outcome = transport.send("POST", receiver.url, [header], b"x")
-    assert outcome == ClientError("refused: header")
+    assert kind(outcome) == "refused: header"
     assert receiver.count == 0
 
 
