@@ -1,6 +1,7 @@
 """From the url of a hook to what goes on the wire."""
 
 import re
+import socket
 from base64 import b64encode
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes, urljoin
@@ -13,6 +14,7 @@ from urllib3.util import parse_url
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -44,7 +46,8 @@ class Target:
     @property
     def origin(self) -> tuple[str, str, int]:
         """What may be trusted alike (RFC 6454): scheme, host and port."""
-        return self.scheme, self.host, self.port or _DEFAULT_PORTS[self.scheme]
+        port = _DEFAULT_PORTS[self.scheme] if self.port is None else self.port
+        return self.scheme, self.host, port
 
     @property
     def authority(self) -> str:
@@ -115,4 +118,24 @@ def _parsed(base: str) -> Target:
         raise UrlRefusedError("url", str(error)) from error
     if not parts.scheme or not parts.host:
         raise UrlRefusedError("url", "it names no host")
+    _check_host(parts.host)
     return Target(parts.scheme, parts.host, parts.port, parts.request_uri, parts.auth)
+
+
+def _check_host(host: str) -> None:
+    """Refuse hosts that not every reader takes for the same."""
+    if "%" in host:
+        raise UrlRefusedError("url", f"its host {host} holds a %")
+    last = host.rstrip(".").rpartition(".")[2]
+    if _NUMBER.fullmatch(last) and not _is_address(host):
+        # The URL standard, 3.5: a host that ends in a number is an IPv4 address or nothing.
+        raise UrlRefusedError("url", f"its host {host} ends in a number, but is no IPv4 address")
+
+
+def _is_address(host: str) -> bool:
+    """Whether the resolver takes a host for an address, in whatever spelling; asks nobody."""
+    try:
+        socket.getaddrinfo(host.strip("[]"), None, flags=socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        return False
+    return True
