@@ -1,9 +1,12 @@
 """The transport that the settings ask for, and what they say of a hook before it is sent."""
 
-from callboard.adapters.address_guard import AddressGuard
+import socket
+
+from callboard.adapters.address_guard import AddressGuard, AddressRefusedError
 from callboard.adapters.client_certificates import NoCertificateError, certificate_path
 from callboard.adapters.endpoint_rules import EndpointRules
 from callboard.adapters.http import RequestsTransport
+from callboard.adapters.http_target import UrlRefusedError
 from callboard.config.settings import DeliverySettings
 from callboard.webhooks.hook import Hook, InvalidHook
 
@@ -30,6 +33,14 @@ def transport(delivery: DeliverySettings, max_response_bytes: int) -> RequestsTr
         raise OSError(f"delivery.ca_bundle {bundle}: {error}") from error
 
 
+def check(delivery: DeliverySettings) -> None:
+    """Refuse settings that no transport can be made of. Raises OSError."""
+    transport(delivery, 0).close()
+    folder = delivery.client_certificates
+    if folder is not None and not folder.is_dir():
+        raise NotADirectoryError(f"delivery.client_certificates {folder}: there is no such folder")
+
+
 def rules(delivery: DeliverySettings) -> EndpointRules:
     """What the settings let a uri be."""
     return EndpointRules(
@@ -54,3 +65,24 @@ def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
         certificate_path(delivery.client_certificates, hook.account_id, certificate)
     except NoCertificateError as problem:
         raise InvalidHook(hook.id, str(problem)) from None
+
+
+def doubt(uri: str, known: EndpointRules) -> str | None:
+    """What the name in a uri that is not refused means at this moment, if that speaks against it.
+
+    A sentence for whoever has just made the hook; by the next delivery the name may mean something
+    else. Asks the resolver, and waits for it.
+    """
+    try:
+        target = known.target(uri)
+        known.guard.candidates(target.host.strip("[]"), target.origin[2])
+    except AddressRefusedError as refused:
+        return (
+            f"{target.host} is {refused} at the moment: nothing is sent there, unless "
+            "delivery.allow_networks has it"
+        )
+    except socket.gaierror as error:
+        return f"{target.host} is not known at the moment: {error.strerror}"
+    except UrlRefusedError as error:
+        return f"refused: {error}: {error.detail}"
+    return None

@@ -10,9 +10,9 @@ import pytest
 import trustme
 
 from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.endpoint_rules import OTHER_PROTOCOLS
+from callboard.adapters.endpoint_rules import OTHER_PROTOCOLS, EndpointRules
 from callboard.adapters.receiver import Answer, Close, Drip, Receiver
-from callboard.adapters.transports import check_hook, rules, transport
+from callboard.adapters.transports import check, check_hook, doubt, rules, transport
 from callboard.config.settings import DeliverySettings
 from callboard.webhooks.hook import Hook, InvalidHook
 from callboard.webhooks.options import Options
@@ -407,3 +407,21 @@ def test_a_hook_is_not_judged_by_a_look_up(certificates, monkeypatch):
     check_hook(hook("https://no-such-name.example/", "all.pem"), settings)
     check_hook(hook("http://10.1.2.3:8000/"), settings)
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("addresses", "doubted"),
+    [(["1.1.1.1"], None), (["10.0.0.1", "1.1.1.1"], None), (["10.0.0.1"], "10.0.0.1 (private)")],
+)
+def test_a_name_that_leads_inside_at_the_moment_is_doubted(addresses, doubted):
+    known = EndpointRules(AddressGuard(resolve=resolves_to(addresses)))
+    said = doubt("https://hooks.example/", known)
+    assert (said is None) if doubted is None else doubted in said
+
+
+def test_settings_that_cannot_be_used_are_told_at_the_start(tmp_path):
+    check(DeliverySettings())
+    with pytest.raises(OSError, match=r"delivery\.ca_bundle"):
+        check(DeliverySettings(ca_bundle=tmp_path))
+    with pytest.raises(OSError, match=r"delivery\.client_certificates .* no such folder"):
+        check(DeliverySettings(client_certificates=tmp_path / "absent"))

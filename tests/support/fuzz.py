@@ -1,7 +1,8 @@
 """What may come from outside: JSON of every kind, bytes that nearly are some, and real messages
 with something wrong in them.
 
-`CALLBOARD_TEST_FUZZ=20000 make fuzz` tries so many examples of each instead of a few dozen.
+`CALLBOARD_TEST_FUZZ=20000 python -m pytest tests/fuzz` tries so many examples of each, instead of a
+few dozen.
 """
 
 import gzip
