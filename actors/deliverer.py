@@ -26,7 +26,7 @@ from callboard.actors.messages import (
     WhichAttempts,
 )
 from callboard.actors.role import Role, Setup
-from callboard.adapters.transports import transport
+from callboard.actors.transports import transport
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery

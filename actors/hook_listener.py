@@ -31,6 +31,7 @@ from callboard.actors.messages import (
     RemoveHook,
 )
 from callboard.actors.role import BrokerRole, Setup
+from callboard.actors.transports import check_hook
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,
@@ -48,7 +49,6 @@ from callboard.adapters.broker import (
 from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
 from callboard.adapters.store import Document, StoreError
-from callboard.adapters.transports import check_hook
 from callboard.supervision import Peer
 from callboard.webhooks.changes import (
     AccountGone,

@@ -11,7 +11,7 @@ import click
 
 from callboard.actors import owner
 from callboard.actors.system import Client, SystemUnreachable, owner_of
-from callboard.adapters.transports import check
+from callboard.actors.transports import check
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say

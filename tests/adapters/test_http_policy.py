@@ -9,10 +9,10 @@ import time
 import pytest
 import trustme
 
+from callboard.actors.transports import check, check_hook, doubt, rules, transport
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.endpoint_rules import OTHER_PROTOCOLS, EndpointRules
 from callboard.adapters.receiver import Answer, Close, Drip, Receiver
-from callboard.adapters.transports import check, check_hook, doubt, rules, transport
 from callboard.config.settings import DeliverySettings
 from callboard.webhooks.hook import Hook, InvalidHook
 from callboard.webhooks.options import Options
@@ -150,6 +150,14 @@ def test_what_leads_nowhere_is_an_answer(make, receiver, answer):
     assert receiver.count == 1
 
 
+def test_a_connection_that_turns_out_stale_after_a_redirect_costs_nothing(make, receiver):
+    answers = iter((Close(), Answer(202)))
+    receiver.answer("/a", goes_to("/b"))
+    receiver.answer("/b", lambda _request: next(answers))
+    assert post(make(follow_redirects=1), f"{receiver.url}/a").status == 202
+    assert [request.connection for request in receiver.requests] == [1, 1, 2]
+
+
 def test_redirects_share_the_deadline(make, receiver):
     receiver.answer("/a", Answer(302, headers={"Location": "/b"}, delay_s=0.3))
     receiver.answer("/b", Drip(pause_s=0.02))
@@ -228,6 +236,21 @@ def test_a_proxy_that_refuses(make, status):
     with forward_proxy(status=status) as proxy:
         hooks = make(guard=AddressGuard(resolve=resolves_to(["1.1.1.1"])), proxy=through(proxy))
         assert kind(post(hooks, "https://hooks.example/")) == "failed_connect: proxy"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_says_nothing(make, scheme):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hooks = make(
+            connect_timeout_s=0.3,
+            request_timeout_s=0.5,
+            guard=AddressGuard(resolve=resolves_to(["1.1.1.1"])),
+            proxy=f"http://127.0.0.1:{silent.getsockname()[1]}",
+        )
+        start = time.monotonic()
+        said = kind(post(hooks, f"{scheme}://hooks.example/"))
+        assert time.monotonic() - start < 5
+    assert said == ("timeout" if scheme == "http" else "failed_connect: timeout")
 
 
 def test_a_proxy_does_not_resolve_for_us(make):

@@ -6,9 +6,9 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callboard.actors.transports import check_hook
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.http import RequestsTransport
-from callboard.adapters.transports import check_hook
 from callboard.config.settings import DeliverySettings
 from callboard.webhooks.delivery import deliveries
 from callboard.webhooks.directory import Account
