@@ -28,7 +28,7 @@ from callboard.actors.messages import (
 from callboard.actors.notices import DeliveryFailed
 from callboard.actors.noticing import Noticing
 from callboard.actors.role import Role, Setup
-from callboard.adapters.http import RequestsTransport
+from callboard.actors.transports import transport
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
 from callboard.supervision import Peer
@@ -88,13 +88,7 @@ class Deliverer(Noticing, Role):
     def begin(self, setup: Setup) -> None:
         """Start the threads."""
         delivery = self.settings.delivery
-        self._transport = RequestsTransport(
-            connect_timeout_s=delivery.connect_timeout_ms / 1000,
-            request_timeout_s=delivery.request_timeout_ms / 1000,
-            allow_networks=delivery.allow_networks,
-            pool_size=delivery.threads,
-            max_response_bytes=self.settings.attempts.body_limit,
-        )
+        self._transport = transport(delivery, self.settings.attempts.body_limit)
         self._signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
         self._free_threads = delivery.threads
         self._lanes: Lanes[_Job] = Lanes(delivery.in_flight_per_endpoint)
@@ -179,7 +173,12 @@ class Deliverer(Noticing, Role):
             try:
                 job.headers = self._signer.signed(delivery, time.time())
                 outcome = self._transport.send(
-                    delivery.method, delivery.url, job.headers, delivery.body
+                    delivery.method,
+                    delivery.url,
+                    job.headers,
+                    delivery.body,
+                    delivery.options.certificate,
+                    delivery.account_id,
                 )
             except SigningRefused as refused:
                 outcome = ClientError(REFUSED, str(refused))

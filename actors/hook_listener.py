@@ -36,6 +36,7 @@ from callboard.actors.notices import HookDisabled
 from callboard.actors.noticing import Noticing
 from callboard.actors.role import Setup
 from callboard.actors.secret_keeper import SecretKeeper
+from callboard.actors.transports import check_hook
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,
@@ -358,12 +359,12 @@ class HookListener(Noticing, SecretKeeper):
     # Changes of our own
 
     def receiveMsg_AddHook(self, message: AddHook, sender: ActorAddress) -> None:
-        """Store a new hook; refuse one that could never fire."""
+        """Store a new hook; refuse one that could never fire, or never be sent."""
         document = new_hook(
             message.document, gregorian_s(time.time()), uuid.uuid4().hex, self.settings.node.name
         )
         try:
-            parse_hook(document, self._known_events)
+            check_hook(parse_hook(document, self._known_events), self.settings.delivery)
             self._ensure_account(document["pvt_account_id"])
             document = self._store.add(document)
         except (InvalidHook, StoreError) as problem:

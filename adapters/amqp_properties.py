@@ -12,7 +12,12 @@ from pika.exceptions import (  # type: ignore[import-untyped]
 
 from callboard.adapters.broker import BrokerError, OutgoingMessage, Properties
 
-UNENCODABLE = (ShortStringTooLong, UnsupportedAMQPFieldException, struct.error)
+UNENCODABLE = (
+    ShortStringTooLong,
+    UnsupportedAMQPFieldException,
+    UnicodeEncodeError,
+    struct.error,
+)
 """What pika raises for a value that has no place in an AMQP frame."""
 
 

@@ -13,17 +13,19 @@ import time
 from contextvars import ContextVar
 from http.client import HTTPException, IncompleteRead
 from typing import Any
+from urllib.parse import unquote
 
 from attrs import define
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import InvalidHeader
 from urllib3.response import HTTPResponse
+from urllib3.util import make_headers, parse_url
 
 from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
-from callboard.adapters.http_target import request_path, target_of
+from callboard.adapters.http_target import absolute_form, request_path, target_of
 from callboard.webhooks.outcome import ClientError
 
 CLOSED = "socket_closed_remotely"
@@ -47,7 +49,7 @@ class Exchange:
 
     `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
     `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `afresh`:
-    do not use a kept connection.
+    do not use a kept connection. `tls`: in place of the adapter's, to show a client certificate.
     """
 
     guard: AddressGuard
@@ -56,6 +58,7 @@ class Exchange:
     receivable: int
     received: int = 0
     afresh: bool = False
+    tls: ssl.SSLContext | None = None
 
     def remaining_s(self) -> float:
         """Seconds left, more than 0. Raises TimeoutError when there are none."""
@@ -158,16 +161,14 @@ class _Connection(HTTPConnection):
             super().connect()
         except AddressRefusedError as error:
             raise ExchangeError(ClientError("refused: address", str(error))) from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             kind = f"failed_connect: {connect_error(error)}"
             raise ExchangeError(ClientError(kind, str(error))) from error
         finally:
             exchange.deadline = deadline
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """As HTTPConnection.request; on a new connection if the exchange asks for one."""
-        if self._answered and EXCHANGE.get().afresh:
-            self.close()
+        """As HTTPConnection.request; an error while sending is one of ours."""
         self._outgoing = bytearray()
         super().request(*args, **kwargs)
         outgoing, self._outgoing = self._outgoing, None
@@ -211,11 +212,21 @@ class _TlsConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
+class _Afresh(HTTPConnectionPool):
+    """Closes a kept connection where the exchange asks for a new one."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = super()._get_conn(timeout)
+        if EXCHANGE.get().afresh and connection._answered:
+            connection.close()
+        return connection
+
+
+class _Pool(_Afresh):
     ConnectionCls = _Connection
 
 
-class _TlsPool(HTTPSConnectionPool):
+class _TlsPool(_Afresh, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
@@ -225,17 +236,36 @@ class GuardedAdapter(HTTPAdapter):
     Keeps connections to so many endpoints (scheme, host and port; the least recently used one
     goes first), so many to each. Does not repeat anything, follow redirects, keep cookies, or
     look into the environment.
+
+    With a `proxy`, `http://user:password@host:port`, http is asked of it and https tunnelled
+    through it; the connections, and so `Exchange.guard`, are those to the proxy then.
     """
 
-    def __init__(self, tls: ssl.SSLContext, endpoints: int, connections_per_endpoint: int) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, endpoints: int, connections_per_endpoint: int, proxy: str = ""
+    ) -> None:
         self._tls = tls
+        self._proxy = proxy
         super().__init__(endpoints, connections_per_endpoint, max_retries=Retry(False))
 
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
     ) -> None:
         """As HTTPAdapter.init_poolmanager, with pools of our own connections."""
-        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **pool_kwargs)
+        if self._proxy:
+            auth = parse_url(self._proxy).auth
+            self.poolmanager = ProxyManager(
+                self._proxy,
+                connections,
+                proxy_headers=make_headers(proxy_basic_auth=unquote(auth)) if auth else None,
+                maxsize=maxsize,
+                block=block,
+                ssl_context=self._tls,
+            )
+        else:
+            super().init_poolmanager(
+                connections, maxsize, block, ssl_context=self._tls, **pool_kwargs
+            )
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def get_connection_with_tls_context(
@@ -243,8 +273,9 @@ class GuardedAdapter(HTTPAdapter):
     ) -> HTTPConnectionPool:
         """The endpoint's pool, without parsing the url again."""
         target = target_of(request.url or "")
+        tls = EXCHANGE.get().tls
         pool: HTTPConnectionPool = self.poolmanager.connection_from_host(
-            target.host, target.port, target.scheme
+            target.host, target.port, target.scheme, tls and {"ssl_context": tls}
         )
         return pool
 
@@ -252,8 +283,11 @@ class GuardedAdapter(HTTPAdapter):
         """Nothing to set: the context verifies."""
 
     def request_url(self, request: PreparedRequest, *_args: Any) -> str:
-        """Path and query, without parsing the url again."""
-        return request_path(request.url or "")
+        """Path and query, without parsing the url again; the whole url to a proxy of http."""
+        url = request.url or ""
+        if self._proxy and target_of(url).scheme == "http":
+            return absolute_form(url)
+        return request_path(url)
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """The bare response: its cookies are nobody's, and nothing of it is to be decoded."""
@@ -264,8 +298,13 @@ class GuardedAdapter(HTTPAdapter):
         return response
 
 
-def connect_error(error: OSError) -> str:
-    """An error of connecting by its Erlang name, as Kazoo's attempts have it."""
+def connect_error(error: OSError | HTTPException) -> str:
+    """An error of connecting by its Erlang name, as Kazoo's attempts have it.
+
+    `proxy`: the proxy refused, or did not speak HTTP.
+    """
+    if not isinstance(error, OSError) or str(error).startswith("Tunnel connection failed"):
+        return "proxy"
     match error:
         case socket.gaierror():
             return "eai_again" if error.errno == socket.EAI_AGAIN else "nxdomain"

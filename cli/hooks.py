@@ -15,6 +15,7 @@ from callboard.actors.messages import (
     ListHooks,
     RemoveHook,
 )
+from callboard.actors.transports import doubt, rules
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import FAILED, WrongUsage, print_json, print_table, say
@@ -50,6 +51,8 @@ def add(loaded: Loaded, account: str, custom_data: str, json_: bool, **fields: A
         document["custom_data"] = _object(custom_data)
     with attached(loaded) as client:
         saved = client.ask_actor("hook_listener", AddHook(document), HookSaved)
+    if reason := doubt(document["uri"], rules(loaded.settings.delivery)):
+        click.echo(f"warning: {reason}", err=True)
     if json_:
         print_json(saved.document)
     else:

@@ -11,9 +11,10 @@ import click
 
 from callboard.actors import owner
 from callboard.actors.system import Client, SystemUnreachable, owner_of
+from callboard.actors.transports import check
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import DONE, FAILED, Failure, print_json, print_table, say
+from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say
 from callboard.config.loader import Loaded
 from callboard.supervision import GetTree, Stop, TreeNode
 
@@ -26,6 +27,10 @@ def start(loaded: Loaded) -> None:
     SIGTERM and SIGINT settle what is under way and stop in order; a second one stops now.
     """
     settings = loaded.settings
+    try:
+        check(settings.delivery)
+    except OSError as problem:
+        raise WrongUsage(str(problem)) from None
 
     def ready(_client: Client, seconds: float) -> None:
         say(

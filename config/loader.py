@@ -108,6 +108,8 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"{file}: is not UTF-8 text: {error.reason}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: is not TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{file}: is not read: its lists or tables are nested too deep") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[_Written]:

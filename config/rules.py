@@ -129,6 +129,18 @@ def networks() -> Rule:
     return Rule("a list of networks such as 10.0.0.0/8, fd00::/8", str, convert)
 
 
+def ports() -> Rule:
+    """TCP ports: a list in TOML, separated by commas elsewhere."""
+    each = whole(1, 65535)
+
+    def convert(written: Any) -> tuple[int, ...]:
+        items: Iterable[Any] = written.split(",") if isinstance(written, str) else written
+        named = [item.strip() if isinstance(item, str) else item for item in items]
+        return tuple(each(item) for item in named if item != "")
+
+    return Rule("a list of ports such as 80, 443", str, convert)
+
+
 def strings(allowed: str, pattern: str) -> Rule:
     """A list of texts, at least one, each of which matches as a whole."""
     each = text(allowed, pattern)

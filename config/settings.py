@@ -22,6 +22,7 @@ from callboard.config.rules import (
     mask,
     networks,
     path,
+    ports,
     scalar,
     strings,
     table,
@@ -204,6 +205,39 @@ class DeliverySettings:
     )
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = _key(
         (), networks(), "Private networks that hooks may nevertheless point to."
+    )
+    ports: tuple[int, ...] = _key(
+        (),
+        ports(),
+        "Ports that hooks may point to; empty means all but those of other well-known protocols.",
+    )
+    url_credentials: bool = _key(
+        False, flag(), "Whether the uri of a hook may hold a user and a password."
+    )
+    follow_redirects: int = _key(
+        0, whole(0, 10), "Redirects followed for one request, at most; each is checked."
+    )
+    max_payload: int = _key(
+        1_048_576, whole(0, 1_000_000_000), "Bytes of a payload, at most; a larger one is refused."
+    )
+    ca_bundle: Path | None = _key(
+        "",
+        path(lambda: None),
+        "PEM file of the authorities that endpoints' certificates are verified by; empty means "
+        "those that come with certifi.",
+    )
+    client_certificates: Path | None = _key(
+        "",
+        path(lambda: None),
+        "Folder of the client certificates that hooks may name; empty means there are none.",
+    )
+    proxy: str = _key(
+        "",
+        text(
+            "empty or http://user:password@host:port",
+            r"(http://([^\s/@]+@)?([^\s/@:\[\]]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?)?",
+        ),
+        "HTTP proxy that all webhooks are sent through; empty means none.",
     )
 
 

@@ -184,5 +184,5 @@ def read_shared(body: bytes) -> Shared:
                 for account, hook in value["Flushes"]
             ),
         )
-    except (ValueError, TypeError, KeyError) as problem:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
         raise NotShared(f"{type(problem).__name__}: {problem}") from None

@@ -41,12 +41,15 @@ def as_int(value: Any) -> int | None:
 
 
 def as_number(value: Any) -> int | float | None:
-    """A number, also from numeric strings; None where there is none."""
+    """A number, also from numeric strings; None where there is none, or one beyond all floats."""
     if isinstance(value, str):
         value = _number(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond all floats
+        return None
 
 
 def as_text(value: Any) -> str | None:

@@ -1,17 +1,15 @@
 """RequestsTransport against real sockets on loopback."""
 
 import gzip
-import itertools
 import socket
-import ssl
 import struct
 import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import pytest
-import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests import Request
@@ -21,25 +19,12 @@ from callboard.adapters.http import RequestsTransport
 from callboard.adapters.http_connection import EXCHANGE, Exchange, GuardedAdapter, tls_context
 from callboard.adapters.receiver import Answer, Close, Drip, Raw, Receiver
 from callboard.webhooks.outcome import ClientError, Response
+from support.http import LOOPBACK, resolves_to, server_context
 
-LOOPBACK = ("127.0.0.0/8", "::1/128")
 DEADLINE_S = 0.3
 LATE_S = 5
 """A deadline was not kept; generous, as machines may be busy."""
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def resolves_to(*addresses):
-    """A resolver that gives the n-th lookup the n-th list of addresses, the last for ever."""
-    answers = itertools.chain(addresses, itertools.repeat(addresses[-1]))
-
-    def resolve(_host, port, *_args):
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))
-            for address in next(answers)
-        ]
-
-    return resolve
 
 
 def fails_with(error):
@@ -47,37 +32,6 @@ def fails_with(error):
         raise error
 
     return resolve
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def ca_bundle(authority, tmp_path_factory):
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-@pytest.fixture
-def make(ca_bundle):
-    """make(**arguments) -> a transport that may call loopback."""
-    transports = []
-
-    def make(connect_timeout_s=30, request_timeout_s=30, resolve=socket.getaddrinfo, **arguments):
-        arguments = {
-            "guard": AddressGuard(LOOPBACK, resolve),
-            "ca_bundle": ca_bundle,  # small: loading certifi's takes longer than most tests
-            **arguments,
-        }
-        transports.append(RequestsTransport(connect_timeout_s, request_timeout_s, **arguments))
-        return transports[-1]
-
-    yield make
-    for transport in transports:
-        transport.close()
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +121,7 @@ def test_a_request_arrives_as_it_was_given(transport, receiver):
     assert request.headers["x-two"] == "a, b"
     assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert request.headers["accept-encoding"] == "identity"
-    assert request.headers["user-agent"].startswith("callboard/")
+    assert request.headers["user-agent"] == f"Callboard/{version('callboard')}"
 
 
 def test_the_user_agent_may_be_chosen(transport, receiver):
@@ -256,7 +210,7 @@ def test_the_environment_has_no_say(transport, receiver, monkeypatch, tmp_path):
     ],
 )
 def test_urls_that_are_refused(transport, url, reason):
-    assert post(transport, url) == ClientError(f"refused: {reason}")
+    assert kind(post(transport, url)) == f"refused: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -277,7 +231,7 @@ def test_urls_that_are_refused(transport, url, reason):
 )
 def test_headers_that_are_refused(transport, receiver, header):
     outcome = transport.send("POST", receiver.url, [header], b"x")
-    assert outcome == ClientError("refused: header")
+    assert kind(outcome) == "refused: header"
     assert receiver.count == 0
 
 
@@ -662,12 +616,6 @@ def test_a_repeat_shares_the_deadline(make, receiver):
 
 
 # TLS
-
-
-def server_context(authority, *names, **arguments):
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names, **arguments).configure_cert(context)
-    return context
 
 
 @pytest.fixture

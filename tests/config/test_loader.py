@@ -136,6 +136,7 @@ def test_files_that_cannot_be_read(tmp_path, write):
     assert "No such file" in error_of_file(tmp_path / "none.toml")
     assert "Is a directory" in error_of_file(tmp_path)
     assert "is not TOML" in error_of_file(write("[amqp\n"))
+    assert "nested too deep" in error_of_file(write(f"a = {'[' * 100_000}"))
     assert "line 1" in error_of_file(write("[amqp\n"))
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b"# caf\xe9\n")

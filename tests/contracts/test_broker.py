@@ -244,6 +244,8 @@ def test_what_amqp_cannot_carry_is_refused_at_once(broker):
     for message in (
         OutgoingMessage("", "events", b"", Properties(headers={"set": {1}})),
         OutgoingMessage("", "e" * 256, b""),
+        OutgoingMessage("", "events", b"", Properties(message_id="\ud800")),
+        OutgoingMessage("", "\ud800", b""),
     ):
         with pytest.raises(BrokerError, match="cannot be encoded"):
             driver.connection.publish(message)

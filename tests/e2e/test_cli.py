@@ -92,6 +92,30 @@ def test_bad_hooks_are_refused_with_the_reason(system):
     assert "JSON object" in custom.stderr
 
 
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("ftp://hooks.example/", "refused: scheme"),
+        ("http://user:password@hooks.example/", "refused: credentials"),
+        ("http://hooks.example:25/", "refused: port"),
+        ("http://10.0.0.1/", "refused: address: 10.0.0.1 (private)"),
+        ("http://[::1]/", "refused: address: ::1 (loopback)"),
+    ],
+)
+def test_hooks_that_point_where_they_may_not_are_refused(system, uri, reason):
+    refused = system.run("hooks", "add", uri, "--account", "a")
+    assert refused.returncode == 1
+    assert reason in refused.stderr
+    assert json.loads(system.run("hooks", "list", "--account", "a", "--json").stdout) == []
+
+
+def test_a_name_that_is_not_known_is_a_warning(system):
+    added = system.run("hooks", "add", "http://hooks.invalid/", "--account", "b", "--json")
+    assert added.returncode == 0
+    assert json.loads(added.stdout)["uri"] == "http://hooks.invalid/"
+    assert "warning: hooks.invalid is not known at the moment" in added.stderr
+
+
 def test_publish_takes_a_file_standard_input_and_lines(system, receiver, tmp_path):
     system.add_hook(f"{receiver.url}/a")
     file = tmp_path / "event.json"

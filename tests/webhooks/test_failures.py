@@ -181,7 +181,8 @@ def test_what_nodes_tell_each_other_is_read_as_it_was_told():
 @pytest.mark.parametrize(
     "body",
     [b"", b"\xff", b"[]", b"{}", b'{"Origin": 1, "Failures": [["a", "h"]], "Flushes": []}',
-     b'{"Origin": 1, "Failures": 3, "Flushes": []}'],
+     b'{"Origin": 1, "Failures": 3, "Flushes": []}',
+     b'{"Origin": 1, "Failures": [["a", "h", Infinity]], "Flushes": []}', b"[" * 100_000],
 )  # fmt: skip
 def test_what_no_node_has_told_is_refused(body):
     with pytest.raises(failures.NotShared):

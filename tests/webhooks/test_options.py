@@ -44,6 +44,7 @@ def test_all_of_them():
         ({"rate_limit": 0}, "rate_limit 0 is no number"),
         ({"rate_limit": "fast"}, "rate_limit 'fast' is no number"),
         ({"rate_limit": float("inf")}, "rate_limit inf is no number"),
+        ({"rate_limit": 10**400}, "is no number of requests"),
         ({"headers": ["X-A: b"]}, "headers is no object"),
         ({"headers": {f"X-{n}": "v" for n in range(21)}}, "headers has 21 members: 20 are"),
         ({"headers": {"X A": "b"}}, "'X A' is no header name"),

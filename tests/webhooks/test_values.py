@@ -123,6 +123,8 @@ def test_a_fraction_goes_to_the_nearest_integer_as_far_as_the_negative_s(number)
         ("1e999", None),
         (math.inf, None),
         (math.nan, None),
+        (10**400, None),
+        (-(10**400), None),
         ("seven", None),
         ("", None),
         (True, None),

@@ -1,0 +1,88 @@
+"""The transport that the settings ask for, and what they say of a hook before it is sent."""
+
+import socket
+
+from callboard.adapters.address_guard import AddressGuard, AddressRefusedError
+from callboard.adapters.client_certificates import NoCertificateError, certificate_path
+from callboard.adapters.endpoint_rules import EndpointRules
+from callboard.adapters.http import RequestsTransport
+from callboard.adapters.http_target import UrlRefusedError
+from callboard.config.settings import DeliverySettings
+from callboard.webhooks.hook import Hook, InvalidHook
+
+
+def transport(delivery: DeliverySettings, max_response_bytes: int) -> RequestsTransport:
+    """A transport for as many threads as `delivery` has. Raises OSError: no such CA bundle."""
+    bundle = delivery.ca_bundle
+    try:
+        return RequestsTransport(
+            connect_timeout_s=delivery.connect_timeout_ms / 1000,
+            request_timeout_s=delivery.request_timeout_ms / 1000,
+            allow_networks=delivery.allow_networks,
+            pool_size=delivery.threads,
+            max_response_bytes=max_response_bytes,
+            ports=delivery.ports,
+            credentials=delivery.url_credentials,
+            follow_redirects=delivery.follow_redirects,
+            max_payload=delivery.max_payload,
+            ca_bundle=None if bundle is None else str(bundle),
+            client_certificates=delivery.client_certificates,
+            proxy=delivery.proxy,
+        )
+    except OSError as error:
+        raise OSError(f"delivery.ca_bundle {bundle}: {error}") from error
+
+
+def check(delivery: DeliverySettings) -> None:
+    """Refuse settings that no transport can be made of. Raises OSError."""
+    transport(delivery, 0).close()
+    folder = delivery.client_certificates
+    if folder is not None and not folder.is_dir():
+        raise NotADirectoryError(f"delivery.client_certificates {folder}: there is no such folder")
+
+
+def rules(delivery: DeliverySettings) -> EndpointRules:
+    """What the settings let a uri be."""
+    return EndpointRules(
+        AddressGuard(delivery.allow_networks), delivery.ports, delivery.url_credentials
+    )
+
+
+def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
+    """Refuse a hook that nothing would ever be sent for, by what is written in it.
+
+    Looks up no name, so that it takes no time: see `EndpointRules.refusal`. Raises InvalidHook.
+    """
+    refused = rules(delivery).refusal(hook.uri)
+    if refused is not None:
+        raise InvalidHook(hook.id, f"uri {hook.uri!r} is {refused}")
+    certificate = hook.options.certificate
+    if certificate is None:
+        return
+    if not hook.uri.lower().startswith("https:"):
+        raise InvalidHook(hook.id, f"client_certificate {certificate!r} needs a uri of https")
+    try:
+        certificate_path(delivery.client_certificates, hook.account_id, certificate)
+    except NoCertificateError as problem:
+        raise InvalidHook(hook.id, str(problem)) from None
+
+
+def doubt(uri: str, known: EndpointRules) -> str | None:
+    """What the name in a uri that is not refused means at this moment, if that speaks against it.
+
+    A sentence for whoever has just made the hook; by the next delivery the name may mean something
+    else. Asks the resolver, and waits for it.
+    """
+    try:
+        target = known.target(uri)
+        known.guard.candidates(target.host.strip("[]"), target.origin[2])
+    except AddressRefusedError as refused:
+        return (
+            f"{target.host} is {refused} at the moment: nothing is sent there, unless "
+            "delivery.allow_networks has it"
+        )
+    except socket.gaierror as error:
+        return f"{target.host} is not known at the moment: {error.strerror}"
+    except UrlRefusedError as error:
+        return f"refused: {error}: {error.detail}"
+    return None

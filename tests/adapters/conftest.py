@@ -1,0 +1,41 @@
+"""Transports that may call loopback, and the authority that they trust."""
+
+import socket
+
+import pytest
+import trustme
+
+from callboard.adapters.address_guard import AddressGuard
+from callboard.adapters.http import RequestsTransport
+from support.http import LOOPBACK
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_bundle(authority, tmp_path_factory):
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture
+def make(ca_bundle):
+    """make(**arguments) -> a transport that may call loopback."""
+    transports = []
+
+    def make(connect_timeout_s=30, request_timeout_s=30, resolve=socket.getaddrinfo, **arguments):
+        arguments = {
+            "guard": AddressGuard(LOOPBACK, resolve),
+            "ca_bundle": ca_bundle,  # small: loading certifi's takes longer than most tests
+            **arguments,
+        }
+        transports.append(RequestsTransport(connect_timeout_s, request_timeout_s, **arguments))
+        return transports[-1]
+
+    yield make
+    for transport in transports:
+        transport.close()

@@ -1,0 +1,44 @@
+"""What is refused is not sent, and stands in the attempts with the reason."""
+
+import time
+
+import pytest
+
+from callboard.adapters import stores
+from callboard.webhooks.hook import new_hook
+from callboard.webhooks.names import modb
+from support.running import ACCOUNT, call_event
+
+pytestmark = pytest.mark.multiprocess
+
+
+@pytest.fixture
+def store(tmp_path):
+    """The embedded store of the first system that the test starts."""
+    folder = tmp_path / "data0"
+    folder.mkdir()
+    store = stores.connect("sqlite://", folder)
+    yield store
+    store.close()
+
+
+def test_refusals_are_recorded_and_harm_no_neighbour(store, start, receiver):
+    # Stored by somebody else, as by Kazoo's own nodes, which have no such rules.
+    uri = "http://169.254.169.254/latest/meta-data/"
+    document = {"pvt_account_id": ACCOUNT, "name": "n", "uri": uri, "hook": "channel_create"}
+    store.ensure_database("webhooks")
+    store.save("webhooks", new_hook(document, 63867000000, "inside", "node"))
+    system = start(delivery__max_payload=400)
+    system.add_hook(f"{receiver.url}/good", format="json")
+    large = system.add_hook(f"{receiver.url}/large", custom_data={"padding": "x" * 400})
+    system.publish([call_event(1)])
+    system.wait_settled(1)
+    system.wait(lambda: system.node("deliveries/attempt_log").stats["written"] == 2)
+    assert [request.path for request in receiver.wait_for(1)] == ["/good"]
+    view, database = "webhooks/attempts_by_hook_listing", modb(ACCOUNT, time.time())
+    attempts = [row.document for row in store.view(database, view, include_documents=True)]
+    recorded = {a["hook_id"]: (a["result"], a["client_error"]) for a in attempts}
+    assert recorded == {
+        "inside": ("failure", "refused: address"),
+        large: ("failure", "refused: payload"),
+    }

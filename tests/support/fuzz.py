@@ -1,0 +1,105 @@
+"""What may come from outside: JSON of every kind, bytes that nearly are some, and real messages
+with something wrong in them.
+
+`CALLBOARD_TEST_FUZZ=20000 python -m pytest tests/fuzz` tries so many examples of each, instead of a
+few dozen.
+"""
+
+import gzip
+import json
+import os
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+ACCOUNT = "1b" * 16
+EXAMPLES = int(os.environ.get("CALLBOARD_TEST_FUZZ", "60"))
+TIMEOUT_S = 120 + EXAMPLES
+"""For a test, by pytest-timeout: machines may be busy."""
+
+
+def fuzzed(factor=1.0):
+    """The settings of a fuzzing test; `factor`: for those whose examples take long."""
+    return settings(
+        max_examples=max(10, int(EXAMPLES * factor)),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+texts = st.text(st.characters(exclude_categories=()), max_size=20) | st.sampled_from(
+    (
+        "",
+        "true",
+        "null",
+        "1e999",
+        "-0",
+        "9" * 40,
+        "\ud800",
+        "a\r\nb: c",
+        "\0",
+        "{}",
+        "all",
+        "%",
+        "..",
+    )
+)
+numbers = st.one_of(
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from((0, -1, 2**63, -(2**63) - 1, 10**400, -(10**400), 1e308, 5e-324, -0.0)),
+)
+scalars = st.none() | st.booleans() | numbers | texts
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def nested(depth):
+    """Lists within each other, as text: Python cannot write them."""
+    return b"[" * depth + b"]" * depth
+
+
+@st.composite
+def changed(draw, sample, keys=()):
+    """A real document with a few members replaced, added, or taken away."""
+    document = dict(sample)
+    names = sorted({*sample, *keys})
+    for name in draw(st.lists(st.sampled_from(names) | texts, max_size=4)):
+        if draw(st.booleans()):
+            document[name] = draw(values)
+        else:
+            document.pop(name, None)
+    for name, member in document.items():
+        if isinstance(member, dict) and member and draw(st.integers(0, 3)) == 0:
+            document[name] = draw(changed(member))
+    return document
+
+
+@st.composite
+def bodies(draw, documents):
+    """The body of a message and its content encoding: JSON, or what nearly is."""
+    body = json.dumps(draw(documents)).encode()
+    match draw(st.integers(0, 9)):
+        case 0:
+            cut = draw(st.integers(0, len(body)))
+            body = body[:cut] + draw(st.binary(max_size=20)) + body[cut + 1 :]
+        case 1:
+            body = draw(st.binary())
+        case 2:
+            body = draw(
+                st.sampled_from(
+                    (
+                        *(nested(200), nested(100_000), b"9" * 5000, b'{"a":' * 5000),
+                        *(b"\xff\xfe{\0}\0", b"\xef\xbb\xbf{}", b'{"a":NaN}', b'{"a":1e999}', b""),
+                    )
+                )
+            )
+        case 3:
+            packed = gzip.compress(body)
+            return packed[: draw(st.integers(0, len(packed)))], "gzip"
+        case 4:
+            return gzip.compress(body), draw(st.sampled_from(("gzip", "GZIP", "deflate")))
+    return body, None
