@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from queue import SimpleQueue
+from random import random
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +33,8 @@ from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.lanes import Lanes
 from callboard.webhooks.names import gregorian_ms
-from callboard.webhooks.outcome import ClientError, Done, Response, Retry, next_try
+from callboard.webhooks.outcome import ClientError, Done, Response, Retry
+from callboard.webhooks.retrying import KazooPolicy, verdict
 
 EVENT_BRIDGE = "event_bridge"
 FAILURE_CACHE = "failure_cache"
@@ -198,8 +200,9 @@ class Deliverer(Role):
         self._free_threads += 1
         self._lanes.done(job.lane)
         delivery, now = job.delivery, time.time()
-        verdict = next_try(delivery, job.tries_left, outcome)
-        if isinstance(verdict, Done):
+        tries_made = delivery.tries - job.tries_left + 1
+        then = verdict(KazooPolicy(), delivery, tries_made, outcome, now, random)
+        if isinstance(then, Done):
             self._counts["delivered"] += 1
             self.log.debug("delivered", hook=delivery.hook_id, delivery=delivery.id)
             if self._keep_successes:
@@ -214,15 +217,15 @@ class Deliverer(Role):
             outcome=outcome.status if isinstance(outcome, Response) else outcome.kind,
             tries_left=job.tries_left - 1,
         )
-        if isinstance(verdict, Retry):
+        if isinstance(then, Retry):
             self._record(job, outcome, now, last=False)
             job.tries_left -= 1
-            due = time.monotonic() + verdict.after_ms / 1000
+            due = time.monotonic() + then.after_ms / 1000
             heapq.heappush(self._retries, (due, next(self._ids), job))
-            self.after(verdict.after_ms / 1000, _RETRIES)
+            self.after(then.after_ms / 1000, _RETRIES)
         else:
             self._counts["given_up"] += 1
-            self._note("given_up", delivery, reason=verdict.reason)
+            self._note("given_up", delivery, reason=then.reason)
             self._record(job, outcome, now, last=True)
 
     def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
