@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from queue import SimpleQueue
 from random import random
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import Factory, define
 from thespian.actors import ActorAddress, WatchMessage
@@ -30,6 +29,7 @@ from callboard.actors.role import Role, Setup
 from callboard.adapters.http import RequestsTransport
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
+from callboard.webhooks.bulkhead import endpoint_of
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.lanes import Lanes
 from callboard.webhooks.names import gregorian_ms
@@ -150,7 +150,7 @@ class Deliverer(Role):
             return
         job = self._jobs.get(delivery.id)
         if job is None:
-            job = _Job(delivery, _lane(delivery.uri), delivery.tries)
+            job = _Job(delivery, endpoint_of(delivery.uri), delivery.tries)
             self._jobs[delivery.id] = job
             self._lanes.add(job.lane, job)
         job.waiters.append(waiter)
@@ -373,9 +373,3 @@ class Deliverer(Role):
 def _changed(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> bool:
     """Whether there is a new incarnation of that peer."""
     return path in now and (path not in before or before[path] != now[path])
-
-
-def _lane(uri: str) -> str:
-    """The endpoint of a uri: scheme, host and port."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}"

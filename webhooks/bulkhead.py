@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from attrs import Factory, define, field, frozen, validators
 
-from callboard.webhooks.circuit import Circuits
+from callboard.webhooks.circuit import CLOSED, Circuits
 from callboard.webhooks.hook_lane import HookLane
 from callboard.webhooks.options import Options
 from callboard.webhooks.ranking import Ranking
@@ -149,8 +149,12 @@ class Bulkhead(Generic[T]):
         and rate matter, the latest for the whole hook.
         """
         self._pass_time(now)
-        lane = self._lanes.setdefault(endpoint, _Lane(endpoint))
-        hook = lane.hooks.setdefault(hook_id, HookLane(hook_id))
+        lane = self._lanes.get(endpoint)
+        if lane is None:
+            lane = self._lanes[endpoint] = _Lane(endpoint)
+        hook = lane.hooks.get(hook_id)
+        if hook is None:
+            hook = lane.hooks[hook_id] = HookLane(hook_id)
         lane.common -= hook.common
         hook.set_options(options.ordered, options.rate_per_s)
         lane.common += hook.common
@@ -245,7 +249,7 @@ class Bulkhead(Generic[T]):
         return heapq.nsmallest(
             most,
             (self._figures(name, now) for name in names),
-            key=lambda f: (f.circuit == "closed", -f.waiting - f.in_flight, f.endpoint),
+            key=lambda f: (f.circuit == CLOSED, -f.waiting - f.in_flight, f.endpoint),
         )
 
     def _figures(self, endpoint: str, now: float) -> EndpointFigures:

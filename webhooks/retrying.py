@@ -14,7 +14,7 @@ from callboard.webhooks.options import KAZOO, POLICIES
 from callboard.webhooks.outcome import Done, GiveUp, Outcome, Response, Retry
 
 STANDARD_STEPS_S = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
-"""5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h (Standard Webhooks' example, extended)."""
+"""5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h (the example of Standard Webhooks)."""
 
 KAZOO_PAUSE_MS = 2000
 """Kazoo's fixed pause before the next try."""

@@ -264,6 +264,19 @@ def test_what_an_ordered_hook_waits_for_always_finds_room():
     assert add(made, "3", options=ORDERED) == FULL
 
 
+def test_while_an_item_runs_the_next_finds_no_more_room_than_others():
+    made = bulkhead(hook_waiting=1)
+    add(made, "1", options=ORDERED)
+    turn = made.next(0)
+    assert add(made, "2", "3", options=ORDERED) == [Added(), FULL]
+    ended(made, turn)
+    turn = made.next(0)
+    assert add(made, "4", "3", options=ORDERED) == [Added(), FULL]
+    ended(made, turn)
+    assert add(made, "3", options=ORDERED) == Added()
+    assert finished(made) == ["3", "4"]
+
+
 def test_parked_items_of_an_ordered_hook_keep_their_places():
     made = bulkhead(hook_waiting=2)
     assert add(made, *"12345", options=ORDERED) == [Added(), Added(), FULL, FULL, FULL]
@@ -611,5 +624,5 @@ class AnyUse(RuleBasedStateMachine):
         assert (self.made.endpoints, self.made.wake_at()) == (0, None)
 
 
-AnyUse.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyUse.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestAnyUse = AnyUse.TestCase
