@@ -158,7 +158,6 @@ class Bulkhead(Generic[T]):
         lane.common -= hook.common
         hook.set_options(options.ordered, options.rate_per_s)
         lane.common += hook.common
-        hook.forget_lost(now)
         reason = None if hook.awaits(key) else self._no_room(lane, hook)
         if reason is None:
             hook.put(key, item)

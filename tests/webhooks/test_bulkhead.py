@@ -182,6 +182,40 @@ def test_an_opening_circuit_sheds_what_waits():
     assert ended(made, under_way[1], reached=False) == []
     assert ended(made, under_way[2], reached=False) == ["6", "5", "4", "3", "o3"]
     assert (len(made), made.parked) == (4, 5)
+    assert made.next(0) is None
+
+
+def test_a_hook_that_lost_all_its_items_has_no_turn():
+    made = bulkhead(failures=1)
+    add(made, "bad", hook="p")
+    bad = made.next(0)
+    add(made, "h1", hook="h")
+    add(made, "i1", hook="i")
+    assert len(ended(made, bad, reached=False)) == 1
+    ended(made, made.next(10), 10)
+    assert (made.next(10), len(made), made.endpoints) == (None, 0, 0)
+
+
+def test_the_latest_items_of_a_hook_are_shed_in_whatever_order_they_came():
+    made = bulkhead(failures=1, open_waiting=2)
+    add(made, "bad", hook="p")
+    bad = made.next(0)
+    add(made, "1", "2", "3", options=ORDERED)
+    ended(made, made.next(0), back_in_s=0)
+    add(made, "1", options=ORDERED)
+    assert ended(made, bad, reached=False) == ["3"]
+
+
+def test_a_late_answer_closes_the_circuit_and_needs_no_probe():
+    made = bulkhead(failures=1)
+    add(made, "bad", "late")
+    bad, late = turns(made)
+    ended(made, bad, reached=False)
+    add(made, "1")
+    assert made.wake_at() is not None
+    ended(made, late, 1, reached=True)
+    assert made.wake_at() is None
+    assert items(made, 1) == ["1"]
 
 
 def test_a_probe_that_reaches_the_endpoint_closes_the_circuit():
@@ -313,6 +347,16 @@ def test_an_item_that_is_gone_is_not_waited_for():
     assert items(made, 1) == ["2"]
     made.gone("1", "e", "other", 1)
     made.gone("1", "other", "h", 1)
+
+
+def test_a_hook_whose_only_item_is_gone_is_forgotten():
+    made = bulkhead()
+    add(made, "1", options=ORDERED)
+    ended(made, made.next(0), back_in_s=5)
+    assert made.endpoints == 1
+    made.gone("1", "e", "h", 1)
+    assert made.endpoints == 0
+    assert made.next(10 * hook_lane.LOST_AFTER_S) is None
 
 
 def test_an_item_that_is_lost_is_not_waited_for_for_ever():

@@ -170,6 +170,15 @@ def test_of_failing_endpoints_so_many_are_remembered(monkeypatch):
     assert (len(made), made.open, list(made.failing())) == (2, 1, ["b"])
     assert made.state("a", 0) == CLOSED
     assert made.failures("c") == 1
+    for endpoint in ["c", "d"]:
+        made.end(endpoint, 0, False, probe=False)
+    assert [made.failures(endpoint) for endpoint in "bcd"] == [0, 2, 1]
+
+
+def test_the_bound_holds_for_the_first_pause_too():
+    made = Circuits(CircuitLimits(1, first_pause_s=50.0, max_pause_s=35.0), lambda: MOST)
+    request(made, 0, False)
+    assert made.probe_at("e") == pytest.approx(35)
 
 
 uses = st.tuples(

@@ -8,6 +8,7 @@ def test_the_least_comes_first_and_of_equals_the_earlier():
     ranking = Ranking()
     for key, rank in [("b", 2), ("a", 1), ("c", 1), ("d", 0)]:
         ranking.set(key, rank)
+    ranking.set("a", 1)
     ranking.drop("d")
     ranking.drop("unknown")
     assert ranking.first() == (1, "a")

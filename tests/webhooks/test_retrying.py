@@ -210,6 +210,7 @@ def test_retry_after_makes_no_further_try():
         ("Sunday, 06-Nov-94 08:50:37 GMT", 60),
         ("Sun Nov  6 08:50:37 1994", 60),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Sun, 06 Nov 1994 09:50:37 +0100", 60),
         ("Sun, 06 Nov 1994 08:48:37 GMT", 0),
         ("Sun, 06 Nov 2094 08:49:37 GMT", DAY_S),
         ("Sun, 06 Nov 99999 08:49:37 GMT", 0),
