@@ -175,6 +175,14 @@ def test_of_failing_endpoints_so_many_are_remembered(monkeypatch):
     assert [made.failures(endpoint) for endpoint in "bcd"] == [0, 2, 1]
 
 
+def test_the_endpoint_is_forgotten_that_failed_longest_ago(monkeypatch):
+    monkeypatch.setattr(circuit, "MAX_CIRCUITS", 2)
+    made = circuits(failures=5)
+    for endpoint in ["b", "a", "b", "c"]:
+        made.end(endpoint, 0, False, probe=False)
+    assert [made.failures(endpoint) for endpoint in "abc"] == [0, 2, 1]
+
+
 def test_the_bound_holds_for_the_first_pause_too():
     made = Circuits(CircuitLimits(1, first_pause_s=50.0, max_pause_s=35.0), lambda: MOST)
     request(made, 0, False)
