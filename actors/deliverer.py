@@ -8,8 +8,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from queue import SimpleQueue
+from random import random
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import Factory, define, evolve
 from thespian.actors import ActorAddress, WatchMessage
@@ -33,10 +33,12 @@ from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
+from callboard.webhooks.bulkhead import endpoint_of
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.lanes import Lanes
 from callboard.webhooks.names import gregorian_ms
-from callboard.webhooks.outcome import ClientError, Done, Response, Retry, next_try
+from callboard.webhooks.outcome import ClientError, Done, Response, Retry
+from callboard.webhooks.retrying import KazooPolicy, verdict
 
 EVENT_BRIDGE = "event_bridge"
 FAILURE_CACHE = "failure_cache"
@@ -151,7 +153,7 @@ class Deliverer(Noticing, Role):
             return
         job = self._jobs.get(delivery.id)
         if job is None:
-            job = _Job(delivery, _lane(delivery.uri), delivery.tries)
+            job = _Job(delivery, endpoint_of(delivery.uri), delivery.tries)
             self._jobs[delivery.id] = job
             self._lanes.add(job.lane, job)
         job.waiters.append(waiter)
@@ -211,8 +213,9 @@ class Deliverer(Noticing, Role):
         self._free_threads += 1
         self._lanes.done(job.lane)
         delivery, now = job.delivery, time.time()
-        verdict = next_try(delivery, job.tries_left, outcome)
-        if isinstance(verdict, Done):
+        tries_made = delivery.tries - job.tries_left + 1
+        then = verdict(KazooPolicy(), delivery, tries_made, outcome, now, random)
+        if isinstance(then, Done):
             self._counts["delivered"] += 1
             self.log.debug("delivered", hook=delivery.hook_id, delivery=delivery.id)
             if self._keep_successes:
@@ -227,15 +230,15 @@ class Deliverer(Noticing, Role):
             **_told(outcome),
             tries_left=job.tries_left - 1,
         )
-        if isinstance(verdict, Retry):
+        if isinstance(then, Retry):
             self._record(job, outcome, now, last=False)
             job.tries_left -= 1
-            due = time.monotonic() + verdict.after_ms / 1000
+            due = time.monotonic() + then.after_ms / 1000
             heapq.heappush(self._retries, (due, next(self._ids), job))
-            self.after(verdict.after_ms / 1000, _RETRIES)
+            self.after(then.after_ms / 1000, _RETRIES)
         else:
             self._counts["given_up"] += 1
-            self._note("given_up", delivery, reason=verdict.reason)
+            self._note("given_up", delivery, reason=then.reason)
             self.notify(
                 DeliveryFailed(
                     delivery.account_id,
@@ -243,7 +246,7 @@ class Deliverer(Noticing, Role):
                     delivery.id,
                     delivery.event_id,
                     delivery.uri,
-                    verdict.reason,
+                    then.reason,
                 )
             )
             self._record(job, outcome, now, last=True)
@@ -404,9 +407,3 @@ def _told(outcome: Response | ClientError) -> Mapping[str, Any]:
     if isinstance(outcome, Response):
         return {"outcome": outcome.status}
     return {"outcome": outcome.kind} | ({"detail": outcome.detail} if outcome.detail else {})
-
-
-def _lane(uri: str) -> str:
-    """The endpoint of a uri: scheme, host and port."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -6,12 +6,14 @@ from typing import Any
 
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.names import encoded, gregorian_s, modb
-from callboard.webhooks.outcome import ClientError, Outcome, succeeded
+from callboard.webhooks.outcome import ClientError, Outcome
+from callboard.webhooks.retrying import KazooPolicy, Policy, succeeded
 from callboard.webhooks.signing import SIGNATURE_HEADER
 
 CUT_MARK = "…[cut]"
 _DECODER = getincrementaldecoder("utf-8")
 
+_KAZOO = KazooPolicy()
 _NO_MORE = "retries exceeded"
 
 
@@ -26,13 +28,14 @@ def attempt_document(
     tries_left: int,
     now_unix_s: float,
     body_limit: int,
+    policy: Policy = _KAZOO,
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
-    `tries_left` counts this try, and so counts down. Of a body `body_limit` bytes are kept,
-    and a mark where it was cut. The headers are in lower case, but for signatures, which
-    would be none then. A 201 to a PUT is recorded as the success
-    it is, unlike in Kazoo.
+    `tries_left` counts this try, and so counts down; `policy` says what is a success. Of a body
+    `body_limit` bytes are kept, and a mark where it was cut. The headers are in lower case, but for
+    signatures, which would be none then. A 201 to a PUT is recorded as the success it is, unlike
+    in Kazoo.
     """
     now = gregorian_s(now_unix_s)
     document: dict[str, Any] = {
@@ -63,7 +66,7 @@ def attempt_document(
         "resp_headers": _lower_case(outcome.headers),
         "resp_body": _text(outcome.body, body_limit, cut=outcome.cut),
     }
-    if succeeded(delivery, outcome):
+    if succeeded(policy, delivery.method, outcome):
         return document | {"result": "success"}
     return document | {
         "result": "failure",

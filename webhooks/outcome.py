@@ -1,13 +1,8 @@
-"""How a try went, and what follows from it (webhooks_util: fire_hook, retry_hook)."""
+"""How a try went, and what can follow from it; retrying.py decides which."""
 
 from collections.abc import Mapping
 
 from attrs import field, frozen
-
-from callboard.webhooks.delivery import Delivery
-
-RETRY_PAUSE_MS = 2000
-"""Kazoo's fixed pause before the next try."""
 
 
 @frozen
@@ -50,25 +45,7 @@ class Retry:
 
 @frozen
 class GiveUp:
-    """Nothing more will be tried."""
+    """Nothing more will be tried. `disable`: the hook is to be disabled at once."""
 
     reason: str
-
-
-def succeeded(delivery: Delivery, response: Response) -> bool:
-    """Whether the answer means success: 200, and 201 to a PUT."""
-    return response.status == 200 or (response.status == 201 and delivery.method == "PUT")
-
-
-def next_try(delivery: Delivery, tries_left: int, outcome: Outcome) -> Done | Retry | GiveUp:
-    """Kazoo's rule: a bad status ends it, an error of the client is tried again.
-
-    `tries_left` counts the try that just ended. An address that is refused is refused for good.
-    """
-    if isinstance(outcome, Response):
-        if succeeded(delivery, outcome):
-            return Done()
-        return GiveUp(f"status {outcome.status}")
-    if outcome.kind.startswith("refused") or tries_left <= 1:
-        return GiveUp(outcome.kind)
-    return Retry(RETRY_PAUSE_MS)
+    disable: bool = False

@@ -1,0 +1,346 @@
+"""Bulkheads: endpoints and hooks take fair turns, and none can fill the ship.
+
+An endpoint has only so many requests under way and so many waiting; what finds no room is to be
+parked, in the durable retry queue. Endpoints that could run something take turns, and so do the
+hooks of an endpoint. Those that could not are kept apart, so that a turn costs the same however
+many there are. The rules of one hook stand in hook_lane.py, of circuits in circuit.py.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import Factory, define, field, frozen, validators
+
+from callboard.webhooks.circuit import CLOSED, Circuits
+from callboard.webhooks.hook_lane import HookLane
+from callboard.webhooks.options import Options
+from callboard.webhooks.ranking import Ranking
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+FULL, CIRCUIT_OPEN = "full", "circuit open"
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def endpoint_of(uri: str) -> str:
+    """The endpoint of a uri: scheme, host and port; the uri itself where it has none."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return uri
+    if not parts.hostname or port is None:
+        return uri
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+@frozen
+class BulkheadLimits:
+    """`in_flight`: requests under way to an endpoint, at most. `waiting`: items that wait for it.
+
+    Hooks that are ordered or limited in rate wait by themselves, `hook_waiting` items each, lest
+    they take the room of others while they may not run. While a circuit is not closed
+    no more than `open_waiting` wait of either.
+    """
+
+    in_flight: int = field(default=16, validator=validators.ge(1))
+    waiting: int = field(default=100, validator=validators.ge(1))
+    hook_waiting: int = field(default=20, validator=validators.ge(1))
+    open_waiting: int = field(default=1, validator=validators.ge(1))
+
+
+@frozen
+class Added:
+    """The item waits for its turn."""
+
+
+@frozen
+class Park:
+    """There is no room: the item is not held here. `reason`: `full` or `circuit open`."""
+
+    reason: str
+
+
+@frozen
+class Turn(Generic[T]):
+    """An item whose turn it is; `done` wants it back. `probe`: whether it tries a circuit."""
+
+    item: T
+    key: str
+    endpoint: str
+    hook: str
+    number: int
+    place: int
+    probe: bool
+
+
+@frozen
+class EndpointFigures:
+    """What an endpoint does at the moment; `failures`: errors in a row, of its circuit."""
+
+    endpoint: str
+    in_flight: int
+    waiting: int
+    circuit: str
+    failures: int
+
+
+@define
+class _Lane(Generic[T]):
+    """An endpoint. `common`: how many items wait of hooks that do not wait by themselves."""
+
+    endpoint: str
+    hooks: dict[str, HookLane[T]] = Factory(dict)
+    ready: "OrderedDict[str, HookLane[T]]" = Factory(OrderedDict)
+    in_flight: int = 0
+    waiting: int = 0
+    common: int = 0
+
+
+class Bulkhead(Generic[T]):
+    """Items in, turns out. Times are seconds of any one clock that does not jump.
+
+    Keys name items, as delivery ids do: an item that is parked, or fails and is tried again, comes
+    back under its key, and an ordered hook waits for it.
+    """
+
+    def __init__(self, limits: BulkheadLimits, circuits: Circuits) -> None:
+        self._limits = limits
+        self._circuits = circuits
+        self._lanes: dict[str, _Lane[T]] = {}
+        self._ready: OrderedDict[str, _Lane[T]] = OrderedDict()
+        self._probes: Ranking[str] = Ranking()
+        self._wakes: Ranking[tuple[str, str]] = Ranking()
+        self._sweeps: Ranking[tuple[str, str]] = Ranking()
+        self._under_way: set[int] = set()
+        self._numbers = 0
+        self._size = 0
+        self.parked = 0
+        """How often an item found no room, or lost it."""
+
+    def __len__(self) -> int:
+        """How many items wait."""
+        return self._size
+
+    @property
+    def in_flight(self) -> int:
+        """How many items are under way."""
+        return len(self._under_way)
+
+    @property
+    def endpoints(self) -> int:
+        """How many endpoints have something waiting, under way, or to be remembered."""
+        return len(self._lanes)
+
+    # Items
+
+    def add(
+        self, item: T, key: str, endpoint: str, hook_id: str, options: Options, now: float
+    ) -> Added | Park:
+        """Let an item wait for its turn, if there is room.
+
+        The item that an ordered hook waits for always finds room. Of `options` those about order
+        and rate matter, the latest for the whole hook.
+        """
+        self._pass_time(now)
+        lane = self._lanes.get(endpoint)
+        if lane is None:
+            lane = self._lanes[endpoint] = _Lane(endpoint)
+        hook = lane.hooks.get(hook_id)
+        if hook is None:
+            hook = lane.hooks[hook_id] = HookLane(hook_id)
+        lane.common -= hook.common
+        hook.set_options(options.ordered, options.rate_per_s)
+        lane.common += hook.common
+        reason = None if hook.awaits(key) else self._no_room(lane, hook)
+        if reason is None:
+            hook.put(key, item)
+            self._count(lane, hook, 1)
+        else:
+            hook.keep_place(key, now)
+            self.parked += 1
+        self._place(lane, hook, now)
+        return Added() if reason is None else Park(reason)
+
+    def next(self, now: float) -> Turn[T] | None:
+        """The item whose turn it is, now under way; None if nothing may run."""
+        self._pass_time(now)
+        if not self._ready:
+            return None
+        endpoint, lane = self._ready.popitem(last=False)
+        hook_id, hook = lane.ready.popitem(last=False)
+        place, key, item = hook.take(now)
+        self._count(lane, hook, -1)
+        lane.in_flight += 1
+        self._numbers += 1
+        self._under_way.add(self._numbers)
+        probe = self._circuits.begin(endpoint)
+        self._place(lane, hook, now)
+        return Turn(item, key, endpoint, hook_id, self._numbers, place, probe)
+
+    def done(
+        self,
+        turn: Turn[T],
+        now: float,
+        reached: bool | None,
+        back_in_s: float | None = None,
+    ) -> list[T]:
+        """A turn has ended; the items that lost their room by it, and are to be parked.
+
+        `reached`: see circuit.py. `back_in_s`: the item will be added again after about so long,
+        and the later ones of an ordered hook wait for it; None: it needs nothing more. Raises
+        ValueError if the turn has ended before.
+        """
+        if turn.number not in self._under_way:
+            raise ValueError(f"turn {turn.number} of {turn.key} has ended before")
+        self._pass_time(now)
+        self._under_way.remove(turn.number)
+        lane = self._lanes[turn.endpoint]
+        hook = lane.hooks[turn.hook]
+        lane.in_flight -= 1
+        hook.end(turn.key, turn.place, now, back_in_s)
+        self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
+        shed = [] if self._circuits.is_closed(turn.endpoint) else list(self._shed(lane, now))
+        self._place(lane, hook, now)
+        return shed
+
+    def gone(self, key: str, endpoint: str, hook_id: str, now: float) -> None:
+        """An item that was to come back will not: nothing waits for it any longer."""
+        lane = self._lanes.get(endpoint)
+        hook = None if lane is None else lane.hooks.get(hook_id)
+        if lane is not None and hook is not None:
+            hook.forget(key)
+            self._place(lane, hook, now)
+
+    def drain(self) -> list[T]:
+        """Take all that waits; what is under way is still to be `done`."""
+        items: list[T] = []
+        for lane in list(self._lanes.values()):
+            for hook in list(lane.hooks.values()):
+                items += hook.drain()
+                if not hook.running:
+                    self._forget(lane, hook)
+            lane.ready.clear()
+            lane.waiting = lane.common = 0
+            if not lane.in_flight:
+                del self._lanes[lane.endpoint]
+        self._ready.clear()
+        self._probes, self._wakes = Ranking(), Ranking()
+        self._size = 0
+        return items
+
+    def wake_at(self) -> float | None:
+        """When `next` may give something that it does not give now, whatever else happens."""
+        times = [first[0] for first in (self._probes.first(), self._wakes.first()) if first]
+        return min(times, default=None)
+
+    # Figures
+
+    def figures(self, now: float, most: int = 100) -> list[EndpointFigures]:
+        """The endpoints with an open circuit, then those with the most to do; so many at most."""
+        names = {**dict.fromkeys(self._circuits.failing()), **dict.fromkeys(self._lanes)}
+        return heapq.nsmallest(
+            most,
+            (self._figures(name, now) for name in names),
+            key=lambda f: (f.circuit == CLOSED, -f.waiting - f.in_flight, f.endpoint),
+        )
+
+    def _figures(self, endpoint: str, now: float) -> EndpointFigures:
+        lane = self._lanes.get(endpoint)
+        return EndpointFigures(
+            endpoint,
+            in_flight=lane.in_flight if lane else 0,
+            waiting=lane.waiting if lane else 0,
+            circuit=self._circuits.state(endpoint, now),
+            failures=self._circuits.failures(endpoint),
+        )
+
+    # Room
+
+    def _no_room(self, lane: _Lane[T], hook: HookLane[T]) -> str | None:
+        """Why there is no room for one more item of the hook; None if there is."""
+        waiting = len(hook) if hook.apart else lane.common
+        if waiting >= (self._limits.hook_waiting if hook.apart else self._limits.waiting):
+            return FULL
+        is_closed = self._circuits.is_closed(lane.endpoint)
+        return CIRCUIT_OPEN if not is_closed and waiting >= self._limits.open_waiting else None
+
+    def _shed(self, lane: _Lane[T], now: float) -> Iterator[T]:
+        """Take what waits beyond the limit of an open circuit, the latest items first."""
+        limit = self._limits.open_waiting
+        if lane.waiting <= limit:
+            return
+        for hook in list(lane.hooks.values()):
+            while len(hook) and (len(hook) if hook.apart else lane.common) > limit:
+                yield hook.take_last(now)
+                self._count(lane, hook, -1)
+                self.parked += 1
+            self._place(lane, hook, now)
+
+    def _count(self, lane: _Lane[T], hook: HookLane[T], items: int) -> None:
+        self._size += items
+        lane.waiting += items
+        if not hook.apart:
+            lane.common += items
+
+    # Places
+
+    def _pass_time(self, now: float) -> None:
+        """Let what waited for this time be ready, and forget what need not be remembered longer."""
+        for key in self._wakes.pop_until(now):
+            self._look_again(key, now)
+        for key in self._sweeps.pop_until(now):
+            self._look_again(key, now)
+        for endpoint in self._probes.pop_until(now):
+            self._place_lane(self._lanes[endpoint], now)
+
+    def _look_again(self, key: tuple[str, str], now: float) -> None:
+        lane = self._lanes[key[0]]
+        self._place(lane, lane.hooks[key[1]], now)
+
+    def _place(self, lane: _Lane[T], hook: HookLane[T], now: float) -> None:
+        """Put a hook and its endpoint where they belong: ready, waiting for a time, or nowhere."""
+        key = lane.endpoint, hook.id
+        hook.forget_lost(now)
+        at = hook.runs_at()
+        if at is not None and at <= now:
+            lane.ready.setdefault(hook.id, hook)
+            self._wakes.drop(key)
+        else:
+            lane.ready.pop(hook.id, None)
+            _set(self._wakes, key, at)
+        if hook.is_idle(now):
+            self._forget(lane, hook)
+        else:
+            _set(self._sweeps, key, hook.sweep_at(now))
+        self._place_lane(lane, now)
+
+    def _place_lane(self, lane: _Lane[T], now: float) -> None:
+        endpoint = lane.endpoint
+        wants = bool(lane.ready) and lane.in_flight < self._limits.in_flight
+        if wants and self._circuits.allows(endpoint, now):
+            self._ready.setdefault(endpoint, lane)
+            self._probes.drop(endpoint)
+            return
+        self._ready.pop(endpoint, None)
+        _set(self._probes, endpoint, self._circuits.probe_at(endpoint) if wants else None)
+        if not lane.hooks and not lane.in_flight:
+            self._lanes.pop(endpoint, None)
+
+    def _forget(self, lane: _Lane[T], hook: HookLane[T]) -> None:
+        lane.hooks.pop(hook.id, None)
+        self._wakes.drop((lane.endpoint, hook.id))
+        self._sweeps.drop((lane.endpoint, hook.id))
+
+
+def _set(ranking: Ranking[K], key: K, at: float | None) -> None:
+    if at is None:
+        ranking.drop(key)
+    else:
+        ranking.set(key, at)

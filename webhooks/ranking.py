@@ -1,0 +1,64 @@
+"""Keys by rank, the least first: timers by their time, items by their number."""
+
+import heapq
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+
+_SPARE = 64
+
+
+class Ranking(Generic[K]):
+    """Each key has one rank, which may change; the key of the least rank is found at once.
+
+    Keys that left are cleared from the heap when they make up more than a half of it, so that it
+    is no larger than twice what is held, and a change costs O(log n) on average.
+    """
+
+    def __init__(self) -> None:
+        self._ranks: dict[K, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._changes = 0
+
+    def __len__(self) -> int:
+        return len(self._ranks)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._ranks
+
+    def rank(self, key: K) -> float:
+        """The rank of a key that is held. Raises KeyError."""
+        return self._ranks[key][0]
+
+    def set(self, key: K, rank: float) -> None:
+        """Hold a key at this rank; of equal ranks the earlier comes first."""
+        held = self._ranks.get(key)
+        if held is not None and held[0] == rank:
+            return
+        self._changes += 1
+        self._ranks[key] = rank, self._changes
+        heapq.heappush(self._heap, (rank, self._changes, key))
+        if len(self._heap) > 2 * len(self._ranks) + _SPARE:
+            self._heap = [(rank, change, key) for key, (rank, change) in self._ranks.items()]
+            heapq.heapify(self._heap)
+
+    def drop(self, key: K) -> None:
+        """Hold a key no longer, if it is held."""
+        self._ranks.pop(key, None)
+
+    def first(self) -> tuple[float, K] | None:
+        """The least rank and its key."""
+        while self._heap:
+            rank, change, key = self._heap[0]
+            if self._ranks.get(key) == (rank, change):
+                return rank, key
+            heapq.heappop(self._heap)
+        return None
+
+    def pop_until(self, rank: float) -> Iterator[K]:
+        """Take the keys of this rank and of less, in order."""
+        while (first := self.first()) is not None and first[0] <= rank:
+            heapq.heappop(self._heap)
+            del self._ranks[first[1]]
+            yield first[1]
