@@ -353,6 +353,8 @@ class Deliverer(Noticing, Role):
     def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
         """Whether successes are wanted too."""
         self._keep_successes = message.successes
+        if not self.settings.delivery.connect_timeout_ms:
+            self._transport.connect_within(message.connect_timeout_ms / 1000)
 
     # Peers and stopping
 

@@ -22,6 +22,7 @@ from callboard.actors.notices import DELIVERY_FAILED, HOOK_DISABLED
 from callboard.actors.noticing import subscribers_of
 from callboard.actors.responder import Responder
 from callboard.actors.role import Setup
+from callboard.actors.zone_listener import ZoneListener
 from callboard.admin import AdminRequest
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
@@ -70,6 +71,16 @@ def tree(settings: Settings) -> SupervisorSpec:
     attempt_log = ChildSpec("attempt_log", AttemptLog, setup, peers=("deliveries/deliverer-*",))
     bridge_peers = ("responders/*", "deliveries/deliverer-*")
 
+    zone_listeners = (
+        ChildSpec(
+            f"zone_listener-{number}",
+            ZoneListener,
+            Setup(settings, zone=url),
+            peers=("hook_listener",),
+        )
+        for number, url in enumerate(settings.amqp.zones, 1)
+    )
+
     def nested(*children: ChildSpec) -> SupervisorSpec:
         return _spec(settings, children)
 
@@ -99,6 +110,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 ),
                 label="webhooks_listener",
             ),
+            *zone_listeners,
             ChildSpec(
                 "event_bridge",
                 EventBridge,
