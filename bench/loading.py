@@ -220,7 +220,7 @@ def reload(client: Client, hooks: int, caller: Caller) -> tuple[list[float], flo
     while True:
         latencies.append(caller.call_ms())
         node = tree(client).at("hook_listener")
-        loaded = node.stats.get("loading") is False and node.stats.get("hooks", 0) > hooks
+        loaded = node.stats.get("loading") is False and node.stats.get("loaded", 0) > hooks
         if node.pid != old and node.status == "running" and loaded:
             return latencies, time.monotonic() - began
 
