@@ -83,7 +83,8 @@ def deliveries(
     firing = module.firing(event, directory) if module.responds_to(event) else None
     if firing is None:
         return ()
-    encoder = _Encoder(firing.payload, cluster_id)
+    # A Kazoo cluster's id belongs into Kazoo's payloads; those of other buses are as configured.
+    encoder = _Encoder(firing.payload, None if firing.any_account else cluster_id)
     return tuple(
         _delivery(delivery_id(event, module.id, hook.id), make_event_id(), hook, encoder)
         for hook in _hooks(firing, index, directory)

@@ -135,8 +135,13 @@ def facts_of_this_process():
 
 
 def test_a_process_it_shares_with_the_host_is_left_as_it_was(
-    embedding, settings, receiver, capfd, caplog
+    embedding, settings, receiver, capfd, caplog, monkeypatch
 ):
+    # As if no test before this one had configured logs, as our own processes do.
+    ours = [handler for handler in logging.root.handlers if "callboard" in type(handler).__module__]
+    monkeypatch.setattr(
+        logging.root, "handlers", [h for h in logging.root.handlers if h not in ours]
+    )
     structlog.reset_defaults()
     hosted = embedding(SIMPLE)
     caplog.set_level(logging.INFO, "callboard")

@@ -112,6 +112,16 @@ def test_an_account_of_another_bus_need_not_be_known(directory):
     assert delivery.account_id == "stranger"
 
 
+def test_events_of_other_buses_carry_no_id_of_a_kazoo_cluster(directory):
+    event, one = Event({"account": ACCOUNT}), hook("h", ACCOUNT, event="elsewhere", format="json")
+    for elsewhere, carried in ((True, False), (False, True)):
+        index = HookIndex()
+        index.put(one)
+        module = Elsewhere(any_account=elsewhere)
+        (delivery,) = deliveries(event, module, index, directory, "the-cluster")
+        assert (b"the-cluster" in delivery.body) is carried
+
+
 def test_if_it_is_known_its_ancestors_hear_too(directory):
     event = Event({"account": ACCOUNT})
     above = hook("above", PARENT, event="elsewhere", include_subaccounts=True)
