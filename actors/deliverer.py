@@ -3,253 +3,298 @@
 import heapq
 import itertools
 import os
-import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from queue import SimpleQueue
 from random import random
 from typing import Any
 
 from attrs import Factory, define, evolve
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.handover import Handover
 from callboard.actors.messages import (
     AttemptPolicy,
     Attempts,
     AttemptsKept,
     DeliveryBatch,
+    DisableHook,
+    DueBatch,
     FailedTries,
     NotHeld,
     Progress,
+    PutOff,
+    PutOffKept,
     Reconcile,
     WhichAttempts,
 )
 from callboard.actors.notices import DeliveryFailed
 from callboard.actors.noticing import Noticing
 from callboard.actors.role import Role, Setup
+from callboard.actors.sending import SendingThreads, Sent
 from callboard.actors.transports import transport
 from callboard.adapters.secret_box import SecretBox
-from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
+from callboard.adapters.signer import Headers, Signer
+from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
-from callboard.webhooks.bulkhead import endpoint_of
+from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits, Park, Turn, endpoint_of
+from callboard.webhooks.circuit import CircuitLimits, Circuits, reached
 from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.lanes import Lanes
+from callboard.webhooks.later import Later, in_time, with_try
 from callboard.webhooks.names import gregorian_ms
-from callboard.webhooks.outcome import ClientError, Done, Response, Retry
-from callboard.webhooks.retrying import KazooPolicy, verdict
+from callboard.webhooks.outcome import ClientError, Done, GiveUp, Outcome, Response, Retry
+from callboard.webhooks.owed import Owed, Waiter
+from callboard.webhooks.retrying import (
+    KazooPolicy,
+    Policy,
+    max_tries,
+    park,
+    policy_named,
+    verdict,
+)
 
 EVENT_BRIDGE = "event_bridge"
 FAILURE_CACHE = "failure_cache"
+HOOK_LISTENER = "hook_listener"
 ATTEMPT_LOG = "deliveries/attempt_log"
+RETRY_QUEUE = "deliveries/retry_queue"
 
 REMEMBERED = 20_000
 """How many finished delivery ids are known, so that an event that comes again is not repeated."""
 LINGER_S = 0.005
 """How long outcomes gather before they are reported: a few milliseconds save many messages."""
-MAX_ATTEMPT_BATCHES = 4
+MAX_BATCHES_OUT = 4
 MAX_SUCCESSES_WAITING = 5_000
 """Successful attempts that may wait for the attempt log; more are not recorded."""
-ATTEMPT_BATCH = 200
+BATCH = 200
+SWEEP_S = 10.0
+PATIENCE_S = 30.0
+"""What cannot run for so long yet is put off: RabbitMQ takes events back that wait for hours."""
+OVERDUE_S = 60.0
+"""A batch that is not kept after so long is sent again: its message may have been lost."""
+GONE = "the endpoint answered 410 Gone"
 
 _FLUSH = "callboard: report outcomes"
 _RETRIES = "callboard: retries are due"
-
-Waiter = tuple[str, int]
+_WAKE = "callboard: a turn may be due"
+_SWEEP = "callboard: put off what cannot run"
 
 
 @define
 class _Job:
-    """A delivery in hand. `waiters`: the (part, delivery tag) that wait for it to be settled.
+    """A delivery in hand. `waiters` wait for it to be settled.
 
-    `headers`: those of the last try.
+    `rounds`: how often it was put off; `leaving`: it is being put off now. `headers`: those of
+    the last try.
     """
 
     delivery: Delivery
-    lane: str
-    tries_left: int
+    endpoint: str
+    policy: Policy
+    tries_made: int = 0
+    parked_since_s: float | None = None
+    rounds: int = 0
+    history: tuple[tuple[int, str], ...] = ()
+    leaving: bool = False
     waiters: list[Waiter] = Factory(list)
     headers: Headers = ()
+    turn: "Turn[_Job] | None" = None
 
 
-@define
-class _Open:
-    """What of a part is not settled: how many deliveries, by delivery tag."""
-
-    left: dict[int, int]
+_Attempt = tuple[str, Mapping[str, Any], _Job | None]
 
 
 class Deliverer(Noticing, Role):
     """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
 
-    A delivery is settled when it succeeded, or when its last failed attempt is safe in the
-    attempt log. A hanging endpoint holds no more than its lane's share of the threads.
+    A delivery is settled when it succeeded, when its last failed attempt is safe in the attempt
+    log, or when the retry queue keeps it for later. A bad endpoint holds no more than its
+    bulkhead's share of the threads and of the events in hand.
     """
 
     def begin(self, setup: Setup) -> None:
         """Start the threads."""
         delivery = self.settings.delivery
-        self._transport = transport(delivery, self.settings.attempts.body_limit)
-        self._signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
-        self._free_threads = delivery.threads
-        self._lanes: Lanes[_Job] = Lanes(delivery.in_flight_per_endpoint)
+        signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
+        self._threads: SendingThreads[_Job] = SendingThreads(
+            delivery.threads, transport(delivery, self.settings.attempts.body_limit), signer
+        )
+        self._room = waiting_room(self.settings)
+        self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
+        self._bulkhead: Bulkhead[_Job] = Bulkhead(
+            BulkheadLimits(in_flight=delivery.in_flight_per_endpoint, waiting=self._room),
+            self._circuits,
+        )
+        self._owed = Owed()
         self._jobs: dict[str, _Job] = {}
         self._retries: list[tuple[float, int, _Job]] = []
+        self._pausing: Counter[str] = Counter()
         self._finished: OrderedDict[str, None] = OrderedDict()
-        self._parts: dict[tuple[int, str], _Open] = {}
-        self._bridge = 0
+        self._away: OrderedDict[str, None] = OrderedDict()
         self._ids = itertools.count()
         self._stopping = False
         self._flush_due = False
-        self._accepted: list[str] = []
-        self._settled: dict[str, list[int]] = {}
+        self._wake_at: float | None = None
         self._failures: list[tuple[str, str, int]] = []
+        self._disables: list[DisableHook] = []
         self._keep_successes = False
-        self._attempts: deque[tuple[str, Mapping[str, Any], _Job | None]] = deque()
-        self._attempt_batches: dict[int, list[tuple[str, Mapping[str, Any], _Job | None]]] = {}
-        self._counts = dict.fromkeys(
-            ("delivered", "given_up", "failed_tries", "repeats", "unrecorded"), 0
+        self._attempts: Handover[_Attempt] = Handover(BATCH, MAX_BATCHES_OUT)
+        self._put_offs: Handover[tuple[_Job, Later]] = Handover(
+            BATCH, MAX_BATCHES_OUT, lambda put_off: len(put_off[0].delivery.body)
         )
-        self._work: SimpleQueue[_Job] = SimpleQueue()
-        self._outcomes: deque[tuple[_Job, Response | ClientError | Exception]] = deque()
-        self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.watch(self._pipe_out)
-        for number in range(delivery.threads):
-            threading.Thread(target=self._send_all, name=f"send-{number}", daemon=True).start()
+        self._counts = dict.fromkeys(
+            ("delivered", "given_up", "failed_tries", "put_off", "repeats", "unrecorded"), 0
+        )
+        self.watch(self._threads.fileno())
+        self.after(SWEEP_S, _SWEEP)
         self.on_peers({})
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is in hand."""
-        in_flight = self.settings.delivery.threads - self._free_threads
         return {
             **self._counts,
-            "in_flight": in_flight,
-            "waiting": len(self._lanes),
+            "in_flight": self._bulkhead.in_flight,
+            "waiting": len(self._bulkhead),
+            "parked": self._bulkhead.parked,
             "retrying": len(self._retries),
+            "leaving": len(self._put_offs),
+            "circuits_open": self._circuits.open,
         }
 
     # In
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
         """Deliveries to make; those that are done, or under way already, are not begun again."""
-        self._serve(message.bridge)
-        if message.bridge != self._bridge or (message.bridge, message.part) in self._parts:
-            return
-        self._accepted.append(message.part)
-        part = _Open({event.tag: len(event.deliveries) for event in message.events})
-        self._parts[message.bridge, message.part] = part
-        for event in message.events:
-            for delivery in event.deliveries:
-                self._accept(delivery, message, event.tag)
-        self._dispatch()
-        self._flush_soon()
+        counts = {event.tag: len(event.deliveries) for event in message.events}
+        if self._owed.take(message.source, message.part, counts):
+            for event in message.events:
+                waiter = Waiter(message.source, message.part, event.tag)
+                for delivery in event.deliveries:
+                    self._accept(delivery, waiter)
+        self._go_on()
 
-    def _accept(self, delivery: Delivery, batch: DeliveryBatch, tag: int) -> None:
-        waiter = (batch.part, tag)
-        if delivery.id in self._finished:
-            self._counts["repeats"] += 1
-            self._settle_one(waiter)
-            return
+    def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
+        """Deliveries that were put off are due."""
+        if self._owed.take(message.source, message.part, {tag: 1 for tag, _l in message.items}):
+            for tag, later in message.items:
+                waiter = Waiter(message.source, message.part, tag)
+                self._accept(later.delivery, waiter, later)
+        self._go_on()
+
+    def _accept(self, delivery: Delivery, waiter: Waiter, later: Later | None = None) -> None:
         job = self._jobs.get(delivery.id)
-        if job is None:
-            job = _Job(delivery, endpoint_of(delivery.uri), delivery.tries)
-            self._jobs[delivery.id] = job
-            self._lanes.add(job.lane, job)
-        job.waiters.append(waiter)
+        if job and later and job.leaving and later.rounds >= job.rounds:
+            self._kept(job)  # Its way through the queue was quicker than the word of it.
+            job = None
+        if delivery.id in self._finished or (later is None and delivery.id in self._away):
+            self._counts["repeats"] += 1
+            self._owed.settle(waiter)
+        elif job is not None:
+            job.waiters.append(waiter)
+        else:
+            self._away.pop(delivery.id, None)
+            job = self._jobs[delivery.id] = self._job(delivery, later)
+            job.waiters.append(waiter)
+            self._add(job)
 
-    def _dispatch(self) -> None:
-        while self._free_threads and (job := self._lanes.next()) is not None:
-            self._free_threads -= 1
-            self._work.put(job)
+    def _job(self, delivery: Delivery, later: Later | None) -> _Job:
+        settings = self.settings.delivery
+        name = delivery.options.policy or settings.retry_policy
+        job = _Job(delivery, endpoint_of(delivery.uri), policy_named(name, settings.retry_steps_s))
+        if later is not None:
+            job.tries_made, job.rounds, job.history = (
+                later.tries_made,
+                later.rounds,
+                later.history,
+            )
+            if later.parked_since_ms is not None:
+                job.parked_since_s = later.parked_since_ms / 1000
+        return job
 
-    # The threads
+    def _add(self, job: _Job) -> None:
+        delivery = job.delivery
+        answer = self._bulkhead.add(
+            job, delivery.id, job.endpoint, delivery.hook_id, delivery.options, time.monotonic()
+        )
+        if isinstance(answer, Park):
+            self._park(job)
 
-    def _send_all(self) -> None:
-        """Send jobs as they come; a worker thread's whole life."""
-        while True:
-            job = self._work.get()
-            delivery = job.delivery
-            job.headers = delivery.headers
-            outcome: Response | ClientError | Exception
-            try:
-                job.headers = self._signer.signed(delivery, time.time())
-                outcome = self._transport.send(
-                    delivery.method,
-                    delivery.url,
-                    job.headers,
-                    delivery.body,
-                    delivery.options.certificate,
-                    delivery.account_id,
-                )
-            except SigningRefused as refused:
-                outcome = ClientError(REFUSED, str(refused))
-            except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
-                outcome = defect
-            wake = not self._outcomes
-            self._outcomes.append((job, outcome))
-            if wake:
-                self._wake()
-
-    def _wake(self) -> None:
-        try:
-            os.write(self._pipe_in, b"!")
-        except BlockingIOError:
-            return  # The pipe is full of wake-ups already.
+    def _go_on(self) -> None:
+        """Start what may run, be woken for what may run later, and report."""
+        now = time.monotonic()
+        while self._threads.free and (turn := self._bulkhead.next(now)) is not None:
+            turn.item.turn = turn
+            self._threads.send(turn.item)
+        at = self._bulkhead.wake_at() if self._threads.free else None
+        if at is not None and (self._wake_at is None or at < self._wake_at):
+            self._wake_at = at
+            self.after(at - now, _WAKE)
+        self._flush_soon()
 
     # Out
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """Some requests have ended."""
-        os.read(self._pipe_out, 65536)
-        while self._outcomes:
-            self._conclude(*self._outcomes.popleft())
-        self._dispatch()
-        self._flush_soon()
+        for sent in self._threads.ended():
+            self._conclude(sent)
+        self._go_on()
 
-    def _conclude(self, job: _Job, outcome: Response | ClientError | Exception) -> None:
-        if isinstance(outcome, Exception):
-            raise outcome
-        self._free_threads += 1
-        self._lanes.done(job.lane)
-        delivery, now = job.delivery, time.time()
-        tries_made = delivery.tries - job.tries_left + 1
-        then = verdict(KazooPolicy(), delivery, tries_made, outcome, now, random)
+    def _conclude(self, sent: Sent[_Job]) -> None:
+        job, outcome, now = sent.work, sent.outcome, time.time()
+        job.headers = sent.headers
+        job.tries_made += 1
+        job.parked_since_s = None
+        then = verdict(job.policy, job.delivery, job.tries_made, outcome, now, random)
+        self._end_turn(job, outcome, then)
         if isinstance(then, Done):
             self._counts["delivered"] += 1
-            self.log.debug("delivered", hook=delivery.hook_id, delivery=delivery.id)
+            self.log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
             if self._keep_successes:
                 self._record(job, outcome, now, last=False)
             self._finish(job)
             return
-        self._counts["failed_tries"] += 1
-        self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
-        self._note(
-            "try_failed",
-            delivery,
-            **_told(outcome),
-            tries_left=job.tries_left - 1,
-        )
+        self._failed(job, outcome, now)
         if isinstance(then, Retry):
             self._record(job, outcome, now, last=False)
-            job.tries_left -= 1
-            due = time.monotonic() + then.after_ms / 1000
-            heapq.heappush(self._retries, (due, next(self._ids), job))
-            self.after(then.after_ms / 1000, _RETRIES)
+            self._retry(job, then.after_ms)
         else:
-            self._counts["given_up"] += 1
-            self._note("given_up", delivery, reason=then.reason)
-            self.notify(
-                DeliveryFailed(
-                    delivery.account_id,
-                    delivery.hook_id,
-                    delivery.id,
-                    delivery.event_id,
-                    delivery.uri,
-                    then.reason,
-                )
+            self._give_up(job, outcome, then, now)
+
+    def _end_turn(self, job: _Job, outcome: Outcome, then: Done | Retry | GiveUp) -> None:
+        assert job.turn is not None
+        turn, job.turn = job.turn, None
+        back_in_s = then.after_ms / 1000 if isinstance(then, Retry) else None
+        shed = self._bulkhead.done(turn, time.monotonic(), reached(outcome), back_in_s)
+        if not self._stopping:
+            for other in shed:
+                self._park(other)
+
+    def _failed(self, job: _Job, outcome: Outcome, now: float) -> None:
+        self._counts["failed_tries"] += 1
+        delivery = job.delivery
+        job.history = with_try(job.history, now, outcome)
+        self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
+        tries_left = max_tries(job.policy, delivery) - job.tries_made
+        self._note("try_failed", delivery, **_told(outcome), tries_left=tries_left)
+
+    def _give_up(self, job: _Job, outcome: Outcome, then: GiveUp, now: float) -> None:
+        delivery = job.delivery
+        self._counts["given_up"] += 1
+        self._note("given_up", delivery, reason=then.reason)
+        self.notify(
+            DeliveryFailed(
+                delivery.account_id,
+                delivery.hook_id,
+                delivery.id,
+                delivery.event_id,
+                delivery.uri,
+                then.reason,
             )
-            self._record(job, outcome, now, last=True)
+        )
+        if then.disable:
+            self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
+        self._record(job, outcome, now, last=True)
 
     def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
         self.log.info(
@@ -263,36 +308,107 @@ class Deliverer(Noticing, Role):
 
     def _finish(self, job: _Job) -> None:
         """A delivery needs nothing more: settle the events that waited for it."""
-        self._jobs.pop(job.delivery.id, None)
-        self._finished[job.delivery.id] = None
-        if len(self._finished) > REMEMBERED:
-            self._finished.popitem(last=False)
-        for waiter in job.waiters:
-            self._settle_one(waiter)
+        _remember(self._finished, job.delivery.id)
+        self._settle(job)
 
-    def _settle_one(self, waiter: Waiter) -> None:
-        part, tag = waiter
-        open_part = self._parts.get((self._bridge, part))
-        if open_part is None or tag not in open_part.left:
-            return
-        open_part.left[tag] -= 1
-        if not open_part.left[tag]:
-            del open_part.left[tag]
-            self._settled.setdefault(part, []).append(tag)
-        if not open_part.left:
-            del self._parts[self._bridge, part]
+    def _settle(self, job: _Job) -> None:
+        if self._jobs.get(job.delivery.id) is job:
+            del self._jobs[job.delivery.id]
+        for waiter in job.waiters:
+            self._owed.settle(waiter)
+
+    # Later
+
+    def _retry(self, job: _Job, after_ms: int) -> None:
+        """Try again after a pause: a short one in memory while there is room, or put it off."""
+        short = isinstance(job.policy, KazooPolicy) and after_ms <= job.policy.pause_ms
+        if short and self._pausing[job.endpoint] < self._room:
+            self._pausing[job.endpoint] += 1
+            due = time.monotonic() + after_ms / 1000
+            heapq.heappush(self._retries, (due, next(self._ids), job))
+            self.after(after_ms / 1000, _RETRIES)
+        else:
+            self._put_off(job, after_ms)
+
+    def _retry_due(self) -> None:
+        now = time.monotonic()
+        while self._retries and self._retries[0][0] <= now:
+            job = heapq.heappop(self._retries)[2]
+            self._pausing[job.endpoint] -= 1
+            if not self._pausing[job.endpoint]:
+                del self._pausing[job.endpoint]
+            self._add(job)
+
+    def _park(self, job: _Job) -> None:
+        """There is no room for it: it comes back later, untried, or is given up after days."""
+        now = time.time()
+        if job.parked_since_s is None:
+            job.parked_since_s = now
+        most_s = self.settings.delivery.park_hours * 3600
+        then = park(job.parked_since_s, now, most_s, random)
+        if isinstance(then, Retry):
+            self._put_off(job, then.after_ms)
+        else:
+            delivery = job.delivery
+            self._bulkhead.gone(delivery.id, job.endpoint, delivery.hook_id, time.monotonic())
+            self._give_up(job, ClientError(then.reason), then, now)
+
+    def _put_off(self, job: _Job, after_ms: int) -> None:
+        """Let the retry queue have it; its events are settled once that keeps it."""
+        job.leaving = True
+        job.rounds += 1
+        due_ms, left = in_time(after_ms, time.time())
+        since_s = job.parked_since_s
+        later = Later(
+            job.delivery,
+            job.tries_made,
+            due_ms,
+            left,
+            None if since_s is None else int(since_s * 1000),
+            job.rounds,
+            job.history,
+        )
+        self._put_offs.add((job, later))
+        self._flush_soon()
+
+    def receiveMsg_PutOffKept(self, message: PutOffKept, _sender: ActorAddress) -> None:
+        """A batch of deliveries is safe in the retry queue."""
+        for job, _later in self._put_offs.kept(message.batch):
+            if self._jobs.get(job.delivery.id) is job:
+                self._kept(job)
+        self._flush_soon()
+
+    def _kept(self, job: _Job) -> None:
+        self._counts["put_off"] += 1
+        _remember(self._away, job.delivery.id)
+        self._settle(job)
+
+    # Timers and reports
 
     def on_timer(self, payload: Any) -> None:
-        """Report what has gathered; try again what is due."""
+        """Report what has gathered; go on with what is due."""
         if payload == _FLUSH:
             self._flush_due = False
             self._flush()
-        elif payload == _RETRIES:
-            now = time.monotonic()
-            while self._retries and self._retries[0][0] <= now:
-                job = heapq.heappop(self._retries)[2]
-                self._lanes.add(job.lane, job)
-            self._dispatch()
+            return
+        if self._stopping:
+            return
+        if payload == _RETRIES:
+            self._retry_due()
+        elif payload == _WAKE:
+            self._wake_at = None
+        elif payload == _SWEEP:
+            self._sweep()
+            self.after(SWEEP_S, _SWEEP)
+        self._go_on()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for job in self._bulkhead.withdraw(now, PATIENCE_S):
+            self._park(job)
+        if retry_queue := self.peer(RETRY_QUEUE):
+            for number, batch in self._put_offs.overdue(now - OVERDUE_S, now):
+                self._send_put_off(retry_queue, number, batch)
 
     def _flush_soon(self) -> None:
         if not self._flush_due:
@@ -300,52 +416,59 @@ class Deliverer(Noticing, Role):
             self.after(LINGER_S, _FLUSH)
 
     def _flush(self) -> None:
-        if (self._accepted or self._settled) and (bridge := self.peer(EVENT_BRIDGE)):
-            settled = tuple((part, tuple(tags)) for part, tags in self._settled.items())
-            self.send(bridge, Progress(self._bridge, tuple(self._accepted), settled))
-            self._accepted, self._settled = [], {}
+        for path in self._owed.paths():
+            if source := self.peer(path):
+                report = self._owed.report(path)
+                self.send(source, Progress(report.source, report.accepted, report.settled))
         if self._failures and (cache := self.peer(FAILURE_CACHE)):
             self.send(cache, FailedTries(tuple(self._failures)))
             self._failures = []
-        self._send_attempts()
+        if listener := self.peer(HOOK_LISTENER):
+            for disable in self._disables:
+                self.send(listener, disable)
+            self._disables = []
+        self._hand_over(time.monotonic())
         if self._stopping:
             self._finish_if_idle()
 
+    def _hand_over(self, now: float) -> None:
+        if log := self.peer(ATTEMPT_LOG):
+            while (out := self._attempts.next(now)) is not None:
+                number, attempts = out
+                documents = tuple((db, document) for db, document, _job in attempts)
+                self.send(log, Attempts(number, documents))
+        if retry_queue := self.peer(RETRY_QUEUE):
+            while (put_off := self._put_offs.next(now)) is not None:
+                self._send_put_off(retry_queue, *put_off)
+
+    def _send_put_off(
+        self, retry_queue: ActorAddress, number: int, batch: list[tuple[_Job, Later]]
+    ) -> None:
+        items = tuple(later for _job, later in batch)
+        self.send(retry_queue, PutOff(number, (self.path, self.incarnation), items))
+
     # Attempts
 
-    def _record(
-        self, job: _Job, outcome: Response | ClientError, now: float, *, last: bool
-    ) -> None:
+    def _record(self, job: _Job, outcome: Outcome, now: float, *, last: bool) -> None:
         """Keep an attempt; the last one of a delivery given up settles it once it is safe."""
-        if not last and len(self._attempts) > MAX_SUCCESSES_WAITING:
+        if not last and self._attempts.waiting > MAX_SUCCESSES_WAITING:
             self._counts["unrecorded"] += 1
             return
-        self._attempts.append(
-            (
-                attempt_database(job.delivery, now),
-                attempt_document(
-                    evolve(job.delivery, headers=job.headers),
-                    outcome,
-                    job.tries_left,
-                    now,
-                    self.settings.attempts.body_limit,
-                ),
-                job if last else None,
-            )
+        tries_left = max_tries(job.policy, job.delivery) - max(job.tries_made, 1) + 1
+        document = attempt_document(
+            evolve(job.delivery, headers=job.headers or job.delivery.headers),
+            outcome,
+            tries_left,
+            now,
+            self.settings.attempts.body_limit,
+            job.policy,
         )
-
-    def _send_attempts(self) -> None:
-        log = self.peer(ATTEMPT_LOG)
-        while self._attempts and log and len(self._attempt_batches) < MAX_ATTEMPT_BATCHES:
-            count = min(len(self._attempts), ATTEMPT_BATCH)
-            batch = [self._attempts.popleft() for _ in range(count)]
-            id = next(self._ids)
-            self._attempt_batches[id] = batch
-            self.send(log, Attempts(id, tuple((db, document) for db, document, _job in batch)))
+        self._attempts.add((attempt_database(job.delivery, now), document, job if last else None))
+        self._flush_soon()
 
     def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
         """A batch of attempts is safe: deliveries given up in it are settled."""
-        for _database, _document, job in self._attempt_batches.pop(message.batch, ()):
+        for _database, _document, job in self._attempts.kept(message.batch):
             if job is not None:
                 self._finish(job)
         self._flush_soon()
@@ -357,44 +480,54 @@ class Deliverer(Noticing, Role):
     # Peers and stopping
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """A new bridge counts anew; a new attempt log gets what the old one had not confirmed."""
-        if _changed(EVENT_BRIDGE, before, self.peers):
-            self._serve(self.peers[EVENT_BRIDGE].incarnation)
+        """New sources count anew; who is to keep something gets what the one before had not."""
+        for path in (EVENT_BRIDGE, RETRY_QUEUE):
+            if _changed(path, before, self.peers):
+                self._owed.serve((path, self.peers[path].incarnation))
+        if _changed(RETRY_QUEUE, before, self.peers):
+            self._put_offs.take_back()
         if _changed(ATTEMPT_LOG, before, self.peers):
-            for batch in self._attempt_batches.values():
-                self._attempts.extendleft(reversed(batch))
-            self._attempt_batches.clear()
+            self._attempts.take_back()
             self.send(self.peers[ATTEMPT_LOG].address, WhichAttempts())
         self._flush_soon()
 
-    def _serve(self, bridge: int) -> None:
-        """Nobody waits any more for what an earlier bridge sent: its events come again."""
-        if bridge > self._bridge:
-            self._bridge = bridge
-            self._accepted, self._settled = [], {}
-            self._parts.clear()
-            for job in self._jobs.values():
-                job.waiters.clear()
-
     def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
-        """The bridge misses these parts; those that are unknown here never arrived."""
-        lost = tuple(p for p in message.parts if (message.bridge, p) not in self._parts)
-        settled = set(self._settled)
-        self.send(sender, NotHeld(message.bridge, tuple(p for p in lost if p not in settled)))
+        """A source misses these parts; those that are unknown here never arrived."""
+        unknown = self._owed.unknown(message.source, message.parts)
+        self.send(sender, NotHeld(message.source, unknown))
 
     def on_stop(self) -> None:
         """Let the requests under way end; what waits goes back to the broker unsettled."""
         self._stopping = True
-        self._lanes = Lanes(self.settings.delivery.in_flight_per_endpoint)
+        self._bulkhead.drain()
         self._retries.clear()
         self._flush_soon()
 
     def _finish_if_idle(self) -> None:
-        in_flight = self.settings.delivery.threads - self._free_threads
-        if not in_flight and not self._attempts and not self._attempt_batches:
+        if not self._bulkhead.in_flight and not self._attempts:
             self.finish()
         else:
             self._flush_soon()
+
+
+def waiting_room(settings: Settings) -> int:
+    """How many deliveries may wait for one endpoint here.
+
+    By default, with those under way in all workers, four fifths of the events in hand: a burst to
+    one endpoint that keeps up is taken as it comes, and others always have room.
+    """
+    delivery = settings.delivery
+    if delivery.waiting_per_endpoint:
+        return delivery.waiting_per_endpoint
+    workers = delivery.workers or os.cpu_count() or 1
+    share = settings.amqp.prefetch * 4 // 5 // workers
+    return max(1, share - delivery.in_flight_per_endpoint)
+
+
+def _remember(ids: "OrderedDict[str, None]", id: str) -> None:
+    ids[id] = None
+    if len(ids) > REMEMBERED:
+        ids.popitem(last=False)
 
 
 def _changed(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> bool:
@@ -402,7 +535,7 @@ def _changed(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> 
     return path in now and (path not in before or before[path] != now[path])
 
 
-def _told(outcome: Response | ClientError) -> Mapping[str, Any]:
+def _told(outcome: Outcome) -> Mapping[str, Any]:
     """What the log says of it."""
     if isinstance(outcome, Response):
         return {"outcome": outcome.status}
