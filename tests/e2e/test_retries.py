@@ -7,7 +7,6 @@ from itertools import count
 
 import pytest
 
-from callboard.adapters import stores
 from callboard.adapters.receiver import Answer
 from services import free_port
 from support.hooks import prepared_store

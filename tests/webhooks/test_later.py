@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.later import Later, UnreadableDelivery, as_json, from_json, in_time, with_try
+from callboard.webhooks.later import (
+    Later,
+    UnreadableDelivery,
+    as_json,
+    from_json,
+    in_time,
+    with_try,
+)
 from callboard.webhooks.options import Options
 from callboard.webhooks.outcome import ClientError, Response
 
