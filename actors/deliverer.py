@@ -13,6 +13,7 @@ from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.handover import Handover
 from callboard.actors.messages import (
+    AttemptPolicy,
     DeliveryBatch,
     DueBatch,
     NotHeld,
@@ -68,8 +69,9 @@ class Deliverer(Recording):
         super().begin(setup)
         delivery = self.settings.delivery
         signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
+        self._transport = transport(delivery, self.settings.attempts.body_limit)
         self._threads: SendingThreads[Job] = SendingThreads(
-            delivery.threads, transport(delivery, self.settings.attempts.body_limit), signer
+            delivery.threads, self._transport, signer
         )
         self._room = waiting_room(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
@@ -292,6 +294,12 @@ class Deliverer(Recording):
             self._finish_if_idle()
 
     # Peers and stopping
+
+    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, sender: ActorAddress) -> None:
+        """What the cluster's configuration says of tries."""
+        super().receiveMsg_AttemptPolicy(message, sender)
+        if not self.settings.delivery.connect_timeout_ms:
+            self._transport.connect_within(message.connect_timeout_ms / 1000)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """New sources count anew; a new retry queue gets what the one before had not kept."""

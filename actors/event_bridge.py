@@ -174,11 +174,17 @@ class EventBridge(BrokerRole):
         self._acknowledge(done)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
-        return {
-            module
-            for module, exchange, key in self._bindings
-            if exchange == message.exchange and self._bound_by[exchange](key, message.routing_key)
-        }
+        """The modules whose binding it came through; else those of its exchange.
+
+        It came through none where an operator has bound the queue to more, for an event that a
+        module takes but does not ask for. What none of them responds to makes no delivery.
+        """
+        of_exchange = [
+            (m, key) for m, exchange, key in self._bindings if exchange == message.exchange
+        ]
+        bound_by = self._bound_by.get(message.exchange)
+        bound = {m for m, key in of_exchange if bound_by and bound_by(key, message.routing_key)}
+        return bound or {module for module, _key in of_exchange}
 
     def _acknowledge(self, tags: list[int]) -> None:
         if tags:

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from callboard.adapters.broker import IncomingMessage
 from callboard.admin import ConfiguredHook
 from callboard.admin import Refused as Refused
 from callboard.webhooks.delivery import Delivery
@@ -223,6 +224,16 @@ class ChangeHooks:
 
 
 @frozen
+class ChangesElsewhere:
+    """ZoneListener to HookListener: changes that were told on another zone's bus.
+
+    `messages` None: some may have been missed.
+    """
+
+    messages: tuple[IncomingMessage, ...] | None
+
+
+@frozen
 class ConfigurationChanged:
     """HookListener to whoever looks documents up: these (database, id) documents have changed.
 
@@ -257,9 +268,14 @@ class WhichAttempts:
 
 @frozen
 class AttemptPolicy:
-    """AttemptLog to Deliverers: whether successful attempts are kept too."""
+    """AttemptLog to Deliverers: what system_config/webhooks says of attempts.
+
+    `successes`: whether successful ones are kept too. `connect_timeout_ms`: the cluster's, for
+    nodes that have none of their own.
+    """
 
     successes: bool
+    connect_timeout_ms: int
 
 
 @frozen

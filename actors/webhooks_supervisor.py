@@ -23,6 +23,7 @@ from callboard.actors.noticing import subscribers_of
 from callboard.actors.responder import Responder
 from callboard.actors.retry_queue import RetryQueue
 from callboard.actors.role import Setup
+from callboard.actors.zone_listener import ZoneListener
 from callboard.admin import AdminRequest
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
@@ -74,6 +75,16 @@ def tree(settings: Settings) -> SupervisorSpec:
     retry_queue = ChildSpec("retry_queue", RetryQueue, setup, peers=("deliveries/deliverer-*",))
     bridge_peers = ("responders/*", "deliveries/deliverer-*")
 
+    zone_listeners = (
+        ChildSpec(
+            f"zone_listener-{number}",
+            ZoneListener,
+            Setup(settings, zone=url),
+            peers=("hook_listener",),
+        )
+        for number, url in enumerate(settings.amqp.zones, 1)
+    )
+
     def nested(*children: ChildSpec) -> SupervisorSpec:
         return _spec(settings, children)
 
@@ -103,6 +114,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 ),
                 label="webhooks_listener",
             ),
+            *zone_listeners,
             ChildSpec(
                 "event_bridge",
                 EventBridge,

@@ -103,6 +103,18 @@ def url(local: str, *remote: str) -> Rule:
     return Rule(f"a URL: {local}:// or {hosts}", str, convert)
 
 
+def urls(*schemes: str) -> Rule:
+    """URLs of these schemes: a list in TOML, separated by blanks elsewhere."""
+    one = url("", *schemes)
+
+    def convert(written: Any) -> tuple[str, ...]:
+        items: Iterable[Any] = written.split() if isinstance(written, str) else written
+        return tuple(one.convert(item) for item in items)
+
+    places = ", ".join(f"{scheme}://user:password@host:port/…" for scheme in schemes)
+    return Rule(f"a list of URLs: {places}", str, convert)
+
+
 def address() -> Rule:
     """An IP address of this machine to listen on."""
     return Rule("an IP address", str, lambda written: str(ipaddress.ip_address(_text(written))))

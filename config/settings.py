@@ -29,6 +29,7 @@ from callboard.config.rules import (
     table,
     text,
     url,
+    urls,
     whole,
 )
 
@@ -109,6 +110,11 @@ class AmqpSettings:
         "callboard.events",
         text("a queue name of 1 to 255 characters, not amq.…", r"(?!amq\.).{1,255}"),
         "Queue that all nodes share for events; the names of our other queues begin with it.",
+    )
+    zones: tuple[str, ...] = _key(
+        (),
+        urls("amqp", "amqps"),
+        "Brokers of the cluster's other zones, whose changes of documents are heard too.",
     )
     join_kazoo: bool = _key(
         False,
@@ -231,7 +237,10 @@ class DeliverySettings:
         "hours.",
     )
     connect_timeout_ms: int = _key(
-        10_000, whole(1, DAY_MS), "Longest wait for a connection to an endpoint, milliseconds."
+        0,
+        whole(0, DAY_MS),
+        "Longest wait for a connection to an endpoint, milliseconds; 0 means connect_timeout_ms "
+        "of system_config/webhooks, or 10000.",
     )
     request_timeout_ms: int = _key(
         10_000, whole(1, DAY_MS), "Longest wait for an endpoint's answer, milliseconds."
