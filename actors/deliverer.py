@@ -44,7 +44,7 @@ RETRY_QUEUE = "deliveries/retry_queue"
 LINGER_S = 0.005
 """How long outcomes gather before they are reported: a few milliseconds save many messages."""
 PUT_OFF_BATCH = 200
-SWEEP_S = 10.0
+SWEEP_S = 1.0
 PATIENCE_S = 30.0
 """What cannot run for so long yet is put off: RabbitMQ takes events back that wait for hours."""
 OVERDUE_S = 60.0
@@ -73,12 +73,9 @@ class Deliverer(Recording):
         self._threads: SendingThreads[Job] = SendingThreads(
             delivery.threads, self._transport, signer
         )
-        self._room = waiting_room(self.settings)
+        self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
-        self._bulkhead: Bulkhead[Job] = Bulkhead(
-            BulkheadLimits(in_flight=delivery.in_flight_per_endpoint, waiting=self._room),
-            self._circuits,
-        )
+        self._bulkhead: Bulkhead[Job] = Bulkhead(self._limits, self._circuits)
         self._owed = Owed()
         self._in_hand = InHand(self._owed, delivery.retry_policy, delivery.retry_steps_s)
         self._pauses: list[tuple[float, int, Job]] = []
@@ -198,7 +195,7 @@ class Deliverer(Recording):
     def _retry(self, job: Job, after_ms: int) -> None:
         """Try again after a pause: a short one in memory while there is room, or put it off."""
         short = isinstance(job.policy, KazooPolicy) and after_ms <= job.policy.pause_ms
-        if short and self._pausing[job.endpoint] < self._room:
+        if short and self._pausing[job.endpoint] < self._limits.waiting:
             self._pausing[job.endpoint] += 1
             due = time.monotonic() + after_ms / 1000
             heapq.heappush(self._pauses, (due, next(self._ids), job))
@@ -330,15 +327,18 @@ class Deliverer(Recording):
             self._flush_soon()
 
 
-def waiting_room(settings: Settings) -> int:
-    """How many deliveries may wait for one endpoint here.
+def limits(settings: Settings) -> BulkheadLimits:
+    """What an endpoint may hold here.
 
-    By default, with those under way in all workers, four fifths of the events in hand: a burst to
-    one endpoint that keeps up is taken as it comes, and others always have room.
+    By default an eighth of the events in hand may wait for it in all workers together. One that
+    keeps up may have four fifths with those under way: a burst to it is taken as it comes, and
+    others always have room.
     """
     delivery = settings.delivery
-    if delivery.waiting_per_endpoint:
-        return delivery.waiting_per_endpoint
     workers = delivery.workers or os.cpu_count() or 1
-    share = settings.amqp.prefetch * 4 // 5 // workers
-    return max(1, share - delivery.in_flight_per_endpoint)
+    share = settings.amqp.prefetch // workers
+    return BulkheadLimits(
+        in_flight=delivery.in_flight_per_endpoint,
+        waiting=delivery.waiting_per_endpoint or max(1, share // 8),
+        keeping_up=max(0, share * 4 // 5 - delivery.in_flight_per_endpoint),
+    )

@@ -207,7 +207,7 @@ class DeliverySettings:
     waiting_per_endpoint: int = _key(
         0,
         whole(0, 65535),
-        "Deliveries that wait for one endpoint in a worker, at most; 0 means four fifths of "
+        "Deliveries that wait for a slow endpoint in a worker, at most; 0 means an eighth of "
         "amqp.prefetch for all workers together.",
     )
     circuit_failures: int = _key(

@@ -706,3 +706,49 @@ def test_a_low_rate_does_not_hold_items_for_long():
     assert items(made) == ["1"]
     assert sorted(made.withdraw(0.0, 30.0)) == ["2", "3"]
     assert made.withdraw(0.0, 30.0) == []
+
+
+# Endpoints that keep up
+
+
+def keeping_up():
+    return bulkhead(in_flight=2, waiting=3, keeping_up=6)
+
+
+def test_an_endpoint_of_which_nothing_is_known_may_have_more_waiting():
+    made = keeping_up()
+    assert add(made, *"123456") == [Added()] * 6
+    assert add(made, "7") == FULL
+
+
+def test_one_that_takes_its_time_may_not():
+    made = keeping_up()
+    add(made, "a", "b")
+    turns(made)
+    # The oldest request takes a second by now; four items at two at a time would take two.
+    assert add(made, *"1234", now=1.0) == [Added()] * 3 + [FULL]
+    assert made.withdraw(1.0, 30.0) == []
+
+
+def test_what_is_too_much_is_withdrawn_once_it_does_not_keep_up():
+    made = keeping_up()
+    add(made, "a", "b")
+    turns(made)
+    assert add(made, *"123456") == [Added()] * 6
+    assert made.withdraw(0.3, 30.0) == []
+    assert made.withdraw(0.4, 30.0) == ["6", "5", "4"]
+    assert len(made) == 3
+
+
+def test_requests_that_took_long_count_although_none_has_yet():
+    made = keeping_up()
+    add(made, "0")
+    turn = made.next(0.0)
+    for number in range(1, 11):
+        now = number * 2.0
+        add(made, str(number), now=now)
+        following = made.next(now)
+        ended(made, turn, now=now)
+        turn = following
+    # The one that is under way has just begun, but requests take about 1.3 s.
+    assert add(made, "a", *"1234", now=20.0) == [Added()] * 3 + [FULL] * 2
