@@ -110,7 +110,7 @@ class Deliverer(Recording):
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
         """Deliveries to make; those that are done, or under way already, are not begun again."""
         counts = {event.tag: len(event.deliveries) for event in message.events}
-        if self._owed.take(message.source, message.part, counts):
+        if not self._stopping and self._owed.take(message.source, message.part, counts):
             for event in message.events:
                 waiter = Waiter(message.source, message.part, event.tag)
                 for delivery in event.deliveries:
@@ -120,7 +120,7 @@ class Deliverer(Recording):
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
         """Deliveries that were put off are due."""
         counts = {tag: 1 for tag, _later in message.items}
-        if self._owed.take(message.source, message.part, counts):
+        if not self._stopping and self._owed.take(message.source, message.part, counts):
             for tag, later in message.items:
                 waiter = Waiter(message.source, message.part, tag)
                 self._begin_job(self._in_hand.take(later.delivery, waiter, later))

@@ -67,7 +67,7 @@ class EventDeliveries:
 
 @frozen
 class DeliveryBatch:
-    """Responder to Deliverer: one part of a routed batch; settled towards the bridge named."""
+    """Responder to Deliverer: one part of a routed batch, to be settled at its source, a bridge."""
 
     part: str
     source: Source

@@ -1,6 +1,7 @@
 """Deliveries that are tried again later, from the durable retry queue, whatever dies meanwhile."""
 
 import json
+import sqlite3
 import time
 from collections import Counter
 from itertools import count
@@ -179,6 +180,36 @@ def test_a_dead_endpoint_holds_up_nobody(start, receiver):
     assert sum(s["circuits_open"] for s in stats) == 2
     # All is taken from the broker, although the dead endpoint has more than the prefetch.
     system.wait(lambda: system.node("event_bridge").stats["received"] >= 700, what="all taken")
+
+
+def test_a_hanging_endpoint_holds_up_nobody(start, receiver):
+    system = start(amqp__prefetch=200)
+    accounts = [f"{n:032x}" for n in range(2)]
+    with type(receiver)() as hanging:
+        system.add_hook(f"{hanging.url}/hang", account=accounts[0], format="json")
+        system.add_hook(f"{receiver.url}/ok", account=accounts[1], format="json")
+        known(system, 2)
+        system.publish(call_event(n, account=accounts[0]) for n in range(500))
+        system.publish(call_event(n, account=accounts[1]) for n in range(500, 700))
+        system.wait(lambda: len(calls(receiver)) == 200, 9, "all before the first time-out")
+        assert hanging.count <= 2 * 16
+
+
+def test_a_message_that_is_no_delivery_is_set_aside(start, receiver, broker):
+    failing(receiver, "/once", 1)
+    system = start(**STANDARD, **broker)
+    system.add_hook(f"{receiver.url}/once", format="json")
+    known(system)
+    system.wait(lambda: system.node("deliveries/retry_queue").stats.get("broker") == "up")
+    system.send(("", "callboard.events.retries", {"version": 99}))
+    system.publish([call_event(1)])
+    receiver.wait_for(2, timeout_s=15)
+    queue = system.node("deliveries/retry_queue")
+    assert queue.stats["poison"] == 1
+    assert queue.restarts == 0
+    with sqlite3.connect(system.settings.data.dir / "poison.sqlite3") as database:
+        (document,) = database.execute("SELECT document FROM records").fetchone()
+    assert json.loads(document)["reason"] == "version 99 is unknown: this Callboard reads 1"
 
 
 def test_a_circuit_opens_and_closes_again(start, receiver):
