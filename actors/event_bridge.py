@@ -244,7 +244,7 @@ class EventBridge(BrokerRole):
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
         """A deliverer has received parts, or settled events of parts."""
-        if message.bridge != self.incarnation:
+        if message.source != (self.path, self.incarnation):
             return
         for part in message.accepted:
             self._books.accepted(part)
@@ -254,7 +254,7 @@ class EventBridge(BrokerRole):
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
         """A deliverer does not know these parts: their messages were lost."""
-        if message.bridge == self.incarnation:
+        if message.source == (self.path, self.incarnation):
             self._requeue(self._books.lost(message.parts))
 
     # Deaths and losses
@@ -284,7 +284,7 @@ class EventBridge(BrokerRole):
                 self._send_batch(batch.id, batch.module, batch.events, responder)
         for deliverer, parts in self._books.stale_parts(before=old).items():
             if address := self.peer(deliverer):
-                self.send(address, Reconcile(self.incarnation, tuple(parts)))
+                self.send(address, Reconcile((self.path, self.incarnation), tuple(parts)))
         self.after(RECONCILE_S, _RECONCILE)
 
     # Asked from outside

@@ -21,6 +21,7 @@ from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refus
 from callboard.actors.notices import DELIVERY_FAILED, HOOK_DISABLED
 from callboard.actors.noticing import subscribers_of
 from callboard.actors.responder import Responder
+from callboard.actors.retry_queue import RetryQueue
 from callboard.actors.role import Setup
 from callboard.actors.zone_listener import ZoneListener
 from callboard.admin import AdminRequest
@@ -62,13 +63,16 @@ def tree(settings: Settings) -> SupervisorSpec:
             peers=(
                 "event_bridge",
                 "failure_cache",
+                "hook_listener",
                 "deliveries/attempt_log",
+                "deliveries/retry_queue",
                 *subscribers_of(DELIVERY_FAILED),
             ),
         )
         for number in range(1, workers + 1)
     )
     attempt_log = ChildSpec("attempt_log", AttemptLog, setup, peers=("deliveries/deliverer-*",))
+    retry_queue = ChildSpec("retry_queue", RetryQueue, setup, peers=("deliveries/deliverer-*",))
     bridge_peers = ("responders/*", "deliveries/deliverer-*")
 
     zone_listeners = (
@@ -126,7 +130,12 @@ def tree(settings: Settings) -> SupervisorSpec:
                 label="webhooks_maintenance",
             ),
             ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
-            ChildSpec("deliveries", Supervisor, nested(attempt_log, *deliverers), shutdown_s=20.0),
+            ChildSpec(
+                "deliveries",
+                Supervisor,
+                nested(attempt_log, retry_queue, *deliverers),
+                shutdown_s=20.0,
+            ),
             ChildSpec("initializer", Initializer, setup, TEMPORARY, label="webhooks_init"),
         ),
     )

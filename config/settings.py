@@ -18,6 +18,7 @@ from callboard.config.rules import (
     Rule,
     address,
     choice,
+    durations,
     flag,
     mask,
     networks,
@@ -202,6 +203,38 @@ class DeliverySettings:
         16,
         whole(1, 1024),
         "Requests under way to one endpoint (host and port) in a worker, at most.",
+    )
+    waiting_per_endpoint: int = _key(
+        0,
+        whole(0, 65535),
+        "Deliveries that wait for a slow endpoint in a worker, at most; 0 means an eighth of "
+        "amqp.prefetch for all workers together.",
+    )
+    circuit_failures: int = _key(
+        10,
+        whole(1, 1_000_000),
+        "Connection errors in a row after which an endpoint is left alone for a while.",
+    )
+    retry_policy: str = _key(
+        "kazoo",
+        choice("kazoo", "standard"),
+        "How deliveries are retried whose hook and account say nothing of it.",
+    )
+    retry_steps_s: tuple[float, ...] = _key(
+        (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0),
+        durations(),
+        "Longest pauses of the policy standard after each try but the last, seconds.",
+    )
+    retry_prefetch: int = _key(
+        1000,
+        whole(1, 65535),
+        "Deliveries taken back from the retry queue and not yet settled, at most.",
+    )
+    park_hours: int = _key(
+        96,
+        whole(1, 8760),
+        "How long a delivery waits for an endpoint without being tried before it is given up, "
+        "hours.",
     )
     connect_timeout_ms: int = _key(
         0,

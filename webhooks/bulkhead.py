@@ -22,6 +22,10 @@ from callboard.webhooks.ranking import Ranking
 T = TypeVar("T")
 K = TypeVar("K")
 
+KEEPS_UP_S = 1.0
+LATEST = 0.1
+"""How much the latest request counts in how long requests of an endpoint take."""
+
 FULL, CIRCUIT_OPEN = "full", "circuit open"
 
 _PORTS = {"http": 80, "https": 443}
@@ -47,12 +51,17 @@ class BulkheadLimits:
     Hooks that are ordered or limited in rate wait by themselves, `hook_waiting` items each, lest
     they take the room of others while they may not run. While a circuit is not closed
     no more than `open_waiting` wait of either.
+
+    An endpoint that keeps up may have up to `keeping_up` items waiting: one where the last of them
+    would have its turn within `KEEPS_UP_S`, by how long requests take. By default no more than
+    others.
     """
 
     in_flight: int = field(default=16, validator=validators.ge(1))
     waiting: int = field(default=100, validator=validators.ge(1))
     hook_waiting: int = field(default=20, validator=validators.ge(1))
     open_waiting: int = field(default=1, validator=validators.ge(1))
+    keeping_up: int = field(default=0, validator=validators.ge(0))
 
 
 @frozen
@@ -93,14 +102,33 @@ class EndpointFigures:
 
 @define
 class _Lane(Generic[T]):
-    """An endpoint. `common`: how many items wait of hooks that do not wait by themselves."""
+    """An endpoint. `common`: how many items wait of hooks that do not wait by themselves.
+
+    `begun`: when each turn began that is under way, by its number, the oldest first. `takes_s`: how
+    long requests take.
+    """
 
     endpoint: str
     hooks: dict[str, HookLane[T]] = Factory(dict)
     ready: "OrderedDict[str, HookLane[T]]" = Factory(OrderedDict)
-    in_flight: int = 0
+    begun: dict[int, float] = Factory(dict)
+    takes_s: float = 0.0
     waiting: int = 0
     common: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many turns are under way."""
+        return len(self.begun)
+
+    def end(self, number: int, now: float) -> None:
+        """A turn has ended."""
+        self.takes_s += LATEST * (now - self.begun.pop(number) - self.takes_s)
+
+    def wait_s(self, items: int, at_once: int, now: float) -> float:
+        """About how long so many items wait, of which `at_once` may be under way at a time."""
+        oldest_s = now - next(iter(self.begun.values()), now)
+        return items / at_once * max(self.takes_s, oldest_s)
 
 
 class Bulkhead(Generic[T]):
@@ -158,7 +186,7 @@ class Bulkhead(Generic[T]):
         lane.common -= hook.common
         hook.set_options(options.ordered, options.rate_per_s)
         lane.common += hook.common
-        reason = None if hook.awaits(key) else self._no_room(lane, hook)
+        reason = None if hook.awaits(key) else self._no_room(lane, hook, now)
         if reason is None:
             hook.put(key, item)
             self._count(lane, hook, 1)
@@ -177,8 +205,8 @@ class Bulkhead(Generic[T]):
         hook_id, hook = lane.ready.popitem(last=False)
         place, key, item = hook.take(now)
         self._count(lane, hook, -1)
-        lane.in_flight += 1
         self._numbers += 1
+        lane.begun[self._numbers] = now
         self._under_way.add(self._numbers)
         probe = self._circuits.begin(endpoint)
         self._place(lane, hook, now)
@@ -203,10 +231,11 @@ class Bulkhead(Generic[T]):
         self._under_way.remove(turn.number)
         lane = self._lanes[turn.endpoint]
         hook = lane.hooks[turn.hook]
-        lane.in_flight -= 1
+        lane.end(turn.number, now)
         hook.end(turn.key, turn.place, now, back_in_s)
         self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
-        shed = [] if self._circuits.is_closed(turn.endpoint) else list(self._shed(lane, now))
+        is_closed = self._circuits.is_closed(turn.endpoint)
+        shed = [] if is_closed else list(self._shed(lane, self._limits.open_waiting, now))
         self._place(lane, hook, now)
         return shed
 
@@ -217,6 +246,25 @@ class Bulkhead(Generic[T]):
         if lane is not None and hook is not None:
             hook.forget(key)
             self._place(lane, hook, now)
+
+    def withdraw(self, now: float, patience_s: float) -> list[T]:
+        """Take what could not run for so long yet even if nothing else wanted to; to be parked.
+
+        That is what waits behind an item of an ordered hook that is away, or for a low rate; and
+        what fills an endpoint that does not keep up any more.
+        """
+        items: list[T] = []
+        for lane in list(self._lanes.values()):
+            if lane.common > (room := self._room(lane, now)):
+                items += self._shed(lane, room, now)
+            for hook in [hook for hook in lane.hooks.values() if hook.apart]:
+                at = hook.runs_at()
+                while len(hook) and at is not None and at > now + patience_s:
+                    items.append(hook.take_last(now))
+                    self._count(lane, hook, -1)
+                    self.parked += 1
+                self._place(lane, hook, now)
+        return items
 
     def drain(self) -> list[T]:
         """Take all that waits; what is under way is still to be `done`."""
@@ -263,17 +311,24 @@ class Bulkhead(Generic[T]):
 
     # Room
 
-    def _no_room(self, lane: _Lane[T], hook: HookLane[T]) -> str | None:
+    def _no_room(self, lane: _Lane[T], hook: HookLane[T], now: float) -> str | None:
         """Why there is no room for one more item of the hook; None if there is."""
         waiting = len(hook) if hook.apart else lane.common
-        if waiting >= (self._limits.hook_waiting if hook.apart else self._limits.waiting):
+        if waiting >= (self._limits.hook_waiting if hook.apart else self._room(lane, now)):
             return FULL
         is_closed = self._circuits.is_closed(lane.endpoint)
         return CIRCUIT_OPEN if not is_closed and waiting >= self._limits.open_waiting else None
 
-    def _shed(self, lane: _Lane[T], now: float) -> Iterator[T]:
-        """Take what waits beyond the limit of an open circuit, the latest items first."""
-        limit = self._limits.open_waiting
+    def _room(self, lane: _Lane[T], now: float) -> int:
+        """How many items may wait for the endpoint, of hooks that do not wait by themselves."""
+        limits = self._limits
+        if limits.keeping_up <= limits.waiting or lane.common < limits.waiting:
+            return limits.waiting
+        wait_s = lane.wait_s(lane.common, limits.in_flight, now)
+        return limits.keeping_up if wait_s <= KEEPS_UP_S else limits.waiting
+
+    def _shed(self, lane: _Lane[T], limit: int, now: float) -> Iterator[T]:
+        """Take what waits beyond a limit, the latest items first."""
         if lane.waiting <= limit:
             return
         for hook in list(lane.hooks.values()):

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 import callboard.config
-from callboard.config import ActorsSettings, AmqpSettings, DataSettings, Settings, load, options
+from callboard.config import (
+    ActorsSettings,
+    AmqpSettings,
+    ConfigError,
+    DataSettings,
+    Settings,
+    load,
+    options,
+)
 
 DEFAULT_FILE = Path(callboard.config.__file__).parent / "default.toml"
 
@@ -143,3 +151,15 @@ def test_the_key_file_lies_in_the_data_directory_unless_set():
     assert Settings(data=data).actors_key_file == Path("/srv/cb/actors.key")
     actors = ActorsSettings(key_file=Path("/etc/cb.key"))
     assert Settings(data=data, actors=actors).actors_key_file == Path("/etc/cb.key")
+
+
+@pytest.mark.parametrize("written", ["0.5, 300", [0.5, 300]])
+def test_retry_steps_are_seconds(written):
+    loaded = load(None, {"CALLBOARD_CONFIG": "/dev/null"}, {"delivery.retry_steps_s": written})
+    assert loaded.settings.delivery.retry_steps_s == (0.5, 300.0)
+
+
+@pytest.mark.parametrize("written", ["", "5,,6", "0", "-1", "nan", "inf", "2592001", [True], []])
+def test_other_retry_steps_are_refused(written):
+    with pytest.raises(ConfigError, match=r"retry_steps_s.*seconds above 0"):
+        load(None, {"CALLBOARD_CONFIG": "/dev/null"}, {"delivery.retry_steps_s": written})

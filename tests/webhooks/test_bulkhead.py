@@ -670,3 +670,85 @@ class AnyUse(RuleBasedStateMachine):
 
 AnyUse.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestAnyUse = AnyUse.TestCase
+
+
+# Withdrawing what cannot run
+
+
+def test_what_waits_behind_a_failed_one_of_an_ordered_hook_is_withdrawn():
+    made = bulkhead()
+    add(made, "1", "2", "3", options=ORDERED)
+    ended(made, made.next(0.0), back_in_s=300.0)
+    assert sorted(made.withdraw(1.0, 30.0)) == ["2", "3"]
+    assert len(made) == 0
+    # They keep their places: 1 is tried again first, although 2 is back before.
+    assert add(made, "2", options=ORDERED, now=5.0) == Added()
+    assert items(made, now=5.0) == []
+    assert add(made, "1", options=ORDERED, now=300.0) == Added()
+    assert finished(made, now=300.0) == ["1", "2"]
+
+
+def test_what_runs_soon_or_when_another_is_done_is_not_withdrawn():
+    made = bulkhead(in_flight=1)
+    add(made, "1", "2", options=ORDERED)
+    add(made, "a", "b", hook="limited", options=TEN_A_SECOND)
+    add(made, "x", "y", hook="plain")
+    turn = made.next(0.0)
+    assert made.withdraw(0.0, 30.0) == []
+    ended(made, turn)
+    assert len(finished(made)) + len(finished(made, now=1.0)) == 5
+
+
+def test_a_low_rate_does_not_hold_items_for_long():
+    made = bulkhead()
+    rare = Options(rate_per_s=0.01)
+    add(made, "1", "2", "3", options=rare)
+    assert items(made) == ["1"]
+    assert sorted(made.withdraw(0.0, 30.0)) == ["2", "3"]
+    assert made.withdraw(0.0, 30.0) == []
+
+
+# Endpoints that keep up
+
+
+def keeping_up():
+    return bulkhead(in_flight=2, waiting=3, keeping_up=6)
+
+
+def test_an_endpoint_of_which_nothing_is_known_may_have_more_waiting():
+    made = keeping_up()
+    assert add(made, *"123456") == [Added()] * 6
+    assert add(made, "7") == FULL
+
+
+def test_one_that_takes_its_time_may_not():
+    made = keeping_up()
+    add(made, "a", "b")
+    turns(made)
+    # The oldest request takes a second by now; four items at two at a time would take two.
+    assert add(made, *"1234", now=1.0) == [Added()] * 3 + [FULL]
+    assert made.withdraw(1.0, 30.0) == []
+
+
+def test_what_is_too_much_is_withdrawn_once_it_does_not_keep_up():
+    made = keeping_up()
+    add(made, "a", "b")
+    turns(made)
+    assert add(made, *"123456") == [Added()] * 6
+    assert made.withdraw(0.3, 30.0) == []
+    assert made.withdraw(0.4, 30.0) == ["6", "5", "4"]
+    assert len(made) == 3
+
+
+def test_requests_that_took_long_count_although_none_has_yet():
+    made = keeping_up()
+    add(made, "0")
+    turn = made.next(0.0)
+    for number in range(1, 11):
+        now = number * 2.0
+        add(made, str(number), now=now)
+        following = made.next(now)
+        ended(made, turn, now=now)
+        turn = following
+    # The one that is under way has just begun, but requests take about 1.3 s.
+    assert add(made, "a", *"1234", now=20.0) == [Added()] * 3 + [FULL] * 2

@@ -1,0 +1,109 @@
+"""What a deliverer has in hand: nothing is begun twice, and nothing settled that is not safe."""
+
+import pytest
+from attrs import evolve
+
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.in_hand import InHand
+from callboard.webhooks.options import Options
+from callboard.webhooks.owed import Owed, Waiter
+from callboard.webhooks.retrying import KazooPolicy, StandardPolicy
+
+DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x:80/p", "POST", "http://x/", (), b"{}", 3)
+BRIDGE, QUEUE = ("event_bridge", 1), ("deliveries/retry_queue", 1)
+
+
+class Hand:
+    """An InHand whose sources send one delivery a part."""
+
+    def __init__(self):
+        self.owed = Owed()
+        self.jobs = InHand(self.owed, "kazoo", (5.0,))
+        self._parts = 0
+
+    def take(self, source, later=None, delivery=DELIVERY):
+        self._parts += 1
+        part = str(self._parts)
+        self.owed.take(source, part, {self._parts: 1})
+        return self.jobs.take(delivery, Waiter(source, part, self._parts), later)
+
+    def settled(self, source):
+        path = source[0]
+        if path not in self.owed.paths():
+            return []
+        return [tag for _part, tags in self.owed.report(path).settled for tag in tags]
+
+
+@pytest.fixture
+def hand():
+    return Hand()
+
+
+def test_a_delivery_is_begun_once_and_settles_all_that_wait(hand):
+    job = hand.take(BRIDGE)
+    assert job.endpoint == "http://x:80"
+    assert hand.take(BRIDGE) is None
+    assert hand.settled(BRIDGE) == []
+    hand.jobs.finish(job)
+    assert hand.settled(BRIDGE) == [1, 2]
+    assert len(hand.jobs) == 0
+
+
+def test_what_is_finished_is_settled_at_once(hand):
+    hand.jobs.finish(hand.take(BRIDGE))
+    hand.settled(BRIDGE)
+    assert hand.take(BRIDGE) is None
+    assert hand.settled(BRIDGE) == [2]
+    assert hand.jobs.repeats == 1
+
+
+def test_the_policy_is_the_deliverys_or_the_nodes(hand):
+    assert hand.take(BRIDGE).policy == KazooPolicy()
+    other = evolve(DELIVERY, id="j", options=Options(policy="standard"))
+    job = hand.take(BRIDGE, delivery=other)
+    assert job.policy == StandardPolicy((5.0,))
+    job.tries_made = 1
+    assert job.tries_left == 1
+
+
+def test_what_is_put_off_is_settled_when_it_is_kept_and_comes_back_as_it_was(hand):
+    job = hand.take(BRIDGE)
+    job.tries_made, job.history, job.parked_since_s = 1, ((5, "timeout"),), 7.5
+    later = job.put_off(2000, now_unix_s=10.0)
+    assert (later.due_ms, later.left, later.rounds) == (12_000, ("2s",), 1)
+    assert hand.settled(BRIDGE) == []
+    hand.jobs.kept(job)
+    assert hand.settled(BRIDGE) == [1]
+
+    # Its event comes again: it is known, and not begun beside the one that comes back.
+    assert hand.take(BRIDGE) is None
+    assert hand.settled(BRIDGE) == [2]
+
+    back = hand.take(QUEUE, later)
+    assert (back.tries_made, back.history, back.parked_since_s) == (1, ((5, "timeout"),), 7.5)
+    assert back.rounds == 1
+    hand.jobs.finish(back)
+    assert hand.settled(QUEUE) == [3]
+
+
+def test_a_copy_that_is_quicker_than_the_word_of_it_is_begun(hand):
+    job = hand.take(BRIDGE)
+    later = job.put_off(2000, now_unix_s=10.0)
+    back = hand.take(QUEUE, later)
+    assert back is not None
+    assert back is not job
+    assert hand.settled(BRIDGE) == [1]
+    hand.jobs.kept(job)  # The late word says nothing of the new one.
+    assert len(hand.jobs) == 1
+    assert hand.settled(QUEUE) == []
+
+
+def test_an_older_copy_waits_for_the_newer_one_to_be_kept(hand):
+    first = hand.take(BRIDGE).put_off(2000, now_unix_s=10.0)
+    job = hand.take(QUEUE, first)
+    job.put_off(2000, now_unix_s=20.0)
+    assert hand.take(QUEUE, first) is None
+    hand.settled(BRIDGE)
+    assert hand.settled(QUEUE) == []
+    hand.jobs.kept(job)
+    assert hand.settled(QUEUE) == [2, 3]
