@@ -4,8 +4,10 @@ import json
 import sqlite3
 import time
 from collections import Counter
+from contextlib import suppress
 from itertools import count
 
+import psutil
 import pytest
 
 from callboard.adapters.receiver import Answer
@@ -98,7 +100,8 @@ def test_retries_survive_the_death_of_the_whole_system(start, receiver, broker):
     system.process.wait()
     system.process.stdout.close()
     for process in system.family():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # They end by themselves, too.
+            process.kill()
     system.wait(lambda: not system.family())
     system._client = None
     system.start()
