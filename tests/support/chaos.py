@@ -31,11 +31,10 @@ _CHILD = re.compile(r"event=child_started .*actor=(\S+) child=(\S+) child_pid=(\
 
 
 class Worker(threading.Thread):
-    """A thread that runs until it is done or told to stop; its failure is the test's."""
+    """A thread that runs until it is done; its failure is the test's."""
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.stopping = threading.Event()
         self.failure = None
 
     def run(self):
@@ -70,7 +69,7 @@ class Publisher(Worker):
         for number, body in enumerate(self._bodies):
             early_s = began + number * self._pace_s - time.monotonic()
             if early_s > 0:
-                self.stopping.wait(early_s)
+                select.select([], [], [], early_s)
             while not self._publish(body):
                 self.repeated += 1
                 select.select([], [], [], 0.05)
@@ -117,11 +116,13 @@ class BrokerKiller(Worker):
             self._broker.start()
 
 
-class Killer(Worker):
-    """kill -9 of random processes of a system; its owner is started again, as systemd would."""
+class Killer:
+    """kill -9 of random processes of a system; its owner is started again, as systemd would.
+
+    In the test's own thread: what a thread has started with `die_with_parent` ends with the thread.
+    """
 
     def __init__(self, system, seed):
-        super().__init__()
         self._system = system
         self._random = random.Random(seed)
         self._whole_at = time.monotonic()
@@ -130,8 +131,9 @@ class Killer(Worker):
         self.ended_by_itself = 0
         self.refused_starts = 0
 
-    def work(self):
-        while not self.stopping.wait(self._random.uniform(*PAUSE_S)):
+    def work(self, while_):
+        while while_():
+            select.select([], [], [], self._random.uniform(*PAUSE_S))
             if self._system.process.poll() is not None:
                 self.ended_by_itself += 1
                 self._start_again()
