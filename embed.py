@@ -39,6 +39,7 @@ What you send, and what you hear:
 | `Ask(path, message)` | the actor's own answer, directly from it; or `Refused` |
 | `Locate(path)` | `Located`, with the actor's address until its next restart |
 | `GetTree()` | a `TreeNode`: who runs, where, how often restarted |
+| any request of `callboard.admin` | the answer it names, or `Refused` |
 | `SubscribeToNotices(kinds)`, `Unsubscribe()` | `Subscribed`, then `Notices`; `Unsubscribed` |
 | `Stop()` | `Finished`, when all is settled and ended, then `ChildActorExited` |
 

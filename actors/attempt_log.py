@@ -8,10 +8,11 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
 from callboard.actors.role import Role, Setup
+from callboard.actors.transports import CONNECT_TIMEOUT_MS
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import MODB
-from callboard.webhooks.values import is_true
+from callboard.webhooks.values import as_int, is_true
 
 BULK = 500
 RETRY_S = 2.0
@@ -40,7 +41,7 @@ class AttemptLog(Role):
         self._writing = False
         self._written = 0
         self._refused = 0
-        self._keep_successes = False
+        self._policy = AttemptPolicy(successes=False, connect_timeout_ms=CONNECT_TIMEOUT_MS)
         self._read_policy()
         self.after(POLICY_S, _POLICY)
         self._write_soon(0)
@@ -68,7 +69,7 @@ class AttemptLog(Role):
 
     def receiveMsg_WhichAttempts(self, _message: WhichAttempts, sender: ActorAddress) -> None:
         """A deliverer asks what is wanted."""
-        self.send(sender, AttemptPolicy(self._keep_successes))
+        self.send(sender, self._policy)
 
     def on_timer(self, payload: Any) -> None:
         """Write what waits; notice a changed policy."""
@@ -128,15 +129,18 @@ class AttemptLog(Role):
                 )
 
     def _read_policy(self) -> None:
+        setting = self._directory.setting
         try:
-            wanted = is_true(self._directory.setting("webhooks", "log_successful_attempts", False))
+            successes = is_true(setting("webhooks", "log_successful_attempts", False))
+            timeout_ms = as_int(setting("webhooks", "connect_timeout_ms", CONNECT_TIMEOUT_MS))
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
-            wanted = self._keep_successes
-        if wanted != self._keep_successes:
-            self._keep_successes = wanted
+            return
+        policy = AttemptPolicy(successes, max(1, timeout_ms or CONNECT_TIMEOUT_MS))
+        if policy != self._policy:
+            self._policy = policy
             for peer in self.peers.values():
-                self.send(peer.address, AttemptPolicy(wanted))
+                self.send(peer.address, policy)
 
     def on_exit(self) -> None:
         """Close the files."""

@@ -1,12 +1,18 @@
 """Telling every node of documents that were saved, even if the broker is away for a while."""
 
 import json
+import time
 from collections import deque
 from collections.abc import Iterable
 
 import structlog
 
-from callboard.adapters.broker import BrokerConnection, BrokerError, OutgoingMessage, Properties
+from callboard.adapters.broker import (
+    BrokerConnection,
+    BrokerError,
+    OutgoingMessage,
+    json_properties,
+)
 from callboard.adapters.maintenance import Change
 from callboard.webhooks.changes import document_change
 
@@ -34,7 +40,7 @@ class ChangePublisher:
         """Let every node know of these."""
         for change in changes:
             key, body = document_change(change.event, change.database, change.document, self._node)
-            properties = Properties(content_type="application/json")
+            properties = json_properties(time.time())
             self._send(OutgoingMessage(EXCHANGE, key, json.dumps(body).encode(), properties))
 
     def _send(self, message: OutgoingMessage) -> None:

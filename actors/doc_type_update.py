@@ -14,9 +14,9 @@ from callboard.adapters.broker import (
     Exchange,
     IncomingMessage,
     OutgoingMessage,
-    Properties,
     Queue,
     Topology,
+    json_properties,
 )
 from callboard.adapters.events import event_in
 from callboard.adapters.store import StoreError
@@ -92,5 +92,5 @@ class DocTypeUpdateListener(StoreWorker):
         if request.reply_to is not None:
             headers = {"Deliver-To-PID": request.pid} if request.pid is not None else {}
             body = json.dumps(doc_type_updated(request, self.settings.node.name)).encode()
-            properties = Properties(content_type="application/json", headers=headers)
+            properties = json_properties(time.time(), headers)
             self.broker.publish(OutgoingMessage("targeted", request.reply_to, body, properties))

@@ -174,11 +174,17 @@ class EventBridge(BrokerRole):
         self._acknowledge(done)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
-        return {
-            module
-            for module, exchange, key in self._bindings
-            if exchange == message.exchange and self._bound_by[exchange](key, message.routing_key)
-        }
+        """The modules whose binding it came through; else those of its exchange.
+
+        It came through none where an operator has bound the queue to more, for an event that a
+        module takes but does not ask for. What none of them responds to makes no delivery.
+        """
+        of_exchange = [
+            (m, key) for m, exchange, key in self._bindings if exchange == message.exchange
+        ]
+        bound_by = self._bound_by.get(message.exchange)
+        bound = {m for m, key in of_exchange if bound_by and bound_by(key, message.routing_key)}
+        return bound or {module for module, _key in of_exchange}
 
     def _acknowledge(self, tags: list[int]) -> None:
         if tags:
@@ -238,7 +244,7 @@ class EventBridge(BrokerRole):
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
         """A deliverer has received parts, or settled events of parts."""
-        if message.bridge != self.incarnation:
+        if message.source != (self.path, self.incarnation):
             return
         for part in message.accepted:
             self._books.accepted(part)
@@ -248,7 +254,7 @@ class EventBridge(BrokerRole):
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
         """A deliverer does not know these parts: their messages were lost."""
-        if message.bridge == self.incarnation:
+        if message.source == (self.path, self.incarnation):
             self._requeue(self._books.lost(message.parts))
 
     # Deaths and losses
@@ -278,7 +284,7 @@ class EventBridge(BrokerRole):
                 self._send_batch(batch.id, batch.module, batch.events, responder)
         for deliverer, parts in self._books.stale_parts(before=old).items():
             if address := self.peer(deliverer):
-                self.send(address, Reconcile(self.incarnation, tuple(parts)))
+                self.send(address, Reconcile((self.path, self.incarnation), tuple(parts)))
         self.after(RECONCILE_S, _RECONCILE)
 
     # Asked from outside

@@ -17,6 +17,7 @@ from callboard.actors.messages import (
     Applied,
     Barrier,
     ChangeHooks,
+    ChangesElsewhere,
     ConfigurationChanged,
     DisableHook,
     FlushFailures,
@@ -45,11 +46,11 @@ from callboard.adapters.broker import (
     Exchange,
     IncomingMessage,
     OutgoingMessage,
-    Properties,
     Queue,
     Received,
     Topology,
     Unconfirmed,
+    json_properties,
 )
 from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
@@ -93,6 +94,12 @@ BINDINGS = (
     "*.*.number.*",
 )
 """Keys of exchange `configuration`."""
+CHANGES = Topology(
+    exchanges=(Exchange("configuration"),),
+    queue=Queue("", durable=False, exclusive=True, auto_delete=True),
+    bindings=tuple(Binding("configuration", key) for key in BINDINGS),
+    prefetch=50,
+)
 
 BROKER_S = 1.0
 """How long a load waits for the broker, whose coming up would begin it anew."""
@@ -142,9 +149,9 @@ class HookListener(Noticing, SecretKeeper):
         self.connect_broker(
             Topology(
                 exchanges=(Exchange("configuration"), Exchange("notifications")),
-                queue=Queue("", durable=False, exclusive=True, auto_delete=True),
-                bindings=tuple(Binding("configuration", key) for key in BINDINGS),
-                prefetch=50,
+                queue=CHANGES.queue,
+                bindings=CHANGES.bindings,
+                prefetch=CHANGES.prefetch,
             )
         )
         self._load_within(BROKER_S)
@@ -240,6 +247,15 @@ class HookListener(Noticing, SecretKeeper):
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
             case Unconfirmed(ids, reason):
                 self.log.warning("change_not_published", changes=len(ids), reason=reason)
+
+    def receiveMsg_ChangesElsewhere(self, message: ChangesElsewhere, _sender: ActorAddress) -> None:
+        """Changes in another zone; load all anew where some may have been missed."""
+        if message.messages is None:
+            self._tell_everyone(ConfigurationChanged(None))
+            self._pages = None
+            self._load_within(0 if self._connected else BROKER_S)
+        else:
+            self._take_in(message.messages)
 
     def _take_in(self, messages: Iterable[IncomingMessage]) -> None:
         events = [event for message in messages if (event := self._parsed(message))]
@@ -453,5 +469,5 @@ class HookListener(Noticing, SecretKeeper):
         self._publish("notifications", key, body)
 
     def _publish(self, exchange: str, key: str, body: Mapping[str, Any]) -> None:
-        properties = Properties(content_type="application/json")
+        properties = json_properties(time.time())
         self.broker.publish(OutgoingMessage(exchange, key, json.dumps(body).encode(), properties))

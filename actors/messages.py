@@ -9,11 +9,14 @@ from typing import Any
 
 from attrs import field, frozen
 
+from callboard.adapters.broker import IncomingMessage
 from callboard.admin import ConfiguredHook
 from callboard.admin import Refused as Refused
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.hook_secrets import StoredSecret
+from callboard.webhooks.later import Later
+from callboard.webhooks.owed import Source
 
 # Events on their way to the endpoints
 
@@ -67,36 +70,65 @@ class DeliveryBatch:
     """Responder to Deliverer: one part of a routed batch; settled towards the bridge named."""
 
     part: str
-    bridge: int
+    source: Source
     events: tuple[EventDeliveries, ...]
 
 
 @frozen
-class Progress:
-    """Deliverer to EventBridge: parts that arrived, and (part, delivery tags) that are settled.
+class DueBatch:
+    """RetryQueue to Deliverer: deliveries that came back, by delivery tag, to be settled there."""
 
-    Settled: every delivery of the event has succeeded or is recorded as given up.
+    part: str
+    source: Source
+    items: tuple[tuple[int, Later], ...] = field(repr=False)
+
+
+@frozen
+class Progress:
+    """Deliverer to the source of its work: parts that arrived, (part, delivery tags) settled.
+
+    Settled: every delivery of the event has succeeded, is recorded as given up, or lies in the
+    durable retry queue.
     """
 
-    bridge: int
+    source: Source
     accepted: tuple[str, ...]
     settled: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @frozen
 class Reconcile:
-    """EventBridge to Deliverer: do you still hold these parts? Answered with `NotHeld`."""
+    """The source of parts to Deliverer: do you still hold these? Answered with `NotHeld`."""
 
-    bridge: int
+    source: Source
     parts: tuple[str, ...]
 
 
 @frozen
 class NotHeld:
-    """Deliverer to EventBridge: these parts are unknown here; their events must come again."""
+    """Deliverer to the source of parts: these are unknown here; what is in them must come again."""
 
-    bridge: int
+    source: Source
     parts: tuple[str, ...]
+
+
+@frozen
+class PutOff:
+    """Deliverer to RetryQueue: keep these durably until they are due. -> `PutOffKept`.
+
+    `deliverer`: its path and incarnation. A batch that is under way already is not kept twice.
+    """
+
+    batch: int
+    deliverer: tuple[str, int]
+    items: tuple[Later, ...] = field(repr=False)
+
+
+@frozen
+class PutOffKept:
+    """RetryQueue to Deliverer: the broker has taken responsibility for all of that batch."""
+
+    batch: int
 
 
 # Hooks
@@ -192,6 +224,16 @@ class ChangeHooks:
 
 
 @frozen
+class ChangesElsewhere:
+    """ZoneListener to HookListener: changes that were told on another zone's bus.
+
+    `messages` None: some may have been missed.
+    """
+
+    messages: tuple[IncomingMessage, ...] | None
+
+
+@frozen
 class ConfigurationChanged:
     """HookListener to whoever looks documents up: these (database, id) documents have changed.
 
@@ -226,9 +268,14 @@ class WhichAttempts:
 
 @frozen
 class AttemptPolicy:
-    """AttemptLog to Deliverers: whether successful attempts are kept too."""
+    """AttemptLog to Deliverers: what system_config/webhooks says of attempts.
+
+    `successes`: whether successful ones are kept too. `connect_timeout_ms`: the cluster's, for
+    nodes that have none of their own.
+    """
 
     successes: bool
+    connect_timeout_ms: int
 
 
 @frozen
@@ -373,7 +420,7 @@ class RemoveHook:
 
 @frozen
 class DisableHook:
-    """To HookListener: a hook that failed too often is not to fire any more."""
+    """To HookListener: a hook is not to fire any more, as it failed too often or is unwanted."""
 
     account_id: str
     hook_id: str

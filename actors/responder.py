@@ -1,11 +1,11 @@
 """One event type's responder: events in, the deliveries of the matching hooks out."""
 
 import time
-import zlib
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
 from thespian.actors import ActorAddress
 
 from callboard.actors.event_modules import event_modules
@@ -24,16 +24,18 @@ from callboard.actors.messages import (
     Subscribe,
 )
 from callboard.actors.role import Role, Setup
+from callboard.actors.sharing import deliverer_for, deliverers_among
 from callboard.adapters.store import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
 from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.hook import ALL, Hook
 from callboard.webhooks.matching import HookIndex
+from callboard.webhooks.retrying import chosen
 from callboard.webhooks.settlement import part_name
 
+EVENT_BRIDGE = "event_bridge"
 HOOK_TABLE = "hook_table"
-DELIVERERS = "deliveries/deliverer-"
 
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
@@ -156,7 +158,7 @@ class Responder(Role):
 
     def _work(self) -> None:
         while self._held and self._loaded and not self._waiting_for_store:
-            deliverers = [peer for path, peer in self.peers.items() if path.startswith(DELIVERERS)]
+            deliverers = deliverers_among(self.peers)
             if not deliverers:
                 return
             batch, bridge = self._held[0]
@@ -170,7 +172,7 @@ class Responder(Role):
             self._held.popleft()
 
     def _route(self, batch: EventBatch, bridge: ActorAddress, deliverers: list[Peer]) -> None:
-        shares: list[dict[int, list[Delivery]]] = [{} for _peer in deliverers]
+        shares: dict[str, dict[int, list[Delivery]]] = {peer.path: {} for peer in deliverers}
         poison = []
         made = 0
         for raw in batch.events:
@@ -187,17 +189,17 @@ class Responder(Role):
                 continue
             made += len(event_deliveries)
             for delivery in event_deliveries:
-                # The same delivery goes to the same deliverer, which may know that it is done.
-                share = shares[zlib.crc32(delivery.id.encode()) % len(deliverers)]
+                share = shares[deliverer_for(delivery, deliverers).path]
                 share.setdefault(raw.tag, []).append(delivery)
+        source = EVENT_BRIDGE, batch.bridge
         parts, addressees = {}, {}
-        for number, (peer, share) in enumerate(zip(deliverers, shares, strict=True)):
-            if share:
+        for number, peer in enumerate(deliverers):
+            if share := shares[peer.path]:
                 part = part_name(batch.batch, number)
                 parts[part] = tuple(share)
                 addressees[part] = (peer.path, peer.incarnation)
                 events = tuple(EventDeliveries(tag, tuple(ds)) for tag, ds in share.items())
-                self.send(peer.address, DeliveryBatch(part, batch.bridge, events))
+                self.send(peer.address, DeliveryBatch(part, source, events))
         self.send(bridge, Routed(batch.batch, parts, addressees, tuple(poison)))
         self._counts["events"] += len(batch.events)
         self._counts["deliveries"] += made
@@ -212,7 +214,7 @@ class Responder(Role):
             raw.routing_key,
             raw.message_id,
         )
-        return deliveries(
+        made = deliveries(
             event,
             self._module,
             self._hooks,
@@ -220,6 +222,18 @@ class Responder(Role):
             self._directory.cluster_id(),
             new_event_id,
         )
+        return tuple(map(self._with_policy, made))
+
+    def _with_policy(self, delivery: Delivery) -> Delivery:
+        """Settle how it is retried: by its hook's choice, else its account's, else the node's."""
+        options = delivery.options
+        if options.policy is not None:
+            return delivery
+        account = self._directory.retry_policy_of(delivery.account_id)
+        policy = chosen(None, account, self.settings.delivery.retry_policy)
+        if policy == self.settings.delivery.retry_policy:
+            return delivery  # None means this, and spares the copy.
+        return evolve(delivery, options=evolve(options, policy=policy))
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.messages import ConfigurationChanged
@@ -20,10 +20,14 @@ _BROKER_DUE = "callboard: broker connection due"
 
 @frozen
 class Setup:
-    """The arguments of every actor. `module`: the event module of a responder."""
+    """The arguments of every actor.
+
+    `module`: the event module of a responder. `zone`: the broker of another zone, of its listener.
+    """
 
     settings: Settings
     module: str = ""
+    zone: str = field(default="", repr=False)
 
 
 class Role(SupervisedActor):
@@ -76,10 +80,10 @@ class BrokerRole(Role):
     broker: BrokerConnection
     _due_at: float | None = None
 
-    def connect_broker(self, topology: Topology) -> None:
-        """Begin to connect; `on_broker` hears what comes of it."""
+    def connect_broker(self, topology: Topology, url: str = "") -> None:
+        """Begin to connect, to the node's own broker by default; `on_broker` hears of it."""
         self.broker = brokers.connect(
-            self.settings.amqp.url, topology, self.settings.data.dir, name=self.path
+            url or self.settings.amqp.url, topology, self.settings.data.dir, name=self.path
         )
         self.broker.open()
         self.watch(self.broker.fileno())

@@ -10,13 +10,16 @@ from callboard.adapters.http_target import UrlRefusedError
 from callboard.config.settings import DeliverySettings
 from callboard.webhooks.hook import Hook, InvalidHook
 
+CONNECT_TIMEOUT_MS = 10_000
+"""Where neither the node nor the cluster says otherwise."""
+
 
 def transport(delivery: DeliverySettings, max_response_bytes: int) -> RequestsTransport:
     """A transport for as many threads as `delivery` has. Raises OSError: no such CA bundle."""
     bundle = delivery.ca_bundle
     try:
         return RequestsTransport(
-            connect_timeout_s=delivery.connect_timeout_ms / 1000,
+            connect_timeout_s=(delivery.connect_timeout_ms or CONNECT_TIMEOUT_MS) / 1000,
             request_timeout_s=delivery.request_timeout_ms / 1000,
             allow_networks=delivery.allow_networks,
             pool_size=delivery.threads,

@@ -21,7 +21,9 @@ from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refus
 from callboard.actors.notices import DELIVERY_FAILED, HOOK_DISABLED
 from callboard.actors.noticing import subscribers_of
 from callboard.actors.responder import Responder
+from callboard.actors.retry_queue import RetryQueue
 from callboard.actors.role import Setup
+from callboard.actors.zone_listener import ZoneListener
 from callboard.admin import AdminRequest
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
@@ -61,14 +63,27 @@ def tree(settings: Settings) -> SupervisorSpec:
             peers=(
                 "event_bridge",
                 "failure_cache",
+                "hook_listener",
                 "deliveries/attempt_log",
+                "deliveries/retry_queue",
                 *subscribers_of(DELIVERY_FAILED),
             ),
         )
         for number in range(1, workers + 1)
     )
     attempt_log = ChildSpec("attempt_log", AttemptLog, setup, peers=("deliveries/deliverer-*",))
+    retry_queue = ChildSpec("retry_queue", RetryQueue, setup, peers=("deliveries/deliverer-*",))
     bridge_peers = ("responders/*", "deliveries/deliverer-*")
+
+    zone_listeners = (
+        ChildSpec(
+            f"zone_listener-{number}",
+            ZoneListener,
+            Setup(settings, zone=url),
+            peers=("hook_listener",),
+        )
+        for number, url in enumerate(settings.amqp.zones, 1)
+    )
 
     def nested(*children: ChildSpec) -> SupervisorSpec:
         return _spec(settings, children)
@@ -99,6 +114,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 ),
                 label="webhooks_listener",
             ),
+            *zone_listeners,
             ChildSpec(
                 "event_bridge",
                 EventBridge,
@@ -114,7 +130,12 @@ def tree(settings: Settings) -> SupervisorSpec:
                 label="webhooks_maintenance",
             ),
             ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
-            ChildSpec("deliveries", Supervisor, nested(attempt_log, *deliverers), shutdown_s=20.0),
+            ChildSpec(
+                "deliveries",
+                Supervisor,
+                nested(attempt_log, retry_queue, *deliverers),
+                shutdown_s=20.0,
+            ),
             ChildSpec("initializer", Initializer, setup, TEMPORARY, label="webhooks_init"),
         ),
     )

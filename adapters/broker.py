@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from attrs import Factory, field, frozen
 
+from callboard.webhooks.names import gregorian_us
+
 TOPIC = "topic"
 DIRECT = "direct"
 FANOUT = "fanout"
@@ -90,6 +92,15 @@ class Properties:
     delivery_mode: int | None = None
     expiration: str | None = None
     headers: Mapping[str, Any] = Factory(dict)
+
+
+def json_properties(now_unix_s: float, headers: Mapping[str, Any] | None = None) -> Properties:
+    """Those of a message as Kazoo sends it: JSON, stamped in Gregorian microseconds."""
+    return Properties(
+        content_type="application/json",
+        timestamp=gregorian_us(now_unix_s),
+        headers=headers or {},
+    )
 
 
 @frozen

@@ -164,6 +164,10 @@ class StoreDirectory:
         document = default_setting(self._store, category, key, value)
         return self._keep("system_config", category, document)
 
+    def retry_policy_of(self, account_id: str) -> Any:
+        """`retry_policy` of the account's document `configs_webhooks`, whatever it is."""
+        return (self._account_config(account_id) or {}).get("retry_policy")
+
     # The limits of failing hooks
 
     def failure_limits(self, account_ids: Collection[str]) -> dict[str, Limits]:

@@ -160,6 +160,10 @@ class RequestsTransport:
         finally:
             EXCHANGE.reset(token)
 
+    def connect_within(self, seconds: float) -> None:
+        """From now on wait no longer than this for a connection."""
+        self._connect_timeout_s = seconds
+
     def close(self) -> None:
         """Close all connections that are not in use."""
         self._adapter.close()

@@ -3,9 +3,8 @@
     python bench/bulkhead.py [--items 50000] [--runs 5]
 
 Nine endpoints of ten are full: as many requests under way and items waiting as their limits allow.
-The others take an item, give it its turn, and end it, in rounds of a hundred. For comparison, what
-`lanes.py` costs, which looks at each endpoint. The best of the runs counts: what disturbs them only
-adds.
+The others take an item, give it its turn, and end it, in rounds of a hundred. The best of the runs
+counts: what disturbs them only adds.
 """
 
 import argparse
@@ -15,7 +14,6 @@ import time
 
 from callboard.webhooks.bulkhead import Added, Bulkhead, BulkheadLimits
 from callboard.webhooks.circuit import CircuitLimits, Circuits
-from callboard.webhooks.lanes import Lanes
 from callboard.webhooks.options import NO_OPTIONS
 
 LIMITS = BulkheadLimits(in_flight=4, waiting=100)
@@ -54,43 +52,17 @@ def of_bulkhead(endpoints: int, items: int) -> float:
     return (time.perf_counter() - begun) / items * 1e6
 
 
-def of_lanes(endpoints: int, items: int) -> float:
-    """Microseconds an item."""
-    full, free = split(endpoints)
-    lanes: Lanes[str] = Lanes(LIMITS.in_flight)
-    for endpoint in full:
-        for _item in range(LIMITS.in_flight):
-            lanes.add(endpoint, endpoint)
-    while lanes.next():
-        pass
-    for endpoint in full:
-        for _item in range(4):
-            lanes.add(endpoint, endpoint)
-    targets = itertools.cycle(free)
-    begun = time.perf_counter()
-    for _round in range(items // ROUND):
-        for _item in range(ROUND):
-            target = next(targets)
-            lanes.add(target, target)
-        while (lane := lanes.next()) is not None:
-            lanes.done(lane)
-    return (time.perf_counter() - begun) / items * 1e6
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--items", type=int, default=50_000)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    print("endpoints  bulkhead, µs an item  ratio  lanes, µs an item")
+    print("endpoints  bulkhead, µs an item  ratio")
     first = None
     for endpoints in (1, 100, 10_000):
-        # Rounds with the old lanes take far longer where there are many.
-        old_items = min(options.items, max(200, 2_000_000 // endpoints // 100 * 100))
         cost = min(of_bulkhead(endpoints, options.items) for _ in range(options.runs))
-        old = of_lanes(endpoints, old_items)
         first = first or cost
-        print(f"{endpoints:9}  {cost:20.2f}  {cost / first:5.2f}  {old:17.2f}")
+        print(f"{endpoints:9}  {cost:20.2f}  {cost / first:5.2f}")
 
 
 if __name__ == "__main__":

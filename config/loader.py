@@ -144,7 +144,7 @@ def _converted(written: _Written) -> Any:
         return option.rule(written.value)
     except ValueError as error:
         shown = repr(written.value)
-        if option.secret or (option.name == "url" and "@" in shown):
+        if option.secret or ("URL" in option.rule.allowed and "@" in shown):
             shown = HIDDEN  # what is no URL cannot be relied on to show its password as one
         raise ConfigError(f"{written.origin}: {option.key} = {shown}: {error}") from None
 

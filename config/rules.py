@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 HIDDEN = "***"
+MAX_SECONDS = 30 * 24 * 3600
 """Stands where a secret would."""
 
 _URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
@@ -102,6 +103,18 @@ def url(local: str, *remote: str) -> Rule:
     return Rule(f"a URL: {local}:// or {hosts}", str, convert)
 
 
+def urls(*schemes: str) -> Rule:
+    """URLs of these schemes: a list in TOML, separated by blanks elsewhere."""
+    one = url("", *schemes)
+
+    def convert(written: Any) -> tuple[str, ...]:
+        items: Iterable[Any] = written.split() if isinstance(written, str) else written
+        return tuple(one.convert(item) for item in items)
+
+    places = ", ".join(f"{scheme}://user:password@host:port/…" for scheme in schemes)
+    return Rule(f"a list of URLs: {places}", str, convert)
+
+
 def address() -> Rule:
     """An IP address of this machine to listen on."""
     return Rule("an IP address", str, lambda written: str(ipaddress.ip_address(_text(written))))
@@ -139,6 +152,28 @@ def ports() -> Rule:
         return tuple(each(item) for item in named if item != "")
 
     return Rule("a list of ports such as 80, 443", str, convert)
+
+
+def durations() -> Rule:
+    """Durations in seconds, at least one: a list in TOML, separated by commas elsewhere."""
+
+    def convert(written: Any) -> tuple[float, ...]:
+        items: Iterable[Any] = written.split(",") if isinstance(written, str) else written
+        found = tuple(_seconds(item) for item in items)
+        if not found:
+            raise ValueError(written)
+        return found
+
+    return Rule("a list of seconds above 0 such as 5, 300, 1800", str, convert)
+
+
+def _seconds(written: Any) -> float:
+    if isinstance(written, bool) or not isinstance(written, str | int | float):
+        raise TypeError(type(written).__name__)
+    seconds = float(written)
+    if not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(written)
+    return seconds
 
 
 def strings(allowed: str, pattern: str) -> Rule:

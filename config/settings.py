@@ -18,6 +18,7 @@ from callboard.config.rules import (
     Rule,
     address,
     choice,
+    durations,
     flag,
     mask,
     networks,
@@ -28,6 +29,7 @@ from callboard.config.rules import (
     table,
     text,
     url,
+    urls,
     whole,
 )
 
@@ -108,6 +110,11 @@ class AmqpSettings:
         "callboard.events",
         text("a queue name of 1 to 255 characters, not amq.…", r"(?!amq\.).{1,255}"),
         "Queue that all nodes share for events; the names of our other queues begin with it.",
+    )
+    zones: tuple[str, ...] = _key(
+        (),
+        urls("amqp", "amqps"),
+        "Brokers of the cluster's other zones, whose changes of documents are heard too.",
     )
     join_kazoo: bool = _key(
         False,
@@ -203,8 +210,43 @@ class DeliverySettings:
         whole(1, 1024),
         "Requests under way to one endpoint (host and port) in a worker, at most.",
     )
+    waiting_per_endpoint: int = _key(
+        0,
+        whole(0, 65535),
+        "Deliveries that wait for one endpoint in a worker, at most; 0 means four fifths of "
+        "amqp.prefetch for all workers together.",
+    )
+    circuit_failures: int = _key(
+        10,
+        whole(1, 1_000_000),
+        "Connection errors in a row after which an endpoint is left alone for a while.",
+    )
+    retry_policy: str = _key(
+        "kazoo",
+        choice("kazoo", "standard"),
+        "How deliveries are retried whose hook and account say nothing of it.",
+    )
+    retry_steps_s: tuple[float, ...] = _key(
+        (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0),
+        durations(),
+        "Longest pauses of the policy standard after each try but the last, seconds.",
+    )
+    retry_prefetch: int = _key(
+        1000,
+        whole(1, 65535),
+        "Deliveries taken back from the retry queue and not yet settled, at most.",
+    )
+    park_hours: int = _key(
+        96,
+        whole(1, 8760),
+        "How long a delivery waits for an endpoint without being tried before it is given up, "
+        "hours.",
+    )
     connect_timeout_ms: int = _key(
-        10_000, whole(1, DAY_MS), "Longest wait for a connection to an endpoint, milliseconds."
+        0,
+        whole(0, DAY_MS),
+        "Longest wait for a connection to an endpoint, milliseconds; 0 means connect_timeout_ms "
+        "of system_config/webhooks, or 10000.",
     )
     request_timeout_ms: int = _key(
         10_000, whole(1, DAY_MS), "Longest wait for an endpoint's answer, milliseconds."

@@ -40,7 +40,7 @@ def effective(loaded: Loaded) -> tuple[Row, ...]:
     return keys + modules
 
 
-Value = str | int | bool | Path | tuple[IPv4Network | IPv6Network, ...] | None
+Value = str | int | bool | Path | tuple[IPv4Network | IPv6Network | str, ...] | None
 
 
 def _shown(value: Value, secret: bool) -> str:
@@ -51,5 +51,5 @@ def _shown(value: Value, secret: bool) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(mask(str(item)) for item in value)
     return mask(str(value))

@@ -218,6 +218,22 @@ class Bulkhead(Generic[T]):
             hook.forget(key)
             self._place(lane, hook, now)
 
+    def withdraw(self, now: float, patience_s: float) -> list[T]:
+        """Take what could not run for so long yet even if nothing else wanted to; to be parked.
+
+        That is what waits behind an item of an ordered hook that is away, or for a low rate.
+        """
+        items: list[T] = []
+        for lane in list(self._lanes.values()):
+            for hook in [hook for hook in lane.hooks.values() if hook.apart]:
+                at = hook.runs_at()
+                while len(hook) and at is not None and at > now + patience_s:
+                    items.append(hook.take_last(now))
+                    self._count(lane, hook, -1)
+                    self.parked += 1
+                self._place(lane, hook, now)
+        return items
+
     def drain(self) -> list[T]:
         """Take all that waits; what is under way is still to be `done`."""
         items: list[T] = []

@@ -29,6 +29,11 @@ def is_account_id(text: str) -> bool:
     return _ACCOUNT_ID.fullmatch(text) is not None
 
 
+def gregorian_us(unix_s: float) -> int:
+    """Gregorian microseconds of a Unix time in seconds: Kazoo's AMQP timestamps."""
+    return int(unix_s * 1_000_000) + GREGORIAN_OFFSET_S * 1_000_000
+
+
 def account_database(account_id: str) -> str:
     """The account's database as CouchDB names it: `account/ab/cd/ef…`."""
     return f"account/{account_id[:2]}/{account_id[2:4]}/{account_id[4:]}"

@@ -128,6 +128,12 @@ def test_an_error_shows_no_password(url):
     assert "amqp.url = ***" in text
 
 
+def test_an_error_in_a_list_of_urls_shows_no_password_either():
+    text = error(None, {"CALLBOARD_AMQP_ZONES": "amqp://ada:s3al@rabbit /vhost"})
+    assert "s3al" not in text
+    assert "amqp.zones = ***: must be a list of URLs" in text
+
+
 def test_an_error_shows_no_secret(write):
     assert "s3al" not in error(write('[actors]\nkey = ["s3al"]\n'), {})
 

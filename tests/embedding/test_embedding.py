@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from callboard import embed
+from callboard import admin, embed
 from callboard.supervision import Peer
 from support.hosts import Create
+from support.running import ACCOUNT
 from support.trees import MULTI, SIMPLE
 
 multiprocess = pytest.mark.multiprocess
@@ -38,6 +39,19 @@ def test_it_starts_delivers_and_stops(hosted, settings, receiver):
     hosted.send("a", embed.Stop())
     hosted.hear("a", embed.Finished)
     hosted.hear("a", "ended")
+
+
+def test_a_host_administers_it_by_messages(hosted, settings, receiver):
+    hosted.begin("a", settings())
+    hosted.add_hook("a", f"{receiver.url}/a")
+    configured = hosted.ask("a", admin.HooksConfigured(), admin.ConfiguredHooks)
+    assert [(hook.account_id, hook.uri) for hook in configured.hooks] == [
+        (ACCOUNT, f"{receiver.url}/a")
+    ]
+    saved = hosted.ask("a", admin.SetDisableThreshold(7, ref="mine"), admin.SettingSaved)
+    assert (saved.value, saved.ref) == (7, "mine")
+    refused = hosted.ask("a", admin.SetDisableThreshold("many"), admin.Refused)
+    assert refused.reason.startswith("error in count, must be an integer")
 
 
 def test_two_in_one_system_do_not_disturb_each_other(hosted, settings, receiver):

@@ -23,6 +23,7 @@ KINDS = (
     "responders/channel_create",
     "deliveries",
     "deliveries/attempt_log",
+    "deliveries/retry_queue",
     "deliveries/deliverer-1",
 )
 EVENTS_PER_KIND = 60

@@ -311,11 +311,7 @@ def test_of_a_hook_that_is_not_stored_nothing_is_created_and_its_failures_stay(f
     [
         (COUNT, 3),  # as this system was configured
         (EXPIRY, 8000),
-        pytest.param(
-            "connect_timeout_ms",
-            10_000,
-            marks=pytest.mark.xfail(strict=True, reason="only Callboard's own setting is read"),
-        ),
+        ("connect_timeout_ms", 10_000),
         ("disable_disabler", False),
         ("log_successful_attempts", False),
     ],

@@ -16,10 +16,10 @@ from callboard.webhooks.changes import document_change
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.failures import shared_body
 from callboard.webhooks.names import gregorian_ms
-from callboard.webhooks.outcome import ClientError, GiveUp, Response, next_try
+from callboard.webhooks.outcome import ClientError, GiveUp, Response
 from services import free_port
 from support.cluster import prepared
-from support.kazoo import ACCOUNT, NODE, TOP, call, change, message, pairs
+from support.kazoo import ACCOUNT, NODE, TOP, call, change, message, next_try, pairs
 from support.running import ACCOUNT as OURS
 from support.running import RunningSystem, call_event
 

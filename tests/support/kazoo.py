@@ -13,6 +13,7 @@ from callboard.webhooks.event import parse_event
 from callboard.webhooks.hook import Hook, InvalidHook, is_enabled, parse_hook
 from callboard.webhooks.matching import HookIndex
 from callboard.webhooks.modules import discover
+from callboard.webhooks.retrying import KazooPolicy, verdict
 
 TOP = "0123456789abcdef0123456789abcdef"
 RESELLER = "11aa22bb33cc44dd55ee66ff77889900"
@@ -174,3 +175,9 @@ def pairs(delivery: Delivery) -> list[tuple[str, str]]:
     """What form data or a query says."""
     text = delivery.body.decode() or delivery.url.partition("?")[2]
     return parse_qsl(text, keep_blank_values=True)
+
+
+def next_try(delivery, tries_left, outcome):
+    """What follows from a try under Kazoo's policy; `tries_left` counts the try that has ended."""
+    made = delivery.tries - tries_left + 1
+    return verdict(KazooPolicy(), delivery, made, outcome, now_unix_s=0.0, random=lambda: 0.0)

@@ -36,9 +36,11 @@ class ObjectChange:
     description: str = "Fires when a document of the account is created, edited or deleted."
     events: tuple[str, ...] = ("object",)
     exchanges: tuple[EventExchange, ...] = (EventExchange("configuration"),)
-    # Kazoo asks for this and is given `#`. What `#` has besides is no change, and must not go to a
-    # durable queue: a doc_type_update that no node takes is to come back to its publisher.
-    bindings: tuple[tuple[str, str], ...] = (("configuration", "*.*.*.*"),)
+    # Kazoo is bound by `#`. What that has besides is no change, and must not go to a durable queue:
+    # a doc_type_update that no node takes is to come back to its publisher.
+    bindings: tuple[tuple[str, str], ...] = tuple(
+        ("configuration", f"{action}.#") for action in _ACTIONS
+    )
 
     def modifiers(self, directory: Directory) -> Mapping[str, Any]:
         """The types of documents, as configured, and what may be done to them."""

@@ -197,7 +197,9 @@ def test_it_is_bound_to_every_change_but_to_no_request(key, bound):
 
 def test_it_listens_where_kazoo_s_does():
     assert MODULE.exchanges == (EventExchange("configuration"),)
-    assert MODULE.bindings == (("configuration", "*.*.*.*"),)
+    actions = ("doc_created", "doc_edited", "doc_deleted")
+    databases = ("db_created", "db_edited", "db_deleted", "db_views_updated")
+    assert MODULE.bindings == tuple(("configuration", f"{a}.#") for a in (*actions, *databases))
     assert (MODULE.id, MODULE.name, MODULE.events) == ("object", "Object", ("object",))
 
 

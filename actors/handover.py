@@ -1,0 +1,71 @@
+"""Items that another actor is to keep: sent in batches until it says that it has them."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Handover(Generic[T]):
+    """Items wait, go out in numbered batches, and are ours until the batch is `kept`.
+
+    `most_batches` are out at a time, of up to `most_items`, and up to the item that makes them
+    reach `most_bytes`.
+    """
+
+    def __init__(
+        self,
+        most_items: int,
+        most_batches: int,
+        size: Callable[[T], int] = lambda _item: 0,
+        most_bytes: int = 1_000_000,
+    ) -> None:
+        self._most_items, self._most_batches = most_items, most_batches
+        self._size, self._most_bytes = size, most_bytes
+        self._waiting: deque[T] = deque()
+        self._out: dict[int, tuple[list[T], float]] = {}
+        self._numbers = 0
+
+    def __len__(self) -> int:
+        """Items that are not known to be kept."""
+        return len(self._waiting) + sum(len(batch) for batch, _since in self._out.values())
+
+    @property
+    def waiting(self) -> int:
+        """Items in no batch yet."""
+        return len(self._waiting)
+
+    def add(self, item: T) -> None:
+        """An item to hand over."""
+        self._waiting.append(item)
+
+    def next(self, now: float) -> tuple[int, list[T]] | None:
+        """The next batch to send, now out; None if there is none, or enough are out."""
+        if not self._waiting or len(self._out) >= self._most_batches:
+            return None
+        batch: list[T] = []
+        size = 0
+        while self._waiting and len(batch) < self._most_items and size < self._most_bytes:
+            batch.append(self._waiting.popleft())
+            size += self._size(batch[-1])
+        self._numbers += 1
+        self._out[self._numbers] = batch, now
+        return self._numbers, batch
+
+    def kept(self, number: int) -> list[T]:
+        """A batch is kept; its items, or none if that was known."""
+        return self._out.pop(number, ([], 0.0))[0]
+
+    def take_back(self) -> None:
+        """Whoever had the batches is gone: they go out again, first of all."""
+        for batch, _since in reversed(self._out.values()):
+            self._waiting.extendleft(reversed(batch))
+        self._out.clear()
+
+    def overdue(self, before: float, now: float) -> list[tuple[int, list[T]]]:
+        """Batches that went out before then, to be sent once more, now."""
+        late = [(n, batch) for n, (batch, since) in self._out.items() if since < before]
+        for number, batch in late:
+            self._out[number] = batch, now
+        return late

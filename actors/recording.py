@@ -1,0 +1,172 @@
+"""What a deliverer tells others of its tries: attempts, failures, and hooks to be disabled."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+from thespian.actors import ActorAddress
+
+from callboard.actors.handover import Handover
+from callboard.actors.messages import (
+    AttemptPolicy,
+    Attempts,
+    AttemptsKept,
+    DisableHook,
+    FailedTries,
+    WhichAttempts,
+)
+from callboard.actors.notices import DeliveryFailed
+from callboard.actors.noticing import Noticing
+from callboard.actors.role import Role, Setup
+from callboard.supervision import Peer
+from callboard.webhooks.attempts import attempt_database, attempt_document
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.in_hand import Job
+from callboard.webhooks.later import with_try
+from callboard.webhooks.names import gregorian_ms
+from callboard.webhooks.outcome import GiveUp, Outcome, Response
+
+FAILURE_CACHE = "failure_cache"
+HOOK_LISTENER = "hook_listener"
+ATTEMPT_LOG = "deliveries/attempt_log"
+
+MAX_BATCHES_OUT = 4
+MAX_SUCCESSES_WAITING = 5_000
+"""Attempts that settle nothing may wait in this number for the attempt log; more are dropped."""
+ATTEMPT_BATCH = 200
+GONE = "the endpoint answered 410 Gone"
+
+_Attempt = tuple[str, Mapping[str, Any], Job | None]
+
+
+class Recording(Noticing, Role):
+    """The part of a deliverer that keeps the record; `finished` hears when it is safe."""
+
+    def begin(self, setup: Setup) -> None:
+        """Nothing is recorded yet."""
+        self._attempts: Handover[_Attempt] = Handover(ATTEMPT_BATCH, MAX_BATCHES_OUT)
+        self._failures: list[tuple[str, str, int]] = []
+        self._disables: list[DisableHook] = []
+        self._keep_successes = False
+        self.recorded = dict.fromkeys(("delivered", "given_up", "failed_tries", "unrecorded"), 0)
+
+    def finished(self, job: Job) -> None:
+        """A delivery is at its end, and on record where it was given up."""
+        raise NotImplementedError
+
+    @property
+    def unrecorded(self) -> int:
+        """Attempts that are not safe yet."""
+        return len(self._attempts)
+
+    # What came of a try
+
+    def delivered(self, job: Job, outcome: Outcome, now: float) -> None:
+        """The endpoint has taken it."""
+        self.recorded["delivered"] += 1
+        self.log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
+        if self._keep_successes:
+            self._record(job, outcome, now)
+        self.finished(job)
+
+    def failed(self, job: Job, outcome: Outcome, now: float) -> None:
+        """A try failed."""
+        self.recorded["failed_tries"] += 1
+        delivery = job.delivery
+        job.history = with_try(job.history, now, outcome)
+        self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
+        self._note("try_failed", delivery, **_told(outcome), tries_left=job.tries_left)
+
+    def retried(self, job: Job, outcome: Outcome, now: float) -> None:
+        """A try failed, and others follow."""
+        self._record(job, outcome, now)
+
+    def given_up(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
+        """Nothing more is tried. It is `finished` once that is on record."""
+        delivery = job.delivery
+        self.recorded["given_up"] += 1
+        self._note("given_up", delivery, reason=then.reason)
+        self.notify(
+            DeliveryFailed(
+                delivery.account_id,
+                delivery.hook_id,
+                delivery.id,
+                delivery.event_id,
+                delivery.uri,
+                then.reason,
+            )
+        )
+        if then.disable:
+            self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
+        self._record(job, outcome, now, last=True)
+
+    def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
+        self.log.info(
+            event,
+            account=delivery.account_id,
+            hook=delivery.hook_id,
+            event_id=delivery.event_id,
+            delivery=delivery.id,
+            **facts,
+        )
+
+    def _record(self, job: Job, outcome: Outcome, now: float, *, last: bool = False) -> None:
+        if not last and self._attempts.waiting > MAX_SUCCESSES_WAITING:
+            self.recorded["unrecorded"] += 1
+            return
+        document = attempt_document(
+            evolve(job.delivery, headers=job.headers or job.delivery.headers),
+            outcome,
+            job.tries_left + 1 if job.tries_made else job.tries_left,
+            now,
+            self.settings.attempts.body_limit,
+            job.policy,
+        )
+        self._attempts.add((attempt_database(job.delivery, now), document, job if last else None))
+
+    # To whom it is told
+
+    def report_tries(self) -> None:
+        """Tell what has gathered to those who are up."""
+        if self._failures and (cache := self.peer(FAILURE_CACHE)):
+            self.send(cache, FailedTries(tuple(self._failures)))
+            self._failures = []
+        if self._disables and (listener := self.peer(HOOK_LISTENER)):
+            for disable in self._disables:
+                self.send(listener, disable)
+            self._disables = []
+        if log := self.peer(ATTEMPT_LOG):
+            while (out := self._attempts.next(time.monotonic())) is not None:
+                number, attempts = out
+                documents = tuple((database, document) for database, document, _job in attempts)
+                self.send(log, Attempts(number, documents))
+
+    def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
+        """A batch of attempts is safe: deliveries given up in it are settled."""
+        for _database, _document, job in self._attempts.kept(message.batch):
+            if job is not None:
+                self.finished(job)
+        self.report_tries()
+
+    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
+        """Whether successes are wanted too."""
+        self._keep_successes = message.successes
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """A new attempt log gets what the one before had not confirmed."""
+        if is_new(ATTEMPT_LOG, before, self.peers):
+            self._attempts.take_back()
+            self.send(self.peers[ATTEMPT_LOG].address, WhichAttempts())
+
+
+def is_new(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> bool:
+    """Whether there is a new incarnation of that peer."""
+    return path in now and (path not in before or before[path] != now[path])
+
+
+def _told(outcome: Outcome) -> Mapping[str, Any]:
+    """What the log says of it."""
+    if isinstance(outcome, Response):
+        return {"outcome": outcome.status}
+    return {"outcome": outcome.kind} | ({"detail": outcome.detail} if outcome.detail else {})

@@ -1,0 +1,103 @@
+"""The threads that make HTTP requests for an actor, which hears of the answers by a descriptor."""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
+
+from attrs import frozen
+
+from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.outcome import ClientError, Outcome
+
+
+class ToSend(Protocol):
+    """Whatever holds a delivery."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """What to send."""
+
+
+W = TypeVar("W", bound=ToSend)
+
+
+@frozen
+class Sent(Generic[W]):
+    """A request that has ended. `headers`: those it was sent with."""
+
+    work: W
+    outcome: Outcome
+    headers: Headers
+
+
+class SendingThreads(Generic[W]):
+    """A fixed number of threads. `fileno()` is readable when requests have ended."""
+
+    def __init__(self, count: int, transport: Any, signer: Signer) -> None:
+        self.count = self.free = count
+        self._transport, self._signer = transport, signer
+        self._work: SimpleQueue[W] = SimpleQueue()
+        self._ended: deque[Sent[W] | Exception] = deque()
+        self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for number in range(count):
+            threading.Thread(target=self._send_all, name=f"send-{number}", daemon=True).start()
+
+    def fileno(self) -> int:
+        """The descriptor to watch."""
+        return self._pipe_out
+
+    def send(self, work: W) -> None:
+        """Have a free thread send it."""
+        self.free -= 1
+        self._work.put(work)
+
+    def ended(self) -> Iterator[Sent[W]]:
+        """Requests that have ended. Raises what a defect of ours raised in a thread."""
+        os.read(self._pipe_out, 65536)
+        while self._ended:
+            sent = self._ended.popleft()
+            if isinstance(sent, Exception):
+                raise sent
+            self.free += 1
+            yield sent
+
+    def _send_all(self) -> None:
+        """Send what comes; a thread's whole life."""
+        while True:
+            work = self._work.get()
+            sent: Sent[W] | Exception
+            try:
+                sent = self._sent(work)
+            except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
+                sent = defect
+            wake = not self._ended
+            self._ended.append(sent)
+            if wake:
+                self._wake()
+
+    def _sent(self, work: W) -> Sent[W]:
+        delivery = work.delivery
+        try:
+            headers = self._signer.signed(delivery, time.time())
+        except SigningRefused as refused:
+            return Sent(work, ClientError(REFUSED, str(refused)), delivery.headers)
+        outcome = self._transport.send(
+            delivery.method,
+            delivery.url,
+            headers,
+            delivery.body,
+            delivery.options.certificate,
+            delivery.account_id,
+        )
+        return Sent(work, outcome, headers)
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._pipe_in, b"!")
+        except BlockingIOError:
+            return  # The pipe is full of wake-ups already.

@@ -1,0 +1,220 @@
+"""Deliveries that are tried again later, from the durable retry queue, whatever dies meanwhile."""
+
+import json
+import time
+from collections import Counter
+from itertools import count
+
+import pytest
+
+from callboard.adapters.receiver import Answer
+from services import free_port
+from support.hooks import prepared_store
+from support.running import ACCOUNT, call_event
+
+pytestmark = pytest.mark.multiprocess
+
+STANDARD = {"delivery__retry_policy": "standard", "delivery__retry_steps_s": "2,2,2,2,2,2"}
+BROKERS = [
+    "embedded",
+    pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
+]
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request):
+    """Settings of a broker."""
+    if request.param == "embedded":
+        return {}
+    return {"amqp__url": request.getfixturevalue("amqp_url")}
+
+
+def calls(receiver, prefix=""):
+    return Counter(
+        json.loads(r.body)["call_id"] for r in receiver.requests if r.path.startswith(prefix)
+    )
+
+
+def failing(receiver, prefix, times, status=500, **headers):
+    """The first requests of each call fail."""
+    tries = Counter()
+
+    def answer(request):
+        call = json.loads(request.body)["call_id"]
+        tries[call] += 1
+        return Answer(status, headers=headers) if tries[call] <= times else Answer(200)
+
+    receiver.answer(prefix, answer)
+
+
+def known(system, hooks=1):
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == hooks)
+
+
+def kept(system):
+    return system.node("deliveries/retry_queue").stats.get("kept", 0)
+
+
+def test_it_is_tried_again_with_its_event_acknowledged_long_before(start, receiver, broker):
+    failing(receiver, "/twice", 2)
+    system = start(**STANDARD, **broker)
+    system.add_hook(f"{receiver.url}/twice", format="json")
+    known(system)
+    system.publish([call_event(1)])
+    receiver.wait_for(1)
+    system.wait_settled(2)  # the hook's change and the call
+    assert receiver.count == 1, "it was acknowledged only after the second try"
+    receiver.wait_for(3, timeout_s=15)
+    ids = {request.headers["webhook-id"] for request in receiver.requests}
+    assert len(ids) == 1
+    queue = system.wait(lambda: (s := system.node("deliveries/retry_queue").stats)["settled"] and s)
+    assert queue["kept"] == 2
+    system.wait(lambda: system.node("deliveries/retry_queue").stats["in_hand"] == 0)
+
+
+@pytest.mark.parametrize("victim", ["deliveries/retry_queue", "deliveries/deliverer-1"])
+def test_retries_survive_the_death_of(victim, start, receiver, broker):
+    failing(receiver, "/once", 1)
+    system = start(**STANDARD, **broker)
+    system.add_hook(f"{receiver.url}/once", format="json")
+    known(system)
+    system.publish(call_event(n) for n in range(40))
+    receiver.wait_for(20)
+    system.kill(victim)
+    system.wait(
+        lambda: len(c := calls(receiver)) == 40 and min(c.values()) >= 2, 30, "two tries of each"
+    )
+
+
+def test_retries_survive_the_death_of_the_whole_system(start, receiver, broker):
+    failing(receiver, "/once", 1)
+    system = start(**STANDARD, **broker)
+    system.add_hook(f"{receiver.url}/once", format="json")
+    known(system)
+    system.publish(call_event(n) for n in range(20))
+    system.wait(lambda: kept(system) == 20, what="all put off")
+    system.process.kill()
+    system.process.wait()
+    system.process.stdout.close()
+    for process in system.family():
+        process.kill()
+    system.wait(lambda: not system.family())
+    system._client = None
+    system.start()
+    system.wait(
+        lambda: len(c := calls(receiver)) == 20 and min(c.values()) >= 2, 30, "two tries of each"
+    )
+
+
+@pytest.mark.rabbitmq
+def test_retries_survive_the_brokers_restart(start, receiver, rabbitmq, amqp_url):
+    failing(receiver, "/once", 1)
+    system = start(amqp__url=amqp_url, **STANDARD)
+    system.add_hook(f"{receiver.url}/once", format="json")
+    known(system)
+    system.publish(call_event(n) for n in range(20))
+    system.wait(lambda: kept(system) == 20, what="all put off")
+    rabbitmq.stop()
+    system.wait(lambda: system.node("deliveries/retry_queue").stats["broker"] == "down")
+    rabbitmq.start()
+    system.wait(
+        lambda: len(c := calls(receiver)) == 20 and min(c.values()) >= 2, 40, "two tries of each"
+    )
+
+
+def test_410_disables_the_hook_at_once(start, receiver, tmp_path):
+    store = prepared_store("sqlite://", tmp_path / "data0")
+    system = start(**STANDARD)
+    hook = system.add_hook(f"{receiver.url}/status/410", format="json")
+    known(system)
+    system.publish([call_event(1)])
+    document = system.wait(lambda: (d := store.get("webhooks", hook))["enabled"] is False and d)
+    assert document["pvt_disabled_message"] == "the endpoint answered 410 Gone"
+    system.wait_settled(2)
+    assert receiver.count == 1
+    store.close()
+
+
+def test_retry_after_is_honoured(start, receiver):
+    failing(receiver, "/busy", 1, 503, **{"Retry-After": "4"})
+    system = start(delivery__retry_policy="standard", delivery__retry_steps_s="0.1,0.1")
+    system.add_hook(f"{receiver.url}/busy", format="json")
+    known(system)
+    system.publish([call_event(1)])
+    receiver.wait_for(2, timeout_s=20)
+    first, second = (request.time for request in receiver.requests)
+    assert second - first >= 4
+
+
+def test_the_accounts_policy_is_between_the_hooks_and_the_nodes(start, receiver, tmp_path):
+    store = prepared_store("sqlite://", tmp_path / "data0")
+    database = f"account/{ACCOUNT[:2]}/{ACCOUNT[2:4]}/{ACCOUNT[4:]}"
+    store.ensure_database(database)
+    store.save(database, {"_id": "configs_webhooks", "retry_policy": "standard"})
+    failing(receiver, "/account", 1)
+    failing(receiver, "/hook", 1)
+    system = start(delivery__retry_steps_s="1,1")
+    system.add_hook(f"{receiver.url}/account", format="json")
+    system.add_hook(f"{receiver.url}/hook", format="json", retry_policy="kazoo")
+    known(system, 2)
+    system.publish([call_event(1)])
+    system.wait(lambda: calls(receiver, "/account").total() == 2)
+    assert calls(receiver, "/hook").total() == 1
+    store.close()
+
+
+def test_a_dead_endpoint_holds_up_nobody(start, receiver):
+    system = start(amqp__prefetch=100, delivery__request_timeout_ms=2000)
+    dead = f"http://127.0.0.1:{free_port()}/"
+    accounts = [f"{n:032x}" for n in range(2)]
+    system.add_hook(dead, account=accounts[0], format="json", retries=4)
+    system.add_hook(f"{receiver.url}/ok", account=accounts[1], format="json")
+    known(system, 2)
+    system.publish(call_event(n, account=accounts[0]) for n in range(500))
+    began = time.monotonic()
+    system.publish(call_event(n, account=accounts[1]) for n in range(500, 700))
+    receiver.wait_for(200, timeout_s=30)
+    print(f"200 healthy behind 500 dead ones after {time.monotonic() - began:.1f} s")
+    stats = [system.node(f"deliveries/deliverer-{n}").stats for n in (1, 2)]
+    assert sum(s["circuits_open"] for s in stats) == 2
+    # All is taken from the broker, although the dead endpoint has more than the prefetch.
+    system.wait(lambda: system.node("event_bridge").stats["received"] >= 700, what="all taken")
+
+
+def test_a_circuit_opens_and_closes_again(start, receiver):
+    system = start(delivery__circuit_failures=3, delivery__workers=1)
+    broken = count()
+    dead = free_port()
+    system.add_hook(f"http://127.0.0.1:{dead}/ok", format="json")
+    known(system)
+    system.publish(call_event(next(broken)) for _ in range(12))
+
+    def open_circuits():
+        return system.node("deliveries/deliverer-1").stats.get("circuits_open")
+
+    system.wait(lambda: open_circuits() == 1, what="the open circuit")
+    with type(receiver)(port=dead) as back:
+        system.wait(lambda: open_circuits() == 0, 20, "the closed circuit")
+        back.wait_for(1)
+
+
+def test_an_ordered_hook_keeps_its_order_over_a_failing_delivery(start, receiver):
+    failed = []
+
+    def answer(request):
+        call = json.loads(request.body)["call_id"]
+        if call == "call-3@switch" and len(failed) < 2:
+            failed.append(call)
+            return Answer(500)
+        return Answer(200)
+
+    receiver.answer("/ordered", answer)
+    system = start(delivery__retry_policy="standard", delivery__retry_steps_s="1,1,1")
+    system.add_hook(f"{receiver.url}/ordered", format="json", ordered=True)
+    known(system)
+    for number in range(12):
+        system.publish([call_event(number)])
+    receiver.wait_for(14, timeout_s=40)
+    order = [int(json.loads(r.body)["call_id"].split("@")[0][5:]) for r in receiver.requests]
+    assert order == sorted(order)
+    assert order.count(3) == 3

@@ -1,0 +1,41 @@
+"""The books of the retry queue."""
+
+from callboard.webhooks.handed_out import HandedOut
+
+ONE, OTHER = ("deliveries/deliverer-1", 1), ("deliveries/deliverer-2", 1)
+
+
+def books():
+    books = HandedOut()
+    books.sent("1", ONE, [10, 11], now=5.0)
+    books.sent("2", OTHER, [12], now=6.0)
+    return books
+
+
+def test_what_is_settled_is_given_back_once():
+    out = books()
+    assert out.settled("1", [11, 99]) == [11]
+    assert out.settled("1", [11]) == []
+    assert len(out) == 2
+    assert out.settled("3", [1]) == []
+
+
+def test_parts_are_on_the_way_until_they_are_seen():
+    out = books()
+    assert out.on_the_way == 2
+    out.accepted("1")
+    out.settled("2", [])
+    assert out.on_the_way == 0
+
+
+def test_what_the_dead_had_is_free_again():
+    out = books()
+    out.settled("1", [10])
+    assert out.died(ONE) == [11]
+    assert out.died(("deliveries/deliverer-2", 2)) == []
+    assert out.lost(["2", "1"]) == [12]
+    assert len(out) == 0
+
+
+def test_old_parts_are_asked_after():
+    assert books().stale(before=5.5) == {"deliveries/deliverer-1": ["1"]}

@@ -1,0 +1,129 @@
+"""Deliveries in the durable retry queue: what is written is read again, and nothing else is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.later import (
+    Later,
+    UnreadableDelivery,
+    as_json,
+    from_json,
+    in_time,
+    with_try,
+)
+from callboard.webhooks.options import Options
+from callboard.webhooks.outcome import ClientError, Response
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
+whole = st.integers(0, 2**53)
+options = st.builds(
+    Options,
+    policy=st.sampled_from([None, "kazoo", "standard"]),
+    ordered=st.booleans(),
+    rate_per_s=st.none() | st.floats(0.001, 1000),
+    headers=pairs,
+    secrets=st.lists(texts, max_size=2).map(tuple),
+    certificate=st.none() | texts,
+)
+deliveries = st.builds(
+    Delivery,
+    **dict.fromkeys(
+        ("id", "event_id", "hook_id", "account_id", "hook_event", "uri", "method", "url"), texts
+    ),
+    headers=pairs,
+    body=st.binary(max_size=50),
+    tries=whole,
+    options=options,
+)
+laters = st.builds(
+    Later,
+    delivery=deliveries,
+    tries_made=whole,
+    due_ms=whole,
+    left=st.lists(texts, max_size=4).map(tuple),
+    parked_since_ms=st.none() | whole,
+    rounds=whole,
+    history=st.lists(st.tuples(whole, texts), max_size=20).map(tuple),
+)
+
+DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
+LATER = Later(DELIVERY, 1, 5000, ("2s",))
+
+
+@given(laters)
+def test_what_is_written_is_read_again(later):
+    assert from_json(as_json(later)) == later
+
+
+@given(st.binary(max_size=200))
+def test_any_other_bytes_are_refused_with_a_reason(message):
+    with pytest.raises(UnreadableDelivery, match=r".+"):
+        from_json(message)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3),
+    max_leaves=5,
+)
+members = st.sampled_from(
+    [(key,) for key in json.loads(as_json(LATER))]
+    + [
+        (section, key)
+        for section in ("delivery", "options")
+        for key in json.loads(as_json(LATER))[section]
+    ]
+)
+
+
+@given(members, json_values)
+def test_any_value_of_a_member_is_read_or_refused(path, value):
+    document = json.loads(as_json(LATER))
+    place = document
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    try:
+        assert isinstance(from_json(json.dumps(document).encode()), Later)
+    except UnreadableDelivery as problem:
+        assert str(problem)
+
+
+def test_members_of_later_versions_are_ignored():
+    document = json.loads(as_json(LATER)) | {"colour": "blue"}
+    document["delivery"]["shape"] = "round"
+    assert from_json(json.dumps(document).encode()) == LATER
+
+
+def test_another_version_is_refused():
+    document = json.loads(as_json(LATER)) | {"version": 2}
+    with pytest.raises(UnreadableDelivery, match="version 2 is unknown"):
+        from_json(json.dumps(document).encode())
+
+
+def test_a_lone_surrogate_in_the_body_is_refused():
+    document = json.loads(as_json(LATER))
+    document["delivery"]["body"] = "\ud800"
+    with pytest.raises(UnreadableDelivery, match="body"):
+        from_json(json.dumps(document).encode())
+
+
+def test_when_it_is_due_and_how_it_waits():
+    assert in_time(2000, 10.5) == (12_500, ("2s",))
+
+
+def test_a_history_tells_the_latest_tries():
+    history = with_try((), 1.5, Response(503))
+    assert with_try(history, 2.0, ClientError("timeout")) == (
+        (1500, "status 503"),
+        (2000, "timeout"),
+    )
+    for number in range(30):
+        history = with_try(history, float(number), Response(500))
+    assert len(history) == 20
+    assert history[-1] == (29_000, "status 500")
