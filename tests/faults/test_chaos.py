@@ -41,6 +41,7 @@ SETTINGS = {
     "actors__max_restarts": 1000,  # The kills are ours: giving up on them is another test's.
     "delivery__request_timeout_ms": 500,
     "delivery__connect_timeout_ms": 500,
+    "delivery__circuit_failures": 1_000_000,  # What an open circuit parks would take hours.
     "disabler__enabled": "false",  # A disabled hook gets nothing, and nothing is to be counted.
 }
 
@@ -89,9 +90,7 @@ def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path)
         accounts = list(paths)
         system = start(amqp__url=amqp_url, **SETTINGS)
         system.wait(lambda: system.node("responders/channel_create").stats["hooks"] == SIZE.hooks)
-        bodies = [
-            call_event(n, account=accounts[n % len(accounts)]) for n in range(SIZE.events)
-        ]
+        bodies = [call_event(n, account=accounts[n % len(accounts)]) for n in range(SIZE.events)]
         due = {
             (path, body["Call-ID"])
             for body in bodies

@@ -40,7 +40,7 @@ class Worker(threading.Thread):
     def run(self):
         try:
             self.work()
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001 - raised again by `end`
             self.failure = failure
 
     def end(self, timeout_s):
@@ -156,7 +156,7 @@ class Killer:
             self._start_again()
 
     def _start_again(self):
-        """Once more every two seconds: what an owner left behind has the lock until it has ended."""
+        """Every two seconds: what an owner left behind has the lock until it has ended."""
         end = time.monotonic() + RESTART_WITHIN_S
         while True:
             self._system.process.wait()
