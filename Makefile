@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test services lint types lock clean
+.PHONY: help venv demo test chaos services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,6 +19,9 @@ demo: $(INSTALLED) ## Run the whole system on this machine, without any server
 
 test: $(INSTALLED) ## Run the tests; those whose server is missing are skipped
 	@$(BIN)/python -m pytest
+
+chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
+	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
 
 services: ## Install RabbitMQ and a CouchDB for the tests; starts nothing
 	@.ci/services

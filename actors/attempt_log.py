@@ -1,6 +1,7 @@
 """The attempts' way into the store: to disk first, then on, in bulk."""
 
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ POLICY_S = 30.0
 
 _WRITE = "callboard: write attempts"
 _POLICY = "callboard: read the attempt policy"
+_KEEP = "callboard: there may be room on the disk"
 
 
 class AttemptLog(Role):
@@ -37,6 +39,8 @@ class AttemptLog(Role):
             self.settings.data.dir / "attempts.sqlite3",
             max_bytes=self.settings.attempts.spool_mb * 1024 * 1024,
         )
+        self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
+        self._waiting_for_room = False
         self._ready_databases: set[str] = set()
         self._writing = False
         self._written = 0
@@ -58,14 +62,32 @@ class AttemptLog(Role):
     def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
         """Attempts of a deliverer: on disk, then confirmed.
 
-        Their ids are made now: an attempt that is written twice, as when the store's answer was
+        While the disk is full they wait here; a deliverer has only so many batches unconfirmed.
+        """
+        self._unkept.append((message, sender))
+        if not self._waiting_for_room:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Put on disk what waits for it.
+
+        The ids are made now: an attempt that is written twice, as when the store's answer was
         lost, is a conflict and not a second document.
         """
-        self._spool.append(
-            [(db, {"_id": uuid.uuid4().hex, **document}) for db, document in message.documents]
-        )
-        self.send(sender, AttemptsKept(message.batch))
-        self._write_soon(0)
+        while self._unkept:
+            message, sender = self._unkept[0]
+            try:
+                self._spool.append(
+                    [(db, {"_id": uuid.uuid4().hex, **doc}) for db, doc in message.documents]
+                )
+            except StoreUnavailable as problem:
+                self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
+                self._waiting_for_room = True
+                self.after(RETRY_S, _KEEP)
+                return
+            self._unkept.popleft()
+            self.send(sender, AttemptsKept(message.batch))
+            self._write_soon(0)
 
     def receiveMsg_WhichAttempts(self, _message: WhichAttempts, sender: ActorAddress) -> None:
         """A deliverer asks what is wanted."""
@@ -76,6 +98,9 @@ class AttemptLog(Role):
         if payload == _WRITE:
             self._writing = False
             self._write()
+        elif payload == _KEEP:
+            self._waiting_for_room = False
+            self._keep()
         elif payload == _POLICY:
             self._read_policy()
             self.after(POLICY_S, _POLICY)
@@ -107,7 +132,13 @@ class AttemptLog(Role):
             self.log.error("attempts_refused", database=database, reason=str(problem))
         else:
             self._written += len(chosen)
-        self._spool.remove([id for id, _document in chosen])
+        try:
+            self._spool.remove([id for id, _document in chosen])
+        except StoreUnavailable as problem:
+            # Even forgetting takes room on the disk; what is written again is a conflict.
+            self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
+            self._write_soon(RETRY_S)
+            return
         self._write_soon(0)
 
     def _save(self, database: str, documents: list[dict[str, Any]]) -> None:

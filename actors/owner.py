@@ -59,7 +59,7 @@ def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
     SystemUnreachable.
     """
     log = structlog.get_logger("callboard").bind(actor="owner")
-    spec, history = SupervisorSpec(), RestartHistory()
+    spec, history = SupervisorSpec(max_restarts=settings.actors.max_restarts), RestartHistory()
     with actor_system.ownership(settings), _Signals() as signals:
         while True:
             if _run_once(settings, signals, ready, log):

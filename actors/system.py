@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from attrs import asdict, frozen
 from thespian.actors import ActorAddress, ActorSystem
@@ -83,15 +83,7 @@ def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
     settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = _lock_file(settings)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            running = json.loads(lock.read() or "{}")
-            raise SystemUnreachable(
-                f"a system is running on {settings.data.dir} already (process "
-                f"{running.get('pid', 'unknown')}{', embedded' if running.get('embedded') else ''})"
-                f": stop it, or choose another data.dir"
-            ) from None
+        _take(lock, settings)
         actors = settings.actors
         owner = Owner(
             os.getpid(), actors.base, actors.bind, actors.admin_port, time.time(), embedded
@@ -108,6 +100,38 @@ def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
         finally:
             _not_inherited.discard(lock.fileno())
             fcntl.flock(lock, fcntl.LOCK_UN)  # A child forked just now may have it still.
+
+
+def _take(lock: TextIO, settings: Settings) -> None:
+    """Lock it. What a dead owner left behind has it still: that is waited for, and ended."""
+    end = time.monotonic() + LEFTOVER_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            running = json.loads(lock.read() or "{}")
+            if _exists(running.get("pid")) or time.monotonic() > end:
+                raise SystemUnreachable(
+                    f"a system is running on {settings.data.dir} already (process "
+                    f"{running.get('pid', 'unknown')}"
+                    f"{', embedded' if running.get('embedded') else ''})"
+                    f": stop it, or choose another data.dir"
+                ) from None
+        else:
+            lock.seek(0)
+            return
+        if settings.actors.base == MULTIPROCESS and not running.get("embedded"):
+            # Its top may never have been told whose it is, and would wait for that for ever.
+            key = _key(settings, make=False)
+            sealed_transport.seal(key, settings.actors.bind)
+            _end_leftover(settings, key)
+        time.sleep(0.1)
+
+
+def _exists(pid: int | None) -> bool:
+    """Whether the process lives; one that is not known may."""
+    return pid is None or Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()
 
 
 def owner_of(settings: Settings) -> Owner | None:

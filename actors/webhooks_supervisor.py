@@ -144,6 +144,7 @@ def tree(settings: Settings) -> SupervisorSpec:
 def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
     return SupervisorSpec(
         children,
+        max_restarts=settings.actors.max_restarts,
         heartbeat_s=settings.actors.heartbeat_ms / 1000,
         hang_s=settings.actors.hang_timeout_ms / 1000,
     )

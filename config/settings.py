@@ -182,6 +182,12 @@ class ActorsSettings:
         "An actor silent for so long is killed and restarted, milliseconds; more than "
         "heartbeat_ms.",
     )
+    max_restarts: int = _key(
+        5,
+        whole(1, 1_000_000),
+        "How many children of one supervisor may be restarted within ten seconds; with one more it "
+        "gives up.",
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.hang_timeout_ms <= self.heartbeat_ms:

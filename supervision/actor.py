@@ -6,6 +6,7 @@ Thespian keeps an actor whose handler raised (it retries the message, then answe
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import select
 import signal
@@ -64,6 +65,10 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         super().__init__()
         capabilities = capabilities or {}
         self.own_process = capabilities.get("Thespian ActorSystem Name") != "simpleSystem"
+        if self.own_process:
+            # Now, not at `Start`: nobody would send it if the supervisor died meanwhile.
+            die_with_parent()
+            _die_if_orphaned()
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
         self._polling = False
         self._ended = False
@@ -147,7 +152,6 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.log = self.log.bind(actor=self.path or type(self).__name__)
         if self.own_process:
             self._parent_pid = os.getppid()
-            die_with_parent()
         self.on_start(message.args)
         self.announce_ready()
         self._beat()
@@ -245,6 +249,13 @@ def _logger() -> Any:
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _die_if_orphaned() -> None:
+    """End this process if its parent died before the kernel was told to watch for that."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid != os.getppid():
+        os._exit(CRASH_EXIT_STATUS)
 
 
 def die_with_parent() -> None:

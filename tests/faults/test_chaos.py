@@ -1,0 +1,143 @@
+"""Random processes are killed all the time, the broker twice: nothing is lost.
+
+`make chaos` runs it at full size: 20,000 events over 200 hooks on 20 endpoints.
+"""
+
+import json
+import os
+import time
+from collections import Counter
+
+import pytest
+from attrs import frozen
+
+from callboard.webhooks.names import modb
+from support.chaos import BrokerKiller, Killer, Publisher
+from support.endpoints import Endpoints
+from support.hooks import prepared_store, save_account, save_hook
+from support.running import call_event
+
+pytestmark = [pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.rabbitmq]
+
+
+@frozen
+class Size:
+    events: int
+    hooks: int
+    per_s: float
+    drain_s: float
+
+
+SIZES = {
+    "modest": Size(1_500, 40, per_s=50, drain_s=60),
+    "full": Size(20_000, 200, per_s=100, drain_s=1_200),
+}
+CHOSEN = os.environ.get("CALLBOARD_CHAOS", "modest")
+SIZE = SIZES[CHOSEN]
+SEED = int(os.environ.get("CALLBOARD_CHAOS_SEED", "1"))
+
+MANNERS = ("refuse", "hang", "flaky", "drip", *["ok"] * 16)
+SETTINGS = {
+    "actors__max_restarts": 1000,  # The kills are ours: giving up on them is another test's.
+    "delivery__request_timeout_ms": 500,
+    "delivery__connect_timeout_ms": 500,
+    "delivery__circuit_failures": 1_000_000,  # What an open circuit parks would take hours.
+    "disabler__enabled": "false",  # A disabled hook gets nothing, and nothing is to be counted.
+}
+
+Due = tuple[str, str]
+"""A hook's path at its endpoint, and an event's call id."""
+
+
+def account_of(number):
+    return f"{number:032x}"
+
+
+def build(store, urls):
+    """Two hooks an account, on different endpoints; the paths of the hooks, by account."""
+    accounts = [account_of(number) for number in range(SIZE.hooks // 2)]
+    paths = {}
+    for number, account in enumerate(accounts):
+        save_account(store, account)
+        second = (number + 7 + number // len(urls)) % len(urls)
+        paths[account] = []
+        for endpoint in (number % len(urls), second):
+            path = f"/{MANNERS[endpoint]}/{account}-{endpoint}"
+            save_hook(store, urls[endpoint] + path, account)
+            paths[account].append(path)
+    return paths
+
+
+def given_up(store, accounts):
+    """What is recorded as given up, by (path, call id)."""
+    found = set()
+    for account in accounts:
+        database = modb(account, time.time())
+        if not store.database_exists(database):
+            continue
+        for attempt in store.documents(database):
+            answered = attempt.get("reason") == "bad response code"
+            if answered or attempt.get("retries_left") == "retries exceeded":
+                path = "/" + attempt["uri"].split("/", 3)[3]
+                found.add((path, json.loads(attempt["req_body"])["call_id"]))
+    return found
+
+
+def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path):
+    store = prepared_store("sqlite://", tmp_path / "data0")
+    with Endpoints(tmp_path / "arrivals", MANNERS) as endpoints:
+        paths = build(store, endpoints.urls)
+        accounts = list(paths)
+        system = start(amqp__url=amqp_url, **SETTINGS)
+        system.wait(lambda: system.node("responders/channel_create").stats["hooks"] == SIZE.hooks)
+        bodies = [call_event(n, account=accounts[n % len(accounts)]) for n in range(SIZE.events)]
+        due = {
+            (path, body["Call-ID"])
+            for body in bodies
+            for path in paths[body["Custom-Channel-Vars"]["Account-ID"]]
+        }
+        began = time.monotonic()
+        publisher = Publisher(amqp_url, bodies, SIZE.per_s)
+        brokers = BrokerKiller(rabbitmq, publisher, (SIZE.events // 3, SIZE.events * 2 // 3))
+        killer = Killer(system, SEED)
+        publisher.start()
+        brokers.start()
+        killer.work(while_=lambda: publisher.is_alive() or brokers.is_alive())
+        publisher.end(0)
+        brokers.end(0)
+        chaos_s = time.monotonic() - began
+
+        answered, settled, recorded = Counter(), set(), set()
+
+        def unsettled():
+            answered.clear()
+            for arrival in endpoints.arrivals():
+                answered[arrival.path, arrival.call_id] += arrival.outcome == "200"
+            settled.clear()
+            settled.update(pair for pair, count in answered.items() if count)
+            if not any(path.startswith("/ok") for path, _call in due - settled):
+                recorded.update(given_up(store, accounts))
+            return due - settled - recorded
+
+        system._client = None
+        end = time.monotonic() + SIZE.drain_s
+        while (missing := unsettled()) and time.monotonic() < end:
+            time.sleep(1.0)
+        delivered = settled & due
+        print(
+            f"\n{CHOSEN} size, seed {SEED}: {publisher.published} events published, "
+            f"{len(due)} deliveries due over {SIZE.hooks} hooks on {len(MANNERS)} endpoints\n"
+            f"{sum(killer.kills.values())} processes and {brokers.kills} brokers killed in "
+            f"{chaos_s:.0f} s: {dict(sorted(killer.kills.items()))}\n"
+            f"ended by itself: {killer.ended_by_itself}, starts refused meanwhile: "
+            f"{killer.refused_starts}; settled {time.monotonic() - began:.0f} s "
+            f"after the first event\n"
+            f"delivered {len(delivered)} + given up and recorded {len(recorded - delivered)} = "
+            f"{len(delivered | recorded)} of {len(due)}; lost {len(missing)}\n"
+            f"duplicates: {sum(answered.values()) - len(delivered)} deliveries answered 200 again; "
+            f"{publisher.repeated} tries to publish repeated"
+        )
+        assert not missing, f"{len(missing)} lost, such as {sorted(missing)[:5]}\n{system.tail()}"
+        assert brokers.kills == 2
+        assert killer.ended_by_itself == 0
+    store.close()

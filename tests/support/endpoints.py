@@ -1,0 +1,91 @@
+"""Endpoints of many manners in a process of their own, so that they cost the test nothing.
+
+    PYTHONPATH=tests python -m support.endpoints RECORD ok refuse hang flaky drip …
+
+Prints their urls as one JSON list, and writes a line for each request that came in: its path, the
+`call_id` of its body, and the status it is answered with (or what happens instead). They end when
+standard input closes.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from callboard.adapters.receiver import Answer, Drip, Hang, Receiver
+from services import free_port
+
+MANNERS = {
+    "ok": lambda: Answer(),
+    "hang": lambda: Hang(),
+    "flaky": lambda: Answer(random.choice((200, 500))),
+    "drip": lambda: Drip(),
+}
+
+
+def serve(record, manner):
+    """An endpoint that runs; nobody listens on the port of one that refuses."""
+    if manner == "refuse":
+        return f"http://127.0.0.1:{free_port()}"
+
+    def answer(request):
+        behaviour = MANNERS[manner]()
+        outcome = behaviour.status if isinstance(behaviour, Answer) else manner
+        call_id = json.loads(request.body)["call_id"]
+        os.write(record, f"{request.path} {call_id} {outcome}\n".encode())
+        return behaviour
+
+    endpoint = Receiver(keep=1).start()
+    endpoint.answer("/", answer)
+    return endpoint.url
+
+
+def main() -> None:
+    path, *manners = sys.argv[1:]
+    record = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    print(json.dumps([serve(record, manner) for manner in manners]), flush=True)
+    sys.stdin.read()
+
+
+@frozen
+class Arrival:
+    """A request; `outcome`: the status it was answered with, or the manner of its endpoint."""
+
+    path: str
+    call_id: str
+    outcome: str
+
+
+class Endpoints:
+    """A process of endpoints, from `with` to its end."""
+
+    def __init__(self, record: Path, manners) -> None:
+        self._record = record
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "support.endpoints", str(record), *manners],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.urls = json.loads(self._process.stdout.readline())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc) -> None:
+        self._process.communicate("", timeout=20)
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Every request until now."""
+        for line in self._record.read_text().splitlines():
+            yield Arrival(*line.split(" "))
+
+
+if __name__ == "__main__":
+    main()
