@@ -42,6 +42,7 @@ from callboard.adapters.broker import (
     Unconfirmed,
 )
 from callboard.adapters.spool import Spool
+from callboard.adapters.store import StoreError
 from callboard.adapters.topic import BOUND_BY
 from callboard.supervision import Peer
 from callboard.webhooks.module import BRIDGE_EXCHANGES
@@ -66,7 +67,11 @@ RECONCILE_S = 30.0
 STALE_S = 60.0
 """A batch or part older than this is asked after: its message may have been lost."""
 
+KEEP_AGAIN_S = 2.0
+"""How often it is tried to put on a full disk what was set aside."""
+
 _RECONCILE = "callboard: reconcile"
+_KEEP = "callboard: there may be room on the disk"
 
 
 @define
@@ -96,6 +101,9 @@ class EventBridge(BrokerRole):
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._books: Books[RawEvent] = Books()
+        self._aside: dict[int, list[dict[str, Any]]] = {}
+        self._done_with: list[int] = []
+        self._keep_due = False
         self._ids = itertools.count(1)
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
@@ -139,6 +147,8 @@ class EventBridge(BrokerRole):
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self._books = self._books.emptied()
+                self._aside.clear()
+                self._done_with.clear()
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
                 self._tell_if_quiet()
             case Confirmed(ids):
@@ -187,6 +197,9 @@ class EventBridge(BrokerRole):
         return bound or {module for module, _key in of_exchange}
 
     def _acknowledge(self, tags: list[int]) -> None:
+        if self._aside:
+            self._done_with += [tag for tag in tags if tag in self._aside]
+            tags = [tag for tag in tags if tag not in self._aside]
         if tags:
             self._counts["acknowledged"] += len(tags)
             self.broker.ack(tags)
@@ -227,6 +240,7 @@ class EventBridge(BrokerRole):
             return
         for tag, reason in message.poison:
             self._set_aside(batch, tag, reason)
+        self._keep_aside()
         self._acknowledge(done)
         self._requeue(self._books.lost())
         self._dispatch()
@@ -238,7 +252,24 @@ class EventBridge(BrokerRole):
         self.log.warning(
             "event_set_aside", module=batch.module, key=event.routing_key, reason=reason
         )
-        self._poison.append([("poison", _as_document(event, batch.module, reason))])
+        self._aside.setdefault(tag, []).append(_as_document(event, batch.module, reason))
+
+    def _keep_aside(self) -> None:
+        """Put on disk what was set aside; while that is full its events stay unacknowledged."""
+        documents = [document for kept in self._aside.values() for document in kept]
+        if not documents:
+            return
+        try:
+            self._poison.append([("poison", document) for document in documents])
+        except StoreError as problem:
+            self.log.error("event_not_set_aside", reason=str(problem), events=len(self._aside))
+            if not self._keep_due:
+                self._keep_due = True
+                self.after(KEEP_AGAIN_S, _KEEP)
+            return
+        self._aside.clear()
+        done, self._done_with = self._done_with, []
+        self._acknowledge(done)
 
     # The deliverers' side
 
@@ -275,6 +306,10 @@ class EventBridge(BrokerRole):
 
     def on_timer(self, payload: Any) -> None:
         """Ask after what has been under way for suspiciously long."""
+        if payload == _KEEP:
+            self._keep_due = False
+            self._keep_aside()
+            return
         if payload != _RECONCILE:
             super().on_timer(payload)
             return

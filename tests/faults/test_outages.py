@@ -62,12 +62,16 @@ def test_a_full_disk_holds_up_what_failed_and_nothing_else(
     with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
+    invalid = {"Event-Category": "call_event", "Event-Name": "PARK_PARKED"}
+    system.send(("callevt", "call.PARK_PARKED.x", invalid))
+    system.wait(lambda: system.node("event_bridge").stats["poison"] == 1)
     publish(amqp_url, calls(*range(2, 30)))
     receiver.wait_for(29)
     system.wait(lambda: system.node("event_bridge").stats["in_hand"] == 28)
     filler.unlink()
     system.wait(lambda: system.node("event_bridge").stats["in_hand"] == 0, 30, "room")
     system.wait(lambda: system.node("deliveries/attempt_log").stats.get("written") == 29)
+    system.wait_settled(30)
     assert restarts(system) == {}
 
 
