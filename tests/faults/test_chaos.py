@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -83,6 +84,16 @@ def given_up(store, accounts):
     return found
 
 
+@pytest.fixture
+def quiet_pika(monkeypatch):
+    """A broker that is down is no news here, and pika would tell it in thousands of lines."""
+    monkeypatch.setattr(logging.getLogger("pika"), "disabled", True)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("pika."):
+            monkeypatch.setattr(logging.getLogger(name), "disabled", True)
+
+
+@pytest.mark.usefixtures("quiet_pika")
 def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path):
     store = prepared_store("sqlite://", tmp_path / "data0")
     with Endpoints(tmp_path / "arrivals", MANNERS) as endpoints:

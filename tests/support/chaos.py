@@ -1,7 +1,6 @@
 """Publishing that survives its broker, and the death of random processes of a running system."""
 
 import contextlib
-import logging
 import os
 import random
 import re
@@ -23,9 +22,6 @@ WHOLE_PAUSE_S = 8.0
 RESTART_S = 2.0
 """RestartSec of the unit in docs/operations.md."""
 RESTART_WITHIN_S = 30.0
-
-# A broker that is down is no news here, and pika would tell it in thousands of lines.
-logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 _CHILD = re.compile(r"event=child_started .*actor=(\S+) child=(\S+) child_pid=(\d+)")
 

@@ -22,8 +22,18 @@ class SlowProxy:
         return self
 
     def __exit__(self, *_exc):
+        # Left open, its sockets would be inherited by whatever processes the next tests fork.
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self):
+        self._server.close()
+        conversations = asyncio.all_tasks() - {asyncio.current_task()}
+        for conversation in conversations:
+            conversation.cancel()
+        await asyncio.gather(*conversations, return_exceptions=True)
 
     async def _serve(self, reader, writer):
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
