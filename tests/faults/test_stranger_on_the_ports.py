@@ -135,6 +135,8 @@ class System:
 
     def __init__(self, log):
         self.log = log
+        # What earlier tests left listening in this process, the processes forked now inherit.
+        self._before = set(listening(psutil.Process()))
         self.admin_port = free_port()
         self.actors = ActorSystem(
             "multiprocTCPBase",
@@ -157,11 +159,12 @@ class System:
 
     def ports(self):
         """Where actors listen."""
-        return [port for each in self.processes for port in listening(each)]
+        ports = [port for each in self.processes for port in listening(each)]
+        return [port for port in ports if port not in self._before]
 
     def own_ports(self):
         """Where the process that started the system listens, while it asks."""
-        return listening(psutil.Process())
+        return [port for port in listening(psutil.Process()) if port not in self._before]
 
     def answers(self, text):
         return self.actors.ask(self.echo, text, 10) == text
