@@ -41,6 +41,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
+from callboard.adapters.events import set_aside
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.adapters.topic import BOUND_BY
@@ -379,13 +380,13 @@ class EventBridge(BrokerRole):
 
 
 def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
-    return {
-        "module": module,
-        "reason": reason,
-        "exchange": event.exchange,
-        "routing_key": event.routing_key,
-        "content_type": event.content_type,
-        "content_encoding": event.content_encoding,
-        "body": event.body.hex(),
-        "set_aside_at": time.time(),
-    }
+    return set_aside(
+        event.body,
+        event.exchange,
+        event.routing_key,
+        event.content_type,
+        event.content_encoding,
+        module=module,
+        reason=reason,
+        now_unix_s=time.time(),
+    )

@@ -34,6 +34,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
+from callboard.adapters.events import set_aside
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.config.settings import Settings
@@ -344,13 +345,14 @@ def _cut(share: list[tuple[int, Later]]) -> Iterable[tuple[tuple[int, Later], ..
 
 
 def _as_document(message: IncomingMessage, reason: str) -> dict[str, Any]:
-    return {
-        "module": "",
-        "reason": reason,
-        "exchange": message.exchange,
-        "routing_key": message.routing_key,
-        "content_type": message.properties.content_type,
-        "content_encoding": message.properties.content_encoding,
-        "body": message.body.hex(),
-        "set_aside_at": time.time(),
-    }
+    properties = message.properties
+    return set_aside(
+        message.body,
+        message.exchange,
+        message.routing_key,
+        properties.content_type,
+        properties.content_encoding,
+        module="",
+        reason=reason,
+        now_unix_s=time.time(),
+    )

@@ -10,8 +10,9 @@ from collections import Counter
 import pika
 import pytest
 
+from support.bus import publish_durably
 from support.cluster import prepared
-from support.running import ACCOUNT, call_event, outgoing
+from support.running import ACCOUNT, call_event
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.rabbitmq, pytest.mark.couchdb]
 
@@ -46,18 +47,6 @@ def nodes(start, store, amqp_url, couchdb_url):
     return nodes
 
 
-def publish(url, bodies):
-    """Publish durably and confirmed, past all nodes."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    for body in bodies:
-        exchange, key, text, content_type = outgoing(body)
-        properties = pika.BasicProperties(content_type=content_type, delivery_mode=2)
-        channel.basic_publish(exchange, key, text, properties, mandatory=True)
-    connection.close()
-
-
 def knows(node, hooks):
     return node.node("responders/channel_create").stats.get("hooks") == hooks
 
@@ -71,7 +60,7 @@ def test_each_event_is_delivered_by_one_of_them(nodes, amqp_url, receiver):
     pair[0].add_hook(f"{receiver.url}/hook", format="json")
     for node in pair:
         node.wait(lambda node=node: knows(node, 1))
-    publish(amqp_url, map(call_event, range(EVENTS)))
+    publish_durably(amqp_url, map(call_event, range(EVENTS)))
     requests = receiver.wait_for(lambda got: len(got) >= EVENTS, timeout_s=60)
     for node in pair:
         node.wait(lambda node=node: node.node("event_bridge").stats.get("in_hand") == 0)
@@ -102,7 +91,7 @@ def test_failures_count_together_and_the_word_is_given_once(nodes, amqp_url, rec
     disabled = Listener(amqp_url, "notifications", "notifications.webhook.disabled")
 
     for number in range(6):
-        publish(amqp_url, [call_event(number)])
+        publish_durably(amqp_url, [call_event(number)])
         receiver.wait_for(number + 1)  # two failures in one millisecond count as one
     trio[0].wait(lambda: store.get("webhooks", bad)["enabled"] is False, timeout_s=60)
     assert store.get("webhooks", bad)["pvt_disabled_message"] == "too many failed attempts"
@@ -150,7 +139,7 @@ def test_what_a_killed_node_had_in_flight_the_other_delivers(nodes, amqp_url, re
     for node in (first, second):
         node.wait(lambda node=node: knows(node, 1))
     playing = threading.Thread(
-        target=publish, args=(amqp_url, [call_event(n) for n in range(EVENTS)])
+        target=publish_durably, args=(amqp_url, [call_event(n) for n in range(EVENTS)])
     )
     playing.start()
     receiver.wait_for(20)

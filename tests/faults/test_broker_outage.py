@@ -3,27 +3,15 @@
 import json
 import threading
 
-import pika
 import pytest
 
+from support.bus import publish_durably
 from support.hooks import AUTO_DISABLED, prepared_store, save_account, save_hook
-from support.running import ACCOUNT, call_event, outgoing
+from support.running import ACCOUNT, call_event
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.rabbitmq]
 
 EVENTS = 300
-
-
-def publish_durably(url, bodies):
-    """Publish as a Kazoo node would, persistent and confirmed."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    for body in bodies:
-        exchange, key, text, content_type = outgoing(body)
-        properties = pika.BasicProperties(content_type=content_type, delivery_mode=2)
-        channel.basic_publish(exchange, key, text, properties, mandatory=True)
-    connection.close()
 
 
 def test_deliveries_resume_by_themselves(start, receiver, rabbitmq, amqp_url):
