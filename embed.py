@@ -61,7 +61,6 @@ else to the logger `callboard` of `logging`. On that base they run only while yo
 or `listen`.
 """
 
-from callboard.actors.embedded import Callboard
 from callboard.actors.messages import (
     AddHook,
     Ask,
@@ -75,7 +74,7 @@ from callboard.actors.messages import (
     Refused,
     RemoveHook,
 )
-from callboard.actors.notices import (
+from callboard.actors.parts.notices import (
     CHILD_RESTARTED,
     DELIVERY_FAILED,
     HOOK_DISABLED,
@@ -89,6 +88,7 @@ from callboard.actors.notices import (
     Unsubscribe,
     Unsubscribed,
 )
+from callboard.actors.running.embedded import Callboard
 from callboard.actors.webhooks_supervisor import Top
 from callboard.config import ConfigError, Settings, load
 from callboard.supervision import (

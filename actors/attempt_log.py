@@ -8,8 +8,8 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
-from callboard.actors.role import Role, Setup
-from callboard.actors.transports import CONNECT_TIMEOUT_MS
+from callboard.actors.parts.role import Role, Setup
+from callboard.actors.parts.transports import CONNECT_TIMEOUT_MS
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import MODB

@@ -11,7 +11,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress, WatchMessage
 
-from callboard.actors.handover import Handover
 from callboard.actors.messages import (
     AttemptPolicy,
     DeliveryBatch,
@@ -22,10 +21,11 @@ from callboard.actors.messages import (
     PutOffKept,
     Reconcile,
 )
-from callboard.actors.recording import MAX_BATCHES_OUT, Recording, is_new
-from callboard.actors.role import Setup
-from callboard.actors.sending import SendingThreads, Sent
-from callboard.actors.transports import transport
+from callboard.actors.parts.handover import Handover
+from callboard.actors.parts.recording import MAX_BATCHES_OUT, Recording, is_new
+from callboard.actors.parts.role import Setup
+from callboard.actors.parts.sending import SendingThreads, Sent
+from callboard.actors.parts.transports import transport
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
 from callboard.config.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import DisableHook, FailuresSeen, GetFailures
-from callboard.actors.role import Role, Setup
+from callboard.actors.parts.role import Role, Setup
 from callboard.adapters.store import StoreError
 from callboard.webhooks.failures import (
     DEFAULT_EXPIRY_MS,

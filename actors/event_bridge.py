@@ -10,7 +10,6 @@ from typing import Any
 from attrs import define
 from thespian.actors import ActorAddress
 
-from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
@@ -24,7 +23,8 @@ from callboard.actors.messages import (
     Refused,
     Routed,
 )
-from callboard.actors.role import BrokerRole, Setup
+from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.role import BrokerRole, Setup
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,

@@ -21,7 +21,7 @@ from callboard.actors.messages import (
     GetFailures,
     ListFailing,
 )
-from callboard.actors.role import BrokerRole, Setup
+from callboard.actors.parts.role import BrokerRole, Setup
 from callboard.adapters.broker import (
     FANOUT,
     Binding,

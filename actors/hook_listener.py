@@ -11,7 +11,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     AddHook,
     Applied,
@@ -33,11 +32,12 @@ from callboard.actors.messages import (
     Refused,
     RemoveHook,
 )
-from callboard.actors.notices import HookDisabled
-from callboard.actors.noticing import Noticing
-from callboard.actors.role import Setup
-from callboard.actors.secret_keeper import SecretKeeper
-from callboard.actors.transports import check_hook
+from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.notices import HookDisabled
+from callboard.actors.parts.noticing import Noticing
+from callboard.actors.parts.role import Setup
+from callboard.actors.parts.secret_keeper import SecretKeeper
+from callboard.actors.parts.transports import check_hook
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,

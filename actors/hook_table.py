@@ -8,7 +8,6 @@ from typing import Any
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
-from callboard.actors.in_order import InOrder
 from callboard.actors.messages import (
     Applied,
     Barrier,
@@ -22,7 +21,8 @@ from callboard.actors.messages import (
     Subscribe,
     TableListed,
 )
-from callboard.actors.role import Role, Setup
+from callboard.actors.parts.in_order import InOrder
+from callboard.actors.parts.role import Role, Setup
 from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
 from callboard.webhooks.hook import Hook

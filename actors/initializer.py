@@ -4,8 +4,8 @@ import time
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from callboard.actors.event_modules import event_modules
-from callboard.actors.role import BrokerRole, Setup
+from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.role import BrokerRole, Setup
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,

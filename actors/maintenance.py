@@ -10,8 +10,6 @@ from attrs import frozen
 from thespian.actors import ActorAddress
 
 from callboard import admin
-from callboard.actors.doc_type_update import DocTypeUpdateListener
-from callboard.actors.event_modules import event_modules
 from callboard.actors.messages import (
     CountFailures,
     FailingListed,
@@ -22,9 +20,11 @@ from callboard.actors.messages import (
     ListTable,
     TableListed,
 )
-from callboard.actors.role import Setup
-from callboard.actors.slices import Done, Page
-from callboard.actors.store_worker import FAILURE_CACHE
+from callboard.actors.parts.doc_type_update import DocTypeUpdateListener
+from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.role import Setup
+from callboard.actors.parts.slices import Done, Page
+from callboard.actors.parts.store_worker import FAILURE_CACHE
 from callboard.adapters import maintenance as work
 from callboard.adapters.store import DatabaseMissing, StoreError
 from callboard.adapters.system_config import set_account_setting, set_system_setting

@@ -8,8 +8,6 @@ from typing import Any
 from attrs import evolve
 from thespian.actors import ActorAddress
 
-from callboard.actors.event_modules import event_modules
-from callboard.actors.in_order import InOrder
 from callboard.actors.messages import (
     Applied,
     Barrier,
@@ -23,8 +21,10 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
-from callboard.actors.role import Role, Setup
-from callboard.actors.sharing import deliverer_for, deliverers_among
+from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.in_order import InOrder
+from callboard.actors.parts.role import Role, Setup
+from callboard.actors.parts.sharing import deliverer_for, deliverers_among
 from callboard.adapters.store import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery, deliveries, new_event_id

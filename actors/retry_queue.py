@@ -17,8 +17,8 @@ from callboard.actors.messages import (
     PutOffKept,
     Reconcile,
 )
-from callboard.actors.role import BrokerRole, Setup
-from callboard.actors.sharing import DELIVERERS, deliverer_for, deliverers_among
+from callboard.actors.parts.role import BrokerRole, Setup
+from callboard.actors.parts.sharing import DELIVERERS, deliverer_for, deliverers_among
 from callboard.adapters.broker import (
     BrokerEvent,
     Confirmed,

@@ -6,23 +6,23 @@ from typing import Any
 from attrs import frozen
 from thespian.actors import ActorAddress, WatchMessage
 
-from callboard.actors.announcing import Announcing
 from callboard.actors.attempt_log import AttemptLog
 from callboard.actors.deliverer import Deliverer
 from callboard.actors.disabler import Disabler
 from callboard.actors.event_bridge import EventBridge
-from callboard.actors.event_modules import event_modules
 from callboard.actors.failure_cache import FailureCache
 from callboard.actors.hook_listener import DOCUMENT_READERS, HookListener
 from callboard.actors.hook_table import HookTable
 from callboard.actors.initializer import Initializer
 from callboard.actors.maintenance import Maintenance
 from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refused
-from callboard.actors.notices import DELIVERY_FAILED, HOOK_DISABLED
-from callboard.actors.noticing import subscribers_of
+from callboard.actors.parts.announcing import Announcing
+from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.notices import DELIVERY_FAILED, HOOK_DISABLED
+from callboard.actors.parts.noticing import subscribers_of
+from callboard.actors.parts.role import Setup
 from callboard.actors.responder import Responder
 from callboard.actors.retry_queue import RetryQueue
-from callboard.actors.role import Setup
 from callboard.actors.zone_listener import ZoneListener
 from callboard.admin import AdminRequest
 from callboard.config.logs import configure_logs, logger

@@ -5,7 +5,7 @@ from typing import Any
 
 from callboard.actors.hook_listener import CHANGES
 from callboard.actors.messages import ChangesElsewhere
-from callboard.actors.role import BrokerRole, Setup
+from callboard.actors.parts.role import BrokerRole, Setup
 from callboard.adapters.broker import BrokerEvent, ConnectionDown, ConnectionUp, Received
 
 HOOK_LISTENER = "hook_listener"

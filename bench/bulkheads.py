@@ -23,7 +23,7 @@ from pathlib import Path
 from system_under_test import SystemUnderTest, print_setting, print_spread
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.system import Client
+from callboard.actors.running.system import Client
 from callboard.supervision import GetTree, TreeNode
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -33,7 +33,7 @@ from attrs import frozen
 from system_under_test import SystemUnderTest, print_setting, print_spread
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents, RemoveHook
-from callboard.actors.system import Client, SystemUnreachable
+from callboard.actors.running.system import Client, SystemUnreachable
 from callboard.adapters import stores
 from callboard.adapters.receiver import Receiver
 from callboard.adapters.views import ACCOUNTS, WEBHOOKS

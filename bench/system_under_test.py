@@ -14,7 +14,7 @@ from types import TracebackType
 
 import psutil
 
-from callboard.actors.system import Client, attach
+from callboard.actors.running.system import Client, attach
 from callboard.config.loader import load
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from callboard.actors.system import Client, SystemUnreachable, attach
+from callboard.actors.running.system import Client, SystemUnreachable, attach
 from callboard.cli.output import Failure
 from callboard.config.loader import Loaded
 

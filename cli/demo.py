@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import click
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.system import Client, SystemUnreachable, attach
+from callboard.actors.running.system import Client, SystemUnreachable, attach
 from callboard.adapters.receiver import ReceivedRequest, Receiver
 from callboard.cli.lifecycle import print_tree
 from callboard.cli.output import FAILED, Failure, say

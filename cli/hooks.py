@@ -15,7 +15,7 @@ from callboard.actors.messages import (
     ListHooks,
     RemoveHook,
 )
-from callboard.actors.transports import doubt, rules
+from callboard.actors.parts.transports import doubt, rules
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import FAILED, WrongUsage, print_json, print_table, say

@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 import click
 
-from callboard.actors import owner
-from callboard.actors.system import Client, SystemUnreachable, owner_of
-from callboard.actors.transports import check
+from callboard.actors.parts.transports import check
+from callboard.actors.running import owner
+from callboard.actors.running.system import Client, SystemUnreachable, owner_of
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say

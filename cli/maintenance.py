@@ -8,8 +8,8 @@ import attrs
 import click
 
 from callboard import admin
-from callboard.actors.event_modules import event_modules
-from callboard.actors.system import Client
+from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.running.system import Client
 from callboard.cli import maintenance_text as text
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings

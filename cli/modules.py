@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from callboard.actors.event_modules import event_modules
+from callboard.actors.parts.event_modules import event_modules
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import (
     DONE,

@@ -1,7 +1,7 @@
 import json
 
-from callboard.actors import change_publisher
-from callboard.actors.change_publisher import ChangePublisher
+from callboard.actors.parts import change_publisher
+from callboard.actors.parts.change_publisher import ChangePublisher
 from callboard.adapters.broker import BrokerError
 from callboard.adapters.maintenance import Change
 

@@ -7,7 +7,7 @@ import pytest
 
 from callboard.actors import initializer
 from callboard.actors.initializer import Initializer
-from callboard.actors.role import Setup
+from callboard.actors.parts.role import Setup
 from callboard.adapters import stores
 from callboard.adapters.broker import IncomingMessage, Received
 from callboard.adapters.store import StoreUnavailable

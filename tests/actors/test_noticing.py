@@ -1,7 +1,7 @@
 """What waits for a subscriber: one batch at a time, bounded, and what is left out counted."""
 
-from callboard.actors.notices import HOOK_DISABLED, HookDisabled
-from callboard.actors.noticing import MAX_WAITING, Outbox
+from callboard.actors.parts.notices import HOOK_DISABLED, HookDisabled
+from callboard.actors.parts.noticing import MAX_WAITING, Outbox
 
 
 def disabled(*numbers):

@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from callboard.actors.sharing import deliverer_for, deliverers_among
+from callboard.actors.parts.sharing import deliverer_for, deliverers_among
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import Options

@@ -1,5 +1,5 @@
-from callboard.actors import slices
-from callboard.actors.slices import Errand, Page
+from callboard.actors.parts import slices
+from callboard.actors.parts.slices import Errand, Page
 from callboard.adapters.maintenance import Step
 from callboard.admin import AccountHooks
 

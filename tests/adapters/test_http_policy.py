@@ -9,7 +9,7 @@ import time
 import pytest
 import trustme
 
-from callboard.actors.transports import check, check_hook, doubt, rules, transport
+from callboard.actors.parts.transports import check, check_hook, doubt, rules, transport
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.endpoint_rules import OTHER_PROTOCOLS, EndpointRules
 from callboard.adapters.receiver import Answer, Close, Drip, Receiver

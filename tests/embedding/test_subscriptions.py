@@ -7,8 +7,8 @@ import time
 import pytest
 
 from callboard import embed
-from callboard.actors import announcing
 from callboard.actors.messages import FailedTries
+from callboard.actors.parts import announcing
 from support.hosts import DeafListener
 from support.running import ACCOUNT
 from support.trees import MULTI

@@ -6,7 +6,7 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.actors.transports import check_hook
+from callboard.actors.parts.transports import check_hook
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.http import RequestsTransport
 from callboard.config.settings import DeliverySettings

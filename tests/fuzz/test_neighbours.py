@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.system import SystemUnreachable
+from callboard.actors.running.system import SystemUnreachable
 from support.fuzz import bodies, changed, fuzzed, values
 from support.running import ACCOUNT, call_event
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.system import attach
+from callboard.actors.running.system import attach
 from callboard.config.loader import load
 from callboard.supervision import GetTree, TreeNode, die_with_parent
 from callboard.webhooks.names import encode_segment

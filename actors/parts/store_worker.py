@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from callboard.actors.change_publisher import ChangePublisher
 from callboard.actors.messages import FlushHooks
-from callboard.actors.role import BrokerRole, Setup
-from callboard.actors.slices import Errand, Page
+from callboard.actors.parts.change_publisher import ChangePublisher
+from callboard.actors.parts.role import BrokerRole, Setup
+from callboard.actors.parts.slices import Errand, Page
 from callboard.adapters.broker import (
     BrokerEvent,
     Confirmed,

@@ -7,7 +7,6 @@ from typing import Any
 from attrs import evolve
 from thespian.actors import ActorAddress
 
-from callboard.actors.handover import Handover
 from callboard.actors.messages import (
     AttemptPolicy,
     Attempts,
@@ -16,9 +15,10 @@ from callboard.actors.messages import (
     FailedTries,
     WhichAttempts,
 )
-from callboard.actors.notices import DeliveryFailed
-from callboard.actors.noticing import Noticing
-from callboard.actors.role import Role, Setup
+from callboard.actors.parts.handover import Handover
+from callboard.actors.parts.notices import DeliveryFailed
+from callboard.actors.parts.noticing import Noticing
+from callboard.actors.parts.role import Role, Setup
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery

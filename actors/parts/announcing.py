@@ -7,7 +7,7 @@ from attrs import define
 from thespian.actors import ActorAddress, WakeupMessage
 
 from callboard.actors.messages import Refused
-from callboard.actors.notices import (
+from callboard.actors.parts.notices import (
     ChildRestarted,
     Notices,
     NoticesSeen,
@@ -16,7 +16,7 @@ from callboard.actors.notices import (
     Unsubscribe,
     Unsubscribed,
 )
-from callboard.actors.noticing import Noticing, subscription_path
+from callboard.actors.parts.noticing import Noticing, subscription_path
 from callboard.supervision import Peer, Supervisor
 
 MAX_SUBSCRIBERS = 64

@@ -4,9 +4,9 @@ import json
 import time
 from typing import Any
 
-from callboard.actors.role import Setup
-from callboard.actors.slices import Errand
-from callboard.actors.store_worker import StoreWorker
+from callboard.actors.parts.role import Setup
+from callboard.actors.parts.slices import Errand
+from callboard.actors.parts.store_worker import StoreWorker
 from callboard.adapters import maintenance as work
 from callboard.adapters.broker import (
     DIRECT,

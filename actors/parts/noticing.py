@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Factory, define
 from thespian.actors import ActorAddress, WakeupMessage
 
-from callboard.actors.notices import KIND_OF, Notice, Notices, NoticesSeen
+from callboard.actors.parts.notices import KIND_OF, Notice, Notices, NoticesSeen
 from callboard.supervision import Peer, SupervisedActor
 
 INTERVAL_S = 0.1

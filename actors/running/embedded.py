@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from callboard.actors.system import SystemUnreachable, ownership
+from callboard.actors.running.system import SystemUnreachable, ownership
 from callboard.actors.webhooks_supervisor import Top, WebhooksSupervisor
 
 

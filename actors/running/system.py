@@ -191,7 +191,7 @@ def _actor_system(settings: Settings) -> ActorSystem:
 def _logger_definitions(settings: Settings) -> dict[str, Any]:
     """How Thespian's logger process logs; it is to end with the admin, which started it."""
     definitions = log_definitions(settings.log)
-    definitions["handlers"]["stderr"]["()"] = "callboard.actors.system.logger_handler"
+    definitions["handlers"]["stderr"]["()"] = "callboard.actors.running.system.logger_handler"
     return definitions
 
 

@@ -17,7 +17,7 @@ from callboard.actors.messages import (
     RetireSecret,
     SecretsReencrypted,
 )
-from callboard.actors.role import BrokerRole
+from callboard.actors.parts.role import BrokerRole
 from callboard.adapters.hook_store import Change, Edited, HookStore
 from callboard.adapters.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.store import Document, StoreError

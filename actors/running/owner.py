@@ -14,8 +14,8 @@ from types import FrameType
 import structlog
 from attrs import define, field
 
-from callboard.actors import system as actor_system
-from callboard.actors.system import MULTIPROCESS, Client
+from callboard.actors.running import system as actor_system
+from callboard.actors.running.system import MULTIPROCESS, Client
 from callboard.actors.webhooks_supervisor import Top
 from callboard.config.settings import Settings
 from callboard.supervision import GaveUp, Ready, Start, Stop, SupervisorSpec
