@@ -69,6 +69,7 @@ def _settings(folder: Path) -> Settings:
         "actors.base": "multiprocTCPBase",
         "actors.admin_port": str(_free_port()),
         "actors.heartbeat_ms": "500",
+        "api.enabled": "false",
         "delivery.allow_networks": "127.0.0.0/8",
         "log.level": "error",
     }
