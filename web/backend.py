@@ -58,6 +58,10 @@ class Backend(Protocol):
     def check_hook(self, hook: Hook) -> None:
         """Refuse a hook that nothing would ever be sent for. Raises InvalidHook."""
 
+    def doubt(self, uri: str) -> str | None:
+        """What speaks against a uri at this moment, by its name's meaning; waits a second for that
+        at most. A sentence for whoever has just made the hook."""
+
     def changed(self, changes: Sequence[Change]) -> None:
         """Let every node know of documents that were saved. Returns at once; none gets lost
         while this process lives."""

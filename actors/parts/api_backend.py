@@ -1,7 +1,7 @@
 """The system as the API sees it, from threads beside an actor."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from callboard.actors.messages import ApplyHook, HookApplied, Published, Publish
 from callboard.actors.parts.asking import Asked
 from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.parts.inbox import Inbox
-from callboard.actors.parts.transports import check_hook, rules
+from callboard.actors.parts.transports import check_hook, doubt, rules
 from callboard.adapters.maintenance import Change
 from callboard.adapters.store import DocumentStore
 from callboard.config.settings import Settings
@@ -20,6 +20,9 @@ from callboard.webhooks.hook import Hook
 
 APPLY_S = 4.0
 """How long a change of a hook may take to be in effect here before its author is answered."""
+RESOLVE_S = 1.0
+"""How long a look-up of a name may hold up the answer to whoever makes a hook."""
+RESOLVERS = 2
 
 A = TypeVar("A")
 
@@ -57,12 +60,22 @@ class ActorBackend:
         self.store = store
         self.admin_token = admin_token
         self._delivery = settings.delivery
+        self._resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="api-resolve")
         self._inbox = inbox
         self._stats = stats
 
     def check_hook(self, hook: Hook) -> None:
         """See `Backend.check_hook`."""
         check_hook(hook, self._delivery)
+
+    def doubt(self, uri: str) -> str | None:
+        """See `Backend.doubt`."""
+        looked_up = self._resolving.submit(doubt, uri, self.node.endpoints)
+        try:
+            return looked_up.result(RESOLVE_S)
+        except TimeoutError:
+            looked_up.cancel()
+            return None
 
     def changed(self, changes: Sequence[Change]) -> None:
         """See `Backend.changed`."""

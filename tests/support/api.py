@@ -1,6 +1,7 @@
 """The API before an embedded store, without a system behind it."""
 
 from concurrent.futures import Future
+from pathlib import Path
 
 from fastapi.testclient import TestClient
 
@@ -24,17 +25,21 @@ class StubBackend:
     `answers`: by class of the question, the answer, an exception, or a function of the question.
     """
 
-    def __init__(self, path, settings=None):
+    def __init__(self, store, settings=None):
         self.settings = settings or Settings(delivery=DeliverySettings())
         self.node = node_facts(self.settings)
-        self.store = EmbeddedStore(path / "store.sqlite3", views=ALL)
+        self.store = store
         self.admin_token = ADMIN
         self.told = []
         self.asked = []
         self.answers = {}
+        self.doubts = {}
 
     def check_hook(self, hook):
         check_hook(hook, self.settings.delivery)
+
+    def doubt(self, uri):
+        return self.doubts.get(uri)
 
     def changed(self, changes):
         self.told += changes
@@ -66,11 +71,13 @@ class StubBackend:
 
 
 class Api:
-    """A client of the API: `call("GET", "/v2/…", token=…)`."""
+    """A client of the API: `call("GET", "/v2/…", token=…)`. `place`: a store, or a folder."""
 
-    def __init__(self, path, settings=None, **options):
-        self.backend = StubBackend(path, settings)
-        self.store = self.backend.store
+    def __init__(self, place, settings=None, **options):
+        if isinstance(place, Path):
+            place = EmbeddedStore(place / "store.sqlite3", views=ALL)
+        self.backend = StubBackend(place, settings)
+        self.store = place
         self.app = create_app(self.backend, ApiOptions(**options))
         self.client = TestClient(self.app, raise_server_exceptions=False)
         self.store.ensure_database("accounts")

@@ -108,6 +108,14 @@ def test_a_uri_that_must_not_be_called_is_refused(api, uri, rule):
         assert found["uri"]["error"]["cause"]
 
 
+def test_a_name_that_leads_nowhere_at_the_moment_is_taken_with_a_warning(api):
+    api.backend.doubts["https://gone.example.com/"] = "gone.example.com is not known"
+    answer = api.call("PUT", HOOKS, HOOK | {"uri": "https://gone.example.com/"})
+    assert answer.status_code == 201
+    assert answer.json()["warnings"] == ["uri: gone.example.com is not known"]
+    assert "warnings" not in api.call("PUT", HOOKS, HOOK).json()
+
+
 def test_the_clusters_blacklist_counts(api):
     blacklist = {"hosts": ["bad.example.com"], "cidrs": ["203.0.113.0/24"]}
     api.store.ensure_database("system_config")

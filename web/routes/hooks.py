@@ -98,8 +98,14 @@ def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> R
         shown_hook(document),
         status=201,
         revision=document["_rev"],
+        warnings=_doubts(backend, document),
         headers={"Location": document["_id"]},
     )
+
+
+def _doubts(backend: Backend, document: Document) -> list[str]:
+    doubt = backend.doubt(document["uri"])
+    return [] if doubt is None else [f"uri: {doubt}"]
 
 
 def _account_document(backend: Backend, account: AccountAccess) -> Document:
@@ -212,7 +218,12 @@ def _save(
     document = replaced(stored, public, gregorian_s(time.time()))
     document["_rev"] = backend.store.save(DATABASE, document)
     backend.hook_saved(Change(EDITED, DATABASE, document))
-    return success(request, shown_hook(document), revision=document["_rev"])
+    return success(
+        request,
+        shown_hook(document),
+        revision=document["_rev"],
+        warnings=_doubts(backend, document) if document["uri"] != stored.get("uri") else (),
+    )
 
 
 @router.delete("/webhooks/{hook_id}", summary="Delete a hook", responses=changes())
