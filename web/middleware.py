@@ -1,5 +1,6 @@
 """What every request passes: its id, its body read to a bound, its tunnelled method."""
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +12,13 @@ from callboard.web.state import RequestState, request_id
 
 TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 """Methods that a POST may carry as `verb` of its envelope, for clients that know no others."""
+
+BODY_S = 30
+"""How long the body of a request may take to come, whoever sends it."""
+
+
+class _TooLong(Exception):
+    """A body is longer than it may be."""
 
 
 class EnvelopeMiddleware:
@@ -35,10 +43,11 @@ class EnvelopeMiddleware:
                 MutableHeaders(scope=message)["X-Request-ID"] = id
             await send(message)
 
-        body = await self._read(receive)
-        if body is None:
-            limit = {"message": f"the body is longer than {self._max_body} bytes"}
-            error = ApiError(413, "request_too_large", limit, {"Connection": "close"})
+        try:
+            with anyio.fail_after(BODY_S):
+                body = await self._read(receive)
+        except (_TooLong, TimeoutError) as problem:
+            error = self._refusal(problem)
             await failure(Request(scope), error)(scope, receive, send_with_id)
             return
         state.body = body
@@ -47,14 +56,22 @@ class EnvelopeMiddleware:
             scope["method"] = verb.upper()
         await self._app(scope, _Replay(body, receive), send_with_id)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body; None if there is too much of it."""
+    def _refusal(self, problem: Exception) -> ApiError:
+        close = {"Connection": "close"}
+        if isinstance(problem, TimeoutError):
+            late = {"message": f"the body did not come within {BODY_S} s"}
+            return ApiError(408, "request_timeout", late, close)
+        limit = {"message": f"the body is longer than {self._max_body} bytes"}
+        return ApiError(413, "request_too_large", limit, close)
+
+    async def _read(self, receive: Receive) -> bytes:
+        """The whole body. Raises _TooLong."""
         chunks = bytearray()
         while True:
             message = await receive()
             chunks += message.get("body", b"")
             if len(chunks) > self._max_body:
-                return None
+                raise _TooLong
             if not message.get("more_body", False):
                 return bytes(chunks)
 
