@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from callboard.adapters.store import Conflict, StoreError, StoreUnavailable
 from callboard.web import errors
 from callboard.web.backend import Backend, NoAnswer, RefusedByActor
-from callboard.web.describing import TAGS
+from callboard.web.describing import TAGS, without_framework_errors
 from callboard.web.envelope import failure
 from callboard.web.errors import ApiError, path_part
 from callboard.web.middleware import EnvelopeMiddleware
@@ -58,6 +58,8 @@ def create_app(
         redirect_slashes=False,
         lifespan=_lifespan,
     )
+    generated = app.openapi
+    app.openapi = lambda: without_framework_errors(generated())  # type: ignore[method-assign]
     app.state.backend = backend
     app.state.guard = guard or Guard()
     for router in ROUTERS:

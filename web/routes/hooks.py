@@ -14,7 +14,7 @@ from callboard.adapters.maintenance import CREATED, DELETED, EDITED, Change
 from callboard.adapters.store import DatabaseMissing, Document, Row
 from callboard.web.access import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend, NoAnswer, RefusedByActor
-from callboard.web.describing import ENVELOPE, PAGES, changes, hook_body
+from callboard.web.describing import ENVELOPE, PAGES, body_of, changes, hook_body
 from callboard.web.envelope import data_of, names_revision, success
 from callboard.web.errors import (
     backend_failed,
@@ -31,9 +31,18 @@ from callboard.webhooks.hook import is_deleted, new_hook
 from callboard.webhooks.names import gregorian_s
 from callboard.webhooks.values import as_bool, is_true
 
-router = APIRouter(prefix="/v2/accounts/{account_id}", tags=["hooks"])
+router = APIRouter(prefix="/v2/accounts/{account_id}", tags=["hooks"], responses=ENVELOPE)
 
 HookId = Annotated[str, Path(description="The hook's id.")]
+
+_REENABLING = body_of(
+    {
+        "type": "object",
+        "required": ["re-enable"],
+        "properties": {"re-enable": {"enum": [True, "true"]}},
+    },
+    "That it is meant.",
+)
 
 REENABLE_S = 30.0
 """How long enabling hooks again may take in all."""
@@ -112,7 +121,12 @@ def _account_document(backend: Backend, account: AccountAccess) -> Document:
     return backend.store.get("accounts", account.id) or {"_id": account.id, "pvt_type": "account"}
 
 
-@router.patch("/webhooks", tags=["re-enabling"], summary="Enable an account's hooks again")
+@router.patch(
+    "/webhooks",
+    tags=["re-enabling"],
+    summary="Enable an account's hooks again",
+    openapi_extra=_REENABLING,
+)
 def enable_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Those that were disabled because they kept failing."""
     return _enable(request, backend, admin.EnableAccountHooks(account.id))
@@ -122,6 +136,7 @@ def enable_hooks(request: Request, account: TheAccount, backend: TheBackend) -> 
     "/descendants/webhooks",
     tags=["re-enabling"],
     summary="Enable the hooks of an account and of all below it again",
+    openapi_extra=_REENABLING,
 )
 def enable_descendants(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Those that were disabled because they kept failing."""
@@ -166,7 +181,7 @@ def _page(backend: Backend, question: admin.AdminRequest, timeout_s: float) -> a
         raise backend_failed(str(refusal)) from None
 
 
-@router.get("/webhooks/{hook_id}", summary="Show a hook", responses=ENVELOPE)
+@router.get("/webhooks/{hook_id}", summary="Show a hook")
 def show_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
