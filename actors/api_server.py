@@ -36,7 +36,6 @@ class ApiServer(StoreWorker):
     def begin(self, setup: Setup) -> None:
         """Connect, then serve."""
         super().begin(setup)
-        api = self.settings.api
         self._problem = ""
         self._port: int | None = None
         self._stopping = False
@@ -44,9 +43,6 @@ class ApiServer(StoreWorker):
         self._asking = Asking(self.send)
         self._inbox: Inbox[Errand] = Inbox()
         self._documents = self.connect_store()
-        token = api.admin_token or admin_token(self.settings.api_token_file)
-        backend = ActorBackend(self.settings, self._documents, token, self._inbox, self._health)
-        self._make_app = app_maker(backend, api.max_body, api.cors_origins)
         self.work_with(Topology(exchanges=(Exchange("configuration"),)))
         self.watch(self.broker.fileno(), self._inbox.fileno())
         self._began = time.monotonic()
@@ -69,14 +65,29 @@ class ApiServer(StoreWorker):
 
     def _listen(self) -> None:
         api = self.settings.api
-        self._thread = ApiThread(
-            api.bind, api.port, self._make_app, self._listens, self._server_ended
-        )
+        try:
+            token = api.admin_token or admin_token(self.settings.api_token_file)
+        except (OSError, ValueError) as problem:
+            self._listen_later(str(problem))
+            return
+        backend = ActorBackend(self.settings, self._documents, token, self._inbox, self._health)
+        make_app = app_maker(backend, api.max_body, api.cors_origins)
+        self._thread = ApiThread(api.bind, api.port, make_app, self._listens, self._server_ended)
         self._thread.start()
+
+    def _listen_later(self, problem: str) -> None:
+        """No crash: that would not help, and deliveries do not need the API."""
+        if self._problem != problem:
+            self._problem = problem
+            self.log.error("api_cannot_listen", reason=problem, retry_s=RETRY_S)
+        self.after(RETRY_S, _LISTEN)
 
     def _listens(self, port: int) -> None:
         """In the server's thread."""
-        write_place(self.settings.api_place_file, self.settings.api.bind, port)
+        try:
+            write_place(self.settings.api_place_file, self.settings.api.bind, port)
+        except OSError as problem:
+            self.log.warning("api_place_not_written", reason=str(problem))
         self._port, self._problem = port, ""
         self.log.info("api_listens", bind=self.settings.api.bind, port=port)
 
@@ -91,10 +102,7 @@ class ApiServer(StoreWorker):
             return
         match problem:
             case PortTaken():
-                if self._problem != str(problem):
-                    self._problem = str(problem)
-                    self.log.error("api_cannot_listen", reason=self._problem, retry_s=RETRY_S)
-                self.after(RETRY_S, _LISTEN)
+                self._listen_later(str(problem))
             case _:
                 raise RuntimeError("the API's server has ended") from problem
 

@@ -65,12 +65,18 @@ def test_a_hook_made_by_http_fires_and_the_server_comes_back(start, receiver):
     assert api.call("GET", f"/v2/accounts/{'f' * 32}/webhooks", token=token).status_code == 403
 
 
-def test_a_port_that_is_taken_is_shown_and_tried_again(start):
+def test_what_keeps_it_from_listening_is_shown_and_tried_again(start, tmp_path):
+    def wait_for_problem(text):
+        system.wait(lambda: text in system.node("api").stats.get("problem", ""), what=text)
+
+    (tmp_path / "data0").mkdir()
+    (tmp_path / "data0" / "api.token").write_text("short\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         system = start(api__enabled="true", api__port=port)
-        system.wait(lambda: "problem" in system.node("api").stats, what="the problem")
-        assert str(port) in system.node("api").stats["problem"]
+        wait_for_problem("api.token holds no token")
+        system.settings.api_token_file.unlink()
+        wait_for_problem(f"port {port} of 127.0.0.1: another program has it")
     system.wait(lambda: system.node("api").stats.get("port") == port, what="the port")
     assert system.node("api").restarts == 0
     assert "problem" not in system.node("api").stats
