@@ -14,12 +14,14 @@ from thespian.actors import ActorAddress
 from callboard.actors.messages import (
     AddHook,
     Applied,
+    ApplyHook,
     Barrier,
     ChangeHooks,
     ChangesElsewhere,
     ConfigurationChanged,
     DisableHook,
     FlushFailures,
+    HookApplied,
     HookList,
     HookProblem,
     HookProblems,
@@ -142,7 +144,7 @@ class HookListener(Noticing, SecretKeeper):
         self._misses = 0
         self._unanswered = False
         self._tickets = itertools.count(1)
-        self._replies: dict[int, tuple[ActorAddress, HookSaved | HookSecrets]] = {}
+        self._replies: dict[int, tuple[ActorAddress, HookApplied | HookSaved | HookSecrets]] = {}
         self._progress_at = time.monotonic()
         self.after(LOAD_STALLS_S, _STALLED)
         self._connected = False
@@ -395,6 +397,11 @@ class HookListener(Noticing, SecretKeeper):
         if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
             self._tell_everyone(ConfigurationChanged((("accounts", account_id),)))
 
+    def receiveMsg_ApplyHook(self, message: ApplyHook, sender: ActorAddress) -> None:
+        """Another actor saved a hook, and has told every node; this one need not wait for that."""
+        self._refresh(message.hook_id, message.account_id)
+        self._answer_when_applied(sender, HookApplied(message.hook_id))
+
     def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
         """Mark a hook as deleted."""
         try:
@@ -437,7 +444,9 @@ class HookListener(Noticing, SecretKeeper):
             self._refresh(hook_id, edited.document.get("pvt_account_id"))
         return edited
 
-    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved | HookSecrets) -> None:
+    def _answer_when_applied(
+        self, sender: ActorAddress, reply: HookApplied | HookSaved | HookSecrets
+    ) -> None:
         """Answer once every responder knows: the next event finds the change in effect."""
         ticket = next(self._tickets)
         self._replies[ticket] = sender, reply

@@ -412,6 +412,21 @@ class AddHook:
 
 
 @frozen
+class ApplyHook:
+    """To HookListener: a hook was saved, and told of; take it in now. -> `HookApplied`."""
+
+    account_id: str
+    hook_id: str
+
+
+@frozen
+class HookApplied:
+    """That hook is in effect on this node, or was asked to be a few seconds ago."""
+
+    hook_id: str
+
+
+@frozen
 class RemoveHook:
     """To HookListener: delete this hook and let every node know. -> `HookSaved`."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.api_server import ApiServer
 from callboard.actors.attempt_log import AttemptLog
 from callboard.actors.deliverer import Deliverer
 from callboard.actors.disabler import Disabler
@@ -85,6 +86,9 @@ def tree(settings: Settings) -> SupervisorSpec:
         for number, url in enumerate(settings.amqp.zones, 1)
     )
 
+    # Its peers are all of them: whoever has a question through the API may have it for anybody.
+    api = (ChildSpec("api", ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
+
     def nested(*children: ChildSpec) -> SupervisorSpec:
         return _spec(settings, children)
 
@@ -136,6 +140,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 nested(attempt_log, retry_queue, *deliverers),
                 shutdown_s=20.0,
             ),
+            *api,
             ChildSpec("initializer", Initializer, setup, TEMPORARY, label="webhooks_init"),
         ),
     )

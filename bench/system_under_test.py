@@ -44,6 +44,7 @@ class SystemUnderTest:
             "data.dir": self._folder.name,
             "actors.admin_port": str(_free_port()),
             "log.level": "critical",
+            "api.enabled": "false",
         } | {key.replace("__", "."): value for key, value in settings.items()}
         self.ready_s = 0.0
 

@@ -11,6 +11,7 @@ from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
 from callboard.cli.maintenance import maintenance
 from callboard.cli.modules import modules
+from callboard.cli.tokens import tokens
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,5 +24,7 @@ def main() -> None:
     """
 
 
-for command in (start, stop, status, tree, publish, hooks, modules, maintenance, config, demo):
+for command in (start, stop, status, tree, publish, hooks, tokens, modules):
+    main.add_command(command)
+for command in (maintenance, config, demo):
     main.add_command(command)

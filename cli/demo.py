@@ -90,6 +90,7 @@ def _running(settings: Settings) -> Iterator[Client]:
         "CALLBOARD_ACTORS_ADMIN_PORT": str(settings.actors.admin_port),
         "CALLBOARD_ACTORS_HEARTBEAT_MS": str(settings.actors.heartbeat_ms),
         "CALLBOARD_DELIVERY_ALLOW_NETWORKS": "127.0.0.0/8",
+        "CALLBOARD_API_ENABLED": "false",
         "CALLBOARD_LOG_LEVEL": "error",
     }
     command = [sys.executable, "-m", "callboard.run_system", "start"]

@@ -16,6 +16,8 @@ MAX_SECONDS = 30 * 24 * 3600
 
 _URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
 
+_ORIGIN = re.compile(r"https?://[^/@\s?#*]+")
+
 
 @frozen
 class Rule:
@@ -115,6 +117,16 @@ def urls(*schemes: str) -> Rule:
     return Rule(f"a list of URLs: {places}", str, convert)
 
 
+def flag_or_empty() -> Rule:
+    """True or false; None where nothing is written."""
+    either = flag()
+    return Rule(
+        "true, false or empty",
+        str,
+        lambda written: None if written in ("", None) else either.convert(written),
+    )
+
+
 def address() -> Rule:
     """An IP address of this machine to listen on."""
     return Rule("an IP address", str, lambda written: str(ipaddress.ip_address(_text(written))))
@@ -152,6 +164,20 @@ def ports() -> Rule:
         return tuple(each(item) for item in named if item != "")
 
     return Rule("a list of ports such as 80, 443", str, convert)
+
+
+def origins() -> Rule:
+    """Origins of web pages: a list in TOML, separated by commas elsewhere."""
+
+    def convert(written: Any) -> tuple[str, ...]:
+        items: Iterable[Any] = written.split(",") if isinstance(written, str) else written
+        named = tuple(_text(item).strip().rstrip("/").lower() for item in items)
+        for item in named:
+            if item and not _ORIGIN.fullmatch(item):
+                raise ValueError(item)
+        return tuple(item for item in named if item)
+
+    return Rule("a list of origins such as https://portal.example.com", str, convert)
 
 
 def durations() -> Rule:

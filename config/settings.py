@@ -20,8 +20,10 @@ from callboard.config.rules import (
     choice,
     durations,
     flag,
+    flag_or_empty,
     mask,
     networks,
+    origins,
     path,
     ports,
     scalar,
@@ -333,6 +335,36 @@ class DisablerSettings:
 
 
 @frozen
+class ApiSettings:
+    """The REST API, and what else is served over HTTP."""
+
+    enabled: bool | None = _key(
+        "",
+        flag_or_empty(),
+        "Whether the API is served; empty means: by `callboard start`, but not embedded.",
+    )
+    bind: str = _key("127.0.0.1", address(), "Address that the API listens on.")
+    port: int = _key(
+        8000, whole(0, 65535), "TCP port of the API; 0 means any that is free, see api.json."
+    )
+    admin_token: str = _key(
+        "",
+        text("empty, or 16 to 512 printable characters without blanks", r"([!-~]{16,512})?"),
+        "Token that may do everything; empty means the one in the file api.token of the data "
+        "directory, which is made at the first start.",
+        secret=True,
+    )
+    cors_origins: tuple[str, ...] = _key(
+        (),
+        origins(),
+        "Origins whose pages may call the API from a browser; empty means none.",
+    )
+    max_body: int = _key(
+        1_048_576, whole(1024, 1_000_000_000), "Bytes of a request's body, at most."
+    )
+
+
+@frozen
 class LogSettings:
     """What is logged, and how."""
 
@@ -414,6 +446,7 @@ class Settings:
     secrets: SecretsSettings = field(factory=SecretsSettings)
     attempts: AttemptsSettings = field(factory=AttemptsSettings)
     disabler: DisablerSettings = field(factory=DisablerSettings)
+    api: ApiSettings = field(factory=ApiSettings)
     log: LogSettings = field(factory=LogSettings)
     modules: tuple[ModuleSettings, ...] = ()
 
@@ -421,6 +454,16 @@ class Settings:
     def actors_key_file(self) -> Path:
         """File with the key between actors: as set, or actors.key in the data directory."""
         return self.actors.key_file or self.data.dir / "actors.key"
+
+    @property
+    def api_token_file(self) -> Path:
+        """File with the API's admin token, where no other is set."""
+        return self.data.dir / "api.token"
+
+    @property
+    def api_place_file(self) -> Path:
+        """File that says where the API is served now."""
+        return self.data.dir / "api.json"
 
     @property
     def secrets_key_file(self) -> Path:

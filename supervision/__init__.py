@@ -7,6 +7,8 @@ actor learns the addresses of the peers that its specification names, and again 
 
 from callboard.supervision.actor import SupervisedActor, die_with_parent
 from callboard.supervision.messages import (
+    Answer,
+    AskedBy,
     Finished,
     Forwarded,
     GaveUp,
@@ -15,6 +17,7 @@ from callboard.supervision.messages import (
     Located,
     Peer,
     PeersChanged,
+    Question,
     Ready,
     Start,
     Stop,
@@ -39,6 +42,8 @@ __all__ = [
     "REST_FOR_ONE",
     "TEMPORARY",
     "TRANSIENT",
+    "Answer",
+    "AskedBy",
     "ChildSpec",
     "Finished",
     "Forwarded",
@@ -48,6 +53,7 @@ __all__ = [
     "Located",
     "Peer",
     "PeersChanged",
+    "Question",
     "Ready",
     "Start",
     "Stop",

@@ -25,11 +25,14 @@ from thespian.actors import (
 )
 
 from callboard.supervision.messages import (
+    Answer,
+    AskedBy,
     Finished,
     Forwarded,
     Heartbeat,
     Peer,
     PeersChanged,
+    Question,
     Ready,
     Start,
     Stop,
@@ -128,6 +131,12 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         peer = self.peers.get(path)
         return peer.address if peer else None
 
+    def send(self, target: ActorAddress | AskedBy, message: Any) -> None:
+        """Send a message; to whoever asked a `Question`, as its `Answer`."""
+        if isinstance(target, AskedBy):
+            target, message = target.address, Answer(target.ref, message)
+        super().send(target, message)
+
     # Thespian's side
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> Any:
@@ -173,6 +182,10 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def receiveMsg_Forwarded(self, message: Forwarded, _sender: ActorAddress) -> None:
         """A message by way of another actor; the answer goes straight to whoever asked."""
         ActorTypeDispatcher.receiveMessage(self, message.message, message.asker)
+
+    def receiveMsg_Question(self, message: Question, sender: ActorAddress) -> None:
+        """A message whose answers are to carry its number."""
+        ActorTypeDispatcher.receiveMessage(self, message.message, AskedBy(sender, message.ref))
 
     def receiveMsg_Stop(self, _message: Stop, _sender: ActorAddress) -> None:
         """The supervisor asks it to end."""
@@ -221,7 +234,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         return None
 
     def _crash(self, message: Any) -> None:
-        if isinstance(message, Forwarded):
+        while isinstance(message, Forwarded | Question):
             message = message.message
         self.log.exception("actor_crashed", message=type(message).__name__)
         if self.own_process:

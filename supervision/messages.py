@@ -140,6 +140,33 @@ class Forwarded:
 
 
 @frozen
+class Question:
+    """A message whose answers must be told from others'. Each of them comes as an `Answer`.
+
+    Thespian keeps no order, and an answer may come long after its asker has given it up.
+    """
+
+    ref: int
+    message: Any
+
+
+@frozen
+class Answer:
+    """What an actor sends back for the `Question` with the same `ref`."""
+
+    ref: int
+    message: Any
+
+
+@frozen
+class AskedBy:
+    """In the place of a `Question`'s sender: what is sent to it goes there as an `Answer`."""
+
+    address: ActorAddress
+    ref: int
+
+
+@frozen
 class GetTree:
     """Ask a supervisor for its `TreeNode`."""
 

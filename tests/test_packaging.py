@@ -139,3 +139,15 @@ def test_the_lock_pins_what_the_project_needs(lock, groups):
         (pinned,) = pins[canonicalize_name(requirement.name)]
         assert pinned.operator == "=="
         assert requirement.specifier.contains(pinned.version), f"make lock: {requirement}"
+
+
+def test_the_web_is_imported_by_nobody_but_its_server():
+    """Each actor is a process: what all of them import costs memory in each."""
+    program = (
+        "import sys, callboard.actors.webhooks_supervisor;"
+        "print(*sorted({'fastapi', 'starlette', 'uvicorn', 'jsonschema'} & sys.modules.keys()))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == []

@@ -12,7 +12,7 @@ from datetime import timedelta
 from types import FrameType
 
 import structlog
-from attrs import define, field
+from attrs import define, evolve, field
 
 from callboard.actors.running import system as actor_system
 from callboard.actors.running.system import MULTIPROCESS, Client
@@ -59,6 +59,7 @@ def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
     SystemUnreachable.
     """
     log = structlog.get_logger("callboard").bind(actor="owner")
+    settings = _with_api(settings)
     spec, history = SupervisorSpec(max_restarts=settings.actors.max_restarts), RestartHistory()
     with actor_system.ownership(settings), _Signals() as signals:
         while True:
@@ -72,6 +73,12 @@ def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
                     f"{spec.within_s:g} s"
                 )
             log.warning("top_supervisor_lost", restart=len(history.times))
+
+
+def _with_api(settings: Settings) -> Settings:
+    """The API is served unless the settings say that it is not."""
+    enabled = settings.api.enabled is not False
+    return evolve(settings, api=evolve(settings.api, enabled=enabled))
 
 
 def _run_once(

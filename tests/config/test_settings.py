@@ -54,6 +54,7 @@ def test_every_option_has_a_name_for_each_place_and_a_help():
     assert [option.key for option in options() if option.secret] == [
         "actors.key",
         "secrets.key",
+        "api.admin_token",
     ]
 
 

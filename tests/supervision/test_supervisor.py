@@ -11,10 +11,12 @@ from callboard.supervision import (
     REST_FOR_ONE,
     TEMPORARY,
     TRANSIENT,
+    Answer,
     ChildSpec,
     GaveUp,
     Locate,
     Located,
+    Question,
     Ready,
     Stop,
     Supervisor,
@@ -250,6 +252,17 @@ def test_a_forwarded_message_is_answered_straight_to_the_asker(grow, base):
     tree = grow(base, spec(*workers("b"), relay))
     tree.hear(Ready)
     assert tree.ask(find(tree, "a"), "who", tuple)[0] == "b"
+
+
+@both_bases
+def test_the_answer_to_a_question_has_its_number(grow, base):
+    relay = ChildSpec("a", Relay, peers=("b",))
+    tree = grow(base, spec(*workers("b"), relay))
+    tree.hear(Ready)
+    answer = tree.ask(find(tree, "b"), Question(7, "who"), Answer)
+    assert (answer.ref, answer.message[0]) == (7, "b")
+    relayed = tree.ask(find(tree, "a"), Question(8, "who"), Answer)
+    assert (relayed.ref, relayed.message[0]) == (8, "b")
 
 
 @both_bases

@@ -54,6 +54,7 @@ class RunningSystem:
             "actors.hang_timeout_ms": "3000",
             "delivery.allow_networks": "127.0.0.0/8",
             "delivery.workers": "2",
+            "api.enabled": "false",
         } | {key.replace("__", "."): str(value) for key, value in settings.items()}
         self.settings = load(None, {"CALLBOARD_CONFIG": self.config}, self.overrides).settings
         self.log = data_dir / "log"

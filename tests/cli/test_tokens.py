@@ -1,0 +1,46 @@
+"""`callboard tokens`, which needs no running system."""
+
+import json
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from callboard.adapters import stores
+from callboard.adapters.token_store import account_of_token
+from callboard.cli import main
+from support.running import ACCOUNT
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    def run(*arguments):
+        variables = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
+        return CliRunner().invoke(main, ["tokens", *arguments], env=variables)
+
+    return run
+
+
+def test_a_token_is_made_shown_once_listed_and_revoked(tokens, tmp_path):
+    database = f"account/{ACCOUNT[:2]}/{ACCOUNT[2:4]}/{ACCOUNT[4:]}"
+    made = json.loads(tokens("add", "--account", database, "--name", "portal", "--json").stdout)
+    store = stores.connect("sqlite://", tmp_path)
+    assert account_of_token(store, made["token"]) == ACCOUNT
+    (listed,) = json.loads(tokens("list", "--json").stdout)
+    assert listed == {key: value for key, value in made.items() if key != "token"}
+    assert (listed["account_id"], listed["name"]) == (ACCOUNT, "portal")
+    assert json.loads(tokens("list", "--account", "f" * 32, "--json").stdout) == []
+    assert tokens("revoke", made["id"]).exit_code == 0
+    assert account_of_token(store, made["token"]) is None
+    again = tokens("revoke", made["id"])
+    assert again.exit_code == 1
+    assert "there is no token" in again.stderr
+    store.close()
+
+
+def test_what_names_no_account_is_refused(tokens):
+    assert tokens("add", "--account", "a/b").exit_code == 2
+
+
+def test_there_may_be_none(tokens):
+    assert json.loads(tokens("list", "--json").stdout) == []

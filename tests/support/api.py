@@ -1,0 +1,102 @@
+"""The API before an embedded store, without a system behind it."""
+
+from concurrent.futures import Future
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+
+from callboard.actors.parts.api_backend import node_facts
+from callboard.actors.parts.transports import check_hook
+from callboard.adapters.embedded_store import EmbeddedStore
+from callboard.adapters.views import ACCOUNTS, ALL, WEBHOOKS
+from callboard.config.settings import DeliverySettings, Settings
+from callboard.web.app import ApiOptions, create_app
+from callboard.web.backend import NoAnswer, RefusedByActor
+
+ADMIN = "admin-token-of-the-tests"
+PARENT = "1111111111111111111111111111aaaa"
+CHILD = "2222222222222222222222222222bbbb"
+OTHER = "3333333333333333333333333333cccc"
+
+
+class StubBackend:
+    """A store that is real, and actors that answer what the test has told.
+
+    `answers`: by class of the question, the answer, an exception, or a function of the question.
+    """
+
+    def __init__(self, store, settings=None):
+        self.settings = settings or Settings(delivery=DeliverySettings())
+        self.node = node_facts(self.settings)
+        self.store = store
+        self.admin_token = ADMIN
+        self.told = []
+        self.asked = []
+        self.answers = {}
+        self.doubts = {}
+
+    def check_hook(self, hook):
+        check_hook(hook, self.settings.delivery)
+
+    def doubt(self, uri):
+        return self.doubts.get(uri)
+
+    def changed(self, changes):
+        self.told += changes
+
+    def hook_saved(self, change):
+        self.changed([change])
+
+    def question(self, path, message, kind):
+        self.asked.append((path, message))
+        future = Future()
+        answer = self.answers.get(type(message), NoAnswer(f"{path} is down"))
+        if callable(answer):
+            answer = answer(message)
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            assert isinstance(answer, kind)
+            future.set_result(answer)
+        return future
+
+    def ask(self, path, message, kind, timeout_s=5.0):
+        return self.question(path, message, kind).result(timeout_s)
+
+    def publish(self, messages, timeout_s=10.0):
+        raise RefusedByActor("no broker here")
+
+    def stats(self):
+        return {"uptime_s": 1.0}
+
+
+class Api:
+    """A client of the API: `call("GET", "/v2/…", token=…)`. `place`: a store, or a folder."""
+
+    def __init__(self, place, settings=None, **options):
+        if isinstance(place, Path):
+            place = EmbeddedStore(place / "store.sqlite3", views=ALL)
+        self.backend = StubBackend(place, settings)
+        self.store = place
+        self.app = create_app(self.backend, ApiOptions(**options))
+        self.client = TestClient(self.app, raise_server_exceptions=False)
+        self.store.ensure_database("accounts")
+        self.store.ensure_views("accounts", ACCOUNTS)
+        self.store.ensure_database("webhooks")
+        self.store.ensure_views("webhooks", WEBHOOKS)
+        for id, tree in ((PARENT, []), (CHILD, [PARENT]), (OTHER, [])):
+            self.store.save("accounts", {"_id": id, "pvt_type": "account", "pvt_tree": tree})
+
+    def call(self, method, path, data=None, *, token=ADMIN, headers=None, **options):
+        headers = {"X-Auth-Token": token} | (headers or {}) if token else headers
+        body = {"json": {"data": data}} if data is not None else {}
+        return self.client.request(method, path, headers=headers, **body, **options)
+
+    def data(self, *arguments, **options):
+        answer = self.call(*arguments, **options)
+        assert answer.json()["status"] == "success", answer.text
+        return answer.json()["data"]
+
+    def add_hook(self, account=PARENT, **fields):
+        hook = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
+        return self.data("PUT", f"/v2/accounts/{account}/webhooks", hook | fields)

@@ -1,0 +1,170 @@
+"""The kinds of events, samples of them, enabling hooks again, and what serves all that."""
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from callboard import admin
+from callboard.adapters.store import StoreError, StoreUnavailable
+from callboard.web.backend import NoAnswer, RefusedByActor
+from callboard.web.samples import SAMPLES
+from callboard.webhooks.names import account_database
+from callboard.webhooks.notification_types import NOTIFICATION_TYPES
+from support.api import PARENT
+
+KINDS = "/v2/webhooks"
+
+
+def test_kinds_are_listed_by_name_descending(api):
+    kinds = api.data("GET", KINDS, token=None)
+    names = [kind["name"] for kind in kinds]
+    assert names == sorted(names, reverse=True)
+    ids = {kind["id"] for kind in kinds}
+    assert {"channel_create", "notifications", "object", "parking", "sms"} <= ids
+    assert "skel" not in ids
+    shown = next(kind for kind in kinds if kind["id"] == "object")
+    assert shown["modifiers"]["action"]["items"][0] == "all"
+
+
+def test_what_the_master_account_has_counts(api):
+    api.store.ensure_database("system_config")
+    config = {"_id": "accounts", "default": {"master_account_id": PARENT}}
+    api.store.save("system_config", config)
+    database = account_database(PARENT)
+    api.store.ensure_database(database)
+    meta = {"pvt_type": "webhook_meta", "description": "d"}
+    for id, name in (("callflow", "Old"), ("skel", "Skel"), ("doorbell", "Doorbell")):
+        api.store.save(database, meta | {"_id": f"webhooks_{id}", "name": name})
+    kinds = {kind["id"]: kind for kind in api.data("GET", KINDS)}
+    assert kinds["doorbell"] == {"id": "doorbell", "name": "Doorbell", "description": "d"}
+    assert kinds.keys().isdisjoint({"callflow", "skel"})
+    assert api.add_hook(hook="doorbell")["hook"] == "doorbell"
+
+
+def test_kinds_are_paged(api):
+    whole = [kind["id"] for kind in api.data("GET", KINDS)]
+    first = api.call("GET", f"{KINDS}?page_size=2").json()
+    second = api.call("GET", f"{KINDS}?page_size=50&start_key={first['next_start_key']}").json()
+    assert [k["id"] for k in first["data"] + second["data"]] == whole
+
+
+def test_samples_are_listed_and_filtered(api):
+    assert api.data("GET", f"{KINDS}/samples", token=None) == [
+        "webhooks_channel_answer",
+        "webhooks_channel_bridge",
+        "webhooks_channel_create",
+        "webhooks_channel_destroy",
+        "webhooks_notifications",
+        "webhooks_object",
+        "webhooks_parking",
+    ]
+    path = f"{KINDS}/samples/webhooks_object?filter_action=doc_created"
+    (created,) = api.data("GET", path, token=None)
+    assert created["action"] == "doc_created"
+    path = f"{KINDS}/samples/webhooks_notifications?filter_event_name=missed_call"
+    assert [s["event_name"] for s in api.data("GET", path, token=None)] == ["missed_call"]
+    answer = api.call("GET", f"{KINDS}/samples/webhooks_sms", token=None)
+    assert answer.status_code == 404
+    assert (answer.json()["message"], answer.json()["data"]) == (
+        "bad identifier",
+        ["webhooks_sms"],
+    )
+
+
+def test_samples_of_notifications_are_valid_ones():
+    samples = {sample["event_name"]: sample for sample in SAMPLES["webhooks_notifications"]}
+    assert samples.keys() == {type.name for type in NOTIFICATION_TYPES.values() if type.bound}
+    for name, sample in samples.items():
+        type = NOTIFICATION_TYPES[name]
+        for header in type.required:
+            assert header.lower().replace("-", "_") in sample, (name, header)
+        for header, kind in type.kinds.items():
+            value = sample.get(header.lower().replace("-", "_"))
+            assert value is None or kind.holds(value), (name, header, value)
+
+
+# Enabling hooks again
+
+
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [("webhooks", admin.EnableAccountHooks), ("descendants/webhooks", admin.EnableDescendantHooks)],
+)
+def test_hooks_are_enabled_page_by_page(api, path, question):
+    def answer(asked):
+        return admin.HooksEnabled((admin.AccountHooks(PARENT, 1, ("h",)),), pages[asked.after])
+
+    pages = {(): (PARENT, "h"), (PARENT, "h"): None}
+    api.backend.answers[question] = answer
+    full = f"/v2/accounts/{PARENT}/{path}"
+    assert api.data("PATCH", full, {"re-enable": "true"}) == "hooks updated"
+    assert [(p, m.account, m.after) for p, m in api.backend.asked] == [
+        ("maintenance", PARENT, ()),
+        ("maintenance", PARENT, (PARENT, "h")),
+    ]
+
+
+@pytest.mark.parametrize(("data", "rule"), [({}, "required"), ({"re-enable": "no"}, "enum")])
+def test_enabling_must_be_meant(api, data, rule):
+    answer = api.call("PATCH", f"/v2/accounts/{PARENT}/webhooks", data)
+    assert answer.status_code == 400
+    assert list(answer.json()["data"]["re-enable"]) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "message"),
+    [
+        (NoAnswer("maintenance is being restarted"), 503, "datastore timeout"),
+        (RefusedByActor("no"), 500, "Request failed on the backend"),
+        (
+            admin.HooksEnabled((admin.AccountHooks(PARENT, problem="store away"),)),
+            500,
+            "Request failed on the backend",
+        ),
+    ],
+)
+def test_enabling_that_fails_says_so(api, answer, status, message):
+    api.backend.answers[admin.EnableAccountHooks] = answer
+    failed = api.call("PATCH", f"/v2/accounts/{PARENT}/webhooks", {"re-enable": True})
+    assert (failed.status_code, failed.json()["message"]) == (status, message)
+
+
+# The application itself
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (StoreUnavailable("away, at http://user:secret@couch"), 503, "datastore_unreachable"),
+        (StoreError("no view"), 503, "datastore_fault"),
+        (ValueError("a defect"), 500, "unspecified_fault"),
+    ],
+)
+def test_what_fails_behind_is_answered_in_an_envelope(api, error, status, message):
+    class Broken:
+        def get(self, *_arguments):
+            raise error
+
+    api.backend.store = Broken()
+    answer = api.call("GET", f"/v2/accounts/{PARENT}/webhooks")
+    assert (answer.status_code, answer.json()["message"]) == (status, message)
+    assert str(error) not in answer.text
+
+
+def test_the_process_says_that_it_lives_without_asking_anybody(api):
+    api.backend.store = None
+    assert api.call("GET", "/healthz", token=None).json()["status"] == "ok"
+
+
+def test_the_openapi_document_is_served_and_tells_of_errors(api):
+    document = api.client.get("/openapi.json").json()
+    assert document["info"]["title"] == "Callboard"
+    create = document["paths"]["/v2/accounts/{account_id}/webhooks"]["put"]
+    assert {"201", "400", "401", "403", "409"} <= create["responses"].keys()
+    body = create["requestBody"]["content"]["application/json"]["schema"]
+    Draft202012Validator.check_schema(body)
+    assert body["properties"]["data"]["required"] == ["hook", "name", "uri"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation["tags"], (method, path)
+            assert operation["summary"], (method, path)
+    assert api.client.get("/docs").status_code == 404

@@ -1,0 +1,307 @@
+"""Hooks through the API, compared with what Crossbar does (cb_webhooks)."""
+
+import json
+
+import pytest
+
+from callboard.adapters.embedded_store import EmbeddedStore
+from support.api import ADMIN, CHILD, OTHER, PARENT, Api
+
+HOOKS = f"/v2/accounts/{PARENT}/webhooks"
+HOOK = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
+
+
+def problems(answer):
+    assert answer.status_code == 400, answer.text
+    body = answer.json()
+    assert (body["status"], body["error"], body["message"]) == ("error", "400", "validation error")
+    return body["data"]
+
+
+def test_a_hook_is_created_with_its_defaults_and_told_of(api):
+    answer = api.call("PUT", HOOKS, HOOK)
+    assert answer.status_code == 201
+    body = answer.json()
+    assert body["data"] == HOOK | {
+        "id": body["data"]["id"],
+        "http_verb": "post",
+        "format": "form-data",
+        "retries": 2,
+        "enabled": True,
+        "include_internal_legs": True,
+    }
+    assert answer.headers["location"] == body["data"]["id"]
+    assert answer.headers["etag"] == f'"{body["revision"]}"'
+    stored = api.store.get("webhooks", body["data"]["id"])
+    assert stored["pvt_type"] == "webhook"
+    assert stored["pvt_account_id"] == PARENT
+    assert stored["_rev"] == body["revision"]
+    assert [(c.event, c.document["_id"]) for c in api.backend.told] == [
+        ("doc_created", stored["_id"])
+    ]
+
+
+def test_the_envelope_has_what_clients_look_for(api):
+    body = api.call("GET", HOOKS, headers={"X-Request-ID": "mine-7"}).json()
+    assert body["status"] == "success"
+    assert body["request_id"] == "mine-7"
+    assert body["auth_token"] == ADMIN
+    assert body["timestamp"].endswith("Z")
+    assert body["node"] == api.backend.node.name
+    assert body["version"]
+    assert (body["data"], body["page_size"]) == ([], 0)
+    assert "next_start_key" not in body
+    assert api.call("GET", HOOKS, headers={"X-Request-ID": "mine-7"}).headers["x-request-id"] == (
+        "mine-7"
+    )
+
+
+def test_what_is_missing_or_wrong_is_all_named(api):
+    found = problems(api.call("PUT", HOOKS, {"http_verb": "delete", "retries": 9, "enabled": []}))
+    assert found["name"]["required"]["message"] == "Field is required but missing"
+    assert found["uri"].keys() == found["hook"].keys() == {"required"}
+    assert found["http_verb"]["enum"] == {
+        "message": "Value not found in enumerated list of values",
+        "target": ["get", "post", "put"],
+        "value": "delete",
+    }
+    assert found["retries"]["maximum"]["message"] == "Value must be at most 4"
+    assert found["enabled"]["type"]["value"] == []
+
+
+def test_values_of_the_wrong_type_are_converted_where_that_is_plain(api):
+    made = api.add_hook(retries="3", enabled="false", custom_data={"a.b": 1, "c": True})
+    assert (made["retries"], made["enabled"]) == (3, False)
+    assert made["custom_data"] == {"a.b": "1", "c": "true"}
+
+
+def test_dots_within_a_name_are_escaped_in_paths(api):
+    found = problems(api.call("PUT", HOOKS, HOOK | {"custom_data": {"a.b": {}}}))
+    assert list(found) == ["custom_data.a%2Eb"]
+
+
+def test_only_known_kinds_of_events_in_lower_case_are_taken(api):
+    enum = problems(api.call("PUT", HOOKS, HOOK | {"hook": "CHANNEL_CREATE"}))["hook"]["enum"]
+    assert enum["value"] == "CHANNEL_CREATE"
+    assert {"all", "channel_create", "object"} <= set(enum["target"])
+    assert enum["target"] == sorted(enum["target"])
+    assert api.add_hook(hook="all")["hook"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("uri", "rule"),
+    [
+        ("hooks", "wrong_format"),
+        ("ftp://hooks.example.com", "error"),
+        ("http://localhost/a", "error"),
+        ("http://127.0.0.1/a", "error"),
+        ("http://10.1.2.3/a", "error"),
+        ("http://[::ffff:169.254.169.254]/", "error"),
+        ("http://hooks.example.com:6379/", "error"),
+    ],
+)
+def test_a_uri_that_must_not_be_called_is_refused(api, uri, rule):
+    found = problems(api.call("PUT", HOOKS, HOOK | {"uri": uri}))
+    assert found["uri"][rule]["value"] == uri
+    if rule == "error":
+        assert found["uri"]["error"]["message"] == "invalid client URL"
+        assert found["uri"]["error"]["cause"]
+
+
+def test_a_name_that_leads_nowhere_at_the_moment_is_taken_with_a_warning(api):
+    api.backend.doubts["https://gone.example.com/"] = "gone.example.com is not known"
+    answer = api.call("PUT", HOOKS, HOOK | {"uri": "https://gone.example.com/"})
+    assert answer.status_code == 201
+    assert answer.json()["warnings"] == ["uri: gone.example.com is not known"]
+    assert "warnings" not in api.call("PUT", HOOKS, HOOK).json()
+
+
+def test_the_clusters_blacklist_counts(api):
+    blacklist = {"hosts": ["bad.example.com"], "cidrs": ["203.0.113.0/24"]}
+    api.store.ensure_database("system_config")
+    config = {"_id": "kazoo_web", "default": {"client": {"blacklist": blacklist}}}
+    api.store.save("system_config", config)
+    for uri in ("https://BAD.example.com/", "https://203.0.113.9/"):
+        found = problems(api.call("PUT", HOOKS, HOOK | {"uri": uri}))
+        assert "blacklist" in found["uri"]["error"]["cause"]
+
+
+def test_custom_data_must_choose_among_what_the_kind_offers(api):
+    found = problems(api.call("PUT", HOOKS, HOOK | {"hook": "object"}))
+    missing = {"required": {"message": "missing required modifier"}}
+    assert found == {"custom_data.type": missing, "custom_data.action": missing}
+    chosen = {"type": "teapot", "action": "all"}
+    found = problems(api.call("PUT", HOOKS, HOOK | {"hook": "object", "custom_data": chosen}))
+    enum = found["custom_data.type"]["enum"]
+    assert enum["message"] == "value not found in enumerated list of values"
+    assert enum["cause"] == "teapot"
+    assert {"user", "all"} <= set(enum["target"])
+    api.add_hook(hook="object", custom_data={"type": "user", "action": "doc_created"})
+    api.add_hook(hook="notifications", custom_data={"type": "webhook_disabled"})
+
+
+def test_options_of_our_own_are_checked(api):
+    found = problems(
+        api.call(
+            "PUT",
+            HOOKS,
+            HOOK | {"retry_policy": "never", "rate_limit": 0, "headers": {"Host": "x"}},
+        )
+    )
+    assert found.keys() == {"retry_policy", "rate_limit", "headers"}
+    assert "may not be set" in found["headers"]["error"]["message"]
+    made = api.add_hook(retry_policy="standard", rate_limit="2.5", headers={"X-Key": "k"})
+    assert (made["retry_policy"], made["rate_limit"]) == ("standard", 2.5)
+
+
+def test_private_members_are_dropped(api):
+    made = api.add_hook(pvt_account_id=OTHER, _id="mine", pvt_secrets=["x"])
+    stored = api.store.get("webhooks", made["id"])
+    assert stored["pvt_account_id"] == PARENT
+    assert "pvt_secrets" not in stored
+
+
+def test_a_hook_is_shown_and_not_again_to_whom_has_it(api):
+    made = api.add_hook()
+    shown = api.call("GET", f"{HOOKS}/{made['id']}")
+    assert shown.json()["data"] == made
+    etag = shown.headers["etag"]
+    again = api.call("GET", f"{HOOKS}/{made['id']}", headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_hooks_of_others_and_other_things_are_not_there(api, method):
+    others = api.add_hook(OTHER)["id"]
+    gone = api.add_hook()["id"]
+    api.data("DELETE", f"{HOOKS}/{gone}")
+    api.store.save("webhooks", {"_id": "thing", "pvt_type": "x", "pvt_account_id": PARENT})
+    for id in (others, gone, "thing", "nothing"):
+        answer = api.call(method, f"{HOOKS}/{id}", HOOK if method in ("POST", "PATCH") else None)
+        assert answer.status_code == 404
+        assert answer.json()["message"] == "bad_identifier"
+        assert answer.json()["data"] == {"message": "bad identifier", "cause": id}
+
+
+def disabled(api):
+    id = api.add_hook(group="g")["id"]
+    document = api.store.get("webhooks", id)
+    change = {"enabled": False, "pvt_disabled_message": "too many failed attempts"}
+    api.store.save("webhooks", document | change | {"pvt_secrets": [{"kept": True}]})
+    return id
+
+
+def test_post_replaces_and_enables_again(api):
+    id = disabled(api)
+    assert api.data("GET", f"{HOOKS}/{id}")["disable_reason"] == "too many failed attempts"
+    posted = api.data("POST", f"{HOOKS}/{id}", HOOK | {"name": "other"})
+    assert posted["name"] == "other"
+    assert "group" not in posted
+    stored = api.store.get("webhooks", id)
+    assert stored["enabled"] is True
+    assert "pvt_disabled_message" not in stored
+    assert stored["pvt_secrets"] == [{"kept": True}]
+    assert api.backend.told[-1].event == "doc_edited"
+
+
+def test_patch_merges_and_keeps_a_disabled_hook_so_if_it_says_so(api):
+    id = disabled(api)
+    patched = api.data("PATCH", f"{HOOKS}/{id}", {"group": None, "enabled": False, "name": "p"})
+    assert (patched["name"], patched["uri"]) == ("p", HOOK["uri"])
+    assert "group" not in patched
+    assert api.store.get("webhooks", id)["pvt_disabled_message"] == "too many failed attempts"
+    # A client may send back what it was shown; it is no part of the document.
+    api.data("PATCH", f"{HOOKS}/{id}", {"disable_reason": "x", "id": "y", "enabled": True})
+    stored = api.store.get("webhooks", id)
+    assert stored.keys().isdisjoint({"disable_reason", "id", "pvt_disabled_message"})
+    found = problems(api.call("PATCH", f"{HOOKS}/{id}", {"uri": None}))
+    assert list(found) == ["uri"]
+
+
+def test_delete_is_soft_unless_asked_otherwise(api):
+    soft, hard = api.add_hook()["id"], api.add_hook()["id"]
+    deleted = api.data("DELETE", f"{HOOKS}/{soft}")
+    assert deleted["_read_only"] == {"deleted": True}
+    assert api.store.get("webhooks", soft)["pvt_deleted"] is True
+    api.data("DELETE", f"{HOOKS}/{hard}?should_soft_delete=false")
+    assert api.store.get("webhooks", hard) is None
+    assert [c.event for c in api.backend.told[-2:]] == ["doc_deleted", "doc_deleted"]
+    assert api.data("GET", HOOKS) == []
+
+
+def test_a_change_of_another_revision_is_refused(api):
+    id = api.add_hook()["id"]
+    answer = api.call("PATCH", f"{HOOKS}/{id}", {"name": "x"}, headers={"If-Match": '"1-old"'})
+    assert (answer.status_code, answer.json()["message"]) == (412, "precondition_failed")
+
+
+def test_a_change_that_another_was_faster_than_is_a_conflict(api, monkeypatch):
+    id = api.add_hook()["id"]
+    save = EmbeddedStore.save
+
+    def slower(store, database, document):
+        monkeypatch.undo()
+        save(store, database, store.get(database, id) | {"name": "faster"})
+        return save(store, database, document)
+
+    monkeypatch.setattr(EmbeddedStore, "save", slower)
+    answer = api.call("PATCH", f"{HOOKS}/{id}", {"name": "slower"})
+    assert (answer.status_code, answer.json()["message"]) == (409, "datastore_conflict")
+    assert api.data("GET", f"{HOOKS}/{id}")["name"] == "faster"
+
+
+def test_the_listing_is_paged_from_the_highest_id(api):
+    made = sorted((api.add_hook(name=str(n))["id"] for n in range(7)), reverse=True)
+    api.add_hook(CHILD)
+    seen, key = [], ""
+    while key is not None:
+        body = api.call("GET", f"{HOOKS}?page_size=3{key}").json()
+        seen.append([hook["id"] for hook in body["data"]])
+        assert body["page_size"] == len(body["data"])
+        more = body.get("next_start_key")
+        key = None if more is None else f"&start_key={more}"
+    assert seen == [made[:3], made[3:6], made[6:]]
+    whole = api.call("GET", f"{HOOKS}?paginate=false&ascending=true").json()
+    assert [hook["id"] for hook in whole["data"]] == made[::-1]
+    assert whole.keys().isdisjoint({"page_size", "start_key", "next_start_key"})
+    listed = api.data("GET", f"{HOOKS}?filter_name=4")
+    assert [hook.keys() for hook in listed] == [{"id", "hook", "name", "uri", "enabled"}]
+
+
+@pytest.mark.parametrize("query", ["page_size=0", "page_size=x", "start_key=!", "start_key=MQ"])
+def test_a_page_that_cannot_be_is_refused(api, query):
+    assert list(problems(api.call("GET", f"{HOOKS}?{query}"))) == [query.split("=")[0]]
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '{"data": []}', '{"data": {"a": NaN}}'])
+def test_a_body_that_is_none_is_refused(api, body):
+    answer = api.call("PUT", HOOKS, content=body)
+    assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
+
+
+def test_a_post_may_carry_another_method(api):
+    id = api.add_hook()["id"]
+    body = json.dumps({"verb": "delete", "auth_token": ADMIN})
+    answer = api.call("POST", f"{HOOKS}/{id}", content=body, token=None)
+    assert answer.json()["data"]["_read_only"] == {"deleted": True}
+
+
+def test_methods_that_there_are_not(api):
+    answer = api.call("POST", HOOKS, HOOK)
+    assert (answer.status_code, answer.json()["message"]) == (405, "invalid_method")
+    assert api.call("PUT", f"{HOOKS}/attempts", HOOK).status_code == 405
+    answer = api.call("GET", "/v2/nonsense")
+    assert (answer.status_code, answer.json()["message"]) == (404, "bad_identifier")
+
+
+def test_a_long_body_is_refused(tmp_path):
+    api = Api(tmp_path, max_body=2000)
+    answer = api.call("PUT", HOOKS, HOOK | {"group": "x" * 3000})
+    assert (answer.status_code, answer.json()["message"]) == (413, "request_too_large")
+
+
+def test_the_first_hook_of_an_account_makes_it_in_the_embedded_store(api):
+    account = "4444444444444444444444444444dddd"
+    api.add_hook(account)
+    assert api.store.get("accounts", account)["pvt_type"] == "account"
+    assert api.backend.told[0].database == "accounts"

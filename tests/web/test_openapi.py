@@ -1,0 +1,78 @@
+"""The server against its own OpenAPI document (schemathesis): no failure of ours, and nothing
+answered that the document does not tell of."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from callboard import admin
+from support.api import ADMIN, PARENT, Api
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    api = Api(tmp_path_factory.mktemp("openapi"))
+    enabled = admin.HooksEnabled(())
+    api.backend.answers |= {
+        admin.EnableAccountHooks: enabled,
+        admin.EnableDescendantHooks: enabled,
+    }
+    yield api
+    api.store.close()
+
+
+@pytest.fixture(scope="module")
+def described(api):
+    return schemathesis.openapi.from_asgi("/openapi.json", api.app)
+
+
+OPERATIONS = [
+    ("/v2/webhooks", "GET"),
+    ("/v2/webhooks/samples", "GET"),
+    ("/v2/webhooks/samples/{sample_id}", "GET"),
+    ("/v2/accounts/{account_id}/webhooks", "GET"),
+    ("/v2/accounts/{account_id}/webhooks", "PUT"),
+    ("/v2/accounts/{account_id}/webhooks", "PATCH"),
+    ("/v2/accounts/{account_id}/descendants/webhooks", "PATCH"),
+    ("/v2/accounts/{account_id}/webhooks/attempts", "GET"),
+    ("/v2/accounts/{account_id}/webhooks/{hook_id}", "GET"),
+    ("/v2/accounts/{account_id}/webhooks/{hook_id}", "POST"),
+    ("/v2/accounts/{account_id}/webhooks/{hook_id}", "PATCH"),
+    ("/v2/accounts/{account_id}/webhooks/{hook_id}", "DELETE"),
+    ("/v2/accounts/{account_id}/webhooks/{hook_id}/attempts", "GET"),
+    ("/healthz", "GET"),
+]
+
+
+def test_every_operation_is_tried(described):
+    there = {(r.ok().path, r.ok().method.upper()) for r in described.get_all_operations()}
+    assert there == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_what_is_answered_is_what_is_described(api, described, path, method):
+    hook = api.add_hook()["id"]
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def answers_as_described(data):
+        case = data.draw(described[path][method].as_strategy())
+        if "hook_id" in case.path_parameters and data.draw(st.booleans()):
+            case.path_parameters |= {"account_id": PARENT, "hook_id": hook}
+        case.call_and_validate(headers={"X-Auth-Token": ADMIN}, checks=CHECKS)
+
+    answers_as_described()

@@ -1,0 +1,61 @@
+from callboard.web.slowing import FREE_TRIES, LONGEST_S, Guard, Wrong, network_of
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_wait_doubles_after_some_free_tries_up_to_a_bound():
+    waits, wrong = [], Wrong()
+    for _ in range(16):
+        wrong = wrong.again(1000.0)
+        waits.append(wrong.wait_s(1000.0))
+    assert waits[: FREE_TRIES - 1] == [0.0] * (FREE_TRIES - 1)
+    assert waits[FREE_TRIES - 1 : FREE_TRIES + 3] == [1.0, 2.0, 4.0, 8.0]
+    assert waits[-1] == LONGEST_S
+
+
+def test_it_ends_with_time_and_with_a_good_token():
+    clock = Clock()
+    guard = Guard(clock)
+    for _ in range(FREE_TRIES + 2):
+        guard.wrong("192.0.2.1")
+    assert guard.wait_s("192.0.2.1") == 4
+    assert guard.wait_s("192.0.2.2") == 0
+    clock.now += 4
+    assert guard.wait_s("192.0.2.1") == 0
+    guard.wrong("192.0.2.1")
+    assert guard.wait_s("192.0.2.1") == 8
+    guard.right("192.0.2.1")
+    assert guard.wait_s("192.0.2.1") == 0
+    assert len(guard) == 0
+
+
+def test_what_is_long_past_is_forgotten():
+    clock = Clock()
+    guard = Guard(clock)
+    for _ in range(20):
+        guard.wrong("192.0.2.1")
+    clock.now += 4000
+    guard.wrong("192.0.2.1")
+    assert guard.wait_s("192.0.2.1") == 0
+
+
+def test_memory_is_bounded_and_the_oldest_goes_first():
+    guard = Guard(Clock(), most=3)
+    for _ in range(10):
+        guard.wrong("192.0.2.1")
+    for number in range(2, 5):
+        guard.wrong(f"192.0.2.{number}")
+    assert len(guard) == 3
+    assert guard.wait_s("192.0.2.1") == 0
+
+
+def test_one_host_is_one_client_whatever_its_address():
+    assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1")
+    assert network_of("2001:db8:1:2::4") != network_of("2001:db8:1:3::4")
+    assert network_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert network_of("testclient") == "testclient"

@@ -1,0 +1,144 @@
+"""The application: its routes, its middleware, and how failures are answered."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+import structlog
+from attrs import frozen
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from callboard.adapters.store import Conflict, StoreError, StoreUnavailable
+from callboard.web import errors
+from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.describing import TAGS, without_framework_errors
+from callboard.web.envelope import failure
+from callboard.web.errors import ApiError, path_part
+from callboard.web.middleware import EnvelopeMiddleware
+from callboard.web.routes import attempts, events, health, hooks
+from callboard.web.slowing import Guard
+
+THREADS = 16
+"""So many requests may wait for the store or an actor; others wait for them."""
+
+ROUTERS = (attempts.router, hooks.router, events.router, health.router)
+"""In this order: a fixed path stands before one with a name in its place."""
+
+_log = structlog.get_logger("callboard")
+
+
+@frozen
+class ApiOptions:
+    """How the API is served. `max_body`: bytes."""
+
+    max_body: int = 1_048_576
+    cors_origins: Sequence[str] = ()
+
+
+def create_app(
+    backend: Backend, options: ApiOptions | None = None, guard: Guard | None = None
+) -> FastAPI:
+    """The application before this backend. `guard`: who has tried wrong tokens."""
+    options = options or ApiOptions()
+    app = FastAPI(
+        title="Callboard",
+        summary="Events of an AMQP bus, sent to webhooks.",
+        description="The paths and envelopes of Kazoo's Crossbar for webhooks, and more in the "
+        "same style. Times are Gregorian seconds: Unix time plus 62167219200.",
+        version=backend.node.version,
+        openapi_tags=TAGS,
+        # Their pages take scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    generated = app.openapi
+    app.openapi = lambda: without_framework_errors(generated())  # type: ignore[method-assign]
+    app.state.backend = backend
+    app.state.guard = guard or Guard()
+    for router in ROUTERS:
+        app.include_router(router)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    app.add_middleware(EnvelopeMiddleware, backend.node, options.max_body)
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(options.cors_origins),
+            allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
+            allow_headers=["X-Auth-Token", "Authorization", "Content-Type", "If-Match"],
+            expose_headers=["X-Request-ID", "ETag", "Location", "Retry-After"],
+        )
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+
+
+async def _api_error(request: Request, error: Any) -> Response:
+    return failure(request, error)
+
+
+async def _http_error(request: Request, error: Any) -> Response:
+    """What the framework itself refuses."""
+    if error.status_code == 404:
+        return failure(request, errors.bad_identifier(request.url.path))
+    if error.status_code == 405:
+        allowed = {"Allow": (error.headers or {}).get("Allow", "")}
+        return failure(request, ApiError(405, "invalid_method", headers=allowed))
+    return failure(request, ApiError(error.status_code, str(error.detail)))
+
+
+async def _bad_parameter(request: Request, error: Any) -> Response:
+    found = {
+        ".".join(path_part(str(part)) for part in one["loc"][1:]): {
+            "error": {"message": one["msg"]}
+        }
+        for one in error.errors()
+    }
+    return failure(request, errors.invalid(found))
+
+
+async def _store_error(request: Request, error: Any) -> Response:
+    match error:
+        case Conflict():
+            return failure(request, errors.conflict())
+        case StoreUnavailable():
+            _log.warning("store_unavailable", reason=str(error))
+            unreachable = {"message": "the document store does not answer"}
+            return failure(request, ApiError(503, "datastore_unreachable", unreachable))
+    _log.warning("store_refused", reason=str(error))
+    return failure(request, errors.datastore_fault())
+
+
+async def _no_answer(request: Request, error: Any) -> Response:
+    return failure(request, errors.datastore_timeout(str(error)))
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    return failure(request, errors.backend_failed(str(error)))
+
+
+async def _defect(request: Request, _error: Any) -> Response:
+    """A defect of ours; the server logs it, and the client learns nothing of it."""
+    return failure(request, ApiError(500, "unspecified_fault"))
+
+
+_HANDLERS: dict[type[Exception], Any] = {
+    ApiError: _api_error,
+    HTTPException: _http_error,
+    RequestValidationError: _bad_parameter,
+    StoreError: _store_error,
+    NoAnswer: _no_answer,
+    RefusedByActor: _refused,
+    Exception: _defect,
+}

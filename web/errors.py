@@ -1,0 +1,91 @@
+"""The errors of the API, as Crossbar words them (cb_context, api_util)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Problems = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""What is wrong with a document: path of a member -> rule -> `message` and what else is known."""
+
+
+class ApiError(Exception):
+    """An answer that is no success: HTTP status, `message` and `data` of its envelope."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+        self.data = {"message": message.replace("_", " ")} if data is None else data
+        self.headers = dict(headers or {})
+
+
+def invalid(problems: Problems) -> ApiError:
+    """400: the document or the query breaks these rules. Dots within a member's name are `%2E`."""
+    return ApiError(400, "validation error", problems)
+
+
+def invalid_member(path: str, rule: str, message: str, **more: Any) -> ApiError:
+    """400 for one member."""
+    return invalid({path: {rule: {"message": message, **more}}})
+
+
+def bad_identifier(id: str) -> ApiError:
+    """404: there is nothing of that id, or nothing that the caller may see."""
+    return ApiError(404, "bad_identifier", {"message": "bad identifier", "cause": id})
+
+
+def invalid_credentials() -> ApiError:
+    """401: no token, or none that is known."""
+    return ApiError(401, "invalid_credentials", headers={"WWW-Authenticate": "Bearer"})
+
+
+def forbidden() -> ApiError:
+    """403: the token is known, and may not do this."""
+    return ApiError(403, "forbidden")
+
+
+def too_many_requests(retry_after_s: int) -> ApiError:
+    """429: wrong tokens came from there; wait so long."""
+    return ApiError(
+        429,
+        "too_many_requests",
+        {"message": "too many wrong tokens from this address", "retry_after_s": retry_after_s},
+        {"Retry-After": str(retry_after_s)},
+    )
+
+
+def conflict() -> ApiError:
+    """409: the document was changed meanwhile."""
+    return ApiError(409, "datastore_conflict")
+
+
+def precondition_failed() -> ApiError:
+    """412: the document has another revision than `If-Match` wants."""
+    return ApiError(412, "precondition_failed")
+
+
+def datastore_fault() -> ApiError:
+    """503: a document that has to be there is not."""
+    return ApiError(503, "datastore_fault", {"message": "datastore fatal error"})
+
+
+def datastore_timeout(cause: str) -> ApiError:
+    """503: what was asked for did not come in time."""
+    return ApiError(503, "datastore timeout", {"message": "datastore timeout", "cause": cause})
+
+
+def backend_failed(cause: str) -> ApiError:
+    """500: the system behind the API said no."""
+    return ApiError(
+        500, "Request failed on the backend", {"message": "request failed", "cause": cause}
+    )
+
+
+def path_part(name: str) -> str:
+    """A member's name as part of a path in `Problems`."""
+    return name.replace(".", "%2E")

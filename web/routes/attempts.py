@@ -1,0 +1,89 @@
+"""What was sent for an account's hooks, and what was answered."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from callboard.adapters.attempt_history import attempts
+from callboard.adapters.store import Document
+from callboard.web.access import AccountAccess, TheAccount, TheBackend
+from callboard.web.backend import Backend
+from callboard.web.describing import ENVELOPE, RANGES
+from callboard.web.envelope import success
+from callboard.web.errors import invalid_member
+from callboard.web.filters import filters_in
+from callboard.web.paging import Paging, page_of, paging_of
+from callboard.web.routes.hooks import HookId, stored_hook
+from callboard.web.system_settings import maximum_range_s, page_size
+from callboard.web.time_range import time_range
+from callboard.webhooks.documents import public_fields
+from callboard.webhooks.names import gregorian_s, is_account_id
+
+router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks", tags=["attempts"])
+
+
+@router.get(
+    "/attempts",
+    summary="List the attempts of an account's hooks",
+    openapi_extra=RANGES,
+    responses=ENVELOPE,
+)
+def account_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """Newest first, over all months of the span; generic filters apply."""
+    return _attempts(request, account, backend, None)
+
+
+@router.get(
+    "/{hook_id}/attempts",
+    summary="List the attempts of a hook",
+    openapi_extra=RANGES,
+    responses=ENVELOPE,
+)
+def hook_attempts(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """Newest first, over all months of the span; generic filters apply."""
+    stored_hook(backend, account, hook_id)
+    return _attempts(request, account, backend, hook_id)
+
+
+def _attempts(
+    request: Request, account: AccountAccess, backend: Backend, hook_id: str | None
+) -> Response:
+    query = request.query_params
+    span = time_range(query, gregorian_s(time.time()), maximum_range_s(backend))
+    paging = paging_of(query, page_size(backend))
+    found: list[Document] = []
+    documents = attempts(
+        backend.store,
+        account.id,
+        hook_id,
+        span.created_from,
+        span.created_to,
+        ascending=paging.ascending,
+        start=_start(paging),
+    )
+    known = documents if is_account_id(account.id) else iter(())
+    found, page = page_of(known, paging, filters_in(query.multi_items()), _position)
+    return success(request, [_shown(document) for document in found], page=page)
+
+
+def _position(document: Document) -> list[Any]:
+    return [document["pvt_created"], document["_id"]]
+
+
+def _start(paging: Paging) -> tuple[int, str] | None:
+    match paging.start:
+        case None:
+            return None
+        case [int(created), str(id)]:
+            return created, id
+    raise invalid_member(
+        "start_key", "error", "is no next_start_key of an earlier page", value=paging.start_key
+    )
+
+
+def _shown(document: Document) -> dict[str, Any]:
+    return {**public_fields(document), "timestamp": document["pvt_created"]}

@@ -1,0 +1,74 @@
+"""The kinds of events, and samples of them: open to everybody."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from callboard.adapters.definitions import Definition
+from callboard.web.access import Anybody, Known, TheBackend
+from callboard.web.describing import OPEN, PAGES
+from callboard.web.envelope import success
+from callboard.web.errors import ApiError, forbidden
+from callboard.web.filters import filters_in
+from callboard.web.hook_documents import known_definitions, shown_definition
+from callboard.web.paging import page_of, paging_of
+from callboard.web.samples import SAMPLES
+from callboard.web.system_settings import page_size
+
+router = APIRouter(prefix="/v2/webhooks", tags=["events"])
+
+
+@router.get("", summary="List the kinds of events", openapi_extra=PAGES, responses=OPEN)
+def list_definitions(request: Request, caller: Anybody, backend: TheBackend) -> Response:
+    """By name, descending; what `hook` of a hook may be, and what its custom_data selects by."""
+    paging = paging_of(request.query_params, page_size(backend))
+    kinds = sorted(known_definitions(backend).values(), key=_position, reverse=not paging.ascending)
+    if paging.start is not None:
+        begins = [str(part) for part in paging.start]
+        kinds = [
+            kind
+            for kind in kinds
+            if (_position(kind) >= begins if paging.ascending else _position(kind) <= begins)
+        ]
+    found, page = page_of(kinds, paging, lambda _kind: True, _position)
+    sees_all = caller is not None and caller.sees_all
+    return success(request, [shown_definition(k, sees_all=sees_all) for k in found], page=page)
+
+
+def _position(definition: Definition) -> list[str]:
+    return [definition.name, definition.id]
+
+
+@router.get("/samples", summary="List the ids of samples", responses=OPEN)
+def list_samples(request: Request, _caller: Anybody) -> Response:
+    """Of each there is a list of payloads."""
+    return success(request, sorted(SAMPLES))
+
+
+@router.get("/samples/{sample_id}", summary="Show samples of a kind of event", responses=OPEN)
+def show_sample(
+    request: Request,
+    _caller: Anybody,
+    sample_id: Annotated[str, Path(description="Such as webhooks_channel_create.")],
+) -> Response:
+    """Payloads as hooks send them; generic filters apply to their members."""
+    if sample_id not in SAMPLES:
+        raise ApiError(404, "bad identifier", [sample_id])
+    passes = filters_in(request.query_params.multi_items())
+    return success(request, [sample for sample in SAMPLES[sample_id] if passes(sample)])
+
+
+@router.api_route(
+    "",
+    methods=["PUT", "POST", "PATCH", "DELETE"],
+    include_in_schema=False,
+)
+@router.api_route(
+    "/{path:path}",
+    methods=["PUT", "POST", "PATCH", "DELETE"],
+    include_in_schema=False,
+)
+def nothing_else(_caller: Known) -> Response:
+    """These belong to nobody, and are changed by nobody."""
+    raise forbidden()

@@ -1,0 +1,273 @@
+"""An account's hooks: list, create, show, replace, change, delete, enable again."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from callboard import admin
+from callboard.adapters.hook_store import DATABASE, EVERY_HOOK, HookStore
+from callboard.adapters.maintenance import CREATED, DELETED, EDITED, Change
+from callboard.adapters.store import DatabaseMissing, Document, Row
+from callboard.web.access import AccountAccess, TheAccount, TheBackend
+from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.describing import ENVELOPE, PAGES, body_of, changes, hook_body
+from callboard.web.envelope import data_of, names_revision, success
+from callboard.web.errors import (
+    backend_failed,
+    bad_identifier,
+    datastore_timeout,
+    invalid_member,
+    precondition_failed,
+)
+from callboard.web.filters import filters_in
+from callboard.web.hook_documents import listed_hook, replaced, shown_hook, valid_hook
+from callboard.web.paging import page_of, paging_of
+from callboard.web.system_settings import page_size
+from callboard.webhooks.hook import is_deleted, new_hook
+from callboard.webhooks.names import gregorian_s
+from callboard.webhooks.values import as_bool, is_true
+
+router = APIRouter(prefix="/v2/accounts/{account_id}", tags=["hooks"], responses=ENVELOPE)
+
+HookId = Annotated[str, Path(description="The hook's id.")]
+
+_REENABLING = body_of(
+    {
+        "type": "object",
+        "required": ["re-enable"],
+        "properties": {"re-enable": {"enum": [True, "true"]}},
+    },
+    "That it is meant.",
+)
+
+REENABLE_S = 30.0
+"""How long enabling hooks again may take in all."""
+
+
+@router.get("/webhooks", summary="List the hooks of an account", openapi_extra=PAGES)
+def list_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """Newest ids first, page by page; generic filters apply."""
+    paging = paging_of(request.query_params, page_size(backend))
+    low: list[Any] = [account.id]
+    high: list[Any] = [account.id, {}]
+    if paging.start is not None:
+        start = [account.id, *paging.start[:1]]
+        low, high = (start, high) if paging.ascending else (low, start)
+    try:
+        rows = backend.store.view(
+            DATABASE,
+            EVERY_HOOK,
+            start=low if paging.ascending else high,
+            end=high if paging.ascending else low,
+            descending=not paging.ascending,
+            include_documents=True,
+            page_size=min(1000, (paging.size or 1000) + 1),
+        )
+        passes = filters_in(request.query_params.multi_items())
+        found, page = page_of(
+            rows, paging, lambda row: row.document is not None and passes(row.document), _position
+        )
+    except DatabaseMissing:
+        found, page = page_of([], paging, bool, _position)
+    return success(request, [listed_hook(r.document) for r in found if r.document], page=page)
+
+
+def _position(row: Row) -> list[Any]:
+    return [row.id]
+
+
+@router.put(
+    "/webhooks",
+    status_code=201,
+    summary="Create a hook",
+    openapi_extra=hook_body("The hook."),
+    responses=changes(201),
+)
+def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """Stored, told to every node, and in effect here when this answers."""
+    now = time.time()
+    public = valid_hook(backend, data_of(request), account.id, sees_all=account.caller.sees_all)
+    document = new_hook(
+        {**public, "pvt_account_id": account.id},
+        gregorian_s(now),
+        uuid.uuid4().hex,
+        backend.node.name,
+    )
+    hooks = HookStore(backend.store)
+    if backend.node.embedded_store and hooks.ensure_account(account.id, gregorian_s(now)):
+        backend.changed([Change(CREATED, "accounts", _account_document(backend, account))])
+    document = hooks.add(document)
+    backend.hook_saved(Change(CREATED, DATABASE, document))
+    return success(
+        request,
+        shown_hook(document),
+        status=201,
+        revision=document["_rev"],
+        warnings=_doubts(backend, document),
+        headers={"Location": document["_id"]},
+    )
+
+
+def _doubts(backend: Backend, document: Document) -> list[str]:
+    doubt = backend.doubt(document["uri"])
+    return [] if doubt is None else [f"uri: {doubt}"]
+
+
+def _account_document(backend: Backend, account: AccountAccess) -> Document:
+    return backend.store.get("accounts", account.id) or {"_id": account.id, "pvt_type": "account"}
+
+
+@router.patch(
+    "/webhooks",
+    tags=["re-enabling"],
+    summary="Enable an account's hooks again",
+    openapi_extra=_REENABLING,
+)
+def enable_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """Those that were disabled because they kept failing."""
+    return _enable(request, backend, admin.EnableAccountHooks(account.id))
+
+
+@router.patch(
+    "/descendants/webhooks",
+    tags=["re-enabling"],
+    summary="Enable the hooks of an account and of all below it again",
+    openapi_extra=_REENABLING,
+)
+def enable_descendants(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """Those that were disabled because they kept failing."""
+    return _enable(request, backend, admin.EnableDescendantHooks(account.id))
+
+
+def _enable(
+    request: Request,
+    backend: Backend,
+    question: admin.EnableAccountHooks | admin.EnableDescendantHooks,
+) -> Response:
+    data, name = data_of(request), "re-enable"
+    if name not in data:
+        raise invalid_member(name, "required", f"{name} is required to patch collections")
+    if not is_true(data[name]):
+        raise invalid_member(
+            name, "enum", "value not found in enumerated list of values", target=["true"]
+        )
+    end = time.monotonic() + REENABLE_S
+    after: admin.Cursor | None = ()
+    while after is not None:
+        left_s = end - time.monotonic()
+        if left_s <= 0:
+            raise datastore_timeout(f"not done within {REENABLE_S:g} s: ask again to go on")
+        page = _page(backend, type(question)(question.account, after), left_s)
+        if failed := [
+            f"{a.account_id}: {a.problem or a.failed}"
+            for a in page.accounts
+            if a.problem or a.failed
+        ]:
+            raise backend_failed(failed[0])
+        after = page.more
+    return success(request, "hooks updated")
+
+
+def _page(backend: Backend, question: admin.AdminRequest, timeout_s: float) -> admin.HooksEnabled:
+    try:
+        return backend.ask("maintenance", question, admin.HooksEnabled, timeout_s)
+    except NoAnswer as silence:
+        raise datastore_timeout(str(silence)) from None
+    except RefusedByActor as refusal:
+        raise backend_failed(str(refusal)) from None
+
+
+@router.get("/webhooks/{hook_id}", summary="Show a hook")
+def show_hook(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """With `disable_reason` where it was disabled because it kept failing."""
+    document = stored_hook(backend, account, hook_id)
+    return success(request, shown_hook(document), revision=document["_rev"])
+
+
+@router.post(
+    "/webhooks/{hook_id}",
+    summary="Replace a hook",
+    openapi_extra=hook_body("The whole hook."),
+    responses=changes(),
+)
+def replace_hook(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """What the body does not have, the hook has no more. Enables the hook, unless it says
+    `enabled: false`."""
+    stored = stored_hook(backend, account, hook_id)
+    return _save(request, account, backend, stored, data_of(request))
+
+
+@router.patch(
+    "/webhooks/{hook_id}",
+    summary="Change members of a hook",
+    openapi_extra=hook_body("Members to set; null removes one.", partial=True),
+    responses=changes(),
+)
+def change_hook(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """Top-level members are laid over the hook's."""
+    stored = stored_hook(backend, account, hook_id)
+    members = {**shown_hook(stored), **data_of(request)}
+    public = {key: value for key, value in members.items() if value is not None}
+    return _save(request, account, backend, stored, public)
+
+
+def _save(
+    request: Request,
+    account: AccountAccess,
+    backend: Backend,
+    stored: Document,
+    data: Mapping[str, Any],
+) -> Response:
+    _check_precondition(request, stored)
+    public = valid_hook(backend, data, account.id, sees_all=account.caller.sees_all)
+    document = replaced(stored, public, gregorian_s(time.time()))
+    document["_rev"] = backend.store.save(DATABASE, document)
+    backend.hook_saved(Change(EDITED, DATABASE, document))
+    return success(
+        request,
+        shown_hook(document),
+        revision=document["_rev"],
+        warnings=_doubts(backend, document) if document["uri"] != stored.get("uri") else (),
+    )
+
+
+@router.delete("/webhooks/{hook_id}", summary="Delete a hook", responses=changes())
+def delete_hook(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """Softly: its document stays, marked; with `should_soft_delete=false` it goes."""
+    stored = stored_hook(backend, account, hook_id)
+    _check_precondition(request, stored)
+    document = {**stored, "pvt_modified": gregorian_s(time.time())}
+    if as_bool(request.query_params.get("should_soft_delete"), True):
+        document["pvt_deleted"] = True
+        document["_rev"] = backend.store.save(DATABASE, document)
+    else:
+        backend.store.delete(DATABASE, stored["_id"], stored["_rev"])
+    backend.hook_saved(Change(DELETED, DATABASE, document))
+    shown = {**shown_hook(document), "_read_only": {"deleted": True}}
+    return success(request, shown, revision=document["_rev"])
+
+
+def stored_hook(backend: Backend, account: AccountAccess, hook_id: str) -> Document:
+    """The hook's document. Raises ApiError 404 also where it is another account's."""
+    document = HookStore(backend.store).get(hook_id)
+    if document is None or is_deleted(document) or document.get("pvt_account_id") != account.id:
+        raise bad_identifier(hook_id)
+    return document
+
+
+def _check_precondition(request: Request, document: Document) -> None:
+    wants = "if-match" in request.headers
+    if wants and not names_revision(request, "if-match", document["_rev"]):
+        raise precondition_failed()
