@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import click
 
-from callboard.actors.parts.transports import check
+from callboard.actors.parts import tracing, transports
 from callboard.actors.running import owner
 from callboard.actors.running.system import Client, SystemUnreachable, owner_of
 from callboard.cli.attached import attached
@@ -28,8 +28,9 @@ def start(loaded: Loaded) -> None:
     """
     settings = loaded.settings
     try:
-        check(settings.delivery)
-    except OSError as problem:
+        transports.check(settings.delivery)
+        tracing.check(settings.tracing)
+    except (OSError, tracing.TracingUnavailable) as problem:
         raise WrongUsage(str(problem)) from None
 
     def ready(_client: Client, seconds: float) -> None:
