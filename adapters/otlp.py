@@ -48,8 +48,8 @@ EXPORT_S = 5.0
 """How long the collector may take for a batch, all tries together."""
 PAUSE_S = 10.0
 """How long a collector is left alone that did not take a batch; spans are dropped meanwhile."""
-CLOSE_S = 1.0
-"""How long the end of a process waits for the last batch."""
+CLOSE_S = 0.5
+"""How long the end of a process waits for the last batch; where batches fail it does not."""
 
 _LIBRARY = "opentelemetry"
 _NOTHING = Context()  # not the current context: what a host does is not our parent
@@ -91,9 +91,10 @@ class OtlpTracing:
             resource=Resource.create({"service.version": version("callboard"), **resource}),
             shutdown_on_exit=False,
         )
+        self._export = _Export(collector)
         self._provider.add_span_processor(
             BatchSpanProcessor(
-                _Export(collector),
+                self._export,
                 max_queue_size=QUEUE_SPANS,
                 max_export_batch_size=BATCH_SPANS,
                 schedule_delay_millis=INTERVAL_MS,
@@ -139,10 +140,10 @@ class OtlpTracing:
         return span
 
     def close(self) -> None:
-        """See `Tracing`. A collector that does not answer gets CLOSE_S."""
+        """See `Tracing`. What the collector does not take within CLOSE_S is dropped."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
-        closing.join(CLOSE_S)
+        closing.join(0 if self._export.failing else CLOSE_S)
 
     def _begin(self, name: str, kind: SpanKind, parent: TraceContext | None) -> "_Span":
         context = _NOTHING
@@ -241,7 +242,7 @@ class _Export(SpanExporter):
         self._exporter = OTLPSpanExporter(
             collector.url, headers=dict(collector.headers), timeout=EXPORT_S
         )
-        self._failing = False
+        self.failing = False
         self._again_at = 0.0
         self._dropped = 0
 
@@ -259,14 +260,14 @@ class _Export(SpanExporter):
         return result
 
     def _works(self) -> None:
-        if self._failing:
+        if self.failing:
             self._collector.report("collector_up", spans_dropped=self._dropped)
-        self._failing, self._dropped = False, 0
+        self.failing, self._dropped = False, 0
 
     def _fails(self) -> None:
         self._again_at = time.monotonic() + PAUSE_S
-        if not self._failing:
-            self._failing = True
+        if not self.failing:
+            self.failing = True
             reason = self._said.of_export or "it takes no spans"
             self._collector.report("collector_down", url=self._collector.url, reason=reason)
 
