@@ -158,11 +158,13 @@ class _Span:
     def __init__(self, span: OpenTelemetrySpan, parent: TraceContext | None) -> None:
         self._span = span
         self.recorded = span.is_recording()
+        self.context = parent
         own = span.get_span_context()
-        self.context: TraceContext | None = TraceContext(
-            f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}",
-            parent.tracestate if parent else "",
-        )
+        if own.is_valid:  # Not where a variable of OpenTelemetry has switched it off.
+            self.context = TraceContext(
+                f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}",
+                parent.tracestate if parent else "",
+            )
 
     def tell(self, attributes: Attributes) -> None:
         self._span.set_attributes({name: _sendable(value) for name, value in attributes.items()})
@@ -250,6 +252,7 @@ class _Export(SpanExporter):
         """Send a batch, or drop it while the collector is left alone."""
         result = SpanExportResult.FAILURE
         if time.monotonic() >= self._again_at:
+            self._said.of_export = ""
             result = self._exporter.export(spans)
             if result is SpanExportResult.SUCCESS:
                 self._works()
@@ -280,8 +283,8 @@ class _Export(SpanExporter):
 class _Said(logging.Handler):
     """Takes what the library logs, which would be a line for each batch.
 
-    Of the export the latest is kept; anything else is reported, each thing once. In a process that
-    is shared with a host, the host's loggers have it all as well.
+    Of an export the first is kept, which says why it fails; anything else is reported, each thing
+    once. In a process that is shared with a host, the host's loggers have it all as well.
     """
 
     def __init__(self, collector: Collector) -> None:
@@ -297,7 +300,7 @@ class _Said(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take in one record."""
         if record.name.startswith(f"{_LIBRARY}.exporter"):
-            self.of_export = record.getMessage()
+            self.of_export = self.of_export or record.getMessage()
         elif record.msg not in self._reported:
             self._reported.add(record.msg)
             self._report("tracing_trouble", reason=record.getMessage())
