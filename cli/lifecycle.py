@@ -12,10 +12,12 @@ import click
 from callboard.actors.parts import tracing, transports
 from callboard.actors.running import owner
 from callboard.actors.running.system import Client, SystemUnreachable, owner_of
+from callboard.adapters.service_manager import tell_ready
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say
 from callboard.config.loader import Loaded
+from callboard.config.logs import logger
 from callboard.supervision import GetTree, Stop, TreeNode
 
 
@@ -38,6 +40,10 @@ def start(loaded: Loaded) -> None:
             f"callboard is ready after {seconds:.1f} s: broker {settings.amqp.url.split('@')[-1]}, "
             f"store {settings.couchdb.url.split('@')[-1]}, data {settings.data.dir}"
         )
+        try:
+            tell_ready(os.environ)
+        except OSError as problem:
+            logger().warning("service_manager_not_told", reason=str(problem))
 
     try:
         owner.run(settings, ready)
