@@ -14,7 +14,7 @@ class TracingUnavailable(Exception):
 
 
 def check(tracing: TracingSettings) -> None:
-    """Refuse settings that nothing here can follow; imports nothing. Raises TracingUnavailable."""
+    """Refuse settings that nothing here can follow. Raises TracingUnavailable."""
     if tracing.endpoint and not all(map(_is_installed, _EXTRA)):
         raise TracingUnavailable(
             f"tracing.endpoint {tracing.endpoint} needs OpenTelemetry: "
