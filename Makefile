@@ -38,7 +38,8 @@ types: $(INSTALLED) ## Check types
 lock: $(INSTALLED) ## Pin the dependencies anew; UPGRADE=--upgrade for newer versions
 	@$(PIP) uv==$(UV_VERSION)
 	@$(call pin,requirements.lock)
-	@$(call pin,requirements-dev.lock --extra dev --constraints requirements.lock)
+	@$(call pin,requirements-tracing.lock --extra tracing --constraints requirements.lock)
+	@$(call pin,requirements-dev.lock --extra dev --constraints requirements-tracing.lock)
 
 pin = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock' $(UPGRADE) pyproject.toml --output-file $(1)

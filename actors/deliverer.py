@@ -25,6 +25,7 @@ from callboard.actors.parts.handover import Handover
 from callboard.actors.parts.recording import MAX_BATCHES_OUT, Recording, is_new
 from callboard.actors.parts.role import Setup
 from callboard.actors.parts.sending import SendingThreads, Sent
+from callboard.actors.parts.tracing import tracing
 from callboard.actors.parts.transports import transport
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
@@ -70,8 +71,9 @@ class Deliverer(Recording):
         delivery = self.settings.delivery
         signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
         self._transport = transport(delivery, self.settings.attempts.body_limit)
+        self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
         self._threads: SendingThreads[Job] = SendingThreads(
-            delivery.threads, self._transport, signer
+            delivery.threads, self._transport, signer, self._tracing
         )
         self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
@@ -325,6 +327,11 @@ class Deliverer(Recording):
             self.finish()
         else:
             self._flush_soon()
+
+    def on_exit(self) -> None:
+        """Tell the rest."""
+        if hasattr(self, "_tracing"):
+            self._tracing.close()
 
 
 def limits(settings: Settings) -> BulkheadLimits:

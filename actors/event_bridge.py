@@ -24,7 +24,9 @@ from callboard.actors.messages import (
     Routed,
 )
 from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.event_spans import EventSpans
 from callboard.actors.parts.role import BrokerRole, Setup
+from callboard.actors.parts.tracing import tracing
 from callboard.adapters.broker import (
     Binding,
     BrokerEvent,
@@ -112,13 +114,17 @@ class EventBridge(BrokerRole):
         names = ("received", "acknowledged", "requeued", "unclaimed", "poison")
         self._counts = dict.fromkeys(names, 0)
         self._poison = Spool(self.settings.data.dir / "poison.sqlite3")
+        queue = KAZOO_QUEUE if amqp.join_kazoo else Queue(amqp.queue)
+        self._spans = EventSpans(
+            tracing(self.settings, self.path, self.log, own_process=self.own_process), queue.name
+        )
         self.connect_broker(
             Topology(
                 exchanges=tuple(
                     Exchange(exchange.name, exchange.type, exchange.durable)
                     for exchange in sorted(exchanges, key=attrgetter("name"))
                 ),
-                queue=KAZOO_QUEUE if amqp.join_kazoo else Queue(amqp.queue),
+                queue=queue,
                 bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
                 prefetch=amqp.prefetch,
             )
@@ -150,6 +156,7 @@ class EventBridge(BrokerRole):
                 self._books = self._books.emptied()
                 self._aside.clear()
                 self._done_with.clear()
+                self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
                 self._tell_if_quiet()
             case Confirmed(ids):
@@ -177,6 +184,7 @@ class EventBridge(BrokerRole):
                 message.properties.content_type,
                 message.properties.content_encoding,
                 message.properties.message_id,
+                self._spans.begin(message),
             )
             if not self._books.take(event, self._modules_for(message)):
                 # Of a binding that a module once asked for and does no more: the queue keeps it.
@@ -204,6 +212,7 @@ class EventBridge(BrokerRole):
         if tags:
             self._counts["acknowledged"] += len(tags)
             self.broker.ack(tags)
+            self._spans.end(tags)
             self._tell_if_quiet()
 
     def _requeue(self, tags: list[int]) -> None:
@@ -211,6 +220,7 @@ class EventBridge(BrokerRole):
         if tags:
             self._counts["requeued"] += len(tags)
             self.broker.requeue(tags)
+            self._spans.fail("given back to the broker", tags)
             self._tell_if_quiet()
 
     # The responders' side
@@ -377,6 +387,8 @@ class EventBridge(BrokerRole):
         super().on_exit()
         if hasattr(self, "_poison"):
             self._poison.close()
+        if hasattr(self, "_spans"):
+            self._spans.close()
 
 
 def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:

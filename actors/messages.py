@@ -17,13 +17,17 @@ from callboard.webhooks.hook import Hook
 from callboard.webhooks.hook_secrets import StoredSecret
 from callboard.webhooks.later import Later
 from callboard.webhooks.owed import Source
+from callboard.webhooks.trace_context import TraceContext
 
 # Events on their way to the endpoints
 
 
 @frozen
 class RawEvent:
-    """An event as the broker delivered it. `tag`: the broker's name for it, for acknowledging."""
+    """An event as the broker delivered it. `tag`: the broker's name for it, for acknowledging.
+
+    `trace`: what is caused by it belongs there.
+    """
 
     tag: int
     exchange: str
@@ -32,6 +36,7 @@ class RawEvent:
     content_type: str | None
     content_encoding: str | None
     message_id: str | None = None
+    trace: TraceContext | None = None
 
 
 @frozen

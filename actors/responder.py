@@ -25,6 +25,7 @@ from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.parts.in_order import InOrder
 from callboard.actors.parts.role import Role, Setup
 from callboard.actors.parts.sharing import deliverer_for, deliverers_among
+from callboard.actors.parts.tracing import tracing
 from callboard.adapters.store import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
@@ -33,6 +34,7 @@ from callboard.webhooks.hook import ALL, Hook
 from callboard.webhooks.matching import HookIndex
 from callboard.webhooks.retrying import chosen
 from callboard.webhooks.settlement import part_name
+from callboard.webhooks.trace_context import TraceContext
 
 EVENT_BRIDGE = "event_bridge"
 HOOK_TABLE = "hook_table"
@@ -56,6 +58,7 @@ class Responder(Role):
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
         self._directory = self.directory(self.connect_store())
+        self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
         self._from_table: InOrder[HookPage | HooksChanged | Barrier] = InOrder()
@@ -177,7 +180,7 @@ class Responder(Role):
         made = 0
         for raw in batch.events:
             try:
-                event_deliveries = self._deliveries(raw)
+                event_deliveries = self._traced_deliveries(raw)
             except StoreError:
                 raise  # The event is not to blame: it waits.
             except PoisonEvent as problem:
@@ -205,7 +208,18 @@ class Responder(Role):
         self._counts["deliveries"] += made
         self._counts["poison"] += len(poison)
 
-    def _deliveries(self, raw: RawEvent) -> tuple[Delivery, ...]:
+    def _traced_deliveries(self, raw: RawEvent) -> tuple[Delivery, ...]:
+        """The deliveries of an event, which are caused by the span of finding them."""
+        span = self._tracing.match(self._module.id, raw.trace)
+        try:
+            made = self._deliveries(raw, span.context)
+        except Exception as problem:
+            span.fail(type(problem).__name__)  # What is written in it may be anybody's.
+            raise
+        span.end(len(made))
+        return made
+
+    def _deliveries(self, raw: RawEvent, trace: TraceContext | None) -> tuple[Delivery, ...]:
         event = parse_event(
             raw.body,
             raw.content_type,
@@ -213,6 +227,7 @@ class Responder(Role):
             raw.exchange,
             raw.routing_key,
             raw.message_id,
+            trace,
         )
         made = deliveries(
             event,
@@ -234,6 +249,11 @@ class Responder(Role):
         if policy == self.settings.delivery.retry_policy:
             return delivery  # None means this, and spares the copy.
         return evolve(delivery, options=evolve(options, policy=policy))
+
+    def on_exit(self) -> None:
+        """Tell the rest."""
+        if hasattr(self, "_tracing"):
+            self._tracing.close()
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

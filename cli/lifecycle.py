@@ -9,13 +9,15 @@ from typing import Any
 import attrs
 import click
 
-from callboard.actors.parts.transports import check
+from callboard.actors.parts import tracing, transports
 from callboard.actors.running import owner
 from callboard.actors.running.system import Client, SystemUnreachable, owner_of
+from callboard.adapters.service_manager import tell_ready
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say
 from callboard.config.loader import Loaded
+from callboard.config.logs import logger
 from callboard.supervision import GetTree, Stop, TreeNode
 
 
@@ -28,8 +30,9 @@ def start(loaded: Loaded) -> None:
     """
     settings = loaded.settings
     try:
-        check(settings.delivery)
-    except OSError as problem:
+        transports.check(settings.delivery)
+        tracing.check(settings.tracing)
+    except (OSError, tracing.TracingUnavailable) as problem:
         raise WrongUsage(str(problem)) from None
 
     def ready(_client: Client, seconds: float) -> None:
@@ -37,6 +40,10 @@ def start(loaded: Loaded) -> None:
             f"callboard is ready after {seconds:.1f} s: broker {settings.amqp.url.split('@')[-1]}, "
             f"store {settings.couchdb.url.split('@')[-1]}, data {settings.data.dir}"
         )
+        try:
+            tell_ready(os.environ)
+        except OSError as problem:
+            logger().warning("service_manager_not_told", reason=str(problem))
 
     try:
         owner.run(settings, ready)

@@ -21,6 +21,7 @@ from callboard.config.settings import (
     NodeSettings,
     SecretsSettings,
     Settings,
+    TracingSettings,
 )
 from callboard.config.show import Row, effective
 
@@ -41,6 +42,7 @@ __all__ = [
     "Row",
     "SecretsSettings",
     "Settings",
+    "TracingSettings",
     "configure_logs",
     "effective",
     "load",

@@ -64,6 +64,20 @@ def choice(*names: str) -> Rule:
     return Rule(f"one of {', '.join(names)}", str, convert)
 
 
+def fraction() -> Rule:
+    """Numbers from 0 to 1."""
+
+    def convert(written: Any) -> float:
+        if isinstance(written, bool) or not isinstance(written, str | int | float):
+            raise TypeError(type(written).__name__)
+        number = float(written)
+        if not 0 <= number <= 1:
+            raise ValueError(written)
+        return number
+
+    return Rule("a number from 0 to 1", str, convert)
+
+
 def flag() -> Rule:
     """True or false."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -21,6 +21,7 @@ from callboard.config.rules import (
     durations,
     flag,
     flag_or_empty,
+    fraction,
     mask,
     networks,
     origins,
@@ -376,6 +377,52 @@ class LogSettings:
     format: str = _key("text", choice("text", "json"), "key=value for people, or JSON.")
 
 
+@frozen
+class TracingSettings:
+    """Where it is told what became of each event, by OpenTelemetry."""
+
+    endpoint: str = _key(
+        "",
+        text(
+            "empty or a URL http://host:port or https://…, without user and password",
+            r"(https?://([^\s/@:\[\]?#]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?)?",
+        ),
+        "OTLP/HTTP collector that spans are sent to; empty means there are none.",
+    )
+    headers: str = _key(
+        "",
+        text(
+            "name=value, several separated by commas",
+            r"(?a)(\s*[\w!#$%&'*+.^`|~-]+=[\x21-\x2b\x2d-\x7e][\x20-\x2b\x2d-\x7e]*(,|$))*",
+        ),
+        "Headers that the collector wants, such as Authorization=Bearer 0123.",
+        secret=True,
+    )
+    sample_ratio: float = _key(
+        1.0,
+        fraction(),
+        "Which part of the traces that begin here is recorded; others are as their first span.",
+    )
+    service_name: str = _key(
+        "callboard", text("text, not empty", r"[^\x00-\x1f\x7f]+"), "service.name of the spans."
+    )
+    propagate: bool = _key(
+        True, flag(), "Whether endpoints are sent traceparent and tracestate, also without tracing."
+    )
+
+    @property
+    def traces_url(self) -> str:
+        """Where spans are posted: by default the path that OTLP/HTTP gives to traces."""
+        base = self.endpoint.rstrip("/")
+        return base if base.count("/") > 2 else f"{base}/v1/traces"
+
+    @property
+    def header_pairs(self) -> Mapping[str, str]:
+        """The headers by name."""
+        pairs = (pair.partition("=") for pair in self.headers.split(",") if pair)
+        return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 _PATH = r"[^.]+(\.[^.]+)*"
 
 
@@ -448,6 +495,7 @@ class Settings:
     disabler: DisablerSettings = field(factory=DisablerSettings)
     api: ApiSettings = field(factory=ApiSettings)
     log: LogSettings = field(factory=LogSettings)
+    tracing: TracingSettings = field(factory=TracingSettings)
     modules: tuple[ModuleSettings, ...] = ()
 
     @property

@@ -91,6 +91,7 @@ def test_the_source_archive_holds_what_a_packager_needs(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"pyproject.toml", "LICENSE", "CHANGELOG.md", "Makefile", "requirements.lock"}
     wanted |= {"tests/test_packaging.py", "config/default.toml", ".ci/run", "py.typed", "admin.py"}
+    wanted |= {"packaging/callboard.service", "packaging/Dockerfile", "packaging/compose.yaml"}
     assert wanted <= names
     assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
 
@@ -123,7 +124,12 @@ def test_the_installed_wheel_imports_as_a_whole(built, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups"), [("requirements.lock", []), ("requirements-dev.lock", ["dev"])]
+    ("lock", "groups"),
+    [
+        ("requirements.lock", []),
+        ("requirements-tracing.lock", ["tracing"]),
+        ("requirements-dev.lock", ["dev", "tracing"]),
+    ],
 )
 def test_the_lock_pins_what_the_project_needs(lock, groups):
     pins = {}

@@ -17,6 +17,7 @@ from callboard.webhooks.module import EventModule, Firing
 from callboard.webhooks.options import NO_OPTIONS, Options
 from callboard.webhooks.payload import final_payload
 from callboard.webhooks.pickling import Positional
+from callboard.webhooks.trace_context import TraceContext
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver knows a repeat (Standard Webhooks)."""
@@ -27,7 +28,8 @@ class Delivery(Positional):
     """One request to make for one hook and one event, whatever tries it takes.
 
     `id` is the same whenever the same event comes again; `event_id` is made anew (ten hex digits)
-    and names this firing in the attempts. `account_id` is the hook's.
+    and names this firing in the attempts. `account_id` is the hook's. `trace`: what its tries are
+    caused by, if that is known.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Delivery(Positional):
     body: bytes = field(repr=False)
     tries: int = 2
     options: Options = NO_OPTIONS
+    trace: TraceContext | None = None
 
 
 def new_event_id() -> str:
@@ -86,7 +89,7 @@ def deliveries(
     # A Kazoo cluster's id belongs into Kazoo's payloads; those of other buses are as configured.
     encoder = _Encoder(firing.payload, None if firing.any_account else cluster_id)
     return tuple(
-        _delivery(delivery_id(event, module.id, hook.id), make_event_id(), hook, encoder)
+        _delivery(delivery_id(event, module.id, hook.id), make_event_id(), hook, encoder, event)
         for hook in _hooks(firing, index, directory)
         if firing.selects(hook) and fires(hook, firing.payload)
     )
@@ -121,7 +124,7 @@ class _Encoder:
         return self._contents[key]
 
 
-def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder) -> Delivery:
+def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder, event: Event) -> Delivery:
     request = request_with(hook, encoder.content(hook))
     return Delivery(
         id=id,
@@ -136,4 +139,5 @@ def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder) -> Delivery
         body=request.body,
         tries=hook.tries,
         options=hook.options,
+        trace=event.trace,
     )

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 from attrs import field, frozen
 
+from callboard.webhooks.trace_context import TraceContext
+
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """A gzip body that grows beyond this is refused, before it fills the memory."""
 MAX_NESTING = 100
@@ -24,13 +26,15 @@ class PoisonEvent(Exception):
 class Event:
     """A message's JSON object, and where it came from.
 
-    `message_id`: the AMQP property, which Kazoo does not set.
+    `message_id`: the AMQP property, which Kazoo does not set. `trace`: what its deliveries are
+    caused by.
     """
 
     body: Mapping[str, Any] = field(repr=False)
     exchange: str = ""
     routing_key: str = ""
     message_id: str | None = None
+    trace: TraceContext | None = None
 
     @property
     def category(self) -> str | None:
@@ -79,6 +83,7 @@ def parse_event(
     exchange: str,
     routing_key: str,
     message_id: str | None = None,
+    trace: TraceContext | None = None,
 ) -> Event:
     """Decode a message. Raises PoisonEvent for what is no JSON object.
 
@@ -98,7 +103,7 @@ def parse_event(
         raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
     if too_deep(decoded):
         raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
-    return Event(decoded, exchange, routing_key, message_id)
+    return Event(decoded, exchange, routing_key, message_id, trace)
 
 
 def _inflate(body: bytes) -> bytes:

@@ -12,6 +12,7 @@ from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import NO_OPTIONS, Options
 from callboard.webhooks.outcome import Outcome, Response
 from callboard.webhooks.pickling import Positional
+from callboard.webhooks.trace_context import trace_context, with_context
 
 VERSION = 1
 MAX_HISTORY = 20
@@ -58,7 +59,10 @@ def with_try(
 
 
 def as_json(later: Later) -> bytes:
-    """As a message of the retry queue. Bodies that are no text are in base64."""
+    """As a message of the retry queue. Bodies that are no text are in base64.
+
+    A delivery that is part of a trace has the members `traceparent` and maybe `tracestate`.
+    """
     delivery, options = later.delivery, later.delivery.options
     try:
         body = {"body": delivery.body.decode()}
@@ -84,6 +88,7 @@ def as_json(later: Later) -> bytes:
             "headers": delivery.headers,
             "tries": delivery.tries,
             **body,
+            **dict(with_context((), delivery.trace)),
         },
         "options": {
             "policy": options.policy,
@@ -139,6 +144,7 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
         body=_body(document),
         tries=_whole(document, "tries"),
         options=options,
+        trace=trace_context(document),
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from attrs import frozen
 
 from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
+from callboard.adapters.tracing import NO_TRACING, Tracing
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.outcome import ClientError, Outcome
+from callboard.webhooks.trace_context import TraceContext, with_context
 
 
 class ToSend(Protocol):
@@ -21,6 +23,10 @@ class ToSend(Protocol):
     @property
     def delivery(self) -> Delivery:
         """What to send."""
+
+    @property
+    def tries_made(self) -> int:
+        """How often it was sent before."""
 
 
 W = TypeVar("W", bound=ToSend)
@@ -38,9 +44,11 @@ class Sent(Generic[W]):
 class SendingThreads(Generic[W]):
     """A fixed number of threads. `fileno()` is readable when requests have ended."""
 
-    def __init__(self, count: int, transport: Any, signer: Signer) -> None:
+    def __init__(
+        self, count: int, transport: Any, signer: Signer, tracing: Tracing = NO_TRACING
+    ) -> None:
         self.count = self.free = count
-        self._transport, self._signer = transport, signer
+        self._transport, self._signer, self._tracing = transport, signer, tracing
         self._work: SimpleQueue[W] = SimpleQueue()
         self._ended: deque[Sent[W] | Exception] = deque()
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -81,9 +89,15 @@ class SendingThreads(Generic[W]):
                 self._wake()
 
     def _sent(self, work: W) -> Sent[W]:
+        span = self._tracing.deliver(work.delivery, work.tries_made)
+        sent = self._tried(work, span.context)
+        span.answered(sent.outcome)
+        return sent
+
+    def _tried(self, work: W, trace: TraceContext | None) -> Sent[W]:
         delivery = work.delivery
         try:
-            headers = self._signer.signed(delivery, time.time())
+            headers = with_context(self._signer.signed(delivery, time.time()), trace)
         except SigningRefused as refused:
             return Sent(work, ClientError(REFUSED, str(refused)), delivery.headers)
         outcome = self._transport.send(

@@ -13,6 +13,7 @@ from callboard.config import (
     ConfigError,
     DataSettings,
     Settings,
+    TracingSettings,
     load,
     options,
 )
@@ -55,6 +56,7 @@ def test_every_option_has_a_name_for_each_place_and_a_help():
         "actors.key",
         "secrets.key",
         "api.admin_token",
+        "tracing.headers",
     ]
 
 
@@ -72,6 +74,13 @@ GOOD = [
     ("data.dir", "/srv/callboard", Path("/srv/callboard")),
     ("secrets.key", "", ""),
     ("secrets.key", f"{'A' * 43}=, {'-' * 43}=", f"{'A' * 43}=, {'-' * 43}="),
+    ("tracing.endpoint", "", ""),
+    ("tracing.endpoint", "http://[::1]:4318", "http://[::1]:4318"),
+    ("tracing.endpoint", "https://otlp.example/in/v1/traces", "https://otlp.example/in/v1/traces"),
+    ("tracing.sample_ratio", "0.25", 0.25),
+    ("tracing.sample_ratio", 1, 1.0),
+    ("tracing.headers", "", ""),
+    ("tracing.headers", "Authorization=Basic dTpw==, x-a=1", "Authorization=Basic dTpw==, x-a=1"),
 ]
 
 
@@ -112,6 +121,17 @@ BAD = [
     ("data.dir", 7),
     ("log.level", "loud"),
     ("log.level", ["info"]),
+    ("tracing.endpoint", "collector:4318"),
+    ("tracing.endpoint", "http://user:password@collector:4318"),
+    ("tracing.endpoint", "http://collector:4318/?key=secret"),
+    ("tracing.sample_ratio", "1.01"),
+    ("tracing.sample_ratio", -0.1),
+    ("tracing.sample_ratio", "nan"),
+    ("tracing.sample_ratio", True),
+    ("tracing.headers", "Authorization"),
+    ("tracing.headers", "a=1\r\nb: 2"),
+    ("tracing.headers", "a=1,,b=2"),
+    ("tracing.service_name", ""),
 ]
 
 
@@ -132,6 +152,20 @@ def test_secrets_and_passwords_do_not_show():
     assert "pa55" not in repr(settings)
     assert "s3al" not in repr(settings)
     assert "amqp://u:***@h" in repr(settings)
+
+
+def test_spans_are_posted_to_the_path_for_traces_unless_the_endpoint_has_one():
+    def url(endpoint):
+        return TracingSettings(endpoint=endpoint).traces_url
+
+    assert url("http://c:4318") == url("http://c:4318/") == "http://c:4318/v1/traces"
+    assert url("https://c/otlp/v1/traces") == "https://c/otlp/v1/traces"
+
+
+def test_the_collectors_headers_are_read_by_name():
+    tracing = TracingSettings(headers="Authorization=Basic dTpw==, x-a=1")
+    assert tracing.header_pairs == {"Authorization": "Basic dTpw==", "x-a": "1"}
+    assert "dTpw" not in repr(tracing)
 
 
 def test_the_data_directory_follows_xdg(monkeypatch):

@@ -2,6 +2,8 @@
 
 import pika
 
+from callboard.adapters import brokers
+from callboard.adapters.broker import Confirmed, ConnectionUp, OutgoingMessage, Properties, Topology
 from support.running import outgoing
 
 
@@ -15,3 +17,20 @@ def publish_durably(url, bodies):
         properties = pika.BasicProperties(content_type=content_type, delivery_mode=2)
         channel.basic_publish(exchange, key, text, properties, mandatory=True)
     connection.close()
+
+
+def publish_with_headers(system, body, headers):
+    """Publish a call event on the bus of a system, with AMQP headers."""
+    settings = system.settings
+    publisher = brokers.connect(settings.amqp.url, Topology(), settings.data.dir)
+    publisher.open()
+
+    def wait_for(kind):
+        system.wait(lambda: any(isinstance(event, kind) for event in publisher.poll()))
+
+    wait_for(ConnectionUp)
+    exchange, key, text, content_type = outgoing(body)
+    properties = Properties(content_type=content_type, headers=headers)
+    publisher.publish(OutgoingMessage(exchange, key, text, properties))
+    wait_for(Confirmed)
+    publisher.close()

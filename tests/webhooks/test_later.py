@@ -17,6 +17,7 @@ from callboard.webhooks.later import (
 )
 from callboard.webhooks.options import Options
 from callboard.webhooks.outcome import ClientError, Response
+from callboard.webhooks.trace_context import TraceContext
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
@@ -30,6 +31,8 @@ options = st.builds(
     secrets=st.lists(texts, max_size=2).map(tuple),
     certificate=st.none() | texts,
 )
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+traces = st.none() | st.builds(TraceContext, st.just(PARENT), st.sampled_from(["", "a=1,b=2"]))
 deliveries = st.builds(
     Delivery,
     **dict.fromkeys(
@@ -39,6 +42,7 @@ deliveries = st.builds(
     body=st.binary(max_size=50),
     tries=whole,
     options=options,
+    trace=traces,
 )
 laters = st.builds(
     Later,
@@ -98,6 +102,16 @@ def test_members_of_later_versions_are_ignored():
     document = json.loads(as_json(LATER)) | {"colour": "blue"}
     document["delivery"]["shape"] = "round"
     assert from_json(json.dumps(document).encode()) == LATER
+
+
+def test_a_trace_is_optional_and_never_makes_a_delivery_unreadable():
+    document = json.loads(as_json(LATER))
+    assert "traceparent" not in document["delivery"]
+    document["delivery"] |= {"traceparent": PARENT, "tracestate": "a=1"}
+    assert from_json(json.dumps(document).encode()).delivery.trace == TraceContext(PARENT, "a=1")
+    for broken in ("no parent", 7, None, {}):
+        document["delivery"]["traceparent"] = broken
+        assert from_json(json.dumps(document).encode()) == LATER
 
 
 def test_another_version_is_refused():

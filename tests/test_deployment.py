@@ -1,0 +1,231 @@
+"""The files under packaging/: what they name exists here, and what they promise holds."""
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
+
+from callboard.adapters.service_manager import tell_ready
+from callboard.cli import main
+from callboard.config import load, options
+
+PROJECT = Path(__file__).parents[1]
+PACKAGING = PROJECT / "packaging"
+UNIT = PACKAGING / "callboard.service"
+DOCKERFILE = (PACKAGING / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((PACKAGING / "compose.yaml").read_text())
+
+# What a service may have at most (https://github.com/compose-spec/compose-spec), of what is used.
+SERVICE_KEYS = {
+    *("build", "image", "hostname", "environment", "configs", "volumes", "healthcheck", "restart"),
+    *("depends_on", "read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period"),
+}
+
+
+def exists(words):
+    """Whether these words are a command of ours."""
+    command = main
+    for word in words:
+        command = command.get_command(click.Context(command), word) if command else None
+    return isinstance(command, click.Command)
+
+
+def variables_of(text):
+    return set(re.findall(r"\b(CALLBOARD_(?!LOCK)[A-Z_]+)", text))
+
+
+@pytest.mark.parametrize("name", ["callboard.service", "Dockerfile", "compose.yaml"])
+def test_every_variable_is_a_setting(name):
+    found = variables_of((PACKAGING / name).read_text())
+    assert found
+    assert found <= {option.variable for option in options()}
+
+
+# systemd
+
+
+def unit():
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str
+    parser.read(UNIT)
+    return parser
+
+
+def test_the_unit_starts_the_system_and_leaves_its_children_to_it():
+    service = unit()["Service"]
+    program, *words = shlex.split(service["ExecStart"])
+    assert (
+        Path(program).name
+        in tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]
+    )
+    assert exists(words)
+    assert service["KillMode"] == "mixed", "systemd would end the actors under their supervisors"
+    data_dir = service["Environment"].partition("=")[2]
+    assert data_dir == f"/var/lib/{service['StateDirectory']}"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_systemd_knows_every_key_of_the_unit(tmp_path):
+    program = shlex.split(unit()["Service"]["ExecStart"])[0]
+    checked = tmp_path / "callboard.service"
+    checked.write_text(UNIT.read_text().replace(program, sys.executable))
+    run = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", checked], capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_systemd_is_told_when_the_tree_stands(start, monkeypatch, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        start()
+        assert manager.recv(100) == b"READY=1"
+
+
+def test_an_abstract_socket_is_told_too():
+    name = f"callboard-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0{name}")
+        tell_ready({"NOTIFY_SOCKET": f"@{name}"})
+        assert manager.recv(100) == b"READY=1"
+    tell_ready({})
+
+
+# Docker
+
+
+def instructions():
+    text = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", DOCKERFILE))
+    return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line.strip()]
+
+
+def arguments(name):
+    return [rest for instruction, rest in instructions() if instruction == name]
+
+
+def test_the_image_has_a_python_that_is_supported():
+    (python,) = (rest.partition("=")[2] for rest in arguments("ARG") if rest.startswith("PYTHON"))
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert SpecifierSet(project["requires-python"]).contains(f"{python}.0")
+    assert all(image.startswith("python:${PYTHON}-slim-") for image in arguments("FROM"))
+
+
+def test_the_image_is_built_in_stages_and_runs_as_nobody_special():
+    stages = arguments("FROM")
+    assert [stage.partition(" AS ")[2] for stage in stages] == ["build", ""]
+    last = [name for name, _rest in instructions()][::-1].index("FROM")
+    final = instructions()[-last:]
+    (user,) = (rest for name, rest in final if name == "USER")
+    uid = user.partition(":")[0]
+    assert int(uid) > 0
+    assert f"--uid {uid} " in DOCKERFILE
+    copied = [rest.split() for name, rest in final if name == "COPY"]
+    assert copied == [["--from=build", "/opt/callboard", "/opt/callboard"]]
+
+
+def test_what_the_image_is_built_from_is_there():
+    ignored = (PACKAGING / "Dockerfile.dockerignore").read_text().splitlines()
+    for copy in arguments("COPY"):
+        for source in copy.split()[:-1]:
+            if not source.startswith("--") and not copy.startswith("--from"):
+                assert (PROJECT / source).exists(), source
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    needed = {"pyproject.toml", project["project"]["readme"], "LICENSE", "requirements.lock"}
+    needed |= {
+        name.split(".")[1] for name in project["tool"]["setuptools"]["packages"] if "." in name
+    }
+    assert not needed & set(ignored)
+
+
+def test_the_images_commands_exist():
+    def listed(text):
+        return re.findall(r'"([^"]*)"', text)
+
+    assert listed(arguments("ENTRYPOINT")[0])[-1] == "callboard"
+    assert exists(listed(arguments("CMD")[0]))
+    (check,) = arguments("HEALTHCHECK")
+    program, *words = listed(check)
+    assert program == "callboard"
+    assert exists(words)
+
+
+# Compose
+
+
+def test_the_compose_file_hangs_together():
+    services = COMPOSE["services"]
+    assert set(COMPOSE) == {"name", "services", "configs", "volumes"}
+    for service in services.values():
+        assert set(service) <= SERVICE_KEYS
+        assert ("image" in service) != ("build" in service)
+        for volume in service.get("volumes", ()):
+            assert volume.partition(":")[0] in COMPOSE["volumes"]
+        for config in service.get("configs", ()):
+            assert config["source"] in COMPOSE["configs"]
+        for name, condition in service.get("depends_on", {}).items():
+            assert condition == {"condition": "service_healthy"}
+            assert services[name]["healthcheck"]["test"][0] == "CMD"
+        assert not service.get("ports"), "nothing is open to the network by itself"
+
+
+def test_images_are_pinned_to_a_version():
+    for service in COMPOSE["services"].values():
+        if "image" in service:
+            assert re.fullmatch(r"[a-z]+:\d+\.\d+", service["image"])
+
+
+def test_the_compose_file_builds_the_image_that_is_here():
+    build = COMPOSE["services"]["callboard"]["build"]
+    assert (PACKAGING / build["context"]).resolve() == PROJECT
+    assert (PROJECT / build["dockerfile"]).samefile(PACKAGING / "Dockerfile")
+    for argument, value in build["args"].items():
+        assert [rest for rest in arguments("ARG") if rest.startswith(f"{argument}=")]
+        assert (PROJECT / filled(value, {})).is_file()
+
+
+def filled(text, values):
+    """As Compose fills in variables: with a default, or with an error where there is none."""
+
+    def value(match):
+        name, operator, default = match[1], match[2], match[3]
+        if operator == ":-":
+            return values.get(name) or default
+        return values[name]
+
+    return re.sub(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}", value, text)
+
+
+def test_its_variables_make_settings_that_name_its_services():
+    services = COMPOSE["services"]
+    passwords = {"RABBITMQ_PASSWORD": "r4bbit", "COUCHDB_PASSWORD": "c0uch"}
+    environment = {
+        name: filled(text, passwords) for name, text in services["callboard"]["environment"].items()
+    }
+    settings = load(None, environment | {"CALLBOARD_CONFIG": os.devnull}).settings
+    rabbitmq, couchdb = services["rabbitmq"]["environment"], services["couchdb"]["environment"]
+    user = rabbitmq["RABBITMQ_DEFAULT_USER"], filled(rabbitmq["RABBITMQ_DEFAULT_PASS"], passwords)
+    assert settings.amqp.url == "amqp://{}:{}@rabbitmq:5672/".format(*user)
+    user = couchdb["COUCHDB_USER"], filled(couchdb["COUCHDB_PASSWORD"], passwords)
+    assert settings.couchdb.url == "http://{}:{}@couchdb:5984".format(*user)
+    assert settings.tracing.endpoint == ""
+
+
+def test_no_password_is_written_in_the_compose_file():
+    for service in COMPOSE["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if "PASS" in name:
+                assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
