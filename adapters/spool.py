@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from callboard.adapters.embedded_store import SqliteFile
-from callboard.adapters.store import Document
+from callboard.adapters.store import Document, StoreUnavailable
 
 _SCHEMA = """
 CREATE TABLE records (
@@ -23,16 +23,23 @@ class Spool:
     """A queue of (database, document) in a SQLite file, first in first out.
 
     What `append` returned from survives the death of the process. The file keeps to about
-    `max_bytes`: when it is full the oldest records are dropped and counted.
+    `max_bytes`: when it is full the oldest records are dropped and counted; or, with `dropping`
+    False, nothing more is taken until there is room.
 
-    Every method may raise StoreUnavailable: the disk is full or the file cannot be opened.
+    Every method may raise StoreUnavailable: the file or the disk is full, or cannot be opened.
     """
 
     def __init__(
-        self, path: Path, *, max_bytes: int = 256 * 1024 * 1024, timeout_s: float = 10.0
+        self,
+        path: Path,
+        *,
+        max_bytes: int = 256 * 1024 * 1024,
+        timeout_s: float = 10.0,
+        dropping: bool = True,
     ) -> None:
         self._file = SqliteFile(path, _SCHEMA, timeout_s)
         self._max_bytes = max_bytes
+        self._dropping = dropping
         self._dropped = 0
 
     @property
@@ -45,7 +52,11 @@ class Spool:
         rows = [(database, json.dumps(document)) for database, document in records]
         dropped = 0
         with self._file.writing() as connection:
+            if not self._dropping and _used_bytes(connection) > self._max_bytes:
+                raise StoreUnavailable(f"{self._file.path}: it holds {self._max_bytes} bytes")
             connection.executemany("INSERT INTO records (database, document) VALUES (?, ?)", rows)
+            if not self._dropping:
+                return
             while _used_bytes(connection) > self._max_bytes:
                 deleted = connection.execute(
                     "DELETE FROM records WHERE id IN (SELECT id FROM records ORDER BY id LIMIT ?)",
