@@ -24,6 +24,9 @@ from typing import Any, TypeVar
 
 from attrs import field, fields_dict, frozen
 
+from callboard.webhooks.dead_letters import DELIVERY as DELIVERY
+from callboard.webhooks.dead_letters import EVENT as EVENT
+
 VERSION = 1
 """The version of these messages."""
 
@@ -310,9 +313,6 @@ IDS_LIMIT = 100
 """No request names more things to retry, replay or purge."""
 MONTHS_LIMIT = 120
 """No request looks at the attempts of more months."""
-
-DELIVERY, EVENT = "delivery", "event"
-"""The kinds of dead letters: a delivery that was given up, an event that could not be handled."""
 
 
 @frozen
