@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 
 from callboard import admin
 from callboard.adapters.receiver import Answer
-from support.hooks import prepared_store
+from support.hooks import prepared_store, save_account
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -18,12 +18,19 @@ pytestmark = pytest.mark.multiprocess
 BOTH = ["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mark.couchdb])]
 
 
+OTHER = "b" * 32
+
+
 @pytest.fixture(params=BOTH)
-def urls(request):
-    """The settings of a system: everything embedded, or on real servers."""
+def urls(request, tmp_path):
+    """The settings of a system: everything embedded, or on real servers, which know accounts."""
     if request.param == "embedded":
         return {}
     amqp, couchdb = (request.getfixturevalue(name) for name in ("amqp_url", "couchdb_url"))
+    store = prepared_store(couchdb, tmp_path)
+    save_account(store, ACCOUNT)
+    save_account(store, OTHER)
+    store.close()
     return {"amqp__url": amqp, "couchdb__url": couchdb}
 
 
@@ -53,13 +60,13 @@ def test_what_was_given_up_is_listed_shown_and_delivered_once_more(urls, start, 
         f"{receiver.url}/status/500", format="json", headers={"Authorization": "Bearer s3cret"}
     )
     secret = json.loads(system.run("hooks", "secret", "new", hook, "--json").stdout)["secret"]
-    other = system.add_hook(f"{receiver.url}/ok", account="b" * 32, format="json")
+    other = system.add_hook(f"{receiver.url}/ok", account=OTHER, format="json")
     known(system, 2)
-    system.publish([call_event(1), call_event(2, account="b" * 32)])
+    system.publish([call_event(1), call_event(2, account=OTHER)])
     (letter,) = dead(system, 1)
     assert (letter.kind, letter.account_id, letter.hook_id) == ("delivery", ACCOUNT, hook)
     assert (letter.reason, letter.tries, letter.name) == ("status 500", 3, "CHANNEL_CREATE")
-    assert letters(system, account="b" * 32) == letters(system, hook_id=other) == ()
+    assert letters(system, account=OTHER) == letters(system, hook_id=other) == ()
     assert letters(system, kind="event") == letters(system, until_s=time.time() - 3600) == ()
     assert letters(system, hook_id=hook, since_s=time.time() - 3600) == (letter,)
     assert hook in system.run("dead-letters", "list").stdout
