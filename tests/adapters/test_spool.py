@@ -120,6 +120,20 @@ def test_the_oldest_make_room(path):
     spool.close()
 
 
+def test_one_that_drops_nothing_takes_no_more_until_there_is_room(path):
+    spool = Spool(path, max_bytes=100_000, dropping=False)
+    with pytest.raises(StoreUnavailable, match="it holds 100000 bytes"):
+        for n in range(300):
+            spool.append(records(n, text="x" * 10_000))
+    kept = spool.first(1000)
+    assert numbers(kept) == list(range(len(kept)))
+    assert (5 < len(kept) < 20, spool.dropped) == (True, 0)
+    spool.remove([id for id, _database, _document in kept])
+    spool.append(records(300))
+    assert numbers(spool.first(10)) == [300]
+    spool.close()
+
+
 def test_room_that_was_made_is_used_again(path):
     spool = Spool(path, max_bytes=1_000_000)
     for n in range(300):
