@@ -24,6 +24,9 @@ DELIVERY, EVENT = "delivery", "event"
 MAX_BODY_BYTES = 4_000_000
 """Of a longer body nothing is kept: CouchDB takes documents of 8 MB, in which it may be escaped."""
 
+MAX_REASON = 2000
+"""Characters; a module may raise anything."""
+
 _USER = re.compile(r"(?<=//)[^/?#]*@")
 
 
@@ -106,7 +109,7 @@ def _letter(identity: Any, kind: str, reason: str, now_unix_s: float, node: str)
         "pvt_modified": now,
         "pvt_node": node,
         "kind": kind,
-        "reason": reason,
+        "reason": reason[:MAX_REASON],
     }
 
 
