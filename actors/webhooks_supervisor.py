@@ -134,7 +134,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 peers=("hook_table", "failure_cache"),
                 label="webhooks_maintenance",
             ),
-            ChildSpec("redelivery", Redelivery, setup, peers=("failure_cache",)),
+            ChildSpec("redelivery", Redelivery, setup),
             ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
             ChildSpec(
                 "deliveries",
