@@ -127,10 +127,22 @@ class Redelivery(Answering, LetterKeeper):
         self.answer(to, admin.DeadLetterShown(found[id]))
 
     def _purge(self, to: Asker, ids: tuple[str, ...]) -> None:
-        removed = self.letters.remove(list(self.letters.get(ids).values()))
-        refused = {saved.id: saved.error for saved in removed if saved.error is not None}
-        purged = tuple(id for id in ids if id not in refused)
-        self.answer(to, admin.DeadLettersPurged(purged, tuple(refused.items())))
+        refused: dict[str, str] = {}
+        left = list(ids)
+
+        def steps() -> Iterator[Step]:
+            while left:
+                removed = self.letters.remove(list(self.letters.get(left[:CHUNK]).values()))
+                refused.update({saved.id: saved.error for saved in removed if saved.error})
+                del left[:CHUNK]
+                yield Step()
+
+        def done(_found: tuple[Any, ...], _more: admin.Cursor | None, problem: str) -> None:
+            refused.update(dict.fromkeys(left, problem))
+            purged = tuple(id for id in ids if id not in refused)
+            self.answer(to, admin.DeadLettersPurged(purged, tuple(refused.items())))
+
+        self.work(Page(steps(), done))
 
     def _retry(self, to: Asker, ids: tuple[str, ...]) -> None:
         read: dict[str, Document] = {}

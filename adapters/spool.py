@@ -18,6 +18,9 @@ CREATE TABLE records (
 
 _DROPPED_AT_ONCE = 10
 
+FIRST_BYTES = 8_000_000
+"""What a store takes in one request well within its time-out."""
+
 
 class Spool:
     """A queue of (database, document) in a SQLite file, first in first out.
@@ -67,13 +70,21 @@ class Spool:
                 dropped += deleted
         self._dropped += dropped
 
-    def first(self, n: int) -> list[tuple[int, str, Document]]:
-        """The `n` oldest records as (id, database, document), oldest first; they stay."""
+    def first(self, n: int, most_bytes: int = FIRST_BYTES) -> list[tuple[int, str, Document]]:
+        """The `n` oldest records as (id, database, document), oldest first; they stay.
+
+        Fewer where these are large: up to the one with which they reach `most_bytes`.
+        """
+        found = []
         with self._file.reading() as connection:
-            found = connection.execute(
+            for id, database, document in connection.execute(
                 "SELECT id, database, document FROM records ORDER BY id LIMIT ?", (n,)
-            ).fetchall()
-        return [(id, database, json.loads(document)) for id, database, document in found]
+            ):
+                found.append((id, database, json.loads(document)))
+                most_bytes -= len(document)
+                if most_bytes <= 0:
+                    break
+        return found
 
     def remove(self, ids: Iterable[int]) -> None:
         """Forget these records; an id that is gone already is no error."""

@@ -56,6 +56,13 @@ def test_first_in_first_out(spool):
     assert spool.dropped == 0
 
 
+def test_large_ones_are_read_a_few_at_a_time(spool):
+    spool.append(records(1, 2, 3, 4, text="x" * 1000))
+    assert numbers(spool.first(10, most_bytes=1500)) == [1, 2]
+    assert numbers(spool.first(10, most_bytes=1)) == [1]
+    assert numbers(spool.first(3, most_bytes=10_000)) == [1, 2, 3]
+
+
 def test_any_of_them_may_be_removed(spool):
     spool.append(records(1, 2, 3))
     middle = spool.first(2)[1][0]

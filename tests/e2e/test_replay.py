@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 
 from callboard import admin
 from callboard.adapters.receiver import Answer
+from callboard.webhooks.dead_letters import DATABASE as LETTERS
 from callboard.webhooks.hook_secrets import MEMBER
 from callboard.webhooks.names import modb
 from support.hooks import prepared_store
@@ -129,6 +130,8 @@ def test_a_retry_that_is_interrupted_can_be_run_again(start, receiver):
         return system.client.ask_actor("redelivery", request, admin.DeadLettersListed).letters
 
     system.wait(lambda: len(letters()) == count, 30)
+    store = prepared_store("sqlite://", system.settings.data.dir)
+    letter = store.get(LETTERS, letters()[0].id)
     known_ids = {request.headers["webhook-id"] for request in receiver.requests}
     receiver.answer("/status/500", lambda _request: Answer(200))
     before = receiver.count
@@ -155,6 +158,23 @@ def test_a_retry_that_is_interrupted_can_be_run_again(start, receiver):
 
     system.wait(lambda: again() == known_ids, 30, "all of them once more")
     print(f"{receiver.count - before} requests for {count} letters")
+
+    # As if it had died after the broker's word and before the letter was deleted.
+    del letter["_rev"]
+    store.save(LETTERS, letter)
+    store.close()
+    repeats = sum(system.node(f"deliveries/deliverer-{n}").stats["repeats"] for n in (1, 2))
+    requests = receiver.count
+    assert system.run("dead-letters", "retry", letter["_id"]).returncode == 0
+    system.wait(
+        lambda: (
+            sum(system.node(f"deliveries/deliverer-{n}").stats["repeats"] for n in (1, 2))
+            == repeats + 1
+        ),
+        what="it was taken for what it is",
+    )
+    assert receiver.count == requests
+    assert letters() == ()
 
 
 def test_a_hook_is_tested_and_nothing_comes_of_it(start, receiver, store):
