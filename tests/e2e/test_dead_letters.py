@@ -184,6 +184,34 @@ def test_letters_survive_the_death_of_the_actor_that_writes_them(start, receiver
     dead(system, 20)
 
 
+@pytest.mark.couchdb
+def test_letters_wait_on_disk_while_the_store_is_away(
+    start, receiver, couchdb_server, couchdb_url, tmp_path
+):
+    store = prepared_store(couchdb_url, tmp_path)
+    save_account(store, ACCOUNT)
+    store.close()
+    system = start(couchdb__url=couchdb_url, couchdb__timeout_ms=1000)
+    system.add_hook(f"{receiver.url}/status/500", format="json")
+    known(system)
+    system.publish([call_event(0)])
+    dead(system, 1)
+    couchdb_server.stop()
+    try:
+        system.publish(call_event(number) for number in range(1, 20))
+        system.wait(
+            lambda: system.node("deliveries/attempt_log").stats.get("letters_waiting") == 19
+        )
+        system.wait(lambda: system.node("event_bridge").stats["in_hand"] == 0)
+        away = system.run("dead-letters", "list")
+        assert away.returncode == 1
+        system.kill("deliveries/attempt_log")
+    finally:
+        couchdb_server.start()
+    # The server keeps its documents in memory: the first letter went with it.
+    system.wait(lambda: len(letters(system)) >= 19, 30, "the letters")
+
+
 def test_old_letters_go_by_themselves(start, receiver):
     system = start(dead_letters__keep_days=7)
     system.add_hook(f"{receiver.url}/status/500", format="json")
