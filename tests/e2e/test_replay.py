@@ -120,7 +120,7 @@ def test_one_delivery_is_replayed(store, start, receiver):
 
 def test_a_retry_that_is_interrupted_can_be_run_again(start, receiver):
     count = 60
-    system = start()
+    system = start(disabler__enabled=False)
     hook = system.add_hook(f"{receiver.url}/status/500", format="json")
     known(system)
     system.publish(call_event(number) for number in range(count))
