@@ -30,6 +30,7 @@ class Trial:
     delivery: Delivery
     to: Asker
     began: float
+    tries_made: int = 0
 
 
 class Trials:
