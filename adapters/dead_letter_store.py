@@ -5,7 +5,15 @@ from typing import Any
 
 from attrs import frozen
 
-from callboard.adapters.store import DatabaseMissing, Document, DocumentStore, Row, Saved
+from callboard.adapters.store import (
+    DatabaseMissing,
+    Document,
+    DocumentStore,
+    Row,
+    Saved,
+    StoreError,
+    StoreUnavailable,
+)
 from callboard.adapters.views import DEAD_LETTERS
 from callboard.webhooks.dead_letters import DATABASE, TYPE
 
@@ -90,12 +98,21 @@ class DeadLetterStore:
         ]
 
     def _rows(self, view: str, *, limit: int, **options: Any) -> list[Row]:
-        try:
+        def read() -> list[Row]:
             return list(
                 self._documents.view(DATABASE, view, limit=limit, page_size=limit, **options)
             )
+
+        try:
+            return read()
         except DatabaseMissing:
             return []
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            # Whoever made the database has not come to the views yet, or died before.
+            self._documents.ensure_views(DATABASE, DEAD_LETTERS)
+            return read()
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """Those of these letters that there are."""

@@ -70,6 +70,13 @@ def test_without_a_letter_there_is_no_database_and_nothing_is_found(store):
     assert letters.remove([]) == []
 
 
+def test_views_that_are_missing_are_made(store):
+    store.ensure_database("callboard_dead_letters")
+    letters = DeadLetterStore(store)
+    letters.add([letter("1", 100)])
+    assert all_pages(letters) == ["1"]
+
+
 def test_a_letter_that_is_added_twice_is_a_conflict(letters):
     outcomes = letters.add([letter("1", 100), letter("7", 500)])
     assert [saved.error for saved in outcomes] == ["conflict", None]
