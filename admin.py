@@ -1,8 +1,9 @@
 """Callboard's administration, as messages that any Thespian actor can send.
 
-Send a request to Callboard's top supervisor, or to the actor `maintenance` of its tree; whoever
-sent it hears the answer named in its docstring, or `Refused`, which says why and means that
-nothing was changed. An account is named by its id, or by its database in either form
+Send a request to Callboard's top supervisor, or to the actor of its tree that carries it out
+(`redelivery` for each `RedeliveryRequest`, `maintenance` for all others); whoever sent it hears the
+answer named in its docstring, or `Refused`, which says why and means that nothing was changed. An
+account is named by its id, or by its database in either form
 (`account/ab/cd/ef…`, `account%2Fab%2Fcd%2Fef…`). The rules behind the commands are Kazoo's
 (webhooks_maintenance); `callboard maintenance` is made of these messages.
 
@@ -18,9 +19,13 @@ request of a version that is newer than this Callboard is refused. `ref` is any 
 sender's; the answer carries it back.
 """
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from attrs import field, fields_dict, frozen
+
+from callboard.webhooks.dead_letters import DELIVERY as DELIVERY
+from callboard.webhooks.dead_letters import EVENT as EVENT
 
 VERSION = 1
 """The version of these messages."""
@@ -300,3 +305,208 @@ class OrphansCleanedUp(AdminAnswer):
 
     accounts: tuple[Orphans, ...]
     more: Cursor | None = None
+
+
+# Deliveries given up and events set aside, and sending once more
+
+IDS_LIMIT = 100
+"""No request names more things to retry, replay or purge."""
+MONTHS_LIMIT = 120
+"""No request looks at the attempts of more months."""
+
+
+@frozen
+class RedeliveryRequest(AdminRequest):
+    """What the requests have that the actor `redelivery` of the tree carries out."""
+
+
+@frozen
+class ListDeadLetters(RedeliveryRequest):
+    """Which dead letters are there? -> `DeadLettersListed`, the newest first.
+
+    `kind`: `DELIVERY` or `EVENT`. `since_s` and `until_s`: Unix seconds in which they became dead,
+    both included. A page looks at so many letters; fewer may be of the kind that is asked for.
+    """
+
+    account: str | None = None
+    hook_id: str | None = None
+    kind: str | None = None
+    since_s: float | None = None
+    until_s: float | None = None
+    after: Cursor = ()
+    limit: int = 200
+
+
+@frozen
+class DeadLetter(Message):
+    """A dead letter in short. `at_s`: Unix seconds.
+
+    `subject`: the endpoint of a delivery, without its password; exchange and routing key of an
+    event. `name`: the hook's event; of an event the module that failed on it. `tries`: requests
+    that were made. Account and hook are "" with an event.
+    """
+
+    id: str
+    kind: str
+    at_s: int
+    reason: str
+    subject: str
+    name: str = ""
+    account_id: str = ""
+    hook_id: str = ""
+    tries: int = 0
+
+
+@frozen
+class DeadLettersListed(AdminAnswer):
+    """One page of dead letters; it may be empty and still not the last."""
+
+    letters: tuple[DeadLetter, ...]
+    more: Cursor | None = None
+
+
+@frozen
+class ShowDeadLetter(RedeliveryRequest):
+    """All that is known of a dead letter. -> `DeadLetterShown`, or `Refused` if there is none."""
+
+    id: str
+
+
+@frozen
+class DeadLetterShown(AdminAnswer):
+    """The document of a dead letter: request, history, reason; no secrets and no signatures.
+
+    Its private members are those of any document of Kazoo's; `body` is text, or `body_base64`.
+    """
+
+    document: Mapping[str, Any] = field(repr=False)
+
+
+@frozen
+class RetryDeadLetters(RedeliveryRequest):
+    """Try these once more, `IDS_LIMIT` at most. -> `DeadLettersRetried`.
+
+    A delivery goes to its hook as that is now, with the same `webhook-id`, and has all its tries
+    anew. An event goes to the nodes' queue again. A letter leaves once the broker has what was
+    made of it.
+    """
+
+    ids: tuple[str, ...]
+
+
+@frozen
+class DeadLettersRetried(AdminAnswer):
+    """Ids of those on their way again; (id, reason) of the others, which stay."""
+
+    retried: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class PurgeDeadLetters(RedeliveryRequest):
+    """Delete these for ever, `IDS_LIMIT` at most. -> `DeadLettersPurged`."""
+
+    ids: tuple[str, ...]
+
+
+@frozen
+class DeadLettersPurged(AdminAnswer):
+    """Ids of those that are gone, also those that were; (id, reason) of the others."""
+
+    purged: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class ListAttempts(RedeliveryRequest):
+    """Which attempts of a hook are stored? -> `AttemptsListed`, the oldest first.
+
+    Of a window of Unix seconds, both included, which may cover `MONTHS_LIMIT` months. Successful
+    attempts are stored only while `log_successful_attempts` is set.
+    """
+
+    hook_id: str
+    since_s: float
+    until_s: float
+    after: Cursor = ()
+    limit: int = 100
+
+
+@frozen
+class StoredAttempt(Message):
+    """A stored attempt in short. `at_s`: Unix seconds.
+
+    `id` names it to `ReplayAttempts`; `event_id` is shared by all attempts of one delivery, and
+    `outcome` is the answer's status, or the error. `problem`: why it cannot be replayed, if so.
+    """
+
+    id: str
+    event_id: str
+    at_s: int
+    failed: bool
+    outcome: str
+    problem: str = ""
+
+
+@frozen
+class AttemptsListed(AdminAnswer):
+    """One page of a hook's attempts; it may be empty and still not the last."""
+
+    attempts: tuple[StoredAttempt, ...]
+    more: Cursor | None = None
+
+
+@frozen
+class ReplayAttempts(RedeliveryRequest):
+    """Send once more what these attempts sent, `IDS_LIMIT` at most. -> `AttemptsReplayed`.
+
+    Each goes to the hook as that is now, with the same `webhook-id`. `run`: any text that names
+    this replay; within a run an attempt is replayed once, however often it is asked for.
+    """
+
+    hook_id: str
+    ids: tuple[str, ...]
+    run: str
+
+
+@frozen
+class AttemptsReplayed(AdminAnswer):
+    """Ids of the attempts on their way again; (id, reason) of the others."""
+
+    replayed: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class TestHook(RedeliveryRequest):
+    """Send a sample event to a hook, now and once. -> `HookTested`.
+
+    It is signed and sent as any delivery, with the header `X-Callboard-Test: true`. It counts as no
+    failure, is not retried and not recorded. A hook that is disabled may be tested, too.
+    """
+
+    hook_id: str
+
+
+@frozen
+class HookTested(AdminAnswer):
+    """What was sent, and what came of it; `request_headers` without the transport's own.
+
+    `status` 0: there was no answer, and `error` says why (as attempts do: `timeout`,
+    `failed_connect: …`, `refused: …`), `detail` more of it. Bodies are text, what is none
+    replaced; `response_cut`: there was more. `duration_s`: from the sending to the last byte.
+    """
+
+    hook_id: str
+    method: str
+    url: str
+    request_headers: tuple[tuple[str, str], ...]
+    request_body: str = field(repr=False)
+    status: int
+    response_headers: tuple[tuple[str, str], ...] = ()
+    response_body: str = field(default="", repr=False)
+    response_cut: bool = False
+    error: str = ""
+    detail: str = ""
+    succeeded: bool = False
+    duration_s: float = 0.0

@@ -1,4 +1,4 @@
-"""The attempts' way into the store: to disk first, then on, in bulk."""
+"""The way of attempts and dead letters into the store: to disk first, then on, in bulk."""
 
 import uuid
 from collections import deque
@@ -12,15 +12,22 @@ from callboard.actors.parts.role import Role, Setup
 from callboard.actors.parts.transports import CONNECT_TIMEOUT_MS
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
+from callboard.adapters.views import DEAD_LETTERS as LETTER_VIEWS
 from callboard.adapters.views import MODB
+from callboard.webhooks.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.values import as_int, is_true
 
 BULK = 500
+LETTERS_BULK = 50
+"""Letters have their whole bodies."""
 RETRY_S = 2.0
+LETTERS_RETRY_S = 30.0
+"""How soon letters are offered again to a store that refuses them: they are not thrown away."""
 POLICY_S = 30.0
 """How long a change of `log_successful_attempts` may take to be noticed."""
 
 _WRITE = "callboard: write attempts"
+_WRITE_LETTERS = "callboard: write dead letters"
 _POLICY = "callboard: read the attempt policy"
 _KEEP = "callboard: there may be room on the disk"
 
@@ -28,27 +35,30 @@ _KEEP = "callboard: there may be room on the disk"
 class AttemptLog(Role):
     """Keeps attempts on disk until the store has them; confirms when they are on disk.
 
-    So a delivery that was given up is settled at once, even while CouchDB is away.
+    So a delivery that was given up is settled at once, even while CouchDB is away. Its dead letter
+    has a file of its own: where the files are full, the oldest attempts go, and letters do not.
     """
 
     def begin(self, setup: Setup) -> None:
         """Open the spool; what an earlier process left in it goes first."""
         self._store = self.connect_store()
         self._directory = self.directory(self._store)
-        self._spool = Spool(
-            self.settings.data.dir / "attempts.sqlite3",
-            max_bytes=self.settings.attempts.spool_mb * 1024 * 1024,
+        most = self.settings.attempts.spool_mb * 1024 * 1024
+        self._spool = Spool(self.settings.data.dir / "attempts.sqlite3", max_bytes=most)
+        self._letters = Spool(
+            self.settings.data.dir / "dead_letters.sqlite3", max_bytes=most, dropping=False
         )
         self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
         self._waiting_for_room = False
         self._ready_databases: set[str] = set()
-        self._writing = False
+        self._writing: set[Spool] = set()
         self._written = 0
         self._refused = 0
         self._policy = AttemptPolicy(successes=False, connect_timeout_ms=CONNECT_TIMEOUT_MS)
         self._read_policy()
         self.after(POLICY_S, _POLICY)
-        self._write_soon(0)
+        self._write_soon(self._spool, 0)
+        self._write_soon(self._letters, 0)
 
     def stats(self) -> Mapping[str, Any]:
         """Attempts written since the start, and those that wait on disk."""
@@ -57,6 +67,7 @@ class AttemptLog(Role):
             "refused": self._refused,
             "waiting": len(self._spool),
             "dropped": self._spool.dropped,
+            "letters_waiting": len(self._letters),
         }
 
     def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
@@ -72,14 +83,21 @@ class AttemptLog(Role):
         """Put on disk what waits for it.
 
         The ids are made now: an attempt that is written twice, as when the store's answer was
-        lost, is a conflict and not a second document.
+        lost, is a conflict and not a second document. Letters, which have theirs, come first: they
+        may be written again if the attempts find no room.
         """
         while self._unkept:
             message, sender = self._unkept[0]
+            letters = [(db, dict(doc)) for db, doc in message.documents if db == DEAD_LETTERS]
+            attempts = [
+                (db, {"_id": uuid.uuid4().hex, **doc})
+                for db, doc in message.documents
+                if db != DEAD_LETTERS
+            ]
             try:
-                self._spool.append(
-                    [(db, {"_id": uuid.uuid4().hex, **doc}) for db, doc in message.documents]
-                )
+                if letters:
+                    self._letters.append(letters)
+                self._spool.append(attempts)
             except StoreUnavailable as problem:
                 self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
                 self._waiting_for_room = True
@@ -87,7 +105,9 @@ class AttemptLog(Role):
                 return
             self._unkept.popleft()
             self.send(sender, AttemptsKept(message.batch))
-            self._write_soon(0)
+            self._write_soon(self._spool, 0)
+            if letters:
+                self._write_soon(self._letters, 0)
 
     def receiveMsg_WhichAttempts(self, _message: WhichAttempts, sender: ActorAddress) -> None:
         """A deliverer asks what is wanted."""
@@ -95,9 +115,10 @@ class AttemptLog(Role):
 
     def on_timer(self, payload: Any) -> None:
         """Write what waits; notice a changed policy."""
-        if payload == _WRITE:
-            self._writing = False
-            self._write()
+        if payload in (_WRITE, _WRITE_LETTERS):
+            spool = self._spool if payload == _WRITE else self._letters
+            self._writing.discard(spool)
+            self._write(spool)
         elif payload == _KEEP:
             self._waiting_for_room = False
             self._keep()
@@ -109,13 +130,13 @@ class AttemptLog(Role):
         """`log_successful_attempts` may have changed."""
         self._read_policy()
 
-    def _write_soon(self, seconds: float) -> None:
-        if not self._writing:
-            self._writing = True
-            self.after(seconds, _WRITE)
+    def _write_soon(self, spool: Spool, seconds: float) -> None:
+        if spool not in self._writing:
+            self._writing.add(spool)
+            self.after(seconds, _WRITE if spool is self._spool else _WRITE_LETTERS)
 
-    def _write(self) -> None:
-        entries = self._spool.first(BULK)
+    def _write(self, spool: Spool) -> None:
+        entries = spool.first(BULK if spool is self._spool else LETTERS_BULK)
         if not entries:
             return
         database = entries[0][1]
@@ -123,28 +144,32 @@ class AttemptLog(Role):
         try:
             self._save(database, [document for _id, document in chosen])
         except StoreUnavailable as problem:
-            self.log.warning("store_unavailable", reason=str(problem), waiting=len(self._spool))
-            self._write_soon(RETRY_S)
+            self.log.warning("store_unavailable", reason=str(problem), waiting=len(spool))
+            self._write_soon(spool, RETRY_S)
             return
         except StoreError as problem:
+            if spool is self._letters:
+                self.log.error("dead_letters_refused", reason=str(problem), waiting=len(spool))
+                self._write_soon(spool, LETTERS_RETRY_S)
+                return
             # Nothing that waiting would mend, such as an account id that makes no database name.
             self._refused += len(chosen)
             self.log.error("attempts_refused", database=database, reason=str(problem))
         else:
-            self._written += len(chosen)
+            self._written += len(chosen) if spool is self._spool else 0
         try:
-            self._spool.remove([id for id, _document in chosen])
+            spool.remove([id for id, _document in chosen])
         except StoreUnavailable as problem:
             # Even forgetting takes room on the disk; what is written again is a conflict.
             self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
-            self._write_soon(RETRY_S)
+            self._write_soon(spool, RETRY_S)
             return
-        self._write_soon(0)
+        self._write_soon(spool, 0)
 
     def _save(self, database: str, documents: list[dict[str, Any]]) -> None:
         if database not in self._ready_databases:
             self._store.ensure_database(database)
-            self._store.ensure_views(database, MODB)
+            self._store.ensure_views(database, LETTER_VIEWS if database == DEAD_LETTERS else MODB)
             self._ready_databases.add(database)
         try:
             refused = [s for s in self._store.save_many(database, documents) if s.error]
@@ -153,11 +178,10 @@ class AttemptLog(Role):
             self._save(database, documents)
             return
         # A conflict means that this attempt is there: it was written before a restart.
+        event = "dead_letter_refused" if database == DEAD_LETTERS else "attempt_refused"
         for saved in refused:
             if saved.error != "conflict":
-                self.log.warning(
-                    "attempt_refused", database=database, id=saved.id, error=saved.error
-                )
+                self.log.error(event, database=database, id=saved.id, error=saved.error)
 
     def _read_policy(self) -> None:
         setting = self._directory.setting
@@ -177,4 +201,5 @@ class AttemptLog(Role):
         """Close the files."""
         if hasattr(self, "_spool"):
             self._spool.close()
+            self._letters.close()
             self._store.close()

@@ -43,10 +43,11 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.events import set_aside
+from callboard.adapters.events import as_published, plain_headers, set_aside
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.adapters.topic import BOUND_BY
+from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.module import BRIDGE_EXCHANGES
 from callboard.webhooks.settlement import Batch, Books
@@ -113,8 +114,8 @@ class EventBridge(BrokerRole):
         self._connected = False
         names = ("received", "acknowledged", "requeued", "unclaimed", "poison")
         self._counts = dict.fromkeys(names, 0)
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3")
-        queue = KAZOO_QUEUE if amqp.join_kazoo else Queue(amqp.queue)
+        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        queue = event_queue(self.settings)
         self._spans = EventSpans(
             tracing(self.settings, self.path, self.log, own_process=self.own_process), queue.name
         )
@@ -174,7 +175,7 @@ class EventBridge(BrokerRole):
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
         done = []
-        for message in messages:
+        for message in map(as_published, messages):
             self._counts["received"] += 1
             event = RawEvent(
                 message.tag,
@@ -185,6 +186,7 @@ class EventBridge(BrokerRole):
                 message.properties.content_encoding,
                 message.properties.message_id,
                 self._spans.begin(message),
+                plain_headers(message.properties),
             )
             if not self._books.take(event, self._modules_for(message)):
                 # Of a binding that a module once asked for and does no more: the queue keeps it.
@@ -391,6 +393,11 @@ class EventBridge(BrokerRole):
             self._spans.close()
 
 
+def event_queue(settings: Settings) -> Queue:
+    """The queue that events are taken from, which all nodes share."""
+    return KAZOO_QUEUE if settings.amqp.join_kazoo else Queue(settings.amqp.queue)
+
+
 def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
     return set_aside(
         event.body,
@@ -398,6 +405,8 @@ def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
         event.routing_key,
         event.content_type,
         event.content_encoding,
+        event.message_id,
+        event.headers,
         module=module,
         reason=reason,
         now_unix_s=time.time(),

@@ -82,7 +82,13 @@ from callboard.webhooks.names import gregorian_s
 
 HOOK_TABLE = "hook_table"
 FAILURE_CACHE = "failure_cache"
-DOCUMENT_READERS = ("disabler", "maintenance", "responders/*", "deliveries/attempt_log")
+DOCUMENT_READERS = (
+    "disabler",
+    "maintenance",
+    "redelivery",
+    "responders/*",
+    "deliveries/attempt_log",
+)
 """Actors with a directory, which have to hear what has changed in the store."""
 
 BINDINGS = (

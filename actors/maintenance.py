@@ -1,11 +1,9 @@
 """What operators and other actors ask for (Kazoo: webhooks_maintenance), and doc_type_update."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
 from attrs import frozen
 from thespian.actors import ActorAddress
 
@@ -20,13 +18,14 @@ from callboard.actors.messages import (
     ListTable,
     TableListed,
 )
+from callboard.actors.parts.answering import Answering, Asker
 from callboard.actors.parts.doc_type_update import DocTypeUpdateListener
 from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.parts.role import Setup
-from callboard.actors.parts.slices import Done, Page
+from callboard.actors.parts.slices import Page
 from callboard.actors.parts.store_worker import FAILURE_CACHE
 from callboard.adapters import maintenance as work
-from callboard.adapters.store import DatabaseMissing, StoreError
+from callboard.adapters.store import DatabaseMissing
 from callboard.adapters.system_config import set_account_setting, set_system_setting
 from callboard.supervision import Peer
 from callboard.webhooks.arguments import (
@@ -55,23 +54,15 @@ _SILENT = "callboard: should have been answered by now"
 
 
 @frozen
-class _Asker:
-    """Who is to be answered, and the text of his that goes back with the answer."""
-
-    address: ActorAddress
-    ref: str
-
-
-@frozen
 class _Question:
     """Asked of another actor on somebody's behalf; `then` takes the answer."""
 
     peer: str
-    to: _Asker
+    to: Asker
     then: Callable[[Any], None]
 
 
-class Maintenance(DocTypeUpdateListener):
+class Maintenance(Answering, DocTypeUpdateListener):
     """Carries out `callboard.admin`, and the requests to re-enable hooks that Crossbar sends.
 
     Whoever asks is answered in the end, with `Refused` if an actor that knows does not answer.
@@ -87,12 +78,12 @@ class Maintenance(DocTypeUpdateListener):
 
     def receiveMsg_AdminRequest(self, message: admin.AdminRequest, sender: ActorAddress) -> None:
         """Somebody wants something done."""
-        to = _Asker(sender, message.ref)
-        with self._refusing(to):
+        to = Asker(sender, message.ref)
+        with self.refusing(to):
             version_argument(message.version, admin.VERSION)
             self._begin_request(message, to)
 
-    def _begin_request(self, request: admin.AdminRequest, to: _Asker) -> None:
+    def _begin_request(self, request: admin.AdminRequest, to: Asker) -> None:
         match request:
             case admin.HooksConfigured(account, after, limit):
                 self._list_table(to, _account(account), key_argument(after), _limit(limit))
@@ -124,34 +115,20 @@ class Maintenance(DocTypeUpdateListener):
             case _:
                 raise BadArgument(f"{type(request).__name__} is no request that can be carried out")
 
-    @contextmanager
-    def _refusing(self, to: _Asker) -> Iterator[None]:
-        try:
-            yield
-        except (BadArgument, StoreError) as problem:
-            self._refuse(to, str(problem))
-
-    def _refuse(self, to: _Asker, reason: str) -> None:
-        self.log.info("request_refused", reason=reason)
-        self._answer(to, admin.Refused(reason))
-
-    def _answer(self, to: _Asker, answer: admin.AdminAnswer) -> None:
-        self.send(to.address, attrs.evolve(answer, ref=to.ref))
-
     # What other actors know
 
     def _list_table(
-        self, to: _Asker, account_id: str | None, after: tuple[str, str] | None, limit: int
+        self, to: Asker, account_id: str | None, after: tuple[str, str] | None, limit: int
     ) -> None:
         def then(listed: TableListed) -> None:
             last = listed.hooks[-1] if listed.more else None
             more = (last.account_id, last.hook_id) if last else None
-            self._answer(to, admin.ConfiguredHooks(listed.hooks, more))
+            self.answer(to, admin.ConfiguredHooks(listed.hooks, more))
 
         self._ask(HOOK_TABLE, to, then, lambda ask: ListTable(ask, account_id, after, limit))
 
     def _list_failing(
-        self, to: _Asker, account_id: str | None, after: tuple[str, str] | None, limit: int
+        self, to: Asker, account_id: str | None, after: tuple[str, str] | None, limit: int
     ) -> None:
         def count(listed: FailingListed) -> None:
             limits = self.accounts.failure_limits({account for account, _hook in listed.hooks})
@@ -165,7 +142,7 @@ class Maintenance(DocTypeUpdateListener):
                     if count
                 )
                 more = listed.hooks[-1] if listed.more else None
-                self._answer(to, admin.FailingHooks(failing, more))
+                self.answer(to, admin.FailingHooks(failing, more))
 
             self._ask(
                 FAILURE_CACHE, to, then, lambda ask: CountFailures(ask, listed.hooks, since_ms)
@@ -173,9 +150,9 @@ class Maintenance(DocTypeUpdateListener):
 
         self._ask(FAILURE_CACHE, to, count, lambda ask: ListFailing(ask, account_id, after, limit))
 
-    def _flush(self, to: _Asker, account_id: str, hook_id: str | None) -> None:
+    def _flush(self, to: Asker, account_id: str, hook_id: str | None) -> None:
         def then(forgotten: FailuresForgotten) -> None:
-            self._answer(to, admin.FailuresFlushed(forgotten.count))
+            self.answer(to, admin.FailuresFlushed(forgotten.count))
 
         self._ask(
             FAILURE_CACHE,
@@ -187,13 +164,13 @@ class Maintenance(DocTypeUpdateListener):
     def _ask(
         self,
         peer: str,
-        to: _Asker,
+        to: Asker,
         then: Callable[[Any], None],
         question: Callable[[int], Any],
     ) -> None:
         address = self.peer(peer)
         if address is None:
-            self._refuse(to, f"{peer} is being restarted: try again")
+            self.refuse(to, f"{peer} is being restarted: try again")
             return
         ask = next(self.numbers)
         self._questions[ask] = _Question(peer, to, then)
@@ -221,7 +198,7 @@ class Maintenance(DocTypeUpdateListener):
     def _answered(self, answer: Any) -> None:
         question = self._questions.pop(answer.ask, None)
         if question is not None:
-            with self._refusing(question.to):
+            with self.refusing(question.to):
                 question.then(answer)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
@@ -229,11 +206,11 @@ class Maintenance(DocTypeUpdateListener):
         for ask, question in list(self._questions.items()):
             if self.peers.get(question.peer) != before.get(question.peer):
                 del self._questions[ask]
-                self._refuse(question.to, f"{question.peer} was restarted meanwhile: try again")
+                self.refuse(question.to, f"{question.peer} was restarted meanwhile: try again")
 
     # What the store holds
 
-    def _set(self, to: _Asker, key: str, value: int, account_id: str | None) -> None:
+    def _set(self, to: Asker, key: str, value: int, account_id: str | None) -> None:
         if account_id is None:
             database = "system_config"
             document = set_system_setting(self.store, CATEGORY, key, value)
@@ -246,23 +223,23 @@ class Maintenance(DocTypeUpdateListener):
                 raise BadArgument(f"there is no account {account_id}") from None
         event = work.CREATED if document["_rev"].startswith("1-") else work.EDITED
         self.publish([work.Change(event, database, document)])
-        self._answer(to, admin.SettingSaved(key, value, account_id))
+        self.answer(to, admin.SettingSaved(key, value, account_id))
 
-    def _enable_account(self, to: _Asker, account_id: str, after: admin.Cursor) -> None:
+    def _enable_account(self, to: Asker, account_id: str, after: admin.Cursor) -> None:
         steps = work.enable_account(self.store, account_id, gregorian_s(time.time()), after)
-        self.work(Page(steps, self._page(to, admin.HooksEnabled)))
+        self.work(Page(steps, self.page(to, admin.HooksEnabled)))
 
-    def _enable_descendants(self, to: _Asker, account_id: str, after: admin.Cursor) -> None:
+    def _enable_descendants(self, to: Asker, account_id: str, after: admin.Cursor) -> None:
         self.prepare_accounts()
         steps = work.enable_descendants(self.store, account_id, gregorian_s(time.time()), after)
         failed = f"failed to find descendants for account {account_id}: "
-        self.work(Page(steps, self._page(to, admin.HooksEnabled, failed)))
+        self.work(Page(steps, self.page(to, admin.HooksEnabled, failed)))
 
-    def _register_views(self, to: _Asker, after: admin.Cursor) -> None:
+    def _register_views(self, to: Asker, after: admin.Cursor) -> None:
         steps = work.register_views(self.store, self.accounts, time.time(), after)
-        self.work(Page(steps, self._page(to, admin.ViewsRegistered)))
+        self.work(Page(steps, self.page(to, admin.ViewsRegistered)))
 
-    def _reset_definitions(self, to: _Asker, id: str | None) -> None:
+    def _reset_definitions(self, to: Asker, id: str | None) -> None:
         what = "old hook definitions" if id is None else f"hook {id}"
 
         def answer(found: tuple[Any, ...], _more: admin.Cursor | None) -> admin.AdminAnswer:
@@ -271,9 +248,9 @@ class Maintenance(DocTypeUpdateListener):
 
         modules = event_modules(self.settings).modules
         steps = work.reset_definitions(self.store, self.accounts, modules, id)
-        self.work(Page(steps, self._page(to, answer, f"failed to clear {what}: ")))
+        self.work(Page(steps, self.page(to, answer, f"failed to clear {what}: ")))
 
-    def _clean_up_orphans(self, to: _Asker, after: admin.Cursor, *, delete: bool) -> None:
+    def _clean_up_orphans(self, to: Asker, after: admin.Cursor, *, delete: bool) -> None:
         pause_s = self._orphans_not_before - time.monotonic() if delete else 0.0
 
         def answer(found: tuple[Any, ...], more: admin.Cursor | None) -> admin.AdminAnswer:
@@ -282,30 +259,14 @@ class Maintenance(DocTypeUpdateListener):
             return admin.OrphansCleanedUp(found, more)
 
         steps = work.orphans(self.store, after, delete=delete)
-        self.work(Page(steps, self._page(to, answer)), pause_s)
-
-    def _page(
-        self,
-        to: _Asker,
-        answer: Callable[[tuple[Any, ...], admin.Cursor | None], admin.AdminAnswer],
-        failed: str = "",
-    ) -> Done:
-        """How a page ends: with its findings, or, if it failed before there were any, refused."""
-
-        def done(found: tuple[Any, ...], more: admin.Cursor | None, problem: str) -> None:
-            if problem and not found:
-                self._refuse(to, failed + problem)
-            else:
-                self._answer(to, answer(found, more))
-
-        return done
+        self.work(Page(steps, self.page(to, answer)), pause_s)
 
     def on_timer(self, payload: Any) -> None:
         """Give up on an actor that does not answer."""
         match payload:
             case (str(what), int(ask)) if what == _SILENT:
                 if question := self._questions.pop(ask, None):
-                    self._refuse(question.to, f"{question.peer} did not answer within {PEER_S:g} s")
+                    self.refuse(question.to, f"{question.peer} did not answer within {PEER_S:g} s")
             case _:
                 super().on_timer(payload)
 

@@ -7,7 +7,7 @@ events, deliveries, settlements, attempts and failures never travel alone.
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from callboard.adapters.broker import IncomingMessage
 from callboard.admin import ConfiguredHook
@@ -37,6 +37,7 @@ class RawEvent:
     content_encoding: str | None
     message_id: str | None = None
     trace: TraceContext | None = None
+    headers: Mapping[str, Any] = Factory(dict)
 
 
 @frozen

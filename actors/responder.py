@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import (
@@ -32,7 +31,7 @@ from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
 from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.hook import ALL, Hook
 from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.retrying import chosen
+from callboard.webhooks.retrying import with_policy
 from callboard.webhooks.settlement import part_name
 from callboard.webhooks.trace_context import TraceContext
 
@@ -241,14 +240,10 @@ class Responder(Role):
 
     def _with_policy(self, delivery: Delivery) -> Delivery:
         """Settle how it is retried: by its hook's choice, else its account's, else the node's."""
-        options = delivery.options
-        if options.policy is not None:
+        if delivery.options.policy is not None:
             return delivery
         account = self._directory.retry_policy_of(delivery.account_id)
-        policy = chosen(None, account, self.settings.delivery.retry_policy)
-        if policy == self.settings.delivery.retry_policy:
-            return delivery  # None means this, and spares the copy.
-        return evolve(delivery, options=evolve(options, policy=policy))
+        return with_policy(delivery, account, self.settings.delivery.retry_policy)
 
     def on_exit(self) -> None:
         """Tell the rest."""

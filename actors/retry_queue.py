@@ -34,7 +34,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.events import set_aside
+from callboard.adapters.events import plain_headers, set_aside
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.config.settings import Settings
@@ -95,7 +95,7 @@ class RetryQueue(BrokerRole):
         self._books = HandedOut()
         names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "poison")
         self._counts = dict.fromkeys(names, 0)
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3")
+        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
         self.connect_broker(topology(self.settings))
         self.after(RECONCILE_S, _RECONCILE)
 
@@ -352,6 +352,8 @@ def _as_document(message: IncomingMessage, reason: str) -> dict[str, Any]:
         message.routing_key,
         properties.content_type,
         properties.content_encoding,
+        properties.message_id,
+        plain_headers(properties),
         module="",
         reason=reason,
         now_unix_s=time.time(),

@@ -22,10 +22,11 @@ from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.parts.notices import DELIVERY_FAILED, HOOK_DISABLED
 from callboard.actors.parts.noticing import subscribers_of
 from callboard.actors.parts.role import Setup
+from callboard.actors.redelivery import Redelivery
 from callboard.actors.responder import Responder
 from callboard.actors.retry_queue import RetryQueue
 from callboard.actors.zone_listener import ZoneListener
-from callboard.admin import AdminRequest
+from callboard.admin import AdminRequest, RedeliveryRequest
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.supervision import (
@@ -133,6 +134,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 peers=("hook_table", "failure_cache"),
                 label="webhooks_maintenance",
             ),
+            ChildSpec("redelivery", Redelivery, setup),
             ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
             ChildSpec(
                 "deliveries",
@@ -190,11 +192,12 @@ class WebhooksSupervisor(Announcing):
 
     def receiveMsg_AdminRequest(self, message: AdminRequest, sender: ActorAddress) -> None:
         """An administrative request (callboard.admin), from whoever knows only the top."""
-        maintenance = self._directory().get("maintenance")
-        if maintenance is None:
-            self.send(sender, Refused("maintenance is being restarted: try again", ref=message.ref))
+        path = "redelivery" if isinstance(message, RedeliveryRequest) else "maintenance"
+        peer = self._directory().get(path)
+        if peer is None:
+            self.send(sender, Refused(f"{path} is being restarted: try again", ref=message.ref))
         else:
-            self.send(maintenance.address, Forwarded(sender, message))
+            self.send(peer.address, Forwarded(sender, message))
 
     def receiveMsg_Ask(self, message: Ask, sender: ActorAddress) -> None:
         """Somebody has a message for an actor of the tree, which answers directly."""

@@ -1,9 +1,19 @@
 """Events from the messages of a broker, and the record of messages that are none."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-from callboard.adapters.broker import IncomingMessage
+from attrs import evolve
+
+from callboard.adapters.broker import IncomingMessage, OutgoingMessage, Properties
 from callboard.webhooks.event import Event, parse_event
+
+EXCHANGE_HEADER, KEY_HEADER = "x-callboard-exchange", "x-callboard-routing-key"
+"""Where an event was published to that lies in our queue once more, without its exchange."""
+
+_OF_THE_BROKER = ("x-death", "x-first-death-", "x-last-death-")
+"""Headers that RabbitMQ adds to dead-lettered messages."""
 
 
 def event_in(message: IncomingMessage) -> Event:
@@ -25,6 +35,8 @@ def set_aside(
     routing_key: str,
     content_type: str | None,
     content_encoding: str | None,
+    message_id: str | None,
+    headers: Mapping[str, Any],
     *,
     module: str,
     reason: str,
@@ -38,6 +50,69 @@ def set_aside(
         "routing_key": routing_key,
         "content_type": content_type,
         "content_encoding": content_encoding,
+        "message_id": message_id,
+        "headers": headers,
         "body": body.hex(),
         "set_aside_at": now_unix_s,
     }
+
+
+def plain_headers(properties: Properties) -> dict[str, Any]:
+    """A message's headers, but for the broker's own and those that JSON has no values for."""
+    return {
+        name: value
+        for name, value in properties.headers.items()
+        if not name.startswith(_OF_THE_BROKER) and _is_plain(value)
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_plain(item) for name, item in value.items())
+    return value is None or isinstance(value, str | int) or _is_finite(value)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def for_queue(
+    queue: str,
+    body: bytes,
+    exchange: str,
+    routing_key: str,
+    content_type: str | None,
+    content_encoding: str | None,
+    message_id: str | None,
+    headers: Mapping[str, Any],
+) -> OutgoingMessage:
+    """A message that was consumed once, to be put into our queue again, and into no other.
+
+    Published to its exchange it would reach everybody else on the bus a second time.
+    """
+    if exchange:
+        headers = {**headers, EXCHANGE_HEADER: exchange, KEY_HEADER: routing_key}
+    properties = Properties(
+        content_type=content_type,
+        content_encoding=content_encoding,
+        message_id=message_id,
+        delivery_mode=2,
+        headers=headers,
+    )
+    return OutgoingMessage("", queue if exchange else routing_key, body, properties, mandatory=True)
+
+
+def as_published(message: IncomingMessage) -> IncomingMessage:
+    """The message as it came from its exchange at first, if it is one of `for_queue`."""
+    headers = message.properties.headers
+    if message.exchange or EXCHANGE_HEADER not in headers:
+        return message
+    others = {n: v for n, v in headers.items() if n not in (EXCHANGE_HEADER, KEY_HEADER)}
+    return evolve(
+        message,
+        exchange=str(headers[EXCHANGE_HEADER]),
+        routing_key=str(headers.get(KEY_HEADER, "")),
+        properties=evolve(message.properties, headers=others),
+    )

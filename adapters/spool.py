@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from callboard.adapters.embedded_store import SqliteFile
-from callboard.adapters.store import Document
+from callboard.adapters.store import Document, StoreUnavailable
 
 _SCHEMA = """
 CREATE TABLE records (
@@ -18,21 +18,31 @@ CREATE TABLE records (
 
 _DROPPED_AT_ONCE = 10
 
+FIRST_BYTES = 8_000_000
+"""What a store takes in one request well within its time-out."""
+
 
 class Spool:
     """A queue of (database, document) in a SQLite file, first in first out.
 
     What `append` returned from survives the death of the process. The file keeps to about
-    `max_bytes`: when it is full the oldest records are dropped and counted.
+    `max_bytes`: when it is full the oldest records are dropped and counted; or, with `dropping`
+    False, nothing more is taken until there is room.
 
-    Every method may raise StoreUnavailable: the disk is full or the file cannot be opened.
+    Every method may raise StoreUnavailable: the file or the disk is full, or cannot be opened.
     """
 
     def __init__(
-        self, path: Path, *, max_bytes: int = 256 * 1024 * 1024, timeout_s: float = 10.0
+        self,
+        path: Path,
+        *,
+        max_bytes: int = 256 * 1024 * 1024,
+        timeout_s: float = 10.0,
+        dropping: bool = True,
     ) -> None:
         self._file = SqliteFile(path, _SCHEMA, timeout_s)
         self._max_bytes = max_bytes
+        self._dropping = dropping
         self._dropped = 0
 
     @property
@@ -45,7 +55,11 @@ class Spool:
         rows = [(database, json.dumps(document)) for database, document in records]
         dropped = 0
         with self._file.writing() as connection:
+            if not self._dropping and _used_bytes(connection) > self._max_bytes:
+                raise StoreUnavailable(f"{self._file.path}: it holds {self._max_bytes} bytes")
             connection.executemany("INSERT INTO records (database, document) VALUES (?, ?)", rows)
+            if not self._dropping:
+                return
             while _used_bytes(connection) > self._max_bytes:
                 deleted = connection.execute(
                     "DELETE FROM records WHERE id IN (SELECT id FROM records ORDER BY id LIMIT ?)",
@@ -56,13 +70,21 @@ class Spool:
                 dropped += deleted
         self._dropped += dropped
 
-    def first(self, n: int) -> list[tuple[int, str, Document]]:
-        """The `n` oldest records as (id, database, document), oldest first; they stay."""
+    def first(self, n: int, most_bytes: int = FIRST_BYTES) -> list[tuple[int, str, Document]]:
+        """The `n` oldest records as (id, database, document), oldest first; they stay.
+
+        Fewer where these are large: up to the one with which they reach `most_bytes`.
+        """
+        found = []
         with self._file.reading() as connection:
-            found = connection.execute(
+            for id, database, document in connection.execute(
                 "SELECT id, database, document FROM records ORDER BY id LIMIT ?", (n,)
-            ).fetchall()
-        return [(id, database, json.loads(document)) for id, database, document in found]
+            ):
+                found.append((id, database, json.loads(document)))
+                most_bytes -= len(document)
+                if most_bytes <= 0:
+                    break
+        return found
 
     def remove(self, ids: Iterable[int]) -> None:
         """Forget these records; an id that is gone already is no error."""

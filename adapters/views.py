@@ -82,6 +82,51 @@ def _listing_by_descendants(document: Mapping[str, Any]) -> Rows:
             yield [ancestor, document["_id"]], _members(document, id="_id", name="name")
 
 
+_LETTER = {
+    "kind": "kind",
+    "reason": "reason",
+    "account_id": "pvt_account_id",
+    "hook_id": "hook_id",
+    "hook_event": "hook_event",
+    "module": "module",
+    "uri": "uri",
+    "exchange": "exchange",
+    "routing_key": "routing_key",
+    "tries": "tries",
+}
+"""What is listed of a dead letter, so that its body need not be read."""
+
+
+def _letters(document: Mapping[str, Any], *owner: str) -> Rows:
+    if _is(document, "dead_letter"):
+        place = [document.get("pvt_created"), document["_id"]]
+        yield [*(document[key] for key in owner), *place], _members(document, **_LETTER)
+
+
+def _letters_by_time(document: Mapping[str, Any]) -> Rows:
+    yield from _letters(document)
+
+
+def _letters_by_account(document: Mapping[str, Any]) -> Rows:
+    if "pvt_account_id" in document:
+        yield from _letters(document, "pvt_account_id")
+
+
+def _letters_by_hook(document: Mapping[str, Any]) -> Rows:
+    if "hook_id" in document:
+        yield from _letters(document, "hook_id")
+
+
+def _letters_javascript(owner: str = "") -> str:
+    condition = f" || doc.{owner} === undefined" if owner else ""
+    first = f"doc.{owner}, " if owner else ""
+    members = ", ".join(f"{name}: doc.{key}" for name, key in _LETTER.items())
+    return f"""function(doc) {{
+  if (doc.pvt_type !== 'dead_letter' || doc.pvt_deleted{condition}) return;
+  emit([{first}doc.pvt_created, doc._id], {{{members}}});
+}}"""
+
+
 WEBHOOKS = (
     View(
         "webhooks",
@@ -186,4 +231,11 @@ ACCOUNTS = (
 )
 """Of the database `accounts`, for a store without a Kazoo."""
 
-ALL = (*WEBHOOKS, *MODB, *ACCOUNT, *ACCOUNTS)
+DEAD_LETTERS = (
+    View("dead_letters", "by_time", _letters_javascript(), _letters_by_time),
+    View("dead_letters", "by_account", _letters_javascript("pvt_account_id"), _letters_by_account),
+    View("dead_letters", "by_hook", _letters_javascript("hook_id"), _letters_by_hook),
+)
+"""Of the database of dead letters (webhooks/dead_letters.py)."""
+
+ALL = (*WEBHOOKS, *MODB, *ACCOUNT, *ACCOUNTS, *DEAD_LETTERS)

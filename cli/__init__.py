@@ -5,12 +5,14 @@ from importlib.metadata import version
 import click
 
 from callboard.cli.configuration import config
+from callboard.cli.dead_letters import dead_letters
 from callboard.cli.demo import demo
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
 from callboard.cli.maintenance import maintenance
 from callboard.cli.modules import modules
+from callboard.cli.replay import replay, test_hook
 from callboard.cli.tokens import tokens
 
 
@@ -26,5 +28,5 @@ def main() -> None:
 
 for command in (start, stop, status, tree, publish, hooks, tokens, modules):
     main.add_command(command)
-for command in (maintenance, config, demo):
+for command in (dead_letters, replay, test_hook, maintenance, config, demo):
     main.add_command(command)

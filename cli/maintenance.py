@@ -11,7 +11,7 @@ from callboard import admin
 from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.running.system import Client
 from callboard.cli import maintenance_text as text
-from callboard.cli.attached import attached
+from callboard.cli.attached import ask, attached, pages
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import FAILED, WrongUsage
 from callboard.config.loader import Loaded
@@ -25,11 +25,8 @@ from callboard.webhooks.arguments import (
 )
 
 MAINTENANCE = "maintenance"
-PATIENCE_S = 60.0
-"""How long a page may take."""
 
 Argument = TypeVar("Argument")
-Answer = TypeVar("Answer", bound=admin.AdminAnswer)
 
 
 class _KazooNames(click.Group):
@@ -64,7 +61,11 @@ def hooks_configured(loaded: Loaded, account: str | None, json_: bool) -> None:
     """List the hooks in memory: those that may fire."""
     request = admin.HooksConfigured(_account(account), limit=admin.PAGE_LIMIT)
     with attached(loaded) as client:
-        hooks = (h for page in _pages(client, request, admin.ConfiguredHooks) for h in page.hooks)
+        hooks = (
+            h
+            for page in pages(client, MAINTENANCE, request, admin.ConfiguredHooks)
+            for h in page.hooks
+        )
         if json_:
             _stream_json(hooks)
             return
@@ -84,7 +85,11 @@ def failure_status(loaded: Loaded, account: str | None, json_: bool) -> None:
     """List the hooks that failed of late, and how often."""
     request = admin.FailureStatus(_account(account), limit=admin.PAGE_LIMIT)
     with attached(loaded) as client:
-        hooks = (h for page in _pages(client, request, admin.FailingHooks) for h in page.hooks)
+        hooks = (
+            h
+            for page in pages(client, MAINTENANCE, request, admin.FailingHooks)
+            for h in page.hooks
+        )
         if json_:
             _stream_json(hooks)
             return
@@ -104,7 +109,7 @@ def set_failure_expiry(loaded: Loaded, arguments: tuple[str, ...]) -> None:
     expiry_ms = _checked(expiry_argument, value)
     with attached(loaded) as client:
         request = admin.SetFailureExpiry(expiry_ms, account)
-        saved = _ask(client, request, admin.SettingSaved)
+        saved = ask(client, MAINTENANCE, request, admin.SettingSaved)
     click.echo(text.expiry_set(saved.value, saved.account_id))
 
 
@@ -117,7 +122,7 @@ def set_disable_threshold(loaded: Loaded, arguments: tuple[str, ...]) -> None:
     count = _checked(count_argument, value)
     with attached(loaded) as client:
         request = admin.SetDisableThreshold(count, account)
-        saved = _ask(client, request, admin.SettingSaved)
+        saved = ask(client, MAINTENANCE, request, admin.SettingSaved)
     click.echo(text.threshold_set(saved.value))
 
 
@@ -148,7 +153,7 @@ def flush_account_failures(loaded: Loaded, account: str) -> None:
     """Forget the failures of an account's hooks."""
     request = admin.FlushAccountFailures(_checked(account_argument, account))
     with attached(loaded) as client:
-        flushed = _ask(client, request, admin.FailuresFlushed)
+        flushed = ask(client, MAINTENANCE, request, admin.FailuresFlushed)
     click.echo(text.failures_flushed(flushed.count))
 
 
@@ -161,7 +166,7 @@ def flush_hook_failures(loaded: Loaded, account: str, hook: str) -> None:
     hook_id = _checked(hook_argument, hook)
     request = admin.FlushHookFailures(_checked(account_argument, account), hook_id)
     with attached(loaded) as client:
-        flushed = _ask(client, request, admin.FailuresFlushed)
+        flushed = ask(client, MAINTENANCE, request, admin.FailuresFlushed)
     click.echo(text.failures_flushed(flushed.count, hook_id))
 
 
@@ -170,7 +175,7 @@ def flush_hook_failures(loaded: Loaded, account: str, hook: str) -> None:
 def register_views(loaded: Loaded) -> None:
     """Store the views of the databases anew; prints nothing."""
     with attached(loaded) as client:
-        for _page in _pages(client, admin.RegisterViews(), admin.ViewsRegistered):
+        for _page in pages(client, MAINTENANCE, admin.RegisterViews(), admin.ViewsRegistered):
             pass
 
 
@@ -199,8 +204,8 @@ def clean_up_orphans(loaded: Loaded, dry_run: bool, json_: bool) -> None:
     """Delete the hooks of accounts that are gone, one account every few seconds."""
     request = admin.CleanUpOrphans(delete=not dry_run)
     with attached(loaded) as client:
-        pages = _pages(client, request, admin.OrphansCleanedUp)
-        accounts = (orphans for page in pages for orphans in page.accounts)
+        found = pages(client, MAINTENANCE, request, admin.OrphansCleanedUp)
+        accounts = (orphans for page in found for orphans in page.accounts)
         if json_:
             _stream_json(accounts)
             return
@@ -213,7 +218,7 @@ def clean_up_orphans(loaded: Loaded, dry_run: bool, json_: bool) -> None:
 
 def _reset(loaded: Loaded, request: admin.AdminRequest) -> None:
     with attached(loaded) as client:
-        answer = _ask(client, request, admin.DefinitionsReset)
+        answer = ask(client, MAINTENANCE, request, admin.DefinitionsReset)
     for line in text.definitions_reset(answer):
         click.echo(line)
     if answer.failed:
@@ -221,8 +226,8 @@ def _reset(loaded: Loaded, request: admin.AdminRequest) -> None:
 
 
 def _enabled(client: Client, request: admin.AdminRequest) -> Iterator[admin.AccountHooks]:
-    pages = _pages(client, request, admin.HooksEnabled)
-    return text.whole_accounts(report for page in pages for report in page.accounts)
+    found = pages(client, MAINTENANCE, request, admin.HooksEnabled)
+    return text.whole_accounts(report for page in found for report in page.accounts)
 
 
 def _print_enabled(reports: Iterable[admin.AccountHooks], *, naming: bool = False) -> None:
@@ -262,24 +267,7 @@ def _account_and_value(arguments: tuple[str, ...]) -> tuple[str | None, str]:
     return _account(account), arguments[-1]
 
 
-# Questions and answers
-
-
-def _pages(client: Client, request: Any, kind: type[Answer]) -> Iterator[Answer]:
-    """All pages of an answer, one after the other."""
-    number, more = 0, request.after
-    while more is not None:
-        page: Any = _ask(client, attrs.evolve(request, after=more, ref=str(number)), kind)
-        yield page
-        number, more = number + 1, page.more
-
-
-def _ask(client: Client, request: admin.AdminRequest, kind: type[Answer]) -> Answer:
-    """The answer to this request; one to an earlier request that was repeated is passed over."""
-    answer: Answer = client.ask_actor(MAINTENANCE, request, kind, PATIENCE_S)
-    while answer.ref != request.ref:
-        answer = client.hear((kind,), PATIENCE_S)
-    return answer
+# Answers
 
 
 def _stream_json(values: Iterable[Any]) -> None:

@@ -329,6 +329,15 @@ class AttemptsSettings:
 
 
 @frozen
+class DeadLettersSettings:
+    """Deliveries that were given up, and events that could not be handled."""
+
+    keep_days: int = _key(
+        30, whole(0, 36_500), "How long dead letters are kept, days; 0 means until they are purged."
+    )
+
+
+@frozen
 class DisablerSettings:
     """The part that disables hooks that keep failing."""
 
@@ -492,6 +501,7 @@ class Settings:
     delivery: DeliverySettings = field(factory=DeliverySettings)
     secrets: SecretsSettings = field(factory=SecretsSettings)
     attempts: AttemptsSettings = field(factory=AttemptsSettings)
+    dead_letters: DeadLettersSettings = field(factory=DeadLettersSettings)
     disabler: DisablerSettings = field(factory=DisablerSettings)
     api: ApiSettings = field(factory=ApiSettings)
     log: LogSettings = field(factory=LogSettings)

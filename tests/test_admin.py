@@ -46,6 +46,19 @@ def test_there_is_a_request_for_every_maintenance_command():
     }
 
 
+def test_there_is_a_request_for_every_command_that_sends_once_more():
+    names = {kind.__name__ for kind in requests() if issubclass(kind, admin.RedeliveryRequest)}
+    assert names >= {
+        "ListDeadLetters",
+        "ShowDeadLetter",
+        "RetryDeadLetters",
+        "PurgeDeadLetters",
+        "ListAttempts",
+        "ReplayAttempts",
+        "TestHook",
+    }
+
+
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_every_message_is_frozen_documented_and_pickles(kind):
     message = made(kind)
@@ -57,7 +70,7 @@ def test_every_message_is_frozen_documented_and_pickles(kind):
 
 @pytest.mark.parametrize("kind", requests(), ids=lambda kind: kind.__name__)
 def test_every_request_names_its_answer_and_carries_version_and_reference(kind):
-    if kind is not admin.AdminRequest:
+    if kind not in (admin.AdminRequest, admin.RedeliveryRequest):
         answer = kind.__doc__.split("-> `")[1].split("`")[0]
         assert issubclass(getattr(admin, answer), admin.AdminAnswer)
     message = attrs.evolve(made(kind), ref="mine")

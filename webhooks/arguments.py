@@ -101,3 +101,27 @@ def version_argument(value: Any, newest: int) -> None:
             f"version {value!r} is asked for, and this Callboard knows versions up to {newest} of "
             f"callboard.admin: update it"
         )
+
+
+def ids_argument(value: Any, most: int) -> tuple[str, ...]:
+    """Ids of things that something is to be done with, each once."""
+    if not isinstance(value, tuple) or not all(isinstance(id, str) and id for id in value):
+        raise BadArgument(f"{value!r:.100} is no tuple of ids")
+    if len(value) > most:
+        raise BadArgument(f"{len(value)} ids are given: {most} are taken at a time")
+    return tuple(dict.fromkeys(value))
+
+
+def time_argument(value: Any) -> float:
+    """A time in Unix seconds, of the years 1970 to 9999."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < 253_402_300_800:
+        raise BadArgument(f"{value!r} is no time in Unix seconds")
+    return float(value)
+
+
+def choice_argument(value: Any, choices: Collection[str]) -> str:
+    """One of a few words."""
+    if value not in choices:
+        raise BadArgument(f"{value!r} is none of {', '.join(choices)}")
+    return str(value)

@@ -11,6 +11,8 @@ from callboard.webhooks.retrying import KazooPolicy, Policy, succeeded
 from callboard.webhooks.signing import SIGNATURE_HEADER
 
 CUT_MARK = "…[cut]"
+QUERY = "pvt_req_query"
+"""What a get sends, which Kazoo does not store: private, so that its clients do not see it."""
 _DECODER = getincrementaldecoder("utf-8")
 
 _KAZOO = KazooPolicy()
@@ -52,6 +54,8 @@ def attempt_document(
         "req_headers": _request_headers(delivery),
         "req_body": _text(delivery.body, body_limit),
     }
+    if delivery.method == "GET":
+        document[QUERY] = _text(delivery.content[1], body_limit)
     if isinstance(outcome, ClientError):
         document |= {
             "result": "failure",

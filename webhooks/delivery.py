@@ -9,7 +9,13 @@ from typing import Any
 from attrs import field, frozen
 
 from callboard.webhooks.directory import Account, Directory
-from callboard.webhooks.encoding import content, content_type, request_with
+from callboard.webhooks.encoding import (
+    FORM_TYPE,
+    content,
+    content_type,
+    query_added,
+    request_with,
+)
 from callboard.webhooks.event import Event
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.matching import HookIndex, candidates, fires
@@ -45,6 +51,20 @@ class Delivery(Positional):
     tries: int = 2
     options: Options = NO_OPTIONS
     trace: TraceContext | None = None
+
+    @property
+    def webhook_id(self) -> str:
+        """What receivers know it by; `id`, but for one that is sent once more (redelivery.py)."""
+        sent = (value for name, value in reversed(self.headers) if name == ID_HEADER)
+        return next(sent, self.id)
+
+    @property
+    def content(self) -> tuple[str, bytes]:
+        """The payload as it is encoded, and the type of that, wherever the request has it."""
+        if self.method == "GET":
+            return FORM_TYPE, query_added(self.uri, self.url).encode()
+        form = (value for name, value in self.headers if name.lower() == "content-type")
+        return next(form, FORM_TYPE), self.body
 
 
 def new_event_id() -> str:

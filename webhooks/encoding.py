@@ -54,13 +54,22 @@ def content(content_type: str, payload: Mapping[str, Any]) -> bytes:
     return form_encode(payload).encode()
 
 
-def request_with(hook: Hook, content: bytes) -> HttpRequest:
-    """The request that sends this content, of the hook's `content_type`, to the hook's uri."""
+def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpRequest:
+    """The request that sends this content to the hook's uri.
+
+    `form`: the content's type; by default the hook's, and a form where the hook is a get.
+    """
     names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
     if hook.verb == "get":
         return HttpRequest("GET", _with_query(hook.uri, content.decode()), names, b"")
-    headers = (("Content-Type", content_type(hook)), *names)
+    headers = (("Content-Type", form or content_type(hook)), *names)
     return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
+
+
+def query_added(uri: str, url: str) -> str:
+    """The pairs that were added to a uri to make this url."""
+    added = url.removeprefix(uri.partition("#")[0])
+    return added[1:] if added[:1] in ("?", "&") else added
 
 
 def _with_query(uri: str, query: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_tz
 from typing import Any
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import KAZOO, POLICIES
@@ -73,6 +73,15 @@ def chosen(hook: str | None, account: Any, node: str) -> str:
     if hook is not None:
         return hook
     return account if isinstance(account, str) and account in POLICIES else node
+
+
+def with_policy(delivery: Delivery, account: Any, node: str) -> Delivery:
+    """The delivery with the policy `chosen`; None in its options means the node's."""
+    options = delivery.options
+    policy = chosen(options.policy, account, node)
+    if policy in (options.policy, node):
+        return delivery  # Spares the copy.
+    return evolve(delivery, options=evolve(options, policy=policy))
 
 
 def policy_named(name: str, steps_s: tuple[float, ...] = STANDARD_STEPS_S) -> Policy:

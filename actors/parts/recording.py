@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import (
@@ -21,6 +22,8 @@ from callboard.actors.parts.noticing import Noticing
 from callboard.actors.parts.role import Role, Setup
 from callboard.supervision import Peer
 from callboard.webhooks.attempts import attempt_database, attempt_document
+from callboard.webhooks.dead_letters import DATABASE as DEAD_LETTERS
+from callboard.webhooks.dead_letters import dead_letter
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.in_hand import Job
 from callboard.webhooks.later import with_try
@@ -35,9 +38,25 @@ MAX_BATCHES_OUT = 4
 MAX_SUCCESSES_WAITING = 5_000
 """Attempts that settle nothing may wait in this number for the attempt log; more are dropped."""
 ATTEMPT_BATCH = 200
+_BODIES = ("req_body", "resp_body", "body", "body_base64")
 GONE = "the endpoint answered 410 Gone"
 
-_Attempt = tuple[str, Mapping[str, Any], Job | None]
+
+@frozen
+class _Record:
+    """Documents to keep, by their databases, and the delivery that is at its end with them."""
+
+    documents: tuple[tuple[str, Mapping[str, Any]], ...]
+    ends: Job | None = None
+
+    @property
+    def size(self) -> int:
+        """Roughly, in bytes."""
+        return sum(
+            len(document.get(body) or "")
+            for _database, document in self.documents
+            for body in _BODIES
+        )
 
 
 class Recording(Noticing, Role):
@@ -45,7 +64,9 @@ class Recording(Noticing, Role):
 
     def begin(self, setup: Setup) -> None:
         """Nothing is recorded yet."""
-        self._attempts: Handover[_Attempt] = Handover(ATTEMPT_BATCH, MAX_BATCHES_OUT)
+        self._attempts: Handover[_Record] = Handover(
+            ATTEMPT_BATCH, MAX_BATCHES_OUT, lambda record: record.size
+        )
         self._failures: list[tuple[str, str, int]] = []
         self._disables: list[DisableHook] = []
         self._keep_successes = False
@@ -83,7 +104,7 @@ class Recording(Noticing, Role):
         self._record(job, outcome, now)
 
     def given_up(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
-        """Nothing more is tried. It is `finished` once that is on record."""
+        """Nothing more is tried. It is `finished` once its letter and its attempt are safe."""
         delivery = job.delivery
         self.recorded["given_up"] += 1
         self._note("given_up", delivery, reason=then.reason)
@@ -99,7 +120,11 @@ class Recording(Noticing, Role):
         )
         if then.disable:
             self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
-        self._record(job, outcome, now, last=True)
+        letter = dead_letter(
+            delivery, then.reason, job.tries_made, job.history, now, self.settings.node.name
+        )
+        attempt = self._attempt(job, outcome, now)
+        self._attempts.add(_Record(((DEAD_LETTERS, letter), attempt), ends=job))
 
     def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
         self.log.info(
@@ -111,11 +136,14 @@ class Recording(Noticing, Role):
             **facts,
         )
 
-    def _record(self, job: Job, outcome: Outcome, now: float, *, last: bool = False) -> None:
-        if not last and self._attempts.waiting > MAX_SUCCESSES_WAITING:
+    def _record(self, job: Job, outcome: Outcome, now: float) -> None:
+        if self._attempts.waiting > MAX_SUCCESSES_WAITING:
             self.recorded["unrecorded"] += 1
-            return
-        document = attempt_document(
+        else:
+            self._attempts.add(_Record((self._attempt(job, outcome, now),)))
+
+    def _attempt(self, job: Job, outcome: Outcome, now: float) -> tuple[str, dict[str, Any]]:
+        return attempt_database(job.delivery, now), attempt_document(
             evolve(job.delivery, headers=job.headers or job.delivery.headers),
             outcome,
             job.tries_left + 1 if job.tries_made else job.tries_left,
@@ -123,7 +151,6 @@ class Recording(Noticing, Role):
             self.settings.attempts.body_limit,
             job.policy,
         )
-        self._attempts.add((attempt_database(job.delivery, now), document, job if last else None))
 
     # To whom it is told
 
@@ -138,15 +165,15 @@ class Recording(Noticing, Role):
             self._disables = []
         if log := self.peer(ATTEMPT_LOG):
             while (out := self._attempts.next(time.monotonic())) is not None:
-                number, attempts = out
-                documents = tuple((database, document) for database, document, _job in attempts)
-                self.send(log, Attempts(number, documents))
+                number, records = out
+                documents = chain.from_iterable(record.documents for record in records)
+                self.send(log, Attempts(number, tuple(documents)))
 
     def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
         """A batch of attempts is safe: deliveries given up in it are settled."""
-        for _database, _document, job in self._attempts.kept(message.batch):
-            if job is not None:
-                self.finished(job)
+        for record in self._attempts.kept(message.batch):
+            if record.ends is not None:
+                self.finished(record.ends)
         self.report_tries()
 
     def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:

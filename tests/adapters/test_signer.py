@@ -75,4 +75,12 @@ def test_what_was_encrypted_but_is_no_secret_is_refused(box):
 
 def test_an_id_that_cannot_be_signed_is_refused(box):
     with pytest.raises(SigningRefused, match="full stop"):
-        Signer(box).signed(evolve(of(box, new_secret()), id="a.1"), 0)
+        Signer(box).signed(evolve(of(box, new_secret()), headers=(("webhook-id", "a.1"),)), 0)
+
+
+def test_what_is_sent_once_more_is_signed_by_the_id_that_receivers_know(box):
+    secret = new_secret()
+    again = evolve(of(box, secret), id="cd" * 16)
+    headers = dict(Signer(box).signed(again, time.time()))
+    assert headers["webhook-id"] == "ab" * 16
+    Webhook(secret.text).verify(again.body, headers)

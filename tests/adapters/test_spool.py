@@ -56,6 +56,13 @@ def test_first_in_first_out(spool):
     assert spool.dropped == 0
 
 
+def test_large_ones_are_read_a_few_at_a_time(spool):
+    spool.append(records(1, 2, 3, 4, text="x" * 1000))
+    assert numbers(spool.first(10, most_bytes=1500)) == [1, 2]
+    assert numbers(spool.first(10, most_bytes=1)) == [1]
+    assert numbers(spool.first(3, most_bytes=10_000)) == [1, 2, 3]
+
+
 def test_any_of_them_may_be_removed(spool):
     spool.append(records(1, 2, 3))
     middle = spool.first(2)[1][0]
@@ -117,6 +124,20 @@ def test_the_oldest_make_room(path):
     assert len(spool) == len(kept) > 0
     assert 0 < spool.dropped < 300
     assert path.stat().st_size < 2_500_000
+    spool.close()
+
+
+def test_one_that_drops_nothing_takes_no_more_until_there_is_room(path):
+    spool = Spool(path, max_bytes=100_000, dropping=False)
+    with pytest.raises(StoreUnavailable, match="it holds 100000 bytes"):
+        for n in range(300):
+            spool.append(records(n, text="x" * 10_000))
+    kept = spool.first(1000)
+    assert numbers(kept) == list(range(len(kept)))
+    assert (5 < len(kept) < 20, spool.dropped) == (True, 0)
+    spool.remove([id for id, _database, _document in kept])
+    spool.append(records(300))
+    assert numbers(spool.first(10)) == [300]
     spool.close()
 
 

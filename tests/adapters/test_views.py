@@ -49,11 +49,25 @@ ACCOUNTS = [
     {"_id": "f" * 32, "pvt_type": "limits", "pvt_tree": [A]},
 ]
 
+LETTERS = [
+    {"_id": "1", "pvt_type": "dead_letter", "kind": "delivery", "pvt_account_id": A,
+     "hook_id": "h", "hook_event": "all", "uri": "http://u/", "reason": "status 500", "tries": 1,
+     "pvt_created": 63900000002, "body": "{}"},
+    {"_id": "2", "pvt_type": "dead_letter", "kind": "event", "module": "object", "reason": "r",
+     "exchange": "configuration", "routing_key": "k", "pvt_created": 63900000001},
+    {"_id": "3", "pvt_type": "dead_letter", "kind": "delivery", "pvt_account_id": B,
+     "hook_id": "g", "pvt_created": 63900000003},
+    {"_id": "4", "pvt_type": "dead_letter", "pvt_account_id": None, "hook_id": "h"},
+    {"_id": "5", "pvt_type": "dead_letter", "hook_id": "h", "pvt_deleted": True},
+    {"_id": "6", "pvt_type": "webhook_attempt", "hook_id": "h", "pvt_created": 63900000004},
+]  # fmt: skip
+
 DATABASES = {
     "webhooks": (views.WEBHOOKS, HOOKS),
     "account/aa/aa/a-202611": (views.MODB, ATTEMPTS),
     "account/aa/aa/a": (views.ACCOUNT, METADATA),
     "accounts": (views.ACCOUNTS, ACCOUNTS),
+    "callboard_dead_letters": (views.DEAD_LETTERS, LETTERS),
 }
 
 
@@ -141,6 +155,22 @@ def test_descendants(embedded):
     assert [row.value["id"] for row in below] == [B, "c" * 32]
     everyone = embedded.view("accounts", "accounts/listing_by_id")
     assert [row.id for row in everyone] == [A, B, "c" * 32, "e" * 32]
+
+
+def test_dead_letters(embedded):
+    by_time, by_account, by_hook = (
+        rows(embedded, "callboard_dead_letters", view) for view in views.DEAD_LETTERS
+    )
+    assert [row[0] for row in by_time] == ["4", "2", "1", "3"]
+    assert by_time[1][1:] == (
+        [63900000001, "2"],
+        {"kind": "event", "module": "object", "reason": "r", "exchange": "configuration",
+         "routing_key": "k"},
+    )  # fmt: skip
+    assert [row[1] for row in by_account] == [
+        [None, None, "4"], [A, 63900000002, "1"], [B, 63900000003, "3"],
+    ]  # fmt: skip
+    assert [row[0] for row in by_hook] == ["3", "4", "1"]
 
 
 def test_names_are_unique():

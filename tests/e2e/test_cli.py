@@ -45,6 +45,7 @@ def test_status_and_tree_show_the_whole_system(system):
         "hook_listener",
         "event_bridge",
         "maintenance",
+        "redelivery",
         "responders",
         "deliveries",
         "initializer",

@@ -1,7 +1,6 @@
 """Deliveries that are tried again later, from the durable retry queue, whatever dies meanwhile."""
 
 import json
-import sqlite3
 import time
 from collections import Counter
 from contextlib import suppress
@@ -10,6 +9,7 @@ from itertools import count
 import psutil
 import pytest
 
+from callboard import admin
 from callboard.adapters.receiver import Answer
 from services import free_port
 from support.hooks import prepared_store
@@ -210,9 +210,12 @@ def test_a_message_that_is_no_delivery_is_set_aside(start, receiver, broker):
     queue = system.node("deliveries/retry_queue")
     assert queue.stats["poison"] == 1
     assert queue.restarts == 0
-    with sqlite3.connect(system.settings.data.dir / "poison.sqlite3") as database:
-        (document,) = database.execute("SELECT document FROM records").fetchone()
-    assert json.loads(document)["reason"] == "version 99 is unknown: this Callboard reads 1"
+    request = admin.ListDeadLetters(kind="event")
+    (letter,) = system.wait(
+        lambda: system.client.ask_actor("redelivery", request, admin.DeadLettersListed).letters
+    )
+    assert letter.reason == "version 99 is unknown: this Callboard reads 1"
+    assert letter.subject.endswith("callboard.events.retries")
 
 
 def test_a_circuit_opens_and_closes_again(start, receiver):

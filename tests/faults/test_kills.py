@@ -19,6 +19,7 @@ KINDS = (
     "hook_listener",
     "event_bridge",
     "maintenance",
+    "redelivery",
     "responders",
     "responders/channel_create",
     "deliveries",

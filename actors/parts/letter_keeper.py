@@ -1,0 +1,98 @@
+"""The part of the redelivery that keeps the letters: brings events in, and takes the old out."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from callboard.actors.parts.role import Setup
+from callboard.actors.parts.store_worker import StoreWorker
+from callboard.adapters.dead_letter_store import CONFLICT, DeadLetterStore
+from callboard.adapters.spool import Spool
+from callboard.adapters.store import Document, StoreError
+from callboard.webhooks.dead_letters import poison_letter
+from callboard.webhooks.names import gregorian_s
+
+POISON_S = 5.0
+"""How often it is looked whether something was set aside on this node."""
+POISON_AT_ONCE = 50
+PURGE_S = 600.0
+"""How often it is looked for letters that are too old,"""
+PURGE_AGAIN_S = 1.0
+"""and how soon again while there are, to spare the store."""
+PURGE_AT_ONCE = 20
+DAY_S = 24 * 3600
+
+_POISON = "callboard: has something been set aside?"
+_PURGE = "callboard: are there letters that are too old?"
+
+
+class LetterKeeper(StoreWorker):
+    """Makes dead letters of what this node has set aside, and deletes those that are too old."""
+
+    def begin(self, setup: Setup) -> None:
+        """What waits from before goes first."""
+        super().begin(setup)
+        self.letters = DeadLetterStore(self.store)
+        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        self._purged = 0
+        self.after(0, _POISON)
+        self.after(PURGE_AGAIN_S, _PURGE)
+
+    def stats(self) -> Mapping[str, Any]:
+        """Events set aside that are no letters yet; letters deleted for their age."""
+        return {
+            **super().stats(),
+            "set_aside": len(self._poison),
+            "too_old": self._purged,
+        }
+
+    def on_timer(self, payload: Any) -> None:
+        """Look again, soon if there is more."""
+        if payload == _POISON:
+            more = self._take_poison()
+            self.after(0 if more else POISON_S, _POISON)
+        elif payload == _PURGE:
+            more = self._purge_old()
+            self.after(PURGE_AGAIN_S if more else PURGE_S, _PURGE)
+        else:
+            super().on_timer(payload)
+
+    def _take_poison(self) -> bool:
+        """Make letters of some of what was set aside; whether to go on at once."""
+        try:
+            entries = self._poison.first(POISON_AT_ONCE)
+            if not entries:
+                return False
+            node = self.settings.node.name
+            self._add([poison_letter(record, id, node) for id, _database, record in entries])
+            self._poison.remove([id for id, _database, _record in entries])
+        except StoreError as problem:
+            self.log.warning("dead_letters_wait", reason=str(problem))
+            return False
+        return True
+
+    def _add(self, letters: Sequence[Document]) -> None:
+        for saved in self.letters.add(letters):
+            # A conflict means that it is there: this process's predecessor died before it forgot.
+            if saved.error not in (None, CONFLICT):
+                self.log.error("dead_letter_refused", id=saved.id, error=saved.error)
+
+    def _purge_old(self) -> bool:
+        """Delete some letters that are too old; whether there may be more."""
+        days = self.settings.dead_letters.keep_days
+        if not days:
+            return False
+        try:
+            ids = self.letters.older_than(gregorian_s(time.time() - days * DAY_S), PURGE_AT_ONCE)
+            gone = self.letters.remove(list(self.letters.get(ids).values()))
+        except StoreError as problem:
+            self.log.warning("dead_letters_not_purged", reason=str(problem))
+            return False
+        self._purged += sum(saved.error is None for saved in gone)
+        return len(ids) == PURGE_AT_ONCE
+
+    def on_exit(self) -> None:
+        """Close the file."""
+        super().on_exit()
+        if hasattr(self, "_poison"):
+            self._poison.close()

@@ -1,0 +1,42 @@
+"""Times as people write them: `2026-11-24T10:00`, `2026-11-24`, or how long ago, `90m`."""
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+_AGO = re.compile(r"(\d{1,9})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class When(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
+    """A time, in Unix seconds. What has no zone is UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Seconds; a number is one already."""
+        if isinstance(value, int | float):
+            return float(value)
+        if ago := _AGO.fullmatch(value):
+            return max(0.0, time.time() - int(ago[1]) * _SECONDS[ago[2]])
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time: give 2026-11-24T10:00 (UTC, or with a zone: +01:00), "
+                f"2026-11-24, or how long ago: 90m, 2h, 7d",
+                param,
+                ctx,
+            )
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+WHEN = When()
+
+
+def shown(unix_s: float) -> str:
+    """A time in UTC, for people: `2026-11-24 10:00:00Z`."""
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,127 @@
+import pytest
+
+from callboard.actors.parts.republishing import Batch, Republishing
+from callboard.adapters.broker import (
+    BrokerError,
+    Confirmed,
+    IncomingMessage,
+    OutgoingMessage,
+    Properties,
+    Returned,
+    Unconfirmed,
+)
+from callboard.adapters.events import as_published, for_queue, plain_headers
+
+
+class Outbox:
+    """A broker connection that only takes down what is to be published."""
+
+    def __init__(self):
+        self.messages = []
+
+    def publish(self, message):
+        if len(message.routing_key) > 255:
+            raise BrokerError("a routing key has 255 bytes at most")
+        self.messages.append(message)
+        return len(self.messages)
+
+
+@pytest.fixture
+def outbox():
+    return Outbox()
+
+
+@pytest.fixture
+def republishing(outbox):
+    return Republishing(outbox)
+
+
+@pytest.fixture
+def ended():
+    return []
+
+
+def message(key="queue"):
+    return OutgoingMessage("", key, b"{}")
+
+
+def test_a_batch_is_settled_when_the_broker_has_answered_for_all_of_it(republishing, ended):
+    batch, other = Batch(ended.append), Batch(ended.append)
+    for id in ("a", "b", "c"):
+        republishing.publish(batch, id, message())
+    republishing.publish(other, "d", message())
+    republishing.on_broker(Confirmed((1, 4)))
+    republishing.on_broker(Unconfirmed((2,), "the connection was lost"))
+    republishing.complete(batch)
+    assert ended == []
+    republishing.on_broker(Returned(3, "no queue"))
+    republishing.on_broker(Confirmed((3,)))
+    assert ended == [batch]
+    assert batch.taken == ["a"]
+    assert batch.refused == [
+        ("b", "the broker did not take it: the connection was lost"),
+        ("c", "there is no queue for it: no queue"),
+    ]
+    republishing.complete(other)
+    assert (ended, other.taken) == ([batch, other], ["d"])
+    assert len(republishing) == 0
+
+
+def test_an_empty_batch_and_one_that_cannot_be_published_are_settled(republishing, ended):
+    empty, odd = Batch(ended.append), Batch(ended.append)
+    republishing.complete(empty)
+    republishing.publish(odd, "a", message("k" * 300))
+    republishing.complete(odd)
+    assert ended == [empty, odd]
+    assert odd.refused == [("a", "a routing key has 255 bytes at most")]
+
+
+def test_what_is_others_is_left_alone(republishing, ended):
+    republishing.on_broker(Confirmed((7,)))
+    republishing.on_broker(Returned(7, "no queue"))
+    assert ended == []
+
+
+EVENT = (b"{}", "callevt", "call.CHANNEL_CREATE.1", "application/json", "gzip", "m", {"a": 1})
+
+
+def arrived(message):
+    return IncomingMessage(
+        1, message.exchange, message.routing_key, message.body, message.properties
+    )
+
+
+def test_an_event_comes_again_as_it_came_first_and_reaches_our_queue_only():
+    sent = for_queue("callboard.events", *EVENT)
+    assert (sent.exchange, sent.routing_key, sent.mandatory) == ("", "callboard.events", True)
+    assert sent.properties.delivery_mode == 2
+    came = as_published(arrived(sent))
+    properties = came.properties
+    assert (
+        came.body, came.exchange, came.routing_key, properties.content_type,
+        properties.content_encoding, properties.message_id, properties.headers,
+    ) == EVENT  # fmt: skip
+    assert plain_headers(properties) == {"a": 1}
+
+
+def test_what_lay_in_a_queue_itself_goes_there_again():
+    sent = for_queue("callboard.events", b"", "", "callboard.events.retries", None, None, None, {})
+    assert (sent.exchange, sent.routing_key) == ("", "callboard.events.retries")
+    assert as_published(arrived(sent)) == arrived(sent)
+
+
+def test_a_message_of_an_exchange_is_what_it_is_whatever_its_headers_say():
+    headers = {"x-callboard-exchange": "other", "x-callboard-routing-key": "other"}
+    came = IncomingMessage(1, "callevt", "k", b"", Properties(headers=headers))
+    assert as_published(came) == came
+
+
+def test_headers_that_a_document_cannot_hold_are_left_out():
+    headers = {
+        "text": "t", "whole": 1, "flag": True, "none": None, "list": ["a", {"b": 1.5}],
+        "bytes": b"x", "deep": [{"c": b"x"}], "endless": float("inf"), "object": {1: 2},
+        "x-death": [{"count": 1}], "x-first-death-queue": "q",
+    }  # fmt: skip
+    assert plain_headers(Properties(headers=headers)) == {
+        "text": "t", "whole": 1, "flag": True, "none": None, "list": ["a", {"b": 1.5}],
+    }  # fmt: skip

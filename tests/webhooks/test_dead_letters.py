@@ -1,0 +1,184 @@
+"""Dead letters hold what is needed to send again, once each, and nothing secret."""
+
+import json
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.webhooks.dead_letters import (
+    MAX_BODY_BYTES,
+    NotRepeatable,
+    body_of,
+    dead_letter,
+    poison_letter,
+)
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.names import GREGORIAN_OFFSET_S
+from callboard.webhooks.options import Options
+
+ACCOUNT = "ab" * 16
+NODE = "callboard@here"
+NOW = 1_700_000_000.5
+
+DELIVERY = Delivery(
+    id="d" * 32,
+    event_id="e",
+    hook_id="h",
+    account_id=ACCOUNT,
+    hook_event="CHANNEL_CREATE",
+    uri="https://user:s3cret@e.example/in",
+    method="POST",
+    url="https://user:s3cret@e.example/in",
+    headers=(
+        ("Content-Type", "application/json"),
+        ("Authorization", "Bearer s3cret"),
+        ("webhook-id", "w" * 32),
+    ),
+    body=b'{"call_id": "1"}',
+    options=Options(secrets=("s3cret",), headers=(("Authorization", "Bearer s3cret"),)),
+)
+HISTORY = ((1_699_999_000_000, "status 500"), (1_699_999_500_000, "timeout"))
+
+
+def letter(delivery=DELIVERY, **changed):
+    arguments = {
+        "reason": "timeout",
+        "tries_made": 2,
+        "history": HISTORY,
+        "now_unix_s": NOW,
+        "node": NODE,
+    } | changed
+    return dead_letter(delivery, **arguments)
+
+
+def record(**changed):
+    return {
+        "module": "sms",
+        "reason": "no valid message",
+        "exchange": "im",
+        "routing_key": "sms.inbound.offnet.1",
+        "content_type": "application/json",
+        "content_encoding": None,
+        "message_id": "m",
+        "headers": {"traceparent": "00-1-2-01"},
+        "body": b"{}".hex(),
+        "set_aside_at": NOW,
+    } | changed
+
+
+def test_the_letter_of_a_delivery():
+    made = letter()
+    assert len(made.pop("_id")) == 32
+    now = 1_700_000_000 + GREGORIAN_OFFSET_S
+    assert made == {
+        "pvt_type": "dead_letter",
+        "pvt_created": now,
+        "pvt_modified": now,
+        "pvt_node": NODE,
+        "pvt_account_id": ACCOUNT,
+        "pvt_account_db": f"account%2Fab%2Fab%2F{'ab' * 14}",
+        "kind": "delivery",
+        "reason": "timeout",
+        "hook_id": "h",
+        "hook_event": "CHANNEL_CREATE",
+        "event_id": "e",
+        "delivery_id": "d" * 32,
+        "webhook_id": "w" * 32,
+        "method": "POST",
+        "uri": "https://e.example/in",
+        "content_type": "application/json",
+        "body": '{"call_id": "1"}',
+        "tries": 2,
+        "history": [
+            {"at_ms": 1_699_999_000_000, "outcome": "status 500"},
+            {"at_ms": 1_699_999_500_000, "outcome": "timeout"},
+        ],
+    }
+
+
+def test_nothing_secret_is_in_it():
+    assert "s3cret" not in json.dumps(letter())
+
+
+def test_a_get_is_kept_by_its_query():
+    get = evolve(
+        DELIVERY,
+        method="GET",
+        uri="https://e.example/in?token=1#top",
+        url="https://e.example/in?token=1&a=1&b%5Bc%5D=2",
+        headers=(),
+        body=b"",
+    )
+    made = letter(get)
+    assert (made["body"], made["content_type"]) == (
+        "a=1&b%5Bc%5D=2",
+        "application/x-www-form-urlencoded",
+    )
+
+
+def test_the_same_delivery_has_one_letter_and_another_another():
+    assert letter()["_id"] == letter(reason="other", now_unix_s=NOW + 9)["_id"]
+    assert letter()["_id"] != letter(evolve(DELIVERY, id="c" * 32))["_id"]
+
+
+def test_the_letter_of_an_event():
+    made = poison_letter(record(), 7, NODE)
+    assert made.pop("_id") == poison_letter(record(), 7, NODE)["_id"]
+    now = 1_700_000_000 + GREGORIAN_OFFSET_S
+    assert made == {
+        "pvt_type": "dead_letter",
+        "pvt_created": now,
+        "pvt_modified": now,
+        "pvt_node": NODE,
+        "kind": "event",
+        "reason": "no valid message",
+        "module": "sms",
+        "exchange": "im",
+        "routing_key": "sms.inbound.offnet.1",
+        "content_type": "application/json",
+        "content_encoding": None,
+        "message_id": "m",
+        "headers": {"traceparent": "00-1-2-01"},
+        "body": "{}",
+    }
+
+
+def test_events_set_aside_twice_or_on_two_nodes_are_two_letters():
+    ids = {
+        poison_letter(made, number, node)["_id"]
+        for made in (record(), record(module="mms"), record(set_aside_at=NOW + 1))
+        for number in (7, 8)
+        for node in (NODE, "callboard@there")
+    }
+    assert len(ids) == 12
+
+
+def test_what_an_older_version_set_aside_is_understood():
+    old = record()
+    del old["message_id"], old["headers"]
+    made = poison_letter(old, 1, NODE)
+    assert (made["message_id"], made["headers"]) == (None, {})
+
+
+@given(st.binary(max_size=200))
+def test_bodies_are_kept_as_they_are(body):
+    for made in (
+        letter(evolve(DELIVERY, body=body)),
+        poison_letter(record(body=body.hex()), 1, NODE),
+    ):
+        assert body_of(json.loads(json.dumps(made))) == body
+
+
+def test_a_body_that_no_store_takes_is_not_kept_and_says_so():
+    made = letter(evolve(DELIVERY, body=b"x" * (MAX_BODY_BYTES + 1)))
+    assert len(json.dumps(made)) < 2000
+    with pytest.raises(NotRepeatable, match=r"its body of 4000001 bytes was not kept"):
+        body_of(made)
+
+
+@pytest.mark.parametrize("members", [{}, {"body_base64": "%"}, {"body_base64": 7}])
+def test_a_body_that_somebody_has_damaged_is_refused(members):
+    with pytest.raises(NotRepeatable, match="cannot be read"):
+        body_of(members)

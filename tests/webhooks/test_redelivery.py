@@ -1,0 +1,140 @@
+"""What is sent once more: the content of then, to the hook of now, known by the same id."""
+
+import json
+import re
+
+import pytest
+from attrs import evolve
+
+from callboard.webhooks.attempts import attempt_document
+from callboard.webhooks.dead_letters import NotRepeatable, dead_letter
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.encoding import content, content_type, request_with
+from callboard.webhooks.hook import FORM_DATA, JSON, Hook
+from callboard.webhooks.options import Options
+from callboard.webhooks.outcome import Response
+from callboard.webhooks.redelivery import again, of_attempt, of_letter
+
+ACCOUNT = "ab" * 16
+HOOK = Hook(id="h", account_id=ACCOUNT, uri="https://e.example/in?k=1", event="object", format=JSON)
+PAYLOAD = {"a": "1", "b": {"c": "ö"}}
+NOW = 1_700_000_000.0
+
+
+def first(hook=HOOK, payload=PAYLOAD):
+    request = request_with(hook, content(content_type(hook), payload))
+    return Delivery(
+        "d" * 32, "e", hook.id, ACCOUNT, hook.event, hook.uri, request.method, request.url,
+        (*request.headers, ("webhook-id", "d" * 32)), request.body,
+    )  # fmt: skip
+
+
+def letter_of(delivery):
+    made = dead_letter(delivery, "timeout", 1, (), NOW, "n")
+    return of_letter(json.loads(json.dumps(made)))
+
+
+def attempt_of(delivery, limit=10_000):
+    return attempt_document(delivery, Response(500), 1, NOW, limit)
+
+
+def by_attempt(delivery):
+    return of_attempt(json.loads(json.dumps(attempt_of(delivery))), "run")
+
+
+@pytest.mark.parametrize("once", [letter_of, by_attempt])
+@pytest.mark.parametrize("verb", ["post", "put", "get"])
+@pytest.mark.parametrize("format", [JSON, FORM_DATA])
+def test_it_is_sent_as_it_was(once, verb, format):
+    hook = evolve(HOOK, verb=verb, format=format)
+    delivery = first(hook)
+    more = again(once(delivery), hook)
+    assert re.fullmatch(r"[0-9a-f]{32}", more.id)
+    assert more.id != delivery.id
+    assert more.webhook_id == delivery.id
+    assert evolve(more, id=delivery.id, tries=delivery.tries) == delivery
+
+
+@pytest.mark.parametrize("once", [letter_of, by_attempt])
+def test_it_goes_to_the_hook_of_now(once):
+    now = evolve(
+        HOOK,
+        uri="https://other.example/",
+        verb="put",
+        tries=5,
+        options=Options(policy="standard", headers=(("X-Key", "2"),), secrets=("s",)),
+    )
+    more = again(once(first()), now)
+    assert (more.method, more.url, more.uri, more.tries) == ("PUT", now.uri, now.uri, 5)
+    assert more.options == now.options
+    assert ("X-Key", "2") in more.headers
+    assert json.loads(more.body) == PAYLOAD
+
+
+def test_json_becomes_a_form_where_the_hook_wants_one_now():
+    for now in (evolve(HOOK, format=FORM_DATA), evolve(HOOK, verb="get")):
+        assert again(letter_of(first()), now) == again(letter_of(first(now)), now)
+
+
+def test_a_form_stays_a_form():
+    more = again(letter_of(first(evolve(HOOK, format=FORM_DATA))), HOOK)
+    assert more.body == b"a=1&b[c]=%C3%B6"
+    assert dict(more.headers)["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+def test_what_is_no_object_cannot_become_a_form():
+    delivery = evolve(first(), body=b"[1]")
+    with pytest.raises(NotRepeatable, match="sent as a form"):
+        again(letter_of(delivery), evolve(HOOK, format=FORM_DATA))
+
+
+def test_a_letter_makes_the_same_delivery_whenever_it_is_retried_and_its_own_letter_another():
+    once = letter_of(first())
+    assert again(once, HOOK) == again(letter_of(first()), HOOK)
+    second = again(once, HOOK)
+    third = again(letter_of(second), HOOK)
+    assert len({first().id, second.id, third.id}) == 3
+    assert second.webhook_id == third.webhook_id == first().id
+
+
+def test_an_attempt_is_replayed_once_in_a_run_and_anew_in_the_next():
+    attempt = attempt_of(first())
+    assert of_attempt(attempt, "1").id == of_attempt(attempt, "1").id
+    assert of_attempt(attempt, "1").id != of_attempt(attempt, "2").id
+
+
+def test_an_attempt_of_kazoos_gets_an_id_that_all_of_its_delivery_share():
+    attempt = attempt_of(first())
+    del attempt["req_headers"]["webhook-id"]
+    ids = {of_attempt(attempt | {"retries": n}, str(n)).webhook_id for n in (1, 2)}
+    assert len(ids) == 1
+    other = of_attempt(attempt | {"event_id": "other"}, "1").webhook_id
+    assert other not in ids
+    assert "." not in other
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"req_body": "abc…[cut]"}, "its body was cut"),
+        ({"req_body": None}, "its body is not stored"),
+        ({"method": "get"}, "its query is not stored"),
+    ],
+)
+def test_what_is_not_whole_cannot_be_replayed(changed, reason):
+    with pytest.raises(NotRepeatable, match=reason):
+        of_attempt(attempt_of(first()) | changed, "run")
+
+
+def test_a_body_longer_than_what_attempts_keep_cannot_be_replayed():
+    for hook in (HOOK, evolve(HOOK, verb="get")):
+        with pytest.raises(NotRepeatable, match="was cut"):
+            of_attempt(attempt_of(first(hook), limit=5), "run")
+
+
+@pytest.mark.parametrize("missing", ["delivery_id", "webhook_id", "content_type", "body"])
+def test_a_letter_that_somebody_has_damaged_is_refused(missing):
+    letter = dead_letter(first(), "timeout", 1, (), NOW, "n")
+    del letter[missing]
+    with pytest.raises(NotRepeatable):
+        of_letter(letter)
