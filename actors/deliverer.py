@@ -27,6 +27,7 @@ from callboard.actors.parts.role import Setup
 from callboard.actors.parts.sending import SendingThreads, Sent
 from callboard.actors.parts.tracing import tracing
 from callboard.actors.parts.transports import transport
+from callboard.adapters.finished_file import FinishedFile
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
 from callboard.config.settings import Settings
@@ -79,7 +80,10 @@ class Deliverer(Recording):
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._bulkhead: Bulkhead[Job] = Bulkhead(self._limits, self._circuits)
         self._owed = Owed()
-        self._in_hand = InHand(self._owed, delivery.retry_policy, delivery.retry_steps_s)
+        self._finished = FinishedFile(self.settings.data.dir / "finished.ids", self._not_shared)
+        self._in_hand = InHand(
+            self._owed, delivery.retry_policy, delivery.retry_steps_s, self._finished
+        )
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
         self._put_offs: Handover[tuple[Job, Later]] = Handover(
@@ -191,6 +195,9 @@ class Deliverer(Recording):
         """A delivery is at its end: settle what waited for it."""
         self._in_hand.finish(job)
         self._flush_soon()
+
+    def _not_shared(self, error: OSError) -> None:
+        self.log.warning("finished_not_shared", reason=str(error))
 
     # Later
 
@@ -329,9 +336,12 @@ class Deliverer(Recording):
             self._flush_soon()
 
     def on_exit(self) -> None:
-        """Tell the rest."""
+        """Tell the rest, and close what is open."""
+        super().on_exit()
         if hasattr(self, "_tracing"):
             self._tracing.close()
+        if hasattr(self, "_finished"):
+            self._finished.close()
 
 
 def limits(settings: Settings) -> BulkheadLimits:
