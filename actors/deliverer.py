@@ -356,6 +356,7 @@ def limits(settings: Settings) -> BulkheadLimits:
     share = settings.amqp.prefetch // workers
     return BulkheadLimits(
         in_flight=delivery.in_flight_per_endpoint,
+        threads=delivery.threads,
         waiting=delivery.waiting_per_endpoint or max(1, share // 8),
         keeping_up=max(0, share * 4 // 5 - delivery.in_flight_per_endpoint),
     )
