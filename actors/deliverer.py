@@ -226,6 +226,8 @@ class Deliverer(Recording):
         now = time.time()
         if job.parked_since_s is None:
             job.parked_since_s = now
+            if not self._circuits.is_closed(job.endpoint):
+                self.left_alone(job, now)
         most_s = self.settings.delivery.park_hours * 3600
         then = park(job.parked_since_s, now, most_s, random)
         if isinstance(then, Retry):
