@@ -224,12 +224,12 @@ class Deliverer(Recording):
     def _park(self, job: Job) -> None:
         """There is no room for it: it comes back later, untried, or is given up after days."""
         now = time.time()
-        if job.parked_since_s is None:
+        if job.parked_since_s is None or job.parked_since_s > now:  # The clock was set back.
             job.parked_since_s = now
             if not self._circuits.is_closed(job.endpoint):
                 self.left_alone(job, now)
         most_s = self.settings.delivery.park_hours * 3600
-        then = park(job.parked_since_s, now, most_s, random)
+        then = park(job.parked_since_s, now, job.rounds, most_s, random)
         if isinstance(then, Retry):
             self._put_off(job, then.after_ms)
         else:
