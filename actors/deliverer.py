@@ -27,6 +27,7 @@ from callboard.actors.parts.role import Setup
 from callboard.actors.parts.sending import SendingThreads, Sent
 from callboard.actors.parts.tracing import tracing
 from callboard.actors.parts.transports import transport
+from callboard.adapters.finished_file import FinishedFile
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
 from callboard.config.settings import Settings
@@ -79,7 +80,10 @@ class Deliverer(Recording):
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._bulkhead: Bulkhead[Job] = Bulkhead(self._limits, self._circuits)
         self._owed = Owed()
-        self._in_hand = InHand(self._owed, delivery.retry_policy, delivery.retry_steps_s)
+        self._finished = FinishedFile(self.settings.data.dir / "finished.ids", self._not_shared)
+        self._in_hand = InHand(
+            self._owed, delivery.retry_policy, delivery.retry_steps_s, self._finished
+        )
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
         self._put_offs: Handover[tuple[Job, Later]] = Handover(
@@ -192,6 +196,9 @@ class Deliverer(Recording):
         self._in_hand.finish(job)
         self._flush_soon()
 
+    def _not_shared(self, error: OSError) -> None:
+        self.log.warning("finished_not_shared", reason=str(error))
+
     # Later
 
     def _retry(self, job: Job, after_ms: int) -> None:
@@ -217,10 +224,12 @@ class Deliverer(Recording):
     def _park(self, job: Job) -> None:
         """There is no room for it: it comes back later, untried, or is given up after days."""
         now = time.time()
-        if job.parked_since_s is None:
+        if job.parked_since_s is None or job.parked_since_s > now:  # The clock was set back.
             job.parked_since_s = now
+            if not self._circuits.is_closed(job.endpoint):
+                self.left_alone(job, now)
         most_s = self.settings.delivery.park_hours * 3600
-        then = park(job.parked_since_s, now, most_s, random)
+        then = park(job.parked_since_s, now, job.rounds, most_s, random)
         if isinstance(then, Retry):
             self._put_off(job, then.after_ms)
         else:
@@ -329,9 +338,12 @@ class Deliverer(Recording):
             self._flush_soon()
 
     def on_exit(self) -> None:
-        """Tell the rest."""
+        """Tell the rest, and close what is open."""
+        super().on_exit()
         if hasattr(self, "_tracing"):
             self._tracing.close()
+        if hasattr(self, "_finished"):
+            self._finished.close()
 
 
 def limits(settings: Settings) -> BulkheadLimits:
@@ -346,6 +358,7 @@ def limits(settings: Settings) -> BulkheadLimits:
     share = settings.amqp.prefetch // workers
     return BulkheadLimits(
         in_flight=delivery.in_flight_per_endpoint,
+        threads=delivery.threads,
         waiting=delivery.waiting_per_endpoint or max(1, share // 8),
         keeping_up=max(0, share * 4 // 5 - delivery.in_flight_per_endpoint),
     )

@@ -25,6 +25,7 @@ from urllib3.response import HTTPResponse
 from urllib3.util import make_headers, parse_url
 
 from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
+from callboard.adapters.descriptors import leave_some
 from callboard.adapters.http_target import absolute_form, request_path, target_of
 from callboard.webhooks.outcome import ClientError
 
@@ -133,6 +134,7 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
 def _connected(candidate: Candidate, timeout_s: float) -> socket.socket:
     connection = TimedSocket(candidate.family, socket.SOCK_STREAM)
     try:
+        leave_some(connection.fileno())
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(timeout_s)
         connection.connect(candidate.address)

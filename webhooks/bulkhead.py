@@ -3,7 +3,8 @@
 An endpoint has only so many requests under way and so many waiting; what finds no room is to be
 parked, in the durable retry queue. Endpoints that could run something take turns, and so do the
 hooks of an endpoint. Those that could not are kept apart, so that a turn costs the same however
-many there are. The rules of one hook stand in hook_lane.py, of circuits in circuit.py.
+many there are. The rules of one hook stand in hook_lane.py, of circuits in circuit.py, and of the
+threads that endpoints share in thread_shares.py.
 """
 
 import heapq
@@ -15,9 +16,11 @@ from urllib.parse import urlsplit
 from attrs import Factory, define, field, frozen, validators
 
 from callboard.webhooks.circuit import CLOSED, Circuits
+from callboard.webhooks.endpoint_turns import EndpointTurns
 from callboard.webhooks.hook_lane import HookLane
 from callboard.webhooks.options import Options
 from callboard.webhooks.ranking import Ranking
+from callboard.webhooks.thread_shares import ThreadShares
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -52,6 +55,8 @@ class BulkheadLimits:
     they take the room of others while they may not run. While a circuit is not closed
     no more than `open_waiting` wait of either.
 
+    `threads`: requests under way in all, of which thread_shares.py gives each endpoint its share.
+
     An endpoint that keeps up may have up to `keeping_up` items waiting: one where the last of them
     would have its turn within `KEEPS_UP_S`, by how long requests take. By default no more than
     others.
@@ -62,6 +67,7 @@ class BulkheadLimits:
     hook_waiting: int = field(default=20, validator=validators.ge(1))
     open_waiting: int = field(default=1, validator=validators.ge(1))
     keeping_up: int = field(default=0, validator=validators.ge(0))
+    threads: int = field(default=1024, validator=validators.ge(1))
 
 
 @frozen
@@ -104,31 +110,19 @@ class EndpointFigures:
 class _Lane(Generic[T]):
     """An endpoint. `common`: how many items wait of hooks that do not wait by themselves.
 
-    `begun`: when each turn began that is under way, by its number, the oldest first. `takes_s`: how
-    long requests take.
+    `takes_s`: how long requests take.
     """
 
     endpoint: str
     hooks: dict[str, HookLane[T]] = Factory(dict)
     ready: "OrderedDict[str, HookLane[T]]" = Factory(OrderedDict)
-    begun: dict[int, float] = Factory(dict)
     takes_s: float = 0.0
     waiting: int = 0
     common: int = 0
 
-    @property
-    def in_flight(self) -> int:
-        """How many turns are under way."""
-        return len(self.begun)
-
-    def end(self, number: int, now: float) -> None:
-        """A turn has ended."""
-        self.takes_s += LATEST * (now - self.begun.pop(number) - self.takes_s)
-
-    def wait_s(self, items: int, at_once: int, now: float) -> float:
-        """About how long so many items wait, of which `at_once` may be under way at a time."""
-        oldest_s = now - next(iter(self.begun.values()), now)
-        return items / at_once * max(self.takes_s, oldest_s)
+    def took(self, seconds: float) -> None:
+        """A request has ended."""
+        self.takes_s += LATEST * (seconds - self.takes_s)
 
 
 class Bulkhead(Generic[T]):
@@ -142,11 +136,11 @@ class Bulkhead(Generic[T]):
         self._limits = limits
         self._circuits = circuits
         self._lanes: dict[str, _Lane[T]] = {}
-        self._ready: OrderedDict[str, _Lane[T]] = OrderedDict()
+        self._shares = ThreadShares(limits.threads)
+        self._turns = EndpointTurns(self._shares)
         self._probes: Ranking[str] = Ranking()
         self._wakes: Ranking[tuple[str, str]] = Ranking()
         self._sweeps: Ranking[tuple[str, str]] = Ranking()
-        self._under_way: set[int] = set()
         self._numbers = 0
         self._size = 0
         self.parked = 0
@@ -159,7 +153,7 @@ class Bulkhead(Generic[T]):
     @property
     def in_flight(self) -> int:
         """How many items are under way."""
-        return len(self._under_way)
+        return len(self._shares)
 
     @property
     def endpoints(self) -> int:
@@ -199,15 +193,15 @@ class Bulkhead(Generic[T]):
     def next(self, now: float) -> Turn[T] | None:
         """The item whose turn it is, now under way; None if nothing may run."""
         self._pass_time(now)
-        if not self._ready:
+        endpoint = self._turns.next(now)
+        if endpoint is None:
             return None
-        endpoint, lane = self._ready.popitem(last=False)
+        lane = self._lanes[endpoint]
         hook_id, hook = lane.ready.popitem(last=False)
         place, key, item = hook.take(now)
         self._count(lane, hook, -1)
         self._numbers += 1
-        lane.begun[self._numbers] = now
-        self._under_way.add(self._numbers)
+        self._shares.begin(endpoint, self._numbers, now)
         probe = self._circuits.begin(endpoint)
         self._place(lane, hook, now)
         return Turn(item, key, endpoint, hook_id, self._numbers, place, probe)
@@ -225,13 +219,12 @@ class Bulkhead(Generic[T]):
         and the later ones of an ordered hook wait for it; None: it needs nothing more. Raises
         ValueError if the turn has ended before.
         """
-        if turn.number not in self._under_way:
+        if turn.number not in self._shares:
             raise ValueError(f"turn {turn.number} of {turn.key} has ended before")
         self._pass_time(now)
-        self._under_way.remove(turn.number)
         lane = self._lanes[turn.endpoint]
         hook = lane.hooks[turn.hook]
-        lane.end(turn.number, now)
+        lane.took(self._shares.end(turn.number, now, reached))
         hook.end(turn.key, turn.place, now, back_in_s)
         self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
         is_closed = self._circuits.is_closed(turn.endpoint)
@@ -276,9 +269,9 @@ class Bulkhead(Generic[T]):
                     self._forget(lane, hook)
             lane.ready.clear()
             lane.waiting = lane.common = 0
-            if not lane.in_flight:
+            self._turns.drop(lane.endpoint)
+            if not self._shares.of(lane.endpoint):
                 del self._lanes[lane.endpoint]
-        self._ready.clear()
         self._probes, self._wakes = Ranking(), Ranking()
         self._size = 0
         return items
@@ -303,7 +296,7 @@ class Bulkhead(Generic[T]):
         lane = self._lanes.get(endpoint)
         return EndpointFigures(
             endpoint,
-            in_flight=lane.in_flight if lane else 0,
+            in_flight=self._shares.of(endpoint),
             waiting=lane.waiting if lane else 0,
             circuit=self._circuits.state(endpoint, now),
             failures=self._circuits.failures(endpoint),
@@ -324,7 +317,8 @@ class Bulkhead(Generic[T]):
         limits = self._limits
         if limits.keeping_up <= limits.waiting or lane.common < limits.waiting:
             return limits.waiting
-        wait_s = lane.wait_s(lane.common, limits.in_flight, now)
+        takes_s = max(lane.takes_s, self._shares.oldest_s(lane.endpoint, now))
+        wait_s = lane.common / limits.in_flight * takes_s
         return limits.keeping_up if wait_s <= KEEPS_UP_S else limits.waiting
 
     def _shed(self, lane: _Lane[T], limit: int, now: float) -> Iterator[T]:
@@ -378,14 +372,15 @@ class Bulkhead(Generic[T]):
 
     def _place_lane(self, lane: _Lane[T], now: float) -> None:
         endpoint = lane.endpoint
-        wants = bool(lane.ready) and lane.in_flight < self._limits.in_flight
+        in_flight = self._shares.of(endpoint)
+        wants = bool(lane.ready) and in_flight < self._limits.in_flight
         if wants and self._circuits.allows(endpoint, now):
-            self._ready.setdefault(endpoint, lane)
+            self._turns.put(endpoint, now)
             self._probes.drop(endpoint)
             return
-        self._ready.pop(endpoint, None)
+        self._turns.drop(endpoint)
         _set(self._probes, endpoint, self._circuits.probe_at(endpoint) if wants else None)
-        if not lane.hooks and not lane.in_flight:
+        if not lane.hooks and not in_flight:
             self._lanes.pop(endpoint, None)
 
     def _forget(self, lane: _Lane[T], hook: HookLane[T]) -> None:

@@ -17,9 +17,8 @@ MAX_CIRCUITS = 100_000
 class CircuitLimits:
     """When a circuit opens, and for how long.
 
-    `failures`: consecutive errors that open it. More than the failures that disable a hook (six,
-    as Kazoo has it), since an endpoint that is left alone fails no more, and its hooks would never
-    be disabled. The pause before a probe doubles from `first_pause_s` to `max_pause_s`.
+    `failures`: consecutive errors that open it. The pause before a probe doubles from
+    `first_pause_s` to `max_pause_s`.
     """
 
     failures: int = field(default=10, validator=validators.ge(1))

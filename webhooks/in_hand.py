@@ -1,6 +1,7 @@
 """The deliveries that a deliverer has in hand, and those it knows to be done or kept elsewhere."""
 
 from collections import OrderedDict
+from typing import Protocol
 
 from attrs import Factory, define
 
@@ -13,6 +14,16 @@ from callboard.webhooks.retrying import Policy, max_tries, policy_named
 REMEMBERED = 20_000
 """How many finished delivery ids are known, so that an event that comes again is not repeated;
 and how many that were put off."""
+
+
+class Finished(Protocol):
+    """Ids of deliveries that are finished, whoever has finished them; it may forget old ones."""
+
+    def add(self, id: str, /) -> None:
+        """This one is."""
+
+    def __contains__(self, id: str, /) -> bool:
+        """Whether this one is known to be."""
 
 
 @define
@@ -61,12 +72,16 @@ class InHand:
     """Jobs by delivery id. What is settled is told to `owed`.
 
     `policy`: the name of the policy of deliveries that name none; `steps_s`: those of `standard`.
+    `finished`: what is known beyond this, and shared with others.
     """
 
-    def __init__(self, owed: Owed, policy: str, steps_s: tuple[float, ...]) -> None:
+    def __init__(
+        self, owed: Owed, policy: str, steps_s: tuple[float, ...], finished: Finished
+    ) -> None:
         self._owed, self._policy, self._steps_s = owed, policy, steps_s
         self._jobs: dict[str, Job] = {}
         self._finished: OrderedDict[str, None] = OrderedDict()
+        self._finished_anywhere = finished
         self._away: OrderedDict[str, None] = OrderedDict()
         self.repeats = 0
         """How many deliveries came that were known to be done, or put off."""
@@ -86,7 +101,7 @@ class InHand:
         if job is not None and later is not None and self._is_back(job, later):
             self.kept(job)
             job = None
-        if delivery.id in self._finished or (later is None and delivery.id in self._away):
+        if self._is_finished(delivery.id) or (later is None and delivery.id in self._away):
             self.repeats += 1
             self._owed.settle(waiter)
             return None
@@ -101,6 +116,7 @@ class InHand:
     def finish(self, job: Job) -> None:
         """A delivery needs nothing more: settle what waited for it."""
         _remember(self._finished, job.delivery.id)
+        self._finished_anywhere.add(job.delivery.id)
         self._settle(job)
 
     def kept(self, job: Job) -> None:
@@ -109,6 +125,9 @@ class InHand:
             self.kept_elsewhere += 1
             _remember(self._away, job.delivery.id)
             self._settle(job)
+
+    def _is_finished(self, id: str) -> bool:
+        return id in self._finished or id in self._finished_anywhere
 
     @staticmethod
     def _is_back(job: Job, later: Later) -> bool:

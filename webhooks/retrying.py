@@ -25,6 +25,8 @@ MAX_RETRY_AFTER_S = 86_400
 
 FIRST_PARKED_S = 5.0
 MAX_PARKED_S = 600.0
+LONGEST_ROUND_S = 660.0
+"""The longest pause, with what its waits may be longer (delays.py)."""
 
 GONE = 410
 _HONOURS_RETRY_AFTER = frozenset({429, 503, *range(300, 400)})
@@ -169,14 +171,19 @@ def _http_date(text: str) -> float | None:
         return None
 
 
-def park(since_unix_s: float, now_unix_s: float, most_s: float, random: Random) -> Retry | GiveUp:
+def park(
+    since_unix_s: float, now_unix_s: float, rounds: int, most_s: float, random: Random
+) -> Retry | GiveUp:
     """When a delivery that found no room comes back; it has not been tried, and loses no try.
 
     `since_unix_s`: when it was parked first. The pause is as long as it has been parked so far,
     from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and more
     rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
+
+    `rounds`: how often it was put off. Time that these cannot account for does not count: the clock
+    has jumped, or nobody was there to try.
     """
-    parked_s = now_unix_s - since_unix_s
+    parked_s = min(now_unix_s - since_unix_s, rounds * LONGEST_ROUND_S)
     if parked_s >= most_s:
         return GiveUp(f"endpoint not available for {round(parked_s)} s")
     step_s = min(max(parked_s, FIRST_PARKED_S), MAX_PARKED_S)

@@ -96,8 +96,15 @@ class Recording(Noticing, Role):
         self.recorded["failed_tries"] += 1
         delivery = job.delivery
         job.history = with_try(job.history, now, outcome)
-        self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
+        self._count_failure(delivery, now)
         self._note("try_failed", delivery, **_told(outcome), tries_left=job.tries_left)
+
+    def left_alone(self, job: Job, now: float) -> None:
+        """Not tried, as its endpoint has not been reached of late. For its hook that is a failure.
+
+        Else the hooks of an endpoint that is down would fail no more, and never be disabled.
+        """
+        self._count_failure(job.delivery, now)
 
     def retried(self, job: Job, outcome: Outcome, now: float) -> None:
         """A try failed, and others follow."""
@@ -125,6 +132,9 @@ class Recording(Noticing, Role):
         )
         attempt = self._attempt(job, outcome, now)
         self._attempts.add(_Record(((DEAD_LETTERS, letter), attempt), ends=job))
+
+    def _count_failure(self, delivery: Delivery, now: float) -> None:
+        self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
 
     def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
         self.log.info(

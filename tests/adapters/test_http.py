@@ -1,6 +1,7 @@
 """RequestsTransport against real sockets on loopback."""
 
 import gzip
+import resource
 import socket
 import struct
 import threading
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from requests import Request
 
 from callboard.adapters.address_guard import AddressGuard
+from callboard.adapters.descriptors import RESERVED
 from callboard.adapters.http import RequestsTransport
 from callboard.adapters.http_connection import EXCHANGE, Exchange, GuardedAdapter, tls_context
 from callboard.adapters.receiver import Answer, Close, Drip, Raw, Receiver
@@ -308,6 +310,21 @@ def test_connecting_takes_no_longer_than_the_request_may(make):
         start = time.monotonic()
         assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "failed_connect: timeout"
         assert time.monotonic() - start < LATE_S
+
+
+def test_a_request_leaves_descriptors_to_its_process(transport, receiver):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as probe:
+        next_one = probe.fileno()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + RESERVED, limits[1]))
+        outcome = transport.send("POST", f"{receiver.url}/", (), b"")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + RESERVED + 2, limits[1]))
+        then = transport.send("POST", f"{receiver.url}/", (), b"")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert outcome.kind == "failed_connect: emfile"
+    assert then.status == 200
 
 
 def test_the_next_address_is_tried_when_one_refuses_or_stays_silent(make, receiver):

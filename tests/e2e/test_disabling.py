@@ -5,6 +5,7 @@ import json
 import pytest
 
 from callboard.adapters import stores
+from services import free_port
 from support.running import call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -44,6 +45,20 @@ def test_a_hook_that_fails_too_often_is_disabled(store, start, receiver):
     receiver.wait_for(before + 1)
     system.wait(lambda: system.node("event_bridge").stats.get("in_hand") == 0)
     assert [r.path for r in receiver.requests[before:]] == ["/ok"]
+
+
+def test_hooks_of_a_dead_endpoint_are_disabled_although_it_is_left_alone(store, start, receiver):
+    """Ten errors open the circuit: too few for twelve hooks to fail three times each."""
+    system = start(delivery__workers=1)
+    dead = f"http://127.0.0.1:{free_port()}"
+    hooks = [system.add_hook(f"{dead}/{number}", retries=1) for number in range(12)]
+    good = system.add_hook(f"{receiver.url}/ok")
+    for number in range(4):
+        system.publish([call_event(number)])
+        receiver.wait_for(number + 1)
+    assert system.node("deliveries/deliverer-1").stats["failed_tries"] < 2 * len(hooks)
+    system.wait(lambda: not any(store.get("webhooks", hook)["enabled"] for hook in hooks))
+    assert store.get("webhooks", good)["enabled"] is True
 
 
 def test_attempts_that_no_database_can_hold_stop_nothing(start, receiver):

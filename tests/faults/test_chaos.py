@@ -7,13 +7,13 @@ import json
 import logging
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 
 import pytest
 from attrs import frozen
 
 from callboard.webhooks.names import modb
-from support.chaos import BrokerKiller, Killer, Publisher
+from support.chaos import BrokerKiller, Killer, Publisher, causes
 from support.endpoints import Endpoints
 from support.hooks import prepared_store, save_account, save_hook
 from support.running import call_event
@@ -118,14 +118,15 @@ def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path)
         brokers.end(0)
         chaos_s = time.monotonic() - began
 
-        answered, settled, recorded = Counter(), set(), set()
+        answered, settled, recorded = defaultdict(list), set(), set()
 
         def unsettled():
             answered.clear()
             for arrival in endpoints.arrivals():
-                answered[arrival.path, arrival.call_id] += arrival.outcome == "200"
+                if arrival.outcome == "200":
+                    answered[arrival.path, arrival.call_id].append(arrival.at_s)
             settled.clear()
-            settled.update(pair for pair, count in answered.items() if count)
+            settled.update(answered)
             if not any(path.startswith("/ok") for path, _call in due - settled):
                 recorded.update(given_up(store, accounts))
             return due - settled - recorded
@@ -135,6 +136,8 @@ def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path)
         while (missing := unsettled()) and time.monotonic() < end:
             time.sleep(1.0)
         delivered = settled & due
+        repeats = [(times[0], again) for times in answered.values() for again in times[1:]]
+        kills = [kill[:2] for kill in (*killer.history, *brokers.history)]
         print(
             f"\n{CHOSEN} size, seed {SEED}: {publisher.published} events published, "
             f"{len(due)} deliveries due over {SIZE.hooks} hooks on {len(MANNERS)} endpoints\n"
@@ -145,7 +148,8 @@ def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path)
             f"after the first event\n"
             f"delivered {len(delivered)} + given up and recorded {len(recorded - delivered)} = "
             f"{len(delivered | recorded)} of {len(due)}; lost {len(missing)}\n"
-            f"duplicates: {sum(answered.values()) - len(delivered)} deliveries answered 200 again; "
+            f"duplicates: {len(repeats)} deliveries answered 200 again, after the loss of "
+            f"{dict(causes(repeats, kills).most_common())}; "
             f"{publisher.repeated} tries to publish repeated"
         )
         assert not missing, f"{len(missing)} lost, such as {sorted(missing)[:5]}\n{system.tail()}"

@@ -64,6 +64,24 @@ def test_every_kind_of_child_may_be_killed_under_load(start, receiver):
     assert published == arrived(receiver)
 
 
+def test_what_was_done_before_all_deliverers_died_is_not_done_again(start, receiver):
+    system = start(delivery__request_timeout_ms=3000)
+    system.add_hook(f"{receiver.url}/ok", format="json")
+    system.add_hook(f"{receiver.url}/hang", format="json", retries=1)
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 2)
+    system.publish(call_event(n) for n in range(20))
+
+    def requests(path):
+        return sum(request.path == path for request in receiver.requests)
+
+    system.wait(lambda: requests("/ok") == requests("/hang") == 20)
+    system.kill("deliveries")
+    system.wait(lambda: requests("/hang") == 40, what="the events again")
+    workers = [n for n in system.tree().below() if n.path.startswith("deliveries/deliverer-")]
+    assert sum(worker.stats.get("repeats", 0) for worker in workers) == 20
+    assert requests("/ok") == 20
+
+
 def test_a_frozen_deliverer_is_replaced_and_its_events_come_again(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/slow/20", format="json")

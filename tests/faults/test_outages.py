@@ -5,11 +5,15 @@ import json
 import resource
 import subprocess
 import threading
+from collections import Counter
 
 import pika
 import psutil
 import pytest
 
+from callboard.actors.running.system import SystemUnreachable
+from callboard.adapters.descriptors import RESERVED
+from callboard.adapters.receiver import Answer
 from support.cluster import prepared
 from support.hooks import save_hook
 from support.running import ACCOUNT, call_event, outgoing
@@ -46,6 +50,13 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def fill(path):
+    """Take all that is left of a disk."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+
+
 @pytest.mark.rabbitmq
 @pytest.mark.couchdb
 def test_a_full_disk_holds_up_what_failed_and_nothing_else(
@@ -59,9 +70,7 @@ def test_a_full_disk_holds_up_what_failed_and_nothing_else(
     system.wait(lambda: system.node("deliveries/attempt_log").stats.get("written") == 1)
 
     filler = small_disk / "filler"
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
+    fill(filler)
     invalid = {"Event-Category": "call_event", "Event-Name": "PARK_PARKED"}
     system.send(("callevt", "call.PARK_PARKED.x", invalid))
     system.wait(lambda: system.node("event_bridge").stats["poison"] == 1)
@@ -72,6 +81,41 @@ def test_a_full_disk_holds_up_what_failed_and_nothing_else(
     system.wait(lambda: system.node("event_bridge").stats["in_hand"] == 0, 30, "room")
     system.wait(lambda: system.node("deliveries/attempt_log").stats.get("written") == 29)
     system.wait_settled(30)
+    assert restarts(system) == {}
+
+
+def test_a_full_disk_under_the_embedded_broker_and_store_loses_nothing(start, receiver, small_disk):
+    """What the broker took before comes once there is room, and what it cannot take is refused."""
+    failing_once = Counter()
+
+    def fail_once(request):
+        call = json.loads(request.body)["call_id"]
+        failing_once[call] += 1
+        return Answer(200) if failing_once[call] > 1 else Answer(500, delay_s=1.0)
+
+    receiver.answer("/bad", fail_once)
+    system = start(delivery__retry_policy="standard", delivery__retry_steps_s="1,1")
+    system.add_hook(f"{receiver.url}/bad", format="json")
+    hook_known(system)
+    system.publish(calls(*range(10)))
+    receiver.wait_for(10)
+
+    filler = small_disk / "filler"
+    fill(filler)
+    taken = 10
+    with pytest.raises(SystemUnreachable, match="the broker did not take it"):
+        while True:
+            system.publish(calls(taken))
+            taken += 1
+    queue = system.wait(
+        lambda: (q := system.node("deliveries/retry_queue").stats)["put_off"] == 10 and q
+    )
+    assert queue["kept"] < 10
+    assert leaving(system) > 0
+    filler.unlink()
+    system.wait(lambda: system.node("event_bridge").stats["broker"] == "up", 30)
+    system.wait(lambda: len(failing_once) == taken and set(failing_once.values()) == {2}, 40)
+    system.wait(lambda: in_hand(system) == leaving(system) == 0)
     assert restarts(system) == {}
 
 
@@ -124,35 +168,99 @@ def publish(url, bodies):
     connection.close()
 
 
+def workers(system):
+    return [n for n in system.tree().below() if n.path.startswith("deliveries/deliverer-")]
+
+
+def leaving(system):
+    """What deliverers want to put off, and is not safe yet."""
+    return sum(worker.stats["leaving"] for worker in workers(system))
+
+
+def in_hand(system):
+    return system.node("event_bridge").stats["in_hand"]
+
+
 @pytest.mark.rabbitmq
-def test_a_broker_that_blocks_publishers_still_gives_events(start, receiver, rabbitmq, amqp_url):
-    system = start(amqp__url=amqp_url)
-    system.add_hook(f"{receiver.url}/ok", format="json")
-    hook_known(system)
-    publish(amqp_url, calls(*range(50)))
-    receiver.wait_for(50)
+def test_a_broker_that_blocks_publishers_gets_what_is_put_off_later(
+    start, receiver, rabbitmq, amqp_url
+):
+    """What can be delivered is, meanwhile; what fails waits with its events unacknowledged."""
+    good, bad = (f"{number:032x}" for number in range(2))
+    tries = Counter()
+
+    def fail_once(request):
+        call = json.loads(request.body)["call_id"]
+        tries[call] += 1
+        return Answer(200) if tries[call] > 1 else Answer(500, delay_s=2.0)
+
+    receiver.answer("/bad", fail_once)
+    system = start(
+        amqp__url=amqp_url,
+        delivery__retry_policy="standard",
+        delivery__retry_steps_s="1,1",
+        disabler__enabled="false",
+    )
+    system.add_hook(f"{receiver.url}/slow/300", account=good, format="json")
+    system.add_hook(f"{receiver.url}/bad", account=bad, format="json")
+    system.wait(lambda: system.node("responders/channel_create").stats.get("hooks") == 2)
+    system.wait(lambda: system.node("deliveries/retry_queue").stats.get("broker") == "up")
+    calls_of = {good: range(40), bad: range(40, 80)}
+    publish(amqp_url, [call_event(n, account=a) for a, ns in calls_of.items() for n in ns])
+    receiver.wait_for(1)
+
     rabbitmq.block_publishers()
     try:
-        late = threading.Thread(target=publish, args=(amqp_url, calls(*range(50, 60))))
+        late = threading.Thread(target=publish, args=(amqp_url, [call_event(80, account=good)]))
         late.start()
+        receiver.wait_for(80, 30)
+        # The broker still reads what a connection publishes first, and what came with it.
+        system.wait(lambda: sum(w.stats["failed_tries"] for w in workers(system)) == 40)
+        held = system.wait(lambda: in_hand(system) == leaving(system) and leaving(system))
+        assert held > 20
+        assert rabbitmq.messages(amqp_url, "callboard.events") == held
+        assert "unconfirmed=" in system.run("tree").stdout
+        assert tries.total() <= 40 + 40 - held
+        assert late.is_alive()
     finally:
         rabbitmq.unblock_publishers()
     late.join(20)
-    receiver.wait_for(60)
+    receiver.wait_for(121, 30)
+    system.wait(lambda: system.node("event_bridge").stats["in_hand"] == 0)
+    assert rabbitmq.messages(amqp_url, "callboard.events") == 0
+    assert len(arrived(receiver)) == 81
+    assert set(tries.values()) == {2}
     assert restarts(system) == {}
+
+
+def soft_limit(pid, descriptors):
+    """Let a process have so many; how many it might have before."""
+    before, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors, most))
+    return before
 
 
 def test_without_descriptors_deliveries_fail_and_come_right_again(start, receiver):
     system = start()
-    system.add_hook(f"{receiver.url}/ok", format="json", retries=5)
+    system.add_hook(f"{receiver.url}/slow/200", format="json", retries=5)
     hook_known(system)
-    workers = [n for n in system.tree().below() if n.path.startswith("deliveries/deliverer-")]
     before = {}
-    for worker in workers:
-        used = psutil.Process(worker.pid).num_fds()
-        before[worker.pid] = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (used + 8, 4096))
-    system.publish(calls(*range(300)))
-    system.wait(lambda: len(arrived(receiver)) == 300, 40, "all events")
+    for worker in workers(system):
+        few = psutil.Process(worker.pid).num_fds() + RESERVED + 4
+        before[worker.pid] = soft_limit(worker.pid, few)
+    system.publish(calls(*range(100)))
+    system.wait(lambda: sum(w.stats.get("failed_tries", 0) for w in workers(system)) > 0)
+    assert 'outcome="failed_connect: emfile"' in system.log.read_text()
+    for pid, limit in before.items():
+        soft_limit(pid, limit)
+    system.wait(lambda: len(arrived(receiver)) == 100, 40, "all events")
+    system.wait_settled(101)
+    failed = {worker.pid: worker.stats["failed_tries"] for worker in workers(system)}
+    assert sorted(failed) == sorted(before)
+    system.publish(calls(*range(100, 150)))
+    system.wait(lambda: len(arrived(receiver)) == 150, 20, "events with descriptors")
+    assert {worker.pid: worker.stats["failed_tries"] for worker in workers(system)} == failed
+    assert restarts(system) == {}
 
 
 def test_hooks_saved_before_the_clock_jumps_still_fire(start, receiver, tmp_path):

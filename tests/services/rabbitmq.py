@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import pika
@@ -178,6 +178,15 @@ class RabbitMQ:
         if "'EXIT'" in answer[0]:
             raise RuntimeError(f"{expression}: {answer[0]}")
         return answer[0]
+
+    def messages(self, url: str, queue: str) -> int:
+        """How many messages a queue of that virtual host has: ready, or given and not acked."""
+        vhost = unquote(url.rsplit("/", 1)[1])
+        found = self.erlang(
+            f'element(2, rabbit_amqqueue:with(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>), '
+            "fun(Q) -> {ok, hd([N || {messages, N} <- rabbit_amqqueue:info(Q, [messages])])} end))"
+        )
+        return int(found)
 
     def drop_connections(self) -> None:
         """Begin to close every connection from the broker's side (320 CONNECTION_FORCED)."""

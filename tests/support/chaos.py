@@ -102,6 +102,7 @@ class BrokerKiller(Worker):
         super().__init__()
         self._broker, self._publisher, self._after = broker, publisher, after
         self.kills = 0
+        self.history = []
 
     def work(self):
         for count in self._after:
@@ -109,6 +110,7 @@ class BrokerKiller(Worker):
                 select.select([], [], [], 0.02)
             self._broker.kill()
             self.kills += 1
+            self.history.append((time.monotonic(), "broker"))
             self._broker.start()
 
 
@@ -144,7 +146,7 @@ class Killer:
         name = victims[victim]
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim.pid, signal.SIGKILL)
-            self.history.append((round(time.monotonic(), 2), name, victim.pid))
+            self.history.append((time.monotonic(), name, victim.pid))
             self.kills[re.sub(r"\d+$", "*", name)] += 1
         if name in WHOLE:
             self._whole_at = time.monotonic()
@@ -197,3 +199,30 @@ class Killer:
 
 
 WHOLE = ("owner", "admin", "top")
+
+
+CAUSES = (
+    ("all deliverers", re.compile(r"(owner|admin|top|deliveries)$")),
+    ("one deliverer", re.compile(r"deliveries/deliverer-\d+$")),
+    ("the bridge or the broker", re.compile(r"(event_bridge|broker)$")),
+    ("something else", re.compile("")),
+)
+"""What a kill takes away, the most far-reaching first."""
+
+
+def causes(repeats, kills):
+    """Count repeats by what was killed since the delivery was first answered.
+
+    `repeats`: (first, again) seconds. `kills`: (seconds, name). Of several kills the most
+    far-reaching one counts.
+    """
+    counts = Counter()
+    for first_s, again_s in repeats:
+        names = [name for at_s, name in kills if first_s - 1.0 <= at_s <= again_s]
+        for cause, pattern in CAUSES:
+            if any(pattern.match(name) for name in names):
+                counts[cause] += 1
+                break
+        else:
+            counts["nothing"] += 1
+    return counts

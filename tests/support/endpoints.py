@@ -3,8 +3,9 @@
     PYTHONPATH=tests python -m support.endpoints RECORD ok refuse hang flaky drip …
 
 Prints their urls as one JSON list, and writes a line for each request that came in: its path, the
-`call_id` of its body, and the status it is answered with (or what happens instead). They end when
-standard input closes.
+`call_id` of its body, the status it is answered with (or what happens instead), and when (seconds
+of the monotonic clock, which all processes of a machine share). They end when standard input
+closes.
 """
 
 import json
@@ -12,6 +13,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +39,7 @@ def serve(record, manner):
         behaviour = MANNERS[manner]()
         outcome = behaviour.status if isinstance(behaviour, Answer) else manner
         call_id = json.loads(request.body)["call_id"]
-        os.write(record, f"{request.path} {call_id} {outcome}\n".encode())
+        os.write(record, f"{request.path} {call_id} {outcome} {time.monotonic():.3f}\n".encode())
         return behaviour
 
     endpoint = Receiver(keep=1).start()
@@ -54,11 +56,15 @@ def main() -> None:
 
 @frozen
 class Arrival:
-    """A request; `outcome`: the status it was answered with, or the manner of its endpoint."""
+    """A request; `outcome`: the status it was answered with, or the manner of its endpoint.
+
+    `at_s`: when, on the monotonic clock.
+    """
 
     path: str
     call_id: str
     outcome: str
+    at_s: float
 
 
 class Endpoints:
@@ -84,7 +90,8 @@ class Endpoints:
     def arrivals(self) -> Iterator[Arrival]:
         """Every request until now."""
         for line in self._record.read_text().splitlines():
-            yield Arrival(*line.split(" "))
+            path, call_id, outcome, at_s = line.split(" ")
+            yield Arrival(path, call_id, outcome, float(at_s))
 
 
 if __name__ == "__main__":

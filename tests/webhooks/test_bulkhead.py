@@ -464,6 +464,7 @@ class AnyUse(RuleBasedStateMachine):
         hook_waiting=st.integers(1, 4),
         open_waiting=st.integers(1, 2),
         failures=st.integers(1, 4),
+        threads=st.sampled_from([1, 2, 3, 4, 6, 8, 1000]),
     )
     def begin(self, failures, **limits):
         self.limits = BulkheadLimits(**limits)
@@ -473,6 +474,8 @@ class AnyUse(RuleBasedStateMachine):
         self.where = {}  # item: (endpoint, hook); in the order of their first add
         self.waiting, self.away, self.ended = set(), set(), set()
         self.running = {}  # item: turn
+        self.began = {}  # item: when its latest turn began
+        self.quick = set()  # endpoints whose latest answer was
         self.starts = {}  # (endpoint, hook): times
         self.overtakers = {}  # ready (endpoint, hook): who had turns since
 
@@ -498,6 +501,18 @@ class AnyUse(RuleBasedStateMachine):
     def under_way(self, endpoint):
         return [i for i in self.running if self.where[i][0] == endpoint]
 
+    def doubtful(self, endpoint):
+        oldest = min((self.began[i] for i in self.under_way(endpoint)), default=self.now)
+        return endpoint not in self.quick or self.now - oldest > 1.0
+
+    def has_thread(self, endpoint):
+        if len(self.under_way(endpoint)) >= self.limits.threads - len(self.running):
+            return False
+        doubtful = [i for i in self.running if self.doubtful(self.where[i][0])]
+        eighths = 6 if self.under_way(endpoint) else 7
+        most = max(1, self.limits.threads * eighths // 8)
+        return not self.doubtful(endpoint) or len(doubtful) < most
+
     def within_rate(self, place):
         """When the next item may start, by all starts so far."""
         rate = HOOKS[place[1]].rate_per_s
@@ -514,6 +529,7 @@ class AnyUse(RuleBasedStateMachine):
             place = endpoint, hook = self.where[item]
             if (
                 len(self.under_way(endpoint)) < self.limits.in_flight
+                and self.has_thread(endpoint)
                 and self.circuits.allows(endpoint, self.now)
                 and not (HOOKS[hook].ordered and self.earlier(item))
                 and self.within_rate(place)
@@ -563,6 +579,7 @@ class AnyUse(RuleBasedStateMachine):
         assert turn.probe == (not self.circuits.is_closed(turn.endpoint))
         self.waiting.remove(item)
         self.running[item] = turn
+        self.began[item] = self.now
         self.starts.setdefault(place, []).append(self.now)
         self.check_fairness(ready, place)
         return turn
@@ -589,6 +606,11 @@ class AnyUse(RuleBasedStateMachine):
         self.finish(item, reached, back_in_s)
 
     def finish(self, item, reached, back_in_s):
+        endpoint, quick = self.where[item][0], self.now - self.began[item] <= 1.0
+        if reached and quick:
+            self.quick.add(endpoint)
+        elif reached is not None:
+            self.quick.discard(endpoint)
         shed = self.made.done(self.running.pop(item), self.now, reached, back_in_s)
         (self.ended if back_in_s is None else self.away).add(item)
         assert len(shed) == len(set(shed))

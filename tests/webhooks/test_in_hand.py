@@ -16,9 +16,10 @@ BRIDGE, QUEUE = ("event_bridge", 1), ("deliveries/retry_queue", 1)
 class Hand:
     """An InHand whose sources send one delivery a part."""
 
-    def __init__(self):
+    def __init__(self, finished=()):
         self.owed = Owed()
-        self.jobs = InHand(self.owed, "kazoo", (5.0,))
+        self.finished = set(finished)
+        self.jobs = InHand(self.owed, "kazoo", (5.0,), self.finished)
         self._parts = 0
 
     def take(self, source, later=None, delivery=DELIVERY):
@@ -55,6 +56,15 @@ def test_what_is_finished_is_settled_at_once(hand):
     assert hand.take(BRIDGE) is None
     assert hand.settled(BRIDGE) == [2]
     assert hand.jobs.repeats == 1
+
+
+def test_what_another_has_finished_is_settled_at_once(hand):
+    hand.jobs.finish(hand.take(BRIDGE))
+    successor = Hand(hand.finished)
+    assert successor.take(BRIDGE) is None
+    assert successor.settled(BRIDGE) == [1]
+    other = evolve(DELIVERY, id="j")
+    assert successor.take(BRIDGE, delivery=other) is not None
 
 
 def test_the_policy_is_the_deliverys_or_the_nodes(hand):

@@ -260,13 +260,29 @@ def test_no_retry_after_asks_for_too_much(wish, now):
     ],
 )
 def test_what_is_parked_comes_back_more_and_more_rarely(parked_s, least_ms, most_ms):
-    assert park(NOW, NOW + parked_s, DAY_S, lambda: 0.0) == Retry(least_ms)
-    assert park(NOW, NOW + parked_s, DAY_S, lambda: 1 - 1e-12) == Retry(most_ms)
+    assert park(NOW, NOW + parked_s, 99, DAY_S, lambda: 0.0) == Retry(least_ms)
+    assert park(NOW, NOW + parked_s, 99, DAY_S, lambda: 1 - 1e-12) == Retry(most_ms)
 
 
 def test_what_is_parked_for_too_long_is_given_up():
-    assert isinstance(park(NOW, NOW + 99, 100, lambda: 0.0), Retry)
-    assert park(NOW, NOW + 100, 100, lambda: 0.0) == GiveUp("endpoint not available for 100 s")
+    assert isinstance(park(NOW, NOW + 99, 1, 100, lambda: 0.0), Retry)
+    assert park(NOW, NOW + 100, 1, 100, lambda: 0.0) == GiveUp("endpoint not available for 100 s")
+
+
+def test_what_was_parked_while_the_clock_jumped_or_nobody_was_there_is_not_given_up():
+    assert park(NOW, NOW + 10 * DAY_S, 1, 4 * DAY_S, lambda: 1 - 1e-12) == Retry(600_000)
+    assert isinstance(park(NOW, NOW + 10 * DAY_S, 600, 4 * DAY_S, lambda: 0.0), GiveUp)
+
+
+@given(fractions, st.integers(600, 10 * DAY_S))
+def test_what_is_parked_all_the_time_is_given_up_when_it_should_be(fraction, most_s):
+    """However the pauses fall: the rounds never hold it back."""
+    now, rounds = NOW, 0
+    while isinstance(then := park(NOW, now, rounds, most_s, lambda: fraction), Retry):
+        assert now < NOW + most_s
+        now += then.after_ms / 1000
+        rounds += 1
+    assert now <= NOW + most_s + 600
 
 
 # The attempts

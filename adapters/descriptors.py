@@ -1,0 +1,20 @@
+"""File descriptors that requests leave to their process: an actor without any cannot go on."""
+
+import errno
+import os
+import resource
+
+RESERVED = 40
+"""Thespian opens one each time it waits for messages, and one for each actor it sends to; threads
+that look up a name open one each."""
+
+
+def leave_some(descriptor: int) -> None:
+    """Raise the OSError of a process that has no more, if this new one is among the last.
+
+    The kernel gives the lowest number that is free, so there are at most as many left as there are
+    numbers above it.
+    """
+    most, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and descriptor >= most - RESERVED:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

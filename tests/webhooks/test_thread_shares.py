@@ -1,0 +1,125 @@
+"""Who may have a thread: one that answers always finds one, however many hang."""
+
+from random import Random
+
+import pytest
+
+from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits
+from callboard.webhooks.circuit import CircuitLimits, Circuits
+from callboard.webhooks.options import NO_OPTIONS
+
+THREADS = 32
+
+
+class Traffic:
+    """Endpoints that always have something to send; those of `hanging` take ten seconds."""
+
+    def __init__(self, threads=THREADS):
+        circuits = Circuits(CircuitLimits(), Random(1).random)
+        self.bulkhead = Bulkhead(BulkheadLimits(threads=threads, keeping_up=500), circuits)
+        self.under_way = {}
+        self.keys = iter(range(1_000_000))
+        self.now = 0.0
+
+    def offer(self, endpoint, count=40):
+        for _item in range(count):
+            key = str(next(self.keys))
+            self.bulkhead.add(key, key, endpoint, "hook", NO_OPTIONS, self.now)
+
+    def start(self):
+        """Give turns as long as there are any; how many by endpoint are under way."""
+        while len(self.under_way) < 1000 and (turn := self.bulkhead.next(self.now)) is not None:
+            self.under_way[turn.number] = turn
+        endpoints = [turn.endpoint for turn in self.under_way.values()]
+        return {endpoint: endpoints.count(endpoint) for endpoint in endpoints}
+
+    def end(self, endpoint, reached=True):
+        for number, turn in list(self.under_way.items()):
+            if turn.endpoint == endpoint:
+                self.bulkhead.done(self.under_way.pop(number), self.now, reached)
+
+    def answer(self, endpoint, count=40):
+        """Offer so many to an endpoint that answers at once, and see them all answered."""
+        self.offer(endpoint, count)
+        rounds = 0
+        while self.start().get(endpoint):
+            self.end(endpoint)
+            rounds += 1
+        return rounds
+
+
+@pytest.fixture
+def traffic():
+    return Traffic()
+
+
+def test_one_endpoint_has_its_sixteen(traffic):
+    traffic.offer("a")
+    assert traffic.start() == {"a": 16}
+
+
+def test_those_that_hang_leave_a_share_to_one_of_which_nothing_is_known(traffic):
+    for hanging in "ab":
+        traffic.offer(hanging)
+    assert traffic.start() == {"a": 11, "b": 11}
+    assert traffic.answer("healthy") <= 40 // 4
+
+
+@pytest.mark.parametrize("count", [3, 8, 20])
+def test_a_new_endpoint_gets_its_chance_beside_many_that_hang(traffic, count):
+    for number in range(count):
+        traffic.offer(f"hanging{number}")
+    assert sum(traffic.start().values()) == 24
+    assert traffic.answer("healthy") > 0
+    assert not traffic.bulkhead.next(traffic.now)
+
+
+def test_one_that_is_known_to_answer_finds_a_thread_beside_any_number_that_hang(traffic):
+    traffic.answer("known")
+    for number in range(200):
+        traffic.offer(f"hanging{number}")
+    assert sum(traffic.start().values()) == 28
+    traffic.now = 5.0
+    assert traffic.answer("known") <= 40 // 2 + 1
+
+
+def test_those_that_begin_to_hang_all_at_once_leave_one_too(traffic):
+    for endpoint in ("a", "b", "known"):
+        traffic.answer(endpoint)
+    for endpoint in "ab":
+        traffic.offer(endpoint)
+    assert traffic.start() == {"a": 11, "b": 11}
+    assert traffic.answer("known") > 0
+
+
+def test_one_that_took_long_is_doubtful_until_it_answers_quickly():
+    traffic = Traffic(threads=8)
+    traffic.answer("a")
+    for number in range(7):
+        traffic.offer(f"hanging{number}", 1)
+    assert len(traffic.start()) == 7
+    traffic.offer("a", 1)
+    assert traffic.start()["a"] == 1
+    traffic.now = 2.0
+    traffic.end("a")
+    traffic.offer("a", 1)
+    assert "a" not in traffic.start()
+    traffic.end("hanging0", reached=False)
+    assert traffic.start()["a"] == 1
+    traffic.end("a")
+    traffic.offer("hanging0", 1)
+    assert len(traffic.start()) == 7
+    assert traffic.answer("a") > 0
+
+
+def test_threads_of_which_there_is_one_are_used():
+    traffic = Traffic(threads=1)
+    for endpoint in "abc":
+        traffic.offer(endpoint, 1)
+    served = []
+    while under_way := traffic.start():
+        (endpoint,) = under_way
+        served.append(endpoint)
+        traffic.now += 10.0
+        traffic.end(endpoint, reached=endpoint == "b")
+    assert served == ["a", "b", "c"]
