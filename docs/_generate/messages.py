@@ -29,11 +29,11 @@ def embedding() -> str:
 
 
 def _page(module: ModuleType, things: Iterable[Any]) -> str:
-    return "\n\n".join([inspect.getdoc(module) or "", *map(_section, things)])
+    return "\n\n".join([inspect.getdoc(module) or "", "## Messages", *map(_section, things)])
 
 
 def _section(thing: Any) -> str:
-    return f"## {thing.__name__}\n\n```python\n{_signature(thing)}\n```\n\n{inspect.getdoc(thing)}"
+    return f"### {thing.__name__}\n\n```python\n{_signature(thing)}\n```\n\n{inspect.getdoc(thing)}"
 
 
 def _signature(thing: Any) -> str:

@@ -1,0 +1,88 @@
+"""What the documentation says to type and to write, held against the program.
+
+`make docs` checks the links of the pages below docs/; here are those of the other pages.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from callboard.cli import main
+from callboard.config.loader import load
+
+PROJECT = Path(__file__).parents[1]
+FRONT = [*PROJECT.glob("*.md")]
+PAGES = [*FRONT, *(PROJECT / "docs").rglob("*.md")]
+
+BLOCK = re.compile(r"^( *)```(\w+).*?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"(?:^\$ |\| |\$\()callboard ([^|<>#&)$\n]*)", re.M)
+INLINE = re.compile(r"`callboard ([^`…]+)`")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+
+
+def named(path):
+    return str(path.relative_to(PROJECT))
+
+
+def blocks(page, language):
+    """The code of that language on a page, without what it is indented by."""
+    for indent, found, code in BLOCK.findall(page.read_text()):
+        if found == language:
+            yield re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)
+
+
+def typed(page):
+    """The command lines of `callboard` on a page, whole or as it names them in its text."""
+    for code in blocks(page, "console"):
+        yield from TYPED.findall(code.replace("\\\n", ""))
+    yield from INLINE.findall(re.sub(r"\s+", " ", page.read_text()))
+
+
+def is_understood(line):
+    """Whether there is such a command, with those options, as far as the line goes.
+
+    What a page's text names need not be complete; what is there must be right.
+    """
+    command, words = main, shlex.split(line)
+    with click.Context(main, info_name="callboard") as context:
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            _name, command, words = command.resolve_command(context, words)
+        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
+        for word in words:
+            if word.startswith("-") and word.partition("=")[0] not in options:
+                raise click.NoSuchOption(word, ctx=context)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_exists(page, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    wrong = []
+    for line in typed(page):
+        try:
+            is_understood(line)
+        except click.UsageError as problem:
+            wrong.append(f"callboard {line}: {problem.format_message()}")
+    assert not wrong
+
+
+def test_a_command_that_does_not_exist_is_noticed():
+    is_understood("hooks add URI --account A --amqp-url memory://")
+    for line in ("hook add", "hooks ad", "hooks add --acount A"):
+        with pytest.raises(click.UsageError):
+            is_understood(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_configuration_can_be_used(page, tmp_path):
+    for code in blocks(page, "toml"):
+        file = tmp_path / "callboard.toml"
+        file.write_text(code)
+        load(file, {})
+
+
+@pytest.mark.parametrize("page", FRONT, ids=named)
+def test_every_link_of_the_front_pages_leads_somewhere(page):
+    assert not [link for link in LINK.findall(page.read_text()) if not (PROJECT / link).exists()]
