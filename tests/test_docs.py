@@ -5,6 +5,7 @@
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import click
@@ -12,6 +13,9 @@ import pytest
 
 from callboard.cli import main
 from callboard.config.loader import load
+from callboard.webhooks.directory import Directory
+from callboard.webhooks.event import Event, PoisonEvent
+from callboard.webhooks.module import Firing
 
 PROJECT = Path(__file__).parents[1]
 FRONT = [*PROJECT.glob("*.md")]
@@ -86,3 +90,17 @@ def test_every_configuration_can_be_used(page, tmp_path):
 @pytest.mark.parametrize("page", FRONT, ids=named)
 def test_every_link_of_the_front_pages_leads_somewhere(page):
     assert not [link for link in LINK.findall(page.read_text()) if not (PROJECT / link).exists()]
+
+
+def test_the_module_of_the_page_fires_as_it_says():
+    (code,) = blocks(PROJECT / "docs" / "modules.md", "python")
+    names = {kind.__name__: kind for kind in (Directory, Event, Firing, PoisonEvent)}
+    exec("class TicketClosed:\n" + textwrap.indent(code, "    "), names)
+    module = names["TicketClosed"]()
+    ticket = {"state": "closed", "customer": "acme", "id": 7, "opened_at": 10, "closed_at": 12}
+    assert module.responds_to(Event(ticket))
+    assert not module.responds_to(Event(ticket | {"state": "open"}))
+    firing = module.firing(Event(ticket), None)
+    assert (firing.account_id, firing.payload) == ("acme", {"ticket": 7, "took_s": 2})
+    with pytest.raises(PoisonEvent):
+        module.firing(Event(ticket | {"customer": None}), None)

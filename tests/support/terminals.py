@@ -59,8 +59,11 @@ class Terminal:
         self._commands = 0
 
     def run(self, command, printed):
-        """Type a command that ends well, having printed this."""
-        self._expect(pattern(printed) + self._type(command) + " 0\n", command)
+        """Type a command that ends well, having printed this and nothing else."""
+        mark = self._type(command)
+        output, status = self._expect(rf"(?s:(.*?)){mark} (\d+)\n", command).groups()
+        as_printed = re.fullmatch(pattern(printed), output)
+        assert status == "0" and as_printed, f"{command!r} ended with {status}:\n{output}"
 
     def leave_running(self, command, printed):
         """Type a command that goes on after it has printed this."""
@@ -95,10 +98,11 @@ class Terminal:
                 self._news.notify()
 
     def _expect(self, wanted, what):
-        """Wait for it at the beginning of what was not yet looked at, and pass over it."""
+        """Wait for it at the beginning of what was not yet looked at, and go on behind it."""
         end = time.monotonic() + PATIENCE_S
         with self._news:
             while not (found := re.match(wanted, self._seen)):
                 told = self._news.wait(end - time.monotonic())
                 assert told, f"waited in vain after {what!r}; so far:\n{self._seen}"
             self._seen = self._seen[found.end() :]
+        return found
