@@ -11,8 +11,11 @@ from pathlib import Path
 import click
 import pytest
 
+from callboard.actors.webhooks_supervisor import tree
 from callboard.cli import main
+from callboard.config import Settings
 from callboard.config.loader import load
+from callboard.supervision import SupervisorSpec
 from callboard.webhooks.directory import Directory
 from callboard.webhooks.event import Event, PoisonEvent
 from callboard.webhooks.module import Firing
@@ -90,6 +93,25 @@ def test_every_configuration_can_be_used(page, tmp_path):
 @pytest.mark.parametrize("page", FRONT, ids=named)
 def test_every_link_of_the_front_pages_leads_somewhere(page):
     assert not [link for link in LINK.findall(page.read_text()) if not (PROJECT / link).exists()]
+
+
+def test_the_page_of_the_tree_has_every_actor():
+    page = (PROJECT / "docs" / "tree.md").read_text()
+    for child in tree(Settings()).children:
+        assert f"`{child.id}" in page
+        if isinstance(child.args, SupervisorSpec) and child.id != "responders":
+            below = {re.sub(r"-\d+$", "-1", each.id) for each in child.args.children}
+            assert {id for id in below if f"`{child.id}/{id}`" not in page} == set()
+
+
+def test_what_an_operator_sees_in_the_log_is_logged():
+    folders = ("actors", "adapters", "config", "supervision", "webhooks")
+    code = "".join(f.read_text() for name in folders for f in (PROJECT / name).rglob("*.py"))
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    (table,) = re.findall(r"^## What to do when\n(.*?)(?:^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    seen = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", "".join(re.findall(r"^\|[^|]+\|", table, re.M)))
+    assert len(seen) > 10
+    assert not [word for word in seen if f'"{word}"' not in code]
 
 
 def test_the_module_of_the_page_fires_as_it_says():
