@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test chaos services lint types lock clean
+.PHONY: help venv demo test chaos docs services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,6 +22,9 @@ test: $(INSTALLED) ## Run the tests; those whose server is missing are skipped
 
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
+
+docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads nowhere fails
+	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs
 
 services: ## Install RabbitMQ and a CouchDB for the tests; starts nothing
 	@.ci/services

@@ -3,6 +3,7 @@
 import pytest
 
 from callboard.adapters.receiver import Receiver
+from support.building import build
 from support.running import RunningSystem
 
 pytest_plugins = ("services.rabbitmq", "services.couchdb")
@@ -27,3 +28,9 @@ def start(tmp_path):
     yield start
     for system in systems:
         system.close()
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The source archive, and the wheel that was built from it."""
+    return build(tmp_path_factory.mktemp("packaging"))

@@ -1,4 +1,4 @@
-"""The files under packaging/: what they name exists here, and what they promise holds."""
+"""The files under deploy/: what they name exists here, and what they promise holds."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from callboard.cli import main
 from callboard.config import load, options
 
 PROJECT = Path(__file__).parents[1]
-PACKAGING = PROJECT / "packaging"
+PACKAGING = PROJECT / "deploy"
 UNIT = PACKAGING / "callboard.service"
 DOCKERFILE = (PACKAGING / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((PACKAGING / "compose.yaml").read_text())

@@ -1,36 +1,22 @@
 """What is built and installed: the source archive, the wheel made of it, and its import."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
-PROJECT = Path(__file__).parents[1]
+from support.building import PROJECT
+
 PACKAGING = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
 NOT_SHIPPED = {"tests", "bench", "docs", "build", "dist"}
-NOT_SOURCES = shutil.ignore_patterns(
-    ".git",
-    ".venv",
-    ".services",
-    ".*_cache",
-    ".hypothesis",
-    "__pycache__",
-    "*.egg-info",
-    "build",
-    "dist",
-)
-
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -56,23 +42,6 @@ def shipped() -> set[str]:
     return files
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory) -> tuple[Path, Path]:
-    """The source archive, and the wheel that was built from it."""
-    if Version(version("setuptools")) < Version("77"):
-        pytest.fail("building needs setuptools 77: pip install --upgrade setuptools")
-    folder = tmp_path_factory.mktemp("packaging")
-    shutil.copytree(PROJECT, folder / "source", ignore=NOT_SOURCES)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist"]
-    run = subprocess.run(
-        [*command, folder / "source"], cwd=folder, capture_output=True, text=True, timeout=240
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    (archive,) = (folder / "dist").glob("*.tar.gz")
-    (wheel,) = (folder / "dist").glob("*.whl")
-    return archive, wheel
-
-
 def test_no_package_is_forgotten():
     assert PACKAGING["tool"]["setuptools"]["packages"] == sorted(packages())
 
@@ -91,7 +60,7 @@ def test_the_source_archive_holds_what_a_packager_needs(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"pyproject.toml", "LICENSE", "CHANGELOG.md", "Makefile", "requirements.lock"}
     wanted |= {"tests/test_packaging.py", "config/default.toml", ".ci/run", "py.typed", "admin.py"}
-    wanted |= {"packaging/callboard.service", "packaging/Dockerfile", "packaging/compose.yaml"}
+    wanted |= {"deploy/callboard.service", "deploy/Dockerfile", "deploy/compose.yaml"}
     assert wanted <= names
     assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
 

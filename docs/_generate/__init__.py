@@ -1,0 +1,16 @@
+"""Those parts of the documentation that are made of the code, one file each: Markdown texts."""
+
+from collections.abc import Callable, Mapping
+
+from _generate import commands, events, hooks, messages, settings
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "administration": messages.administration,
+    "commands": commands.commands,
+    "embedding": messages.embedding,
+    "events": events.events,
+    "hooks": hooks.fields,
+    "module_settings": settings.module_settings,
+    "settings": settings.settings,
+}
+"""What each name in a page stands for."""

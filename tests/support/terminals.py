@@ -1,0 +1,108 @@
+"""A terminal as somebody who follows a page uses it: a shell that is typed into, and its output."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from callboard.supervision import die_with_parent
+
+PATIENCE_S = 60.0
+
+_VARIES = {
+    # what is printed, and what may stand in its place
+    "secret": (r"whsec_[\w+/=]+", r"whsec_[\w+/=]+"),
+    "hex": (r"\b[0-9a-f]{12,}\b", r"[0-9a-f]+"),
+    "number": (r"\d[\d.]*\d", r"[\d.]+"),
+    "blanks": (r" +", r" +"),
+    "anything": (r"…", r".*"),
+}
+_ANY_THAT_VARIES = re.compile("|".join(f"(?P<{name}>{p})" for name, (p, _) in _VARIES.items()))
+
+
+def pattern(printed):
+    """Matches what differs from the printed in ids, blanks, and numbers of more than one digit.
+
+    `…` stands for anything, on a line by itself for any lines.
+    """
+    return "".join(r"(?:.*\n)*?" if line == "…" else _line(line) for line in printed.splitlines())
+
+
+def _line(printed):
+    text, end = "", 0
+    for found in _ANY_THAT_VARIES.finditer(printed):
+        text += re.escape(printed[end : found.start()]) + _VARIES[found.lastgroup][1]
+        end = found.end()
+    return text + re.escape(printed[end:].rstrip()) + r" *\n"
+
+
+class Terminal:
+    """A shell in a folder; `close` ends it and what runs in it."""
+
+    def __init__(self, folder, environment):
+        self._shell = subprocess.Popen(
+            ["bash"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        self._seen = ""
+        self._news = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+        self._commands = 0
+
+    def run(self, command, printed):
+        """Type a command that ends well, having printed this and nothing else."""
+        mark = self._type(command)
+        output, status = self._expect(rf"(?s:(.*?)){mark} (\d+)\n", command).groups()
+        as_printed = re.fullmatch(pattern(printed), output)
+        assert status == "0" and as_printed, f"{command!r} ended with {status}:\n{output}"
+
+    def leave_running(self, command, printed):
+        """Type a command that goes on after it has printed this."""
+        self._type(command)
+        self._expect(pattern(printed), command)
+
+    def shows(self, printed):
+        """Wait until this appears, whatever appears before it."""
+        self._expect(r"(?:.*\n)*?" + pattern(printed), printed)
+
+    def ended(self):
+        """Wait until what was left running has ended well."""
+        self._expect(rf"(?:.*\n)*?{self._mark()} 0\n", "the end of what ran here")
+
+    def close(self):
+        os.killpg(self._shell.pid, signal.SIGKILL)
+        self._shell.wait()
+
+    def _type(self, command):
+        self._commands += 1
+        self._shell.stdin.write(f"{command}\necho {self._mark()} $?\n")
+        self._shell.stdin.flush()
+        return self._mark()
+
+    def _mark(self):
+        return f"--{self._commands}--"
+
+    def _read(self):
+        for line in self._shell.stdout:
+            with self._news:
+                self._seen += line
+                self._news.notify()
+
+    def _expect(self, wanted, what):
+        """Wait for it at the beginning of what was not yet looked at, and go on behind it."""
+        end = time.monotonic() + PATIENCE_S
+        with self._news:
+            while not (found := re.match(wanted, self._seen)):
+                told = self._news.wait(end - time.monotonic())
+                assert told, f"waited in vain after {what!r}; so far:\n{self._seen}"
+            self._seen = self._seen[found.end() :]
+        return found

@@ -1,0 +1,128 @@
+"""What the documentation says to type and to write, held against the program.
+
+`make docs` checks the links of the pages below docs/; here are those of the other pages.
+"""
+
+import re
+import shlex
+import textwrap
+from pathlib import Path
+
+import click
+import pytest
+
+from callboard.actors.webhooks_supervisor import tree
+from callboard.cli import main
+from callboard.config import Settings
+from callboard.config.loader import load
+from callboard.supervision import SupervisorSpec
+from callboard.webhooks.directory import Directory
+from callboard.webhooks.event import Event, PoisonEvent
+from callboard.webhooks.module import Firing
+
+PROJECT = Path(__file__).parents[1]
+FRONT = [*PROJECT.glob("*.md")]
+PAGES = [*FRONT, *(PROJECT / "docs").rglob("*.md")]
+
+BLOCK = re.compile(r"^( *)```(\w+).*?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"(?:^\$ |\| |\$\()callboard ([^|<>#&)$\n]*)", re.M)
+INLINE = re.compile(r"`callboard ([^`…]+)`")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+
+
+def named(path):
+    return str(path.relative_to(PROJECT))
+
+
+def blocks(page, language):
+    """The code of that language on a page, without what it is indented by."""
+    for indent, found, code in BLOCK.findall(page.read_text()):
+        if found == language:
+            yield re.sub(rf"^{indent}", "", code, flags=re.MULTILINE)
+
+
+def typed(page):
+    """The command lines of `callboard` on a page, whole or as it names them in its text."""
+    for code in blocks(page, "console"):
+        yield from TYPED.findall(code.replace("\\\n", ""))
+    yield from INLINE.findall(re.sub(r"\s+", " ", page.read_text()))
+
+
+def is_understood(line):
+    """Whether there is such a command, with those options, as far as the line goes.
+
+    What a page's text names need not be complete; what is there must be right.
+    """
+    command, words = main, shlex.split(line)
+    with click.Context(main, info_name="callboard") as context:
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            _name, command, words = command.resolve_command(context, words)
+        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
+        for word in words:
+            if word.startswith("-") and word.partition("=")[0] not in options:
+                raise click.NoSuchOption(word, ctx=context)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_exists(page, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    wrong = []
+    for line in typed(page):
+        try:
+            is_understood(line)
+        except click.UsageError as problem:
+            wrong.append(f"callboard {line}: {problem.format_message()}")
+    assert not wrong
+
+
+def test_a_command_that_does_not_exist_is_noticed():
+    is_understood("hooks add URI --account A --amqp-url memory://")
+    for line in ("hook add", "hooks ad", "hooks add --acount A"):
+        with pytest.raises(click.UsageError):
+            is_understood(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_configuration_can_be_used(page, tmp_path):
+    for code in blocks(page, "toml"):
+        file = tmp_path / "callboard.toml"
+        file.write_text(code)
+        load(file, {})
+
+
+@pytest.mark.parametrize("page", FRONT, ids=named)
+def test_every_link_of_the_front_pages_leads_somewhere(page):
+    assert not [link for link in LINK.findall(page.read_text()) if not (PROJECT / link).exists()]
+
+
+def test_the_page_of_the_tree_has_every_actor():
+    page = (PROJECT / "docs" / "tree.md").read_text()
+    for child in tree(Settings()).children:
+        assert f"`{child.id}" in page
+        if isinstance(child.args, SupervisorSpec) and child.id != "responders":
+            below = {re.sub(r"-\d+$", "-1", each.id) for each in child.args.children}
+            assert {id for id in below if f"`{child.id}/{id}`" not in page} == set()
+
+
+def test_what_an_operator_sees_in_the_log_is_logged():
+    folders = ("actors", "adapters", "config", "supervision", "webhooks")
+    code = "".join(f.read_text() for name in folders for f in (PROJECT / name).rglob("*.py"))
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    (table,) = re.findall(r"^## What to do when\n(.*?)(?:^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    seen = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", "".join(re.findall(r"^\|[^|]+\|", table, re.M)))
+    assert len(seen) > 10
+    assert not [word for word in seen if f'"{word}"' not in code]
+
+
+def test_the_module_of_the_page_fires_as_it_says():
+    (code,) = blocks(PROJECT / "docs" / "modules.md", "python")
+    names = {kind.__name__: kind for kind in (Directory, Event, Firing, PoisonEvent)}
+    exec("class TicketClosed:\n" + textwrap.indent(code, "    "), names)
+    module = names["TicketClosed"]()
+    ticket = {"state": "closed", "customer": "acme", "id": 7, "opened_at": 10, "closed_at": 12}
+    assert module.responds_to(Event(ticket))
+    assert not module.responds_to(Event(ticket | {"state": "open"}))
+    firing = module.firing(Event(ticket), None)
+    assert (firing.account_id, firing.payload) == ("acme", {"ticket": 7, "took_s": 2})
+    with pytest.raises(PoisonEvent):
+        module.firing(Event(ticket | {"customer": None}), None)
