@@ -48,6 +48,7 @@ from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.adapters.topic import BOUND_BY
 from callboard.supervision import Peer
+from callboard.webhooks import catalog
 from callboard.webhooks.module import BRIDGE_EXCHANGES
 from callboard.webhooks.settlement import Batch, Books
 
@@ -141,6 +142,14 @@ class EventBridge(BrokerRole):
             "parts": self._books.parts,
         }
 
+    def measure(self) -> None:
+        """What came and went."""
+        self.tally.set(catalog.MESSAGES_RECEIVED, self._counts["received"])
+        self.tally.set(catalog.MESSAGES_ACKNOWLEDGED, self._counts["acknowledged"])
+        self.tally.set(catalog.MESSAGES_REQUEUED, self._counts["requeued"])
+        self.tally.set(catalog.MESSAGES_UNCLAIMED, self._counts["unclaimed"])
+        self.tally.set(catalog.EVENTS_IN_HAND, self._books.open)
+
     # The broker's side
 
     def on_broker(self, event: BrokerEvent) -> None:
@@ -174,6 +183,7 @@ class EventBridge(BrokerRole):
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
         done = []
+        now = time.monotonic()
         for message in messages:
             self._counts["received"] += 1
             event = RawEvent(
@@ -185,6 +195,7 @@ class EventBridge(BrokerRole):
                 message.properties.content_encoding,
                 message.properties.message_id,
                 self._spans.begin(message),
+                now,
             )
             if not self._books.take(event, self._modules_for(message)):
                 # Of a binding that a module once asked for and does no more: the queue keeps it.
@@ -239,6 +250,7 @@ class EventBridge(BrokerRole):
     def _send_batch(
         self, id: int, module: str, events: tuple[RawEvent, ...], responder: Peer
     ) -> None:
+        self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
         self._books.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
         self.send(responder.address, EventBatch(id, self.incarnation, events))
 

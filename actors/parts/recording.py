@@ -20,6 +20,7 @@ from callboard.actors.parts.notices import DeliveryFailed
 from callboard.actors.parts.noticing import Noticing
 from callboard.actors.parts.role import Role, Setup
 from callboard.supervision import Peer
+from callboard.webhooks import catalog
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.in_hand import Job
@@ -139,6 +140,7 @@ class Recording(Noticing, Role):
         if log := self.peer(ATTEMPT_LOG):
             while (out := self._attempts.next(time.monotonic())) is not None:
                 number, attempts = out
+                self.tally.observe(catalog.BATCH_SIZE, len(attempts), "attempts")
                 documents = tuple((database, document) for database, document, _job in attempts)
                 self.send(log, Attempts(number, documents))
 
