@@ -23,7 +23,7 @@ from callboard.adapters.store_probe import StoreProbe
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks import catalog
 from callboard.webhooks.bulkhead import EndpointFigures
-from callboard.webhooks.figures import Key, nothing
+from callboard.webhooks.figures import Key
 from callboard.webhooks.health import RUNNING, NotReady, readiness
 from callboard.webhooks.overview import sample, snapshot
 from callboard.webhooks.totals import Totals, grown
@@ -99,16 +99,8 @@ class Metrics(Role):
         self.send(self.supervisor, GetTree())
         self._hear_of_the_store()
         self._take_in_own()
-        recent = self._totals.counters.copy()
-        recent.subtract(self._totals.earlier)
-        earlier = self._totals.earlier_distributions
-        none = nothing(catalog.DURATIONS_S)
-        spread = {
-            key: values - earlier.get(key, none)
-            for key, values in self._totals.distributions.items()
-            if key[0] in (catalog.REQUEST_SECONDS.name, catalog.DELIVERY_SECONDS.name)
-        }
-        self._trend.take(time.monotonic(), time.time(), sample(recent, spread, self._gauges()))
+        now = sample(*self._totals.since_begin(), self._gauges())
+        self._trend.take(time.monotonic(), time.time(), now)
 
     def _hear_of_the_store(self) -> None:
         for probed in self._probe.results():

@@ -10,8 +10,10 @@ from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
 from callboard.cli.maintenance import maintenance
+from callboard.cli.metrics import health, metrics
 from callboard.cli.modules import modules
 from callboard.cli.tokens import tokens
+from callboard.cli.top import top
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,7 +26,8 @@ def main() -> None:
     """
 
 
-for command in (start, stop, status, tree, publish, hooks, tokens, modules):
-    main.add_command(command)
-for command in (maintenance, config, demo):
+for command in (
+    *(start, stop, status, tree, top, health, metrics),
+    *(publish, hooks, tokens, modules, maintenance, config, demo),
+):
     main.add_command(command)

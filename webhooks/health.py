@@ -39,6 +39,8 @@ def readiness(
     problems = []
     if tree_age_s > TREE_OLD_S:
         problems.append(f"the top supervisor has not answered for {tree_age_s:.0f} s")
+    elif not children:
+        problems.append("the top supervisor has not answered yet")
     broken = {p: status for p, status in children.items() if status not in (RUNNING, ENDED)}
     problems += [f"{path} is {status}" for path, status in sorted(broken.items())]
     down = sorted(actor for actor, up in brokers.items() if not up and not _elsewhere(actor))

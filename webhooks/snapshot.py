@@ -1,6 +1,6 @@
 """What people look at: totals, rates, percentiles, busy endpoints, and the last ten minutes.
 
-`as_json` makes the plain form that the command line and others show; its shape is that of these
+`as_plain` makes the plain form that the command line and others show; its shape is that of these
 classes, field by field. Fields are added, and neither renamed nor given another meaning.
 """
 
@@ -80,6 +80,6 @@ class Snapshot:
     series: Series
 
 
-def as_json(snapshot: Snapshot) -> dict[str, Any]:
+def as_plain(snapshot: Snapshot) -> dict[str, Any]:
     """The snapshot in what JSON has."""
     return asdict(snapshot)

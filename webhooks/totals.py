@@ -34,10 +34,8 @@ class Totals:
     def __init__(self) -> None:
         self.counters: Counter[Key] = Counter()
         self.distributions: dict[Key, Distribution] = {}
-        self.earlier: Counter[Key] = Counter()
-        """What of the counters had happened before it was first told here: it belongs to the
-        totals, and into no rate."""
-        self.earlier_distributions: dict[Key, Distribution] = {}
+        self._earlier: Counter[Key] = Counter()
+        self._earlier_distributions: dict[Key, Distribution] = {}
         self._told: dict[str, _Told] = {}
 
     def __len__(self) -> int:
@@ -67,14 +65,26 @@ class Totals:
             more = count - before.counters.get(key, 0)
             self.counters[key] += more
             if late:
-                self.earlier[key] += more
+                self._earlier[key] += more
         for key, values in now.distributions.items():
             known = before.distributions.get(key)
             grown = values if known is None else values - known
             self.distributions[key] = _sum(self.distributions.get(key), grown)
             if late:
-                earlier = self.earlier_distributions
+                earlier = self._earlier_distributions
                 earlier[key] = _sum(earlier.get(key), grown)
+
+    def since_begin(self) -> tuple[dict[Key, int], dict[Key, Distribution]]:
+        """What has happened since these totals began: the part that belongs into rates.
+
+        An actor that is older than these totals tells first what it had counted long before.
+        """
+        counters = {key: count - self._earlier[key] for key, count in self.counters.items()}
+        earlier = self._earlier_distributions
+        return counters, {
+            key: values - earlier[key] if key in earlier else values
+            for key, values in self.distributions.items()
+        }
 
     def gauges(self, alive: Mapping[str, int]) -> dict[Key, float]:
         """The sums over the actors that are alive; `alive`: the incarnation by path."""

@@ -21,6 +21,7 @@ def test_all_well():
         ({"children": {**CHILDREN, "event_bridge": "down"}}, "event_bridge is down"),
         ({"children": {**CHILDREN, "event_bridge": "starting"}}, "event_bridge is starting"),
         ({"brokers": {**BROKERS, "event_bridge": 0}}, "the broker is down for event_bridge"),
+        ({"children": {}}, "the top supervisor has not answered yet"),
         ({"brokers": {}}, "nobody is connected to the broker yet"),
         ({"store_problem": None}, "the store has not answered yet"),
         ({"store_problem": "no route"}, "the store is down: no route"),

@@ -64,9 +64,9 @@ def test_what_happened_before_it_was_first_told_here_is_known_apart():
     totals.take(("a", 1), 40, counted(1000, 0, 5, 5))
     totals.take(("a", 1), 41, counted(1003, 0, 6, 5))
     totals.take(("b", 1), 1, counted(7, 0, 1, 1))
-    assert totals.counters[COUNT] - totals.earlier[COUNT] == 10
-    recent = totals.distributions[SPREAD] - totals.earlier_distributions[SPREAD]
-    assert recent.counts == (2, 1)
+    counters, distributions = totals.since_begin()
+    assert (totals.counters[COUNT], counters[COUNT]) == (1010, 10)
+    assert distributions[SPREAD].counts == (2, 1)
 
 
 def test_the_table_of_senders_is_bounded_and_makes_room():

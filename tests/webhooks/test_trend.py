@@ -5,7 +5,7 @@ from callboard.webhooks.bulkhead import EndpointFigures
 from callboard.webhooks.catalog import DURATIONS_S
 from callboard.webhooks.figures import Histogram, nothing
 from callboard.webhooks.overview import MAX_ENDPOINTS, merged, sample, snapshot
-from callboard.webhooks.snapshot import EndpointSeen, Percentiles, as_json
+from callboard.webhooks.snapshot import EndpointSeen, Percentiles, as_plain
 from callboard.webhooks.trend import KEPT_S, STEP_S, Sample, Trend
 
 
@@ -85,7 +85,7 @@ def test_the_snapshot_is_plain_json_in_a_known_shape():
     }
     trend.take(0, 1000, sample(counters, {}, gauges))
     seen = snapshot(counters, gauges, trend, [], now_unix_s=1000, since_unix_s=900)
-    found = json.loads(json.dumps(as_json(seen)))
+    found = json.loads(json.dumps(as_plain(seen)))
     assert found["totals"]["events"] == 9
     assert (found["totals"]["fired"], found["totals"]["no_hook"]) == (7, 2)
     assert found["events"] == {"sms": 9}
