@@ -58,7 +58,7 @@ EVENTS_IN_HAND = _gauge(
 )
 EVENTS = Metric(
     "callboard_events_total",
-    "Events by event module and outcome: hooks fired, no_hook wanted it, poison: set aside.",
+    "Events by event module and outcome: fired (hooks wanted it), no_hook, or poison (set aside).",
     labels=("event", "outcome"),
 )
 FIRED, NO_HOOK, POISON = "fired", "no_hook", "poison"
