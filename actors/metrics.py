@@ -72,7 +72,7 @@ class Metrics(Role):
     def receiveMsg_Figures(self, message: Figures, _sender: ActorAddress) -> None:
         """An actor tells what it has counted since it began."""
         path, incarnation = message.sender
-        self._totals.forget(self.peers)
+        self._totals.forget(self._alive())
         if self._totals.take(message.sender, message.number, message.figures):
             self._endpoints[path] = incarnation, message.endpoints
 
