@@ -9,11 +9,13 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
 from callboard.actors.parts.role import Role, Setup
+from callboard.actors.parts.sharing import deliverers_among
 from callboard.actors.parts.transports import CONNECT_TIMEOUT_MS
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import DEAD_LETTERS as LETTER_VIEWS
 from callboard.adapters.views import MODB
+from callboard.webhooks import catalog
 from callboard.webhooks.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.values import as_int, is_true
 
@@ -69,6 +71,12 @@ class AttemptLog(Role):
             "dropped": self._spool.dropped,
             "letters_waiting": len(self._letters),
         }
+
+    def measure(self) -> None:
+        """What became of attempts."""
+        self.tally.set(catalog.ATTEMPTS_WRITTEN, self._written)
+        self.tally.set(catalog.ATTEMPTS_DROPPED, self._refused + self._spool.dropped)
+        self.tally.set(catalog.ATTEMPTS_WAITING, len(self._spool))
 
     def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
         """Attempts of a deliverer: on disk, then confirmed.
@@ -194,8 +202,8 @@ class AttemptLog(Role):
         policy = AttemptPolicy(successes, max(1, timeout_ms or CONNECT_TIMEOUT_MS))
         if policy != self._policy:
             self._policy = policy
-            for peer in self.peers.values():
-                self.send(peer.address, policy)
+            for deliverer in deliverers_among(self.peers):
+                self.send(deliverer.address, policy)
 
     def on_exit(self) -> None:
         """Close the files."""

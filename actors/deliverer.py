@@ -32,11 +32,22 @@ from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
-from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits, Park
+from callboard.webhooks import catalog
+from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits, EndpointFigures, Park
 from callboard.webhooks.circuit import CircuitLimits, Circuits, reached
 from callboard.webhooks.in_hand import InHand, Job
 from callboard.webhooks.later import Later
-from callboard.webhooks.outcome import ClientError, Done, GiveUp, Outcome, Retry
+from callboard.webhooks.outcome import (
+    REFUSED,
+    RESULTS,
+    ClientError,
+    Done,
+    GiveUp,
+    Outcome,
+    Retry,
+    result_of,
+)
+from callboard.webhooks.overview import MAX_ENDPOINTS
 from callboard.webhooks.owed import Owed, Waiter
 from callboard.webhooks.retrying import KazooPolicy, park, verdict
 
@@ -93,6 +104,8 @@ class Deliverer(Recording):
         self._stopping = False
         self._flush_due = False
         self._wake_at: float | None = None
+        for result in RESULTS:
+            self.tally.count(catalog.ATTEMPTS, result, by=0)
         self.watch(self._threads.fileno())
         self.after(SWEEP_S, _SWEEP)
         self.on_peers({})
@@ -111,6 +124,28 @@ class Deliverer(Recording):
             "circuits_open": self._circuits.open,
         }
 
+    def measure(self) -> None:
+        """What became of deliveries, and what is in hand."""
+        tally, bulkhead = self.tally, self._bulkhead
+        tally.set(catalog.DELIVERIES, self.recorded["delivered"], catalog.DELIVERED)
+        tally.set(catalog.DELIVERIES, self.recorded["given_up"], catalog.GIVEN_UP)
+        tally.set(catalog.ATTEMPTS_FAILED, self.recorded["failed_tries"])
+        tally.set(catalog.DELIVERIES_PUT_OFF, self._in_hand.kept_elsewhere)
+        tally.set(catalog.DELIVERIES_PARKED, bulkhead.parked)
+        tally.set(catalog.DELIVERIES_REPEATED, self._in_hand.repeats)
+        tally.set(catalog.IN_FLIGHT, bulkhead.in_flight)
+        tally.set(catalog.WAITING, len(bulkhead))
+        tally.set(catalog.RETRYING, len(self._pauses))
+        tally.set(catalog.LEAVING, len(self._put_offs))
+        half_open = self._circuits.half_open(time.monotonic())
+        tally.set(catalog.CIRCUITS, self._circuits.open - half_open, "open")
+        tally.set(catalog.CIRCUITS, half_open, "half_open")
+        tally.set(catalog.CIRCUITS_OPENED, self._circuits.opened)
+
+    def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
+        """Those in trouble, then those with the most to do."""
+        return tuple(self._bulkhead.figures(time.monotonic(), MAX_ENDPOINTS))
+
     # In
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
@@ -120,7 +155,7 @@ class Deliverer(Recording):
             for event in message.events:
                 waiter = Waiter(message.source, message.part, event.tag)
                 for delivery in event.deliveries:
-                    self._begin_job(self._in_hand.take(delivery, waiter))
+                    self._begin_job(self._in_hand.take(delivery, waiter), event.taken_at or None)
         self._go_on()
 
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
@@ -132,8 +167,9 @@ class Deliverer(Recording):
                 self._begin_job(self._in_hand.take(later.delivery, waiter, later))
         self._go_on()
 
-    def _begin_job(self, job: Job | None) -> None:
+    def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
         if job is not None:
+            job.taken_at = taken_at
             self._add(job)
 
     def _add(self, job: Job) -> None:
@@ -167,12 +203,15 @@ class Deliverer(Recording):
 
     def _conclude(self, sent: Sent[Job]) -> None:
         job, outcome, now = sent.work, sent.outcome, time.time()
+        self._count(sent)
         job.headers = sent.headers
         job.tries_made += 1
         job.parked_since_s = None
         then = verdict(job.policy, job.delivery, job.tries_made, outcome, now, random)
         self._end_turn(job, outcome, then)
         if isinstance(then, Done):
+            if job.taken_at is not None:
+                self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)
             self.delivered(job, outcome, now)
             return
         self.failed(job, outcome, now)
@@ -181,6 +220,12 @@ class Deliverer(Recording):
             self._retry(job, then.after_ms)
         else:
             self.given_up(job, outcome, then, now)
+
+    def _count(self, sent: Sent[Job]) -> None:
+        result = result_of(sent.outcome)
+        self.tally.count(catalog.ATTEMPTS, result)
+        if sent.took_s is not None and result != REFUSED:
+            self.tally.observe(catalog.REQUEST_SECONDS, sent.took_s)
 
     def _end_turn(self, job: Job, outcome: Outcome, then: Done | Retry | GiveUp) -> None:
         assert job.turn is not None
@@ -251,6 +296,7 @@ class Deliverer(Recording):
         self, retry_queue: ActorAddress, number: int, batch: list[tuple[Job, Later]]
     ) -> None:
         items = tuple(later for _job, later in batch)
+        self.tally.observe(catalog.BATCH_SIZE, len(items), "put_off")
         self.send(retry_queue, PutOff(number, (self.path, self.incarnation), items))
 
     def receiveMsg_PutOffKept(self, message: PutOffKept, _sender: ActorAddress) -> None:

@@ -9,6 +9,7 @@ from thespian.actors import ActorAddress
 from callboard.actors.messages import DisableHook, FailuresSeen, GetFailures
 from callboard.actors.parts.role import Role, Setup
 from callboard.adapters.store import StoreError
+from callboard.webhooks.catalog import HOOKS_DISABLED
 from callboard.webhooks.failures import (
     DEFAULT_EXPIRY_MS,
     TOO_MANY_FAILURES,
@@ -42,6 +43,10 @@ class Disabler(Role):
     def stats(self) -> Mapping[str, Any]:
         """How often a hook was asked to be disabled."""
         return {"asked": self._asked}
+
+    def measure(self) -> None:
+        """How often a hook was asked to be disabled."""
+        self.tally.set(HOOKS_DISABLED, self._asked)
 
     def on_timer(self, payload: Any) -> None:
         """Ask the cache who fails, unless an operator has switched the disabler off."""

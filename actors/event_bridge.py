@@ -49,6 +49,7 @@ from callboard.adapters.store import StoreError
 from callboard.adapters.topic import BOUND_BY
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
+from callboard.webhooks import catalog
 from callboard.webhooks.module import BRIDGE_EXCHANGES
 from callboard.webhooks.settlement import Batch, Books
 
@@ -142,6 +143,14 @@ class EventBridge(BrokerRole):
             "parts": self._books.parts,
         }
 
+    def measure(self) -> None:
+        """What came and went."""
+        self.tally.set(catalog.MESSAGES_RECEIVED, self._counts["received"])
+        self.tally.set(catalog.MESSAGES_ACKNOWLEDGED, self._counts["acknowledged"])
+        self.tally.set(catalog.MESSAGES_REQUEUED, self._counts["requeued"])
+        self.tally.set(catalog.MESSAGES_UNCLAIMED, self._counts["unclaimed"])
+        self.tally.set(catalog.EVENTS_IN_HAND, self._books.open)
+
     # The broker's side
 
     def on_broker(self, event: BrokerEvent) -> None:
@@ -175,6 +184,7 @@ class EventBridge(BrokerRole):
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
         done = []
+        now = time.monotonic()
         for message in map(as_published, messages):
             self._counts["received"] += 1
             event = RawEvent(
@@ -187,6 +197,7 @@ class EventBridge(BrokerRole):
                 message.properties.message_id,
                 self._spans.begin(message),
                 plain_headers(message.properties),
+                now,
             )
             if not self._books.take(event, self._modules_for(message)):
                 # Of a binding that a module once asked for and does no more: the queue keeps it.
@@ -241,6 +252,7 @@ class EventBridge(BrokerRole):
     def _send_batch(
         self, id: int, module: str, events: tuple[RawEvent, ...], responder: Peer
     ) -> None:
+        self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
         self._books.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
         self.send(responder.address, EventBatch(id, self.incarnation, events))
 

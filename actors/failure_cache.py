@@ -37,6 +37,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
+from callboard.webhooks.catalog import FAILURES
 from callboard.webhooks.failures import (
     FailedTry,
     FailureWindow,
@@ -89,6 +90,10 @@ class FailureCache(BrokerRole):
     def stats(self) -> Mapping[str, Any]:
         """How many failures are remembered."""
         return {"failures": len(self._failures), "unshared": len(self._unshared)}
+
+    def measure(self) -> None:
+        """How many failures are remembered."""
+        self.tally.set(FAILURES, len(self._failures))
 
     def receiveMsg_FailedTries(self, message: FailedTries, _sender: ActorAddress) -> None:
         """Tries that failed just now, on this node."""

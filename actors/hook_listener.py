@@ -58,6 +58,7 @@ from callboard.adapters.events import event_in
 from callboard.adapters.hook_store import DATABASE, Change, Edited, HookStore
 from callboard.adapters.store import Document, StoreError
 from callboard.supervision import Peer
+from callboard.webhooks.catalog import HOOK_PROBLEMS
 from callboard.webhooks.changes import (
     AccountGone,
     HookGone,
@@ -172,6 +173,10 @@ class HookListener(Noticing, SecretKeeper):
             "problems": len(self._problems),
             "loading": self._pages is not None,
         }
+
+    def measure(self) -> None:
+        """Hooks that cannot fire."""
+        self.tally.set(HOOK_PROBLEMS, len(self._problems))
 
     # Loading
 

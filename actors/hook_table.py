@@ -25,6 +25,7 @@ from callboard.actors.parts.in_order import InOrder
 from callboard.actors.parts.role import Role, Setup
 from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
+from callboard.webhooks.catalog import HOOKS
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.listing import HookListing
 
@@ -77,6 +78,10 @@ class HookTable(Role):
             "loaded": self._loaded,
             "subscribers": len(self._subscribers),
         }
+
+    def measure(self) -> None:
+        """How many hooks may fire."""
+        self.tally.set(HOOKS, len(self._hooks))
 
     # The listener's side
 

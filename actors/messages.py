@@ -12,7 +12,9 @@ from attrs import Factory, field, frozen
 from callboard.adapters.broker import IncomingMessage
 from callboard.admin import ConfiguredHook
 from callboard.admin import Refused as Refused
+from callboard.webhooks.bulkhead import EndpointFigures
 from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.figures import FigureSet
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.hook_secrets import StoredSecret
 from callboard.webhooks.later import Later
@@ -26,7 +28,8 @@ from callboard.webhooks.trace_context import TraceContext
 class RawEvent:
     """An event as the broker delivered it. `tag`: the broker's name for it, for acknowledging.
 
-    `trace`: what is caused by it belongs there.
+    `trace`: what is caused by it belongs there. `taken_at`: when it arrived, by `time.monotonic`,
+    which all processes of a machine share.
     """
 
     tag: int
@@ -38,6 +41,7 @@ class RawEvent:
     message_id: str | None = None
     trace: TraceContext | None = None
     headers: Mapping[str, Any] = Factory(dict)
+    taken_at: float = 0.0
 
 
 @frozen
@@ -65,10 +69,11 @@ class Routed:
 
 @frozen
 class EventDeliveries:
-    """The deliveries that one event makes."""
+    """The deliveries that one event makes. `taken_at`: as in `RawEvent`."""
 
     tag: int
     deliveries: tuple[Delivery, ...]
+    taken_at: float = 0.0
 
 
 @frozen
@@ -390,6 +395,53 @@ class TableListed:
     ask: int
     hooks: tuple[ConfiguredHook, ...]
     more: bool
+
+
+# Figures
+
+
+@frozen
+class Figures:
+    """Any actor to Metrics: its figures since its start, for the `number`th time.
+
+    `sender`: its path and incarnation. `endpoints`: of a deliverer, those that people should see.
+    """
+
+    sender: tuple[str, int]
+    number: int
+    figures: FigureSet = field(repr=False)
+    endpoints: tuple[EndpointFigures, ...] = field(default=(), repr=False)
+
+
+@frozen
+class GetMetrics:
+    """To Metrics: all metrics for Prometheus. -> `MetricsText`."""
+
+
+@frozen
+class MetricsText:
+    """The metrics in Prometheus' text format; `content_type`: for HTTP."""
+
+    text: str = field(repr=False)
+    content_type: str
+
+
+@frozen
+class GetFigures:
+    """To Metrics: the figures for people. -> `Snapshot` (webhooks/snapshot.py)."""
+
+
+@frozen
+class GetHealth:
+    """To Metrics: can the system do its work? -> `Health`."""
+
+
+@frozen
+class Health:
+    """Whether broker and store are up and the tree is whole; `problems`: what is not."""
+
+    ready: bool
+    problems: tuple[str, ...] = ()
 
 
 # Asked from outside: every request names what it answers with, or `Refused`

@@ -27,6 +27,7 @@ from callboard.actors.parts.sharing import deliverer_for, deliverers_among
 from callboard.actors.parts.tracing import tracing
 from callboard.adapters.store import StoreError
 from callboard.supervision import Peer
+from callboard.webhooks import catalog
 from callboard.webhooks.delivery import Delivery, deliveries, new_event_id
 from callboard.webhooks.event import PoisonEvent, parse_event
 from callboard.webhooks.hook import ALL, Hook
@@ -66,11 +67,21 @@ class Responder(Role):
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
         self._waiting_for_store = False
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
+        self._fired = 0
         self.on_peers({})
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, hooks known and batches that wait."""
         return {**self._counts, "hooks": len(self._hooks), "held": len(self._held)}
+
+    def measure(self) -> None:
+        """What became of the events."""
+        module, counts = self._module.id, self._counts
+        no_hook = counts["events"] - self._fired - counts["poison"]
+        self.tally.set(catalog.EVENTS, self._fired, module, catalog.FIRED)
+        self.tally.set(catalog.EVENTS, no_hook, module, catalog.NO_HOOK)
+        self.tally.set(catalog.EVENTS, counts["poison"], module, catalog.POISON)
+        self.tally.set(catalog.DELIVERIES_MADE, counts["deliveries"], module)
 
     # Hooks
 
@@ -176,7 +187,7 @@ class Responder(Role):
     def _route(self, batch: EventBatch, bridge: ActorAddress, deliverers: list[Peer]) -> None:
         shares: dict[str, dict[int, list[Delivery]]] = {peer.path: {} for peer in deliverers}
         poison = []
-        made = 0
+        made = fired = 0
         for raw in batch.events:
             try:
                 event_deliveries = self._traced_deliveries(raw)
@@ -190,9 +201,11 @@ class Responder(Role):
                 poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
                 continue
             made += len(event_deliveries)
+            fired += bool(event_deliveries)
             for delivery in event_deliveries:
                 share = shares[deliverer_for(delivery, deliverers).path]
                 share.setdefault(raw.tag, []).append(delivery)
+        taken_at = {raw.tag: raw.taken_at for raw in batch.events}
         source = EVENT_BRIDGE, batch.bridge
         parts, addressees = {}, {}
         for number, peer in enumerate(deliverers):
@@ -200,12 +213,18 @@ class Responder(Role):
                 part = part_name(batch.batch, number)
                 parts[part] = tuple(share)
                 addressees[part] = (peer.path, peer.incarnation)
-                events = tuple(EventDeliveries(tag, tuple(ds)) for tag, ds in share.items())
+                events = tuple(
+                    EventDeliveries(tag, tuple(ds), taken_at[tag]) for tag, ds in share.items()
+                )
+                self.tally.observe(
+                    catalog.BATCH_SIZE, sum(len(e.deliveries) for e in events), "deliveries"
+                )
                 self.send(peer.address, DeliveryBatch(part, source, events))
         self.send(bridge, Routed(batch.batch, parts, addressees, tuple(poison)))
         self._counts["events"] += len(batch.events)
         self._counts["deliveries"] += made
         self._counts["poison"] += len(poison)
+        self._fired += fired
 
     def _traced_deliveries(self, raw: RawEvent) -> tuple[Delivery, ...]:
         """The deliveries of an event, which are caused by the span of finding them."""

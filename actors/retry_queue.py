@@ -25,6 +25,7 @@ from callboard.adapters.broker import (
     ConnectionDown,
     ConnectionUp,
     DelayQueue,
+    Depths,
     IncomingMessage,
     OutgoingMessage,
     Properties,
@@ -39,6 +40,7 @@ from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
+from callboard.webhooks import catalog
 from callboard.webhooks.delays import DELAY_CLASSES, next_wait
 from callboard.webhooks.handed_out import HandedOut
 from callboard.webhooks.later import Later, UnreadableDelivery, as_json, from_json
@@ -52,8 +54,11 @@ REPUBLISH_S = 1.0
 RECONCILE_S = 30.0
 STALE_S = 60.0
 
+DEPTHS_S = 5.0
+
 _REPUBLISH = "callboard: publish again"
 _RECONCILE = "callboard: reconcile"
+_DEPTHS = "callboard: count what waits"
 
 
 @define
@@ -97,7 +102,10 @@ class RetryQueue(BrokerRole):
         self._counts = dict.fromkeys(names, 0)
         self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
         self.connect_broker(topology(self.settings))
+        self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
+        self._names[due_queue(self.settings)] = "due"
         self.after(RECONCILE_S, _RECONCILE)
+        self.after(DEPTHS_S, _DEPTHS)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is in hand."""
@@ -107,6 +115,11 @@ class RetryQueue(BrokerRole):
             "unconfirmed": len(self._to_publish) + len(self._publishing),
             "in_hand": len(self._books) + len(self._due),
         }
+
+    def measure(self) -> None:
+        """What came back; the depths come from the broker."""
+        self.tally.set(catalog.RETRIES_HANDED_OUT, self._counts["handed_out"])
+        self.tally.set(catalog.RETRIES_POISON, self._counts["poison"])
 
     # The broker's side
 
@@ -122,9 +135,13 @@ class RetryQueue(BrokerRole):
             case Returned(id, reason):
                 self._returned.add(id)
                 self.log.error("retry_queue_missing", reason=reason)
+            case Depths(messages):
+                for queue, depth in messages.items():
+                    self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                self.broker.ask_depths()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -297,6 +314,9 @@ class RetryQueue(BrokerRole):
                 if address := self.peer(path):
                     self.send(address, Reconcile(source, tuple(parts)))
             self.after(RECONCILE_S, _RECONCILE)
+        elif payload == _DEPTHS:
+            self.broker.ask_depths()
+            self.after(DEPTHS_S, _DEPTHS)
         else:
             super().on_timer(payload)
 

@@ -17,7 +17,9 @@ from callboard.actors.hook_table import HookTable
 from callboard.actors.initializer import Initializer
 from callboard.actors.maintenance import Maintenance
 from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refused
+from callboard.actors.metrics import Metrics
 from callboard.actors.parts.announcing import Announcing
+from callboard.actors.parts.counting import METRICS
 from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.parts.notices import DELIVERY_FAILED, HOOK_DISABLED
 from callboard.actors.parts.noticing import subscribers_of
@@ -51,7 +53,7 @@ def tree(settings: Settings) -> SupervisorSpec:
             module.id,
             Responder,
             Setup(settings, module.id),
-            peers=("event_bridge", "hook_table", "deliveries/deliverer-*"),
+            peers=(METRICS, "event_bridge", "hook_table", "deliveries/deliverer-*"),
         )
         for module in event_modules(settings).modules
     )
@@ -63,6 +65,7 @@ def tree(settings: Settings) -> SupervisorSpec:
             setup,
             shutdown_s=12.0,
             peers=(
+                METRICS,
                 "event_bridge",
                 "failure_cache",
                 "hook_listener",
@@ -73,16 +76,26 @@ def tree(settings: Settings) -> SupervisorSpec:
         )
         for number in range(1, workers + 1)
     )
-    attempt_log = ChildSpec("attempt_log", AttemptLog, setup, peers=("deliveries/deliverer-*",))
-    retry_queue = ChildSpec("retry_queue", RetryQueue, setup, peers=("deliveries/deliverer-*",))
-    bridge_peers = ("responders/*", "deliveries/deliverer-*")
+    attempt_log = ChildSpec(
+        "attempt_log",
+        AttemptLog,
+        setup,
+        peers=(METRICS, "deliveries/deliverer-*"),
+    )
+    retry_queue = ChildSpec(
+        "retry_queue",
+        RetryQueue,
+        setup,
+        peers=(METRICS, "deliveries/deliverer-*"),
+    )
+    bridge_peers = (METRICS, "responders/*", "deliveries/deliverer-*")
 
     zone_listeners = (
         ChildSpec(
             f"zone_listener-{number}",
             ZoneListener,
             Setup(settings, zone=url),
-            peers=("hook_listener",),
+            peers=(METRICS, "hook_listener"),
         )
         for number, url in enumerate(settings.amqp.zones, 1)
     )
@@ -96,15 +109,23 @@ def tree(settings: Settings) -> SupervisorSpec:
     return _spec(
         settings,
         (
-            ChildSpec("failure_cache", FailureCache, setup, label="webhooks_cache"),
+            # First up and last down, as all others have something to tell it.
+            ChildSpec(METRICS, Metrics, setup, peers=("*",)),
             ChildSpec(
-                "hook_table", HookTable, setup, peers=("responders/*",), label="kazoo_etsmgr_srv"
+                "failure_cache", FailureCache, setup, peers=(METRICS,), label="webhooks_cache"
+            ),
+            ChildSpec(
+                "hook_table",
+                HookTable,
+                setup,
+                peers=(METRICS, "responders/*"),
+                label="kazoo_etsmgr_srv",
             ),
             ChildSpec(
                 "disabler",
                 Disabler,
                 setup,
-                peers=("failure_cache", "hook_listener"),
+                peers=(METRICS, "failure_cache", "hook_listener"),
                 label="webhooks_disabler",
             ),
             ChildSpec(
@@ -112,6 +133,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 HookListener,
                 setup,
                 peers=(
+                    METRICS,
                     "hook_table",
                     "failure_cache",
                     *DOCUMENT_READERS,
@@ -131,7 +153,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 "maintenance",
                 Maintenance,
                 setup,
-                peers=("hook_table", "failure_cache"),
+                peers=(METRICS, "hook_table", "failure_cache"),
                 label="webhooks_maintenance",
             ),
             ChildSpec("redelivery", Redelivery, setup),
@@ -143,7 +165,14 @@ def tree(settings: Settings) -> SupervisorSpec:
                 shutdown_s=20.0,
             ),
             *api,
-            ChildSpec("initializer", Initializer, setup, TEMPORARY, label="webhooks_init"),
+            ChildSpec(
+                "initializer",
+                Initializer,
+                setup,
+                TEMPORARY,
+                peers=(METRICS,),
+                label="webhooks_init",
+            ),
         ),
     )
 

@@ -107,6 +107,11 @@ class AmqpConnection:
             self._running_loop().wake()
         return publish_id
 
+    def ask_depths(self) -> None:
+        """See `BrokerConnection.ask_depths`."""
+        if (session := self._live_session()) is not None:
+            session.ask_depths()
+
     def stop_consuming(self) -> None:
         """See `BrokerConnection.stop_consuming`; a later session will not consume either."""
         if (session := self._live_session()) is not None:

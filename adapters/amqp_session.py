@@ -18,8 +18,11 @@ from callboard.adapters.broker import (
     BrokerEvent,
     Confirmed,
     ConnectionUp,
+    DelayQueue,
+    Depths,
     IncomingMessage,
     OutgoingMessage,
+    Queue,
     Received,
     Returned,
     Topology,
@@ -122,6 +125,24 @@ class AmqpSession:
         if message.mandatory:
             self._mandatory[self._published] = message
 
+    def ask_depths(self) -> None:
+        """Declare the queues once more: that answers with how many messages they have.
+
+        A passive declaration would close the channel where a queue was deleted.
+        """
+        depths: dict[str, int] = {}
+        asked = [(delay.name, self._declare_delay(delay)) for delay in self._topology.delays]
+        if self._topology.queue is not None and self._queue is not None:
+            asked.append((self._queue, self._declare_queue(self._topology.queue, self._queue)))
+        for name, declare in asked:
+            last = name == asked[-1][0]
+            declare(callback=partial(self._on_depth, depths, name, last))
+
+    def _on_depth(self, depths: dict[str, int], name: str, last: bool, reply: Any) -> None:
+        depths[name] = reply.method.message_count
+        if last:
+            self._events.append(Depths(depths))
+
     def stop_consuming(self) -> None:
         """Cancel the consumer; pika gives back what is still on its way."""
         if self._consumer_tag is not None:
@@ -169,30 +190,14 @@ class AmqpSession:
         for delay in topology.delays:
             yield (
                 f"declare queue {delay.name!r}",
-                partial(
-                    channel.queue_declare,
-                    delay.name,
-                    durable=True,
-                    arguments={
-                        "x-message-ttl": delay.delay_ms,
-                        "x-dead-letter-exchange": "",
-                        "x-dead-letter-routing-key": delay.to,
-                    },
-                ),
+                self._declare_delay(delay),
             )
         if topology.queue is None:
             return
         queue = topology.queue
         yield (
             f"declare queue {queue.name!r}",
-            partial(
-                channel.queue_declare,
-                queue.name,
-                durable=queue.durable,
-                exclusive=queue.exclusive,
-                auto_delete=queue.auto_delete,
-                arguments=dict(queue.arguments),
-            ),
+            self._declare_queue(queue, queue.name),
         )
         for binding in topology.bindings:
             yield (
@@ -213,6 +218,28 @@ class AmqpSession:
                 self._on_message,
                 consumer_tag=self._consumer_tag,
             ),
+        )
+
+    def _declare_delay(self, delay: DelayQueue) -> Callable[..., object]:
+        return partial(
+            self._channel.queue_declare,
+            delay.name,
+            durable=True,
+            arguments={
+                "x-message-ttl": delay.delay_ms,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": delay.to,
+            },
+        )
+
+    def _declare_queue(self, queue: Queue, name: str) -> Callable[..., object]:
+        return partial(
+            self._channel.queue_declare,
+            name,
+            durable=queue.durable,
+            exclusive=queue.exclusive,
+            auto_delete=queue.auto_delete,
+            arguments=dict(queue.arguments),
         )
 
     def _next_step(self, reply: Any = None) -> None:

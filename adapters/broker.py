@@ -175,7 +175,14 @@ class Returned:
     reason: str
 
 
-BrokerEvent = ConnectionUp | ConnectionDown | Received | Confirmed | Unconfirmed | Returned
+@frozen
+class Depths:
+    """How many messages wait, by queue: not those that a consumer has."""
+
+    messages: Mapping[str, int]
+
+
+BrokerEvent = ConnectionUp | ConnectionDown | Received | Confirmed | Unconfirmed | Returned | Depths
 
 
 class BrokerConnection(Protocol):
@@ -206,6 +213,13 @@ class BrokerConnection(Protocol):
         """Publish with confirm; the id is named later in `Confirmed` or `Unconfirmed`.
 
         While the connection is down: reported as `Unconfirmed` by the next `poll`.
+        """
+
+    def ask_depths(self) -> None:
+        """Have the messages counted in the topology's queues; a later `poll` reports `Depths`.
+
+        While the connection is down, and if it is lost meanwhile, nothing is reported. A queue
+        that was deleted is declared again by it.
         """
 
     def stop_consuming(self) -> None:

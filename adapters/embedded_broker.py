@@ -30,6 +30,7 @@ from callboard.adapters.broker import (
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    Depths,
     IncomingMessage,
     OutgoingMessage,
     Received,
@@ -70,6 +71,7 @@ class EmbeddedConnection:
         self._db: sqlite3.Connection | None = None  # None: down
         self._queue: database.Consumption | None = None
         self._displaced = False
+        self._count_depths = False
         self._up_since: float | None = None
         self._down_reason = "not connected yet"
         self._next_look: float | None = None
@@ -106,6 +108,8 @@ class EmbeddedConnection:
                 self._refuse_outbox()
             else:
                 self._work(self._db)
+                if self._count_depths:
+                    self._report_depths(self._db)
         except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
             raise  # a mistake of ours
         except (BrokerError, OSError, sqlite3.DatabaseError) as error:
@@ -130,6 +134,12 @@ class EmbeddedConnection:
         self._outbox[publish_id] = message, properties
         self._present().ring()
         return publish_id
+
+    def ask_depths(self) -> None:
+        """See `BrokerConnection.ask_depths`."""
+        if self._db is not None:
+            self._count_depths = True
+            self._present().ring()
 
     def stop_consuming(self) -> None:
         """See `BrokerConnection.stop_consuming`."""
@@ -189,6 +199,14 @@ class EmbeddedConnection:
                 ring(self._folder, self._queue.displaced)
             self._events.append(ConnectionUp(self._queue.name))
         return db
+
+    def _report_depths(self, db: sqlite3.Connection) -> None:
+        self._count_depths = False
+        depths = {delay.name: database.delayed(db, delay.name) for delay in self._topology.delays}
+        if self._queue is not None:
+            held = len(self._outstanding) + len(self._settled)
+            depths[self._queue.name] = database.messages(db, self._queue.queue) - held
+        self._events.append(Depths(depths))
 
     def _work(self, db: sqlite3.Connection) -> None:
         """Acknowledge, publish and receive, all in one transaction; or nothing, without one."""
@@ -296,6 +314,7 @@ class EmbeddedConnection:
         self._outstanding.clear()
         self._settled.clear()
         self._again.clear()
+        self._count_depths = False
         self._down_reason = reason
         self._refuse_outbox()
         now = time.monotonic()

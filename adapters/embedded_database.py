@@ -25,7 +25,7 @@ from callboard.adapters.broker import (
 )
 from callboard.adapters.topic import BOUND_BY
 
-VERSION = 2
+VERSION = 3
 BUSY_S = 5.0
 """How long a transaction waits for those of other processes."""
 
@@ -69,7 +69,11 @@ CREATE TABLE delayed (                    -- messages on their way to the target
 );
 CREATE INDEX delayed_by_due ON delayed (due);
 """
-MIGRATIONS = (SCHEMA, DELAYS)
+DELAYS_BY_NAME = """
+ALTER TABLE delayed ADD COLUMN delay TEXT NOT NULL DEFAULT '';
+CREATE INDEX delayed_by_delay ON delayed (delay);
+"""
+MIGRATIONS = (SCHEMA, DELAYS, DELAYS_BY_NAME)
 """What leads from each version of the file to the next."""
 
 
@@ -231,11 +235,31 @@ def put_off(
         return None
     delay_ms, target = row
     db.execute(
-        "INSERT INTO delayed (due, target, exchange, routing_key, properties, body)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (now_unix_s + delay_ms / 1000, target, "", target, properties, message.body),
+        "INSERT INTO delayed (due, target, exchange, routing_key, properties, body, delay)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            now_unix_s + delay_ms / 1000,
+            target,
+            "",
+            target,
+            properties,
+            message.body,
+            message.routing_key,
+        ),
     )
     return str(target)
+
+
+def delayed(db: sqlite3.Connection, delay: str) -> int:
+    """How many messages wait in a delay queue."""
+    (count,) = db.execute("SELECT count(*) FROM delayed WHERE delay = ?", (delay,)).fetchone()
+    return int(count)
+
+
+def messages(db: sqlite3.Connection, queue: int) -> int:
+    """How many messages are in a queue, those its consumer has among them."""
+    (count,) = db.execute("SELECT count(*) FROM message WHERE queue = ?", (queue,)).fetchone()
+    return int(count)
 
 
 def next_due(db: sqlite3.Connection, queue_name: str) -> float | None:

@@ -17,6 +17,7 @@ from callboard.actors.running.system import Client
 from callboard.supervision import GetTree, TreeNode
 
 KINDS = (
+    "metrics",
     "failure_cache",
     "hook_table",
     "disabler",

@@ -11,9 +11,11 @@ from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
 from callboard.cli.maintenance import maintenance
+from callboard.cli.metrics import health, metrics
 from callboard.cli.modules import modules
 from callboard.cli.replay import replay, test_hook
 from callboard.cli.tokens import tokens
+from callboard.cli.top import top
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,7 +28,9 @@ def main() -> None:
     """
 
 
-for command in (start, stop, status, tree, publish, hooks, tokens, modules):
-    main.add_command(command)
-for command in (dead_letters, replay, test_hook, maintenance, config, demo):
+for command in (
+    *(start, stop, status, tree, top, health, metrics),
+    *(publish, hooks, tokens, modules),
+    *(dead_letters, replay, test_hook, maintenance, config, demo),
+):
     main.add_command(command)

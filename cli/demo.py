@@ -19,9 +19,9 @@ import click
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
 from callboard.actors.running.system import Client, SystemUnreachable, attach
 from callboard.adapters.receiver import ReceivedRequest, Receiver
-from callboard.cli.lifecycle import print_tree
 from callboard.cli.output import FAILED, Failure, say
 from callboard.cli.samples import ACCOUNT, call_events
+from callboard.cli.tree_text import print_tree
 from callboard.config.loader import load
 from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode, die_with_parent

@@ -3,8 +3,6 @@
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import attrs
 import click
@@ -16,6 +14,7 @@ from callboard.adapters.service_manager import tell_ready
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say
+from callboard.cli.tree_text import age, figures_text, print_tree
 from callboard.config.loader import Loaded
 from callboard.config.logs import logger
 from callboard.supervision import GetTree, Stop, TreeNode
@@ -96,10 +95,10 @@ def status(loaded: Loaded, json_: bool) -> None:
             }
         )
     else:
-        age = _age(time.time() - running.started_at)
+        uptime = age(time.time() - running.started_at)
         whole = "[green]whole[/]" if not broken else f"[red]not whole: {', '.join(broken)}[/]"
-        say(f"running for {age} (process {running.pid}), {len(nodes)} actors, tree {whole}")
-        print_table(("actor", "figures"), ((p, _figures(s)) for p, s in figures.items()))
+        say(f"running for {uptime} (process {running.pid}), {len(nodes)} actors, tree {whole}")
+        print_table(("actor", "figures"), ((p, figures_text(s)) for p, s in figures.items()))
     raise SystemExit(FAILED if broken else DONE)
 
 
@@ -114,43 +113,3 @@ def tree(loaded: Loaded, json_: bool) -> None:
         print_json(attrs.asdict(top))
     else:
         print_tree(top)
-
-
-def print_tree(top: TreeNode) -> None:
-    """The tree as a table: who, where, for how long, how often restarted, and its figures."""
-    rows: list[tuple[object, ...]] = [
-        ("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")
-    ]
-    rows += [(f"{branch}{n.id}", *_cells(n)) for branch, n in _branches(top, "")]
-    print_table(
-        ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "in Kazoo"), rows
-    )
-
-
-def _cells(node: TreeNode) -> tuple[object, ...]:
-    uptime = _age(time.time() - node.started_at) if node.started_at else ""
-    figures = _figures(node.stats)
-    return node.actor, node.pid, uptime, node.restarts, node.status, figures, node.label
-
-
-def _branches(node: TreeNode, indent: str) -> Iterator[tuple[str, TreeNode]]:
-    for child in node.children:
-        last = child is node.children[-1]
-        yield indent + ("└─ " if last else "├─ "), child
-        yield from _branches(child, indent + ("   " if last else "│  "))
-
-
-def _figures(stats: Mapping[str, Any]) -> str:
-    """For people, without the zeros."""
-    return " ".join(f"{name}={value}" for name, value in stats.items() if value != 0)
-
-
-def _age(seconds: float) -> str:
-    """A duration in its two largest units."""
-    whole = int(seconds)
-    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

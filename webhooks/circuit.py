@@ -72,6 +72,10 @@ class Circuits:
         """How many circuits are not closed."""
         return self._open
 
+    def half_open(self, now: float) -> int:
+        """How many of those that are not closed may be tried, or are being tried."""
+        return sum(self.state(endpoint, now) == HALF_OPEN for endpoint in self.failing())
+
     def state(self, endpoint: str, now: float) -> str:
         """`closed`, `open` or `half-open`."""
         circuit = self._circuits.get(endpoint)

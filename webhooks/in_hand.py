@@ -31,7 +31,8 @@ class Job:
     """A delivery in hand. `waiters` wait for it to be settled.
 
     `rounds`: how often it was put off; `leaving`: it is being put off now. `headers`: those of
-    the last try; `history`: as in `Later`; `turn`: while it is under way.
+    the last try; `history`: as in `Later`; `turn`: while it is under way. `taken_at`: when its
+    event arrived, by the monotonic clock; None if it came from the retry queue.
     """
 
     delivery: Delivery
@@ -45,6 +46,7 @@ class Job:
     waiters: list[Waiter] = Factory(list)
     headers: tuple[tuple[str, str], ...] = ()
     turn: "Turn[Job] | None" = None
+    taken_at: float | None = None
 
     @property
     def tries_left(self) -> int:

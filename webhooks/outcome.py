@@ -49,3 +49,17 @@ class GiveUp:
 
     reason: str
     disable: bool = False
+
+
+TIMEOUT, CONNECTION_ERROR, REFUSED, ERROR = "timeout", "connection_error", "refused", "error"
+RESULTS = ("2xx", "3xx", "4xx", "5xx", "other", TIMEOUT, CONNECTION_ERROR, REFUSED, ERROR)
+"""The classes that attempts are counted in. `refused`: by us, so that nothing was sent."""
+
+_KINDS = {"timeout": TIMEOUT, "failed_connect": CONNECTION_ERROR, "refused": REFUSED}
+
+
+def result_of(outcome: Outcome) -> str:
+    """Which of `RESULTS` it is."""
+    if isinstance(outcome, Response):
+        return f"{outcome.status // 100}xx" if 200 <= outcome.status < 600 else "other"
+    return _KINDS.get(outcome.kind.partition(":")[0], ERROR)

@@ -21,6 +21,7 @@ from callboard.actors.parts.notices import DeliveryFailed
 from callboard.actors.parts.noticing import Noticing
 from callboard.actors.parts.role import Role, Setup
 from callboard.supervision import Peer
+from callboard.webhooks import catalog
 from callboard.webhooks.attempts import attempt_database, attempt_document
 from callboard.webhooks.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.dead_letters import dead_letter
@@ -176,6 +177,7 @@ class Recording(Noticing, Role):
         if log := self.peer(ATTEMPT_LOG):
             while (out := self._attempts.next(time.monotonic())) is not None:
                 number, records = out
+                self.tally.observe(catalog.BATCH_SIZE, len(records), "attempts")
                 documents = chain.from_iterable(record.documents for record in records)
                 self.send(log, Attempts(number, tuple(documents)))
 

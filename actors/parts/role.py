@@ -7,13 +7,20 @@ from attrs import field, frozen
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.messages import ConfigurationChanged
+from callboard.actors.parts.counting import Counting
 from callboard.adapters import brokers, stores
-from callboard.adapters.broker import BrokerConnection, BrokerEvent, Topology
+from callboard.adapters.broker import (
+    BrokerConnection,
+    BrokerEvent,
+    ConnectionDown,
+    ConnectionUp,
+    Topology,
+)
 from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.store import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
-from callboard.supervision import SupervisedActor
+from callboard.webhooks.catalog import BROKER_UP
 
 _BROKER_DUE = "callboard: broker connection due"
 
@@ -30,7 +37,7 @@ class Setup:
     zone: str = field(default="", repr=False)
 
 
-class Role(SupervisedActor):
+class Role(Counting):
     """An actor of Callboard's tree; started with a `Setup`."""
 
     settings: Settings
@@ -42,6 +49,7 @@ class Role(SupervisedActor):
             configure_logs(self.settings.log)
         self.log = logger().bind(actor=self.path)
         self.begin(args)
+        self.begin_to_tell()
 
     def begin(self, setup: Setup) -> None:
         """The start of the subclass."""
@@ -86,6 +94,7 @@ class BrokerRole(Role):
             url or self.settings.amqp.url, topology, self.settings.data.dir, name=self.path
         )
         self.broker.open()
+        self.tally.set(BROKER_UP, 0, self.path)
         self.watch(self.broker.fileno())
         self._arm()
 
@@ -112,6 +121,8 @@ class BrokerRole(Role):
 
     def _poll(self) -> None:
         for event in self.broker.poll():
+            if isinstance(event, ConnectionUp | ConnectionDown):
+                self.tally.set(BROKER_UP, int(isinstance(event, ConnectionUp)), self.path)
             self.on_broker(event)
         self.after_poll()
         self._arm()

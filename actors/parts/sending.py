@@ -34,11 +34,12 @@ W = TypeVar("W", bound=ToSend)
 
 @frozen
 class Sent(Generic[W]):
-    """A request that has ended. `headers`: those it was sent with."""
+    """A request that has ended. `headers`: those it was sent with; `took_s`: None if it was not."""
 
     work: W
     outcome: Outcome
     headers: Headers
+    took_s: float | None = None
 
 
 class SendingThreads(Generic[W]):
@@ -100,6 +101,7 @@ class SendingThreads(Generic[W]):
             headers = with_context(self._signer.signed(delivery, time.time()), trace)
         except SigningRefused as refused:
             return Sent(work, ClientError(REFUSED, str(refused)), delivery.headers)
+        began = time.monotonic()
         outcome = self._transport.send(
             delivery.method,
             delivery.url,
@@ -108,7 +110,7 @@ class SendingThreads(Generic[W]):
             delivery.options.certificate,
             delivery.account_id,
         )
-        return Sent(work, outcome, headers)
+        return Sent(work, outcome, headers, time.monotonic() - began)
 
     def _wake(self) -> None:
         try:

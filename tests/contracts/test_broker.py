@@ -18,6 +18,7 @@ from callboard.adapters.broker import (
     ConnectionDown,
     ConnectionUp,
     DelayQueue,
+    Depths,
     Exchange,
     OutgoingMessage,
     Properties,
@@ -544,6 +545,49 @@ def test_a_delay_that_exists_otherwise_is_refused(broker):
     broker.open(DUE).up()
     other = broker.open(Topology(delays=(DelayQueue("later.300", 500, to="due"),)))
     assert "406" in other.down().reason
+
+
+WAITING = Topology(
+    queue=Queue("due"), prefetch=2, delays=(DelayQueue("wait", 60_000, "due"), LATER)
+)
+
+
+def depths(driver):
+    asked = len(driver.of(Depths))
+    driver.connection.ask_depths()
+    driver.until(lambda: len(driver.of(Depths)) > asked)
+    return driver.of(Depths)[-1].messages
+
+
+def test_depths_are_the_messages_that_wait(broker):
+    driver = broker.open(WAITING).up()
+    assert depths(driver) == {"due": 0, "wait": 0, "later.900": 0}
+    driver.publish("wait", b"1", b"2", b"3", properties=Properties(delivery_mode=2))
+    driver.publish("due", *(b"%d" % i for i in range(5)))
+    first, second = driver.receive(2)
+    assert depths(driver) == {"due": 3, "wait": 3, "later.900": 0}
+    driver.connection.ack([first.tag])
+    driver.receive(3)
+    assert depths(driver)["due"] == 2
+    driver.connection.requeue([second.tag])
+    driver.receive(4)
+    driver.connection.stop_consuming()
+    assert depths(driver)["due"] == 2
+
+
+def test_depths_of_a_connection_without_a_queue(broker):
+    broker.open(DUE).up()
+    driver = broker.open(Topology(delays=(SOON, LATER))).up()
+    assert depths(driver) == {"later.300": 0, "later.900": 0}
+
+
+def test_depths_are_not_told_while_it_is_down(broker):
+    broker.open(DUE).up()
+    driver = broker.open(Topology(delays=(DelayQueue("later.300", 500, to="due"),)))
+    driver.down()
+    driver.connection.ask_depths()
+    driver.while_quiet()
+    assert not driver.of(Depths)
 
 
 def test_stop_consuming(broker):

@@ -39,6 +39,7 @@ def test_status_and_tree_show_the_whole_system(system):
     assert status["actors"]["event_bridge"]["broker"] == "up"
     tree = json.loads(system.run("tree", "--json").stdout)
     assert [child["id"] for child in tree["children"]] == [
+        "metrics",
         "failure_cache",
         "hook_table",
         "disabler",

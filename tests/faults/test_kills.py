@@ -13,6 +13,7 @@ from support.running import call_event
 pytestmark = [pytest.mark.multiprocess, pytest.mark.faults]
 
 KINDS = (
+    "metrics",
     "failure_cache",
     "hook_table",
     "disabler",

@@ -81,6 +81,15 @@ def test_after_the_pause_one_request_goes():
     assert (made.state("e", at), made.probe_at("e")) == (HALF_OPEN, None)
 
 
+def test_those_that_may_be_tried_are_counted():
+    made = circuits(failures=1)
+    request(made, 0, False, "a")
+    request(made, 5, False, "b")
+    pause_s = made.probe_at("a")
+    assert [made.half_open(now) for now in (0, pause_s, pause_s + 5)] == [0, 1, 2]
+    assert made.open == 2
+
+
 def test_a_probe_that_reaches_the_endpoint_closes_it():
     made = opened()
     request(made, 10, True)

@@ -1,0 +1,31 @@
+import time
+from functools import partial
+
+from callboard.adapters import stores
+from callboard.adapters.store_probe import StoreProbe
+from services import free_port
+
+
+def first(probe, wanted, timeout_s=20):
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        for result in probe.results():
+            if wanted(result):
+                return result
+        time.sleep(0.01)
+    raise AssertionError("no such result")
+
+
+def test_a_store_that_answers(tmp_path):
+    probe = StoreProbe(partial(stores.connect, "sqlite://", tmp_path), every_s=0.05)
+    assert [first(probe, lambda r: not r.problem).took_s < 5 for _ in range(3)] == [True] * 3
+    probe.close()
+
+
+def test_a_store_that_does_not_answer_is_asked_again(tmp_path):
+    url = f"http://user:secret@127.0.0.1:{free_port()}"
+    probe = StoreProbe(partial(stores.connect, url, tmp_path, 2.0), every_s=0.05)
+    for _ in range(2):
+        problem = first(probe, lambda r: r.problem).problem
+        assert "secret" not in problem
+    probe.close()

@@ -1,0 +1,125 @@
+import json
+
+from callboard.webhooks import catalog
+from callboard.webhooks.bulkhead import EndpointFigures
+from callboard.webhooks.catalog import DURATIONS_S
+from callboard.webhooks.figures import Histogram, nothing
+from callboard.webhooks.overview import MAX_ENDPOINTS, merged, sample, snapshot
+from callboard.webhooks.snapshot import EndpointSeen, Percentiles, as_plain
+from callboard.webhooks.trend import KEPT_S, STEP_S, Sample, Trend
+
+
+def events(count, *durations_s, level=0):
+    histogram = Histogram(DURATIONS_S)
+    for duration_s in durations_s:
+        histogram.observe(duration_s)
+    values = histogram.distribution()
+    return Sample({"events": count}, values, nothing(DURATIONS_S), {"waiting": level})
+
+
+def run(trend, per_step, steps, first=0):
+    for step in range(first, first + steps):
+        trend.take(step * STEP_S, 1000 + step * STEP_S, events(step * per_step))
+    return trend
+
+
+def test_rates_are_over_the_last_minute():
+    trend = run(Trend(DURATIONS_S), 20, 100)
+    rates, _request, _latency = trend.recent()
+    assert rates == {"events": 10.0}
+    assert trend.window_s == 60.0
+
+
+def test_before_there_is_a_minute_it_is_over_what_there_is():
+    trend = Trend(DURATIONS_S)
+    assert trend.recent() == ({}, Percentiles(), Percentiles())
+    assert trend.window_s == 0.0
+    trend.take(0, 0, events(5))
+    assert trend.recent()[0] == {"events": 0.0}
+    trend.take(2, 2, events(9))
+    assert trend.recent()[0] == {"events": 2.0}
+
+
+def test_what_is_long_ago_is_not_in_the_rate():
+    trend = run(Trend(DURATIONS_S), 1000, 50)
+    for step in range(50, 100):
+        trend.take(step * STEP_S, 0, events(49_000))
+    assert trend.recent()[0] == {"events": 0.0}
+
+
+def test_percentiles_are_of_what_was_measured_meanwhile():
+    trend = Trend(DURATIONS_S)
+    slow = [9.0] * 1000
+    trend.take(0, 0, events(0, *slow))
+    trend.take(2, 2, events(0, *slow, *[0.03] * 98, 0.8, 0.8))
+    _rates, request_s, latency_s = trend.recent()
+    assert 0.025 < request_s.p50 < request_s.p90 <= 0.05
+    assert 0.5 < request_s.p99 <= 1.0
+    assert latency_s == Percentiles()
+
+
+def test_the_series_is_bounded_and_in_step():
+    trend = run(Trend(DURATIONS_S), 20, 1000)
+    series = trend.series()
+    assert len(series.at_unix_s) == KEPT_S / STEP_S == 300
+    assert series.at_unix_s[-1] == 1000 + 999 * STEP_S
+    assert set(series.rates["events"]) == {10.0}
+    assert len(series.levels["waiting"]) == len(series.request_s["p99"]) == 300
+
+
+KEY = (catalog.EVENTS.name, ("sms", catalog.FIRED))
+
+
+def test_the_snapshot_is_plain_json_in_a_known_shape():
+    trend = Trend(DURATIONS_S)
+    counters = {
+        KEY: 7,
+        (catalog.EVENTS.name, ("sms", catalog.NO_HOOK)): 2,
+        (catalog.ATTEMPTS.name, ("5xx",)): 3,
+        (catalog.CHILD_RESTARTS.name, ("event_bridge",)): 1,
+    }
+    gauges = {
+        (catalog.RETRY_QUEUE_MESSAGES.name, ("5s",)): 4.0,
+        (catalog.RETRY_QUEUE_MESSAGES.name, ("due",)): 1.0,
+        (catalog.CIRCUITS.name, ("open",)): 2.0,
+    }
+    trend.take(0, 1000, sample(counters, {}, gauges))
+    seen = snapshot(counters, gauges, trend, [], now_unix_s=1000, since_unix_s=900)
+    found = json.loads(json.dumps(as_plain(seen)))
+    assert found["totals"]["events"] == 9
+    assert (found["totals"]["fired"], found["totals"]["no_hook"]) == (7, 2)
+    assert found["events"] == {"sms": 9}
+    assert found["attempts"] == {"5xx": 3}
+    assert found["retry_queue"] == {"5s": 4, "due": 1}
+    assert found["levels"]["retry_queue"] == 5
+    assert found["levels"]["circuits_open"] == 2
+    assert found["restarts"] == {"event_bridge": 1}
+    assert found["series"]["at_unix_s"] == [1000]
+    assert set(found["rates"]) == set(found["totals"])
+
+
+def test_an_endpoint_of_several_deliverers_is_one():
+    seen = merged(
+        [
+            EndpointFigures("http://a:80", 2, 1, "closed", 0),
+            EndpointFigures("http://b:80", 0, 1, "open", 12),
+            EndpointFigures("http://a:80", 3, 4, "closed", 2),
+            EndpointFigures("http://b:80", 1, 0, "half-open", 15),
+        ]
+    )
+    assert seen == (
+        EndpointSeen("http://b:80", 1, 1, "open", 15),
+        EndpointSeen("http://a:80", 5, 5, "closed", 2),
+    )
+
+
+def test_only_the_worst_and_busiest_endpoints_are_told():
+    seen = merged(EndpointFigures(f"http://{n}:80", n, 0, "closed", 0) for n in range(200))
+    assert len(seen) == MAX_ENDPOINTS
+    assert seen[0].endpoint == "http://199:80"
+
+
+def test_a_sample_without_figures_has_every_name():
+    empty = sample({}, {}, {})
+    assert set(empty.totals.values()) == {0}
+    assert set(empty.levels.values()) == {0}
