@@ -71,7 +71,7 @@ class ApiServer(StoreWorker):
             self._listen_later(str(problem))
             return
         backend = ActorBackend(self.settings, self._documents, token, self._inbox, self._health)
-        make_app = app_maker(backend, api.max_body, api.cors_origins)
+        make_app = app_maker(backend, api)
         self._thread = ApiThread(api.bind, api.port, make_app, self._listens, self._server_ended)
         self._thread.start()
 

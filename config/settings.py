@@ -364,6 +364,13 @@ class ApiSettings:
         "directory, which is made at the first start.",
         secret=True,
     )
+    metrics_token: str = _key(
+        "",
+        text("empty, or 16 to 512 printable characters without blanks", r"([!-~]{16,512})?"),
+        "Token that may read /metrics and nothing else, for Prometheus; empty means that it "
+        "takes the admin's.",
+        secret=True,
+    )
     cors_origins: tuple[str, ...] = _key(
         (),
         origins(),

@@ -10,8 +10,9 @@ HEAD = """\
 
 <!-- Made by docs/metrics_page.py: change that, or webhooks/catalog.py. -->
 
-`callboard metrics` prints every metric in Prometheus' text format, `callboard health` says whether
-the node is ready and why not, `callboard top` shows both to people.
+`/metrics` of the [API](api.md) and `callboard metrics` give every metric in Prometheus' text
+format, `/readyz` and `callboard health` say whether the node is ready and why not, `callboard top`
+shows both to people.
 [grafana/callboard.json](grafana/callboard.json) is a dashboard: import it and choose the data
 source.
 

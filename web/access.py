@@ -1,5 +1,6 @@
 """Who asks, and whether they may: what routes depend on."""
 
+import hmac
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -82,6 +83,18 @@ def admin(caller: Known) -> Caller:
 
 
 Admin = Annotated[Caller, Depends(admin)]
+
+
+def scraper(
+    request: Request,
+    _header: Annotated[Any, Security(_HEADER)],
+    _bearer: Annotated[Any, Security(_BEARER)],
+) -> None:
+    """Somebody who may read the metrics: their own token, or the admin's. Raises ApiError."""
+    expected: str = request.app.state.metrics_token
+    given = _token(request).encode(errors="replace")
+    if not (expected and hmac.compare_digest(given, expected.encode())):
+        admin(known(anybody(request), None, None))
 
 
 @frozen

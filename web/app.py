@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio.to_thread
 import structlog
-from attrs import frozen
+from attrs import field, frozen
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -34,10 +34,11 @@ _log = structlog.get_logger("callboard")
 
 @frozen
 class ApiOptions:
-    """How the API is served. `max_body`: bytes."""
+    """How the API is served. `max_body`: bytes; `metrics_token`: for /metrics alone."""
 
     max_body: int = 1_048_576
     cors_origins: Sequence[str] = ()
+    metrics_token: str = field(default="", repr=False)
 
 
 def create_app(
@@ -62,6 +63,7 @@ def create_app(
     app.openapi = lambda: without_framework_errors(generated())  # type: ignore[method-assign]
     app.state.backend = backend
     app.state.guard = guard or Guard()
+    app.state.metrics_token = options.metrics_token
     for router in ROUTERS:
         app.include_router(router)
     for kind, handler in _HANDLERS.items():

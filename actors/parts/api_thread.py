@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from callboard.config.settings import ApiSettings
 from callboard.web.backend import Backend
 
 BACKLOG = 128
@@ -116,12 +117,12 @@ def write_place(path: Path, bind: str, port: int) -> None:
     Path(draft.name).replace(path)
 
 
-def app_maker(backend: Backend, max_body: int, origins: tuple[str, ...]) -> Callable[[], Any]:
+def app_maker(backend: Backend, api: ApiSettings) -> Callable[[], Any]:
     """What makes the application, in the thread that is to serve it."""
 
     def make() -> Any:
         from callboard.web.app import ApiOptions, create_app
 
-        return create_app(backend, ApiOptions(max_body, origins))
+        return create_app(backend, ApiOptions(api.max_body, api.cors_origins, api.metrics_token))
 
     return make

@@ -56,6 +56,7 @@ def test_every_option_has_a_name_for_each_place_and_a_help():
         "actors.key",
         "secrets.key",
         "api.admin_token",
+        "api.metrics_token",
         "tracing.headers",
     ]
 

@@ -153,7 +153,8 @@ def test_every_documented_path_is_in_the_matrix(api):
     """A new path is not to be forgotten here."""
     tested = {(m, f"/v2/accounts/{{account_id}}/{p}") for m, p, _data, _status in ACCOUNT_PATHS}
     tested = {(m, p.replace("{hook}", "{hook_id}")) for m, p in tested}
-    tested |= {("GET", p) for p in ("/v2/webhooks", "/v2/webhooks/samples", "/healthz")}
+    tested |= {("GET", p) for p in ("/v2/webhooks", "/v2/webhooks/samples", "/healthz", "/readyz")}
+    tested.add(("GET", "/metrics"))
     tested.add(("GET", "/v2/webhooks/samples/{sample_id}"))
     document = create_app(api.backend).openapi()
     there = {(m.upper(), p) for p, methods in document["paths"].items() for m in methods}

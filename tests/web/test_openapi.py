@@ -55,6 +55,8 @@ OPERATIONS = [
     ("/v2/accounts/{account_id}/webhooks/{hook_id}", "DELETE"),
     ("/v2/accounts/{account_id}/webhooks/{hook_id}/attempts", "GET"),
     ("/healthz", "GET"),
+    ("/readyz", "GET"),
+    ("/metrics", "GET"),
 ]
 
 

@@ -1,11 +1,16 @@
-"""Whether this process is well."""
+"""Whether this process is well, whether the node can do its work, and its metrics."""
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from callboard.web.access import backend_of
+from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
+from callboard.web.access import TheBackend, backend_of, scraper
+from callboard.web.backend import NoAnswer, RefusedByActor
+
+METRICS = "metrics"
+"""The path of the actor that counts."""
 
 router = APIRouter(tags=["health"])
 
@@ -28,7 +33,61 @@ _WELL: dict[int | str, dict[str, Any]] = {
 }
 
 
+def _readiness(description: str) -> dict[str, Any]:
+    problems = {"type": "array", "items": {"type": "string"}}
+    return {
+        "description": description,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["ready", "problems"],
+                    "properties": {"ready": {"type": "boolean"}, "problems": problems},
+                }
+            }
+        },
+    }
+
+
+_READY: dict[int | str, dict[str, Any]] = {
+    200: _readiness("It can: broker and store are up, and the tree is whole."),
+    503: _readiness("It cannot; `problems` says why."),
+}
+
+_METRICS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "All metrics, in Prometheus' text format.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+}
+
+
 @router.get("/healthz", summary="Is the process alive?", responses=_WELL)
 async def healthz(request: Request) -> Response:
     """Answers while the process serves; asks neither store nor broker nor another actor."""
     return JSONResponse({"status": "ok", **backend_of(request).stats()})
+
+
+@router.get("/readyz", summary="Can the node do its work?", responses=_READY)
+def readyz(backend: TheBackend) -> Response:
+    """Whether broker and store are up and the tree is whole; open to everybody, as `/healthz`."""
+    try:
+        health = backend.ask(METRICS, GetHealth(), Health, timeout_s=3.0)
+    except (NoAnswer, RefusedByActor) as problem:
+        health = Health(ready=False, problems=(str(problem),))
+    return JSONResponse(
+        {"ready": health.ready, "problems": health.problems}, 200 if health.ready else 503
+    )
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    responses=_METRICS,
+    dependencies=[Depends(scraper)],
+    response_class=Response,
+)
+def metrics(backend: TheBackend) -> Response:
+    """Takes the admin's token, or that of `api.metrics_token`, as `Authorization: Bearer`."""
+    text = backend.ask(METRICS, GetMetrics(), MetricsText)
+    return Response(text.text, media_type=text.content_type)

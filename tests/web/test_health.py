@@ -1,0 +1,59 @@
+"""What a load balancer and Prometheus read."""
+
+import pytest
+
+from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
+from callboard.adapters.token_store import add_token
+from callboard.web.backend import NoAnswer
+from support.api import ADMIN, CHILD, Api
+
+SCRAPER = "prometheus-of-the-tests"
+TEXT = MetricsText("callboard_events_total 3\n", "text/plain; version=0.0.4; charset=utf-8")
+
+
+@pytest.fixture
+def scraped(tmp_path):
+    api = Api(tmp_path / "scraped", metrics_token=SCRAPER)
+    api.backend.answers[GetMetrics] = TEXT
+    yield api
+    api.store.close()
+
+
+def test_readiness_is_what_the_system_says_of_itself(api):
+    api.backend.answers[GetHealth] = Health(True)
+    ready = api.call("GET", "/readyz", token=None)
+    assert (ready.status_code, ready.json()) == (200, {"ready": True, "problems": []})
+
+    api.backend.answers[GetHealth] = Health(False, ("the broker is down",))
+    unready = api.call("GET", "/readyz", token=None)
+    assert unready.status_code == 503
+    assert unready.json() == {"ready": False, "problems": ["the broker is down"]}
+
+
+def test_a_system_that_does_not_answer_is_not_ready(api):
+    api.backend.answers[GetHealth] = NoAnswer("metrics is down")
+    unready = api.call("GET", "/readyz", token=None)
+    assert (unready.status_code, unready.json()["problems"]) == (503, ["metrics is down"])
+
+
+@pytest.mark.parametrize("token", [SCRAPER, ADMIN])
+def test_metrics_are_served_as_prometheus_wants_them(scraped, token):
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = scraped.call("GET", "/metrics", token=None, headers=headers)
+    assert answer.status_code == 200
+    assert answer.text == TEXT.text
+    assert answer.headers["content-type"] == TEXT.content_type
+
+
+def test_metrics_are_not_for_everybody(scraped, api):
+    of_an_account = add_token(scraped.store, CHILD, "", 0).text
+    assert scraped.call("GET", "/metrics", token=None).status_code == 401
+    assert scraped.call("GET", "/metrics", token="another-token-of-16").status_code == 401
+    assert scraped.call("GET", "/metrics", token=of_an_account).status_code == 403
+    api.backend.answers[GetMetrics] = TEXT
+    assert api.call("GET", "/metrics", token="").status_code == 401
+    assert api.call("GET", "/metrics").status_code == 200
+
+
+def test_the_scrapers_token_opens_nothing_else(scraped):
+    assert scraped.call("GET", f"/v2/accounts/{CHILD}/webhooks", token=SCRAPER).status_code == 401
