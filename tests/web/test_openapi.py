@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from callboard import admin
+from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
 from support.api import ADMIN, PARENT, Api
 
 CHECKS = [
@@ -30,6 +31,8 @@ def api(tmp_path_factory):
     api.backend.answers |= {
         admin.EnableAccountHooks: enabled,
         admin.EnableDescendantHooks: enabled,
+        GetHealth: Health(True),
+        GetMetrics: MetricsText("callboard_events_total 3\n", "text/plain; charset=utf-8"),
     }
     yield api
     api.store.close()
