@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from _generate import commands, events, hooks, messages, settings
+from _generate import commands, endpoints, events, hooks, messages, settings
 
 GENERATED: Mapping[str, Callable[[], str]] = {
     "administration": messages.administration,
     "commands": commands.commands,
     "embedding": messages.embedding,
+    "endpoints": endpoints.endpoints,
     "events": events.events,
     "hooks": hooks.fields,
     "module_settings": settings.module_settings,
