@@ -169,15 +169,14 @@ class RunningSystem:
 
         def is_mine(process):
             try:
-                return process.environ().get("CALLBOARD_DATA_DIR") == mine
+                return (
+                    process.environ().get("CALLBOARD_DATA_DIR") == mine
+                    and process.status() != psutil.STATUS_ZOMBIE
+                )
             except psutil.Error:
                 return False
 
-        return [
-            p
-            for p in psutil.process_iter()
-            if p.pid != os.getpid() and is_mine(p) and p.status() != psutil.STATUS_ZOMBIE
-        ]
+        return [p for p in psutil.process_iter() if p.pid != os.getpid() and is_mine(p)]
 
     def close(self):
         """Stop; a process that is left over fails the test."""
