@@ -10,6 +10,7 @@ from callboard.cli.demo import demo
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
+from callboard.cli.listen import listen
 from callboard.cli.maintenance import maintenance
 from callboard.cli.metrics import health, metrics
 from callboard.cli.modules import modules
@@ -32,5 +33,6 @@ for command in (
     *(start, stop, status, tree, top, health, metrics),
     *(publish, hooks, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, config, demo),
+    *(listen,),
 ):
     main.add_command(command)
