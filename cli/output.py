@@ -20,9 +20,7 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """In red, when somebody is watching."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]error:[/] {escaped(self.message)}"
-        )
+        complain(self.message)
 
 
 class WrongUsage(Failure):
@@ -34,6 +32,13 @@ class WrongUsage(Failure):
 def say(text: str) -> None:
     """A line for people; markup of rich is understood."""
     Console(highlight=False, soft_wrap=True).print(text)
+
+
+def complain(text: str) -> None:
+    """What went wrong, as it is, on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]error:[/] {escaped(text)}"
+    )
 
 
 def print_json(value: Any) -> None:

@@ -185,6 +185,26 @@ def enabled_again(document: Mapping[str, Any], now_gregorian_s: int) -> dict[str
     return {**kept, "enabled": True, "pvt_modified": now_gregorian_s}
 
 
+def edited(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What to change of a document so that its public members are as `changes` says.
+
+    None stands for a member that goes; private keys are dropped, and so is what is as it should
+    be already. Enabling a hook takes along the reason that it was disabled for (cb_webhooks).
+    """
+    wanted = {k: v for k, v in changes.items() if not k.startswith(("_", "pvt_"))}
+    changed = {k: v for k, v in wanted.items() if document.get(k) != v}
+    told = document.get("pvt_disabled_message") is not None
+    if told and "enabled" in wanted and is_enabled({**document, **wanted}):
+        changed["pvt_disabled_message"] = None
+    return changed
+
+
+def with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with these members; those that are None there are gone."""
+    gone = {key for key, value in changes.items() if value is None}
+    return {k: v for k, v in {**document, **changes}.items() if k not in gone}
+
+
 def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:
     """The document to store for a new hook: public fields, defaults, and the usual private ones.
 

@@ -41,6 +41,10 @@ class SystemUnreachable(Exception):
     """An actor system cannot be started or reached; the text says why and what to do."""
 
 
+class RequestRefused(SystemUnreachable):
+    """The system answers, and will not do what it is asked for; the text is its reason."""
+
+
 @frozen
 class Owner:
     """The process that runs the system of a data directory, and where to attach to it.
@@ -240,7 +244,7 @@ class Client:
             if isinstance(answer, kinds):
                 return answer
             if isinstance(answer, Refused):
-                raise SystemUnreachable(answer.reason)
+                raise RequestRefused(answer.reason)
         return None
 
     def ask_actor(self, path: str, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
