@@ -4,9 +4,11 @@ from importlib.metadata import version
 
 import click
 
+from callboard.cli.completion import completion
 from callboard.cli.configuration import config
 from callboard.cli.dead_letters import dead_letters
 from callboard.cli.demo import demo
+from callboard.cli.doctor import doctor
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
@@ -33,6 +35,6 @@ for command in (
     *(start, stop, status, tree, top, health, metrics),
     *(publish, hooks, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, config, demo),
-    *(listen,),
+    *(listen, doctor, completion),
 ):
     main.add_command(command)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from callboard.adapters.listener import Arrival
 from callboard.adapters.receiver import ReceivedRequest
-from callboard.cli.output import escaped
+from callboard.cli.output import counted, escaped
 from callboard.webhooks.arrivals import Arrivals
 from callboard.webhooks.verifying import Verdict
 
@@ -61,9 +61,9 @@ def as_object(arrival: Arrival) -> dict[str, Any]:
 def summary(account: Arrivals) -> Iterator[str]:
     """What there was, all told."""
     yield (
-        f"[bold]{_count(account.requests, 'request')}[/], "
-        f"{_count(account.deliveries, 'delivery', 'deliveries')} by webhook-id, "
-        f"{account.good} answered well, {_count(account.repeats, 'repeat')}"
+        f"[bold]{counted(account.requests, 'request')}[/], "
+        f"{counted(account.deliveries, 'delivery', 'deliveries')} by webhook-id, "
+        f"{account.good} answered well, {counted(account.repeats, 'repeat')}"
     )
     if account.verdicts:
         verdicts = (f"{verdict} {count}" for verdict, count in account.verdicts.most_common())
@@ -100,7 +100,3 @@ def _verdict(verdict: Verdict) -> str:
 def _shown(text: str) -> str:
     """Nothing that arrives may move the cursor of a terminal."""
     return escaped("".join(c if c.isprintable() else "�" for c in text))
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -58,6 +58,11 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console.print(table)
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what there is so much of, as `1 hook`, `2 hooks`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def escaped(text: str) -> str:
     """The text as it is, for `say`."""
     return text.replace("[", r"\[")

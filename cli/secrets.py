@@ -16,7 +16,8 @@ from callboard.actors.messages import (
 )
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import FAILED, WrongUsage, escaped, print_json, print_table, say
+from callboard.cli.output import FAILED, WrongUsage, counted, escaped, print_json, print_table, say
+from callboard.cli.progress import counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.hook_secrets import StoredSecret
 from callboard.webhooks.names import GREGORIAN_OFFSET_S
@@ -118,16 +119,17 @@ def reencrypt(loaded: Loaded) -> None:
     """Encrypt all hooks' secrets with the newest key, so that older keys are needed no more."""
     hooks, failed = 0, False
     after: str | None = ""
-    with attached(loaded) as client:
+    with attached(loaded) as client, counting("encrypting the secrets of hooks") as step:
         while after is not None:
             page = client.ask_actor(
                 "hook_listener", ReencryptSecrets(after), SecretsReencrypted, PAGE_TIMEOUT_S
             )
             hooks, after = hooks + page.hooks, page.more
+            step(page.hooks)
             for hook_id, reason in page.failed:
                 failed = True
                 say(f"[red]hook {escaped(hook_id)}:[/] {escaped(reason)}")
-    say(f"encrypted the secrets of {hooks} hook{'' if hooks == 1 else 's'} with the newest key")
+    say(f"encrypted the secrets of {counted(hooks, 'hook')} with the newest key")
     if failed:
         raise SystemExit(FAILED)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,7 +50,8 @@ class RequestRefused(SystemUnreachable):
 class Owner:
     """The process that runs the system of a data directory, and where to attach to it.
 
-    `embedded`: it is the top supervisor in a host's actor system, and nobody attaches.
+    `embedded`: it is the top supervisor in a host's actor system, and nobody attaches. `version`:
+    Callboard's in that process.
     """
 
     pid: int
@@ -58,6 +60,7 @@ class Owner:
     admin_port: int
     started_at: float
     embedded: bool = False
+    version: str = ""
 
 
 def _lock_file(settings: Settings) -> Path:
@@ -84,13 +87,17 @@ os.register_at_fork(after_in_child=_let_go_of_inherited)
 @contextmanager
 def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
     """Be the only one that runs a system on this data directory. Raises SystemUnreachable."""
-    settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = _lock_file(settings)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+    with os.fdopen(_open_lock(settings), "r+") as lock:
         _take(lock, settings)
         actors = settings.actors
         owner = Owner(
-            os.getpid(), actors.base, actors.bind, actors.admin_port, time.time(), embedded
+            os.getpid(),
+            actors.base,
+            actors.bind,
+            actors.admin_port,
+            time.time(),
+            embedded,
+            version("callboard"),
         )
         lock.truncate(0)
         json.dump(asdict(owner), lock)
@@ -104,6 +111,18 @@ def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
         finally:
             _not_inherited.discard(lock.fileno())
             fcntl.flock(lock, fcntl.LOCK_UN)  # A child forked just now may have it still.
+
+
+def _open_lock(settings: Settings) -> int:
+    """The lock's file, made along with its folder where it is missing."""
+    try:
+        settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as problem:
+        raise SystemUnreachable(
+            f"{problem.filename} cannot be written: {problem.strerror}: run this as a user who "
+            "may, or choose another data.dir"
+        ) from None
 
 
 def _take(lock: TextIO, settings: Settings) -> None:
@@ -147,7 +166,7 @@ def owner_of(settings: Settings) -> Owner | None:
             except BlockingIOError:
                 return Owner(**json.loads(lock.read()))
             return None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:
         raise SystemUnreachable(
