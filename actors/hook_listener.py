@@ -396,7 +396,10 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
             self._check(document)
             self._ensure_account(document["pvt_account_id"])
             document = self._store.add(document)
-        except (InvalidHook, StoreError) as problem:
+        except InvalidHook as invalid:
+            self.send(sender, Refused(invalid.reason))  # its id is nobody's yet
+            return
+        except StoreError as problem:
             self.send(sender, Refused(str(problem)))
             return
         self._publish_change("doc_created", DATABASE, document)

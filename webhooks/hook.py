@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from sys import intern
 from typing import Any
 
@@ -117,7 +118,11 @@ def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
     known = event == ALL or event.lower() in _CHANNEL_EVENTS or event in known_events
     if not known:
         names = sorted({ALL, *_CHANNEL_EVENTS, *(n for n in known_events if n == n.lower())})
-        raise InvalidHook(hook_id, f"hook {name!r} is unknown: use one of {', '.join(names)}")
+        meant = get_close_matches(name.lower(), names, n=1)
+        question = f"; did you mean {meant[0]}?" if meant else ""
+        raise InvalidHook(
+            hook_id, f"hook {name!r} is unknown: use one of {', '.join(names)}{question}"
+        )
     return event
 
 

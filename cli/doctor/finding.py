@@ -77,6 +77,9 @@ class _Running(threading.Thread):
         name = self._check.name
         try:
             self._found = tuple(self._check.look())
+        except PermissionError as error:
+            what = f"{error.filename or name} may not be looked at"
+            self._found = (problem(name, what, "run this as the user who runs Callboard"),)
         except Exception as error:  # noqa: BLE001 - a check that fails must not end the others
             what = f"could not be looked at: {type(error).__name__}: {error}"
             self._found = (problem(name, what, "report this as a defect of Callboard"),)

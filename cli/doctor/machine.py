@@ -80,14 +80,18 @@ def ports(settings: Settings) -> Iterator[Finding]:
     """Whether the ports are free; those of a running system are in use, as they should be."""
     try:
         owner = owner_of(settings)
+        hidden = False
     except SystemUnreachable:
-        owner = None  # the check of the running system says so
+        owner, hidden = None, True
     for port in listening(settings):
         name, taken = f"port {port.number}", _taken(port)
         if taken is None:
             yield ok(name, f"free at {port.bind} ({port.key})")
         elif owner is not None:
             yield ok(name, f"in use, as a system is running ({port.key})")
+        elif hidden:
+            mend = "run this as the user who runs Callboard"
+            yield warning(name, f"in use, and by whom may not be seen ({port.key})", mend)
         else:
             yield problem(name, f"{port.bind} cannot be bound: {taken}", f"set another {port.key}")
 

@@ -1,17 +1,21 @@
 """Does a system run, and is it whole?"""
 
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 
 from callboard.actors.messages import GetSettings
 from callboard.actors.running.system import SystemUnreachable, attach, owner_of
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.cli.waiting import not_running
 from callboard.config.options import sections
 from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode
 
 TIMEOUT_S = 5.0
 MANY_RESTARTS = 20
+SETTLED_S = 20.0
+"""What an actor says of itself may be as old as two heartbeats; a new one is not judged by it."""
 
 
 def running_system(settings: Settings) -> Iterator[Finding]:
@@ -28,7 +32,7 @@ def running_system(settings: Settings) -> Iterator[Finding]:
     except SystemUnreachable as error:
         yield problem("system", str(error), "see its log, and `callboard status`")
         return
-    yield tree(top)
+    yield tree(top, time.time())
     yield same_settings(theirs, settings)
 
 
@@ -40,14 +44,18 @@ def same_version(theirs: str, ours: str) -> Finding:
     return warning("version", what, "restart it: `callboard stop`, then start")
 
 
-def tree(top: TreeNode) -> Finding:
+def tree(top: TreeNode, now_unix_s: float) -> Finding:
     """Whether everything that should run does, and did not have to be restarted all the time."""
     nodes = list(top.below())
-    broken = [node.path for node in nodes if node.status not in ("running", "ended")]
+    broken = not_running(top)
     if broken:
         mend = "see its log for why they ended: `callboard tree`"
         return problem("system", f"not running: {', '.join(broken)}", mend)
-    down = [node.path for node in nodes if node.stats.get("broker") == "down"]
+    down = [
+        node.path
+        for node in nodes
+        if node.stats.get("broker") == "down" and now_unix_s - (node.started_at or 0) > SETTLED_S
+    ]
     if down:
         return problem(
             "system", f"no broker for {', '.join(down)}", "see what is said of the broker"

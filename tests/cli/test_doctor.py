@@ -219,7 +219,12 @@ def node(id, status="running", restarts=0, children=(), **stats):
     ],
 )
 def test_a_tree_that_is_not_whole_is_a_problem(child, result):
-    assert system.tree(node("top", children=[child])).result == result
+    assert system.tree(node("top", children=[child]), now_unix_s=100.0).result == result
+
+
+def test_what_has_just_started_may_still_be_connecting():
+    top = node("top", children=[node("a", broker="down")])
+    assert system.tree(top, now_unix_s=3.0).result == "ok"
 
 
 def test_settings_other_than_the_running_ones_are_told(settings):
