@@ -1,5 +1,6 @@
 """Progress of long work, for whoever watches: on standard error, and only if that is a terminal."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,10 +18,11 @@ def counting(what: str, total: int | None = None, *, quiet: bool = False) -> Ite
 
     It is gone when the work is done. `quiet`: show nothing, as with --json.
     """
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    # Not the console's word for it, which FORCE_COLOR changes.
+    if quiet or not sys.stderr.isatty():
         yield lambda _count: None
         return
+    console = Console(stderr=True)
     columns = [SpinnerColumn(), TextColumn("{task.description}")]
     counted = [BarColumn(), MofNCompleteColumn()] if total else [TextColumn("{task.completed:.0f}")]
     with Progress(*columns, *counted, Elapsed(), console=console, transient=True) as progress:

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import requests
 
+from callboard.cli.listen import listen as listen_command
 from callboard.webhooks.signing import new_secret, signature_headers
 
 SECRET = new_secret()
@@ -155,3 +157,12 @@ def test_a_port_that_is_taken_is_told(listen):
     code, errors = refused("--port", url.rstrip("/").rpartition(":")[2])
     assert code == 1
     assert "--port" in errors
+
+
+def test_the_guide_names_only_options_that_there_are():
+    guide = (Path(__file__).parents[2] / "docs" / "listen.md").read_text()
+    known = {option for param in listen_command.params for option in param.opts}
+    known |= {"--delivery-allow-networks", "--account", "--event"}
+    named = set(re.findall(r"--[a-z][a-z-]+", guide))
+    assert named
+    assert named <= known
