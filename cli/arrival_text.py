@@ -78,9 +78,13 @@ def content(request: ReceivedRequest) -> Any:
     if "x-www-form-urlencoded" in request.headers.get("content-type", ""):
         return dict(parse_qsl(text, keep_blank_values=True))
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _body_lines(request: ReceivedRequest) -> list[str]:

@@ -187,15 +187,22 @@ class _Screen:
         """Print an arrival; nothing more once there were enough."""
         if self._left is not None and self._left <= 0:
             return
+        try:
+            self._print(arrival)
+        except BrokenPipeError:
+            self._ended.set()  # nobody reads it any more
+            return
+        if self._left is not None:
+            self._left -= 1
+            if self._left == 0:
+                self._ended.set()
+
+    def _print(self, arrival: Arrival) -> None:
         if self._json:
             click.echo(json.dumps(as_object(arrival)))
         else:
             for line in lines(arrival):
                 say(line)
-        if self._left is not None:
-            self._left -= 1
-            if self._left == 0:
-                self._ended.set()
 
     def wait(self) -> None:
         """Until a signal, or until there were enough."""

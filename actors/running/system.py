@@ -286,14 +286,18 @@ class Client:
             if answer is not None:
                 return answer
         if asked is None:
-            raise SystemUnreachable(f"{path} is down and did not come back within {timeout_s:g} s")
+            raise SystemUnreachable(
+                f"{path} is down and did not come back within {timeout_s:g} s: `callboard tree` "
+                "shows what runs, its log says why"
+            )
         raise _no_answer((kind,), timeout_s)
 
 
 def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
     names = " or ".join(kind.__name__ for kind in kinds)
     return SystemUnreachable(
-        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded?"
+        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded? "
+        "`callboard status` tells"
     )
 
 

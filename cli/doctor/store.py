@@ -28,7 +28,9 @@ MEND: dict[Stage, str] = {
     "credentials": "mend user and password in couchdb.url, what is special in them as %XX",
     "protocol": "see that couchdb.url leads to CouchDB itself, without a path",
 }
-START = "`callboard start` makes it"
+START = "`callboard start` makes what is missing"
+ADMIN = "give the user of couchdb.url the rights of an admin"
+COPY = "give all nodes the same secrets.key_file (docs/signatures.md)"
 
 
 def store(settings: Settings) -> Iterator[Finding]:
@@ -46,8 +48,7 @@ def store(settings: Settings) -> Iterator[Finding]:
     yield clock(about.ahead_s)
     couchdb = CouchdbStore(url, TIMEOUT_S)
     try:
-        yield from _databases(couchdb, about)
-        yield secrets_of(couchdb, settings)
+        yield from _contents(couchdb, about, settings)
     except StoreError as error:
         yield problem(
             "databases", str(error), "give the user of couchdb.url the rights of an admin"
@@ -82,26 +83,27 @@ def clock(ahead_s: float | None) -> Finding:
     return ok("clock", "this machine's and the store's agree")
 
 
-def _databases(couchdb: DocumentStore, about: StoreAbout) -> Iterator[Finding]:
-    admin_mend = "give the user of couchdb.url the rights of an admin, or make it"
+def _contents(couchdb: DocumentStore, about: StoreAbout, settings: Settings) -> Iterator[Finding]:
+    """What is in it, as far as there is something."""
     if about.is_admin is False:
         what = "we are no admin of it: databases and views cannot be made"
-        yield warning("rights", what, admin_mend)
+        yield warning("rights", what, ADMIN)
     if not couchdb.database_exists(DATABASE):
         missing = f"{DATABASE} is missing"
         if about.is_admin is False:
-            yield problem("databases", missing, admin_mend)
+            yield problem("databases", missing, f"{ADMIN}, or make it")
         else:
             yield ok("databases", f"{missing}: {START}")
         return
     yield ok("databases", f"{DATABASE} is there")
     design = couchdb.get(DATABASE, "_design/webhooks") or {}
-    stored = design.get("views", {})
-    lacking = [view.name for view in WEBHOOKS if view.name not in stored]
+    lacking = [view.name for view in WEBHOOKS if view.name not in design.get("views", {})]
     if lacking:
-        yield warning("views", f"{', '.join(lacking)} missing", f"{START}, or `register_views`")
-    else:
-        yield ok("views", f"all {len(WEBHOOKS)} of {DATABASE} are there")
+        mend = f"{START}, and so does `callboard maintenance register_views`"
+        yield warning("views", f"{', '.join(lacking)} missing", mend)
+        return
+    yield ok("views", f"all {len(WEBHOOKS)} of {DATABASE} are there")
+    yield secrets_of(couchdb, settings)
 
 
 def secrets_of(couchdb: DocumentStore, settings: Settings) -> Finding:
@@ -122,6 +124,3 @@ def secrets_of(couchdb: DocumentStore, settings: Settings) -> Finding:
         what = f"key {missing[0]} of hook {needed[missing[0]]} is not on this node"
         return problem("hooks' secrets", what, COPY)
     return ok("hooks' secrets", "can be decrypted here")
-
-
-COPY = "give all nodes the same secrets.key_file (docs/signatures.md)"

@@ -12,10 +12,11 @@ from ipaddress import ip_network
 import pytest
 from cryptography.fernet import Fernet
 
+from callboard.adapters.couchdb_store import CouchdbStore
 from callboard.adapters.embedded_store import EmbeddedStore
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.views import ALL, WEBHOOKS
-from callboard.cli.doctor import configuration, files, installation, machine, store, system
+from callboard.cli.doctor import broker, configuration, files, installation, machine, store, system
 from callboard.cli.doctor.finding import Check, findings, ok
 from callboard.config.loader import load
 from callboard.supervision import TreeNode
@@ -255,3 +256,44 @@ def test_secrets_of_another_node_are_told(settings, tmp_path):
     assert found.result == "problem"
     assert "theirs" in found.what
     documents.close()
+
+
+# Real servers
+
+
+@pytest.mark.rabbitmq
+def test_a_real_broker_is_found_well_or_told_what_it_lacks(settings, amqp_url):
+    (found,) = broker.broker(settings(amqp__url=amqp_url))
+    assert found.result == "ok"
+    assert "RabbitMQ" in found.what
+    (found,) = broker.broker(settings(amqp__url=f"{amqp_url}-is-missing"))
+    assert (found.result, "vhost:" in found.what) == ("problem", True)
+    assert "add_vhost" in found.mend
+
+
+@pytest.mark.couchdb
+def test_a_real_store_is_found_well_or_told_what_it_lacks(settings, couchdb_url):
+    made = settings(couchdb__url=couchdb_url)
+    before = {finding.name: finding for finding in store.store(made)}
+    assert before["store"].result == before["clock"].result == "ok"
+    assert "missing" in before["databases"].what
+    documents = CouchdbStore(couchdb_url, timeout_s=60)
+    documents.ensure_database("webhooks")
+    assert {f.name: f.result for f in store.store(made)}["views"] == "warning"
+    documents.ensure_views("webhooks", WEBHOOKS)
+    found = {finding.name: finding for finding in store.store(made)}
+    assert found["views"].result == found["hooks' secrets"].result == "ok", found
+    documents.close()
+
+
+def test_somebody_who_hangs_does_not_hang_the_doctor(receiver):
+    began = time.monotonic()
+    ran = doctor(
+        *("--json", "--couchdb-url", f"{receiver.url}/hang"),
+        *("--amqp-url", f"amqp://127.0.0.1:{receiver.port}/"),
+        *("--actors-admin-port", str(free_port())),
+    )
+    assert ran.returncode == 1
+    found = by_name(ran)
+    assert found["broker"]["result"] == found["store"]["result"] == "problem"
+    assert time.monotonic() - began < 40

@@ -73,3 +73,9 @@ def test_age_counts_within_the_tolerance():
     assert verify(KEYS, signed(at=NOW - 300), b"{}", NOW) is Verdict.OK
     assert verify(KEYS, signed(at=NOW - 301), b"{}", NOW) is Verdict.TOO_OLD
     assert verify(KEYS, signed(at=NOW + 301), b"{}", NOW) is Verdict.TOO_NEW
+
+
+@given(st.dictionaries(st.sampled_from(sorted(signed())), st.text()), st.binary())
+def test_whatever_arrives_is_judged(changed, body):
+    keys = [*KEYS, parse_verifying_key(new_secret(ED25519).public_text)]
+    assert verify(keys, signed() | changed, body, NOW) in Verdict
