@@ -41,6 +41,7 @@ def _secret(loaded: Loaded) -> bool:
         "delivery.proxy": "@" in settings.delivery.proxy,
         "secrets.key": bool(settings.secrets.key),
         "actors.key": bool(settings.actors.key),
+        "api.admin_token": bool(settings.api.admin_token),
     }
     return any(held and loaded.origins[key].startswith(mine) for key, held in secrets.items())
 

@@ -66,11 +66,12 @@ def hostname(settings: Settings) -> Finding:
 
 
 def listening(settings: Settings) -> tuple[Port, ...]:
-    """Every port that a section with an address to bind names."""
+    """Every port that a section with an address to bind names, unless it is switched off."""
     return tuple(
         Port(f"{section}.{name}", part.bind, number)
         for section in sections()
         if hasattr(part := getattr(settings, section), "bind")
+        and getattr(part, "enabled", None) is not False
         for name in ("port", "admin_port")
         if (number := getattr(part, name, 0))
     )

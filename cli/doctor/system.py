@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from callboard.actors.messages import GetSettings
+from callboard.actors.running.owner import with_api
 from callboard.actors.running.system import SystemUnreachable, attach, owner_of
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.cli.waiting import not_running
@@ -69,6 +70,7 @@ def tree(top: TreeNode, now_unix_s: float) -> Finding:
 
 def same_settings(theirs: Settings, ours: Settings) -> Finding:
     """Whether it was started with the configuration that was looked at here."""
+    ours = with_api(ours)  # as `callboard start` does
     other = [name for name in sections() if getattr(theirs, name) != getattr(ours, name)]
     if theirs.modules != ours.modules:
         other.append("modules")

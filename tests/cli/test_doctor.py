@@ -27,7 +27,7 @@ def doctor(*arguments, **environment):
     kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
     return subprocess.run(
         [sys.executable, "-m", "callboard.run_system", "doctor", *arguments],
-        env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
+        env=kept | {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_API_PORT": "0"} | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -195,9 +195,12 @@ def test_key_files_are_for_their_owner_alone(settings, tmp_path):
 
 
 def test_a_port_that_somebody_has_is_a_problem(settings, receiver):
-    (found,) = machine.ports(settings(actors__admin_port=receiver.port))
+    (found,) = machine.ports(settings(actors__admin_port=receiver.port, api__port=0))
     assert found.result == "problem"
     assert "actors.admin_port" in found.mend
+    free = {"actors__admin_port": free_port(), "api__port": receiver.port}
+    assert [f.result for f in machine.ports(settings(**free))] == ["ok", "problem"]
+    assert [f.result for f in machine.ports(settings(**free, api__enabled="false"))] == ["ok"]
 
 
 def test_a_version_that_is_not_the_installed_one_is_told():
@@ -229,6 +232,7 @@ def test_what_has_just_started_may_still_be_connecting():
 
 
 def test_settings_other_than_the_running_ones_are_told(settings):
+    assert system.same_settings(settings(api__enabled="true"), settings()).result == "ok"
     found = system.same_settings(settings(amqp__prefetch=7), settings())
     assert found.result == "warning"
     assert "amqp" in found.what
