@@ -32,9 +32,9 @@ from callboard.actors.messages import (
     ListHooks,
     LoadHooks,
     Refused,
-    RemoveHook,
 )
 from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.parts.hook_editor import HookEditor
 from callboard.actors.parts.notices import HookDisabled
 from callboard.actors.parts.noticing import Noticing
 from callboard.actors.parts.role import Setup
@@ -128,7 +128,7 @@ _APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(Noticing, SecretKeeper):
+class HookListener(Noticing, HookEditor, SecretKeeper):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -393,10 +393,13 @@ class HookListener(Noticing, SecretKeeper):
             message.document, gregorian_s(time.time()), uuid.uuid4().hex, self.settings.node.name
         )
         try:
-            check_hook(parse_hook(document, self._known_events), self.settings.delivery)
+            self._check(document)
             self._ensure_account(document["pvt_account_id"])
             document = self._store.add(document)
-        except (InvalidHook, StoreError) as problem:
+        except InvalidHook as invalid:
+            self.send(sender, Refused(invalid.reason))  # its id is nobody's yet
+            return
+        except StoreError as problem:
             self.send(sender, Refused(str(problem)))
             return
         self._publish_change("doc_created", DATABASE, document)
@@ -413,17 +416,9 @@ class HookListener(Noticing, SecretKeeper):
         self._refresh(message.hook_id, message.account_id)
         self._answer_when_applied(sender, HookApplied(message.hook_id))
 
-    def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
-        """Mark a hook as deleted."""
-        try:
-            edited = self._edit(message.hook_id, "doc_deleted", lambda _: {"pvt_deleted": True})
-        except StoreError as problem:
-            self.send(sender, Refused(str(problem)))
-            return
-        if edited.document is None:
-            self.send(sender, Refused(f"there is no hook {message.hook_id}"))
-        else:
-            self._answer_when_applied(sender, HookSaved(without_secrets(edited.document)))
+    def _check(self, document: Document) -> None:
+        """See `HookEditor._check`."""
+        check_hook(parse_hook(document, self._known_events), self.settings.delivery)
 
     def receiveMsg_DisableHook(self, message: DisableHook, _sender: ActorAddress) -> None:
         """Stop a hook that failed too often; never create it.
@@ -473,7 +468,7 @@ class HookListener(Noticing, SecretKeeper):
     def receiveMsg_ListHooks(self, message: ListHooks, sender: ActorAddress) -> None:
         """Show the stored hooks, disabled ones too."""
         try:
-            documents, more = self._store.listed(message.account_id, message.limit)
+            documents, more = self._store.listed(message.account_id, message.limit, message.after)
         except StoreError as problem:
             self.send(sender, Refused(str(problem)))
         else:

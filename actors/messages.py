@@ -485,6 +485,24 @@ class HookApplied:
 
 
 @frozen
+class GetHook:
+    """To HookListener: what is stored of this hook? -> `HookSaved`."""
+
+    hook_id: str
+
+
+@frozen
+class EditHook:
+    """To HookListener: change public members of a stored hook, None: take away. -> `HookSaved`.
+
+    A hook that is enabled is so without the reason it was disabled for.
+    """
+
+    hook_id: str
+    changes: Mapping[str, Any]
+
+
+@frozen
 class RemoveHook:
     """To HookListener: delete this hook and let every node know. -> `HookSaved`."""
 
@@ -565,10 +583,14 @@ class SecretsReencrypted:
 
 @frozen
 class ListHooks:
-    """To HookListener: the stored hook documents, of one account or of all. -> `HookList`."""
+    """To HookListener: the stored hook documents, of one account or of all. -> `HookList`.
+
+    They are ordered by account and id. `after`: these two of the last one that is known already.
+    """
 
     account_id: str | None = None
     limit: int = 1000
+    after: tuple[str, str] | None = None
 
 
 @frozen

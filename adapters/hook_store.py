@@ -9,7 +9,7 @@ from attrs import frozen
 from callboard.adapters.migration import migrated
 from callboard.adapters.store import Conflict, DatabaseMissing, Document, DocumentStore
 from callboard.adapters.views import WEBHOOKS
-from callboard.webhooks.hook import is_deleted
+from callboard.webhooks.hook import is_deleted, with_changes
 
 DATABASE = "webhooks"
 LISTING = "webhooks/webhooks_listing"
@@ -21,7 +21,7 @@ SAVES = 5
 """How often a save is tried again when somebody else saved in between."""
 
 Change = Callable[[Document], Mapping[str, Any]]
-"""What to change of a document: the new members; none if it is as it should be."""
+"""What to change of a document: the new members, None for one that goes; none if all is well."""
 
 
 @frozen
@@ -85,7 +85,7 @@ class HookStore:
             fields = change(document)
             if not fields:
                 return Edited(document, changed=False)
-            document = {**document, **fields, "pvt_modified": now_gregorian_s}
+            document = with_changes(document, {**fields, "pvt_modified": now_gregorian_s})
             try:
                 document["_rev"] = self.documents.save(DATABASE, document)
             except Conflict:
@@ -95,15 +95,23 @@ class HookStore:
                 return Edited(document, changed=True)
         raise AssertionError("the last try returns or raises")
 
-    def listed(self, account_id: str | None, limit: int) -> tuple[list[Document], bool]:
-        """The hooks of an account or of all, disabled ones too; and whether there are more."""
+    def listed(
+        self, account_id: str | None, limit: int, after: tuple[str, str] | None = None
+    ) -> tuple[list[Document], bool]:
+        """The hooks of an account or of all, disabled ones too; and whether there are more.
+
+        They are ordered by account and id; `after`: these two of the one before the first.
+        """
         keys: dict[str, Any] = {}
         if account_id is not None:
             keys = {"start": [account_id], "end": [account_id, {}]}
+        if after is not None:
+            keys["start"] = list(after)
         rows = self.documents.view(
-            DATABASE, EVERY_HOOK, include_documents=True, limit=limit + 1, **keys
+            DATABASE, EVERY_HOOK, include_documents=True, limit=limit + 2, **keys
         )
-        found = [row.document for row in rows if row.document is not None]
+        passed = None if after is None else list(after)
+        found = [row.document for row in rows if row.document is not None and row.key != passed]
         return found[:limit], len(found) > limit
 
     def after(self, hook_id: str, limit: int) -> tuple[list[Document], str | None]:

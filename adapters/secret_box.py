@@ -87,6 +87,10 @@ class SecretBox:
             return sealed
         return self.sealed(self.opened(sealed, hook_id), hook_id)
 
+    def hints(self) -> tuple[str, ...]:
+        """The hints of this node's keys, the newest key's first. Raises SecretBoxError."""
+        return tuple(self._read())
+
     @property
     def _place(self) -> str:
         return "secrets.key" if self._given else str(self._file)
@@ -122,6 +126,11 @@ class SecretBox:
             ) from None
         except UnicodeDecodeError:
             raise SecretBoxError(f"{self._file} holds what is no key") from None
+
+
+def key_hint(sealed: str) -> str:
+    """Which key it was encrypted with."""
+    return sealed.partition(".")[0]
 
 
 def _parsed(text: str, place: str) -> Mapping[str, Fernet]:

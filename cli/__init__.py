@@ -4,12 +4,15 @@ from importlib.metadata import version
 
 import click
 
+from callboard.cli.completion import completion
 from callboard.cli.configuration import config
 from callboard.cli.dead_letters import dead_letters
 from callboard.cli.demo import demo
+from callboard.cli.doctor import doctor
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
 from callboard.cli.lifecycle import start, status, stop, tree
+from callboard.cli.listen import listen
 from callboard.cli.maintenance import maintenance
 from callboard.cli.metrics import health, metrics
 from callboard.cli.modules import modules
@@ -32,5 +35,6 @@ for command in (
     *(start, stop, status, tree, top, health, metrics),
     *(publish, hooks, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, config, demo),
+    *(listen, doctor, completion),
 ):
     main.add_command(command)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from callboard.actors.running.system import Client, SystemUnreachable, attach
+from callboard.actors.running.system import Client, Owner, SystemUnreachable, attach, owner_of
 from callboard.admin import AdminAnswer, AdminRequest
 from callboard.cli.output import Failure
 from callboard.config.loader import Loaded
@@ -15,6 +15,14 @@ PATIENCE_S = 60.0
 """How long a page may take."""
 
 Answer = TypeVar("Answer", bound=AdminAnswer)
+
+
+def owner(loaded: Loaded) -> Owner | None:
+    """Who runs the system; None if nobody does. Not being allowed to know fails the command."""
+    try:
+        return owner_of(loaded.settings)
+    except SystemUnreachable as problem:
+        raise Failure(str(problem)) from None
 
 
 @contextmanager

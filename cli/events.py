@@ -9,7 +9,8 @@ import click
 from callboard.actors.messages import Published, PublishEvents
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import WrongUsage, print_json, say
+from callboard.cli.output import WrongUsage, counted, print_json, say
+from callboard.cli.progress import counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.names import encode_segment
 
@@ -37,17 +38,21 @@ def publish(
         for number, event in enumerate(_objects(file.read()), 1)
     ]
     count = unroutable = 0
-    with attached(loaded) as client:
+    with (
+        attached(loaded) as client,
+        counting("publishing", len(events), quiet=json_) as step,
+    ):
         for first in range(0, len(events), BATCH):
             batch = PublishEvents(tuple(events[first : first + BATCH]))
             published = client.ask_actor("event_bridge", batch, Published, timeout_s=30.0)
             count += published.count
             unroutable += published.unroutable
+            step(len(batch.events))
     if json_:
         print_json({"published": count, "unroutable": unroutable})
     else:
         lost = f" ([yellow]{unroutable} of them reached no queue[/])" if unroutable else ""
-        say(f"published {count} event{'' if count == 1 else 's'}{lost}")
+        say(f"published {counted(count, 'event')}{lost}")
 
 
 def _objects(text: bytes) -> Iterator[dict[str, Any]]:

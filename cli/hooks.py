@@ -1,6 +1,7 @@
 """`callboard hooks`."""
 
-import json
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -8,95 +9,128 @@ import click
 
 from callboard.actors.messages import (
     AddHook,
-    HookList,
+    EditHook,
+    GetHook,
     HookProblems,
     HookSaved,
     ListHookProblems,
-    ListHooks,
     RemoveHook,
 )
 from callboard.actors.parts.transports import doubt, rules
+from callboard.actors.running.system import RequestRefused
 from callboard.cli.attached import attached
+from callboard.cli.hook_fields import members, unset, with_fields
+from callboard.cli.hook_listing import describe, list_
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import FAILED, WrongUsage, print_json, print_table, say
+from callboard.cli.output import FAILED, WrongUsage, complain, escaped, print_json, print_table, say
+from callboard.cli.progress import counting
 from callboard.cli.secrets import secret
 from callboard.config.loader import Loaded
+
+LISTENER = "hook_listener"
+DEFAULTS = {"hook": "all", "http_verb": "post", "format": "json", "retries": 2}
+"""What `hooks add` says where nothing is said."""
 
 
 @click.group()
 def hooks() -> None:
-    """Add, list and remove hooks, and manage their secrets."""
+    """Add, look at, change and remove hooks, and manage their secrets."""
 
 
 hooks.add_command(secret)
+hooks.add_command(list_)
 
 
 @hooks.command()
 @click.argument("uri")
 @click.option("--account", required=True, help="The account whose events it is for.")
-@click.option("--event", "hook", default="all", show_default=True, help="Event module, or all.")
-@click.option("--name", default="", help="A name for people.")
-@click.option("--verb", "http_verb", default="post", type=click.Choice(["get", "post", "put"]))
-@click.option("--format", default="json", type=click.Choice(["json", "form-data"]))
-@click.option("--retries", default=2, type=click.IntRange(0, 4), help="Tries in all.")
-@click.option("--include-subaccounts", is_flag=True, help="Fire for descendants' events too.")
-@click.option("--custom-data", default="", help="JSON object laid over every payload.")
+@with_fields
 @as_json
 @with_settings()
-def add(loaded: Loaded, account: str, custom_data: str, json_: bool, **fields: Any) -> None:
-    """Store a hook that sends events to URI."""
-    document = {**fields, "pvt_account_id": account}
-    document["name"] = document["name"] or document["uri"]
-    if custom_data:
-        document["custom_data"] = _object(custom_data)
+def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> None:
+    """Store a hook that sends events to URI: by default all of the account's, as JSON, by post."""
+    document = {"name": uri, **DEFAULTS, **members(fields), "uri": uri, "pvt_account_id": account}
     with attached(loaded) as client:
-        saved = client.ask_actor("hook_listener", AddHook(document), HookSaved)
-    if reason := doubt(document["uri"], rules(loaded.settings.delivery)):
-        click.echo(f"warning: {reason}", err=True)
+        saved = client.ask_actor(LISTENER, AddHook(document), HookSaved)
+    _warn(loaded, uri)
     if json_:
         print_json(saved.document)
     else:
         say(f"added hook {saved.document['_id']}")
 
 
-@hooks.command("list")
-@click.option("--account", help="Only this account's.")
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1))
+@hooks.command()
+@click.argument("hook_id")
 @as_json
 @with_settings()
-def list_(loaded: Loaded, account: str | None, limit: int, json_: bool) -> None:
-    """List the stored hooks, disabled ones too."""
+def show(loaded: Loaded, hook_id: str, json_: bool) -> None:
+    """Show all that is stored of a hook, but for its secrets."""
     with attached(loaded) as client:
-        found = client.ask_actor("hook_listener", ListHooks(account, limit), HookList)
+        stored = client.ask_actor(LISTENER, GetHook(hook_id), HookSaved)
     if json_:
-        print_json([dict(document) for document in found.documents])
-        return
-    print_table(
-        ("hook", "account", "event", "verb", "uri", "enabled"),
-        (
-            (
-                d["_id"],
-                d.get("pvt_account_id"),
-                d.get("hook"),
-                d.get("http_verb"),
-                d.get("uri"),
-                d.get("pvt_disabled_message") or ("yes" if d.get("enabled", True) else "no"),
-            )
-            for d in found.documents
-        ),
-    )
-    if found.more:
-        say(f"[yellow]there are more than {limit}: raise --limit[/]")
+        print_json(stored.document)
+    else:
+        describe(stored.document)
 
 
 @hooks.command()
 @click.argument("hook_id")
+@click.option("--uri", help="Where it sends to.")
+@with_fields
+@click.option(
+    "--unset",
+    "gone",
+    multiple=True,
+    metavar="MEMBER",
+    help="Take away, as headers; may be repeated.",
+)
+@as_json
 @with_settings()
-def rm(loaded: Loaded, hook_id: str) -> None:
-    """Remove a hook."""
+def edit(loaded: Loaded, hook_id: str, gone: tuple[str, ...], json_: bool, **fields: Any) -> None:
+    """Change what is given of a hook, and leave the rest: --header replaces all of its headers."""
+    changes = {**unset(gone), **members(fields)}
+    if not changes:
+        raise WrongUsage("say what to change: see `callboard hooks edit --help`")
     with attached(loaded) as client:
-        client.ask_actor("hook_listener", RemoveHook(hook_id), HookSaved)
-    say(f"removed hook {hook_id}")
+        saved = client.ask_actor(LISTENER, EditHook(hook_id, changes), HookSaved)
+    if "uri" in changes:
+        _warn(loaded, changes["uri"])
+    if json_:
+        print_json(saved.document)
+    else:
+        say(f"changed hook {escaped(hook_id)}: {', '.join(changes)}")
+
+
+@hooks.command()
+@click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
+@as_json
+@with_settings()
+def enable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
+    """Let hooks fire again, also those that were disabled for their failures."""
+    _each(loaded, hook_ids, json_, "enabled", lambda id: EditHook(id, {"enabled": True}))
+
+
+@hooks.command()
+@click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
+@as_json
+@with_settings()
+def disable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
+    """Let hooks fire no more, until they are enabled."""
+    _each(loaded, hook_ids, json_, "disabled", lambda id: EditHook(id, {"enabled": False}))
+
+
+@hooks.command("rm")
+@click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
+@as_json
+@with_settings()
+def remove(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
+    """Remove hooks; `delete` is the same."""
+    _each(loaded, hook_ids, json_, "removed", RemoveHook)
+
+
+_delete = copy.copy(remove)
+_delete.hidden = True
+hooks.add_command(_delete, "delete")
 
 
 @hooks.command()
@@ -105,7 +139,7 @@ def rm(loaded: Loaded, hook_id: str) -> None:
 def problems(loaded: Loaded, json_: bool) -> None:
     """List stored hooks that cannot fire, with the reason; exit code 1 if there are any."""
     with attached(loaded) as client:
-        found = client.ask_actor("hook_listener", ListHookProblems(), HookProblems)
+        found = client.ask_actor(LISTENER, ListHookProblems(), HookProblems)
     if json_:
         print_json([attrs.asdict(problem) for problem in found.problems])
     else:
@@ -120,11 +154,39 @@ def problems(loaded: Loaded, json_: bool) -> None:
         raise SystemExit(FAILED)
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as problem:
-        raise WrongUsage(f"--custom-data is not JSON: {problem}") from None
-    if not isinstance(value, dict):
-        raise WrongUsage("--custom-data must be a JSON object")
-    return value
+def _each(
+    loaded: Loaded,
+    hook_ids: tuple[str, ...],
+    json_: bool,
+    done: str,
+    request: Callable[[str], EditHook | RemoveHook],
+) -> None:
+    """Ask for each hook; one that is refused does not keep the others from it."""
+    saved, failed = [], []
+    with attached(loaded) as client, counting(done, len(hook_ids), quiet=json_) as step:
+        for hook_id in dict.fromkeys(hook_ids):
+            try:
+                saved.append(client.ask_actor(LISTENER, request(hook_id), HookSaved).document)
+            except RequestRefused as problem:
+                failed.append((hook_id, str(problem)))
+            step(1)
+    if json_:
+        print_json(
+            {
+                "hooks": saved,
+                "failed": [{"hook_id": hook_id, "reason": reason} for hook_id, reason in failed],
+            }
+        )
+    else:
+        for document in saved:
+            say(f"{done} hook {escaped(document['_id'])}")
+        for _hook_id, reason in failed:
+            complain(reason)
+    if failed:
+        raise SystemExit(FAILED)
+
+
+def _warn(loaded: Loaded, uri: str) -> None:
+    """Say what speaks against a uri at this moment; on standard error, for programs too."""
+    if reason := doubt(uri, rules(loaded.settings.delivery)):
+        click.echo(f"warning: {reason}", err=True)

@@ -9,12 +9,14 @@ import click
 
 from callboard.actors.parts import tracing, transports
 from callboard.actors.running import owner
-from callboard.actors.running.system import Client, SystemUnreachable, owner_of
+from callboard.actors.running.system import Client, SystemUnreachable
 from callboard.adapters.service_manager import tell_ready
 from callboard.cli.attached import attached
+from callboard.cli.attached import owner as owner_in
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say
 from callboard.cli.tree_text import age, figures_text, print_tree
+from callboard.cli.waiting import not_running, wait_until_loaded
 from callboard.config.loader import Loaded
 from callboard.config.logs import logger
 from callboard.supervision import GetTree, Stop, TreeNode
@@ -55,7 +57,7 @@ def start(loaded: Loaded) -> None:
 @with_settings()
 def stop(loaded: Loaded, timeout: float) -> None:
     """Stop the running system in order, and wait until it has ended."""
-    running = owner_of(loaded.settings)
+    running = owner_in(loaded)
     with attached(loaded) as client:
         assert running is not None
         pidfd = os.pidfd_open(running.pid)
@@ -66,11 +68,19 @@ def stop(loaded: Loaded, timeout: float) -> None:
 
 
 @click.command()
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Wait so long for it to be whole, with its hooks loaded.",
+)
 @as_json
 @with_settings()
-def status(loaded: Loaded, json_: bool) -> None:
+def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
     """Tell whether a system is running and whole (exit code 0), or not (1)."""
-    running = owner_of(loaded.settings)
+    if wait is not None:
+        wait_until_loaded(loaded.settings, wait, quiet=json_)
+    running = owner_in(loaded)
     if running is None:
         if json_:
             print_json({"running": False, "data_dir": str(loaded.settings.data.dir)})
@@ -79,8 +89,7 @@ def status(loaded: Loaded, json_: bool) -> None:
         raise SystemExit(FAILED)
     with attached(loaded) as client:
         top = client.ask(client.top, GetTree(), TreeNode)
-    nodes = list(top.below())
-    broken = [n.path for n in nodes if n.status not in ("running", "ended")]
+    nodes, broken = list(top.below()), not_running(top)
     figures = {n.path: dict(n.stats) for n in nodes if n.stats}
     if json_:
         print_json(

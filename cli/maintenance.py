@@ -12,8 +12,10 @@ from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.running.system import Client
 from callboard.cli import maintenance_text as text
 from callboard.cli.attached import ask, attached, pages
+from callboard.cli.completing import modules
 from callboard.cli.options import as_json, with_settings
 from callboard.cli.output import FAILED, WrongUsage
+from callboard.cli.progress import counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.arguments import (
     BadArgument,
@@ -174,9 +176,9 @@ def flush_hook_failures(loaded: Loaded, account: str, hook: str) -> None:
 @with_settings()
 def register_views(loaded: Loaded) -> None:
     """Store the views of the databases anew; prints nothing."""
-    with attached(loaded) as client:
+    with attached(loaded) as client, counting("storing views, page") as step:
         for _page in pages(client, MAINTENANCE, admin.RegisterViews(), admin.ViewsRegistered):
-            pass
+            step(1)
 
 
 @maintenance.command("reset_hook_definitions")
@@ -187,7 +189,7 @@ def reset_hook_definitions(loaded: Loaded) -> None:
 
 
 @maintenance.command("reset_hook_definition")
-@click.argument("definition")
+@click.argument("definition", shell_complete=modules)
 @with_settings()
 def reset_hook_definition(loaded: Loaded, definition: str) -> None:
     """Make the metadata document of one event module anew, with or without `webhooks_` before."""

@@ -16,16 +16,19 @@ from callboard.config.options import options
 Command = Callable[..., Any]
 
 
-def with_settings(*, shown: bool = False) -> Callable[[Command], Command]:
+def with_settings(*, shown: bool = False, lazy: bool = False) -> Callable[[Command], Command]:
     """Give a command `--config` and an option for each key, and call it with `loaded`.
 
-    `shown`: list them all in its help; they work in any case.
+    `shown`: list them all in its help; they work in any case. `lazy`: call it with `configured`
+    instead, which loads them, and raises ConfigError.
     """
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapper(config: Path | None, **arguments: Any) -> Any:
             overrides = {option.key: arguments.pop(_parameter(option.key)) for option in options()}
+            if lazy:
+                return command(configured=lambda: load(config, os.environ, overrides), **arguments)
             return command(loaded=_load(config, overrides), **arguments)
 
         for option in reversed(options()):

@@ -20,9 +20,7 @@ class Failure(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """In red, when somebody is watching."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"[bold red]error:[/] {escaped(self.message)}"
-        )
+        complain(self.message)
 
 
 class WrongUsage(Failure):
@@ -34,6 +32,13 @@ class WrongUsage(Failure):
 def say(text: str) -> None:
     """A line for people; markup of rich is understood."""
     Console(highlight=False, soft_wrap=True).print(text)
+
+
+def complain(text: str) -> None:
+    """What went wrong, as it is, on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"[bold red]error:[/] {escaped(text)}"
+    )
 
 
 def print_json(value: Any) -> None:
@@ -51,6 +56,11 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         table.add_row(*(escaped("" if cell is None else str(cell)) for cell in row))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     console.print(table)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what there is so much of, as `1 hook`, `2 hooks`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def escaped(text: str) -> str:

@@ -16,7 +16,8 @@ from callboard.actors.messages import (
 )
 from callboard.cli.attached import attached
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import FAILED, WrongUsage, escaped, print_json, print_table, say
+from callboard.cli.output import FAILED, WrongUsage, complain, counted, print_json, print_table, say
+from callboard.cli.progress import counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.hook_secrets import StoredSecret
 from callboard.webhooks.names import GREGORIAN_OFFSET_S
@@ -103,31 +104,43 @@ def list_(loaded: Loaded, hook_id: str, json_: bool) -> None:
 @secret.command()
 @click.argument("hook_id")
 @click.argument("fingerprint")
+@as_json
 @with_settings()
-def retire(loaded: Loaded, hook_id: str, fingerprint: str) -> None:
+def retire(loaded: Loaded, hook_id: str, fingerprint: str, json_: bool) -> None:
     """Sign a hook's deliveries no more with the secret of this fingerprint."""
     with attached(loaded) as client:
         left = client.ask_actor("hook_listener", RetireSecret(hook_id, fingerprint), HookSecrets)
+    if json_:
+        print_json([_listed(stored) for stored in left.secrets])
+        return
     say(f"retired the secret with the fingerprint {fingerprint} of hook {hook_id}")
     _say_what_signs(left)
 
 
 @secret.command()
+@as_json
 @with_settings()
-def reencrypt(loaded: Loaded) -> None:
+def reencrypt(loaded: Loaded, json_: bool) -> None:
     """Encrypt all hooks' secrets with the newest key, so that older keys are needed no more."""
-    hooks, failed = 0, False
+    hooks, failed = 0, dict[str, str]()
     after: str | None = ""
-    with attached(loaded) as client:
+    with (
+        attached(loaded) as client,
+        counting("encrypting the secrets of hooks", quiet=json_) as step,
+    ):
         while after is not None:
             page = client.ask_actor(
                 "hook_listener", ReencryptSecrets(after), SecretsReencrypted, PAGE_TIMEOUT_S
             )
             hooks, after = hooks + page.hooks, page.more
-            for hook_id, reason in page.failed:
-                failed = True
-                say(f"[red]hook {escaped(hook_id)}:[/] {escaped(reason)}")
-    say(f"encrypted the secrets of {hooks} hook{'' if hooks == 1 else 's'} with the newest key")
+            step(page.hooks)
+            failed |= page.failed
+    if json_:
+        print_json({"hooks": hooks, "failed": failed})
+    else:
+        for hook_id, reason in failed.items():
+            complain(f"hook {hook_id}: {reason}")
+        say(f"encrypted the secrets of {counted(hooks, 'hook')} with the newest key")
     if failed:
         raise SystemExit(FAILED)
 

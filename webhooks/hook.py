@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from sys import intern
 from typing import Any
 
@@ -117,7 +118,11 @@ def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
     known = event == ALL or event.lower() in _CHANNEL_EVENTS or event in known_events
     if not known:
         names = sorted({ALL, *_CHANNEL_EVENTS, *(n for n in known_events if n == n.lower())})
-        raise InvalidHook(hook_id, f"hook {name!r} is unknown: use one of {', '.join(names)}")
+        meant = get_close_matches(name.lower(), names, n=1)
+        question = f"; did you mean {meant[0]}?" if meant else ""
+        raise InvalidHook(
+            hook_id, f"hook {name!r} is unknown: use one of {', '.join(names)}{question}"
+        )
     return event
 
 
@@ -183,6 +188,26 @@ def enabled_again(document: Mapping[str, Any], now_gregorian_s: int) -> dict[str
     """The document of an auto-disabled hook as it lets the hook fire again (kzd_webhooks)."""
     kept = {key: value for key, value in document.items() if key != "pvt_disabled_message"}
     return {**kept, "enabled": True, "pvt_modified": now_gregorian_s}
+
+
+def edited(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What to change of a document so that its public members are as `changes` says.
+
+    None stands for a member that goes; private keys are dropped, and so is what is as it should
+    be already. Enabling a hook takes along the reason that it was disabled for (cb_webhooks).
+    """
+    wanted = {k: v for k, v in changes.items() if not k.startswith(("_", "pvt_"))}
+    changed = {k: v for k, v in wanted.items() if document.get(k) != v}
+    told = document.get("pvt_disabled_message") is not None
+    if told and "enabled" in wanted and is_enabled({**document, **wanted}):
+        changed["pvt_disabled_message"] = None
+    return changed
+
+
+def with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with these members; those that are None there are gone."""
+    gone = {key for key, value in changes.items() if value is None}
+    return {k: v for k, v in {**document, **changes}.items() if k not in gone}
 
 
 def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def signature_headers(
 
 
 def _shared_key(text: str) -> bytes:
-    key = _decoded(text, SHARED_PREFIX)
+    key = decoded_key(text, SHARED_PREFIX)
     if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
         raise InvalidSecret(
             f"the secret has {len(key)} bytes behind {SHARED_PREFIX}: "
@@ -137,7 +137,7 @@ def _shared_key(text: str) -> bytes:
 
 
 def _private_key(text: str) -> Ed25519PrivateKey:
-    key = _decoded(text, PRIVATE_PREFIX)
+    key = decoded_key(text, PRIVATE_PREFIX)
     if len(key) not in (SEED_BYTES, 2 * SEED_BYTES):
         raise InvalidSecret(
             f"the private key has {len(key)} bytes behind {PRIVATE_PREFIX}: {SEED_BYTES} are "
@@ -150,7 +150,8 @@ def _private_key(text: str) -> Ed25519PrivateKey:
     return private
 
 
-def _decoded(text: str, prefix: str) -> bytes:
+def decoded_key(text: str, prefix: str) -> bytes:
+    """The bytes of a key written in base64 behind its prefix. Raises InvalidSecret."""
     try:
         return b64decode(text.removeprefix(prefix).encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):

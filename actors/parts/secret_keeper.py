@@ -17,6 +17,7 @@ from callboard.actors.messages import (
     RetireSecret,
     SecretsReencrypted,
 )
+from callboard.actors.parts.hook_editor import no_hook
 from callboard.actors.parts.role import BrokerRole
 from callboard.adapters.hook_store import Change, Edited, HookStore
 from callboard.adapters.secret_box import SecretBox, SecretBoxError
@@ -89,7 +90,7 @@ class SecretKeeper(BrokerRole):
             self.send(sender, Refused(str(problem)))
             return
         if edited.document is None:
-            self.send(sender, Refused(f"there is no hook {hook_id}"))
+            self.send(sender, Refused(no_hook(hook_id)))
         else:
             self._answer_when_applied(sender, HookSecrets(hook_id, secrets))
 

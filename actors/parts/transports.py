@@ -13,6 +13,12 @@ from callboard.webhooks.hook import Hook, InvalidHook
 CONNECT_TIMEOUT_MS = 10_000
 """Where neither the node nor the cluster says otherwise."""
 
+_ALLOWED_BY = {
+    "address": "delivery.allow_networks",
+    "port": "delivery.ports",
+    "credentials": "delivery.url_credentials",
+}
+
 
 def transport(delivery: DeliverySettings, max_response_bytes: int) -> RequestsTransport:
     """A transport for as many threads as `delivery` has. Raises OSError: no such CA bundle."""
@@ -58,7 +64,7 @@ def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
     """
     refused = rules(delivery).refusal(hook.uri)
     if refused is not None:
-        raise InvalidHook(hook.id, f"uri {hook.uri!r} is {refused}")
+        raise InvalidHook(hook.id, f"uri {hook.uri!r} is {refused}{_allowing(refused)}")
     certificate = hook.options.certificate
     if certificate is None:
         return
@@ -68,6 +74,12 @@ def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
         certificate_path(delivery.client_certificates, hook.account_id, certificate)
     except NoCertificateError as problem:
         raise InvalidHook(hook.id, str(problem)) from None
+
+
+def _allowing(refused: str) -> str:
+    """What would let such a uri be, where something would."""
+    key = _ALLOWED_BY.get(refused.split(":")[1].strip())
+    return "" if key is None else f"; {key} may allow it"
 
 
 def doubt(uri: str, known: EndpointRules) -> str | None:

@@ -59,7 +59,7 @@ def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
     SystemUnreachable.
     """
     log = structlog.get_logger("callboard").bind(actor="owner")
-    settings = _with_api(settings)
+    settings = with_api(settings)
     spec, history = SupervisorSpec(max_restarts=settings.actors.max_restarts), RestartHistory()
     with actor_system.ownership(settings), _Signals() as signals:
         while True:
@@ -75,7 +75,7 @@ def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
             log.warning("top_supervisor_lost", restart=len(history.times))
 
 
-def _with_api(settings: Settings) -> Settings:
+def with_api(settings: Settings) -> Settings:
     """The API is served unless the settings say that it is not."""
     enabled = settings.api.enabled is not False
     return evolve(settings, api=evolve(settings.api, enabled=enabled))

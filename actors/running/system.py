@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,11 +42,16 @@ class SystemUnreachable(Exception):
     """An actor system cannot be started or reached; the text says why and what to do."""
 
 
+class RequestRefused(SystemUnreachable):
+    """The system answers, and will not do what it is asked for; the text is its reason."""
+
+
 @frozen
 class Owner:
     """The process that runs the system of a data directory, and where to attach to it.
 
-    `embedded`: it is the top supervisor in a host's actor system, and nobody attaches.
+    `embedded`: it is the top supervisor in a host's actor system, and nobody attaches. `version`:
+    Callboard's in that process.
     """
 
     pid: int
@@ -54,6 +60,7 @@ class Owner:
     admin_port: int
     started_at: float
     embedded: bool = False
+    version: str = ""
 
 
 def _lock_file(settings: Settings) -> Path:
@@ -80,13 +87,17 @@ os.register_at_fork(after_in_child=_let_go_of_inherited)
 @contextmanager
 def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
     """Be the only one that runs a system on this data directory. Raises SystemUnreachable."""
-    settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = _lock_file(settings)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+    with os.fdopen(_open_lock(settings), "r+") as lock:
         _take(lock, settings)
         actors = settings.actors
         owner = Owner(
-            os.getpid(), actors.base, actors.bind, actors.admin_port, time.time(), embedded
+            os.getpid(),
+            actors.base,
+            actors.bind,
+            actors.admin_port,
+            time.time(),
+            embedded,
+            version("callboard"),
         )
         lock.truncate(0)
         json.dump(asdict(owner), lock)
@@ -100,6 +111,18 @@ def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
         finally:
             _not_inherited.discard(lock.fileno())
             fcntl.flock(lock, fcntl.LOCK_UN)  # A child forked just now may have it still.
+
+
+def _open_lock(settings: Settings) -> int:
+    """The lock's file, made along with its folder where it is missing."""
+    try:
+        settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as problem:
+        raise SystemUnreachable(
+            f"{problem.filename} cannot be written: {problem.strerror}: run this as a user who "
+            "may, or choose another data.dir"
+        ) from None
 
 
 def _take(lock: TextIO, settings: Settings) -> None:
@@ -143,7 +166,7 @@ def owner_of(settings: Settings) -> Owner | None:
             except BlockingIOError:
                 return Owner(**json.loads(lock.read()))
             return None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:
         raise SystemUnreachable(
@@ -240,7 +263,7 @@ class Client:
             if isinstance(answer, kinds):
                 return answer
             if isinstance(answer, Refused):
-                raise SystemUnreachable(answer.reason)
+                raise RequestRefused(answer.reason)
         return None
 
     def ask_actor(self, path: str, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
@@ -263,14 +286,18 @@ class Client:
             if answer is not None:
                 return answer
         if asked is None:
-            raise SystemUnreachable(f"{path} is down and did not come back within {timeout_s:g} s")
+            raise SystemUnreachable(
+                f"{path} is down and did not come back within {timeout_s:g} s: `callboard tree` "
+                "shows what runs, its log says why"
+            )
         raise _no_answer((kind,), timeout_s)
 
 
 def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
     names = " or ".join(kind.__name__ for kind in kinds)
     return SystemUnreachable(
-        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded?"
+        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded? "
+        "`callboard status` tells"
     )
 
 

@@ -120,3 +120,29 @@ def test_an_account_is_made_once(store, hooks):
     account = store.get("accounts", ACCOUNT)
     assert (account["pvt_type"], account["pvt_tree"]) == ("account", [])
     assert account["pvt_created"] == NOW
+
+
+def test_a_listing_goes_on_behind_a_hook(hooks):
+    other = "0a" * 16
+    for account, id in ((other, "x"), (ACCOUNT, "a"), (ACCOUNT, "b"), (ACCOUNT, "c")):
+        hooks.add(hook(id, account=account))
+
+    def listed(account, limit, after):
+        documents, more = hooks.listed(account, limit, after)
+        return [document["_id"] for document in documents], more
+
+    assert listed(None, 2, None) == (["x", "a"], True)
+    assert listed(None, 2, (ACCOUNT, "a")) == (["b", "c"], False)
+    assert listed(None, 1, (other, "x")) == (["a"], True)
+    assert listed(ACCOUNT, 5, (ACCOUNT, "aa")) == (["b", "c"], False)
+    assert listed(ACCOUNT, 5, (ACCOUNT, "c")) == ([], False)
+
+
+def test_a_member_that_is_changed_to_none_is_gone(hooks):
+    hooks.add(hook("a", group="g", custom_data={"x": 1}))
+    edited = hooks.edit("a", lambda _: {"group": None, "name": "n"}, NOW)
+    assert edited.changed
+    stored = hooks.get("a")
+    assert stored == edited.document
+    assert "group" not in stored
+    assert (stored["name"], stored["custom_data"]) == ("n", {"x": 1})

@@ -202,7 +202,7 @@ def test_the_encryption_key_is_rotated(start, receiver):
     restart(system, secrets__key=old)
     refused = system.run("hooks", "secret", "reencrypt")
     assert refused.returncode == 1
-    assert all(f"hook {hook}: it was encrypted with" in refused.stdout for hook in hooks[:2])
+    assert all(f"hook {hook}: it was encrypted with" in refused.stderr for hook in hooks[:2])
 
 
 def test_secrets_are_made_imported_listed_and_retired(start, receiver):

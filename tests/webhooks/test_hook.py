@@ -9,12 +9,14 @@ from callboard.webhooks.hook import (
     Hook,
     InvalidHook,
     disabling,
+    edited,
     enabled_again,
     is_auto_disabled,
     is_deleted,
     is_enabled,
     new_hook,
     parse_hook,
+    with_changes,
 )
 
 KNOWN = ("object", "notifications", "parking")
@@ -265,3 +267,32 @@ def test_disabling_leaves_what_is_disabled_alone():
     assert disabling({}, "why") == {"enabled": False, "pvt_disabled_message": "why"}
     assert disabling({"enabled": False}, "why") == {}
     assert disabling({"enabled": "false"}, "why") == {}
+
+
+AUTO_DISABLED = {
+    "_id": "a",
+    "name": "n",
+    "group": "g",
+    "enabled": False,
+    "pvt_disabled_message": "failures",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"name": "m"}, {"name": "m"}),
+        ({"name": "n", "retries": None}, {}),
+        ({"group": None}, {"group": None}),
+        ({"_id": "b", "pvt_account_id": "c"}, {}),
+        ({"enabled": True}, {"enabled": True, "pvt_disabled_message": None}),
+        ({"enabled": None}, {"enabled": None, "pvt_disabled_message": None}),
+        ({"enabled": False}, {}),
+    ],
+)
+def test_an_edit_changes_public_members_that_differ(changes, wanted):
+    assert edited(AUTO_DISABLED, changes) == wanted
+
+
+def test_members_that_become_none_are_gone():
+    assert with_changes({"a": 1, "b": None, "c": 2}, {"a": None, "c": 3}) == {"b": None, "c": 3}

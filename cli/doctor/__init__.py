@@ -1,0 +1,46 @@
+"""`callboard doctor`: what is there to be mended?"""
+
+from collections.abc import Callable
+
+import attrs
+import click
+
+from callboard.cli.doctor.finding import Finding, Result, findings
+from callboard.cli.options import as_json, with_settings
+from callboard.cli.output import DONE, FAILED, counted, escaped, print_json, say
+from callboard.config.loader import Loaded
+
+COLOURS = {Result.OK: "green", Result.WARNING: "yellow", Result.PROBLEM: "bold red"}
+
+
+@click.command()
+@as_json
+@with_settings(lazy=True)
+def doctor(configured: Callable[[], Loaded], json_: bool) -> None:
+    """Look for what keeps Callboard from working, and say what to do about it.
+
+    Changes nothing, and can be run before the first start as well as beside a running system.
+    Exit code 1 if there is a problem.
+    """
+    # Not imported for every command: the checks need much of what there is.
+    from callboard.cli.doctor.checks import checks
+
+    found = []
+    for finding in findings(checks(configured)):
+        found.append(finding)
+        if not json_:
+            _print(finding)
+    problems = sum(finding.result is Result.PROBLEM for finding in found)
+    if json_:
+        print_json([attrs.asdict(finding) for finding in found])
+    else:
+        warnings = sum(finding.result is Result.WARNING for finding in found)
+        say(f"{len(found)} checked: {counted(problems, 'problem')}, {counted(warnings, 'warning')}")
+    raise SystemExit(FAILED if problems else DONE)
+
+
+def _print(finding: Finding) -> None:
+    colour = COLOURS[finding.result]
+    say(f"[{colour}]{finding.result:8}[/] [bold]{finding.name:15}[/] {escaped(finding.what)}")
+    if finding.mend:
+        say(f"{'':24} [bold]to do:[/] {escaped(finding.mend)}")

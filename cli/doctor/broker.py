@@ -1,0 +1,63 @@
+"""Can events be had: is the broker there, and does it let us?"""
+
+from collections.abc import Iterator
+
+from callboard.actors.parts.event_modules import event_modules
+from callboard.adapters.amqp_probe import BrokerAbout, ProbeFailed, Stage, look
+from callboard.adapters.broker import Exchange
+from callboard.adapters.brokers import mask_url
+from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.config.settings import Settings
+from callboard.webhooks.module import BRIDGE_EXCHANGES
+
+TIMEOUT_S = 5.0
+
+PERMISSIONS = "rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'"
+MEND: dict[Stage, str] = {
+    "url": "write amqp.url as amqp://user:password@host:port/vhost, what is special in it as %XX",
+    "address": "see that RabbitMQ runs and that its port can be reached from here",
+    "credentials": "mend user and password in amqp.url; user guest may come from localhost alone",
+    "vhost": f"rabbitmqctl add_vhost VHOST; {PERMISSIONS}",
+    "permissions": PERMISSIONS,
+    "protocol": "see RabbitMQ's log",
+}
+
+
+def broker(settings: Settings) -> Iterator[Finding]:
+    """Every broker of the settings: of events, and of other zones."""
+    url, queue = settings.amqp.url, settings.amqp.queue
+    if url.startswith("memory:"):
+        yield ok("broker", "the embedded one, which no other program can reach")
+    else:
+        yield from _at("broker", url, queue, _exchanges(settings))
+    for zone in settings.amqp.zones:
+        yield from _at("broker of a zone", zone, queue, (Exchange("configuration"),))
+
+
+def _exchanges(settings: Settings) -> tuple[Exchange, ...]:
+    modules = event_modules(settings).modules
+    wanted = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
+    return tuple(Exchange(each.name, each.type, each.durable) for each in wanted)
+
+
+def _at(name: str, url: str, queue: str, exchanges: tuple[Exchange, ...]) -> Iterator[Finding]:
+    try:
+        about = look(url, queue, exchanges, TIMEOUT_S)
+    except ProbeFailed as failed:
+        yield problem(name, f"{mask_url(url)}: {failed.stage}: {failed}", MEND[failed.stage])
+        return
+    yield ok(name, _described(url, queue, about))
+    for exchange, reason in about.unlike:
+        yield problem(
+            "exchange",
+            f"{exchange} cannot be declared: {reason}",
+            "let the module's table say how it exists: exchange_type, exchange_durable",
+        )
+    if about.waiting and not about.consumers:
+        what = f"{about.waiting} events wait in {queue}, and nobody takes them"
+        yield warning("events", what, "callboard start")
+
+
+def _described(url: str, queue: str, about: BrokerAbout) -> str:
+    waiting = "will be made" if about.waiting is None else f"has {about.waiting} waiting"
+    return f"{about.product} {about.version} at {mask_url(url)}; queue {queue} {waiting}"

@@ -1,0 +1,126 @@
+"""Can hooks be had, and attempts be kept: is the store there, and does it let us?"""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+from callboard.adapters.couchdb_probe import ProbeFailed, Stage, StoreAbout, look
+from callboard.adapters.couchdb_store import CouchdbStore
+from callboard.adapters.hook_store import DATABASE, EVERY_HOOK
+from callboard.adapters.secret_box import SecretBox, SecretBoxError, key_hint
+from callboard.adapters.store import DocumentStore, StoreError
+from callboard.adapters.stores import FILE_NAME, mask_url
+from callboard.adapters.views import WEBHOOKS
+from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.config.settings import Settings
+from callboard.webhooks.hook_secrets import SecretsRefused, stored_secrets
+
+TIMEOUT_S = 5.0
+SKEW_S = 5.0
+"""Clocks further apart make attempts and failures stand at wrong times."""
+TOLERANCE_S = 300.0
+"""Clocks further apart than this make receivers refuse what is signed."""
+HOOKS = 2000
+"""Hooks whose secrets are looked at."""
+
+MEND: dict[Stage, str] = {
+    "address": "see that CouchDB runs and that its port can be reached from here",
+    "credentials": "mend user and password in couchdb.url, what is special in them as %XX",
+    "protocol": "see that couchdb.url leads to CouchDB itself, without a path",
+}
+START = "`callboard start` makes what is missing"
+ADMIN = "give the user of couchdb.url the rights of an admin"
+COPY = "give all nodes the same secrets.key_file (docs/signatures.md)"
+
+
+def store(settings: Settings) -> Iterator[Finding]:
+    """The store of the settings."""
+    url = settings.couchdb.url
+    if url.startswith("sqlite:"):
+        yield _embedded(settings)
+        return
+    try:
+        about = look(url, TIMEOUT_S)
+    except ProbeFailed as failed:
+        yield problem("store", f"{mask_url(url)}: {failed.stage}: {failed}", MEND[failed.stage])
+        return
+    yield ok("store", f"{about.product} {about.version} at {mask_url(url)}")
+    yield clock(about.ahead_s)
+    couchdb = CouchdbStore(url, TIMEOUT_S)
+    try:
+        yield from _contents(couchdb, about, settings)
+    except StoreError as error:
+        yield problem(
+            "databases", str(error), "give the user of couchdb.url the rights of an admin"
+        )
+    finally:
+        couchdb.close()
+
+
+def _embedded(settings: Settings) -> Finding:
+    file = settings.data.dir / FILE_NAME
+    if not file.exists():
+        return ok("store", f"the embedded one; {file} will be made at the first start")
+    if not os.access(file, os.R_OK | os.W_OK):
+        return problem("store", f"{file} may not be written", "run as its owner, or chown it")
+    with file.open("rb") as opened:
+        if file.stat().st_size and opened.read(15) != b"SQLite format 3":
+            return problem("store", f"{file} is no database", "put it aside, or restore it")
+    return ok("store", f"the embedded one, {file}")
+
+
+def clock(ahead_s: float | None) -> Finding:
+    """How far the store's clock is from ours. `ahead_s`: its time minus ours."""
+    if ahead_s is None:
+        return ok("clock", "the store does not tell its time")
+    off = abs(ahead_s)
+    what = f"the store's is {off:.1f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
+    mend = "let both follow NTP: `timedatectl set-ntp true`"
+    if off > TOLERANCE_S:
+        return problem("clock", f"{what}: receivers may refuse what is signed", mend)
+    if off > SKEW_S:
+        return warning("clock", what, mend)
+    return ok("clock", "this machine's and the store's agree")
+
+
+def _contents(couchdb: DocumentStore, about: StoreAbout, settings: Settings) -> Iterator[Finding]:
+    """What is in it, as far as there is something."""
+    if about.is_admin is False:
+        what = "we are no admin of it: databases and views cannot be made"
+        yield warning("rights", what, ADMIN)
+    if not couchdb.database_exists(DATABASE):
+        missing = f"{DATABASE} is missing"
+        if about.is_admin is False:
+            yield problem("databases", missing, f"{ADMIN}, or make it")
+        else:
+            yield ok("databases", f"{missing}: {START}")
+        return
+    yield ok("databases", f"{DATABASE} is there")
+    design = couchdb.get(DATABASE, "_design/webhooks") or {}
+    lacking = [view.name for view in WEBHOOKS if view.name not in design.get("views", {})]
+    if lacking:
+        mend = f"{START}, and so does `callboard maintenance register_views`"
+        yield warning("views", f"{', '.join(lacking)} missing", mend)
+        return
+    yield ok("views", f"all {len(WEBHOOKS)} of {DATABASE} are there")
+    yield secrets_of(couchdb, settings)
+
+
+def secrets_of(couchdb: DocumentStore, settings: Settings) -> Finding:
+    """Whether this node has the keys that the hooks' secrets were encrypted with."""
+    rows = couchdb.view(DATABASE, EVERY_HOOK, include_documents=True, limit=HOOKS)
+    needed: dict[str, str] = {}
+    try:
+        for row in islice(rows, HOOKS):
+            for secret in stored_secrets(row.document or {}):
+                needed.setdefault(key_hint(secret.encrypted), str(row.id))
+        if not needed:
+            return ok("hooks' secrets", "none are stored")
+        have = SecretBox(settings.secrets.key, settings.secrets_key_file).hints()
+    except (SecretsRefused, SecretBoxError) as error:
+        return problem("hooks' secrets", str(error), COPY)
+    missing = [hint for hint in needed if hint not in have]
+    if missing:
+        what = f"key {missing[0]} of hook {needed[missing[0]]} is not on this node"
+        return problem("hooks' secrets", what, COPY)
+    return ok("hooks' secrets", "can be decrypted here")

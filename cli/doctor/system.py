@@ -1,0 +1,80 @@
+"""Does a system run, and is it whole?"""
+
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from callboard.actors.messages import GetSettings
+from callboard.actors.running.owner import with_api
+from callboard.actors.running.system import SystemUnreachable, attach, owner_of
+from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.cli.waiting import not_running
+from callboard.config.options import sections
+from callboard.config.settings import Settings
+from callboard.supervision import GetTree, TreeNode
+
+TIMEOUT_S = 5.0
+MANY_RESTARTS = 20
+SETTLED_S = 20.0
+"""What an actor says of itself may be as old as two heartbeats; a new one is not judged by it."""
+
+
+def running_system(settings: Settings) -> Iterator[Finding]:
+    """The system of this data directory, if one is running."""
+    try:
+        owner = owner_of(settings)
+        if owner is None:
+            yield ok("system", f"none is running on {settings.data.dir}: `callboard start`")
+            return
+        yield same_version(owner.version, version("callboard"))
+        client = attach(settings)
+        top = client.ask(client.top, GetTree(), TreeNode, TIMEOUT_S)
+        theirs = client.ask(client.top, GetSettings(), Settings, TIMEOUT_S)
+    except SystemUnreachable as error:
+        yield problem("system", str(error), "see its log, and `callboard status`")
+        return
+    yield tree(top, time.time())
+    yield same_settings(theirs, settings)
+
+
+def same_version(theirs: str, ours: str) -> Finding:
+    """Whether it runs what is installed."""
+    if theirs == ours:
+        return ok("version", f"the running system is {ours}, as is installed")
+    what = f"the running system is {theirs or 'an older one'}, installed is {ours}"
+    return warning("version", what, "restart it: `callboard stop`, then start")
+
+
+def tree(top: TreeNode, now_unix_s: float) -> Finding:
+    """Whether everything that should run does, and did not have to be restarted all the time."""
+    nodes = list(top.below())
+    broken = not_running(top)
+    if broken:
+        mend = "see its log for why they ended: `callboard tree`"
+        return problem("system", f"not running: {', '.join(broken)}", mend)
+    down = [
+        node.path
+        for node in nodes
+        if node.stats.get("broker") == "down" and now_unix_s - (node.started_at or 0) > SETTLED_S
+    ]
+    if down:
+        return problem(
+            "system", f"no broker for {', '.join(down)}", "see what is said of the broker"
+        )
+    restarts = sum(node.restarts for node in nodes)
+    if restarts > MANY_RESTARTS:
+        what = f"whole, but actors were restarted {restarts} times"
+        return warning("system", what, "see its log for why: `callboard tree`")
+    return ok("system", f"running, {len(nodes)} actors, tree whole, {restarts} restarts")
+
+
+def same_settings(theirs: Settings, ours: Settings) -> Finding:
+    """Whether it was started with the configuration that was looked at here."""
+    ours = with_api(ours)  # as `callboard start` does
+    other = [name for name in sections() if getattr(theirs, name) != getattr(ours, name)]
+    if theirs.modules != ours.modules:
+        other.append("modules")
+    if not other:
+        return ok("settings", "the running system has these")
+    what = f"the running system was started with other ones in {', '.join(other)}"
+    return warning("settings", what, "restart it, or give this command its configuration")

@@ -1,0 +1,92 @@
+"""What a look at a broker finds out, and that it leaves no trace."""
+
+import pika
+import pytest
+
+from callboard.adapters.amqp_probe import ProbeFailed, look
+from callboard.adapters.broker import Exchange
+from services import free_port
+
+EXCHANGES = (Exchange("callevt"), Exchange("configuration"))
+
+
+def failure(url, **given):
+    with pytest.raises(ProbeFailed) as failed:
+        look(url, **{"queue": "events", "exchanges": EXCHANGES, "timeout_s": 30} | given)
+    return failed.value
+
+
+@pytest.fixture
+def channel(amqp_url):
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    yield connection.channel()
+    connection.close()
+
+
+def exists(amqp_url, declare, name):
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    try:
+        getattr(connection.channel(), declare)(name, passive=True)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+@pytest.mark.rabbitmq
+def test_a_broker_that_can_be_used_is_left_as_it_was(amqp_url):
+    about = look(amqp_url, "events", EXCHANGES, 30)
+    assert about.product == "RabbitMQ"
+    assert about.version[0].isdecimal()
+    assert (about.waiting, about.unlike) == (None, ())
+    assert not exists(amqp_url, "queue_declare", "events")
+    assert not exists(amqp_url, "exchange_declare", "callevt")
+
+
+@pytest.mark.rabbitmq
+def test_what_waits_and_what_is_declared_otherwise_is_told(amqp_url, channel):
+    channel.queue_declare("events", durable=True)
+    channel.confirm_delivery()
+    channel.basic_publish("", "events", b"{}")
+    channel.exchange_declare("callevt", "fanout")
+    channel.exchange_declare("configuration", "topic")
+    about = look(amqp_url, "events", EXCHANGES, 30)
+    assert (about.waiting, about.consumers) == (1, 0)
+    assert [name for name, _reason in about.unlike] == ["callevt"]
+
+
+@pytest.mark.rabbitmq
+def test_credentials_and_virtual_host_are_told_apart(amqp_url):
+    place = amqp_url.partition("@")[2]
+    assert failure(f"amqp://guest:sesame@{place}").stage == "credentials"
+    elsewhere = amqp_url.rpartition("/")[0]
+    assert failure(f"{elsewhere}/no-such-vhost").stage == "vhost"
+
+
+@pytest.mark.rabbitmq
+def test_rights_that_are_missing_are_told(rabbitmq, amqp_url):
+    vhost = pika.URLParameters(amqp_url).virtual_host
+    rabbitmq.erlang(
+        "ok = rabbit_auth_backend_internal:set_permissions("
+        f'<<"guest">>, <<"{vhost}">>, <<"^$">>, <<".*">>, <<".*">>, <<"test">>)'
+    )
+    try:
+        assert failure(amqp_url).stage == "permissions"
+    finally:
+        rabbitmq.erlang(
+            "ok = rabbit_auth_backend_internal:set_permissions("
+            f'<<"guest">>, <<"{vhost}">>, <<".*">>, <<".*">>, <<".*">>, <<"test">>)'
+        )
+
+
+def test_nobody_there_and_no_url():
+    refused = failure(f"amqp://user:sesame@127.0.0.1:{free_port()}/", timeout_s=5)
+    assert refused.stage == "address"
+    assert "sesame" not in str(refused)
+    assert failure("amqp://host:port/").stage == "url"
+
+
+def test_somebody_who_never_answers(receiver):
+    refused = failure(f"amqp://127.0.0.1:{receiver.port}/", timeout_s=0.5)
+    assert refused.stage in ("address", "protocol")

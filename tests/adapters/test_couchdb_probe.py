@@ -1,0 +1,56 @@
+"""What a look at a store finds out."""
+
+import json
+import time
+from email.utils import formatdate
+
+import pytest
+
+from callboard.adapters.couchdb_probe import ProbeFailed, look
+from callboard.adapters.receiver import Answer, Hang
+from services import free_port
+
+
+def answer(receiver, path, value, **headers):
+    receiver.answer(path, Answer(body=json.dumps(value).encode(), headers=headers))
+
+
+def test_a_couchdb_tells_who_we_are_and_what_time_it_is(receiver):
+    late = formatdate(time.time() - 100, usegmt=True)
+    answer(receiver, "/", {"couchdb": "Welcome", "version": "3.3.3"}, Date=late)
+    answer(receiver, "/_session", {"userCtx": {"name": "u", "roles": ["_admin"]}})
+    about = look(receiver.url.replace("//", "//user:p%40ss@"), 5)
+    assert (about.product, about.version, about.is_admin) == ("CouchDB", "3.3.3", True)
+    assert -102 < about.ahead_s < -98
+    assert receiver.requests[0].headers["authorization"] == "Basic dXNlcjpwQHNz"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "stage"),
+    [
+        (Answer(401), "credentials"),
+        (Answer(200, b"<html>"), "protocol"),
+        (Answer(200, b'{"version": "1"}'), "protocol"),
+        (Answer(302, headers={"Location": "http://example.com/"}), "protocol"),
+        (Hang(), "address"),
+    ],
+)
+def test_what_cannot_be_used_says_why(receiver, behaviour, stage):
+    receiver.answer("/", behaviour)
+    with pytest.raises(ProbeFailed) as failed:
+        look(receiver.url, 0.5)
+    assert failed.value.stage == stage
+
+
+def test_nobody_there():
+    with pytest.raises(ProbeFailed, match="refused") as failed:
+        look(f"http://user:sesame@127.0.0.1:{free_port()}", 5)
+    assert failed.value.stage == "address"
+    assert "sesame" not in str(failed.value)
+
+
+@pytest.mark.couchdb
+def test_the_real_one(couchdb_url):
+    about = look(couchdb_url, 30)
+    assert about.product in ("CouchDB", "PouchDB server")
+    assert about.version

@@ -1,0 +1,10 @@
+"""What the tests of commands share."""
+
+import pytest
+
+from services import free_port
+
+
+@pytest.fixture
+def unused_port():
+    return free_port()

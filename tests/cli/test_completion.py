@@ -1,0 +1,56 @@
+"""What shells complete."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).parent / "callboard"
+
+
+def run(*arguments, **environment):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def completed(line):
+    """What bash would offer behind this line."""
+    words = line.split(" ")
+    ran = run(_CALLBOARD_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    return [offer.partition(",")[2] for offer in ran.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_one_of_that_shell(shell):
+    ran = run("completion", shell)
+    assert ran.returncode == 0, ran.stderr
+    assert "_CALLBOARD_COMPLETE" in ran.stdout
+    assert shell in ran.stdout
+    if shutil.which(shell):
+        read = subprocess.run([shell, "-n"], input=ran.stdout, capture_output=True, text=True)
+        assert read.returncode == 0, read.stderr
+
+
+def test_commands_options_and_event_types_are_completed():
+    assert {"hooks", "listen", "doctor"} <= set(completed("callboard "))
+    assert {"add", "edit", "show"} <= set(completed("callboard hooks "))
+    assert "--retry-policy" in completed("callboard hooks add --re")
+    assert completed("callboard hooks add --event channel_c") == ["channel_create"]
+    assert "all" in completed("callboard hooks list --event ")
+    assert completed("callboard maintenance reset_hook_definition no") == ["notifications"]
+
+
+def test_another_shell_is_refused():
+    ran = run("completion", "tcsh")
+    assert ran.returncode == 2
+    assert "fish" in ran.stderr

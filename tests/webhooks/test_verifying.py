@@ -1,0 +1,81 @@
+"""The receiver's side of signatures; the reference library signs, ours verifies."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from callboard.webhooks.signing import ED25519, new_secret, signature_headers
+from callboard.webhooks.verifying import Verdict, parse_verifying_key, verify
+
+SECRET = new_secret()
+KEYS = [parse_verifying_key(SECRET.text)]
+NOW = 1_700_000_000
+
+
+def signed(secret=SECRET, body=b"{}", at=NOW, id="msg_1"):
+    return {"webhook-id": id} | dict(signature_headers([secret], id, at, body))
+
+
+def test_what_the_reference_library_signs_is_ok():
+    now = datetime.fromtimestamp(time.time(), UTC)
+    signature = Webhook(SECRET.text).sign("msg_1", now, '{"a": 1}')
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signature,
+    }
+    assert verify(KEYS, headers, b'{"a": 1}', time.time()) is Verdict.OK
+    assert verify(KEYS, headers, b'{"a": 2}', time.time()) is Verdict.WRONG
+
+
+@given(st.binary(max_size=200))
+def test_both_kinds_verify_what_was_signed(body):
+    for secret in (SECRET, new_secret(ED25519)):
+        key = parse_verifying_key(secret.public_text or secret.text)
+        assert verify([key], signed(secret, body), body, NOW) is Verdict.OK
+        assert verify([key], signed(secret, body), body + b"x", NOW) is Verdict.WRONG
+
+
+def test_one_good_signature_among_many_is_enough():
+    headers = signed()
+    headers["webhook-signature"] = f"v1,AAAA v9,x {headers['webhook-signature']} v1a,AAAA"
+    assert verify(KEYS, headers, b"{}", NOW) is Verdict.OK
+
+
+@pytest.mark.parametrize("missing", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_a_missing_header_is_missing(missing):
+    assert verify(KEYS, signed() | {missing: ""}, b"{}", NOW) is Verdict.MISSING
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"webhook-id": "msg_2"},
+        {"webhook-id": "ä"},
+        {"webhook-timestamp": str(NOW + 1)},
+        {"webhook-timestamp": "yesterday"},
+        {"webhook-timestamp": "9" * 5000},
+        {"webhook-signature": "v1"},
+        {"webhook-signature": "v1a,not-base64"},
+        {"webhook-signature": "ä,ö"},
+    ],
+)
+def test_a_changed_header_is_wrong(changed):
+    keys = [*KEYS, parse_verifying_key(new_secret(ED25519).public_text)]
+    assert verify(keys, signed() | changed, b"{}", NOW) is Verdict.WRONG
+
+
+def test_age_counts_within_the_tolerance():
+    assert verify(KEYS, signed(at=NOW - 300), b"{}", NOW) is Verdict.OK
+    assert verify(KEYS, signed(at=NOW - 301), b"{}", NOW) is Verdict.TOO_OLD
+    assert verify(KEYS, signed(at=NOW + 301), b"{}", NOW) is Verdict.TOO_NEW
+
+
+@given(st.dictionaries(st.sampled_from(sorted(signed())), st.text()), st.binary())
+def test_whatever_arrives_is_judged(changed, body):
+    keys = [*KEYS, parse_verifying_key(new_secret(ED25519).public_text)]
+    assert verify(keys, signed() | changed, body, NOW) in Verdict
