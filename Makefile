@@ -26,7 +26,7 @@ chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothin
 docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads nowhere fails
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs
 
-services: ## Install RabbitMQ and a CouchDB for the tests; starts nothing
+services: ## Install RabbitMQ, a CouchDB and Chromium for the tests; starts nothing
 	@.ci/services
 
 lint: $(INSTALLED) ## Check style

@@ -6,7 +6,7 @@ from callboard.adapters.receiver import Receiver
 from support.building import build
 from support.running import RunningSystem
 
-pytest_plugins = ("services.rabbitmq", "services.couchdb")
+pytest_plugins = ("services.rabbitmq", "services.couchdb", "services.chromium")
 
 
 @pytest.fixture

@@ -35,10 +35,10 @@ def shipped() -> set[str]:
     """Every file of every package; of the root, which holds the project too, only code."""
     files = {"callboard/py.typed"}
     for name, folder in packages().items():
-        pattern = "*.py" if folder == PROJECT else "*"
+        pattern = "*.py" if folder == PROJECT else "**/*"
         for file in folder.glob(pattern):
             if file.is_file() and file.suffix != ".pyc":
-                files.add(f"{name.replace('.', '/')}/{file.name}")
+                files.add(f"{name.replace('.', '/')}/{file.relative_to(folder).as_posix()}")
     return files
 
 

@@ -20,13 +20,22 @@ from callboard.web.describing import TAGS, without_framework_errors
 from callboard.web.envelope import failure
 from callboard.web.errors import ApiError, path_part
 from callboard.web.middleware import EnvelopeMiddleware
-from callboard.web.routes import attempts, events, health, hooks
+from callboard.web.routes import attempts, board, dashboard, events, health, hooks, live
+from callboard.web.sampler import Sampler
 from callboard.web.slowing import Guard
 
 THREADS = 16
 """So many requests may wait for the store or an actor; others wait for them."""
 
-ROUTERS = (attempts.router, hooks.router, events.router, health.router)
+ROUTERS = (
+    attempts.router,
+    hooks.router,
+    events.router,
+    health.router,
+    board.router,
+    live.router,
+    dashboard.router,
+)
 """In this order: a fixed path stands before one with a name in its place."""
 
 _log = structlog.get_logger("callboard")
@@ -62,6 +71,7 @@ def create_app(
     generated = app.openapi
     app.openapi = lambda: without_framework_errors(generated())  # type: ignore[method-assign]
     app.state.backend = backend
+    app.state.sampler = Sampler(backend)
     app.state.guard = guard or Guard()
     app.state.metrics_token = options.metrics_token
     for router in ROUTERS:

@@ -72,9 +72,18 @@ class ApiThread:
     def _serve(self) -> None:
         import uvicorn
 
+        app = self._make_app()
+
+        class Server(uvicorn.Server):
+            """Ends the streams first, which would not end by themselves."""
+
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                app.state.sampler.close()
+                await super().shutdown(sockets)
+
         with listening_socket(self.bind, self._wanted) as listener:
             config = uvicorn.Config(
-                self._make_app(),
+                app,
                 log_config=None,
                 access_log=False,
                 lifespan="on",
@@ -83,7 +92,7 @@ class ApiThread:
                 limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=FAREWELL_S,
             )
-            self._server = uvicorn.Server(config)
+            self._server = Server(config)
             if self._stopped.is_set():
                 return
             self.port = listener.getsockname()[1]

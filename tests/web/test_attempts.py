@@ -60,6 +60,7 @@ def test_attempts_of_several_months_come_newest_first(api, months):
         "hook_id": "h",
         "event_id": "e",
         "result": "failure",
+        "id": "202603/e",
         "timestamp": gregorian(2026, 3, 1),
     }
     assert answer.json()["page_size"] == 5

@@ -19,7 +19,7 @@ from callboard.web.routes.hooks import HookId, stored_hook
 from callboard.web.system_settings import maximum_range_s, page_size
 from callboard.web.time_range import time_range
 from callboard.webhooks.documents import public_fields
-from callboard.webhooks.names import gregorian_s, is_account_id
+from callboard.webhooks.names import GREGORIAN_OFFSET_S, gregorian_s, is_account_id
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks", tags=["attempts"])
 
@@ -86,4 +86,7 @@ def _start(paging: Paging) -> tuple[int, str] | None:
 
 
 def _shown(document: Document) -> dict[str, Any]:
-    return {**public_fields(document), "timestamp": document["pvt_created"]}
+    """With an id, which Kazoo does not show, so that it can be named for being sent again."""
+    created = document["pvt_created"]
+    month = time.strftime("%Y%m", time.gmtime(created - GREGORIAN_OFFSET_S))
+    return {**public_fields(document), "id": f"{month}/{document['_id']}", "timestamp": created}

@@ -1,0 +1,69 @@
+"""The dashboard in a browser, as an operator uses it."""
+
+import json
+
+from playwright.sync_api import expect
+
+PATIENCE_MS = 20_000
+"""How long something may take to appear."""
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+class Dashboard:
+    """A page on the dashboard of a running system. Nothing may go wrong in it unnoticed."""
+
+    def __init__(self, browser, system, *, token=None, size=(1280, 800), colours="light"):
+        system.wait(system.settings.api_place_file.exists, what="the API")
+        self.url = json.loads(system.settings.api_place_file.read_text())["url"]
+        self.token = token or system.settings.api_token_file.read_text().strip()
+        width, height = size
+        self._context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=colours
+        )
+        self._context.set_default_timeout(PATIENCE_MS)
+        self.page = self._context.new_page()
+        self.wrong = []
+        self.hosts = set()
+        self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+        self.page.on("dialog", self._dialog)
+        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        self.page.on("console", self._console)
+
+    def open(self, view=""):
+        self.page.goto(f"{self.url}/#/{view}")
+        self.page.get_by_label("Token").fill(self.token)
+        self.page.keyboard.press("Enter")
+        expect(self.page.get_by_role("navigation", name="Views")).to_be_visible()
+        return self
+
+    def go(self, view):
+        self.page.get_by_role("navigation", name="Views").get_by_role("link", name=view).click()
+
+    def actor(self, path):
+        """The row of an actor in the tree."""
+        return self.page.locator(f'tr[data-path="{path}"]')
+
+    def endpoint(self, address):
+        return self.page.locator(f'tr[data-endpoint="{address}"]')
+
+    def hook(self, id):
+        return self.page.locator(f'tr[data-hook="{id}"]')
+
+    @property
+    def attempts(self):
+        return self.page.locator("tr[data-attempt]")
+
+    def close(self):
+        self._context.close()
+        assert not self.wrong
+        assert self.hosts == {self.url.removeprefix("http://")}
+
+    def _dialog(self, dialog):
+        self.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _console(self, message):
+        # A refusal of the server is shown to the operator; the browser notes it, too.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.wrong.append(f"console: {message.text}")

@@ -1,0 +1,283 @@
+"""The stream that the dashboard follows."""
+
+import asyncio
+import json
+import queue
+import time
+from itertools import islice
+
+import pytest
+import requests
+
+from callboard.actors.messages import GetFigures, GetHealth, Health
+from callboard.actors.parts.api_thread import ApiThread
+from callboard.adapters.token_store import add_token
+from callboard.supervision import GetTree, TreeNode
+from callboard.web import event_stream, sampler
+from callboard.web.backend import NoAnswer
+from callboard.web.event_stream import EventStream
+from callboard.web.sampler import Sampler
+from callboard.webhooks.snapshot import EndpointSeen, Percentiles, Series, Snapshot
+from support.api import ADMIN, PARENT
+
+TREE = TreeNode(
+    "callboard", "", "WebhooksSupervisor", "", "running", 10, 1000.0, 0, {},
+    (TreeNode("event_bridge", "event_bridge", "EventBridge", "", "running", 11, 1001.5, 3,
+              {"broker": "up", "received": 7}),),
+)  # fmt: skip
+
+
+def snapshot(*times):
+    steps = tuple(float(time) for time in times)
+    return Snapshot(
+        at_unix_s=steps[-1],
+        counting_since_unix_s=0.0,
+        window_s=60.0,
+        totals={"events": 100},
+        rates={"events": 9.0},
+        levels={"in_flight": 2, "retry_queue": 5, "hooks": 4, "circuits_open": 1},
+        attempts={},
+        events={},
+        retry_queue={},
+        request_s=Percentiles(),
+        latency_s=Percentiles(0.0125, 0.02, None),
+        endpoints=(EndpointSeen("http://a.example:80", 0, 3, "open", 12),),
+        restarts={},
+        series=Series(
+            2.0,
+            steps,
+            {"events": steps, "delivered": steps, "failed_attempts": tuple(0.0 for _ in steps)},
+            {},
+            {},
+            {"p50": steps, "p90": steps, "p99": tuple(None for _ in steps)},
+        ),
+    )
+
+
+@pytest.fixture
+def watched(api, monkeypatch):
+    """The API before a system that answers, looked at as fast as can be."""
+    monkeypatch.setattr(sampler, "PERIOD_S", 0.01)
+    api.backend.answers = {
+        GetTree: TREE,
+        GetFigures: lambda _: snapshot(100, 102),
+        GetHealth: Health(True),
+    }
+    return api
+
+
+@pytest.fixture
+def account_token(api):
+    return add_token(api.store, PARENT, "a page", time.time()).text
+
+
+def parsed(frame):
+    name, data = frame.decode().removesuffix("\n\n").split("\n")
+    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+async def first(watcher, count):
+    frames = []
+    async for frame in watcher:
+        frames.append(parsed(frame))
+        if len(frames) == count:
+            break
+    return frames
+
+
+def test_history_comes_first_and_then_ticks(watched):
+    async def run():
+        looks = Sampler(watched.backend)
+        watcher = looks.watch()
+        frames = await first(watcher, 3)
+        looks.leave(watcher)
+        return frames
+
+    (name, history), (second, tick), (third, _) = asyncio.run(run())
+    assert (name, second, third) == ("history", "tick", "tick")
+    assert history == {
+        "at": [100.0, 102.0],
+        "events": [100.0, 102.0],
+        "deliveries": [100.0, 102.0],
+        "failures": [0.0, 0.0],
+        "p50": [100_000.0, 102_000.0],
+        "p90": [100_000.0, 102_000.0],
+        "p99": [None, None],
+    }
+    assert tick["tree"]["children"][0] == {
+        "id": "event_bridge",
+        "path": "event_bridge",
+        "actor": "EventBridge",
+        "status": "running",
+        "pid": 11,
+        "started_at": 1001.5,
+        "restarts": 3,
+        "stats": {"broker": "up", "received": 7},
+        "children": [],
+    }
+    assert tick["figures"] == {
+        "events": 102.0,
+        "deliveries": 102.0,
+        "failures": 0.0,
+        "p50": 12.5,
+        "p90": 20.0,
+        "p99": None,
+        "in_flight": 2,
+        "waiting": 5,
+        "hooks": 4,
+        "circuits": 1,
+    }
+    assert tick["point"]["at"] == 102.0
+    assert tick["endpoints"] == [
+        {"endpoint": "http://a.example:80", "circuit": "open", "failures": 12, "in_flight": 0,
+         "waiting": 3}
+    ]  # fmt: skip
+    assert (tick["problems"], tick["node"]) == ([], watched.backend.node.name)
+
+
+def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
+    watched.backend.answers[GetFigures] = NoAnswer("metrics is being restarted: try again")
+    watched.backend.answers[GetHealth] = Health(False, ("the broker is down for event_bridge",))
+
+    async def run():
+        looks = Sampler(watched.backend)
+        watcher = looks.watch()
+        [(_, tick)] = await first(watcher, 1)
+        looks.leave(watcher)
+        return tick
+
+    tick = asyncio.run(run())
+    assert tick["problems"] == [
+        "metrics is being restarted: try again",
+        "the broker is down for event_bridge",
+    ]
+    assert (tick["figures"], tick["point"], tick["endpoints"]) == (None, None, [])
+    assert tick["tree"]["id"] == "callboard"
+
+
+def test_many_pages_cost_one_look_and_no_page_none(watched):
+    def looks_made():
+        return sum(isinstance(message, GetTree) for _path, message in watched.backend.asked)
+
+    async def run():
+        looks = Sampler(watched.backend)
+        watchers = [looks.watch() for _ in range(10)]
+        await asyncio.gather(*(first(watcher, 3) for watcher in watchers))
+        while_watched = looks_made()
+        for watcher in watchers:
+            looks.leave(watcher)
+        while not looks.at_rest:
+            await asyncio.sleep(0.01)
+        assert await first(looks.watch(), 2)
+        return while_watched
+
+    assert asyncio.run(run()) <= 4
+
+
+def test_a_page_that_comes_later_has_the_history_at_once(watched):
+    async def run():
+        looks = Sampler(watched.backend)
+        await first(looks.watch(), 2)
+        return await first(looks.watch(), 1)
+
+    [(name, _)] = asyncio.run(run())
+    assert name == "history"
+
+
+def test_a_slow_reader_is_dropped_and_the_others_go_on(watched):
+    async def run():
+        looks = Sampler(watched.backend)
+        slow, quick = looks.watch(), looks.watch()
+        assert len(await first(quick, 30)) == 30
+        return [frame async for frame in slow]
+
+    assert 0 < len(asyncio.run(run())) <= sampler.AHEAD
+
+
+def test_there_are_so_many_pages_and_no_more(watched):
+    async def run():
+        looks = Sampler(watched.backend)
+        watchers = [looks.watch() for _ in range(sampler.WATCHERS)]
+        assert None not in watchers
+        refused = looks.watch()
+        looks.leave(watchers[0])
+        return refused, looks.watch()
+
+    refused, later = asyncio.run(run())
+    assert refused is None
+    assert later is not None
+
+
+def test_a_defect_ends_the_streams_so_that_the_pages_come_again(watched):
+    watched.backend.answers[GetFigures] = ZeroDivisionError()
+
+    async def run():
+        looks = Sampler(watched.backend)
+        watcher = looks.watch()
+        assert [frame async for frame in watcher] == []
+        watched.backend.answers[GetFigures] = snapshot(1)
+        return await first(looks.watch(), 2)
+
+    assert len(asyncio.run(run())) == 2
+
+
+def test_a_reader_that_takes_nothing_is_left(monkeypatch):
+    monkeypatch.setattr(event_stream, "TAKES_S", 0.05)
+    closed = []
+
+    async def endless():
+        try:
+            while True:
+                yield b"event: tick\ndata: 1\n\n"
+        finally:
+            closed.append(True)
+
+    async def stuck(message):
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def run():
+        stream = EventStream(endless())
+        await stream.stream_response(stuck)
+        await stream.body_iterator.aclose()
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    assert closed
+
+
+@pytest.mark.parametrize(("token", "status"), [(None, 401), ("wrong", 401), ("account", 403)])
+def test_only_the_admin_may_follow(watched, token, status, account_token):
+    token = account_token if token == "account" else token
+    answer = watched.call("GET", "/v2/callboard/live", token=token)
+    assert answer.status_code == status
+
+
+def test_it_is_served_until_the_reader_goes(watched, tmp_path):
+    ports, ended = queue.Queue(), queue.Queue()
+    server = ApiThread("127.0.0.1", 0, lambda: watched.app, ports.put, ended.put)
+    server.start()
+    url = f"http://127.0.0.1:{ports.get(timeout=20)}/v2/callboard/live"
+    try:
+        with requests.get(url, headers={"X-Auth-Token": ADMIN}, stream=True, timeout=20) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert answer.headers["cache-control"] == "no-store"
+            lines = answer.iter_lines()
+            names = [line for line in islice(lines, 12) if line.startswith(b"event:")]
+        assert names[:3] == [b"event: history", b"event: tick", b"event: tick"]
+        wait_until(lambda: watched.app.state.sampler.watching == 0)
+    finally:
+        server.stop()
+        assert ended.get(timeout=20) is None
+
+
+def wait_until(condition, timeout_s=10):
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_whose_token_it_is(watched, account_token):
+    assert watched.data("GET", "/v2/callboard/token") == {}
+    assert watched.data("GET", "/v2/callboard/token", token=account_token) == {"account_id": PARENT}
+    assert watched.call("GET", "/v2/callboard/token", token="wrong").status_code == 401

@@ -1,0 +1,141 @@
+// The page: who is signed in, the bar at the top, the view that the address names.
+
+import * as api from "./parts/api.js";
+import { Question } from "./parts/dialog.js";
+import { duration } from "./parts/format.js";
+import { html, render, useEffect, useState } from "./parts/html.js";
+import { moveRow, useKeys } from "./parts/keys.js";
+import { follow, live, stop } from "./parts/live.js";
+import { Notes } from "./parts/notes.js";
+import { go, link, route } from "./parts/route.js";
+import { remembered, session, signedIn, signOut } from "./parts/session.js";
+import { useStore } from "./parts/store.js";
+import { theme, toggleTheme } from "./parts/theme.js";
+import { DeadLetters } from "./views/dead_letters.js";
+import { Endpoints } from "./views/endpoints.js";
+import { Help } from "./views/help.js";
+import { Hook } from "./views/hook.js";
+import { Hooks } from "./views/hooks.js";
+import { Overview } from "./views/overview.js";
+import { SignIn } from "./views/sign_in.js";
+
+const VIEWS = [
+  ["", "Overview"],
+  ["hooks", "Hooks"],
+  ["endpoints", "Endpoints"],
+  ["dead-letters", "Dead letters"],
+];
+
+function App() {
+  const signed = useStore(session);
+  return html`${signed ? html`<${Board} key=${signed.token} account=${signed.account} />` : html`<${SignIn} />`}
+    <${Notes} />
+    <${Question} />`;
+}
+
+function Board({ account }) {
+  const [helping, setHelping] = useState(false);
+  const [name, ...rest] = useStore(route);
+  const lost = useStore(live, ({ connection }) => connection === "lost");
+  const views = account ? VIEWS.filter(([path]) => path === "hooks") : VIEWS;
+  const current = views.some(([path]) => path === name) ? name : views[0][0];
+
+  useEffect(() => {
+    if (account) return undefined;
+    follow();
+    return stop;
+  }, []);
+  useKeys({
+    ...Object.fromEntries(views.map(([path], i) => [String(i + 1), () => go(path)])),
+    "/": () => document.querySelector("[data-search]")?.focus(),
+    "?": () => setHelping(true),
+    t: toggleTheme,
+    j: () => moveRow(1),
+    k: () => moveRow(-1),
+    ArrowDown: () => moveRow(1),
+    ArrowUp: () => moveRow(-1),
+  });
+
+  return html`
+    <header class="top">
+      <a class="brand" href=${link("")}><img src="dashboard/icon.svg" alt="" width="20" height="20" /> Callboard</a>
+      <nav aria-label="Views">
+        ${views.map(
+          ([path, title]) => html`<a
+            key=${path}
+            href=${link(path)}
+            aria-current=${path === current ? "page" : undefined}
+          >
+            ${title}
+          </a>`,
+        )}
+      </nav>
+      <span class="fill"></span>
+      ${account ? html`<span class="mono quiet cut">${account}</span>` : html`<${Connection} />`}
+      <${ThemeButton} />
+      <button type="button" class="plain" aria-label="Keys" onClick=${() => setHelping(true)}>?</button>
+      <button type="button" class="plain" onClick=${() => signOut()}>Sign out</button>
+    </header>
+    <main class=${lost ? "old" : ""}>${view(current, rest)}</main>
+    ${helping && html`<${Help} close=${() => setHelping(false)} />`}
+  `;
+}
+
+function view(name, rest) {
+  if (name === "hooks" && rest.length === 2) {
+    return html`<${Hook} key=${rest.join("/")} account=${rest[0]} id=${rest[1]} />`;
+  }
+  if (name === "hooks") return html`<${Hooks} />`;
+  if (name === "endpoints") return html`<${Endpoints} />`;
+  if (name === "dead-letters") return html`<${DeadLetters} />`;
+  return html`<${Overview} />`;
+}
+
+function Connection() {
+  const { connection, now, heardMs } = useStore(live);
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => tick((n) => n + 1), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const open = now?.figures.circuits ?? 0;
+  useEffect(() => {
+    const alarm = connection === "lost" ? "(lost) " : open > 0 ? `(${open} open) ` : "";
+    document.title = `${alarm}Callboard`;
+    return () => (document.title = "Callboard");
+  }, [connection, open]);
+  const age = duration((Date.now() - heardMs) / 1000);
+  const text = connection === "lost" && now ? `lost ${age} ago` : connection;
+  const problems = now?.problems ?? [];
+  return html`${problems.length > 0 &&
+    html`<span class="trouble cut" role="alert" title=${problems.join("\n")}>${problems.join(" · ")}</span>`}
+    <span class="node quiet cut">${now?.node}</span>
+    <span class=${`connection connection-${connection}`} role="status">${text}</span>`;
+}
+
+const ThemeButton = () => {
+  const dark = useStore(theme) === "dark";
+  return html`<button
+    type="button"
+    class="plain"
+    aria-label=${dark ? "Use light colours" : "Use dark colours"}
+    onClick=${toggleTheme}
+  >
+    ${dark ? "☀" : "☾"}
+  </button>`;
+};
+
+async function begin() {
+  const token = remembered();
+  if (token) {
+    try {
+      const { account } = await api.whose(token);
+      signedIn(token, account);
+    } catch (problem) {
+      signOut(problem.status === 401 ? "The token is no longer accepted." : problem.message);
+    }
+  }
+  render(html`<${App} />`, document.getElementById("app"));
+}
+
+begin();

@@ -1,0 +1,122 @@
+// What the dashboard asks of the REST API; the shapes of its answers are known here alone.
+
+import { session, signOut } from "./session.js";
+
+/** An answer that is no success; the message is for people. */
+export class Refused extends Error {
+  constructor(status, body) {
+    super(reason(status, body));
+    this.status = status;
+  }
+}
+
+function reason(status, body) {
+  const detail = body?.data?.message ?? firstText(body?.data) ?? body?.message;
+  return detail ? `${detail} (${status})` : `the server answered ${status}`;
+}
+
+/** The first message in {path: {rule: {message}}}, with its path. */
+function firstText(data) {
+  for (const [path, rules] of Object.entries(data ?? {})) {
+    for (const rule of Object.values(rules ?? {})) {
+      if (rule?.message) return `${path}: ${rule.message}`;
+    }
+  }
+  return undefined;
+}
+
+async function call(method, path, { data, query, signal, token = session.get()?.token } = {}) {
+  const address = new URL(path, location.origin);
+  for (const [key, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== "") address.searchParams.set(key, value);
+  }
+  const headers = { "X-Auth-Token": token, Accept: "application/json" };
+  if (data !== undefined) headers["Content-Type"] = "application/json";
+  const answer = await fetch(address, {
+    method,
+    headers,
+    signal,
+    cache: "no-store",
+    body: data === undefined ? undefined : JSON.stringify({ data }),
+  }).catch((problem) => {
+    throw problem.name === "AbortError" ? problem : new Error("the server cannot be reached");
+  });
+  const body = await answer.json().catch(() => null);
+  if (answer.status === 401 && session.get()) signOut("The token is no longer accepted.");
+  if (!answer.ok) throw new Refused(answer.status, body);
+  return body;
+}
+
+const part = encodeURIComponent;
+const hookPath = (account, id) => `/v2/accounts/${part(account)}/webhooks/${part(id)}`;
+
+/** Whose token that is: {account}, undefined for the administrator's. */
+export async function whose(token) {
+  const { data } = await call("GET", "/v2/callboard/token", { token });
+  return { account: data.account_id };
+}
+
+/** {hooks, next}: of all accounts for the administrator, who alone may choose among them. */
+export async function hooks({ uri, account, enabled, after }, signal) {
+  const own = session.get().account;
+  const query = { page_size: 50, start_key: after };
+  if (own) {
+    const path = `/v2/accounts/${part(own)}/webhooks`;
+    const { data, next_start_key: next } = await call("GET", path, { query, signal });
+    return { hooks: data.map((hook) => ({ ...hook, account_id: own })), next };
+  }
+  const chosen = { ...query, uri, enabled, account_id: account };
+  const path = "/v2/callboard/hooks";
+  const { data, next_start_key: next } = await call("GET", path, { query: chosen, signal });
+  return { hooks: data, next };
+}
+
+export const hook = async (account, id, signal) =>
+  (await call("GET", hookPath(account, id), { signal })).data;
+
+export const setEnabled = (account, id, enabled) =>
+  call("PATCH", hookPath(account, id), { data: { enabled } });
+
+export const test = async (account, id) =>
+  (await call("PUT", `${hookPath(account, id)}/test`, { data: {} })).data;
+
+/** {attempts, next}, the latest first. */
+export async function attempts(account, id, { outcome, status, after }, signal) {
+  const query = {
+    page_size: 50,
+    start_key: after,
+    filter_result: outcome,
+    filter_resp_status_code: status,
+  };
+  const path = `${hookPath(account, id)}/attempts`;
+  const { data, next_start_key: next } = await call("GET", path, { query, signal });
+  return { attempts: data, next };
+}
+
+/** Sends it once more. Throws where that is refused. */
+export async function replay(account, id, attempt) {
+  const path = `${hookPath(account, id)}/replay`;
+  let work = (await call("PUT", path, { data: { attempt_id: attempt } })).data;
+  while (work.state === "running") {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    work = (await call("GET", `${path}/${part(work.id)}`)).data;
+  }
+  const [skipped] = Object.values(work.skipped ?? {});
+  if (work.reason ?? skipped) throw new Error(`Not sent: ${work.reason ?? skipped}`);
+}
+
+const DEAD_LETTERS = "/v2/callboard/dead_letters";
+
+/** {letters, next}, the latest first. */
+export async function deadLetters({ account, kind, after }, signal) {
+  const query = { page_size: 50, start_key: after, account_id: account, kind };
+  const { data, next_start_key: next } = await call("GET", DEAD_LETTERS, { query, signal });
+  return { letters: data, next };
+}
+
+export const deadLetter = async (id, signal) =>
+  (await call("GET", `${DEAD_LETTERS}/${part(id)}`, { signal })).data;
+
+/** `action`: retry or purge. {done, refused}: ids, and reasons by id. */
+export const onDeadLetters = async (action, ids) =>
+  (await call("PATCH", DEAD_LETTERS, { data: { action, ids } })).data;

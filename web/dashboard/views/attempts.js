@@ -1,0 +1,78 @@
+// The attempts of a hook, the latest first; new ones appear by themselves on the first page.
+
+import * as api from "../parts/api.js";
+import { fromGregorian, time } from "../parts/format.js";
+import { html, useState } from "../parts/html.js";
+import { rowKeys } from "../parts/keys.js";
+import { useAnswer, usePages } from "../parts/loading.js";
+import { Choice, Field, Pager, Problem } from "../parts/widgets.js";
+import { Attempt, Result } from "./attempt.js";
+
+const OUTCOMES = [
+  ["", "all"],
+  ["failure", "failed"],
+  ["success", "succeeded"],
+];
+const REFRESH_MS = 2000;
+
+export function Attempts({ account, hook }) {
+  const [outcome, setOutcome] = useState("");
+  const [status, setStatus] = useState("");
+  const [open, setOpen] = useState(null);
+  const pages = usePages([hook, outcome, status]);
+  const { value, problem, loading, reload } = useAnswer(
+    (signal) => api.attempts(account, hook, { outcome, status, after: pages.key }, signal),
+    [account, hook, outcome, status, pages.key],
+    pages.back ? 0 : REFRESH_MS,
+  );
+  const found = value?.attempts ?? [];
+  return html`<section class="panel page" aria-label="Attempts">
+    <header>
+      <h2>Attempts</h2>
+      <${Choice} label="Outcome" value=${outcome} options=${OUTCOMES} change=${setOutcome} />
+      <${Field} label="HTTP status" search value=${status} change=${setStatus} size="5" inputmode="numeric" />
+      <span class="fill"></span>
+      <button type="button" onClick=${reload}>Refresh</button>
+    </header>
+    <${Problem} text=${problem} />
+    <table class="attempts" aria-busy=${String(loading)}>
+      <thead>
+        <tr>
+          <th>when</th>
+          <th>outcome</th>
+          <th class="number">HTTP</th>
+          <th>event</th>
+          <th>reason</th>
+          <th class="wide-only">event id</th>
+          <th class="number">tries left</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${found.map(
+          (attempt) => html`<tr
+            key=${attempt.id}
+            data-row
+            data-attempt=${attempt.id ?? ""}
+            tabindex="0"
+            aria-label=${`Attempt, ${attempt.result}`}
+            onClick=${() => setOpen(attempt)}
+            onKeyDown=${rowKeys(() => setOpen(attempt))}
+          >
+            <td class="when">${time(fromGregorian(attempt.timestamp))}</td>
+            <td><${Result} attempt=${attempt} /></td>
+            <td class="number">${attempt.resp_status_code ?? "–"}</td>
+            <td>${attempt.hook_event}</td>
+            <td class="cut">${attempt.client_error ?? attempt.reason ?? ""}</td>
+            <td class="mono cut wide-only">${attempt.event_id}</td>
+            <td class="number">${attempt.retries_left ?? ""}</td>
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+    ${found.length === 0 && !loading && html`<p class="none">No attempts.</p>`}
+    <${Pager} pages=${pages} next=${value?.next} />
+    ${open &&
+    html`<${Attempt} account=${account} hook=${hook} attempt=${open} close=${() => setOpen(null)}
+      replayed=${reload} />`}
+  </section>`;
+}

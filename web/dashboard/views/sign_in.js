@@ -1,0 +1,51 @@
+// The way in: a token, of the administrator or of an account.
+
+import * as api from "../parts/api.js";
+import { html, useState } from "../parts/html.js";
+import { farewell, signedIn } from "../parts/session.js";
+import { useStore } from "../parts/store.js";
+
+export function SignIn() {
+  const [problem, setProblem] = useState("");
+  const [asking, setAsking] = useState(false);
+  const reason = useStore(farewell);
+
+  const submit = async (event) => {
+    event.preventDefault();
+    const token = new FormData(event.target).get("token").trim();
+    if (!token) return;
+    setAsking(true);
+    try {
+      const { account } = await api.whose(token);
+      signedIn(token, account);
+    } catch (refused) {
+      setProblem(refused.status === 401 ? "That token is not known here." : refused.message);
+      setAsking(false);
+    }
+  };
+
+  return html`<main class="sign-in">
+    <form onSubmit=${submit}>
+      <h1><img src="dashboard/icon.svg" alt="" width="28" height="28" /> Callboard</h1>
+      ${reason && html`<p class="quiet">${reason}</p>`}
+      <label>
+        Token
+        <input
+          name="token"
+          type="password"
+          autocomplete="off"
+          spellcheck=${false}
+          autofocus
+          required
+          aria-describedby="token-help"
+        />
+      </label>
+      <p id="token-help" class="quiet">
+        The administrator’s lies in <code>api.token</code> in the data directory. It is kept in this
+        tab only.
+      </p>
+      ${problem && html`<p class="problem" role="alert">${problem}</p>`}
+      <button class="primary" disabled=${asking}>Sign in</button>
+    </form>
+  </main>`;
+}

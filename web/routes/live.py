@@ -1,0 +1,42 @@
+"""What happens now, as a stream: for the dashboard."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from callboard.web.access import Admin, Known
+from callboard.web.envelope import success
+from callboard.web.errors import ApiError
+from callboard.web.event_stream import EventStream
+from callboard.web.sampler import Sampler, Watcher
+
+router = APIRouter(prefix="/v2/callboard", tags=["live"])
+
+
+@router.get("/token", include_in_schema=False)
+def show_token(request: Request, caller: Known) -> Response:
+    """Whose token this is; `account_id` is absent for the admin's."""
+    account = caller.account_id
+    return success(request, {} if account is None else {"account_id": account})
+
+
+@router.get("/live", include_in_schema=False)
+async def follow(request: Request, _caller: Admin) -> Response:
+    """Server-sent events without end: `history` (columns of the charts), then `tick` once a
+    second. What they hold is the dashboard's business and may change, so it is not in the
+    OpenAPI document."""
+    sampler: Sampler = request.app.state.sampler
+    watcher = sampler.watch()
+    if watcher is None:
+        reason = {"message": "too many pages are open"}
+        raise ApiError(503, "too_many_streams", reason, {"Retry-After": "10"})
+    return EventStream(_until_left(sampler, watcher))
+
+
+async def _until_left(sampler: Sampler, watcher: Watcher) -> AsyncIterator[bytes]:
+    try:
+        async for frame in watcher:
+            yield frame
+    finally:
+        sampler.leave(watcher)
