@@ -21,6 +21,7 @@ from callboard.actors.messages import (
     PutOffKept,
     Reconcile,
 )
+from callboard.actors.parts.alarm import Alarm
 from callboard.actors.parts.handover import Handover
 from callboard.actors.parts.recording import MAX_BATCHES_OUT, Recording, is_new
 from callboard.actors.parts.role import Setup
@@ -103,7 +104,7 @@ class Deliverer(Recording):
         self._ids = itertools.count()
         self._stopping = False
         self._flush_due = False
-        self._wake_at: float | None = None
+        self._wake = Alarm(_WAKE)
         for result in RESULTS:
             self.tally.count(catalog.ATTEMPTS, result, by=0)
         self.watch(self._threads.fileno())
@@ -188,9 +189,8 @@ class Deliverer(Recording):
             turn.item.turn = turn
             self._threads.send(turn.item)
         at = self._bulkhead.wake_at() if self._threads.free else None
-        if at is not None and (self._wake_at is None or at < self._wake_at):
-            self._wake_at = at
-            self.after(at - now, _WAKE)
+        if at is not None:
+            self._wake.set(at, self.after)
         self._flush_soon()
 
     # Out
@@ -317,11 +317,11 @@ class Deliverer(Recording):
             return
         if payload == _RETRIES:
             self._end_pauses()
-        elif payload == _WAKE:
-            self._wake_at = None
         elif payload == _SWEEP:
             self._sweep()
             self.after(SWEEP_S, _SWEEP)
+        elif not self._wake.rings(payload):
+            return  # One of before.
         self._go_on()
 
     def _sweep(self) -> None:

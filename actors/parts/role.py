@@ -1,12 +1,12 @@
 """What all of Callboard's actors share: settings, logs, and (for some) a broker connection."""
 
-import time
 from typing import Any
 
 from attrs import field, frozen
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.messages import ConfigurationChanged
+from callboard.actors.parts.alarm import Alarm
 from callboard.actors.parts.counting import Counting
 from callboard.adapters import brokers, stores
 from callboard.adapters.broker import (
@@ -86,7 +86,11 @@ class BrokerRole(Role):
     """An actor with a broker connection, which is polled when its descriptor is readable or due."""
 
     broker: BrokerConnection
-    _due_at: float | None = None
+
+    def on_start(self, args: Setup) -> None:
+        """Nothing is due yet."""
+        self._deadline = Alarm(_BROKER_DUE)
+        super().on_start(args)
 
     def connect_broker(self, topology: Topology, url: str = "") -> None:
         """Begin to connect, to the node's own broker by default; `on_broker` hears of it."""
@@ -110,8 +114,7 @@ class BrokerRole(Role):
 
     def on_timer(self, payload: Any) -> None:
         """The connection's deadline; subclasses with timers of their own call this."""
-        if payload == _BROKER_DUE:
-            self._due_at = None
+        if self._deadline.rings(payload):
             self._poll()
 
     def on_exit(self) -> None:
@@ -129,7 +132,5 @@ class BrokerRole(Role):
 
     def _arm(self) -> None:
         deadline = self.broker.deadline()
-        if deadline is None or (self._due_at is not None and self._due_at <= deadline):
-            return
-        self._due_at = deadline
-        self.after(deadline - time.monotonic(), _BROKER_DUE)
+        if deadline is not None:
+            self._deadline.set(deadline, self.after)
