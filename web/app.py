@@ -24,7 +24,6 @@ from callboard.web.middleware import EnvelopeMiddleware
 from callboard.web.replays import Replays
 from callboard.web.routes import (
     attempts,
-    board,
     dashboard,
     dead_letters,
     events,
@@ -54,7 +53,6 @@ ROUTERS = (
     operator.router,
     maintenance.router,
     health.router,
-    board.router,
     live.router,
     dashboard.router,
 )
