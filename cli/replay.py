@@ -8,7 +8,6 @@ import attrs
 import click
 
 from callboard import admin
-from callboard.actors.running.system import Client
 from callboard.cli.attached import ask, attached, pages
 from callboard.cli.dead_letters import REDELIVERY
 from callboard.cli.options import as_json, with_settings
@@ -16,6 +15,7 @@ from callboard.cli.output import FAILED, WrongUsage, escaped, print_json, say
 from callboard.cli.pacing import paced, say_why
 from callboard.cli.times import WHEN
 from callboard.config.loader import Loaded
+from callboard.webhooks.replaying import one_of_each
 
 LATELY_S = 31 * 24 * 3600
 """How far it is looked back for one delivery."""
@@ -65,9 +65,9 @@ def replay(
         until = time.time() if until_s is None else until_s
         since = until - LATELY_S if since_s is None else since_s
         window = admin.ListAttempts(hook_id, max(0.0, since), until)
-        chosen = _deliveries(client, window, event_id, attempt_id)
-        if failed:
-            chosen = [attempt for attempt in chosen if attempt.failed]
+        listed = pages(client, REDELIVERY, window, admin.AttemptsListed)
+        attempts = (attempt for page in listed for attempt in page.attempts)
+        chosen = one_of_each(attempts, event_id, attempt_id, failed=failed)
         skipped = [(attempt.id, attempt.problem) for attempt in chosen if attempt.problem]
         ids = [attempt.id for attempt in chosen if not attempt.problem]
         sent = [] if dry_run else ids
@@ -84,25 +84,6 @@ def replay(
         say_why(skipped)
     if refused or not chosen:
         raise SystemExit(FAILED)
-
-
-def _deliveries(
-    client: Client, window: admin.ListAttempts, event_id: str | None, attempt_id: str | None
-) -> list[admin.StoredAttempt]:
-    """One attempt of each delivery, the oldest first: one that succeeded, else the last."""
-    latest: dict[str, admin.StoredAttempt] = {}
-    of_attempt = None
-    for page in pages(client, REDELIVERY, window, admin.AttemptsListed):
-        for attempt in page.attempts:
-            known = latest.get(attempt.event_id)
-            if known is None or known.failed:
-                latest[attempt.event_id] = attempt
-            if attempt_id is not None and attempt_id in (attempt.id, attempt.id.partition("/")[2]):
-                of_attempt = attempt.event_id
-    wanted = of_attempt if attempt_id is not None else event_id
-    if attempt_id is None and event_id is None:
-        return list(latest.values())
-    return [latest[wanted]] if wanted in latest else []
 
 
 @click.command("test-hook")

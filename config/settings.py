@@ -376,8 +376,16 @@ class ApiSettings:
         origins(),
         "Origins whose pages may call the API from a browser; empty means none.",
     )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _key(
+        (),
+        networks(),
+        "Networks of proxies whose X-Forwarded-For is believed; empty means none.",
+    )
     max_body: int = _key(
         1_048_576, whole(1024, 1_000_000_000), "Bytes of a request's body, at most."
+    )
+    events: bool = _key(
+        False, flag(), "Whether events may be posted to /v2/events; brings the module event."
     )
 
 

@@ -8,6 +8,7 @@ from attrs import frozen
 from callboard.config.loader import Loaded
 from callboard.config.options import options
 from callboard.config.rules import HIDDEN, mask
+from callboard.config.settings import Settings
 
 
 @frozen
@@ -21,21 +22,21 @@ class Row:
 
 def effective(loaded: Loaded) -> tuple[Row, ...]:
     """Every key with the value that holds, in the order of `default.toml`; then the modules."""
+    return tuple(
+        Row(key, value, loaded.origins.get(key, str(loaded.file)))
+        for key, value in shown(loaded.settings)
+    )
+
+
+def shown(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Every key and its value, secrets hidden, in the order of `default.toml`; then the modules."""
     keys = tuple(
-        Row(
-            option.key,
-            _shown(getattr(getattr(loaded.settings, option.section), option.name), option.secret),
-            loaded.origins[option.key],
-        )
+        (option.key, _shown(getattr(getattr(settings, option.section), option.name), option.secret))
         for option in options()
     )
     modules = tuple(
-        Row(
-            f"modules.{table.id}",
-            f"{table.exchange}: {', '.join(table.bindings)}",
-            str(loaded.file),
-        )
-        for table in loaded.settings.modules
+        (f"modules.{table.id}", f"{table.exchange}: {', '.join(table.bindings)}")
+        for table in settings.modules
     )
     return keys + modules
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from callboard.web.backend import Backend
+from callboard.web.clients import client_address
 from callboard.web.errors import (
     bad_identifier,
     forbidden,
@@ -44,7 +45,11 @@ def anybody(request: Request) -> Caller | None:
     if not token:
         return None
     guard: Guard = request.app.state.guard
-    address = request.client.host if request.client else ""
+    address = client_address(
+        request.client.host if request.client else "",
+        request.headers.getlist("x-forwarded-for"),
+        request.app.state.trusted_proxies,
+    )
     if wait_s := guard.wait_s(address):
         raise too_many_requests(wait_s)
     backend = backend_of(request)

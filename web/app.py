@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import anyio.to_thread
@@ -20,7 +21,21 @@ from callboard.web.describing import TAGS, without_framework_errors
 from callboard.web.envelope import failure
 from callboard.web.errors import ApiError, path_part
 from callboard.web.middleware import EnvelopeMiddleware
-from callboard.web.routes import attempts, board, dashboard, events, health, hooks, live
+from callboard.web.replays import Replays
+from callboard.web.routes import (
+    attempts,
+    dashboard,
+    dead_letters,
+    events,
+    health,
+    hooks,
+    live,
+    maintenance,
+    operator,
+    posting,
+    redelivery,
+    secrets,
+)
 from callboard.web.sampler import Sampler
 from callboard.web.slowing import Guard
 
@@ -29,10 +44,15 @@ THREADS = 16
 
 ROUTERS = (
     attempts.router,
+    dead_letters.router,
+    redelivery.router,
+    secrets.router,
     hooks.router,
     events.router,
+    posting.router,
+    operator.router,
+    maintenance.router,
     health.router,
-    board.router,
     live.router,
     dashboard.router,
 )
@@ -43,11 +63,13 @@ _log = structlog.get_logger("callboard")
 
 @frozen
 class ApiOptions:
-    """How the API is served. `max_body`: bytes; `metrics_token`: for /metrics alone."""
+    """How the API is served. `max_body`: bytes; `metrics_token`: for /metrics alone;
+    `trusted_proxies`: see web/clients.py."""
 
     max_body: int = 1_048_576
     cors_origins: Sequence[str] = ()
     metrics_token: str = field(default="", repr=False)
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
 
 
 def create_app(
@@ -73,6 +95,8 @@ def create_app(
     app.state.backend = backend
     app.state.sampler = Sampler(backend)
     app.state.guard = guard or Guard()
+    app.state.trusted_proxies = tuple(options.trusted_proxies)
+    app.state.replays = Replays(backend)
     app.state.metrics_token = options.metrics_token
     for router in ROUTERS:
         app.include_router(router)
@@ -84,16 +108,23 @@ def create_app(
             CORSMiddleware,
             allow_origins=list(options.cors_origins),
             allow_methods=["GET", "PUT", "POST", "PATCH", "DELETE"],
-            allow_headers=["X-Auth-Token", "Authorization", "Content-Type", "If-Match"],
+            allow_headers=[
+                "X-Auth-Token",
+                "Authorization",
+                "Content-Type",
+                "If-Match",
+                "Idempotency-Key",
+            ],
             expose_headers=["X-Request-ID", "ETag", "Location", "Retry-After"],
         )
     return app
 
 
 @asynccontextmanager
-async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield
+    app.state.replays.close()
 
 
 async def _api_error(request: Request, error: Any) -> Response:

@@ -28,7 +28,8 @@ class NodeFacts:
     """What does not change while the node runs.
 
     `embedded_store`: accounts come with their first hook there, as there is no Kazoo that has
-    them. `known_events`: what `webhooks.hook.parse_hook` takes.
+    them. `known_events`: what `webhooks.hook.parse_hook` takes. `settings`: key and value of
+    each, secrets hidden.
     """
 
     name: str
@@ -38,6 +39,7 @@ class NodeFacts:
     modules: tuple[EventModule, ...]
     known_events: frozenset[str]
     endpoints: EndpointRules
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 class Backend(Protocol):

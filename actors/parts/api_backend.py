@@ -15,6 +15,7 @@ from callboard.actors.parts.transports import check_hook, doubt, rules
 from callboard.adapters.maintenance import Change
 from callboard.adapters.store import DocumentStore
 from callboard.config.settings import Settings
+from callboard.config.show import shown
 from callboard.web.backend import NoAnswer, NodeFacts, RefusedByActor
 from callboard.webhooks.hook import Hook
 
@@ -128,4 +129,5 @@ def node_facts(settings: Settings) -> NodeFacts:
         modules=modules,
         known_events=frozenset(e for m in modules for e in (m.id, *m.events)),
         endpoints=rules(settings.delivery),
+        settings=shown(settings),
     )

@@ -132,6 +132,7 @@ def app_maker(backend: Backend, api: ApiSettings) -> Callable[[], Any]:
     def make() -> Any:
         from callboard.web.app import ApiOptions, create_app
 
-        return create_app(backend, ApiOptions(api.max_body, api.cors_origins, api.metrics_token))
+        options = ApiOptions(api.max_body, api.cors_origins, api.metrics_token, api.trusted_proxies)
+        return create_app(backend, options)
 
     return make

@@ -4,11 +4,15 @@ from callboard.config.settings import ModuleSettings, Settings
 from callboard.webhooks.bus_module import BusModule
 from callboard.webhooks.module import EventExchange
 from callboard.webhooks.modules import Discovery, discover
+from callboard.webhooks.posted_event import PostedEventModule
 
 
 def event_modules(settings: Settings) -> Discovery:
-    """Those of the installation, and those of the configuration's `[[modules]]` tables."""
-    return discover(tuple(_made(table) for table in settings.modules))
+    """Those of the installation, and those that the configuration makes: of its `[[modules]]`
+    tables, and for events that are posted to the API."""
+    # Kazoo's queue forgets its messages with its broker: nobody is to be told that they are safe.
+    posted = (PostedEventModule(),) if settings.api.events and not settings.amqp.join_kazoo else ()
+    return discover((*posted, *(_made(table) for table in settings.modules)))
 
 
 def _made(table: ModuleSettings) -> BusModule:

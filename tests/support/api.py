@@ -5,15 +5,36 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
+from callboard import admin
+from callboard.actors.messages import (
+    AddSecret,
+    GetFigures,
+    GetHealth,
+    Health,
+    HookProblem,
+    HookProblems,
+    HookSecrets,
+    ListHookProblems,
+    ListSecrets,
+    ReencryptSecrets,
+    RetireSecret,
+    SecretsReencrypted,
+)
 from callboard.actors.parts.api_backend import node_facts
 from callboard.actors.parts.transports import check_hook
+from callboard.adapters.dead_letter_store import DeadLetterStore
 from callboard.adapters.embedded_store import EmbeddedStore
 from callboard.adapters.views import ACCOUNTS, ALL, WEBHOOKS
-from callboard.config.settings import DeliverySettings, Settings
+from callboard.config.settings import ApiSettings, DeliverySettings, Settings
+from callboard.supervision import GetTree, TreeNode
 from callboard.web.app import ApiOptions, create_app
-from callboard.web.backend import NoAnswer, RefusedByActor
+from callboard.web.backend import NoAnswer
+from callboard.webhooks.dead_letters import TYPE
+from callboard.webhooks.hook_secrets import StoredSecret
+from callboard.webhooks.snapshot import EndpointSeen, Percentiles, Series, Snapshot
 
 ADMIN = "admin-token-of-the-tests"
+WITH_EVENTS = Settings(api=ApiSettings(events=True))
 PARENT = "1111111111111111111111111111aaaa"
 CHILD = "2222222222222222222222222222bbbb"
 OTHER = "3333333333333333333333333333cccc"
@@ -34,6 +55,9 @@ class StubBackend:
         self.asked = []
         self.answers = {}
         self.doubts = {}
+        self.published = []
+        self.unroutable = 0
+        self.broker = None
 
     def check_hook(self, hook):
         check_hook(hook, self.settings.delivery)
@@ -64,7 +88,10 @@ class StubBackend:
         return self.question(path, message, kind).result(timeout_s)
 
     def publish(self, messages, timeout_s=10.0):
-        raise RefusedByActor("no broker here")
+        if isinstance(self.broker, Exception):
+            raise self.broker
+        self.published += messages
+        return self.unroutable
 
     def stats(self):
         return {"uptime_s": 1.0}
@@ -100,3 +127,54 @@ class Api:
     def add_hook(self, account=PARENT, **fields):
         hook = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
         return self.data("PUT", f"/v2/accounts/{account}/webhooks", hook | fields)
+
+    def add_letter(self, id, account=PARENT, created=100, **fields):
+        letter = {"kind": "delivery", "reason": "bad response code", "hook_id": "h", "body": "{}"}
+        owner = {} if account is None else {"pvt_account_id": account}
+        document = {"_id": id, "pvt_type": TYPE, "pvt_created": created, **letter, **owner}
+        DeadLetterStore(self.store).add([document | fields])
+        return id
+
+
+FINGERPRINT = "0123456789ab"
+
+
+def whole_system():
+    """What the actors of a system that is well would answer."""
+    secrets = HookSecrets("h", (StoredSecret(FINGERPRINT, "hmac-sha256", 1, "x"),))
+    none = Percentiles()
+    tree = TreeNode("callboard", "", "WebhooksSupervisor", "", "running", 1, 2.0, 0, {})
+    endpoint = EndpointSeen("https://a.example", 1, 2, "open", 3)
+    figures = Snapshot(
+        1.0, 0.0, 10.0, {"events": 7}, {}, {}, {}, {}, {}, none, none, (endpoint,), {},
+        Series(2.0, (), {}, {}, {}, {}),
+    )  # fmt: skip
+    tested = admin.HookTested("h", "POST", "https://a.example/", (), "{}", 200, succeeded=True)
+    enabled = admin.HooksEnabled(())
+    return {
+        GetTree: tree,
+        GetHealth: Health(False, ("api is restarting",)),
+        GetFigures: figures,
+        ListHookProblems: HookProblems((HookProblem(PARENT, "h", "no uri"),), False),
+        ListSecrets: secrets,
+        AddSecret: secrets,
+        RetireSecret: HookSecrets("h", ()),
+        ReencryptSecrets: SecretsReencrypted(3, (), None),
+        admin.EnableAccountHooks: enabled,
+        admin.EnableDescendantHooks: enabled,
+        admin.HooksConfigured: admin.ConfiguredHooks(()),
+        admin.FailureStatus: admin.FailingHooks((admin.FailingHook(PARENT, "h", 2),), ("a", "b")),
+        admin.SetFailureExpiry: admin.SettingSaved("k", 1),
+        admin.SetDisableThreshold: admin.SettingSaved("k", 1),
+        admin.FlushAccountFailures: admin.FailuresFlushed(1),
+        admin.FlushHookFailures: admin.FailuresFlushed(1),
+        admin.RegisterViews: admin.ViewsRegistered(()),
+        admin.ResetHookDefinitions: admin.DefinitionsReset(()),
+        admin.ResetHookDefinition: admin.DefinitionsReset(()),
+        admin.CleanUpOrphans: admin.OrphansCleanedUp(()),
+        admin.RetryDeadLetters: lambda request: admin.DeadLettersRetried(request.ids),
+        admin.PurgeDeadLetters: lambda request: admin.DeadLettersPurged(request.ids),
+        admin.ListAttempts: admin.AttemptsListed(()),
+        admin.ReplayAttempts: lambda request: admin.AttemptsReplayed(request.ids),
+        admin.TestHook: tested,
+    }

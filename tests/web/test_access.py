@@ -2,10 +2,9 @@
 
 import pytest
 
-from callboard import admin
 from callboard.adapters.token_store import add_token, list_tokens, revoke_token
 from callboard.web.app import create_app
-from support.api import ADMIN, CHILD, OTHER, PARENT, Api
+from support.api import ADMIN, CHILD, FINGERPRINT, OTHER, PARENT, WITH_EVENTS, Api, whole_system
 
 HOOK = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
 ENABLE = {"re-enable": True}
@@ -15,16 +14,17 @@ ENABLE = {"re-enable": True}
 def tokens(api):
     made = {name: add_token(api.store, id, name, 0) for name, id in ACCOUNTS.items()}
     api.store.save("accounts", {"_id": SUPER, "pvt_type": "account", "pvt_superduper_admin": True})
-    enabled = admin.HooksEnabled(())
-    api.backend.answers |= {
-        admin.EnableAccountHooks: enabled,
-        admin.EnableDescendantHooks: enabled,
-    }
+    api.backend.answers |= whole_system()
     return {name: token.text for name, token in made.items()} | {
         "admin": ADMIN,
         "nobody": None,
         "wrong": "cbt_0123456789abcdef_" + "x" * 43,
     }
+
+
+@pytest.fixture
+def api_with_events(tmp_path):
+    return Api(tmp_path / "events", WITH_EVENTS)
 
 
 SUPER = "5555555555555555555555555555eeee"
@@ -41,6 +41,38 @@ ACCOUNT_PATHS = [
     ("POST", "webhooks/{hook}", HOOK, 200),
     ("PATCH", "webhooks/{hook}", {"name": "x"}, 200),
     ("DELETE", "webhooks/{hook}", None, 200),
+    ("PUT", "webhooks/{hook}/test", None, 200),
+    ("PUT", "webhooks/{hook}/replay", {"dry_run": True}, 202),
+    ("GET", "webhooks/{hook}/replay/{run}", None, 200),
+    ("DELETE", "webhooks/{hook}/replay/{run}", None, 200),
+    ("GET", "webhooks/{hook}/secrets", None, 200),
+    ("PUT", "webhooks/{hook}/secrets", {}, 201),
+    ("DELETE", "webhooks/{hook}/secrets/{fingerprint}", None, 200),
+    ("GET", "webhooks/dead_letters", None, 200),
+    ("PATCH", "webhooks/dead_letters", {"action": "retry", "ids": ["l1"]}, 200),
+    ("GET", "webhooks/dead_letters/{letter}", None, 200),
+    ("DELETE", "webhooks/dead_letters/{letter}", None, 200),
+]
+
+OPERATOR_PATHS = [
+    ("GET", "tree", None, 200),
+    ("GET", "health", None, 200),
+    ("GET", "figures", None, 200),
+    ("GET", "endpoints", None, 200),
+    ("GET", "hooks", None, 200),
+    ("GET", "hooks/problems", None, 200),
+    ("GET", "hooks/{hook}", None, 200),
+    ("GET", "modules", None, 200),
+    ("GET", "settings", None, 200),
+    ("GET", "tokens", None, 200),
+    ("PUT", "tokens", {"account_id": OTHER}, 201),
+    ("DELETE", "tokens/{token}", None, 200),
+    ("POST", "publish", {"exchange": "e", "routing_key": "k", "body": {}}, 202),
+    ("POST", "maintenance/{command}", {}, 200),
+    ("GET", "dead_letters", None, 200),
+    ("PATCH", "dead_letters", {"action": "purge", "ids": ["l1"]}, 200),
+    ("GET", "dead_letters/{letter}", None, 200),
+    ("DELETE", "dead_letters/{letter}", None, 200),
 ]
 
 
@@ -51,7 +83,11 @@ def test_paths_of_an_account_are_for_it_and_those_above(api, tokens, method, pat
     for name, status in expected.items():
         hook = api.add_hook(CHILD)["id"]
         before = api.store.get("webhooks", hook)
-        full = f"/v2/accounts/{CHILD}/{path.format(hook=hook)}"
+        begun = api.data("PUT", f"/v2/accounts/{CHILD}/webhooks/{hook}/replay", {"dry_run": True})
+        api.add_letter("l1", CHILD)
+        names = {"hook": hook, "run": begun["id"], "fingerprint": FINGERPRINT, "letter": "l1"}
+        full = f"/v2/accounts/{CHILD}/{path.format(**names)}"
+        asked = len(api.backend.asked)
         answer = api.call(method, full, data, token=tokens[name])
         assert answer.status_code == status, (name, answer.text)
         if status in (401, 403):
@@ -60,6 +96,75 @@ def test_paths_of_an_account_are_for_it_and_those_above(api, tokens, method, pat
             assert answer.json()["data"] == {"message": message.replace("_", " ")}
             assert answer.json().keys().isdisjoint({"version"} if status == 401 else set())
             assert api.store.get("webhooks", hook) == before
+            assert len(api.backend.asked) == asked
+
+
+@pytest.mark.parametrize(("method", "path", "data", "done"), OPERATOR_PATHS)
+def test_paths_of_the_operator_are_for_those_who_see_all(api, tokens, method, path, data, done):
+    expected = {"nobody": 401, "wrong": 401, "other": 403, "child": 403, "parent": 403}
+    for name, status in (expected | {"super": done, "admin": done}).items():
+        made = add_token(api.store, CHILD, "to be revoked", 0).facts.id
+        before = len(list(list_tokens(api.store)))
+        hook, letter = api.add_hook(CHILD)["id"], api.add_letter("l1", CHILD)
+        names = {"hook": hook, "letter": letter, "token": made, "command": "register_views"}
+        asked = len(api.backend.asked)
+        full = f"/v2/callboard/{path.format(**names)}"
+        answer = api.call(method, full, data, token=tokens[name])
+        assert answer.status_code == status, (name, answer.text)
+        if status in (401, 403):
+            assert len(api.backend.asked) == asked
+            assert len(list(list_tokens(api.store))) == before
+            assert api.backend.published == []
+
+
+def test_what_is_of_another_account_is_not_reached_by_ones_own_path(api, tokens):
+    """A child's dead letters, replays and secrets by the paths of another account."""
+    hook, other = api.add_hook(CHILD)["id"], api.add_hook(OTHER)["id"]
+    run = api.data("PUT", f"/v2/accounts/{CHILD}/webhooks/{hook}/replay", {"dry_run": True})["id"]
+    api.add_letter("theirs", CHILD)
+    mine = f"/v2/accounts/{OTHER}/webhooks"
+    paths = [
+        ("GET", f"{mine}/dead_letters/theirs"),
+        ("DELETE", f"{mine}/dead_letters/theirs"),
+        ("PUT", f"{mine}/{hook}/test"),
+        ("PUT", f"{mine}/{hook}/replay"),
+        ("GET", f"{mine}/{hook}/replay/{run}"),
+        ("GET", f"{mine}/{other}/replay/{run}"),
+        ("DELETE", f"{mine}/{other}/replay/{run}"),
+        ("GET", f"{mine}/{hook}/secrets"),
+        ("PUT", f"{mine}/{hook}/secrets"),
+        ("DELETE", f"{mine}/{hook}/secrets/{FINGERPRINT}"),
+    ]
+    asked = len(api.backend.asked)
+    for method, path in paths:
+        data = {} if method == "PUT" else None
+        answer = api.call(method, path, data, token=tokens["other"])
+        assert answer.status_code == 404, (method, path, answer.text)
+    assert api.data("GET", f"{mine}/dead_letters", token=tokens["other"]) == []
+    begun = {"id": run, "dry_run": True}
+    taken = api.call("PUT", f"{mine}/{other}/replay", begun, token=tokens["other"])
+    assert taken.status_code == 404
+    for action in ("retry", "purge"):
+        data = {"action": action, "ids": ["theirs", "none"]}
+        answer = api.data("PATCH", f"{mine}/dead_letters", data, token=tokens["other"])
+        assert (answer["done"], answer["refused"].keys()) == ([], {"theirs", "none"})
+        assert answer["refused"]["theirs"] == answer["refused"]["none"]
+    assert len(api.backend.asked) == asked
+
+
+def test_events_are_posted_by_their_account_alone(api_with_events):
+    api = api_with_events
+    own = {n: add_token(api.store, id, n, 0).text for n, id in ACCOUNTS.items() if n != "super"}
+    event = {"name": "paid", "payload": {}}
+    of_child = event | {"account_id": CHILD}
+    expected = {"child": 202, "parent": 403, "other": 403}
+    for name, status in expected.items():
+        assert api.call("POST", "/v2/events", of_child, token=own[name]).status_code == status
+        assert api.call("POST", "/v2/events", event, token=own[name]).status_code == 202
+    assert api.call("POST", "/v2/events", of_child).status_code == 202
+    assert api.call("POST", "/v2/events", event).status_code == 400
+    assert api.call("POST", "/v2/events", of_child, token=None).status_code == 401
+    assert api.call("POST", "/v2/events", of_child, token="wrong").status_code == 401
 
 
 def test_a_child_does_not_reach_its_parent_nor_its_hooks_by_its_own_path(api, tokens):
@@ -152,10 +257,14 @@ def test_admins_alone_see_some_notifications(api, tokens):
 def test_every_documented_path_is_in_the_matrix(api):
     """A new path is not to be forgotten here."""
     tested = {(m, f"/v2/accounts/{{account_id}}/{p}") for m, p, _data, _status in ACCOUNT_PATHS}
-    tested = {(m, p.replace("{hook}", "{hook_id}")) for m, p in tested}
     tested |= {("GET", p) for p in ("/v2/webhooks", "/v2/webhooks/samples", "/healthz", "/readyz")}
     tested.add(("GET", "/metrics"))
     tested.add(("GET", "/v2/webhooks/samples/{sample_id}"))
+    tested.add(("POST", "/v2/events"))
+    tested |= {(m, f"/v2/callboard/{p}") for m, p, _data, _status in OPERATOR_PATHS}
+    ids = {"hook": "hook_id", "run": "run_id", "letter": "letter_id", "token": "token_id"}
+    for short, long in ids.items():
+        tested = {(m, p.replace(f"{{{short}}}", f"{{{long}}}")) for m, p in tested}
     document = create_app(api.backend).openapi()
     there = {(m.upper(), p) for p, methods in document["paths"].items() for m in methods}
     assert there == tested

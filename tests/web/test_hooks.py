@@ -305,3 +305,15 @@ def test_the_first_hook_of_an_account_makes_it_in_the_embedded_store(api):
     api.add_hook(account)
     assert api.store.get("accounts", account)["pvt_type"] == "account"
     assert api.backend.told[0].database == "accounts"
+
+
+@pytest.mark.parametrize(
+    "body", [{"data": {"should_soft_delete": False}}, {"data": {}, "should_soft_delete": "false"}]
+)
+def test_a_hook_goes_for_good_also_when_the_body_says_so(api, body):
+    id = api.add_hook()["id"]
+    answer = api.client.request(
+        "DELETE", f"{HOOKS}/{id}", json=body, headers={"X-Auth-Token": api.backend.admin_token}
+    )
+    assert answer.status_code == 200
+    assert api.store.get("webhooks", id) is None

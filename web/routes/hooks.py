@@ -13,7 +13,8 @@ from callboard.adapters.hook_store import DATABASE, EVERY_HOOK, HookStore
 from callboard.adapters.maintenance import CREATED, DELETED, EDITED, Change
 from callboard.adapters.store import DatabaseMissing, Document, Row
 from callboard.web.access import AccountAccess, TheAccount, TheBackend
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.acting import asked
+from callboard.web.backend import Backend
 from callboard.web.describing import ENVELOPE, PAGES, body_of, changes, hook_body
 from callboard.web.envelope import data_of, names_revision, success
 from callboard.web.errors import (
@@ -26,6 +27,7 @@ from callboard.web.errors import (
 from callboard.web.filters import filters_in
 from callboard.web.hook_documents import listed_hook, replaced, shown_hook, valid_hook
 from callboard.web.paging import page_of, paging_of
+from callboard.web.state import state_of
 from callboard.web.system_settings import page_size
 from callboard.webhooks.hook import is_deleted, new_hook
 from callboard.webhooks.names import gregorian_s
@@ -161,7 +163,13 @@ def _enable(
         left_s = end - time.monotonic()
         if left_s <= 0:
             raise datastore_timeout(f"not done within {REENABLE_S:g} s: ask again to go on")
-        page = _page(backend, type(question)(question.account, after), left_s)
+        page = asked(
+            backend,
+            "maintenance",
+            type(question)(question.account, after),
+            admin.HooksEnabled,
+            left_s,
+        )
         if failed := [
             f"{a.account_id}: {a.problem or a.failed}"
             for a in page.accounts
@@ -170,15 +178,6 @@ def _enable(
             raise backend_failed(failed[0])
         after = page.more
     return success(request, "hooks updated")
-
-
-def _page(backend: Backend, question: admin.AdminRequest, timeout_s: float) -> admin.HooksEnabled:
-    try:
-        return backend.ask("maintenance", question, admin.HooksEnabled, timeout_s)
-    except NoAnswer as silence:
-        raise datastore_timeout(str(silence)) from None
-    except RefusedByActor as refusal:
-        raise backend_failed(str(refusal)) from None
 
 
 @router.get("/webhooks/{hook_id}", summary="Show a hook")
@@ -245,11 +244,14 @@ def _save(
 def delete_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """Softly: its document stays, marked; with `should_soft_delete=false` it goes."""
+    """Softly: its document stays, marked; with `should_soft_delete=false` it goes.
+
+    That may stand in the query, the envelope, or its `data`.
+    """
     stored = stored_hook(backend, account, hook_id)
     _check_precondition(request, stored)
     document = {**stored, "pvt_modified": gregorian_s(time.time())}
-    if as_bool(request.query_params.get("should_soft_delete"), True):
+    if as_bool(_said(request, "should_soft_delete"), True):
         document["pvt_deleted"] = True
         document["_rev"] = backend.store.save(DATABASE, document)
     else:
@@ -257,6 +259,15 @@ def delete_hook(
     backend.hook_saved(Change(DELETED, DATABASE, document))
     shown = {**shown_hook(document), "_read_only": {"deleted": True}}
     return success(request, shown, revision=document["_rev"])
+
+
+def _said(request: Request, name: str) -> Any:
+    """A flag that may come in several places (cb_context: req_value)."""
+    data = state_of(request).peek("data")
+    for place in (data if isinstance(data, dict) else {}, state_of(request).envelope()):
+        if name in place:
+            return place[name]
+    return request.query_params.get(name)
 
 
 def stored_hook(backend: Backend, account: AccountAccess, hook_id: str) -> Document:

@@ -1,0 +1,71 @@
+"""The notes of posted events in a store: found by their keys for a day, then swept."""
+
+import threading
+
+import pytest
+
+from callboard.adapters.posted_events import DATABASE, KEPT_S, PostedEvents
+from callboard.webhooks.names import gregorian_s
+from callboard.webhooks.posted_event import PostedEvent
+
+NOW = 1_800_000_000.0
+NOON = 12 * 3600
+
+
+@pytest.fixture
+def notes(store):
+    return PostedEvents(store)
+
+
+def note(notes, id, now=NOW, key="k", account="a"):
+    event = PostedEvent(id, "n", account, gregorian_s(now), {})
+    return notes.note(event, key, "f", now)
+
+
+@pytest.mark.parametrize("later", [0, 1, NOON, KEPT_S - 1])
+def test_a_key_finds_its_event_for_a_day(notes, later):
+    assert note(notes, "1").event_id == "1"
+    again = note(notes, "2", NOW + later)
+    assert (again.event_id, again.published, again.at) == ("1", False, gregorian_s(NOW))
+    notes.published(again)
+    assert note(notes, "3", NOW + later).published
+    assert note(notes, "4", NOW + later, key="other").event_id == "4"
+    assert note(notes, "5", NOW + later, account="b").event_id == "5"
+
+
+def test_after_a_day_the_key_is_free(notes):
+    note(notes, "1")
+    assert note(notes, "2", NOW + KEPT_S).event_id == "2"
+    assert note(notes, "3", NOW + KEPT_S + 1).event_id == "2"
+
+
+def test_one_that_is_forgotten_is_free_at_once(notes):
+    noted = note(notes, "1")
+    notes.forget(noted)
+    notes.forget(noted)
+    assert note(notes, "2").event_id == "2"
+
+
+def test_of_many_at_once_one_is_noted(notes, store):
+    store.ensure_database(DATABASE)
+    found, barrier = [], threading.Barrier(4)
+
+    def post(id):
+        barrier.wait(10)
+        found.append(note(notes, id).event_id)
+
+    threads = [threading.Thread(target=post, args=(str(n),)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == 4
+    assert len(set(found)) == 1
+
+
+def test_old_ones_are_swept_and_young_ones_stay(notes, store):
+    assert notes.sweep(NOW) is False
+    for day in range(4):
+        note(notes, str(day), NOW + day * KEPT_S)
+    assert notes.sweep(NOW + 3 * KEPT_S) is False
+    assert sorted(d["event_id"] for d in store.documents(DATABASE)) == ["2", "3"]

@@ -1,0 +1,150 @@
+"""What the operator sees over all accounts, and does."""
+
+import pytest
+
+from callboard import admin
+from callboard.actors.messages import ReencryptSecrets, SecretsReencrypted
+from callboard.config.rules import HIDDEN
+from callboard.config.settings import ApiSettings, Settings
+from callboard.web.backend import NoAnswer
+from support.api import CHILD, OTHER, PARENT, Api, whole_system
+
+HOOKS = "/v2/callboard/hooks"
+DO = "/v2/callboard/maintenance"
+
+
+@pytest.fixture
+def api(api):
+    api.backend.answers |= whole_system()
+    return api
+
+
+def pages(api, path, size):
+    found, key = [], ""
+    while key is not None:
+        body = api.call("GET", f"{path}&page_size={size}{key}").json()
+        found += [one["id"] for one in body["data"]]
+        more = body.get("next_start_key")
+        key = None if more is None else f"&start_key={more}"
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+@pytest.mark.parametrize("ascending", ["true", "false"])
+def test_hooks_of_all_accounts_are_found(api, size, ascending):
+    made = {
+        name: api.add_hook(account, uri=f"https://{name}.example/", hook=event, enabled=enabled)
+        for name, account, event, enabled in [
+            ("one", PARENT, "channel_create", True),
+            ("two", CHILD, "channel_create", False),
+            ("three", CHILD, "sms", True),
+        ]
+    }
+    names = {hook["id"]: name for name, hook in made.items()}
+
+    def found(query=""):
+        path = f"{HOOKS}?ascending={ascending}{query}"
+        return {names[id] for id in pages(api, path, size)}
+
+    every = [names[id] for id in pages(api, f"{HOOKS}?ascending={ascending}", size)]
+    assert sorted(every) == ["one", "three", "two"]
+    assert found(f"&account_id={CHILD}") == {"two", "three"}
+    assert found("&event=channel_create") == {"one", "two"}
+    assert found("&enabled=false") == {"two"}
+    assert found("&uri=ONE.ex") == {"one"}
+    assert found("&uri=nowhere") == set()
+    shown = api.data("GET", f"{HOOKS}/{made['two']['id']}")
+    assert (shown["account_id"], shown["uri"]) == (CHILD, "https://two.example/")
+    assert api.call("GET", f"{HOOKS}/none").status_code == 404
+
+
+def test_tree_health_figures_and_endpoints_are_shown(api):
+    assert api.data("GET", "/v2/callboard/tree")["actor"] == "WebhooksSupervisor"
+    health = api.data("GET", "/v2/callboard/health")
+    assert health == {"ready": False, "problems": ["api is restarting"]}
+    assert api.data("GET", "/v2/callboard/figures")["totals"] == {"events": 7}
+    (endpoint,) = api.data("GET", "/v2/callboard/endpoints")
+    assert (endpoint["circuit"], endpoint["waiting"]) == ("open", 2)
+    problems = api.data("GET", f"{HOOKS}/problems")
+    assert problems["problems"] == [{"account_id": PARENT, "hook_id": "h", "reason": "no uri"}]
+    api.backend.answers.clear()
+    assert api.call("GET", "/v2/callboard/figures").status_code == 503
+
+
+def test_settings_are_shown_without_secrets(tmp_path):
+    secret = "s3cret-of-the-administrator"
+    api = Api(tmp_path, Settings(api=ApiSettings(admin_token=secret)))
+    answer = api.call("GET", "/v2/callboard/settings")
+    shown = {one["key"]: one["value"] for one in answer.json()["data"]}
+    assert shown["api.port"] == "8000"
+    assert shown["api.admin_token"] == HIDDEN
+    assert secret not in answer.text
+
+
+def test_tokens_are_made_listed_and_revoked(api):
+    made = api.data("PUT", "/v2/callboard/tokens", {"account_id": OTHER, "name": "portal"})
+    path = f"/v2/accounts/{OTHER}/webhooks"
+    assert api.call("GET", path, token=made["token"]).status_code == 200
+    listed = api.call("GET", f"/v2/callboard/tokens?account_id={OTHER}")
+    assert [one["id"] for one in listed.json()["data"]] == [made["id"]]
+    assert made["token"] not in listed.text
+    assert api.data("GET", f"/v2/callboard/tokens?account_id={CHILD}") == []
+    api.data("DELETE", f"/v2/callboard/tokens/{made['id']}")
+    assert api.call("GET", path, token=made["token"]).status_code == 401
+    assert api.call("DELETE", f"/v2/callboard/tokens/{made['id']}").status_code == 404
+    assert api.call("PUT", "/v2/callboard/tokens", {"name": "x"}).status_code == 400
+
+
+def test_a_command_becomes_its_message(api):
+    def last():
+        return api.backend.asked[-1]
+
+    api.data("POST", f"{DO}/set_failure_expiry", {"expiry_ms": "5000", "account": CHILD})
+    assert last() == ("maintenance", admin.SetFailureExpiry(5000, CHILD))
+    api.data("POST", f"{DO}/flush-hook-failures", {"account": CHILD, "hook_id": "h"})
+    assert last() == ("maintenance", admin.FlushHookFailures(CHILD, "h"))
+    api.data("POST", f"{DO}/clean_up_orphans", {"delete": False})
+    assert last() == ("maintenance", admin.CleanUpOrphans(delete=False))
+    api.data("POST", f"{DO}/reset_hook_definition", {"definition": "webhooks_sms"})
+    assert last() == ("maintenance", admin.ResetHookDefinition("webhooks_sms"))
+
+
+def test_a_command_goes_on_where_its_page_ended(api):
+    page = api.call("POST", f"{DO}/failure_status", {}).json()
+    assert page["data"] == {"hooks": [{"account_id": PARENT, "hook_id": "h", "count": 2}]}
+    api.call("POST", f"{DO}/failure_status?start_key={page['next_start_key']}", {})
+    assert api.backend.asked[-1][1].after == ("a", "b")
+    api.backend.answers[ReencryptSecrets] = SecretsReencrypted(3, (), "h9")
+    page = api.call("POST", f"{DO}/reencrypt_secrets", {}).json()
+    api.call("POST", f"{DO}/reencrypt_secrets?start_key={page['next_start_key']}", {})
+    assert api.backend.asked[-1] == ("hook_listener", ReencryptSecrets("h9"))
+
+
+@pytest.mark.parametrize(
+    ("command", "data", "status"),
+    [
+        ("set_failure_expiry", {}, 400),
+        ("set_failure_expiry", {"expiry_ms": "soon"}, 400),
+        ("set_disable_threshold", {"count": 0}, 400),
+        ("flush_account_failures", {"account": "a/b"}, 400),
+        ("clean_up_orphans", {"delte": False}, 400),
+        ("clean_up_orphans", {"delete": "no"}, 400),
+        ("reset_hook_definition", {"definition": "teapot"}, 400),
+        ("make_tea", {}, 404),
+    ],
+)
+def test_a_command_that_cannot_be_is_asked_of_nobody(api, command, data, status):
+    assert api.call("POST", f"{DO}/{command}", data).status_code == status
+    assert api.backend.asked == []
+
+
+def test_a_message_is_published_as_it_is(api):
+    message = {"exchange": "shop", "routing_key": "order.1.paid", "body": {"a": 1}}
+    assert api.call("POST", "/v2/callboard/publish", message).status_code == 202
+    assert api.backend.published == [("shop", "order.1.paid", b'{"a": 1}', "application/json")]
+    api.backend.unroutable = 1
+    assert api.call("POST", "/v2/callboard/publish", message).status_code == 409
+    api.backend.broker = NoAnswer("event_bridge is down")
+    assert api.call("POST", "/v2/callboard/publish", message).status_code == 503
+    long = message | {"routing_key": "k" * 256}
+    assert api.call("POST", "/v2/callboard/publish", long).status_code == 400

@@ -1,0 +1,135 @@
+"""Events posted over HTTP: published before they are accepted, and once a key."""
+
+import json
+
+import pytest
+
+from callboard.adapters.posted_events import DATABASE
+from callboard.adapters.store import StoreUnavailable
+from callboard.adapters.token_store import add_token
+from callboard.config.settings import AmqpSettings, ApiSettings, Settings
+from callboard.web.backend import NoAnswer, RefusedByActor
+from support.api import OTHER, PARENT, WITH_EVENTS, Api
+
+EVENT = {"name": "order.paid", "account_id": PARENT, "payload": {"order": 17}}
+
+
+@pytest.fixture
+def api(tmp_path):
+    return Api(tmp_path, WITH_EVENTS)
+
+
+def post(api, data=EVENT, key="k1", **options):
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return api.call("POST", "/v2/events", data, headers=headers, **options)
+
+
+def test_an_event_is_published_for_its_account_and_named(api):
+    answer = post(api)
+    assert answer.status_code == 202, answer.text
+    ((exchange, key, body, content_type),) = api.backend.published
+    assert (exchange, key, content_type) == ("callboard", "order.paid", "application/json")
+    message = json.loads(body)
+    assert (message["Account-ID"], message["Data"]) == (PARENT, {"order": 17})
+    assert message["Msg-ID"] == answer.json()["data"]["id"]
+
+
+def test_the_same_key_and_body_have_the_same_answer_and_make_no_second_event(api):
+    first, again = post(api), post(api)
+    assert again.status_code == 202
+    assert again.json()["data"] == first.json()["data"]
+    assert len(api.backend.published) == 1
+    assert post(api, key="k2").json()["data"] != first.json()["data"]
+    assert post(api, EVENT | {"account_id": OTHER}).status_code == 202
+    assert len(api.backend.published) == 3
+
+
+@pytest.mark.parametrize("change", [{"name": "order.sent"}, {"payload": {"order": 18}}])
+def test_another_body_with_a_key_is_refused(api, change):
+    post(api)
+    answer = post(api, EVENT | change)
+    assert (answer.status_code, answer.json()["message"]) == (422, "idempotency_key_reused")
+    assert len(api.backend.published) == 1
+
+
+def test_without_a_key_each_is_an_event(api):
+    ids = {post(api, key=None).json()["data"]["id"] for _ in range(2)}
+    assert len(ids) == len(api.backend.published) == 2
+
+
+@pytest.mark.parametrize("failure", [NoAnswer("silent"), RefusedByActor("the broker is down")])
+def test_what_may_be_published_is_so_again_under_the_same_id(api, failure):
+    """As after a death between the publishing and the note of it."""
+    api.backend.broker = failure
+    assert post(api).status_code == 503
+    (noted,) = api.store.documents(DATABASE)
+    api.backend.broker = None
+    answer = post(api)
+    assert answer.status_code == 202
+    assert answer.json()["data"]["id"] == noted["event_id"]
+    (message,) = [json.loads(body) for _e, _k, body, _c in api.backend.published]
+    assert message["Msg-ID"] == noted["event_id"]
+    assert message["Timestamp"] == noted["pvt_created"]
+
+
+def test_an_event_that_reaches_nobody_is_refused_and_may_come_again(api):
+    api.backend.unroutable = 1
+    answer = post(api)
+    assert (answer.status_code, answer.json()["message"]) == (409, "event_unroutable")
+    assert post(api, key=None).status_code == 409
+    api.backend.unroutable = 0
+    assert post(api, EVENT | {"payload": {}}).status_code == 202
+
+
+def test_nothing_is_published_while_the_store_is_away(api, monkeypatch):
+    def away(*_arguments, **_options):
+        raise StoreUnavailable("connection refused")
+
+    monkeypatch.setattr(api.store, "get_many", away)
+    assert post(api).status_code == 503
+    assert api.backend.published == []
+
+
+@pytest.mark.parametrize(
+    ("data", "member"),
+    [
+        ({"name": "a b"}, "name"),
+        ({"name": ".a"}, "name"),
+        ({"name": "a" * 201}, "name"),
+        ({"name": 7}, "name"),
+        ({"payload": [1]}, "payload"),
+        ({"payload": {"a": "deep"}}, "payload"),
+        ({"payload": {"a": "huge"}}, "payload"),
+        ({"account_id": "a/b"}, "account_id"),
+        ({"paylod": {}}, "paylod"),
+    ],
+)
+def test_what_is_no_event_is_refused(api, data, member):
+    body = json.dumps({"data": EVENT | data})
+    body = body.replace('"deep"', "[" * 200 + "]" * 200).replace('"huge"', "1e999")
+    headers = {"X-Auth-Token": api.backend.admin_token, "Idempotency-Key": "k"}
+    answer = api.client.post("/v2/events", content=body, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert list(answer.json()["data"]) == [member]
+    assert api.backend.published == []
+
+
+def test_an_odd_key_is_refused(api):
+    assert post(api, key="a b").status_code == 400
+    assert post(api, key="a" * 201).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [None, Settings(api=ApiSettings(events=True), amqp=AmqpSettings(join_kazoo=True))],
+)
+def test_where_events_would_not_be_safe_it_is_said_what_to_set(tmp_path, settings):
+    answer = post(Api(tmp_path / "off", settings))
+    assert answer.status_code == 409
+    assert "api.events" in answer.json()["data"]["message"]
+
+
+def test_an_account_need_not_name_itself(api):
+    token = add_token(api.store, OTHER, "shop", 0).text
+    assert post(api, {"name": "a", "payload": {}}, token=token).status_code == 202
+    assert json.loads(api.backend.published[0][2])["Account-ID"] == OTHER

@@ -1,0 +1,191 @@
+"""Replays, tests and secrets of a hook, and dead letters."""
+
+import threading
+
+import pytest
+
+from callboard import admin
+from callboard.actors.messages import AddSecret, HookSecrets
+from callboard.web.backend import NoAnswer, RefusedByActor
+from callboard.webhooks.signing import parse_secret
+from services.rabbitmq import wait_until
+from support.api import CHILD, PARENT, whole_system
+
+HOOKS = f"/v2/accounts/{PARENT}/webhooks"
+LETTERS = f"{HOOKS}/dead_letters"
+
+
+@pytest.fixture
+def api(api):
+    api.backend.answers |= whole_system()
+    return api
+
+
+@pytest.fixture
+def hook(api):
+    return f"{HOOKS}/{api.add_hook()['id']}"
+
+
+def attempts(count, **more):
+    return [
+        admin.StoredAttempt(f"202611/{n}", f"e{n}", n, bool(n % 2), "500", **more)
+        for n in range(count)
+    ]
+
+
+def ended(api, hook, data):
+    begun = api.call("PUT", f"{hook}/replay", data)
+    assert begun.status_code == 202, begun.text
+    where = begun.headers["location"]
+    wait_until(lambda: api.data("GET", where)["state"] != "running", "end of the replay", 30)
+    return api.data("GET", where)
+
+
+def test_a_replay_sends_what_is_listed_over_all_pages(api, hook):
+    def listed(request):
+        first = not request.after
+        return admin.AttemptsListed(tuple(attempts(250)[:100] if first else attempts(250)[100:]),
+                                    ("202611",) if first else None)  # fmt: skip
+
+    api.backend.answers[admin.ListAttempts] = listed
+    found = ended(api, hook, {"rate": 10_000, "failed": True})
+    assert (found["state"], found["found"], found["replayed"]) == ("done", 125, 125)
+    sent = [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
+    assert [len(message.ids) for message in sent] == [100, 25]
+    assert {message.run for message in sent} == {found["id"]}
+
+
+def test_what_is_skipped_is_told(api, hook):
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(
+        (*attempts(1, problem="its body was cut"), admin.StoredAttempt("m/9", "e9", 9, True, "500"))
+    )
+    api.backend.answers[admin.ReplayAttempts] = admin.AttemptsReplayed((), (("m/9", "gone"),))
+    found = ended(api, hook, {})
+    assert found["skipped"] == {"202611/0": "its body was cut", "m/9": "gone"}
+    assert (found["found"], found["replayed"], found["skipped_count"]) == (2, 0, 2)
+
+
+def test_a_dry_run_sends_nothing(api, hook):
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(3)))
+    assert ended(api, hook, {"dry_run": True})["found"] == 3
+    assert not [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
+
+
+def test_a_replay_that_failed_goes_on_under_its_id(api, hook):
+    api.backend.answers[admin.ListAttempts] = RefusedByActor("the store is down")
+    found = ended(api, hook, {"id": "replay-of-monday"})
+    assert (found["state"], found["reason"]) == ("failed", "the store is down")
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(2)))
+    found = ended(api, hook, {"id": "replay-of-monday"})
+    assert (found["id"], found["state"], found["replayed"]) == ("replay-of-monday", "done", 2)
+
+
+def test_replays_are_stopped_and_bounded(api, hook):
+    go_on = threading.Event()
+
+    def listed(_request):
+        go_on.wait(30)
+        return admin.AttemptsListed(tuple(attempts(5)))
+
+    api.backend.answers[admin.ListAttempts] = listed
+    runs = [api.data("PUT", f"{hook}/replay", {})["id"] for _ in range(4)]
+    assert api.call("PUT", f"{hook}/replay", {}).status_code == 503
+    for run in runs:
+        api.data("DELETE", f"{hook}/replay/{run}")
+    go_on.set()
+    for run in runs:
+        where = f"{hook}/replay/{run}"
+        wait_until(lambda where=where: api.data("GET", where)["state"] != "running", "end", 30)
+        assert api.data("GET", where)["state"] == "stopped"
+    assert not [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
+
+
+@pytest.mark.parametrize(
+    ("data", "member"),
+    [
+        ({"since": "x"}, "since"),
+        ({"since": 63_900_000_000, "until": 63_800_000_000}, "created_from"),
+        ({"rate": 0}, "rate"),
+        ({"id": "short"}, "id"),
+        ({"failed": "yes"}, "failed"),
+        ({"event_id": "a", "attempt_id": "b"}, "attempt_id"),
+        ({"hook": "h"}, "hook"),
+    ],
+)
+def test_what_a_replay_cannot_be_asked_is_refused(api, hook, data, member):
+    answer = api.call("PUT", f"{hook}/replay", data)
+    assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
+
+
+def test_a_test_tells_what_came_of_it(api, hook):
+    tested = api.data("PUT", f"{hook}/test")
+    assert (tested["status"], tested["succeeded"], tested["method"]) == (200, True, "POST")
+    api.backend.answers[admin.TestHook] = NoAnswer("redelivery is being restarted")
+    assert api.call("PUT", f"{hook}/test").status_code == 503
+
+
+def test_a_new_secret_is_shown_once_and_is_the_one_that_signs(api, hook):
+    made = api.data("PUT", f"{hook}/secrets", {})
+    (added,) = [m for _p, m in api.backend.asked if isinstance(m, AddSecret)]
+    assert added.secret == made["secret"]
+    assert parse_secret(made["secret"]).fingerprint == made["fingerprint"]
+    pair = api.data("PUT", f"{hook}/secrets", {"kind": "ed25519"})
+    assert pair.keys() == {"fingerprint", "kind", "public_key"}
+    given = api.data("PUT", f"{hook}/secrets", {"secret": made["secret"]})
+    assert given == {"fingerprint": made["fingerprint"], "kind": "hmac-sha256"}
+    (listed,) = api.data("GET", f"{hook}/secrets")
+    assert listed.keys() == {"fingerprint", "kind", "since", "public_key"}
+    for wrong in ({"kind": "rot13"}, {"secret": "sesame"}, {"secrets": ""}):
+        assert api.call("PUT", f"{hook}/secrets", wrong).status_code == 400
+    assert api.call("DELETE", f"{hook}/secrets/ffffffffffff").status_code == 404
+    api.backend.answers[AddSecret] = RefusedByActor("the hook has 5 secrets already")
+    refused = api.call("PUT", f"{hook}/secrets", {})
+    assert refused.status_code == 500
+    assert refused.json()["data"]["cause"] == "the hook has 5 secrets already"
+    assert isinstance(whole_system()[AddSecret], HookSecrets)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+def test_dead_letters_are_listed_newest_first_page_by_page(api, size):
+    for number in range(5):
+        api.add_letter(f"l{number}", created=100 + number // 2, hook_id=f"h{number % 2}")
+    api.add_letter("child", CHILD, created=200)
+    api.add_letter("poison", None, created=300, kind="event", exchange="e", routing_key="k")
+
+    def ids(path, query=""):
+        found, key = [], ""
+        while key is not None:
+            body = api.call("GET", f"{path}?page_size={size}{query}{key}").json()
+            assert len(body["data"]) <= size
+            found += [letter["id"] for letter in body["data"]]
+            more = body.get("next_start_key")
+            key = None if more is None else f"&start_key={more}"
+        return found
+
+    every = "/v2/callboard/dead_letters"
+    assert ids(LETTERS) == ["l4", "l3", "l2", "l1", "l0"]
+    assert ids(LETTERS, "&hook_id=h1") == ["l3", "l1"]
+    assert ids(LETTERS, "&created_from=101&created_to=101") == ["l3", "l2"]
+    assert ids(every) == ["poison", "child", "l4", "l3", "l2", "l1", "l0"]
+    assert ids(every, "&kind=event") == ["poison"]
+    assert ids(every, f"&account_id={CHILD}") == ["child"]
+
+
+def test_dead_letters_are_shown_retried_and_purged(api):
+    api.add_letter("l1", uri="https://a.example/", history=[{"at_ms": 1, "outcome": "500"}])
+    shown = api.data("GET", f"{LETTERS}/l1")
+    assert shown["history"] == [{"at_ms": 1, "outcome": "500"}]
+    assert (shown["account_id"], shown["id"], shown["created"]) == (PARENT, "l1", 100)
+    api.backend.answers[admin.RetryDeadLetters] = lambda request: admin.DeadLettersRetried(
+        (), tuple((id, "its hook is gone") for id in request.ids)
+    )
+    acted = api.data("PATCH", LETTERS, {"action": "retry", "ids": ["l1", "l2", "l1"]})
+    assert acted["done"] == []
+    assert acted["refused"] == {"l1": "its hook is gone", "l2": "there is no such dead letter"}
+    acted = api.data("PATCH", LETTERS, {"action": "purge", "ids": ["l1"]})
+    assert acted == {"done": ["l1"], "refused": {}}
+    for wrong in ({"action": "eat", "ids": ["l1"]}, {"action": "retry"},
+                  {"action": "retry", "ids": []}, {"action": "retry", "ids": ["x"] * 101},
+                  {"action": "retry", "ids": [1]}):  # fmt: skip
+        assert api.call("PATCH", LETTERS, wrong).status_code == 400
+    assert api.call("GET", f"{LETTERS}/nothing").status_code == 404

@@ -1,0 +1,256 @@
+"""Dead letters: an account's, of its hooks; and for the operator all, with poison events."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from callboard import admin
+from callboard.adapters.dead_letter_store import DeadLetterStore, Place, Window
+from callboard.adapters.store import Document, Row
+from callboard.web.access import Admin, TheAccount, TheBackend
+from callboard.web.acting import asked, check_members, ids_of, member
+from callboard.web.backend import Backend
+from callboard.web.describing import ENVELOPE, LETTERS, body_of, changes
+from callboard.web.envelope import data_of, success
+from callboard.web.errors import backend_failed, bad_identifier, invalid_member
+from callboard.web.filters import filters_in
+from callboard.web.paging import Paging, page_of, paging_of
+from callboard.web.system_settings import page_size
+from callboard.webhooks.dead_letters import DELIVERY, EVENT
+from callboard.webhooks.documents import public_fields
+from callboard.webhooks.values import as_int
+
+REDELIVERY = "redelivery"
+PATIENCE_S = 30.0
+CHUNK = 500
+
+router = APIRouter(tags=["dead letters"])
+
+_OF_ACCOUNT = "/v2/accounts/{account_id}/webhooks/dead_letters"
+_OF_ALL = "/v2/callboard/dead_letters"
+
+LetterId = Annotated[str, Path(description="The dead letter's id.")]
+
+_ACTION = body_of(
+    {
+        "type": "object",
+        "required": ["action", "ids"],
+        "properties": {
+            "action": {"type": "string", "enum": ["retry", "purge"]},
+            "ids": {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "maxItems": admin.IDS_LIMIT,
+            },
+        },
+    },
+    "What to do with which.",
+)
+
+
+@router.get(
+    _OF_ACCOUNT, summary="List an account's dead letters", openapi_extra=LETTERS, responses=ENVELOPE
+)
+def account_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """The newest first, without their bodies; generic filters apply."""
+    return _list(request, backend, account.id)
+
+
+@router.patch(
+    _OF_ACCOUNT,
+    summary="Retry or purge some of an account's dead letters",
+    openapi_extra=_ACTION,
+    responses=changes(),
+)
+def act_on_account(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """A delivery goes to its hook as that is now, with the same webhook-id and all its tries."""
+    return _act(request, backend, account.id)
+
+
+@router.get(_OF_ACCOUNT + "/{letter_id}", summary="Show a dead letter", responses=ENVELOPE)
+def account_letter(
+    request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
+) -> Response:
+    """What was to be sent, and what became of it; no secrets, no signatures."""
+    return success(request, _shown(_letter(backend, letter_id, account.id)))
+
+
+@router.delete(_OF_ACCOUNT + "/{letter_id}", summary="Purge a dead letter", responses=changes())
+def purge_account_letter(
+    request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
+) -> Response:
+    """For ever."""
+    return _purge(request, backend, letter_id, account.id)
+
+
+@router.get(
+    _OF_ALL,
+    tags=["operator"],
+    summary="List dead letters and poison events",
+    openapi_extra=LETTERS,
+    responses=ENVELOPE,
+)
+def all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """The newest first, without their bodies; generic filters apply."""
+    return _list(request, backend, request.query_params.get("account_id"))
+
+
+@router.patch(
+    _OF_ALL,
+    tags=["operator"],
+    summary="Retry or purge some dead letters",
+    openapi_extra=_ACTION,
+    responses=changes(),
+)
+def act_on_all(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """An event goes to the nodes' queue again."""
+    return _act(request, backend, None)
+
+
+@router.get(
+    _OF_ALL + "/{letter_id}",
+    tags=["operator"],
+    summary="Show a dead letter or poison event",
+    responses=ENVELOPE,
+)
+def any_letter(
+    request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
+) -> Response:
+    """All that is known of it."""
+    return success(request, _shown(_letter(backend, letter_id, None)))
+
+
+@router.delete(
+    _OF_ALL + "/{letter_id}",
+    tags=["operator"],
+    summary="Purge a dead letter or poison event",
+    responses=changes(),
+)
+def purge_any_letter(
+    request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
+) -> Response:
+    """For ever."""
+    return _purge(request, backend, letter_id, None)
+
+
+def _list(request: Request, backend: Backend, account_id: str | None) -> Response:
+    query = request.query_params
+    paging = paging_of(query, page_size(backend))
+    if paging.ascending:
+        raise invalid_member("ascending", "error", "dead letters are listed the newest first")
+    kind = query.get("kind")
+    if kind not in (None, DELIVERY, EVENT):
+        message = "Value not found in enumerated list of values"
+        raise invalid_member("kind", "enum", message, target=[DELIVERY, EVENT], value=kind)
+    window = Window(
+        account_id,
+        query.get("hook_id") or None,
+        kind,
+        _time(query, "created_from"),
+        _time(query, "created_to"),
+    )
+    passes = filters_in(query.multi_items())
+    rows = _rows(DeadLetterStore(backend.store), window, _start(paging))
+    found, page = page_of(
+        rows, paging, lambda row: window.shows(row) and passes(_listed(row)), _position
+    )
+    return success(request, [_listed(row) for row in found], page=page)
+
+
+def _rows(letters: DeadLetterStore, window: Window, start: Place | None) -> Iterator[Row]:
+    after = start
+    while True:
+        rows, after = letters.page(window, after, CHUNK)
+        yield from rows
+        if after is None:
+            return
+
+
+def _position(row: Row) -> list[Any]:
+    return list(row.key[-2:])
+
+
+def _start(paging: Paging) -> Place | None:
+    match paging.start:
+        case None:
+            return None
+        case [int(created), str(id)]:
+            # The page begins with this one, and the store's begins behind a place.
+            return created, id + " "
+    raise invalid_member(
+        "start_key", "error", "is no next_start_key of an earlier page", value=paging.start_key
+    )
+
+
+def _time(query: Mapping[str, str], name: str) -> int | None:
+    written = query.get(name)
+    if written is None:
+        return None
+    time_s = as_int(written)
+    if time_s is None or not 0 <= time_s < 315_569_520_000:
+        raise invalid_member(name, "date_range", "must be Gregorian seconds", cause=written)
+    return time_s
+
+
+def _listed(row: Row) -> dict[str, Any]:
+    return {"id": row.id, "created": row.key[-2], **row.value}
+
+
+def _letter(backend: Backend, id: str, account_id: str | None) -> Document:
+    """The letter. Raises ApiError 404, also where it is another account's."""
+    letter = DeadLetterStore(backend.store).get([id]).get(id)
+    if letter is None or account_id not in (None, letter.get("pvt_account_id")):
+        raise bad_identifier(id)
+    return letter
+
+
+def _shown(letter: Document) -> dict[str, Any]:
+    shown = {**public_fields(letter), "id": letter["_id"], "created": letter.get("pvt_created")}
+    if "pvt_account_id" in letter:
+        shown["account_id"] = letter["pvt_account_id"]
+    return shown
+
+
+def _act(request: Request, backend: Backend, account_id: str | None) -> Response:
+    data = data_of(request)
+    check_members(data, ("action", "ids"))
+    action, ids = member(data, "action", str), ids_of(data, admin.IDS_LIMIT)
+    if action not in ("retry", "purge"):
+        message = "Value not found in enumerated list of values"
+        raise invalid_member("action", "enum", message, target=["retry", "purge"], value=action)
+    there = DeadLetterStore(backend.store).get(ids)
+    mine = tuple(
+        id for id in ids if id in there and account_id in (None, there[id].get("pvt_account_id"))
+    )
+    refused = {id: "there is no such dead letter" for id in ids if id not in mine}
+    done: tuple[str, ...] = ()
+    if mine and action == "retry":
+        retried = asked(
+            backend,
+            REDELIVERY,
+            admin.RetryDeadLetters(mine),
+            admin.DeadLettersRetried,
+            PATIENCE_S,
+        )
+        done, refused = retried.retried, refused | dict(retried.refused)
+    elif mine:
+        purged = _purged(backend, mine)
+        done, refused = purged.purged, refused | dict(purged.refused)
+    return success(request, {"done": list(done), "refused": refused})
+
+
+def _purge(request: Request, backend: Backend, id: str, account_id: str | None) -> Response:
+    letter = _letter(backend, id, account_id)
+    purged = _purged(backend, (id,))
+    if purged.refused:
+        raise backend_failed(purged.refused[0][1])
+    return success(request, {**_shown(letter), "_read_only": {"deleted": True}})
+
+
+def _purged(backend: Backend, ids: tuple[str, ...]) -> admin.DeadLettersPurged:
+    return asked(
+        backend, REDELIVERY, admin.PurgeDeadLetters(ids), admin.DeadLettersPurged, PATIENCE_S
+    )

@@ -1,0 +1,276 @@
+"""What the operator of a node looks at, over all accounts."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import attrs
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from callboard.actors.messages import (
+    GetFigures,
+    GetHealth,
+    Health,
+    HookProblems,
+    ListHookProblems,
+)
+from callboard.adapters.hook_store import DATABASE, EVERY_HOOK, HookStore
+from callboard.adapters.store import DatabaseMissing, Row
+from callboard.adapters.token_store import TokenFacts, add_token, list_tokens, revoke_token
+from callboard.supervision import GetTree, TreeNode
+from callboard.web.access import Admin, TheBackend
+from callboard.web.acting import asked, check_members, member
+from callboard.web.backend import Backend
+from callboard.web.describing import ENVELOPE, HOOK_SEARCH, PAGES, body_of, changes
+from callboard.web.envelope import data_of, success
+from callboard.web.errors import ApiError, bad_identifier, invalid_member
+from callboard.web.hook_documents import shown_hook
+from callboard.web.paging import page_of, paging_of
+from callboard.web.system_settings import page_size
+from callboard.webhooks.arguments import BadArgument, account_argument
+from callboard.webhooks.hook import is_deleted
+from callboard.webhooks.snapshot import Snapshot, as_plain
+from callboard.webhooks.values import as_bool
+
+METRICS = "metrics"
+
+router = APIRouter(prefix="/v2/callboard", tags=["operator"])
+
+
+@router.get("/tree", summary="Show the supervision tree", responses=ENVELOPE)
+def tree(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Who runs, where, since when (Unix seconds), restarted how often."""
+    return success(request, attrs.asdict(asked(backend, "", GetTree(), TreeNode)))
+
+
+@router.get("/health", summary="Is this node ready for work?", responses=ENVELOPE)
+def health(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """`ready`, and `problems` where it is not."""
+    return success(request, attrs.asdict(asked(backend, METRICS, GetHealth(), Health)))
+
+
+@router.get("/figures", summary="Show totals, rates and percentiles", responses=ENVELOPE)
+def figures(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Of this node, with the last ten minutes."""
+    return success(request, as_plain(asked(backend, METRICS, GetFigures(), Snapshot)))
+
+
+@router.get("/endpoints", summary="List endpoints with their circuits", responses=ENVELOPE)
+def endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Those whose circuit is not closed, then the busiest."""
+    seen = asked(backend, METRICS, GetFigures(), Snapshot).endpoints
+    return success(request, [attrs.asdict(one) for one in seen])
+
+
+# Hooks
+
+
+@router.get(
+    "/hooks",
+    summary="List the hooks of all accounts",
+    openapi_extra=HOOK_SEARCH,
+    responses=ENVELOPE,
+)
+def hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """By account and id, page by page."""
+    query = request.query_params
+    paging = paging_of(query, page_size(backend))
+    account_id = query.get("account_id") or None
+    low: list[Any] = [] if account_id is None else [account_id]
+    high: list[Any] = [{}] if account_id is None else [account_id, {}]
+    if paging.start is not None:
+        low, high = (low, paging.start) if not paging.ascending else (paging.start, high)
+    try:
+        rows = backend.store.view(
+            DATABASE,
+            EVERY_HOOK,
+            start=low if paging.ascending else high,
+            end=high if paging.ascending else low,
+            descending=not paging.ascending,
+            page_size=1000 if _searches(query) else min(1000, (paging.size or 1000) + 1),
+        )
+        found, page = page_of(rows, paging, lambda row: _wanted(row, query), _position)
+    except DatabaseMissing:
+        found, page = page_of([], paging, bool, _position)
+    return success(request, [_listed(row) for row in found], page=page)
+
+
+def _searches(query: Mapping[str, str]) -> bool:
+    return any(query.get(name) for name in ("event", "enabled", "uri"))
+
+
+def _wanted(row: Row, query: Mapping[str, str]) -> bool:
+    event, uri, enabled = query.get("event"), query.get("uri"), query.get("enabled")
+    hook = row.value
+    return (
+        (not event or hook.get("hook") == event)
+        and (not uri or uri.lower() in str(hook.get("uri", "")).lower())
+        and (not enabled or (hook.get("enabled") is not False) == as_bool(enabled, True))
+    )
+
+
+def _position(row: Row) -> list[Any]:
+    return list(row.key)
+
+
+def _listed(row: Row) -> dict[str, Any]:
+    shown = {key: value for key, value in row.value.items() if value is not None}
+    return {**shown, "account_id": row.key[0]}
+
+
+@router.get("/hooks/problems", summary="List hooks that cannot fire", responses=ENVELOPE)
+def hook_problems(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Stored hooks that are enabled, and why not in effect; `loading`: there may be more."""
+    found = asked(backend, "hook_listener", ListHookProblems(), HookProblems)
+    return success(request, attrs.asdict(found))
+
+
+@router.get("/hooks/{hook_id}", summary="Show a hook of any account", responses=ENVELOPE)
+def hook(
+    request: Request,
+    _caller: Admin,
+    backend: TheBackend,
+    hook_id: Annotated[str, Path(description="The hook's id.")],
+) -> Response:
+    """With the id of its account."""
+    document = HookStore(backend.store).get(hook_id)
+    if document is None or is_deleted(document):
+        raise bad_identifier(hook_id)
+    shown = {**shown_hook(document), "account_id": document.get("pvt_account_id")}
+    return success(request, shown, revision=document["_rev"])
+
+
+# What the node is made of
+
+
+@router.get("/modules", summary="List the event modules", responses=ENVELOPE)
+def modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """What hooks may name, and which messages each asks the broker for."""
+    return success(
+        request,
+        [
+            {
+                "id": module.id,
+                "name": module.name,
+                "description": module.description,
+                "events": list(module.events),
+                "bindings": [{"exchange": e, "routing_key": key} for e, key in module.bindings],
+            }
+            for module in backend.node.modules
+        ],
+    )
+
+
+@router.get("/settings", summary="Show the settings", responses=ENVELOPE)
+def settings(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """What holds on this node; secrets are hidden."""
+    shown = [{"key": key, "value": value} for key, value in backend.node.settings]
+    return success(request, shown)
+
+
+# Tokens
+
+
+_TOKEN = body_of(
+    {
+        "type": "object",
+        "required": ["account_id"],
+        "properties": {"account_id": {"type": "string"}, "name": {"type": "string"}},
+    },
+    "Whose token it is, and a name for people.",
+)
+
+
+@router.get("/tokens", summary="List tokens", openapi_extra=PAGES, responses=ENVELOPE)
+def tokens(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Of the account `account_id`, or all; what they are is shown to nobody."""
+    query = request.query_params
+    paging = paging_of(query, page_size(backend))
+    found, page = page_of(
+        _tokens(backend, query.get("account_id") or None, paging.start),
+        paging,
+        lambda _facts: True,
+        lambda facts: [facts.id],
+    )
+    return success(request, [attrs.asdict(facts) for facts in found], page=page)
+
+
+def _tokens(
+    backend: Backend, account_id: str | None, start: list[Any] | None
+) -> Iterator[TokenFacts]:
+    first = str(start[0]) if start else ""
+    return (facts for facts in list_tokens(backend.store, account_id) if facts.id >= first)
+
+
+@router.put(
+    "/tokens",
+    status_code=201,
+    summary="Make a token of an account",
+    openapi_extra=_TOKEN,
+    responses=changes(201),
+)
+def new_token(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Shown in this answer and never again."""
+    data = data_of(request)
+    check_members(data, ("account_id", "name"))
+    try:
+        account_id = account_argument(member(data, "account_id", str))
+    except BadArgument as problem:
+        raise invalid_member("account_id", "error", str(problem)) from None
+    made = add_token(backend.store, account_id, member(data, "name", str, ""), time.time())
+    return success(request, {**attrs.asdict(made.facts), "token": made.text}, status=201)
+
+
+@router.delete("/tokens/{token_id}", summary="Revoke a token", responses=changes())
+def revoke(
+    request: Request,
+    _caller: Admin,
+    backend: TheBackend,
+    token_id: Annotated[str, Path(description="The token's id, as it is listed.")],
+) -> Response:
+    """At once, and on all nodes."""
+    facts = revoke_token(backend.store, token_id)
+    if facts is None:
+        raise bad_identifier(token_id)
+    return success(request, {**attrs.asdict(facts), "_read_only": {"deleted": True}})
+
+
+# Messages
+
+
+_MESSAGE = body_of(
+    {
+        "type": "object",
+        "required": ["exchange", "routing_key", "body"],
+        "properties": {
+            "exchange": {"type": "string"},
+            "routing_key": {"type": "string"},
+            "body": {"type": "object"},
+        },
+    },
+    "The message.",
+)
+
+
+@router.post(
+    "/publish",
+    status_code=202,
+    summary="Publish a message as it is",
+    openapi_extra=_MESSAGE,
+    responses=changes(202),
+)
+def publish(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Persistent and confirmed; `unroutable`: it found no queue."""
+    data = data_of(request)
+    check_members(data, ("exchange", "routing_key", "body"))
+    exchange, key = member(data, "exchange", str), member(data, "routing_key", str)
+    for name, text in (("exchange", exchange), ("routing_key", key)):
+        if len(text.encode(errors="replace")) > 255:
+            raise invalid_member(name, "maxLength", "holds 255 bytes at most", target=255)
+    body = json.dumps(member(data, "body", dict)).encode()
+    unroutable = backend.publish([(exchange, key, body, "application/json")])
+    if unroutable:
+        raise ApiError(409, "event_unroutable", {"message": "the message reached no queue"})
+    return success(request, {"published": 1}, status=202)

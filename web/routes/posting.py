@@ -1,0 +1,160 @@
+"""Events from clients that have no broker."""
+
+import hashlib
+import json
+import math
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from callboard.adapters.posted_events import Noted, PostedEvents
+from callboard.web.access import Known, TheBackend
+from callboard.web.acting import check_members, member
+from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.describing import POST_EVENT, posted
+from callboard.web.envelope import data_of, success
+from callboard.web.errors import ApiError, datastore_timeout, forbidden, invalid_member
+from callboard.web.tokens import Caller
+from callboard.webhooks.arguments import BadArgument, account_argument
+from callboard.webhooks.event import too_deep
+from callboard.webhooks.names import gregorian_s
+from callboard.webhooks.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
+
+router = APIRouter(prefix="/v2/events", tags=["posting"])
+
+SWEEP_S = 60.0
+SWEEPS = 5
+_KEY = re.compile(r"[!-~]{1,200}")
+
+
+@router.post(
+    "", status_code=202, summary="Post an event", openapi_extra=POST_EVENT, responses=posted()
+)
+def post_event(request: Request, caller: Known, backend: TheBackend) -> Response:
+    """Hooks of the account on `event` fire for it.
+
+    202 means that the broker has it on its disk. The same `Idempotency-Key` and body have the same
+    answer for 24 hours. At least once: repeats have the same webhook-id.
+    """
+    data = data_of(request)
+    check_members(data, ("name", "account_id", "payload"))
+    account_id = _account(caller, data)
+    if EXCHANGE.name not in {e.name for m in backend.node.modules for e in m.exchanges}:
+        off = {"message": "set api.events to true, and amqp.join_kazoo to false"}
+        raise ApiError(409, "events_not_enabled", off)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise invalid_member(
+            "Idempotency-Key", "pattern", "must be 1 to 200 printable characters", value=key
+        )
+    now = time.time()
+    event = PostedEvent(uuid.uuid4().hex, _name(data), account_id, gregorian_s(now), _payload(data))
+    if key is None:
+        if _publish(backend, event):
+            raise _unroutable()
+        return _accepted(request, event.id)
+    notes = PostedEvents(backend.store)
+    noted = notes.note(event, key, _fingerprint(event), now)
+    if noted.fingerprint != _fingerprint(event):
+        told = {"message": "another body was posted with this Idempotency-Key"}
+        raise ApiError(422, "idempotency_key_reused", told)
+    if not noted.published:
+        _publish_noted(backend, notes, noted, event)
+        _sweep(request, notes, now)
+    return _accepted(request, noted.event_id)
+
+
+def _accepted(request: Request, event_id: str) -> Response:
+    return success(request, {"id": event_id}, status=202)
+
+
+def _publish_noted(backend: Backend, notes: PostedEvents, noted: Noted, event: PostedEvent) -> None:
+    """Publish it as it was noted first; then let that be known."""
+    first = PostedEvent(noted.event_id, event.name, event.account_id, noted.at, event.data)
+    if _publish(backend, first):
+        notes.forget(noted)
+        raise _unroutable()
+    notes.published(noted)
+
+
+def _publish(backend: Backend, event: PostedEvent) -> int:
+    message = (EXCHANGE.name, event.routing_key, event.body, "application/json")
+    try:
+        return backend.publish([message])
+    except NoAnswer as silence:
+        raise datastore_timeout(str(silence)) from None
+    except RefusedByActor as refusal:
+        told = {"message": "the broker did not take the event", "cause": str(refusal)}
+        raise ApiError(503, "broker_unreachable", told) from None
+
+
+def _unroutable() -> ApiError:
+    return ApiError(
+        409, "event_unroutable", {"message": "no queue takes events now: post it again later"}
+    )
+
+
+def _account(caller: Caller, data: Mapping[str, Any]) -> str:
+    """Whose event it is. Raises ApiError 400, 403."""
+    if "account_id" not in data and caller.account_id is not None:
+        return caller.account_id
+    try:
+        account_id = account_argument(member(data, "account_id", str))
+    except BadArgument as problem:
+        raise invalid_member("account_id", "error", str(problem)) from None
+    if not caller.sees_all and account_id != caller.account_id:
+        raise forbidden()
+    return account_id
+
+
+def _name(data: Mapping[str, Any]) -> str:
+    name = member(data, "name", str)
+    if len(name) > MAX_NAME or not NAME.fullmatch(name):
+        raise invalid_member(
+            "name",
+            "pattern",
+            f"must be words of letters, digits, _ and - with dots between them, {MAX_NAME} "
+            "characters at most",
+            value=name,
+        )
+    return name
+
+
+def _payload(data: Mapping[str, Any]) -> dict[str, Any]:
+    payload: dict[str, Any] = member(data, "payload", dict)
+    if too_deep({"data": {"payload": payload}}):
+        raise invalid_member("payload", "error", "is nested too deep")
+    if not _finite(payload):
+        raise invalid_member("payload", "error", "holds a number that is too large")
+    return payload
+
+
+def _finite(value: Any) -> bool:
+    match value:
+        case float():
+            return math.isfinite(value)
+        case dict():
+            return all(_finite(inner) for inner in value.values())
+        case list():
+            return all(_finite(inner) for inner in value)
+    return True
+
+
+def _fingerprint(event: PostedEvent) -> str:
+    text = json.dumps([event.name, event.account_id, event.data], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sweep(request: Request, notes: PostedEvents, now: float) -> None:
+    """Forget what is older than a day, every minute or so; who posts pays for it."""
+    if now - getattr(request.app.state, "swept_at", 0.0) < SWEEP_S:
+        return
+    request.app.state.swept_at = now
+    for _chunk in range(SWEEPS):
+        if not notes.sweep(now):
+            return

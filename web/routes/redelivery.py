@@ -1,0 +1,157 @@
+"""Sending once more what was sent for a hook, and sending it a sample."""
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import attrs
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from callboard import admin
+from callboard.web.access import AccountAccess, TheAccount, TheBackend
+from callboard.web.acting import asked, check_members, member
+from callboard.web.backend import Backend
+from callboard.web.describing import ENVELOPE, body_of, changes
+from callboard.web.envelope import data_of, success
+from callboard.web.errors import ApiError, bad_identifier, invalid_member
+from callboard.web.replays import Progress, Replays, TooMany, Wanted
+from callboard.web.routes.hooks import HookId, stored_hook
+from callboard.web.system_settings import maximum_range_s
+from callboard.web.time_range import time_range
+from callboard.webhooks.names import GREGORIAN_OFFSET_S, gregorian_s
+
+router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}", tags=["sending again"])
+
+TEST_S = 60.0
+_RUN = re.compile(r"[a-z0-9-]{8,64}")
+_MEMBERS: Mapping[str, Any] = {
+    "since": {"type": "integer", "description": "From here on, Gregorian seconds."},
+    "until": {"type": "integer", "description": "Up to here, Gregorian seconds."},
+    "failed": {"type": "boolean", "description": "Only what never succeeded."},
+    "event_id": {"type": "string", "description": "Only this delivery."},
+    "attempt_id": {"type": "string", "description": "Only the delivery of this attempt."},
+    "rate": {"type": "number", "minimum": 0.01, "maximum": 10_000},
+    "dry_run": {"type": "boolean", "description": "Only count."},
+    "id": {"type": "string", "pattern": "^[a-z0-9-]{8,64}$"},
+}
+_REPLAY = body_of({"type": "object", "properties": dict(_MEMBERS)}, "What to send once more.")
+
+RunId = Annotated[str, Path(description="The id that the PUT was answered with.")]
+
+
+@router.put(
+    "/replay",
+    status_code=202,
+    summary="Send a hook's deliveries once more",
+    openapi_extra=_REPLAY,
+    responses=changes(202),
+)
+def replay(request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId) -> Response:
+    """From their stored attempts, to the hook as it is now, with the same webhook-ids."""
+    data = data_of(request)
+    check_members(data, _MEMBERS)
+    stored_hook(backend, account, hook_id)
+    wanted = _wanted(data, hook_id, maximum_range_s(backend))
+    try:
+        began = replays_of(request).begin(wanted)
+    except TooMany:
+        busy = {"message": "as many replays run as may: try again later"}
+        raise ApiError(503, "too_many_replays", busy, {"Retry-After": "10"}) from None
+    if began.wanted.hook_id != hook_id:
+        raise bad_identifier(wanted.run)
+    where = f"/v2/accounts/{account.id}/webhooks/{hook_id}/replay/{wanted.run}"
+    return success(request, _shown(began), status=202, headers={"Location": where})
+
+
+def _wanted(data: Mapping[str, Any], hook_id: str, longest_s: int) -> Wanted:
+    query = {
+        name: str(member(data, key, int))
+        for key, name in (("since", "created_from"), ("until", "created_to"))
+        if key in data
+    }
+    span = time_range(query, gregorian_s(time.time()), longest_s)
+    if "event_id" in data and "attempt_id" in data:
+        raise invalid_member("attempt_id", "error", "give one of event_id and attempt_id")
+    run = member(data, "id", str, uuid.uuid4().hex)
+    if not _RUN.fullmatch(run):
+        raise invalid_member("id", "pattern", "must be 8 to 64 of a-z, 0-9 and -", value=run)
+    rate = data.get("rate", 20)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.01 <= rate <= 10_000:
+        raise invalid_member("rate", "error", "must be a number from 0.01 to 10000", value=rate)
+    return Wanted(
+        hook_id,
+        run,
+        float(span.created_from - GREGORIAN_OFFSET_S),
+        float(span.created_to - GREGORIAN_OFFSET_S),
+        member(data, "failed", bool, default=False),
+        member(data, "event_id", str) if "event_id" in data else None,
+        member(data, "attempt_id", str) if "attempt_id" in data else None,
+        float(rate),
+        member(data, "dry_run", bool, default=False),
+    )
+
+
+@router.get("/replay/{run_id}", summary="How far is a replay?", responses=ENVELOPE)
+def show_replay(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
+) -> Response:
+    """404 where the process of the API was restarted meanwhile: begin it anew with its id."""
+    return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
+
+
+@router.delete("/replay/{run_id}", summary="Stop a replay", responses=changes())
+def stop_replay(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
+) -> Response:
+    """What was sent is sent."""
+    _progress(request, account, backend, hook_id, run_id)
+    replays_of(request).stop(run_id)
+    return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
+
+
+def _progress(
+    request: Request, account: AccountAccess, backend: Backend, hook_id: str, run_id: str
+) -> Progress:
+    stored_hook(backend, account, hook_id)
+    progress = replays_of(request).get(run_id)
+    if progress is None or progress.wanted.hook_id != hook_id:
+        raise bad_identifier(run_id)
+    return progress
+
+
+def replays_of(request: Request) -> Replays:
+    """Those of this process."""
+    replays: Replays = request.app.state.replays
+    return replays
+
+
+def _shown(progress: Progress) -> dict[str, Any]:
+    wanted = progress.wanted
+    shown: dict[str, Any] = {
+        "id": wanted.run,
+        "hook_id": wanted.hook_id,
+        "state": progress.state,
+        "found": progress.found,
+        "replayed": progress.replayed,
+        "skipped": progress.skipped,
+        "skipped_count": progress.skipped_count,
+        "dry_run": wanted.dry_run,
+    }
+    return shown | ({"reason": progress.reason} if progress.reason else {})
+
+
+@router.put("/test", summary="Send a sample event to a hook", responses=changes())
+def test_hook(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """Now and once, signed as any delivery, with X-Callboard-Test; also if it is disabled.
+
+    It counts as no failure, is not retried and not recorded.
+    """
+    stored_hook(backend, account, hook_id)
+    tested = asked(backend, "redelivery", admin.TestHook(hook_id), admin.HookTested, TEST_S)
+    shown = attrs.asdict(tested, filter=attrs.filters.exclude("version", "ref"))
+    return success(request, shown)

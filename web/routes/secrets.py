@@ -1,0 +1,113 @@
+"""The secrets that a hook's deliveries are signed with."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+
+from callboard.actors.messages import AddSecret, HookSecrets, ListSecrets, RetireSecret
+from callboard.web.access import TheAccount, TheBackend
+from callboard.web.acting import asked, check_members, member
+from callboard.web.describing import ENVELOPE, body_of, changes
+from callboard.web.envelope import data_of, success
+from callboard.web.errors import bad_identifier, invalid_member
+from callboard.web.routes.hooks import HookId, stored_hook
+from callboard.webhooks.hook_secrets import StoredSecret
+from callboard.webhooks.signing import (
+    ED25519,
+    HMAC_SHA256,
+    InvalidSecret,
+    Secret,
+    new_secret,
+    parse_secret,
+)
+
+LISTENER = "hook_listener"
+
+router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}/secrets", tags=["secrets"])
+
+_BODY = body_of(
+    {
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": [HMAC_SHA256, ED25519]},
+            "secret": {"type": "string", "description": "One that the receiver has already."},
+        },
+    },
+    "The kind of the new secret, or a secret.",
+)
+
+
+@router.get("", summary="List the fingerprints of a hook's secrets", responses=ENVELOPE)
+def list_secrets(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """The newest first; what they are is shown to nobody."""
+    stored_hook(backend, account, hook_id)
+    found = asked(backend, LISTENER, ListSecrets(hook_id), HookSecrets)
+    return success(request, [_shown(secret) for secret in found.secrets])
+
+
+@router.put(
+    "",
+    status_code=201,
+    summary="Add a secret to a hook",
+    openapi_extra=_BODY,
+    responses=changes(201),
+)
+def add_secret(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """Shown in this answer and never again; from now on deliveries carry a signature by it, too."""
+    data = data_of(request)
+    check_members(data, ("kind", "secret"))
+    stored_hook(backend, account, hook_id)
+    added = _given(data) if "secret" in data else _made(data)
+    asked(backend, LISTENER, AddSecret(hook_id, added.text), HookSecrets)
+    shown = {"fingerprint": added.fingerprint, "kind": added.kind}
+    if added.public_text is not None:
+        shown["public_key"] = added.public_text
+    elif "secret" not in data:
+        shown["secret"] = added.text
+    return success(request, shown, status=201)
+
+
+def _made(data: dict[str, Any]) -> Secret:
+    kind = member(data, "kind", str, HMAC_SHA256)
+    if kind not in (HMAC_SHA256, ED25519):
+        message = "Value not found in enumerated list of values"
+        raise invalid_member("kind", "enum", message, target=[HMAC_SHA256, ED25519], value=kind)
+    return new_secret(kind)
+
+
+def _given(data: dict[str, Any]) -> Secret:
+    try:
+        return parse_secret(member(data, "secret", str))
+    except InvalidSecret as problem:
+        raise invalid_member("secret", "error", str(problem)) from None
+
+
+@router.delete("/{fingerprint}", summary="Retire a secret of a hook", responses=changes())
+def retire_secret(
+    request: Request,
+    account: TheAccount,
+    backend: TheBackend,
+    hook_id: HookId,
+    fingerprint: Annotated[str, Path(description="As it is listed.")],
+) -> Response:
+    """Deliveries are signed with it no more; what is left is the answer."""
+    stored_hook(backend, account, hook_id)
+    found = asked(backend, LISTENER, ListSecrets(hook_id), HookSecrets)
+    if fingerprint not in {secret.fingerprint for secret in found.secrets}:
+        raise bad_identifier(fingerprint)
+    left = asked(backend, LISTENER, RetireSecret(hook_id, fingerprint), HookSecrets)
+    return success(request, [_shown(secret) for secret in left.secrets])
+
+
+def _shown(secret: StoredSecret) -> dict[str, Any]:
+    return {
+        "fingerprint": secret.fingerprint,
+        "kind": secret.kind,
+        "since": secret.since,
+        "public_key": secret.public_key,
+    }
