@@ -43,6 +43,8 @@ from callboard.adapters.embedded_presence import Presence, is_alive, remove_the_
 FILE = "broker.sqlite3"
 LOOK_AGAIN_S = 5.0
 """How often a consumer looks at its queue although nobody rang."""
+DUE_TOGETHER_S = 0.05
+"""Delayed messages that are due within this time go on in one transaction, not one for each."""
 BATCH = 1000
 """Messages that one `poll` returns at most."""
 
@@ -214,7 +216,7 @@ class EmbeddedConnection:
         self._check_still_consumer(db)
         due_in_s = self._due_in_s(db)
         if not (self._outbox or self._settled or self._next_messages(db) or due_in_s <= 0):
-            self._look_within(due_in_s)
+            self._look_within(max(due_in_s, DUE_TOGETHER_S))
             return
         with database.transaction(db):
             self._check_still_consumer(db)
@@ -240,7 +242,7 @@ class EmbeddedConnection:
             ring(self._folder, listener)
         if len(ids) == BATCH:  # there may be more
             self._present().ring()
-        self._look_within(self._due_in_s(db))
+        self._look_within(max(self._due_in_s(db), DUE_TOGETHER_S))
 
     def _due_in_s(self, db: sqlite3.Connection) -> float:
         """How soon a delayed message goes on to our queue; for ever if there is none."""
