@@ -11,7 +11,7 @@ from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, Whi
 from callboard.actors.parts.role import Role, Setup
 from callboard.actors.parts.sharing import deliverers_among
 from callboard.actors.parts.transports import CONNECT_TIMEOUT_MS
-from callboard.adapters.spool import Spool
+from callboard.adapters.spool import REFUSED_FILE, Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import DEAD_LETTERS as LETTER_VIEWS
 from callboard.adapters.views import MODB
@@ -50,10 +50,12 @@ class AttemptLog(Role):
         self._letters = Spool(
             self.settings.data.dir / "dead_letters.sqlite3", max_bytes=most, dropping=False
         )
+        self._set_apart = Spool(self.settings.data.dir / REFUSED_FILE, dropping=False)
         self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
         self._waiting_for_room = False
         self._ready_databases: set[str] = set()
         self._writing: set[Spool] = set()
+        self._at_once = {spool: self._bulk(spool) for spool in (self._spool, self._letters)}
         self._written = 0
         self._refused = 0
         self._policy = AttemptPolicy(successes=False, connect_timeout_ms=CONNECT_TIMEOUT_MS)
@@ -67,22 +69,26 @@ class AttemptLog(Role):
         return {
             "written": self._written,
             "refused": self._refused,
-            "waiting": len(self._spool),
+            "waiting": self._spool.count(),
             "dropped": self._spool.dropped,
-            "letters_waiting": len(self._letters),
+            "letters_waiting": self._letters.count(),
         }
 
     def measure(self) -> None:
         """What became of attempts."""
         self.tally.set(catalog.ATTEMPTS_WRITTEN, self._written)
         self.tally.set(catalog.ATTEMPTS_DROPPED, self._refused + self._spool.dropped)
-        self.tally.set(catalog.ATTEMPTS_WAITING, len(self._spool))
+        if (waiting := self._spool.count()) is not None:
+            self.tally.set(catalog.ATTEMPTS_WAITING, waiting)
 
     def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
         """Attempts of a deliverer: on disk, then confirmed.
 
-        While the disk is full they wait here; a deliverer has only so many batches unconfirmed.
+        While the disk is full they wait here; a deliverer has only so many batches unconfirmed,
+        and sends them again if it hears nothing.
         """
+        if any((m.batch, s) == (message.batch, sender) for m, s in self._unkept):
+            return
         self._unkept.append((message, sender))
         if not self._waiting_for_room:
             self._keep()
@@ -143,8 +149,16 @@ class AttemptLog(Role):
             self._writing.add(spool)
             self.after(seconds, _WRITE if spool is self._spool else _WRITE_LETTERS)
 
+    def _bulk(self, spool: Spool) -> int:
+        return BULK if spool is self._spool else LETTERS_BULK
+
     def _write(self, spool: Spool) -> None:
-        entries = spool.first(BULK if spool is self._spool else LETTERS_BULK)
+        try:
+            entries = spool.first(self._at_once[spool])
+        except StoreUnavailable as problem:
+            self.log.error("attempts_not_read", reason=str(problem))
+            self._write_soon(spool, RETRY_S)
+            return
         if not entries:
             return
         database = entries[0][1]
@@ -152,19 +166,22 @@ class AttemptLog(Role):
         try:
             self._save(database, [document for _id, document in chosen])
         except StoreUnavailable as problem:
-            self.log.warning("store_unavailable", reason=str(problem), waiting=len(spool))
+            self.log.warning("store_unavailable", reason=str(problem), waiting=spool.count())
             self._write_soon(spool, RETRY_S)
             return
         except StoreError as problem:
             if spool is self._letters:
-                self.log.error("dead_letters_refused", reason=str(problem), waiting=len(spool))
-                self._write_soon(spool, LETTERS_RETRY_S)
+                self.log.error("dead_letters_refused", reason=str(problem), waiting=spool.count())
+                # By itself each shows whether it is the one that is refused.
+                self._at_once[spool] = 1
+                self._write_soon(spool, LETTERS_RETRY_S if len(chosen) == 1 else 0)
                 return
             # Nothing that waiting would mend, such as an account id that makes no database name.
             self._refused += len(chosen)
             self.log.error("attempts_refused", database=database, reason=str(problem))
         else:
             self._written += len(chosen) if spool is self._spool else 0
+            self._at_once[spool] = self._bulk(spool)
         try:
             spool.remove([id for id, _document in chosen])
         except StoreUnavailable as problem:
@@ -186,10 +203,13 @@ class AttemptLog(Role):
             self._save(database, documents)
             return
         # A conflict means that this attempt is there: it was written before a restart.
+        ids = {saved.id for saved in refused if saved.error != "conflict"}
         event = "dead_letter_refused" if database == DEAD_LETTERS else "attempt_refused"
         for saved in refused:
-            if saved.error != "conflict":
+            if saved.id in ids:
                 self.log.error(event, database=database, id=saved.id, error=saved.error)
+        if ids and database == DEAD_LETTERS:
+            self._set_apart.append([(database, d) for d in documents if d["_id"] in ids])
 
     def _read_policy(self) -> None:
         setting = self._directory.setting
@@ -210,4 +230,5 @@ class AttemptLog(Role):
         if hasattr(self, "_spool"):
             self._spool.close()
             self._letters.close()
+            self._set_apart.close()
             self._store.close()

@@ -94,7 +94,11 @@ class Deliverer(Recording):
         self._owed = Owed()
         self._finished = FinishedFile(self.settings.data.dir / "finished.ids", self._not_shared)
         self._in_hand = InHand(
-            self._owed, delivery.retry_policy, delivery.retry_steps_s, self._finished
+            self._owed,
+            delivery.retry_policy,
+            delivery.retry_steps_s,
+            self._finished,
+            time.monotonic,
         )
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
@@ -331,6 +335,7 @@ class Deliverer(Recording):
         if retry_queue := self.peer(RETRY_QUEUE):
             for number, batch in self._put_offs.overdue(now - OVERDUE_S, now):
                 self._send_put_off(retry_queue, number, batch)
+        self.report_overdue(now - OVERDUE_S, now)
 
     def _flush_soon(self) -> None:
         if not self._flush_due:

@@ -55,6 +55,13 @@ ATTEMPTS_PAGE, LETTERS_PAGE = 500, 1000
 
 Making = Callable[[Sequence[str]], Iterator[tuple[str, Callable[[], OutgoingMessage]]]]
 
+_REMOVED_BY = ("_id", "_rev", "kind")
+"""Of a letter: what it takes to delete it, and to know whether to."""
+_MAY_BE_DROPPED = (
+    "it is on its way, and its letter stays: Kazoo's queue, which amqp.join_kazoo makes it go by, "
+    "may drop it; purge it when it has been handled"
+)
+
 
 class Redelivery(Answering, LetterKeeper):
     """Carries out each `callboard.admin.RedeliveryRequest`, and keeps the dead letters.
@@ -149,13 +156,13 @@ class Redelivery(Answering, LetterKeeper):
 
         def make(some: Sequence[str]) -> Iterator[tuple[str, Callable[[], OutgoingMessage]]]:
             letters = self.letters.get(some)
-            read.update({id: {k: d[k] for k in ("_id", "_rev")} for id, d in letters.items()})
+            read.update({id: {k: d.get(k) for k in _REMOVED_BY} for id, d in letters.items()})
             for id in some:
                 yield id, partial(self._of_letter, id, letters.get(id))
 
         def settled(batch: Batch) -> None:
             self._counts["retried"] += len(batch.taken)
-            stay = self._forget([read[id] for id in batch.taken])
+            stay = self._forget_retried([read[id] for id in batch.taken])
             retried = tuple(batch.taken)
             self.answer(to, admin.DeadLettersRetried(retried, (*batch.refused, *stay)))
 
@@ -177,6 +184,12 @@ class Redelivery(Answering, LetterKeeper):
                 letter.get("headers") or {},
             )
         return self._of_delivery(again(of_letter(letter), self._hook(str(letter.get("hook_id")))))
+
+    def _forget_retried(self, letters: list[Document]) -> list[tuple[str, str]]:
+        """Delete them, but not those of events that Kazoo's queue has, which may drop them."""
+        kept = [d for d in letters if self.settings.amqp.join_kazoo and d["kind"] == EVENT]
+        stay = self._forget([letter for letter in letters if letter not in kept])
+        return [*stay, *((letter["_id"], _MAY_BE_DROPPED) for letter in kept)]
 
     def _forget(self, letters: list[Document]) -> list[tuple[str, str]]:
         """Delete letters that were retried; ids and reasons of those that could not be."""

@@ -51,11 +51,13 @@ MAX_BYTES = 1_000_000
 MAX_PARTS_ON_THE_WAY = 20
 """Parts sent to deliverers and not yet seen there; meanwhile what is due gathers."""
 REPUBLISH_S = 1.0
+KEEP_AGAIN_S = 2.0
 RECONCILE_S = 30.0
 STALE_S = 60.0
 
 DEPTHS_S = 5.0
 
+_KEEP = "callboard: there may be room on the disk"
 _REPUBLISH = "callboard: publish again"
 _RECONCILE = "callboard: reconcile"
 _DEPTHS = "callboard: count what waits"
@@ -100,6 +102,7 @@ class RetryQueue(BrokerRole):
         self._books = HandedOut()
         names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "poison")
         self._counts = dict.fromkeys(names, 0)
+        self._unkept: deque[tuple[IncomingMessage, str]] = deque()
         self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
@@ -156,6 +159,7 @@ class RetryQueue(BrokerRole):
         """The broker gives all that was not acknowledged again."""
         self._books = HandedOut()
         self._due.clear()
+        self._unkept.clear()
         self._returned.clear()
         self._to_publish = deque(p for p in self._to_publish if p.tag is None)
         self._publishing = {id: p for id, p in self._publishing.items() if p.tag is None}
@@ -179,12 +183,21 @@ class RetryQueue(BrokerRole):
         """Keep a message that is no delivery, so that it is neither lost nor in the way."""
         self._counts["poison"] += 1
         self.log.warning("retry_set_aside", key=message.routing_key, reason=reason)
-        try:
-            self._poison.append([("poison", _as_document(message, reason))])
-        except StoreError as problem:
-            # Unacknowledged it is safe, and comes again with the next connection.
-            self.log.error("retry_not_set_aside", reason=str(problem))
-        else:
+        self._unkept.append((message, reason))
+        if len(self._unkept) == 1:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Put on disk what was set aside; while there is no room it waits, unacknowledged."""
+        while self._unkept:
+            message, reason = self._unkept[0]
+            try:
+                self._poison.append([("poison", _as_document(message, reason))])
+            except StoreError as problem:
+                self.log.error("retry_not_set_aside", reason=str(problem))
+                self.after(KEEP_AGAIN_S, _KEEP)
+                return
+            self._unkept.popleft()
             self.broker.ack([message.tag])
 
     # Into the delay queues
@@ -305,7 +318,9 @@ class RetryQueue(BrokerRole):
 
     def on_timer(self, payload: Any) -> None:
         """Publish again; ask after what has been under way for suspiciously long."""
-        if payload == _REPUBLISH:
+        if payload == _KEEP:
+            self._keep()
+        elif payload == _REPUBLISH:
             self._republish_due = False
             self._publish_all()
         elif payload == _RECONCILE:

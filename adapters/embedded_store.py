@@ -75,13 +75,14 @@ class SqliteFile:
     """A SQLite file of ours, readable by its owner only, shared by processes and threads.
 
     Opened at the first use and again after a fork. A transaction that returned survives the death
-    of the process, though perhaps not a power failure (WAL, synchronous=NORMAL).
+    of the process; with `synced` also a power failure, which takes a while longer.
 
     `schema`: the statements that fill a new file. `timeout_s`: how long to wait for other writers.
     """
 
-    def __init__(self, path: Path, schema: str, timeout_s: float) -> None:
+    def __init__(self, path: Path, schema: str, timeout_s: float, *, synced: bool = False) -> None:
         self.path = path
+        self._synced = synced
         self._schema = schema
         self._timeout_s = timeout_s
         self._opened: _Opened | None = None
@@ -126,7 +127,7 @@ class SqliteFile:
             self.path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}")
         if _is_new(connection):  # else no lock is needed: another's long write must not matter
             with _transaction(connection):
                 if _is_new(connection):

@@ -15,15 +15,14 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
+from callboard.webhooks.in_hand import RECENT_S
+
 DIGEST_BYTES = 12
 ENTRY_BYTES = DIGEST_BYTES + 4
 """A digest of the id, and when it was finished: Unix seconds."""
 ROW_BYTES = 64 * ENTRY_BYTES
 ROWS = 2048
 """2 MB, which hold about the last 130,000 ids."""
-
-RECENT_S = 3600
-"""So long an id counts. What comes after a death comes within seconds of the start after it."""
 
 
 class FinishedFile:

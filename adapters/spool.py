@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from callboard.adapters.embedded_store import SqliteFile
-from callboard.adapters.store import Document, StoreUnavailable
+from callboard.adapters.store import Document, StoreError, StoreUnavailable
 
 _SCHEMA = """
 CREATE TABLE records (
@@ -18,6 +18,9 @@ CREATE TABLE records (
 
 _DROPPED_AT_ONCE = 10
 
+REFUSED_FILE = "refused.sqlite3"
+"""Where, in the data directory, lie the dead letters that the store takes in no way."""
+
 FIRST_BYTES = 8_000_000
 """What a store takes in one request well within its time-out."""
 
@@ -26,8 +29,8 @@ class Spool:
     """A queue of (database, document) in a SQLite file, first in first out.
 
     What `append` returned from survives the death of the process. The file keeps to about
-    `max_bytes`: when it is full the oldest records are dropped and counted; or, with `dropping`
-    False, nothing more is taken until there is room.
+    `max_bytes`: when it is full the oldest records are dropped and counted. With `dropping` False
+    nothing more is taken until there is room, and what was taken survives the loss of power too.
 
     Every method may raise StoreUnavailable: the file or the disk is full, or cannot be opened.
     """
@@ -40,7 +43,7 @@ class Spool:
         timeout_s: float = 10.0,
         dropping: bool = True,
     ) -> None:
-        self._file = SqliteFile(path, _SCHEMA, timeout_s)
+        self._file = SqliteFile(path, _SCHEMA, timeout_s, synced=not dropping)
         self._max_bytes = max_bytes
         self._dropping = dropping
         self._dropped = 0
@@ -52,7 +55,10 @@ class Spool:
 
     def append(self, records: Sequence[tuple[str, Document]]) -> None:
         """Add records at the end, all or none."""
-        rows = [(database, json.dumps(document)) for database, document in records]
+        rows = [
+            (database.encode(errors="replace").decode(), json.dumps(document))
+            for database, document in records
+        ]
         dropped = 0
         with self._file.writing() as connection:
             if not self._dropping and _used_bytes(connection) > self._max_bytes:
@@ -95,6 +101,13 @@ class Spool:
         with self._file.reading() as connection:
             (count,) = connection.execute("SELECT count(*) FROM records").fetchone()
         return int(count)
+
+    def count(self) -> int | None:
+        """How many records wait; None where the file cannot be read now, as on a full disk."""
+        try:
+            return len(self)
+        except StoreError:
+            return None
 
     def close(self) -> None:
         """Close the file; the records stay."""

@@ -41,6 +41,11 @@ def start(loaded: Loaded) -> None:
             f"callboard is ready after {seconds:.1f} s: broker {settings.amqp.url.split('@')[-1]}, "
             f"store {settings.couchdb.url.split('@')[-1]}, data {settings.data.dir}"
         )
+        if settings.api.enabled is not False and settings.api.port:
+            say(
+                f"dashboard and API: http://{settings.api.bind}:{settings.api.port}/, "
+                f"token in {settings.api_token_file}"
+            )
         try:
             tell_ready(os.environ)
         except OSError as problem:

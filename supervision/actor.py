@@ -41,6 +41,9 @@ from callboard.supervision.messages import (
 CRASH_EXIT_STATUS = 70
 """Exit status of the process of an actor that crashed (sysexits.h: EX_SOFTWARE)."""
 
+LONGEST_S = 30 * 86400.0
+"""The longest timer."""
+
 POLL_S = 0.02
 """How often descriptors are polled where the system base cannot watch them."""
 
@@ -112,8 +115,9 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     # What subclasses use
 
     def after(self, seconds: float, payload: Any) -> None:
-        """Have `on_timer(payload)` called in so many seconds, but not before `BREATH_S`."""
-        self.wakeupAfter(timedelta(seconds=max(BREATH_S, seconds)), payload)
+        """Have `on_timer(payload)` called in so many seconds, from `BREATH_S` to `LONGEST_S`."""
+        seconds = min(max(BREATH_S, seconds), LONGEST_S)
+        self.wakeupAfter(timedelta(seconds=seconds), payload)
 
     def watch(self, *fds: int) -> None:
         """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""

@@ -1,12 +1,25 @@
 """Fixtures that more than one area uses; servers live in `services`, one module each."""
 
+import logging
+
 import pytest
+import structlog
 
 from callboard.adapters.receiver import Receiver
 from support.building import build
 from support.running import RunningSystem
 
 pytest_plugins = ("services.rabbitmq", "services.couchdb", "services.chromium")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before():
+    """Commands set up the logs of their process, which may be the tests' own."""
+    handlers, level = logging.root.handlers, logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callboard.web.hook_documents import hook_schema
+from callboard.webhooks.options import LEAST_RATE, MOST_RATE
 
 TAGS = [
     {"name": "hooks", "description": "The hooks of an account."},
@@ -149,7 +150,11 @@ def hook_body(description: str, *, partial: bool = False) -> dict[str, Any]:
         name: {k: v for k, v in member.items() if k not in ("support_level", "kazoo-validation")}
         for name, member in schema["properties"].items()
     }
-    properties["rate_limit"] = {"type": "number", "exclusiveMinimum": 0}
+    properties["rate_limit"] = {
+        "type": "number",
+        "minimum": LEAST_RATE,
+        "exclusiveMaximum": MOST_RATE,
+    }
     hook = {**schema, "properties": properties}
     if partial:
         del hook["required"]

@@ -54,7 +54,7 @@ def dead_letter(
         "delivery_id": delivery.id,
         "webhook_id": delivery.webhook_id,
         "method": delivery.method,
-        "uri": without_user(delivery.uri),
+        "uri": _whole(without_user(delivery.uri)),
         "content_type": form,
         **_body(content),
         "tries": tries_made,
@@ -109,14 +109,24 @@ def _letter(identity: Any, kind: str, reason: str, now_unix_s: float, node: str)
         "pvt_modified": now,
         "pvt_node": node,
         "kind": kind,
-        "reason": reason[:MAX_REASON],
+        "reason": _whole(reason[:MAX_REASON]),
     }
+
+
+def _whole(text: str) -> str:
+    """The text without half characters, which no store takes."""
+    return text.encode(errors="replace").decode()
 
 
 def _body(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BODY_BYTES:
         return {"body_bytes": len(body)}
     try:
-        return {"body": body.decode()}
+        text = body.decode()
     except UnicodeDecodeError:
-        return {"body_base64": base64.b64encode(body).decode()}
+        pass
+    else:
+        # As JSON a byte may take six: what grows so is no text for people.
+        if len(json.dumps(text, ensure_ascii=False).encode()) <= MAX_BODY_BYTES * 4 / 3:
+            return {"body": text}
+    return {"body_base64": base64.b64encode(body).decode()}

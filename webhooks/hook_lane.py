@@ -58,10 +58,12 @@ class HookLane(Generic[T]):
         if not ordered and self._lost_at:
             self._away, self._lost_at = Ranking(), {}
         self._limited = rate_per_s is not None
-        self._interval_s = self._ahead_s = 0.0
+        before_s, self._interval_s, self._ahead_s = self._interval_s, 0.0, 0.0
         if rate_per_s is not None:
             self._interval_s = 1 / rate_per_s
             self._ahead_s = max(BURST_S - self._interval_s, 0.0)
+            # One that has become faster is not to wait for what the slow rate has used up.
+            self._paid_until -= max(before_s - self._interval_s, 0.0)
         else:
             self._paid_until = -math.inf
 

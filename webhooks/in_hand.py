@@ -1,6 +1,7 @@
 """The deliveries that a deliverer has in hand, and those it knows to be done or kept elsewhere."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import Factory, define
@@ -14,6 +15,10 @@ from callboard.webhooks.retrying import Policy, max_tries, policy_named
 REMEMBERED = 20_000
 """How many finished delivery ids are known, so that an event that comes again is not repeated;
 and how many that were put off."""
+
+RECENT_S = 3600.0
+"""So long an id counts: what comes after a death comes within seconds of the start after it, and
+later the same event may be meant to come again."""
 
 
 class Finished(Protocol):
@@ -74,17 +79,23 @@ class InHand:
     """Jobs by delivery id. What is settled is told to `owed`.
 
     `policy`: the name of the policy of deliveries that name none; `steps_s`: those of `standard`.
-    `finished`: what is known beyond this, and shared with others.
+    `finished`: what is known beyond this, and shared with others. `clock`: seconds, monotonic.
     """
 
     def __init__(
-        self, owed: Owed, policy: str, steps_s: tuple[float, ...], finished: Finished
+        self,
+        owed: Owed,
+        policy: str,
+        steps_s: tuple[float, ...],
+        finished: Finished,
+        clock: Callable[[], float],
     ) -> None:
         self._owed, self._policy, self._steps_s = owed, policy, steps_s
         self._jobs: dict[str, Job] = {}
-        self._finished: OrderedDict[str, None] = OrderedDict()
+        self._clock = clock
+        self._finished: OrderedDict[str, float] = OrderedDict()
         self._finished_anywhere = finished
-        self._away: OrderedDict[str, None] = OrderedDict()
+        self._away: OrderedDict[str, float] = OrderedDict()
         self.repeats = 0
         """How many deliveries came that were known to be done, or put off."""
         self.kept_elsewhere = 0
@@ -103,7 +114,8 @@ class InHand:
         if job is not None and later is not None and self._is_back(job, later):
             self.kept(job)
             job = None
-        if self._is_finished(delivery.id) or (later is None and delivery.id in self._away):
+        away = later is None and self._knows(self._away, delivery.id)
+        if away or self._is_finished(delivery.id):
             self.repeats += 1
             self._owed.settle(waiter)
             return None
@@ -117,7 +129,7 @@ class InHand:
 
     def finish(self, job: Job) -> None:
         """A delivery needs nothing more: settle what waited for it."""
-        _remember(self._finished, job.delivery.id)
+        self._remember(self._finished, job.delivery.id)
         self._finished_anywhere.add(job.delivery.id)
         self._settle(job)
 
@@ -125,11 +137,21 @@ class InHand:
         """A delivery is safe in the retry queue; no news if it is back by now."""
         if self._jobs.get(job.delivery.id) is job:
             self.kept_elsewhere += 1
-            _remember(self._away, job.delivery.id)
+            self._remember(self._away, job.delivery.id)
             self._settle(job)
 
     def _is_finished(self, id: str) -> bool:
-        return id in self._finished or id in self._finished_anywhere
+        return self._knows(self._finished, id) or id in self._finished_anywhere
+
+    def _knows(self, ids: "OrderedDict[str, float]", id: str) -> bool:
+        since = ids.get(id)
+        return since is not None and self._clock() - since <= RECENT_S
+
+    def _remember(self, ids: "OrderedDict[str, float]", id: str) -> None:
+        ids[id] = self._clock()
+        ids.move_to_end(id)
+        if len(ids) > REMEMBERED:
+            ids.popitem(last=False)
 
     @staticmethod
     def _is_back(job: Job, later: Later) -> bool:
@@ -150,9 +172,3 @@ class InHand:
             del self._jobs[job.delivery.id]
         for waiter in job.waiters:
             self._owed.settle(waiter)
-
-
-def _remember(ids: "OrderedDict[str, None]", id: str) -> None:
-    ids[id] = None
-    if len(ids) > REMEMBERED:
-        ids.popitem(last=False)

@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from callboard.webhooks.delays import Waits, waits
 from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.options import NO_OPTIONS, Options
+from callboard.webhooks.options import LEAST_RATE, MOST_RATE, NO_OPTIONS, Options
 from callboard.webhooks.outcome import Outcome, Response
 from callboard.webhooks.pickling import Positional
 from callboard.webhooks.trace_context import trace_context, with_context
@@ -132,7 +132,7 @@ def from_json(message: bytes) -> Later:
 
 def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
     return Delivery(
-        id=_text(document, "id"),
+        id=_id(document),
         event_id=_text(document, "event_id"),
         hook_id=_text(document, "hook_id"),
         account_id=_text(document, "account_id"),
@@ -146,6 +146,13 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
         options=options,
         trace=trace_context(document),
     )
+
+
+def _id(document: Mapping[str, Any]) -> str:
+    id = _text(document, "id")
+    if len(id.encode()) > 255:  # It is an AMQP message id, too.
+        raise UnreadableDelivery("id is longer than 255 bytes")
+    return id
 
 
 def _options(document: Mapping[str, Any]) -> Options:
@@ -181,20 +188,32 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str):
         raise UnreadableDelivery(f"{name} is no text")
+    return _utf8(value, name)
+
+
+def _utf8(value: str, name: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UnreadableDelivery(f"{name} holds half a character") from None
     return value
 
 
 def _whole(document: Mapping[str, Any], name: str) -> int:
     value = document.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UnreadableDelivery(f"{name} is no whole number of at least 0")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
+        raise UnreadableDelivery(f"{name} is no whole number from 0 to 2**53")
     return value
 
 
 def _rate(document: Mapping[str, Any], name: str) -> float:
     value = document.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e9:
-        raise UnreadableDelivery(f"{name} is no number above 0")
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not LEAST_RATE <= value < MOST_RATE
+    ):
+        raise UnreadableDelivery(f"{name} is no rate")
     return float(value)
 
 
@@ -206,7 +225,7 @@ def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = document.get(name)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise UnreadableDelivery(f"{name} is no list of texts")
-    return tuple(value)
+    return tuple(_utf8(item, name) for item in value)
 
 
 def _pairs(document: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...]:
@@ -216,7 +235,7 @@ def _pairs(document: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...
     for item in value:
         if not isinstance(item, list) or [type(part) for part in item] != [str, str]:
             raise UnreadableDelivery(f"{name} has a member that is no pair of texts")
-    return tuple((key, text) for key, text in value)
+    return tuple((_utf8(key, name), _utf8(text, name)) for key, text in value)
 
 
 def _history(value: Any) -> tuple[tuple[int, str], ...]:

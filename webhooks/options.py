@@ -3,7 +3,6 @@
 All of it is optional, and stands in members of the hook's document that Kazoo's own nodes ignore.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,9 @@ from callboard.webhooks.values import as_bool, as_number
 
 KAZOO, STANDARD = "kazoo", "standard"
 POLICIES = (KAZOO, STANDARD)
+
+LEAST_RATE, MOST_RATE = 1 / 86_400, 1e9
+"""What `rate_limit` may be, in requests a second: from one a day, below the other."""
 
 MAX_HEADERS = 20
 MAX_HEADER_CHARACTERS = 4096
@@ -85,8 +87,11 @@ def _rate(value: Any) -> float | None:
     if value is None:
         return None
     rate = as_number(value)
-    if rate is None or not math.isfinite(rate) or rate <= 0:
-        raise InvalidOption(f"rate_limit {value!r} is no number of requests a second above 0")
+    if rate is None or not LEAST_RATE <= rate < MOST_RATE:
+        raise InvalidOption(
+            f"rate_limit {value!r} is no number of requests a second from {LEAST_RATE:g} (one a "
+            f"day) to {MOST_RATE:g}"
+        )
     return float(rate)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from callboard.actors.parts.role import Setup
 from callboard.actors.parts.store_worker import StoreWorker
 from callboard.adapters.dead_letter_store import CONFLICT, DeadLetterStore
-from callboard.adapters.spool import Spool
+from callboard.adapters.spool import REFUSED_FILE, Spool
 from callboard.adapters.store import Document, StoreError
-from callboard.webhooks.dead_letters import poison_letter
+from callboard.webhooks.dead_letters import DATABASE, poison_letter
 from callboard.webhooks.names import gregorian_s
 
 POISON_S = 5.0
@@ -34,6 +34,7 @@ class LetterKeeper(StoreWorker):
         super().begin(setup)
         self.letters = DeadLetterStore(self.store)
         self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        self._refused = Spool(self.settings.data.dir / REFUSED_FILE, dropping=False)
         self._purged = 0
         self.after(0, _POISON)
         self.after(PURGE_AGAIN_S, _PURGE)
@@ -42,7 +43,7 @@ class LetterKeeper(StoreWorker):
         """Events set aside that are no letters yet; letters deleted for their age."""
         return {
             **super().stats(),
-            "set_aside": len(self._poison),
+            "set_aside": self._poison.count(),
             "too_old": self._purged,
         }
 
@@ -72,10 +73,14 @@ class LetterKeeper(StoreWorker):
         return True
 
     def _add(self, letters: Sequence[Document]) -> None:
+        refused = set()
         for saved in self.letters.add(letters):
             # A conflict means that it is there: this process's predecessor died before it forgot.
             if saved.error not in (None, CONFLICT):
                 self.log.error("dead_letter_refused", id=saved.id, error=saved.error)
+                refused.add(saved.id)
+        if refused:
+            self._refused.append([(DATABASE, d) for d in letters if d["_id"] in refused])
 
     def _purge_old(self) -> bool:
         """Delete some letters that are too old; whether there may be more."""
@@ -96,3 +101,4 @@ class LetterKeeper(StoreWorker):
         super().on_exit()
         if hasattr(self, "_poison"):
             self._poison.close()
+            self._refused.close()

@@ -1,7 +1,7 @@
 """What a deliverer tells others of its tries: attempts, failures, and hooks to be disabled."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -178,8 +178,18 @@ class Recording(Noticing, Role):
             while (out := self._attempts.next(time.monotonic())) is not None:
                 number, records = out
                 self.tally.observe(catalog.BATCH_SIZE, len(records), "attempts")
-                documents = chain.from_iterable(record.documents for record in records)
-                self.send(log, Attempts(number, tuple(documents)))
+                self._hand_over(log, number, records)
+
+    def report_overdue(self, before: float, now: float) -> None:
+        """Tell the attempt log again what went out before then: the message, or its answer, may
+        be lost. Some attempts may be stored twice for it."""
+        if log := self.peer(ATTEMPT_LOG):
+            for number, records in self._attempts.overdue(before, now):
+                self._hand_over(log, number, records)
+
+    def _hand_over(self, log: ActorAddress, number: int, records: Sequence[_Record]) -> None:
+        documents = chain.from_iterable(record.documents for record in records)
+        self.send(log, Attempts(number, tuple(documents)))
 
     def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
         """A batch of attempts is safe: deliveries given up in it are settled."""

@@ -20,15 +20,6 @@ TEXT = LogSettings(format="text")
 JSON = LogSettings(format="json")
 
 
-@pytest.fixture(autouse=True)
-def logs_as_before():
-    handlers, level = logging.root.handlers, logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers = handlers
-    logging.root.setLevel(level)
-
-
 def lines(capfd) -> list[str]:
     return capfd.readouterr().err.splitlines()
 

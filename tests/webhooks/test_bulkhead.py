@@ -416,6 +416,15 @@ def test_a_rate_is_kept_while_nothing_waits():
     assert items(made, 0.1) == ["2"]
 
 
+def test_a_limit_that_is_raised_counts_from_now_on():
+    made = bulkhead()
+    add(made, "1", "2", options=Options(rate_per_s=0.001))
+    assert items(made) == ["1"]
+    add(made, "3", options=TEN_A_SECOND)
+    assert items(made, 0.11) == ["2"]
+    assert items(made, 0.22) == ["3"]
+
+
 def test_a_limit_that_is_lifted_holds_nothing():
     made = bulkhead()
     add(made, "1", "2", options=Options(rate_per_s=0.001))

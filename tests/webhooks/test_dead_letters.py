@@ -182,3 +182,17 @@ def test_a_body_that_no_store_takes_is_not_kept_and_says_so():
 def test_a_body_that_somebody_has_damaged_is_refused(members):
     with pytest.raises(NotRepeatable, match="cannot be read"):
         body_of(members)
+
+
+def test_a_body_that_would_grow_beyond_what_a_store_takes_is_kept_in_base64():
+    """CouchDB counts the document as JSON, in which a control character takes six bytes."""
+    body = b"\0" * 2_000_000
+    kept = letter(evolve(DELIVERY, body=body))
+    assert len(json.dumps(kept)) < 8_000_000
+    assert body_of(kept) == body
+
+
+def test_half_a_character_in_a_reason_or_a_uri_is_replaced():
+    kept = letter(evolve(DELIVERY, uri="https://e.example/\ud800"), reason="bad \ud800")
+    json.dumps(kept, ensure_ascii=False).encode()
+    assert kept["reason"] == "bad ?"

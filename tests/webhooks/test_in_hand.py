@@ -19,7 +19,8 @@ class Hand:
     def __init__(self, finished=()):
         self.owed = Owed()
         self.finished = set(finished)
-        self.jobs = InHand(self.owed, "kazoo", (5.0,), self.finished)
+        self.now = 1000.0
+        self.jobs = InHand(self.owed, "kazoo", (5.0,), self.finished, lambda: self.now)
         self._parts = 0
 
     def take(self, source, later=None, delivery=DELIVERY):
@@ -117,3 +118,21 @@ def test_an_older_copy_waits_for_the_newer_one_to_be_kept(hand):
     assert hand.settled(QUEUE) == []
     hand.jobs.kept(job)
     assert hand.settled(QUEUE) == [2, 3]
+
+
+def test_after_an_hour_the_same_event_is_meant_to_come_again(hand):
+    hand.jobs.finish(hand.take(BRIDGE))
+    hand.finished.clear()
+    hand.now += 3599
+    assert hand.take(BRIDGE) is None
+    hand.now += 2
+    assert hand.take(BRIDGE) is not None
+
+
+def test_what_was_put_off_long_ago_is_not_waited_for(hand):
+    job = hand.take(BRIDGE)
+    job.put_off(5000, 0.0)
+    hand.jobs.kept(job)
+    assert hand.take(BRIDGE) is None
+    hand.now += 3601
+    assert hand.take(BRIDGE) is not None

@@ -141,3 +141,26 @@ def test_a_history_tells_the_latest_tries():
         history = with_try(history, float(number), Response(500))
     assert len(history) == 20
     assert history[-1] == (29_000, "status 500")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("parked_since_ms",), 10**400),
+        (("due_ms",), 2**54),
+        (("delivery", "id"), "i" * 256),
+        (("delivery", "account_id"), "\ud800"),
+        (("delivery", "headers"), [["a", "\ud800"]]),
+        (("options", "secrets"), ["\ud800"]),
+        (("options", "rate_per_s"), 1e-15),
+    ],
+)
+def test_what_no_actor_could_go_on_with_is_refused_at_once(path, value):
+    document = json.loads(as_json(LATER))
+    *parents, name = path
+    place = document
+    for parent in parents:
+        place = place[parent]
+    place[name] = value
+    with pytest.raises(UnreadableDelivery, match=name):
+        from_json(json.dumps(document).encode())

@@ -42,6 +42,8 @@ def test_all_of_them():
     [
         ({"retry_policy": "often"}, "retry_policy 'often' is unknown: use one of kazoo, standard"),
         ({"rate_limit": 0}, "rate_limit 0 is no number"),
+        ({"rate_limit": 1e-15}, "rate_limit 1e-15 is no number"),
+        ({"rate_limit": 1e9}, "rate_limit 1000000000.0 is no number"),
         ({"rate_limit": "fast"}, "rate_limit 'fast' is no number"),
         ({"rate_limit": float("inf")}, "rate_limit inf is no number"),
         ({"rate_limit": 10**400}, "is no number of requests"),
