@@ -92,5 +92,12 @@ def test_metrics_are_not_for_everybody(scraped, api):
     assert api.call("GET", "/metrics").status_code == 200
 
 
+def test_an_address_with_wrong_tokens_waits_whatever_it_says(scraped):
+    statuses = [scraped.call("GET", "/metrics", token=f"wrong-{n}").status_code for n in range(6)]
+    assert statuses == [401] * 5 + [429]
+    assert scraped.call("GET", "/metrics", token=SCRAPER).status_code == 429
+    assert scraped.call("GET", "/metrics", token=None).status_code == 401
+
+
 def test_the_scrapers_token_opens_nothing_else(scraped):
     assert scraped.call("GET", f"/v2/accounts/{CHILD}/webhooks", token=SCRAPER).status_code == 401
