@@ -29,6 +29,7 @@ from callboard.actors.parts.role import BrokerRole, Setup
 from callboard.actors.parts.tracing import tracing
 from callboard.adapters.broker import (
     Binding,
+    BrokerError,
     BrokerEvent,
     Confirmed,
     ConnectionDown,
@@ -361,19 +362,15 @@ class EventBridge(BrokerRole):
             self.send(requester, Quiesced())
 
     def receiveMsg_PublishEvents(self, message: PublishEvents, sender: ActorAddress) -> None:
-        """Publish for somebody who has no connection of his own."""
-        ids = {
-            self.broker.publish(
-                OutgoingMessage(
-                    exchange,
-                    key,
-                    body,
-                    Properties(content_type=content_type, delivery_mode=2),
-                    mandatory=True,
-                )
-            )
-            for exchange, key, body, content_type in message.events
-        }
+        """Publish for somebody who has no connection of his own.
+
+        What comes before something that no broker can take is published.
+        """
+        try:
+            ids = {self.broker.publish(_outgoing(*event)) for event in message.events}
+        except BrokerError as problem:  # such as a routing key that is too long
+            self.send(sender, Refused(f"the broker cannot take it: {problem}"))
+            return
         request = _Publishing(sender, set(ids), len(ids))
         for id in ids:
             self._publishing[id] = request
@@ -408,6 +405,11 @@ class EventBridge(BrokerRole):
 def event_queue(settings: Settings) -> Queue:
     """The queue that events are taken from, which all nodes share."""
     return KAZOO_QUEUE if settings.amqp.join_kazoo else Queue(settings.amqp.queue)
+
+
+def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:
+    properties = Properties(content_type=content_type, delivery_mode=2)
+    return OutgoingMessage(exchange, key, body, properties, mandatory=True)
 
 
 def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from callboard.adapters.store import (
     StoreError,
     StoreUnavailable,
     View,
+    may_be_read,
 )
 from callboard.adapters.stores import mask_url
 
@@ -92,6 +93,8 @@ class CouchdbStore:
 
     def get(self, database: str, id: str) -> Document | None:
         """See `DocumentStore.get`."""
+        if not may_be_read(id):
+            return None
         with self._errors(f"reading {database} {id}"):
             document = self._database(database).get(id)
             return None if document is None else dict(document)

@@ -30,6 +30,7 @@ from callboard.adapters.store import (
     StoreError,
     StoreUnavailable,
     View,
+    may_be_read,
 )
 
 _SCHEMA = """
@@ -213,7 +214,7 @@ class EmbeddedStore:
 
     def get(self, database: str, id: str) -> Document | None:
         """See `DocumentStore.get`."""
-        return self.get_many(database, [id]).get(id)
+        return self.get_many(database, [id]).get(id) if may_be_read(id) else None
 
     def get_many(self, database: str, ids: Sequence[str]) -> dict[str, Document]:
         """See `DocumentStore.get_many`. A missing database holds none of them."""

@@ -15,6 +15,16 @@ from attrs import frozen
 Document = dict[str, Any]
 
 
+def may_be_read(id: str) -> bool:
+    """Whether there can be a document of that id to `get`, or a design document.
+
+    CouchDB has other things at the addresses that the other ids would make: the database itself,
+    its listings, its security object.
+    """
+    name = id.removeprefix("_design/")
+    return name not in ("", ".", "..") and not name.startswith("_")
+
+
 class StoreError(Exception):
     """Anything a document store can answer besides success."""
 
@@ -78,7 +88,10 @@ class DocumentStore(Protocol):
         """Store the design documents of these views, leaving other views of them in place."""
 
     def get(self, database: str, id: str) -> Document | None:
-        """The document, or None when it (or the database) does not exist or is deleted."""
+        """The document, or None when it (or the database) does not exist or is deleted.
+
+        None without a request for what `may_be_read` says no to.
+        """
 
     def get_many(self, database: str, ids: Sequence[str]) -> dict[str, Document]:
         """Those of the documents that exist, by id, in one request."""

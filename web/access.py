@@ -44,6 +44,21 @@ def anybody(request: Request) -> Caller | None:
     token = _token(request)
     if not token:
         return None
+    guard, address = _guarded(request)
+    backend = backend_of(request)
+    caller = caller_of(token, backend.admin_token, backend.store)
+    if caller is None:
+        guard.wrong(address)
+        raise invalid_credentials()
+    if caller.sees_all:  # a token of one account says nothing of tries for another's
+        guard.right(address)
+    state = state_of(request)
+    state.caller, state.token = caller, token
+    return caller
+
+
+def _guarded(request: Request) -> tuple[Guard, str]:
+    """Who remembers wrong tokens, and the client's address. Raises ApiError 429."""
     guard: Guard = request.app.state.guard
     address = client_address(
         request.client.host if request.client else "",
@@ -52,15 +67,7 @@ def anybody(request: Request) -> Caller | None:
     )
     if wait_s := guard.wait_s(address):
         raise too_many_requests(wait_s)
-    backend = backend_of(request)
-    caller = caller_of(token, backend.admin_token, backend.store)
-    if caller is None:
-        guard.wrong(address)
-        raise invalid_credentials()
-    guard.right(address)
-    state = state_of(request)
-    state.caller, state.token = caller, token
-    return caller
+    return guard, address
 
 
 Anybody = Annotated[Caller | None, Depends(anybody)]
@@ -98,6 +105,8 @@ def scraper(
     """Somebody who may read the metrics: their own token, or the admin's. Raises ApiError."""
     expected: str = request.app.state.metrics_token
     given = _token(request).encode(errors="replace")
+    if given:
+        _guarded(request)
     if not (expected and hmac.compare_digest(given, expected.encode())):
         admin(known(anybody(request), None, None))
 

@@ -16,8 +16,14 @@ MAX_PAGE = 5000
 """No page holds more, whatever the request says."""
 MAX_SEEN = 20_000
 """So many elements are looked at for a page, at most; with filters it may end up empty."""
+MAX_BYTES = 16_000_000
+"""A page whose elements have long texts ends before it holds more of them."""
 
 R = TypeVar("R")
+
+
+def _weightless(_row: Any) -> int:
+    return 0
 
 
 @frozen
@@ -53,22 +59,30 @@ def page_of(
     paging: Paging,
     wanted: Callable[[R], bool],
     position: Callable[[R], list[Any]],
+    weight: Callable[[R], int] = _weightless,
 ) -> tuple[list[R], Page | None]:
     """The elements that are wanted, and the page they are; None where all are there.
 
+    `weight`: the bytes of an element's texts. A page has at least one element, however heavy.
     Raises ApiError 400 where all at once are too many.
     """
     found: list[R] = []
+    held = 0
     for seen, row in enumerate(rows):
-        if seen >= MAX_SEEN and paging.size is None:
-            raise invalid_member(
-                "paginate", "maximum", f"there are more than {MAX_SEEN}: ask for pages"
-            )
         if seen >= MAX_SEEN or len(found) == paging.size:
-            return found, _page(found, paging, key_of(position(row)))
+            return found, _ended(found, paging, position(row), f"more than {MAX_SEEN}")
         if wanted(row):
+            held += weight(row)
+            if found and held > MAX_BYTES:
+                return found, _ended(found, paging, position(row), f"more than {MAX_BYTES} bytes")
             found.append(row)
     return found, _page(found, paging, None)
+
+
+def _ended(found: list[R], paging: Paging, following: list[Any], much: str) -> Page | None:
+    if paging.size is None:
+        raise invalid_member("paginate", "maximum", f"there are {much}: ask for pages")
+    return _page(found, paging, key_of(following))
 
 
 def _page(found: list[R], paging: Paging, next_key: str | None) -> Page | None:

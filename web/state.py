@@ -1,6 +1,7 @@
 """What is known of a request besides what the framework tells."""
 
 import json
+import math
 import re
 import uuid
 from typing import Any
@@ -12,6 +13,8 @@ from callboard.web.backend import NodeFacts
 from callboard.web.errors import ApiError
 from callboard.web.tokens import Caller
 
+_ALWAYS_FINITE = 308
+"""Digits of an integer that any float can stand for."""
 _REQUEST_ID = re.compile(r"[!-~]{1,100}")
 
 
@@ -55,7 +58,12 @@ def _object(body: bytes) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        parsed = json.loads(body, parse_constant=_no_constant)
+        text = body.decode(json.detect_encoding(body))
+        parsed = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+        )
+        if "\\u" in text:  # half a surrogate pair, which no store and no broker takes
+            json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as problem:
         raise ApiError(
             400, "parse_error", {"message": f"the body is not JSON: {problem}"}
@@ -63,6 +71,19 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise ApiError(400, "parse_error", {"message": "the body is no JSON object"})
     return parsed
+
+
+def _integer(number: str) -> int:
+    if len(number) > _ALWAYS_FINITE:
+        _finite(number)
+    return int(number)
+
+
+def _finite(number: str) -> float:
+    read = float(number)
+    if math.isinf(read):
+        raise ValueError(f"the number {number[:20]} is too large")
+    return read
 
 
 def _no_constant(name: str) -> Any:

@@ -72,6 +72,8 @@ class ApiThread:
     def _serve(self) -> None:
         import uvicorn
 
+        from callboard.actors.parts.impatient import Impatient
+
         app = self._make_app()
 
         class Server(uvicorn.Server):
@@ -84,6 +86,7 @@ class ApiThread:
         with listening_socket(self.bind, self._wanted) as listener:
             config = uvicorn.Config(
                 app,
+                http=Impatient,
                 log_config=None,
                 access_log=False,
                 lifespan="on",

@@ -115,6 +115,18 @@ class TestDocuments:
         assert people.get("people", "x") == {**document, "_rev": rev}
         assert re.fullmatch("1-[0-9a-f]{32}", rev)
 
+    @pytest.mark.parametrize(
+        "id", ["", ".", "..", "_all_docs", "_security", "_local/x", "_design", "_design/.."]
+    )
+    def test_what_stands_beside_the_documents_is_none(self, people, id):
+        people.save("people", {"_id": "x"})
+        assert people.get("people", id) is None
+
+    def test_ids_may_hold_what_addresses_are_made_of(self, people):
+        for id in ("a/b", "a/..", "...", "a?b=c", "%2e", "x_y"):
+            people.save("people", {"_id": id})
+            assert people.get("people", id)["_id"] == id
+
     def test_leaves_what_was_passed_in_alone(self, people):
         document = {"name": "Ann"}
         people.save("people", document)

@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from callboard.actors.messages import Published, PublishEvents
+from callboard.actors.running.system import RequestRefused
 from callboard.adapters import stores
 from callboard.webhooks.hook import new_hook
 from callboard.webhooks.names import modb
@@ -42,3 +44,14 @@ def test_refusals_are_recorded_and_harm_no_neighbour(store, start, receiver):
         "inside": ("failure", "refused: address"),
         large: ("failure", "refused: payload"),
     }
+
+
+@pytest.mark.parametrize("key", ["k" * 256, "\ud800"])
+def test_what_no_broker_can_take_is_refused_and_ends_nothing(start, key):
+    system = start()
+    before = system.node("event_bridge")
+    message = PublishEvents((("callevt", key, b"{}", "application/json"),))
+    with pytest.raises(RequestRefused, match="the broker cannot take it"):
+        system.client.ask_actor("event_bridge", message, Published, 30)
+    after = system.node("event_bridge")
+    assert (after.pid, after.restarts) == (before.pid, before.restarts)

@@ -236,6 +236,23 @@ def test_who_tries_tokens_has_to_wait_longer_and_longer(api):
     assert api.call("GET", "/v2/webhooks", token=None).status_code == 200
 
 
+def test_ones_own_token_wins_no_tries_for_those_of_others(api, tokens):
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    statuses = []
+    for number in range(5):
+        statuses.append(api.call("GET", path, token=f"wrong-{number}").status_code)
+        statuses.append(api.call("GET", path, token=tokens["child"]).status_code)
+    assert statuses == [401, 200] * 4 + [401, 429]
+
+
+def test_the_admins_token_begins_anew(api):
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    for _again in range(3):
+        for number in range(4):
+            assert api.call("GET", path, token=f"wrong-{number}").status_code == 401
+        assert api.call("GET", path).status_code == 200
+
+
 def test_admins_alone_see_some_notifications(api, tokens):
     def types(token):
         kinds = api.data("GET", "/v2/webhooks", token=token)

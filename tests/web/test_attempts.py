@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from callboard.adapters.views import MODB
+from callboard.web import paging
 from callboard.webhooks.names import GREGORIAN_OFFSET_S, gregorian_s, modb
 from support.api import OTHER, PARENT
 
@@ -79,6 +80,25 @@ def test_pages_go_on_exactly_where_the_last_one_ended(api, months, size, ascendi
         more = answer.json().get("next_start_key")
         key = None if more is None else f"&start_key={more}"
     assert seen == ("abcde" if ascending == "true" else "edcba")
+
+
+def test_a_page_of_long_texts_ends_earlier(api, monkeypatch):
+    monkeypatch.setattr(paging, "MAX_BYTES", 1000)
+    now = gregorian_s(time.time())
+    for number, (name, length) in enumerate(
+        [("req_body", 400), ("resp_body", 600), ("pvt_req_query", 1), ("req_body", 5000)]
+    ):
+        save(api, "abcd"[number], now - number, **{name: "x" * length})
+    seen, key = [], ""
+    while key is not None:
+        answer = api.call("GET", f"{ATTEMPTS}?page_size=50{key}")
+        seen.append(ids(answer))
+        more = answer.json().get("next_start_key")
+        key = None if more is None else f"&start_key={more}"
+    assert seen == ["ab", "c", "d"]
+    assert ids(api.call("GET", f"{ATTEMPTS}?filter_event_id=b&paginate=false")) == "b"
+    refused = api.call("GET", f"{ATTEMPTS}?paginate=false")
+    assert (refused.status_code, list(refused.json()["data"])) == (400, ["paginate"])
 
 
 def test_filters_are_joined_by_and(api, months):

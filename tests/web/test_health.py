@@ -1,10 +1,15 @@
 """What a load balancer and Prometheus read."""
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import pytest
 
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
 from callboard.adapters.token_store import add_token
+from callboard.web.app import THREADS
 from callboard.web.backend import NoAnswer
+from callboard.web.routes import health
 from support.api import ADMIN, CHILD, Api
 
 SCRAPER = "prometheus-of-the-tests"
@@ -36,6 +41,38 @@ def test_a_system_that_does_not_answer_is_not_ready(api):
     assert (unready.status_code, unready.json()["problems"]) == (503, ["metrics is down"])
 
 
+def test_a_system_that_is_silent_is_not_ready(api, monkeypatch):
+    monkeypatch.setattr(health, "READY_S", 0.05)
+    silent = Future()
+    monkeypatch.setattr(api.backend, "question", lambda *_question: silent)
+    unready = api.call("GET", "/readyz", token=None)
+    assert unready.status_code == 503
+    assert unready.json()["problems"] == ["metrics did not answer within 0.05 s"]
+    assert silent.cancelled()
+
+
+def test_readiness_is_told_while_all_threads_wait(api):
+    """As they do for a store that does not answer."""
+    go_on, waiting = threading.Event(), threading.Semaphore(0)
+
+    def wait(_question):
+        waiting.release()
+        assert go_on.wait(30)
+        return TEXT
+
+    api.backend.answers |= {GetMetrics: wait, GetHealth: Health(True)}
+    with api.client, ThreadPoolExecutor(THREADS) as clients:
+        asked = [clients.submit(api.call, "GET", "/metrics") for _ in range(THREADS)]
+        try:
+            for _ in asked:
+                assert waiting.acquire(timeout=30)
+            with ThreadPoolExecutor(1) as another:
+                ready = another.submit(api.call, "GET", "/readyz", token=None)
+                assert ready.result(10).status_code == 200
+        finally:
+            go_on.set()
+
+
 @pytest.mark.parametrize("token", [SCRAPER, ADMIN])
 def test_metrics_are_served_as_prometheus_wants_them(scraped, token):
     headers = {"Authorization": f"Bearer {token}"}
@@ -53,6 +90,13 @@ def test_metrics_are_not_for_everybody(scraped, api):
     api.backend.answers[GetMetrics] = TEXT
     assert api.call("GET", "/metrics", token="").status_code == 401
     assert api.call("GET", "/metrics").status_code == 200
+
+
+def test_an_address_with_wrong_tokens_waits_whatever_it_says(scraped):
+    statuses = [scraped.call("GET", "/metrics", token=f"wrong-{n}").status_code for n in range(6)]
+    assert statuses == [401] * 5 + [429]
+    assert scraped.call("GET", "/metrics", token=SCRAPER).status_code == 429
+    assert scraped.call("GET", "/metrics", token=None).status_code == 401
 
 
 def test_the_scrapers_token_opens_nothing_else(scraped):

@@ -279,6 +279,26 @@ def test_a_body_that_is_none_is_refused(api, body):
     assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [b"1e999", b"-1e999", b"1" + b"0" * 400, rb'"\ud800"', rb'"\uDC00\uD800"', b'"\xed\xa0\x80"'],
+)
+@pytest.mark.parametrize("path", [HOOKS, "/v2/callboard/publish", "/v2/events"])
+def test_what_no_store_and_no_broker_takes_is_refused(api, value, path):
+    method = "PUT" if path == HOOKS else "POST"
+    whole = b'{"data": {"exchange": "e", "routing_key": "k", "body": {"a": ' + value + b"}}}"
+    answer = api.call(method, path, content=whole)
+    assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
+    assert api.backend.published == []
+
+
+def test_characters_beyond_16_bits_are_taken(api):
+    hook = json.dumps({"data": HOOK | {"name": "\N{BELL}\N{GRINNING FACE}"}})
+    assert "\\u" in hook
+    made = api.call("PUT", HOOKS, content=hook).json()["data"]
+    assert made["name"] == "\N{BELL}\N{GRINNING FACE}"
+
+
 def test_a_post_may_carry_another_method(api):
     id = api.add_hook()["id"]
     body = json.dumps({"verb": "delete", "auth_token": ADMIN})

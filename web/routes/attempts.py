@@ -18,10 +18,13 @@ from callboard.web.paging import Paging, page_of, paging_of
 from callboard.web.routes.hooks import HookId, stored_hook
 from callboard.web.system_settings import maximum_range_s, page_size
 from callboard.web.time_range import time_range
+from callboard.webhooks.attempts import QUERY
 from callboard.webhooks.documents import public_fields
 from callboard.webhooks.names import GREGORIAN_OFFSET_S, gregorian_s, is_account_id
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks", tags=["attempts"])
+
+_TEXTS = ("req_body", "resp_body", QUERY)
 
 
 @router.get(
@@ -66,12 +69,18 @@ def _attempts(
         start=_start(paging),
     )
     known = documents if is_account_id(account.id) else iter(())
-    found, page = page_of(known, paging, filters_in(query.multi_items()), _position)
+    found, page = page_of(known, paging, filters_in(query.multi_items()), _position, _weight)
     return success(request, [_shown(document) for document in found], page=page)
 
 
 def _position(document: Document) -> list[Any]:
     return [document["pvt_created"], document["_id"]]
+
+
+def _weight(document: Document) -> int:
+    """Of what a hook sent and was answered, which may be long."""
+    texts = (document.get(name) for name in _TEXTS)
+    return sum(len(text.encode()) for text in texts if isinstance(text, str))
 
 
 def _start(paging: Paging) -> tuple[int, str] | None:

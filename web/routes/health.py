@@ -1,5 +1,6 @@
 """Whether this process is well, whether the node can do its work, and its metrics."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,6 +12,8 @@ from callboard.web.backend import NoAnswer, RefusedByActor
 
 METRICS = "metrics"
 """The path of the actor that counts."""
+READY_S = 3.0
+"""How long it may take to say whether the node is ready."""
 
 router = APIRouter(tags=["health"])
 
@@ -69,15 +72,25 @@ async def healthz(request: Request) -> Response:
 
 
 @router.get("/readyz", summary="Can the node do its work?", responses=_READY)
-def readyz(backend: TheBackend) -> Response:
-    """Whether broker and store are up and the tree is whole; open to everybody, as `/healthz`."""
+async def readyz(request: Request) -> Response:
+    """Whether broker and store are up and the tree is whole; open to everybody, as `/healthz`.
+
+    Waits in no thread: all of those may be busy with requests that wait for a slow store.
+    """
+    asked = backend_of(request).question(METRICS, GetHealth(), Health)
     try:
-        health = backend.ask(METRICS, GetHealth(), Health, timeout_s=3.0)
+        health = await asyncio.wait_for(asyncio.wrap_future(asked), READY_S)
+    except TimeoutError:
+        health = _unready(f"{METRICS} did not answer within {READY_S:g} s")
     except (NoAnswer, RefusedByActor) as problem:
-        health = Health(ready=False, problems=(str(problem),))
+        health = _unready(str(problem))
     return JSONResponse(
         {"ready": health.ready, "problems": health.problems}, 200 if health.ready else 503
     )
+
+
+def _unready(problem: str) -> Health:
+    return Health(ready=False, problems=(problem,))
 
 
 @router.get(

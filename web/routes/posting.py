@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import re
 import time
 import uuid
@@ -129,20 +128,7 @@ def _payload(data: Mapping[str, Any]) -> dict[str, Any]:
     payload: dict[str, Any] = member(data, "payload", dict)
     if too_deep({"data": {"payload": payload}}):
         raise invalid_member("payload", "error", "is nested too deep")
-    if not _finite(payload):
-        raise invalid_member("payload", "error", "holds a number that is too large")
     return payload
-
-
-def _finite(value: Any) -> bool:
-    match value:
-        case float():
-            return math.isfinite(value)
-        case dict():
-            return all(_finite(inner) for inner in value.values())
-        case list():
-            return all(_finite(inner) for inner in value)
-    return True
 
 
 def _fingerprint(event: PostedEvent) -> str:
