@@ -14,8 +14,8 @@ from callboard.webhooks.replaying import one_of_each
 
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 
-AT_ONCE = 4
-"""More replays do not run at the same time."""
+AT_ONCE = 16
+"""More replays do not run at the same time, and of one account no more than one."""
 REMEMBERED = 100
 REASONS = 100
 """So many attempts that were skipped are told one by one."""
@@ -27,11 +27,18 @@ REDELIVERY = "redelivery"
 
 A = TypeVar("A")
 
+Key = tuple[str, str]
+"""A hook's id, and the name of a replay of it."""
+
 
 @frozen
 class Wanted:
-    """What to replay. `run`: names it, also to whoever asks for it; times are Unix seconds."""
+    """What to replay. `run`: names it, among those of the hook; times are Unix seconds.
 
+    `asked_span`: the times that the request itself has named; others depend on when it was made.
+    """
+
+    account_id: str
     hook_id: str
     run: str
     since_s: float
@@ -41,6 +48,19 @@ class Wanted:
     attempt_id: str | None = None
     rate: float = 20.0
     dry_run: bool = False
+    asked_span: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def key(self) -> "Key":
+        """By which it is known here."""
+        return self.hook_id, self.run
+
+    def repeats(self, other: "Wanted") -> bool:
+        """Whether it would send the same once more, at whatever rate."""
+        return self._as_asked() == other._as_asked()
+
+    def _as_asked(self) -> "Wanted":
+        return evolve(self, since_s=0.0, until_s=0.0, rate=0.0)
 
 
 @frozen
@@ -57,7 +77,11 @@ class Progress:
 
 
 class TooMany(Exception):
-    """As many replays run as may."""
+    """As many replays run as may; the text says of whom."""
+
+
+class NameTaken(Exception):
+    """A replay of that hook has this name, and was to do something else."""
 
 
 class Replays:
@@ -69,22 +93,27 @@ class Replays:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
-        self._progress: OrderedDict[str, Progress] = OrderedDict()
-        self._stop: dict[str, threading.Event] = {}
+        self._progress: OrderedDict[Key, Progress] = OrderedDict()
+        self._stop: dict[Key, threading.Event] = {}
 
     def begin(self, wanted: Wanted) -> Progress:
-        """Start it, unless that name runs, is done or another hook's. Raises TooMany."""
+        """Start it, unless it runs or is done already. Raises NameTaken, TooMany."""
+        key = wanted.key
         with self._lock:
-            known = self._progress.get(wanted.run)
-            if known is not None and (
-                known.state in (RUNNING, DONE) or known.wanted.hook_id != wanted.hook_id
-            ):
+            known = self._progress.get(key)
+            if known is not None and not wanted.repeats(known.wanted):
+                raise NameTaken
+            if known is not None and known.state in (RUNNING, DONE):
                 return known
+            if any(
+                self._progress[one].wanted.account_id == wanted.account_id for one in self._stop
+            ):
+                raise TooMany("a replay of this account runs")
             if len(self._stop) >= AT_ONCE:
-                raise TooMany
-            began = self._progress[wanted.run] = Progress(wanted)
-            self._progress.move_to_end(wanted.run)
-            self._stop[wanted.run] = threading.Event()
+                raise TooMany("as many replays run as may")
+            began = self._progress[key] = Progress(wanted)
+            self._progress.move_to_end(key)
+            self._stop[key] = threading.Event()
             self._forget()
         name = f"api-replay-{wanted.run}"
         threading.Thread(target=self._run, args=(wanted,), name=name, daemon=True).start()
@@ -92,19 +121,19 @@ class Replays:
 
     def _forget(self) -> None:
         while len(self._progress) > REMEMBERED:
-            oldest = next(run for run in self._progress if run not in self._stop)
+            oldest = next(key for key in self._progress if key not in self._stop)
             del self._progress[oldest]
 
-    def get(self, run: str) -> Progress | None:
+    def get(self, key: Key) -> Progress | None:
         """How far it is; None if it is not known here."""
         with self._lock:
-            return self._progress.get(run)
+            return self._progress.get(key)
 
-    def stop(self, run: str) -> None:
+    def stop(self, key: Key) -> None:
         """Send no more of it."""
         with self._lock:
-            if run in self._stop:
-                self._stop[run].set()
+            if key in self._stop:
+                self._stop[key].set()
 
     def close(self) -> None:
         """Stop them all."""
@@ -124,13 +153,13 @@ class Replays:
             raise
         finally:
             with self._lock:
-                del self._stop[wanted.run]
-                known = self._progress[wanted.run]
-                self._progress[wanted.run] = evolve(known, state=state, reason=reason)
+                del self._stop[wanted.key]
+                known = self._progress[wanted.key]
+                self._progress[wanted.key] = evolve(known, state=state, reason=reason)
 
     def _replay(self, wanted: Wanted) -> bool:
         """Whether it was done to its end."""
-        stop = self._stop[wanted.run]
+        stop = self._stop[wanted.key]
         chosen = one_of_each(
             self._attempts(wanted, stop), wanted.event_id, wanted.attempt_id, failed=wanted.failed
         )
@@ -150,9 +179,9 @@ class Replays:
             request = admin.ReplayAttempts(wanted.hook_id, some, wanted.run)
             answer = self._ask(request, admin.AttemptsReplayed, stop)
             with self._lock:
-                known = self._progress[wanted.run]
+                known = self._progress[wanted.key]
                 done = known.replayed + len(answer.replayed)
-                self._progress[wanted.run] = evolve(known, replayed=done)
+                self._progress[wanted.key] = evolve(known, replayed=done)
             self._skip(wanted, answer.refused)
         return True
 
@@ -178,13 +207,13 @@ class Replays:
 
     def _note(self, wanted: Wanted, *, found: int) -> None:
         with self._lock:
-            self._progress[wanted.run] = evolve(self._progress[wanted.run], found=found)
+            self._progress[wanted.key] = evolve(self._progress[wanted.key], found=found)
 
     def _skip(self, wanted: Wanted, skipped: Sequence[tuple[str, str]]) -> None:
         with self._lock:
-            known = self._progress[wanted.run]
+            known = self._progress[wanted.key]
             room = max(0, REASONS - len(known.skipped))
-            self._progress[wanted.run] = evolve(
+            self._progress[wanted.key] = evolve(
                 known,
                 skipped={**known.skipped, **dict(skipped[:room])},
                 skipped_count=known.skipped_count + len(skipped),

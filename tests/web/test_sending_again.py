@@ -1,15 +1,18 @@
 """Replays, tests and secrets of a hook, and dead letters."""
 
 import threading
+import time
 
 import pytest
 
 from callboard import admin
 from callboard.actors.messages import AddSecret, HookSecrets
+from callboard.web import replays
 from callboard.web.backend import NoAnswer, RefusedByActor
+from callboard.webhooks.names import gregorian_s
 from callboard.webhooks.signing import parse_secret
 from services.rabbitmq import wait_until
-from support.api import CHILD, PARENT, whole_system
+from support.api import CHILD, OTHER, PARENT, whole_system
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"
 LETTERS = f"{HOOKS}/dead_letters"
@@ -80,24 +83,74 @@ def test_a_replay_that_failed_goes_on_under_its_id(api, hook):
     assert (found["id"], found["state"], found["replayed"]) == ("replay-of-monday", "done", 2)
 
 
-def test_replays_are_stopped_and_bounded(api, hook):
+@pytest.fixture
+def held(api):
+    """Replays do not get beyond listing until it is set."""
     go_on = threading.Event()
 
     def listed(_request):
-        go_on.wait(30)
+        assert go_on.wait(30)
         return admin.AttemptsListed(tuple(attempts(5)))
 
     api.backend.answers[admin.ListAttempts] = listed
-    runs = [api.data("PUT", f"{hook}/replay", {})["id"] for _ in range(4)]
-    assert api.call("PUT", f"{hook}/replay", {}).status_code == 503
-    for run in runs:
-        api.data("DELETE", f"{hook}/replay/{run}")
+    yield go_on
     go_on.set()
+
+
+def test_replays_are_stopped_and_bounded(api, held, monkeypatch):
+    monkeypatch.setattr(replays, "AT_ONCE", 2)
+    first, second, third = (
+        f"/v2/accounts/{account}/webhooks/{api.add_hook(account)['id']}/replay"
+        for account in (PARENT, CHILD, OTHER)
+    )
+    runs = [f"{path}/{api.data('PUT', path, {})['id']}" for path in (first, second)]
+    refused = api.call("PUT", third, {})
+    assert (refused.status_code, refused.json()["message"]) == (503, "too_many_replays")
     for run in runs:
-        where = f"{hook}/replay/{run}"
-        wait_until(lambda where=where: api.data("GET", where)["state"] != "running", "end", 30)
-        assert api.data("GET", where)["state"] == "stopped"
+        api.data("DELETE", run)
+    held.set()
+    for run in runs:
+        wait_until(lambda run=run: api.data("GET", run)["state"] != "running", "end", 30)
+        assert api.data("GET", run)["state"] == "stopped"
     assert not [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
+    assert api.call("PUT", third, {}).status_code == 202
+
+
+def test_one_account_has_one_replay_at_a_time(api, held):
+    first, second = (f"{HOOKS}/{api.add_hook()['id']}/replay" for _ in range(2))
+    other = f"/v2/accounts/{CHILD}/webhooks/{api.add_hook(CHILD)['id']}/replay"
+    began = api.data("PUT", first, {"id": "replay-1"})
+    again = api.data("PUT", first, {"id": "replay-1", "rate": 5})
+    assert again["state"] == began["state"] == "running"
+    for path in (first, second):
+        refused = api.call("PUT", path, {})
+        assert (refused.status_code, "this account" in refused.text) == (503, True)
+    assert api.call("PUT", other, {}).status_code == 202
+
+
+def test_hooks_have_replays_of_the_same_name(api):
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(2)))
+    hooks = [f"{HOOKS}/{api.add_hook()['id']}" for _ in range(2)]
+    dry = [ended(api, hook, {"id": "replay-1", "dry_run": hook == hooks[0]}) for hook in hooks]
+    assert [found["replayed"] for found in dry] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"dry_run": True},
+        {"failed": True},
+        {"event_id": "e1"},
+        {"attempt_id": "202611/1"},
+        {"since": gregorian_s(time.time()) - 60},
+    ],
+)
+def test_an_id_stays_with_what_it_was_asked_for(api, hook, other):
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(2)))
+    ended(api, hook, {"id": "replay-1"})
+    refused = api.call("PUT", f"{hook}/replay", {"id": "replay-1", **other})
+    assert (refused.status_code, refused.json()["message"]) == (422, "replay_id_reused")
+    assert ended(api, hook, {"id": "replay-1", "failed": False})["replayed"] == 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +158,7 @@ def test_replays_are_stopped_and_bounded(api, hook):
     [
         ({"since": "x"}, "since"),
         ({"since": 63_900_000_000, "until": 63_800_000_000}, "created_from"),
-        ({"rate": 0}, "rate"),
+        ({"rate": 0.9}, "rate"),
         ({"id": "short"}, "id"),
         ({"failed": "yes"}, "failed"),
         ({"event_id": "a", "attempt_id": "b"}, "attempt_id"),

@@ -14,10 +14,10 @@ from callboard import admin
 from callboard.web.access import AccountAccess, TheAccount, TheBackend
 from callboard.web.acting import asked, check_members, member
 from callboard.web.backend import Backend
-from callboard.web.describing import ENVELOPE, body_of, changes
+from callboard.web.describing import ENVELOPE, body_of, changes, errors
 from callboard.web.envelope import data_of, success
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
-from callboard.web.replays import Progress, Replays, TooMany, Wanted
+from callboard.web.replays import NameTaken, Progress, Replays, TooMany, Wanted
 from callboard.web.routes.hooks import HookId, stored_hook
 from callboard.web.system_settings import maximum_range_s
 from callboard.web.time_range import time_range
@@ -33,11 +33,15 @@ _MEMBERS: Mapping[str, Any] = {
     "failed": {"type": "boolean", "description": "Only what never succeeded."},
     "event_id": {"type": "string", "description": "Only this delivery."},
     "attempt_id": {"type": "string", "description": "Only the delivery of this attempt."},
-    "rate": {"type": "number", "minimum": 0.01, "maximum": 10_000},
+    "rate": {"type": "number", "minimum": 1, "maximum": 10_000},
     "dry_run": {"type": "boolean", "description": "Only count."},
     "id": {"type": "string", "pattern": "^[a-z0-9-]{8,64}$"},
 }
 _REPLAY = body_of({"type": "object", "properties": dict(_MEMBERS)}, "What to send once more.")
+
+_REUSED: Mapping[int | str, dict[str, Any]] = {
+    422: {**errors(422)[422], "description": "The id is of a replay of something else."}
+}
 
 RunId = Annotated[str, Path(description="The id that the PUT was answered with.")]
 
@@ -47,26 +51,27 @@ RunId = Annotated[str, Path(description="The id that the PUT was answered with."
     status_code=202,
     summary="Send a hook's deliveries once more",
     openapi_extra=_REPLAY,
-    responses=changes(202),
+    responses={**changes(202), **_REUSED},
 )
 def replay(request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId) -> Response:
     """From their stored attempts, to the hook as it is now, with the same webhook-ids."""
     data = data_of(request)
     check_members(data, _MEMBERS)
     stored_hook(backend, account, hook_id)
-    wanted = _wanted(data, hook_id, maximum_range_s(backend))
+    wanted = _wanted(data, account.id, hook_id, maximum_range_s(backend))
     try:
         began = replays_of(request).begin(wanted)
-    except TooMany:
-        busy = {"message": "as many replays run as may: try again later"}
+    except NameTaken:
+        other = {"message": "a replay of this hook has that id, and was asked for something else"}
+        raise ApiError(422, "replay_id_reused", other) from None
+    except TooMany as problem:
+        busy = {"message": f"{problem}: try again later"}
         raise ApiError(503, "too_many_replays", busy, {"Retry-After": "10"}) from None
-    if began.wanted.hook_id != hook_id:
-        raise bad_identifier(wanted.run)
     where = f"/v2/accounts/{account.id}/webhooks/{hook_id}/replay/{wanted.run}"
     return success(request, _shown(began), status=202, headers={"Location": where})
 
 
-def _wanted(data: Mapping[str, Any], hook_id: str, longest_s: int) -> Wanted:
+def _wanted(data: Mapping[str, Any], account_id: str, hook_id: str, longest_s: int) -> Wanted:
     query = {
         name: str(member(data, key, int))
         for key, name in (("since", "created_from"), ("until", "created_to"))
@@ -79,9 +84,10 @@ def _wanted(data: Mapping[str, Any], hook_id: str, longest_s: int) -> Wanted:
     if not _RUN.fullmatch(run):
         raise invalid_member("id", "pattern", "must be 8 to 64 of a-z, 0-9 and -", value=run)
     rate = data.get("rate", 20)
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.01 <= rate <= 10_000:
-        raise invalid_member("rate", "error", "must be a number from 0.01 to 10000", value=rate)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 1 <= rate <= 10_000:
+        raise invalid_member("rate", "error", "must be a number from 1 to 10000", value=rate)
     return Wanted(
+        account_id,
         hook_id,
         run,
         float(span.created_from - GREGORIAN_OFFSET_S),
@@ -91,6 +97,7 @@ def _wanted(data: Mapping[str, Any], hook_id: str, longest_s: int) -> Wanted:
         member(data, "attempt_id", str) if "attempt_id" in data else None,
         float(rate),
         member(data, "dry_run", bool, default=False),
+        (data.get("since"), data.get("until")),
     )
 
 
@@ -108,7 +115,7 @@ def stop_replay(
 ) -> Response:
     """What was sent is sent."""
     _progress(request, account, backend, hook_id, run_id)
-    replays_of(request).stop(run_id)
+    replays_of(request).stop((hook_id, run_id))
     return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
 
 
@@ -116,8 +123,8 @@ def _progress(
     request: Request, account: AccountAccess, backend: Backend, hook_id: str, run_id: str
 ) -> Progress:
     stored_hook(backend, account, hook_id)
-    progress = replays_of(request).get(run_id)
-    if progress is None or progress.wanted.hook_id != hook_id:
+    progress = replays_of(request).get((hook_id, run_id))
+    if progress is None:
         raise bad_identifier(run_id)
     return progress
 
