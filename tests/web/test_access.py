@@ -141,15 +141,18 @@ def test_what_is_of_another_account_is_not_reached_by_ones_own_path(api, tokens)
         answer = api.call(method, path, data, token=tokens["other"])
         assert answer.status_code == 404, (method, path, answer.text)
     assert api.data("GET", f"{mine}/dead_letters", token=tokens["other"]) == []
-    begun = {"id": run, "dry_run": True}
-    taken = api.call("PUT", f"{mine}/{other}/replay", begun, token=tokens["other"])
-    assert taken.status_code == 404
     for action in ("retry", "purge"):
         data = {"action": action, "ids": ["theirs", "none"]}
         answer = api.data("PATCH", f"{mine}/dead_letters", data, token=tokens["other"])
         assert (answer["done"], answer["refused"].keys()) == ([], {"theirs", "none"})
         assert answer["refused"]["theirs"] == answer["refused"]["none"]
     assert len(api.backend.asked) == asked
+    # A replay of the same name is one's own, and says nothing of theirs.
+    same = {"id": run, "failed": True}
+    own = api.data("PUT", f"{mine}/{other}/replay", same, token=tokens["other"])
+    assert (own["hook_id"], own["dry_run"]) == (other, False)
+    theirs = api.data("GET", f"/v2/accounts/{CHILD}/webhooks/{hook}/replay/{run}")
+    assert (theirs["hook_id"], theirs["dry_run"]) == (hook, True)
 
 
 def test_events_are_posted_by_their_account_alone(api_with_events):
