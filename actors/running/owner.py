@@ -15,7 +15,7 @@ import structlog
 from attrs import define, evolve, field
 
 from callboard.actors.running import system as actor_system
-from callboard.actors.running.system import MULTIPROCESS, Client
+from callboard.actors.running.system import MULTIPROCESS, Client, SystemLost
 from callboard.actors.webhooks_supervisor import Top
 from callboard.config.settings import Settings
 from callboard.supervision import GaveUp, Ready, Start, Stop, SupervisorSpec
@@ -89,7 +89,11 @@ def _run_once(
 ) -> bool:
     """One life of the top supervisor; whether it ended as it should."""
     began = time.monotonic()
-    client = Client(actor_system.create(settings))
+    try:
+        client = Client(actor_system.create(settings))
+    except SystemLost as problem:
+        log.warning("actor_system_lost", reason=str(problem))
+        return False
     heartbeat_s = settings.actors.heartbeat_ms / 1000
     hang_s = settings.actors.hang_timeout_ms / 1000
     top = Top(settings, os.getpid() if settings.actors.base == MULTIPROCESS else None)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from attrs import asdict, frozen
-from thespian.actors import ActorAddress, ActorSystem
+from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
 from callboard.actors.messages import Refused
 from callboard.actors.webhooks_supervisor import WebhooksSupervisor
@@ -40,6 +40,10 @@ PATIENCE_S = 0.5
 
 class SystemUnreachable(Exception):
     """An actor system cannot be started or reached; the text says why and what to do."""
+
+
+class SystemLost(SystemUnreachable):
+    """The actor system ended while it was being reached: its admin was killed just then."""
 
 
 class RequestRefused(SystemUnreachable):
@@ -238,11 +242,14 @@ def _key(settings: Settings, *, make: bool) -> bytes:
 
 
 class Client:
-    """A conversation with a running system from outside of it."""
+    """A conversation with a running system from outside of it. Raises SystemLost."""
 
     def __init__(self, system: ActorSystem) -> None:
         self.system = system
-        self.top: ActorAddress = system.createActor(WebhooksSupervisor, globalName=TOP)
+        try:
+            self.top: ActorAddress = system.createActor(WebhooksSupervisor, globalName=TOP)
+        except ActorSystemException as problem:
+            raise SystemLost(f"the actor system has just ended: {problem}") from None
 
     def ask(self, address: ActorAddress, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
         """The answer of that kind. Raises SystemUnreachable when refused, or when none comes."""

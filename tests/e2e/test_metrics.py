@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -185,6 +186,16 @@ class Terminal:
     def press(self, key):
         os.write(self._here, key)
 
+    def status(self, timeout_s=60):
+        """The exit status; what is still written meanwhile is read, or its writer would wait."""
+        end = time.monotonic() + timeout_s
+        while self.process.poll() is None:
+            assert time.monotonic() < end, "it has not ended"
+            if select.select([self._here], (), (), 0.2)[0]:
+                with suppress(OSError):  # The other end is closed.
+                    os.read(self._here, 65536)
+        return self.process.returncode
+
     def close(self):
         self.process.kill()
         self.process.wait()
@@ -207,6 +218,6 @@ def test_top_goes_on_whatever_dies_and_ends_by_q(start):
         system.start()
         terminal.wait_for("failure_cache")
         terminal.press(b"q")
-        assert terminal.process.wait(timeout=20) == 0
+        assert terminal.status() == 0
     finally:
         terminal.close()

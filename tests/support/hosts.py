@@ -247,7 +247,7 @@ class Hosted:
     def close(self):
         family = self.family()
         self.system.shutdown()
-        left = psutil.wait_procs(family, timeout=10)[1]
+        left = psutil.wait_procs(family, timeout=30)[1]
         for process in left:
             process.kill()
         assert not left, f"left behind: {left}"
