@@ -38,7 +38,6 @@ from callboard.webhooks.arguments import (
     hook_argument,
     key_argument,
     limit_argument,
-    version_argument,
 )
 from callboard.webhooks.names import account_database, gregorian_ms, gregorian_s
 
@@ -76,14 +75,8 @@ class Maintenance(Answering, DocTypeUpdateListener):
 
     # Administrative requests
 
-    def receiveMsg_AdminRequest(self, message: admin.AdminRequest, sender: ActorAddress) -> None:
-        """Somebody wants something done."""
-        to = Asker(sender, message.ref)
-        with self.refusing(to):
-            version_argument(message.version, admin.VERSION)
-            self._begin_request(message, to)
-
-    def _begin_request(self, request: admin.AdminRequest, to: Asker) -> None:
+    def begin_request(self, request: admin.AdminRequest, to: Asker) -> None:
+        """Carry it out, or refuse it."""
         match request:
             case admin.HooksConfigured(account, after, limit):
                 self._list_table(to, _account(account), key_argument(after), _limit(limit))

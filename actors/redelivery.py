@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from thespian.actors import ActorAddress, WatchMessage
+from thespian.actors import WatchMessage
 
 from callboard import admin
 from callboard.actors.event_bridge import event_queue
@@ -34,7 +34,6 @@ from callboard.webhooks.arguments import (
     ids_argument,
     limit_argument,
     time_argument,
-    version_argument,
 )
 from callboard.webhooks.dead_letters import DELIVERY, EVENT, NotRepeatable, body_of
 from callboard.webhooks.delivery import Delivery
@@ -90,14 +89,8 @@ class Redelivery(Answering, LetterKeeper):
 
     # Requests
 
-    def receiveMsg_AdminRequest(self, message: admin.AdminRequest, sender: ActorAddress) -> None:
-        """Somebody wants something done."""
-        to = Asker(sender, message.ref)
-        with self.refusing(to):
-            version_argument(message.version, admin.VERSION)
-            self._begin_request(message, to)
-
-    def _begin_request(self, request: admin.AdminRequest, to: Asker) -> None:
+    def begin_request(self, request: admin.AdminRequest, to: Asker) -> None:
+        """Carry it out, or refuse it."""
         match request:
             case admin.ListDeadLetters(after=after, limit=limit):
                 most = limit_argument(limit, LETTERS_PAGE)

@@ -12,7 +12,7 @@ from callboard import admin
 from callboard.actors.parts.role import Role
 from callboard.actors.parts.slices import Done
 from callboard.adapters.store import StoreError
-from callboard.webhooks.arguments import BadArgument
+from callboard.webhooks.arguments import BadArgument, version_argument
 
 
 @frozen
@@ -25,6 +25,17 @@ class Asker:
 
 class Answering(Role):
     """An actor that is asked."""
+
+    def receiveMsg_AdminRequest(self, message: admin.AdminRequest, sender: ActorAddress) -> None:
+        """Somebody wants something done."""
+        to = Asker(sender, message.ref)
+        with self.refusing(to):
+            version_argument(message.version, admin.VERSION)
+            self.begin_request(message, to)
+
+    def begin_request(self, request: admin.AdminRequest, to: Asker) -> None:
+        """What the subclass does about it. Raises BadArgument, StoreError."""
+        raise NotImplementedError
 
     @contextmanager
     def refusing(self, to: Asker) -> Iterator[None]:
