@@ -42,12 +42,15 @@ class Healthy:
 
     def __init__(self, record: Path) -> None:
         self._file = record.open()
+        self._line = ""
         self._counts: Counter[str] = Counter()
 
     def wait_for(self, account: str, count: int) -> None:
         end = time.monotonic() + PATIENCE_S
         while self._counts[account] < count:
-            for line in self._file:
+            # What is being written may end within a line.
+            *lines, self._line = (self._line + self._file.read()).split("\n")
+            for line in lines:
                 path = line.split(" ")[0]
                 if path.startswith("/ok/"):
                     self._counts[path.removeprefix("/ok/")] += 1
