@@ -3,13 +3,22 @@
 import logging
 
 import pytest
+import pytest_timeout
 import structlog
 
-from callboard.adapters.receiver import Receiver
 from support.building import build
+from support.patience import patient
+from support.receiver import Receiver
 from support.running import RunningSystem
 
 pytest_plugins = ("services.rabbitmq", "services.couchdb", "services.chromium")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item, settings):
+    """Limits of tests are as patient as what waits within them."""
+    settings = settings._replace(timeout=patient(settings.timeout))
+    return pytest_timeout.pytest_timeout_set_timer(item, settings)
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from support.building import PROJECT
+from support.patience import patient
 
 PACKAGING = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
@@ -68,7 +69,7 @@ def test_the_source_archive_holds_what_a_packager_needs(built):
 def test_the_installed_wheel_imports_as_a_whole(built, tmp_path):
     target = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "--target", target, built[1]], check=True, timeout=120)
+    subprocess.run([*pip, "--target", target, built[1]], check=True, timeout=patient(120))
     program = (
         "import callboard, importlib, pkgutil;"
         "print(callboard.__file__);"
@@ -82,7 +83,7 @@ def test_the_installed_wheel_imports_as_a_whole(built, tmp_path):
         env={**os.environ, "PYTHONPATH": str(target)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == str(target / "callboard" / "__init__.py")

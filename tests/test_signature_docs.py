@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from callboard.webhooks.signing import ED25519, new_secret, signature_headers
+from support.patience import patient
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "signatures.md"
 
@@ -41,7 +42,12 @@ def in_node(folder, cases):
         ' isSigned(key, headers, Buffer.from(body, "base64")))));\n'
     )
     done = subprocess.run(
-        ["node", "run.mjs"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        ["node", "run.mjs"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

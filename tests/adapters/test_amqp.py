@@ -21,6 +21,7 @@ from callboard.adapters.broker import (
 )
 from services import free_port
 from services.driver import Driver
+from support.patience import patient
 
 EVENTS = Topology(queue=Queue("events"))
 PERSISTENT = Properties(delivery_mode=2)
@@ -145,7 +146,7 @@ class TestWithRabbitMQ:
             started = time.monotonic()
             driver.connection.close()
             opening.connection.close()
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < patient(3)
 
     def test_a_restarted_broker_is_found_again_with_what_it_kept(self, drive, amqp_url, rabbitmq):
         topology = Topology(

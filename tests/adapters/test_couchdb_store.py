@@ -17,6 +17,7 @@ from callboard.adapters.embedded_store import EmbeddedStore
 from callboard.adapters.store import Conflict, StoreError, StoreUnavailable, View
 from callboard.adapters.stores import connect, mask_url
 from services import free_port
+from support.patience import patient
 
 VIEW = View("d", "v", "function(doc) { emit(doc.n, null); }", lambda doc: [(doc.get("n"), None)])
 OTHER = View("d", "w", "function(doc) { emit(1, null); }", lambda doc: [(1, None)], reduce="_count")
@@ -108,7 +109,7 @@ class TestUnavailable:
         with pytest.raises(StoreUnavailable, match="timed out"):
             call(CouchdbStore(server.url, timeout_s=0.2))
         over.set()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < patient(2)
 
     def test_the_connection_breaks(self, call, answering):
         def hang_up(request):
@@ -286,7 +287,7 @@ class TestWithServer:
 
     def test_a_document_changed_by_another(self, store, couchdb_url):
         rev = store.save("db", {"_id": "x"})
-        requests.put(f"{couchdb_url}/db/x", json={"_rev": rev, "n": 2}, timeout=5)
+        requests.put(f"{couchdb_url}/db/x", json={"_rev": rev, "n": 2}, timeout=patient(5))
         with pytest.raises(Conflict, match="db x"):
             store.save("db", {"_id": "x", "_rev": rev})
 
@@ -298,7 +299,7 @@ class TestWithServer:
             for call in CALLS:
                 with pytest.raises(StoreUnavailable, match=couchdb_server.url):
                     call(store)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < patient(5)
         finally:
             couchdb_server.start()
         store.ensure_database("db")

@@ -19,9 +19,11 @@ from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.descriptors import RESERVED
 from callboard.adapters.http import RequestsTransport
 from callboard.adapters.http_connection import EXCHANGE, Exchange, GuardedAdapter, tls_context
-from callboard.adapters.receiver import Answer, Close, Drip, Raw, Receiver
+from callboard.adapters.receiver import Answer, Close, Drip, Raw
 from callboard.webhooks.outcome import ClientError, Response
 from support.http import LOOPBACK, resolves_to, server_context
+from support.patience import patient
+from support.receiver import Receiver
 
 DEADLINE_S = 0.3
 LATE_S = 5
@@ -301,7 +303,7 @@ def test_an_address_that_does_not_answer(make):
     with silent() as port:
         start = time.monotonic()
         assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "failed_connect: timeout"
-        assert DEADLINE_S <= time.monotonic() - start < LATE_S
+        assert DEADLINE_S <= time.monotonic() - start < patient(LATE_S)
 
 
 def test_connecting_takes_no_longer_than_the_request_may(make):
@@ -309,7 +311,7 @@ def test_connecting_takes_no_longer_than_the_request_may(make):
     with silent() as port:
         start = time.monotonic()
         assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "failed_connect: timeout"
-        assert time.monotonic() - start < LATE_S
+        assert time.monotonic() - start < patient(LATE_S)
 
 
 def test_a_request_leaves_descriptors_to_its_process(transport, receiver):
@@ -432,7 +434,7 @@ def test_a_flood_ends_long_before_the_deadline(make, receiver, head):
     receiver.answer("/", Drip(head, b"X: y\r\n" * 2000 + b"\r\nHTTP/1.1 100 C\r\n", pause_s=0))
     start = time.monotonic()
     outcome = post(transport, receiver.url)
-    assert time.monotonic() - start < LATE_S
+    assert time.monotonic() - start < patient(LATE_S)
     assert isinstance(outcome, Response) or outcome.kind == "bad_response"
 
 
@@ -496,7 +498,7 @@ def test_the_deadline_is_one_for_the_whole_request(make, receiver, behaviour):
     receiver.answer("/", behaviour)
     start = time.monotonic()
     assert kind(post(transport, receiver.url)) == "timeout"
-    assert DEADLINE_S <= time.monotonic() - start < LATE_S
+    assert DEADLINE_S <= time.monotonic() - start < patient(LATE_S)
 
 
 def test_a_connection_that_was_too_slow_is_not_used_again(make, receiver):
@@ -514,7 +516,7 @@ def test_the_deadline_holds_while_sending(make):
         start = time.monotonic()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         assert kind(post(transport, url, bytes(20_000_000))) == "timeout"
-        assert time.monotonic() - start < LATE_S
+        assert time.monotonic() - start < patient(LATE_S)
 
 
 def test_a_slow_answer_within_the_deadline_is_one(make, receiver):
@@ -629,7 +631,7 @@ def test_a_repeat_shares_the_deadline(make, receiver):
     post(transport, receiver.url)
     start = time.monotonic()
     assert kind(post(transport, receiver.url)) == "timeout"
-    assert time.monotonic() - start < LATE_S
+    assert time.monotonic() - start < patient(LATE_S)
 
 
 # TLS
@@ -692,7 +694,7 @@ def test_the_handshake_is_part_of_connecting(make):
         start = time.monotonic()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
         assert kind(post(transport, url)) == "failed_connect: timeout"
-        assert time.monotonic() - start < LATE_S
+        assert time.monotonic() - start < patient(LATE_S)
 
 
 def test_the_deadline_over_tls(make, secure):
@@ -700,7 +702,7 @@ def test_the_deadline_over_tls(make, secure):
     secure.answer("/", Drip(pause_s=0.02))
     start = time.monotonic()
     assert kind(post(transport, secure.url)) == "timeout"
-    assert time.monotonic() - start < LATE_S
+    assert time.monotonic() - start < patient(LATE_S)
 
 
 def test_a_stale_connection_over_tls(make, secure):

@@ -9,6 +9,7 @@ from callboard.adapters.listener import Listener
 from callboard.adapters.misbehaviour import AtFirst, Misbehaviour, Sometimes
 from callboard.adapters.receiver import Answer, Close
 from callboard.webhooks.signing import ED25519, InvalidSecret, new_secret, signature_headers
+from support.patience import patient
 
 SECRET = new_secret()
 
@@ -17,7 +18,9 @@ def post(listener, path="/", id=None, secret=None, age_s=0, body=b"{}"):
     headers = {} if id is None else {"webhook-id": id}
     if secret is not None:
         headers |= dict(signature_headers([secret], id, time.time() - age_s, body))
-    return requests.post(f"{listener.url}{path}", body, headers=headers, timeout=10).status_code
+    return requests.post(
+        f"{listener.url}{path}", body, headers=headers, timeout=patient(10)
+    ).status_code
 
 
 @pytest.mark.parametrize(

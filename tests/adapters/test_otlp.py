@@ -17,6 +17,7 @@ from callboard.webhooks.outcome import ClientError, Response
 from callboard.webhooks.trace_context import TraceContext
 from services import free_port
 from support.collector import Collector
+from support.patience import patient
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = TraceContext(f"00-{TRACE}-{SPAN}-01", "vendor=1")
@@ -30,7 +31,7 @@ DELIVERY = Delivery(
 
 def until(condition, timeout_s=20.0):
     """Wait until it is true."""
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + patient(timeout_s)
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -232,7 +233,7 @@ def test_a_collector_that_is_down_is_told_once_and_then_left_alone(monkeypatch, 
     began = time.monotonic()
     for _ in range(3 * otlp.QUEUE_SPANS):  # more than there is room for
         tracing.match("m", None).end()
-    assert time.monotonic() - began < 5, "spans wait for the collector"
+    assert time.monotonic() - began < patient(5), "spans wait for the collector"
     until(lambda: "collector_down" in dict(tracing.said))
     ((_event, facts),) = [told for told in tracing.said if told[0] == "collector_down"]
     assert "refused" in facts["reason"]

@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from callboard.adapters.receiver import Answer, Close, Drip, Hang, Raw, Receiver
+from support.patience import patient
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def connect(receiver):
     sockets = []
 
     def connect():
-        sockets.append(socket.create_connection(("127.0.0.1", receiver.port), timeout=5))
+        sockets.append(socket.create_connection(("127.0.0.1", receiver.port), timeout=patient(5)))
         return sockets[-1]
 
     yield connect
@@ -28,7 +29,7 @@ def connect(receiver):
 
 @pytest.fixture
 def client(receiver):
-    client = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=5)
+    client = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=patient(5))
     yield client
     client.close()
 
@@ -233,7 +234,7 @@ def test_closing_connections_leaves_the_port_open(receiver, client, connect):
 def test_stopping_frees_the_port_whatever_is_under_way(behaviour):
     receiver = Receiver().start()
     receiver.answer("/", behaviour)
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=patient(5)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         receiver.wait_for(1)
         receiver.stop()
@@ -255,6 +256,8 @@ def test_it_speaks_ipv6_and_tls():
     authority.configure_trust(trusting)
     with Receiver("::1", tls=context) as receiver:
         assert receiver.url == f"https://[::1]:{receiver.port}"
-        client = http.client.HTTPSConnection("::1", receiver.port, context=trusting, timeout=5)
+        client = http.client.HTTPSConnection(
+            "::1", receiver.port, context=trusting, timeout=patient(5)
+        )
         assert ask(client, "POST", "/ok", b"x") == (200, b"")
         client.close()

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callboard.adapters.secret_box import SecretBox, SecretBoxError
+from support.patience import patient
 
 SECRET = "whsec_" + "c2VzYW1l" * 4
 
@@ -60,7 +61,7 @@ def test_processes_that_make_the_file_at_once_agree_on_one_key(file):
     ]
     for process in processes:
         process.start()
-    texts = [sealed.get(timeout=30) for _ in processes]
+    texts = [sealed.get(timeout=patient(30)) for _ in processes]
     for process in processes:
         process.join()
     assert [SecretBox("", file).opened(text, "h") for text in texts] == [SECRET] * 4

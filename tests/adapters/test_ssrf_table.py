@@ -12,9 +12,10 @@ import pytest
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.endpoint_rules import EndpointRules
 from callboard.adapters.http import RequestsTransport
-from callboard.adapters.receiver import Answer, Receiver
+from callboard.adapters.receiver import Answer
 from callboard.webhooks.outcome import ClientError
 from support.http import answer
+from support.receiver import Receiver
 
 PUBLIC = "127.0.0.2"
 """Stands for a public address: the one that the guard of these tests lets through."""

@@ -4,10 +4,11 @@ from functools import partial
 from callboard.adapters import stores
 from callboard.adapters.store_probe import StoreProbe
 from services import free_port
+from support.patience import patient
 
 
 def first(probe, wanted, timeout_s=20):
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + patient(timeout_s)
     while time.monotonic() < end:
         for result in probe.results():
             if wanted(result):
@@ -18,7 +19,8 @@ def first(probe, wanted, timeout_s=20):
 
 def test_a_store_that_answers(tmp_path):
     probe = StoreProbe(partial(stores.connect, "sqlite://", tmp_path), every_s=0.05)
-    assert [first(probe, lambda r: not r.problem).took_s < 5 for _ in range(3)] == [True] * 3
+    took_s = [first(probe, lambda r: not r.problem).took_s for _ in range(3)]
+    assert max(took_s) < patient(5)
     probe.close()
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.adapters.topic import BOUND_BY, matches
+from support.patience import patient
 
 WORDS = st.sampled_from(["a", "b", "", "a(", "%2E"])
 KEYS = st.lists(WORDS, min_size=1, max_size=5).map(".".join)
@@ -53,7 +54,7 @@ def test_many_hashes_stay_fast():
     started = time.perf_counter()
     assert not matches("#.#.#.#.#.#.#.#.#.#.#.#.x", ".".join("a" * 120))
     assert not matches("#.a.#.a.#.a.x", ".".join("a" * 60))
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < patient(1)
 
 
 @pytest.mark.parametrize(

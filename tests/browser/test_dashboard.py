@@ -14,6 +14,7 @@ from callboard.adapters.token_store import add_token
 from services import free_port
 from support.hooks import prepared_store
 from support.pages import Dashboard
+from support.patience import patient
 from support.running import ACCOUNT, RunningSystem, call_event
 
 pytestmark = [pytest.mark.browser, pytest.mark.multiprocess, pytest.mark.timeout(300)]
@@ -74,7 +75,7 @@ def api(board, method, path, data=None):
         board.url + path,
         json=None if data is None else {"data": data},
         headers={"X-Auth-Token": board.token},
-        timeout=20,
+        timeout=patient(20),
     )
     assert answer.ok, answer.text
     return answer.json()["data"]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from support.patience import patient
+
 PROGRAM = Path(sys.executable).parent / "callboard"
 
 
@@ -18,7 +20,7 @@ def run(*arguments, **environment):
         env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 

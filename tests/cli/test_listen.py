@@ -14,6 +14,7 @@ import requests
 
 from callboard.cli.listen import listen as listen_command
 from callboard.webhooks.signing import new_secret, signature_headers
+from support.patience import patient
 
 SECRET = new_secret()
 
@@ -45,13 +46,15 @@ def listen():
 def rest(process):
     """What it prints until its end. (Not by `communicate`, which misses what is buffered.)"""
     shown = process.stdout.read()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=patient(20)) == 0
     return shown
 
 
 def send(url, body="{}", id="msg_1", **headers):
     signed = dict(signature_headers([SECRET], id, time.time(), body.encode()))
-    return requests.post(url, body, headers={"webhook-id": id} | signed | headers, timeout=10)
+    return requests.post(
+        url, body, headers={"webhook-id": id} | signed | headers, timeout=patient(10)
+    )
 
 
 def refused(*arguments):
@@ -59,7 +62,7 @@ def refused(*arguments):
         [sys.executable, "-m", "callboard.run_system", "listen", "--port", "0", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
     return run.returncode, run.stderr
@@ -121,7 +124,7 @@ def test_programs_get_one_object_a_line_and_an_end(listen, unused_port):
         text=True,
     )
     url = f"http://127.0.0.1:{unused_port}/form"
-    end = time.monotonic() + 20
+    end = time.monotonic() + patient(20)
     while True:
         try:
             first = send(url, "a=1&b=", **{"content-type": "application/x-www-form-urlencoded"})
@@ -131,7 +134,7 @@ def test_programs_get_one_object_a_line_and_an_end(listen, unused_port):
             time.sleep(0.05)
     assert (first.status_code, first.headers["Retry-After"]) == (503, "7")
     assert send(url, '{"c": 2}').status_code == 200
-    told = [json.loads(line) for line in process.communicate(timeout=20)[0].splitlines()]
+    told = [json.loads(line) for line in process.communicate(timeout=patient(20))[0].splitlines()]
     assert process.returncode == 0
     assert [(t["body"], t["try"], t["signature"], t["answer"]) for t in told] == [
         ({"a": "1", "b": ""}, 1, "ok", "503"),

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from support.patience import patient
+
 SHOP = """
 [[modules]]
 id = "Order_Paid"
@@ -24,7 +26,7 @@ def run(*arguments, cwd=None, **environment):
         env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from support.patience import patient
+
 PROGRAM = """
 import sys
 from callboard.cli.progress import counting
@@ -23,7 +25,7 @@ def run(quiet, stderr):
         env=os.environ | {"TERM": "xterm", "FORCE_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=stderr,
-        timeout=60,
+        timeout=patient(60),
         check=True,
     )
 

@@ -15,6 +15,7 @@ from thespian.actors import Actor, ActorSystem
 
 from callboard.config import LogSettings, configure_logs, log_definitions
 from callboard.config.logs import logger
+from support.patience import patient
 
 TEXT = LogSettings(format="text")
 JSON = LogSettings(format="json")
@@ -168,7 +169,7 @@ def test_a_lost_reader_stops_nobody():
     ) as process:
         os.close(writer)
         os.close(reader)
-        assert process.communicate(timeout=30)[0] == "went on\n"
+        assert process.communicate(timeout=patient(30))[0] == "went on\n"
         assert process.returncode == 0
 
 
@@ -186,7 +187,7 @@ for number in range(500):
 if first:
     os.waitpid(first, 0)
 """
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=patient(60))
     assert run.returncode == 0
     seen: dict[str, list[int]] = {"a": [], "b": []}
     for line in run.stderr.splitlines():

@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from services import free_port
+from support.patience import patient
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -30,7 +31,7 @@ class Client:
             self.url + path,
             json=None if data is None else {"data": data},
             headers={"X-Auth-Token": token or self.token},
-            timeout=20,
+            timeout=patient(20),
         )
 
 

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from callboard.adapters.receiver import Answer
+from support.patience import patient
 from support.running import ACCOUNT
 
 pytestmark = pytest.mark.multiprocess
@@ -32,7 +33,7 @@ def call(system):
             url + path,
             json=None if data is None else {"data": data},
             headers={"X-Auth-Token": token, **headers},
-            timeout=60,
+            timeout=patient(60),
         )
         assert answer.ok, answer.text
         return answer.json()["data"]

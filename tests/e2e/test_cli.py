@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from support.patience import patient
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -26,7 +27,7 @@ def run(*arguments, **environment):
         env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 
@@ -145,7 +146,7 @@ def test_stop_ends_the_system_in_order(system):
     family = system.family()
     stopped = system.run("stop")
     assert (stopped.returncode, stopped.stdout.strip()) == (0, "stopped")
-    assert system.process.wait(timeout=10) == 0
+    assert system.process.wait(timeout=patient(10)) == 0
     assert family
     assert not system.family()
 
@@ -153,7 +154,7 @@ def test_stop_ends_the_system_in_order(system):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_with_exit_code_0(system, number):
     system.process.send_signal(number)
-    assert system.process.wait(timeout=30) == 0
+    assert system.process.wait(timeout=patient(30)) == 0
     assert not system.family()
 
 
@@ -165,7 +166,7 @@ def test_a_second_signal_stops_it_now(start, receiver):
     system.process.send_signal(signal.SIGTERM)
     system.wait(lambda: "draining" in system.tail())
     system.process.send_signal(signal.SIGTERM)
-    assert system.process.wait(timeout=15) == 0
+    assert system.process.wait(timeout=patient(15)) == 0
     assert not system.family()
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from callboard.webhooks.names import account_database
 from support.hooks import AUTO_DISABLED, prepared_store, save_account, save_hook
+from support.patience import patient
 from support.running import ACCOUNT, call_event
 
 CHILD = "b2" * 16
 KEY = "configuration.doc_type_update.webhook"
-CROSSBAR_S = 2.0
+CROSSBAR_S = patient(2.0)
 """How long Crossbar waits."""
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.rabbitmq, pytest.mark.couchdb]

@@ -15,6 +15,7 @@ import pytest
 from callboard.actors.messages import GetFigures
 from callboard.webhooks.snapshot import Snapshot
 from support.metrics import health, metrics
+from support.patience import patient
 from support.running import call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -177,7 +178,7 @@ class Terminal:
 
     def wait_for(self, words, timeout_s=30):
         """Wait until these words come, after all that came before."""
-        end, self.text = time.monotonic() + timeout_s, ""
+        end, self.text = time.monotonic() + patient(timeout_s), ""
         while words not in self.text:
             assert time.monotonic() < end, f"no {words!r} in {self.text!r}"
             if select.select([self._here], (), (), 0.2)[0]:
@@ -188,7 +189,7 @@ class Terminal:
 
     def status(self, timeout_s=60):
         """The exit status; what is still written meanwhile is read, or its writer would wait."""
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + patient(timeout_s)
         while self.process.poll() is None:
             assert time.monotonic() < end, "it has not ended"
             if select.select([self._here], (), (), 0.2)[0]:

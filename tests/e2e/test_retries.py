@@ -185,8 +185,12 @@ def test_a_dead_endpoint_holds_up_nobody(start, receiver):
     system.publish(call_event(n, account=accounts[1]) for n in range(500, 700))
     receiver.wait_for(200, timeout_s=30)
     print(f"200 healthy behind 500 dead ones after {time.monotonic() - began:.1f} s")
-    stats = [system.node(f"deliveries/deliverer-{n}").stats for n in (1, 2)]
-    assert sum(s["circuits_open"] for s in stats) == 2
+
+    def open_circuits():
+        stats = [system.node(f"deliveries/deliverer-{n}").stats for n in (1, 2)]
+        return sum(s["circuits_open"] for s in stats)
+
+    system.wait(lambda: open_circuits() == 2, what="the open circuits")
     # All is taken from the broker, although the dead endpoint has more than the prefetch.
     system.wait(lambda: system.node("event_bridge").stats["received"] >= 700, what="all taken")
 

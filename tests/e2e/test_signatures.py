@@ -16,6 +16,7 @@ from callboard.adapters.receiver import Answer, Hang
 from callboard.webhooks.names import modb
 from callboard.webhooks.signing import ED25519, new_secret
 from support.cluster import prepared
+from support.patience import patient
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -181,7 +182,7 @@ def test_without_the_key_nothing_goes_out_unsigned_and_others_are_delivered(star
 def restart(system, **settings):
     """Stop it and start it with other settings."""
     system.process.send_signal(signal.SIGTERM)
-    system.process.wait(timeout=60)
+    system.process.wait(timeout=patient(60))
     system._client = None
     system.overrides |= {key.replace("__", "."): value for key, value in settings.items()}
     system.start()

@@ -11,6 +11,7 @@ from callboard.adapters.receiver import Answer
 from services import free_port
 from support.bus import publish_with_headers
 from support.collector import Collector
+from support.patience import patient
 from support.running import call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -168,6 +169,8 @@ def test_it_does_not_start_without_what_makes_spans(tmp_path):
         "CALLBOARD_TRACING_ENDPOINT": "http://127.0.0.1:4318",
     }
     command = [sys.executable, "-m", "callboard.run_system", "start"]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=patient(60)
+    )
     assert run.returncode == 2
     assert "pip install 'callboard[tracing]'" in run.stderr

@@ -7,6 +7,7 @@ import pytest
 
 from callboard import embed
 from support.hosts import Hosted
+from support.patience import patient
 from support.trees import MULTI, SIMPLE
 
 
@@ -45,7 +46,8 @@ def settings(tmp_path):
         overrides = {
             "data.dir": str(tmp_path / name),
             "actors.heartbeat_ms": "300",
-            "actors.hang_timeout_ms": "3000",
+            "actors.hang_timeout_ms": str(int(patient(3000))),
+            "delivery.request_timeout_ms": str(int(patient(10_000))),
             "delivery.allow_networks": "127.0.0.0/8",
             "delivery.workers": "1",
             "log.level": "error",

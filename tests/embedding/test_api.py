@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from callboard import embed
+from support.patience import patient
 from support.running import ACCOUNT
 
 
@@ -29,7 +30,7 @@ def test_a_host_may_have_it_served(hosted, settings, receiver):
                 f"{url}/v2/accounts/{ACCOUNT}/webhooks",
                 json={"data": hook},
                 headers={"X-Auth-Token": token},
-                timeout=30,
+                timeout=patient(30),
             )
         )
 
@@ -44,4 +45,4 @@ def test_a_host_may_have_it_served(hosted, settings, receiver):
     hosted.hear("a", embed.Finished)
     assert not mine.api_place_file.exists()
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{url}/healthz", timeout=5)
+        requests.get(f"{url}/healthz", timeout=patient(5))

@@ -13,6 +13,7 @@ import structlog
 from callboard import admin, embed
 from callboard.supervision import Peer
 from support.hosts import Create
+from support.patience import patient
 from support.running import ACCOUNT
 from support.trees import MULTI, SIMPLE
 
@@ -26,7 +27,7 @@ def callboard(command, settings):
         env=os.environ | {"CALLBOARD_CONFIG": os.devnull},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 

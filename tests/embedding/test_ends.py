@@ -12,6 +12,7 @@ from thespian.actors import ActorExitRequest
 from callboard import embed
 from callboard.actors.running.system import owner_of
 from callboard.supervision import ChildSpec, Peer, SupervisorSpec
+from support.patience import patient
 from support.trees import MULTI, Tree
 from support.workers import Worker
 
@@ -29,7 +30,7 @@ def test_nothing_outlives_a_killed_host(embedding, settings):
     tree = [psutil.Process(pid) for pid in (hosted.pid, *pids(hosted, "a"))]
     assert len(tree) > 8
     os.kill(psutil.Process(hosted.pid).ppid(), signal.SIGKILL)
-    left = psutil.wait_procs(tree, timeout=10)[1]
+    left = psutil.wait_procs(tree, timeout=patient(10))[1]
     assert not left
     assert owner_of(settings()) is None
 
@@ -44,7 +45,7 @@ def test_a_killed_top_is_replaced_by_its_host(embedding, settings):
     hosted.hear("a", "ended")
     hosted.begin("a", settings())
     assert hosted.pid != before
-    assert not psutil.wait_procs(tree, timeout=5)[1]
+    assert not psutil.wait_procs(tree, timeout=patient(5))[1]
 
 
 def test_it_ends_with_a_host_that_is_told_to(hosted, settings, embedding, base):
@@ -52,7 +53,7 @@ def test_it_ends_with_a_host_that_is_told_to(hosted, settings, embedding, base):
     tree = [psutil.Process(pid) for pid in pids(hosted, "a") if pid != os.getpid()]
     hosted.system.tell(hosted.host, ActorExitRequest())
     hosted.wait(lambda: owner_of(settings()) is None)
-    assert not psutil.wait_procs(tree, timeout=10)[1]
+    assert not psutil.wait_procs(tree, timeout=patient(10))[1]
     embedding(base).begin("b", settings())
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from callboard.supervision import die_with_parent
+from support.patience import patient
 from support.trees import MULTI
 
 DOCS = Path(__file__).parents[2] / "docs" / "embedding"
@@ -48,7 +49,7 @@ def family(tmp_path):
 
 
 def test_the_example_shows_what_its_page_says(example, base, tmp_path):
-    said, complaints = example.communicate(timeout=60)
+    said, complaints = example.communicate(timeout=patient(60))
     assert example.returncode == 0, complaints
     lines = [re.sub(r":\d{4,5}/", "/", line) for line in said.splitlines()]
     # What three failures come to when: all at once, or some of them later.
@@ -81,7 +82,7 @@ def test_nothing_outlives_the_example_when_it_is_killed(example, tmp_path):
     assert example.pid in {process.pid for process in processes}
     example.kill()
     example.wait()
-    left = psutil.wait_procs([p for p in processes if p.pid != example.pid], timeout=30)[1]
+    left = psutil.wait_procs([p for p in processes if p.pid != example.pid], timeout=patient(30))[1]
     assert not left, left
     assert not family(tmp_path)
 

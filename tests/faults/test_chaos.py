@@ -16,6 +16,7 @@ from callboard.webhooks.names import modb
 from support.chaos import BrokerKiller, Killer, Publisher, causes
 from support.endpoints import Endpoints
 from support.hooks import prepared_store, save_account, save_hook
+from support.patience import patient
 from support.running import call_event
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.rabbitmq]
@@ -132,7 +133,7 @@ def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path)
             return due - settled - recorded
 
         system._client = None
-        end = time.monotonic() + SIZE.drain_s
+        end = time.monotonic() + patient(SIZE.drain_s)
         while (missing := unsettled()) and time.monotonic() < end:
             time.sleep(1.0)
         delivered = settled & due

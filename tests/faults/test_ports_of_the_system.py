@@ -9,6 +9,7 @@ import subprocess
 import psutil
 import pytest
 
+from support.patience import patient
 from support.running import call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -56,7 +57,7 @@ def test_a_strangers_pickle_is_not_loaded_by_any_actor(start, receiver, tmp_path
     for _address, port in listening(system):
         files[port] = tmp_path / f"loaded-by-{port}"
         payload = pickle.dumps(Bomb(files[port]))
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as stranger:
+        with socket.create_connection(("127.0.0.1", port), timeout=patient(5)) as stranger:
             stranger.sendall(b"%d>" % len(payload) + payload)
             stranger.settimeout(5)
             try:

@@ -24,6 +24,7 @@ from thespian.system.transport.IPBase import TCPv4ActorAddress
 
 from callboard.adapters.sealed_transport import Limits, seal, thespian_log, unseal
 from services import free_port
+from support.patience import patient
 
 pytestmark = pytest.mark.multiprocess
 
@@ -80,6 +81,7 @@ def sealed(key, payload, length=None):
 
 
 def until(condition, what, timeout_s=10.0):
+    timeout_s = patient(timeout_s)
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"not within {timeout_s} s: {what}"
@@ -88,7 +90,7 @@ def until(condition, what, timeout_s=10.0):
 
 def read_to_end(connection, timeout_s=10.0):
     """What the other side sends until it closes; it has then dealt with all it was sent."""
-    connection.settimeout(timeout_s)
+    connection.settimeout(patient(timeout_s))
     received = b""
     try:
         while more := connection.recv(1_000):
@@ -175,7 +177,7 @@ class System:
 
     def close(self):
         self.actors.shutdown()
-        end = time.monotonic() + 5
+        end = time.monotonic() + patient(5)
         while (left := [each for each in self.processes if runs(each)]) and time.monotonic() < end:
             time.sleep(0.01)
         for each in left:
@@ -229,7 +231,7 @@ def test_plain_thespian_runs_a_strangers_pickle(tmp_path):
             connection.sendall(in_thespians_frame(pickle.dumps(Bomb(created))))
             until(created.exists, "the file")
     finally:
-        plain.communicate(b"\n", timeout=20)
+        plain.communicate(b"\n", timeout=patient(20))
 
 
 def attacks(path):
@@ -300,7 +302,7 @@ def test_a_slow_drip_ends_in_time(system):
                 connection.sendall(bytes([byte]))
                 with pytest.raises(TimeoutError):
                     connection.recv(1)
-    assert LIMITS.first_header_s * 0.9 < time.monotonic() - began < 5
+    assert LIMITS.first_header_s * 0.9 < time.monotonic() - began < patient(5)
 
 
 def test_an_idle_connection_ends_in_time_on_an_idle_actor(system):
@@ -309,7 +311,7 @@ def test_an_idle_connection_ends_in_time_on_an_idle_actor(system):
     for connection in connections:
         with connection:
             assert read_to_end(connection) == b""
-    assert LIMITS.first_header_s * 0.9 < time.monotonic() - began < 5
+    assert LIMITS.first_header_s * 0.9 < time.monotonic() - began < patient(5)
 
 
 @pytest.mark.parametrize("limits", [evolve(LIMITS, first_header_s=60)])
@@ -416,7 +418,7 @@ def connects_from(namespace, address, port):
         "    print(type(error).__name__)\n"
     )
     command = ["ip", "netns", "exec", namespace, sys.executable, "-c", script, address, str(port)]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=patient(20))
     return ended.stdout.strip()
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from callboard.adapters.http import RequestsTransport
 from callboard.webhooks.outcome import ClientError, Response
 from support.fuzz import fuzzed
+from support.patience import patient
 
 TIMEOUT_S = 0.15
 LATE_S = 10
@@ -128,7 +129,7 @@ def test_an_answer_is_a_value_in_time(transport, pieces, closes):
     with speaking((pieces, closes)) as speaker:
         start = time.monotonic()
         outcome = transport.send("POST", speaker.url, (), b"x")
-        assert time.monotonic() - start < LATE_S
+        assert time.monotonic() - start < patient(LATE_S)
     assert isinstance(outcome, Response | ClientError)
     if isinstance(outcome, Response):
         assert 200 <= outcome.status <= 999

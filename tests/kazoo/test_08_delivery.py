@@ -5,13 +5,14 @@ import time
 
 import pytest
 
-from callboard.adapters.receiver import Answer, Receiver
+from callboard.adapters.receiver import Answer
 from callboard.webhooks.attempts import attempt_document
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.outcome import ClientError, Done, GiveUp, Response, Retry
 from services import free_port
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, CLUSTER, TOP, call, message, next_try
+from support.receiver import Receiver
 from support.running import ACCOUNT as OURS
 from support.running import RunningSystem, call_event
 

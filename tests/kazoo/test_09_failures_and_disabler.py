@@ -7,10 +7,10 @@ import pytest
 import structlog
 
 from callboard.adapters.maintenance import enable_account
-from callboard.adapters.receiver import Receiver
 from callboard.webhooks.failures import FailureWindow, counting_pause_s, overdue
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, NODE, RESELLER, TOP, ZONE, database
+from support.receiver import Receiver
 from support.running import ACCOUNT as OURS
 from support.running import RunningSystem, call_event
 

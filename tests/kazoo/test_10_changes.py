@@ -5,9 +5,9 @@ from itertools import count
 import pytest
 
 from callboard import admin
-from callboard.adapters.receiver import Receiver
 from callboard.webhooks.changes import document_change
 from support.cluster import prepared
+from support.receiver import Receiver
 from support.running import ACCOUNT, RunningSystem, call_event
 
 pytestmark = pytest.mark.multiprocess

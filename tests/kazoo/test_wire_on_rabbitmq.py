@@ -6,7 +6,7 @@ import re
 import pika
 import pytest
 
-from callboard.adapters.receiver import Receiver
+from support.receiver import Receiver
 from support.running import ACCOUNT as OURS
 from support.running import RunningSystem, call_event
 

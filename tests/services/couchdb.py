@@ -14,10 +14,11 @@ import pytest
 import requests
 
 from services import free_port, missing
+from support.patience import patient
 
 PROGRAM = "node_modules/.bin/pouchdb-server"
 PROJECT = Path(__file__).parents[2]
-START_S = 60.0
+START_S = patient(60.0)
 
 # Ends the server when the test run ends for any reason: its standard input closes then.
 GUARD = '"$@" & read -r _; kill $!; wait'
@@ -57,12 +58,12 @@ class PouchServer:
     def stop(self) -> None:
         """End the server; no error where it is not running."""
         if self._server is not None:
-            self._server.communicate(b"\n", timeout=20)
+            self._server.communicate(b"\n", timeout=patient(20))
             self._server = None
 
     def _answers(self) -> bool:
         try:
-            return requests.get(self.url, timeout=5).ok
+            return requests.get(self.url, timeout=patient(5)).ok
         except requests.ConnectionError:
             return False
 
@@ -92,7 +93,7 @@ def program() -> str | None:
 
 def databases(url: str) -> set[str]:
     """The names of a server's databases."""
-    return set(requests.get(f"{url}/_all_dbs", timeout=10).json())
+    return set(requests.get(f"{url}/_all_dbs", timeout=patient(10)).json())
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +116,7 @@ def couchdb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchSe
 def clean(url: str, kept: set[str]) -> None:
     """Delete all databases but these."""
     for name in databases(url) - kept:
-        requests.delete(f"{url}/{requests.utils.quote(name, safe='')}", timeout=10)
+        requests.delete(f"{url}/{requests.utils.quote(name, safe='')}", timeout=patient(10))
 
 
 @pytest.fixture(scope="session")

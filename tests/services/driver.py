@@ -16,6 +16,7 @@ from callboard.adapters.broker import (
     Received,
     Unconfirmed,
 )
+from support.patience import patient
 
 QUIET_S = 0.25
 
@@ -39,6 +40,7 @@ class Driver:
         self.events += self.connection.poll()
 
     def until(self, condition: Callable[[], object], timeout_s: float = 15.0) -> "Driver":
+        timeout_s = patient(timeout_s)
         give_up = time.monotonic() + timeout_s
         while not condition():
             left_s = give_up - time.monotonic()

@@ -25,10 +25,11 @@ import psutil
 import pytest
 
 from services import missing
+from support.patience import patient
 
 PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
-START_S = 60.0
-STOP_S = 20.0
+START_S = patient(60.0)
+STOP_S = patient(20.0)
 
 CONFIG = """\
 listeners.tcp.local = 127.0.0.1:{port}
@@ -61,7 +62,7 @@ def end(processes: list[psutil.Process]) -> None:
     for process in processes:
         if process.is_running():
             process.kill()
-    psutil.wait_procs(processes, timeout=5)
+    psutil.wait_procs(processes, timeout=patient(5))
 
 
 class RabbitMQ:

@@ -32,6 +32,7 @@ from callboard.web.backend import NoAnswer
 from callboard.webhooks.dead_letters import TYPE
 from callboard.webhooks.hook_secrets import StoredSecret
 from callboard.webhooks.snapshot import EndpointSeen, Percentiles, Series, Snapshot
+from support.patience import patient
 
 ADMIN = "admin-token-of-the-tests"
 WITH_EVENTS = Settings(api=ApiSettings(events=True))
@@ -85,7 +86,7 @@ class StubBackend:
         return future
 
     def ask(self, path, message, kind, timeout_s=5.0):
-        return self.question(path, message, kind).result(timeout_s)
+        return self.question(path, message, kind).result(patient(timeout_s))
 
     def publish(self, messages, timeout_s=10.0):
         if isinstance(self.broker, Exception):

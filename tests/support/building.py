@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
+from support.patience import patient
+
 PROJECT = Path(__file__).parents[2]
 
 NOT_SOURCES = shutil.ignore_patterns(
@@ -31,7 +33,11 @@ def build(folder: Path) -> tuple[Path, Path]:
     shutil.copytree(PROJECT, folder / "source", ignore=NOT_SOURCES)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist"]
     run = subprocess.run(
-        [*command, folder / "source"], cwd=folder, capture_output=True, text=True, timeout=240
+        [*command, folder / "source"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=patient(240),
     )
     assert run.returncode == 0, run.stdout + run.stderr
     (archive,) = (folder / "dist").glob("*.tar.gz")

@@ -13,6 +13,7 @@ from collections import Counter
 import pika
 import psutil
 
+from support.patience import patient
 from support.running import outgoing
 
 PAUSE_S = (0.2, 0.6)
@@ -21,7 +22,7 @@ WHOLE_PAUSE_S = 8.0
 """Between two kills after which the whole tree begins anew: it must get somewhere meanwhile."""
 RESTART_S = 2.0
 """RestartSec of the unit in docs/operations.md."""
-RESTART_WITHIN_S = 30.0
+RESTART_WITHIN_S = patient(30.0)
 
 _CHILD = re.compile(r"event=child_started .*actor=(\S+) child=(\S+) child_pid=(\d+)")
 
@@ -40,6 +41,7 @@ class Worker(threading.Thread):
             self.failure = failure
 
     def end(self, timeout_s):
+        timeout_s = patient(timeout_s)
         self.join(timeout_s)
         if self.failure is not None:
             raise self.failure

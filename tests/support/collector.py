@@ -12,6 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from support.patience import patient
+
 STATUS = {Status.STATUS_CODE_UNSET: "unset", Status.STATUS_CODE_ERROR: "error"}
 
 
@@ -81,6 +83,7 @@ class Collector:
 
     def wait_for(self, condition, timeout_s=20.0):
         """Wait until `condition(spans)` is true; what it gave."""
+        timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         with self._came:
             while not (result := condition(self.spans)):

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from attrs import frozen
 
-from callboard.adapters.receiver import Answer, Drip, Hang, Receiver
+from callboard.adapters.receiver import Answer, Drip, Hang
 from services import free_port
+from support.patience import patient
+from support.receiver import Receiver
 
 MANNERS = {
     "ok": lambda: Answer(),
@@ -85,7 +87,7 @@ class Endpoints:
         return self
 
     def __exit__(self, *_exc) -> None:
-        self._process.communicate("", timeout=20)
+        self._process.communicate("", timeout=patient(20))
 
     def arrivals(self) -> Iterator[Arrival]:
         """Every request until now."""

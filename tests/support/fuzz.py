@@ -9,7 +9,7 @@ import gzip
 import json
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 ACCOUNT = "1b" * 16
@@ -18,13 +18,22 @@ TIMEOUT_S = 120 + EXAMPLES
 """For a test, by pytest-timeout: machines may be busy."""
 
 
-def fuzzed(factor=1.0):
+def fuzzed(factor=1.0, **options):
     """The settings of a fuzzing test; `factor`: for those whose examples take long."""
     return settings(
         max_examples=max(10, int(EXAMPLES * factor)),
         deadline=None,
         suppress_health_check=list(HealthCheck),
+        **options,
     )
+
+
+def fuzzed_as_it_runs(factor=1.0):
+    """The same for a system that goes on from one example to the next.
+
+    None of its examples can be tried again from where it was, to make it smaller.
+    """
+    return fuzzed(factor, phases=[Phase.generate], database=None, report_multiple_bugs=False)
 
 
 texts = st.text(st.characters(exclude_categories=()), max_size=20) | st.sampled_from(

@@ -18,6 +18,7 @@ from thespian.actors import (
 from callboard import embed
 from callboard.supervision import Peer
 from services import free_port
+from support.patience import patient
 from support.running import ACCOUNT, call_event, outgoing
 from support.trees import MULTI
 
@@ -167,6 +168,7 @@ class Hosted:
         return self.wait(found, timeout_s, f"{kind} from {name}")
 
     def wait(self, condition, timeout_s=15.0, what="the condition"):
+        timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         while not (result := condition()):
             assert time.monotonic() < end, f"{what} not within {timeout_s} s; heard {self._last()}"
@@ -247,7 +249,7 @@ class Hosted:
     def close(self):
         family = self.family()
         self.system.shutdown()
-        left = psutil.wait_procs(family, timeout=30)[1]
+        left = psutil.wait_procs(family, timeout=patient(30))[1]
         for process in left:
             process.kill()
         assert not left, f"left behind: {left}"

@@ -4,7 +4,9 @@ import json
 
 from playwright.sync_api import expect
 
-PATIENCE_MS = 20_000
+from support.patience import patient
+
+PATIENCE_MS = patient(20_000)
 """How long something may take to appear."""
 
 expect.set_options(timeout=PATIENCE_MS)

@@ -16,6 +16,7 @@ from callboard.config.loader import load
 from callboard.supervision import GetTree, TreeNode, die_with_parent
 from callboard.webhooks.names import encode_segment
 from services import free_port
+from support.patience import patient
 
 ACCOUNT = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 
@@ -42,6 +43,19 @@ def outgoing(body):
     return "callevt", key, json.dumps(body).encode(), "application/json"
 
 
+class PatientClient:
+    """A client of a system that may answer late."""
+
+    def __init__(self, client):
+        self.client, self.system, self.top = client, client.system, client.top
+
+    def ask(self, address, question, kind, timeout_s=10.0):
+        return self.client.ask(address, question, kind, patient(timeout_s))
+
+    def ask_actor(self, path, question, kind, timeout_s=10.0):
+        return self.client.ask_actor(path, question, kind, patient(timeout_s))
+
+
 class RunningSystem:
     """`callboard start` on a data directory; ended, with all its processes, by `close`."""
 
@@ -51,9 +65,10 @@ class RunningSystem:
             "data.dir": str(data_dir),
             "actors.admin_port": str(free_port()),
             "actors.heartbeat_ms": "300",
-            "actors.hang_timeout_ms": "3000",
+            "actors.hang_timeout_ms": str(int(patient(3000))),
             "delivery.allow_networks": "127.0.0.0/8",
             "delivery.workers": "2",
+            "delivery.request_timeout_ms": str(int(patient(10_000))),
             "api.enabled": "false",
         } | {key.replace("__", "."): str(value) for key, value in settings.items()}
         self.settings = load(None, {"CALLBOARD_CONFIG": self.config}, self.overrides).settings
@@ -92,14 +107,14 @@ class RunningSystem:
             input=input,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patient(60),
             check=False,
         )
 
     @property
     def client(self):
         if self._client is None:
-            self._client = attach(self.settings)
+            self._client = PatientClient(attach(self.settings))
         return self._client
 
     def add_hook(self, uri, event="channel_create", account=ACCOUNT, **fields):
@@ -131,6 +146,7 @@ class RunningSystem:
 
     def wait(self, condition, timeout_s=15.0, what="the condition"):
         """Wait until `condition()` is true; what it gave."""
+        timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         while not (result := condition()):
             assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.tail()}"
@@ -183,11 +199,11 @@ class RunningSystem:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(timeout=60)
+                self.process.wait(timeout=patient(60))
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.stdout.close()
-        left = psutil.wait_procs(self.family(), timeout=5)[1]
+        left = psutil.wait_procs(self.family(), timeout=patient(5))[1]
         for process in left:
             process.kill()
         assert not left, f"left behind: {left}\n{self.tail()}"

@@ -8,8 +8,9 @@ import threading
 import time
 
 from callboard.supervision import die_with_parent
+from support.patience import patient
 
-PATIENCE_S = 60.0
+PATIENCE_S = patient(60.0)
 
 _VARIES = {
     # what is printed, and what may stand in its place

@@ -11,6 +11,7 @@ from thespian.actors import ActorSystem
 from callboard.supervision import GetTree, Start, Supervisor, TreeNode
 from callboard.supervision.messages import Heartbeat
 from services import free_port
+from support.patience import patient
 
 SIMPLE, MULTI = "simpleSystemBase", "multiprocTCPBase"
 
@@ -33,6 +34,7 @@ class Tree:
 
     def hear(self, kind, timeout_s=10.0):
         """The next message of this kind."""
+        timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         while True:
             for message in self.heard:
@@ -57,6 +59,7 @@ class Tree:
 
     def wait(self, condition, timeout_s=10.0):
         """Wait until `condition(tree)` holds; the tree it held for."""
+        timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         while True:
             tree = self.tree()
@@ -72,7 +75,7 @@ class Tree:
         """End the system; a test that leaves a process behind has failed."""
         family = self._family() if self.base == MULTI else []
         self.system.shutdown()
-        left = psutil.wait_procs(family, timeout=5)[1]
+        left = psutil.wait_procs(family, timeout=patient(5))[1]
         for process in left:
             process.kill()
         assert not left, f"left behind: {left}"

@@ -11,6 +11,7 @@ from callboard.web.app import THREADS
 from callboard.web.backend import NoAnswer
 from callboard.web.routes import health
 from support.api import ADMIN, CHILD, Api
+from support.patience import patient
 
 SCRAPER = "prometheus-of-the-tests"
 TEXT = MetricsText("callboard_events_total 3\n", "text/plain; version=0.0.4; charset=utf-8")
@@ -65,7 +66,7 @@ def test_readiness_is_told_while_all_threads_wait(api):
         asked = [clients.submit(api.call, "GET", "/metrics") for _ in range(THREADS)]
         try:
             for _ in asked:
-                assert waiting.acquire(timeout=30)
+                assert waiting.acquire(timeout=patient(30))
             with ThreadPoolExecutor(1) as another:
                 ready = another.submit(api.call, "GET", "/readyz", token=None)
                 assert ready.result(10).status_code == 200

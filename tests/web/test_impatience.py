@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from callboard.actors.parts import impatient
 from callboard.actors.parts.api_thread import ApiThread
 from services.rabbitmq import wait_until
+from support.patience import patient
 
 LARGE = 30_000_000
 """Bytes, more than the buffers of two sockets hold."""
@@ -27,9 +28,9 @@ def place(api, monkeypatch):
     ports, ended = queue.Queue(), queue.Queue()
     server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put)
     server.start()
-    yield "127.0.0.1", ports.get(timeout=20)
+    yield "127.0.0.1", ports.get(timeout=patient(20))
     server.stop()
-    assert ended.get(timeout=20) is None
+    assert ended.get(timeout=patient(20)) is None
 
 
 def is_left(client):
@@ -103,7 +104,7 @@ def test_a_reader_that_takes_its_time_gets_it_all(place):
 
 
 def test_a_connection_serves_several_requests(place):
-    client = HTTPConnection(*place, timeout=20)
+    client = HTTPConnection(*place, timeout=patient(20))
     for _ in range(3):
         client.request("GET", "/healthz")
         assert client.getresponse().read()

@@ -19,6 +19,7 @@ from callboard.web.event_stream import EventStream
 from callboard.web.sampler import Sampler
 from callboard.webhooks.snapshot import EndpointSeen, Percentiles, Series, Snapshot
 from support.api import ADMIN, PARENT
+from support.patience import patient
 
 TREE = TreeNode(
     "callboard", "", "WebhooksSupervisor", "", "running", 10, 1000.0, 0, {},
@@ -241,7 +242,7 @@ def test_a_reader_that_takes_nothing_is_left(monkeypatch):
         await stream.stream_response(stuck)
         await stream.body_iterator.aclose()
 
-    asyncio.run(asyncio.wait_for(run(), 5))
+    asyncio.run(asyncio.wait_for(run(), patient(5)))
     assert closed
 
 
@@ -256,9 +257,11 @@ def test_it_is_served_until_the_reader_goes(watched, tmp_path):
     ports, ended = queue.Queue(), queue.Queue()
     server = ApiThread("127.0.0.1", 0, lambda: watched.app, ports.put, ended.put)
     server.start()
-    url = f"http://127.0.0.1:{ports.get(timeout=20)}/v2/callboard/live"
+    url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}/v2/callboard/live"
     try:
-        with requests.get(url, headers={"X-Auth-Token": ADMIN}, stream=True, timeout=20) as answer:
+        with requests.get(
+            url, headers={"X-Auth-Token": ADMIN}, stream=True, timeout=patient(20)
+        ) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             assert answer.headers["cache-control"] == "no-store"
             lines = answer.iter_lines()
@@ -267,11 +270,11 @@ def test_it_is_served_until_the_reader_goes(watched, tmp_path):
         wait_until(lambda: watched.app.state.sampler.watching == 0)
     finally:
         server.stop()
-        assert ended.get(timeout=20) is None
+        assert ended.get(timeout=patient(20)) is None
 
 
 def wait_until(condition, timeout_s=10):
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + patient(timeout_s)
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
