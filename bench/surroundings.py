@@ -1,4 +1,4 @@
-"""What the measures share: how much they are to do, and a broker to do it with."""
+"""What the measures share: how much they are to do, and the servers to do it with."""
 
 import platform
 import shutil
@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from receiver import Receiver
+
 from services.rabbitmq import PROGRAMS, RabbitMQ
 
 LIBRARIES = ("callboard", "thespian", "pika", "requests")
@@ -58,6 +60,16 @@ class Bench:
         self._started.callback(broker.close)
         broker.start()
         return broker
+
+    @cached_property
+    def receiver(self) -> Receiver:
+        """An nginx of our own, started when it is first asked for."""
+        folder = self.folder / "receiver"
+        folder.mkdir()
+        receiver = Receiver(folder)
+        receiver.start()
+        self._started.callback(receiver.close)
+        return receiver
 
 
 def setting() -> str:
