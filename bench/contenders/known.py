@@ -29,23 +29,25 @@ DRAMATIQ = Command(
 )
 AIO = Command("aio-pika, aiohttp", [sys.executable, "aio.py"], named=True)
 CALLBOARD = Callboard("Callboard, requests")
-CALLBOARD_ASYNC = Callboard("Callboard, aiohttp", delivery__transport="aiohttp")
+CALLBOARD_ASYNC = Callboard("Callboard, curl", delivery__transport="curl")
 
 
 def async_transport() -> bool:
-    """Whether this Callboard can deliver with aiohttp."""
+    """Whether this Callboard can deliver with the asynchronous transport."""
     try:
-        load(None, {}, {"delivery.transport": "aiohttp"})
+        load(None, {}, {"delivery.transport": "curl"})
     except ConfigError:
         return False
-    return find_spec("aiohttp") is not None
+    return find_spec("pycurl") is not None
+
+
+def callboards() -> list[Callboard]:
+    """Callboard with each transport that there is."""
+    return [CALLBOARD, CALLBOARD_ASYNC] if async_transport() else [CALLBOARD]
 
 
 def contenders() -> list[Contender]:
-    ours: list[Contender] = [CALLBOARD]
-    if async_transport():
-        ours.append(CALLBOARD_ASYNC)
-    return [*ours, BY_HAND, CELERY, DRAMATIQ, AIO]
+    return [*callboards(), BY_HAND, CELERY, DRAMATIQ, AIO]
 
 
 GUARANTEES = Table(

@@ -4,5 +4,5 @@ A measure has a function `run(bench: Bench) -> Section`; the word `Bench` is exp
 `surroundings.py`. They run in the order of `MEASURES`.
 """
 
-MEASURES = ("throughput",)
+MEASURES = ("throughput", "latency")
 """The measures in the order in which they run; a module that is not named here does not run."""
