@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test chaos docs services lint types lock clean
+.PHONY: help venv demo test chaos bench docs services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,10 +23,13 @@ test: $(INSTALLED) ## Run the tests; those whose server is missing are skipped
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
 
+bench: $(VENV)/.bench ## Measure it beside what people use instead; BENCH="throughput …" RUNS=1 QUICK=1
+	@$(BIN)/python bench/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(BENCH)
+
 docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads nowhere fails
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs
 
-services: ## Install RabbitMQ, a CouchDB and Chromium for the tests; starts nothing
+services: ## Install RabbitMQ, a CouchDB, nginx and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
 
 lint: $(INSTALLED) ## Check style
@@ -43,6 +46,7 @@ lock: $(INSTALLED) ## Pin the dependencies anew; UPGRADE=--upgrade for newer ver
 	@$(call pin,requirements.lock)
 	@$(call pin,requirements-tracing.lock --extra tracing --constraints requirements.lock)
 	@$(call pin,requirements-dev.lock --extra dev --constraints requirements-tracing.lock)
+	@$(call pin,requirements-bench.lock --extra bench --constraints requirements-dev.lock)
 
 pin = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock' $(UPGRADE) pyproject.toml --output-file $(1)
@@ -63,4 +67,9 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 		'name one with PYTHON=/path/to/python' >&2; exit 1
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What Callboard is measured against (bench/contenders), beside the tools that measure.
+$(VENV)/.bench: $(INSTALLED) requirements-bench.lock
+	@$(PIP) --require-hashes -r requirements-bench.lock
 	@touch $@

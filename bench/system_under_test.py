@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 import psutil
@@ -35,10 +36,12 @@ def print_spread(name: str, values: Sequence[float]) -> None:
 class SystemUnderTest:
     """Started by `with`; `ready_s`: seconds from the command to the whole tree.
 
-    `data__dir` names a folder that is to outlive it; else it has one of its own.
+    `config` is its configuration file. `data__dir` names a folder that is to outlive it; else it
+    has one of its own.
     """
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, config: Path = Path(os.devnull), **settings: str) -> None:
+        self._config = str(config)
         self._folder = tempfile.TemporaryDirectory(prefix="callboard-bench-")
         self._overrides = {
             "data.dir": self._folder.name,
@@ -56,7 +59,7 @@ class SystemUnderTest:
         began = time.monotonic()
         self._owner = subprocess.Popen(
             [sys.executable, "-m", "callboard.run_system", "start"],
-            env=os.environ | variables | {"CALLBOARD_CONFIG": os.devnull},
+            env=os.environ | variables | {"CALLBOARD_CONFIG": self._config},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -77,7 +80,7 @@ class SystemUnderTest:
         self._folder.cleanup()
 
     def client(self) -> Client:
-        return attach(load(None, {"CALLBOARD_CONFIG": os.devnull}, self._overrides).settings)
+        return attach(load(None, {"CALLBOARD_CONFIG": self._config}, self._overrides).settings)
 
     def processes(self) -> list[psutil.Process]:
         found = []

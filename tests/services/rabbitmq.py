@@ -128,6 +128,13 @@ class RabbitMQ:
         )
         return f"amqp://guest:guest@127.0.0.1:{self.port}/{quote(name)}"
 
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """Those of the running node."""
+        assert self._server is not None
+        node = psutil.Process(self._server.pid)
+        return [node, *node.children(recursive=True)]
+
     def start(self) -> None:
         """Start the node; returns when it accepts AMQP connections."""
         with self._console.open("wb") as console:

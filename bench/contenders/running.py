@@ -1,0 +1,194 @@
+"""One contender at work: its processes, fed by a publisher, delivering to the receiver."""
+
+import os
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from attrs import frozen
+from system_under_test import SystemUnderTest
+
+from callboard.actors.messages import AddHook, AddSecret, HookSaved, HookSecrets
+from callboard.supervision import GetTree, TreeNode, die_with_parent
+from callboard.webhooks.signing import new_secret
+
+HERE = Path(__file__).parent
+READY_S = 30.0
+
+MODULE = """\
+[[modules]]
+id = "bench"
+exchange = "bench"
+exchange_type = "topic"
+exchange_durable = true
+bindings = ["#"]
+{account}
+"""
+
+
+class Contender(ABC):
+    """`wrap` is how it wants its events (contenders.messages), `queue` where they wait for it."""
+
+    name: str
+    wrap = "event"
+    queue = "bench"
+
+    @contextmanager
+    @abstractmethod
+    def running(self, amqp_url: str, url: str, folder: Path) -> Iterator["Running"]:
+        """It runs, with files of its own in `folder`, and delivers what comes to `url`."""
+
+
+class Running(ABC):
+    """The processes of a contender that runs."""
+
+    @abstractmethod
+    def processes(self) -> list[psutil.Process]: ...
+
+    def cpu_s(self) -> float:
+        """User and system time of all its processes so far."""
+        return cpu_s(self.processes())
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Its processes stand still meanwhile."""
+        stopped = self.processes()
+        for process in stopped:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.send_signal(signal.SIGCONT)
+
+
+def cpu_s(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+class Command(Contender):
+    """A program, and the processes that it starts."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        wrap: str = "event",
+        queue: str = "bench",
+        named: bool = False,
+    ) -> None:
+        """`named`: whether it takes queue and URLs as arguments, or else from the environment."""
+        self.name, self.wrap, self.queue = name, wrap, queue
+        self._arguments, self._named = arguments, named
+
+    @contextmanager
+    def running(self, amqp_url: str, url: str, folder: Path) -> Iterator[Running]:
+        given = [amqp_url, self.queue, url] if self._named else []
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*self._arguments, *given],
+                cwd=HERE,
+                env=os.environ | {"BENCH_AMQP_URL": amqp_url, "BENCH_URL": url},
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,
+            )
+        family = Family(psutil.Process(process.pid))
+        try:
+            yield family
+        finally:
+            for member in family.processes():
+                member.kill()
+            process.wait(20)
+
+
+class Family(Running):
+    """A process and its descendants."""
+
+    def __init__(self, first: psutil.Process) -> None:
+        self._first = first
+
+    def processes(self) -> list[psutil.Process]:
+        return [self._first, *self._first.children(recursive=True)]
+
+
+@frozen
+class Hook:
+    """Where the events of an account go."""
+
+    account: str
+    url: str
+
+
+class Callboard(Contender):
+    """Callboard as it comes, with a module of its own for the bus, and hooks that sign.
+
+    `account` is the line of the module that says whose an event is. `hooks`: else one hook, for
+    the account `bench`, to where it is let deliver to.
+    """
+
+    queue = "callboard.events"
+
+    def __init__(
+        self,
+        name: str,
+        account: str = 'account_id = "bench"',
+        hooks: Sequence[Hook] = (),
+        **settings: str,
+    ) -> None:
+        self.name = name
+        self._account, self._hooks, self._settings = account, hooks, settings
+
+    @contextmanager
+    def running(self, amqp_url: str, url: str, folder: Path) -> Iterator[Running]:
+        config = folder / "callboard.toml"
+        config.write_text(MODULE.format(account=self._account))
+        system = SystemUnderTest(
+            config,
+            amqp__url=amqp_url,
+            delivery__allow_networks="127.0.0.0/8",
+            data__dir=str(folder / "data"),
+            **self._settings,
+        )
+        with system:
+            _add_hooks(system, self._hooks or [Hook("bench", url)])
+            yield Tree(system)
+
+
+class Tree(Running):
+    """The processes of `callboard start`."""
+
+    def __init__(self, system: SystemUnderTest) -> None:
+        self.system = system
+
+    def processes(self) -> list[psutil.Process]:
+        return self.system.processes()
+
+
+def _add_hooks(system: SystemUnderTest, hooks: Sequence[Hook]) -> None:
+    """Returns when the responder has them all."""
+    client, secret = system.client(), new_secret().text
+    for hook in hooks:
+        document = {
+            "pvt_account_id": hook.account,
+            "name": "bench",
+            "uri": hook.url,
+            "hook": "bench",
+            "format": "json",
+        }
+        saved = client.ask_actor("hook_listener", AddHook(document), HookSaved)
+        client.ask_actor("hook_listener", AddSecret(saved.document["_id"], secret), HookSecrets)
+    give_up = time.monotonic() + READY_S
+    while True:
+        top: TreeNode = client.ask(client.top, GetTree(), TreeNode)
+        found = top.at("responders/bench").stats.get("hooks")
+        if found == len(hooks):
+            return
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"of {len(hooks)} hooks {found} are known")
+        time.sleep(0.1)
