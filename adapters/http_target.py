@@ -50,6 +50,11 @@ class Target:
         return self.scheme, self.host, port
 
     @property
+    def address(self) -> str:
+        """The host as a resolver wants it."""
+        return self.host.strip("[]")
+
+    @property
     def authority(self) -> str:
         """Host and port as a url has them."""
         return self.host if self.port is None else f"{self.host}:{self.port}"

@@ -90,7 +90,7 @@ def doubt(uri: str, known: EndpointRules) -> str | None:
     """
     try:
         target = known.target(uri)
-        known.guard.candidates(target.host.strip("[]"), target.origin[2])
+        known.guard.candidates(target.address, target.origin[2])
     except AddressRefusedError as refused:
         return (
             f"{target.host} is {refused} at the moment: nothing is sent there, unless "
