@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: threads send, the actor decides what goes when and what follows."""
+"""Deliveries over HTTP: a transport sends, the actor decides what goes when and what follows."""
 
 import heapq
 import itertools
@@ -25,9 +25,9 @@ from callboard.actors.parts.alarm import Alarm
 from callboard.actors.parts.handover import Handover
 from callboard.actors.parts.recording import MAX_BATCHES_OUT, Recording, is_new
 from callboard.actors.parts.role import Setup
-from callboard.actors.parts.sending import SendingThreads, Sent
+from callboard.actors.parts.sending import Sending, Sent
 from callboard.actors.parts.tracing import tracing
-from callboard.actors.parts.transports import transport
+from callboard.actors.parts.transports import sending, slots
 from callboard.adapters.finished_file import FinishedFile
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
@@ -75,19 +75,16 @@ class Deliverer(Recording):
 
     A delivery is settled when it succeeded, when its last failed attempt is safe in the attempt
     log, or when the retry queue keeps it for later. A bad endpoint holds no more than its
-    bulkhead's share of the threads and of the events in hand.
+    bulkhead's share of the requests under way and of the events in hand.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Start the threads."""
+        """Start what sends."""
         super().begin(setup)
         delivery = self.settings.delivery
         signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
-        self._transport = transport(delivery, self.settings.attempts.body_limit)
         self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
-        self._threads: SendingThreads[Job] = SendingThreads(
-            delivery.threads, self._transport, signer, self._tracing
-        )
+        self._sending: Sending[Job] = sending(self.settings, slots(delivery), signer, self._tracing)
         self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._bulkhead: Bulkhead[Job] = Bulkhead(self._limits, self._circuits)
@@ -111,7 +108,7 @@ class Deliverer(Recording):
         self._wake = Alarm(_WAKE)
         for result in RESULTS:
             self.tally.count(catalog.ATTEMPTS, result, by=0)
-        self.watch(self._threads.fileno())
+        self.watch(self._sending.fileno())
         self.after(SWEEP_S, _SWEEP)
         self.on_peers({})
 
@@ -189,10 +186,10 @@ class Deliverer(Recording):
     def _go_on(self) -> None:
         """Start what may run, be woken for what may run later, and report."""
         now = time.monotonic()
-        while self._threads.free and (turn := self._bulkhead.next(now)) is not None:
+        while self._sending.free and (turn := self._bulkhead.next(now)) is not None:
             turn.item.turn = turn
-            self._threads.send(turn.item)
-        at = self._bulkhead.wake_at() if self._threads.free else None
+            self._sending.send(turn.item)
+        at = self._bulkhead.wake_at() if self._sending.free else None
         if at is not None:
             self._wake.set(at, self.after)
         self._flush_soon()
@@ -201,7 +198,7 @@ class Deliverer(Recording):
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """Some requests have ended."""
-        for sent in self._threads.ended():
+        for sent in self._sending.ended():
             self._conclude(sent)
         self._go_on()
 
@@ -358,7 +355,7 @@ class Deliverer(Recording):
         """What the cluster's configuration says of tries."""
         super().receiveMsg_AttemptPolicy(message, sender)
         if not self.settings.delivery.connect_timeout_ms:
-            self._transport.connect_within(message.connect_timeout_ms / 1000)
+            self._sending.connect_within(message.connect_timeout_ms / 1000)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """New sources count anew; a new retry queue gets what the one before had not kept."""
@@ -409,7 +406,7 @@ def limits(settings: Settings) -> BulkheadLimits:
     share = settings.amqp.prefetch // workers
     return BulkheadLimits(
         in_flight=delivery.in_flight_per_endpoint,
-        threads=delivery.threads,
+        slots=slots(delivery),
         waiting=delivery.waiting_per_endpoint or max(1, share // 8),
         keeping_up=max(0, share * 4 // 5 - delivery.in_flight_per_endpoint),
     )

@@ -128,6 +128,10 @@ class AddressGuard:
             raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
 
 
+ANYWHERE = AddressGuard(("0.0.0.0/0", "::/0"))
+"""Lets every address through."""
+
+
 def _unwrapped(address: IPAddress) -> IPAddress:
     """The IPv4 address that a connection to this IPv6 address ends at, or the address itself."""
     if isinstance(address, IPv4Address):

@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 from threading import Lock
 
+from attrs import field, frozen
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from callboard.adapters.http_connection import tls_context
@@ -14,6 +15,17 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no separators, no leading 
 
 class NoCertificateError(Exception):
     """A client certificate that cannot be used; the text says which, and why."""
+
+
+@frozen(eq=False)
+class ClientCertificate:
+    """One as its file was when it was read; another one once that was replaced.
+
+    `context` shows it, `pem` is the file.
+    """
+
+    context: ssl.SSLContext
+    pem: bytes = field(repr=False)
 
 
 class ClientCertificates:
@@ -26,28 +38,29 @@ class ClientCertificates:
     """
 
     def __init__(self, ca_bundle: str | None = None, folder: Path | None = None) -> None:
-        self._ca_bundle = ca_bundle or DEFAULT_CA_BUNDLE_PATH
+        self.ca_bundle = ca_bundle or DEFAULT_CA_BUNDLE_PATH
         self._folder = folder
-        self._contexts: dict[Path, tuple[tuple[int, int], ssl.SSLContext]] = {}
+        self._known: dict[Path, tuple[tuple[int, int], ClientCertificate]] = {}
         self._lock = Lock()
-        self.without = tls_context(self._ca_bundle)
+        self.without = tls_context(self.ca_bundle)
 
-    def context(self, account_id: str, name: str) -> ssl.SSLContext:
-        """The context that shows the certificate of this name. Raises NoCertificateError."""
+    def named(self, account_id: str, name: str) -> ClientCertificate:
+        """The certificate of this name. Raises NoCertificateError."""
         path = certificate_path(self._folder, account_id, name)
         with self._lock:
             try:
                 state = path.stat()
                 version = (state.st_mtime_ns, state.st_ino)
-                known, context = self._contexts.get(path, (None, self.without))
-                if known != version:
-                    context = tls_context(self._ca_bundle)
+                known, certificate = self._known.get(path, (None, None))
+                if certificate is None or known != version:
+                    context = tls_context(self.ca_bundle)
                     # A key that is encrypted would make OpenSSL ask at the terminal, and wait.
                     context.load_cert_chain(path, password=_no_password)
-                    self._contexts[path] = version, context
+                    certificate = ClientCertificate(context, path.read_bytes())
+                    self._known[path] = version, certificate
             except (OSError, ValueError) as error:
                 raise NoCertificateError(f"client_certificate {name!r}: {error}") from error
-        return context
+        return certificate
 
 
 def certificate_path(folder: Path | None, account_id: str, name: str) -> Path:

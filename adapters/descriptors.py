@@ -18,3 +18,13 @@ def leave_some(descriptor: int) -> None:
     most, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and descriptor >= most - RESERVED:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def allow(descriptors: int) -> None:
+    """Raise this process's own limit to so many, as far as that may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= descriptors:
+        return
+    if hard != resource.RLIM_INFINITY:
+        descriptors = min(descriptors, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))

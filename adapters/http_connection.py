@@ -161,11 +161,8 @@ class _Connection(HTTPConnection):
         exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
         try:
             super().connect()
-        except AddressRefusedError as error:
-            raise ExchangeError(ClientError("refused: address", str(error))) from error
-        except (OSError, HTTPException) as error:
-            kind = f"failed_connect: {connect_error(error)}"
-            raise ExchangeError(ClientError(kind, str(error))) from error
+        except (AddressRefusedError, OSError, HTTPException) as error:
+            raise ExchangeError(unreachable(error)) from error
         finally:
             exchange.deadline = deadline
 
@@ -298,6 +295,13 @@ class GuardedAdapter(HTTPAdapter):
         response.status_code = resp.status
         response.raw = resp
         return response
+
+
+def unreachable(error: AddressRefusedError | OSError | HTTPException) -> ClientError:
+    """What comes of an error of connecting, name lookup and all."""
+    if isinstance(error, AddressRefusedError):
+        return ClientError("refused: address", str(error))
+    return ClientError(f"failed_connect: {connect_error(error)}", str(error))
 
 
 def connect_error(error: OSError | HTTPException) -> str:

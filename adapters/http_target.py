@@ -14,6 +14,7 @@ from urllib3.util import parse_url
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@?-]*")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -50,6 +51,11 @@ class Target:
         return self.scheme, self.host, port
 
     @property
+    def address(self) -> str:
+        """The host as a resolver wants it."""
+        return self.host.strip("[]")
+
+    @property
     def authority(self) -> str:
         """Host and port as a url has them."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
@@ -80,10 +86,18 @@ def request_path(url: str) -> str:
     return _parsed(base).path + query
 
 
+def encoded_path(url: str) -> str:
+    """As `request_path`, and encoded as urllib3 does it."""
+    path = request_path(url)
+    if _PLAIN.fullmatch(path):
+        return path
+    return parse_url(f"http://host{path}").request_uri
+
+
 def absolute_form(url: str) -> str:
     """What a proxy is asked for (RFC 9112, 3.2.2): the whole url but for the credentials."""
     target = target_of(url)
-    return f"{target.scheme}://{target.authority}{request_path(url)}"
+    return f"{target.scheme}://{target.authority}{encoded_path(url)}"
 
 
 def redirected(url: str, location: str) -> str:

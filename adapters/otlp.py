@@ -219,7 +219,7 @@ def _request(delivery: Delivery, tries_made: int) -> Attributes:
     except UrlRefusedError:
         return attributes  # It will not be called.
     return attributes | {
-        "server.address": target.host.strip("[]"),
+        "server.address": target.address,
         "server.port": target.origin[2],
         "url.full": f"{target.scheme}://{target.authority}/REDACTED",
     }

@@ -16,7 +16,7 @@ from callboard.webhooks.bulkhead import Added, Bulkhead, BulkheadLimits
 from callboard.webhooks.circuit import CircuitLimits, Circuits
 from callboard.webhooks.options import NO_OPTIONS
 
-LIMITS = BulkheadLimits(in_flight=4, waiting=100, threads=1_000_000)
+LIMITS = BulkheadLimits(in_flight=4, waiting=100, slots=1_000_000)
 ROUND = 100
 
 

@@ -33,7 +33,7 @@ def start(loaded: Loaded) -> None:
     try:
         transports.check(settings.delivery)
         tracing.check(settings.tracing)
-    except (OSError, tracing.TracingUnavailable) as problem:
+    except (OSError, transports.TransportUnavailable, tracing.TracingUnavailable) as problem:
         raise WrongUsage(str(problem)) from None
 
     def ready(_client: Client, seconds: float) -> None:

@@ -207,7 +207,22 @@ class DeliverySettings:
     workers: int = _key(
         0, whole(0, 1024), "Processes that deliver; 0 means one for each processor core."
     )
-    threads: int = _key(32, whole(1, 1024), "Requests under way in a worker, at most.")
+    transport: str = _key(
+        "requests",
+        choice("requests", "curl"),
+        "What makes the requests: requests needs a thread for each; curl does not, and needs "
+        "pip install 'callboard[async]'.",
+    )
+    threads: int = _key(
+        32,
+        whole(1, 1024),
+        "Requests under way in a worker, at most, by the transport requests; each has a thread.",
+    )
+    in_flight: int = _key(
+        2000,
+        whole(1, 65535),
+        "Requests under way in a worker, at most, by the transport curl.",
+    )
     in_flight_per_endpoint: int = _key(
         16,
         whole(1, 1024),

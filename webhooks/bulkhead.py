@@ -4,7 +4,7 @@ An endpoint has only so many requests under way and so many waiting; what finds 
 parked, in the durable retry queue. Endpoints that could run something take turns, and so do the
 hooks of an endpoint. Those that could not are kept apart, so that a turn costs the same however
 many there are. The rules of one hook stand in hook_lane.py, of circuits in circuit.py, and of the
-threads that endpoints share in thread_shares.py.
+slots that endpoints share in slot_shares.py.
 """
 
 import heapq
@@ -20,7 +20,7 @@ from callboard.webhooks.endpoint_turns import EndpointTurns
 from callboard.webhooks.hook_lane import HookLane
 from callboard.webhooks.options import Options
 from callboard.webhooks.ranking import Ranking
-from callboard.webhooks.thread_shares import ThreadShares
+from callboard.webhooks.slot_shares import SlotShares
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -55,7 +55,7 @@ class BulkheadLimits:
     they take the room of others while they may not run. While a circuit is not closed
     no more than `open_waiting` wait of either.
 
-    `threads`: requests under way in all, of which thread_shares.py gives each endpoint its share.
+    `slots`: requests under way in all, of which slot_shares.py gives each endpoint its share.
 
     An endpoint that keeps up may have up to `keeping_up` items waiting: one where the last of them
     would have its turn within `KEEPS_UP_S`, by how long requests take. By default no more than
@@ -67,7 +67,7 @@ class BulkheadLimits:
     hook_waiting: int = field(default=20, validator=validators.ge(1))
     open_waiting: int = field(default=1, validator=validators.ge(1))
     keeping_up: int = field(default=0, validator=validators.ge(0))
-    threads: int = field(default=1024, validator=validators.ge(1))
+    slots: int = field(default=1024, validator=validators.ge(1))
 
 
 @frozen
@@ -136,7 +136,7 @@ class Bulkhead(Generic[T]):
         self._limits = limits
         self._circuits = circuits
         self._lanes: dict[str, _Lane[T]] = {}
-        self._shares = ThreadShares(limits.threads)
+        self._shares = SlotShares(limits.slots)
         self._turns = EndpointTurns(self._shares)
         self._probes: Ranking[str] = Ranking()
         self._wakes: Ranking[tuple[str, str]] = Ranking()

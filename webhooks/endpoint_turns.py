@@ -1,8 +1,8 @@
-"""Endpoints that could run something take turns, as far as there are threads for them."""
+"""Endpoints that could run something take turns, as far as there are slots for them."""
 
 from collections import OrderedDict
 
-from callboard.webhooks.thread_shares import ThreadShares
+from callboard.webhooks.slot_shares import SlotShares
 
 
 class EndpointTurns:
@@ -10,10 +10,10 @@ class EndpointTurns:
 
     Those that are doubtful while such have no room are kept apart when their turn comes, and then
     go first. So of all that may not have a turn only those are looked at, time and again, that
-    have requests under way, and no more of these can be than there are threads.
+    have requests under way, and no more of these can be than there are slots.
     """
 
-    def __init__(self, shares: ThreadShares) -> None:
+    def __init__(self, shares: SlotShares) -> None:
         self._shares = shares
         self._in_turn: OrderedDict[str, None] = OrderedDict()
         self._held: OrderedDict[str, None] = OrderedDict()
@@ -33,7 +33,7 @@ class EndpointTurns:
         self._held.pop(endpoint, None)
 
     def next(self, now: float) -> str | None:
-        """Take the endpoint whose turn it is; None if there is no thread for any."""
+        """Take the endpoint whose turn it is; None if there is no slot for any."""
         shares = self._shares
         if not shares.free:
             return None

@@ -1,4 +1,4 @@
-"""The threads that make HTTP requests for an actor, which hears of the answers by a descriptor."""
+"""What makes HTTP requests for an actor, which hears of the answers by a descriptor."""
 
 import os
 import threading
@@ -6,15 +6,19 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from queue import SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import define, frozen
 
+from callboard.adapters.http import RequestsTransport
 from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
-from callboard.adapters.tracing import NO_TRACING, Tracing
+from callboard.adapters.tracing import NO_TRACING, Span, Tracing
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.outcome import ClientError, Outcome
 from callboard.webhooks.trace_context import TraceContext, with_context
+
+if TYPE_CHECKING:  # pycurl is an extra.
+    from callboard.adapters.curl import CurlTransport
 
 
 class ToSend(Protocol):
@@ -42,11 +46,96 @@ class Sent(Generic[W]):
     took_s: float | None = None
 
 
-class SendingThreads(Generic[W]):
-    """A fixed number of threads. `fileno()` is readable when requests have ended."""
+class Sending(Protocol[W]):
+    """Sends so many at once. `fileno()` is readable when requests may have ended."""
+
+    count: int
+    free: int
+
+    def fileno(self) -> int:
+        """The descriptor to watch."""
+
+    def send(self, work: W) -> None:
+        """Send it, while there is one free."""
+
+    def ended(self) -> Iterator[Sent[W]]:
+        """Requests that have ended. Raises what a defect of ours raised."""
+
+    def connect_within(self, seconds: float) -> None:
+        """From now on wait no longer than this for a connection."""
+
+
+@define
+class _UnderWay(Generic[W]):
+    """What is being sent, and since when; None if it is not."""
+
+    work: W
+    span: Span
+    headers: Headers
+    began: float | None
+
+
+class SendingLoop(Generic[W]):
+    """A transport that needs no threads, in the actor's own: an actor that watches it drives it."""
 
     def __init__(
-        self, count: int, transport: Any, signer: Signer, tracing: Tracing = NO_TRACING
+        self,
+        count: int,
+        transport: "CurlTransport[_UnderWay[W]]",
+        signer: Signer,
+        tracing: Tracing = NO_TRACING,
+    ) -> None:
+        self.count = self.free = count
+        self._transport, self._signer, self._tracing = transport, signer, tracing
+
+    def fileno(self) -> int:
+        """See `Sending`."""
+        return self._transport.fileno()
+
+    def send(self, work: W) -> None:
+        """See `Sending`."""
+        self.free -= 1
+        delivery = work.delivery
+        span = self._tracing.deliver(delivery, work.tries_made)
+        try:
+            headers = with_context(self._signer.signed(delivery, time.time()), span.context)
+        except SigningRefused as refused:
+            under_way = _UnderWay(work, span, delivery.headers, None)
+            self._transport.refuse(under_way, ClientError(REFUSED, str(refused)))
+            return
+        self._transport.begin(
+            _UnderWay(work, span, headers, time.monotonic()),
+            delivery.method,
+            delivery.url,
+            headers,
+            delivery.body,
+            delivery.options.certificate,
+            delivery.account_id,
+        )
+
+    def ended(self) -> Iterator[Sent[W]]:
+        """See `Sending`."""
+        for under_way, outcome in self._transport.ended():
+            self.free += 1
+            under_way.span.answered(outcome)
+            began = under_way.began
+            took_s = None if began is None else time.monotonic() - began
+            yield Sent(under_way.work, outcome, under_way.headers, took_s)
+
+    def connect_within(self, seconds: float) -> None:
+        """See `Sending`."""
+        self._transport.connect_within(seconds)
+
+
+class SendingThreads(Generic[W]):
+    """A fixed number of threads."""
+
+    def __init__(
+        self,
+        count: int,
+        transport: RequestsTransport,
+        signer: Signer,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.count = self.free = count
         self._transport, self._signer, self._tracing = transport, signer, tracing
@@ -57,16 +146,16 @@ class SendingThreads(Generic[W]):
             threading.Thread(target=self._send_all, name=f"send-{number}", daemon=True).start()
 
     def fileno(self) -> int:
-        """The descriptor to watch."""
+        """See `Sending`."""
         return self._pipe_out
 
     def send(self, work: W) -> None:
-        """Have a free thread send it."""
+        """See `Sending`."""
         self.free -= 1
         self._work.put(work)
 
     def ended(self) -> Iterator[Sent[W]]:
-        """Requests that have ended. Raises what a defect of ours raised in a thread."""
+        """See `Sending`."""
         os.read(self._pipe_out, 65536)
         while self._ended:
             sent = self._ended.popleft()
@@ -74,6 +163,10 @@ class SendingThreads(Generic[W]):
                 raise sent
             self.free += 1
             yield sent
+
+    def connect_within(self, seconds: float) -> None:
+        """See `Sending`."""
+        self._transport.connect_within(seconds)
 
     def _send_all(self) -> None:
         """Send what comes; a thread's whole life."""

@@ -1,14 +1,27 @@
 """The transport that the settings ask for, and what they say of a hook before it is sent."""
 
+import importlib.util
 import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
+from callboard.actors.parts.sending import Sending, SendingLoop, SendingThreads
 from callboard.adapters.address_guard import AddressGuard, AddressRefusedError
 from callboard.adapters.client_certificates import NoCertificateError, certificate_path
+from callboard.adapters.descriptors import RESERVED, allow
 from callboard.adapters.endpoint_rules import EndpointRules
 from callboard.adapters.http import RequestsTransport
 from callboard.adapters.http_target import UrlRefusedError
-from callboard.config.settings import DeliverySettings
+from callboard.adapters.signer import Signer
+from callboard.adapters.tracing import NO_TRACING, Tracing
+from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hook import Hook, InvalidHook
+
+T = TypeVar("T")
+
+CURL = "curl"
+"""The transport that needs pycurl."""
 
 CONNECT_TIMEOUT_MS = 10_000
 """Where neither the node nor the cluster says otherwise."""
@@ -20,15 +33,44 @@ _ALLOWED_BY = {
 }
 
 
+class TransportUnavailable(Exception):
+    """A transport is wanted that is not installed; the text says what to do."""
+
+
+def slots(delivery: DeliverySettings) -> int:
+    """How many requests a worker may have under way."""
+    return delivery.in_flight if delivery.transport == CURL else delivery.threads
+
+
+def sending(
+    settings: Settings, count: int, signer: Signer, tracing: Tracing = NO_TRACING
+) -> Sending[Any]:
+    """What sends so many at once. Raises OSError: no such CA bundle; TransportUnavailable."""
+    delivery, body_limit = settings.delivery, settings.attempts.body_limit
+    if delivery.transport != CURL:
+        return SendingThreads(count, transport(delivery, body_limit), signer, tracing)
+    _check_installed(delivery)
+    from callboard.adapters.curl import CurlTransport
+
+    allow(2 * count + RESERVED)
+    made = _made(partial(CurlTransport, in_flight=count), delivery, body_limit)
+    return SendingLoop(count, made, signer, tracing)
+
+
 def transport(delivery: DeliverySettings, max_response_bytes: int) -> RequestsTransport:
     """A transport for as many threads as `delivery` has. Raises OSError: no such CA bundle."""
+    return _made(
+        partial(RequestsTransport, pool_size=delivery.threads), delivery, max_response_bytes
+    )
+
+
+def _made(make: Callable[..., T], delivery: DeliverySettings, max_response_bytes: int) -> T:
     bundle = delivery.ca_bundle
     try:
-        return RequestsTransport(
+        return make(
             connect_timeout_s=(delivery.connect_timeout_ms or CONNECT_TIMEOUT_MS) / 1000,
             request_timeout_s=delivery.request_timeout_ms / 1000,
             allow_networks=delivery.allow_networks,
-            pool_size=delivery.threads,
             max_response_bytes=max_response_bytes,
             ports=delivery.ports,
             credentials=delivery.url_credentials,
@@ -43,11 +85,20 @@ def transport(delivery: DeliverySettings, max_response_bytes: int) -> RequestsTr
 
 
 def check(delivery: DeliverySettings) -> None:
-    """Refuse settings that no transport can be made of. Raises OSError."""
+    """Refuse settings that no transport can be made of. Raises OSError, TransportUnavailable."""
+    if delivery.transport == CURL:
+        _check_installed(delivery)
     transport(delivery, 0).close()
     folder = delivery.client_certificates
     if folder is not None and not folder.is_dir():
         raise NotADirectoryError(f"delivery.client_certificates {folder}: there is no such folder")
+
+
+def _check_installed(delivery: DeliverySettings) -> None:
+    if importlib.util.find_spec("pycurl") is None:
+        raise TransportUnavailable(
+            f"delivery.transport {delivery.transport} needs pycurl: pip install 'callboard[async]'"
+        )
 
 
 def rules(delivery: DeliverySettings) -> EndpointRules:
@@ -90,7 +141,7 @@ def doubt(uri: str, known: EndpointRules) -> str | None:
     """
     try:
         target = known.target(uri)
-        known.guard.candidates(target.host.strip("[]"), target.origin[2])
+        known.guard.candidates(target.address, target.origin[2])
     except AddressRefusedError as refused:
         return (
             f"{target.host} is {refused} at the moment: nothing is sent there, unless "

@@ -1,4 +1,4 @@
-"""Test deliveries: sent at once by threads of their own, and told to whoever asked."""
+"""Test deliveries: sent at once, apart from all others, and told to whoever asked."""
 
 import time
 from secrets import token_hex
@@ -7,8 +7,8 @@ from attrs import evolve, frozen
 
 from callboard import admin
 from callboard.actors.parts.answering import Asker
-from callboard.actors.parts.sending import SendingThreads, Sent
-from callboard.actors.parts.transports import transport
+from callboard.actors.parts.sending import Sending, Sent
+from callboard.actors.parts.transports import sending
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
 from callboard.config.settings import Settings
@@ -38,28 +38,25 @@ class Trials:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._threads: SendingThreads[Trial] = SendingThreads(
-            TRIALS_AT_ONCE,
-            transport(settings.delivery, settings.attempts.body_limit),
-            Signer(SecretBox(settings.secrets.key, settings.secrets_key_file)),
-        )
+        signer = Signer(SecretBox(settings.secrets.key, settings.secrets_key_file))
+        self._sending: Sending[Trial] = sending(settings, TRIALS_AT_ONCE, signer)
 
     def fileno(self) -> int:
         """The descriptor to watch."""
-        return self._threads.fileno()
+        return self._sending.fileno()
 
     @property
     def full(self) -> bool:
         """Whether there is no room for another one now."""
-        return not self._threads.free
+        return not self._sending.free
 
     def begin(self, delivery: Delivery, to: Asker) -> None:
         """Send it; its answer comes from `ended`."""
-        self._threads.send(Trial(delivery, to, time.monotonic()))
+        self._sending.send(Trial(delivery, to, time.monotonic()))
 
     def ended(self) -> list[tuple[Asker, admin.HookTested]]:
         """Those that have ended, and whom to tell. Only when the descriptor is readable."""
-        return [(sent.work.to, self._told(sent)) for sent in self._threads.ended()]
+        return [(sent.work.to, self._told(sent)) for sent in self._sending.ended()]
 
     def _told(self, sent: Sent[Trial]) -> admin.HookTested:
         delivery, outcome = sent.work.delivery, sent.outcome

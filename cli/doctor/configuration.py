@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from callboard.actors.parts.event_modules import event_modules
-from callboard.actors.parts.transports import check
+from callboard.actors.parts.transports import TransportUnavailable, check
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.loader import Loaded
 from callboard.config.settings import Settings
@@ -61,6 +61,8 @@ def delivery(settings: Settings) -> Iterator[Finding]:
         check(settings.delivery)
     except OSError as error:
         yield problem("delivery", str(error), "name a file or folder that is there")
+    except TransportUnavailable as error:
+        yield problem("delivery", *str(error).split(": ", 1))
     else:
         yield ok("delivery", "certificates and proxy can be used")
     yield openness(settings.delivery.allow_networks)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from callboard.actors.parts.transports import CURL, slots
 from callboard.actors.running.system import SystemUnreachable, owner_of
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.options import sections
@@ -29,15 +30,16 @@ class Port:
 def limits(settings: Settings) -> Finding:
     """Open files against the requests that a worker may have under way."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return open_files(soft, hard, settings.delivery.threads)
+    if settings.delivery.transport == CURL:
+        soft = hard  # A worker raises its own limit.
+    return open_files(soft, hard, slots(settings.delivery))
 
 
-def open_files(soft: int, hard: int, threads: int) -> Finding:
-    """Whether so many threads have descriptors enough: a connection each, kept for the next."""
-    needed = 2 * threads + BESIDE_REQUESTS
-    what = (
-        f"{'unlimited' if soft == resource.RLIM_INFINITY else soft} open files, {threads} threads"
-    )
+def open_files(soft: int, hard: int, requests: int) -> Finding:
+    """Whether so many requests have descriptors enough: a connection each, kept for the next."""
+    needed = 2 * requests + BESIDE_REQUESTS
+    files = "unlimited" if soft == resource.RLIM_INFINITY else soft
+    what = f"{files} open files, {requests} requests under way"
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return ok("open files", what)
     more = f"`ulimit -n {needed}`" if hard == resource.RLIM_INFINITY or hard >= needed else "root"

@@ -473,7 +473,7 @@ class AnyUse(RuleBasedStateMachine):
         hook_waiting=st.integers(1, 4),
         open_waiting=st.integers(1, 2),
         failures=st.integers(1, 4),
-        threads=st.sampled_from([1, 2, 3, 4, 6, 8, 1000]),
+        slots=st.sampled_from([1, 2, 3, 4, 6, 8, 1000]),
     )
     def begin(self, failures, **limits):
         self.limits = BulkheadLimits(**limits)
@@ -515,11 +515,11 @@ class AnyUse(RuleBasedStateMachine):
         return endpoint not in self.quick or self.now - oldest > 1.0
 
     def has_thread(self, endpoint):
-        if len(self.under_way(endpoint)) >= self.limits.threads - len(self.running):
+        if len(self.under_way(endpoint)) >= self.limits.slots - len(self.running):
             return False
         doubtful = [i for i in self.running if self.doubtful(self.where[i][0])]
         eighths = 6 if self.under_way(endpoint) else 7
-        most = max(1, self.limits.threads * eighths // 8)
+        most = max(1, self.limits.slots * eighths // 8)
         return not self.doubtful(endpoint) or len(doubtful) < most
 
     def within_rate(self, place):

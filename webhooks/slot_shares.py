@@ -1,11 +1,11 @@
-"""Shares of the threads: however many endpoints hang, those that answer find a thread.
+"""Shares of the slots for requests: however many endpoints hang, those that answer find one.
 
 Two rules, which need not know beforehand who will hang:
 
-- An endpoint has no more requests under way than there are threads free for others. Two that hang
-  leave a third of the threads, three a quarter. (The dynamic threshold by which switches share a
+- An endpoint has no more requests under way than there are slots free for others. Two that hang
+  leave a third of the slots, three a quarter. (The dynamic threshold by which switches share a
   buffer: Choudhury and Hahne, 1998, there with a factor, here 1.)
-- Endpoints that are not known to answer quickly have three quarters of the threads together, and an
+- Endpoints that are not known to answer quickly have three quarters of the slots together, and an
   eighth more for the first request of any of them. So however many hang, an eighth is left to
   those that do answer, and a new endpoint gets a chance to show it.
 """
@@ -18,13 +18,13 @@ MAX_QUICK = 10_000
 """Endpoints that are known to be quick; beyond, the one is forgotten that answered longest ago."""
 
 
-class ThreadShares:
+class SlotShares:
     """The requests under way, by endpoint, each with a number; and who may have one more."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._most_doubtful = max(1, threads * 3 // 4)
-        self.most_with_first = max(1, threads * 7 // 8)
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._most_doubtful = max(1, slots * 3 // 4)
+        self.most_with_first = max(1, slots * 7 // 8)
         """How many may be under way to doubtful endpoints, with the first request of each."""
         self._began: dict[str, dict[int, float]] = {}
         self._endpoints: dict[int, str] = {}
@@ -40,7 +40,7 @@ class ThreadShares:
     @property
     def free(self) -> int:
         """How many more there may be."""
-        return self._threads - len(self._endpoints)
+        return self._slots - len(self._endpoints)
 
     def of(self, endpoint: str) -> int:
         """How many are under way to an endpoint."""
@@ -84,10 +84,10 @@ class ThreadShares:
         return sum(self.of(name) for name in self._began if self.is_doubtful(name, now))
 
     def room_for(self, endpoint: str) -> bool:
-        """Whether there are threads for an endpoint, were it not doubtful."""
+        """Whether there are slots for an endpoint, were it not doubtful."""
         return self.of(endpoint) < self.free
 
     def room_for_doubtful(self, endpoint: str, doubtful: int) -> bool:
-        """Whether there are threads for a doubtful endpoint, by what `doubtful` says of all."""
+        """Whether there are slots for a doubtful endpoint, by what `doubtful` says of all."""
         most = self._most_doubtful if self.of(endpoint) else self.most_with_first
         return doubtful < most and self.room_for(endpoint)

@@ -1,4 +1,4 @@
-"""Who may have a thread: one that answers always finds one, however many hang."""
+"""Who may have a slot: one that answers always finds one, however many hang."""
 
 from random import Random
 
@@ -8,15 +8,15 @@ from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits
 from callboard.webhooks.circuit import CircuitLimits, Circuits
 from callboard.webhooks.options import NO_OPTIONS
 
-THREADS = 32
+SLOTS = 32
 
 
 class Traffic:
     """Endpoints that always have something to send; those of `hanging` take ten seconds."""
 
-    def __init__(self, threads=THREADS):
+    def __init__(self, slots=SLOTS):
         circuits = Circuits(CircuitLimits(), Random(1).random)
-        self.bulkhead = Bulkhead(BulkheadLimits(threads=threads, keeping_up=500), circuits)
+        self.bulkhead = Bulkhead(BulkheadLimits(slots=slots, keeping_up=500), circuits)
         self.under_way = {}
         self.keys = iter(range(1_000_000))
         self.now = 0.0
@@ -74,7 +74,7 @@ def test_a_new_endpoint_gets_its_chance_beside_many_that_hang(traffic, count):
     assert not traffic.bulkhead.next(traffic.now)
 
 
-def test_one_that_is_known_to_answer_finds_a_thread_beside_any_number_that_hang(traffic):
+def test_one_that_is_known_to_answer_finds_a_slot_beside_any_number_that_hang(traffic):
     traffic.answer("known")
     for number in range(200):
         traffic.offer(f"hanging{number}")
@@ -93,7 +93,7 @@ def test_those_that_begin_to_hang_all_at_once_leave_one_too(traffic):
 
 
 def test_one_that_took_long_is_doubtful_until_it_answers_quickly():
-    traffic = Traffic(threads=8)
+    traffic = Traffic(slots=8)
     traffic.answer("a")
     for number in range(7):
         traffic.offer(f"hanging{number}", 1)
@@ -112,8 +112,8 @@ def test_one_that_took_long_is_doubtful_until_it_answers_quickly():
     assert traffic.answer("a") > 0
 
 
-def test_threads_of_which_there_is_one_are_used():
-    traffic = Traffic(threads=1)
+def test_slots_of_which_there_is_one_are_used():
+    traffic = Traffic(slots=1)
     for endpoint in "abc":
         traffic.offer(endpoint, 1)
     served = []

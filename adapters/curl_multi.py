@@ -1,0 +1,151 @@
+"""libcurl's transfers by the hundred in one thread, which may do other things besides.
+
+libcurl tells which sockets to wait for and how long; this waits with epoll, whose descriptor its
+owner may watch along with others. Nothing here blocks.
+"""
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pycurl
+
+_EVENTS = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+_AT_ONCE = 1024
+
+
+class CurlMulti:
+    """`fileno()` is readable when `run` has something to do.
+
+    `connections`: how many are kept for further requests, at most. One thread alone may use it;
+    `wake` is for any.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._wait_for)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._due_in)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
+        self._epoll = select.epoll()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._due: float | None = None
+        self._alarm = _Alarm(self.wake)
+
+    def fileno(self) -> int:
+        """The descriptor to watch."""
+        return self._epoll.fileno()
+
+    def wake(self) -> None:
+        """Make `fileno()` readable."""
+        os.eventfd_write(self._bell, 1)
+
+    def begin(self, easy: pycurl.Curl) -> None:
+        """Begin a transfer, as far as that goes without waiting. It may have ended then."""
+        self._multi.add_handle(easy)
+        self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._be_woken()
+
+    def run(self) -> None:
+        """Go on with what need not wait any longer."""
+        for descriptor, events in self._epoll.poll(0, _AT_ONCE):
+            if descriptor == self._bell:
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._bell)
+                continue
+            ready = 0
+            if events & select.EPOLLIN:
+                ready |= pycurl.CSELECT_IN
+            if events & select.EPOLLOUT:
+                ready |= pycurl.CSELECT_OUT
+            if events & (select.EPOLLERR | select.EPOLLHUP):
+                ready |= pycurl.CSELECT_ERR
+            self._multi.socket_action(descriptor, ready)
+        if self._is_due():
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self._be_woken()
+
+    def ended(self) -> list[tuple[pycurl.Curl, int, str]]:
+        """Transfers that have ended, with libcurl's code (0: well) and text."""
+        ended = []
+        more = 1
+        while more:
+            more, well, badly = self._multi.info_read()
+            ended += [(easy, 0, "") for easy in well]
+            ended += badly
+        for easy, _code, _text in ended:
+            self._multi.remove_handle(easy)
+        return ended
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._alarm.close()
+        self._multi.close()
+        self._epoll.close()
+        os.close(self._bell)
+
+    def _wait_for(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            self._epoll.unregister(descriptor)
+            return
+        try:
+            self._epoll.register(descriptor, _EVENTS[what])
+        except FileExistsError:
+            self._epoll.modify(descriptor, _EVENTS[what])
+
+    def _due_in(self, timeout_ms: int) -> None:
+        if timeout_ms < 0:
+            self._due = None
+        else:
+            self._due = time.monotonic() + timeout_ms / 1000
+
+    def _is_due(self) -> bool:
+        return self._due is not None and self._due <= time.monotonic()
+
+    def _be_woken(self) -> None:
+        """See to it that `run` is called when libcurl wants it."""
+        if self._is_due():
+            self.wake()
+        elif self._due is not None:
+            self._alarm.ring_at(self._due)
+
+
+class _Alarm:
+    """A thread that calls `ring` when it is time; it may ring too often, never too late."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._at: float | None = None
+        self._open = True
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="curl-alarm", daemon=True).start()
+
+    def ring_at(self, at: float) -> None:
+        """Ring then, or before."""
+        if self._at is None or at < self._at:
+            with self._changed:
+                self._at = at
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Ring no more."""
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while self._open:
+                left = None if self._at is None else self._at - time.monotonic()
+                if left is not None and left <= 0:
+                    self._at = None
+                    self._ring()
+                else:
+                    self._changed.wait(left)

@@ -1,0 +1,282 @@
+"""One request by libcurl: how it is told what to send, and what is made of how it ended."""
+
+import math
+import socket
+import ssl
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import unquote
+
+import pycurl
+from attrs import field, frozen
+from urllib3.util import parse_url
+
+from callboard.adapters.address_guard import Candidate
+from callboard.adapters.descriptors import leave_some
+from callboard.adapters.http_connection import connect_error, exchange_error
+from callboard.adapters.http_policy import HEADERS_BYTES, Hop
+from callboard.adapters.http_target import absolute_form, encoded_path
+from callboard.webhooks.outcome import ClientError, Outcome, Response
+
+MAX_HEADERS = 100
+"""Header lines of a response, at most; http.client has the same limit."""
+
+_TLS = (
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_CIPHER,
+    pycurl.E_SSL_CACERT_BADFILE,
+)
+_HUNG_UP = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "unexpected eof", "Connection reset")
+_GONE = (pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_PARTIAL_FILE)
+_BODILESS = ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")
+"""Methods whose requests say nothing of a body where there is none (as urllib3 has it)."""
+
+
+@frozen
+class Proxy:
+    """An HTTP proxy; `credentials`: user:password."""
+
+    host: str
+    port: int
+    credentials: str | None = field(default=None, repr=False)
+
+
+def proxy_of(url: str) -> Proxy | None:
+    """The proxy of a `http://user:password@host:port`; None of an empty one."""
+    if not url:
+        return None
+    parts = parse_url(url)
+    auth = None if parts.auth is None else unquote(parts.auth)
+    return Proxy((parts.host or "").strip("[]"), parts.port or 80, auth)
+
+
+class CurlRequest:
+    """Makes a request of one hop after the other, on connections that libcurl keeps.
+
+    `easy` is libcurl's handle, `call` what it is used for, `address` the latest. The request goes
+    out once at most in an attempt: libcurl would repeat it on one kept connection after the other
+    until one is not stale.
+    """
+
+    def __init__(self, ca_bundle: str, max_response_bytes: int, proxy: Proxy | None) -> None:
+        self._limit = max_response_bytes
+        self._receivable = HEADERS_BYTES + max_response_bytes
+        self._proxied = proxy is not None
+        self._shows: bytes | None = None
+        self.address: Candidate | None = None
+        self.call: Any = None
+        self._connects = False
+        self._begin()
+        self.easy = pycurl.Curl()
+        self.easy.request = self
+        self._set(
+            PROTOCOLS=pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            HTTP_VERSION=pycurl.CURL_HTTP_VERSION_1_1,
+            SSLVERSION=pycurl.SSLVERSION_TLSv1_2,
+            CAINFO=ca_bundle,
+            NOSIGNAL=1,
+            HTTP_CONTENT_DECODING=0,
+            PROXY="",  # The environment has no say.
+            HEADERFUNCTION=self._header,
+            WRITEFUNCTION=self._body,
+            OPENSOCKETFUNCTION=self._socket,
+            PREREQFUNCTION=self._goes_out,
+        )
+        if proxy is not None:
+            self._set(
+                NOPROXY="",
+                HEADEROPT=pycurl.HEADER_SEPARATE,
+                SUPPRESS_CONNECT_HEADERS=1,
+            )
+            if proxy.credentials is not None:
+                self._set(PROXYUSERPWD=proxy.credentials, PROXYAUTH=pycurl.HTTPAUTH_BASIC)
+
+    def prepare(self, hop: Hop) -> None:
+        """What to send, and to whom."""
+        request, target = hop.request, hop.target
+        to_proxy = self._proxied and target.scheme == "http"
+        path = absolute_form(request.url) if to_proxy else encoded_path(request.url)
+        fields = hop.fields()
+        names = {name.lower() for name, _value in fields}
+        # Without these libcurl would add some of its own.
+        lines = [
+            b"%s:" % name.encode() for name in ("Accept", "Expect") if name.lower() not in names
+        ]
+        if "accept-encoding" not in names:
+            lines.append(b"Accept-Encoding: identity")
+        if "content-type" not in names:
+            lines.append(b"Content-Type:")
+        for name, value in fields:
+            line = f"{name}: {value}" if value.strip() else f"{name};"
+            lines.append(line.encode("latin-1"))
+        self._set(
+            URL=f"{target.scheme}://{target.authority}/", REQUEST_TARGET=path, HTTPHEADER=lines
+        )
+        if request.method == "HEAD" and not request.body:
+            self._set(NOBODY=1)
+        elif request.body or request.method not in _BODILESS:
+            self._set(POST=1, POSTFIELDS=request.body or b"")
+        else:
+            self._set(HTTPGET=1)
+        self._set(CUSTOMREQUEST=request.method)
+        self._show(None if hop.certificate is None else hop.certificate.pem)
+
+    def attempt(
+        self, address: Candidate, left_s: float, connect_s: float | None, *, afresh: bool
+    ) -> None:
+        """How to send it now: on a kept connection to that address, or on a new one.
+
+        `connect_s`: how long that may take to open; None: no new one. `afresh`: no kept one.
+        `left_s`: for all of it.
+        """
+        self._begin()
+        self._connects = connect_s is not None
+        if address != self.address:
+            self.address = address
+            host, port = address.address[:2]
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            if self._proxied:
+                self._set(PROXY=f"http://{place}")
+            else:
+                self._set(CONNECT_TO=[f"::{place}"])
+        self._set(
+            TIMEOUT_MS=_ms(left_s),
+            CONNECTTIMEOUT_MS=_ms(connect_s or left_s),
+            FRESH_CONNECT=int(afresh),
+        )
+
+    # How it ended
+
+    @property
+    def went_out(self) -> bool:
+        """Whether there was a connection that it was sent on."""
+        return self._sent
+
+    @property
+    def lacks_connection(self) -> bool:
+        """Whether there was no kept connection, or one that turned out stale."""
+        return self._lacks
+
+    @property
+    def found_nobody(self) -> bool:
+        """Whether the address took no connection."""
+        return not self._sent and not self.easy.getinfo(pycurl.CONNECT_TIME)
+
+    def outcome(self, code: int, text: str) -> Outcome:
+        """What came of the attempt, by libcurl's code and text."""
+        if self._refused is not None:
+            return self._refused
+        if code == 0 or self._cut:
+            return self._response()
+        if code == pycurl.E_URL_MALFORMAT:
+            return ClientError("refused: url", text)
+        if self._sent:
+            return ClientError(exchange_error(self._error(code, text)), text)
+        return ClientError(f"failed_connect: {connect_error(self._error(code, text))}", text)
+
+    def _error(self, code: int, text: str) -> OSError | HTTPException:
+        """What Python would have raised."""
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return TimeoutError(text)
+        if code in _TLS:
+            if any(sign in text for sign in _HUNG_UP):
+                return ssl.SSLEOFError(text)
+            return ssl.SSLError(text)
+        if self._sent:
+            return ConnectionError(text) if code in _GONE else HTTPException(text)
+        if self._proxied and self.easy.getinfo(pycurl.CONNECT_TIME):
+            return HTTPException(text)
+        return OSError(self.easy.getinfo(pycurl.OS_ERRNO), text)
+
+    def _response(self) -> Outcome:
+        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
+        if status < 200:
+            return ClientError("bad_response", f"interim status {status}")
+        headers: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for line in self._lines:
+            name, _colon, value = line.decode("latin-1").partition(":")
+            value = value.strip()
+            first = names.setdefault(name.lower(), name)
+            headers[first] = f"{headers[first]}, {value}" if first in headers else value
+        return Response(status, headers, bytes(self._received), cut=self._cut)
+
+    # What libcurl calls
+
+    def _begin(self) -> None:
+        self._lines: list[bytes] = []
+        self._head_bytes = 0
+        self._received = bytearray()
+        self._cut = self._sent = self._lacks = False
+        self._refused: ClientError | None = None
+
+    def _socket(self, _purpose: int, address: Any) -> Any:
+        """A socket to connect to an address."""
+        if self._sent or not self._connects:
+            self._lacks = True
+            return pycurl.SOCKET_BAD
+        wanted = self.address
+        assert wanted is not None
+        if (address.family, address.addr[:2]) != (wanted.family, wanted.address[:2]):
+            self._refused = ClientError("refused: address", f"{address.addr} was not checked")
+            return pycurl.SOCKET_BAD
+        connection = socket.socket(address.family, address.socktype, address.protocol)
+        try:
+            leave_some(connection.fileno())
+        except OSError as error:
+            connection.close()
+            self._refused = ClientError(f"failed_connect: {connect_error(error)}", str(error))
+            return pycurl.SOCKET_BAD
+        return connection
+
+    def _goes_out(self, *_connection: object) -> Any:
+        """Whether the request may be sent, on a connection that is open now."""
+        if self._sent:
+            self._lacks = True
+            return pycurl.PREREQFUNC_ABORT
+        self._sent = True
+        return pycurl.PREREQFUNC_OK
+
+    def _header(self, line: bytes) -> int | None:
+        """A line of a head, or of trailers; a new head is begun by a status line."""
+        self._head_bytes += len(line)
+        if line.startswith(b"HTTP/"):
+            self._lines.clear()
+        elif line.strip():
+            self._lines.append(line)
+        if len(self._lines) > MAX_HEADERS or self._head_bytes > self._receivable:
+            self._refused = ClientError("bad_response", "too long")
+            return -1
+        return None
+
+    def _body(self, data: bytes) -> int | None:
+        """A part of the body; what is too much is not read."""
+        room = self._limit - len(self._received)
+        self._received += data[:room]
+        if len(data) > room:
+            self._cut = True
+            return -1
+        return None
+
+    # Options
+
+    def _show(self, pem: bytes | None) -> None:
+        if pem == self._shows:
+            return
+        self._shows = pem
+        if pem is None:
+            self.easy.unsetopt(pycurl.SSLCERT_BLOB)
+            self.easy.unsetopt(pycurl.SSLKEY_BLOB)
+        else:
+            self._set(SSLCERT_BLOB=pem, SSLKEY_BLOB=pem)
+
+    def _set(self, **options: object) -> None:
+        for name, value in options.items():
+            self.easy.setopt(getattr(pycurl, name), value)
+
+
+def _ms(seconds: float) -> int:
+    """Milliseconds for libcurl, where 0 would mean for ever."""
+    return max(1, math.ceil(seconds * 1000))
