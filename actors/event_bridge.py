@@ -45,6 +45,7 @@ from callboard.adapters.broker import (
     Unconfirmed,
 )
 from callboard.adapters.events import as_published, plain_headers, set_aside
+from callboard.adapters.shared_queues import shared_queue
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.adapters.topic import BOUND_BY
@@ -130,6 +131,7 @@ class EventBridge(BrokerRole):
                 queue=queue,
                 bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
                 prefetch=amqp.prefetch,
+                priority=amqp.consumer_priority,
             )
         )
         self.after(RECONCILE_S, _RECONCILE)
@@ -404,7 +406,8 @@ class EventBridge(BrokerRole):
 
 def event_queue(settings: Settings) -> Queue:
     """The queue that events are taken from, which all nodes share."""
-    return KAZOO_QUEUE if settings.amqp.join_kazoo else Queue(settings.amqp.queue)
+    amqp = settings.amqp
+    return KAZOO_QUEUE if amqp.join_kazoo else shared_queue(amqp.queue, amqp.queue_type)
 
 
 def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:

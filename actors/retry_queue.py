@@ -29,13 +29,13 @@ from callboard.adapters.broker import (
     IncomingMessage,
     OutgoingMessage,
     Properties,
-    Queue,
     Received,
     Returned,
     Topology,
     Unconfirmed,
 )
 from callboard.adapters.events import plain_headers, set_aside
+from callboard.adapters.shared_queues import shared_queue
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
 from callboard.config.settings import Settings
@@ -346,12 +346,18 @@ def topology(settings: Settings) -> Topology:
     """The delay queues, and the queue of what is due, which all nodes share."""
     due = due_queue(settings)
     return Topology(
-        queue=Queue(due),
+        queue=shared_queue(due, settings.amqp.queue_type),
         prefetch=settings.delivery.retry_prefetch,
         delays=tuple(
-            DelayQueue(delay_queue(settings, name), delay_ms, due)
+            DelayQueue(
+                delay_queue(settings, name),
+                delay_ms,
+                due,
+                quorum=settings.amqp.queue_type == "quorum",
+            )
             for name, delay_ms in DELAY_CLASSES.items()
         ),
+        priority=settings.amqp.consumer_priority,
     )
 
 

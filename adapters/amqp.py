@@ -22,6 +22,9 @@ from callboard.adapters.broker import (
     Unconfirmed,
 )
 
+SET_UP_S = 60.0
+"""How long connecting and declaring may take. RabbitMQ (3.10) never answers a consumer of a quorum
+queue whose leader is not known yet; the next attempt is answered once there is one."""
 CLOSE_S = 1.0
 """How long `close` waits for the broker's goodbye."""
 
@@ -42,6 +45,7 @@ class AmqpConnection:
         *,
         name: str = "callboard",
         backoff: Backoff | None = None,
+        set_up_s: float = SET_UP_S,
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
@@ -52,6 +56,7 @@ class AmqpConnection:
         self._name = name
         self._consuming = False
         self._backoff = backoff or Backoff()
+        self._set_up_s = set_up_s
         self._publish_ids = itertools.count(1)
         self._refused: list[int] = []
         self._down_reason = "not connected yet"
@@ -151,6 +156,7 @@ class AmqpConnection:
             tag_base=self._last_tag,
             on_lost=self._on_lost,
         )
+        self._running_loop().call_later(self._set_up_s, self._session.fail_unless_up)
 
     def _on_lost(self, session: AmqpSession, reason: str) -> None:
         self._session = None

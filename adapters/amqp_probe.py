@@ -15,7 +15,7 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
     AMQPConnectorException,
 )
 
-from callboard.adapters.broker import Exchange
+from callboard.adapters.broker import Exchange, Queue
 from callboard.adapters.brokers import mask_url
 
 Stage = Literal["url", "address", "credentials", "vhost", "permissions", "protocol"]
@@ -33,7 +33,8 @@ class ProbeFailed(Exception):
 class BrokerAbout:
     """What a broker says of itself. `waiting`: messages of our queue, None if it is not there.
 
-    `unlike`: exchanges that exist otherwise than we would declare them, and why they cannot be.
+    `unlike`: exchanges that exist otherwise than we would declare them, and why they cannot be;
+    `unlike_queues`: the same of queues.
     """
 
     product: str
@@ -41,17 +42,25 @@ class BrokerAbout:
     waiting: int | None
     consumers: int
     unlike: tuple[tuple[str, str], ...]
+    unlike_queues: tuple[tuple[str, str], ...] = ()
 
 
-def look(url: str, queue: str, exchanges: Iterable[Exchange], timeout_s: float) -> BrokerAbout:
+def look(
+    url: str,
+    queue: str,
+    exchanges: Iterable[Exchange],
+    timeout_s: float,
+    queues: Iterable[Queue] = (),
+) -> BrokerAbout:
     """What there is at this URL, and whether we may do there what we have to. Raises ProbeFailed.
 
-    `timeout_s` bounds each wait.
+    `queues` are those that we would declare. `timeout_s` bounds each wait.
     """
     connection = _connect(url, timeout_s)
     try:
         waiting, consumers = _queue(connection, queue)
         unlike = tuple(_unlike(connection, exchanges))
+        unlike_queues = tuple(_unlike_queues(connection, queues))
         for name in ("", f"{queue}.doctor-{uuid.uuid4().hex[:8]}"):
             _declare(connection, name)
         # BlockingConnection has no public way to it.
@@ -62,6 +71,7 @@ def look(url: str, queue: str, exchanges: Iterable[Exchange], timeout_s: float) 
             waiting,
             consumers,
             unlike,
+            unlike_queues,
         )
     except (pika_errors.AMQPError, OSError) as error:
         raise ProbeFailed("protocol", f"the connection was lost: {error!r}") from error
@@ -118,6 +128,26 @@ def _unlike(connection: Any, exchanges: Iterable[Exchange]) -> Iterator[tuple[st
             if error.reply_code == 403:
                 raise ProbeFailed("permissions", error.reply_text) from error
             yield exchange.name, error.reply_text
+        else:
+            channel.close()
+
+
+def _unlike_queues(connection: Any, queues: Iterable[Queue]) -> Iterator[tuple[str, str]]:
+    for queue in queues:
+        channel = connection.channel()
+        try:
+            channel.queue_declare(queue.name, passive=True)
+        except pika_errors.ChannelClosedByBroker:
+            continue  # it is made at the first start
+        try:
+            channel.queue_declare(
+                queue.name,
+                durable=queue.durable,
+                auto_delete=queue.auto_delete,
+                arguments=dict(queue.arguments),
+            )
+        except pika_errors.ChannelClosedByBroker as error:
+            yield queue.name, error.reply_text
         else:
             channel.close()
 

@@ -29,6 +29,13 @@ from callboard.adapters.broker import (
     Unconfirmed,
 )
 
+QUORUM_DELAY = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+"""Of a replicated queue from which nothing is lost on its way on; it demands this overflow."""
+
 
 class AmqpSession:
     """Connects, declares the topology, consumes, and keeps account of tags and confirms.
@@ -143,6 +150,12 @@ class AmqpSession:
         if last:
             self._events.append(Depths(depths))
 
+    def fail_unless_up(self) -> None:
+        """The time for setting up is over."""
+        if self.up_since is None:
+            self._fail(f"cannot {self._doing}: no answer")
+            self.abort()  # who has not answered this would not answer `close` either
+
     def stop_consuming(self) -> None:
         """Cancel the consumer; pika gives back what is still on its way."""
         if self._consumer_tag is not None:
@@ -217,6 +230,7 @@ class AmqpSession:
                 self._queue,
                 self._on_message,
                 consumer_tag=self._consumer_tag,
+                arguments={"x-priority": topology.priority} if topology.priority else None,
             ),
         )
 
@@ -229,6 +243,7 @@ class AmqpSession:
                 "x-message-ttl": delay.delay_ms,
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": delay.to,
+                **(QUORUM_DELAY if delay.quorum else {}),
             },
         )
 
@@ -331,7 +346,7 @@ class AmqpSession:
 
     def _in_words(self, error: BaseException) -> str:
         if self.up_since is None:
-            return f"cannot {self._doing}: {describe(error)}"
+            return f"cannot {self._doing}: {describe(error)}{_advice(error)}"
         return f"connection to {self._address} lost: {describe(error)}"
 
     def _fail(self, reason: str) -> None:
@@ -344,6 +359,16 @@ class AmqpSession:
         self._ending = True
         if not (self._connection.is_closing or self._connection.is_closed):
             self._connection.close()
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about it, where that is known."""
+    if isinstance(error, pika_errors.ChannelClosedByBroker) and "x-queue-type" in error.reply_text:
+        return (
+            "; it exists as another kind of queue: set amqp.queue_type to that kind, or amqp.queue "
+            "to another name (docs/nodes.md)"
+        )
+    return ""
 
 
 def describe(error: BaseException) -> str:

@@ -50,12 +50,14 @@ class DelayQueue:
     """A durable queue that nobody consumes: after `delay_ms` its messages go on to queue `to`.
 
     Publish to it by its name, through the default exchange. On RabbitMQ it is a queue with a
-    message TTL that dead-letters to `to` (TTL and dead-letter exchange extensions).
+    message TTL that dead-letters to `to` (TTL and dead-letter exchange extensions). `quorum`: a
+    replicated one, which lets go of a message only once `to` has it.
     """
 
     name: str
     delay_ms: int
     to: str
+    quorum: bool = False
 
 
 @frozen
@@ -71,6 +73,8 @@ class Topology:
     """What to declare whenever the connection comes up, in this order; then consume from `queue`.
 
     `queue` None: a connection that only publishes. `prefetch`: unacknowledged messages at most.
+    `priority`: consumers of a higher one are served first, up to their prefetch (RabbitMQ's
+    consumer priorities; the embedded broker has one consumer a queue).
     """
 
     exchanges: tuple[Exchange, ...] = ()
@@ -78,6 +82,7 @@ class Topology:
     bindings: tuple[Binding, ...] = ()
     prefetch: int = 50
     delays: tuple[DelayQueue, ...] = ()
+    priority: int = 0
 
 
 @frozen

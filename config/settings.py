@@ -114,6 +114,16 @@ class AmqpSettings:
         text("a queue name of 1 to 255 characters, not amq.…", r"(?!amq\.).{1,255}"),
         "Queue that all nodes share for events; the names of our other queues begin with it.",
     )
+    queue_type: str = _key(
+        "classic",
+        choice("classic", "quorum"),
+        "Kind of the queues that all nodes share: quorum ones are replicated by RabbitMQ.",
+    )
+    consumer_priority: int = _key(
+        0,
+        whole(-1000, 1000),
+        "Nodes of a higher priority are given events first; the others get what is too much.",
+    )
     zones: tuple[str, ...] = _key(
         (),
         urls("amqp", "amqps"),

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from callboard.actors.event_bridge import event_queue
 from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.retry_queue import topology
 from callboard.adapters.amqp_probe import BrokerAbout, ProbeFailed, Stage, look
-from callboard.adapters.broker import Exchange
+from callboard.adapters.broker import Exchange, Queue
 from callboard.adapters.brokers import mask_url
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
@@ -29,7 +31,8 @@ def broker(settings: Settings) -> Iterator[Finding]:
     if url.startswith("memory:"):
         yield ok("broker", "the embedded one, which no other program can reach")
     else:
-        yield from _at("broker", url, queue, _exchanges(settings))
+        shared = event_queue(settings), topology(settings).queue
+        yield from _at("broker", url, queue, _exchanges(settings), tuple(filter(None, shared)))
     for zone in settings.amqp.zones:
         yield from _at("broker of a zone", zone, queue, (Exchange("configuration"),))
 
@@ -40,9 +43,15 @@ def _exchanges(settings: Settings) -> tuple[Exchange, ...]:
     return tuple(Exchange(each.name, each.type, each.durable) for each in wanted)
 
 
-def _at(name: str, url: str, queue: str, exchanges: tuple[Exchange, ...]) -> Iterator[Finding]:
+def _at(
+    name: str,
+    url: str,
+    queue: str,
+    exchanges: tuple[Exchange, ...],
+    queues: tuple[Queue, ...] = (),
+) -> Iterator[Finding]:
     try:
-        about = look(url, queue, exchanges, TIMEOUT_S)
+        about = look(url, queue, exchanges, TIMEOUT_S, queues)
     except ProbeFailed as failed:
         yield problem(name, f"{mask_url(url)}: {failed.stage}: {failed}", MEND[failed.stage])
         return
@@ -52,6 +61,12 @@ def _at(name: str, url: str, queue: str, exchanges: tuple[Exchange, ...]) -> Ite
             "exchange",
             f"{exchange} cannot be declared: {reason}",
             "let the module's table say how it exists: exchange_type, exchange_durable",
+        )
+    for other, reason in about.unlike_queues:
+        yield problem(
+            "queue",
+            f"{other} cannot be declared: {reason}",
+            "set amqp.queue_type to its kind, or amqp.queue to another name (docs/nodes.md)",
         )
     if about.waiting and not about.consumers:
         what = f"{about.waiting} events wait in {queue}, and nobody takes them"

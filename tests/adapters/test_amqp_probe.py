@@ -5,6 +5,7 @@ import pytest
 
 from callboard.adapters.amqp_probe import ProbeFailed, look
 from callboard.adapters.broker import Exchange
+from callboard.adapters.shared_queues import shared_queue
 from services import free_port
 
 EXCHANGES = (Exchange("callevt"), Exchange("configuration"))
@@ -54,6 +55,17 @@ def test_what_waits_and_what_is_declared_otherwise_is_told(amqp_url, channel):
     about = look(amqp_url, "events", EXCHANGES, 30)
     assert (about.waiting, about.consumers) == (1, 0)
     assert [name for name, _reason in about.unlike] == ["callevt"]
+
+
+@pytest.mark.rabbitmq
+def test_a_queue_of_another_kind_is_told_and_a_missing_one_is_not_made(amqp_url, channel):
+    channel.queue_declare("events", durable=True)
+    wanted = [shared_queue("events", "quorum"), shared_queue("others", "quorum")]
+    about = look(amqp_url, "events", EXCHANGES, 30, wanted)
+    ((name, reason),) = about.unlike_queues
+    assert (name, "x-queue-type" in reason) == ("events", True)
+    assert not exists(amqp_url, "queue_declare", "others")
+    assert look(amqp_url, "events", (), 30, [shared_queue("events", "classic")]).unlike_queues == ()
 
 
 @pytest.mark.rabbitmq

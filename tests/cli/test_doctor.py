@@ -9,6 +9,7 @@ import threading
 import time
 from ipaddress import ip_network
 
+import pika
 import pytest
 from cryptography.fernet import Fernet
 
@@ -271,6 +272,13 @@ def test_a_real_broker_is_found_well_or_told_what_it_lacks(settings, amqp_url):
     (found,) = broker.broker(settings(amqp__url=amqp_url))
     assert found.result == "ok"
     assert "RabbitMQ" in found.what
+    pika.BlockingConnection(pika.URLParameters(amqp_url)).channel().queue_declare(
+        "callboard.events", durable=True
+    )
+    assert len([*broker.broker(settings(amqp__url=amqp_url))]) == 1
+    well, found = broker.broker(settings(amqp__url=amqp_url, amqp__queue_type="quorum"))
+    assert (well.result, found.result) == ("ok", "problem")
+    assert "amqp.queue_type" in found.mend
     (found,) = broker.broker(settings(amqp__url=f"{amqp_url}-is-missing"))
     assert (found.result, "vhost:" in found.what) == ("problem", True)
     assert "add_vhost" in found.mend

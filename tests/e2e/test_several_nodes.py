@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -10,6 +11,8 @@ from collections import Counter
 import pika
 import pytest
 
+from callboard.actors.messages import EditHook, HookSaved, RemoveHook
+from callboard.adapters.receiver import Answer
 from support.bus import publish_durably
 from support.cluster import prepared
 from support.patience import patient
@@ -30,7 +33,10 @@ def store(couchdb_url, tmp_path):
 
 @pytest.fixture
 def nodes(start, store, amqp_url, couchdb_url):
-    """nodes(n) -> so many systems, each a node of its own of the same cluster."""
+    """nodes(n) -> so many systems, each a node of its own of the same cluster.
+
+    A setting that is a list has a value for each of them.
+    """
 
     def nodes(count, **settings):
         return [
@@ -40,7 +46,7 @@ def nodes(start, store, amqp_url, couchdb_url):
                 amqp__url=amqp_url,
                 couchdb__url=couchdb_url,
                 delivery__workers=1,
-                **settings,
+                **{k: v[number] if isinstance(v, list) else v for k, v in settings.items()},
             )
             for number in range(count)
         ]
@@ -56,20 +62,109 @@ def calls(requests):
     return Counter(json.loads(request.body)["call_id"] for request in requests)
 
 
-def test_each_event_is_delivered_by_one_of_them(nodes, amqp_url, receiver):
-    pair = nodes(2)
-    pair[0].add_hook(f"{receiver.url}/hook", format="json")
-    for node in pair:
+@pytest.mark.parametrize(("count", "queue_type"), [(2, "classic"), (3, "quorum")])
+def test_each_event_is_delivered_by_one_of_them(nodes, amqp_url, receiver, count, queue_type):
+    all_nodes = nodes(count, amqp__queue_type=queue_type)
+    all_nodes[0].add_hook(f"{receiver.url}/hook", format="json")
+    for node in all_nodes:
         node.wait(lambda node=node: knows(node, 1))
     publish_durably(amqp_url, map(call_event, range(EVENTS)))
     requests = receiver.wait_for(lambda got: len(got) >= EVENTS, timeout_s=60)
-    for node in pair:
+    for node in all_nodes:
         node.wait(lambda node=node: node.node("event_bridge").stats.get("in_hand") == 0)
 
     assert calls(receiver.requests) == {f"call-{n}@switch": 1 for n in range(EVENTS)}
     assert len(requests) == EVENTS
-    done = [node.node("event_bridge").stats["acknowledged"] for node in pair]
+    done = [node.node("event_bridge").stats["acknowledged"] for node in all_nodes]
     assert all(done), f"one of them had nothing to do: {done}"
+
+
+def test_the_node_of_higher_priority_is_preferred_and_the_standby_takes_over(
+    nodes, amqp_url, receiver
+):
+    preferred, standby = nodes(2, amqp__consumer_priority=[10, 0])
+    preferred.add_hook(f"{receiver.url}/hook", format="json")
+    for node in (preferred, standby):
+        node.wait(lambda node=node: knows(node, 1))
+        node.wait(lambda node=node: node.node("event_bridge").stats.get("in_hand") == 0)
+    before = standby.node("event_bridge").stats["received"]
+    publish_durably(amqp_url, map(call_event, range(100)))
+    receiver.wait_for(lambda got: len(calls(got)) == 100, timeout_s=60)
+    preferred.wait(lambda: preferred.node("event_bridge").stats["acknowledged"] >= 100)
+    assert standby.node("event_bridge").stats["received"] == before
+
+    kill(preferred)
+    publish_durably(amqp_url, map(call_event, range(100, 200)))
+    receiver.wait_for(lambda got: len(calls(got)) == 200, timeout_s=60)
+
+
+def test_what_is_put_off_on_quorum_queues_comes_back_on_any_node(nodes, amqp_url, receiver):
+    trio = nodes(
+        3,
+        amqp__queue_type="quorum",
+        delivery__retry_policy="standard",
+        delivery__retry_steps_s="2,2,2,2,2,2",
+    )
+    tries = Counter()
+
+    def fail_once(request):
+        call = json.loads(request.body)["call_id"]
+        tries[call] += 1
+        return Answer(500 if tries[call] == 1 else 200)
+
+    receiver.answer("/hook", fail_once)
+    trio[0].add_hook(f"{receiver.url}/hook", format="json")
+    for node in trio:
+        node.wait(lambda node=node: knows(node, 1))
+    publish_durably(amqp_url, map(call_event, range(60)))
+    wanted = {f"call-{n}@switch": 2 for n in range(60)}
+    receiver.wait_for(lambda got: calls(got) == wanted, timeout_s=60)
+    trio[0].wait(lambda: sum(map(settled, trio)) == 60, what="60 retries settled")
+
+
+def settled(node):
+    return node.node("deliveries/retry_queue").stats["settled"]
+
+
+def test_each_change_of_a_hook_is_known_on_all_of_them(nodes, rabbitmq, amqp_url, receiver):
+    trio = nodes(3)
+    for node in trio:
+        node.wait(lambda node=node: node.node("hook_listener").stats.get("broker") == "up")
+
+    def everywhere(hooks):
+        for node in trio:
+            node.wait(lambda node=node: knows(node, hooks), what=f"{hooks} hooks")
+
+    hook = trio[0].add_hook(f"{receiver.url}/hook", format="json")
+    everywhere(1)
+    trio[1].client.ask_actor("hook_listener", EditHook(hook, {"enabled": False}), HookSaved)
+    everywhere(0)
+    trio[2].client.ask_actor("hook_listener", EditHook(hook, {"enabled": True}), HookSaved)
+    everywhere(1)
+    trio[1].client.ask_actor("hook_listener", RemoveHook(hook), HookSaved)
+    everywhere(0)
+    named_by_the_broker = {
+        queue
+        for queue in bound_queues(rabbitmq, amqp_url, "configuration")
+        if queue.startswith("amq.gen-")
+    }
+    assert len(named_by_the_broker) == len(trio), "each has one of its own"
+
+
+def bound_queues(rabbitmq, amqp_url, exchange):
+    """The queues that are bound to this exchange."""
+    vhost = pika.URLParameters(amqp_url).virtual_host
+    source = f'rabbit_misc:r(<<"{vhost}">>, exchange, <<"{exchange}">>)'
+    found = rabbitmq.erlang(
+        f"[element(4, element(4, B)) || B <- rabbit_binding:list_for_source({source})]"
+    )
+    return set(re.findall(r'<<"([^"]*)">>', found))
+
+
+def kill(node):
+    """kill -9, all of its processes at once."""
+    for process in node.family():
+        os.kill(process.pid, signal.SIGKILL)
 
 
 def test_a_hook_that_one_adds_fires_on_both_within_a_second(nodes, receiver, store):
@@ -134,23 +229,28 @@ class Listener:
 
 
 @pytest.mark.faults
-def test_what_a_killed_node_had_in_flight_the_other_delivers(nodes, amqp_url, receiver):
-    first, second = nodes(2)
+@pytest.mark.parametrize(("count", "queue_type"), [(2, "classic"), (3, "quorum")])
+def test_what_a_killed_node_had_in_flight_the_others_deliver(
+    nodes, amqp_url, receiver, count, queue_type
+):
+    first, *others = nodes(count, amqp__queue_type=queue_type)
     first.add_hook(f"{receiver.url}/slow/200", format="json")
-    for node in (first, second):
+    for node in (first, *others):
         node.wait(lambda node=node: knows(node, 1))
     playing = threading.Thread(
         target=publish_durably, args=(amqp_url, [call_event(n) for n in range(EVENTS)])
     )
     playing.start()
     receiver.wait_for(20)
-    for process in first.family():
-        os.kill(process.pid, signal.SIGKILL)
+    kill(first)
     assert receiver.count < EVENTS // 2, "it was killed too late to have much in flight"
     playing.join()
 
     wanted = {f"call-{n}@switch" for n in range(EVENTS)}
     receiver.wait_for(lambda got: wanted <= calls(got).keys(), timeout_s=90)
-    second.wait(lambda: second.node("event_bridge").stats.get("in_hand") == 0, timeout_s=30)
+    for node in others:
+        node.wait(
+            lambda node=node: node.node("event_bridge").stats.get("in_hand") == 0, timeout_s=30
+        )
     ids = Counter(request.headers["webhook-id"] for request in receiver.requests)
     assert len(ids) == EVENTS, "a repeat must carry the same identity"
