@@ -77,7 +77,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
             die_with_parent()
             _die_if_orphaned()
             # A collection would write to all that was there at the fork, and so unshare it.
-            gc.freeze()
+            self.freeze()
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
         self._polling = False
         self._ended = False
@@ -125,6 +125,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def watch(self, *fds: int) -> None:
         """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""
         self._fds = fds
+
+    def freeze(self) -> None:
+        """Have no garbage collection look at what there is now: it is large, and stays."""
+        if self.own_process:
+            gc.freeze()
 
     def finish(self) -> None:
         """End normally: the supervisor is told that this was meant."""
