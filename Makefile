@@ -24,7 +24,8 @@ chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothin
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
 
 bench: $(VENV)/.bench ## Measure it beside what people use instead; BENCH="throughput …" RUNS=1 QUICK=1
-	@$(BIN)/python bench/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(BENCH)
+	@$(BIN)/python bench/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) \
+		$(if $(BACKLOG),--backlog $(BACKLOG)) $(BENCH)
 
 docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads nowhere fails
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs

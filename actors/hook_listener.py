@@ -117,6 +117,8 @@ NOT_YET_S = 0.1
 APPLY_S = 3.0
 """How long a change may take to reach every responder before its author is answered anyway."""
 MISSES_AT_ONCE = 20
+PAGES_ON_THE_WAY = 2
+"""So that the next page is read while the table takes in the one before."""
 LOAD_STALLS_S = 30.0
 """A load that makes no progress for so long begins anew: a message was lost."""
 MAX_PROBLEMS = 1000
@@ -149,7 +151,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         self._total = 0
         self._problems: dict[str, HookProblem] = {}
         self._misses = 0
-        self._unanswered = False
+        self._unanswered = 0
         self._tickets = itertools.count(1)
         self._replies: dict[int, tuple[ActorAddress, HookApplied | HookSaved | HookSecrets]] = {}
         self._progress_at = time.monotonic()
@@ -193,8 +195,9 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         self._progress_at = time.monotonic()
         self._problems.clear()
         self._loaded_to = None
+        self._unanswered = 0
         self._pages = self._stored_pages()
-        self._send_page()
+        self._send_pages()
 
     def _stored_pages(self) -> Iterator[tuple[Hook, ...]]:
         for page in self._store.pages(gregorian_s(time.time()), after=self._loaded_to):
@@ -204,10 +207,16 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
             self._loaded_to = page.end
             yield hooks
 
-    def _send_page(self) -> None:
+    def _send_pages(self) -> None:
+        while self._pages is not None and self._unanswered < PAGES_ON_THE_WAY:
+            if not self._send_page():
+                return
+
+    def _send_page(self) -> bool:
+        """Send the next page to the table; whether it could be read."""
         table = self.peer(HOOK_TABLE)
         if self._pages is None or table is None:
-            return
+            return False
         try:
             page = next(self._pages, None)
         except StoreError as problem:
@@ -216,24 +225,25 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
             self._pages = None if self._loaded_to is None else self._stored_pages()
             self._misses += 1
             self._load_within(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
-            return
+            return False
         self._misses = 0
         last = page is None
         if last:
             self._pages = None
-        self._unanswered = True
+        self._unanswered += 1
         self.send(table, LoadHooks(self._load, next(self._numbers), page or (), last))
+        return True
 
     def receiveMsg_HooksLoaded(self, message: HooksLoaded, _sender: ActorAddress) -> None:
         """The table has the page; send the next."""
         if message.stream != self._load:
             return
         self._total, self._progress_at = message.total, time.monotonic()
-        self._unanswered = False
-        if self._pages is None:
+        self._unanswered -= 1
+        if self._pages is not None:
+            self._send_pages()
+        elif not self._unanswered:
             self.log.info("hooks_loaded", hooks=message.total, problems=len(self._problems))
-        else:
-            self._send_page()
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """A new table is empty: load."""
@@ -381,7 +391,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
             return  # an earlier time was asked for meanwhile
         self._load_due = None
         if self._pages is not None:
-            self._send_page()
+            self._send_pages()
         elif self.peer(HOOK_TABLE):
             self._begin_load()
 

@@ -26,16 +26,16 @@ from callboard.actors.parts.role import Role, Setup
 from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
 from callboard.webhooks.catalog import HOOKS
+from callboard.webhooks.failures import HookKey
 from callboard.webhooks.hook import Hook
+from callboard.webhooks.hook_map import HookMap, key_of
 from callboard.webhooks.listing import HookListing
 
-PAGE_HOOKS = 500
+PAGE_HOOKS = 1000
 LISTING_S = 60.0
 """How long the order of very many hooks is remembered after somebody's last page of it."""
 
 _LISTING_OLD = "callboard: forget the listing"
-
-Key = tuple[str, str]
 
 
 @define
@@ -50,7 +50,7 @@ class _Subscriber:
     events: frozenset[str]
     numbers: Iterator[int] = Factory(itertools.count)
     begun: bool = False
-    pages: Iterator[Key] | None = None
+    pages: Iterator[Hook] | None = None
 
 
 class HookTable(Role):
@@ -62,8 +62,8 @@ class HookTable(Role):
 
     def begin(self, setup: Setup) -> None:
         """Empty; responders wait until the listener has loaded the hooks."""
-        self._hooks: dict[Key, Hook] = {}
-        self._seen: set[Key] | None = None
+        self._hooks = HookMap()
+        self._seen: set[HookKey] | None = None
         self._from_listener: InOrder[LoadHooks | ChangeHooks | Barrier] = InOrder()
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
         self._loaded = False
@@ -112,13 +112,18 @@ class HookTable(Role):
 
     def _load_page(self, message: LoadHooks) -> None:
         """At the end of a load, whatever was not mentioned goes."""
-        if message.number == 0 or self._seen is None:
-            self._seen = set()
-        self._seen.update(_key(hook) for hook in message.hooks)
+        if message.number == 0:
+            # An empty table has nothing that might go: a million keys need not be remembered.
+            self._seen = set() if self._hooks else None
+        if self._seen is not None:
+            self._seen.update(map(key_of, message.hooks))
         self._change(message.hooks, ())
         if message.last:
-            self._change((), tuple(key for key in self._hooks if key not in self._seen))
-            self._seen = None
+            if self._seen is not None:
+                keys = map(key_of, self._hooks)
+                self._change((), tuple(key for key in keys if key not in self._seen))
+                self._seen = None
+            self.freeze()
             if not self._loaded:
                 self._loaded = True
                 for subscriber in self._subscribers.values():
@@ -127,28 +132,29 @@ class HookTable(Role):
     def _apply(self, message: ChangeHooks) -> None:
         removed = list(message.remove)
         if message.remove_account is not None:
-            removed += [key for key in self._hooks if key[0] == message.remove_account]
+            account_id = message.remove_account
+            removed += [key_of(hook) for hook in self._hooks if hook.account_id == account_id]
         if self._seen is not None:
-            self._seen.update(_key(hook) for hook in message.put)
+            self._seen.update(map(key_of, message.put))
         self._change(message.put, tuple(removed))
 
-    def _change(self, put: tuple[Hook, ...], removed: tuple[Key, ...]) -> None:
+    def _change(self, put: tuple[Hook, ...], removed: tuple[HookKey, ...]) -> None:
         keys = set(removed)
-        put = tuple(h for h in put if _key(h) not in keys and self._hooks.get(_key(h)) != h)
-        keys.update(map(_key, put))
+        put = tuple(h for h in put if key_of(h) not in keys and self._hooks.get(key_of(h)) != h)
+        keys.update(map(key_of, put))
         old = [hook for hook in map(self._hooks.get, keys) if hook is not None]
         for key in removed:
-            self._hooks.pop(key, None)
+            self._hooks.remove(key)
         for hook in put:
-            self._hooks[_key(hook)] = hook
+            self._hooks.put(hook)
         for subscriber in self._subscribers.values():
             if not subscriber.begun:
                 continue
             events = subscriber.events
             wanted = tuple(hook for hook in put if hook.event in events)
             # Also of a hook that has changed its event: who does not want the new one drops it.
-            kept = set(map(_key, wanted))
-            gone = tuple(_key(h) for h in old if h.event in events and _key(h) not in kept)
+            kept = set(map(key_of, wanted))
+            gone = tuple(key_of(h) for h in old if h.event in events and key_of(h) not in kept)
             if wanted or gone:
                 self._send_in_order(subscriber, HooksChanged, wanted, gone)
 
@@ -196,16 +202,17 @@ class HookTable(Role):
     def _begin_pages(self, subscriber: _Subscriber) -> None:
         if not subscriber.begun:
             subscriber.begun = True
-            subscriber.pages = iter(list(self._hooks))
+            events = subscriber.events
+            subscriber.pages = iter([hook for hook in self._hooks if hook.event in events])
             self._send_page(subscriber)
 
     def _send_page(self, subscriber: _Subscriber) -> None:
         assert subscriber.pages is not None
         hooks: list[Hook] = []
         last = True
-        for key in subscriber.pages:
+        for one in subscriber.pages:
             # Looked up now, not when paging began: changes in between were sent already.
-            hook = self._hooks.get(key)
+            hook = self._hooks.get(key_of(one))
             if hook is not None and hook.event in subscriber.events:
                 hooks.append(hook)
                 if len(hooks) == PAGE_HOOKS:
@@ -222,7 +229,7 @@ class HookTable(Role):
         if self._listing is None:
             self.after(LISTING_S, _LISTING_OLD)
         if self._listing is None or message.after is None:
-            self._listing = HookListing(self._hooks)
+            self._listing = HookListing(map(key_of, self._hooks))
         self._listing_used = time.monotonic()
         hooks: list[ConfiguredHook] = []
         for key in self._listing.after(message.after, message.account_id):
@@ -246,7 +253,3 @@ class HookTable(Role):
 
 def _configured(hook: Hook) -> ConfiguredHook:
     return ConfiguredHook(hook.account_id, hook.id, hook.uri, hook.verb, hook.event, hook.tries)
-
-
-def _key(hook: Hook) -> Key:
-    return hook.account_id, hook.id

@@ -132,6 +132,7 @@ class Responder(Role):
             self.send(sender, NextPage())
             return
         self._hooks, self._incoming, self._loaded = self._incoming, None, True
+        self.freeze()
         self.log.info("hooks_known", hooks=len(self._hooks))
         self._work()
 

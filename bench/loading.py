@@ -21,15 +21,13 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 
-import psutil
 import requests
 from attrs import frozen
+from memory import Memory
 from system_under_test import SystemUnderTest, print_setting, print_spread
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents, RemoveHook
@@ -100,52 +98,6 @@ def build_views(url: str) -> None:
     for view, parameters in (("webhooks_listing", {}), ("accounts_listing", {"reduce": "false"})):
         query = {"limit": "1", **parameters}
         requests.get(f"{design}/{view}", params=query, timeout=VIEW_S).raise_for_status()
-
-
-class Memory:
-    """Samples the memory of a system's processes, from `with` until `stop`."""
-
-    def __init__(self, system: SystemUnderTest) -> None:
-        self._system = system
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.samples: list[dict[int, float]] = []
-        """MB by process, one at each tick."""
-
-    def __enter__(self) -> "Memory":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        processes: list[psutil.Process] = []
-        looked_at = 0.0
-        while not self._over.wait(TICK_S):
-            if time.monotonic() - looked_at > 1.0:
-                processes, looked_at = self._system.processes(), time.monotonic()
-            sizes = {}
-            for process in processes:
-                with contextlib.suppress(OSError):
-                    sizes[process.pid] = pss_mb(process.pid)
-            self.samples.append(sizes)
-
-
-def pss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
 
 
 def print_memory(memory: Memory, top: TreeNode) -> None:

@@ -1,6 +1,6 @@
 """Measures Callboard, and what people use instead, on a real broker and a real receiver.
 
-    python bench/run.py [--runs 3] [--quick] [--into build/bench] [MEASURE …]
+    python bench/run.py [--runs 3] [--quick] [--backlog 100000] [--into build/bench] [MEASURE …]
 
 Without names it runs all measures (bench/measures). Prints the report, and writes report.txt,
 report.md, report.json and report.svg. A measure that fails is told with its traceback, the others
@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(MEASURES))
     parser.add_argument("--runs", type=int, help="how often each thing is measured (3; quick: 1)")
     parser.add_argument("--quick", action="store_true", help="a rough answer in a few minutes")
+    parser.add_argument("--backlog", type=int, default=100_000, help="events that wait (100000)")
     parser.add_argument("--into", type=Path, default=Path("build/bench"))
     options = parser.parse_args()
     chosen = options.measures or list(MEASURES)
@@ -31,7 +32,8 @@ def main() -> int:
         parser.error(f"no such measure: {', '.join(unknown)}; there are {', '.join(MEASURES)}")
 
     where, sections, failed = setting(), list[Section](), False
-    with Bench(options.runs or (1 if options.quick else 3), options.quick) as bench:
+    runs = options.runs or (1 if options.quick else 3)
+    with Bench(runs, options.quick, options.backlog) as bench:
         for name in chosen:
             began = time.monotonic()
             print(f"{name} …", file=sys.stderr, flush=True)

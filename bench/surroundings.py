@@ -22,12 +22,14 @@ LIBRARIES = ("callboard", "thespian", "pika", "requests")
 class Bench:
     """Given to each measure; what it starts is ended when the benchmark ends.
 
-    `runs`: how often each thing is measured; `quick`: whether a rough answer is enough.
+    `runs`: how often each thing is measured; `quick`: whether a rough answer is enough;
+    `backlog`: how many events wait in the broker where that is measured.
     """
 
-    def __init__(self, runs: int, quick: bool) -> None:
+    def __init__(self, runs: int, quick: bool, backlog: int) -> None:
         self.runs = runs
         self.quick = quick
+        self.backlog = self.size(backlog)
         self._started = ExitStack()
 
     def __enter__(self) -> "Bench":

@@ -5,6 +5,7 @@ Thespian keeps an actor whose handler raised (it retries the message, then answe
 """
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -75,6 +76,8 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
             # Now, not at `Start`: nobody would send it if the supervisor died meanwhile.
             die_with_parent()
             _die_if_orphaned()
+            # A collection would write to all that was there at the fork, and so unshare it.
+            self.freeze()
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
         self._polling = False
         self._ended = False
@@ -122,6 +125,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def watch(self, *fds: int) -> None:
         """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""
         self._fds = fds
+
+    def freeze(self) -> None:
+        """Have no garbage collection look at what there is now: it is large, and stays."""
+        if self.own_process:
+            gc.freeze()
 
     def finish(self) -> None:
         """End normally: the supervisor is told that this was meant."""
@@ -218,6 +226,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         """Show the supervisor now that this actor lives, with its current figures."""
         if self.heartbeat_s and not self._ended:
             self.send(self.supervisor, Heartbeat(self.path, self.incarnation, self.stats()))
+
+    @staticmethod
+    def is_heartbeat(message: Any) -> bool:
+        """Whether this message only lets an actor show that it lives."""
+        return isinstance(message, WakeupMessage) and message.payload == _HEARTBEAT
 
     def _beat(self) -> None:
         if self._parent_pid is not None and os.getppid() != self._parent_pid:

@@ -37,7 +37,7 @@ class InvalidHook(Exception):
         return f"hook {self.hook_id}: {self.reason}"
 
 
-@frozen
+@frozen(weakref_slot=False)
 class Hook(Positional):
     """A hook as it is held in memory (Kazoo: the webhook record).
 

@@ -9,43 +9,42 @@ from callboard.webhooks.values import same
 
 
 class HookIndex:
-    """Hooks by account and event, so lean that a process may hold a million.
+    """Hooks by event and account, so lean that a process may hold a million.
 
-    One entry for each (account, event): the hook itself, or a dictionary of them by hook id where
+    For each event, one entry an account: the hook itself, or a dictionary of them by hook id where
     there are several. As there are few kinds of events, looking for a hook by its id alone means
     to look under each of them. Every look-up takes constant time.
     """
 
     def __init__(self) -> None:
-        self._hooks: dict[tuple[str, str], Hook | dict[str, Hook]] = {}
-        self._events: set[str] = set()
+        self._hooks: dict[str, dict[str, _Entry]] = {}
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[Hook]:
-        for entry in self._hooks.values():
-            yield from _each(entry)
+        for accounts in self._hooks.values():
+            for entry in accounts.values():
+                yield from _each(entry)
 
     def put(self, hook: Hook) -> None:
         """Add a hook, or replace the one of that account and id."""
         self.remove(hook.account_id, hook.id)
-        key = hook.account_id, hook.event
-        match self._hooks.get(key):
+        accounts = self._hooks.setdefault(hook.event, {})
+        match accounts.get(hook.account_id):
             case None:
-                self._hooks[key] = hook
+                accounts[hook.account_id] = hook
             case Hook() as other:
-                self._hooks[key] = {other.id: other, hook.id: hook}
+                accounts[hook.account_id] = {other.id: other, hook.id: hook}
             case several:
                 several[hook.id] = hook
-        self._events.add(hook.event)
         self._size += 1
 
     def get(self, account_id: str, hook_id: str) -> Hook | None:
         """The hook of that account and id."""
-        for event in self._events:
-            entry = self._hooks.get((account_id, event))
+        for accounts in self._hooks.values():
+            entry = accounts.get(account_id)
             hook = entry.get(hook_id) if isinstance(entry, dict) else entry
             if hook is not None and hook.id == hook_id:
                 return hook
@@ -56,17 +55,18 @@ class HookIndex:
         hook = self.get(account_id, hook_id)
         if hook is None:
             return False
-        entry = self._hooks[account_id, hook.event]
+        accounts = self._hooks[hook.event]
+        entry = accounts[account_id]
         if isinstance(entry, dict) and len(entry) > 1:
             del entry[hook_id]
         else:
-            del self._hooks[account_id, hook.event]
+            del accounts[account_id]
         self._size -= 1
         return True
 
     def remove_account(self, account_id: str) -> int:
         """Forget all hooks of an account; how many there were."""
-        entries = [self._hooks.pop((account_id, event), None) for event in self._events]
+        entries = [accounts.pop(account_id, None) for accounts in self._hooks.values()]
         removed = sum(len(_each(entry)) for entry in entries if entry is not None)
         self._size -= removed
         return removed
@@ -74,18 +74,21 @@ class HookIndex:
     def clear(self) -> None:
         """Forget all hooks."""
         self._hooks.clear()
-        self._events.clear()
         self._size = 0
 
     def of(self, account_id: str, event: str) -> Iterator[Hook]:
         """The account's own hooks on that event, and on all events."""
         for name in dict.fromkeys((event, ALL)):
-            entry = self._hooks.get((account_id, name))
+            accounts = self._hooks.get(name)
+            entry = None if accounts is None else accounts.get(account_id)
             if entry is not None:
                 yield from _each(entry)
 
 
-def _each(entry: Hook | dict[str, Hook]) -> Collection[Hook]:
+_Entry = Hook | dict[str, Hook]
+
+
+def _each(entry: _Entry) -> Collection[Hook]:
     return (entry,) if isinstance(entry, Hook) else entry.values()
 
 

@@ -4,5 +4,13 @@ A measure has a function `run(bench: Bench) -> Section`; the word `Bench` is exp
 `surroundings.py`. They run in the order of `MEASURES`.
 """
 
-MEASURES = ("throughput", "latency")
+MEASURES = (
+    "throughput",
+    "latency",
+    "hooks",
+    "scaling",
+    "backlog",
+    "footprint",
+    "attempts",
+)
 """The measures in the order in which they run; a module that is not named here does not run."""
