@@ -46,7 +46,9 @@ lock: $(INSTALLED) ## Pin the dependencies anew; UPGRADE=--upgrade for newer ver
 	@$(PIP) uv==$(UV_VERSION)
 	@$(call pin,requirements.lock)
 	@$(call pin,requirements-tracing.lock --extra tracing --constraints requirements.lock)
-	@$(call pin,requirements-dev.lock --extra dev --constraints requirements-tracing.lock)
+	@$(call pin,requirements-async.lock --extra async --constraints requirements.lock)
+	@$(call pin,requirements-dev.lock --extra dev --constraints requirements-tracing.lock \
+		--constraints requirements-async.lock)
 	@$(call pin,requirements-bench.lock --extra bench --constraints requirements-dev.lock)
 
 pin = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

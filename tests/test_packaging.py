@@ -97,8 +97,9 @@ def test_the_installed_wheel_imports_as_a_whole(built, tmp_path):
     ("lock", "groups"),
     [
         ("requirements.lock", []),
+        ("requirements-async.lock", ["async"]),
         ("requirements-tracing.lock", ["tracing"]),
-        ("requirements-dev.lock", ["dev", "tracing"]),
+        ("requirements-dev.lock", ["dev", "async", "tracing"]),
     ],
 )
 def test_the_lock_pins_what_the_project_needs(lock, groups):
