@@ -13,7 +13,7 @@ from urllib3.util import parse_url
 
 from callboard.adapters.address_guard import Candidate
 from callboard.adapters.descriptors import leave_some
-from callboard.adapters.http_connection import connect_error, exchange_error
+from callboard.adapters.http_connection import CLOSED, connect_error, exchange_error
 from callboard.adapters.http_policy import HEADERS_BYTES, Hop
 from callboard.adapters.http_target import absolute_form, encoded_path
 from callboard.webhooks.outcome import ClientError, Outcome, Response
@@ -29,7 +29,6 @@ _TLS = (
     pycurl.E_SSL_CACERT_BADFILE,
 )
 _HUNG_UP = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "unexpected eof", "Connection reset")
-_GONE = (pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR, pycurl.E_PARTIAL_FILE)
 _BODILESS = ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")
 """Methods whose requests say nothing of a body where there is none (as urllib3 has it)."""
 
@@ -62,7 +61,6 @@ class CurlRequest:
 
     def __init__(self, ca_bundle: str, max_response_bytes: int, proxy: Proxy | None) -> None:
         self._limit = max_response_bytes
-        self._receivable = HEADERS_BYTES + max_response_bytes
         self._proxied = proxy is not None
         self._shows: bytes | None = None
         self.address: Candidate | None = None
@@ -88,7 +86,6 @@ class CurlRequest:
             self._set(
                 NOPROXY="",
                 HEADEROPT=pycurl.HEADER_SEPARATE,
-                SUPPRESS_CONNECT_HEADERS=1,
             )
             if proxy.credentials is not None:
                 self._set(PROXYUSERPWD=proxy.credentials, PROXYAUTH=pycurl.HTTPAUTH_BASIC)
@@ -185,15 +182,25 @@ class CurlRequest:
                 return ssl.SSLEOFError(text)
             return ssl.SSLError(text)
         if self._sent:
-            return ConnectionError(text) if code in _GONE else HTTPException(text)
+            return ConnectionError(text) if self._broke_off(code, text) else HTTPException(text)
         if self._proxied and self.easy.getinfo(pycurl.CONNECT_TIME):
             return HTTPException(text)
         return OSError(self.easy.getinfo(pycurl.OS_ERRNO), text)
+
+    def _broke_off(self, code: int, text: str) -> bool:
+        """Whether the connection ended; libcurl has the same codes for what it cannot read."""
+        if code == pycurl.E_GOT_NOTHING:
+            return not self._head_bytes
+        if code == pycurl.E_RECV_ERROR:
+            return text.startswith(("Recv failure", "OpenSSL"))
+        return code in (pycurl.E_SEND_ERROR, pycurl.E_PARTIAL_FILE)
 
     def _response(self) -> Outcome:
         status = self.easy.getinfo(pycurl.RESPONSE_CODE)
         if status < 200:
             return ClientError("bad_response", f"interim status {status}")
+        if not self._head_ended:
+            return ClientError(CLOSED, "the head broke off")
         headers: dict[str, str] = {}
         names: dict[str, str] = {}
         for line in self._lines:
@@ -209,7 +216,7 @@ class CurlRequest:
         self._lines: list[bytes] = []
         self._head_bytes = 0
         self._received = bytearray()
-        self._cut = self._sent = self._lacks = False
+        self._cut = self._sent = self._lacks = self._head_ended = False
         self._refused: ClientError | None = None
 
     def _socket(self, _purpose: int, address: Any) -> Any:
@@ -237,6 +244,7 @@ class CurlRequest:
             self._lacks = True
             return pycurl.PREREQFUNC_ABORT
         self._sent = True
+        self._head_bytes = 0  # There was one of a proxy's.
         return pycurl.PREREQFUNC_OK
 
     def _header(self, line: bytes) -> int | None:
@@ -244,9 +252,12 @@ class CurlRequest:
         self._head_bytes += len(line)
         if line.startswith(b"HTTP/"):
             self._lines.clear()
+            self._head_ended = False
         elif line.strip():
             self._lines.append(line)
-        if len(self._lines) > MAX_HEADERS or self._head_bytes > self._receivable:
+        else:
+            self._head_ended = True
+        if len(self._lines) > MAX_HEADERS or self._head_bytes > HEADERS_BYTES:
             self._refused = ClientError("bad_response", "too long")
             return -1
         return None

@@ -6,8 +6,7 @@ import pytest
 import trustme
 
 from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.http import RequestsTransport
-from support.http import LOOPBACK
+from support.http import LOOPBACK, TRANSPORTS
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +21,14 @@ def ca_bundle(authority, tmp_path_factory):
     return str(path)
 
 
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport_class(request):
+    """Each of the transports."""
+    return TRANSPORTS[request.param]
+
+
 @pytest.fixture
-def make(ca_bundle):
+def make(transport_class, ca_bundle):
     """make(**arguments) -> a transport that may call loopback."""
     transports = []
 
@@ -33,7 +38,7 @@ def make(ca_bundle):
             "ca_bundle": ca_bundle,  # small: loading certifi's takes longer than most tests
             **arguments,
         }
-        transports.append(RequestsTransport(connect_timeout_s, request_timeout_s, **arguments))
+        transports.append(transport_class(connect_timeout_s, request_timeout_s, **arguments))
         return transports[-1]
 
     yield make

@@ -11,7 +11,6 @@ import pytest
 
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.endpoint_rules import EndpointRules
-from callboard.adapters.http import RequestsTransport
 from callboard.adapters.receiver import Answer, Receiver
 from callboard.webhooks.outcome import ClientError
 from support.http import answer
@@ -183,9 +182,15 @@ def resolver(names):
     return resolve
 
 
-def transport(names=(), allow=(), **arguments):
-    guard = AddressGuard(allow, resolver(dict(names)))
-    return RequestsTransport(2, 5, guard=guard, **arguments)
+@pytest.fixture
+def transport(make):
+    """transport(names, allow, **arguments) -> one that knows these names."""
+
+    def transport(names=(), allow=(), **arguments):
+        guard = AddressGuard(allow, resolver(dict(names)))
+        return make(2, 5, guard=guard, **arguments)
+
+    return transport
 
 
 def post(transport, url):
@@ -203,7 +208,7 @@ def test_the_table_is_large_enough():
 
 
 @pytest.mark.parametrize(("url", "kind", "reason"), WRITTEN)
-def test_urls_are_refused_when_they_are_called(canary, url, kind, reason):
+def test_urls_are_refused_when_they_are_called(transport, canary, url, kind, reason):
     assert_refused(post(transport(), url.format(port=canary.port)), kind, reason)
     assert canary.connections == 0
 
@@ -216,7 +221,7 @@ def test_urls_are_refused_when_a_hook_is_made(url, kind, reason):
 
 
 @pytest.mark.parametrize(("name", "addresses", "reason"), ANSWERED)
-def test_names_are_refused_by_what_they_mean(canary, name, addresses, reason):
+def test_names_are_refused_by_what_they_mean(transport, canary, name, addresses, reason):
     outcome = post(transport({name: addresses}), f"http://{name}:{canary.port}/")
     assert_refused(outcome, "address", reason)
     assert canary.connections == 0
@@ -224,7 +229,7 @@ def test_names_are_refused_by_what_they_mean(canary, name, addresses, reason):
 
 @pytest.mark.parametrize(("name", "addresses", "reason"), ANSWERED)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_not_even_a_proxy_is_asked_for_them(canary, scheme, name, addresses, reason):
+def test_not_even_a_proxy_is_asked_for_them(transport, canary, scheme, name, addresses, reason):
     proxied = transport({name: addresses}, proxy=f"http://127.0.0.1:{canary.port}")
     assert_refused(post(proxied, f"{scheme}://{name}/"), "address", reason)
     assert canary.connections == 0
@@ -232,7 +237,9 @@ def test_not_even_a_proxy_is_asked_for_them(canary, scheme, name, addresses, rea
 
 @pytest.mark.parametrize(("location", "kind", "reason"), LOCATIONS)
 @pytest.mark.parametrize("status", [302, 307])
-def test_redirects_are_refused_at_the_hop_that_leads_inside(canary, status, location, kind, reason):
+def test_redirects_are_refused_at_the_hop_that_leads_inside(
+    transport, canary, status, location, kind, reason
+):
     names = {"hooks.example": [PUBLIC], "inside.example": ["127.0.0.1"]}
     here = location.format(port=canary.port)
     with Receiver(PUBLIC, canary.port) as public:
@@ -246,7 +253,7 @@ def test_redirects_are_refused_at_the_hop_that_leads_inside(canary, status, loca
     assert canary.connections == 0
 
 
-def test_a_resolver_that_changes_its_answer_gains_nothing(canary):
+def test_a_resolver_that_changes_its_answer_gains_nothing(make, canary):
     """Rebinding: every other answer leads inside, whoever asks in between."""
     lock, turns = threading.Lock(), []
 
@@ -258,7 +265,7 @@ def test_a_resolver_that_changes_its_answer_gains_nothing(canary):
     with Receiver(PUBLIC, canary.port) as public:
         public.answer("/", Answer(headers={"Connection": "close"}))
         url = f"http://hooks.example:{public.port}/"
-        hooks = RequestsTransport(2, 5, guard=AddressGuard([f"{PUBLIC}/32"], resolve))
+        hooks = make(2, 5, guard=AddressGuard([f"{PUBLIC}/32"], resolve))
         outcomes = [post(hooks, url) for _ in range(20)]
         assert public.count == 10
     for outcome in outcomes[1::2]:
@@ -267,7 +274,7 @@ def test_a_resolver_that_changes_its_answer_gains_nothing(canary):
     assert canary.connections == 0
 
 
-def test_a_bad_address_among_many_is_not_even_the_last_resort(canary):
+def test_a_bad_address_among_many_is_not_even_the_last_resort(transport, canary):
     """Nobody listens at the public addresses: the next to try would be the canary."""
     names = {"many.example": [PUBLIC, "127.0.0.1", "::1", PUBLIC, "::ffff:127.0.0.1"]}
     outcome = post(transport(names, [f"{PUBLIC}/32"]), f"http://many.example:{canary.port}/")
@@ -275,7 +282,7 @@ def test_a_bad_address_among_many_is_not_even_the_last_resort(canary):
     assert canary.connections == 0
 
 
-def test_a_network_that_is_allowed_opens_nothing_beside_it(canary):
+def test_a_network_that_is_allowed_opens_nothing_beside_it(transport, canary):
     allowing = transport(allow=["127.0.0.9/32", "::/0"])
     for host in ("127.0.0.1", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"):
         assert_refused(post(allowing, f"http://{host}:{canary.port}/"), "address", "(loopback)")

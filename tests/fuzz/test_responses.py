@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.http import RequestsTransport
 from callboard.webhooks.outcome import ClientError, Response
 from support.fuzz import fuzzed
+from support.http import TRANSPORTS
 
 TIMEOUT_S = 0.15
 LATE_S = 10
@@ -110,13 +110,18 @@ def speaking(*answers):
 
 
 @pytest.fixture(scope="module", params=[0, 3], ids=["redirects answer", "redirects followed"])
-def transport(request):
-    transport = RequestsTransport(
+def redirects(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request, redirects):
+    transport = TRANSPORTS[request.param](
         TIMEOUT_S,
         TIMEOUT_S,
         ["127.0.0.0/8"],
         max_response_bytes=LIMIT,
-        follow_redirects=request.param,
+        follow_redirects=redirects,
     )
     yield transport
     transport.close()

@@ -1,8 +1,15 @@
 """What tests of the transport share: resolvers that answer as told, and servers' certificates."""
 
 import itertools
+import os
+import select
 import socket
 import ssl
+import threading
+from queue import SimpleQueue
+
+from callboard.adapters.curl import CurlTransport
+from callboard.adapters.http import RequestsTransport
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -29,3 +36,48 @@ def server_context(authority, *names, **arguments):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*names, **arguments).configure_cert(context)
     return context
+
+
+class DrivenCurl:
+    """A `CurlTransport` in a thread of its own, so that any thread may wait for an answer."""
+
+    def __init__(self, *args, pool_size=None, endpoints=None, **arguments):
+        self._transport = CurlTransport(*args, **arguments)
+        self._begun = SimpleQueue()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._drive, daemon=True)
+        self._thread.start()
+
+    def send(self, method, url, headers, body, certificate=None, account_id=""):
+        answer = SimpleQueue()
+        self._tell((answer, method, url, headers, body, certificate, account_id))
+        return answer.get()
+
+    def close(self):
+        if self._thread.is_alive():
+            self._tell(None)
+            self._thread.join()
+            os.close(self._bell)
+
+    def _tell(self, request):
+        self._begun.put(request)
+        os.eventfd_write(self._bell, 1)
+
+    def _drive(self):
+        """A defect ends it; whoever waits for an answer then waits for the test's time-out."""
+        while True:
+            ready, _, _ = select.select((self._bell, self._transport), (), ())
+            if self._bell in ready:
+                os.eventfd_read(self._bell)
+            while not self._begun.empty():
+                request = self._begun.get()
+                if request is None:
+                    self._transport.close()
+                    return
+                self._transport.begin(*request)
+            for answer, outcome in self._transport.ended():
+                answer.put(outcome)
+
+
+TRANSPORTS = {"requests": RequestsTransport, "curl": DrivenCurl}
+"""What makes requests, behind one protocol: all of them keep the same contract."""
