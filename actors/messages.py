@@ -1,7 +1,8 @@
 """The messages between Callboard's actors: frozen values, batches wherever there are many.
 
 Thespian moves some hundreds of messages a second between processes, whatever their size, so
-events, deliveries, settlements, attempts and failures never travel alone.
+events, deliveries, settlements, attempts and failures never travel alone. It also writes out each
+message two or three times, for a log of its own that is off; so what batches hold is not shown.
 """
 
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ class EventBatch:
 
     batch: int
     bridge: int
-    events: tuple[RawEvent, ...]
+    events: tuple[RawEvent, ...] = field(repr=False)
 
 
 @frozen
@@ -62,9 +63,9 @@ class Routed:
     """
 
     batch: int
-    parts: Mapping[str, tuple[int, ...]]
+    parts: Mapping[str, tuple[int, ...]] = field(repr=False)
     deliverers: Mapping[str, tuple[str, int]]
-    poison: tuple[tuple[int, str], ...]
+    poison: tuple[tuple[int, str], ...] = field(repr=False)
 
 
 @frozen
@@ -82,7 +83,7 @@ class DeliveryBatch:
 
     part: str
     source: Source
-    events: tuple[EventDeliveries, ...]
+    events: tuple[EventDeliveries, ...] = field(repr=False)
 
 
 @frozen
@@ -104,7 +105,7 @@ class Progress:
 
     source: Source
     accepted: tuple[str, ...]
-    settled: tuple[tuple[str, tuple[int, ...]], ...]
+    settled: tuple[tuple[str, tuple[int, ...]], ...] = field(repr=False)
 
 
 @frozen
