@@ -25,6 +25,8 @@ from callboard.webhooks.payload import final_payload
 from callboard.webhooks.pickling import Positional
 from callboard.webhooks.trace_context import TraceContext
 
+_identity_text = json.JSONEncoder(sort_keys=True).encode
+
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver knows a repeat (Standard Webhooks)."""
 
@@ -85,7 +87,7 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
     if not identity:
         identity = [event.exchange, event.routing_key, event.message_id or body]
     subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
-    text = json.dumps([identity, event.name, subject, module_id, hook_id], sort_keys=True)
+    text = _identity_text([identity, event.name, subject, module_id, hook_id])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

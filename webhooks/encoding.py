@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
+import orjson
 from attrs import frozen
 
 from callboard.webhooks.hook import JSON, Hook
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
+
+_INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 @frozen
@@ -33,8 +36,18 @@ def form_encode(payload: Mapping[str, Any]) -> str:
 
 def json_encode(payload: Mapping[str, Any]) -> bytes:
     """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON has not."""
-    text = json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
-    return text.encode(errors="replace")
+    try:
+        text = orjson.dumps(payload, option=_INDENTED)
+    except TypeError:  # An integer beyond 64 bits, half a surrogate pair, or what is no JSON.
+        text = _by_json(payload).encode(errors="replace")
+    else:
+        if b"null" in text:  # To orjson a NaN is one.
+            json.dumps(payload, allow_nan=False)
+    return text
+
+
+def _by_json(payload: Mapping[str, Any]) -> str:
+    return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def request_for(hook: Hook, payload: Mapping[str, Any]) -> HttpRequest:

@@ -1,5 +1,6 @@
 import json
 import re
+from datetime import date
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -105,9 +106,21 @@ def test_json_is_indented_utf_8():
 
 
 @pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
-def test_json_has_no_such_number(number):
+@pytest.mark.parametrize("neighbour", [None, 2**70, "\ud800"])
+def test_json_has_no_such_number(number, neighbour):
     with pytest.raises(ValueError, match="JSON"):
-        json_encode({"a": number})
+        json_encode({"b": neighbour, "a": number})
+
+
+@pytest.mark.parametrize("value", [date(2026, 1, 1), b"bytes", {1, 2}])
+def test_what_is_no_json_is_not_made_to_be_some(value):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json_encode({"a": value})
+
+
+@pytest.mark.parametrize("payload", [{"a": 2**64}, {"a": -(2**64)}, {"a": None, "b": [{}, []]}])
+def test_json_is_written_the_same_by_whom_ever(payload):
+    assert json_encode(payload) == json.dumps(payload, indent=2).encode()
 
 
 def test_half_a_surrogate_pair_does_not_stop_a_delivery():

@@ -47,6 +47,21 @@ def test_arbitrary_bytes_are_an_event_or_poison_and_nothing_else(body, encoding)
     assert isinstance(event.body, dict)
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, 2**64, -(2**63) - 1, 10**40])
+def test_an_integer_of_any_size_stays_one(number):
+    assert parse(json.dumps({"a": [number]}).encode()).body == {"a": [number]}
+    assert isinstance(parse(b'{"a": %d}' % number).body["a"], int)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_json_in_another_form_of_unicode_is_read(encoding):
+    assert parse('{"a": "ü"}'.encode(encoding)).body == {"a": "ü"}
+
+
+def test_half_a_surrogate_pair_is_read():
+    assert parse(b'{"a": "\\ud800"}').body == {"a": "\ud800"}
+
+
 @pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/octet-stream"])
 @pytest.mark.parametrize("encoding", [None, "", "utf-8", "identity"])
 def test_json_is_tried_whatever_the_message_is_called(content_type, encoding):
