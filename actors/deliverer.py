@@ -61,6 +61,8 @@ PUT_OFF_BATCH = 200
 SWEEP_S = 1.0
 PATIENCE_S = 30.0
 """What cannot run for so long yet is put off: RabbitMQ takes events back that wait for hours."""
+KEEPING_UP = 10_000
+"""So many deliveries may wait for an endpoint that takes them within a second (bulkhead.py)."""
 OVERDUE_S = 60.0
 """A batch that is not kept after so long is sent again: its message may have been lost."""
 
@@ -398,8 +400,8 @@ def limits(settings: Settings) -> BulkheadLimits:
     """What an endpoint may hold here.
 
     By default an eighth of the events in hand may wait for it in all workers together. One that
-    keeps up may have four fifths with those under way: a burst to it is taken as it comes, and
-    others always have room.
+    keeps up may have them all, as often as each fires hooks: a burst to it is taken as it comes,
+    and what it is faster than waits at the broker, where it costs nothing, not in the retry queue.
     """
     delivery = settings.delivery
     workers = delivery.workers or os.cpu_count() or 1
@@ -408,5 +410,5 @@ def limits(settings: Settings) -> BulkheadLimits:
         in_flight=delivery.in_flight_per_endpoint,
         slots=slots(delivery),
         waiting=delivery.waiting_per_endpoint or max(1, share // 8),
-        keeping_up=max(0, share * 4 // 5 - delivery.in_flight_per_endpoint),
+        keeping_up=max(settings.amqp.prefetch, KEEPING_UP),
     )

@@ -4,32 +4,38 @@ requests and urllib3 know no overall time limit (their read timeout is one for e
 endpoint that drips holds a thread for ever), no limit for what a malformed response makes them
 read, and no check of the address they connect to. All three belong to the socket, so they are put
 there: the sockets below ask the `Exchange` of the running thread before each operation.
+
+Pools, connections, TLS and proxies are those of requests' adapter. What it does for each request
+beyond them takes ten times as long as to send a few kilobytes, so a request is written here.
 """
 
 import errno
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import unquote
 
 from attrs import define
-from requests import PreparedRequest, Response
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import InvalidHeader
-from urllib3.response import HTTPResponse
+from urllib3.exceptions import HTTPError
 from urllib3.util import make_headers, parse_url
 
 from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
 from callboard.adapters.descriptors import leave_some
-from callboard.adapters.http_target import absolute_form, request_path, target_of
-from callboard.webhooks.outcome import ClientError
+from callboard.adapters.http_answer import Answer, read_answer
+from callboard.adapters.http_target import Target, absolute_form, encoded_path, target_of
+from callboard.webhooks.outcome import ClientError, Response
 
 CLOSED = "socket_closed_remotely"
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
+"""Methods that need not say that they have no body (RFC 9110, 8.6)."""
 
 
 class ExchangeError(Exception):
@@ -96,8 +102,16 @@ EXCHANGE: ContextVar[Exchange] = ContextVar("exchange")
 class TimedSocket(socket.socket):
     """Ends each operation at the exchange's deadline, and counts what comes in."""
 
+    def recv(self, *args: Any, **kwargs: Any) -> bytes:
+        """As socket.recv, by which answers begin."""
+        exchange = EXCHANGE.get()
+        self.settimeout(exchange.remaining_s())
+        received = super().recv(*args, **kwargs)
+        exchange.count(len(received))
+        return received
+
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """As socket.recv_into, which all reading of a response goes through."""
+        """As socket.recv_into, by which http.client reads."""
         exchange = EXCHANGE.get()
         self.settimeout(exchange.remaining_s())
         received = super().recv_into(*args, **kwargs)
@@ -148,7 +162,6 @@ class _Connection(HTTPConnection):
     """Connects through the guard; fails with ExchangeError or StaleConnectionError only."""
 
     _answered = False
-    _outgoing: bytearray | None = None
 
     def _new_conn(self) -> socket.socket:
         return EXCHANGE.get().connect(self._dns_host, self.port)
@@ -166,41 +179,24 @@ class _Connection(HTTPConnection):
         finally:
             exchange.deadline = deadline
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """As HTTPConnection.request; an error while sending is one of ours."""
-        self._outgoing = bytearray()
-        super().request(*args, **kwargs)
-        outgoing, self._outgoing = self._outgoing, None
+    def exchange(self, request: bytes, method: str, limit: int) -> Answer:
+        """Send a request, head and body in one piece, and read its answer (see `read_answer`)."""
         try:
-            self.send(outgoing)
+            self.sock.sendall(request)
         except (BrokenPipeError, ConnectionResetError):
-            raise  # The pool reads on: the endpoint may have answered before it closed.
+            pass  # The endpoint may have answered before it closed.
         except OSError as error:
             raise self._failure(error) from error
-
-    def send(self, data: Any) -> None:
-        """As HTTPConnection.send; but a request goes out in one piece, headers and body."""
-        if self._outgoing is None:
-            super().send(data)
-        else:
-            self._outgoing += data
-
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3's own
-        """As HTTPConnection.getresponse.
-
-        An interim status is no answer, and what follows it must not be taken for the next one's:
-        http.client knows only 100 (RFC 9110, 15.2).
-        """
         try:
-            response = super().getresponse()
-        except (OSError, HTTPException, InvalidHeader) as error:
+            answer = read_answer(self.sock, method, limit)
+        except HTTPError as error:
+            raise self._failure(error.__cause__ or error) from error
+        except (OSError, HTTPException, ValueError) as error:
             raise self._failure(error) from error
-        if response.status < 200:
-            raise ExchangeError(ClientError("bad_response", f"interim status {response.status}"))
         self._answered = True
-        return response
+        return answer
 
-    def _failure(self, error: Exception) -> StaleConnectionError | ExchangeError:
+    def _failure(self, error: BaseException) -> StaleConnectionError | ExchangeError:
         kind = exchange_error(error)
         if kind == CLOSED and self._answered and not EXCHANGE.get().received:
             return StaleConnectionError()
@@ -230,7 +226,7 @@ class _TlsPool(_Afresh, HTTPSConnectionPool):
 
 
 class GuardedAdapter(HTTPAdapter):
-    """requests' adapter over the connections above; `send` needs `EXCHANGE` to be set.
+    """requests' adapter over the connections above; `exchange` needs `EXCHANGE` to be set.
 
     Keeps connections to so many endpoints (scheme, host and port; the least recently used one
     goes first), so many to each. Does not repeat anything, follow redirects, keep cookies, or
@@ -267,34 +263,52 @@ class GuardedAdapter(HTTPAdapter):
             )
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
-    def get_connection_with_tls_context(
-        self, request: PreparedRequest, *_args: Any, **_kwargs: Any
-    ) -> HTTPConnectionPool:
-        """The endpoint's pool, without parsing the url again."""
+    def exchange(self, request: PreparedRequest, limit: int) -> Response:
+        """Send a request just as it is prepared; of the answer's body `limit` bytes are kept.
+
+        Raises ExchangeError, and StaleConnectionError.
+        """
         target = target_of(request.url or "")
+        forwarded = bool(self._proxy) and target.scheme == "http"
+        pool = self._pool(target)
+        message = _written(request, target, pool.proxy_headers if forwarded else None)
+        connection = pool._get_conn()
+        answer = None
+        try:
+            if connection.is_closed and self._proxy and not forwarded:
+                pool._prepare_proxy(connection)
+            elif connection.is_closed:
+                connection.connect()
+            answer = connection.exchange(message, request.method or "", limit)
+        finally:
+            if answer is None or not answer.keep:
+                connection.close()
+            pool._put_conn(connection)
+        return answer.response
+
+    def _pool(self, target: Target) -> Any:
         tls = EXCHANGE.get().tls
-        pool: HTTPConnectionPool = self.poolmanager.connection_from_host(
+        return self.poolmanager.connection_from_host(
             target.host, target.port, target.scheme, tls and {"ssl_context": tls}
         )
-        return pool
 
-    def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing to set: the context verifies."""
 
-    def request_url(self, request: PreparedRequest, *_args: Any) -> str:
-        """Path and query, without parsing the url again; the whole url to a proxy of http."""
-        url = request.url or ""
-        if self._proxy and target_of(url).scheme == "http":
-            return absolute_form(url)
-        return request_path(url)
-
-    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        """The bare response: its cookies are nobody's, and nothing of it is to be decoded."""
-        response = Response()
-        response.request = req
-        response.status_code = resp.status
-        response.raw = resp
-        return response
+def _written(
+    request: PreparedRequest, target: Target, for_proxy: Mapping[str, str] | None
+) -> bytes:
+    """A request on the wire; `for_proxy`: what a proxy that forwards it is told besides."""
+    url, body = request.url or "", request.body or b""
+    path = encoded_path(url) if for_proxy is None else absolute_form(url)
+    fields: list[tuple[str, str]] = [("Host", target.host_field)]
+    fields += request.headers.items()
+    names = {name.lower() for name, _value in fields}
+    if "accept-encoding" not in names:
+        fields.append(("Accept-Encoding", "identity"))
+    if body or request.method not in _BODILESS:
+        fields.append(("Content-Length", str(len(body))))
+    fields += (for_proxy or {}).items()
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"{request.method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
 
 
 def unreachable(error: AddressRefusedError | OSError | HTTPException) -> ClientError:

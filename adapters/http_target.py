@@ -61,6 +61,11 @@ class Target:
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
     @property
+    def host_field(self) -> str:
+        """Host and port as a request names them (RFC 9110, 7.2): without the scheme's own port."""
+        return self.host if self.port == _DEFAULT_PORTS[self.scheme] else self.authority
+
+    @property
     def authorization(self) -> str | None:
         """The credentials as basic authorization (RFC 7617), if there are any."""
         if self.credentials is None:

@@ -596,7 +596,7 @@ def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
         exchange = Exchange(AddressGuard(LOOPBACK), 5, time.monotonic() + 5, 10_000)
         exchange.afresh = afresh
         token = EXCHANGE.set(exchange)
-        adapter.send(request, stream=True).raw.read()
+        adapter.exchange(request, limit=1000)
         EXCHANGE.reset(token)
     adapter.close()
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 3]

@@ -1,0 +1,104 @@
+from http.client import HTTPException
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from urllib3.exceptions import HTTPError
+
+from callboard.adapters.http_answer import Answer, plain_head, read_answer
+from callboard.webhooks.outcome import Response
+
+LIMIT = 50
+OK = b"HTTP/1.1 200 OK\r\n"
+
+lines = st.sampled_from(
+    [
+        b"Server: nginx",
+        b"X-Thing:a: b \t",
+        b"x-thing: again",
+        b"Empty:",
+        "Name: Zo\xeb".encode("latin-1"),
+        b"Content-Length: 3",
+        b"content-length: 0",
+        b"Content-Length: 5",
+        b"Content-Length: +3",
+        "Content-Length: \xb3".encode("latin-1"),
+        b"Transfer-Encoding: chunked",
+        b"Connection: keep-alive",
+        b"Connection: close",
+        b" folded",
+        b"no colon",
+        b"Bad Name: x",
+        b"bare\nline: feed",
+        b"",
+    ]
+)
+status_lines = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 500 a b",
+        b"HTTP/1.0 200 OK",
+        b"HTTP/1.1 204 No Content",
+        b"HTTP/1.1 304 Not Modified",
+        b"HTTP/1.1 100 Continue",
+        b"HTTP/1.1 600 What",
+        b"HTTP/2 200",
+    ]
+)
+bodies = st.sampled_from([b"", b"abc", b"abcde", b"3\r\nabc\r\n0\r\n\r\n"])
+
+
+class Arriving:
+    """A socket that receives one part at a time, and then the end."""
+
+    def __init__(self, parts):
+        self._parts = iter(parts)
+
+    def recv(self, size):
+        part = next(self._parts, b"")
+        assert len(part) <= size
+        return part
+
+    def recv_into(self, buffer):
+        part = self.recv(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def answer(parts, method="POST"):
+    try:
+        return read_answer(Arriving(parts), method, LIMIT)
+    except (OSError, HTTPException, HTTPError, ValueError) as error:
+        return type(error)
+
+
+@given(status_lines, st.lists(lines, max_size=4), bodies)
+def test_a_plain_answer_means_what_http_client_would_make_of_it(status, fields, body):
+    data = b"\r\n".join([status, *fields]) + b"\r\n\r\n" + body
+    at_once = answer([data])
+    assert at_once == answer([data[index : index + 1] for index in range(len(data))])
+
+
+@pytest.mark.parametrize("cut", range(1, 45))
+def test_an_answer_may_come_in_pieces(cut):
+    data = OK + b"Content-Length: 5\r\n\r\nhello"
+    fields = {"Content-Length": "5"}
+    assert answer([data[:cut], data[cut:]]) == Answer(Response(200, fields, b"hello"), keep=True)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        OK + b"Content-Length: 3\r\n\r\n",
+        OK + b"Server: x\r\nContent-Length: 3\r\nConnection: Keep-Alive\r\n\r\n",
+        b"HTTP/1.1 503 No\r\ncontent-length:3\r\nRetry-After: 120\r\n\r\n",
+    ],
+)
+def test_what_most_endpoints_answer_is_plain(head):
+    assert plain_head(head).ends == len(head) + 3
+
+
+def test_an_answer_to_head_has_no_body():
+    data = OK + b"Content-Length: 5\r\n\r\n"
+    assert answer([data], "HEAD") == Answer(Response(200, {"Content-Length": "5"}), keep=True)
