@@ -8,10 +8,11 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
+from callboard.actors.parts.refused_letters import RefusedLetters
 from callboard.actors.parts.role import Role, Setup
 from callboard.actors.parts.sharing import deliverers_among
 from callboard.actors.parts.transports import CONNECT_TIMEOUT_MS
-from callboard.adapters.spool import REFUSED_FILE, Spool
+from callboard.adapters.spool import Spool
 from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.views import DEAD_LETTERS as LETTER_VIEWS
 from callboard.adapters.views import MODB
@@ -50,7 +51,7 @@ class AttemptLog(Role):
         self._letters = Spool(
             self.settings.data.dir / "dead_letters.sqlite3", max_bytes=most, dropping=False
         )
-        self._set_apart = Spool(self.settings.data.dir / REFUSED_FILE, dropping=False)
+        self._refused_letters = RefusedLetters(self.settings.data.dir, self.log)
         self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
         self._waiting_for_room = False
         self._ready_databases: set[str] = set()
@@ -197,19 +198,18 @@ class AttemptLog(Role):
             self._store.ensure_views(database, LETTER_VIEWS if database == DEAD_LETTERS else MODB)
             self._ready_databases.add(database)
         try:
-            refused = [s for s in self._store.save_many(database, documents) if s.error]
+            fared = self._store.save_many(database, documents)
         except DatabaseMissing:
             self._ready_databases.discard(database)
             self._save(database, documents)
             return
-        # A conflict means that this attempt is there: it was written before a restart.
-        ids = {saved.id for saved in refused if saved.error != "conflict"}
-        event = "dead_letter_refused" if database == DEAD_LETTERS else "attempt_refused"
-        for saved in refused:
-            if saved.id in ids:
-                self.log.error(event, database=database, id=saved.id, error=saved.error)
-        if ids and database == DEAD_LETTERS:
-            self._set_apart.append([(database, d) for d in documents if d["_id"] in ids])
+        if database == DEAD_LETTERS:
+            self._refused_letters.take(documents, fared)
+            return
+        for saved in fared:
+            # A conflict means that this attempt is there: it was written before a restart.
+            if saved.is_refused:
+                self.log.error("attempt_refused", database=database, id=saved.id, error=saved.error)
 
     def _read_policy(self) -> None:
         setting = self._directory.setting
@@ -230,5 +230,5 @@ class AttemptLog(Role):
         if hasattr(self, "_spool"):
             self._spool.close()
             self._letters.close()
-            self._set_apart.close()
+            self._refused_letters.close()
             self._store.close()

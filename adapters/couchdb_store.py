@@ -14,6 +14,7 @@ import couchdb
 from couchdb import http, json
 
 from callboard.adapters.store import (
+    CONFLICT,
     Conflict,
     DatabaseMissing,
     Document,
@@ -312,9 +313,9 @@ def _check_storable(document: Document) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the server gave as reason; `conflict` for that."""
+    """What the server gave as reason; CONFLICT for that."""
     if isinstance(error, couchdb.ResourceConflict):
-        return "conflict"
+        return CONFLICT
     told = error.args[0] if error.args else ""
     return str(told[-1] if isinstance(told, tuple) else told) or type(error).__name__
 

@@ -17,9 +17,6 @@ from callboard.adapters.store import (
 from callboard.adapters.views import DEAD_LETTERS
 from callboard.webhooks.dead_letters import DATABASE, TYPE
 
-CONFLICT = "conflict"
-"""The `error` of a letter that is there already, or that somebody else has changed."""
-
 _AFTER_ALL: dict[str, Any] = {}
 """Sorts after every number and text (CouchDB, view collation)."""
 

@@ -22,6 +22,7 @@ from uuid import uuid4
 from attrs import evolve, field, frozen
 
 from callboard.adapters.store import (
+    CONFLICT,
     Conflict,
     DatabaseMissing,
     Document,
@@ -231,7 +232,7 @@ class EmbeddedStore:
         """See `DocumentStore.save`."""
         (saved,) = self.save_many(database, [document])
         if saved.rev is None:
-            kind = Conflict if saved.error == "conflict" else StoreError
+            kind = Conflict if saved.error == CONFLICT else StoreError
             raise kind(f"{self._file.path}: saving {database} {saved.id}: {saved.error}")
         return saved.rev
 
@@ -495,7 +496,7 @@ def _save(
     ).fetchone()
     current_rev, gone = current or (None, True)
     if given != current_rev and not (given is None and gone):
-        return Saved(id, error="conflict")
+        return Saved(id, error=CONFLICT)
     rev = _next_revision(current_rev, body, deleted=deleted)
     connection.execute(
         "INSERT INTO documents (database, id, rev, deleted, body) VALUES (?, ?, ?, ?, ?)"

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from callboard.adapters.directory import StoreDirectory
 from callboard.adapters.metadata import store_metadata
 from callboard.adapters.store import (
+    CONFLICT,
     DatabaseMissing,
     Document,
     DocumentStore,
@@ -38,9 +39,6 @@ HOOKS_A_STEP = 200
 ACCOUNTS_A_STEP = 50
 SAVES = 5
 """How often a save is tried again when somebody else saved in between."""
-
-CONFLICT = "conflict"
-"""The `error` of a `Saved` that somebody else was faster than."""
 
 Reasons = tuple[tuple[str, str], ...]
 """(id, reason) of documents that could not be saved."""

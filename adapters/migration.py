@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 from attrs import Factory, define
 
-from callboard.adapters.store import Conflict, Document, DocumentStore
+from callboard.adapters.store import CONFLICT, Conflict, Document, DocumentStore
 from callboard.webhooks.documents import public_fields
 from callboard.webhooks.hook import is_deleted, is_enabled
 from callboard.webhooks.migration import Migration, is_twin_of, migration
@@ -78,7 +78,7 @@ def _migrate(store: DocumentStore, due: _Due, results: _Results) -> list[Documen
         twin = twins[plan.twin["_id"]] if plan.twin else None
         if answer.error is None:
             results.hooks[id] = {**plan.hook, "_rev": answer.rev}
-        elif answer.error != "conflict":
+        elif answer.error != CONFLICT:
             _give_up(store, document, plan, answer.error, results)
             continue
         else:
@@ -103,7 +103,7 @@ def _save_twins(store: DocumentStore, twins: list[Document]) -> dict[str, Docume
     for twin, answer in zip(twins, store.save_many(DATABASE, twins), strict=True):
         if answer.error is None:
             found[twin["_id"]] = {**twin, "_rev": answer.rev}
-        elif answer.error == "conflict" and (stored := _stored_twin(store, twin)):
+        elif answer.error == CONFLICT and (stored := _stored_twin(store, twin)):
             found[twin["_id"]] = stored
         else:
             _log.warning("twin_not_saved", hook=twin["other_id"], reason=answer.error)

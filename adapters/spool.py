@@ -18,9 +18,6 @@ CREATE TABLE records (
 
 _DROPPED_AT_ONCE = 10
 
-REFUSED_FILE = "refused.sqlite3"
-"""Where, in the data directory, lie the dead letters that the store takes in no way."""
-
 FIRST_BYTES = 8_000_000
 """What a store takes in one request well within its time-out."""
 

@@ -66,13 +66,22 @@ class Row:
     document: Document | None = None
 
 
+CONFLICT = "conflict"
+"""The error of a document that is there already, or that somebody else has changed."""
+
+
 @frozen
 class Saved:
-    """How one document of a bulk save fared: `rev` when saved, else `error` (`conflict`, …)."""
+    """How one document of a bulk save fared: `rev` when saved, else `error` (CONFLICT, …)."""
 
     id: str
     rev: str | None = None
     error: str | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the store does not take it: neither saved nor in conflict with what is there."""
+        return self.error not in (None, CONFLICT)
 
 
 class DocumentStore(Protocol):

@@ -1,15 +1,16 @@
 """The part of the redelivery that keeps the letters: brings events in, and takes the old out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from callboard.actors.parts.refused_letters import RefusedLetters
 from callboard.actors.parts.role import Setup
 from callboard.actors.parts.store_worker import StoreWorker
-from callboard.adapters.dead_letter_store import CONFLICT, DeadLetterStore
-from callboard.adapters.spool import REFUSED_FILE, Spool
-from callboard.adapters.store import Document, StoreError
-from callboard.webhooks.dead_letters import DATABASE, poison_letter
+from callboard.adapters.dead_letter_store import DeadLetterStore
+from callboard.adapters.spool import Spool
+from callboard.adapters.store import StoreError
+from callboard.webhooks.dead_letters import poison_letter
 from callboard.webhooks.names import gregorian_s
 
 POISON_S = 5.0
@@ -34,7 +35,7 @@ class LetterKeeper(StoreWorker):
         super().begin(setup)
         self.letters = DeadLetterStore(self.store)
         self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
-        self._refused = Spool(self.settings.data.dir / REFUSED_FILE, dropping=False)
+        self._refused = RefusedLetters(self.settings.data.dir, self.log)
         self._purged = 0
         self.after(0, _POISON)
         self.after(PURGE_AGAIN_S, _PURGE)
@@ -65,22 +66,13 @@ class LetterKeeper(StoreWorker):
             if not entries:
                 return False
             node = self.settings.node.name
-            self._add([poison_letter(record, id, node) for id, _database, record in entries])
+            letters = [poison_letter(record, id, node) for id, _database, record in entries]
+            self._refused.take(letters, self.letters.add(letters))
             self._poison.remove([id for id, _database, _record in entries])
         except StoreError as problem:
             self.log.warning("dead_letters_wait", reason=str(problem))
             return False
         return True
-
-    def _add(self, letters: Sequence[Document]) -> None:
-        refused = set()
-        for saved in self.letters.add(letters):
-            # A conflict means that it is there: this process's predecessor died before it forgot.
-            if saved.error not in (None, CONFLICT):
-                self.log.error("dead_letter_refused", id=saved.id, error=saved.error)
-                refused.add(saved.id)
-        if refused:
-            self._refused.append([(DATABASE, d) for d in letters if d["_id"] in refused])
 
     def _purge_old(self) -> bool:
         """Delete some letters that are too old; whether there may be more."""
