@@ -182,8 +182,8 @@ class Deliverer(Recording):
         answer = self._bulkhead.add(
             job, delivery.id, job.endpoint, delivery.hook_id, delivery.options, time.monotonic()
         )
-        if isinstance(answer, Park):
-            self._park(job)
+        for parked in (job,) if isinstance(answer, Park) else answer.displaced:
+            self._park(parked)
 
     def _go_on(self) -> None:
         """Start what may run, be woken for what may run later, and report."""
@@ -277,12 +277,14 @@ class Deliverer(Recording):
             if not self._circuits.is_closed(job.endpoint):
                 self.left_alone(job, now)
         most_s = self.settings.delivery.park_hours * 3600
-        then = park(job.parked_since_s, now, job.rounds, most_s, random)
+        item = job.delivery.id, job.endpoint, job.delivery.hook_id, time.monotonic()
+        turn_in_s = self._bulkhead.turn_in_s(*item)
+        then = park(job.parked_since_s, now, job.rounds, most_s, random, turn_in_s)
         if isinstance(then, Retry):
+            self._bulkhead.expect(*item, then.after_ms / 1000)
             self._put_off(job, then.after_ms)
         else:
-            delivery = job.delivery
-            self._bulkhead.gone(delivery.id, job.endpoint, delivery.hook_id, time.monotonic())
+            self._bulkhead.gone(*item)
             self.given_up(job, ClientError(then.reason), then, now)
 
     def _put_off(self, job: Job, after_ms: int) -> None:

@@ -71,8 +71,10 @@ class BulkheadLimits:
 
 
 @frozen
-class Added:
-    """The item waits for its turn."""
+class Added(Generic[T]):
+    """The item waits for its turn. `displaced`: those that lost their room by it; to be parked."""
+
+    displaced: tuple[T, ...] = ()
 
 
 @frozen
@@ -164,11 +166,12 @@ class Bulkhead(Generic[T]):
 
     def add(
         self, item: T, key: str, endpoint: str, hook_id: str, options: Options, now: float
-    ) -> Added | Park:
+    ) -> Added[T] | Park:
         """Let an item wait for its turn, if there is room.
 
-        The item that an ordered hook waits for always finds room. Of `options` those about order
-        and rate matter, the latest for the whole hook.
+        In an ordered hook one that comes back displaces the last that waits, if its place is before
+        that: so what the hook waits for always finds room. Of `options` those about order and rate
+        matter, the latest for the whole hook.
         """
         self._pass_time(now)
         lane = self._lanes.get(endpoint)
@@ -180,15 +183,19 @@ class Bulkhead(Generic[T]):
         lane.common -= hook.common
         hook.set_options(options.ordered, options.rate_per_s)
         lane.common += hook.common
-        reason = None if hook.awaits(key) else self._no_room(lane, hook, now)
-        if reason is None:
+        reason = self._no_room(lane, hook, now)
+        displaces = reason is not None and hook.precedes(key)
+        answer: Added[T] | Park
+        if reason is None or displaces:
             hook.put(key, item)
             self._count(lane, hook, 1)
+            answer = Added((self._take_last(lane, hook, now),) if displaces else ())
         else:
             hook.keep_place(key, now)
             self.parked += 1
+            answer = Park(reason)
         self._place(lane, hook, now)
-        return Added() if reason is None else Park(reason)
+        return answer
 
     def next(self, now: float) -> Turn[T] | None:
         """The item whose turn it is, now under way; None if nothing may run."""
@@ -234,28 +241,47 @@ class Bulkhead(Generic[T]):
 
     def gone(self, key: str, endpoint: str, hook_id: str, now: float) -> None:
         """An item that was to come back will not: nothing waits for it any longer."""
-        lane = self._lanes.get(endpoint)
-        hook = None if lane is None else lane.hooks.get(hook_id)
-        if lane is not None and hook is not None:
+        if (found := self._find(endpoint, hook_id)) is not None:
+            lane, hook = found
             hook.forget(key)
             self._place(lane, hook, now)
+
+    def turn_in_s(self, key: str, endpoint: str, hook_id: str, now: float) -> float | None:
+        """In about how many seconds it may be the turn of an item that is parked.
+
+        None where nobody knows: its hook is not ordered, or the circuit of its endpoint not closed.
+        """
+        found = self._find(endpoint, hook_id)
+        if found is None or not self._circuits.is_closed(endpoint):
+            return None
+        return found[1].turn_in_s(key, now)
+
+    def expect(self, key: str, endpoint: str, hook_id: str, now: float, back_in_s: float) -> None:
+        """An item that is parked will be added again after about so long."""
+        if (found := self._find(endpoint, hook_id)) is not None:
+            lane, hook = found
+            hook.expect(key, now, back_in_s)
+            self._place(lane, hook, now)
+
+    def _find(self, endpoint: str, hook_id: str) -> tuple[_Lane[T], HookLane[T]] | None:
+        lane = self._lanes.get(endpoint)
+        hook = None if lane is None else lane.hooks.get(hook_id)
+        return None if lane is None or hook is None else (lane, hook)
 
     def withdraw(self, now: float, patience_s: float) -> list[T]:
         """Take what could not run for so long yet even if nothing else wanted to; to be parked.
 
-        That is what waits behind an item of an ordered hook that is away, or for a low rate; and
-        what fills an endpoint that does not keep up any more.
+        That is what waits behind an item of an ordered hook that is not expected back by then, or
+        for a low rate; and what fills an endpoint that does not keep up any more.
         """
         items: list[T] = []
         for lane in list(self._lanes.values()):
             if lane.common > (room := self._room(lane, now)):
                 items += self._shed(lane, room, now)
             for hook in [hook for hook in lane.hooks.values() if hook.apart]:
-                at = hook.runs_at()
+                at = hook.expected_at(now)
                 while len(hook) and at is not None and at > now + patience_s:
-                    items.append(hook.take_last(now))
-                    self._count(lane, hook, -1)
-                    self.parked += 1
+                    items.append(self._take_last(lane, hook, now))
                 self._place(lane, hook, now)
         return items
 
@@ -327,10 +353,14 @@ class Bulkhead(Generic[T]):
             return
         for hook in list(lane.hooks.values()):
             while len(hook) and (len(hook) if hook.apart else lane.common) > limit:
-                yield hook.take_last(now)
-                self._count(lane, hook, -1)
-                self.parked += 1
+                yield self._take_last(lane, hook, now)
             self._place(lane, hook, now)
+
+    def _take_last(self, lane: _Lane[T], hook: HookLane[T], now: float) -> T:
+        item = hook.take_last(now)
+        self._count(lane, hook, -1)
+        self.parked += 1
+        return item
 
     def _count(self, lane: _Lane[T], hook: HookLane[T], items: int) -> None:
         self._size += items

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
 
+from callboard.webhooks.delays import MAX_LATENESS
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import KAZOO, POLICIES
 from callboard.webhooks.outcome import Done, GiveUp, Outcome, Response, Retry
@@ -172,7 +173,12 @@ def _http_date(text: str) -> float | None:
 
 
 def park(
-    since_unix_s: float, now_unix_s: float, rounds: int, most_s: float, random: Random
+    since_unix_s: float,
+    now_unix_s: float,
+    rounds: int,
+    most_s: float,
+    random: Random,
+    turn_in_s: float | None = None,
 ) -> Retry | GiveUp:
     """When a delivery that found no room comes back; it has not been tried, and loses no try.
 
@@ -180,11 +186,19 @@ def park(
     from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and more
     rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
 
+    `turn_in_s`: in how many seconds it may be its turn, where that is known, because it only waits
+    for others of an ordered hook. It comes back seconds after that, however long it has waited.
+
     `rounds`: how often it was put off. Time that these cannot account for does not count: the clock
     has jumped, or nobody was there to try.
     """
     parked_s = min(now_unix_s - since_unix_s, rounds * LONGEST_ROUND_S)
     if parked_s >= most_s:
         return GiveUp(f"endpoint not available for {round(parked_s)} s")
-    step_s = min(max(parked_s, FIRST_PARKED_S), MAX_PARKED_S)
-    return Retry(math.ceil(step_s * (0.5 + 0.5 * random()) * 1000))
+    if turn_in_s is not None:
+        early_s = turn_in_s * (1 - MAX_LATENESS)
+        pause_s = min(early_s + FIRST_PARKED_S * (0.5 + 0.5 * random()), MAX_PARKED_S)
+    else:
+        step_s = min(max(parked_s, FIRST_PARKED_S), MAX_PARKED_S)
+        pause_s = step_s * (0.5 + 0.5 * random())
+    return Retry(math.ceil(pause_s * 1000))

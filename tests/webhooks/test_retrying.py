@@ -264,6 +264,20 @@ def test_what_is_parked_comes_back_more_and_more_rarely(parked_s, least_ms, most
     assert park(NOW, NOW + parked_s, 99, DAY_S, lambda: 1 - 1e-12) == Retry(most_ms)
 
 
+@pytest.mark.parametrize(
+    ("turn_in_s", "least_ms", "most_ms"),
+    [(0, 2500, 5000), (10, 11_500, 14_000), (300, 272_500, 275_000), (9999, 600_000, 600_000)],
+)
+def test_what_waits_for_its_turn_comes_back_for_that(turn_in_s, least_ms, most_ms):
+    for parked_s in (0, 5000):
+        least, most = (
+            park(NOW, NOW + parked_s, 99, DAY_S, lambda fraction=fraction: fraction, turn_in_s)
+            for fraction in (0.0, 1 - 1e-12)
+        )
+        assert (least, most) == (Retry(least_ms), Retry(most_ms))
+    assert isinstance(park(NOW, NOW + DAY_S, 999, DAY_S, lambda: 0.0, turn_in_s), GiveUp)
+
+
 def test_what_is_parked_for_too_long_is_given_up():
     assert isinstance(park(NOW, NOW + 99, 1, 100, lambda: 0.0), Retry)
     assert park(NOW, NOW + 100, 1, 100, lambda: 0.0) == GiveUp("endpoint not available for 100 s")
