@@ -294,7 +294,7 @@ class GuardedAdapter(HTTPAdapter):
         pool = self._pool(target)
         message = _written(request, target, pool.proxy_headers if forwarded else None)
         connection = pool._get_conn()
-        answer = None
+        answer: Answer | None = None
         try:
             if connection.is_closed and self._proxy and not forwarded:
                 pool._prepare_proxy(connection)
@@ -318,7 +318,8 @@ def _written(
     request: PreparedRequest, target: Target, for_proxy: Mapping[str, str] | None
 ) -> bytes:
     """A request on the wire; `for_proxy`: what a proxy that forwards it is told besides."""
-    url, body = request.url or "", request.body or b""
+    url = request.url or ""
+    body = request.body if isinstance(request.body, bytes) else b""
     path = encoded_path(url) if for_proxy is None else absolute_form(url)
     fields: list[tuple[str, str]] = [("Host", target.host_field)]
     fields += request.headers.items()
