@@ -55,8 +55,11 @@ from callboard.webhooks.retrying import KazooPolicy, park, verdict
 EVENT_BRIDGE = "event_bridge"
 RETRY_QUEUE = "deliveries/retry_queue"
 
-LINGER_S = 0.005
-"""How long outcomes gather before they are reported: a few milliseconds save many messages."""
+LINGER_S, LONGER_S = 0.005, 0.025
+"""How long outcomes gather before they are reported: that saves messages. The longer time while
+there is more to do, so that nobody waits for the report."""
+REPORTED_AT_ONCE = 100
+"""So many settled events are reported without waiting for more."""
 PUT_OFF_BATCH = 200
 SWEEP_S = 1.0
 PATIENCE_S = 30.0
@@ -106,7 +109,7 @@ class Deliverer(Recording):
         )
         self._ids = itertools.count()
         self._stopping = False
-        self._flush_due = False
+        self._flush_due = Alarm(_FLUSH)
         self._wake = Alarm(_WAKE)
         for result in RESULTS:
             self.tally.count(catalog.ATTEMPTS, result, by=0)
@@ -194,7 +197,10 @@ class Deliverer(Recording):
         at = self._bulkhead.wake_at() if self._sending.free else None
         if at is not None:
             self._wake.set(at, self.after)
-        self._flush_soon()
+        if self._owed.settled >= REPORTED_AT_ONCE:
+            self._flush()
+        else:
+            self._flush_soon()
 
     # Out
 
@@ -314,8 +320,7 @@ class Deliverer(Recording):
 
     def on_timer(self, payload: Any) -> None:
         """Report what has gathered; go on with what is due."""
-        if payload == _FLUSH:
-            self._flush_due = False
+        if self._flush_due.rings(payload):
             self._flush()
             return
         if self._stopping:
@@ -339,9 +344,8 @@ class Deliverer(Recording):
         self.report_overdue(now - OVERDUE_S, now)
 
     def _flush_soon(self) -> None:
-        if not self._flush_due:
-            self._flush_due = True
-            self.after(LINGER_S, _FLUSH)
+        linger_s = LONGER_S if len(self._in_hand) else LINGER_S
+        self._flush_due.set(time.monotonic() + linger_s, self.after)
 
     def _flush(self) -> None:
         for path in self._owed.paths():

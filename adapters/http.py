@@ -8,7 +8,7 @@ redirects by rules of its own, and takes a third of the throughput.
 
 import socket
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Protocol, Unpack
 
 from requests import PreparedRequest, RequestException
@@ -68,6 +68,8 @@ class RequestsTransport:
     `http://user:password@host:port`. Only it sees the address that is called; names are resolved
     and checked here as well, but it may find another address.
 
+    `on_wait` is called, in the thread of a request, before that waits for longer than `SOON_S`.
+
     Raises OSError for a CA bundle that cannot be read.
     """
 
@@ -92,6 +94,7 @@ class RequestsTransport:
         self._guard = AddressGuard(allow_networks) if guard is None else guard
         self._policy = HttpPolicy(self._guard, **policy)
         self._proxied = bool(proxy)
+        self.on_wait: Callable[[], None] = lambda: None
         self._adapter = GuardedAdapter(
             self._policy.certificates.without, endpoints, pool_size, proxy
         )
@@ -126,6 +129,7 @@ class RequestsTransport:
             self._connect_timeout_s,
             time.monotonic() + self._request_timeout_s,
             self._receivable,
+            self.on_wait,
         )
         token = EXCHANGE.set(exchange)
         try:

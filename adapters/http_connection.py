@@ -13,10 +13,10 @@ import errno
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from http.client import HTTPException, IncompleteRead
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from attrs import define
@@ -33,7 +33,13 @@ from callboard.adapters.http_answer import Answer, read_answer
 from callboard.adapters.http_target import Target, absolute_form, encoded_path, target_of
 from callboard.webhooks.outcome import ClientError, Response
 
+T = TypeVar("T")
+
 CLOSED = "socket_closed_remotely"
+SOON_S = 0.001
+"""What takes no longer is not waited for."""
+_SENT_AT_ONCE = 16 * 1024
+"""So much fits into the buffer of any connection."""
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
 """Methods that need not say that they have no body (RFC 9110, 8.6)."""
 
@@ -55,14 +61,16 @@ class Exchange:
     """One request and its response: the limits for it, and how far it has come.
 
     `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
-    `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `afresh`:
-    do not use a kept connection. `tls`: in place of the adapter's, to show a client certificate.
+    `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `on_wait`:
+    called before the thread waits for longer than `SOON_S`. `afresh`: do not use a kept connection.
+    `tls`: in place of the adapter's, to show a client certificate.
     """
 
     guard: AddressGuard
     connect_timeout_s: float
     deadline: float
     receivable: int
+    on_wait: Callable[[], None] = lambda: None
     received: int = 0
     afresh: bool = False
     tls: ssl.SSLContext | None = None
@@ -73,6 +81,18 @@ class Exchange:
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
+
+    def receive(self, connection: socket.socket, operation: Callable[[], T]) -> T:
+        """Carry out an operation of a socket that may wait until something comes in."""
+        left = self.remaining_s()
+        if left > SOON_S:
+            connection.settimeout(SOON_S)
+            try:
+                return operation()
+            except TimeoutError:
+                self.on_wait()
+        connection.settimeout(self.remaining_s())
+        return operation()
 
     def count(self, received: int) -> None:
         """So many bytes have come in. Raises ExchangeError if that is too much."""
@@ -104,17 +124,15 @@ class TimedSocket(socket.socket):
 
     def recv(self, *args: Any, **kwargs: Any) -> bytes:
         """As socket.recv, by which answers begin."""
-        exchange = EXCHANGE.get()
-        self.settimeout(exchange.remaining_s())
-        received = super().recv(*args, **kwargs)
+        exchange, receive = EXCHANGE.get(), super().recv
+        received = exchange.receive(self, lambda: receive(*args, **kwargs))
         exchange.count(len(received))
         return received
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """As socket.recv_into, by which http.client reads."""
-        exchange = EXCHANGE.get()
-        self.settimeout(exchange.remaining_s())
-        received = super().recv_into(*args, **kwargs)
+        exchange, receive = EXCHANGE.get(), super().recv_into
+        received = exchange.receive(self, lambda: receive(*args, **kwargs))
         exchange.count(received)
         return received
 
@@ -170,6 +188,7 @@ class _Connection(HTTPConnection):
         """As HTTPConnection.connect, TLS included, within the time for connecting."""
         self._answered = False
         exchange = EXCHANGE.get()
+        exchange.on_wait()
         deadline = exchange.deadline
         exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
         try:
@@ -181,6 +200,8 @@ class _Connection(HTTPConnection):
 
     def exchange(self, request: bytes, method: str, limit: int) -> Answer:
         """Send a request, head and body in one piece, and read its answer (see `read_answer`)."""
+        if len(request) > _SENT_AT_ONCE:
+            EXCHANGE.get().on_wait()
         try:
             self.sock.sendall(request)
         except (BrokenPipeError, ConnectionResetError):
@@ -273,7 +294,7 @@ class GuardedAdapter(HTTPAdapter):
         pool = self._pool(target)
         message = _written(request, target, pool.proxy_headers if forwarded else None)
         connection = pool._get_conn()
-        answer = None
+        answer: Answer | None = None
         try:
             if connection.is_closed and self._proxy and not forwarded:
                 pool._prepare_proxy(connection)
@@ -297,7 +318,8 @@ def _written(
     request: PreparedRequest, target: Target, for_proxy: Mapping[str, str] | None
 ) -> bytes:
     """A request on the wire; `for_proxy`: what a proxy that forwards it is told besides."""
-    url, body = request.url or "", request.body or b""
+    url = request.url or ""
+    body = request.body if isinstance(request.body, bytes) else b""
     path = encoded_path(url) if for_proxy is None else absolute_form(url)
     fields: list[tuple[str, str]] = [("Host", target.host_field)]
     fields += request.headers.items()

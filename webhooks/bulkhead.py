@@ -10,6 +10,7 @@ slots that endpoints share in slot_shares.py.
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ FULL, CIRCUIT_OPEN = "full", "circuit open"
 _PORTS = {"http": 80, "https": 443}
 
 
+@lru_cache(maxsize=4096)
 def endpoint_of(uri: str) -> str:
     """The endpoint of a uri: scheme, host and port; the uri itself where it has none."""
     try:

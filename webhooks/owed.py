@@ -83,6 +83,12 @@ class Owed:
         if not left:
             del account.left[waiter.part]
 
+    @property
+    def settled(self) -> int:
+        """How many events are settled that no report has told of."""
+        accounts = self._accounts.values()
+        return sum(len(tags) for account in accounts for tags in account.settled.values())
+
     def paths(self) -> list[str]:
         """Sources that there is news for."""
         return [path for path, known in self._accounts.items() if known.accepted or known.settled]

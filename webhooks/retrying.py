@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_tz
+from functools import cache
 from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
@@ -87,6 +88,7 @@ def with_policy(delivery: Delivery, account: Any, node: str) -> Delivery:
     return evolve(delivery, options=evolve(options, policy=policy))
 
 
+@cache
 def policy_named(name: str, steps_s: tuple[float, ...] = STANDARD_STEPS_S) -> Policy:
     """The policy of that name; `steps_s` matter to `standard` alone."""
     return KazooPolicy() if name == KAZOO else StandardPolicy(steps_s)

@@ -1,15 +1,14 @@
 """What makes HTTP requests for an actor, which hears of the answers by a descriptor."""
 
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from attrs import define, frozen
 
+from callboard.actors.parts.crew import Crew
 from callboard.adapters.http import RequestsTransport
 from callboard.adapters.signer import REFUSED, Headers, Signer, SigningRefused
 from callboard.adapters.tracing import NO_TRACING, Span, Tracing
@@ -19,6 +18,10 @@ from callboard.webhooks.trace_context import TraceContext, with_context
 
 if TYPE_CHECKING:  # pycurl is an extra.
     from callboard.adapters.curl import CurlTransport
+
+
+TOLD_AT_ONCE = 8
+"""So many requests may have ended before the actor hears of them while others wait to be sent."""
 
 
 class ToSend(Protocol):
@@ -139,11 +142,11 @@ class SendingThreads(Generic[W]):
     ) -> None:
         self.count = self.free = count
         self._transport, self._signer, self._tracing = transport, signer, tracing
-        self._work: SimpleQueue[W] = SimpleQueue()
         self._ended: deque[Sent[W] | Exception] = deque()
+        self._told = False
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for number in range(count):
-            threading.Thread(target=self._send_all, name=f"send-{number}", daemon=True).start()
+        self._crew: Crew[W] = Crew(count, self._send, "send")
+        transport.on_wait = self._crew.waits
 
     def fileno(self) -> int:
         """See `Sending`."""
@@ -152,11 +155,12 @@ class SendingThreads(Generic[W]):
     def send(self, work: W) -> None:
         """See `Sending`."""
         self.free -= 1
-        self._work.put(work)
+        self._crew.add(work)
 
     def ended(self) -> Iterator[Sent[W]]:
         """See `Sending`."""
         os.read(self._pipe_out, 65536)
+        self._told = False
         while self._ended:
             sent = self._ended.popleft()
             if isinstance(sent, Exception):
@@ -168,19 +172,17 @@ class SendingThreads(Generic[W]):
         """See `Sending`."""
         self._transport.connect_within(seconds)
 
-    def _send_all(self) -> None:
-        """Send what comes; a thread's whole life."""
-        while True:
-            work = self._work.get()
-            sent: Sent[W] | Exception
-            try:
-                sent = self._sent(work)
-            except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
-                sent = defect
-            wake = not self._ended
-            self._ended.append(sent)
-            if wake:
-                self._wake()
+    def _send(self, work: W) -> None:
+        """Send it, and tell the actor: of several quick ones at once."""
+        sent: Sent[W] | Exception
+        try:
+            sent = self._sent(work)
+        except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
+            sent = defect
+        self._ended.append(sent)
+        if not self._told and (not self._crew or len(self._ended) >= TOLD_AT_ONCE):
+            self._told = True
+            self._wake()
 
     def _sent(self, work: W) -> Sent[W]:
         span = self._tracing.deliver(work.delivery, work.tries_made)
