@@ -102,9 +102,10 @@ class CurlTransport(Generic[K]):
         request = HttpRequest(method, url, tuple(headers), body or None)
         hops = self._policy.exchange(request, certificate, account_id)
         call = _Call(key, hops, time.monotonic() + self._request_timeout_s)
+        waiting = bool(self._ended)
         self._go_on(call, None)
         self._collect()
-        if self._ended:
+        if self._ended and not waiting:
             self._multi.wake()
 
     def refuse(self, key: K, outcome: ClientError) -> None:
@@ -230,7 +231,7 @@ class CurlTransport(Generic[K]):
     def _end(self, call: _Call[K], outcome: Outcome) -> None:
         call.hops.close()
         if call.request is not None:
-            call.request.call = None
+            call.request.rest()
             self._idle.append(call.request)
         self._ended.append((call.key, outcome))
 

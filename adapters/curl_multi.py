@@ -19,6 +19,7 @@ _EVENTS = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
 _AT_ONCE = 1024
+_MOST_TIMES = 5
 
 
 class CurlMulti:
@@ -50,8 +51,7 @@ class CurlMulti:
     def begin(self, easy: pycurl.Curl) -> None:
         """Begin a transfer, as far as that goes without waiting. It may have ended then."""
         self._multi.add_handle(easy)
-        self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        self._be_woken()
+        self._catch_up()
 
     def run(self) -> None:
         """Go on with what need not wait any longer."""
@@ -68,9 +68,7 @@ class CurlMulti:
             if events & (select.EPOLLERR | select.EPOLLHUP):
                 ready |= pycurl.CSELECT_ERR
             self._multi.socket_action(descriptor, ready)
-        if self._is_due():
-            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        self._be_woken()
+        self._catch_up()
 
     def ended(self) -> list[tuple[pycurl.Curl, int, str]]:
         """Transfers that have ended, with libcurl's code (0: well) and text."""
@@ -106,15 +104,16 @@ class CurlMulti:
         else:
             self._due = time.monotonic() + timeout_ms / 1000
 
-    def _is_due(self) -> bool:
-        return self._due is not None and self._due <= time.monotonic()
-
-    def _be_woken(self) -> None:
-        """See to it that `run` is called when libcurl wants it."""
-        if self._is_due():
-            self.wake()
-        elif self._due is not None:
-            self._alarm.ring_at(self._due)
+    def _catch_up(self) -> None:
+        """Do what is due, which may make more due, and be woken for the rest."""
+        for _time in range(_MOST_TIMES):
+            if self._due is None:
+                return
+            if self._due > time.monotonic():
+                self._alarm.ring_at(self._due)
+                return
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        self.wake()
 
 
 class _Alarm:

@@ -29,6 +29,8 @@ _TLS = (
     pycurl.E_SSL_CACERT_BADFILE,
 )
 _HUNG_UP = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "unexpected eof", "Connection reset")
+_LARGE = 16 * 1024
+"""A body of more bytes is not kept until the next request."""
 _BODILESS = ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")
 """Methods whose requests say nothing of a body where there is none (as urllib3 has it)."""
 
@@ -63,9 +65,12 @@ class CurlRequest:
         self._limit = max_response_bytes
         self._proxied = proxy is not None
         self._shows: bytes | None = None
+        self._does: tuple[str, bool] | None = None
+        self._to: tuple[str, str, str] | None = None
+        self._body_size = 0
         self.address: Candidate | None = None
         self.call: Any = None
-        self._connects = False
+        self._connects = self._afresh = False
         self._begin()
         self.easy = pycurl.Curl()
         self.easy.request = self
@@ -108,16 +113,12 @@ class CurlRequest:
         for name, value in fields:
             line = f"{name}: {value}" if value.strip() else f"{name};"
             lines.append(line.encode("latin-1"))
-        self._set(
-            URL=f"{target.scheme}://{target.authority}/", REQUEST_TARGET=path, HTTPHEADER=lines
-        )
-        if request.method == "HEAD" and not request.body:
-            self._set(NOBODY=1)
-        elif request.body or request.method not in _BODILESS:
-            self._set(POST=1, POSTFIELDS=request.body or b"")
-        else:
-            self._set(HTTPGET=1)
-        self._set(CUSTOMREQUEST=request.method)
+        self.easy.setopt(pycurl.HTTPHEADER, lines)
+        to = target.scheme, target.authority, path
+        if to != self._to:
+            self._to = to
+            self._set(URL=f"{target.scheme}://{target.authority}/", REQUEST_TARGET=path)
+        self._do(request.method, request.body)
         self._show(None if hop.certificate is None else hop.certificate.pem)
 
     def attempt(
@@ -138,11 +139,21 @@ class CurlRequest:
                 self._set(PROXY=f"http://{place}")
             else:
                 self._set(CONNECT_TO=[f"::{place}"])
-        self._set(
-            TIMEOUT_MS=_ms(left_s),
-            CONNECTTIMEOUT_MS=_ms(connect_s or left_s),
-            FRESH_CONNECT=int(afresh),
-        )
+        setopt = self.easy.setopt
+        setopt(pycurl.TIMEOUT_MS, _ms(left_s))
+        if connect_s is not None:
+            setopt(pycurl.CONNECTTIMEOUT_MS, _ms(connect_s))
+        if afresh != self._afresh:
+            self._afresh = afresh
+            setopt(pycurl.FRESH_CONNECT, int(afresh))
+
+    def rest(self) -> None:
+        """Let go of what was sent, until `prepare`."""
+        self.call = None
+        self._begin()
+        if self._body_size > _LARGE:
+            self._body_size = 0
+            self.easy.setopt(pycurl.POSTFIELDS, b"")
 
     # How it ended
 
@@ -201,12 +212,14 @@ class CurlRequest:
             return ClientError("bad_response", f"interim status {status}")
         if not self._head_ended:
             return ClientError(CLOSED, "the head broke off")
+        if len(self._lines) > MAX_HEADERS:
+            return ClientError("bad_response", f"more than {MAX_HEADERS} headers")
         headers: dict[str, str] = {}
         names: dict[str, str] = {}
         for line in self._lines:
             name, _colon, value = line.decode("latin-1").partition(":")
-            value = value.strip()
             first = names.setdefault(name.lower(), name)
+            value = value.strip()
             headers[first] = f"{headers[first]}, {value}" if first in headers else value
         return Response(status, headers, bytes(self._received), cut=self._cut)
 
@@ -248,18 +261,18 @@ class CurlRequest:
         return pycurl.PREREQFUNC_OK
 
     def _header(self, line: bytes) -> int | None:
-        """A line of a head, or of trailers; a new head is begun by a status line."""
+        """A line of a head, or of trailers, which nobody needs."""
         self._head_bytes += len(line)
-        if line.startswith(b"HTTP/"):
-            self._lines.clear()
-            self._head_ended = False
-        elif line.strip():
-            self._lines.append(line)
-        else:
-            self._head_ended = True
-        if len(self._lines) > MAX_HEADERS or self._head_bytes > HEADERS_BYTES:
+        if self._head_bytes > HEADERS_BYTES:
             self._refused = ClientError("bad_response", "too long")
             return -1
+        if line.startswith(b"HTTP/"):
+            self._lines = []
+            self._head_ended = False
+        elif not line.strip():
+            self._head_ended = True
+        elif not self._head_ended:
+            self._lines.append(line)
         return None
 
     def _body(self, data: bytes) -> int | None:
@@ -282,6 +295,16 @@ class CurlRequest:
             self.easy.unsetopt(pycurl.SSLKEY_BLOB)
         else:
             self._set(SSLCERT_BLOB=pem, SSLKEY_BLOB=pem)
+
+    def _do(self, method: str, body: bytes | None) -> None:
+        sends = bool(body) or method not in _BODILESS
+        if (method, sends) != self._does:
+            self._does = method, sends
+            option = "POST" if sends else "NOBODY" if method == "HEAD" else "HTTPGET"
+            self._set(**{option: 1}, CUSTOMREQUEST=method)
+        if sends:
+            self._body_size = len(body or b"")
+            self.easy.setopt(pycurl.POSTFIELDS, body or b"")
 
     def _set(self, **options: object) -> None:
         for name, value in options.items():

@@ -10,7 +10,7 @@ Two rules, which need not know beforehand who will hang:
   those that do answer, and a new endpoint gets a chance to show it.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict, deque
 
 QUICK_S = 1.0
 """An answer within this time is quick, and what is under way for longer no longer is."""
@@ -29,6 +29,11 @@ class SlotShares:
         self._began: dict[str, dict[int, float]] = {}
         self._endpoints: dict[int, str] = {}
         self._quick: OrderedDict[str, None] = OrderedDict()
+        # Requests that are not known to be late, in the order they began in, and some that ended;
+        # endpoints with late ones; and how many are under way to doubtful endpoints.
+        self._young: deque[tuple[float, int]] = deque()
+        self._late: Counter[str] = Counter()
+        self._doubtful = 0
 
     def __len__(self) -> int:
         """How many requests are under way."""
@@ -54,40 +59,66 @@ class SlotShares:
         """A request goes."""
         self._began.setdefault(endpoint, {})[number] = now
         self._endpoints[number] = endpoint
+        self._young.append((now, number))
+        self._doubtful += self._is_doubtful(endpoint)
 
     def end(self, number: int, now: float, reached: bool | None) -> float:
         """A request has ended; how long it took. `reached`: see circuit.py."""
+        self._pass_time(now)
         endpoint = self._endpoints.pop(number)
         began = self._began[endpoint]
+        self._doubtful -= len(began) * self._is_doubtful(endpoint)
         took_s = now - began.pop(number)
-        if not began:
-            del self._began[endpoint]
+        if took_s > QUICK_S:
+            self._late[endpoint] -= 1
+            if not self._late[endpoint]:
+                del self._late[endpoint]
         if reached and took_s <= QUICK_S:
             self._quick[endpoint] = None
             self._quick.move_to_end(endpoint)
-            if len(self._quick) > MAX_QUICK:
-                self._quick.popitem(last=False)
         elif reached is not None:
             self._quick.pop(endpoint, None)
+        if not began:
+            del self._began[endpoint]
+        self._doubtful += len(began) * self._is_doubtful(endpoint)
+        if len(self._quick) > MAX_QUICK:
+            self._forget_quick()
         return took_s
+
+    def _forget_quick(self) -> None:
+        forgotten, _ = self._quick.popitem(last=False)
+        if forgotten not in self._late:
+            self._doubtful += self.of(forgotten)
+
+    def _pass_time(self, now: float) -> None:
+        """Some requests are late now."""
+        while self._young and now - self._young[0][0] > QUICK_S:
+            _began, number = self._young.popleft()
+            endpoint = self._endpoints.get(number)
+            if endpoint is not None:
+                self._doubtful += self.of(endpoint) * (not self._is_doubtful(endpoint))
+                self._late[endpoint] += 1
 
     # Who may have one more
 
     def is_doubtful(self, endpoint: str, now: float) -> bool:
         """Whether it is not known to answer quickly."""
-        return endpoint not in self._quick or self.oldest_s(endpoint, now) > QUICK_S
+        self._pass_time(now)
+        return self._is_doubtful(endpoint)
+
+    def _is_doubtful(self, endpoint: str) -> bool:
+        return endpoint not in self._quick or endpoint in self._late
 
     def doubtful(self, now: float) -> int:
-        """How many are under way to doubtful endpoints; more than that while it does not matter."""
-        if len(self) < self._most_doubtful:
-            return len(self)
-        return sum(self.of(name) for name in self._began if self.is_doubtful(name, now))
+        """How many are under way to doubtful endpoints."""
+        self._pass_time(now)
+        return self._doubtful
 
-    def room_for(self, endpoint: str) -> bool:
-        """Whether there are slots for an endpoint, were it not doubtful."""
-        return self.of(endpoint) < self.free
+    def room_for_doubtful(self, doubtful: int) -> int:
+        """How many a doubtful endpoint must have fewer of, to have one more; others: `free`.
 
-    def room_for_doubtful(self, endpoint: str, doubtful: int) -> bool:
-        """Whether there are slots for a doubtful endpoint, by what `doubtful` says of all."""
-        most = self._most_doubtful if self.of(endpoint) else self.most_with_first
-        return doubtful < most and self.room_for(endpoint)
+        `doubtful`: how many are under way to all such.
+        """
+        if doubtful < self._most_doubtful:
+            return self.free
+        return min(1, self.free) if doubtful < self.most_with_first else 0
