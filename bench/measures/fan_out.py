@@ -9,7 +9,7 @@ from report import Figure, Section
 from surroundings import Bench
 
 HOOKS = 100
-EVENTS = 200
+EVENTS = 100
 WARM_UP = 20
 
 TEXT = f"""\

@@ -14,7 +14,7 @@ from surroundings import Bench
 
 SHARES = (0.1, 0.5, 0.9)
 LOW_PER_S = 50.0
-SECONDS, QUICK_S = 8.0, 3.0
+SECONDS, QUICK_S = 6.0, 3.0
 WARM_UP = 1000
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 ADDED_AT_MOST_MS = {"p50": 5, "p99": 25}
