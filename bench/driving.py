@@ -2,9 +2,10 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pika
 from attrs import frozen
@@ -18,6 +19,8 @@ PROBE_S = 1.0
 ARRIVE_S = 60.0
 SETTLE_S = 1.0
 MICRO = 1e6
+
+Kind = TypeVar("Kind", bound=Contender)
 
 
 @frozen
@@ -40,6 +43,10 @@ class Load:
     def per_s(self) -> float:
         """Events a second, until the last delivery arrived."""
         return self.events * MICRO / (self.arrivals[-1].at_us - self.began_us)
+
+    def per_s_of(self, deliveries: int) -> float:
+        """Deliveries a second, until so many had arrived."""
+        return deliveries * MICRO / (self.arrivals[deliveries - 1].at_us - self.began_us)
 
     @property
     def latencies_ms(self) -> list[float]:
@@ -144,6 +151,13 @@ class Driven:
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{left} messages are still in {self._queue}")
             time.sleep(0.05)
+
+
+def turns(bench: Bench, contenders: Sequence[Kind]) -> Iterator[Kind]:
+    """Each of them in each run, in an order that rotates."""
+    for run in range(bench.runs):
+        first = run % len(contenders)
+        yield from (*contenders[first:], *contenders[:first])
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """The contenders, and what each of them does and guarantees."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from report import Table
 
 from callboard.config.loader import ConfigError, load
-from contenders.running import Callboard, Command, Contender
+from contenders.running import ONE_ACCOUNT, Callboard, Command, Contender, Hook
 
 BIN = Path(sys.executable).parent
 
@@ -44,6 +45,18 @@ def async_transport() -> bool:
 def callboards() -> list[Callboard]:
     """Callboard with each transport that there is."""
     return [CALLBOARD, CALLBOARD_ASYNC] if async_transport() else [CALLBOARD]
+
+
+def callboards_with(
+    hooks: Sequence[Hook], account: str = ONE_ACCOUNT, **settings: str
+) -> list[Callboard]:
+    """Callboard with each transport that there is, and with these hooks and settings."""
+    return [Callboard(one.name, account, hooks, **one.settings, **settings) for one in callboards()]
+
+
+def settings_text(settings: Mapping[str, str]) -> str:
+    """Settings as `callboards_with` takes them, for people."""
+    return ", ".join(f"{key.replace('__', '.')} {value}" for key, value in settings.items())
 
 
 def contenders() -> list[Contender]:

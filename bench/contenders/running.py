@@ -21,12 +21,20 @@ from callboard.actors.messages import (
     HookSecrets,
     ListHooks,
 )
+from callboard.adapters import stores
+from callboard.adapters.secret_box import SecretBox
+from callboard.adapters.views import WEBHOOKS
 from callboard.supervision import GetTree, TreeNode, die_with_parent
+from callboard.webhooks.hook import new_hook
+from callboard.webhooks.hook_secrets import StoredSecret, adding
+from callboard.webhooks.names import gregorian_s
 from callboard.webhooks.signing import new_secret
 
 HERE = Path(__file__).parent
 READY_S = 30.0
+STORE_S = 60.0
 
+ONE_ACCOUNT = 'account_id = "bench"'
 MODULE = """\
 [[modules]]
 id = "bench"
@@ -135,8 +143,8 @@ class Hook:
 class Callboard(Contender):
     """Callboard as it comes, with a module of its own for the bus, and hooks that sign.
 
-    `account` is the line of the module that says whose an event is. `hooks`: else one hook, for
-    the account `bench`, to where it is let deliver to.
+    `account` is the line of the module that says whose an event is. `hooks` are stored before it
+    starts; without any it is given one, for the account `bench`, to where it is let deliver to.
     """
 
     queue = "callboard.events"
@@ -144,27 +152,32 @@ class Callboard(Contender):
     def __init__(
         self,
         name: str,
-        account: str = 'account_id = "bench"',
+        account: str = ONE_ACCOUNT,
         hooks: Sequence[Hook] = (),
         **settings: str,
     ) -> None:
         self.name = name
-        self._account, self._hooks, self._settings = account, hooks, settings
+        self._account, self._hooks, self.settings = account, hooks, settings
 
     @contextmanager
     def running(self, amqp_url: str, url: str, folder: Path) -> Iterator[Running]:
-        config = folder / "callboard.toml"
+        config, data = folder / "callboard.toml", folder / "data"
         config.write_text(MODULE.format(account=self._account))
+        if self._hooks:
+            data.mkdir(mode=0o700)
+            _store(self._hooks, data)
         system = SystemUnderTest(
             config,
             amqp__url=amqp_url,
             delivery__allow_networks="127.0.0.0/8",
-            data__dir=str(folder / "data"),
-            **self._settings,
+            data__dir=str(data),
+            **self.settings,
         )
         with system:
             self.started(system)
-            _add_hooks(system, self._hooks or [Hook("bench", url)])
+            if not self._hooks:
+                _add_hook(system, url)
+            _wait_for(len(self._hooks) or 1, system)
             yield Tree(system)
 
     def started(self, system: SystemUnderTest) -> None:
@@ -181,28 +194,52 @@ class Tree(Running):
         return self.system.processes()
 
 
-def _add_hooks(system: SystemUnderTest, hooks: Sequence[Hook]) -> None:
-    """Add those that are not stored yet; returns when the responder has them all."""
-    client, secret = system.client(), new_secret().text
-    for hook in hooks:
-        stored = client.ask_actor("hook_listener", ListHooks(hook.account), HookList)
-        if any(document["uri"] == hook.url for document in stored.documents):
-            continue
-        document = {
-            "pvt_account_id": hook.account,
-            "name": "bench",
-            "uri": hook.url,
-            "hook": "bench",
-            "format": "json",
-        }
-        saved = client.ask_actor("hook_listener", AddHook(document), HookSaved)
-        client.ask_actor("hook_listener", AddSecret(saved.document["_id"], secret), HookSecrets)
-    give_up = time.monotonic() + READY_S
+def _store(hooks: Sequence[Hook], folder: Path) -> None:
+    """Fill the embedded store, as `callboard hooks add` and `callboard hooks secret new` would."""
+    now, box = gregorian_s(time.time()), SecretBox("", folder / "secrets.key")
+    documents = []
+    for number, hook in enumerate(hooks):
+        hook_id, secret = f"{number:032x}", new_secret()
+        document = new_hook(_document(hook), now, hook_id, "bench@host.example")
+        sealed = box.sealed(secret.text, hook_id)
+        stored = StoredSecret(secret.fingerprint, secret.kind, now, sealed)
+        documents.append({**document, **adding(document, stored)})
+    store = stores.connect("sqlite://", folder, STORE_S)
+    store.ensure_database("webhooks")
+    store.ensure_views("webhooks", WEBHOOKS)
+    store.save_many("webhooks", documents)
+    store.close()
+
+
+def _document(hook: Hook) -> dict[str, str]:
+    return {
+        "pvt_account_id": hook.account,
+        "name": "bench",
+        "uri": hook.url,
+        "hook": "bench",
+        "format": "json",
+    }
+
+
+def _add_hook(system: SystemUnderTest, url: str) -> None:
+    """Add the one hook, unless it is there already."""
+    client, hook = system.client(), Hook("bench", url)
+    stored = client.ask_actor("hook_listener", ListHooks(hook.account), HookList)
+    if any(document["uri"] == url for document in stored.documents):
+        return
+    saved = client.ask_actor("hook_listener", AddHook(_document(hook)), HookSaved)
+    secret = AddSecret(saved.document["_id"], new_secret().text)
+    client.ask_actor("hook_listener", secret, HookSecrets)
+
+
+def _wait_for(hooks: int, system: SystemUnderTest) -> None:
+    """Returns when the responder has so many."""
+    client, give_up = system.client(), time.monotonic() + READY_S
     while True:
         top: TreeNode = client.ask(client.top, GetTree(), TreeNode)
         found = top.at("responders/bench").stats.get("hooks", 0)
-        if found >= len(hooks):
+        if found >= hooks:
             return
         if time.monotonic() > give_up:
-            raise TimeoutError(f"of {len(hooks)} hooks {found} are known")
+            raise TimeoutError(f"of {hooks} hooks {found} are known")
         time.sleep(0.1)

@@ -7,6 +7,9 @@ A measure has a function `run(bench: Bench) -> Section`; the word `Bench` is exp
 MEASURES = (
     "throughput",
     "latency",
+    "fan_out",
+    "slow",
+    "failing",
     "hooks",
     "scaling",
     "backlog",

@@ -3,16 +3,18 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import product
+from operator import sub
 
 from contenders.known import BY_HAND, callboards
 from contenders.running import Contender
-from driving import Driven, driven
+from driving import Driven, driven, turns
 from report import Figure, Section
 from surroundings import Bench
 
 SHARES = (0.1, 0.5, 0.9)
 LOW_PER_S = 50.0
-SECONDS, QUICK_S = 8.0, 3.0
+SECONDS, QUICK_S = 6.0, 3.0
 WARM_UP = 1000
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 ADDED_AT_MOST_MS = {"p50": 5, "p99": 25}
@@ -30,18 +32,14 @@ Values = defaultdict[tuple[str, str], list[float]]
 def run(bench: Bench) -> Section:
     taking_part: list[Contender] = [*callboards(), BY_HAND]
     values: Values = defaultdict(list)
-    for turn in range(bench.runs):
-        first = turn % len(taking_part)
-        for contender in taking_part[first:] + taking_part[:first]:
-            with driven(bench, contender) as at_work:
-                _measure(bench, contender, at_work, values)
-        for contender in callboards():
-            for quantile in ADDED_AT_MOST_MS:
-                mine, by_hand = (
-                    values[_name(one, f"{LOW_PER_S:.0f}/s", quantile)][-1]
-                    for one in (contender, BY_HAND)
-                )
-                values[f"{contender.name} adds, {quantile}", "ms"].append(mine - by_hand)
+    for contender in turns(bench, taking_part):
+        with driven(bench, contender) as at_work:
+            _measure(bench, contender, at_work, values)
+    for contender, quantile in product(callboards(), ADDED_AT_MOST_MS):
+        mine, by_hand = (
+            values[_name(one, f"{LOW_PER_S:.0f}/s", quantile)] for one in (contender, BY_HAND)
+        )
+        values[f"{contender.name} adds, {quantile}", "ms"] = list(map(sub, mine, by_hand))
     figures = [
         Figure(name, unit, some, at_most=_goal(name)) for (name, unit), some in values.items()
     ]

@@ -13,7 +13,7 @@ from contenders.known import (
     contenders,
 )
 from contenders.running import Contender
-from driving import Load, driven
+from driving import Load, driven, turns
 from report import Figure, Section
 from surroundings import Bench
 
@@ -53,10 +53,8 @@ def drained(bench: Bench, contender: Contender) -> Load:
 def run(bench: Bench) -> Section:
     taking_part = contenders()
     loads: dict[str, list[Load]] = {contender.name: [] for contender in taking_part}
-    for turn in range(bench.runs):
-        first = turn % len(taking_part)
-        for contender in taking_part[first:] + taking_part[:first]:
-            loads[contender.name].append(drained(bench, contender))
+    for contender in turns(bench, taking_part):
+        loads[contender.name].append(drained(bench, contender))
     there = {contender.name for contender in taking_part}
     figures = [
         *_each(loads, "events/s", lambda load: load.per_s),
