@@ -16,6 +16,7 @@ from callboard.cli.listen import listen
 from callboard.cli.maintenance import maintenance
 from callboard.cli.metrics import health, metrics
 from callboard.cli.modules import modules
+from callboard.cli.plan import plan_
 from callboard.cli.replay import replay, test_hook
 from callboard.cli.tokens import tokens
 from callboard.cli.top import top
@@ -35,6 +36,6 @@ for command in (
     *(start, stop, status, tree, top, health, metrics),
     *(publish, hooks, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, config, demo),
-    *(listen, doctor, completion),
+    *(listen, doctor, plan_, completion),
 ):
     main.add_command(command)
