@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test chaos bench docs services lint types lock clean
+.PHONY: help venv demo test chaos bench bounds docs services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,10 +27,13 @@ bench: $(VENV)/.bench ## Measure it beside what people use instead; BENCH="throu
 	@$(BIN)/python bench/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) \
 		$(if $(BACKLOG),--backlog $(BACKLOG)) $(BENCH)
 
+bounds: $(INSTALLED) ## Count anew what an event costs, and let it cost no more from now on
+	@CALLBOARD_RENEW_BOUNDS=1 $(BIN)/python -m pytest tests/performance
+
 docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads nowhere fails
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs
 
-services: ## Install RabbitMQ, a CouchDB, nginx and Chromium for tests and benchmarks; starts nothing
+services: ## Install RabbitMQ, a CouchDB, nginx, strace and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
 
 lint: $(INSTALLED) ## Check style

@@ -59,6 +59,9 @@ class PatientClient:
 class RunningSystem:
     """`callboard start` on a data directory; ended, with all its processes, by `close`."""
 
+    program = ("-m", "callboard.run_system")
+    """What Python runs."""
+
     def __init__(self, data_dir: Path, config=os.devnull, **settings):
         self.config = str(config)
         self.overrides = {
@@ -89,7 +92,7 @@ class RunningSystem:
     def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "callboard.run_system", "start"],
+                [sys.executable, *self.program, "start"],
                 env=self.environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
