@@ -9,7 +9,6 @@ with Listener(keys=["whsec_…"]) as listener:
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import Self
 
 from attrs import frozen
@@ -22,6 +21,7 @@ from callboard.adapters.receiver import (
     Receiver,
     behaviour_of_path,
 )
+from callboard.adapters.serving import Serving
 from callboard.webhooks.arrivals import Arrivals, Try
 from callboard.webhooks.verifying import Verdict, parse_verifying_key, verify
 
@@ -39,7 +39,7 @@ class Arrival:
     answer: str
 
 
-class Listener:
+class Listener(Serving):
     """The server, in a thread of its own; a context manager.
 
     `keys`: `whsec_…` and `whpk_…`; raises InvalidSecret. `path`: others are answered 404.
@@ -78,17 +78,6 @@ class Listener:
     def stop(self) -> None:
         """Close the port and all connections."""
         self._receiver.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:

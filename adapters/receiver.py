@@ -21,10 +21,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from types import TracebackType
 from typing import Self
 
 from attrs import Factory, frozen
+
+from callboard.adapters.serving import Serving
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -103,7 +104,7 @@ def behaviour_of_path(request: ReceivedRequest) -> Behaviour:
     return Answer()
 
 
-class Receiver:
+class Receiver(Serving):
     """The server, in a thread of its own; a context manager that starts and stops it.
 
     `port` 0 lets the system choose. `keep`: how many requests are remembered (None: all).
@@ -149,17 +150,6 @@ class Receiver:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def port(self) -> int:

@@ -28,7 +28,7 @@ from callboard.webhooks.outcome import Response
 from callboard.webhooks.retrying import policy_named, verdict
 from callboard.webhooks.settlement import Batch, Books
 from callboard.webhooks.signing import SharedSecret
-from performance.counting import blocks_kept, instructions
+from performance.counting import blocks_kept, c_calls, instructions
 from support.running import ACCOUNT, call_event
 
 EVENTS = 20
@@ -124,6 +124,12 @@ def test_a_hook_more(within, form):
     index = index_of([hook(number, format=form) for number in range(100)])
     cost = each(lambda some: made(index, some), events(3)) / 100
     within("stages", {f"fan-out, {form}: instructions a delivery": cost})
+    (event,) = events(1)
+    with c_calls() as calls:
+        assert len(made(index, [event])) == 100
+    within("stages", {f"fan-out, {form}: C functions called a delivery": calls.total() / 100})
+    dumped = sum(times for (_, name), times in calls.items() if name == "dumps")
+    within("stages", {f"fan-out, {form}: times JSON is written": dumped}, room=1)
 
 
 def test_to_sign_a_delivery(within, tmp_path):

@@ -21,7 +21,7 @@ from callboard.adapters.store import DatabaseMissing, Row
 from callboard.adapters.token_store import TokenFacts, add_token, list_tokens, revoke_token
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.access import Admin, TheBackend
-from callboard.web.acting import asked, check_members, member
+from callboard.web.acting import asked, bad_argument, check_members, member
 from callboard.web.backend import Backend
 from callboard.web.describing import ENVELOPE, HOOK_SEARCH, PAGES, body_of, changes
 from callboard.web.envelope import data_of, success
@@ -218,7 +218,7 @@ def new_token(request: Request, _caller: Admin, backend: TheBackend) -> Response
     try:
         account_id = account_argument(member(data, "account_id", str))
     except BadArgument as problem:
-        raise invalid_member("account_id", "error", str(problem)) from None
+        raise bad_argument("account_id", problem) from None
     made = add_token(backend.store, account_id, member(data, "name", str, ""), time.time())
     return success(request, {**attrs.asdict(made.facts), "token": made.text}, status=201)
 

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from callboard.adapters.posted_events import Noted, PostedEvents
 from callboard.web.access import Known, TheBackend
-from callboard.web.acting import check_members, member
+from callboard.web.acting import bad_argument, check_members, member
 from callboard.web.backend import Backend, NoAnswer, RefusedByActor
 from callboard.web.describing import POST_EVENT, posted
 from callboard.web.envelope import data_of, success
@@ -105,7 +105,7 @@ def _account(caller: Caller, data: Mapping[str, Any]) -> str:
     try:
         account_id = account_argument(member(data, "account_id", str))
     except BadArgument as problem:
-        raise invalid_member("account_id", "error", str(problem)) from None
+        raise bad_argument("account_id", problem) from None
     if not caller.sees_all and account_id != caller.account_id:
         raise forbidden()
     return account_id

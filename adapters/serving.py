@@ -1,0 +1,28 @@
+"""A server that runs as long as a `with` statement."""
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+
+class Serving(ABC):
+    """What can be started once, and stopped; a context manager that does both."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Bind and serve. Raises OSError if the address cannot be bound. Once only."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Close the port and all connections. What was received can still be read."""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
