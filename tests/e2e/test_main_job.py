@@ -9,6 +9,7 @@ import pika
 import pytest
 
 from callboard.webhooks.names import modb
+from support.patience import patient
 from support.running import ACCOUNT, call_event
 
 EVENTS = 1000
@@ -106,7 +107,7 @@ def test_form_data_and_get_carry_the_same_payload(start, receiver):
 
 
 def test_a_failing_endpoint_is_tried_again_and_given_up_on_record(start, receiver):
-    system = start(delivery__request_timeout_ms=300)
+    system = start(delivery__request_timeout_ms=int(patient(300)))
     hook = system.add_hook(f"{receiver.url}/hang", retries=2)
     system.publish([call_event(1)])
     receiver.wait_for(2, timeout_s=10)

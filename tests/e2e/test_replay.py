@@ -182,7 +182,7 @@ def test_a_hook_is_tested_and_nothing_comes_of_it(start, receiver, store):
     receiver.answer("/ok", Answer(200, b"thank you", headers={"X-Told": "yes"}))
     system = start(
         attempts__body_limit=20_000,
-        delivery__request_timeout_ms=1000,
+        delivery__request_timeout_ms=int(patient(1000)),
         delivery__allow_networks="127.0.0.0/8",
     )
     ok = system.add_hook(

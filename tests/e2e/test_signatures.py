@@ -147,7 +147,7 @@ def test_a_repeat_after_a_kill_has_the_same_id_and_a_timestamp_of_its_own(start,
 
 
 def test_attempts_keep_the_headers_of_their_try(start, receiver):
-    system = start(delivery__request_timeout_ms=300)
+    system = start(delivery__request_timeout_ms=int(patient(300)))
     hook = system.add_hook(f"{receiver.url}/hang", retries=2)
     new(system, hook)
     system.publish([call_event(1)])

@@ -12,6 +12,7 @@ from callboard.webhooks.outcome import ClientError, Done, GiveUp, Response, Retr
 from services import free_port
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, CLUSTER, TOP, call, message, next_try
+from support.patience import patient
 from support.receiver import Receiver
 from support.running import ACCOUNT as OURS
 from support.running import RunningSystem, call_event
@@ -282,7 +283,7 @@ def played(tmp_path_factory):
             hook = {"_id": name, "pvt_type": "webhook", "pvt_account_id": OURS, "format": "json"}
             hook |= {"name": name, "hook": "channel_create"} | fields
             store.save("webhooks", hook | {"uri": uri if "//" in uri else receiver.url + uri})
-        system = RunningSystem(folder, delivery__request_timeout_ms=1500)
+        system = RunningSystem(folder, delivery__request_timeout_ms=int(patient(1500)))
         try:
             system.wait(lambda: system.node("hook_table").stats.get("hooks") == len(HOOKS))
             began = time.monotonic()
