@@ -36,6 +36,9 @@ QUORUM_DELAY = {
 }
 """Of a replicated queue from which nothing is lost on its way on; it demands this overflow."""
 
+ACK_LINGER_S = 0.1
+"""How long an acknowledgement may wait for those of the messages before."""
+
 
 class AmqpSession:
     """Connects, declares the topology, consumes, and keeps account of tags and confirms.
@@ -70,6 +73,9 @@ class AmqpSession:
         self._received: list[IncomingMessage] = []
         self._confirmed: list[int] = []
         self._unsettled: OrderedDict[int, None] = OrderedDict()  # tags, in order of delivery
+        self._acked: set[int] = set()  # those of them that the broker is still to hear of
+        self._rest_due = False
+        self._io_services = io_services
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
         self._mandatory: dict[int, OutgoingMessage] = {}  # by sequence number
         self._published = 0
@@ -108,12 +114,30 @@ class AmqpSession:
         return events
 
     def ack(self, tags: Sequence[int]) -> None:
-        """Acknowledge; tags that are not outstanding are ignored."""
-        self._settle(tags, lambda tag, multiple: self._channel.basic_ack(tag, multiple))
+        """Acknowledge; tags that are not outstanding are ignored.
+
+        One frame acknowledges all messages before the first that is left open. Those behind it wait
+        for that one a moment: each would take a frame by itself, and for each frame the broker
+        would send one message by itself.
+        """
+        self._acked.update(tag for tag in tags if tag in self._unsettled)
+        self._settle_first(self._acked, self._channel.basic_ack)
+        if len(self._acked) * 2 > self._topology.prefetch:
+            self._ack_rest()
+        elif self._acked and not self._rest_due:
+            self._rest_due = True
+            self._io_services.call_later(ACK_LINGER_S, self._ack_rest)
+
+    def _ack_rest(self) -> None:
+        self._rest_due = False
+        if self.is_up:
+            self._settle_each(self._acked, self._channel.basic_ack)
 
     def requeue(self, tags: Sequence[int]) -> None:
         """Give back; tags that are not outstanding are ignored."""
-        self._settle(tags, lambda tag, multiple: self._channel.basic_nack(tag, multiple))
+        left = {tag for tag in tags if tag in self._unsettled and tag not in self._acked}
+        self._settle_first(left, self._channel.basic_nack)
+        self._settle_each(left, self._channel.basic_nack)
 
     def publish(self, publish_id: int, message: OutgoingMessage) -> None:
         """Publish; raises `BrokerError` for what AMQP cannot carry."""
@@ -163,6 +187,7 @@ class AmqpSession:
 
     def close(self) -> None:
         """Begin to close politely; `is_closed` tells when it is done. `on_lost` is not called."""
+        self._ack_rest()
         self._on_lost = lambda _session, _reason: None
         self._end()
 
@@ -172,19 +197,22 @@ class AmqpSession:
         if self._connection._transport is not None:
             self._connection._transport.abort()
 
-    def _settle(self, tags: Sequence[int], send: Callable[[int, bool], None]) -> None:
-        """Settle with as few frames as possible: one for all tags before the first left open."""
-        tags_left = {tag for tag in tags if tag in self._unsettled}
+    def _settle_first(self, tags: set[int], send: Callable[[int, bool], None]) -> None:
+        """Settle those before the first message that is left open, by one frame."""
         newest = None
-        while self._unsettled and (oldest := next(iter(self._unsettled))) in tags_left:
+        while self._unsettled and (oldest := next(iter(self._unsettled))) in tags:
             newest = oldest
-            tags_left.remove(oldest)
+            tags.remove(oldest)
             del self._unsettled[oldest]
         if newest is not None:
             send(newest - self._tag_base, True)
-        for tag in sorted(tags_left):
+
+    def _settle_each(self, tags: set[int], send: Callable[[int, bool], None]) -> None:
+        """Settle those behind it, by a frame each."""
+        for tag in sorted(tags):
             del self._unsettled[tag]
             send(tag - self._tag_base, False)
+        tags.clear()
 
     def _set_up(self) -> Iterator[tuple[str, Callable[..., object]]]:
         """What to ask of the broker, in order: in words, and the request that takes a callback."""

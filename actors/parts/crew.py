@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 W = TypeVar("W")
 
-LOOKING = 4
+LOOKING = 2
 """So many threads look for work at a time."""
 
 
