@@ -110,11 +110,11 @@ class Deliverer(Recording):
         self._ids = itertools.count()
         self._stopping = False
         self._flush_due = Alarm(_FLUSH)
+        self._sweep_due = False
         self._wake = Alarm(_WAKE)
         for result in RESULTS:
             self.tally.count(catalog.ATTEMPTS, result, by=0)
         self.watch(self._sending.fileno())
-        self.after(SWEEP_S, _SWEEP)
         self.on_peers({})
 
     def stats(self) -> Mapping[str, Any]:
@@ -328,8 +328,10 @@ class Deliverer(Recording):
         if payload == _RETRIES:
             self._end_pauses()
         elif payload == _SWEEP:
+            self._sweep_due = False
             self._sweep()
-            self.after(SWEEP_S, _SWEEP)
+            if self._is_idle():
+                return
         elif not self._wake.rings(payload):
             return  # One of before.
         self._go_on()
@@ -343,9 +345,17 @@ class Deliverer(Recording):
                 self._send_put_off(retry_queue, number, batch)
         self.report_overdue(now - OVERDUE_S, now)
 
+    def _is_idle(self) -> bool:
+        """Whether nothing here can change with time alone."""
+        held = (self._in_hand, self._put_offs, self._bulkhead.in_flight, self.unrecorded)
+        return not (any(held) or self._circuits.open)
+
     def _flush_soon(self) -> None:
         linger_s = LONGER_S if len(self._in_hand) else LINGER_S
         self._flush_due.set(time.monotonic() + linger_s, self.after)
+        if not self._sweep_due:
+            self._sweep_due = True
+            self.after(SWEEP_S, _SWEEP)
 
     def _flush(self) -> None:
         for path in self._owed.paths():

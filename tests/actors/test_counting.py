@@ -1,0 +1,107 @@
+"""Figures are told soon after something happened, and nobody wakes when nothing did."""
+
+import time
+
+from attrs import frozen
+
+from callboard.actors.parts.counting import TELL_S, Counting
+from callboard.supervision import ChildSpec, Locate, Located, SupervisedActor, SupervisorSpec
+from callboard.webhooks.catalog import HOOKS
+from support.trees import SIMPLE, Tree
+
+
+@frozen
+class HowMany:
+    """How many hooks does it hear of, in how many messages?"""
+
+
+@frozen
+class Heard:
+    value: float | None
+    messages: int
+
+
+@frozen
+class Change:
+    value: int
+
+
+@frozen
+class Wakes:
+    count: int
+
+
+class Listener(SupervisedActor):
+    """Takes the place of the metrics."""
+
+    def on_start(self, args):
+        self.heard = []
+
+    def receiveMsg_Figures(self, message, _sender):
+        self.heard.append(message.figures.gauges.get((HOOKS.name, ())))
+
+    def receiveMsg_HowMany(self, _message, sender):
+        self.send(sender, Heard(self.heard[-1] if self.heard else None, len(self.heard)))
+
+
+class Counter(Counting):
+    """Counts what it is told to, and how often timers wake it."""
+
+    def on_start(self, args):
+        self.wakes = 0
+        self.begin_to_tell()
+
+    def receiveMsg_WakeupMessage(self, message, sender):
+        self.wakes += 1
+        super().receiveMsg_WakeupMessage(message, sender)
+
+    def receiveMsg_Change(self, message, sender):
+        self.tally.set(HOOKS, message.value)
+        self.send(sender, Wakes(self.wakes))
+
+
+SPEC = SupervisorSpec(
+    (
+        ChildSpec("metrics", Listener),
+        ChildSpec("counter", Counter, peers=("metrics",)),
+    ),
+    heartbeat_s=3600,
+)
+
+
+def addresses(tree):
+    tree.wait(lambda top: all(node.status == "running" for node in top.children))
+    return [
+        tree.ask(tree.top, Locate(path), Located).peer.address for path in ("metrics", "counter")
+    ]
+
+
+def test_what_changed_is_told_though_nothing_happens_after_it():
+    tree = Tree(SIMPLE, SPEC)
+    try:
+        metrics, counter = addresses(tree)
+        for value in (3, 4):
+            tree.ask(counter, Change(value), Wakes)
+            tree.wait(lambda _tree, value=value: heard(tree, metrics).value == value)
+    finally:
+        tree.close()
+
+
+def test_without_work_it_does_not_wake():
+    tree = Tree(SIMPLE, SPEC)
+    try:
+        metrics, counter = addresses(tree)
+        tree.ask(counter, Change(5), Wakes)
+        tree.wait(lambda _tree: heard(tree, metrics).value == 5)
+        before = heard(tree, metrics).messages
+        until = time.monotonic() + 3 * TELL_S
+        tree.wait(lambda _tree: time.monotonic() > until)
+        assert heard(tree, metrics).messages == before
+        # At most once at its start, and once for the change.
+        assert tree.ask(counter, Change(5), Wakes).count <= 2
+    finally:
+        tree.close()
+
+
+def heard(tree, metrics):
+    return tree.ask(metrics, HowMany(), Heard)
