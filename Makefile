@@ -25,7 +25,7 @@ chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothin
 
 bench: $(VENV)/.bench ## Measure it beside what people use instead; BENCH="throughput …" RUNS=1 QUICK=1
 	@$(BIN)/python bench/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) \
-		$(if $(BACKLOG),--backlog $(BACKLOG)) $(BENCH)
+		$(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(INTO),--into $(INTO)) $(BENCH)
 
 bounds: $(INSTALLED) ## Count anew what an event costs, and let it cost no more from now on
 	@CALLBOARD_RENEW_BOUNDS=1 $(BIN)/python -m pytest tests/performance

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 
 @frozen
@@ -71,13 +71,30 @@ class Report:
     sections: tuple[Section, ...] = field(converter=tuple)
 
     def text(self) -> str:
-        return "\n".join([self.setting, *(_text(section, _columns) for section in self.sections)])
+        """For terminals."""
+        return self._laid_out(_columns)
 
     def markdown(self) -> str:
-        return "\n".join([self.setting, *(_text(section, _pipes) for section in self.sections)])
+        """A page of the documentation."""
+        return f"# Measured\n\n{self._laid_out(_pipes)}\n\n![The figures as bars](report.svg)"
 
     def json(self) -> str:
         return json.dumps(asdict(self, value_serializer=_plain), indent=2)
+
+    @property
+    def goals(self) -> Section:
+        """The figures of all sections that have a goal."""
+        figures = [
+            evolve(figure, name=f"{section.title}: {figure.name}")
+            for section in self.sections
+            for figure in section.figures
+            if figure.goal
+        ]
+        return Section("Goals", figures)
+
+    def _laid_out(self, layout: "Layout") -> str:
+        sections = [section for section in (self.goals, *self.sections) if section.figures]
+        return "\n".join([self.setting, *(_text(section, layout) for section in sections)])
 
     def write(self, folder: Path) -> None:
         """Write report.txt, report.md, report.json and report.svg into the folder."""
