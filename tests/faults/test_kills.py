@@ -74,6 +74,7 @@ def test_a_deliverer_with_a_thousand_requests_under_way_may_be_killed(start, rec
         delivery__in_flight_per_endpoint=1000,
         delivery__waiting_per_endpoint=1000,
         delivery__request_timeout_ms=600_000,
+        actors__hang_timeout_ms=int(patient(15_000)),  # A thousand at once is some work.
     )
     system.add_hook(f"{receiver.url}/calls", format="json")
     system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
