@@ -405,6 +405,8 @@ class Deliverer(Recording):
     def on_exit(self) -> None:
         """Tell the rest, and close what is open."""
         super().on_exit()
+        if hasattr(self, "_sending"):
+            self._sending.close()
         if hasattr(self, "_tracing"):
             self._tracing.close()
         if hasattr(self, "_finished"):

@@ -46,7 +46,9 @@ def settings(request, tmp_path):
 @pytest.fixture
 def sender(settings):
     signer = Signer(SecretBox("", settings.secrets_key_file))
-    return sending(settings, 3, signer)
+    sender = sending(settings, 3, signer)
+    yield sender
+    sender.close()
 
 
 def ended(sender, count):

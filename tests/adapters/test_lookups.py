@@ -72,3 +72,22 @@ def test_a_defect_is_raised_by_the_one_who_runs_it(lookups):
     lookups.ask(AddressGuard(resolve=resolve), "a.example", 80, print)
     with pytest.raises(ZeroDivisionError):
         run(lookups)
+
+
+def test_names_that_keep_us_waiting_leave_threads_to_those_that_do_not(lookups):
+    go = threading.Event()
+
+    def resolve(host, port, *_args):
+        if host != "quick.example":
+            go.wait(patient(20))
+        return [answer("192.0.2.1", port)]
+
+    guard, found = AddressGuard(["192.0.2.0/24"], resolve), []
+    lookups.ask(guard, "quick.example", 80, found.append)
+    run(lookups)
+    for number in range(100):
+        lookups.ask(guard, f"slow-{number}.example", 80, lambda _found: None)
+    lookups.ask(guard, "quick.example", 80, found.append)
+    run(lookups)
+    go.set()
+    assert len(found) == 2
