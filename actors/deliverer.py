@@ -60,6 +60,8 @@ LINGER_S, LONGER_S = 0.005, 0.025
 there is more to do, so that nobody waits for the report."""
 REPORTED_AT_ONCE = 100
 """So many settled events are reported without waiting for more."""
+AT_ONCE = 100
+"""How many requests are begun before other messages have their turn: each takes a moment."""
 PUT_OFF_BATCH = 200
 SWEEP_S = 1.0
 PATIENCE_S = 30.0
@@ -191,16 +193,23 @@ class Deliverer(Recording):
     def _go_on(self) -> None:
         """Start what may run, be woken for what may run later, and report."""
         now = time.monotonic()
-        while self._sending.free and (turn := self._bulkhead.next(now)) is not None:
-            turn.item.turn = turn
-            self._sending.send(turn.item)
-        at = self._bulkhead.wake_at() if self._sending.free else None
-        if at is not None:
+        at = now if self._begin_some(now) else self._bulkhead.wake_at()
+        if at is not None and self._sending.free:
             self._wake.set(at, self.after)
         if self._owed.settled >= REPORTED_AT_ONCE:
             self._flush()
         else:
             self._flush_soon()
+
+    def _begin_some(self, now: float) -> bool:
+        """Start what may run; whether that was enough for one message, and there may be more."""
+        for _turn in range(AT_ONCE):
+            turn = self._bulkhead.next(now) if self._sending.free else None
+            if turn is None:
+                return False
+            turn.item.turn = turn
+            self._sending.send(turn.item)
+        return True
 
     # Out
 
@@ -406,6 +415,8 @@ class Deliverer(Recording):
     def on_exit(self) -> None:
         """Tell the rest, and close what is open."""
         super().on_exit()
+        if hasattr(self, "_sending"):
+            self._sending.close()
         if hasattr(self, "_tracing"):
             self._tracing.close()
         if hasattr(self, "_finished"):

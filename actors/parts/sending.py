@@ -67,6 +67,9 @@ class Sending(Protocol[W]):
     def connect_within(self, seconds: float) -> None:
         """From now on wait no longer than this for a connection."""
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+
 
 @define
 class _UnderWay(Generic[W]):
@@ -129,6 +132,10 @@ class SendingLoop(Generic[W]):
         """See `Sending`."""
         self._transport.connect_within(seconds)
 
+    def close(self) -> None:
+        """See `Sending`."""
+        self._transport.close()
+
 
 class SendingThreads(Generic[W]):
     """A fixed number of threads."""
@@ -171,6 +178,10 @@ class SendingThreads(Generic[W]):
     def connect_within(self, seconds: float) -> None:
         """See `Sending`."""
         self._transport.connect_within(seconds)
+
+    def close(self) -> None:
+        """See `Sending`."""
+        self._transport.close()
 
     def _send(self, work: W) -> None:
         """Send it, and tell the actor: of several quick ones at once."""

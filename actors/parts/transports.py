@@ -21,7 +21,8 @@ from callboard.webhooks.hook import Hook, InvalidHook
 T = TypeVar("T")
 
 CURL = "curl"
-"""The transport that needs pycurl."""
+"""The transport that needs an extra."""
+CURL_MODULE = "pycurl"
 
 CONNECT_TIMEOUT_MS = 10_000
 """Where neither the node nor the cluster says otherwise."""
@@ -95,9 +96,10 @@ def check(delivery: DeliverySettings) -> None:
 
 
 def _check_installed(delivery: DeliverySettings) -> None:
-    if importlib.util.find_spec("pycurl") is None:
+    if importlib.util.find_spec(CURL_MODULE) is None:
         raise TransportUnavailable(
-            f"delivery.transport {delivery.transport} needs pycurl: pip install 'callboard[async]'"
+            f"delivery.transport {delivery.transport} needs {CURL_MODULE}: "
+            "pip install 'callboard[async]'"
         )
 
 

@@ -609,6 +609,20 @@ def test_a_request_is_repeated_once_only(transport, receiver):
     assert receiver.count == 3
 
 
+def test_a_request_is_repeated_once_however_many_kept_connections_are_stale(make, receiver):
+    transport = make(pool_size=4)
+    receiver.answer("/", Answer(delay_s=0.3))
+    threads = [threading.Thread(target=post, args=(transport, receiver.url)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert receiver.connections == 4
+    receiver.answer("/", Close())
+    assert kind(post(transport, receiver.url)) == "socket_closed_remotely"
+    assert receiver.count == 6
+
+
 def test_a_request_whose_answer_began_is_not_repeated(transport, receiver):
     receiver.answer("/", in_turn(Answer(), Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")))
     post(transport, receiver.url)

@@ -141,7 +141,7 @@ def test_the_libraries_of_this_environment_fit():
 
 
 @pytest.mark.parametrize(
-    ("soft", "hard", "threads", "result"),
+    ("soft", "hard", "requests", "result"),
     [
         (1024, 4096, 32, "ok"),
         (256, 4096, 32, "problem"),
@@ -149,8 +149,8 @@ def test_the_libraries_of_this_environment_fit():
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 1024, "ok"),
     ],
 )
-def test_open_files_are_enough_for_the_threads(soft, hard, threads, result):
-    found = machine.open_files(soft, hard, threads)
+def test_open_files_are_enough_for_the_requests(soft, hard, requests, result):
+    found = machine.open_files(soft, hard, requests)
     assert found.result == result
     assert bool(found.mend) == (result != "ok")
 

@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 
+from callboard.adapters.receiver import Answer, Hang
 from support.patience import patient
 from support.running import call_event
 
@@ -64,6 +65,28 @@ def test_every_kind_of_child_may_be_killed_under_load(start, receiver):
         f"repeats {receiver.count - len(published)}"
     )
     assert published == arrived(receiver)
+
+
+def test_a_deliverer_with_a_thousand_requests_under_way_may_be_killed(start, receiver):
+    system = start(
+        delivery__transport="curl",
+        delivery__workers=1,
+        delivery__in_flight_per_endpoint=1000,
+        delivery__waiting_per_endpoint=1000,
+        delivery__request_timeout_ms=600_000,
+        actors__hang_timeout_ms=int(patient(15_000)),  # A thousand at once is some work.
+    )
+    system.add_hook(f"{receiver.url}/calls", format="json")
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    receiver.answer("/calls", Hang())
+    published = [call_event(number) for number in range(1000)]
+    system.publish(published)
+    system.wait(lambda: receiver.count == 1000, timeout_s=60, what="all under way")
+    receiver.answer("/calls", Answer())
+    system.kill("deliveries/deliverer-1")
+    system.wait(lambda: receiver.count >= 2000, timeout_s=60, what="all sent again")
+    again = {json.loads(request.body)["call_id"] for request in receiver.requests[1000:]}
+    assert again == {body["Call-ID"] for body in published}
 
 
 def test_what_was_done_before_all_deliverers_died_is_not_done_again(start, receiver):

@@ -1,7 +1,10 @@
-"""What a request costs whose connection is there already."""
+"""What a request costs whose connection is there already, by either transport."""
+
+import select
 
 import pytest
 
+from callboard.adapters.curl import CurlTransport
 from callboard.adapters.http import RequestsTransport
 from performance.counting import c_calls, instructions
 
@@ -44,3 +47,22 @@ def test_instructions_for_a_request(within, send):
     instructions(send)
     cost = instructions(lambda: send(REQUESTS)) / REQUESTS
     within("http", {"request: instructions": cost})
+
+
+def test_instructions_for_a_request_by_libcurl(within, receiver):
+    transport = CurlTransport(1.0, 5.0, ("127.0.0.0/8",))
+
+    def send(times=1):
+        for number in range(times):
+            transport.begin(number, "POST", f"{receiver.url}/a", HEADERS, b"x" * 2_000)
+            ended = []
+            while not ended:
+                select.select((transport,), (), ())
+                ended = list(transport.ended())
+            assert ended[0][1].status == 200
+
+    send(2)
+    cost = instructions(lambda: send(REQUESTS)) / REQUESTS
+    assert receiver.connections == 1
+    transport.close()
+    within("http", {"request by libcurl: instructions": cost})

@@ -1,0 +1,116 @@
+"""What sends for an actor: threads or one loop, told apart by nothing but how many there may be."""
+
+import select
+import subprocess
+import sys
+
+import pytest
+from attrs import evolve, frozen
+
+from callboard.actors.parts import transports
+from callboard.actors.parts.transports import TransportUnavailable, check, sending, slots
+from callboard.adapters.receiver import Answer
+from callboard.adapters.secret_box import SecretBox
+from callboard.adapters.signer import Signer
+from callboard.config import DataSettings, DeliverySettings, Settings
+from callboard.webhooks.delivery import Delivery
+from callboard.webhooks.options import Options
+from callboard.webhooks.outcome import Response
+from callboard.webhooks.trace_context import TraceContext
+from support.patience import patient
+
+TRACED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@frozen
+class Work:
+    delivery: Delivery
+    tries_made: int = 0
+
+
+def delivery(url, **changes):
+    made = Delivery("d", "e", "h", "a", "all", url, "POST", url, (("X-A", "b"),), b"body")
+    return evolve(made, **changes)
+
+
+@pytest.fixture(params=["requests", "curl"])
+def settings(request, tmp_path):
+    return Settings(
+        data=DataSettings(dir=str(tmp_path)),
+        delivery=DeliverySettings(
+            transport=request.param, allow_networks=["127.0.0.0/8"], request_timeout_ms=500
+        ),
+    )
+
+
+@pytest.fixture
+def sender(settings):
+    signer = Signer(SecretBox("", settings.secrets_key_file))
+    sender = sending(settings, 3, signer)
+    yield sender
+    sender.close()
+
+
+def ended(sender, count):
+    found = []
+    while len(found) < count:
+        assert select.select([sender], (), (), patient(10))[0]
+        found += sender.ended()
+    return found
+
+
+def test_what_ends_is_told_with_its_work_and_makes_room(sender, receiver):
+    receiver.answer("/slow", Answer(503, b"later", delay_s=0.1))
+    works = [Work(delivery(f"{receiver.url}/{path}")) for path in ("ok", "slow", "hang")]
+    for work in works:
+        sender.send(work)
+    assert (sender.count, sender.free) == (3, 0)
+    by_url = {sent.work.delivery.url: sent for sent in ended(sender, 3)}
+    outcomes = [by_url[work.delivery.url].outcome for work in works]
+    assert [outcome.status for outcome in outcomes[:2]] == [200, 503]
+    assert outcomes[2].kind == "timeout"
+    assert by_url[works[2].delivery.url].took_s >= 0.5
+    assert sender.free == 3
+    assert {request.body for request in receiver.requests} == {b"body"}
+
+
+def test_what_is_refused_is_told_without_being_sent(sender, receiver):
+    sender.send(Work(delivery(receiver.url, method="GET /")))
+    sender.send(Work(delivery(receiver.url, options=Options(secrets=("sealed by nobody",)))))
+    kinds = {sent.outcome.kind: sent for sent in ended(sender, 2)}
+    assert kinds.keys() == {"refused: method", "refused: signature"}
+    assert kinds["refused: signature"].took_s is None
+    assert sender.free == 3
+    assert receiver.connections == 0
+
+
+def test_the_trace_goes_along(sender, receiver):
+    sender.send(Work(delivery(receiver.url, trace=TraceContext(TRACED))))
+    (sent,) = ended(sender, 1)
+    assert isinstance(sent.outcome, Response)
+    assert receiver.requests[0].headers["traceparent"] == TRACED
+    assert ("traceparent", TRACED) in sent.headers
+
+
+def test_each_transport_has_a_number_of_its_own():
+    assert slots(DeliverySettings(threads=7, in_flight=9)) == 7
+    assert slots(DeliverySettings(threads=7, in_flight=9, transport="curl")) == 9
+
+
+def test_a_transport_that_is_not_installed_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(transports, "CURL_MODULE", "pycurl_that_nobody_has")
+    check(DeliverySettings())
+    with pytest.raises(TransportUnavailable, match=r"delivery\.transport.*'callboard\[async\]'"):
+        check(DeliverySettings(transport="curl"))
+
+
+def test_pycurl_is_imported_where_it_sends_alone():
+    program = (
+        "import sys, callboard.run_system, callboard.actors.webhooks_supervisor;"
+        "from callboard.actors.parts.transports import check;"
+        "from callboard.config import DeliverySettings;"
+        "check(DeliverySettings()); check(DeliverySettings(transport='curl'));"
+        "print('pycurl' in sys.modules, 'callboard.adapters.curl' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("False False\n", "")

@@ -1,0 +1,93 @@
+"""Names that are looked up in threads."""
+
+import socket
+import threading
+
+import pytest
+
+from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
+from callboard.adapters.lookups import Lookups
+from support.http import answer
+from support.patience import patient
+
+
+@pytest.fixture
+def lookups():
+    made = Lookups(lambda: made.woken.set())
+    made.woken = threading.Event()
+    yield made
+    made.close()
+
+
+def run(lookups):
+    assert lookups.woken.wait(patient(5))
+    lookups.woken.clear()
+    lookups.run()
+
+
+def test_those_who_ask_for_the_same_at_once_share_an_answer(lookups):
+    asked, go = [], threading.Event()
+
+    def resolve(host, port, *_args):
+        asked.append(host)
+        go.wait(patient(5))
+        return [answer("192.0.2.1", port)]
+
+    guard = AddressGuard(["192.0.2.0/24"], resolve)
+    found = []
+    for _asker in range(3):
+        lookups.ask(guard, "a.example", 80, found.append)
+    assert found == []
+    go.set()
+    run(lookups)
+    assert asked == ["a.example"]
+    assert found == 3 * [[Candidate(socket.AF_INET, ("192.0.2.1", 80))]]
+    lookups.ask(guard, "a.example", 80, found.append)
+    run(lookups)
+    assert asked == 2 * ["a.example"]
+
+
+def test_errors_are_answers(lookups):
+    def resolve(host, *_args):
+        raise socket.gaierror(socket.EAI_NONAME, host)
+
+    found = []
+    lookups.ask(AddressGuard(resolve=resolve), "a.example", 80, found.append)
+    run(lookups)
+    lookups.ask(AddressGuard(), "127.0.0.1", 80, found.append)
+    assert isinstance(found[0], socket.gaierror)
+    assert isinstance(found[1], AddressRefusedError)
+
+
+def test_an_address_asks_nobody(lookups):
+    found = []
+    lookups.ask(AddressGuard(["127.0.0.0/8"]), "127.0.0.1", 80, found.append)
+    assert found == [[Candidate(socket.AF_INET, ("127.0.0.1", 80))]]
+
+
+def test_a_defect_is_raised_by_the_one_who_runs_it(lookups):
+    def resolve(*_args):
+        raise ZeroDivisionError
+
+    lookups.ask(AddressGuard(resolve=resolve), "a.example", 80, print)
+    with pytest.raises(ZeroDivisionError):
+        run(lookups)
+
+
+def test_names_that_keep_us_waiting_leave_threads_to_those_that_do_not(lookups):
+    go = threading.Event()
+
+    def resolve(host, port, *_args):
+        if host != "quick.example":
+            go.wait(patient(20))
+        return [answer("192.0.2.1", port)]
+
+    guard, found = AddressGuard(["192.0.2.0/24"], resolve), []
+    lookups.ask(guard, "quick.example", 80, found.append)
+    run(lookups)
+    for number in range(100):
+        lookups.ask(guard, f"slow-{number}.example", 80, lambda _found: None)
+    lookups.ask(guard, "quick.example", 80, found.append)
+    run(lookups)
+    go.set()
+    assert len(found) == 2
