@@ -25,6 +25,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from callboard.supervision.mended_exits import mend
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -58,6 +59,9 @@ PARENT_CHECK_S = 2.0
 _PR_SET_PDEATHSIG = 1
 _HEARTBEAT = "supervision: heartbeat due"
 _POLL = "supervision: poll descriptors"
+
+
+mend()
 
 
 class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -196,7 +196,9 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
     end = time.monotonic() + LEFTOVER_S
     while (state := sealed_transport.probe(actors.bind, actors.admin_port, key)) != "absent":
         if state == "ours":
-            _actor_system(settings).shutdown()
+            # Refused by one that is ending already; it may take a while yet.
+            with suppress(ActorSystemException):
+                _actor_system(settings).shutdown()
         if time.monotonic() > end:
             raise SystemUnreachable(
                 f"port {actors.admin_port} of {actors.bind} is taken by another program, by an "

@@ -148,6 +148,24 @@ def test_the_system_ends_with_its_owner(start):
     assert not left, f"outlived the owner: {left}\n{system.tail()}"
 
 
+def test_a_leftover_that_does_not_end_is_told_of(start):
+    system = start()
+    frozen = system.tree().pid
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        system.process.kill()
+        system.process.wait()
+        for _time in range(2):  # The first tells it to end, the second finds it ending.
+            refused = system.run("start")
+            assert refused.returncode == 1
+            assert "does not respond" in refused.stderr
+            assert "Traceback" not in refused.stderr
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    left = psutil.wait_procs(system.family(), timeout=patient(20))[1]
+    assert not left
+
+
 def test_restart_intensity_exceeded_ends_the_process_with_the_reason(start):
     system = start()
     for _ in range(5):

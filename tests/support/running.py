@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.running.system import attach
+from callboard.actors.running.system import SystemUnreachable, attach
 from callboard.config.loader import load
 from callboard.supervision import GetTree, TreeNode, die_with_parent
 from callboard.webhooks.names import encode_segment
@@ -152,7 +152,7 @@ class RunningSystem:
         timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         while not (result := condition()):
-            assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.tail()}"
+            assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.state()}"
             time.sleep(0.02)
         return result
 
@@ -178,6 +178,19 @@ class RunningSystem:
             return after.status == "running" and after.pid != before.pid
 
         self.wait(replaced, what=f"the successor of {path}")
+
+    def state(self):
+        """What tells one that is stuck from one that is slow: all figures, and the log's end."""
+        try:
+            figures = [
+                f"{node.path} {node.status}, {node.restarts} restarts: "
+                + str({name: figure for name, figure in node.stats.items() if figure})
+                for node in self.tree().below()
+            ]
+        except SystemUnreachable as problem:
+            figures = [str(problem)]
+        lines = [line for line in self.log.read_text().splitlines() if " logger=pika" not in line]
+        return "\n".join([*figures, *lines[-30:]])
 
     def tail(self):
         return self.log.read_text()[-4000:]
