@@ -67,7 +67,7 @@ SWEEP_S = 1.0
 PATIENCE_S = 30.0
 """What cannot run for so long yet is put off: RabbitMQ takes events back that wait for hours."""
 KEEPING_UP = 10_000
-"""So many deliveries may wait for an endpoint that takes them within a second (bulkhead.py)."""
+"""So many deliveries may wait for an endpoint that keeps up (bulkhead.py)."""
 OVERDUE_S = 60.0
 """A batch that is not kept after so long is sent again: its message may have been lost."""
 

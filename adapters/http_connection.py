@@ -38,8 +38,7 @@ T = TypeVar("T")
 CLOSED = "socket_closed_remotely"
 SOON_S = 0.001
 """What takes no longer is not waited for."""
-_SENT_AT_ONCE = 16 * 1024
-"""So much fits into the buffer of any connection."""
+_FRESH_S = 0.1
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
 """Methods that need not say that they have no body (RFC 9110, 8.6)."""
 
@@ -82,11 +81,14 @@ class Exchange:
             raise TimeoutError("the deadline has passed")
         return left
 
-    def receive(self, connection: socket.socket, operation: Callable[[], T]) -> T:
-        """Carry out an operation of a socket that may wait until something comes in."""
-        left = self.remaining_s()
-        if left > SOON_S:
-            connection.settimeout(SOON_S)
+    def patiently(self, connection: socket.socket, operation: Callable[[], T]) -> T:
+        """Carry out an operation of a socket, which may have to wait for the other side.
+
+        A time limit stays set: to set it is a system call, upon which another thread runs.
+        """
+        if self.remaining_s() > SOON_S:
+            if connection.gettimeout() != SOON_S:
+                connection.settimeout(SOON_S)
             try:
                 return operation()
             except TimeoutError:
@@ -125,21 +127,21 @@ class TimedSocket(socket.socket):
     def recv(self, *args: Any, **kwargs: Any) -> bytes:
         """As socket.recv, by which answers begin."""
         exchange, receive = EXCHANGE.get(), super().recv
-        received = exchange.receive(self, lambda: receive(*args, **kwargs))
+        received = exchange.patiently(self, lambda: receive(*args, **kwargs))
         exchange.count(len(received))
         return received
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """As socket.recv_into, by which http.client reads."""
         exchange, receive = EXCHANGE.get(), super().recv_into
-        received = exchange.receive(self, lambda: receive(*args, **kwargs))
+        received = exchange.patiently(self, lambda: receive(*args, **kwargs))
         exchange.count(received)
         return received
 
     def send(self, *args: Any, **kwargs: Any) -> int:
-        """As socket.send; ssl.SSLSocket.sendall is made of it."""
-        self.settimeout(EXCHANGE.get().remaining_s())
-        return super().send(*args, **kwargs)
+        """As socket.send, by which requests go out."""
+        send = super().send
+        return EXCHANGE.get().patiently(self, lambda: send(*args, **kwargs))
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
         """As socket.sendall, whose time limit is one for the whole."""
@@ -180,6 +182,7 @@ class _Connection(HTTPConnection):
     """Connects through the guard; fails with ExchangeError or StaleConnectionError only."""
 
     _answered = False
+    _answered_at = float("-inf")
 
     def _new_conn(self) -> socket.socket:
         return EXCHANGE.get().connect(self._dns_host, self.port)
@@ -200,10 +203,10 @@ class _Connection(HTTPConnection):
 
     def exchange(self, request: bytes, method: str, limit: int) -> Answer:
         """Send a request, head and body in one piece, and read its answer (see `read_answer`)."""
-        if len(request) > _SENT_AT_ONCE:
-            EXCHANGE.get().on_wait()
+        left = memoryview(request)
         try:
-            self.sock.sendall(request)
+            while left:
+                left = left[self.sock.send(left) :]
         except (BrokenPipeError, ConnectionResetError):
             pass  # The endpoint may have answered before it closed.
         except OSError as error:
@@ -215,7 +218,19 @@ class _Connection(HTTPConnection):
         except (OSError, HTTPException, ValueError) as error:
             raise self._failure(error) from error
         self._answered = True
+        self._answered_at = time.monotonic()
         return answer
+
+    @property
+    def is_connected(self) -> bool:
+        """As HTTPConnection.is_connected, by which urllib3 judges one that it has kept.
+
+        Of one that has just answered it is taken for granted: to look is a system call, and should
+        it have been closed nevertheless, the request meets a StaleConnectionError.
+        """
+        if self.sock is not None and time.monotonic() - self._answered_at < _FRESH_S:
+            return True
+        return super().is_connected
 
     def _failure(self, error: BaseException) -> StaleConnectionError | ExchangeError:
         kind = exchange_error(error)

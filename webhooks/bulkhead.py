@@ -26,7 +26,8 @@ from callboard.webhooks.slot_shares import SlotShares
 T = TypeVar("T")
 K = TypeVar("K")
 
-KEEPS_UP_S = 1.0
+KEEPS_UP_S = 2.5
+"""What has its turn within this time would not be back before if it were parked (retrying.py)."""
 LATEST = 0.1
 """How much the latest request counts in how long requests of an endpoint take."""
 

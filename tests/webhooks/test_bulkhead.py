@@ -832,9 +832,9 @@ def test_one_that_takes_its_time_may_not():
     made = keeping_up()
     add(made, "a", "b")
     turns(made)
-    # The oldest request takes a second by now; four items at two at a time would take two.
-    assert add(made, *"1234", now=1.0) == [Added()] * 3 + [FULL]
-    assert made.withdraw(1.0, 30.0) == []
+    # The oldest request takes two seconds by now; four items at two at a time would take four.
+    assert add(made, *"1234", now=2.0) == [Added()] * 3 + [FULL]
+    assert made.withdraw(2.0, 30.0) == []
 
 
 def test_what_is_too_much_is_withdrawn_once_it_does_not_keep_up():
@@ -842,8 +842,8 @@ def test_what_is_too_much_is_withdrawn_once_it_does_not_keep_up():
     add(made, "a", "b")
     turns(made)
     assert add(made, *"123456") == [Added()] * 6
-    assert made.withdraw(0.3, 30.0) == []
-    assert made.withdraw(0.4, 30.0) == ["6", "5", "4"]
+    assert made.withdraw(0.8, 30.0) == []
+    assert made.withdraw(0.9, 30.0) == ["6", "5", "4"]
     assert len(made) == 3
 
 
@@ -852,10 +852,10 @@ def test_requests_that_took_long_count_although_none_has_yet():
     add(made, "0")
     turn = made.next(0.0)
     for number in range(1, 11):
-        now = number * 2.0
+        now = number * 4.0
         add(made, str(number), now=now)
         following = made.next(now)
         ended(made, turn, now=now)
         turn = following
-    # The one that is under way has just begun, but requests take about 1.3 s.
-    assert add(made, "a", *"1234", now=20.0) == [Added()] * 3 + [FULL] * 2
+    # The one that is under way has just begun, but requests take about 2.6 s.
+    assert add(made, "a", *"1234", now=40.0) == [Added()] * 3 + [FULL] * 2
