@@ -16,7 +16,7 @@ from surroundings import Bench
 
 READY_S = 60.0
 PROBE_S = 1.0
-ARRIVE_S = 60.0
+ARRIVE_S = 180.0
 SETTLE_S = 1.0
 MICRO = 1e6
 

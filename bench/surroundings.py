@@ -16,7 +16,16 @@ from receiver import Receiver
 
 from services.rabbitmq import PROGRAMS, RabbitMQ
 
-LIBRARIES = ("callboard", "thespian", "pika", "requests")
+LIBRARIES = (
+    "callboard",
+    "thespian",
+    "pika",
+    "requests",
+    "celery",
+    "dramatiq",
+    "aio-pika",
+    "aiohttp",
+)
 
 
 class Bench:

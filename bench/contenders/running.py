@@ -1,10 +1,12 @@
 """One contender at work: its processes, fed by a publisher, delivering to the receiver."""
 
 import os
+import secrets
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +23,8 @@ from callboard.actors.messages import (
     HookSecrets,
     ListHooks,
 )
-from callboard.adapters import stores
-from callboard.adapters.secret_box import SecretBox
+from callboard.adapters import key_file, stores
+from callboard.adapters.secret_box import KEY_BYTES, SecretBox
 from callboard.adapters.views import WEBHOOKS
 from callboard.supervision import GetTree, TreeNode, die_with_parent
 from callboard.webhooks.hook import new_hook
@@ -171,6 +173,7 @@ class Callboard(Contender):
             amqp__url=amqp_url,
             delivery__allow_networks="127.0.0.0/8",
             data__dir=str(data),
+            log__level="error",
             **self.settings,
         )
         with system:
@@ -196,7 +199,9 @@ class Tree(Running):
 
 def _store(hooks: Sequence[Hook], folder: Path) -> None:
     """Fill the embedded store, as `callboard hooks add` and `callboard hooks secret new` would."""
-    now, box = gregorian_s(time.time()), SecretBox("", folder / "secrets.key")
+    key, now = b64encode(secrets.token_bytes(KEY_BYTES)).decode(), gregorian_s(time.time())
+    key_file.put_if_missing(folder / "secrets.key", key)
+    box = SecretBox(key, folder)
     documents = []
     for number, hook in enumerate(hooks):
         hook_id, secret = f"{number:032x}", new_secret()
