@@ -57,12 +57,16 @@ class Load:
         """Publish, and wait until all have arrived and are acknowledged."""
         first, self._played = self._played, self._played + events
         self._system.publish(map(call_event, range(first, self._played)))
-        self._system.wait(self._arrived, timeout_s=60, what=f"{events} events")
-        self._system.wait_settled(self._played)
+        self._system.wait(self._arrived, timeout_s=60, what=f"the arrival of {events} events")
+        self._system.wait(self._settled, timeout_s=60, what="their acknowledgement")
 
     def _arrived(self):
         time.sleep(0.1)
         return sum(1 for _ in self._endpoints.arrivals()) >= self._played
+
+    def _settled(self):
+        time.sleep(0.1)
+        return self._system.node("event_bridge").stats["acknowledged"] >= self._played
 
 
 @frozen
