@@ -44,7 +44,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.events import as_published, plain_headers, set_aside
+from callboard.adapters.events import Publication, as_published, plain_headers, set_aside
 from callboard.adapters.shared_queues import shared_queue
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
@@ -416,7 +416,7 @@ def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> Outgoi
 
 
 def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
-    return set_aside(
+    message = Publication(
         event.body,
         event.exchange,
         event.routing_key,
@@ -424,7 +424,5 @@ def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
         event.content_encoding,
         event.message_id,
         event.headers,
-        module=module,
-        reason=reason,
-        now_unix_s=time.time(),
     )
+    return set_aside(message, module=module, reason=reason, now_unix_s=time.time())

@@ -20,7 +20,7 @@ from callboard.actors.parts.trials import Trials, trial_delivery
 from callboard.actors.retry_queue import due_queue
 from callboard.adapters.broker import BrokerEvent, OutgoingMessage, Properties, Topology
 from callboard.adapters.dead_letter_store import Place, Window
-from callboard.adapters.events import for_queue
+from callboard.adapters.events import Publication, for_queue
 from callboard.adapters.hook_store import HookStore
 from callboard.adapters.maintenance import Step
 from callboard.adapters.store import Document, Row, StoreError
@@ -166,8 +166,7 @@ class Redelivery(Answering, LetterKeeper):
         if letter is None:
             raise NotRepeatable(f"there is no dead letter {id}")
         if letter.get("kind") == EVENT:
-            return for_queue(
-                event_queue(self.settings).name,
+            message = Publication(
                 body_of(letter),
                 str(letter.get("exchange", "")),
                 str(letter.get("routing_key", "")),
@@ -176,6 +175,7 @@ class Redelivery(Answering, LetterKeeper):
                 letter.get("message_id"),
                 letter.get("headers") or {},
             )
+            return for_queue(event_queue(self.settings).name, message)
         return self._of_delivery(again(of_letter(letter), self._hook(str(letter.get("hook_id")))))
 
     def _forget_retried(self, letters: list[Document]) -> list[tuple[str, str]]:

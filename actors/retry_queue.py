@@ -34,7 +34,7 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.events import plain_headers, set_aside
+from callboard.adapters.events import publication_of, set_aside
 from callboard.adapters.shared_queues import shared_queue
 from callboard.adapters.spool import Spool
 from callboard.adapters.store import StoreError
@@ -386,16 +386,5 @@ def _cut(share: list[tuple[int, Later]]) -> Iterable[tuple[tuple[int, Later], ..
 
 
 def _as_document(message: IncomingMessage, reason: str) -> dict[str, Any]:
-    properties = message.properties
-    return set_aside(
-        message.body,
-        message.exchange,
-        message.routing_key,
-        properties.content_type,
-        properties.content_encoding,
-        properties.message_id,
-        plain_headers(properties),
-        module="",
-        reason=reason,
-        now_unix_s=time.time(),
-    )
+    kept = publication_of(message)
+    return set_aside(kept, module="", reason=reason, now_unix_s=time.time())

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve
+from attrs import Factory, evolve, frozen
 
 from callboard.adapters.broker import IncomingMessage, OutgoingMessage, Properties
 from callboard.webhooks.event import Event, parse_event
@@ -29,30 +29,50 @@ def event_in(message: IncomingMessage) -> Event:
     )
 
 
+@frozen
+class Publication:
+    """A message as it was published: what of it is kept beyond the broker.
+
+    `headers`: values of JSON.
+    """
+
+    body: bytes
+    exchange: str
+    routing_key: str
+    content_type: str | None = None
+    content_encoding: str | None = None
+    message_id: str | None = None
+    headers: Mapping[str, Any] = Factory(dict)
+
+
+def publication_of(message: IncomingMessage) -> Publication:
+    """A consumed message, without what only a broker can keep."""
+    properties = message.properties
+    return Publication(
+        message.body,
+        message.exchange,
+        message.routing_key,
+        properties.content_type,
+        properties.content_encoding,
+        properties.message_id,
+        plain_headers(properties),
+    )
+
+
 def set_aside(
-    body: bytes,
-    exchange: str,
-    routing_key: str,
-    content_type: str | None,
-    content_encoding: str | None,
-    message_id: str | None,
-    headers: Mapping[str, Any],
-    *,
-    module: str,
-    reason: str,
-    now_unix_s: float,
+    message: Publication, *, module: str, reason: str, now_unix_s: float
 ) -> dict[str, Any]:
     """The record of a message that cannot be handled: all of it, and why; `module`: by whom."""
     return {
         "module": module,
         "reason": reason,
-        "exchange": exchange,
-        "routing_key": routing_key,
-        "content_type": content_type,
-        "content_encoding": content_encoding,
-        "message_id": message_id,
-        "headers": headers,
-        "body": body.hex(),
+        "exchange": message.exchange,
+        "routing_key": message.routing_key,
+        "content_type": message.content_type,
+        "content_encoding": message.content_encoding,
+        "message_id": message.message_id,
+        "headers": message.headers,
+        "body": message.body.hex(),
         "set_aside_at": now_unix_s,
     }
 
@@ -78,30 +98,23 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
-def for_queue(
-    queue: str,
-    body: bytes,
-    exchange: str,
-    routing_key: str,
-    content_type: str | None,
-    content_encoding: str | None,
-    message_id: str | None,
-    headers: Mapping[str, Any],
-) -> OutgoingMessage:
+def for_queue(queue: str, message: Publication) -> OutgoingMessage:
     """A message that was consumed once, to be put into our queue again, and into no other.
 
     Published to its exchange it would reach everybody else on the bus a second time.
     """
-    if exchange:
-        headers = {**headers, EXCHANGE_HEADER: exchange, KEY_HEADER: routing_key}
+    headers, key = message.headers, message.routing_key
+    if message.exchange:
+        headers = {**headers, EXCHANGE_HEADER: message.exchange, KEY_HEADER: key}
+        key = queue
     properties = Properties(
-        content_type=content_type,
-        content_encoding=content_encoding,
-        message_id=message_id,
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        message_id=message.message_id,
         delivery_mode=2,
         headers=headers,
     )
-    return OutgoingMessage("", queue if exchange else routing_key, body, properties, mandatory=True)
+    return OutgoingMessage("", key, message.body, properties, mandatory=True)
 
 
 def as_published(message: IncomingMessage) -> IncomingMessage:

@@ -10,7 +10,13 @@ from callboard.adapters.broker import (
     Returned,
     Unconfirmed,
 )
-from callboard.adapters.events import as_published, for_queue, plain_headers
+from callboard.adapters.events import (
+    Publication,
+    as_published,
+    for_queue,
+    plain_headers,
+    publication_of,
+)
 
 
 class Outbox:
@@ -82,7 +88,9 @@ def test_what_is_others_is_left_alone(republishing, ended):
     assert ended == []
 
 
-EVENT = (b"{}", "callevt", "call.CHANNEL_CREATE.1", "application/json", "gzip", "m", {"a": 1})
+EVENT = Publication(
+    b"{}", "callevt", "call.CHANNEL_CREATE.1", "application/json", "gzip", "m", {"a": 1}
+)
 
 
 def arrived(message):
@@ -92,20 +100,14 @@ def arrived(message):
 
 
 def test_an_event_comes_again_as_it_came_first_and_reaches_our_queue_only():
-    sent = for_queue("callboard.events", *EVENT)
+    sent = for_queue("callboard.events", EVENT)
     assert (sent.exchange, sent.routing_key, sent.mandatory) == ("", "callboard.events", True)
     assert sent.properties.delivery_mode == 2
-    came = as_published(arrived(sent))
-    properties = came.properties
-    assert (
-        came.body, came.exchange, came.routing_key, properties.content_type,
-        properties.content_encoding, properties.message_id, properties.headers,
-    ) == EVENT  # fmt: skip
-    assert plain_headers(properties) == {"a": 1}
+    assert publication_of(as_published(arrived(sent))) == EVENT
 
 
 def test_what_lay_in_a_queue_itself_goes_there_again():
-    sent = for_queue("callboard.events", b"", "", "callboard.events.retries", None, None, None, {})
+    sent = for_queue("callboard.events", Publication(b"", "", "callboard.events.retries"))
     assert (sent.exchange, sent.routing_key) == ("", "callboard.events.retries")
     assert as_published(arrived(sent)) == arrived(sent)
 
