@@ -104,11 +104,14 @@ def test_what_was_done_before_all_deliverers_died_is_not_done_again(start, recei
     def requests(path):
         return sum(request.path == path for request in receiver.requests)
 
-    system.wait(lambda: requests("/ok") == requests("/hang") == 20)
+    def told(figure):
+        workers = [n for n in system.tree().below() if n.path.startswith("deliveries/deliverer-")]
+        return sum(worker.stats.get(figure, 0) for worker in workers)
+
+    system.wait(lambda: told("delivered") == requests("/ok") == requests("/hang") == 20)
     system.kill("deliveries")
     system.wait(lambda: requests("/hang") == 40, what="the events again")
-    workers = [n for n in system.tree().below() if n.path.startswith("deliveries/deliverer-")]
-    assert sum(worker.stats.get("repeats", 0) for worker in workers) == 20
+    system.wait(lambda: told("repeats") == 20, what="word of what was done before")
     assert requests("/ok") == 20
 
 
