@@ -106,7 +106,7 @@ from callboard.supervision import (
     TreeNode,
 )
 
-START_S = 60.0
+START_S = 300.0
 """How long the tree may take to stand where a supervisor of the host starts it."""
 SHUTDOWN_S = 60.0
 """How long it may take to settle and stop when a supervisor of the host asks it to."""

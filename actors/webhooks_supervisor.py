@@ -1,6 +1,7 @@
 """The top of Callboard's tree (Kazoo: webhooks_sup)."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import frozen
@@ -157,12 +158,19 @@ def tree(settings: Settings) -> SupervisorSpec:
                 label="webhooks_maintenance",
             ),
             ChildSpec("redelivery", Redelivery, setup),
-            ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
+            ChildSpec(
+                "responders",
+                Supervisor,
+                nested(*responders),
+                shutdown_s=15.0,
+                start_s=starting_s(responders),
+            ),
             ChildSpec(
                 "deliveries",
                 Supervisor,
                 nested(attempt_log, retry_queue, *deliverers),
                 shutdown_s=20.0,
+                start_s=starting_s((attempt_log, retry_queue, *deliverers)),
             ),
             *api,
             ChildSpec(
@@ -175,6 +183,11 @@ def tree(settings: Settings) -> SupervisorSpec:
             ),
         ),
     )
+
+
+def starting_s(children: Iterable[ChildSpec]) -> float:
+    """How long these may take to start: one after the other, each as long as it may."""
+    return sum(child.start_s for child in children)
 
 
 def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Generator, Iterable, Mapping
 from typing import Any
 
 import structlog
+from attrs import define
 
 from callboard.adapters.master_account import oldest_account
-from callboard.adapters.store import Document, DocumentStore, StoreError
+from callboard.adapters.store import Document, DocumentStore, StoreError, StoreUnavailable
 from callboard.adapters.system_config import ACCOUNT_CONFIG, default_setting
 from callboard.webhooks.directory import Account, resolve_setting
 from callboard.webhooks.failures import Limits, account_limits
@@ -28,12 +29,22 @@ _MISSING: Mapping[str, Any] = {}
 _AT_ONCE = 500
 
 
+@define
+class _Read:
+    """A document, or that there is none, and when the store said so (monotonic clock)."""
+
+    read_at: float
+    believed_until: float
+    found: Mapping[str, Any]
+
+
 class StoreDirectory:
     """Look-ups in a DocumentStore (`webhooks.directory.Directory`); raises what the store raises.
 
-    What was read is believed for `ttl_s` seconds, absence for `MISSING_TTL_S`, and neither once
-    `forget` says that it changed. `write_defaults`: whether what nobody has configured yet is
-    written into system_config (Kazoo: it is not locked).
+    What was read is believed for `ttl_s` seconds, absence for `missing_ttl_s`; that of settings for
+    `ttl_s` as well while the store is not available. Neither is once `forget` says that it changed.
+    `write_defaults`: whether what nobody has configured yet is written into system_config (Kazoo:
+    it is not locked).
     """
 
     def __init__(
@@ -44,13 +55,14 @@ class StoreDirectory:
         *,
         write_defaults: bool = True,
         ttl_s: float = TTL_S,
+        missing_ttl_s: float = MISSING_TTL_S,
     ) -> None:
         self.node = node
         self._store = store
         self._zone = zone
         self._write_defaults = write_defaults
-        self._ttl_s = ttl_s
-        self._cache: dict[tuple[str, str], tuple[float, Mapping[str, Any]]] = {}
+        self._ttl_s, self._missing_ttl_s = ttl_s, missing_ttl_s
+        self._cache: dict[tuple[str, str], _Read] = {}
         self._written: set[tuple[str, str]] = set()
         self._log = structlog.get_logger("callboard")
 
@@ -222,29 +234,41 @@ class StoreDirectory:
     # The cache
 
     def _document(
-        self, database: str, id: str, missing_ttl_s: float = MISSING_TTL_S
+        self, database: str, id: str, missing_ttl_s: float | None = None
     ) -> Mapping[str, Any]:
-        cached = self._cache.get((database, id))
-        if cached is not None and time.monotonic() < cached[0]:
-            return cached[1]
-        return self._keep(database, id, self._store.get(database, id), missing_ttl_s)
+        cached, now = self._cache.get((database, id)), time.monotonic()
+        if cached is not None and now < cached.believed_until:
+            return cached.found
+        try:
+            document = self._store.get(database, id)
+        except StoreUnavailable:
+            settings = database == "system_config"
+            if not settings or cached is None or now >= cached.read_at + self._ttl_s:
+                raise
+            cached.believed_until = now + self._missing_ttl_s
+            return cached.found
+        return self._keep(database, id, document, missing_ttl_s)
 
     def _prefetch(self, database: str, ids: Iterable[str]) -> None:
         """Read those of the documents that are not believed any more, many at once."""
         now = time.monotonic()
-        due = [id for id in ids if self._cache.get((database, id), (0.0,))[0] <= now]
+        due = [id for id in ids if not self._believes(database, id, now)]
         for first in range(0, len(due), _AT_ONCE):
             some = due[first : first + _AT_ONCE]
             found = self._store.get_many(database, some)
             for id in some:
                 self._keep(database, id, found.get(id))
 
+    def _believes(self, database: str, id: str, now: float) -> bool:
+        cached = self._cache.get((database, id))
+        return cached is not None and now < cached.believed_until
+
     def _keep(
         self,
         database: str,
         id: str,
         document: Document | None,
-        missing_ttl_s: float = MISSING_TTL_S,
+        missing_ttl_s: float | None = None,
     ) -> Mapping[str, Any]:
         gone = document is None or document.get("pvt_deleted") is True
         found = _MISSING if document is None or gone else document
@@ -252,6 +276,9 @@ class StoreDirectory:
         self._cache.pop(key, None)
         if len(self._cache) >= MAX_CACHED:
             self._cache.pop(next(iter(self._cache)))
+        if missing_ttl_s is None:
+            missing_ttl_s = self._missing_ttl_s
         ttl_s = missing_ttl_s if found is _MISSING else self._ttl_s
-        self._cache[key] = time.monotonic() + ttl_s, found
+        now = time.monotonic()
+        self._cache[key] = _Read(now, now + ttl_s, found)
         return found

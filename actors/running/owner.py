@@ -25,7 +25,8 @@ from callboard.supervision.messages import Finished, Heartbeat
 TICK_S = 0.5
 STOP_S = 45.0
 """How long an orderly stop may take before the system is ended anyway."""
-START_S = 30.0
+START_S = 300.0
+"""How long the whole tree may take to start, on a machine that is slow or busy."""
 
 
 class GivenUp(Exception):

@@ -81,6 +81,34 @@ class TestForgetting:
         assert directory.account(A) == directory.account(A)
         assert meddled.calls == ["get", "get"]
 
+    def test_while_the_store_is_away_settings_that_were_not_there_are_not(self, store):
+        away = []
+
+        class Meddling(Meddled):
+            def get(self, database, id):
+                if away:
+                    raise StoreUnavailable("away")
+                return store.get(database, id)
+
+        options = {"write_defaults": False, "missing_ttl_s": 0}
+        directory = StoreDirectory(Meddling(store), "n", "z", **options)
+        at_once = StoreDirectory(Meddling(store), "n", "z", ttl_s=0, **options)
+        for each in (directory, at_once):
+            assert each.setting("call_command", "keys", None) is None
+            assert each.account(A) is None
+        away.append(True)
+        assert directory.setting("call_command", "keys", None) is None
+        for look_up in (
+            lambda: at_once.setting("call_command", "keys", None),
+            lambda: directory.setting("other", "keys", None),
+            lambda: directory.account(A),
+        ):
+            with pytest.raises(StoreUnavailable):
+                look_up()
+        directory.forget("system_config", "call_command")
+        with pytest.raises(StoreUnavailable):
+            directory.setting("call_command", "keys", None)
+
 
 class TestSettings:
     def test_a_default_is_written_where_there_is_nothing(self, store, directory):

@@ -90,7 +90,12 @@ def test_a_deliverer_with_a_thousand_requests_under_way_may_be_killed(start, rec
 
 
 def test_what_was_done_before_all_deliverers_died_is_not_done_again(start, receiver):
-    system = start(delivery__request_timeout_ms=600_000)  # What hangs is to be in hand.
+    # What hangs is to be in hand, and even one deliverer to have room for all of it.
+    system = start(
+        delivery__request_timeout_ms=600_000,
+        delivery__threads=100,
+        delivery__in_flight_per_endpoint=40,
+    )
     system.add_hook(f"{receiver.url}/ok", format="json")
     system.add_hook(f"{receiver.url}/hang", format="json", retries=1)
     system.wait(lambda: system.node("hook_table").stats.get("hooks") == 2)
@@ -99,11 +104,14 @@ def test_what_was_done_before_all_deliverers_died_is_not_done_again(start, recei
     def requests(path):
         return sum(request.path == path for request in receiver.requests)
 
-    system.wait(lambda: requests("/ok") == requests("/hang") == 20)
+    def told(figure):
+        workers = [n for n in system.tree().below() if n.path.startswith("deliveries/deliverer-")]
+        return sum(worker.stats.get(figure, 0) for worker in workers)
+
+    system.wait(lambda: told("delivered") == requests("/ok") == requests("/hang") == 20)
     system.kill("deliveries")
     system.wait(lambda: requests("/hang") == 40, what="the events again")
-    workers = [n for n in system.tree().below() if n.path.startswith("deliveries/deliverer-")]
-    assert sum(worker.stats.get("repeats", 0) for worker in workers) == 20
+    system.wait(lambda: told("repeats") == 20, what="word of what was done before")
     assert requests("/ok") == 20
 
 

@@ -85,6 +85,15 @@ def test_each_restarts_for_itself_five_times_in_ten_seconds():
     assert (spec.max_restarts, spec.within_s) == (5, 10.0)
 
 
+def test_a_supervisor_may_take_as_long_to_start_as_its_children():
+    spec = tree(load(None, {}, {"data.dir": "/nowhere", "delivery.workers": "30"}).settings)
+    nested = {
+        child.id: child for child in spec.children if child.id in ("responders", "deliveries")
+    }
+    assert nested["responders"].start_s >= 10.0 * len(MODULES)
+    assert nested["deliveries"].start_s >= 10.0 * 32
+
+
 # Modules
 
 
