@@ -18,7 +18,7 @@ from callboard.actors.messages import (
     Reconcile,
 )
 from callboard.actors.parts.role import BrokerRole, Setup
-from callboard.actors.parts.sharing import DELIVERERS, deliverer_for, deliverers_among
+from callboard.actors.parts.sharing import deliverer_for, deliverers_among, is_deliverer
 from callboard.adapters.broker import (
     BrokerEvent,
     Confirmed,
@@ -312,7 +312,7 @@ class RetryQueue(BrokerRole):
         """Take back what a dead deliverer had."""
         for path, peer in before.items():
             now = self.peers.get(path)
-            if path.startswith(DELIVERERS) and (now is None or now.incarnation != peer.incarnation):
+            if is_deliverer(path) and (now is None or now.incarnation != peer.incarnation):
                 self._requeue(self._books.died((path, peer.incarnation)))
         self._dispatch()
 

@@ -1,10 +1,10 @@
 """The top of Callboard's tree (Kazoo: webhooks_sup)."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.api_server import ApiServer
@@ -24,7 +24,9 @@ from callboard.actors.parts.counting import METRICS
 from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.parts.notices import DELIVERY_FAILED, HOOK_DISABLED
 from callboard.actors.parts.noticing import subscribers_of
+from callboard.actors.parts.offer import Offer
 from callboard.actors.parts.role import Setup
+from callboard.actors.parts.sharing import DELIVERERS
 from callboard.actors.redelivery import Redelivery
 from callboard.actors.responder import Responder
 from callboard.actors.retry_queue import RetryQueue
@@ -36,6 +38,8 @@ from callboard.supervision import (
     TEMPORARY,
     ChildSpec,
     Forwarded,
+    Outposts,
+    OutpostsSpec,
     Supervisor,
     SupervisorSpec,
 )
@@ -54,42 +58,25 @@ def tree(settings: Settings) -> SupervisorSpec:
             module.id,
             Responder,
             Setup(settings, module.id),
-            peers=(METRICS, "event_bridge", "hook_table", "deliveries/deliverer-*"),
+            peers=(METRICS, "event_bridge", "hook_table", DELIVERERS),
         )
         for module in event_modules(settings).modules
     )
     workers = settings.delivery.workers or os.cpu_count() or 1
-    deliverers = tuple(
-        ChildSpec(
-            f"deliverer-{number}",
-            Deliverer,
-            setup,
-            shutdown_s=12.0,
-            peers=(
-                METRICS,
-                "event_bridge",
-                "failure_cache",
-                "hook_listener",
-                "deliveries/attempt_log",
-                "deliveries/retry_queue",
-                *subscribers_of(DELIVERY_FAILED),
-            ),
-        )
-        for number in range(1, workers + 1)
-    )
+    deliverers = deliverer_specs(setup, workers)
     attempt_log = ChildSpec(
         "attempt_log",
         AttemptLog,
         setup,
-        peers=(METRICS, "deliveries/deliverer-*"),
+        peers=(METRICS, DELIVERERS),
     )
     retry_queue = ChildSpec(
         "retry_queue",
         RetryQueue,
         setup,
-        peers=(METRICS, "deliveries/deliverer-*"),
+        peers=(METRICS, DELIVERERS),
     )
-    bridge_peers = (METRICS, "responders/*", "deliveries/deliverer-*")
+    bridge_peers = (METRICS, "responders/*", DELIVERERS)
 
     zone_listeners = (
         ChildSpec(
@@ -103,6 +90,9 @@ def tree(settings: Settings) -> SupervisorSpec:
 
     # Its peers are all of them: whoever has a question through the API may have it for anybody.
     api = (ChildSpec("api", ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
+
+    outposts = OutpostsSpec(deliverers_on, setup, _spec(settings, ()))
+    elsewhere = (ChildSpec("elsewhere", Outposts, outposts),) if settings.actors.convention else ()
 
     def nested(*children: ChildSpec) -> SupervisorSpec:
         return _spec(settings, children)
@@ -168,9 +158,9 @@ def tree(settings: Settings) -> SupervisorSpec:
             ChildSpec(
                 "deliveries",
                 Supervisor,
-                nested(attempt_log, retry_queue, *deliverers),
+                nested(attempt_log, retry_queue, *deliverers, *elsewhere),
                 shutdown_s=20.0,
-                start_s=starting_s((attempt_log, retry_queue, *deliverers)),
+                start_s=starting_s((attempt_log, retry_queue, *deliverers, *elsewhere)),
             ),
             *api,
             ChildSpec(
@@ -188,6 +178,37 @@ def tree(settings: Settings) -> SupervisorSpec:
 def starting_s(children: Iterable[ChildSpec]) -> float:
     """How long these may take to start: one after the other, each as long as it may."""
     return sum(child.start_s for child in children)
+
+
+def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
+    """So many deliverers."""
+    return tuple(
+        ChildSpec(
+            f"deliverer-{number}",
+            Deliverer,
+            setup,
+            shutdown_s=12.0,
+            peers=(
+                METRICS,
+                "event_bridge",
+                "failure_cache",
+                "hook_listener",
+                "deliveries/attempt_log",
+                "deliveries/retry_queue",
+                *subscribers_of(DELIVERY_FAILED),
+            ),
+        )
+        for number in range(1, workers + 1)
+    )
+
+
+def deliverers_on(setup: Setup, capabilities: Mapping[str, Any]) -> SupervisorSpec | None:
+    """The deliverers of a machine that has joined; None where it does not fit."""
+    offer = Offer.of(capabilities)
+    if offer is None:
+        return None
+    settings = evolve(setup.settings, data=evolve(setup.settings.data, dir=offer.data_dir))
+    return _spec(settings, deliverer_specs(evolve(setup, settings=settings), offer.workers))
 
 
 def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:

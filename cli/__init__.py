@@ -11,7 +11,7 @@ from callboard.cli.demo import demo
 from callboard.cli.doctor import doctor
 from callboard.cli.events import publish
 from callboard.cli.hooks import hooks
-from callboard.cli.lifecycle import start, status, stop, tree
+from callboard.cli.lifecycle import join, start, status, stop, tree
 from callboard.cli.listen import listen
 from callboard.cli.maintenance import maintenance
 from callboard.cli.metrics import health, metrics
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 for command in (
-    *(start, stop, status, tree, top, health, metrics),
+    *(start, join, stop, status, tree, top, health, metrics),
     *(publish, hooks, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, config, demo),
     *(listen, doctor, plan_, completion),

@@ -1,20 +1,32 @@
 """`callboard start`, `stop`, `status` and `tree`."""
 
 import os
+import re
 import select
+import socket
 import time
 
 import attrs
 import click
 
 from callboard.actors.parts import tracing, transports
-from callboard.actors.running import owner
+from callboard.actors.parts.offer import Offer
+from callboard.actors.running import member, owner
 from callboard.actors.running.system import Client, SystemUnreachable
 from callboard.adapters.service_manager import tell_ready
 from callboard.cli.attached import attached
 from callboard.cli.attached import owner as owner_in
 from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import DONE, FAILED, Failure, WrongUsage, print_json, print_table, say
+from callboard.cli.output import (
+    DONE,
+    FAILED,
+    Failure,
+    WrongUsage,
+    counted,
+    print_json,
+    print_table,
+    say,
+)
 from callboard.cli.tree_text import age, figures_text, print_tree
 from callboard.cli.waiting import not_running, wait_until_loaded
 from callboard.config.loader import Loaded
@@ -54,6 +66,36 @@ def start(loaded: Loaded) -> None:
     try:
         owner.run(settings, ready)
     except (owner.GivenUp, SystemUnreachable) as problem:
+        raise Failure(str(problem)) from None
+
+
+@click.command()
+@click.argument("node", metavar="HOST:PORT")
+@click.option("--name", help="What this machine is called; by default its host name.")
+@with_settings()
+def join(loaded: Loaded, node: str, name: str | None) -> None:
+    """Deliver for a node that runs elsewhere, in the foreground.
+
+    HOST:PORT are actors.bind and actors.admin_port of the node, which needs actors.convention. This
+    machine needs the same key (actors.key, or its file), its own actors.bind that the node can
+    reach, and a data directory. It offers delivery.workers deliverers.
+    """
+    if not re.fullmatch(r"[0-9.]+:[0-9]{1,5}", node):
+        raise WrongUsage("HOST:PORT must be an IPv4 address and a port")
+    name = name or socket.gethostname()
+    if not re.fullmatch(r"[^/\s*?\[]+", name):
+        raise WrongUsage("--name must be a name without blanks and / * ? [")
+    settings = loaded.settings
+    workers = settings.delivery.workers or os.cpu_count() or 1
+    offer = Offer(name, workers, settings.data.dir.absolute())
+
+    def ready() -> None:
+        say(f"{name} is ready to deliver for the node at {node}, {counted(workers, 'deliverer')}")
+        tell_ready(os.environ)
+
+    try:
+        member.run(settings, node, offer, ready)
+    except SystemUnreachable as problem:
         raise Failure(str(problem)) from None
 
 

@@ -186,6 +186,11 @@ class ActorsSettings:
         "The key itself; where it is set, key_file is not read.",
         secret=True,
     )
+    convention: bool = _key(
+        False,
+        flag(),
+        "Whether other machines may join this node by `callboard join`, to deliver for it.",
+    )
     heartbeat_ms: int = _key(
         4000, whole(10, DAY_MS), "Time between two liveness checks of an actor, milliseconds."
     )

@@ -6,6 +6,7 @@ actor learns the addresses of the peers that its specification names, and again 
 """
 
 from callboard.supervision.actor import SupervisedActor, die_with_parent
+from callboard.supervision.elsewhere import MEMBER, Outposts, OutpostsSpec
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -36,6 +37,7 @@ from callboard.supervision.spec import (
 from callboard.supervision.supervisor import Supervisor
 
 __all__ = [
+    "MEMBER",
     "ONE_FOR_ALL",
     "ONE_FOR_ONE",
     "PERMANENT",
@@ -51,6 +53,8 @@ __all__ = [
     "GetTree",
     "Locate",
     "Located",
+    "Outposts",
+    "OutpostsSpec",
     "Peer",
     "PeersChanged",
     "Question",

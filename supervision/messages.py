@@ -55,6 +55,11 @@ class Heartbeat:
 
 
 @frozen
+class Heard:
+    """To a supervisor on another machine: its heartbeat has arrived."""
+
+
+@frozen
 class Stop:
     """Finish what you have begun, then end. Whoever takes too long is killed."""
 

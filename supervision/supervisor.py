@@ -262,7 +262,7 @@ class Supervisor(SupervisedActor):
         child.restarts += 1
         child.stats, child.tree, child.below, child.below_version = {}, None, {}, 0
         child.told = self._peers_for(child.spec)
-        child.address = self.createActor(child.spec.actor)
+        child.address = self._create(child)
         child.pid = self._pid_of(child.address)
         self.send(
             child.address,
@@ -275,6 +275,9 @@ class Supervisor(SupervisedActor):
             ),
         )
         self._set_deadline(child, child.spec.start_s)
+
+    def _create(self, child: _Child) -> ActorAddress:
+        return self.createActor(child.spec.actor)
 
     def _stop(self, child: _Child) -> None:
         child.status = STOPPING

@@ -1,18 +1,27 @@
 """Which deliverer a delivery goes to."""
 
 import hashlib
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery
 
-DELIVERERS = "deliveries/deliverer-"
+DELIVERERS = "deliveries/*deliverer-*"
+"""The peers to ask for by whoever has something for deliverers, here or elsewhere."""
+
+_DELIVERER = re.compile(r"deliveries/(elsewhere/[^/]+/)?deliverer-\d+")
+
+
+def is_deliverer(path: str) -> bool:
+    """Whether it is a deliverer's path, on this machine or on one that has joined."""
+    return _DELIVERER.fullmatch(path) is not None
 
 
 def deliverers_among(peers: Mapping[str, Peer]) -> list[Peer]:
     """The deliverers that are up, always in the same order."""
-    return [peers[path] for path in sorted(peers) if path.startswith(DELIVERERS)]
+    return [peers[path] for path in sorted(peers) if is_deliverer(path)]
 
 
 def deliverer_for(delivery: Delivery, deliverers: Sequence[Peer]) -> Peer:

@@ -34,13 +34,13 @@ class GivenUp(Exception):
 
 
 @define
-class _Signals:
+class Signals:
     """Signals asked to stop: how often. The second one is impatient."""
 
     count: int = 0
     _before: dict[int, object] = field(factory=dict)
 
-    def __enter__(self) -> "_Signals":
+    def __enter__(self) -> "Signals":
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._heard)
         return self
@@ -62,7 +62,7 @@ def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
     log = structlog.get_logger("callboard").bind(actor="owner")
     settings = with_api(settings)
     spec, history = SupervisorSpec(max_restarts=settings.actors.max_restarts), RestartHistory()
-    with actor_system.ownership(settings), _Signals() as signals:
+    with actor_system.ownership(settings), Signals() as signals:
         while True:
             if _run_once(settings, signals, ready, log):
                 return
@@ -84,7 +84,7 @@ def with_api(settings: Settings) -> Settings:
 
 def _run_once(
     settings: Settings,
-    signals: _Signals,
+    signals: Signals,
     ready: Callable[[Client, float], None],
     log: structlog.typing.FilteringBoundLogger,
 ) -> bool:
@@ -123,7 +123,7 @@ def _run_once(
             if asked and now - asked_at > STOP_S:
                 log.warning("stop_overdue", after_s=STOP_S)
                 return True
-            if pid is not None and not _exists(pid):
+            if pid is not None and not exists(pid):
                 return asked > 0
             if pid is None and now - began > START_S:
                 log.warning("start_overdue", after_s=START_S)
@@ -136,7 +136,8 @@ def _run_once(
         client.system.shutdown()
 
 
-def _exists(pid: int) -> bool:
+def exists(pid: int) -> bool:
+    """Whether there is such a process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import version
@@ -19,8 +19,10 @@ from typing import Any, TextIO
 
 from attrs import asdict, frozen
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
+from thespian.system.admin import convention
 
 from callboard.actors.messages import Refused
+from callboard.actors.parts.offer import Offer
 from callboard.actors.webhooks_supervisor import WebhooksSupervisor
 from callboard.adapters import sealed_transport
 from callboard.config.logs import log_definitions, stderr_handler
@@ -31,6 +33,14 @@ TOP = "callboard"
 """Thespian's global name of the top supervisor."""
 
 MULTIPROCESS = "multiprocTCPBase"
+
+_CONVENTION = "Convention Address.IPv4"
+
+LEAST_REGISTRATION_S = 5.0
+"""How often a machine registers with the node it has joined, at the shortest."""
+REGISTRATIONS_MISSED = 6
+"""So often without, and it counts as gone. (By Thespian's default that takes 22 minutes; most go
+sooner, as heartbeats are missed.)"""
 
 LEFTOVER_S = 10.0
 """How long an actor system that is ending may take to leave its port."""
@@ -208,10 +218,36 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
         time.sleep(0.1)
 
 
-def _actor_system(settings: Settings) -> ActorSystem:
+def join(settings: Settings, node: str, offer: Offer) -> ActorSystem:
+    """A new actor system that belongs to the convention of a node, `host:port` of its admin.
+
+    Raises SystemUnreachable.
+    """
+    key = _key(settings, make=False)
+    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    sealed_transport.seal(key, settings.actors.bind)
+    _end_leftover(settings, key)
+    return _actor_system(settings, {_CONVENTION: node, **offer.capabilities})
+
+
+def _convention(settings: Settings) -> dict[str, Any]:
+    """The capabilities of a node that others may join."""
+    actors = settings.actors
+    return {_CONVENTION: f"{actors.bind}:{actors.admin_port}"} if actors.convention else {}
+
+
+def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = None) -> ActorSystem:
+    period_s = max(LEAST_REGISTRATION_S, settings.actors.heartbeat_ms / 1000)
+    # Both: it sleeps for the latter before it looks whether the former is over.
+    convention.CONVENTION_REREGISTRATION_PERIOD = timedelta(seconds=period_s)
+    convention.CONVENTION_RESTART_PERIOD = timedelta(seconds=period_s)
+    convention.CONVENTION_REGISTRATION_MISS_MAX = REGISTRATIONS_MISSED
     return ActorSystem(
         MULTIPROCESS,
-        {"Admin Port": settings.actors.admin_port},
+        {
+            "Admin Port": settings.actors.admin_port,
+            **(_convention(settings) if capabilities is None else capabilities),
+        },
         logDefs=_logger_definitions(settings),
         transientUnique=True,
     )

@@ -56,6 +56,21 @@ class PatientClient:
         return self.client.ask_actor(path, question, kind, patient(timeout_s))
 
 
+def processes_of(data_dir):
+    """All processes that were started on this data directory."""
+
+    def is_its(process):
+        try:
+            return (
+                process.environ().get("CALLBOARD_DATA_DIR") == data_dir
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except psutil.Error:
+            return False
+
+    return [p for p in psutil.process_iter() if p.pid != os.getpid() and is_its(p)]
+
+
 class RunningSystem:
     """`callboard start` on a data directory; ended, with all its processes, by `close`."""
 
@@ -197,18 +212,7 @@ class RunningSystem:
 
     def family(self):
         """All processes of this system."""
-        mine = self.overrides["data.dir"]
-
-        def is_mine(process):
-            try:
-                return (
-                    process.environ().get("CALLBOARD_DATA_DIR") == mine
-                    and process.status() != psutil.STATUS_ZOMBIE
-                )
-            except psutil.Error:
-                return False
-
-        return [p for p in psutil.process_iter() if p.pid != os.getpid() and is_mine(p)]
+        return processes_of(self.overrides["data.dir"])
 
     def close(self):
         """Stop; a process that is left over fails the test."""

@@ -1,0 +1,28 @@
+"""The actor that ends the actor system of a machine that has joined, when its owner has ended."""
+
+import os
+from typing import Any
+
+from thespian.actors import ActorAddress, WatchMessage
+
+from callboard.supervision import SupervisedActor
+
+
+class Doorkeeper(SupervisedActor):
+    """Watches the process of `callboard join`; started with its number."""
+
+    def on_start(self, args: int) -> None:
+        """Watch it."""
+        self._orphaned = False
+        self.watch(os.pidfd_open(args))
+
+    def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: ActorAddress | Any) -> None:
+        """It has ended, whatever the reason."""
+        self.watch()
+        self._orphaned = True
+        self.finish()
+
+    def on_exit(self) -> None:
+        """Nobody else would end the actor system of a dead owner."""
+        if self._orphaned:
+            self.actorSystemShutdown()

@@ -1,0 +1,54 @@
+"""Running the actor system of a machine that has joined a node: `callboard join`."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from callboard.actors.doorkeeper import Doorkeeper
+from callboard.actors.parts.offer import Offer
+from callboard.actors.running import system as actor_system
+from callboard.actors.running.owner import TICK_S, Signals, exists
+from callboard.config.settings import Settings
+from callboard.supervision import Ready, Start
+
+START_S = 30.0
+"""How long the actor system may take to stand."""
+AGAIN_S = 2.0
+
+
+def run(settings: Settings, node: str, offer: Offer, ready: Callable[[], None]) -> None:
+    """Belong to the node until asked to stop by a signal. Raises SystemUnreachable.
+
+    `ready` is called when the actor system stands; whether the node is there is its own affair: it
+    is registered with again and again.
+    """
+    with actor_system.ownership(settings), Signals() as signals:
+        while not _run_once(settings, node, offer, ready, signals):
+            structlog.get_logger("callboard").warning("actor_system_lost", actor="member")
+            time.sleep(AGAIN_S)
+
+
+def _run_once(
+    settings: Settings, node: str, offer: Offer, ready: Callable[[], None], signals: Signals
+) -> bool:
+    """One life of the actor system; whether it ended because it was asked to."""
+    system = actor_system.join(settings, node, offer)
+    began = time.monotonic()
+    try:
+        doorkeeper = system.createActor(Doorkeeper)
+        system.tell(doorkeeper, Start(args=os.getpid(), heartbeat_s=0))
+        pid: int | None = None
+        while not signals.count:
+            match system.listen(timedelta(seconds=TICK_S)):
+                case Ready(pid=pid):
+                    ready()
+            if pid is not None and not exists(pid):
+                return False
+            if pid is None and time.monotonic() - began > START_S:
+                return False
+        return True
+    finally:
+        system.shutdown()

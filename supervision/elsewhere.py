@@ -1,0 +1,164 @@
+"""Supervision across actor systems: a supervisor on each machine that has joined (conventions).
+
+Only the link between `Outposts` and each `Outpost` leaves the machine. What it lacks of a local
+one is made up for: Thespian does not report that an actor elsewhere has died with its machine, a
+process elsewhere cannot be killed by its number, and the kernel ends nobody there whose supervisor
+has died. So both ends go by what they hear of each other, and each acts alone when it hears
+nothing.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+from thespian.actors import ActorAddress, ActorExitRequest, ActorSystemConventionUpdate
+
+from callboard.supervision.actor import CRASH_EXIT_STATUS
+from callboard.supervision.messages import Heard, Heartbeat
+from callboard.supervision.spec import TEMPORARY, ChildSpec, SupervisorSpec
+from callboard.supervision.supervisor import BURIAL_S, ENDED, Supervisor, _Child
+
+AGAIN_S = 5.0
+"""How long until an outpost that ended is tried again, while its machine is there."""
+
+MEMBER = "callboard: member"
+"""The capability that names a machine, which is unique among those that have joined."""
+
+_AGAIN = "supervision: try outposts again"
+_UNHEARD = "supervision: has the supervisor been heard?"
+
+Capabilities = Mapping[str, Any]
+
+
+@frozen
+class OutpostsSpec:
+    """`children_of` says what runs on a machine, from its capabilities; None: nothing.
+
+    It is called in the actor, so it must pickle: a function of a module. `args` are passed on.
+    """
+
+    children_of: Callable[[Any, Capabilities], SupervisorSpec | None]
+    args: Any
+    supervisor: SupervisorSpec
+
+
+class Outpost(Supervisor):
+    """A supervisor in another actor system than its own supervisor's.
+
+    It ends, and everything below it, when that one has not been heard of for `hang_s`: the other
+    side has given it up by then, and what it had in hand is done again elsewhere.
+    """
+
+    @staticmethod
+    def actorSystemCapabilityCheck(capabilities: Capabilities, requirements: Capabilities) -> bool:
+        """Only on the machine that is asked for."""
+        return all(capabilities.get(key) == value for key, value in requirements.items())
+
+    def on_start(self, args: Any) -> None:
+        """Begin to listen for the other side."""
+        self._unheard = 0
+        super().on_start(args)
+        self.after(self.spec.heartbeat_s, _UNHEARD)
+
+    def receiveMsg_Heard(self, _message: Heard, _sender: ActorAddress) -> None:
+        """The supervisor lives, and has heard of this."""
+        self._unheard = 0
+
+    def on_timer(self, payload: Any) -> None:
+        """Count the periods without a word; a process that stood still itself counts one."""
+        if payload != _UNHEARD:
+            super().on_timer(payload)
+            return
+        self._unheard += 1
+        if self._unheard * self.spec.heartbeat_s > self.spec.hang_s:
+            self.log.error("supervisor_lost", unheard=self._unheard)
+            os._exit(CRASH_EXIT_STATUS)
+        self.after(self.spec.heartbeat_s, _UNHEARD)
+
+
+class Outposts(Supervisor):
+    """One `Outpost` on each machine that has joined and fits; started with an `OutpostsSpec`.
+
+    An outpost that ends is started again as long as its machine is there, however often: that says
+    nothing of this side.
+    """
+
+    def specification(self, args: OutpostsSpec) -> SupervisorSpec:
+        """No children yet."""
+        self._outposts = args
+        self._there: set[str] = set()
+        return args.supervisor
+
+    def on_start(self, args: OutpostsSpec) -> None:
+        """Hear of machines."""
+        super().on_start(args)
+        self.notifyOnSystemRegistrationChanges(True)
+        self.after(AGAIN_S, _AGAIN)
+
+    def receiveMsg_ActorSystemConventionUpdate(
+        self, update: ActorSystemConventionUpdate, _sender: ActorAddress
+    ) -> None:
+        """A machine has joined, or left, or has not been heard of for long."""
+        capabilities = update.remoteCapabilities or {}
+        name = capabilities.get(MEMBER)
+        if not isinstance(name, str):
+            return
+        if update.remoteAdded:
+            self._joined(name, capabilities)
+        else:
+            self._left(name)
+
+    def _joined(self, name: str, capabilities: Capabilities) -> None:
+        inside = self._outposts.children_of(self._outposts.args, capabilities)
+        if inside is None:
+            return
+        self._left(name)  # the same machine again: it was restarted
+        child = ChildSpec(name, Outpost, inside, restart=TEMPORARY, shutdown_s=15.0)
+        others = tuple(other for other in self.spec.children if other.id != name)
+        self.spec = evolve(self.spec, children=(*others, child))
+        known = self._children.setdefault(name, _Child(child))
+        known.spec = child
+        self._there.add(name)
+        self.log.info("machine_joined", machine=name)
+        self._begin(name)
+
+    def _left(self, name: str) -> None:
+        if name in self._there:
+            self._there.discard(name)
+            self.log.warning("machine_left", machine=name)
+            child = self._children[name]
+            if child.address is not None:
+                self._exited(child)
+
+    def _begin(self, name: str) -> None:
+        if self._ending is None:
+            self._plan.append(("start", name))
+            self._advance()
+
+    def on_timer(self, payload: Any) -> None:
+        """Try again what has ended on machines that are there."""
+        if payload != _AGAIN:
+            super().on_timer(payload)
+            return
+        for name in sorted(self._there):
+            if self._children[name].status == ENDED:
+                self._begin(name)
+        self.after(AGAIN_S, _AGAIN)
+
+    def receiveMsg_Heartbeat(self, message: Heartbeat, sender: ActorAddress) -> None:
+        """An outpost lives; let it know that this does. One that was given up is to end."""
+        super().receiveMsg_Heartbeat(message, sender)
+        if self._current(message) is None:
+            self.send(sender, ActorExitRequest())
+        else:
+            self.send(sender, Heard())
+
+    def _create(self, child: _Child) -> ActorAddress:
+        return self.createActor(child.spec.actor, targetActorRequirements={MEMBER: child.spec.id})
+
+    def _kill(self, child: _Child) -> None:
+        """Its process number is another machine's: ask, and give it up soon after."""
+        child.killed = True
+        self.send(child.address, ActorExitRequest())
+        self._set_deadline(child, BURIAL_S)

@@ -1,0 +1,150 @@
+"""Deliverers on other machines, which have joined a node; here machines are loopback addresses."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from support.members import Member
+from support.running import call_event
+
+pytestmark = pytest.mark.multiprocess
+
+KEY = "the same on all machines, and kept from others"
+EVENTS = 300
+
+
+@pytest.fixture
+def node(start):
+    return start(actors__convention="true", actors__key=KEY, delivery__workers=1)
+
+
+@pytest.fixture
+def join(node, tmp_path):
+    members = []
+
+    def join(**options):
+        number = len(members)
+        name = options.pop("name", f"other{number}")
+        members.append(
+            Member(node, tmp_path / name, name=name, bind=f"127.0.0.{2 + number}", **options)
+        )
+        return members[-1]
+
+    yield join
+    for member in members:
+        member.close()
+
+
+def status(node, path):
+    try:
+        return node.node(path).status
+    except LookupError:
+        return "absent"
+
+
+def there(node, member, deliverers=1):
+    path = f"deliveries/elsewhere/{member.name}/deliverer-{deliverers}"
+    node.wait(lambda: status(node, path) == "running", timeout_s=30, what=path)
+    return path
+
+
+def gone(node, member):
+    path = f"deliveries/elsewhere/{member.name}"
+    node.wait(lambda: status(node, path) in ("ended", "down"), timeout_s=30, what=f"no {path}")
+
+
+def calls(requests):
+    return Counter(json.loads(request.body)["call_id"] for request in requests)
+
+
+def all_calls(events=EVENTS):
+    return {f"call-{n}@switch" for n in range(events)}
+
+
+def test_deliverers_of_another_machine_take_their_share(node, join, receiver):
+    path = there(node, join(workers=2), 2)
+    node.add_hook(f"{receiver.url}/hook", format="json")
+    node.publish(map(call_event, range(EVENTS)))
+    receiver.wait_for(lambda got: all_calls() <= calls(got).keys(), timeout_s=60)
+    node.wait_settled(EVENTS)
+    assert calls(receiver.requests) == dict.fromkeys(all_calls(), 1)
+    for each in (path, "deliveries/deliverer-1"):
+        node.wait(lambda each=each: node.node(each).stats.get("delivered"), what=f"share of {each}")
+
+
+@pytest.mark.faults
+def test_what_a_killed_machine_had_in_hand_is_delivered_and_it_may_come_back(node, join, receiver):
+    member = join()
+    there(node, member)
+    node.add_hook(f"{receiver.url}/slow/100", format="json")
+    node.publish(map(call_event, range(EVENTS)))
+    receiver.wait_for(20)
+    bridge = node.node("event_bridge").pid
+    member.kill()
+    assert receiver.count < EVENTS // 2, "it was killed too late to have much in hand"
+    receiver.wait_for(lambda got: all_calls() <= calls(got).keys(), timeout_s=90)
+    gone(node, member)
+    node.wait(lambda: node.node("event_bridge").stats.get("in_hand") == 0, timeout_s=30)
+    assert node.node("event_bridge").pid == bridge, "the node went on"
+    ids = {request.headers["webhook-id"] for request in receiver.requests}
+    assert len(ids) == EVENTS, "a repeat must carry the same identity"
+
+    member.start()
+    path = there(node, member)
+    node.publish(map(call_event, range(EVENTS, EVENTS + 50)))
+    receiver.wait_for(lambda got: all_calls(EVENTS + 50) <= calls(got).keys(), timeout_s=60)
+    node.wait(lambda: node.node(path).stats.get("delivered"))
+
+
+@pytest.mark.faults
+def test_a_killed_deliverer_elsewhere_is_replaced_there(node, join):
+    member = join()
+    path = there(node, member)
+    before = node.node(path)
+    next(process for process in member.family() if process.pid == before.pid).kill()
+    node.wait(
+        lambda: status(node, path) == "running" and node.node(path).pid != before.pid,
+        what="its successor",
+    )
+
+
+@pytest.mark.faults
+def test_without_its_node_a_machine_stops_to_deliver_and_joins_again(node, join, receiver):
+    member = join()
+    deliverer = node.node(there(node, member)).pid
+    node.add_hook(f"{receiver.url}/hook", format="json")
+    for process in node.family():
+        process.kill()
+    node.process.wait(timeout=10)
+    node.wait(
+        lambda: deliverer not in {process.pid for process in member.family()},
+        timeout_s=30,
+        what="the end of a deliverer without a node",
+    )
+    node.process.stdout.close()
+    node._client = None
+    node.start()
+    path = there(node, member)
+    node.publish(map(call_event, range(EVENTS)))
+    receiver.wait_for(lambda got: all_calls() <= calls(got).keys(), timeout_s=60)
+    node.wait(lambda: node.node(path).stats.get("delivered"))
+
+
+def test_a_machine_with_another_key_is_left_outside(node, join, receiver):
+    stranger = join(**{"actors.key": "another key, of the same length as that one...."})
+    friend = join()
+    there(node, friend)
+    assert status(node, f"deliveries/elsewhere/{stranger.name}") == "absent"
+    stranger.close()
+
+
+@pytest.mark.faults
+def test_a_machine_whose_owner_is_killed_ends(node, join):
+    member = join()
+    there(node, member)
+    member.process.kill()
+    member.process.wait(timeout=10)
+    member.process.stdout.close()
+    node.wait(lambda: not member.family(), timeout_s=20, what="the end of all of it")
+    gone(node, member)

@@ -1,0 +1,75 @@
+"""Another machine that delivers for a node: `callboard join` on another loopback address."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from callboard.supervision import die_with_parent
+from services import free_port
+from support.running import processes_of
+
+
+class Member:
+    """`callboard join` a node; ended, with all its processes, by `close`."""
+
+    def __init__(self, node, data_dir, name="other", bind="127.0.0.2", workers=1, **settings):
+        self.name = name
+        self.log = data_dir / "log"
+        self._node = node
+        actors = node.settings.actors
+        overrides = {
+            "data.dir": str(data_dir),
+            "actors.bind": bind,
+            "actors.admin_port": str(free_port()),
+            "actors.key": actors.key,
+            "actors.heartbeat_ms": str(actors.heartbeat_ms),
+            "actors.hang_timeout_ms": str(actors.hang_timeout_ms),
+            "delivery.workers": str(workers),
+        } | settings
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
+        self._environment = kept | {
+            f"CALLBOARD_{key.replace('.', '_')}".upper(): value for key, value in overrides.items()
+        }
+        self._data_dir = str(data_dir)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self):
+        actors = self._node.settings.actors
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "callboard.run_system", "join"),
+                    *(f"{actors.bind}:{actors.admin_port}", "--name", self.name),
+                ],
+                env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                preexec_fn=die_with_parent,  # A killed test run leaves no system behind.
+            )
+        line = self.process.stdout.readline()
+        assert "ready" in line, f"not ready: {line!r}\n{self.log.read_text()}"
+
+    def family(self):
+        """All processes of this machine."""
+        return processes_of(self._data_dir)
+
+    def kill(self):
+        """kill -9, all of its processes at once."""
+        for process in self.family():
+            process.kill()
+        self.process.wait(timeout=10)
+        self.process.stdout.close()
+
+    def close(self):
+        """Stop; a process that is left over fails the test."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=30)
+            self.process.stdout.close()
+        left = self.family()
+        for process in left:
+            process.kill()
+        assert not left, f"left behind: {left}\n{self.log.read_text()[-4000:]}"
