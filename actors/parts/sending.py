@@ -153,7 +153,7 @@ class SendingThreads(Generic[W]):
         self._told = False
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._crew: Crew[W] = Crew(count, self._send, "send")
-        transport.on_wait = self._crew.waits
+        transport.on_wait = self._waits
 
     def fileno(self) -> int:
         """See `Sending`."""
@@ -191,7 +191,17 @@ class SendingThreads(Generic[W]):
         except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
             sent = defect
         self._ended.append(sent)
-        if not self._told and (not self._crew or len(self._ended) >= TOLD_AT_ONCE):
+        if not self._crew or len(self._ended) >= TOLD_AT_ONCE:
+            self._tell()
+
+    def _waits(self) -> None:
+        """The request of this thread takes longer: those that ended before do not wait for it."""
+        self._crew.waits()
+        if self._ended:
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._told:
             self._told = True
             self._wake()
 

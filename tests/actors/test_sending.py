@@ -74,6 +74,16 @@ def test_what_ends_is_told_with_its_work_and_makes_room(sender, receiver):
     assert {request.body for request in receiver.requests} == {b"body"}
 
 
+def test_what_was_quick_is_told_while_the_others_hang(sender, receiver):
+    warm, quick, hanging = (Work(delivery(f"{receiver.url}/{p}")) for p in ("a", "b", "hang"))
+    for _ in range(3):
+        sender.send(warm)
+    ended(sender, 3)
+    for work in (quick, hanging, hanging):
+        sender.send(work)
+    assert [sent.work for sent in ended(sender, 1)] == [quick]
+
+
 def test_what_is_refused_is_told_without_being_sent(sender, receiver):
     sender.send(Work(delivery(receiver.url, method="GET /")))
     sender.send(Work(delivery(receiver.url, options=Options(secrets=("sealed by nobody",)))))
