@@ -14,6 +14,8 @@ from surroundings import Bench
 from system_under_test import SystemUnderTest
 
 from callboard.adapters.stores import FILE_NAME
+from callboard.supervision import TreeNode
+from callboard.supervision.supervisor import ENDED
 
 SIZES = (1, 1_000, 100_000)
 MOST = 1_000_000
@@ -27,8 +29,9 @@ TEXT = f"""\
 One of the hooks is fired. The others belong to other accounts, {HOOKS_AN_ACCOUNT} each; half of
 them are on the same event, a tenth on all events, the rest on two others. They are prepared in the
 embedded store. The systems run side by side, idle but for the one whose turn it is to drain its
-full queue; ratios are of the values of one turn. Loaded is from the command until every responder
-has all its hooks, measured once. Memory is the proportional set size after that."""
+full queue, once each has made the month's databases of its accounts; ratios are of the values of
+one turn. Loaded is from the command until every responder has all its hooks, measured once. Memory
+is the proportional set size after that."""
 
 
 class Prepared(Callboard):
@@ -51,11 +54,17 @@ class Prepared(Callboard):
         client = system.client()
         wait_until_loaded(client, self._hooks_there, list(EVENTS))
         self.loaded_s = time.monotonic() - self._began
-        top = tree(client)
+        # It makes this month's databases of all accounts, once; without any it waits for one.
+        while not _prepared((top := tree(client)).at("initializer")):
+            time.sleep(1)
         self.table_mb, self.responder_mb = (
             pss_mb(top.at(path).pid or 0) for path in ("hook_table", "responders/bench")
         )
         self.tree_mb = all_mb(system.processes())
+
+
+def _prepared(initializer: TreeNode) -> bool:
+    return initializer.status == ENDED or "waits_for" in initializer.stats
 
 
 def prepared(folder: Path, others: int) -> Prepared:
