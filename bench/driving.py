@@ -38,6 +38,8 @@ class Load:
     """The first successful one of each delivery, in the order in which they came."""
     failed: int
     repeats: int
+    put_off: int
+    """Deliveries that went through the durable retry queue, since the contender was started."""
 
     @property
     def per_s(self) -> float:
@@ -118,6 +120,7 @@ class Driven:
             arrivals=tuple(firsts.values()),
             failed=len(came) - len(succeeded),
             repeats=len(succeeded) - len(firsts),
+            put_off=self.running.put_off(),
         )
 
     def _delivered(self, events: int) -> list[Arrival]:

@@ -71,6 +71,10 @@ class Running(ABC):
         """User and system time of all its processes so far."""
         return cpu_s(self.processes())
 
+    def put_off(self) -> int:
+        """How many deliveries it has laid into a durable queue for later."""
+        return 0
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Its processes stand still meanwhile."""
@@ -195,6 +199,15 @@ class Tree(Running):
 
     def processes(self) -> list[psutil.Process]:
         return self.system.processes()
+
+    def put_off(self) -> int:
+        client = self.system.client()
+        top: TreeNode = client.ask(client.top, GetTree(), TreeNode)
+        return sum(
+            node.stats.get("put_off", 0)
+            for node in top.below()
+            if node.path.startswith("deliveries/deliverer-")
+        )
 
 
 def _store(hooks: Sequence[Hook], folder: Path) -> None:

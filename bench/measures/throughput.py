@@ -10,6 +10,7 @@ from contenders.known import (
     CELERY,
     DRAMATIQ,
     GUARANTEES,
+    callboards,
     contenders,
 )
 from contenders.running import Contender
@@ -56,6 +57,7 @@ def run(bench: Bench) -> Section:
     for contender in turns(bench, taking_part):
         loads[contender.name].append(drained(bench, contender))
     there = {contender.name for contender in taking_part}
+    ours = {one.name: loads[one.name] for one in callboards()}
     figures = [
         *_each(loads, "events/s", lambda load: load.per_s),
         *_each(loads, "µs CPU/event", lambda load: load.cpu_us),
@@ -72,6 +74,7 @@ def run(bench: Bench) -> Section:
         *_each(loads, "µs CPU of the broker/event", lambda load: load.broker_us),
         *_each(loads, "µs CPU of the receiver/event", lambda load: load.receiver_us),
         *_each(loads, "repeats", lambda load: load.repeats),
+        *_each(ours, "deliveries put off, warm-up included", lambda load: load.put_off),
     ]
     missing = "" if CALLBOARD_ASYNC.name in there else f"\nNot there: {CALLBOARD_ASYNC.name}."
     return Section("Throughput", figures, TEXT + missing, [GUARANTEES])
