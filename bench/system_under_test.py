@@ -3,7 +3,6 @@
 import os
 import platform
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,9 @@ import psutil
 
 from callboard.actors.running.system import Client, attach
 from callboard.config.loader import load
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from services import free_port
 
 
 def print_setting() -> None:
@@ -45,7 +47,7 @@ class SystemUnderTest:
         self._folder = tempfile.TemporaryDirectory(prefix="callboard-bench-")
         self._overrides = {
             "data.dir": self._folder.name,
-            "actors.admin_port": str(_free_port()),
+            "actors.admin_port": str(free_port()),
             "log.level": "critical",
             "api.enabled": "false",
         } | {key.replace("__", "."): value for key, value in settings.items()}
@@ -91,9 +93,3 @@ class SystemUnderTest:
             except psutil.Error:
                 continue
         return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
