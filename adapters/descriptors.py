@@ -20,11 +20,12 @@ def leave_some(descriptor: int) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-def allow(descriptors: int) -> None:
-    """Raise this process's own limit to so many, as far as that may be."""
+def allow(descriptors: int) -> int:
+    """Raise this process's own limit to so many, as far as that may be; how many of them it has."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= descriptors:
-        return
+        return descriptors
     if hard != resource.RLIM_INFINITY:
         descriptors = min(descriptors, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    return descriptors

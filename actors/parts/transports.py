@@ -27,6 +27,9 @@ CURL_MODULE = "pycurl"
 CONNECT_TIMEOUT_MS = 10_000
 """Where neither the node nor the cluster says otherwise."""
 
+KEPT_ENDPOINTS = 1000
+"""To so many endpoints connections are kept, the least recently used one goes first."""
+
 _ALLOWED_BY = {
     "address": "delivery.allow_networks",
     "port": "delivery.ports",
@@ -49,20 +52,29 @@ def sending(
     """What sends so many at once. Raises OSError: no such CA bundle; TransportUnavailable."""
     delivery, body_limit = settings.delivery, settings.attempts.body_limit
     if delivery.transport != CURL:
-        return SendingThreads(count, transport(delivery, body_limit), signer, tracing)
+        made = transport(delivery, body_limit, kept_endpoints(delivery, count))
+        return SendingThreads(count, made, signer, tracing)
     _check_installed(delivery)
     from callboard.adapters.curl import CurlTransport
 
     allow(2 * count + RESERVED)
-    made = _made(partial(CurlTransport, in_flight=count), delivery, body_limit)
-    return SendingLoop(count, made, signer, tracing)
+    loop = _made(partial(CurlTransport, in_flight=count), delivery, body_limit)
+    return SendingLoop(count, loop, signer, tracing)
 
 
-def transport(delivery: DeliverySettings, max_response_bytes: int) -> RequestsTransport:
+def kept_endpoints(delivery: DeliverySettings, count: int) -> int:
+    """To how many endpoints connections are kept: no more than descriptors may be had for."""
+    each = delivery.in_flight_per_endpoint
+    descriptors = allow(KEPT_ENDPOINTS * each + count + RESERVED)
+    return max(1, min(KEPT_ENDPOINTS, (descriptors - count - RESERVED) // each))
+
+
+def transport(
+    delivery: DeliverySettings, max_response_bytes: int, endpoints: int = 1
+) -> RequestsTransport:
     """A transport for as many threads as `delivery` has. Raises OSError: no such CA bundle."""
-    return _made(
-        partial(RequestsTransport, pool_size=delivery.threads), delivery, max_response_bytes
-    )
+    make = partial(RequestsTransport, pool_size=delivery.threads, endpoints=endpoints)
+    return _made(make, delivery, max_response_bytes)
 
 
 def _made(make: Callable[..., T], delivery: DeliverySettings, max_response_bytes: int) -> T:

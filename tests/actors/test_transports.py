@@ -1,0 +1,44 @@
+"""To how many endpoints connections are kept."""
+
+import resource
+
+import pytest
+
+from callboard.actors.parts.transports import KEPT_ENDPOINTS, kept_endpoints
+from callboard.adapters.descriptors import RESERVED, allow
+from callboard.config.settings import DeliverySettings
+
+
+@pytest.fixture
+def limited(monkeypatch):
+    """Let a process have so many descriptors, whatever it asks for."""
+
+    def limit(soft, hard):
+        now = {"soft": soft}
+        monkeypatch.setattr(resource, "getrlimit", lambda _what: (now["soft"], hard))
+        monkeypatch.setattr(resource, "setrlimit", lambda _what, both: now.update(soft=both[0]))
+        return now
+
+    return limit
+
+
+@pytest.mark.parametrize(
+    ("hard", "kept"),
+    [
+        (524_288, KEPT_ENDPOINTS),
+        (resource.RLIM_INFINITY, KEPT_ENDPOINTS),
+        (32 + RESERVED + 16 * 50, 50),
+        (32 + RESERVED + 16 * 50 - 1, 49),
+        (64, 1),
+    ],
+)
+def test_no_more_than_descriptors_may_be_had_for(limited, hard, kept):
+    limited(64, hard)
+    assert kept_endpoints(DeliverySettings(in_flight_per_endpoint=16), 32) == kept
+
+
+def test_the_limit_is_raised_as_far_as_that_may_be(limited):
+    now = limited(1024, 4096)
+    assert allow(2000) == 2000 == now["soft"]
+    assert allow(1000) == 1000
+    assert allow(10_000) == 4096 == now["soft"]
