@@ -14,7 +14,7 @@ from surroundings import Bench
 WARM_UP = 2000
 SHARE = 0.9
 SECONDS, QUICK_S = 40.0, 15.0
-MOST_S = 240.0
+MOST_S = 600.0
 ARRIVE_S = 60.0
 SETTLE_S = 2.0
 MOST_GROWTH = 1.1
