@@ -173,6 +173,7 @@ class RequestsTransport:
 
     def _check_address(self, target: Target) -> None:
         """As the connection would check it, were there no proxy."""
+        self.on_wait()
         try:
             self._guard.candidates(target.address, target.origin[2])
         except (AddressRefusedError, socket.gaierror) as error:

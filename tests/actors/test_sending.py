@@ -3,12 +3,16 @@
 import select
 import subprocess
 import sys
+import threading
 
 import pytest
 from attrs import evolve, frozen
 
 from callboard.actors.parts import transports
+from callboard.actors.parts.sending import SendingThreads
 from callboard.actors.parts.transports import TransportUnavailable, check, sending, slots
+from callboard.adapters.address_guard import AddressGuard
+from callboard.adapters.http import RequestsTransport
 from callboard.adapters.receiver import Answer
 from callboard.adapters.secret_box import SecretBox
 from callboard.adapters.signer import Signer
@@ -17,6 +21,7 @@ from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import Options
 from callboard.webhooks.outcome import Response
 from callboard.webhooks.trace_context import TraceContext
+from support.http import LOOPBACK, answer
 from support.patience import patient
 
 TRACED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -82,6 +87,32 @@ def test_what_was_quick_is_told_while_the_others_hang(sender, receiver):
     for work in (quick, hanging, hanging):
         sender.send(work)
     assert [sent.work for sent in ended(sender, 1)] == [quick]
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_names_that_are_looked_up_for_long_hold_up_nobody(tmp_path, receiver, proxied):
+    found = threading.Event()
+
+    def look_up(host, port, *_args):
+        if host == "slow.example":
+            found.wait(patient(10))
+        return [answer("127.0.0.1", port)]
+
+    transport = RequestsTransport(
+        *(patient(5), patient(20)),
+        guard=AddressGuard(LOOPBACK, look_up),
+        proxy=receiver.url if proxied else "",
+    )
+    threads = SendingThreads(4, transport, Signer(SecretBox("", tmp_path / "key")))
+    slow, quick = (
+        Work(delivery(f"http://{name}.example:{receiver.port}/")) for name in ("slow", "quick")
+    )
+    for work in (slow, slow, slow, quick):
+        threads.send(work)
+    assert [sent.work for sent in ended(threads, 1)] == [quick]
+    found.set()
+    assert {sent.work for sent in ended(threads, 3)} == {slow}
+    threads.close()
 
 
 def test_what_is_refused_is_told_without_being_sent(sender, receiver):
