@@ -55,6 +55,9 @@ class PatientClient:
     def ask_actor(self, path, question, kind, timeout_s=10.0):
         return self.client.ask_actor(path, question, kind, patient(timeout_s))
 
+    def hear(self, kinds, timeout_s):
+        return self.client.hear(kinds, patient(timeout_s))
+
 
 def processes_of(data_dir):
     """All processes that were started on this data directory."""
