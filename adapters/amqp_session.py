@@ -126,7 +126,11 @@ class AmqpSession:
             self._ack_rest()
         elif self._acked and not self._rest_due:
             self._rest_due = True
-            self._io_services.call_later(ACK_LINGER_S, self._ack_rest)
+            # By a callback, as that has the owner poll, and so hear of the new deadline.
+            self._io_services.add_callback_threadsafe(self._linger)
+
+    def _linger(self) -> None:
+        self._io_services.call_later(ACK_LINGER_S, self._ack_rest)
 
     def _ack_rest(self) -> None:
         self._rest_due = False

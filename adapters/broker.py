@@ -203,7 +203,10 @@ class BrokerConnection(Protocol):
         """
 
     def deadline(self) -> float | None:
-        """When to call `poll` even if nothing is readable, on `time.monotonic`'s scale."""
+        """When to call `poll` even if nothing is readable, on `time.monotonic`'s scale.
+
+        To be asked after each `poll`. Whatever else makes it earlier makes `fileno()` readable.
+        """
 
     def poll(self) -> Sequence[BrokerEvent]:
         """Do what can be done without waiting, and report what happened, in order."""

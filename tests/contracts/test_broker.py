@@ -311,7 +311,7 @@ def test_the_prefetch_bounds_what_is_unacknowledged(broker):
     driver.while_quiet()
     assert len(driver.messages) == 3
     driver.connection.ack([messages[1].tag])
-    driver.receive(4)
+    driver.until(lambda: len(driver.messages) == 4, timeout_s=2)
     driver.while_quiet()
     assert len(driver.messages) == 4
     driver.connection.ack([m.tag for m in driver.messages if m.tag != messages[1].tag])

@@ -1,4 +1,7 @@
-"""Drives a `BrokerConnection` as an actor would: waits on its descriptor and its deadline."""
+"""Drives a `BrokerConnection` as an actor would: waits on its descriptor and its deadline.
+
+Of an earlier deadline than the one after the latest `poll` only the descriptor can tell.
+"""
 
 import select
 import time
@@ -28,16 +31,17 @@ class Driver:
         self.connection = connection
         self.events: list[BrokerEvent] = []
         connection.open()
+        self._deadline = connection.deadline()
 
     def step(self, at_most_s: float) -> None:
         """Wait until there is something to do, but not longer than this, and poll."""
-        deadline = self.connection.deadline()
-        if deadline is not None:
-            at_most_s = max(0.0, min(at_most_s, deadline - time.monotonic()))
+        if self._deadline is not None:
+            at_most_s = max(0.0, min(at_most_s, self._deadline - time.monotonic()))
         waiting = select.poll()
         waiting.register(self.connection.fileno(), select.POLLIN)
         waiting.poll(at_most_s * 1000)
         self.events += self.connection.poll()
+        self._deadline = self.connection.deadline()
 
     def until(self, condition: Callable[[], object], timeout_s: float = 15.0) -> "Driver":
         timeout_s = patient(timeout_s)
