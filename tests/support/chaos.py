@@ -128,14 +128,15 @@ class Killer:
         self._whole_at = time.monotonic()
         self.kills = Counter()
         self.history = []
-        self.ended_by_itself = 0
+        self.ended_by_itself = []
+        """What the log said before, each time."""
         self.refused_starts = 0
 
     def work(self, while_):
         while while_():
             select.select([], [], [], self._random.uniform(*PAUSE_S))
             if self._system.process.poll() is not None:
-                self.ended_by_itself += 1
+                self.ended_by_itself.append(self._system.tail())
                 self._start_again()
                 continue
             self._kill_one()
