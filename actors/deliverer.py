@@ -27,6 +27,7 @@ from callboard.actors.parts.recording import MAX_BATCHES_OUT, Recording, is_new
 from callboard.actors.parts.role import Setup
 from callboard.actors.parts.sending import Sending, Sent
 from callboard.actors.parts.tracing import tracing
+from callboard.actors.parts.sharing import is_elsewhere
 from callboard.actors.parts.transports import sending, slots
 from callboard.adapters.finished_file import FinishedFile
 from callboard.adapters.secret_box import SecretBox
@@ -110,6 +111,7 @@ class Deliverer(Recording):
             PUT_OFF_BATCH, MAX_BATCHES_OUT, lambda put_off: len(put_off[0].delivery.body)
         )
         self._ids = itertools.count()
+        self._elsewhere = is_elsewhere(self.path)
         self._stopping = False
         self._flush_due = Alarm(_FLUSH)
         self._sweep_due = False
@@ -163,8 +165,9 @@ class Deliverer(Recording):
         if not self._stopping and self._owed.take(message.source, message.part, counts):
             for event in message.events:
                 waiter = Waiter(message.source, message.part, event.tag)
+                taken_at = None if self._elsewhere else event.taken_at or None
                 for delivery in event.deliveries:
-                    self._begin_job(self._in_hand.take(delivery, waiter), event.taken_at or None)
+                    self._begin_job(self._in_hand.take(delivery, waiter), taken_at)
         self._go_on()
 
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:

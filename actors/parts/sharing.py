@@ -19,6 +19,12 @@ def is_deliverer(path: str) -> bool:
     return _DELIVERER.fullmatch(path) is not None
 
 
+def is_elsewhere(path: str) -> bool:
+    """Whether it is a deliverer's path on a machine that has joined, which has a clock of its own."""
+    found = _DELIVERER.fullmatch(path)
+    return found is not None and found[1] is not None
+
+
 def deliverers_among(peers: Mapping[str, Peer]) -> list[Peer]:
     """The deliverers that are up, always in the same order."""
     return [peers[path] for path in sorted(peers) if is_deliverer(path)]

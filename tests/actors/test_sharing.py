@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from callboard.actors.parts.sharing import deliverer_for, deliverers_among
+from callboard.actors.parts.sharing import deliverer_for, deliverers_among, is_elsewhere
 from callboard.supervision import Peer
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import Options
@@ -47,3 +47,9 @@ def test_only_the_hooks_of_a_deliverer_that_is_down_move():
     assert {peer.path for peer in before.values()} == {peer.path for peer in up}
     for hook, peer in before.items():
         assert after[hook] in up[1:] if peer is up[0] else after[hook] is peer
+
+
+def test_deliverers_elsewhere_are_told_by_their_path():
+    assert is_elsewhere("deliveries/elsewhere/there/deliverer-1")
+    assert not is_elsewhere("deliveries/deliverer-1")
+    assert not is_elsewhere("deliveries/elsewhere")
