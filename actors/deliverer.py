@@ -26,8 +26,8 @@ from callboard.actors.parts.handover import Handover
 from callboard.actors.parts.recording import MAX_BATCHES_OUT, Recording, is_new
 from callboard.actors.parts.role import Setup
 from callboard.actors.parts.sending import Sending, Sent
-from callboard.actors.parts.tracing import tracing
 from callboard.actors.parts.sharing import is_elsewhere
+from callboard.actors.parts.tracing import tracing
 from callboard.actors.parts.transports import sending, slots
 from callboard.adapters.finished_file import FinishedFile
 from callboard.adapters.secret_box import SecretBox

@@ -20,7 +20,7 @@ def is_deliverer(path: str) -> bool:
 
 
 def is_elsewhere(path: str) -> bool:
-    """Whether it is a deliverer's path on a machine that has joined, which has a clock of its own."""
+    """Whether it is a deliverer's path on a machine that has joined, with a clock of its own."""
     found = _DELIVERER.fullmatch(path)
     return found is not None and found[1] is not None
 
