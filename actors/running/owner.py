@@ -26,7 +26,7 @@ TICK_S = 0.5
 STOP_S = 45.0
 """How long an orderly stop may take before the system is ended anyway."""
 START_S = 30.0
-"""How long a top supervisor may be silent while the tree starts, which takes as long as it takes."""
+"""How long a top supervisor may be silent while its tree starts, which may take longer."""
 
 
 class GivenUp(Exception):
