@@ -127,6 +127,7 @@ class Outposts(Supervisor):
         if name in self._there:
             self._there.discard(name)
             self.log.warning("machine_left", machine=name)
+            self._drop_start(name)
             child = self._children[name]
             if child.address is not None:
                 self._exited(child)

@@ -85,7 +85,10 @@ class Supervisor(SupervisedActor):
     """Supervises the children of a `SupervisorSpec` (OTP: supervisor).
 
     Started with the specification as `args`; a subclass may make it from other arguments by
-    overriding `specification`. It is ready when all its children are.
+    overriding `specification`. It is ready when all its children are, or have ended for good.
+
+    A child that ends before it is ready is treated as one that ran: what may be restarted is, and
+    counted. In OTP the start of the supervisor fails at once, whatever the child's restart type.
     """
 
     names_begin_here = False
@@ -250,6 +253,9 @@ class Supervisor(SupervisedActor):
             self._announced = True
             super().announce_ready()
 
+    def _drop_start(self, id: str) -> None:
+        self._plan = deque(step for step in self._plan if step != (_START, id))
+
     def _conclude(self) -> None:
         if not self._ending:
             self.finish()
@@ -327,6 +333,8 @@ class Supervisor(SupervisedActor):
         child.status, child.address, child.pid = DOWN, None, None
         child.started_at, child.tree, child.below, child.told = None, None, {}, None
         self._children_changed()
+        if was == STARTING:
+            self._drop_start(child.spec.id)  # it is over; `_decide` says whether there is another
         if was != STOPPING and self._ending is None:
             ended = "it finished" if child.normal else "it crashed or was killed"
             child.because = child.fault or ended

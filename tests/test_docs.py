@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from callboard.actors.retry_queue import topology
 from callboard.actors.webhooks_supervisor import tree
 from callboard.cli import main
 from callboard.config import Settings
@@ -112,6 +113,18 @@ def test_what_an_operator_sees_in_the_log_is_logged():
     seen = re.findall(r"`([a-z]+(?:_[a-z]+)+)`", "".join(re.findall(r"^\|[^|]+\|", table, re.M)))
     assert len(seen) > 10
     assert not [word for word in seen if f'"{word}"' not in code]
+
+
+def test_the_queues_to_go_over_to_are_within_the_rights_of_the_page_on_rabbitmq():
+    (rights,) = blocks(PROJECT / "docs" / "rabbitmq.md", "text")
+    page = (PROJECT / "docs" / "nodes.md").read_text()
+    (queue,) = re.findall(r"another `amqp\.queue`, such as\s+`([^`]+)`", page)
+    retries = topology(
+        load(None, {"CALLBOARD_CONFIG": "/dev/null"}, {"amqp.queue": queue}).settings
+    )
+    assert f"`{retries.queue.name}`" in page
+    for name in (queue, retries.queue.name, *(delay.name for delay in retries.delays)):
+        assert re.search(rights.strip(), name), name
 
 
 def test_the_module_of_the_page_fires_as_it_says():

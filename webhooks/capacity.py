@@ -15,6 +15,9 @@ from attrs import Attribute, field, frozen
 DAY_S = 86_400
 MONTH_DAYS = 30
 
+LEAST, MOST = 1e-9, 1e15
+"""Between these is every input, or 0 where none can be: no product of them is beyond floats."""
+
 
 @frozen
 class PlanLine:
@@ -28,22 +31,15 @@ class PlanLine:
     formula: str
 
 
-def _above(least: float) -> Any:
+def _within(least: float, most: float = MOST) -> Any:
     def check(instance: object, attribute: "Attribute[float]", value: float) -> None:
-        if not (math.isfinite(value) and value > least):
-            raise ValueError(f"{attribute.name} must be more than {least:g}")
+        if not least <= value <= most:  # NaN is not either
+            raise ValueError(f"{attribute.name} must be from {least:g} to {most:g}")
 
     return check
 
 
-def _within(least: float, most: float = math.inf) -> Any:
-    bounds = f"{least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
-
-    def check(instance: object, attribute: "Attribute[float]", value: float) -> None:
-        if not (math.isfinite(value) and least <= value <= most):
-            raise ValueError(f"{attribute.name} must be {bounds}")
-
-    return check
+_POSITIVE = _within(LEAST)
 
 
 def _number(rule: Any, help: str) -> Any:
@@ -58,9 +54,9 @@ def _count(rule: Any, help: str) -> Any:
 class Workload:
     """What is asked of the system."""
 
-    deliveries_per_day: float = _number(_above(0), "Deliveries a day: events times their hooks.")
+    deliveries_per_day: float = _number(_POSITIVE, "Deliveries a day: events times their hooks.")
     peak: float = _number(_within(1), "Busiest moment, by the mean of the day.")
-    fan_out: float = _number(_above(0), "Deliveries of an event, mean.")
+    fan_out: float = _number(_POSITIVE, "Deliveries of an event, mean.")
     body_bytes: float = _number(_within(0), "Body of an event and of its requests, mean.")
     answer_ms: float = _number(_within(0), "How long an endpoint takes to answer, mean.")
     failing: float = _number(_within(0, 1), "Share of deliveries whose first try fails.")
@@ -83,8 +79,8 @@ class Costs:
     )
     delivery_us: float = _number(_within(0), "CPU of a node for a try.")
     retry_us: float = _number(_within(0), "CPU of a node to put a try off and take it back.")
-    broker_us: float = _number(_above(0), "CPU of the broker for a message, in and out.")
-    queue_per_s: float = _number(_above(0), "Messages a second that one queue takes and gives.")
+    broker_us: float = _number(_POSITIVE, "CPU of the broker for a message, in and out.")
+    queue_per_s: float = _number(_POSITIVE, "Messages a second that one queue takes and gives.")
     request_bytes: float = _number(_within(0), "Bytes of a request around its body.")
     answer_bytes: float = _number(_within(0), "Bytes of an answer.")
     message_bytes: float = _number(_within(0), "Bytes of an AMQP message around its body.")

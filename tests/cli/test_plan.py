@@ -34,9 +34,15 @@ def test_each_input_can_be_given():
     ("option", "value", "rule"),
     [
         ("--failing", "2", "from 0 to 1"),
-        ("--deliveries-per-day", "0", "more than 0"),
-        ("--body-bytes", "nan", "0 or more"),
-        ("--cores", "0", "1 or more"),
+        ("--deliveries-per-day", "0", "from 1e-09 to 1e+15"),
+        ("--deliveries-per-day", "1e308", "from 1e-09 to 1e+15"),
+        ("--fan-out", "1e-320", "from 1e-09 to 1e+15"),
+        ("--body-bytes", "nan", "from 0 to 1e+15"),
+        ("--answer-ms", "1e308", "from 0 to 1e+15"),
+        ("--retries", "1e308", "from 0 to 1e+15"),
+        ("--peak", "inf", "from 1 to 1e+15"),
+        ("--cores", "0", "from 1 to 1e+15"),
+        ("--cores", "9" * 400, "from 1 to 1e+15"),
     ],
 )
 def test_what_cannot_be_is_wrong_usage(option, value, rule):

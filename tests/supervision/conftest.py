@@ -9,11 +9,11 @@ from support.trees import Tree
 
 @pytest.fixture
 def grow():
-    """grow(base, spec) -> Tree; ended with the test."""
+    """grow(base, args, …) -> Tree; ended with the test."""
     trees = []
 
-    def grow(base, spec):
-        trees.append(Tree(base, spec))
+    def grow(base, args, **options):
+        trees.append(Tree(base, args, **options))
         return trees[-1]
 
     logging.getLogger("Thespian").setLevel(logging.CRITICAL)

@@ -145,6 +145,29 @@ def test_a_child_whose_constructor_raises_makes_it_give_up(grow, base):
 
 
 @both_bases
+@pytest.mark.parametrize(
+    ("restart", "how"),
+    [(TEMPORARY, "fail_start"), (TEMPORARY, "finish_start"), (TRANSIENT, "finish_start")],
+)
+def test_one_that_ends_while_it_starts_and_may_not_be_restarted_is_left_and_holds_up_nobody(
+    grow, base, restart, how, tmp_path
+):
+    journal = tmp_path / "journal"
+    args = {"journal": str(journal), how: True}
+    tree = grow(base, spec(*workers("a", args=args, restart=restart), *workers("b")))
+    tree.hear(Ready)
+    assert statuses(tree.tree()) == {"a": "ended", "b": "running"}
+    assert journal.read_text() == "start a\n"
+
+
+@both_bases
+def test_a_transient_child_that_crashes_while_it_starts_makes_it_give_up(grow, base):
+    child = workers("a", args={"fail_start": True}, restart=TRANSIENT)
+    tree = grow(base, spec(*child, max_restarts=1))
+    assert "a ended" in tree.hear(GaveUp).reason
+
+
+@both_bases
 def test_escalation_restarts_the_nested_supervisor_with_all_its_children(grow, base):
     nested = ChildSpec("n", Supervisor, spec(*workers("x", "y"), max_restarts=0))
     tree = grow(base, spec(nested, *workers("b")))

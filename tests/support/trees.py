@@ -17,20 +17,22 @@ SIMPLE, MULTI = "simpleSystemBase", "multiprocTCPBase"
 
 
 class Tree:
-    """A top supervisor and the conversation with it."""
+    """A top supervisor and the conversation with it; `args` as its `top` takes them."""
 
-    def __init__(self, base, spec):
+    def __init__(self, base, args, top=Supervisor, capabilities=()):
         self.base = base
-        capabilities = {"Admin Port": free_port()} if base == MULTI else {}
+        capabilities = dict(capabilities)
+        if base == MULTI:
+            capabilities["Admin Port"] = free_port()
         self.system = ActorSystem(
             base,
             capabilities,
             logDefs={"version": 1, "disable_existing_loggers": False},
             transientUnique=True,
         )
-        self.top = self.system.createActor(Supervisor)
+        self.top = self.system.createActor(top)
         self.heard = []
-        self.system.tell(self.top, Start(args=spec, heartbeat_s=0))
+        self.system.tell(self.top, Start(args=args, heartbeat_s=0))
 
     def hear(self, kind, timeout_s=10.0):
         """The next message of this kind."""

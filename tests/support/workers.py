@@ -17,6 +17,10 @@ class Worker(SupervisedActor):
             raise RuntimeError("cannot start")
         if self.args.get("hang_start"):
             time.sleep(600)
+        if self.args.get("finish_start"):
+            self.finish()
+        while not Path(self.args.get("start_after", "/")).exists():
+            time.sleep(0.01)
 
     def record(self, what):
         if "journal" in self.args:

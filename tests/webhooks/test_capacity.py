@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.capacity import Costs, Machines, PlanLine, Workload, plan, shown
+from callboard.webhooks.capacity import (
+    LEAST,
+    MOST,
+    Costs,
+    Machines,
+    PlanLine,
+    Workload,
+    plan,
+    shown,
+)
 
 LOAD = Workload(
     deliveries_per_day=86_400_000,  # 1,000/s
@@ -184,8 +193,10 @@ def test_what_costs_nothing_has_no_limit():
         (LOAD, "deliveries_per_day", 0),
         (LOAD, "deliveries_per_day", -1),
         (LOAD, "deliveries_per_day", math.inf),
+        (LOAD, "deliveries_per_day", 1.001e15),
         (LOAD, "peak", 0.99),
         (LOAD, "fan_out", 0),
+        (LOAD, "fan_out", 9.99e-10),
         (LOAD, "failing", 1.01),
         (LOAD, "failing", -0.01),
         (LOAD, "stored", 2),
@@ -195,6 +206,8 @@ def test_what_costs_nothing_has_no_limit():
         (COSTS, "event_us", -1),
         (COSTS, "queue_per_s", 0),
         (MACHINES, "cores", 0),
+        (MACHINES, "cores", 10**15 + 1),
+        (MACHINES, "cores", 10**400),
         (MACHINES, "busy", 0),
         (MACHINES, "busy", 1.1),
         (MACHINES, "spare", -1),
@@ -255,6 +268,41 @@ def test_more_to_do_never_takes_less(load, machines, times):
     before, after = figures(load, machines=machines), figures(more, machines=machines)
     for key in ("nodes", "queues", "connections", "in_flight", "kept", "to_endpoints"):
         assert after[key] >= before[key]
+
+
+def at_the_edges(of, **edges):
+    """`of` with each input at an end of its range; `edges` are those unlike the rest's."""
+    least_or_most = {each.name: (1, MOST) for each in attrs.fields(of)} | edges
+    return st.builds(of, **{name: st.sampled_from(ends) for name, ends in least_or_most.items()})
+
+
+@given(
+    at_the_edges(
+        Workload,
+        deliveries_per_day=(LEAST, MOST),
+        fan_out=(LEAST, MOST),
+        answer_ms=(0, MOST),
+        failing=(0, 1),
+        failing_ms=(0, MOST),
+        retries=(0, MOST),
+        stored=(0, 1),
+        outage_minutes=(0, MOST),
+    ),
+    at_the_edges(
+        Costs,
+        event_us=(0, MOST),
+        single_us=(0, MOST),
+        delivery_us=(0, MOST),
+        retry_us=(0, MOST),
+        broker_us=(LEAST, MOST),
+        queue_per_s=(LEAST, MOST),
+    ),
+    at_the_edges(Machines, busy=(0.01, 1), spare=(0, MOST)),
+)
+def test_what_is_within_its_range_makes_a_plan_that_can_be_shown(load, costs, machines):
+    for line in plan(load, costs, machines):
+        assert line.value >= 0
+        assert "nan" not in shown(line) + line.formula
 
 
 # Against a simulation
