@@ -34,6 +34,7 @@ from callboard.actors.zone_listener import ZoneListener
 from callboard.admin import AdminRequest, RedeliveryRequest
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
+from callboard.config.told import without_secrets
 from callboard.supervision import (
     TEMPORARY,
     ChildSpec,
@@ -207,7 +208,8 @@ def deliverers_on(setup: Setup, capabilities: Mapping[str, Any]) -> SupervisorSp
     offer = Offer.of(capabilities)
     if offer is None:
         return None
-    settings = evolve(setup.settings, data=evolve(setup.settings.data, dir=offer.data_dir))
+    told = without_secrets(setup.settings)
+    settings = evolve(told, data=evolve(told.data, dir=offer.data_dir))
     return _spec(settings, deliverer_specs(evolve(setup, settings=settings), offer.workers))
 
 

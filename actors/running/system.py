@@ -22,6 +22,7 @@ from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 from thespian.system.admin import convention
 
 from callboard.actors.messages import Refused
+from callboard.actors.parts import own_settings
 from callboard.actors.parts.offer import Offer
 from callboard.actors.webhooks_supervisor import WebhooksSupervisor
 from callboard.adapters import sealed_transport
@@ -224,6 +225,7 @@ def join(settings: Settings, node: str, offer: Offer) -> ActorSystem:
     Raises SystemUnreachable.
     """
     key = _key(settings, make=False)
+    own_settings.keep(settings)
     sealed_transport.thespian_log(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
