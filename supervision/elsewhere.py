@@ -22,6 +22,9 @@ from callboard.supervision.supervisor import BURIAL_S, ENDED, Supervisor, _Child
 AGAIN_S = 5.0
 """How long until an outpost that ended is tried again, while its machine is there."""
 
+LEAST_START_S = 10.0
+"""How long an outpost may take to start at the least; else as long as its children may."""
+
 MEMBER = "callboard: member"
 """The capability that names a machine, which is unique among those that have joined."""
 
@@ -77,6 +80,18 @@ class Outpost(Supervisor):
         self.after(self.spec.heartbeat_s, _UNHEARD)
 
 
+def outpost(name: str, inside: SupervisorSpec) -> ChildSpec:
+    """The specification of the outpost on the machine of that name, with this inside."""
+    return ChildSpec(
+        name,
+        Outpost,
+        inside,
+        restart=TEMPORARY,
+        shutdown_s=15.0,
+        start_s=max(LEAST_START_S, sum(child.start_s for child in inside.children)),
+    )
+
+
 class Outposts(Supervisor):
     """One `Outpost` on each machine that has joined and fits; started with an `OutpostsSpec`.
 
@@ -114,7 +129,7 @@ class Outposts(Supervisor):
         if inside is None:
             return
         self._left(name)  # the same machine again: it was restarted
-        child = ChildSpec(name, Outpost, inside, restart=TEMPORARY, shutdown_s=15.0)
+        child = outpost(name, inside)
         others = tuple(other for other in self.spec.children if other.id != name)
         self.spec = evolve(self.spec, children=(*others, child))
         known = self._children.setdefault(name, _Child(child))
