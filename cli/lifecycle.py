@@ -87,7 +87,8 @@ def join(loaded: Loaded, node: str, name: str | None) -> None:
         raise WrongUsage("--name must be a name without blanks and / * ? [")
     settings = loaded.settings
     workers = settings.delivery.workers or os.cpu_count() or 1
-    offer = Offer(name, workers, settings.data.dir.absolute())
+    place = f"{settings.actors.bind}:{settings.actors.admin_port}"
+    offer = Offer(name, workers, settings.data.dir.absolute(), place)
 
     def ready() -> None:
         say(f"{name} is ready to deliver for the node at {node}, {counted(workers, 'deliverer')}")

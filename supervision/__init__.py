@@ -6,7 +6,7 @@ actor learns the addresses of the peers that its specification names, and again 
 """
 
 from callboard.supervision.actor import SupervisedActor, die_with_parent
-from callboard.supervision.elsewhere import MEMBER, Outposts, OutpostsSpec
+from callboard.supervision.elsewhere import MEMBER, PLACE, Outposts, OutpostsSpec
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -41,6 +41,7 @@ __all__ = [
     "ONE_FOR_ALL",
     "ONE_FOR_ONE",
     "PERMANENT",
+    "PLACE",
     "REST_FOR_ONE",
     "TEMPORARY",
     "TRANSIENT",

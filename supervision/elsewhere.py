@@ -26,7 +26,10 @@ LEAST_START_S = 10.0
 """How long an outpost may take to start at the least; else as long as its children may."""
 
 MEMBER = "callboard: member"
-"""The capability that names a machine, which is unique among those that have joined."""
+"""The capability that names a machine; of several with one name only one has an outpost."""
+
+PLACE = "callboard: place"
+"""The capability that tells machines of one name apart, where the operator has them so."""
 
 _AGAIN = "supervision: try outposts again"
 _UNHEARD = "supervision: has the supervisor been heard?"
@@ -102,7 +105,9 @@ class Outposts(Supervisor):
     def specification(self, args: OutpostsSpec) -> SupervisorSpec:
         """No children yet."""
         self._outposts = args
-        self._there: set[str] = set()
+        self._there: dict[str, ActorSystemConventionUpdate] = {}
+        self._namesakes: dict[str, ActorSystemConventionUpdate] = {}
+        self._requirements: dict[str, Capabilities] = {}
         return args.supervisor
 
     def on_start(self, args: OutpostsSpec) -> None:
@@ -115,32 +120,59 @@ class Outposts(Supervisor):
         self, update: ActorSystemConventionUpdate, _sender: ActorAddress
     ) -> None:
         """A machine has joined, or left, or has not been heard of for long."""
-        capabilities = update.remoteCapabilities or {}
-        name = capabilities.get(MEMBER)
+        name = (update.remoteCapabilities or {}).get(MEMBER)
         if not isinstance(name, str):
             return
-        if update.remoteAdded:
-            self._joined(name, capabilities)
+        if not update.remoteAdded:
+            self._gone(name, update)
+        elif self._is_taken(name, update):
+            self.log.error(
+                "machine_name_taken",
+                machine=name,
+                by=str(self._there[name].remoteAdminAddress),
+                refused=str(update.remoteAdminAddress),
+            )
+            self._namesakes[name] = update
         else:
-            self._left(name)
+            self._joined(name, update)
 
-    def _joined(self, name: str, capabilities: Capabilities) -> None:
+    def _is_taken(self, name: str, update: ActorSystemConventionUpdate) -> bool:
+        """Whether another machine of that name is there, and its outpost has not ended."""
+        return self._is_another(name, update) and self._children[name].status != ENDED
+
+    def _is_another(self, name: str, update: ActorSystemConventionUpdate) -> bool:
+        there = self._there.get(name)
+        return there is not None and there.remoteAdminAddress != update.remoteAdminAddress
+
+    def _joined(self, name: str, update: ActorSystemConventionUpdate) -> None:
+        if self._is_another(name, update):
+            self._namesakes[name] = self._there[name]
+        self._left(name)  # the same machine again: it was restarted
+        capabilities = update.remoteCapabilities
         inside = self._outposts.children_of(self._outposts.args, capabilities)
         if inside is None:
             return
-        self._left(name)  # the same machine again: it was restarted
         child = outpost(name, inside)
         others = tuple(other for other in self.spec.children if other.id != name)
         self.spec = evolve(self.spec, children=(*others, child))
         known = self._children.setdefault(name, _Child(child))
         known.spec = child
-        self._there.add(name)
+        self._there[name] = update
+        self._requirements[name] = {
+            key: capabilities[key] for key in (MEMBER, PLACE) if key in capabilities
+        }
         self.log.info("machine_joined", machine=name)
         self._begin(name)
 
+    def _gone(self, name: str, update: ActorSystemConventionUpdate) -> None:
+        if not self._is_another(name, update):
+            self._left(name)
+        namesake = self._namesakes.get(name)
+        if namesake and namesake.remoteAdminAddress == update.remoteAdminAddress:
+            del self._namesakes[name]
+
     def _left(self, name: str) -> None:
-        if name in self._there:
-            self._there.discard(name)
+        if self._there.pop(name, None) is not None:
             self.log.warning("machine_left", machine=name)
             child = self._children[name]
             if child.address is not None:
@@ -156,6 +188,10 @@ class Outposts(Supervisor):
         if payload != _AGAIN:
             super().on_timer(payload)
             return
+        for name, update in list(self._namesakes.items()):
+            if not self._is_taken(name, update):
+                del self._namesakes[name]
+                self._joined(name, update)
         for name in sorted(self._there):
             if self._children[name].status == ENDED:
                 self._begin(name)
@@ -170,7 +206,8 @@ class Outposts(Supervisor):
             self.send(sender, Heard())
 
     def _create(self, child: _Child) -> ActorAddress:
-        return self.createActor(child.spec.actor, targetActorRequirements={MEMBER: child.spec.id})
+        wanted = self._requirements[child.spec.id]
+        return self.createActor(child.spec.actor, targetActorRequirements=wanted)
 
     def _kill(self, child: _Child) -> None:
         """Its process number is another machine's: ask, and give it up soon after."""

@@ -26,7 +26,7 @@ SECRETS = {
     "delivery.proxy": "http://proxy-user:proxy-password@proxy.internal:3128",
 }
 SERVERS = ("bus", "zone", "store", "proxy")
-OFFER = Offer("there", 2, data_dir=Path("/var/lib/there"))
+OFFER = Offer("there", 2, Path("/var/lib/there"), "10.0.0.2:19100")
 
 
 def settings(overrides):
