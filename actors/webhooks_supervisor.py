@@ -36,6 +36,7 @@ from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.config.told import without_secrets
 from callboard.supervision import (
+    OUTPOSTS_STOP_S,
     TEMPORARY,
     ChildSpec,
     Forwarded,
@@ -93,7 +94,11 @@ def tree(settings: Settings) -> SupervisorSpec:
     api = (ChildSpec("api", ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
 
     outposts = OutpostsSpec(deliverers_on, setup, _spec(settings, ()))
-    elsewhere = (ChildSpec("elsewhere", Outposts, outposts),) if settings.actors.convention else ()
+    elsewhere = (
+        (ChildSpec("elsewhere", Outposts, outposts, shutdown_s=OUTPOSTS_STOP_S),)
+        if settings.actors.convention
+        else ()
+    )
 
     def nested(*children: ChildSpec) -> SupervisorSpec:
         return _spec(settings, children)
@@ -160,7 +165,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 "deliveries",
                 Supervisor,
                 nested(attempt_log, retry_queue, *deliverers, *elsewhere),
-                shutdown_s=20.0,
+                shutdown_s=25.0,
                 start_s=starting_s((attempt_log, retry_queue, *deliverers, *elsewhere)),
             ),
             *api,

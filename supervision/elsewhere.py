@@ -17,13 +17,19 @@ from thespian.actors import ActorAddress, ActorExitRequest, ActorSystemConventio
 from callboard.supervision.actor import CRASH_EXIT_STATUS
 from callboard.supervision.messages import Heard, Heartbeat
 from callboard.supervision.spec import TEMPORARY, ChildSpec, SupervisorSpec
-from callboard.supervision.supervisor import BURIAL_S, ENDED, Supervisor, _Child
+from callboard.supervision.supervisor import BURIAL_S, ENDED, RUNNING, STARTING, Supervisor, _Child
 
 AGAIN_S = 5.0
 """How long until an outpost that ended is tried again, while its machine is there."""
 
 LEAST_START_S = 10.0
 """How long an outpost may take to start at the least; else as long as its children may."""
+
+OUTPOST_STOP_S = 15.0
+"""How long an outpost may take to stop when asked."""
+
+OUTPOSTS_STOP_S = OUTPOST_STOP_S + BURIAL_S + 1.0
+"""How long all of them may take: they are asked at once, and one that is gone is given up."""
 
 MEMBER = "callboard: member"
 """The capability that names a machine; of several with one name only one has an outpost."""
@@ -90,7 +96,7 @@ def outpost(name: str, inside: SupervisorSpec) -> ChildSpec:
         Outpost,
         inside,
         restart=TEMPORARY,
-        shutdown_s=15.0,
+        shutdown_s=OUTPOST_STOP_S,
         start_s=max(LEAST_START_S, sum(child.start_s for child in inside.children)),
     )
 
@@ -177,6 +183,11 @@ class Outposts(Supervisor):
             child = self._children[name]
             if child.address is not None:
                 self._exited(child)
+
+    def _stop_all(self, reason: str) -> None:
+        super()._stop_all(reason)
+        for id in self._ids(STARTING, RUNNING):  # at once: they do not need each other
+            self._stop(self._children[id])
 
     def _begin(self, name: str) -> None:
         if self._ending is None:

@@ -10,8 +10,10 @@ from callboard.actors.parts import own_settings
 from callboard.actors.parts.offer import Offer
 from callboard.actors.parts.own_settings import completed
 from callboard.actors.parts.role import Setup
-from callboard.actors.webhooks_supervisor import deliverers_on
+from callboard.actors.running.owner import STOP_S
+from callboard.actors.webhooks_supervisor import deliverers_on, tree
 from callboard.config.loader import load
+from callboard.supervision.elsewhere import OUTPOST_STOP_S
 
 KEYS = ["A" * 43 + "=", "B" * 43 + "="]
 SECRETS = {
@@ -86,3 +88,10 @@ def test_a_file_of_keys_is_looked_for_where_the_machine_has_it(own):
     _, there = told(settings({"secrets.key_file": "/etc/here/keys"}))
     own(settings({"data.dir": "/var/lib/there"}))
     assert str(completed(there).secrets_key_file) == "/var/lib/there/secrets.key"
+
+
+def test_outposts_have_the_time_to_stop_that_they_may_take():
+    spec = tree(settings({"actors.convention": "true"}))
+    deliveries = next(child for child in spec.children if child.id == "deliveries")
+    elsewhere = next(child for child in deliveries.args.children if child.id == "elsewhere")
+    assert OUTPOST_STOP_S < elsewhere.shutdown_s < deliveries.shutdown_s < STOP_S

@@ -12,6 +12,7 @@ from callboard.supervision import (
     Outposts,
     OutpostsSpec,
     Ready,
+    Stop,
     SupervisorSpec,
 )
 from callboard.supervision.elsewhere import outpost
@@ -28,42 +29,44 @@ def test_an_outpost_may_take_as_long_to_start_as_its_children(children_s, outpos
     assert outpost("there", SupervisorSpec(children)).start_s == outpost_s
 
 
-def one_worker(_args, _capabilities):
-    return SupervisorSpec((ChildSpec("worker", Worker),))
+def one_worker(args, _capabilities):
+    return SupervisorSpec((ChildSpec("worker", Worker, args, shutdown_s=60),))
 
 
 class Convention:
-    """A tree with outposts, and what it hears of machines that are all called `there`."""
+    """A tree with outposts, and what it hears of machines."""
 
-    def __init__(self, grow):
-        outposts = OutpostsSpec(one_worker, None, SupervisorSpec(heartbeat_s=0.1, hang_s=1.0))
+    def __init__(self, grow, journal):
+        self.journal = journal
+        args = {"journal": str(journal), "deaf": True}
+        outposts = OutpostsSpec(one_worker, args, SupervisorSpec(heartbeat_s=0.1, hang_s=1.0))
         child = ChildSpec("elsewhere", Outposts, outposts)
         self.tree = grow(SIMPLE, SupervisorSpec((child,), heartbeat_s=0.1, hang_s=1.0))
         self.tree.hear(Ready)
-        self.tree.system.updateCapability(MEMBER, "there")
 
-    def tell(self, place, added):
+    def tell(self, place, added, name="there"):
         top = self.tree.top
         outposts = self.tree.ask(top, Locate("elsewhere"), Located).peer.address
-        capabilities = {MEMBER: "there", PLACE: place}
+        capabilities = {MEMBER: name, PLACE: place}
         update = ActorSystemConventionUpdate(ActorAddress(place), capabilities, added)
         self.tree.system.tell(outposts, update)
 
-    def joined(self, place):
+    def joined(self, place, name="there"):
         self.tree.system.updateCapability(PLACE, place)
-        self.tell(place, True)
+        self.tree.system.updateCapability(MEMBER, name)
+        self.tell(place, True, name)
 
     def left(self, place):
         self.tell(place, False)
 
-    def incarnation(self):
+    def incarnation(self, path=PATH):
         """Of the outpost, once it runs."""
 
         def runs(tree):
-            return any(n.path == PATH and n.status == "running" for n in tree.below())
+            return any(n.path == path and n.status == "running" for n in tree.below())
 
         self.tree.wait(runs, timeout_s=20)
-        return self.tree.ask(self.tree.top, Locate(PATH), Located).peer.incarnation
+        return self.tree.ask(self.tree.top, Locate(path), Located).peer.incarnation
 
     def ended(self):
         return self.tree.wait(
@@ -72,8 +75,8 @@ class Convention:
 
 
 @pytest.fixture
-def convention(grow):
-    return Convention(grow)
+def convention(grow, tmp_path):
+    return Convention(grow, tmp_path / "journal")
 
 
 def test_a_second_machine_of_a_name_changes_nothing(convention, caplog):
@@ -108,3 +111,12 @@ def test_a_namesake_is_taken_when_the_first_has_left(convention):
     convention.left(FIRST)
     convention.left(SECOND)
     convention.ended()
+
+
+def test_all_outposts_are_asked_to_stop_at_once(convention):
+    for place, name in ((FIRST, "a"), (SECOND, "b")):
+        convention.joined(place, name)
+        convention.incarnation(f"elsewhere/{name}")
+    convention.tree.system.tell(convention.tree.top, Stop())
+    both = {"stop elsewhere/a/worker", "stop elsewhere/b/worker"}
+    convention.tree.wait(lambda _: both <= set(convention.journal.read_text().splitlines()), 4.0)
