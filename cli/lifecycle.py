@@ -58,15 +58,20 @@ def start(loaded: Loaded) -> None:
                 f"dashboard and API: http://{settings.api.bind}:{settings.api.port}/, "
                 f"token in {settings.api_token_file}"
             )
-        try:
-            tell_ready(os.environ)
-        except OSError as problem:
-            logger().warning("service_manager_not_told", reason=str(problem))
+        _tell_service_manager()
 
     try:
         owner.run(settings, ready)
     except (owner.GivenUp, SystemUnreachable) as problem:
         raise Failure(str(problem)) from None
+
+
+def _tell_service_manager() -> None:
+    """The service is up; that nobody can be told so does not end it."""
+    try:
+        tell_ready(os.environ)
+    except OSError as problem:
+        logger().warning("service_manager_not_told", reason=str(problem))
 
 
 @click.command()
@@ -92,7 +97,7 @@ def join(loaded: Loaded, node: str, name: str | None) -> None:
 
     def ready() -> None:
         say(f"{name} is ready to deliver for the node at {node}, {counted(workers, 'deliverer')}")
-        tell_ready(os.environ)
+        _tell_service_manager()
 
     try:
         member.run(settings, node, offer, ready)

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from callboard.supervision import die_with_parent
 from services import free_port
+from support.patience import patient
 from support.running import processes_of
 
 
@@ -51,6 +53,13 @@ class Member:
             )
         line = self.process.stdout.readline()
         assert "ready" in line, f"not ready: {line!r}\n{self.log.read_text()}"
+
+    def wait_for(self, text, timeout_s=10.0):
+        """Wait until its log says so."""
+        end = time.monotonic() + patient(timeout_s)
+        while text not in self.log.read_text():
+            assert time.monotonic() < end, f"no {text} in {self.log.read_text()}"
+            time.sleep(0.1)
 
     def family(self):
         """All processes of this machine."""

@@ -1,0 +1,36 @@
+"""`callboard join` by itself: what it says, and what it is where no node answers."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from callboard.config.loader import load
+from services import free_port
+from support.members import Member
+
+pytestmark = pytest.mark.multiprocess
+
+KEY = "the same on all machines, and kept from others"
+
+
+@pytest.fixture
+def join(tmp_path):
+    """join() -> a machine that waits for a node which is not there."""
+    members = []
+
+    def join():
+        place = {"actors.key": KEY, "actors.admin_port": free_port()}
+        members.append(Member(load(Path(os.devnull), {}, place), tmp_path / "machine"))
+        return members[-1]
+
+    yield join
+    for member in members:
+        member.close()
+
+
+def test_a_service_manager_that_is_not_there_ends_nothing(join, monkeypatch, tmp_path):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    member = join()
+    member.wait_for("service_manager_not_told")
+    assert member.process.poll() is None
