@@ -244,21 +244,27 @@ class WebhooksSupervisor(Announcing):
     Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
     """
 
+    settings: Settings | None = None
+
+    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__(capabilities)
+        # Whoever attaches may find it before `Start`, or where there never is one.
+        self._draining = False
+        self._orphaned = False
+
     def specification(self, args: Top) -> SupervisorSpec:
         """The tree that these settings ask for."""
         self.settings = args.settings
         if self.own_process:
             configure_logs(args.settings.log)
         self.log = logger().bind(actor=self.path or type(self).__name__)
-        self._draining = False
-        self._orphaned = False
         if args.owner_pid is not None:
             self.watch(os.pidfd_open(args.owner_pid))
         return tree(args.settings)
 
     def receiveMsg_GetSettings(self, _message: GetSettings, sender: ActorAddress) -> None:
         """Somebody who attached wants to know how this system is set."""
-        self.send(sender, self.settings)
+        self.send(sender, self.settings or Refused("the system is starting: try again"))
 
     def receiveMsg_AdminRequest(self, message: AdminRequest, sender: ActorAddress) -> None:
         """An administrative request (callboard.admin), from whoever knows only the top."""
@@ -291,6 +297,9 @@ class WebhooksSupervisor(Announcing):
 
     def on_stop(self) -> None:
         """Drain, then stop; asked twice, stop at once."""
+        if self.settings is None:
+            self.finish()
+            return
         bridge = self._directory().get("event_bridge")
         if self._draining or bridge is None:
             super().on_stop()

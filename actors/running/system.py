@@ -66,7 +66,8 @@ class Owner:
     """The process that runs the system of a data directory, and where to attach to it.
 
     `embedded`: it is the top supervisor in a host's actor system, and nobody attaches. `version`:
-    Callboard's in that process.
+    Callboard's in that process. `node`: there is no top supervisor; the machine has joined that
+    node.
     """
 
     pid: int
@@ -76,6 +77,7 @@ class Owner:
     started_at: float
     embedded: bool = False
     version: str = ""
+    node: str = ""
 
 
 def _lock_file(settings: Settings) -> Path:
@@ -100,8 +102,11 @@ os.register_at_fork(after_in_child=_let_go_of_inherited)
 
 
 @contextmanager
-def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
-    """Be the only one that runs a system on this data directory. Raises SystemUnreachable."""
+def ownership(settings: Settings, *, embedded: bool = False, node: str = "") -> Iterator[None]:
+    """Be the only one that runs a system on this data directory. Raises SystemUnreachable.
+
+    `node`: the one that this machine joins.
+    """
     with os.fdopen(_open_lock(settings), "r+") as lock:
         _take(lock, settings)
         actors = settings.actors
@@ -113,6 +118,7 @@ def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
             time.time(),
             embedded,
             version("callboard"),
+            node,
         )
         lock.truncate(0)
         json.dump(asdict(owner), lock)
@@ -359,6 +365,11 @@ def attach(settings: Settings) -> Client:
         raise SystemUnreachable(
             f"the system on {settings.data.dir} runs embedded in a host's actor system (process "
             f"{owner.pid}) and cannot be attached to: use what the host offers"
+        )
+    if owner.node:
+        raise SystemUnreachable(
+            f"{settings.data.dir} belongs to a machine that has joined the node at {owner.node}: "
+            f"look there; stop it by SIGTERM to process {owner.pid}"
         )
     if owner.base != MULTIPROCESS:
         raise SystemUnreachable(

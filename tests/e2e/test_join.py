@@ -34,3 +34,14 @@ def test_a_service_manager_that_is_not_there_ends_nothing(join, monkeypatch, tmp
     member = join()
     member.wait_for("service_manager_not_told")
     assert member.process.poll() is None
+
+
+@pytest.mark.parametrize("command", ["status", "tree", "stop"])
+def test_commands_that_look_for_a_tree_are_sent_to_the_node(join, command):
+    member = join()
+    processes = member.family()
+    done = member.run(command)
+    assert done.returncode == 1
+    assert f"joined the node at {member.node}" in done.stderr
+    assert f"SIGTERM to process {member.process.pid}" in done.stderr
+    assert member.family() == processes, "no top supervisor was made"

@@ -18,8 +18,8 @@ class Member:
     def __init__(self, node, data_dir, name="other", bind="127.0.0.2", workers=1, **settings):
         self.name = name
         self.log = data_dir / "log"
-        self._node = node
         actors = node.settings.actors
+        self.node = f"{actors.bind}:{actors.admin_port}"
         overrides = {
             "data.dir": str(data_dir),
             "actors.bind": bind,
@@ -37,13 +37,23 @@ class Member:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.start()
 
+    def run(self, *arguments):
+        """A command on this machine's data directory."""
+        return subprocess.run(
+            [sys.executable, "-m", "callboard.run_system", *arguments],
+            env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
+            capture_output=True,
+            text=True,
+            timeout=patient(60),
+            check=False,
+        )
+
     def start(self):
-        actors = self._node.settings.actors
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "callboard.run_system", "join"),
-                    *(f"{actors.bind}:{actors.admin_port}", "--name", self.name),
+                    *(self.node, "--name", self.name),
                 ],
                 env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
                 stdout=subprocess.PIPE,
