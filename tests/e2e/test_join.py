@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from callboard.cli.lifecycle import join as join_command
+from callboard.cli.output import WRONG_USAGE
 from callboard.config.loader import load
 from services import free_port
 from support.members import Member
@@ -45,3 +48,29 @@ def test_commands_that_look_for_a_tree_are_sent_to_the_node(join, command):
     assert f"joined the node at {member.node}" in done.stderr
     assert f"SIGTERM to process {member.process.pid}" in done.stderr
     assert member.family() == processes, "no top supervisor was made"
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        ("node.example.com:19100", "IPv4 address"),
+        ("10.0.0.300:19100", "IPv4 address"),
+        ("10.0.0.1", "IPv4 address"),
+        ("0.0.0.0:19100", "actors.bind"),
+        ("127.0.0.1:0", "port"),
+        ("127.0.0.1:65536", "port"),
+        ("127.0.0.1:admin", "port"),
+        ("10.0.0.1:19100", "cannot reach this machine at 127.0.0.1"),
+    ],
+)
+def test_what_can_be_no_node_of_this_machine_is_refused(monkeypatch, tmp_path, node, reason):
+    monkeypatch.setenv("CALLBOARD_CONFIG", os.devnull)
+    done = CliRunner().invoke(join_command, [node, "--data-dir", str(tmp_path / "machine")])
+    assert done.exit_code == WRONG_USAGE
+    assert reason in done.stderr
+    assert not (tmp_path / "machine").exists()
+
+
+def test_a_node_that_others_may_join_on_loopback_is_warned(start):
+    assert "convention_on_loopback" in start(actors__convention="true").log.read_text()
+    assert "convention_on_loopback" not in start().log.read_text()

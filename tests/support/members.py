@@ -62,7 +62,7 @@ class Member:
                 preexec_fn=die_with_parent,  # A killed test run leaves no system behind.
             )
         line = self.process.stdout.readline()
-        assert "ready" in line, f"not ready: {line!r}\n{self.log.read_text()}"
+        assert "waiting" in line, f"not waiting: {line!r}\n{self.log.read_text()}"
 
     def wait_for(self, text, timeout_s=10.0):
         """Wait until its log says so."""
