@@ -5,10 +5,12 @@ process that is, and on which port others attach. Every frame between actors is 
 key in the data directory, so attaching takes the right to read it.
 """
 
+import errno
 import fcntl
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -200,6 +202,7 @@ def create(settings: Settings) -> ActorSystem:
     actors = settings.actors
     if actors.base != MULTIPROCESS:
         return ActorSystem(actors.base, logDefs=log_definitions(settings.log), transientUnique=True)
+    _check_address(actors.bind)
     key = _key(settings, make=True)
     sealed_transport.thespian_log(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, actors.bind)
@@ -225,16 +228,34 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
         time.sleep(0.1)
 
 
+def _check_address(address: str) -> None:
+    """Raises SystemUnreachable where nothing can listen on it, whatever the port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind((address, 0))
+        except OSError as problem:
+            if problem.errno != errno.EADDRNOTAVAIL:
+                raise
+            raise SystemUnreachable(f"actors.bind: this machine has no address {address}") from None
+
+
 def join(settings: Settings, node: str, offer: Offer) -> ActorSystem:
     """A new actor system that belongs to the convention of a node, `host:port` of its admin.
 
     Raises SystemUnreachable.
     """
+    _check_address(settings.actors.bind)
+    path = settings.actors_key_file
+    if not settings.actors.key and not os.path.lexists(path):
+        raise SystemUnreachable(
+            f"the key file {path} is missing: copy the node's actors.key there, for this user "
+            "alone (mode 0600), or set actors.key_file or actors.key"
+        )
     key = _key(settings, make=False)
-    own_settings.keep(settings)
     sealed_transport.thespian_log(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
+    own_settings.keep(settings)
     return _actor_system(settings, {_CONVENTION: node, **offer.capabilities})
 
 
@@ -277,8 +298,13 @@ def logger_handler(format: str) -> logging.Handler:
 def _key(settings: Settings, *, make: bool) -> bytes:
     actors = settings.actors
     if actors.key:
-        return actors.key.encode()
-    path = actors.key_file or settings.data.dir / "actors.key"
+        key = actors.key.encode()
+        if len(key) < sealed_transport.KEY_BYTES:
+            raise SystemUnreachable(
+                f"actors.key has {len(key)} bytes, at least {sealed_transport.KEY_BYTES} are needed"
+            )
+        return key
+    path = settings.actors_key_file
     try:
         if make:
             return sealed_transport.load_or_make_key(path)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from callboard.cli.lifecycle import join as join_command
-from callboard.cli.output import WRONG_USAGE
+from callboard.cli.output import FAILED, WRONG_USAGE
 from callboard.config.loader import load
 from services import free_port
 from support.members import Member
@@ -74,3 +74,21 @@ def test_what_can_be_no_node_of_this_machine_is_refused(monkeypatch, tmp_path, n
 def test_a_node_that_others_may_join_on_loopback_is_warned(start):
     assert "convention_on_loopback" in start(actors__convention="true").log.read_text()
     assert "convention_on_loopback" not in start().log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, "copy the node's actors.key there"),
+        ({"actors.key": "short"}, "actors.key has 5 bytes, at least 32"),
+        ({"actors.key": KEY, "actors.bind": "192.0.2.1"}, "this machine has no address 192.0.2.1"),
+    ],
+)
+def test_what_keeps_a_machine_from_joining_is_said(monkeypatch, tmp_path, settings, reason):
+    monkeypatch.setenv("CALLBOARD_CONFIG", os.devnull)
+    given = settings | {"data.dir": str(tmp_path / "machine"), "actors.admin_port": free_port()}
+    options = [f"--{key.replace('.', '-').replace('_', '-')}={each}" for key, each in given.items()]
+    node = "192.0.2.2:19100" if "actors.bind" in settings else "127.0.0.1:19100"
+    done = CliRunner().invoke(join_command, [node, *options])
+    assert done.exit_code == FAILED
+    assert reason in done.stderr
