@@ -34,7 +34,9 @@ from callboard.actors.zone_listener import ZoneListener
 from callboard.admin import AdminRequest, RedeliveryRequest
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
+from callboard.config.told import without_secrets
 from callboard.supervision import (
+    OUTPOSTS_STOP_S,
     TEMPORARY,
     ChildSpec,
     Forwarded,
@@ -92,7 +94,11 @@ def tree(settings: Settings) -> SupervisorSpec:
     api = (ChildSpec("api", ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
 
     outposts = OutpostsSpec(deliverers_on, setup, _spec(settings, ()))
-    elsewhere = (ChildSpec("elsewhere", Outposts, outposts),) if settings.actors.convention else ()
+    elsewhere = (
+        (ChildSpec("elsewhere", Outposts, outposts, shutdown_s=OUTPOSTS_STOP_S),)
+        if settings.actors.convention
+        else ()
+    )
 
     def nested(*children: ChildSpec) -> SupervisorSpec:
         return _spec(settings, children)
@@ -159,7 +165,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 "deliveries",
                 Supervisor,
                 nested(attempt_log, retry_queue, *deliverers, *elsewhere),
-                shutdown_s=20.0,
+                shutdown_s=25.0,
                 start_s=starting_s((attempt_log, retry_queue, *deliverers, *elsewhere)),
             ),
             *api,
@@ -207,7 +213,8 @@ def deliverers_on(setup: Setup, capabilities: Mapping[str, Any]) -> SupervisorSp
     offer = Offer.of(capabilities)
     if offer is None:
         return None
-    settings = evolve(setup.settings, data=evolve(setup.settings.data, dir=offer.data_dir))
+    told = without_secrets(setup.settings)
+    settings = evolve(told, data=evolve(told.data, dir=offer.data_dir))
     return _spec(settings, deliverer_specs(evolve(setup, settings=settings), offer.workers))
 
 
@@ -237,21 +244,27 @@ class WebhooksSupervisor(Announcing):
     Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
     """
 
+    settings: Settings | None = None
+
+    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__(capabilities)
+        # Whoever attaches may find it before `Start`, or where there never is one.
+        self._draining = False
+        self._orphaned = False
+
     def specification(self, args: Top) -> SupervisorSpec:
         """The tree that these settings ask for."""
         self.settings = args.settings
         if self.own_process:
             configure_logs(args.settings.log)
         self.log = logger().bind(actor=self.path or type(self).__name__)
-        self._draining = False
-        self._orphaned = False
         if args.owner_pid is not None:
             self.watch(os.pidfd_open(args.owner_pid))
         return tree(args.settings)
 
     def receiveMsg_GetSettings(self, _message: GetSettings, sender: ActorAddress) -> None:
         """Somebody who attached wants to know how this system is set."""
-        self.send(sender, self.settings)
+        self.send(sender, self.settings or Refused("the system is starting: try again"))
 
     def receiveMsg_AdminRequest(self, message: AdminRequest, sender: ActorAddress) -> None:
         """An administrative request (callboard.admin), from whoever knows only the top."""
@@ -284,6 +297,9 @@ class WebhooksSupervisor(Announcing):
 
     def on_stop(self) -> None:
         """Drain, then stop; asked twice, stop at once."""
+        if self.settings is None:
+            self.finish()
+            return
         bridge = self._directory().get("event_bridge")
         if self._draining or bridge is None:
             super().on_stop()

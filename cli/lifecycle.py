@@ -5,6 +5,7 @@ import re
 import select
 import socket
 import time
+from ipaddress import AddressValueError, IPv4Address, ip_address
 
 import attrs
 import click
@@ -48,6 +49,13 @@ def start(loaded: Loaded) -> None:
     except (OSError, transports.TransportUnavailable, tracing.TracingUnavailable) as problem:
         raise WrongUsage(str(problem)) from None
 
+    if settings.actors.convention and ip_address(settings.actors.bind).is_loopback:
+        logger().warning(
+            "convention_on_loopback",
+            bind=settings.actors.bind,
+            todo="set actors.bind to an address that other machines reach",
+        )
+
     def ready(_client: Client, seconds: float) -> None:
         say(
             f"callboard is ready after {seconds:.1f} s: broker {settings.amqp.url.split('@')[-1]}, "
@@ -58,15 +66,20 @@ def start(loaded: Loaded) -> None:
                 f"dashboard and API: http://{settings.api.bind}:{settings.api.port}/, "
                 f"token in {settings.api_token_file}"
             )
-        try:
-            tell_ready(os.environ)
-        except OSError as problem:
-            logger().warning("service_manager_not_told", reason=str(problem))
+        _tell_service_manager()
 
     try:
         owner.run(settings, ready)
     except (owner.GivenUp, SystemUnreachable) as problem:
         raise Failure(str(problem)) from None
+
+
+def _tell_service_manager() -> None:
+    """The service is up; that nobody can be told so does not end it."""
+    try:
+        tell_ready(os.environ)
+    except OSError as problem:
+        logger().warning("service_manager_not_told", reason=str(problem))
 
 
 @click.command()
@@ -80,23 +93,41 @@ def join(loaded: Loaded, node: str, name: str | None) -> None:
     machine needs the same key (actors.key, or its file), its own actors.bind that the node can
     reach, and a data directory. It offers delivery.workers deliverers.
     """
-    if not re.fullmatch(r"[0-9.]+:[0-9]{1,5}", node):
-        raise WrongUsage("HOST:PORT must be an IPv4 address and a port")
+    settings = loaded.settings
+    _check_way(node, settings.actors.bind)
     name = name or socket.gethostname()
     if not re.fullmatch(r"[^/\s*?\[]+", name):
         raise WrongUsage("--name must be a name without blanks and / * ? [")
-    settings = loaded.settings
     workers = settings.delivery.workers or os.cpu_count() or 1
-    offer = Offer(name, workers, settings.data.dir.absolute())
+    place = f"{settings.actors.bind}:{settings.actors.admin_port}"
+    offer = Offer(name, workers, settings.data.dir.absolute(), place)
 
     def ready() -> None:
-        say(f"{name} is ready to deliver for the node at {node}, {counted(workers, 'deliverer')}")
-        tell_ready(os.environ)
+        say(f"{name}: waiting for the node at {node} to start {counted(workers, 'deliverer')} here")
+        _tell_service_manager()
 
     try:
         member.run(settings, node, offer, ready)
     except SystemUnreachable as problem:
         raise Failure(str(problem)) from None
+
+
+def _check_way(node: str, bind: str) -> None:
+    """Refuse what is no place of a node, or one that could not reach this machine."""
+    host, _, port = node.rpartition(":")
+    try:
+        address = IPv4Address(host)
+    except AddressValueError:
+        raise WrongUsage(f"HOST:PORT must begin with an IPv4 address, not {host!r}") from None
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise WrongUsage(f"HOST:PORT must end with a port from 1 to 65535, not {port!r}")
+    if address.is_unspecified:
+        raise WrongUsage(f"HOST:PORT must be the node's actors.bind, not {host}")
+    if ip_address(bind).is_loopback and not address.is_loopback:
+        raise WrongUsage(
+            f"the node at {node} cannot reach this machine at {bind}: set actors.bind to the "
+            "address that it has for the node (--actors-bind)"
+        )
 
 
 @click.command()

@@ -6,7 +6,7 @@ actor learns the addresses of the peers that its specification names, and again 
 """
 
 from callboard.supervision.actor import SupervisedActor, die_with_parent
-from callboard.supervision.elsewhere import MEMBER, Outposts, OutpostsSpec
+from callboard.supervision.elsewhere import MEMBER, OUTPOSTS_STOP_S, PLACE, Outposts, OutpostsSpec
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -40,7 +40,9 @@ __all__ = [
     "MEMBER",
     "ONE_FOR_ALL",
     "ONE_FOR_ONE",
+    "OUTPOSTS_STOP_S",
     "PERMANENT",
+    "PLACE",
     "REST_FOR_ONE",
     "TEMPORARY",
     "TRANSIENT",

@@ -17,13 +17,25 @@ from thespian.actors import ActorAddress, ActorExitRequest, ActorSystemConventio
 from callboard.supervision.actor import CRASH_EXIT_STATUS
 from callboard.supervision.messages import Heard, Heartbeat
 from callboard.supervision.spec import TEMPORARY, ChildSpec, SupervisorSpec
-from callboard.supervision.supervisor import BURIAL_S, ENDED, Supervisor, _Child
+from callboard.supervision.supervisor import BURIAL_S, ENDED, RUNNING, STARTING, Supervisor, _Child
 
 AGAIN_S = 5.0
 """How long until an outpost that ended is tried again, while its machine is there."""
 
+LEAST_START_S = 10.0
+"""How long an outpost may take to start at the least; else as long as its children may."""
+
+OUTPOST_STOP_S = 15.0
+"""How long an outpost may take to stop when asked."""
+
+OUTPOSTS_STOP_S = OUTPOST_STOP_S + BURIAL_S + 1.0
+"""How long all of them may take: they are asked at once, and one that is gone is given up."""
+
 MEMBER = "callboard: member"
-"""The capability that names a machine, which is unique among those that have joined."""
+"""The capability that names a machine; of several with one name only one has an outpost."""
+
+PLACE = "callboard: place"
+"""The capability that tells machines of one name apart, where the operator has them so."""
 
 _AGAIN = "supervision: try outposts again"
 _UNHEARD = "supervision: has the supervisor been heard?"
@@ -77,6 +89,18 @@ class Outpost(Supervisor):
         self.after(self.spec.heartbeat_s, _UNHEARD)
 
 
+def outpost(name: str, inside: SupervisorSpec) -> ChildSpec:
+    """The specification of the outpost on the machine of that name, with this inside."""
+    return ChildSpec(
+        name,
+        Outpost,
+        inside,
+        restart=TEMPORARY,
+        shutdown_s=OUTPOST_STOP_S,
+        start_s=max(LEAST_START_S, sum(child.start_s for child in inside.children)),
+    )
+
+
 class Outposts(Supervisor):
     """One `Outpost` on each machine that has joined and fits; started with an `OutpostsSpec`.
 
@@ -87,7 +111,9 @@ class Outposts(Supervisor):
     def specification(self, args: OutpostsSpec) -> SupervisorSpec:
         """No children yet."""
         self._outposts = args
-        self._there: set[str] = set()
+        self._there: dict[str, ActorSystemConventionUpdate] = {}
+        self._namesakes: dict[str, ActorSystemConventionUpdate] = {}
+        self._requirements: dict[str, Capabilities] = {}
         return args.supervisor
 
     def on_start(self, args: OutpostsSpec) -> None:
@@ -100,37 +126,69 @@ class Outposts(Supervisor):
         self, update: ActorSystemConventionUpdate, _sender: ActorAddress
     ) -> None:
         """A machine has joined, or left, or has not been heard of for long."""
-        capabilities = update.remoteCapabilities or {}
-        name = capabilities.get(MEMBER)
+        name = (update.remoteCapabilities or {}).get(MEMBER)
         if not isinstance(name, str):
             return
-        if update.remoteAdded:
-            self._joined(name, capabilities)
+        if not update.remoteAdded:
+            self._gone(name, update)
+        elif self._is_taken(name, update):
+            self.log.error(
+                "machine_name_taken",
+                machine=name,
+                by=str(self._there[name].remoteAdminAddress),
+                refused=str(update.remoteAdminAddress),
+            )
+            self._namesakes[name] = update
         else:
-            self._left(name)
+            self._joined(name, update)
 
-    def _joined(self, name: str, capabilities: Capabilities) -> None:
+    def _is_taken(self, name: str, update: ActorSystemConventionUpdate) -> bool:
+        """Whether another machine of that name is there, and its outpost has not ended."""
+        return self._is_another(name, update) and self._children[name].status != ENDED
+
+    def _is_another(self, name: str, update: ActorSystemConventionUpdate) -> bool:
+        there = self._there.get(name)
+        return there is not None and there.remoteAdminAddress != update.remoteAdminAddress
+
+    def _joined(self, name: str, update: ActorSystemConventionUpdate) -> None:
+        if self._is_another(name, update):
+            self._namesakes[name] = self._there[name]
+        self._left(name)  # the same machine again: it was restarted
+        capabilities = update.remoteCapabilities
         inside = self._outposts.children_of(self._outposts.args, capabilities)
         if inside is None:
             return
-        self._left(name)  # the same machine again: it was restarted
-        child = ChildSpec(name, Outpost, inside, restart=TEMPORARY, shutdown_s=15.0)
+        child = outpost(name, inside)
         others = tuple(other for other in self.spec.children if other.id != name)
         self.spec = evolve(self.spec, children=(*others, child))
         known = self._children.setdefault(name, _Child(child))
         known.spec = child
-        self._there.add(name)
+        self._there[name] = update
+        self._requirements[name] = {
+            key: capabilities[key] for key in (MEMBER, PLACE) if key in capabilities
+        }
         self.log.info("machine_joined", machine=name)
         self._begin(name)
 
+    def _gone(self, name: str, update: ActorSystemConventionUpdate) -> None:
+        if not self._is_another(name, update):
+            self._left(name)
+        namesake = self._namesakes.get(name)
+        if namesake and namesake.remoteAdminAddress == update.remoteAdminAddress:
+            del self._namesakes[name]
+
     def _left(self, name: str) -> None:
-        if name in self._there:
-            self._there.discard(name)
+        if self._there.pop(name, None) is not None:
             self.log.warning("machine_left", machine=name)
             self._drop_start(name)
             child = self._children[name]
             if child.address is not None:
                 self._exited(child)
+
+    def _stop_all(self, reason: str) -> None:
+        super()._stop_all(reason)
+        for id in self._ids(STARTING, RUNNING):  # at once: they do not need each other
+            self._stop(self._children[id])
 
     def _begin(self, name: str) -> None:
         if self._ending is None:
@@ -142,6 +200,10 @@ class Outposts(Supervisor):
         if payload != _AGAIN:
             super().on_timer(payload)
             return
+        for name, update in list(self._namesakes.items()):
+            if not self._is_taken(name, update):
+                del self._namesakes[name]
+                self._joined(name, update)
         for name in sorted(self._there):
             if self._children[name].status == ENDED:
                 self._begin(name)
@@ -156,7 +218,8 @@ class Outposts(Supervisor):
             self.send(sender, Heard())
 
     def _create(self, child: _Child) -> ActorAddress:
-        return self.createActor(child.spec.actor, targetActorRequirements={MEMBER: child.spec.id})
+        wanted = self._requirements[child.spec.id]
+        return self.createActor(child.spec.actor, targetActorRequirements=wanted)
 
     def _kill(self, child: _Child) -> None:
         """Its process number is another machine's: ask, and give it up soon after."""

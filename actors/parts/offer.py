@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from callboard.config.logs import logger
-from callboard.supervision import MEMBER
+from callboard.supervision import MEMBER, PLACE
 
 _VERSION = "callboard: version"
 _DATA_DIR = "callboard: data.dir"
@@ -17,17 +17,22 @@ _WORKERS = "callboard: deliverers"
 
 @frozen
 class Offer:
-    """So many deliverers may run there, with this data directory."""
+    """So many deliverers may run there, with this data directory.
+
+    `place`: `host:port` of the machine's own admin.
+    """
 
     name: str
     workers: int
     data_dir: Path
+    place: str
 
     @property
     def capabilities(self) -> dict[str, Any]:
         """As they are told to the node."""
         return {
             MEMBER: self.name,
+            PLACE: self.place,
             _VERSION: version("callboard"),
             _DATA_DIR: str(self.data_dir),
             _WORKERS: self.workers,
@@ -42,4 +47,9 @@ class Offer:
         if theirs != version("callboard"):
             logger().warning("machine_refused", machine=capabilities[MEMBER], version=theirs)
             return None
-        return Offer(capabilities[MEMBER], capabilities[_WORKERS], Path(capabilities[_DATA_DIR]))
+        return Offer(
+            capabilities[MEMBER],
+            capabilities[_WORKERS],
+            Path(capabilities[_DATA_DIR]),
+            capabilities[PLACE],
+        )

@@ -8,6 +8,7 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard.actors.messages import ConfigurationChanged
 from callboard.actors.parts.alarm import Alarm
 from callboard.actors.parts.counting import Counting
+from callboard.actors.parts.own_settings import completed
 from callboard.adapters import brokers, stores
 from callboard.adapters.broker import (
     BrokerConnection,
@@ -44,7 +45,7 @@ class Role(Counting):
 
     def on_start(self, args: Setup) -> None:
         """Set up logging in this process, then begin."""
-        self.settings = args.settings
+        self.settings = completed(args.settings)
         if self.own_process:
             configure_logs(self.settings.log)
         self.log = logger().bind(actor=self.path)

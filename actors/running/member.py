@@ -25,7 +25,7 @@ def run(settings: Settings, node: str, offer: Offer, ready: Callable[[], None]) 
     `ready` is called when the actor system stands; whether the node is there is its own affair: it
     is registered with again and again.
     """
-    with actor_system.ownership(settings), Signals() as signals:
+    with actor_system.ownership(settings, node=node), Signals() as signals:
         while not _run_once(settings, node, offer, ready, signals):
             structlog.get_logger("callboard").warning("actor_system_lost", actor="member")
             time.sleep(AGAIN_S)

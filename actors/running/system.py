@@ -5,10 +5,12 @@ process that is, and on which port others attach. Every frame between actors is 
 key in the data directory, so attaching takes the right to read it.
 """
 
+import errno
 import fcntl
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +24,7 @@ from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 from thespian.system.admin import convention
 
 from callboard.actors.messages import Refused
+from callboard.actors.parts import own_settings
 from callboard.actors.parts.offer import Offer
 from callboard.actors.webhooks_supervisor import WebhooksSupervisor
 from callboard.adapters import sealed_transport
@@ -65,7 +68,8 @@ class Owner:
     """The process that runs the system of a data directory, and where to attach to it.
 
     `embedded`: it is the top supervisor in a host's actor system, and nobody attaches. `version`:
-    Callboard's in that process.
+    Callboard's in that process. `node`: there is no top supervisor; the machine has joined that
+    node.
     """
 
     pid: int
@@ -75,6 +79,7 @@ class Owner:
     started_at: float
     embedded: bool = False
     version: str = ""
+    node: str = ""
 
 
 def _lock_file(settings: Settings) -> Path:
@@ -99,8 +104,11 @@ os.register_at_fork(after_in_child=_let_go_of_inherited)
 
 
 @contextmanager
-def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
-    """Be the only one that runs a system on this data directory. Raises SystemUnreachable."""
+def ownership(settings: Settings, *, embedded: bool = False, node: str = "") -> Iterator[None]:
+    """Be the only one that runs a system on this data directory. Raises SystemUnreachable.
+
+    `node`: the one that this machine joins.
+    """
     with os.fdopen(_open_lock(settings), "r+") as lock:
         _take(lock, settings)
         actors = settings.actors
@@ -112,6 +120,7 @@ def ownership(settings: Settings, *, embedded: bool = False) -> Iterator[None]:
             time.time(),
             embedded,
             version("callboard"),
+            node,
         )
         lock.truncate(0)
         json.dump(asdict(owner), lock)
@@ -193,6 +202,7 @@ def create(settings: Settings) -> ActorSystem:
     actors = settings.actors
     if actors.base != MULTIPROCESS:
         return ActorSystem(actors.base, logDefs=log_definitions(settings.log), transientUnique=True)
+    _check_address(actors.bind)
     key = _key(settings, make=True)
     sealed_transport.thespian_log(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, actors.bind)
@@ -218,15 +228,34 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
         time.sleep(0.1)
 
 
+def _check_address(address: str) -> None:
+    """Raises SystemUnreachable where nothing can listen on it, whatever the port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind((address, 0))
+        except OSError as problem:
+            if problem.errno != errno.EADDRNOTAVAIL:
+                raise
+            raise SystemUnreachable(f"actors.bind: this machine has no address {address}") from None
+
+
 def join(settings: Settings, node: str, offer: Offer) -> ActorSystem:
     """A new actor system that belongs to the convention of a node, `host:port` of its admin.
 
     Raises SystemUnreachable.
     """
+    _check_address(settings.actors.bind)
+    path = settings.actors_key_file
+    if not settings.actors.key and not os.path.lexists(path):
+        raise SystemUnreachable(
+            f"the key file {path} is missing: copy the node's actors.key there, for this user "
+            "alone (mode 0600), or set actors.key_file or actors.key"
+        )
     key = _key(settings, make=False)
     sealed_transport.thespian_log(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
+    own_settings.keep(settings)
     return _actor_system(settings, {_CONVENTION: node, **offer.capabilities})
 
 
@@ -269,8 +298,13 @@ def logger_handler(format: str) -> logging.Handler:
 def _key(settings: Settings, *, make: bool) -> bytes:
     actors = settings.actors
     if actors.key:
-        return actors.key.encode()
-    path = actors.key_file or settings.data.dir / "actors.key"
+        key = actors.key.encode()
+        if len(key) < sealed_transport.KEY_BYTES:
+            raise SystemUnreachable(
+                f"actors.key has {len(key)} bytes, at least {sealed_transport.KEY_BYTES} are needed"
+            )
+        return key
+    path = settings.actors_key_file
     try:
         if make:
             return sealed_transport.load_or_make_key(path)
@@ -357,6 +391,11 @@ def attach(settings: Settings) -> Client:
         raise SystemUnreachable(
             f"the system on {settings.data.dir} runs embedded in a host's actor system (process "
             f"{owner.pid}) and cannot be attached to: use what the host offers"
+        )
+    if owner.node:
+        raise SystemUnreachable(
+            f"{settings.data.dir} belongs to a machine that has joined the node at {owner.node}: "
+            f"look there; stop it by SIGTERM to process {owner.pid}"
         )
     if owner.base != MULTIPROCESS:
         raise SystemUnreachable(

@@ -1,9 +1,11 @@
 """Deliverers on other machines, which have joined a node; here machines are loopback addresses."""
 
+import base64
 import json
 from collections import Counter
 
 import pytest
+from standardwebhooks import Webhook
 
 from support.members import Member
 from support.running import call_event
@@ -11,12 +13,18 @@ from support.running import call_event
 pytestmark = pytest.mark.multiprocess
 
 KEY = "the same on all machines, and kept from others"
+SECRETS_KEY = base64.b64encode(bytes(32)).decode()
 EVENTS = 300
 
 
 @pytest.fixture
 def node(start):
-    return start(actors__convention="true", actors__key=KEY, delivery__workers=1)
+    return start(
+        actors__convention="true",
+        actors__key=KEY,
+        secrets__key=SECRETS_KEY,
+        delivery__workers=1,
+    )
 
 
 @pytest.fixture
@@ -129,6 +137,18 @@ def test_without_its_node_a_machine_stops_to_deliver_and_joins_again(node, join,
     node.publish(map(call_event, range(EVENTS)))
     receiver.wait_for(lambda got: all_calls() <= calls(got).keys(), timeout_s=60)
     node.wait(lambda: node.node(path).stats.get("delivered"))
+
+
+def test_a_machine_signs_with_the_keys_that_it_has_itself(node, join, receiver):
+    hook = node.add_hook(f"{receiver.url}/hook", format="json")
+    made = node.run("hooks", "secret", "new", hook, "--json")
+    secret = json.loads(made.stdout)["secret"]
+    path = there(node, join(**{"secrets.key": node.settings.secrets.key}))
+    node.publish(map(call_event, range(EVENTS)))
+    receiver.wait_for(lambda got: all_calls() <= calls(got).keys(), timeout_s=60)
+    for request in receiver.requests:
+        Webhook(secret).verify(request.body, dict(request.headers), json_parse=False)
+    node.wait(lambda: node.node(path).stats.get("delivered"), what=f"share of {path}")
 
 
 def test_a_machine_with_another_key_is_left_outside(node, join, receiver):

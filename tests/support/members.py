@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from callboard.supervision import die_with_parent
 from services import free_port
+from support.patience import patient
 from support.running import processes_of
 
 
@@ -16,8 +18,8 @@ class Member:
     def __init__(self, node, data_dir, name="other", bind="127.0.0.2", workers=1, **settings):
         self.name = name
         self.log = data_dir / "log"
-        self._node = node
         actors = node.settings.actors
+        self.node = f"{actors.bind}:{actors.admin_port}"
         overrides = {
             "data.dir": str(data_dir),
             "actors.bind": bind,
@@ -35,13 +37,23 @@ class Member:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.start()
 
+    def run(self, *arguments):
+        """A command on this machine's data directory."""
+        return subprocess.run(
+            [sys.executable, "-m", "callboard.run_system", *arguments],
+            env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
+            capture_output=True,
+            text=True,
+            timeout=patient(60),
+            check=False,
+        )
+
     def start(self):
-        actors = self._node.settings.actors
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "callboard.run_system", "join"),
-                    *(f"{actors.bind}:{actors.admin_port}", "--name", self.name),
+                    *(self.node, "--name", self.name),
                 ],
                 env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
                 stdout=subprocess.PIPE,
@@ -50,7 +62,14 @@ class Member:
                 preexec_fn=die_with_parent,  # A killed test run leaves no system behind.
             )
         line = self.process.stdout.readline()
-        assert "ready" in line, f"not ready: {line!r}\n{self.log.read_text()}"
+        assert "waiting" in line, f"not waiting: {line!r}\n{self.log.read_text()}"
+
+    def wait_for(self, text, timeout_s=10.0):
+        """Wait until its log says so."""
+        end = time.monotonic() + patient(timeout_s)
+        while text not in self.log.read_text():
+            assert time.monotonic() < end, f"no {text} in {self.log.read_text()}"
+            time.sleep(0.1)
 
     def family(self):
         """All processes of this machine."""

@@ -1,0 +1,53 @@
+"""Settings as they leave for another machine: without secrets, in whose place it has its own.
+
+Between machines messages are sealed, not encrypted: docs/adr/0025-deliverers-on-other-machines.md.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import evolve
+
+from callboard.config.options import options
+from callboard.config.settings import Settings
+
+WITHHELD = "withheld"
+"""The host in the URL of a server that only the node talks to."""
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """The settings for deliverers elsewhere, which need neither broker nor store nor API."""
+    sections: dict[str, Any] = {}
+    for option in options():
+        if option.secret:
+            section = sections.get(option.section, getattr(settings, option.section))
+            sections[option.section] = evolve(section, **{option.name: option.default})
+    amqp, couchdb, delivery = settings.amqp, settings.couchdb, settings.delivery
+    return evolve(
+        settings,
+        **sections
+        | {
+            "amqp": evolve(amqp, url=_scheme_alone(amqp.url), zones=()),
+            "couchdb": evolve(couchdb, url=_scheme_alone(couchdb.url)),
+            "delivery": evolve(delivery, proxy=_without_credentials(delivery.proxy)),
+        },
+    )
+
+
+def with_own(told: Settings, own: Settings) -> Settings:
+    """What was told, with the secrets of the machine on which it is to hold."""
+    return evolve(
+        told,
+        secrets=evolve(own.secrets, key_file=own.secrets_key_file.absolute()),
+        tracing=evolve(told.tracing, headers=own.tracing.headers),
+        delivery=evolve(told.delivery, proxy=own.delivery.proxy or told.delivery.proxy),
+    )
+
+
+def _scheme_alone(url: str) -> str:
+    return f"{urlsplit(url).scheme}://{WITHHELD}"
+
+
+def _without_credentials(proxy: str) -> str:
+    scheme, _, place = proxy.rpartition("//")
+    return f"{scheme}//{place.rpartition('@')[2]}" if proxy else ""
