@@ -48,6 +48,10 @@ class CurlMulti:
         """Make `fileno()` readable."""
         os.eventfd_write(self._bell, 1)
 
+    def wake_at(self, at: float) -> None:
+        """Make `fileno()` readable at that time.monotonic(), or before."""
+        self._alarm.ring_at(at)
+
     def begin(self, easy: pycurl.Curl) -> None:
         """Begin a transfer, as far as that goes without waiting. It may have ended then."""
         self._multi.add_handle(easy)
