@@ -1,12 +1,13 @@
 """Names looked up in threads, for one that must not wait."""
 
 import heapq
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from itertools import count
+from queue import SimpleQueue
 
 from attrs import define
 
@@ -43,8 +44,8 @@ class Lookups:
 
     def __init__(self, wake: Callable[[], None], wake_at: Callable[[float], None]) -> None:
         self._wake, self._wake_at = wake, wake_at
-        self._threads = ThreadPoolExecutor(THREADS, "lookup")
-        self._kept = ThreadPoolExecutor(KEPT, "lookup-quick")
+        self._threads = _Threads(THREADS, self._look_up, "lookup")
+        self._kept = _Threads(KEPT, self._look_up, "lookup-quick")
         self._quick: OrderedDict[str, None] = OrderedDict()
         self._asked: dict[_Question, _Lookup] = {}
         self._answers: deque[tuple[_Lookup, Found | Exception | None, float]] = deque()
@@ -86,13 +87,15 @@ class Lookups:
         self._end_waiting()
 
     def close(self) -> None:
-        """Look up no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._kept.shutdown(wait=False, cancel_futures=True)
+        """Look up no more; nobody waits for what hangs."""
+        for lookup in self._asked.values():
+            lookup.askers.clear()
+        self._threads.close()
+        self._kept.close()
 
     def _submit(self, lookup: _Lookup) -> None:
         threads = self._kept if lookup.question[1] in self._quick else self._threads
-        threads.submit(self._look_up, lookup)
+        threads.add(lookup)
 
     def _look_up(self, lookup: _Lookup) -> None:
         """Answer a question, unless those who asked have given up: then None is the answer."""
@@ -122,6 +125,37 @@ class Lookups:
         self._quick.move_to_end(host)
         if len(self._quick) > MAX_QUICK:
             self._quick.popitem(last=False)
+
+
+class _Threads:
+    """Threads that `do` one lookup after the other: `most` of them, begun where none is idle.
+
+    A process that ends does not wait for them.
+    """
+
+    def __init__(self, most: int, do: Callable[[_Lookup], None], name: str) -> None:
+        self._most, self._do, self._name = most, do, name
+        self._lookups: SimpleQueue[_Lookup | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._count = 0
+
+    def add(self, lookup: _Lookup) -> None:
+        """Have it done."""
+        self._lookups.put(lookup)
+        if self._count < self._most and not self._idle.acquire(blocking=False):
+            name = f"{self._name}-{self._count}"
+            self._count += 1
+            threading.Thread(target=self._live, name=name, daemon=True).start()
+
+    def close(self) -> None:
+        """End the threads, each when it is done with what it does."""
+        for _thread in range(self._count):
+            self._lookups.put(None)
+
+    def _live(self) -> None:
+        while (lookup := self._lookups.get()) is not None:
+            self._do(lookup)
+            self._idle.release()
 
 
 def _answer(question: _Question) -> Found | Exception:

@@ -128,6 +128,29 @@ def test_nobody_waits_for_names_longer_than_they_would(lookups):
     assert asked.get(timeout=patient(5)) == "next.example"
 
 
+def test_nothing_is_looked_up_after_the_end(lookups):
+    go, asked = threading.Event(), []
+
+    def resolve(host, *_args):
+        asked.append(host)
+        go.wait(patient(20))
+        return []
+
+    before = set(threading.enumerate())
+    names = [f"slow-{number}.example" for number in range(THREADS + 3)]
+    for name in names:
+        lookups.ask(AddressGuard(resolve=resolve), name, 80, later(), print)
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == THREADS
+    assert all(thread.daemon for thread in threads)
+    lookups.close()
+    go.set()
+    for thread in threads:
+        thread.join(patient(10))
+        assert not thread.is_alive()
+    assert set(asked) <= set(names[:THREADS])
+
+
 def test_a_name_that_was_given_up_may_be_asked_for_again_at_once(lookups):
     go, found = threading.Event(), []
 
