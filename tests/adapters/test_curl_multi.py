@@ -6,12 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from queue import SimpleQueue
 
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.curl import CurlTransport
 from callboard.adapters.curl_multi import CurlMulti
+from support.descriptors import open_descriptors
 from support.http import LOOPBACK, answer
 from support.patience import patient
 
@@ -28,10 +28,6 @@ transport.begin(1, "POST", "http://slow.example/", (), b"x")
 transport.close()
 print("closed")
 """
-
-
-def open_descriptors():
-    return {int(entry.name) for entry in Path("/proc/self/fd").iterdir() if entry.exists()}
 
 
 def test_any_thread_may_wake_it_and_at_a_time():
