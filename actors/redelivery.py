@@ -325,6 +325,12 @@ class Redelivery(Answering, LetterKeeper):
                 self.answer(to, tested)
         super().receiveMsg_WatchMessage(message, sender)
 
+    def on_exit(self) -> None:
+        """Let go of tests that are under way."""
+        super().on_exit()
+        if hasattr(self, "_trials"):
+            self._trials.close()
+
 
 def _ids(ids: Any) -> tuple[str, ...]:
     return ids_argument(ids, admin.IDS_LIMIT)

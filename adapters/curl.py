@@ -79,7 +79,7 @@ class CurlTransport(Generic[K]):
         self._policy = HttpPolicy(self._guard, **policy)
         self._proxy = proxy_of(proxy)
         self._multi = CurlMulti(in_flight)
-        self._lookups = Lookups(self._multi.wake)
+        self._lookups = Lookups(self._multi.wake, self._multi.wake_at)
         self._idle: list[CurlRequest] = []
         self._places: OrderedDict[Place, Candidate] = OrderedDict()
         self._ended: deque[tuple[K, Outcome]] = deque()
@@ -173,11 +173,12 @@ class CurlTransport(Generic[K]):
         if self._proxy is None:
             self._ask_endpoint(call, then)
         else:
-            self._lookups.ask(ANYWHERE, self._proxy.host, self._proxy.port, then)
+            self._lookups.ask(ANYWHERE, self._proxy.host, self._proxy.port, call.deadline, then)
 
     def _ask_endpoint(self, call: _Call[K], then: Then) -> None:
         assert call.target is not None
-        self._lookups.ask(self._guard, call.target.address, call.target.origin[2], then)
+        host, port = call.target.address, call.target.origin[2]
+        self._lookups.ask(self._guard, host, port, call.deadline, then)
 
     def _connect_to(self, call: _Call[K], found: Found) -> None:
         if isinstance(found, list):

@@ -37,6 +37,8 @@ class CurlMulti:
         self._epoll = select.epoll()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._bell, select.EPOLLIN)
+        self._ringing = threading.Lock()
+        self._closed = False
         self._due: float | None = None
         self._alarm = _Alarm(self.wake)
 
@@ -45,8 +47,14 @@ class CurlMulti:
         return self._epoll.fileno()
 
     def wake(self) -> None:
-        """Make `fileno()` readable."""
-        os.eventfd_write(self._bell, 1)
+        """Make `fileno()` readable; nothing, after `close`."""
+        with self._ringing:
+            if not self._closed:
+                os.eventfd_write(self._bell, 1)
+
+    def wake_at(self, at: float) -> None:
+        """Make `fileno()` readable at that time.monotonic(), or before."""
+        self._alarm.ring_at(at)
 
     def begin(self, easy: pycurl.Curl) -> None:
         """Begin a transfer, as far as that goes without waiting. It may have ended then."""
@@ -87,7 +95,9 @@ class CurlMulti:
         self._alarm.close()
         self._multi.close()
         self._epoll.close()
-        os.close(self._bell)
+        with self._ringing:
+            self._closed = True
+            os.close(self._bell)
 
     def _wait_for(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:

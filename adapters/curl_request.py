@@ -154,6 +154,7 @@ class CurlRequest:
         if self._body_size > _LARGE:
             self._body_size = 0
             self.easy.setopt(pycurl.POSTFIELDS, b"")
+            self._does = None  # Libcurl makes it a POST by that.
 
     # How it ended
 

@@ -27,8 +27,8 @@ class Crew(Generic[W]):
         self._do = do
         self._work: deque[W] = deque()
         self._lock = threading.Lock()
-        self._calls: SimpleQueue[None] = SimpleQueue()
-        self._asleep = count
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        self._count = self._asleep = count
         self._looking = 0
         self._mine = threading.local()
         for number in range(count):
@@ -52,16 +52,22 @@ class Crew(Generic[W]):
                 self._looking -= 1
                 self._call()
 
+    def close(self) -> None:
+        """Drop what nobody has begun, and end the threads, each when it is done with its work."""
+        with self._lock:
+            self._work.clear()
+        for _thread in range(self._count):
+            self._calls.put(False)
+
     def _call(self) -> None:
         """Wake a thread, if there is work that none of those awake will take soon."""
         if self._work and self._asleep and self._looking < LOOKING:
             self._asleep -= 1
             self._looking += 1
-            self._calls.put(None)
+            self._calls.put(True)
 
     def _live(self) -> None:
-        while True:
-            self._calls.get()
+        while self._calls.get():
             self._mine.looks = True
             while (work := self._next()) is not None:
                 self._do(work)

@@ -1,9 +1,11 @@
 """What makes HTTP requests for an actor, which hears of the answers by a descriptor."""
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from attrs import define, frozen
@@ -68,7 +70,7 @@ class Sending(Protocol[W]):
         """From now on wait no longer than this for a connection."""
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and tell no more; what is under way may end."""
 
 
 @define
@@ -151,6 +153,8 @@ class SendingThreads(Generic[W]):
         self._transport, self._signer, self._tracing = transport, signer, tracing
         self._ended: deque[Sent[W] | Exception] = deque()
         self._told = False
+        self._waking = threading.Lock()
+        self._closed = False
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._crew: Crew[W] = Crew(count, self._send, "send")
         transport.on_wait = self._waits
@@ -181,7 +185,13 @@ class SendingThreads(Generic[W]):
 
     def close(self) -> None:
         """See `Sending`."""
+        self._crew.close()
         self._transport.close()
+        with self._waking:
+            if not self._closed:
+                self._closed = True
+                os.close(self._pipe_in)
+                os.close(self._pipe_out)
 
     def _send(self, work: W) -> None:
         """Send it, and tell the actor: of several quick ones at once."""
@@ -229,7 +239,7 @@ class SendingThreads(Generic[W]):
         return Sent(work, outcome, headers, time.monotonic() - began)
 
     def _wake(self) -> None:
-        try:
-            os.write(self._pipe_in, b"!")
-        except BlockingIOError:
-            return  # The pipe is full of wake-ups already.
+        with self._waking:
+            if not self._closed:
+                with suppress(BlockingIOError):  # The pipe is full of wake-ups already.
+                    os.write(self._pipe_in, b"!")

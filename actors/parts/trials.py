@@ -58,6 +58,10 @@ class Trials:
         """Those that have ended, and whom to tell. Only when the descriptor is readable."""
         return [(sent.work.to, self._told(sent)) for sent in self._sending.ended()]
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._sending.close()
+
     def _told(self, sent: Sent[Trial]) -> admin.HookTested:
         delivery, outcome = sent.work.delivery, sent.outcome
         tested = admin.HookTested(

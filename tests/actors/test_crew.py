@@ -37,6 +37,30 @@ def test_no_more_threads_are_awake_than_look_for_work():
     assert len(awake) <= LOOKING
 
 
+def test_threads_end_when_they_are_done_and_begin_nothing_more():
+    begun, go_on, done = threading.Semaphore(0), threading.Event(), []
+
+    def work(number):
+        crew.waits()
+        begun.release()
+        go_on.wait(PATIENCE_S)
+        done.append(number)
+
+    before = set(threading.enumerate())
+    crew = Crew(LOOKING + 1, work, "test")
+    threads = set(threading.enumerate()) - before
+    for number in range(LOOKING + 3):
+        crew.add(number)
+    assert all(begun.acquire(timeout=PATIENCE_S) for _ in threads)
+    crew.close()
+    assert not len(crew)
+    go_on.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert sorted(done) == list(range(LOOKING + 1))
+
+
 def test_one_that_waits_and_is_back_looks_for_work_again():
     back, done = threading.Event(), threading.Semaphore(0)
 

@@ -1,9 +1,12 @@
 """What sends for an actor: threads or one loop, told apart by nothing but how many there may be."""
 
+import os
 import select
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from attrs import evolve, frozen
@@ -21,6 +24,7 @@ from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import Options
 from callboard.webhooks.outcome import Response
 from callboard.webhooks.trace_context import TraceContext
+from support.descriptors import open_descriptors
 from support.http import LOOPBACK, answer
 from support.patience import patient
 
@@ -131,6 +135,51 @@ def test_the_trace_goes_along(sender, receiver):
     assert isinstance(sent.outcome, Response)
     assert receiver.requests[0].headers["traceparent"] == TRACED
     assert ("traceparent", TRACED) in sent.headers
+
+
+def test_nothing_is_left_after_the_end(settings, receiver):
+    before = open_descriptors(), set(threading.enumerate())
+    sender = sending(settings, 3, Signer(SecretBox("", settings.secrets_key_file)))
+    for _ in range(3):
+        sender.send(Work(delivery(receiver.url)))
+    ended(sender, 3)
+    sender.close()
+    for thread in set(threading.enumerate()) - before[1]:
+        thread.join(patient(10))
+        assert not thread.is_alive()
+    until = time.monotonic() + patient(10)
+    while not (left := open_descriptors()) <= before[0] and time.monotonic() < until:
+        time.sleep(0.01)  # The receiver's ends of the connections.
+    assert left <= before[0]
+
+
+def test_what_ends_after_the_end_is_written_into_nobody_elses_descriptor(tmp_path, receiver):
+    go, begun = threading.Event(), threading.Event()
+
+    def look_up(_host, port, *_args):
+        begun.set()
+        go.wait(patient(10))
+        return [answer("127.0.0.1", port)]
+
+    ours, theirs = socket.socketpair()
+    threads = set(threading.enumerate())
+    transport = RequestsTransport(patient(5), patient(20), guard=AddressGuard(LOOPBACK, look_up))
+    sender = SendingThreads(1, transport, Signer(SecretBox("", tmp_path / "key")))
+    (thread,) = set(threading.enumerate()) - threads
+    sender.send(Work(delivery(f"http://slow.example:{receiver.port}/")))
+    assert begun.wait(patient(10))
+    before = open_descriptors()
+    sender.close()
+    freed = before - open_descriptors()
+    assert freed
+    for number in freed:
+        os.dup2(theirs.fileno(), number)
+    go.set()
+    thread.join(patient(10))
+    assert not thread.is_alive()
+    assert not select.select([ours], (), (), 0)[0]
+    for number in (*freed, ours.detach(), theirs.detach()):
+        os.close(number)
 
 
 def test_each_transport_has_a_number_of_its_own():

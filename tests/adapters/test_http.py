@@ -2,6 +2,7 @@
 
 import gzip
 import resource
+import select
 import socket
 import struct
 import threading
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 from requests import Request
 
 from callboard.adapters.address_guard import AddressGuard
+from callboard.adapters.curl import CurlTransport
 from callboard.adapters.descriptors import RESERVED
 from callboard.adapters.http_connection import EXCHANGE, Exchange, GuardedAdapter, tls_context
+from callboard.adapters.lookups import THREADS
 from callboard.adapters.receiver import Answer, Close, Drip, Raw
 from callboard.webhooks.outcome import ClientError, Response
-from support.http import LOOPBACK, resolves_to, server_context
+from support.http import LOOPBACK, answer, resolves_to, server_context
 from support.patience import patient
 from support.receiver import Receiver
 
@@ -303,6 +306,30 @@ def test_an_address_that_does_not_answer(make):
         start = time.monotonic()
         assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "failed_connect: timeout"
         assert DEADLINE_S <= time.monotonic() - start < patient(LATE_S)
+
+
+def test_names_that_hang_take_no_longer_than_the_request_may():
+    """Nor do names that find no thread; what is found later ends no call again."""
+    go = threading.Event()
+
+    def resolve(_host, port, *_args):
+        go.wait(patient(20))
+        return [answer("127.0.0.1", port)]
+
+    transport = CurlTransport(patient(5), DEADLINE_S, guard=AddressGuard(LOOPBACK, resolve))
+    count, outcomes = THREADS + 3, []
+    for number in range(count):
+        transport.begin(number, "POST", f"http://host-{number}.example/", (), b"x")
+    until = time.monotonic() + patient(LATE_S)
+    while len(outcomes) < count and time.monotonic() < until:
+        select.select([transport], (), (), until - time.monotonic())
+        outcomes += transport.ended()
+    assert sorted(number for number, _ in outcomes) == list(range(count))
+    assert {kind(outcome) for _, outcome in outcomes} == {"failed_connect: timeout"}
+    go.set()
+    assert select.select([transport], (), (), patient(5))[0]
+    assert list(transport.ended()) == []
+    transport.close()
 
 
 def test_connecting_takes_no_longer_than_the_request_may(make):

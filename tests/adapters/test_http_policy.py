@@ -115,6 +115,15 @@ def test_see_other_is_followed_by_a_get_without_the_body(make, receiver):
     assert "content-type" not in second.headers
 
 
+def test_a_get_after_a_large_body_that_led_elsewhere_has_no_body(make, receiver):
+    transport = make(follow_redirects=1)
+    receiver.answer("/a", goes_to("b", 303))
+    assert transport.send("POST", f"{receiver.url}/a", (), 20_000 * b"x").status == 200
+    assert transport.send("GET", receiver.url, (), None).status == 200
+    assert [request.method for request in receiver.requests] == ["POST", "GET", "GET"]
+    assert "content-length" not in receiver.requests[2].headers
+
+
 def test_another_origin_gets_neither_credentials_nor_signatures(make, receiver):
     with Receiver("127.0.0.2") as other:
         receiver.answer("/", goes_to(other.url, 307))
