@@ -1,3 +1,4 @@
+from collections import deque
 from http.client import HTTPException
 
 import pytest
@@ -53,12 +54,13 @@ class Arriving:
     """A socket that receives one part at a time, and then the end."""
 
     def __init__(self, parts):
-        self._parts = iter(parts)
+        self.parts = deque(filter(None, parts))
 
     def recv(self, size):
-        part = next(self._parts, b"")
-        assert len(part) <= size
-        return part
+        part = self.parts.popleft() if self.parts else b""
+        if len(part) > size:
+            self.parts.appendleft(part[size:])
+        return part[:size]
 
     def recv_into(self, buffer):
         part = self.recv(len(buffer))
@@ -67,8 +69,11 @@ class Arriving:
 
 
 def answer(parts, method="POST"):
+    """What is read; a connection on which more has yet to arrive must not be kept either."""
+    connection = Arriving(parts)
     try:
-        return read_answer(Arriving(parts), method, LIMIT)
+        read = read_answer(connection, method, LIMIT)
+        return read._replace(keep=read.keep and not connection.parts)
     except (OSError, HTTPException, HTTPError, ValueError) as error:
         return type(error)
 
@@ -102,3 +107,44 @@ def test_what_most_endpoints_answer_is_plain(head):
 def test_an_answer_to_head_has_no_body():
     data = OK + b"Content-Length: 5\r\n\r\n"
     assert answer([data], "HEAD") == Answer(Response(200, {"Content-Length": "5"}), keep=True)
+
+
+@pytest.mark.parametrize(
+    ("whole", "body"),
+    [
+        (OK + b"Content-Length: 0\r\n\r\n", b""),
+        (OK + b"Content-Length: 5\r\n\r\nhello", b"hello"),
+        (OK + b"Server: a\r\nServer: b\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"hello"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    ],
+    ids=["empty", "plain", "not plain", "chunked", "without a body"],
+)
+@pytest.mark.parametrize("rest", [b"HTTP/1.1 200 OK\r\nContent-Le", b"x" * 60_000])
+def test_a_connection_on_which_more_came_than_the_answer_is_not_kept(whole, body, rest):
+    alone, surplus = answer([whole]), answer([whole + rest])
+    in_pieces = answer([whole[:30], whole[30:] + rest])
+    assert (alone.response.body, alone.keep) == (body, True)
+    assert surplus == in_pieces == alone._replace(keep=False)
+
+
+@pytest.mark.parametrize(
+    ("framing", "keep"),
+    [
+        (b"Content-Length: 3", True),
+        (b"Content-Length: 3\r\nContent-Length: 3", False),
+        (b"Content-Length: +3", False),
+        (b"Content-Length: 0_3", False),
+        (b"Transfer-Encoding: identity\r\nContent-Length: 3", False),
+        (b"Transfer-Encoding: gzip, chunked\r\nContent-Length: 3", False),
+    ],
+)
+def test_a_connection_is_kept_only_if_all_agree_where_the_body_ends(framing, keep):
+    read = answer([OK + framing + b"\r\n\r\nabc"])
+    assert (read.response.body, read.keep) == (b"abc", keep)
+
+
+def test_an_answer_that_is_chunked_and_has_a_length_is_the_last():
+    both = OK + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"
+    read = answer([both + b"3\r\nabc\r\n0\r\n\r\n"])
+    assert (read.response.body, read.keep) == (b"abc", False)
