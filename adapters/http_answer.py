@@ -47,20 +47,19 @@ def read_answer(connection: socket.socket, method: str, limit: int) -> Answer:
 
     Raises OSError, HTTPException, HTTPError or ValueError where there is no answer or no end to it.
     """
-    received = b""
-    while method != "HEAD" and (more := connection.recv(_CHUNK)):
-        received += more
-        head = plain_head(received)
-        if head is None or head.ends - head.begins > limit:
-            break
+    received = bytearray() if method == "HEAD" else bytearray(connection.recv(_CHUNK))
+    head = plain_head(received)
+    if head is not None and head.ends - head.begins <= limit:
+        while len(received) < head.ends and (more := connection.recv(_CHUNK)):
+            received += more
         if len(received) >= head.ends:
-            response = Response(head.status, head.fields, received[head.begins : head.ends])
+            response = Response(head.status, head.fields, bytes(received[head.begins : head.ends]))
             return Answer(response, keep=len(received) == head.ends)
     return _read_any(_Resumed(received, connection), method, limit)
 
 
-def plain_head(received: bytes) -> _Head | None:
-    """The head of an answer if that is all there and plain: no field comes twice, or goes on in
+def plain_head(received: bytes | bytearray) -> _Head | None:
+    """The head of an answer if that came at once and is plain: no field comes twice, or goes on in
     a second line; the length is given, and the connection stays.
     """
     found = _PLAIN.match(received)
@@ -86,7 +85,7 @@ def plain_head(received: bytes) -> _Head | None:
 class _Resumed(io.RawIOBase):
     """What was received already, and then what comes; http.client takes it for a socket."""
 
-    def __init__(self, received: bytes, connection: socket.socket) -> None:
+    def __init__(self, received: bytearray, connection: socket.socket) -> None:
         self._received = received
         self._connection = connection
         self._over = False
@@ -108,7 +107,8 @@ class _Resumed(io.RawIOBase):
             return 0
         if not self._received:
             return self._connection.recv_into(buffer)
-        part, self._received = self._received[: len(buffer)], self._received[len(buffer) :]
+        part = self._received[: len(buffer)]
+        del self._received[: len(buffer)]
         buffer[: len(part)] = part
         return len(part)
 
