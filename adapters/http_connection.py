@@ -19,7 +19,7 @@ from http.client import HTTPException, IncompleteRead
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from attrs import define
+from attrs import define, field
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
@@ -38,6 +38,8 @@ T = TypeVar("T")
 CLOSED = "socket_closed_remotely"
 SOON_S = 0.001
 """What takes no longer is not waited for."""
+QUICK_S = 0.005
+"""An exchange that takes longer waits, however soon each of its bytes comes."""
 _FRESH_S = 0.1
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
 """Methods that need not say that they have no body (RFC 9110, 8.6)."""
@@ -61,8 +63,9 @@ class Exchange:
 
     `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
     `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `on_wait`:
-    called before the thread waits for longer than `SOON_S`. `afresh`: do not use a kept connection.
-    `tls`: in place of the adapter's, to show a client certificate.
+    called before the thread waits for longer than `SOON_S`, or `QUICK_S` in all. `afresh`: do not
+    use a kept connection. `tls`: in place of the adapter's, to show a client certificate. `begun`:
+    a time.monotonic().
     """
 
     guard: AddressGuard
@@ -73,6 +76,8 @@ class Exchange:
     received: int = 0
     afresh: bool = False
     tls: ssl.SSLContext | None = None
+    begun: float = field(factory=time.monotonic)
+    waits: bool = False
 
     def remaining_s(self) -> float:
         """Seconds left, more than 0. Raises TimeoutError when there are none."""
@@ -86,15 +91,23 @@ class Exchange:
 
         A time limit stays set: to set it is a system call, upon which another thread runs.
         """
-        if self.remaining_s() > SOON_S:
+        quick = not self.waits and time.monotonic() - self.begun < QUICK_S
+        if quick and self.remaining_s() > SOON_S:
             if connection.gettimeout() != SOON_S:
                 connection.settimeout(SOON_S)
             try:
                 return operation()
             except TimeoutError:
-                self.on_wait()
+                pass  # It is waited for below.
+        self.wait()
         connection.settimeout(self.remaining_s())
         return operation()
+
+    def wait(self) -> None:
+        """Say once that the thread waits, from now to the end of the exchange."""
+        if not self.waits:
+            self.waits = True
+            self.on_wait()
 
     def count(self, received: int) -> None:
         """So many bytes have come in. Raises ExchangeError if that is too much."""
@@ -191,7 +204,7 @@ class _Connection(HTTPConnection):
         """As HTTPConnection.connect, TLS included, within the time for connecting."""
         self._answered = False
         exchange = EXCHANGE.get()
-        exchange.on_wait()
+        exchange.wait()
         deadline = exchange.deadline
         exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
         try:

@@ -19,7 +19,13 @@ from requests import Request
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.curl import CurlTransport
 from callboard.adapters.descriptors import RESERVED
-from callboard.adapters.http_connection import EXCHANGE, Exchange, GuardedAdapter, tls_context
+from callboard.adapters.http_connection import (
+    EXCHANGE,
+    QUICK_S,
+    Exchange,
+    GuardedAdapter,
+    tls_context,
+)
 from callboard.adapters.lookups import THREADS
 from callboard.adapters.receiver import Answer, Close, Drip, Raw
 from callboard.webhooks.outcome import ClientError, Response
@@ -549,6 +555,23 @@ def test_the_deadline_holds_while_sending(make):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         assert kind(post(transport, url, bytes(20_000_000))) == "timeout"
         assert time.monotonic() - start < patient(LATE_S)
+
+
+def test_an_exchange_says_once_that_it_waits_however_soon_each_of_its_bytes_comes():
+    said = []
+    begun = time.monotonic()
+    exchange = Exchange(
+        AddressGuard(), 5, begun + 60, 1000, on_wait=lambda: said.append("waits"), begun=begun + 60
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"abc")
+        exchange.patiently(ours, lambda: ours.recv(1))
+        assert said == []
+        exchange.begun = begun - 2 * QUICK_S
+        for _ in range(2):
+            exchange.patiently(ours, lambda: ours.recv(1))
+            assert said == ["waits"]
 
 
 def test_a_slow_answer_within_the_deadline_is_one(make, receiver):
