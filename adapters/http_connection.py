@@ -40,7 +40,6 @@ SOON_S = 0.001
 """What takes no longer is not waited for."""
 QUICK_S = 0.005
 """An exchange that takes longer waits, however soon each of its bytes comes."""
-_FRESH_S = 0.1
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
 """Methods that need not say that they have no body (RFC 9110, 8.6)."""
 
@@ -195,7 +194,6 @@ class _Connection(HTTPConnection):
     """Connects through the guard; fails with ExchangeError or StaleConnectionError only."""
 
     _answered = False
-    _answered_at = float("-inf")
 
     def _new_conn(self) -> socket.socket:
         return EXCHANGE.get().connect(self._dns_host, self.port)
@@ -231,19 +229,17 @@ class _Connection(HTTPConnection):
         except (OSError, HTTPException, ValueError) as error:
             raise self._failure(error) from error
         self._answered = True
-        self._answered_at = time.monotonic()
         return answer
 
     @property
     def is_connected(self) -> bool:
         """As HTTPConnection.is_connected, by which urllib3 judges one that it has kept.
 
-        Of one that has just answered it is taken for granted: to look is a system call, and should
-        it have been closed nevertheless, the request meets a StaleConnectionError.
+        What came unasked since the last answer must not be taken for the next one: neither what
+        lies in the socket, which urllib3 looks for, nor what TLS has decrypted of a record.
         """
-        if self.sock is not None and time.monotonic() - self._answered_at < _FRESH_S:
-            return True
-        return super().is_connected
+        held_back = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
+        return super().is_connected and not held_back
 
     def _failure(self, error: BaseException) -> StaleConnectionError | ExchangeError:
         kind = exchange_error(error)

@@ -19,6 +19,7 @@ from requests import Request
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.curl import CurlTransport
 from callboard.adapters.descriptors import RESERVED
+from callboard.adapters.http import RequestsTransport
 from callboard.adapters.http_connection import (
     EXCHANGE,
     QUICK_S,
@@ -650,6 +651,68 @@ def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
         EXCHANGE.reset(token)
     adapter.close()
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 3]
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+UNASKED = OK.replace(b"200", b"500")
+
+
+@contextmanager
+def speaking_twice(unasked, asked_for=OK, tls=None):
+    """The port of a server that answers, with 200 at first and 202 on a second connection.
+
+    It calls `unasked(connection)` after the first answer, in which `asked_for` may hold more.
+    """
+
+    def serve():
+        for text in (asked_for, OK.replace(b"200", b"202")):
+            connection, _ = listener.accept()
+            connection.settimeout(LATE_S)
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_side=True)
+            open_ones.append(connection)
+            connection.recv(65536)
+            connection.sendall(text)
+            if text is asked_for:
+                unasked(connection)
+
+    open_ones = []
+    with listening() as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+        for connection in open_ones:
+            connection.close()
+
+
+def test_what_an_endpoint_says_unasked_is_not_taken_for_the_next_answer():
+    answered, said = threading.Event(), threading.Event()
+
+    def unasked(connection):
+        answered.wait(LATE_S)
+        connection.sendall(UNASKED)
+        said.set()
+
+    transport = RequestsTransport(1, LATE_S, LOOPBACK)
+    with speaking_twice(unasked) as port:
+        assert post(transport, f"http://127.0.0.1:{port}/").status == 200
+        answered.set()
+        assert said.wait(LATE_S)
+        assert post(transport, f"http://127.0.0.1:{port}/").status == 202
+    transport.close()
+
+
+def test_what_tls_holds_back_is_not_taken_for_the_next_answer(authority, ca_bundle):
+    """http.client reads 8 kB at a time; the rest of the record stays with TLS."""
+    head = OK.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * (8192 - len(OK) - 5) + b"\r\n\r\n")
+    tls = server_context(authority, "127.0.0.1")
+    transport = RequestsTransport(1, LATE_S, LOOPBACK, ca_bundle=ca_bundle)
+    with speaking_twice(lambda _connection: None, head + UNASKED, tls) as port:
+        for status in (200, 202):
+            outcome = transport.send("HEAD", f"https://127.0.0.1:{port}/", (), None)
+            assert outcome.status == status
+    transport.close()
 
 
 def test_a_request_is_repeated_once_only(transport, receiver):
