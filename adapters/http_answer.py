@@ -127,8 +127,10 @@ class _Reader(io.BufferedReader):
 def _read_any(connection: Any, method: str, limit: int) -> Answer:
     original = http.client.HTTPResponse(connection, method=method)
     original.begin()
-    if original.status < 200:  # http.client knows only 100 (RFC 9110, 15.2).
-        # It is no answer, and what follows it must not be taken for the next one's.
+    while 100 < original.status < 200 and original.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+        original.headers = None  # type: ignore[assignment]
+        original.begin()  # http.client reads on after 100 only (RFC 9110, 15.2).
+    if original.status < 200:  # It is no answer, and what follows it is not HTTP.
         raise http.client.HTTPException(f"interim status {original.status}")
     response = HTTPResponse(
         body=original,

@@ -120,6 +120,12 @@ def test_what_most_endpoints_answer_is_plain(head):
     assert plain_head(head).ends == len(head) + 3
 
 
+def test_the_connection_of_an_answer_after_an_interim_one_is_kept():
+    data = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK + b"Content-Length: 3\r\n\r\nabc"
+    kept = Answer(Response(200, {"Content-Length": "3"}, b"abc"), keep=True)
+    assert answer([data]) == answer([data[:50], data[50:]]) == kept
+
+
 def test_an_answer_to_head_has_no_body():
     data = OK + b"Content-Length: 5\r\n\r\n"
     assert answer([data], "HEAD") == Answer(Response(200, {"Content-Length": "5"}), keep=True)
