@@ -68,7 +68,8 @@ class RequestsTransport:
     `http://user:password@host:port`. Only it sees the address that is called; names are resolved
     and checked here as well, but it may find another address.
 
-    `on_wait` is called, in the thread of a request, before that waits for longer than `SOON_S`.
+    `on_wait` is called, in the thread of a request, before that waits for longer than `SOON_S`, or
+    once it has taken `QUICK_S`.
 
     Raises OSError for a CA bundle that cannot be read.
     """

@@ -22,6 +22,7 @@ _PLAIN = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [^\r\n\0]*)?((?:" + _FIELD + rb"){0,100})\r\n\r\n"
 )
 _BODILESS = (b"204", b"304")
+_DECIMAL = re.compile(r"[0-9]+")
 _FOLD = re.compile(r"\r?\n[ \t]+")  # RFC 9112, 5.2
 
 
@@ -46,20 +47,19 @@ def read_answer(connection: socket.socket, method: str, limit: int) -> Answer:
 
     Raises OSError, HTTPException, HTTPError or ValueError where there is no answer or no end to it.
     """
-    received = b""
-    while method != "HEAD" and (more := connection.recv(_CHUNK)):
-        received += more
-        head = plain_head(received)
-        if head is None or len(received) > head.ends or head.ends - head.begins > limit:
-            break
-        if len(received) == head.ends:
-            response = Response(head.status, head.fields, received[head.begins :])
-            return Answer(response, keep=True)
+    received = bytearray() if method == "HEAD" else bytearray(connection.recv(_CHUNK))
+    head = plain_head(received)
+    if head is not None and head.ends - head.begins <= limit:
+        while len(received) < head.ends and (more := connection.recv(_CHUNK)):
+            received += more
+        if len(received) >= head.ends:
+            response = Response(head.status, head.fields, bytes(received[head.begins : head.ends]))
+            return Answer(response, keep=len(received) == head.ends)
     return _read_any(_Resumed(received, connection), method, limit)
 
 
-def plain_head(received: bytes) -> _Head | None:
-    """The head of an answer if that is all there and plain: no field comes twice, or goes on in
+def plain_head(received: bytes | bytearray) -> _Head | None:
+    """The head of an answer if that came at once and is plain: no field comes twice, or goes on in
     a second line; the length is given, and the connection stays.
     """
     found = _PLAIN.match(received)
@@ -85,29 +85,52 @@ def plain_head(received: bytes) -> _Head | None:
 class _Resumed(io.RawIOBase):
     """What was received already, and then what comes; http.client takes it for a socket."""
 
-    def __init__(self, received: bytes, connection: socket.socket) -> None:
+    def __init__(self, received: bytearray, connection: socket.socket) -> None:
         self._received = received
         self._connection = connection
+        self._over = False
+        self.left = b""
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
+        return _Reader(self)
+
+    def end(self, reader: io.BufferedReader) -> None:
+        """Nothing more is wanted; `left` is some of what came nevertheless."""
+        self._over = True
+        self.left = reader.peek(1)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if not self._received and self._over:
+            return 0
         if not self._received:
             return self._connection.recv_into(buffer)
-        part, self._received = self._received[: len(buffer)], self._received[len(buffer) :]
+        part = self._received[: len(buffer)]
+        del self._received[: len(buffer)]
         buffer[: len(part)] = part
         return len(part)
+
+
+class _Reader(io.BufferedReader):
+    """Tells the connection when http.client is done."""
+
+    raw: _Resumed
+
+    def close(self) -> None:
+        if not self.closed:
+            self.raw.end(self)
+        super().close()
 
 
 def _read_any(connection: Any, method: str, limit: int) -> Answer:
     original = http.client.HTTPResponse(connection, method=method)
     original.begin()
-    if original.status < 200:  # http.client knows only 100 (RFC 9110, 15.2).
-        # It is no answer, and what follows it must not be taken for the next one's.
+    while 100 < original.status < 200 and original.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+        original.headers = None  # type: ignore[assignment]
+        original.begin()  # http.client reads on after 100 only (RFC 9110, 15.2).
+    if original.status < 200:  # It is no answer, and what follows it is not HTTP.
         raise http.client.HTTPException(f"interim status {original.status}")
     response = HTTPResponse(
         body=original,
@@ -120,9 +143,23 @@ def _read_any(connection: Any, method: str, limit: int) -> Answer:
     body = response.read(limit + 1, decode_content=False)
     if response.length_remaining and len(body) <= limit:
         response.read(1)  # urllib3 tells of a body that broke off only now.
-    keep = original.isclosed() and not original.will_close
+    keep = (
+        original.isclosed()
+        and not original.will_close
+        and not connection.left
+        and _framed(original.msg)
+    )
     fields = dict(response.headers.itermerged())
     return Answer(Response(response.status, fields, body[:limit], cut=len(body) > limit), keep)
+
+
+def _framed(fields: http.client.HTTPMessage) -> bool:
+    """Whether all would agree where the body ends (RFC 9112, 6.3 and 11.2)."""
+    codings = [_value(text).lower() for text in fields.get_all("transfer-encoding", [])]
+    lengths = [_value(text) for text in fields.get_all("content-length", [])]
+    if codings:
+        return codings == ["chunked"] and not lengths
+    return not lengths or (len(lengths) == 1 and _DECIMAL.fullmatch(lengths[0]) is not None)
 
 
 def _value(text: str) -> str:

@@ -19,7 +19,7 @@ from http.client import HTTPException, IncompleteRead
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from attrs import define
+from attrs import define, field
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
@@ -38,7 +38,8 @@ T = TypeVar("T")
 CLOSED = "socket_closed_remotely"
 SOON_S = 0.001
 """What takes no longer is not waited for."""
-_FRESH_S = 0.1
+QUICK_S = 0.005
+"""An exchange that takes longer waits, however soon each of its bytes comes."""
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
 """Methods that need not say that they have no body (RFC 9110, 8.6)."""
 
@@ -61,8 +62,9 @@ class Exchange:
 
     `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
     `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `on_wait`:
-    called before the thread waits for longer than `SOON_S`. `afresh`: do not use a kept connection.
-    `tls`: in place of the adapter's, to show a client certificate.
+    called before the thread waits for longer than `SOON_S`, or `QUICK_S` in all. `afresh`: do not
+    use a kept connection. `tls`: in place of the adapter's, to show a client certificate. `begun`:
+    a time.monotonic().
     """
 
     guard: AddressGuard
@@ -73,6 +75,8 @@ class Exchange:
     received: int = 0
     afresh: bool = False
     tls: ssl.SSLContext | None = None
+    begun: float = field(factory=time.monotonic)
+    waits: bool = False
 
     def remaining_s(self) -> float:
         """Seconds left, more than 0. Raises TimeoutError when there are none."""
@@ -86,15 +90,23 @@ class Exchange:
 
         A time limit stays set: to set it is a system call, upon which another thread runs.
         """
-        if self.remaining_s() > SOON_S:
+        quick = not self.waits and time.monotonic() - self.begun < QUICK_S
+        if quick and self.remaining_s() > SOON_S:
             if connection.gettimeout() != SOON_S:
                 connection.settimeout(SOON_S)
             try:
                 return operation()
             except TimeoutError:
-                self.on_wait()
+                pass  # It is waited for below.
+        self.wait()
         connection.settimeout(self.remaining_s())
         return operation()
+
+    def wait(self) -> None:
+        """Say once that the thread waits, from now to the end of the exchange."""
+        if not self.waits:
+            self.waits = True
+            self.on_wait()
 
     def count(self, received: int) -> None:
         """So many bytes have come in. Raises ExchangeError if that is too much."""
@@ -182,7 +194,6 @@ class _Connection(HTTPConnection):
     """Connects through the guard; fails with ExchangeError or StaleConnectionError only."""
 
     _answered = False
-    _answered_at = float("-inf")
 
     def _new_conn(self) -> socket.socket:
         return EXCHANGE.get().connect(self._dns_host, self.port)
@@ -191,7 +202,7 @@ class _Connection(HTTPConnection):
         """As HTTPConnection.connect, TLS included, within the time for connecting."""
         self._answered = False
         exchange = EXCHANGE.get()
-        exchange.on_wait()
+        exchange.wait()
         deadline = exchange.deadline
         exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
         try:
@@ -218,19 +229,17 @@ class _Connection(HTTPConnection):
         except (OSError, HTTPException, ValueError) as error:
             raise self._failure(error) from error
         self._answered = True
-        self._answered_at = time.monotonic()
         return answer
 
     @property
     def is_connected(self) -> bool:
         """As HTTPConnection.is_connected, by which urllib3 judges one that it has kept.
 
-        Of one that has just answered it is taken for granted: to look is a system call, and should
-        it have been closed nevertheless, the request meets a StaleConnectionError.
+        What came unasked since the last answer must not be taken for the next one: neither what
+        lies in the socket, which urllib3 looks for, nor what TLS has decrypted of a record.
         """
-        if self.sock is not None and time.monotonic() - self._answered_at < _FRESH_S:
-            return True
-        return super().is_connected
+        held_back = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
+        return super().is_connected and not held_back
 
     def _failure(self, error: BaseException) -> StaleConnectionError | ExchangeError:
         kind = exchange_error(error)

@@ -19,7 +19,14 @@ from requests import Request
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.curl import CurlTransport
 from callboard.adapters.descriptors import RESERVED
-from callboard.adapters.http_connection import EXCHANGE, Exchange, GuardedAdapter, tls_context
+from callboard.adapters.http import RequestsTransport
+from callboard.adapters.http_connection import (
+    EXCHANGE,
+    QUICK_S,
+    Exchange,
+    GuardedAdapter,
+    tls_context,
+)
 from callboard.adapters.lookups import THREADS
 from callboard.adapters.receiver import Answer, Close, Drip, Raw
 from callboard.webhooks.outcome import ClientError, Response
@@ -444,12 +451,18 @@ def test_what_is_not_http_is_a_bad_response(transport, receiver, data):
     assert kind(post(transport, receiver.url)) == "bad_response"
 
 
-def test_an_interim_status_is_no_answer(transport, receiver):
-    """RFC 9110, 15.2: what follows it is; a library that does not know of it must not say 103."""
-    final = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
-    receiver.answer("/", Raw(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + final))
-    outcome = post(transport, receiver.url)
-    assert outcome == Response(202, {"Content-Length": "0"}) or kind(outcome) == "bad_response"
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_an_interim_status_is_no_answer(transport, receiver, status):
+    """RFC 9110, 15.2: what follows it is, even after several."""
+    interim = f"HTTP/1.1 {status} Wait\r\nLink: a\r\n\r\n".encode()
+    final = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok"
+    receiver.answer("/", Raw(interim + interim + final))
+    assert post(transport, receiver.url) == Response(202, {"Content-Length": "2"}, b"ok")
+
+
+def test_nobody_asked_to_switch_protocols(transport, receiver):
+    receiver.answer("/", Raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"))
+    assert kind(post(transport, receiver.url)) == "bad_response"
 
 
 @pytest.mark.parametrize(
@@ -458,8 +471,9 @@ def test_an_interim_status_is_no_answer(transport, receiver):
         CHUNKED + b"-1\r\n",
         CHUNKED + b"0\r\n",
         b"HTTP/1.1 100 Continue\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n",
     ],
-    ids=["negative chunk", "trailers", "interim"],
+    ids=["negative chunk", "trailers", "interim", "early hints"],
 )
 def test_a_flood_ends_long_before_the_deadline(make, receiver, head):
     transport = make(request_timeout_s=30, max_response_bytes=10_000)
@@ -551,6 +565,23 @@ def test_the_deadline_holds_while_sending(make):
         assert time.monotonic() - start < patient(LATE_S)
 
 
+def test_an_exchange_says_once_that_it_waits_however_soon_each_of_its_bytes_comes():
+    said = []
+    begun = time.monotonic()
+    exchange = Exchange(
+        AddressGuard(), 5, begun + 60, 1000, on_wait=lambda: said.append("waits"), begun=begun + 60
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"abc")
+        exchange.patiently(ours, lambda: ours.recv(1))
+        assert said == []
+        exchange.begun = begun - 2 * QUICK_S
+        for _ in range(2):
+            exchange.patiently(ours, lambda: ours.recv(1))
+            assert said == ["waits"]
+
+
 def test_a_slow_answer_within_the_deadline_is_one(make, receiver):
     assert post(make(request_timeout_s=2), f"{receiver.url}/slow/100").status == 200
 
@@ -627,6 +658,68 @@ def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
         EXCHANGE.reset(token)
     adapter.close()
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 3]
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+UNASKED = OK.replace(b"200", b"500")
+
+
+@contextmanager
+def speaking_twice(unasked, asked_for=OK, tls=None):
+    """The port of a server that answers, with 200 at first and 202 on a second connection.
+
+    It calls `unasked(connection)` after the first answer, in which `asked_for` may hold more.
+    """
+
+    def serve():
+        for text in (asked_for, OK.replace(b"200", b"202")):
+            connection, _ = listener.accept()
+            connection.settimeout(LATE_S)
+            if tls is not None:
+                connection = tls.wrap_socket(connection, server_side=True)
+            open_ones.append(connection)
+            connection.recv(65536)
+            connection.sendall(text)
+            if text is asked_for:
+                unasked(connection)
+
+    open_ones = []
+    with listening() as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+        for connection in open_ones:
+            connection.close()
+
+
+def test_what_an_endpoint_says_unasked_is_not_taken_for_the_next_answer():
+    answered, said = threading.Event(), threading.Event()
+
+    def unasked(connection):
+        answered.wait(LATE_S)
+        connection.sendall(UNASKED)
+        said.set()
+
+    transport = RequestsTransport(1, LATE_S, LOOPBACK)
+    with speaking_twice(unasked) as port:
+        assert post(transport, f"http://127.0.0.1:{port}/").status == 200
+        answered.set()
+        assert said.wait(LATE_S)
+        assert post(transport, f"http://127.0.0.1:{port}/").status == 202
+    transport.close()
+
+
+def test_what_tls_holds_back_is_not_taken_for_the_next_answer(authority, ca_bundle):
+    """http.client reads 8 kB at a time; the rest of the record stays with TLS."""
+    head = OK.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * (8192 - len(OK) - 5) + b"\r\n\r\n")
+    tls = server_context(authority, "127.0.0.1")
+    transport = RequestsTransport(1, LATE_S, LOOPBACK, ca_bundle=ca_bundle)
+    with speaking_twice(lambda _connection: None, head + UNASKED, tls) as port:
+        for status in (200, 202):
+            outcome = transport.send("HEAD", f"https://127.0.0.1:{port}/", (), None)
+            assert outcome.status == status
+    transport.close()
 
 
 def test_a_request_is_repeated_once_only(transport, receiver):
