@@ -32,6 +32,19 @@ def join(tmp_path):
         member.close()
 
 
+def test_a_machine_says_again_and_again_that_it_waits(join, monkeypatch):
+    hurried = (
+        "from callboard.actors.running import member\n"
+        "member.LONELY_S = 0.5\n"
+        "from callboard.run_system import main\n"
+        "main()"
+    )
+    monkeypatch.setattr(Member, "program", ("-c", hurried))
+    member = join()
+    member.wait_for("node_starts_nothing_here", times=2)
+    assert member.node in member.log.read_text()
+
+
 def test_a_service_manager_that_is_not_there_ends_nothing(join, monkeypatch, tmp_path):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     member = join()
