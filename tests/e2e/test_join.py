@@ -95,6 +95,8 @@ def test_a_node_that_others_may_join_on_loopback_is_warned(start):
         ({}, "copy the node's actors.key there"),
         ({"actors.key": "short"}, "actors.key has 5 bytes, at least 32"),
         ({"actors.key": KEY, "actors.bind": "192.0.2.1"}, "this machine has no address 192.0.2.1"),
+        ({"actors.key": KEY, "actors.bind": "0.0.0.0"}, "the one IPv4 address to listen on"),
+        ({"actors.key": KEY, "actors.bind": "2001:db8::1"}, "the one IPv4 address to listen on"),
     ],
 )
 def test_what_keeps_a_machine_from_joining_is_said(monkeypatch, tmp_path, settings, reason):
