@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 
 from callboard.actors.doorkeeper import Doorkeeper
+from callboard.actors.parts import own_settings
 from callboard.actors.parts.offer import Offer
 from callboard.actors.running import system as actor_system
 from callboard.actors.running.owner import TICK_S, Signals, exists
@@ -17,6 +18,8 @@ from callboard.supervision import Ready, Start
 START_S = 30.0
 """How long the actor system may take to stand."""
 AGAIN_S = 2.0
+LONELY_S = 30.0
+"""How often it is said that the node has not started anything here yet."""
 
 
 def run(settings: Settings, node: str, offer: Offer, ready: Callable[[], None]) -> None:
@@ -36,7 +39,7 @@ def _run_once(
 ) -> bool:
     """One life of the actor system; whether it ended because it was asked to."""
     system = actor_system.join(settings, node, offer)
-    began = time.monotonic()
+    began = said = time.monotonic()
     try:
         doorkeeper = system.createActor(Doorkeeper)
         system.tell(doorkeeper, Start(args=os.getpid(), heartbeat_s=0))
@@ -47,6 +50,15 @@ def _run_once(
                     ready()
             if pid is not None and not exists(pid):
                 return False
+            if time.monotonic() - said > LONELY_S and not own_settings.have_begun():
+                said = time.monotonic()
+                structlog.get_logger("callboard").warning(
+                    "node_starts_nothing_here",
+                    node=node,
+                    waited_s=round(said - began),
+                    look_at="is it reached, does it reach this machine, and has it the same key, "
+                    "the same version, and actors.convention?",
+                )
             if pid is None and time.monotonic() - began > START_S:
                 return False
         return True

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -230,6 +231,11 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
 
 def _check_address(address: str) -> None:
     """Raises SystemUnreachable where nothing can listen on it, whatever the port."""
+    ip = ip_address(address)
+    if ip.version != 4 or ip.is_unspecified:
+        raise SystemUnreachable(
+            f"actors.bind must be the one IPv4 address to listen on, not {address}"
+        )
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         try:
             listener.bind((address, 0))

@@ -1,5 +1,6 @@
 """What a machine that has joined is told."""
 
+import multiprocessing
 import os
 import pickle
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_the_machine_puts_in_its_own_secrets(own):
     assert whole.tracing.headers == "Authorization=own"
     assert whole.delivery.proxy == "http://user:own@proxy.there:3128"
     assert whole.delivery.workers == there.delivery.workers
+
+
+def test_the_machine_learns_that_actors_have_begun(own):
+    own(settings({}))
+    assert not own_settings.have_begun()
+    actor = multiprocessing.get_context("fork").Process(target=completed, args=(settings({}),))
+    actor.start()
+    actor.join()
+    assert own_settings.have_begun()
 
 
 def test_a_file_of_keys_is_looked_for_where_the_machine_has_it(own):

@@ -32,6 +32,19 @@ def join(tmp_path):
         member.close()
 
 
+def test_a_machine_says_again_and_again_that_it_waits(join, monkeypatch):
+    hurried = (
+        "from callboard.actors.running import member\n"
+        "member.LONELY_S = 0.5\n"
+        "from callboard.run_system import main\n"
+        "main()"
+    )
+    monkeypatch.setattr(Member, "program", ("-c", hurried))
+    member = join()
+    member.wait_for("node_starts_nothing_here", times=2)
+    assert member.node in member.log.read_text()
+
+
 def test_a_service_manager_that_is_not_there_ends_nothing(join, monkeypatch, tmp_path):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     member = join()
@@ -82,6 +95,8 @@ def test_a_node_that_others_may_join_on_loopback_is_warned(start):
         ({}, "copy the node's actors.key there"),
         ({"actors.key": "short"}, "actors.key has 5 bytes, at least 32"),
         ({"actors.key": KEY, "actors.bind": "192.0.2.1"}, "this machine has no address 192.0.2.1"),
+        ({"actors.key": KEY, "actors.bind": "0.0.0.0"}, "the one IPv4 address to listen on"),
+        ({"actors.key": KEY, "actors.bind": "2001:db8::1"}, "the one IPv4 address to listen on"),
     ],
 )
 def test_what_keeps_a_machine_from_joining_is_said(monkeypatch, tmp_path, settings, reason):

@@ -15,6 +15,8 @@ from support.running import processes_of
 class Member:
     """`callboard join` a node; ended, with all its processes, by `close`."""
 
+    program = ("-m", "callboard.run_system")
+
     def __init__(self, node, data_dir, name="other", bind="127.0.0.2", workers=1, **settings):
         self.name = name
         self.log = data_dir / "log"
@@ -40,7 +42,7 @@ class Member:
     def run(self, *arguments):
         """A command on this machine's data directory."""
         return subprocess.run(
-            [sys.executable, "-m", "callboard.run_system", *arguments],
+            [sys.executable, *self.program, *arguments],
             env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
             capture_output=True,
             text=True,
@@ -52,7 +54,7 @@ class Member:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "callboard.run_system", "join"),
+                    *(sys.executable, *self.program, "join"),
                     *(self.node, "--name", self.name),
                 ],
                 env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
@@ -64,10 +66,10 @@ class Member:
         line = self.process.stdout.readline()
         assert "waiting" in line, f"not waiting: {line!r}\n{self.log.read_text()}"
 
-    def wait_for(self, text, timeout_s=10.0):
+    def wait_for(self, text, times=1, timeout_s=10.0):
         """Wait until its log says so."""
         end = time.monotonic() + patient(timeout_s)
-        while text not in self.log.read_text():
+        while self.log.read_text().count(text) < times:
             assert time.monotonic() < end, f"no {text} in {self.log.read_text()}"
             time.sleep(0.1)
 
