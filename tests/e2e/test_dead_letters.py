@@ -175,7 +175,7 @@ def test_an_event_that_could_not_be_handled_is_handled_when_its_module_can(urls,
 
 
 def test_letters_survive_the_death_of_the_actor_that_writes_them(start, receiver):
-    system = start()
+    system = start(disabler__enabled="false")
     system.add_hook(f"{receiver.url}/status/500", format="json")
     known(system)
     system.publish(call_event(number) for number in range(20))

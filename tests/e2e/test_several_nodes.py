@@ -104,6 +104,7 @@ def test_what_is_put_off_on_quorum_queues_comes_back_on_any_node(nodes, amqp_url
         amqp__queue_type="quorum",
         delivery__retry_policy="standard",
         delivery__retry_steps_s="2,2,2,2,2,2",
+        disabler__enabled="false",
     )
     tries = Counter()
 
