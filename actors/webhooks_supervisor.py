@@ -1,7 +1,7 @@
 """The top of Callboard's tree (Kazoo: webhooks_sup)."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve, frozen
@@ -154,19 +154,12 @@ def tree(settings: Settings) -> SupervisorSpec:
                 label="webhooks_maintenance",
             ),
             ChildSpec("redelivery", Redelivery, setup),
-            ChildSpec(
-                "responders",
-                Supervisor,
-                nested(*responders),
-                shutdown_s=15.0,
-                start_s=starting_s(responders),
-            ),
+            ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
             ChildSpec(
                 "deliveries",
                 Supervisor,
                 nested(attempt_log, retry_queue, *deliverers, *elsewhere),
                 shutdown_s=25.0,
-                start_s=starting_s((attempt_log, retry_queue, *deliverers, *elsewhere)),
             ),
             *api,
             ChildSpec(
@@ -179,11 +172,6 @@ def tree(settings: Settings) -> SupervisorSpec:
             ),
         ),
     )
-
-
-def starting_s(children: Iterable[ChildSpec]) -> float:
-    """How long these may take to start: one after the other, each as long as it may."""
-    return sum(child.start_s for child in children)
 
 
 def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:

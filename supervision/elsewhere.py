@@ -22,9 +22,6 @@ from callboard.supervision.supervisor import BURIAL_S, ENDED, RUNNING, STARTING,
 AGAIN_S = 5.0
 """How long until an outpost that ended is tried again, while its machine is there."""
 
-LEAST_START_S = 10.0
-"""How long an outpost may take to start at the least; else as long as its children may."""
-
 OUTPOST_STOP_S = 15.0
 """How long an outpost may take to stop when asked."""
 
@@ -91,14 +88,7 @@ class Outpost(Supervisor):
 
 def outpost(name: str, inside: SupervisorSpec) -> ChildSpec:
     """The specification of the outpost on the machine of that name, with this inside."""
-    return ChildSpec(
-        name,
-        Outpost,
-        inside,
-        restart=TEMPORARY,
-        shutdown_s=OUTPOST_STOP_S,
-        start_s=max(LEAST_START_S, sum(child.start_s for child in inside.children)),
-    )
+    return ChildSpec(name, Outpost, inside, restart=TEMPORARY, shutdown_s=OUTPOST_STOP_S)
 
 
 class Outposts(Supervisor):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import field, frozen, validators
+from attrs import Factory, field, frozen, validators
 from thespian.actors import Actor
 
 PERMANENT = "permanent"
@@ -20,7 +20,16 @@ ONE_FOR_ALL = "one_for_all"
 REST_FOR_ONE = "rest_for_one"
 """The child that ended and those started after it are stopped and started again."""
 
+START_S = 10.0
+"""How long a child may take to start, unless its specification says otherwise."""
+
 _positive = validators.gt(0.0)
+
+
+def _starting_s(child: "ChildSpec") -> float:
+    """A supervisor starts its children one after the other, and each may take as long as it may."""
+    inside = child.args.children if isinstance(child.args, SupervisorSpec) else ()
+    return max(START_S, sum(each.start_s for each in inside))
 
 
 def _unique_ids(_instance: Any, _attribute: Any, children: Iterable["ChildSpec"]) -> None:
@@ -39,8 +48,10 @@ class ChildSpec:
 
     `actor` is a subclass of `SupervisedActor`; `args` reaches its `on_start` (so it must pickle).
     `shutdown_s`: how long it may take to stop when asked; 0 kills it at once (OTP: brutal_kill).
-    `start_s`: how long `on_start` may take. `peers`: paths of other actors of the tree whose
-    addresses it is to be told, `*` standing for any characters. `label`: a second name, for people.
+    `start_s`: how long `on_start` may take, and in a supervisor the start of its children; by
+    default the sum of theirs, and `START_S` at least. `peers`: paths of other actors of the tree
+    whose addresses it is to be told, `*` standing for any characters. `label`: a second name, for
+    people.
     """
 
     id: str = field(validator=validators.matches_re(r"[^/\s*?\[]+"))
@@ -50,7 +61,7 @@ class ChildSpec:
         default=PERMANENT, validator=validators.in_((PERMANENT, TRANSIENT, TEMPORARY))
     )
     shutdown_s: float = field(default=5.0, validator=validators.ge(0.0))
-    start_s: float = field(default=10.0, validator=_positive)
+    start_s: float = field(default=Factory(_starting_s, takes_self=True), validator=_positive)
     peers: tuple[str, ...] = ()
     label: str = ""
 

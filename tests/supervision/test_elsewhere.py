@@ -120,3 +120,9 @@ def test_all_outposts_are_asked_to_stop_at_once(convention):
     convention.tree.system.tell(convention.tree.top, Stop())
     both = {"stop elsewhere/a/worker", "stop elsewhere/b/worker"}
     convention.tree.wait(lambda _: both <= set(convention.journal.read_text().splitlines()), 4.0)
+
+
+def test_a_supervisor_within_one_may_take_as_long_as_all_below_it():
+    inner = ChildSpec("b", Worker, SupervisorSpec((ChildSpec("a", Worker, start_s=12.0),)))
+    assert ChildSpec("c", Worker, SupervisorSpec((inner, ChildSpec("d", Worker)))).start_s == 22.0
+    assert ChildSpec("e", Worker, SupervisorSpec((inner,)), start_s=1.0).start_s == 1.0
