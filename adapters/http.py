@@ -9,7 +9,7 @@ redirects by rules of its own, and takes a third of the throughput.
 import socket
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Protocol, Unpack
+from typing import Unpack
 
 from requests import PreparedRequest, RequestException
 from urllib3.exceptions import HTTPError
@@ -32,24 +32,6 @@ from callboard.adapters.http_policy import HEADERS_BYTES, Hop, HttpPolicy, Polic
 from callboard.adapters.http_redirects import HttpRequest
 from callboard.adapters.http_target import Target
 from callboard.webhooks.outcome import ClientError, Outcome, Response
-
-
-class HttpTransport(Protocol):
-    """Makes requests. Many threads may share one."""
-
-    def send(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[tuple[str, str]],
-        body: bytes | None,
-        certificate: str | None = None,
-        account_id: str = "",
-    ) -> Outcome:
-        """Make one request and wait for its end; a failure is a value, never an exception."""
-
-    def close(self) -> None:
-        """Release all connections."""
 
 
 class RequestsTransport:
