@@ -4,7 +4,6 @@ import contextlib
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import psutil
@@ -35,12 +34,7 @@ class Memory:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.stop()
 
     def stop(self) -> None:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 
 import pika
 from attrs import frozen
@@ -61,12 +60,7 @@ class Publisher:
         )
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._process.communicate(timeout=20)
 
     def begin(self, count: int, per_s: float = 0) -> None:

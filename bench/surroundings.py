@@ -9,7 +9,6 @@ from functools import cached_property
 from importlib.metadata import version
 from os import cpu_count, getloadavg
 from pathlib import Path
-from types import TracebackType
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from receiver import Receiver
@@ -47,12 +46,7 @@ class Bench:
         )
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._started.close()
 
     def size(self, full: int) -> int:

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 
@@ -71,12 +70,7 @@ class SystemUnderTest:
         self.ready_s = time.monotonic() - began
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._owner.send_signal(signal.SIGTERM)
         self._owner.wait(60)
         self._folder.cleanup()

@@ -83,6 +83,14 @@ class _UnderWay(Generic[W]):
     began: float | None
 
 
+def _request(
+    delivery: Delivery, headers: Headers
+) -> tuple[str, str, Headers, bytes, str | None, str]:
+    """What a transport is to send."""
+    certificate = delivery.options.certificate
+    return delivery.method, delivery.url, headers, delivery.body, certificate, delivery.account_id
+
+
 class SendingLoop(Generic[W]):
     """A transport that needs no threads, in the actor's own: an actor that watches it drives it."""
 
@@ -111,15 +119,8 @@ class SendingLoop(Generic[W]):
             under_way = _UnderWay(work, span, delivery.headers, None)
             self._transport.refuse(under_way, ClientError(REFUSED, str(refused)))
             return
-        self._transport.begin(
-            _UnderWay(work, span, headers, time.monotonic()),
-            delivery.method,
-            delivery.url,
-            headers,
-            delivery.body,
-            delivery.options.certificate,
-            delivery.account_id,
-        )
+        under_way = _UnderWay(work, span, headers, time.monotonic())
+        self._transport.begin(under_way, *_request(delivery, headers))
 
     def ended(self) -> Iterator[Sent[W]]:
         """See `Sending`."""
@@ -228,14 +229,7 @@ class SendingThreads(Generic[W]):
         except SigningRefused as refused:
             return Sent(work, ClientError(REFUSED, str(refused)), delivery.headers)
         began = time.monotonic()
-        outcome = self._transport.send(
-            delivery.method,
-            delivery.url,
-            headers,
-            delivery.body,
-            delivery.options.certificate,
-            delivery.account_id,
-        )
+        outcome = self._transport.send(*_request(delivery, headers))
         return Sent(work, outcome, headers, time.monotonic() - began)
 
     def _wake(self) -> None:
