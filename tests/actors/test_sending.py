@@ -1,8 +1,6 @@
 """What sends for an actor: threads or one loop, told apart by nothing but how many there may be."""
 
-import os
 import select
-import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +22,7 @@ from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import Options
 from callboard.webhooks.outcome import Response
 from callboard.webhooks.trace_context import TraceContext
-from support.descriptors import open_descriptors
+from support.descriptors import freed_by, open_descriptors
 from support.http import LOOPBACK, answer
 from support.patience import patient
 
@@ -161,25 +159,16 @@ def test_what_ends_after_the_end_is_written_into_nobody_elses_descriptor(tmp_pat
         go.wait(patient(10))
         return [answer("127.0.0.1", port)]
 
-    ours, theirs = socket.socketpair()
     threads = set(threading.enumerate())
     transport = RequestsTransport(patient(5), patient(20), guard=AddressGuard(LOOPBACK, look_up))
     sender = SendingThreads(1, transport, Signer(SecretBox("", tmp_path / "key")))
     (thread,) = set(threading.enumerate()) - threads
     sender.send(Work(delivery(f"http://slow.example:{receiver.port}/")))
     assert begun.wait(patient(10))
-    before = open_descriptors()
-    sender.close()
-    freed = before - open_descriptors()
-    assert freed
-    for number in freed:
-        os.dup2(theirs.fileno(), number)
-    go.set()
-    thread.join(patient(10))
-    assert not thread.is_alive()
-    assert not select.select([ours], (), (), 0)[0]
-    for number in (*freed, ours.detach(), theirs.detach()):
-        os.close(number)
+    with freed_by(sender.close):
+        go.set()
+        thread.join(patient(10))
+        assert not thread.is_alive()
 
 
 def test_each_transport_has_a_number_of_its_own():

@@ -1,8 +1,6 @@
 """Libcurl's transfers in one thread, and who else has to do with them."""
 
-import os
 import select
-import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +9,7 @@ from queue import SimpleQueue
 from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.curl import CurlTransport
 from callboard.adapters.curl_multi import CurlMulti
-from support.descriptors import open_descriptors
+from support.descriptors import freed_by
 from support.http import LOOPBACK, answer
 from support.patience import patient
 
@@ -50,22 +48,13 @@ def test_what_is_found_after_the_end_is_written_into_nobody_elses_descriptor():
         go.wait(patient(20))
         return [answer("127.0.0.1", port)]
 
-    ours, theirs = socket.socketpair()
     transport = CurlTransport(1, 1, guard=AddressGuard(LOOPBACK, resolve))
     transport.begin(1, "POST", "http://slow.example/", (), b"x")
     thread = threads.get(timeout=patient(5))
-    before = open_descriptors()
-    transport.close()
-    freed = before - open_descriptors()
-    assert freed
-    for number in freed:
-        os.dup2(theirs.fileno(), number)
-    go.set()
-    thread.join(patient(10))
-    assert not thread.is_alive()
-    assert not select.select([ours], (), (), 0)[0]
-    for number in (*freed, ours.detach(), theirs.detach()):
-        os.close(number)
+    with freed_by(transport.close):
+        go.set()
+        thread.join(patient(10))
+        assert not thread.is_alive()
 
 
 def test_a_process_that_ends_waits_for_no_name():

@@ -11,7 +11,6 @@ from callboard.adapters.address_guard import AddressGuard
 from callboard.adapters.http import RequestsTransport
 from callboard.config.settings import DeliverySettings
 from callboard.webhooks.delivery import deliveries
-from callboard.webhooks.directory import Account
 from callboard.webhooks.event import Event
 from callboard.webhooks.failures import Limits, account_limits
 from callboard.webhooks.hook import (
@@ -28,6 +27,7 @@ from callboard.webhooks.matching import HookIndex
 from callboard.webhooks.modules.channel_create import MODULE
 from callboard.webhooks.options import InvalidOption, parse_options
 from callboard.webhooks.outcome import ClientError
+from support.accounts import Accounts
 from support.fuzz import ACCOUNT, changed, fuzzed, numbers, texts, values
 
 DOCUMENT = {
@@ -65,20 +65,6 @@ CALL = {
     "Custom-Channel-Vars": {"Account-ID": ACCOUNT},
 }
 GOOD = Hook("h1", ACCOUNT, "http://hooks.example/", "CHANNEL_CREATE", format="json")
-
-
-class Accounts:
-    def account(self, account_id):
-        return Account(account_id)
-
-    def reseller_id(self, _account_id):
-        return None
-
-    def account_by_number(self, _number):
-        return None
-
-    def setting(self, _category, _key, default):
-        return default
 
 
 def unknown(*_args):

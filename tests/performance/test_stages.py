@@ -18,7 +18,6 @@ from callboard.adapters.signer import Signer
 from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits
 from callboard.webhooks.circuit import CircuitLimits, Circuits
 from callboard.webhooks.delivery import deliveries, new_event_id
-from callboard.webhooks.directory import Account
 from callboard.webhooks.event import parse_event
 from callboard.webhooks.hook import Hook
 from callboard.webhooks.matching import HookIndex
@@ -29,25 +28,10 @@ from callboard.webhooks.retrying import policy_named, verdict
 from callboard.webhooks.settlement import Batch, Books
 from callboard.webhooks.signing import SharedSecret
 from performance.counting import blocks_kept, c_calls, instructions
+from support.accounts import Accounts
 from support.running import ACCOUNT, call_event
 
 EVENTS = 20
-
-
-class Accounts:
-    """A directory in which every account exists and has no ancestor."""
-
-    def account(self, account_id):
-        return Account(account_id)
-
-    def reseller_id(self, _account_id):
-        return None
-
-    def account_by_number(self, _number):
-        return None
-
-    def setting(self, _category, _key, default):
-        return default
 
 
 def hook(number, account=ACCOUNT, **fields):
