@@ -23,6 +23,8 @@ from callboard.webhooks.values import as_int, is_true
 BULK = 500
 LETTERS_BULK = 50
 """Letters have their whole bodies."""
+GATHER_S = 0.1
+"""How long records gather on the disk before they go on to the store, together."""
 RETRY_S = 2.0
 LETTERS_RETRY_S = 30.0
 """How soon letters are offered again to a store that refuses them: they are not thrown away."""
@@ -120,9 +122,9 @@ class AttemptLog(Role):
                 return
             self._unkept.popleft()
             self.send(sender, AttemptsKept(message.batch))
-            self._write_soon(self._spool, 0)
+            self._write_soon(self._spool, GATHER_S)
             if letters:
-                self._write_soon(self._letters, 0)
+                self._write_soon(self._letters, GATHER_S)
 
     def receiveMsg_WhichAttempts(self, _message: WhichAttempts, sender: ActorAddress) -> None:
         """A deliverer asks what is wanted."""

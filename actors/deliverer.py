@@ -13,6 +13,7 @@ from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.messages import (
     AttemptPolicy,
+    AttemptsKept,
     DeliveryBatch,
     DueBatch,
     NotHeld,
@@ -61,6 +62,9 @@ LINGER_S, LONGER_S = 0.005, 0.025
 there is more to do, so that nobody waits for the report."""
 REPORTED_AT_ONCE = 100
 """So many settled events are reported without waiting for more."""
+GATHER_S, GATHERED = 0.1, 100
+"""How long gathers what others are to keep, and how many of it go at once: nobody waits for a
+record, or for what comes back later, and to keep it costs a message and a write to the disk."""
 AT_ONCE = 100
 """How many requests are begun before other messages have their turn: each takes a moment."""
 PUT_OFF_BATCH = 200
@@ -73,6 +77,7 @@ OVERDUE_S = 60.0
 """A batch that is not kept after so long is sent again: its message may have been lost."""
 
 _FLUSH = "callboard: report outcomes"
+_HAND_OUT = "callboard: hand out what is to be kept"
 _RETRIES = "callboard: retries are due"
 _WAKE = "callboard: a turn may be due"
 _SWEEP = "callboard: put off what cannot run"
@@ -114,6 +119,7 @@ class Deliverer(Recording):
         self._elsewhere = is_elsewhere(self.path)
         self._stopping = False
         self._flush_due = Alarm(_FLUSH)
+        self._hand_out_due = Alarm(_HAND_OUT)
         self._sweep_due = False
         self._wake = Alarm(_WAKE)
         for result in RESULTS:
@@ -295,9 +301,11 @@ class Deliverer(Recording):
             if not self._circuits.is_closed(job.endpoint):
                 self.left_alone(job, now)
         most_s = self.settings.delivery.park_hours * 3600
-        item = job.delivery.id, job.endpoint, job.delivery.hook_id, time.monotonic()
+        clock = time.monotonic()
+        item = job.delivery.id, job.endpoint, job.delivery.hook_id, clock
         turn_in_s = self._bulkhead.turn_in_s(*item)
-        then = park(job.parked_since_s, now, job.rounds, most_s, random, turn_in_s)
+        probe_in_s = self._circuits.probe_in_s(job.endpoint, clock)
+        then = park(job.parked_since_s, now, job.rounds, most_s, random, turn_in_s, probe_in_s)
         if isinstance(then, Retry):
             self._bulkhead.expect(*item, then.after_ms / 1000)
             self._put_off(job, then.after_ms)
@@ -328,12 +336,20 @@ class Deliverer(Recording):
             self._in_hand.kept(job)
         self._flush_soon()
 
+    def receiveMsg_AttemptsKept(self, message: AttemptsKept, sender: ActorAddress) -> None:
+        """A batch of attempts is safe: there may be room for the next."""
+        super().receiveMsg_AttemptsKept(message, sender)
+        self._flush_soon()
+
     # Timers and reports
 
     def on_timer(self, payload: Any) -> None:
         """Report what has gathered; go on with what is due."""
         if self._flush_due.rings(payload):
             self._flush()
+            return
+        if self._hand_out_due.rings(payload):
+            self._hand_out()
             return
         if self._stopping:
             return
@@ -374,10 +390,17 @@ class Deliverer(Recording):
             if source := self.peer(path):
                 report = self._owed.report(path)
                 self.send(source, Progress(report.source, report.accepted, report.settled))
-        self.report_tries()
-        self._report_put_offs()
+        gathered = self.untold + self._put_offs.waiting
+        if gathered >= GATHERED or self._stopping:
+            self._hand_out()
+        elif gathered:
+            self._hand_out_due.set(time.monotonic() + GATHER_S, self.after)
         if self._stopping:
             self._finish_if_idle()
+
+    def _hand_out(self) -> None:
+        self.report_tries()
+        self._report_put_offs()
 
     # Peers and stopping
 

@@ -25,7 +25,7 @@ from callboard.adapters.broker import (
 )
 from callboard.adapters.topic import BOUND_BY
 
-VERSION = 3
+VERSION = 4
 BUSY_S = 5.0
 """How long a transaction waits for those of other processes."""
 
@@ -73,7 +73,11 @@ DELAYS_BY_NAME = """
 ALTER TABLE delayed ADD COLUMN delay TEXT NOT NULL DEFAULT '';
 CREATE INDEX delayed_by_delay ON delayed (delay);
 """
-MIGRATIONS = (SCHEMA, DELAYS, DELAYS_BY_NAME)
+DELAYS_BY_TARGET = """
+DROP INDEX delayed_by_due;
+CREATE INDEX delayed_by_target ON delayed (target, due);
+"""
+MIGRATIONS = (SCHEMA, DELAYS, DELAYS_BY_NAME, DELAYS_BY_TARGET)
 """What leads from each version of the file to the next."""
 
 

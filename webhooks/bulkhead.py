@@ -21,7 +21,7 @@ from callboard.webhooks.endpoint_turns import EndpointTurns
 from callboard.webhooks.hook_lane import HookLane
 from callboard.webhooks.options import Options
 from callboard.webhooks.ranking import Ranking
-from callboard.webhooks.slot_shares import SlotShares
+from callboard.webhooks.slot_shares import QUICK_S, SlotShares
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -346,7 +346,8 @@ class Bulkhead(Generic[T]):
         limits = self._limits
         if limits.keeping_up <= limits.waiting or lane.common < limits.waiting:
             return limits.waiting
-        takes_s = max(lane.takes_s, self._shares.oldest_s(lane.endpoint, now))
+        oldest_s = self._shares.oldest_s(lane.endpoint, now)
+        takes_s = max(lane.takes_s, oldest_s if oldest_s > QUICK_S else 0.0)
         wait_s = lane.common / limits.in_flight * takes_s
         return limits.keeping_up if wait_s <= KEEPS_UP_S else limits.waiting
 

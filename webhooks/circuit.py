@@ -110,6 +110,11 @@ class Circuits:
         waits = circuit is not None and circuit.pause_s and not circuit.probing
         return circuit.probe_at if circuit is not None and waits else None
 
+    def probe_in_s(self, endpoint: str, now: float) -> float:
+        """For how long no request may go for sure; 0 if one may, or is under way as a probe."""
+        at = self.probe_at(endpoint)
+        return 0.0 if at is None else max(0.0, at - now)
+
     def begin(self, endpoint: str) -> bool:
         """A request goes that `allows` lets go; whether it is the probe."""
         circuit = self._circuits.get(endpoint)

@@ -71,6 +71,14 @@ def waits(delay_ms: int) -> Waits:
     raise AssertionError(f"{_MAX_WAITS} waits do not make {delay_ms} ms")
 
 
+def one_wait(delay_ms: float) -> int:
+    """The class that is nearest to a delay, by their ratio, in milliseconds: a single wait.
+
+    For delays that need not be met: each wait more is a way to the broker and back.
+    """
+    return min(DELAY_CLASSES.values(), key=lambda ms: max(ms, delay_ms) / min(ms, delay_ms))
+
+
 def next_wait(left: Sequence[str], due_unix_ms: int, now_unix_ms: int) -> tuple[str, Waits] | None:
     """Where a message waits next and what is left after that; None: it is due.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
 
-from callboard.webhooks.delays import MAX_LATENESS
+from callboard.webhooks.delays import MAX_LATENESS, one_wait
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.options import KAZOO, POLICIES
 from callboard.webhooks.outcome import Done, GiveUp, Outcome, Response, Retry
@@ -181,12 +181,16 @@ def park(
     most_s: float,
     random: Random,
     turn_in_s: float | None = None,
+    probe_in_s: float = 0.0,
 ) -> Retry | GiveUp:
     """When a delivery that found no room comes back; it has not been tried, and loses no try.
 
-    `since_unix_s`: when it was parked first. The pause is as long as it has been parked so far,
-    from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and more
-    rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
+    `since_unix_s`: when it was parked first. The pause is about as long as it has been parked so
+    far, from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and
+    more rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
+
+    `probe_in_s`: for how long its endpoint is left alone for sure (circuit.py): it comes back after
+    that. Either pause is rounded to a single wait of delays.py.
 
     `turn_in_s`: in how many seconds it may be its turn, where that is known, because it only waits
     for others of an ordered hook. It comes back seconds after that, however long it has waited.
@@ -201,6 +205,8 @@ def park(
         early_s = turn_in_s * (1 - MAX_LATENESS)
         pause_s = min(early_s + FIRST_PARKED_S * (0.5 + 0.5 * random()), MAX_PARKED_S)
     else:
+        chance = 0.5 + 0.5 * random()
         step_s = min(max(parked_s, FIRST_PARKED_S), MAX_PARKED_S)
-        pause_s = step_s * (0.5 + 0.5 * random())
+        pause_s = max(step_s * chance, probe_in_s + FIRST_PARKED_S * chance)
+        pause_s = one_wait(min(pause_s, MAX_PARKED_S) * 1000) / 1000
     return Retry(math.ceil(pause_s * 1000))

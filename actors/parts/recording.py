@@ -82,6 +82,11 @@ class Recording(Noticing, Role):
         """Attempts that are not safe yet."""
         return len(self._attempts)
 
+    @property
+    def untold(self) -> int:
+        """Records and failures that nobody has been told of yet."""
+        return self._attempts.waiting + len(self._failures) + len(self._disables)
+
     # What came of a try
 
     def delivered(self, job: Job, outcome: Outcome, now: float) -> None:
@@ -196,7 +201,6 @@ class Recording(Noticing, Role):
         for record in self._attempts.kept(message.batch):
             if record.ends is not None:
                 self.finished(record.ends)
-        self.report_tries()
 
     def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
         """Whether successes are wanted too."""

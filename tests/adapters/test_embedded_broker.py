@@ -285,6 +285,38 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date(drive, tmp_path):
     assert driver.receive(1)[0].body == b"kept"
 
 
+@pytest.mark.parametrize("queue", ["events", "retries"])
+def test_what_waits_costs_no_look_at_a_queue(tmp_path, queue):
+    """As many steps with ten thousand delayed messages as with ten, for whichever queue."""
+    db = embedded_database.open_database(tmp_path / "broker.sqlite3")
+
+    def put_off(count):
+        rows = [(number, "retries", "", "retries", b"", b"") for number in range(count)]
+        db.executemany(
+            "INSERT INTO delayed (due, target, exchange, routing_key, properties, body)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+    def steps():
+        taken = 0
+
+        def step():
+            nonlocal taken
+            taken += 1
+
+        db.set_progress_handler(step, 1)
+        embedded_database.next_due(db, queue)
+        db.set_progress_handler(None, 1)
+        return taken
+
+    put_off(10)
+    few = steps()
+    put_off(10_000)
+    assert steps() == few
+    db.close()
+
+
 def test_a_file_of_a_later_version_is_left_alone(drive, tmp_path):
     db = sqlite3.connect(tmp_path / "broker.sqlite3")
     db.execute("PRAGMA user_version = 99")

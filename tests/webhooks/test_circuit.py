@@ -81,6 +81,14 @@ def test_after_the_pause_one_request_goes():
     assert (made.state("e", at), made.probe_at("e")) == (HALF_OPEN, None)
 
 
+def test_for_how_long_an_endpoint_is_left_alone():
+    assert circuits().probe_in_s("e", 5) == 0
+    made = opened()
+    assert [made.probe_in_s("e", now) for now in (8, 10, 12)] == [pytest.approx(2), 0, 0]
+    made.begin("e")
+    assert made.probe_in_s("e", 8) == 0
+
+
 def test_those_that_may_be_tried_are_counted():
     made = circuits(failures=1)
     request(made, 0, False, "a")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.delays import DELAY_CLASSES, next_wait, waits
+from callboard.webhooks.delays import DELAY_CLASSES, next_wait, one_wait, waits
 
 DAY_MS = 86_400_000
 
@@ -93,3 +93,12 @@ def test_waits_that_the_broker_slept_through_are_not_made_up_for():
 
 def test_a_name_of_another_version_is_no_obstacle():
     assert next_wait(("14h", "5s"), 2, 1) == ("1s", ("5s",))
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "nearest_ms"),
+    [(1, 1000), (3100, 2000), (3200, 5000), (34_000, 20_000), (35_000, 60_000), (DAY_MS, 36_000_000)],
+)
+def test_the_nearest_single_wait(delay_ms, nearest_ms):
+    assert one_wait(delay_ms) == nearest_ms
+    assert len(waits(one_wait(delay_ms))) == 1

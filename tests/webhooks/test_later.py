@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,6 +126,11 @@ def test_a_lone_surrogate_in_the_body_is_refused():
     document["delivery"]["body"] = "\ud800"
     with pytest.raises(UnreadableDelivery, match="body"):
         from_json(json.dumps(document).encode())
+
+
+def test_a_lone_surrogate_in_what_an_error_said_loses_no_delivery():
+    later = evolve(LATER, history=((1, "name \udcff unknown"),))
+    assert from_json(as_json(later)) == later
 
 
 def test_when_it_is_due_and_how_it_waits():

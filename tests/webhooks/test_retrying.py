@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.webhooks.attempts import attempt_document
+from callboard.webhooks.delays import waits
 from callboard.webhooks.delivery import Delivery
 from callboard.webhooks.outcome import ClientError, Done, GiveUp, Response, Retry
 from callboard.webhooks.retrying import (
@@ -251,17 +252,28 @@ def test_no_retry_after_asks_for_too_much(wish, now):
 @pytest.mark.parametrize(
     ("parked_s", "least_ms", "most_ms"),
     [
-        (0, 2500, 5000),
-        (4, 2500, 5000),
-        (60, 30_000, 60_000),
+        (0, 2000, 5000),
+        (4, 2000, 5000),
+        (60, 20_000, 60_000),
         (600, 300_000, 600_000),
         (5000, 300_000, 600_000),
-        (-1000, 2500, 5000),
+        (-1000, 2000, 5000),
     ],
 )
 def test_what_is_parked_comes_back_more_and_more_rarely(parked_s, least_ms, most_ms):
     assert park(NOW, NOW + parked_s, 99, DAY_S, lambda: 0.0) == Retry(least_ms)
     assert park(NOW, NOW + parked_s, 99, DAY_S, lambda: 1 - 1e-12) == Retry(most_ms)
+
+
+@given(fractions, st.integers(0, DAY_S), st.floats(0, 300))
+def test_what_is_parked_waits_once_and_not_in_vain(fraction, parked_s, probe_in_s):
+    """One wait; about as long as the endpoint is left alone at least, and no longer than needs be."""
+    then = park(NOW, NOW + parked_s, 9999, 2 * DAY_S, lambda: fraction, None, probe_in_s)
+    assert len(waits(then.after_ms)) == 1
+    # The next class is 2 or 2.5 times the one before: the nearest is wrong by its root at most.
+    assert then.after_ms / 1000 * 2.5**0.5 >= probe_in_s
+    longest_s = max(min(max(parked_s, 5), 600), probe_in_s + 5)
+    assert then.after_ms / 1000 <= longest_s * 2.5**0.5
 
 
 @pytest.mark.parametrize(
