@@ -23,7 +23,7 @@ from callboard.webhooks.values import as_int, is_true
 BULK = 500
 LETTERS_BULK = 50
 """Letters have their whole bodies."""
-GATHER_S = 0.1
+GATHER_S = 0.25
 """How long records gather on the disk before they go on to the store, together."""
 RETRY_S = 2.0
 LETTERS_RETRY_S = 30.0

@@ -51,7 +51,7 @@ from callboard.webhooks.names import gregorian_ms
 KEEP_MS = 24 * 3600 * 1000
 """No longer than this is a failure remembered, whatever an account's window."""
 PRUNE_S = 60.0
-GATHER_S = 0.1
+GATHER_S = 0.5
 """How long news for the other nodes gathers: one message for many failures."""
 MAX_UNSHARED = 50_000
 """Failures kept for the other nodes while the broker is away; the oldest go first."""

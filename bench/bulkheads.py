@@ -1,6 +1,7 @@
 """What bad endpoints cost the healthy ones: their throughput beside bad ones and without them.
 
     python bench/bulkheads.py [--runs 5] [--events 1500] [--healthy 16] [--bad hang,hang,hang]
+        [--load 0.75]
 
 One system throughout, embedded broker and store. Three accounts take turns: `alone` has healthy
 hooks only; `beside` has a hook more at each of the bad endpoints: one refuses connections, one
@@ -10,9 +11,14 @@ event cost something, however well they go. Measured from the first publication 
 endpoints have everything; what the bad ones still owe then settles before the next turn. At first
 sight of the bad ones, before any circuit has opened, it is measured apart. The endpoints are in a
 process of their own. The ratios are those of the medians.
+
+All that keeps the processors busy, so what is done for the bad ones, too, takes from the healthy
+ones. Then events come as fast as `load` times what was reached alone, to `alone` and `beside`: what
+the healthy ones get of that, and how late.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -33,29 +39,31 @@ from support.running import call_event, outgoing
 
 BAD = ("refuse", "hang", "flaky", "drip")
 ACCOUNTS = {"alone": "a" * 32, "instead": "c" * 32, "beside": "b" * 32}
-BATCH = 100
+BATCH, TICK_S = 100, 0.05
+WARM_UP = 200
 PATIENCE_S = 120.0
 
 
 class Healthy:
-    """Counts what has arrived at the healthy endpoints."""
+    """What has arrived at the healthy endpoints, by account: when, on the monotonic clock."""
 
     def __init__(self, record: Path) -> None:
         self._file = record.open()
         self._line = ""
-        self._counts: Counter[str] = Counter()
+        self.arrivals: dict[str, list[tuple[str, float]]] = {a: [] for a in ACCOUNTS.values()}
 
     def wait_for(self, account: str, count: int) -> None:
         end = time.monotonic() + PATIENCE_S
-        while self._counts[account] < count:
+        while len(self.arrivals[account]) < count:
             # What is being written may end within a line.
             *lines, self._line = (self._line + self._file.read()).split("\n")
             for line in lines:
-                path = line.split(" ")[0]
+                path, call_id, _status, at_s = line.split(" ")
                 if path.startswith("/ok/"):
-                    self._counts[path.removeprefix("/ok/")] += 1
+                    self.arrivals[path.removeprefix("/ok/")].append((call_id, float(at_s)))
             if time.monotonic() > end:
-                raise TimeoutError(f"{self._counts[account]} of {count} within {PATIENCE_S:g} s")
+                got = len(self.arrivals[account])
+                raise TimeoutError(f"{got} of {count} within {PATIENCE_S:g} s")
             time.sleep(0.005)
 
 
@@ -100,18 +108,92 @@ def settle(client: Client) -> None:
         time.sleep(0.1)
 
 
+class Measured:
+    """The accounts of a system, and how many events each has had."""
+
+    def __init__(self, client: Client, healthy: Healthy, endpoints: int) -> None:
+        self._client, self._healthy, self._endpoints = client, healthy, endpoints
+        self._sent: Counter[str] = Counter()
+
+    def burst(self, name: str, events: int) -> float:
+        """All events at once; deliveries a second to the healthy endpoints."""
+        began = time.monotonic()
+        self._publish(name, events)
+        return self._arrived(name, events, began)
+
+    def paced(self, name: str, events: int, events_per_s: float) -> tuple[float, list[float]]:
+        """A lot every TICK_S; deliveries a second, and how late they were, in seconds."""
+        account, began = ACCOUNTS[name], time.monotonic()
+        due: dict[str, float] = {}
+        for tick in range(math.ceil(events / (events_per_s * TICK_S))):
+            at = began + tick * TICK_S
+            time.sleep(max(0.0, at - time.monotonic()))
+            lot = min(round(events_per_s * TICK_S * (tick + 1)), events) - len(due)
+            numbers = range(self._sent[name], self._sent[name] + lot)
+            due |= {call_event(number, account=account)["Call-ID"]: at for number in numbers}
+            self._publish(name, lot)
+        rate = self._arrived(name, events, began)
+        arrivals = self._healthy.arrivals[account][-events * self._endpoints :]
+        return rate, [at_s - due[call_id] for call_id, at_s in arrivals]
+
+    def _publish(self, name: str, events: int) -> None:
+        publish(self._client, ACCOUNTS[name], self._sent[name], events)
+        self._sent[name] += events
+
+    def _arrived(self, name: str, events: int, began: float) -> float:
+        self._healthy.wait_for(ACCOUNTS[name], self._sent[name] * self._endpoints)
+        took_s = time.monotonic() - began
+        settle(self._client)
+        return events * self._endpoints / took_s
+
+
+def measure(measured: Measured, options: argparse.Namespace) -> None:
+    """Print what comes out."""
+    for name in ACCOUNTS:
+        rate = measured.burst(name, WARM_UP)
+        if name == "beside":
+            print(f"beside, at first sight of the bad ones   {rate:.0f} /s")
+    rates: dict[str, list[float]] = {name: [] for name in ACCOUNTS}
+    for run in range(options.runs):
+        turns = deque(ACCOUNTS)
+        turns.rotate(run)
+        for name in turns:
+            rates[name].append(measured.burst(name, options.events))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, values in rates.items():
+        print_spread(f"{name}, /s", values)
+    for name in ("alone", "instead"):
+        print(f"beside : {name}   {medians['beside'] / medians[name]:.1%}")
+
+    events_per_s = medians["alone"] / options.healthy * options.load
+    print(f"\nat {options.load:.0%} of that: {events_per_s:.0f} events/s")
+    paced: dict[str, list[float]] = {"alone": [], "beside": []}
+    late: dict[str, list[float]] = {"alone": [], "beside": []}
+    for run in range(options.runs):
+        for name in ("alone", "beside") if run % 2 else ("beside", "alone"):
+            rate, latencies = measured.paced(name, options.events, events_per_s)
+            paced[name].append(rate)
+            late[name] += latencies
+    for name, values in paced.items():
+        p50, p99 = (statistics.quantiles(late[name], n=100)[n - 1] * 1000 for n in (50, 99))
+        print_spread(f"{name}, /s", values)
+        print(f"{name}, late by   p50 {p50:.0f} ms   p99 {p99:.0f} ms")
+    medians = {name: statistics.median(values) for name, values in paced.items()}
+    print(f"beside : alone   {medians['beside'] / medians['alone']:.1%}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--events", type=int, default=1500)
     parser.add_argument("--healthy", type=int, default=16)
     parser.add_argument("--bad", type=lambda text: tuple(text.split(",")), default=BAD)
+    parser.add_argument("--load", type=float, default=0.75)
     options = parser.parse_args()
     bad = options.bad
     print_setting()
     print(f"{options.healthy} healthy endpoints, bad ones {bad}, {options.events} events a run")
     manners = (*bad, *["ok"] * len(bad), *["ok"] * options.healthy)
-    rates: dict[str, list[float]] = {name: [] for name in ACCOUNTS}
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "arrivals"
         with (
@@ -125,33 +207,7 @@ def main() -> None:
             client = system.client()
             add_hooks(client, bad, endpoints.urls)
             record.touch()
-            healthy = Healthy(record)
-            warm_up = 200
-            sent = Counter(dict.fromkeys(ACCOUNTS, warm_up))
-            for name, account in ACCOUNTS.items():
-                began = time.monotonic()
-                publish(client, account, 0, warm_up)
-                healthy.wait_for(account, warm_up * options.healthy)
-                if name == "beside":
-                    rate = warm_up * options.healthy / (time.monotonic() - began)
-                    print(f"beside, at first sight of the bad ones   {rate:.0f} /s")
-            settle(client)
-            for run in range(options.runs):
-                turns = deque(ACCOUNTS)
-                turns.rotate(run)
-                for name in turns:
-                    began = time.monotonic()
-                    publish(client, ACCOUNTS[name], sent[name], options.events)
-                    sent[name] += options.events
-                    healthy.wait_for(ACCOUNTS[name], sent[name] * options.healthy)
-                    took_s = time.monotonic() - began
-                    rates[name].append(options.events * options.healthy / took_s)
-                    settle(client)
-    for name, values in rates.items():
-        print_spread(f"{name}, /s", values)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name in ("alone", "instead"):
-        print(f"beside : {name}   {medians['beside'] / medians[name]:.1%}")
+            measure(Measured(client, Healthy(record), options.healthy), options)
 
 
 if __name__ == "__main__":

@@ -267,7 +267,7 @@ def test_what_is_parked_comes_back_more_and_more_rarely(parked_s, least_ms, most
 
 @given(fractions, st.integers(0, DAY_S), st.floats(0, 300))
 def test_what_is_parked_waits_once_and_not_in_vain(fraction, parked_s, probe_in_s):
-    """One wait; about as long as the endpoint is left alone at least, and no longer than needs be."""
+    """One wait; about as long as the endpoint is left alone, or longer where the step is."""
     then = park(NOW, NOW + parked_s, 9999, 2 * DAY_S, lambda: fraction, None, probe_in_s)
     assert len(waits(then.after_ms)) == 1
     # The next class is 2 or 2.5 times the one before: the nearest is wrong by its root at most.
