@@ -28,6 +28,9 @@ K = TypeVar("K")
 
 KEEPS_UP_S = 2.5
 """What has its turn within this time would not be back before if it were parked (retrying.py)."""
+PROBE_SOON_S = 10.0
+"""What cannot run for longer, as a circuit is open, does not wait for it: thousands of endpoints
+that are down would hold as many events in hand, and fill the prefetch."""
 LATEST = 0.1
 """How much the latest request counts in how long requests of an endpoint take."""
 
@@ -56,7 +59,7 @@ class BulkheadLimits:
 
     Hooks that are ordered or limited in rate wait by themselves, `hook_waiting` items each, lest
     they take the room of others while they may not run. While a circuit is not closed
-    no more than `open_waiting` wait of either.
+    no more than `open_waiting` wait of either, and none while no request may go for `PROBE_SOON_S`.
 
     `slots`: requests under way in all, of which slot_shares.py gives each endpoint its share.
 
@@ -237,8 +240,8 @@ class Bulkhead(Generic[T]):
         lane.took(self._shares.end(turn.number, now, reached))
         hook.end(turn.key, turn.place, now, back_in_s)
         self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
-        is_closed = self._circuits.is_closed(turn.endpoint)
-        shed = [] if is_closed else list(self._shed(lane, self._limits.open_waiting, now))
+        room = self._room_while_open(turn.endpoint, now)
+        shed = [] if room is None else list(self._shed(lane, room, now))
         self._place(lane, hook, now)
         return shed
 
@@ -338,8 +341,15 @@ class Bulkhead(Generic[T]):
         waiting = len(hook) if hook.apart else lane.common
         if waiting >= (self._limits.hook_waiting if hook.apart else self._room(lane, now)):
             return FULL
-        is_closed = self._circuits.is_closed(lane.endpoint)
-        return CIRCUIT_OPEN if not is_closed and waiting >= self._limits.open_waiting else None
+        room = self._room_while_open(lane.endpoint, now)
+        return CIRCUIT_OPEN if room is not None and waiting >= room else None
+
+    def _room_while_open(self, endpoint: str, now: float) -> int | None:
+        """How many items may wait for its circuit, of a hook or in common; None if it is closed."""
+        if self._circuits.is_closed(endpoint):
+            return None
+        soon = self._circuits.probe_in_s(endpoint, now) <= PROBE_SOON_S
+        return self._limits.open_waiting if soon else 0
 
     def _room(self, lane: _Lane[T], now: float) -> int:
         """How many items may wait for the endpoint, of hooks that do not wait by themselves."""

@@ -235,10 +235,27 @@ def test_a_probe_that_reaches_the_endpoint_closes_the_circuit():
 
 def test_a_probe_that_fails_opens_the_circuit_for_longer():
     made = opened(bulkhead(open_waiting=3))
-    add(made, "1", "2")
-    assert ended(made, made.next(10), 12, reached=False) == []
+    add(made, "1", "2", "3")
+    assert ended(made, made.next(10), 12, reached=False) == ["3", "2"]
+    assert add(made, "2", now=21.9) == OPEN
+    assert add(made, "2", now=22.1) == Added()
     assert made.next(31.9) is None
     assert made.next(32).item == "2"
+
+
+@pytest.mark.parametrize("options", [NO_OPTIONS, ORDERED, TEN_A_SECOND])
+def test_nothing_waits_for_endpoints_that_are_left_alone_for_long(options):
+    """Else thousands of them would hold as many events in hand."""
+    made = opened(bulkhead())
+    add(made, "probe", hook="p", options=options)
+    ended(made, made.next(10), 10, reached=False)
+    add(made, "probe", hook="p", options=options, now=30)
+    ended(made, made.next(30), 30, reached=False)
+    assert [add(made, str(n), hook=str(n), options=options, now=31) for n in range(9)] == [OPEN] * 9
+    assert (len(made), made.wake_at()) == (0, None)
+    # Whatever comes back when a request may go is the probe.
+    assert add(made, "5", hook="5", options=options, now=75) == Added()
+    assert made.next(75).probe
 
 
 def test_a_probe_that_says_nothing_gives_way_to_another():
