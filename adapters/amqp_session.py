@@ -13,6 +13,7 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
     AMQPConnectorPhaseErrorBase,
 )
 
+from callboard.adapters import amqp_marks as marks
 from callboard.adapters.amqp_properties import UNENCODABLE, from_pika, to_pika, unencodable
 from callboard.adapters.broker import (
     BrokerEvent,
@@ -35,6 +36,9 @@ QUORUM_DELAY = {
     "x-overflow": "reject-publish",
 }
 """Of a replicated queue from which nothing is lost on its way on; it demands this overflow."""
+
+MARK_ID = 0
+"""The publish id of our marks (amqp_marks.py); those of our owner begin with 1."""
 
 ACK_LINGER_S = 0.1
 """How long an acknowledgement may wait for those of the messages before."""
@@ -79,6 +83,10 @@ class AmqpSession:
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
         self._mandatory: dict[int, OutgoingMessage] = {}  # by sequence number
         self._published = 0
+        dead_letters = any(not delay.quorum for delay in topology.delays)
+        self._marks = (
+            marks.Marks(self._publish_mark, io_services.call_later) if dead_letters else None
+        )
         self._channel: Any = None
         self._connection = pika.SelectConnection(
             parameters,
@@ -155,10 +163,19 @@ class AmqpSession:
             )
         except UNENCODABLE as error:
             raise unencodable(message, error) from error
-        self._published += 1
-        self._unconfirmed[self._published] = publish_id
+        self._await_confirm(publish_id)
         if message.mandatory:
             self._mandatory[self._published] = message
+
+    def _await_confirm(self, publish_id: int) -> None:
+        self._published += 1
+        self._unconfirmed[self._published] = publish_id
+
+    def _publish_mark(self) -> None:
+        if self.is_up:
+            properties = pika.BasicProperties(type=marks.TYPE, delivery_mode=2)
+            self._channel.basic_publish("", self._queue, b"", properties)
+            self._await_confirm(MARK_ID)
 
     def ask_depths(self) -> None:
         """Declare the queues once more: that answers with how many messages they have.
@@ -314,6 +331,11 @@ class AmqpSession:
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self.last_tag = self._tag_base + method.delivery_tag
         self._unsettled[self.last_tag] = None
+        if properties.type == marks.TYPE:
+            self._io_services.call_later(marks.KEPT_S, partial(self._ack_mark, self.last_tag))
+            return
+        if self._marks is not None:
+            self._marks.arrived(properties.headers)
         self._received.append(
             IncomingMessage(
                 tag=self.last_tag,
@@ -324,6 +346,10 @@ class AmqpSession:
                 redelivered=method.redelivered,
             )
         )
+
+    def _ack_mark(self, tag: int) -> None:
+        if self.is_up:
+            self.ack([tag])
 
     def _on_confirm(self, frame: Any) -> None:
         confirm = frame.method
@@ -338,11 +364,15 @@ class AmqpSession:
         publish_ids = [self._unconfirmed.pop(number) for number in numbers]
         for number in numbers:
             self._mandatory.pop(number, None)
+        if MARK_ID in publish_ids and self._marks is not None:
+            publish_ids.remove(MARK_ID)
+            self._marks.confirmed()
         if isinstance(confirm, pika.spec.Basic.Ack):
             self._confirmed += publish_ids
         else:
             reason = "refused by the broker (basic.nack)"
-            self._events.append(Unconfirmed(tuple(publish_ids), reason))
+            if publish_ids:
+                self._events.append(Unconfirmed(tuple(publish_ids), reason))
 
     def _on_return(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         """Find the returned message: basic.return does not say which one of ours it was.
@@ -372,8 +402,8 @@ class AmqpSession:
         # What was received is void: it will come again, with a new tag.
         self._received.clear()
         self._events = self.take_events()
-        if self._unconfirmed:
-            self._events.append(Unconfirmed(tuple(self._unconfirmed.values()), reason))
+        if unconfirmed := [id for id in self._unconfirmed.values() if id != MARK_ID]:
+            self._events.append(Unconfirmed(tuple(unconfirmed), reason))
         self._on_lost(self, reason)
 
     def _in_words(self, error: BaseException) -> str:

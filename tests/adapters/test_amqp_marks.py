@@ -1,0 +1,99 @@
+"""What a delay queue dead-letters outlives the kill of RabbitMQ; marks see to it, and do not show."""
+
+import time
+
+import pytest
+
+from callboard.adapters.amqp import AmqpConnection
+from callboard.adapters.amqp_marks import KEPT_S, PAUSE_S, Marks
+from callboard.adapters.backoff import Backoff
+from callboard.adapters.broker import DelayQueue, Properties, Queue, Topology
+from services.driver import Driver
+
+DUE = Topology(queue=Queue("due"), prefetch=1000, delays=(DelayQueue("wait", 500, "due"),))
+DIED = {"x-death": []}
+
+
+class Made:
+    """Marks with a clock of their own, and when they were published."""
+
+    def __init__(self):
+        self.now, self.published, self._due = 0.0, [], []
+        self.marks = Marks(
+            lambda: self.published.append(self.now),
+            lambda seconds, call: self._due.append((self.now + seconds, call)),
+        )
+
+    def wait(self, seconds):
+        self.now += seconds
+        due, self._due = self._due, []
+        for at, call in due:
+            assert at <= self.now
+            call()
+
+
+def test_a_mark_follows_what_was_dead_lettered_and_nothing_else():
+    made = Made()
+    for headers in (None, {}, {"other": 1}):
+        made.marks.arrived(headers)
+    assert made.published == []
+    made.marks.arrived(DIED)
+    assert made.published == [0.0]
+
+
+def test_one_mark_is_under_way_at_a_time_and_no_arrival_is_forgotten():
+    made = Made()
+    for _message in range(100):
+        made.marks.arrived(DIED)
+    assert made.published == [0.0]
+    made.marks.confirmed()
+    made.wait(PAUSE_S)
+    assert made.published == [0.0, PAUSE_S]
+    made.marks.confirmed()
+    made.wait(PAUSE_S)
+    assert len(made.published) == 2
+    made.marks.arrived(DIED)
+    assert len(made.published) == 3
+
+
+@pytest.fixture
+def drive(amqp_url):
+    drivers = []
+
+    def drive(topology, **options) -> Driver:
+        drivers.append(Driver(AmqpConnection(amqp_url, topology, **options)))
+        return drivers[-1]
+
+    yield drive
+    for driver in drivers:
+        driver.connection.close()
+
+
+@pytest.mark.rabbitmq
+def test_what_was_dead_lettered_outlives_kill_9_of_the_broker(drive, rabbitmq, amqp_url):
+    """Though its queue has others to write meanwhile: without marks all of it would be gone."""
+    bodies = [b"%d" % number for number in range(100)]
+    persistent = Properties(delivery_mode=2)
+    driver = drive(DUE, backoff=Backoff(longest_s=0.5)).up()
+    driver.publish("wait", *bodies, properties=persistent)
+    driver.receive(100)
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end:
+        driver.publish("wait", b"another", properties=persistent)
+    rabbitmq.kill()
+    rabbitmq.start()
+    received = len(driver.messages)
+    driver.until(lambda: len({*driver.bodies[received:]} & {*bodies}) == 100, timeout_s=60)
+
+
+@pytest.mark.rabbitmq
+def test_marks_are_neither_received_nor_left(drive, rabbitmq, amqp_url):
+    driver = drive(DUE).up()
+    driver.publish("wait", b"1", b"2", properties=Properties(delivery_mode=2))
+    driver.connection.ack([message.tag for message in driver.receive(2)])
+    end = time.monotonic() + 15
+    while rabbitmq.messages(amqp_url, "due"):
+        assert time.monotonic() < end, "a mark is left"
+        driver.step(KEPT_S)
+    driver.while_quiet()
+    assert sorted(driver.bodies) == [b"1", b"2"]
