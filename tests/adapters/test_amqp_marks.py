@@ -70,7 +70,7 @@ def drive(amqp_url):
 
 
 @pytest.mark.rabbitmq
-def test_what_was_dead_lettered_outlives_kill_9_of_the_broker(drive, rabbitmq, amqp_url):
+def test_what_was_dead_lettered_outlives_kill_9_of_the_broker(drive, rabbitmq):
     """Though its queue has others to write meanwhile: without marks all of it would be gone."""
     bodies = [b"%d" % number for number in range(100)]
     persistent = Properties(delivery_mode=2)
