@@ -1,4 +1,4 @@
-"""What a delay queue dead-letters outlives the kill of RabbitMQ; marks see to it, and do not show."""
+"""What delay queues dead-letter outlives the kill of RabbitMQ; marks see to it, and do not show."""
 
 import time
 
