@@ -331,7 +331,7 @@ class AmqpSession:
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self.last_tag = self._tag_base + method.delivery_tag
         self._unsettled[self.last_tag] = None
-        if properties.type == marks.TYPE:
+        if self._topology.delays and properties.type == marks.TYPE and not body:
             self._io_services.call_later(marks.KEPT_S, partial(self._ack_mark, self.last_tag))
             return
         if self._marks is not None:

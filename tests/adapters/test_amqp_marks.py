@@ -2,10 +2,11 @@
 
 import time
 
+import pika
 import pytest
 
 from callboard.adapters.amqp import AmqpConnection
-from callboard.adapters.amqp_marks import KEPT_S, PAUSE_S, Marks
+from callboard.adapters.amqp_marks import KEPT_S, PAUSE_S, TYPE, Marks
 from callboard.adapters.backoff import Backoff
 from callboard.adapters.broker import DelayQueue, Properties, Queue, Topology
 from services.driver import Driver
@@ -97,3 +98,14 @@ def test_marks_are_neither_received_nor_left(drive, rabbitmq, amqp_url):
         driver.step(KEPT_S)
     driver.while_quiet()
     assert sorted(driver.bodies) == [b"1", b"2"]
+
+
+@pytest.mark.rabbitmq
+def test_what_only_looks_like_a_mark_is_received(drive, amqp_url):
+    due, events = drive(DUE).up(), drive(Topology(queue=Queue("events"))).up()
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        for queue, body in [("due", b"a body"), ("events", b"")]:
+            channel.basic_publish("", queue, body, pika.BasicProperties(type=TYPE))
+    assert due.receive(1)[0].body == b"a body"
+    assert events.receive(1)[0].body == b""
