@@ -1,4 +1,4 @@
-"""Transports that may call loopback, and the authority that they trust."""
+"""Transports that may call loopback, the authority that they trust, and connections to RabbitMQ."""
 
 import socket
 
@@ -6,6 +6,8 @@ import pytest
 import trustme
 
 from callboard.adapters.address_guard import AddressGuard
+from callboard.adapters.amqp import AmqpConnection
+from services.driver import Driver
 from support.http import LOOPBACK, TRANSPORTS
 
 
@@ -44,3 +46,17 @@ def make(transport_class, ca_bundle):
     yield make
     for transport in transports:
         transport.close()
+
+
+@pytest.fixture
+def drive(amqp_url):
+    """drive(topology, **arguments) -> a driver of a connection to RabbitMQ."""
+    drivers = []
+
+    def drive(topology, **arguments) -> Driver:
+        drivers.append(Driver(AmqpConnection(amqp_url, topology, **arguments)))
+        return drivers[-1]
+
+    yield drive
+    for driver in drivers:
+        driver.connection.close()

@@ -5,11 +5,9 @@ import time
 import pika
 import pytest
 
-from callboard.adapters.amqp import AmqpConnection
 from callboard.adapters.amqp_marks import KEPT_S, PAUSE_S, TYPE, Marks
 from callboard.adapters.backoff import Backoff
 from callboard.adapters.broker import DelayQueue, Properties, Queue, Topology
-from services.driver import Driver
 
 DUE = Topology(queue=Queue("due"), prefetch=1000, delays=(DelayQueue("wait", 500, "due"),))
 DIED = {"x-death": []}
@@ -55,19 +53,6 @@ def test_one_mark_is_under_way_at_a_time_and_no_arrival_is_forgotten():
     assert len(made.published) == 2
     made.marks.arrived(DIED)
     assert len(made.published) == 3
-
-
-@pytest.fixture
-def drive(amqp_url):
-    drivers = []
-
-    def drive(topology, **options) -> Driver:
-        drivers.append(Driver(AmqpConnection(amqp_url, topology, **options)))
-        return drivers[-1]
-
-    yield drive
-    for driver in drivers:
-        driver.connection.close()
 
 
 @pytest.mark.rabbitmq

@@ -5,11 +5,9 @@ import time
 import pika
 import pytest
 
-from callboard.adapters.amqp import AmqpConnection
 from callboard.adapters.backoff import Backoff
 from callboard.adapters.broker import ConnectionUp, DelayQueue, Properties, Queue, Topology
 from callboard.adapters.shared_queues import shared_queue
-from services.driver import Driver
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -19,19 +17,6 @@ QUORUM = Topology(queue=EVENTS, delays=(SOON,))
 RABBITMQ_4_DROPS_AFTER = 20
 RABBITMQ_KNOWS_A_NEW_QUEUE_AFTER_S = 2.0
 """Killed sooner, 3.10 has the queue but not its log, and it never has a leader again."""
-
-
-@pytest.fixture
-def drive(amqp_url):
-    drivers = []
-
-    def drive(topology, **options) -> Driver:
-        drivers.append(Driver(AmqpConnection(amqp_url, topology, **options)))
-        return drivers[-1]
-
-    yield drive
-    for driver in drivers:
-        driver.connection.close()
 
 
 def vhost_of(amqp_url):
