@@ -240,8 +240,9 @@ class Bulkhead(Generic[T]):
         lane.took(self._shares.end(turn.number, now, reached))
         hook.end(turn.key, turn.place, now, back_in_s)
         self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
-        room = self._room_while_open(turn.endpoint, now)
-        shed = [] if room is None else list(self._shed(lane, room, now))
+        shed = []
+        if not self._circuits.is_closed(turn.endpoint):
+            shed = list(self._shed(lane, self._room_while_open(turn.endpoint, now), now))
         self._place(lane, hook, now)
         return shed
 
@@ -341,13 +342,12 @@ class Bulkhead(Generic[T]):
         waiting = len(hook) if hook.apart else lane.common
         if waiting >= (self._limits.hook_waiting if hook.apart else self._room(lane, now)):
             return FULL
-        room = self._room_while_open(lane.endpoint, now)
-        return CIRCUIT_OPEN if room is not None and waiting >= room else None
-
-    def _room_while_open(self, endpoint: str, now: float) -> int | None:
-        """How many items may wait for its circuit, of a hook or in common; None if it is closed."""
-        if self._circuits.is_closed(endpoint):
+        if self._circuits.is_closed(lane.endpoint):
             return None
+        return CIRCUIT_OPEN if waiting >= self._room_while_open(lane.endpoint, now) else None
+
+    def _room_while_open(self, endpoint: str, now: float) -> int:
+        """How many items may wait for a circuit that is not closed, of a hook or in common."""
         soon = self._circuits.probe_in_s(endpoint, now) <= PROBE_SOON_S
         return self._limits.open_waiting if soon else 0
 
