@@ -189,8 +189,9 @@ def park(
     far, from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and
     more rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
 
-    `probe_in_s`: for how long its endpoint is left alone for sure (circuit.py): it comes back after
-    that. Either pause is rounded to a single wait of delays.py.
+    `probe_in_s`: for how long its endpoint is left alone for sure (circuit.py): it is to come back
+    after that. Either pause is then rounded to the nearest single wait of delays.py, which may be
+    shorter.
 
     `turn_in_s`: in how many seconds it may be its turn, where that is known, because it only waits
     for others of an ordered hook. It comes back seconds after that, however long it has waited.
