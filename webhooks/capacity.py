@@ -52,53 +52,61 @@ def _count(rule: Any, help: str) -> Any:
 
 @frozen(kw_only=True)
 class Workload:
-    """What is asked of the system."""
+    """The load to plan for."""
 
-    deliveries_per_day: float = _number(_POSITIVE, "Deliveries a day: events times their hooks.")
-    peak: float = _number(_within(1), "Busiest moment, by the mean of the day.")
-    fan_out: float = _number(_POSITIVE, "Deliveries of an event, mean.")
-    body_bytes: float = _number(_within(0), "Body of an event and of its requests, mean.")
-    answer_ms: float = _number(_within(0), "How long an endpoint takes to answer, mean.")
-    failing: float = _number(_within(0, 1), "Share of deliveries whose first try fails.")
-    failing_ms: float = _number(_within(0), "How long a try that fails takes, mean.")
-    retries: float = _number(_within(0), "Further tries of a delivery whose first fails, mean.")
+    deliveries_per_day: float = _number(_POSITIVE, "Deliveries per day: events times their hooks.")
+    peak: float = _number(_within(1), "Ratio of the peak rate to the day's mean.")
+    fan_out: float = _number(_POSITIVE, "Mean number of deliveries per event.")
+    body_bytes: float = _number(_within(0), "Mean body size of an event and its requests.")
+    answer_ms: float = _number(_within(0), "Mean response time of endpoints.")
+    failing: float = _number(_within(0, 1), "Fraction of deliveries whose first attempt fails.")
+    failing_ms: float = _number(_within(0), "Mean duration of a failing attempt.")
+    retries: float = _number(
+        _within(0), "Mean number of further attempts after a failed first one."
+    )
     stored: float = _number(
-        _within(0, 1), "Share of successes that leave an attempt: 1 with log_successful_attempts."
+        _within(0, 1), "Fraction of successes stored as attempts: 1 with log_successful_attempts."
     )
     keep_days: float = _number(_within(0), "How long attempts are kept.")
-    outage_minutes: float = _number(_within(0), "An outage to catch up after, at the peak.")
+    outage_minutes: float = _number(
+        _within(0), "Length of an outage at the peak to catch up after."
+    )
 
 
 @frozen(kw_only=True)
 class Costs:
-    """What was measured."""
+    """Measured costs."""
 
-    event_us: float = _number(_within(0), "CPU of a node for an event, its deliveries aside.")
+    event_us: float = _number(_within(0), "CPU of a node for an event, without its deliveries.")
     single_us: float = _number(
-        _within(0), "Of that, CPU of the one process that has most: a core is all it can use."
+        _within(0), "The part of it in the busiest process, which can use one core at most."
     )
-    delivery_us: float = _number(_within(0), "CPU of a node for a try.")
-    retry_us: float = _number(_within(0), "CPU of a node to put a try off and take it back.")
-    broker_us: float = _number(_POSITIVE, "CPU of the broker for a message, in and out.")
-    queue_per_s: float = _number(_POSITIVE, "Messages a second that one queue takes and gives.")
-    request_bytes: float = _number(_within(0), "Bytes of a request around its body.")
-    answer_bytes: float = _number(_within(0), "Bytes of an answer.")
-    message_bytes: float = _number(_within(0), "Bytes of an AMQP message around its body.")
-    attempt_bytes: float = _number(_within(0), "Bytes of a stored attempt around its body.")
-    node_mb: float = _number(_within(0), "Memory of a node, its deliverers aside.")
+    delivery_us: float = _number(_within(0), "CPU of a node for an attempt.")
+    retry_us: float = _number(_within(0), "CPU of a node to defer a delivery and receive it again.")
+    broker_us: float = _number(_POSITIVE, "CPU of the broker to receive and deliver a message.")
+    queue_per_s: float = _number(_POSITIVE, "Messages per second through one queue.")
+    request_bytes: float = _number(_within(0), "Bytes of a request without its body.")
+    answer_bytes: float = _number(_within(0), "Bytes of a response.")
+    message_bytes: float = _number(_within(0), "Bytes of an AMQP message without its body.")
+    attempt_bytes: float = _number(_within(0), "Bytes of a stored attempt without its body.")
+    node_mb: float = _number(_within(0), "Memory of a node without its deliverers.")
     deliverer_mb: float = _number(_within(0), "Memory of a deliverer.")
-    node_connections: int = _count(_within(0), "AMQP connections of a node, a channel each.")
+    node_connections: int = _count(_within(0), "AMQP connections of a node, with one channel each.")
 
 
 @frozen(kw_only=True)
 class Machines:
-    """What there is to run on."""
+    """The available machines."""
 
-    cores: int = _count(_within(1), "Cores of a node; it has a deliverer for each.")
-    busy: float = _number(_within(0.01, 1), "Share of its cores that a node may use at the peak.")
+    cores: int = _count(_within(1), "Cores of a node, with one deliverer for each.")
+    busy: float = _number(
+        _within(0.01, 1), "Fraction of its cores that a node may use at the peak."
+    )
     spare: int = _count(_within(0), "Nodes that may be away at the peak.")
-    threads: int = _count(_within(1), "Requests under way in a deliverer (delivery.threads).")
-    prefetch: int = _count(_within(1), "Unsettled events of a node (amqp.prefetch).")
+    threads: int = _count(
+        _within(1), "Maximum requests in flight in a deliverer (delivery.threads)."
+    )
+    prefetch: int = _count(_within(1), "Maximum unsettled events of a node (amqp.prefetch).")
 
 
 @frozen

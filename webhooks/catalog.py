@@ -180,7 +180,9 @@ FAILURES = _gauge(
 BROKER_UP = _gauge(
     "callboard_broker_up", "Whether an actor's connection to the broker is up: 1 or 0.", "actor"
 )
-STORE_UP = _gauge("callboard_store_up", "Whether the document store responded to the last check: 1 or 0.")
+STORE_UP = _gauge(
+    "callboard_store_up", "Whether the document store responded to the last check: 1 or 0."
+)
 STORE_SECONDS = _seconds(
     "callboard_store_probe_duration_seconds",
     "Duration of a look-up of one document in the store, made every few seconds.",
