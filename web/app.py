@@ -79,9 +79,9 @@ def create_app(
     options = options or ApiOptions()
     app = FastAPI(
         title="Callboard",
-        summary="Events of an AMQP bus, sent to webhooks.",
-        description="The paths and envelopes of Kazoo's Crossbar for webhooks, and more in the "
-        "same style. Times are Gregorian seconds: Unix time plus 62167219200.",
+        summary="Webhooks from AMQP events.",
+        description="The paths and envelopes of Kazoo's Crossbar for webhooks, with further paths "
+        "in the same style. Times are Gregorian seconds: Unix time plus 62167219200.",
         version=backend.node.version,
         openapi_tags=TAGS,
         # Their pages take scripts from other hosts.

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ class Word:
 
 @frozen
 class Rules:
-    """The list: words, exceptions by file, and which files and docstrings to read."""
+    """The list: words, exceptions by file, and where to read docstrings."""
 
     words: tuple[Word, ...]
     exceptions: Mapping[str, frozenset[str]]
@@ -90,10 +91,10 @@ def texts(rules: Rules) -> dict[str, str]:
     found = {name: _markdown(file.read_text()) for name, file in _pages() if name not in rules.skip}
     settings = (PROJECT / "config" / "default.toml").read_text()
     found["config/default.toml"] = _blanked(SETTING, settings).replace("#", " ")
-    for folder in rules.docstrings:
-        for file in sorted((PROJECT / folder).rglob("*.py")):
+    for place in rules.docstrings:
+        for file in sorted((PROJECT / place).rglob("*.py")) or [PROJECT / place]:
             found[_named(file)] = _docstrings(file.read_text())
-    return found | _help()
+    return found | _help() | _reference()
 
 
 def _pages() -> Iterator[tuple[str, Path]]:
@@ -110,14 +111,16 @@ def _markdown(text: str) -> str:
 
 
 def _docstrings(source: str) -> str:
-    """The docstrings alone, on their lines; code in them blanked out."""
+    """The docstrings alone, on their lines, without code."""
     kept = [""] * (source.count("\n") + 1)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             doc = ast.get_docstring(node, clean=False)
             if doc is not None:
+                indent = " " * (node.body[0].col_offset + 4)
                 for offset, line in enumerate(doc.split("\n")):
-                    kept[node.body[0].lineno - 1 + offset] = line
+                    is_code = offset and line.startswith(indent)
+                    kept[node.body[0].lineno - 1 + offset] = "" if is_code else line
     return _blanked(CODE, "\n".join(kept))
 
 
@@ -136,6 +139,17 @@ def _help() -> dict[str, str]:
 
     walk(main, click.Context(main, info_name="callboard", terminal_width=100))
     return found
+
+
+def _reference() -> dict[str, str]:
+    """The generated parts of the reference, by name; not those made of docstrings."""
+    sys.path.append(str(PROJECT / "docs"))
+    try:
+        from _generate import GENERATED
+    finally:
+        sys.path.pop()
+    names = ("endpoints", "events", "hooks", "module_settings", "settings")
+    return {f"reference: {name}": _markdown(GENERATED[name]()) for name in names}
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
