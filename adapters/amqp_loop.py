@@ -28,7 +28,9 @@ class PollableLoop:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._timers = sched.scheduler(time.monotonic)
+        # The default delay function is called with 0 after each timer: a system call, and a turn
+        # for all other threads.
+        self._timers = sched.scheduler(time.monotonic, delayfunc=lambda _seconds: None)
         self._callbacks: deque[Callable[[], object]] = deque()
         # pika resolves host names in a thread; its callback arrives through this pipe.
         self._wake_read, self._wake_write = os.pipe()
