@@ -7,8 +7,8 @@ address, and what passes between actors is a frame that is checked before anythi
     b"CBF1" | payload length, 8 bytes | seal of the payload, 32 | seal of these 44, 32 | payload
 
 Both seals are HMAC-SHA256 with the system's key (RFC 2104); the payload is Thespian's pickle.
-The second seal is why a stranger cannot make an actor buffer more than 100 bytes, whatever length
-it announces. Acknowledgements are frames, too.
+The second seal is why a stranger cannot make an actor keep more than 100 bytes, whatever length
+it announces: what is read at once is checked at once. Acknowledgements are frames, too.
 
 What the seal does not do: it neither encrypts nor prevents replay. Who reads the traffic (on
 loopback that takes root; across hosts of a Thespian convention, anyone on the path) sees the
@@ -24,6 +24,7 @@ import ipaddress
 import os
 import pickle
 import secrets
+import select
 import socket
 import stat
 import struct
@@ -52,6 +53,8 @@ Verdict = Literal["absent", "ours", "stranger"]
 _MAGIC = b"CBF1"
 _CLAIM = struct.Struct(">4sQ32s")
 _HEADER_BYTES = _CLAIM.size + 32
+FIRST_READ_BYTES = 32 * 1024
+"""Read at most so much at once of a frame whose header is not known: most frames are smaller."""
 # An acknowledgement is the smallest frame; it is read at once, and nothing beyond it.
 _SMALLEST_FRAME_BYTES = _HEADER_BYTES + len(pickle.dumps(streamBuffer.ackPacket))
 # A pickle begins with b"\x80", so neither of these nor a header can be taken for a message.
@@ -344,13 +347,24 @@ class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
 
     @property
     def is_stranger(self) -> bool:
-        return self.fromAddress.addressDetails is None and not self._rData.header_seen
+        return self.fromAddress.addressDetails is None and not self.header_seen
 
     @property
     def payload(self) -> bytes:
         """The frame, once it is whole and its seal right; else empty."""
         payload: bytes = self._rData.payload
         return payload
+
+    @property
+    def header_seen(self) -> bool:
+        """Whether its frame begins with a header that is sealed with our key."""
+        seen: bool = self._rData.header_seen
+        return seen
+
+    def remainingSize(self) -> int:  # noqa: N802
+        """How much to read: the rest of the frame, after which the peer waits for our word."""
+        left: int = self._rData.remainingAmount()
+        return left if self.header_seen else max(left, FIRST_READ_BYTES)
 
     def addData(self, data: bytes) -> None:  # noqa: N802
         """Raises StrangerError, upon which Thespian closes the connection."""
@@ -372,6 +386,12 @@ class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
         self._openSock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._openSock.close()
         self._openSock = None
+
+
+def _readable(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 _listeners: WeakKeyDictionary[socket.socket, int] = WeakKeyDictionary()
@@ -418,6 +438,13 @@ class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
             incoming.reset("no sealed frame in time")
             return None
         return super()._handlePossibleIncoming(incoming, *args, **kwargs)
+
+    def _handleReadableIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        """As Thespian's, which reads once; here a frame is read as far as it has come."""
+        going_on = super()._handleReadableIncoming(incoming, *args, **kwargs)
+        while going_on is incoming and incoming.header_seen and _readable(incoming.socket):
+            going_on = super()._handleReadableIncoming(incoming, *args, **kwargs)
+        return going_on
 
     def _addedDataToIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
         if incoming.payload.startswith(_PROBE):
