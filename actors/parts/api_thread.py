@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from callboard.config.settings import ApiSettings
+from callboard.supervision import RoomyThread
 from callboard.web.backend import Backend
 
 BACKLOG = 128
@@ -47,7 +48,7 @@ class ApiThread:
         self._ended = ended
         self._server: Any = None
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="api", daemon=True)
+        self._thread = RoomyThread(target=self._run, name="api", daemon=True)
 
     def start(self) -> None:
         """Begin; the port is known when `listening` is called."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
+from callboard.supervision import RoomyThread
+
 W = TypeVar("W")
 
 LOOKING = 2
@@ -32,7 +34,7 @@ class Crew(Generic[W]):
         self._looking = 0
         self._mine = threading.local()
         for number in range(count):
-            threading.Thread(target=self._live, name=f"{name}-{number}", daemon=True).start()
+            RoomyThread(target=self._live, name=f"{name}-{number}", daemon=True).start()
 
     def __len__(self) -> int:
         """How many pieces of work nobody has begun."""
