@@ -23,7 +23,7 @@ from callboard.actors.messages import (
 from callboard.actors.parts.event_modules import event_modules
 from callboard.actors.parts.in_order import InOrder
 from callboard.actors.parts.role import Role, Setup
-from callboard.actors.parts.sharing import deliverer_for, deliverers_among
+from callboard.actors.parts.sharing import EventToPlace, Placement, deliverers_among
 from callboard.actors.parts.tracing import tracing
 from callboard.adapters.store import StoreError
 from callboard.supervision import Peer
@@ -66,6 +66,7 @@ class Responder(Role):
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
         self._waiting_for_store = False
+        self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
         self.on_peers({})
@@ -186,7 +187,7 @@ class Responder(Role):
             self._held.popleft()
 
     def _route(self, batch: EventBatch, bridge: ActorAddress, deliverers: list[Peer]) -> None:
-        shares: dict[str, dict[int, list[Delivery]]] = {peer.path: {} for peer in deliverers}
+        events: list[EventToPlace] = []
         poison = []
         made = fired = 0
         for raw in batch.events:
@@ -203,9 +204,9 @@ class Responder(Role):
                 continue
             made += len(event_deliveries)
             fired += bool(event_deliveries)
-            for delivery in event_deliveries:
-                share = shares[deliverer_for(delivery, deliverers).path]
-                share.setdefault(raw.tag, []).append(delivery)
+            message = raw.exchange, raw.routing_key, raw.message_id, raw.body
+            events.append(EventToPlace(hash(message), raw.tag, event_deliveries))
+        shares = self._placement.share_out(events, deliverers)
         taken_at = {raw.tag: raw.taken_at for raw in batch.events}
         source = EVENT_BRIDGE, batch.bridge
         parts, addressees = {}, {}
@@ -214,13 +215,13 @@ class Responder(Role):
                 part = part_name(batch.batch, number)
                 parts[part] = tuple(share)
                 addressees[part] = (peer.path, peer.incarnation)
-                events = tuple(
+                batched = tuple(
                     EventDeliveries(tag, tuple(ds), taken_at[tag]) for tag, ds in share.items()
                 )
                 self.tally.observe(
-                    catalog.BATCH_SIZE, sum(len(e.deliveries) for e in events), "deliveries"
+                    catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
                 )
-                self.send(peer.address, DeliveryBatch(part, source, events))
+                self.send(peer.address, DeliveryBatch(part, source, batched))
         self.send(bridge, Routed(batch.batch, parts, addressees, tuple(poison)))
         self._counts["events"] += len(batch.events)
         self._counts["deliveries"] += made
