@@ -16,7 +16,7 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from callboard.adapters.service_manager import tell_ready
+from callboard.adapters.local.systemd import tell_ready
 from callboard.cli import main
 from callboard.config import load, options
 

@@ -126,7 +126,7 @@ def test_the_lock_pins_what_the_project_needs(lock, groups):
 def test_the_web_is_imported_by_nobody_but_its_server():
     """Each actor is a process: what all of them import costs memory in each."""
     program = (
-        "import sys, callboard.actors.webhooks_supervisor;"
+        "import sys, callboard.actors.system.tree;"
         "print(*sorted({'fastapi', 'starlette', 'uvicorn', 'jsonschema'} & sys.modules.keys()))"
     )
     run = subprocess.run(

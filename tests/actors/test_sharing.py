@@ -2,10 +2,10 @@
 
 from attrs import evolve
 
-from callboard.actors.parts.sharing import deliverer_for, deliverers_among, is_elsewhere
+from callboard.actors.base.placement import deliverer_for, deliverers_among, is_elsewhere
 from callboard.supervision import Peer
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.options import Options
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.hooks.options import Options
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
 PEERS = {

@@ -4,19 +4,19 @@ import sys
 import pytest
 
 from callboard.webhooks import modules
-from callboard.webhooks.bus_module import BusModule
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules import discover
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.discovery import discover
+from callboard.webhooks.modules.protocol import EventExchange
 
 OWN = """
 from attrs import evolve
-from callboard.webhooks.modules.skel import MODULE as EXAMPLE
+from callboard.webhooks.modules.kazoo.skel import MODULE as EXAMPLE
 
 MODULE = evolve(EXAMPLE, id="{id}", events=("{event}",))
 """
 
 EXCHANGE = """
-from callboard.webhooks.module import EventExchange
+from callboard.webhooks.modules.protocol import EventExchange
 
 MODULE = evolve(MODULE, exchanges=(*MODULE.exchanges, EventExchange("{}", "{}", {})))
 """
