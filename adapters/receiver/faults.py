@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 from attrs import define, frozen
 
-from callboard.adapters.receiver import ReceivedRequest
 from callboard.adapters.receiver.arrivals import Try
-from callboard.adapters.receiver.server import Answer, Behaviour, behaviour_of_path
+from callboard.adapters.receiver.server import Answer, Behaviour, ReceivedRequest, behaviour_of_path
 
 Chance = Callable[[], float]
 """A number from 0 up to 1, as `random.random`."""

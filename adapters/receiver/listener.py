@@ -13,10 +13,15 @@ from typing import Self
 
 from attrs import frozen
 
-from callboard.adapters.receiver import ReceivedRequest, Receiver
 from callboard.adapters.receiver.arrivals import Arrivals, Try
 from callboard.adapters.receiver.faults import Misbehaviour
-from callboard.adapters.receiver.server import Answer, Behaviour, behaviour_of_path
+from callboard.adapters.receiver.server import (
+    Answer,
+    Behaviour,
+    ReceivedRequest,
+    Receiver,
+    behaviour_of_path,
+)
 from callboard.adapters.receiver.serving import Serving
 from callboard.webhooks.deliveries.verifying import Verdict, parse_verifying_key, verify
 

@@ -36,7 +36,7 @@ _TEST = '''\
 
 from callboard_{name} import MODULE
 
-from callboard.webhooks.events.event import Event
+from callboard.webhooks.modules import Event
 
 MESSAGE = {{
     "Event-Category": "category",

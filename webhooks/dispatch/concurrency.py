@@ -63,7 +63,7 @@ class SlotShares:
         self._doubtful += self._is_doubtful(endpoint)
 
     def end(self, number: int, now: float, reached: bool | None) -> float:
-        """A request has ended; how long it took. `reached`: see circuit.py."""
+        """A request has ended; how long it took. `reached`: see circuit_breaker.py."""
         self._pass_time(now)
         endpoint = self._endpoints.pop(number)
         began = self._began[endpoint]

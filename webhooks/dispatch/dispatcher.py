@@ -3,8 +3,8 @@
 An endpoint has only so many requests under way and so many waiting; what finds no room is to be
 parked, in the durable retry queue. Endpoints that could run something take turns, and so do the
 hooks of an endpoint. Those that could not are kept apart, so that a turn costs the same however
-many there are. The rules of one hook stand in hook_lane.py, of circuits in circuit.py, and of the
-slots that endpoints share in slot_shares.py.
+many there are. The rules of one hook stand in hook_queue.py, of circuits in circuit_breaker.py, and
+of the slots that endpoints share in concurrency.py.
 """
 
 import heapq
@@ -27,7 +27,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 KEEPS_UP_S = 2.5
-"""What has its turn within this time would not be back before if it were parked (retrying.py)."""
+"""What has its turn within this time would not be back before if it were parked (policy.py)."""
 PROBE_SOON_S = 10.0
 """What cannot run for longer, as a circuit is open, does not wait for it: thousands of endpoints
 that are down would hold as many events in hand, and fill the prefetch."""
@@ -61,7 +61,7 @@ class BulkheadLimits:
     they take the room of others while they may not run. While a circuit is not closed
     no more than `open_waiting` wait of either, and none while no request may go for `PROBE_SOON_S`.
 
-    `slots`: requests under way in all, of which slot_shares.py gives each endpoint its share.
+    `slots`: requests under way in all, of which concurrency.py gives each endpoint its share.
 
     An endpoint that keeps up may have up to `keeping_up` items waiting: one where the last of them
     would have its turn within `KEEPS_UP_S`, by how long requests take. By default no more than
@@ -228,9 +228,9 @@ class Bulkhead(Generic[T]):
     ) -> list[T]:
         """A turn has ended; the items that lost their room by it, and are to be parked.
 
-        `reached`: see circuit.py. `back_in_s`: the item will be added again after about so long,
-        and the later ones of an ordered hook wait for it; None: it needs nothing more. Raises
-        ValueError if the turn has ended before.
+        `reached`: see circuit_breaker.py. `back_in_s`: the item will be added again after about so
+        long, and the later ones of an ordered hook wait for it; None: it needs nothing more.
+        Raises ValueError if the turn has ended before.
         """
         if turn.number not in self._shares:
             raise ValueError(f"turn {turn.number} of {turn.key} has ended before")

@@ -200,5 +200,5 @@ class HookLane(Generic[T]):
 
 
 def _latest(now: float, delay_s: float) -> float:
-    """When something is back at the latest that is put off for so long (delays.py)."""
+    """When something is back at the latest that is put off for so long (delay_classes.py)."""
     return now + delay_s + max(delay_s * MAX_LATENESS, LEAST_MS / 1000)

@@ -1,4 +1,4 @@
-"""How a try went, and what can follow from it; retrying.py decides which."""
+"""How a try went, and what can follow from it; policy.py decides which."""
 
 from collections.abc import Mapping
 

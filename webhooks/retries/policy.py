@@ -28,7 +28,7 @@ MAX_RETRY_AFTER_S = 86_400
 FIRST_PARKED_S = 5.0
 MAX_PARKED_S = 600.0
 LONGEST_ROUND_S = 660.0
-"""The longest pause, with what its waits may be longer (delays.py)."""
+"""The longest pause, with what its waits may be longer (delay_classes.py)."""
 
 GONE = 410
 _HONOURS_RETRY_AFTER = frozenset({429, 503, *range(300, 400)})
@@ -189,9 +189,9 @@ def park(
     far, from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and
     more rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
 
-    `probe_in_s`: for how long its endpoint is left alone for sure (circuit.py): it is to come back
-    after that. Either pause is then rounded to the nearest single wait of delays.py, which may be
-    shorter.
+    `probe_in_s`: for how long its endpoint is left alone for sure (circuit_breaker.py): it is to
+    come back after that. Either pause is then rounded to the nearest single wait of
+    delay_classes.py, which may be shorter.
 
     `turn_in_s`: in how many seconds it may be its turn, where that is known, because it only waits
     for others of an ordered hook. It comes back seconds after that, however long it has waited.

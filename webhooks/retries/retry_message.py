@@ -28,9 +28,9 @@ class Later(Positional):
     """A delivery and what is known of it so far.
 
     `tries_made`: requests made; `due_ms`: when it is due (Unix ms); `left`: its waits, as
-    delays.py names them. `parked_since_ms`: since when it finds no room, None if it was tried.
-    `rounds`: how often it was put off, which tells an older copy from a newer one. `history`: the
-    latest tries that failed, as (Unix ms, what came of it).
+    delay_classes.py names them. `parked_since_ms`: since when it finds no room, None if it was
+    tried. `rounds`: how often it was put off, which tells an older copy from a newer one.
+    `history`: the latest tries that failed, as (Unix ms, what came of it).
     """
 
     delivery: Delivery

@@ -38,7 +38,7 @@ QUORUM_DELAY = {
 """Of a replicated queue from which nothing is lost on its way on; it demands this overflow."""
 
 MARK_ID = 0
-"""The publish id of our marks (amqp_marks.py); those of our owner begin with 1."""
+"""The publish id of our marks (flush_markers.py); those of our owner begin with 1."""
 
 ACK_LINGER_S = 0.1
 """How long an acknowledgement may wait for those of the messages before."""

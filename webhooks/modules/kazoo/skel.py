@@ -9,9 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from callboard.webhooks.events.directory import Directory
-from callboard.webhooks.events.event import Event
-from callboard.webhooks.modules.protocol import EventExchange, Firing
+from callboard.webhooks.modules import Directory, Event, EventExchange, Firing
 
 
 @frozen
