@@ -54,7 +54,7 @@ the work of its queue, as two nodes do; give them different `amqp.queue`s to kee
 
 What remains yours: the actor system and its transport, so that of the settings `actors.base`,
 `admin_port`, `bind` and `key` mean nothing here (to have your actors' ports sealed, call
-`callboard.adapters.sealed_transport.seal` before you create the system); and the logs of your
+`callboard.adapters.local.sealed_transport.seal` before you create the system); and the logs of your
 processes. Callboard's actor processes log to standard error as `settings.log` says; where its
 actors share a process with yours (simpleSystemBase), they log as structlog is configured there,
 else to the logger `callboard` of `logging`. On that base they run only while you call `tell`, `ask`
@@ -74,7 +74,7 @@ from callboard.actors.messages import (
     Refused,
     RemoveHook,
 )
-from callboard.actors.parts.notices import (
+from callboard.actors.messages.notifications import (
     CHILD_RESTARTED,
     DELIVERY_FAILED,
     HOOK_DISABLED,
@@ -88,8 +88,8 @@ from callboard.actors.parts.notices import (
     Unsubscribe,
     Unsubscribed,
 )
-from callboard.actors.running.embedded import Callboard
-from callboard.actors.webhooks_supervisor import Top
+from callboard.actors.system.embedded import Callboard
+from callboard.actors.system.tree import Top
 from callboard.config import ConfigError, Settings, load
 from callboard.supervision import (
     PERMANENT,

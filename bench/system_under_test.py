@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from callboard.actors.running.system import Client, attach
+from callboard.actors.system.actor_system import Client, attach
 from callboard.config.loader import load
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -3,12 +3,12 @@
 python docs/metrics_page.py > docs/metrics.md
 """
 
-from callboard.webhooks.catalog import METRICS, Metric
+from callboard.webhooks.metrics.catalog import METRICS, Metric
 
 HEAD = """\
 # Metrics and health
 
-<!-- Made by docs/metrics_page.py: change that, or webhooks/catalog.py. -->
+<!-- Made by docs/metrics_page.py: change that, or webhooks/metrics/catalog.py. -->
 
 `/metrics` of the [API](api.md) and `callboard metrics` give every metric in Prometheus' text
 format, `/readyz` and `callboard health` say whether the node is ready and why not, `callboard top`

@@ -23,14 +23,15 @@ from callboard.actors.messages import (
     HookSecrets,
     ListHooks,
 )
-from callboard.adapters import key_file, stores
-from callboard.adapters.secret_box import KEY_BYTES, SecretBox
-from callboard.adapters.views import WEBHOOKS
+from callboard.adapters.keys import key_file
+from callboard.adapters.keys.secret_box import KEY_BYTES, SecretBox
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import WEBHOOKS
 from callboard.supervision import GetTree, TreeNode, die_with_parent
-from callboard.webhooks.hook import new_hook
-from callboard.webhooks.hook_secrets import StoredSecret, adding
-from callboard.webhooks.names import gregorian_s
-from callboard.webhooks.signing import new_secret
+from callboard.webhooks.deliveries.signing import new_secret
+from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.hooks.secrets import StoredSecret, adding
+from callboard.webhooks.values.kazoo_names import gregorian_s
 
 HERE = Path(__file__).parent
 READY_S = 30.0

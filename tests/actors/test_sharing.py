@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from callboard.actors.parts.sharing import (
+from callboard.actors.base.placement import (
     EventToPlace,
     Placement,
     deliverer_for,
@@ -11,8 +11,8 @@ from callboard.actors.parts.sharing import (
     is_elsewhere,
 )
 from callboard.supervision import Peer
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.options import Options
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.hooks.options import Options
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
 PEERS = {

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from callboard.adapters.amqp_loop import PollableLoop
+from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
 from performance.counting import c_calls
 
 

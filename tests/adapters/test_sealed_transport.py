@@ -19,7 +19,7 @@ from thespian.system import multiprocTCPBase
 from thespian.system.transport import IPBase, TCPTransport
 from thespian.system.utilis import thesplog
 
-from callboard.adapters.sealed_transport import (
+from callboard.adapters.local.sealed_transport import (
     FrameTooLargeError,
     KeyFileError,
     Limits,

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from callboard.adapters.receiver import Answer, Hang
+from callboard.adapters.receiver.server import Answer, Hang
 from support.patience import patient
 from support.running import call_event
 
