@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 from attrs import field, fields_dict, frozen
 
-from callboard.webhooks.dead_letters import DELIVERY as DELIVERY
-from callboard.webhooks.dead_letters import EVENT as EVENT
+from callboard.webhooks.history.dead_letters import DELIVERY as DELIVERY
+from callboard.webhooks.history.dead_letters import EVENT as EVENT
 
 VERSION = 1
 """The version of these messages."""

@@ -54,11 +54,11 @@ of its queue, as two nodes do; give them different `amqp.queue`s to separate the
 
 You own the actor system and its transport: Callboard ignores the settings `actors.base`,
 `admin_port`, `bind` and `key` (to seal your actors' ports, call
-`callboard.adapters.sealed_transport.seal` before you create the system). You also own the logs of
-your processes. Callboard's actor processes log to standard error, as `settings.log` configures. If
-its actors share a process with yours (simpleSystemBase), they use its structlog configuration, or
-else the logger `callboard` of `logging`. On that base they run only while you call `tell`, `ask` or
-`listen`.
+`callboard.adapters.local.sealed_transport.seal` before you create the system). You also own the
+logs of your processes. Callboard's actor processes log to standard error, as `settings.log`
+configures. If its actors share a process with yours (simpleSystemBase), they use its structlog
+configuration, or else the logger `callboard` of `logging`. On that base they run only while you
+call `tell`, `ask` or `listen`.
 """
 
 from callboard.actors.messages import (
@@ -74,7 +74,7 @@ from callboard.actors.messages import (
     Refused,
     RemoveHook,
 )
-from callboard.actors.parts.notices import (
+from callboard.actors.messages.notifications import (
     CHILD_RESTARTED,
     DELIVERY_FAILED,
     HOOK_DISABLED,
@@ -88,8 +88,8 @@ from callboard.actors.parts.notices import (
     Unsubscribe,
     Unsubscribed,
 )
-from callboard.actors.running.embedded import Callboard
-from callboard.actors.webhooks_supervisor import Top
+from callboard.actors.system.embedded import Callboard
+from callboard.actors.system.tree import Top
 from callboard.config import ConfigError, Settings, load
 from callboard.supervision import (
     PERMANENT,

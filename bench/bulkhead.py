@@ -12,9 +12,9 @@ import itertools
 import random
 import time
 
-from callboard.webhooks.bulkhead import Added, Bulkhead, BulkheadLimits
-from callboard.webhooks.circuit import CircuitLimits, Circuits
-from callboard.webhooks.options import NO_OPTIONS
+from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
+from callboard.webhooks.dispatch.dispatcher import Added, Bulkhead, BulkheadLimits
+from callboard.webhooks.hooks.options import NO_OPTIONS
 
 LIMITS = BulkheadLimits(in_flight=4, waiting=100, slots=1_000_000)
 ROUND = 100

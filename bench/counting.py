@@ -12,10 +12,10 @@ import pickle
 import time
 
 from callboard.actors.messages import Figures
-from callboard.webhooks import catalog
-from callboard.webhooks.figures import Tally
-from callboard.webhooks.outcome import RESULTS
-from callboard.webhooks.totals import Totals
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.tally import Tally
+from callboard.webhooks.metrics.totals import Totals
+from callboard.webhooks.retries.outcome import RESULTS
 
 
 def counted(tally: Tally, deliveries: int) -> float:

@@ -2,12 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import pika
+import psutil
 from attrs import frozen
 from contenders.running import Contender, Running, cpu_s
 from publisher import Publisher
@@ -19,6 +21,7 @@ PROBE_S = 1.0
 ARRIVE_S = 180.0
 SETTLE_S = 1.0
 MICRO = 1e6
+BROKER, RECEIVER = "broker", "receiver"
 
 Kind = TypeVar("Kind", bound=Contender)
 
@@ -31,6 +34,8 @@ class Load:
     began_us: int
     """Of the monotonic clock: when it could begin."""
     cpu_us: float
+    kinds_us: Mapping[str, float]
+    """The same by what its processes do."""
     broker_us: float
     receiver_us: float
     publisher_us: float
@@ -75,6 +80,7 @@ class Driven:
     def warm_up(self, events: int) -> float:
         """Wait until it consumes, and let so many through; events a second."""
         self._wait_for_consumers()
+        assert self._kinds
         self._publisher.publish(1)
         self._delivered(1)
         began = time.monotonic()
@@ -89,6 +95,12 @@ class Driven:
             before, began_us = self._cpu_s(), _now_us()
         return self._load(events, before, began_us, published.cpu_s)
 
+    def idle(self, seconds: float) -> float:
+        """Milliseconds of CPU time a second while nothing happens."""
+        before, began = self.running.cpu_s(), time.monotonic()
+        time.sleep(seconds)
+        return (self.running.cpu_s() - before) / (time.monotonic() - began) * 1e3
+
     def at(self, per_s: float, seconds: float) -> Load:
         """Publish at this rate for so long."""
         events = max(1, round(per_s * seconds))
@@ -98,16 +110,17 @@ class Driven:
         return self._load(events, before, began_us, cpu_s)
 
     def _load(
-        self, events: int, before: tuple[float, ...], began_us: int, publisher_s: float
+        self, events: int, before: Mapping[str, float], began_us: int, publisher_s: float
     ) -> Load:
         came = self._delivered(events)
         self._wait_until_empty()
         time.sleep(SETTLE_S)
         came += self._bench.receiver.wait_for(0, 1)
-        costs = [
-            (after - then) / events * MICRO
-            for after, then in zip(self._cpu_s(), before, strict=True)
-        ]
+        costs = {
+            name: (after_s - before[name]) / events * MICRO
+            for name, after_s in self._cpu_s().items()
+        }
+        broker_us, receiver_us = costs.pop(BROKER), costs.pop(RECEIVER)
         succeeded = [arrival for arrival in came if arrival.status == 200]
         firsts: dict[tuple[int, str], Arrival] = {}
         for arrival in succeeded:
@@ -115,7 +128,10 @@ class Driven:
         return Load(
             events,
             began_us,
-            *costs,
+            sum(costs.values()),
+            costs,
+            broker_us,
+            receiver_us,
             publisher_us=publisher_s / events * MICRO,
             arrivals=tuple(firsts.values()),
             failed=len(came) - len(succeeded),
@@ -134,11 +150,19 @@ class Driven:
             came += self._bench.receiver.wait_for(1, ARRIVE_S)
         return [arrival for arrival in came if arrival.number in numbers]
 
-    def _cpu_s(self) -> tuple[float, float, float]:
-        receiver = [self._bench.receiver.process]
-        return (
-            self.running.cpu_s(), cpu_s(self._bench.broker.processes), cpu_s(receiver)
-        )  # fmt: skip
+    def _cpu_s(self) -> dict[str, float]:
+        """CPU time so far, of the contender's kinds of processes and of those around it."""
+        kinds = {
+            **self._kinds,
+            BROKER: self._bench.broker.processes,
+            RECEIVER: [self._bench.receiver.process],
+        }
+        return {name: cpu_s(processes) for name, processes in kinds.items()}
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, list[psutil.Process]]:
+        """Its processes, which stay the same while it is driven."""
+        return self.running.kinds()
 
     def _wait_for_consumers(self) -> None:
         give_up = time.monotonic() + READY_S

@@ -31,14 +31,14 @@ from memory import Memory
 from system_under_test import SystemUnderTest, print_setting, print_spread
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents, RemoveHook
-from callboard.actors.running.system import Client, SystemUnreachable
-from callboard.adapters import stores
+from callboard.actors.system.actor_system import Client, SystemUnreachable
 from callboard.adapters.receiver import Receiver
-from callboard.adapters.views import ACCOUNTS, WEBHOOKS
-from callboard.cli.output import print_table
-from callboard.cli.samples import ACCOUNT, call_events
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import ACCOUNTS, WEBHOOKS
+from callboard.cli.terminal.output import print_table
+from callboard.cli.tryout.samples import ACCOUNT, call_events
 from callboard.supervision import GetTree, TreeNode
-from callboard.webhooks.hook import new_hook
+from callboard.webhooks.hooks.hook import new_hook
 
 EVENTS = "all,channel_create,channel_answer,channel_destroy"
 SAVED_AT_ONCE = 1000

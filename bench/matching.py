@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 import psutil
 from system_under_test import print_setting, print_spread
 
-from callboard.webhooks.delivery import deliveries, new_event_id
-from callboard.webhooks.directory import Account
-from callboard.webhooks.event import Event
-from callboard.webhooks.hook import parse_hook
-from callboard.webhooks.matching import HookIndex, candidates
-from callboard.webhooks.modules.channel_create import MODULE
+from callboard.webhooks.deliveries.delivery import deliveries, new_event_id
+from callboard.webhooks.events.directory import Account
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.hooks.hook import parse_hook
+from callboard.webhooks.hooks.matching import HookIndex, candidates
+from callboard.webhooks.modules.kazoo.channel_create import MODULE
 
 HOOKS_AN_ACCOUNT = 10
 EVENTS = ("channel_create", "channel_create", "all", *["channel_answer", "channel_destroy"] * 4)

@@ -13,7 +13,7 @@ import time
 
 from system_under_test import SystemUnderTest, print_setting, print_spread
 
-from callboard.actors.running.system import Client
+from callboard.actors.system.actor_system import Client
 from callboard.supervision import GetTree, TreeNode
 
 KINDS = (

@@ -1,5 +1,6 @@
 """A system to measure: `callboard start` with the embedded parts, in a folder of its own."""
 
+import json
 import os
 import platform
 import signal
@@ -10,10 +11,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from callboard.actors.running.system import Client, attach
+from callboard.actors.system.actor_system import Client, attach
 from callboard.config.loader import load
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -38,11 +40,13 @@ class SystemUnderTest:
     """Started by `with`; `ready_s`: seconds from the command to the whole tree.
 
     `config` is its configuration file. `data__dir` names a folder that is to outlive it; else it
-    has one of its own.
+    has one of its own. `python`: that of another installation, to measure another version.
     """
 
-    def __init__(self, config: Path = Path(os.devnull), **settings: str) -> None:
-        self._config = str(config)
+    def __init__(
+        self, config: Path = Path(os.devnull), python: str = sys.executable, **settings: str
+    ) -> None:
+        self._config, self._python = str(config), python
         self._folder = tempfile.TemporaryDirectory(prefix="callboard-bench-")
         self._overrides = {
             "data.dir": self._folder.name,
@@ -53,16 +57,9 @@ class SystemUnderTest:
         self.ready_s = 0.0
 
     def __enter__(self) -> "SystemUnderTest":
-        variables = {
-            f"CALLBOARD_{key.replace('.', '_')}".upper(): value
-            for key, value in self._overrides.items()
-        }
         began = time.monotonic()
         self._owner = subprocess.Popen(
-            [sys.executable, "-m", "callboard.run_system", "start"],
-            env=os.environ | variables | {"CALLBOARD_CONFIG": self._config},
-            stdout=subprocess.PIPE,
-            text=True,
+            self._command("start"), env=self._environment, stdout=subprocess.PIPE, text=True
         )
         assert self._owner.stdout is not None
         if "ready" not in self._owner.stdout.readline():
@@ -74,6 +71,24 @@ class SystemUnderTest:
         self._owner.send_signal(signal.SIGTERM)
         self._owner.wait(60)
         self._folder.cleanup()
+
+    def run(self, *arguments: str) -> Any:
+        """Run a command of its own version against it; what that prints as JSON."""
+        printed = subprocess.check_output(
+            self._command(*arguments, "--json"), env=self._environment, text=True
+        )
+        return json.loads(printed)
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [self._python, "-m", "callboard.run_system", *arguments]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        variables = {
+            f"CALLBOARD_{key.replace('.', '_')}".upper(): value
+            for key, value in self._overrides.items()
+        }
+        return os.environ | variables | {"CALLBOARD_CONFIG": self._config}
 
     def client(self) -> Client:
         return attach(load(None, {"CALLBOARD_CONFIG": self._config}, self._overrides).settings)

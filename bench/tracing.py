@@ -25,7 +25,7 @@ from pathlib import Path
 from system_under_test import SystemUnderTest, print_setting, print_spread
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.running.system import Client
+from callboard.actors.system.actor_system import Client
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from services import free_port

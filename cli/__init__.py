@@ -4,22 +4,22 @@ from importlib.metadata import version
 
 import click
 
-from callboard.cli.completion import completion
-from callboard.cli.configuration import config
-from callboard.cli.dead_letters import dead_letters
-from callboard.cli.demo import demo
 from callboard.cli.doctor import doctor
-from callboard.cli.events import publish
-from callboard.cli.hooks import hooks
-from callboard.cli.lifecycle import join, start, status, stop, tree
-from callboard.cli.listen import listen
-from callboard.cli.maintenance import maintenance
-from callboard.cli.metrics import health, metrics
-from callboard.cli.modules import modules
-from callboard.cli.plan import plan_
-from callboard.cli.replay import replay, test_hook
-from callboard.cli.tokens import tokens
-from callboard.cli.top import top
+from callboard.cli.events.modules import modules
+from callboard.cli.events.publishing import publish
+from callboard.cli.hooks.commands import hooks
+from callboard.cli.operations.dead_letters import dead_letters
+from callboard.cli.operations.maintenance import maintenance
+from callboard.cli.operations.replay import replay, test_hook
+from callboard.cli.operations.tokens import tokens
+from callboard.cli.planning.plan import plan_
+from callboard.cli.system.configuration import config
+from callboard.cli.system.lifecycle import join, start, status, stop, tree
+from callboard.cli.system.metrics import health, metrics
+from callboard.cli.system.top import top
+from callboard.cli.terminal.completion import completion
+from callboard.cli.tryout.demo import demo
+from callboard.cli.tryout.listen import listen
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -24,6 +24,7 @@ from callboard.supervision.messages import (
     Stop,
     TreeNode,
 )
+from callboard.supervision.roomy_stack import RoomyThread
 from callboard.supervision.spec import (
     ONE_FOR_ALL,
     ONE_FOR_ONE,
@@ -61,6 +62,7 @@ __all__ = [
     "PeersChanged",
     "Question",
     "Ready",
+    "RoomyThread",
     "Start",
     "Stop",
     "SupervisedActor",

@@ -11,15 +11,15 @@ from pathlib import Path
 import click
 import pytest
 
-from callboard.actors.retry_queue import topology
-from callboard.actors.webhooks_supervisor import tree
+from callboard.actors.delivery.retry_queue import topology
+from callboard.actors.system.tree import tree
 from callboard.cli import main
 from callboard.config import Settings
 from callboard.config.loader import load
 from callboard.supervision import SupervisorSpec
-from callboard.webhooks.directory import Directory
-from callboard.webhooks.event import Event, PoisonEvent
-from callboard.webhooks.module import Firing
+from callboard.webhooks.events.directory import Directory
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.modules.protocol import Firing
 
 PROJECT = Path(__file__).parents[1]
 FRONT = [*PROJECT.glob("*.md")]

@@ -5,8 +5,8 @@ import re
 import runpy
 from pathlib import Path
 
-from callboard.webhooks import catalog
-from callboard.webhooks.catalog import METRICS
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.catalog import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
 SUFFIXES = ("_bucket", "_sum", "_count")

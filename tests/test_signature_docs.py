@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from callboard.webhooks.signing import ED25519, new_secret, signature_headers
+from callboard.webhooks.deliveries.signing import ED25519, new_secret, signature_headers
 from support.patience import patient
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "signatures.md"

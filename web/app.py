@@ -14,14 +14,16 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from callboard.adapters.store import Conflict, StoreError, StoreUnavailable
+from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable
 from callboard.web import errors
+from callboard.web.access.throttling import Guard
 from callboard.web.backend import Backend, NoAnswer, RefusedByActor
-from callboard.web.describing import TAGS, without_framework_errors
-from callboard.web.envelope import failure
+from callboard.web.envelopes.describing import TAGS, without_framework_errors
+from callboard.web.envelopes.envelope import failure
+from callboard.web.envelopes.middleware import EnvelopeMiddleware
 from callboard.web.errors import ApiError, path_part
-from callboard.web.middleware import EnvelopeMiddleware
-from callboard.web.replays import Replays
+from callboard.web.live.sampler import Sampler
+from callboard.web.operations.replays import Replays
 from callboard.web.routes import (
     attempts,
     dashboard,
@@ -36,8 +38,6 @@ from callboard.web.routes import (
     redelivery,
     secrets,
 )
-from callboard.web.sampler import Sampler
-from callboard.web.slowing import Guard
 
 THREADS = 16
 """So many requests may wait for the store or an actor; others wait for them."""
@@ -64,7 +64,7 @@ _log = structlog.get_logger("callboard")
 @frozen
 class ApiOptions:
     """How the API is served. `max_body`: bytes; `metrics_token`: for /metrics alone;
-    `trusted_proxies`: see web/clients.py."""
+    `trusted_proxies`: see web/access/clients.py."""
 
     max_body: int = 1_048_576
     cors_origins: Sequence[str] = ()

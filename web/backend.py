@@ -6,11 +6,11 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
 
-from callboard.adapters.endpoint_rules import EndpointRules
-from callboard.adapters.maintenance import Change
-from callboard.adapters.store import DocumentStore
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.module import EventModule
+from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.repositories.maintenance import Change
+from callboard.adapters.store.protocol import DocumentStore
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.protocol import EventModule
 
 A = TypeVar("A")
 

@@ -1,44 +1,5 @@
-"""What event modules may look up: accounts, resellers, numbers, system configuration."""
+"""The former name of what `callboard.webhooks.modules` offers, for modules that import it."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from callboard.webhooks.events.directory import Account, Directory
 
-from attrs import frozen
-
-
-@frozen
-class Account:
-    """An account and its ancestors, the topmost first (`pvt_tree`)."""
-
-    id: str
-    tree: tuple[str, ...] = ()
-
-
-class Directory(Protocol):
-    """Look-ups that may read a store; they raise what the store raises when it is away."""
-
-    def account(self, account_id: str) -> Account | None:
-        """The account, or None if there is none of that id."""
-
-    def reseller_id(self, account_id: str) -> str | None:
-        """The account's reseller (`pvt_reseller_id` of its services document)."""
-
-    def account_by_number(self, number: str) -> str | None:
-        """The id of the account that owns a number, given in E.164 form (`+15551234567`)."""
-
-    def setting(self, category: str, key: str, default: Any) -> Any:
-        """A key of `system_config/{category}`, resolved by `resolve_setting`."""
-
-
-def resolve_setting(
-    document: Mapping[str, Any] | None, node: str, zone: str, key: str, default: Any
-) -> Any:
-    """A key of a system_config document: of this node's section, the zone's, or `default`.
-
-    A null is taken for absent, and so is a section that is no object (kapps_config).
-    """
-    for section in (node, zone, "default"):
-        values = (document or {}).get(section)
-        if isinstance(values, Mapping) and values.get(key) is not None:
-            return values[key]
-    return default
+__all__ = ["Account", "Directory"]

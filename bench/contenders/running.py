@@ -4,36 +4,38 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 from attrs import frozen
 from system_under_test import SystemUnderTest
 
-from callboard.actors.messages import (
-    AddHook,
-    AddSecret,
-    HookList,
-    HookSaved,
-    HookSecrets,
-    ListHooks,
-)
-from callboard.adapters import key_file, stores
-from callboard.adapters.secret_box import KEY_BYTES, SecretBox
-from callboard.adapters.views import WEBHOOKS
-from callboard.supervision import GetTree, TreeNode, die_with_parent
-from callboard.webhooks.hook import new_hook
-from callboard.webhooks.hook_secrets import StoredSecret, adding
-from callboard.webhooks.names import gregorian_s
-from callboard.webhooks.signing import new_secret
+from callboard.adapters.keys import key_file
+from callboard.adapters.keys.secret_box import KEY_BYTES, SecretBox
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import WEBHOOKS
+from callboard.supervision import die_with_parent
+from callboard.webhooks.deliveries.signing import new_secret
+from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.hooks.secrets import StoredSecret, adding
+from callboard.webhooks.values.kazoo_names import gregorian_s
 
 HERE = Path(__file__).parent
 READY_S = 30.0
+KINDS = {
+    "bridge": "event_bridge",
+    "responder": "responders/bench",
+    "deliverers": "deliveries/deliverer-",
+}
+"""Those of Callboard's actors that have to do with each event, by how their paths begin."""
+OTHERS = "others"
 STORE_S = 60.0
 
 ONE_ACCOUNT = 'account_id = "bench"'
@@ -70,6 +72,10 @@ class Running(ABC):
     def cpu_s(self) -> float:
         """User and system time of all its processes so far."""
         return cpu_s(self.processes())
+
+    def kinds(self) -> Mapping[str, list[psutil.Process]]:
+        """All its processes, by what they do."""
+        return {"all": self.processes()}
 
     def put_off(self) -> int:
         """How many deliveries it has laid into a durable queue for later."""
@@ -149,6 +155,8 @@ class Hook:
 class Callboard(Contender):
     """Callboard as it comes, with a module of its own for the bus, and hooks that sign.
 
+    `python`: that of another installation, to measure another version beside this one.
+
     `account` is the line of the module that says whose an event is. `hooks` are stored before it
     starts; without any it is given one, for the account `bench`, to where it is let deliver to.
     """
@@ -160,10 +168,12 @@ class Callboard(Contender):
         name: str,
         account: str = ONE_ACCOUNT,
         hooks: Sequence[Hook] = (),
+        python: str = sys.executable,
         **settings: str,
     ) -> None:
         self.name = name
         self._account, self._hooks, self.settings = account, hooks, settings
+        self._python = python
 
     @contextmanager
     def running(self, amqp_url: str, url: str, folder: Path) -> Iterator[Running]:
@@ -174,6 +184,7 @@ class Callboard(Contender):
             _store(self._hooks, data)
         system = SystemUnderTest(
             config,
+            self._python,
             amqp__url=amqp_url,
             delivery__allow_networks="127.0.0.0/8",
             data__dir=str(data),
@@ -200,13 +211,20 @@ class Tree(Running):
     def processes(self) -> list[psutil.Process]:
         return self.system.processes()
 
+    def kinds(self) -> Mapping[str, list[psutil.Process]]:
+        paths = {node["pid"]: node["path"] for node in _nodes(self.system)}
+        kinds: dict[str, list[psutil.Process]] = {kind: [] for kind in (*KINDS, OTHERS)}
+        for process in self.processes():
+            path = paths.get(process.pid, "")
+            kind = next((kind for kind, begins in KINDS.items() if path.startswith(begins)), OTHERS)
+            kinds[kind].append(process)
+        return kinds
+
     def put_off(self) -> int:
-        client = self.system.client()
-        top: TreeNode = client.ask(client.top, GetTree(), TreeNode)
         return sum(
-            node.stats.get("put_off", 0)
-            for node in top.below()
-            if node.path.startswith("deliveries/deliverer-")
+            node["stats"].get("put_off", 0)
+            for node in _nodes(self.system)
+            if node["path"].startswith(KINDS["deliverers"])
         )
 
 
@@ -241,23 +259,29 @@ def _document(hook: Hook) -> dict[str, str]:
 
 def _add_hook(system: SystemUnderTest, url: str) -> None:
     """Add the one hook, unless it is there already."""
-    client, hook = system.client(), Hook("bench", url)
-    stored = client.ask_actor("hook_listener", ListHooks(hook.account), HookList)
-    if any(document["uri"] == url for document in stored.documents):
+    if any(hook["uri"] == url for hook in system.run("hooks", "list", "--account", "bench")):
         return
-    saved = client.ask_actor("hook_listener", AddHook(_document(hook)), HookSaved)
-    secret = AddSecret(saved.document["_id"], new_secret().text)
-    client.ask_actor("hook_listener", secret, HookSecrets)
+    added = system.run("hooks", "add", url, "--account", "bench", "--event", "bench")
+    system.run("hooks", "secret", "new", added["_id"])
 
 
 def _wait_for(hooks: int, system: SystemUnderTest) -> None:
     """Returns when the responder has so many."""
-    client, give_up = system.client(), time.monotonic() + READY_S
+    give_up = time.monotonic() + READY_S
     while True:
-        top: TreeNode = client.ask(client.top, GetTree(), TreeNode)
-        found = top.at("responders/bench").stats.get("hooks", 0)
+        responder = next(n for n in _nodes(system) if n["path"] == "responders/bench")
+        found = responder["stats"].get("hooks", 0)
         if found >= hooks:
             return
         if time.monotonic() > give_up:
             raise TimeoutError(f"of {hooks} hooks {found} are known")
         time.sleep(0.1)
+
+
+def _nodes(system: SystemUnderTest) -> Iterator[dict[str, Any]]:
+    """The actors of its tree, as `callboard tree --json` has them."""
+    left = [system.run("tree")]
+    while left:
+        node = left.pop()
+        left += node["children"]
+        yield node

@@ -7,6 +7,7 @@ A measure has a function `run(bench: Bench) -> Section`; the word `Bench` is exp
 MEASURES = (
     "throughput",
     "latency",
+    "rates",
     "fan_out",
     "slow",
     "failing",

@@ -8,12 +8,12 @@ from loading import couchdb_server
 from report import Figure, Section
 from surroundings import Bench
 
-from callboard.actors.attempt_log import BULK
-from callboard.adapters import stores
-from callboard.adapters.views import MODB
-from callboard.webhooks.attempts import attempt_database, attempt_document
-from callboard.webhooks.delivery import Delivery, new_event_id
-from callboard.webhooks.outcome import Response
+from callboard.actors.delivery.attempt_log import BULK
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import MODB
+from callboard.webhooks.deliveries.delivery import Delivery, new_event_id
+from callboard.webhooks.history.attempts import attempt_database, attempt_document
+from callboard.webhooks.retries.outcome import Response
 
 BULKS = 10
 BODY_LIMIT = 65536

@@ -13,7 +13,7 @@ from report import Figure, Section
 from surroundings import Bench
 from system_under_test import SystemUnderTest
 
-from callboard.adapters.stores import FILE_NAME
+from callboard.adapters.store.stores import FILE_NAME
 from callboard.supervision import TreeNode
 from callboard.supervision.supervisor import ENDED
 

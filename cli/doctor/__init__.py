@@ -6,8 +6,8 @@ import attrs
 import click
 
 from callboard.cli.doctor.finding import Finding, Result, findings
-from callboard.cli.options import as_json, with_settings
-from callboard.cli.output import DONE, FAILED, counted, escaped, print_json, say
+from callboard.cli.terminal.options import as_json, with_settings
+from callboard.cli.terminal.output import DONE, FAILED, counted, escaped, print_json, say
 from callboard.config.loader import Loaded
 
 COLOURS = {Result.OK: "green", Result.WARNING: "yellow", Result.PROBLEM: "bold red"}

@@ -4,8 +4,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from callboard.actors.parts.event_modules import event_modules
-from callboard.actors.parts.transports import TransportUnavailable, check
+from callboard.actors.base.event_modules import event_modules
+from callboard.actors.delivery.transports import TransportUnavailable, check
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.loader import Loaded
 from callboard.config.settings import Settings

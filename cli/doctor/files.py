@@ -6,8 +6,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from callboard.adapters.sealed_transport import KeyFileError, read_key
-from callboard.adapters.secret_box import SecretBox, SecretBoxError
+from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
+from callboard.adapters.local.sealed_transport import KeyFileError, read_key
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from callboard.actors.parts.transports import CURL, slots
-from callboard.actors.running.system import SystemUnreachable, owner_of
+from callboard.actors.delivery.transports import CURL, slots
+from callboard.actors.system.actor_system import SystemUnreachable, owner_of
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.options import sections
 from callboard.config.settings import Settings

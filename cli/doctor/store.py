@@ -4,16 +4,16 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
-from callboard.adapters.couchdb_probe import ProbeFailed, Stage, StoreAbout, look
-from callboard.adapters.couchdb_store import CouchdbStore
-from callboard.adapters.hook_store import DATABASE, EVERY_HOOK
-from callboard.adapters.secret_box import SecretBox, SecretBoxError, key_hint
-from callboard.adapters.store import DocumentStore, StoreError
-from callboard.adapters.stores import FILE_NAME, mask_url
-from callboard.adapters.views import WEBHOOKS
+from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError, key_hint
+from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK
+from callboard.adapters.store.couchdb import CouchdbStore
+from callboard.adapters.store.couchdb_probe import ProbeFailed, Stage, StoreAbout, look
+from callboard.adapters.store.protocol import DocumentStore, StoreError
+from callboard.adapters.store.stores import FILE_NAME, mask_url
+from callboard.adapters.store.views import WEBHOOKS
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
-from callboard.webhooks.hook_secrets import SecretsRefused, stored_secrets
+from callboard.webhooks.hooks.secrets import SecretsRefused, stored_secrets
 
 TIMEOUT_S = 5.0
 SKEW_S = 5.0

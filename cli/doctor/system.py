@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from callboard.actors.messages import GetSettings
-from callboard.actors.running.owner import with_api
-from callboard.actors.running.system import SystemUnreachable, attach, owner_of
+from callboard.actors.system.actor_system import SystemUnreachable, attach, owner_of
+from callboard.actors.system.owner import with_api
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
-from callboard.cli.waiting import not_running
+from callboard.cli.system.waiting import not_running
 from callboard.config.options import sections
 from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from _generate.samples import sample
-from callboard.webhooks.module import EventModule
-from callboard.webhooks.modules import FILE, discover
+from callboard.webhooks.modules.discovery import FILE, discover
+from callboard.webhooks.modules.protocol import EventModule
 
 
 class _Cluster:

@@ -2,7 +2,7 @@
 
 import json
 
-from callboard.webhooks.schema import SCHEMA
+from callboard.webhooks.hooks.schema import SCHEMA
 
 
 def fields() -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from callboard.webhooks.event import Event, parse_event
+from callboard.webhooks.events.event import Event, parse_event
 
 ACCOUNT = "5f3c8b0d9a7e4c21b6d0e8f7a9c4d213"
 DATABASE = "account%2F5f%2F3c%2F8b0d9a7e4c21b6d0e8f7a9c4d213"

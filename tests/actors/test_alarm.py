@@ -2,7 +2,7 @@
 
 import time
 
-from callboard.actors.parts.alarm import Alarm
+from callboard.actors.base.timer import Alarm
 
 
 class Timers:

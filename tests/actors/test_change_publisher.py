@@ -1,9 +1,9 @@
 import json
 
-from callboard.actors.parts import change_publisher
-from callboard.actors.parts.change_publisher import ChangePublisher
-from callboard.adapters.broker import BrokerError
-from callboard.adapters.maintenance import Change
+from callboard.actors.hooks import change_publisher
+from callboard.actors.hooks.change_publisher import ChangePublisher
+from callboard.adapters.broker.protocol import BrokerError
+from callboard.adapters.repositories.maintenance import Change
 
 
 class Outbox:

@@ -4,9 +4,9 @@ import time
 
 from attrs import frozen
 
-from callboard.actors.parts.counting import TELL_S, Counting
+from callboard.actors.base.counting import TELL_S, Counting
 from callboard.supervision import ChildSpec, Locate, Located, SupervisedActor, SupervisorSpec
-from callboard.webhooks.catalog import HOOKS
+from callboard.webhooks.metrics.catalog import HOOKS
 from support.trees import SIMPLE, Tree
 
 

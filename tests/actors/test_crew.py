@@ -1,6 +1,6 @@
 import threading
 
-from callboard.actors.parts.crew import LOOKING, Crew
+from callboard.actors.base.thread_pool import LOOKING, Crew
 
 PATIENCE_S = 10
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from callboard.actors.parts import own_settings
-from callboard.actors.parts.offer import Offer
-from callboard.actors.parts.own_settings import completed
-from callboard.actors.parts.role import Setup
-from callboard.actors.running.owner import STOP_S
-from callboard.actors.webhooks_supervisor import deliverers_on, tree
+from callboard.actors.base import own_settings
+from callboard.actors.base.own_settings import completed
+from callboard.actors.base.role import Setup
+from callboard.actors.system.owner import STOP_S
+from callboard.actors.system.tree import deliverers_on, tree
+from callboard.actors.system.worker_capabilities import Offer
 from callboard.config.loader import load
 from callboard.supervision.elsewhere import OUTPOST_STOP_S
 

@@ -1,6 +1,6 @@
 """Items on their way to an actor that is to keep them."""
 
-from callboard.actors.parts.handover import Handover
+from callboard.actors.base.outbox import Handover
 
 
 def filled(count, most_batches=2):

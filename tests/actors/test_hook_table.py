@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.actors.hook_table import PAGE_HOOKS, HookTable
+from callboard.actors.hooks.table import PAGE_HOOKS, HookTable
 from callboard.actors.messages import (
     ChangeHooks,
     HookPage,
@@ -11,7 +11,7 @@ from callboard.actors.messages import (
     NextPage,
     Subscribe,
 )
-from callboard.webhooks.hook import Hook
+from callboard.webhooks.hooks.hook import Hook
 
 LISTENER = "listener"
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.actors.parts.in_order import InOrder
+from callboard.actors.base.resequencer import InOrder
 
 
 @given(data=st.data(), size=st.integers(min_value=0, max_value=30))

@@ -5,16 +5,16 @@ import os
 
 import pytest
 
-from callboard.actors import initializer
-from callboard.actors.initializer import Initializer
-from callboard.actors.parts.role import Setup
-from callboard.adapters import stores
-from callboard.adapters.broker import IncomingMessage, Received
-from callboard.adapters.store import StoreUnavailable
+from callboard.actors.base.role import Setup
+from callboard.actors.operations import initializer
+from callboard.actors.operations.initializer import Initializer
+from callboard.adapters.broker.protocol import IncomingMessage, Received
+from callboard.adapters.store import stores
+from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.loader import load
 from callboard.supervision import TEMPORARY, ChildSpec, SupervisorSpec
-from callboard.webhooks.changes import document_change
-from callboard.webhooks.names import account_database
+from callboard.webhooks.events.changes import document_change
+from callboard.webhooks.values.kazoo_names import account_database
 from support.stores import Meddled, refuse
 from support.trees import SIMPLE, Tree
 

@@ -1,7 +1,7 @@
 """What waits for a subscriber: one batch at a time, bounded, and what is left out counted."""
 
-from callboard.actors.parts.notices import HOOK_DISABLED, HookDisabled
-from callboard.actors.parts.noticing import MAX_WAITING, Outbox
+from callboard.actors.base.event_publisher import MAX_WAITING, Outbox
+from callboard.actors.messages.notifications import HOOK_DISABLED, HookDisabled
 
 
 def disabled(*numbers):

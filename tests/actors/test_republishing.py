@@ -1,7 +1,7 @@
 import pytest
 
-from callboard.actors.parts.republishing import Batch, Republishing
-from callboard.adapters.broker import (
+from callboard.actors.base.confirmed_publisher import Batch, Republishing
+from callboard.adapters.broker.protocol import (
     BrokerError,
     Confirmed,
     IncomingMessage,
@@ -10,7 +10,7 @@ from callboard.adapters.broker import (
     Returned,
     Unconfirmed,
 )
-from callboard.adapters.events import (
+from callboard.adapters.broker.publications import (
     Publication,
     as_published,
     for_queue,

@@ -9,19 +9,19 @@ import time
 import pytest
 from attrs import evolve, frozen
 
-from callboard.actors.parts import transports
-from callboard.actors.parts.sending import SendingThreads
-from callboard.actors.parts.transports import TransportUnavailable, check, sending, slots
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.http import RequestsTransport
-from callboard.adapters.receiver import Answer
-from callboard.adapters.secret_box import SecretBox
-from callboard.adapters.signer import Signer
+from callboard.actors.delivery import transports
+from callboard.actors.delivery.senders import SendingThreads
+from callboard.actors.delivery.transports import TransportUnavailable, check, sending, slots
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.threaded import RequestsTransport
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.keys.signer import Signer
+from callboard.adapters.receiver.server import Answer
 from callboard.config import DataSettings, DeliverySettings, Settings
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.options import Options
-from callboard.webhooks.outcome import Response
-from callboard.webhooks.trace_context import TraceContext
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.retries.outcome import Response
 from support.descriptors import freed_by, open_descriptors
 from support.http import LOOPBACK, answer
 from support.patience import patient
@@ -185,11 +185,11 @@ def test_a_transport_that_is_not_installed_is_refused_with_what_to_do(monkeypatc
 
 def test_pycurl_is_imported_where_it_sends_alone():
     program = (
-        "import sys, callboard.run_system, callboard.actors.webhooks_supervisor;"
-        "from callboard.actors.parts.transports import check;"
+        "import sys, callboard.run_system, callboard.actors.system.tree;"
+        "from callboard.actors.delivery.transports import check;"
         "from callboard.config import DeliverySettings;"
         "check(DeliverySettings()); check(DeliverySettings(transport='curl'));"
-        "print('pycurl' in sys.modules, 'callboard.adapters.curl' in sys.modules)"
+        "print('pycurl' in sys.modules, 'callboard.adapters.http.curl' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("False False\n", "")

@@ -1,6 +1,6 @@
-from callboard.actors.parts import slices
-from callboard.actors.parts.slices import Errand, Page
-from callboard.adapters.maintenance import Step
+from callboard.actors.base import slices
+from callboard.actors.base.slices import Errand, Page
+from callboard.adapters.repositories.maintenance import Step
 from callboard.admin import AccountHooks
 
 

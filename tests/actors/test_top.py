@@ -6,7 +6,7 @@ import pytest
 from thespian.actors import ActorSystem
 
 from callboard.actors.messages import GetSettings, Refused
-from callboard.actors.webhooks_supervisor import WebhooksSupervisor
+from callboard.actors.system.tree import WebhooksSupervisor
 from callboard.supervision import GetTree, Stop
 
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from callboard.actors.parts.event_spans import EventSpans
-from callboard.actors.parts.tracing import tracing
-from callboard.adapters.broker import IncomingMessage, Properties
+from callboard.actors.base.tracing import tracing
+from callboard.actors.events.event_spans import EventSpans
+from callboard.adapters.broker.protocol import IncomingMessage, Properties
 from callboard.config import AmqpSettings, NodeSettings, Settings, TracingSettings
 from callboard.config.logs import logger
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.outcome import Response
-from callboard.webhooks.trace_context import TraceContext
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.retries.outcome import Response
 from support.collector import Collector
 
 PARENT = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")

@@ -4,8 +4,8 @@ import resource
 
 import pytest
 
-from callboard.actors.parts.transports import KEPT_ENDPOINTS, kept_endpoints
-from callboard.adapters.descriptors import RESERVED, allow
+from callboard.actors.delivery.transports import KEPT_ENDPOINTS, kept_endpoints
+from callboard.adapters.http.descriptors import RESERVED, allow
 from callboard.config.settings import DeliverySettings
 
 

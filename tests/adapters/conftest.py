@@ -5,8 +5,8 @@ import socket
 import pytest
 import trustme
 
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.amqp import AmqpConnection
+from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
+from callboard.adapters.http.address_guard import AddressGuard
 from services.driver import Driver
 from support.http import LOOPBACK, TRANSPORTS
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.address_guard import AddressGuard, AddressRefusedError
+from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError
 
 REFUSED = [
     ("0.0.0.0", "unspecified"),

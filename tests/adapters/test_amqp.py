@@ -6,10 +6,9 @@ import time
 import pika
 import pytest
 
-from callboard.adapters.amqp import AmqpConnection
-from callboard.adapters.amqp_properties import decode
-from callboard.adapters.backoff import Backoff
-from callboard.adapters.broker import (
+from callboard.adapters.broker.backoff import Backoff
+from callboard.adapters.broker.properties import decode
+from callboard.adapters.broker.protocol import (
     Binding,
     ConnectionDown,
     ConnectionUp,
@@ -19,6 +18,7 @@ from callboard.adapters.broker import (
     Queue,
     Topology,
 )
+from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 from services import free_port
 from services.driver import Driver
 from support.patience import patient

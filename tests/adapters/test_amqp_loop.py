@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from callboard.adapters.amqp_loop import PollableLoop
+from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
+from performance.counting import c_calls
 
 
 @pytest.fixture
@@ -117,3 +118,13 @@ def test_the_descriptor_stays_the_same(loop, pair):
     loop.add_handler(pair[0].fileno(), lambda fd, events: None, loop.READ)
     loop.remove_handler(pair[0].fileno())
     assert loop.fileno() == before
+
+
+def test_timers_give_no_time_away(loop):
+    ran = []
+    for _timer in range(20):
+        loop.call_later(0, lambda: ran.append(1))
+    with c_calls() as calls:
+        loop.run_ready()
+    assert len(ran) == 20
+    assert calls["time", "sleep"] == 0

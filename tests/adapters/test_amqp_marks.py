@@ -5,9 +5,9 @@ import time
 import pika
 import pytest
 
-from callboard.adapters.amqp_marks import KEPT_S, PAUSE_S, TYPE, Marks
-from callboard.adapters.backoff import Backoff
-from callboard.adapters.broker import ConnectionUp, DelayQueue, Properties, Queue, Topology
+from callboard.adapters.broker.backoff import Backoff
+from callboard.adapters.broker.protocol import ConnectionUp, DelayQueue, Properties, Queue, Topology
+from callboard.adapters.broker.rabbitmq.flush_markers import KEPT_S, PAUSE_S, TYPE, Marks
 
 DUE = Topology(queue=Queue("due"), prefetch=1000, delays=(DelayQueue("wait", 500, "due"),))
 DIED = {"x-death": []}

@@ -3,9 +3,9 @@
 import pika
 import pytest
 
-from callboard.adapters.amqp_probe import ProbeFailed, look
-from callboard.adapters.broker import Exchange
-from callboard.adapters.shared_queues import shared_queue
+from callboard.adapters.broker.protocol import Exchange
+from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.broker.rabbitmq.probe import ProbeFailed, look
 from services import free_port
 
 EXCHANGES = (Exchange("callevt"), Exchange("configuration"))

@@ -1,9 +1,9 @@
 import pytest
 
-from callboard.adapters.amqp import AmqpConnection
-from callboard.adapters.broker import BrokerError, Topology
-from callboard.adapters.brokers import connect, mask_url
-from callboard.adapters.embedded_broker import EmbeddedConnection
+from callboard.adapters.broker.brokers import connect, mask_url
+from callboard.adapters.broker.embedded.connection import EmbeddedConnection
+from callboard.adapters.broker.protocol import BrokerError, Topology
+from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from email.utils import formatdate
 
 import pytest
 
-from callboard.adapters.couchdb_probe import ProbeFailed, look
-from callboard.adapters.receiver import Answer, Hang
+from callboard.adapters.receiver.server import Answer, Hang
+from callboard.adapters.store.couchdb_probe import ProbeFailed, look
 from services import free_port
 
 

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from callboard.adapters.couchdb_store import CouchdbStore
-from callboard.adapters.embedded_store import EmbeddedStore
-from callboard.adapters.store import Conflict, StoreError, StoreUnavailable, View
-from callboard.adapters.stores import connect, mask_url
+from callboard.adapters.store.couchdb import CouchdbStore
+from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable, View
+from callboard.adapters.store.stores import connect, mask_url
 from services import free_port
 from support.patience import patient
 

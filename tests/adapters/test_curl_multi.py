@@ -6,17 +6,17 @@ import sys
 import threading
 from queue import SimpleQueue
 
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.curl import CurlTransport
-from callboard.adapters.curl_multi import CurlMulti
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.curl import CurlTransport
+from callboard.adapters.http.curl_multi import CurlMulti
 from support.descriptors import freed_by
 from support.http import LOOPBACK, answer
 from support.patience import patient
 
 HANGING = """
 import time
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.curl import CurlTransport
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.curl import CurlTransport
 
 def resolve(*_args):
     time.sleep(600)

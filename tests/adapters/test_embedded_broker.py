@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from callboard.adapters import embedded_database
-from callboard.adapters.backoff import Backoff
-from callboard.adapters.broker import (
+from callboard.adapters.broker.backoff import Backoff
+from callboard.adapters.broker.embedded import database as embedded_database
+from callboard.adapters.broker.embedded.connection import EmbeddedConnection
+from callboard.adapters.broker.embedded.presence import Presence, is_alive, remove_the_dead, ring
+from callboard.adapters.broker.protocol import (
     BrokerError,
     ConnectionDown,
     ConnectionUp,
@@ -22,8 +24,6 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.embedded_broker import EmbeddedConnection
-from callboard.adapters.embedded_presence import Presence, is_alive, remove_the_dead, ring
 from services.driver import Driver
 
 EVENTS = Topology(queue=Queue("events"))
@@ -33,9 +33,9 @@ PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from services.driver import Driver
-from callboard.adapters.broker import Queue, Topology
-from callboard.adapters.embedded_broker import EmbeddedConnection
-from callboard.adapters.embedded_presence import Presence
+from callboard.adapters.broker.protocol import Queue, Topology
+from callboard.adapters.broker.embedded.connection import EmbeddedConnection
+from callboard.adapters.broker.embedded.presence import Presence
 folder = Path(sys.argv[1])
 def open(topology):
     return Driver(EmbeddedConnection(folder, topology))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.embedded_store import EmbeddedStore, sort_key
-from callboard.adapters.store import Conflict, StoreError, StoreUnavailable, View
+from callboard.adapters.store.embedded import EmbeddedStore, sort_key
+from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable, View
 from support.patience import patient
 
 BY_N = View("d", "by_n", "function(doc) { emit(doc.n, null); }", lambda doc: [(doc.get("n"), None)])

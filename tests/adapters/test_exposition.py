@@ -1,8 +1,8 @@
 from prometheus_client.parser import text_string_to_metric_families
 
-from callboard.adapters.exposition import exposition
-from callboard.webhooks import catalog
-from callboard.webhooks.figures import Tally
+from callboard.adapters.telemetry.prometheus import exposition
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.tally import Tally
 
 
 def families(tally):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from callboard.adapters.finished_file import RECENT_S, ROW_BYTES, ROWS, FinishedFile
+from callboard.adapters.local.delivered_ids import RECENT_S, ROW_BYTES, ROWS, FinishedFile
 
 
 def refuse(error):
@@ -41,7 +41,7 @@ def test_what_one_has_finished_all_know(open_file):
 def test_it_outlives_a_kill(open_file, tmp_path):
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from callboard.adapters.finished_file import FinishedFile\n"
+        "from callboard.adapters.local.delivered_ids import FinishedFile\n"
         "FinishedFile(Path(sys.argv[1]), print).add('a')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

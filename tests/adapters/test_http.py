@@ -16,20 +16,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests import Request
 
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.curl import CurlTransport
-from callboard.adapters.descriptors import RESERVED
-from callboard.adapters.http import RequestsTransport
-from callboard.adapters.http_connection import (
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.connection import (
     EXCHANGE,
     QUICK_S,
     Exchange,
     GuardedAdapter,
     tls_context,
 )
-from callboard.adapters.lookups import THREADS
-from callboard.adapters.receiver import Answer, Close, Drip, Raw
-from callboard.webhooks.outcome import ClientError, Response
+from callboard.adapters.http.curl import CurlTransport
+from callboard.adapters.http.descriptors import RESERVED
+from callboard.adapters.http.resolver import THREADS
+from callboard.adapters.http.threaded import RequestsTransport
+from callboard.adapters.receiver.server import Answer, Close, Drip, Raw
+from callboard.webhooks.retries.outcome import ClientError, Response
 from support.http import LOOPBACK, answer, resolves_to, server_context
 from support.patience import patient
 from support.receiver import Receiver

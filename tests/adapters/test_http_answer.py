@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import HTTPError
 
-from callboard.adapters.http_answer import Answer, plain_head, read_answer
-from callboard.webhooks.outcome import Response
+from callboard.adapters.http.response import Answer, plain_head, read_answer
+from callboard.webhooks.retries.outcome import Response
 from performance.counting import instructions
 
 LIMIT = 50

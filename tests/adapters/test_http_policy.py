@@ -9,14 +9,14 @@ import time
 import pytest
 import trustme
 
-from callboard.actors.parts.transports import check, check_hook, doubt, rules, transport
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.endpoint_rules import OTHER_PROTOCOLS, EndpointRules
-from callboard.adapters.receiver import Answer, Close, Drip
+from callboard.actors.delivery.transports import check, check_hook, doubt, rules, transport
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.endpoint_rules import OTHER_PROTOCOLS, EndpointRules
+from callboard.adapters.receiver.server import Answer, Close, Drip
 from callboard.config.settings import DeliverySettings
-from callboard.webhooks.hook import Hook, InvalidHook
-from callboard.webhooks.options import Options
-from callboard.webhooks.outcome import ClientError
+from callboard.webhooks.hooks.hook import Hook, InvalidHook
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.retries.outcome import ClientError
 from support.http import LOOPBACK, resolves_to, server_context
 from support.patience import patient
 from support.proxies import forward_proxy

@@ -5,10 +5,15 @@ import time
 import pytest
 import requests
 
-from callboard.adapters.listener import Listener
-from callboard.adapters.misbehaviour import AtFirst, Misbehaviour, Sometimes
-from callboard.adapters.receiver import Answer, Close
-from callboard.webhooks.signing import ED25519, InvalidSecret, new_secret, signature_headers
+from callboard.adapters.receiver.faults import AtFirst, Misbehaviour, Sometimes
+from callboard.adapters.receiver.listener import Listener
+from callboard.adapters.receiver.server import Answer, Close
+from callboard.webhooks.deliveries.signing import (
+    ED25519,
+    InvalidSecret,
+    new_secret,
+    signature_headers,
+)
 from support.patience import patient
 
 SECRET = new_secret()

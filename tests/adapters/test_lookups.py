@@ -7,8 +7,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from callboard.adapters.address_guard import AddressGuard, AddressRefusedError, Candidate
-from callboard.adapters.lookups import THREADS, Lookups
+from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError, Candidate
+from callboard.adapters.http.resolver import THREADS, Lookups
 from support.http import answer
 from support.patience import patient
 

@@ -7,14 +7,14 @@ import time
 import pytest
 from attrs import evolve
 
-from callboard.adapters import otlp
-from callboard.adapters.broker import IncomingMessage, Properties
-from callboard.adapters.otlp import Collector as Target
-from callboard.adapters.otlp import OtlpTracing
-from callboard.adapters.tracing import NoTracing
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.outcome import ClientError, Response
-from callboard.webhooks.trace_context import TraceContext
+from callboard.adapters.broker.protocol import IncomingMessage, Properties
+from callboard.adapters.telemetry import otlp
+from callboard.adapters.telemetry.otlp import Collector as Target
+from callboard.adapters.telemetry.otlp import OtlpTracing
+from callboard.adapters.telemetry.tracing import NoTracing
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.retries.outcome import ClientError, Response
 from services import free_port
 from support.collector import Collector
 from support.patience import patient

@@ -9,7 +9,8 @@ import time
 import pytest
 import trustme
 
-from callboard.adapters.receiver import Answer, Close, Drip, Hang, Raw, Receiver
+from callboard.adapters.receiver import Receiver
+from callboard.adapters.receiver.server import Answer, Close, Drip, Hang, Raw
 from support.patience import patient
 
 

@@ -19,7 +19,7 @@ from thespian.system import multiprocTCPBase
 from thespian.system.transport import IPBase, TCPTransport
 from thespian.system.utilis import thesplog
 
-from callboard.adapters.sealed_transport import (
+from callboard.adapters.local.sealed_transport import (
     FrameTooLargeError,
     KeyFileError,
     Limits,
@@ -30,6 +30,7 @@ from callboard.adapters.sealed_transport import (
     thespian_log,
     unseal,
 )
+from performance.counting import c_calls
 from services import free_port
 from support.patience import patient
 
@@ -245,6 +246,19 @@ class TestTalking:
             system.ask(echo, bytes(100_001))
         assert "at most 100000" in system.ask(echo, "huge")
         assert system.ask(echo, "still there") == "still there"
+
+    @pytest.mark.parametrize("size", [100, 20_000])
+    def test_a_frame_is_read_in_one_turn_of_the_loop(self, start, size):
+        """Counted in this process, which is one end of it: an acknowledgement, and the answer."""
+        system = start()
+        echo = system.create(Echo)
+        asks = 30
+        system.ask(echo, bytes(size))
+        with c_calls() as calls:
+            for _ in range(asks):
+                system.ask(echo, bytes(size))
+        # Slack for an answer that comes in two pieces, as it was looked for while it was sent.
+        assert calls["socket", "recv"] <= 2 * asks + asks // 5
 
     def test_how_much_it_costs(self, start, monkeypatch):
         sealed_system = start()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callboard.adapters.secret_box import SecretBox, SecretBoxError
+from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from support.patience import patient
 
 SECRET = "whsec_" + "c2VzYW1l" * 4

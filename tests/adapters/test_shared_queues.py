@@ -5,9 +5,9 @@ import time
 import pika
 import pytest
 
-from callboard.adapters.backoff import Backoff
-from callboard.adapters.broker import ConnectionUp, DelayQueue, Properties, Queue, Topology
-from callboard.adapters.shared_queues import shared_queue
+from callboard.adapters.broker.backoff import Backoff
+from callboard.adapters.broker.protocol import ConnectionUp, DelayQueue, Properties, Queue, Topology
+from callboard.adapters.broker.queues import shared_queue
 
 pytestmark = pytest.mark.rabbitmq
 

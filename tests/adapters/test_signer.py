@@ -5,11 +5,11 @@ import pytest
 from attrs import evolve
 from standardwebhooks import Webhook
 
-from callboard.adapters.secret_box import SecretBox
-from callboard.adapters.signer import Signer, SigningRefused
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.options import Options
-from callboard.webhooks.signing import new_secret
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.keys.signer import Signer, SigningRefused
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.deliveries.signing import new_secret
+from callboard.webhooks.hooks.options import Options
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from callboard.adapters.spool import Spool
-from callboard.adapters.store import StoreUnavailable
+from callboard.adapters.store.protocol import StoreUnavailable
+from callboard.adapters.store.spool import Spool
 
 FORKED = multiprocessing.get_context("fork")
 

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.endpoint_rules import EndpointRules
-from callboard.adapters.receiver import Answer
-from callboard.webhooks.outcome import ClientError
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.receiver.server import Answer
+from callboard.webhooks.retries.outcome import ClientError
 from support.http import answer
 from support.receiver import Receiver
 

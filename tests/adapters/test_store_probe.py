@@ -1,8 +1,8 @@
 import time
 from functools import partial
 
-from callboard.adapters import stores
-from callboard.adapters.store_probe import StoreProbe
+from callboard.adapters.store import stores
+from callboard.adapters.store.health_check import StoreProbe
 from services import free_port
 from support.patience import patient
 

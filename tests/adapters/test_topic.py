@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.topic import BOUND_BY, matches
+from callboard.adapters.broker.topic import BOUND_BY, matches
 from support.patience import patient
 
 WORDS = st.sampled_from(["a", "b", "", "a(", "%2E"])

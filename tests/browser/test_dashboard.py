@@ -9,8 +9,8 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from callboard.adapters.receiver import Answer
-from callboard.adapters.token_store import add_token
+from callboard.adapters.receiver.server import Answer
+from callboard.adapters.repositories.tokens import add_token
 from services import free_port
 from support.hooks import prepared_store
 from support.pages import Dashboard

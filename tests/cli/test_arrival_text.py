@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.listener import Arrival
 from callboard.adapters.receiver import ReceivedRequest
-from callboard.cli.arrival_text import as_object, content, lines
-from callboard.webhooks.arrivals import Try
+from callboard.adapters.receiver.arrivals import Try
+from callboard.adapters.receiver.listener import Arrival
+from callboard.cli.tryout.arrival_text import as_object, content, lines
 
 
 def arrival(body=b"", **headers):

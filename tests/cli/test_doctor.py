@@ -13,10 +13,10 @@ import pika
 import pytest
 from cryptography.fernet import Fernet
 
-from callboard.adapters.couchdb_store import CouchdbStore
-from callboard.adapters.embedded_store import EmbeddedStore
-from callboard.adapters.secret_box import SecretBox
-from callboard.adapters.views import ALL, WEBHOOKS
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.store.couchdb import CouchdbStore
+from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.views import ALL, WEBHOOKS
 from callboard.cli.doctor import broker, configuration, files, installation, machine, store, system
 from callboard.cli.doctor.finding import Check, findings, ok
 from callboard.config.loader import load

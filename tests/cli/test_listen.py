@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from callboard.cli.listen import listen as listen_command
-from callboard.webhooks.signing import new_secret, signature_headers
+from callboard.cli.tryout.listen import listen as listen_command
+from callboard.webhooks.deliveries.signing import new_secret, signature_headers
 from support.patience import patient
 
 SECRET = new_secret()

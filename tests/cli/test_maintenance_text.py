@@ -1,7 +1,7 @@
 """The tables and sentences of Kazoo's webhooks_maintenance, to the letter (section 11)."""
 
 from callboard.admin import AccountHooks, ConfiguredHook, DefinitionsReset, FailingHook, Orphans
-from callboard.cli import maintenance_text as text
+from callboard.cli.operations import maintenance_text as text
 
 ACCOUNT, HOOK = "a1b2c3d4e5f60718293a4b5c6d7e8f90", "0123456789abcdef0123456789abcdef"
 

@@ -11,7 +11,7 @@ from support.patience import patient
 
 PROGRAM = """
 import sys
-from callboard.cli.progress import counting
+from callboard.cli.terminal.progress import counting
 with counting("reading hooks", 3, quiet=sys.argv[1] == "quiet") as step:
     step(2)
     step(1)

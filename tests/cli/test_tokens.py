@@ -6,8 +6,8 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from callboard.adapters import stores
-from callboard.adapters.token_store import account_of_token
+from callboard.adapters.repositories.tokens import account_of_token
+from callboard.adapters.store import stores
 from callboard.cli import main
 from support.running import ACCOUNT
 

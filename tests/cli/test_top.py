@@ -7,12 +7,12 @@ from rich.console import Console
 
 from callboard.actors.messages import Health
 from callboard.cli import main
-from callboard.cli.top_view import View, view
+from callboard.cli.system.top_view import View, view
 from callboard.supervision import TreeNode
-from callboard.webhooks.catalog import DURATIONS_S
-from callboard.webhooks.overview import snapshot
-from callboard.webhooks.snapshot import EndpointSeen, Percentiles
-from callboard.webhooks.trend import Trend
+from callboard.webhooks.metrics.catalog import DURATIONS_S
+from callboard.webhooks.metrics.overview import snapshot
+from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles
+from callboard.webhooks.metrics.trend import Trend
 
 NOW = 1_000_000.0
 

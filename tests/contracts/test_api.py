@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from callboard.adapters.token_store import add_token, list_tokens, revoke_token
-from callboard.adapters.views import MODB
-from callboard.webhooks.names import gregorian_s, modb
+from callboard.adapters.repositories.tokens import add_token, list_tokens, revoke_token
+from callboard.adapters.store.views import MODB
+from callboard.webhooks.values.kazoo_names import gregorian_s, modb
 from support.api import CHILD, PARENT, Api
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"

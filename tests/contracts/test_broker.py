@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from callboard.adapters.broker import (
+from callboard.adapters.broker.brokers import connect
+from callboard.adapters.broker.protocol import (
     DIRECT,
     FANOUT,
     Binding,
@@ -28,7 +29,6 @@ from callboard.adapters.broker import (
     Topology,
     Unconfirmed,
 )
-from callboard.adapters.brokers import connect
 from services.driver import Driver
 from support.patience import patient
 
@@ -44,8 +44,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 from services.driver import Driver
-from callboard.adapters.broker import Queue, Topology
-from callboard.adapters.brokers import connect
+from callboard.adapters.broker.protocol import Queue, Topology
+from callboard.adapters.broker.brokers import connect
 url, folder, queue, count = sys.argv[1:]
 driver = Driver(connect(url, Topology(queue=Queue(queue)), Path(folder)))
 driver.receive(int(count))

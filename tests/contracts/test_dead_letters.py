@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from callboard.adapters.dead_letter_store import DeadLetterStore, Window
+from callboard.adapters.repositories.dead_letters import DeadLetterStore, Window
 
 A, B = "a" * 32, "b" * 32
 

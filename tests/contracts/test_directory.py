@@ -6,12 +6,12 @@ import threading
 import pytest
 import structlog
 
-from callboard.adapters import views
-from callboard.adapters.directory import StoreDirectory
-from callboard.adapters.store import StoreError, StoreUnavailable
-from callboard.adapters.system_config import set_system_setting
-from callboard.webhooks.failures import Limits
-from callboard.webhooks.names import account_database
+from callboard.adapters.repositories.directory import StoreDirectory
+from callboard.adapters.repositories.system_config import set_system_setting
+from callboard.adapters.store import views
+from callboard.adapters.store.protocol import StoreError, StoreUnavailable
+from callboard.webhooks.hooks.failure_window import Limits
+from callboard.webhooks.values.kazoo_names import account_database
 from support.stores import Meddled, refuse
 
 A, B, C = "a1" * 16, "b2" * 16, "c3" * 16
@@ -218,7 +218,7 @@ class TestMasterAccount:
         assert directory.master_account_id() == B
 
     def test_else_the_oldest_account_which_is_saved(self, store, directory, monkeypatch):
-        monkeypatch.setattr("callboard.adapters.master_account.PAGE", 2)
+        monkeypatch.setattr("callboard.adapters.repositories.master_account.PAGE", 2)
         with_accounts(store, **{A: None, B: 63_900_000_002, C: 63_900_000_001, "d": 63_900_000_009})
         assert directory.master_account_id() == C
         assert store.get("system_config", "accounts")["default"] == {"master_account_id": C}

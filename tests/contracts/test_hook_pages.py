@@ -1,6 +1,6 @@
 """The hooks of every store, one page after the other."""
 
-from callboard.adapters.hook_store import HookStore
+from callboard.adapters.repositories.hooks import HookStore
 
 
 def test_pages_of_hooks_go_on_where_the_last_one_ended(store):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from callboard.adapters import hook_store
-from callboard.adapters.hook_store import HookStore
-from callboard.adapters.store import Conflict, StoreUnavailable
-from callboard.adapters.views import WEBHOOKS
+from callboard.adapters.repositories import hooks as hook_store
+from callboard.adapters.repositories.hooks import HookStore
+from callboard.adapters.store.protocol import Conflict, StoreUnavailable
+from callboard.adapters.store.views import WEBHOOKS
 from support.stores import Meddled, refuse
 
 ACCOUNT = "1b" * 16

@@ -4,20 +4,20 @@ from functools import partial
 
 import pytest
 
-from callboard.adapters import maintenance
-from callboard.adapters.directory import StoreDirectory
-from callboard.adapters.maintenance import (
+from callboard.adapters.repositories import maintenance
+from callboard.adapters.repositories.directory import StoreDirectory
+from callboard.adapters.repositories.maintenance import (
     enable_account,
     enable_descendants,
     orphans,
     register_views,
     reset_definitions,
 )
-from callboard.adapters.store import StoreError, StoreUnavailable
-from callboard.adapters.views import ACCOUNTS, WEBHOOKS
+from callboard.adapters.store.protocol import StoreError, StoreUnavailable
+from callboard.adapters.store.views import ACCOUNTS, WEBHOOKS
 from callboard.admin import AccountHooks, DefinitionsReset, Orphans
-from callboard.webhooks.modules import discover
-from callboard.webhooks.names import account_database, modb
+from callboard.webhooks.modules.discovery import discover
+from callboard.webhooks.values.kazoo_names import account_database, modb
 from support.stores import Meddled, refuse
 
 NOW = 63_900_000_000

@@ -5,10 +5,10 @@ import threading
 import pytest
 import structlog
 
-from callboard.adapters import views
-from callboard.adapters.migration import migrated
-from callboard.adapters.store import Conflict, Saved, StoreUnavailable
-from callboard.webhooks.migration import migration
+from callboard.adapters.repositories.migration import migrated
+from callboard.adapters.store import views
+from callboard.adapters.store.protocol import Conflict, Saved, StoreUnavailable
+from callboard.webhooks.hooks.migration import migration
 from support.stores import Meddled, refuse
 
 ACCOUNT = "a1" * 16

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from callboard.adapters.posted_events import DATABASE, KEPT_S, PostedEvents
-from callboard.webhooks.names import gregorian_s
-from callboard.webhooks.posted_event import PostedEvent
+from callboard.adapters.repositories.posted_events import DATABASE, KEPT_S, PostedEvents
+from callboard.webhooks.modules.posted_event import PostedEvent
+from callboard.webhooks.values.kazoo_names import gregorian_s
 
 NOW = 1_800_000_000.0
 NOON = 12 * 3600

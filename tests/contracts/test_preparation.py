@@ -4,21 +4,21 @@ import pytest
 import structlog
 from attrs import evolve
 
-from callboard.adapters import views
-from callboard.adapters.directory import StoreDirectory
-from callboard.adapters.metadata import store_metadata
-from callboard.adapters.preparation import (
+from callboard.adapters.repositories.directory import StoreDirectory
+from callboard.adapters.repositories.metadata import store_metadata
+from callboard.adapters.repositories.setup import (
     prepare_accounts,
     prepare_attempts,
     prepare_hooks,
     prepare_master_account,
 )
-from callboard.adapters.store import DatabaseMissing, StoreError, StoreUnavailable
-from callboard.adapters.system_config import set_system_setting
-from callboard.webhooks.metadata import RETIRED
-from callboard.webhooks.modules import channel_answer, channel_create
-from callboard.webhooks.names import account_database
-from callboard.webhooks.schema import SCHEMA
+from callboard.adapters.repositories.system_config import set_system_setting
+from callboard.adapters.store import views
+from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
+from callboard.webhooks.hooks.schema import SCHEMA
+from callboard.webhooks.modules.kazoo import channel_answer, channel_create
+from callboard.webhooks.modules.metadata import RETIRED
+from callboard.webhooks.values.kazoo_names import account_database
 from support.stores import Meddled, refuse
 
 A, B = "a1" * 16, "b2" * 16
@@ -186,7 +186,7 @@ class TestAttempts:
         assert do(prepare_attempts(store, NOVEMBER)) == 2
 
     def test_it_goes_by_pages(self, store, monkeypatch):
-        monkeypatch.setattr("callboard.adapters.preparation.PAGE", 2)
+        monkeypatch.setattr("callboard.adapters.repositories.setup.PAGE", 2)
         accounts = [f"{number:032x}" for number in range(5)]
         do(prepare_hooks(store, "apps@one"))
         store.save_many("webhooks", [hook(id, id) for id in accounts])

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callboard.adapters.couchdb_store import CouchdbStore
-from callboard.adapters.embedded_store import EmbeddedStore
-from callboard.adapters.store import Conflict, DatabaseMissing, Saved, StoreError, View
+from callboard.adapters.store.couchdb import CouchdbStore
+from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.protocol import Conflict, DatabaseMissing, Saved, StoreError, View
 
 ACCOUNT = "account/ab/cd/ef0123456789abcdef0123456789-202611"
 UNKNOWN_REV = "3-0123456789abcdef0123456789abcdef"

@@ -4,9 +4,13 @@ import calendar
 
 import pytest
 
-from callboard.adapters.stored_attempts import AttemptWindow, list_attempts, read_attempts
-from callboard.adapters.views import MODB
-from callboard.webhooks.names import account_database, gregorian_s, modb
+from callboard.adapters.repositories.stored_attempts import (
+    AttemptWindow,
+    list_attempts,
+    read_attempts,
+)
+from callboard.adapters.store.views import MODB
+from callboard.webhooks.values.kazoo_names import account_database, gregorian_s, modb
 
 ACCOUNT = "a1" * 16
 

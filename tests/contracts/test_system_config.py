@@ -2,15 +2,15 @@
 
 import pytest
 
-from callboard.adapters.directory import StoreDirectory
-from callboard.adapters.revising import SAVES
-from callboard.adapters.store import Conflict, DatabaseMissing
-from callboard.adapters.system_config import (
+from callboard.adapters.repositories.directory import StoreDirectory
+from callboard.adapters.repositories.system_config import (
     default_setting,
     set_account_setting,
     set_system_setting,
 )
-from callboard.webhooks.names import account_database
+from callboard.adapters.store.protocol import Conflict, DatabaseMissing
+from callboard.adapters.store.updating import SAVES
+from callboard.webhooks.values.kazoo_names import account_database
 from support.stores import Meddled
 
 ACCOUNT, RESELLER = "a1" * 16, "e5" * 16

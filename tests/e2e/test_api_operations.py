@@ -5,7 +5,7 @@ import json
 import pytest
 import requests
 
-from callboard.adapters.receiver import Answer
+from callboard.adapters.receiver.server import Answer
 from support.patience import patient
 from support.running import ACCOUNT
 

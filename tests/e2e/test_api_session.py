@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from callboard.adapters import stores
-from callboard.adapters.receiver import Answer
+from callboard.adapters.receiver.server import Answer
+from callboard.adapters.store import stores
 from support.running import ACCOUNT, call_event
 
 pytestmark = [

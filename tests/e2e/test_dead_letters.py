@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from callboard import admin
-from callboard.adapters.receiver import Answer
+from callboard.adapters.receiver.server import Answer
 from support.hooks import prepared_store, save_account
 from support.running import ACCOUNT, call_event
 

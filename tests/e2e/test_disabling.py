@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from callboard.adapters import stores
+from callboard.adapters.store import stores
 from services import free_port
 from support.running import call_event
 

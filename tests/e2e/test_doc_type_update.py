@@ -7,7 +7,7 @@ from uuid import uuid4
 import pika
 import pytest
 
-from callboard.webhooks.names import account_database
+from callboard.webhooks.values.kazoo_names import account_database
 from support.hooks import AUTO_DISABLED, prepared_store, save_account, save_hook
 from support.patience import patient
 from support.running import ACCOUNT, call_event

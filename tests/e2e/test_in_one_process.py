@@ -2,10 +2,17 @@
 
 import json
 
-from callboard.adapters import brokers, stores
-from callboard.adapters.broker import Confirmed, ConnectionUp, OutgoingMessage, Properties, Topology
-from callboard.adapters.views import WEBHOOKS
-from callboard.webhooks.hook import new_hook
+from callboard.adapters.broker import brokers
+from callboard.adapters.broker.protocol import (
+    Confirmed,
+    ConnectionUp,
+    OutgoingMessage,
+    Properties,
+    Topology,
+)
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import WEBHOOKS
+from callboard.webhooks.hooks.hook import new_hook
 from support.running import ACCOUNT, call_event, outgoing
 
 

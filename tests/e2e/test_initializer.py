@@ -6,11 +6,11 @@ import time
 import pytest
 
 from callboard.actors.messages import Published, PublishEvents
-from callboard.adapters import stores, views
-from callboard.webhooks.changes import document_change
-from callboard.webhooks.metadata import RETIRED
-from callboard.webhooks.modules import discover
-from callboard.webhooks.names import account_database, encode_segment, encoded, modb
+from callboard.adapters.store import stores, views
+from callboard.webhooks.events.changes import document_change
+from callboard.webhooks.modules.discovery import discover
+from callboard.webhooks.modules.metadata import RETIRED
+from callboard.webhooks.values.kazoo_names import account_database, encode_segment, encoded, modb
 from services import couchdb
 from support.running import ACCOUNT
 

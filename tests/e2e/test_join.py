@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from callboard.cli.lifecycle import join as join_command
-from callboard.cli.output import FAILED, WRONG_USAGE
+from callboard.cli.system.lifecycle import join as join_command
+from callboard.cli.terminal.output import FAILED, WRONG_USAGE
 from callboard.config.loader import load
 from services import free_port
 from support.members import Member
@@ -34,7 +34,7 @@ def join(tmp_path):
 
 def test_a_machine_says_again_and_again_that_it_waits(join, monkeypatch):
     hurried = (
-        "from callboard.actors.running import member\n"
+        "from callboard.actors.system import member\n"
         "member.LONELY_S = 0.5\n"
         "from callboard.run_system import main\n"
         "main()"

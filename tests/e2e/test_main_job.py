@@ -8,7 +8,7 @@ import couchdb
 import pika
 import pytest
 
-from callboard.webhooks.names import modb
+from callboard.webhooks.values.kazoo_names import modb
 from support.patience import patient
 from support.running import ACCOUNT, call_event
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from callboard import admin
 from callboard.cli import main
-from callboard.webhooks.names import account_database, modb
+from callboard.webhooks.values.kazoo_names import account_database, modb
 from support.hooks import AUTO_DISABLED, prepared_store, save_account, save_hook
 from support.running import ACCOUNT, call_event
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 
 from callboard.actors.messages import GetFigures
-from callboard.webhooks.snapshot import Snapshot
+from callboard.webhooks.metrics.snapshot import Snapshot
 from support.metrics import health, metrics
 from support.patience import patient
 from support.running import call_event

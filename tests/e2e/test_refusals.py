@@ -5,10 +5,10 @@ import time
 import pytest
 
 from callboard.actors.messages import Published, PublishEvents
-from callboard.actors.running.system import RequestRefused
-from callboard.adapters import stores
-from callboard.webhooks.hook import new_hook
-from callboard.webhooks.names import modb
+from callboard.actors.system.actor_system import RequestRefused
+from callboard.adapters.store import stores
+from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.values.kazoo_names import modb
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess

@@ -12,10 +12,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from callboard import admin
-from callboard.adapters.receiver import Answer
-from callboard.webhooks.dead_letters import DATABASE as LETTERS
-from callboard.webhooks.hook_secrets import MEMBER
-from callboard.webhooks.names import modb
+from callboard.adapters.receiver.server import Answer
+from callboard.webhooks.history.dead_letters import DATABASE as LETTERS
+from callboard.webhooks.hooks.secrets import MEMBER
+from callboard.webhooks.values.kazoo_names import modb
 from support.hooks import prepared_store
 from support.patience import patient
 from support.running import ACCOUNT, call_event

@@ -11,10 +11,10 @@ import pytest
 
 from callboard import admin
 from callboard.actors.messages import PutOff, PutOffKept
-from callboard.adapters.receiver import Answer
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.later import Later, as_json
-from callboard.webhooks.names import modb
+from callboard.adapters.receiver.server import Answer
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.retries.retry_message import Later, as_json
+from callboard.webhooks.values.kazoo_names import modb
 from services import free_port
 from support.hooks import prepared_store
 from support.running import ACCOUNT, call_event

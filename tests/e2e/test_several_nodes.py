@@ -12,7 +12,7 @@ import pika
 import pytest
 
 from callboard.actors.messages import EditHook, HookSaved, RemoveHook
-from callboard.adapters.receiver import Answer
+from callboard.adapters.receiver.server import Answer
 from support.bus import publish_durably
 from support.cluster import prepared
 from support.patience import patient

@@ -11,10 +11,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from callboard.adapters import stores
-from callboard.adapters.receiver import Answer, Hang
-from callboard.webhooks.names import modb
-from callboard.webhooks.signing import ED25519, new_secret
+from callboard.adapters.receiver.server import Answer, Hang
+from callboard.adapters.store import stores
+from callboard.webhooks.deliveries.signing import ED25519, new_secret
+from callboard.webhooks.values.kazoo_names import modb
 from support.cluster import prepared
 from support.patience import patient
 from support.running import ACCOUNT, call_event

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from callboard.adapters.receiver import Answer
+from callboard.adapters.receiver.server import Answer
 from services import free_port
 from support.bus import publish_with_headers
 from support.collector import Collector
@@ -146,7 +146,7 @@ import callboard.actors, callboard.cli, callboard.embed, callboard.run_system
 for package in (callboard.actors, callboard.cli):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(found.name)
-from callboard.actors.parts.tracing import check, tracing
+from callboard.actors.base.tracing import check, tracing
 from callboard.config import Settings
 check(Settings().tracing)
 tracing(Settings(), "event_bridge", None).close()

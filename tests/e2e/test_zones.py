@@ -5,7 +5,7 @@ import json
 import pika
 import pytest
 
-from callboard.webhooks.changes import document_change
+from callboard.webhooks.events.changes import document_change
 from support.cluster import prepared
 from support.running import ACCOUNT, call_event
 

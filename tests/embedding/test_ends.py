@@ -10,7 +10,7 @@ import pytest
 from thespian.actors import ActorExitRequest
 
 from callboard import embed
-from callboard.actors.running.system import owner_of
+from callboard.actors.system.actor_system import owner_of
 from callboard.supervision import ChildSpec, Peer, SupervisorSpec
 from support.patience import patient
 from support.trees import MULTI, Tree
@@ -120,7 +120,7 @@ def test_settings_that_cannot_be_used_make_it_give_up(hosted, tmp_path, settings
 
 HOLDER = """
 import os, sys, time
-from callboard.actors.running.system import ownership
+from callboard.actors.system.actor_system import ownership
 from callboard.config import load
 
 settings = load(None, {"CALLBOARD_CONFIG": os.devnull}, {"data.dir": sys.argv[1]}).settings

@@ -8,7 +8,7 @@ import pytest
 
 from callboard import embed
 from callboard.actors.messages import FailedTries
-from callboard.actors.parts import announcing
+from callboard.actors.system import subscription_registry as announcing
 from support.hosts import DeafListener
 from support.running import ACCOUNT
 from support.trees import MULTI

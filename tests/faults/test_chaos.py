@@ -12,7 +12,7 @@ from collections import defaultdict
 import pytest
 from attrs import frozen
 
-from callboard.webhooks.names import modb
+from callboard.webhooks.values.kazoo_names import modb
 from support.chaos import BrokerKiller, Killer, Publisher, causes
 from support.endpoints import Endpoints
 from support.hooks import prepared_store, save_account, save_hook

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from callboard.adapters.receiver import Answer, Hang
+from callboard.adapters.receiver.server import Answer, Hang
 from support.patience import patient
 from support.running import call_event
 
@@ -113,6 +113,31 @@ def test_what_was_done_before_all_deliverers_died_is_not_done_again(start, recei
     system.wait(lambda: requests("/hang") == 40, what="the events again")
     system.wait(lambda: told("repeats") == 20, what="word of what was done before")
     assert requests("/ok") == 20
+
+
+def test_what_is_under_way_when_the_bridge_dies_is_not_sent_again(start, receiver):
+    # A few at a time: such batches go whole to one deliverer, and are cut otherwise the next time.
+    system = start(
+        delivery__request_timeout_ms=600_000,
+        delivery__threads=100,
+        delivery__in_flight_per_endpoint=100,
+    )
+    system.add_hook(f"{receiver.url}/hang", format="json", retries=1)
+    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    receiver.answer("/hang", Hang())
+    for first in range(0, 24, 3):
+        system.publish(call_event(n) for n in range(first, first + 3))
+        system.wait(lambda sent=first + 3: receiver.count == sent, what="the requests")
+    system.kill("event_bridge")
+
+    def came_again():
+        stats = system.node("event_bridge").stats
+        return stats.get("received") == 24 and stats["parts"] > 0 and not stats["batches"]
+
+    system.wait(came_again, what="the events again")
+    system.publish(call_event(n) for n in range(24, 30))
+    system.wait(lambda: receiver.count >= 30, what="the requests of new events")
+    assert len(arrived(receiver)) == receiver.count == 30
 
 
 def test_a_frozen_deliverer_is_replaced_and_its_events_come_again(start, receiver):

@@ -11,9 +11,9 @@ import pika
 import psutil
 import pytest
 
-from callboard.actors.running.system import SystemUnreachable
-from callboard.adapters.descriptors import RESERVED
-from callboard.adapters.receiver import Answer
+from callboard.actors.system.actor_system import SystemUnreachable
+from callboard.adapters.http.descriptors import RESERVED
+from callboard.adapters.receiver.server import Answer
 from support.cluster import prepared
 from support.hooks import save_hook
 from support.running import ACCOUNT, call_event, outgoing

@@ -22,7 +22,7 @@ from thespian.actors import ActorAddress, ActorSystem, ActorTypeDispatcher
 from thespian.system.transport import TransmitIntent
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 
-from callboard.adapters.sealed_transport import Limits, seal, thespian_log, unseal
+from callboard.adapters.local.sealed_transport import Limits, seal, thespian_log, unseal
 from services import free_port
 from support.patience import patient
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.actors.parts.event_modules import event_modules
+from callboard.actors.base.event_modules import event_modules
 from callboard.config import options
 from callboard.config.loader import ConfigError, load
 from callboard.config.settings import Settings

@@ -6,14 +6,14 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.actors.parts.transports import check_hook
-from callboard.adapters.address_guard import AddressGuard
-from callboard.adapters.http import RequestsTransport
+from callboard.actors.delivery.transports import check_hook
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.threaded import RequestsTransport
 from callboard.config.settings import DeliverySettings
-from callboard.webhooks.delivery import deliveries
-from callboard.webhooks.event import Event
-from callboard.webhooks.failures import Limits, account_limits
-from callboard.webhooks.hook import (
+from callboard.webhooks.deliveries.delivery import deliveries
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.hooks.failure_window import Limits, account_limits
+from callboard.webhooks.hooks.hook import (
     Hook,
     InvalidHook,
     disabling,
@@ -23,10 +23,10 @@ from callboard.webhooks.hook import (
     new_hook,
     parse_hook,
 )
-from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.modules.channel_create import MODULE
-from callboard.webhooks.options import InvalidOption, parse_options
-from callboard.webhooks.outcome import ClientError
+from callboard.webhooks.hooks.matching import HookIndex
+from callboard.webhooks.hooks.options import InvalidOption, parse_options
+from callboard.webhooks.modules.kazoo.channel_create import MODULE
+from callboard.webhooks.retries.outcome import ClientError
 from support.accounts import Accounts
 from support.fuzz import ACCOUNT, changed, fuzzed, numbers, texts, values
 

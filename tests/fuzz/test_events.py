@@ -6,25 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.amqp_properties import decode, encode
-from callboard.adapters.broker import BrokerError, IncomingMessage, OutgoingMessage, Properties
-from callboard.adapters.events import event_in
-from callboard.webhooks.bus_module import BusModule
-from callboard.webhooks.changes import changed_document, hook_change, tells_of_an_account
-from callboard.webhooks.delivery import deliveries
-from callboard.webhooks.directory import Account
-from callboard.webhooks.doc_type_update import (
+from callboard.adapters.broker.properties import decode, encode
+from callboard.adapters.broker.protocol import (
+    BrokerError,
+    IncomingMessage,
+    OutgoingMessage,
+    Properties,
+)
+from callboard.adapters.broker.publications import event_in
+from callboard.webhooks.deliveries.delivery import deliveries
+from callboard.webhooks.events.changes import changed_document, hook_change, tells_of_an_account
+from callboard.webhooks.events.directory import Account
+from callboard.webhooks.events.event import Event, PoisonEvent, parse_event
+from callboard.webhooks.hooks.doc_type_update import (
     InvalidRequest,
     doc_type_updated,
     parse_doc_type_update,
 )
-from callboard.webhooks.event import Event, PoisonEvent, parse_event
-from callboard.webhooks.failures import NotShared, read_shared, shared_body
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules import discover
-from callboard.webhooks.names import account_of_database
+from callboard.webhooks.hooks.failure_window import NotShared, read_shared, shared_body
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.matching import HookIndex
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.discovery import discover
+from callboard.webhooks.modules.protocol import EventExchange
+from callboard.webhooks.values.kazoo_names import account_of_database
 from support.fuzz import ACCOUNT, bodies, changed, fuzzed, texts, values
 
 ENVELOPE = {"App-Name": "an_app", "App-Version": "4.0.0", "Msg-ID": "a1b2c3d4", "Node": "n@h"}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.running.system import RequestRefused
-from callboard.adapters.receiver import Answer
+from callboard.actors.system.actor_system import RequestRefused
+from callboard.adapters.receiver.server import Answer
 from support.fuzz import bodies, changed, fuzzed_as_it_runs, values
 from support.patience import patient
 from support.running import ACCOUNT, call_event

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.outcome import ClientError, Response
+from callboard.webhooks.retries.outcome import ClientError, Response
 from support.fuzz import fuzzed
 from support.http import TRANSPORTS
 from support.patience import patient

@@ -2,8 +2,8 @@
 
 import pytest
 
-from callboard.adapters import views
-from callboard.adapters.embedded_store import EmbeddedStore
+from callboard.adapters.store import views
+from callboard.adapters.store.embedded import EmbeddedStore
 from support.kazoo import ACCOUNT, CLUSTER, RESELLER, TOP, Cluster
 
 

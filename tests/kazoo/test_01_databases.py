@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.webhooks.names import (
+from callboard.webhooks.values.kazoo_names import (
     account_database,
     account_of_database,
     encoded,

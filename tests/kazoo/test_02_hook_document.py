@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.webhooks.hook import is_auto_disabled
+from callboard.webhooks.hooks.hook import is_auto_disabled
 from support.kazoo import ACCOUNT, call, change, encoded_database
 
 FORM = "application/x-www-form-urlencoded"

@@ -5,19 +5,19 @@ import re
 import pytest
 import structlog
 
-from callboard.actors.webhooks_supervisor import tree
-from callboard.adapters.migration import migrated
-from callboard.adapters.preparation import (
+from callboard.actors.system.tree import tree
+from callboard.adapters.repositories.migration import migrated
+from callboard.adapters.repositories.setup import (
     prepare_attempts,
     prepare_hooks,
     prepare_master_account,
 )
-from callboard.adapters.store import Conflict
+from callboard.adapters.store.protocol import Conflict
 from callboard.config.loader import load
 from callboard.supervision import ONE_FOR_ONE
-from callboard.webhooks.changes import tells_of_an_account
-from callboard.webhooks.event import Event
-from callboard.webhooks.modules import discover
+from callboard.webhooks.events.changes import tells_of_an_account
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.modules.discovery import discover
 from support.kazoo import (
     ACCOUNT,
     NODE,

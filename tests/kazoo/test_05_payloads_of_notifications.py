@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from callboard.webhooks.event import PoisonEvent
+from callboard.webhooks.events.event import PoisonEvent
 from support.kazoo import (
     ACCOUNT,
     STRANGER,

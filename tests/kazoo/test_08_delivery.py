@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from callboard.adapters.receiver import Answer
-from callboard.webhooks.attempts import attempt_document
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.outcome import ClientError, Done, GiveUp, Response, Retry
+from callboard.adapters.receiver.server import Answer
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history.attempts import attempt_document
+from callboard.webhooks.retries.outcome import ClientError, Done, GiveUp, Response, Retry
 from services import free_port
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, CLUSTER, TOP, call, message, next_try

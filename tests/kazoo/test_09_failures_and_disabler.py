@@ -6,8 +6,8 @@ import time
 import pytest
 import structlog
 
-from callboard.adapters.maintenance import enable_account
-from callboard.webhooks.failures import FailureWindow, counting_pause_s, overdue
+from callboard.adapters.repositories.maintenance import enable_account
+from callboard.webhooks.hooks.failure_window import FailureWindow, counting_pause_s, overdue
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, NODE, RESELLER, TOP, ZONE, database
 from support.receiver import Receiver

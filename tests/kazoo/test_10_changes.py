@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from callboard import admin
-from callboard.webhooks.changes import document_change
+from callboard.webhooks.events.changes import document_change
 from support.cluster import prepared
 from support.receiver import Receiver
 from support.running import ACCOUNT, RunningSystem, call_event

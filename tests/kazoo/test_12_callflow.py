@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.webhooks.event import PoisonEvent
+from callboard.webhooks.events.event import PoisonEvent
 from support.kazoo import ACCOUNT, CLUSTER, STRANGER, message, pairs
 
 HOOK = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from callboard.adapters import views
-from callboard.adapters.couchdb_store import CouchdbStore
-from callboard.adapters.embedded_store import EmbeddedStore
+from callboard.adapters.store import views
+from callboard.adapters.store.couchdb import CouchdbStore
+from callboard.adapters.store.embedded import EmbeddedStore
 
 A, B = "a1" * 16, "b2" * 16
 HOOK = {"pvt_type": "webhook", "pvt_account_id": A, "name": "n", "uri": "u", "hook": "all"}

@@ -8,15 +8,15 @@ import pika
 import pytest
 
 from callboard import admin
-from callboard.adapters.dead_letter_store import DeadLetterStore, Window
-from callboard.adapters.http import RequestsTransport
-from callboard.webhooks.attempts import attempt_document
-from callboard.webhooks.changes import document_change
-from callboard.webhooks.dead_letters import body_of
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.failures import shared_body
-from callboard.webhooks.names import gregorian_ms
-from callboard.webhooks.outcome import ClientError, GiveUp, Response
+from callboard.adapters.http.threaded import RequestsTransport
+from callboard.adapters.repositories.dead_letters import DeadLetterStore, Window
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.changes import document_change
+from callboard.webhooks.history.attempts import attempt_document
+from callboard.webhooks.history.dead_letters import body_of
+from callboard.webhooks.hooks.failure_window import shared_body
+from callboard.webhooks.retries.outcome import ClientError, GiveUp, Response
+from callboard.webhooks.values.kazoo_names import gregorian_ms
 from services import free_port
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, NODE, TOP, call, change, message, next_try, pairs

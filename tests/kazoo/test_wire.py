@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from callboard.webhooks.changes import document_change
-from callboard.webhooks.event import PoisonEvent
-from callboard.webhooks.names import encode_segment
+from callboard.webhooks.events.changes import document_change
+from callboard.webhooks.events.event import PoisonEvent
+from callboard.webhooks.values.kazoo_names import encode_segment
 from support.kazoo import (
     ACCOUNT,
     ENVELOPE,

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from callboard.adapters.broker import Binding, Exchange, Queue, Topology
-from callboard.adapters.brokers import connect
-from callboard.adapters.spool import Spool
+from callboard.adapters.broker.brokers import connect
+from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topology
+from callboard.adapters.store.spool import Spool
 from performance.counting import statements
 from performance.tap import ACK, BODY, HEADER, FrameTap
 from services.driver import Driver

@@ -4,8 +4,8 @@ import select
 
 import pytest
 
-from callboard.adapters.curl import CurlTransport
-from callboard.adapters.http import RequestsTransport
+from callboard.adapters.http.curl import CurlTransport
+from callboard.adapters.http.threaded import RequestsTransport
 from performance.counting import c_calls, instructions
 
 REQUESTS = 20

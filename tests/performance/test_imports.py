@@ -19,9 +19,9 @@ print(json.dumps(sorted(sys.modules)))
 
 PROCESSES = {
     "a command": "callboard.run_system",
-    "the tree": "callboard.actors.webhooks_supervisor",
-    "a deliverer": "callboard.actors.deliverer",
-    "the bridge": "callboard.actors.event_bridge",
+    "the tree": "callboard.actors.system.tree",
+    "a deliverer": "callboard.actors.delivery.deliverer",
+    "the bridge": "callboard.actors.events.bridge",
 }
 
 

@@ -13,20 +13,20 @@ import pytest
 from attrs import evolve
 
 from callboard.actors.messages import RawEvent
-from callboard.adapters.secret_box import SecretBox
-from callboard.adapters.signer import Signer
-from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits
-from callboard.webhooks.circuit import CircuitLimits, Circuits
-from callboard.webhooks.delivery import deliveries, new_event_id
-from callboard.webhooks.event import parse_event
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.modules.channel_create import MODULE
-from callboard.webhooks.options import Options
-from callboard.webhooks.outcome import Response
-from callboard.webhooks.retrying import policy_named, verdict
-from callboard.webhooks.settlement import Batch, Books
-from callboard.webhooks.signing import SharedSecret
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.keys.signer import Signer
+from callboard.webhooks.acknowledgement.event_ledger import Batch, Books
+from callboard.webhooks.deliveries.delivery import deliveries, new_event_id
+from callboard.webhooks.deliveries.signing import SharedSecret
+from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
+from callboard.webhooks.dispatch.dispatcher import Bulkhead, BulkheadLimits
+from callboard.webhooks.events.event import parse_event
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.matching import HookIndex
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.modules.kazoo.channel_create import MODULE
+from callboard.webhooks.retries.outcome import Response
+from callboard.webhooks.retries.policy import policy_named, verdict
 from performance.counting import blocks_kept, c_calls, instructions
 from support.accounts import Accounts
 from support.running import ACCOUNT, call_event

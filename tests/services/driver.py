@@ -7,7 +7,7 @@ import select
 import time
 from collections.abc import Callable, Iterable
 
-from callboard.adapters.broker import (
+from callboard.adapters.broker.protocol import (
     BrokerConnection,
     BrokerEvent,
     Confirmed,

@@ -1,6 +1,6 @@
 """A directory for tests that are not about accounts."""
 
-from callboard.webhooks.directory import Account
+from callboard.webhooks.events.directory import Account
 
 
 class Accounts:

@@ -6,6 +6,8 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from callboard import admin
+from callboard.actors.api.backend import node_facts
+from callboard.actors.delivery.transports import check_hook
 from callboard.actors.messages import (
     AddSecret,
     GetFigures,
@@ -20,18 +22,16 @@ from callboard.actors.messages import (
     RetireSecret,
     SecretsReencrypted,
 )
-from callboard.actors.parts.api_backend import node_facts
-from callboard.actors.parts.transports import check_hook
-from callboard.adapters.dead_letter_store import DeadLetterStore
-from callboard.adapters.embedded_store import EmbeddedStore
-from callboard.adapters.views import ACCOUNTS, ALL, WEBHOOKS
+from callboard.adapters.repositories.dead_letters import DeadLetterStore
+from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.views import ACCOUNTS, ALL, WEBHOOKS
 from callboard.config.settings import ApiSettings, DeliverySettings, Settings
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.app import ApiOptions, create_app
 from callboard.web.backend import NoAnswer
-from callboard.webhooks.dead_letters import TYPE
-from callboard.webhooks.hook_secrets import StoredSecret
-from callboard.webhooks.snapshot import EndpointSeen, Percentiles, Series, Snapshot
+from callboard.webhooks.history.dead_letters import TYPE
+from callboard.webhooks.hooks.secrets import StoredSecret
+from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot
 from support.patience import patient
 
 ADMIN = "admin-token-of-the-tests"

@@ -2,8 +2,14 @@
 
 import pika
 
-from callboard.adapters import brokers
-from callboard.adapters.broker import Confirmed, ConnectionUp, OutgoingMessage, Properties, Topology
+from callboard.adapters.broker import brokers
+from callboard.adapters.broker.protocol import (
+    Confirmed,
+    ConnectionUp,
+    OutgoingMessage,
+    Properties,
+    Topology,
+)
 from support.running import outgoing
 
 

@@ -2,8 +2,8 @@
 
 import couchdb
 
-from callboard.adapters import stores
-from callboard.adapters.views import ACCOUNTS, WEBHOOKS
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import ACCOUNTS, WEBHOOKS
 from support.running import ACCOUNT
 
 

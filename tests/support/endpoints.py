@@ -19,7 +19,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from callboard.adapters.receiver import Answer, Drip, Hang
+from callboard.adapters.receiver.server import Answer, Drip, Hang
 from services import free_port
 from support.patience import patient
 from support.receiver import Receiver

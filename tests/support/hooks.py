@@ -2,9 +2,9 @@
 
 import itertools
 
-from callboard.adapters import stores
-from callboard.adapters.views import ACCOUNTS, WEBHOOKS
-from callboard.webhooks.hook import new_hook
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import ACCOUNTS, WEBHOOKS
+from callboard.webhooks.hooks.hook import new_hook
 
 AUTO_DISABLED = {"enabled": False, "pvt_disabled_message": "too many failed attempts"}
 

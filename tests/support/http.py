@@ -8,8 +8,8 @@ import ssl
 import threading
 from queue import SimpleQueue
 
-from callboard.adapters.curl import CurlTransport
-from callboard.adapters.http import RequestsTransport
+from callboard.adapters.http.curl import CurlTransport
+from callboard.adapters.http.threaded import RequestsTransport
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

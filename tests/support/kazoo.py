@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from callboard.adapters.directory import StoreDirectory
-from callboard.adapters.hook_store import HookStore
-from callboard.webhooks.delivery import Delivery, deliveries
-from callboard.webhooks.event import parse_event
-from callboard.webhooks.hook import Hook, InvalidHook, is_enabled, parse_hook
-from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.modules import discover
-from callboard.webhooks.retrying import KazooPolicy, verdict
+from callboard.adapters.repositories.directory import StoreDirectory
+from callboard.adapters.repositories.hooks import HookStore
+from callboard.webhooks.deliveries.delivery import Delivery, deliveries
+from callboard.webhooks.events.event import parse_event
+from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_enabled, parse_hook
+from callboard.webhooks.hooks.matching import HookIndex
+from callboard.webhooks.modules.discovery import discover
+from callboard.webhooks.retries.policy import KazooPolicy, verdict
 
 TOP = "0123456789abcdef0123456789abcdef"
 RESELLER = "11aa22bb33cc44dd55ee66ff77889900"

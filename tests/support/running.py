@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
-from callboard.actors.running.system import SystemUnreachable, attach
+from callboard.actors.system.actor_system import SystemUnreachable, attach
 from callboard.config.loader import load
 from callboard.supervision import GetTree, TreeNode, die_with_parent
-from callboard.webhooks.names import encode_segment
+from callboard.webhooks.values.kazoo_names import encode_segment
 from services import free_port
 from support.patience import patient
 

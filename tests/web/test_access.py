@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.adapters.token_store import add_token, list_tokens, revoke_token
+from callboard.adapters.repositories.tokens import add_token, list_tokens, revoke_token
 from callboard.web.app import create_app
 from support.api import ADMIN, CHILD, FINGERPRINT, OTHER, PARENT, WITH_EVENTS, Api, whole_system
 

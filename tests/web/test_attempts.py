@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from callboard.adapters.views import MODB
-from callboard.web import paging
-from callboard.webhooks.names import GREGORIAN_OFFSET_S, gregorian_s, modb
+from callboard.adapters.store.views import MODB
+from callboard.web.envelopes import paging
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s, modb
 from support.api import OTHER, PARENT
 
 ATTEMPTS = f"/v2/accounts/{PARENT}/webhooks/attempts"

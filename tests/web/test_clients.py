@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from callboard.web.clients import client_address
+from callboard.web.access.clients import client_address
 from support.api import Api
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

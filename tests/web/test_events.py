@@ -4,11 +4,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from callboard import admin
-from callboard.adapters.store import StoreError, StoreUnavailable
+from callboard.adapters.store.protocol import StoreError, StoreUnavailable
 from callboard.web.backend import NoAnswer, RefusedByActor
-from callboard.web.samples import SAMPLES
-from callboard.webhooks.names import account_database
-from callboard.webhooks.notification_types import NOTIFICATION_TYPES
+from callboard.web.documents.samples import SAMPLES
+from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.values.kazoo_names import account_database
 from support.api import PARENT
 
 KINDS = "/v2/webhooks"

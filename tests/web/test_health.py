@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
-from callboard.adapters.token_store import add_token
+from callboard.adapters.repositories.tokens import add_token
 from callboard.web.app import THREADS
 from callboard.web.backend import NoAnswer
 from callboard.web.routes import health

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from callboard.adapters.embedded_store import EmbeddedStore
+from callboard.adapters.store.embedded import EmbeddedStore
 from support.api import ADMIN, CHILD, OTHER, PARENT, Api
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"

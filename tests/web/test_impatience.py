@@ -10,8 +10,8 @@ import psutil
 import pytest
 from fastapi.responses import Response
 
-from callboard.actors.parts import impatient
-from callboard.actors.parts.api_thread import ApiThread
+from callboard.actors.api import client_timeouts as impatient
+from callboard.actors.api.thread import ApiThread
 from services.rabbitmq import wait_until
 from support.patience import patient
 

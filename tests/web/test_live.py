@@ -9,15 +9,15 @@ from itertools import islice
 import pytest
 import requests
 
+from callboard.actors.api.thread import ApiThread
 from callboard.actors.messages import GetFigures, GetHealth, Health
-from callboard.actors.parts.api_thread import ApiThread
-from callboard.adapters.token_store import add_token
+from callboard.adapters.repositories.tokens import add_token
 from callboard.supervision import GetTree, TreeNode
-from callboard.web import event_stream, sampler
 from callboard.web.backend import NoAnswer
-from callboard.web.event_stream import EventStream
-from callboard.web.sampler import Sampler
-from callboard.webhooks.snapshot import EndpointSeen, Percentiles, Series, Snapshot
+from callboard.web.live import event_stream, sampler
+from callboard.web.live.event_stream import EventStream
+from callboard.web.live.sampler import Sampler
+from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot
 from support.api import ADMIN, PARENT
 from support.patience import patient
 

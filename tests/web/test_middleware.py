@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from callboard.web import middleware
+from callboard.web.envelopes import middleware
 
 
 def run(app, messages):

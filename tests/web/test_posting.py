@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from callboard.adapters.posted_events import DATABASE
-from callboard.adapters.store import StoreUnavailable
-from callboard.adapters.token_store import add_token
+from callboard.adapters.repositories.posted_events import DATABASE
+from callboard.adapters.repositories.tokens import add_token
+from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.settings import AmqpSettings, ApiSettings, Settings
 from callboard.web.backend import NoAnswer, RefusedByActor
 from support.api import OTHER, PARENT, WITH_EVENTS, Api

@@ -7,10 +7,10 @@ import pytest
 
 from callboard import admin
 from callboard.actors.messages import AddSecret, HookSecrets
-from callboard.web import replays
 from callboard.web.backend import NoAnswer, RefusedByActor
-from callboard.webhooks.names import gregorian_s
-from callboard.webhooks.signing import parse_secret
+from callboard.web.operations import replays
+from callboard.webhooks.deliveries.signing import parse_secret
+from callboard.webhooks.values.kazoo_names import gregorian_s
 from services.rabbitmq import wait_until
 from support.api import CHILD, OTHER, PARENT, whole_system
 

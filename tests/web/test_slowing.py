@@ -1,4 +1,4 @@
-from callboard.web.slowing import FREE_TRIES, LONGEST_S, Guard, Wrong, network_of
+from callboard.web.access.throttling import FREE_TRIES, LONGEST_S, Guard, Wrong, network_of
 
 
 class Clock:

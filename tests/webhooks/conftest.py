@@ -7,8 +7,8 @@ import pytest
 from attrs import define, field
 from hypothesis import HealthCheck, settings
 
-from callboard.webhooks.directory import Account
-from callboard.webhooks.event import Event
+from callboard.webhooks.events.directory import Account
+from callboard.webhooks.events.event import Event
 
 # How long an example takes says nothing of the code where others use the same cores.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

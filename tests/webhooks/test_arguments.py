@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.webhooks.arguments import (
+from callboard.webhooks.hooks.arguments import (
     BadArgument,
     account_argument,
     count_argument,

@@ -3,10 +3,10 @@ import json
 import pytest
 from attrs import evolve
 
-from callboard.webhooks import attempts
-from callboard.webhooks.attempts import CUT_MARK, attempt_database
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.outcome import ClientError, Response
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history import attempts
+from callboard.webhooks.history.attempts import CUT_MARK, attempt_database
+from callboard.webhooks.retries.outcome import ClientError, Response
 
 ACCOUNT = "1b" * 16
 NOW = 1_709_251_199.7  # 2024-02-29, the last second of February in UTC

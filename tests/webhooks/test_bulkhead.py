@@ -6,8 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from callboard.webhooks import hook_lane
-from callboard.webhooks.bulkhead import (
+from callboard.webhooks.dispatch import hook_queue as hook_lane
+from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
+from callboard.webhooks.dispatch.dispatcher import (
     Added,
     Bulkhead,
     BulkheadLimits,
@@ -15,10 +16,9 @@ from callboard.webhooks.bulkhead import (
     Park,
     endpoint_of,
 )
-from callboard.webhooks.circuit import CircuitLimits, Circuits
-from callboard.webhooks.delays import LEAST_MS, MAX_LATENESS
-from callboard.webhooks.options import NO_OPTIONS, Options
-from callboard.webhooks.retrying import park
+from callboard.webhooks.hooks.options import NO_OPTIONS, Options
+from callboard.webhooks.retries.delay_classes import LEAST_MS, MAX_LATENESS
+from callboard.webhooks.retries.policy import park
 
 FULL, OPEN = Park("full"), Park("circuit open")
 ORDERED = Options(ordered=True)

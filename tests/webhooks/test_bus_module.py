@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.bus_module import BusModule
-from callboard.webhooks.delivery import deliveries
-from callboard.webhooks.event import Event
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.module import EventExchange
+from callboard.webhooks.deliveries.delivery import deliveries
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.matching import HookIndex
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.protocol import EventExchange
 
 ORDER = {
     "type": "order.paid",

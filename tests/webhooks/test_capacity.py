@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.capacity import (
+from callboard.cli.planning.capacity import (
     LEAST,
     MOST,
     Costs,
@@ -220,7 +220,7 @@ def test_what_cannot_be_is_refused_by_name(made, name, value):
 
 
 def test_the_measured_defaults_are_all_there_and_make_a_plan():
-    given = tomllib.loads((files("callboard.cli") / "measured.toml").read_text())
+    given = tomllib.loads((files("callboard.cli.planning") / "measured.toml").read_text())
     inputs = {"workload": Workload, "costs": Costs, "machines": Machines}
     assert given.keys() == inputs.keys()
     made = [of(**given[section]) for section, of in inputs.items()]

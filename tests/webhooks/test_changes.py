@@ -1,6 +1,6 @@
 import pytest
 
-from callboard.webhooks.changes import (
+from callboard.webhooks.events.changes import (
     AccountGone,
     HookGone,
     HookWritten,
@@ -10,8 +10,8 @@ from callboard.webhooks.changes import (
     tells_of_an_account,
     webhook_disabled,
 )
-from callboard.webhooks.event import Event
-from callboard.webhooks.names import account_database, account_of_database
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.values.kazoo_names import account_database, account_of_database
 
 ACCOUNT = "1b" * 16
 

@@ -1,14 +1,14 @@
 import pytest
 
-from callboard.webhooks.event import Event
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules import (
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.kazoo import (
     channel_answer,
     channel_bridge,
     channel_create,
     channel_destroy,
 )
+from callboard.webhooks.modules.protocol import EventExchange
 
 from_call = {  # of the fixture `call`
     "account_id": "1b" * 16,

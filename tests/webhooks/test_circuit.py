@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks import circuit
-from callboard.webhooks.circuit import (
+from callboard.webhooks.dispatch import circuit_breaker as circuit
+from callboard.webhooks.dispatch.circuit_breaker import (
     CLOSED,
     HALF_OPEN,
     OPEN,
@@ -11,7 +11,7 @@ from callboard.webhooks.circuit import (
     Circuits,
     reached,
 )
-from callboard.webhooks.outcome import ClientError, Response
+from callboard.webhooks.retries.outcome import ClientError, Response
 
 MOST = 1 - 1e-12
 

@@ -7,16 +7,16 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.dead_letters import (
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history.dead_letters import (
     MAX_BODY_BYTES,
     NotRepeatable,
     body_of,
     dead_letter,
     poison_letter,
 )
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.names import GREGORIAN_OFFSET_S
-from callboard.webhooks.options import Options
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 
 ACCOUNT = "ab" * 16
 NODE = "callboard@here"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.delays import DELAY_CLASSES, next_wait, one_wait, waits
+from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait, one_wait, waits
 
 DAY_MS = 86_400_000
 

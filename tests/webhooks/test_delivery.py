@@ -7,13 +7,13 @@ from urllib.parse import parse_qsl
 import pytest
 from attrs import evolve, frozen
 
-from callboard.webhooks.delivery import deliveries, delivery_id, new_event_id
-from callboard.webhooks.event import MAX_NESTING, Event, parse_event
-from callboard.webhooks.hook import Hook, parse_hook
-from callboard.webhooks.matching import HookIndex
-from callboard.webhooks.module import Firing
-from callboard.webhooks.modules.channel_create import MODULE
-from callboard.webhooks.modules.skel import MODULE as SKEL
+from callboard.webhooks.deliveries.delivery import deliveries, delivery_id, new_event_id
+from callboard.webhooks.events.event import MAX_NESTING, Event, parse_event
+from callboard.webhooks.hooks.hook import Hook, parse_hook
+from callboard.webhooks.hooks.matching import HookIndex
+from callboard.webhooks.modules.kazoo.channel_create import MODULE
+from callboard.webhooks.modules.kazoo.skel import MODULE as SKEL
+from callboard.webhooks.modules.protocol import Firing
 
 PARENT = "0a" * 16
 ACCOUNT = "1b" * 16

@@ -1,6 +1,6 @@
 import pytest
 
-from callboard.webhooks.directory import resolve_setting
+from callboard.webhooks.events.directory import resolve_setting
 
 DOCUMENT = {
     "_id": "webhooks",

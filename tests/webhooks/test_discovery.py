@@ -3,20 +3,20 @@ import sys
 
 import pytest
 
-from callboard.webhooks import modules
-from callboard.webhooks.bus_module import BusModule
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules import discover
+from callboard.webhooks.modules import discovery, kazoo
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.discovery import discover
+from callboard.webhooks.modules.protocol import EventExchange
 
 OWN = """
 from attrs import evolve
-from callboard.webhooks.modules.skel import MODULE as EXAMPLE
+from callboard.webhooks.modules.kazoo.skel import MODULE as EXAMPLE
 
 MODULE = evolve(EXAMPLE, id="{id}", events=("{event}",))
 """
 
 EXCHANGE = """
-from callboard.webhooks.module import EventExchange
+from callboard.webhooks.modules.protocol import EventExchange
 
 MODULE = evolve(MODULE, exchanges=(*MODULE.exchanges, EventExchange("{}", "{}", {})))
 """
@@ -52,11 +52,11 @@ def installed(plugins, monkeypatch):
         lines = [f"{name} = {target}\n" for name, target in entry_points.items()]
         (info / "entry_points.txt").write_text("[callboard.modules]\n" + "".join(lines))
         importlib.invalidate_caches()
-        modules._installed.cache_clear()
+        discovery._installed.cache_clear()
 
     yield install
     monkeypatch.undo()
-    modules._installed.cache_clear()
+    discovery._installed.cache_clear()
 
 
 KAZOO_S = [
@@ -145,13 +145,13 @@ def test_of_two_modules_with_one_id_the_first_counts(installed):
 
 def test_a_file_of_the_folder_is_found(plugins, monkeypatch):
     folder = plugins(own_module=OWN.format(id="own", event="own"))
-    monkeypatch.setattr(modules, "__path__", [*modules.__path__, str(folder)])
-    modules._installed.cache_clear()
+    monkeypatch.setattr(kazoo, "__path__", [*kazoo.__path__, str(folder)])
+    discovery._installed.cache_clear()
     try:
         assert ids(discover()) == sorted([*KAZOO_S, "own"])
         assert discover().sources["own"] == "file"
     finally:
-        modules._installed.cache_clear()
+        discovery._installed.cache_clear()
 
 
 SHOP = EventExchange("shop", durable=True)

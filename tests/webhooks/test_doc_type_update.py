@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from callboard.webhooks.doc_type_update import (
+from callboard.webhooks.hooks.doc_type_update import (
     DocTypeUpdate,
     InvalidRequest,
     doc_type_updated,

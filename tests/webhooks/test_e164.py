@@ -1,6 +1,6 @@
 import pytest
 
-from callboard.webhooks.e164 import e164
+from callboard.webhooks.values.e164 import e164
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard.webhooks.encoding import form_encode, json_encode, request_for
-from callboard.webhooks.hook import Hook
+from callboard.webhooks.deliveries.encoding import form_encode, json_encode, request_for
+from callboard.webhooks.hooks.hook import Hook
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts

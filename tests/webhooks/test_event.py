@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard.webhooks import event as event_module
-from callboard.webhooks.event import (
+from callboard.webhooks.events import event as event_module
+from callboard.webhooks.events.event import (
     MAX_INFLATED_BYTES,
     MAX_NESTING,
     Event,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks import failures
-from callboard.webhooks.failures import FailureWindow, Limits, account_limits, overdue
+from callboard.webhooks.hooks import failure_window as failures
+from callboard.webhooks.hooks.failure_window import FailureWindow, Limits, account_limits, overdue
 
 NOW = 1_000_000
 

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks import catalog
-from callboard.webhooks.catalog import METRICS, Metric
-from callboard.webhooks.figures import (
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.catalog import METRICS, Metric
+from callboard.webhooks.metrics.tally import (
     Distribution,
     FigureSet,
     Histogram,

@@ -1,6 +1,6 @@
 """The books of the retry queue."""
 
-from callboard.webhooks.handed_out import HandedOut
+from callboard.webhooks.acknowledgement.batch_ledger import HandedOut
 
 ONE, OTHER = ("deliveries/deliverer-1", 1), ("deliveries/deliverer-2", 1)
 

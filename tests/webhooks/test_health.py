@@ -1,6 +1,6 @@
 import pytest
 
-from callboard.webhooks.health import NotReady, Ready, readiness
+from callboard.webhooks.metrics.health import NotReady, Ready, readiness
 
 CHILDREN = {"event_bridge": "running", "deliveries/deliverer-1": "running", "initializer": "ended"}
 BROKERS = {"event_bridge": 1, "failure_cache": 1, "zone_listener-1": 1}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.event import MAX_NESTING
-from callboard.webhooks.hook import (
+from callboard.webhooks.events.event import MAX_NESTING
+from callboard.webhooks.hooks.hook import (
     Hook,
     InvalidHook,
     disabling,

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.hook_map import HookMap, key_of
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.hook_map import HookMap, key_of
 
 KEYS = st.tuples(st.sampled_from("abc"), st.sampled_from("123"))
 STEPS = st.lists(st.tuples(st.sampled_from(("put", "remove")), KEYS, st.sampled_from("xy")))

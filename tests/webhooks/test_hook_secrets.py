@@ -5,8 +5,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.hook import InvalidHook, parse_hook
-from callboard.webhooks.hook_secrets import (
+from callboard.webhooks.hooks.hook import InvalidHook, parse_hook
+from callboard.webhooks.hooks.secrets import (
     MAX_SECRETS,
     SecretsRefused,
     StoredSecret,

@@ -3,11 +3,11 @@
 import pytest
 from attrs import evolve
 
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.in_hand import InHand
-from callboard.webhooks.options import Options
-from callboard.webhooks.owed import Owed, Waiter
-from callboard.webhooks.retrying import KazooPolicy, StandardPolicy
+from callboard.webhooks.acknowledgement.receipts import Owed, Waiter
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.dispatch.jobs import InHand
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.retries.policy import KazooPolicy, StandardPolicy
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x:80/p", "POST", "http://x/", (), b"{}", 3)
 BRIDGE, QUEUE = ("event_bridge", 1), ("deliveries/retry_queue", 1)

@@ -7,8 +7,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.later import (
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.retries.outcome import ClientError, Response
+from callboard.webhooks.retries.retry_message import (
     Later,
     UnreadableDelivery,
     as_json,
@@ -16,9 +19,6 @@ from callboard.webhooks.later import (
     in_time,
     with_try,
 )
-from callboard.webhooks.options import Options
-from callboard.webhooks.outcome import ClientError, Response
-from callboard.webhooks.trace_context import TraceContext
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.listing import HookListing
+from callboard.webhooks.hooks.listing import HookListing
 
 KEYS = st.sets(st.tuples(st.text("abc", max_size=3), st.text("xyz", max_size=3)), max_size=30)
 

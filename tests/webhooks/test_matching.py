@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.directory import Account
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.matching import HookIndex, candidates, fires
+from callboard.webhooks.events.directory import Account
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
 
 
 def hook(id, account_id="a", event="object", **fields):

@@ -1,5 +1,5 @@
-from callboard.webhooks.metadata import metadata_update
-from callboard.webhooks.modules.channel_create import MODULE
+from callboard.webhooks.modules.kazoo.channel_create import MODULE
+from callboard.webhooks.modules.metadata import metadata_update
 
 MASTER = "0a" * 16
 MODIFIED = {"type": {"type": "array", "items": ["all", "user"]}}

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from callboard.webhooks.documents import document_hash
-from callboard.webhooks.hook import parse_hook
-from callboard.webhooks.migration import is_twin_of, migration
+from callboard.webhooks.hooks.hook import parse_hook
+from callboard.webhooks.hooks.migration import is_twin_of, migration
+from callboard.webhooks.values.documents import document_hash
 
 HOOK = {
     "_id": "0f" * 16,

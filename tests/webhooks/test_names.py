@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.names import (
+from callboard.webhooks.values.kazoo_names import (
     account_database,
     account_of_database,
     decoded,

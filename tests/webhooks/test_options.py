@@ -2,8 +2,8 @@ import pickle
 
 import pytest
 
-from callboard.webhooks.hook import InvalidHook, parse_hook
-from callboard.webhooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
+from callboard.webhooks.hooks.hook import InvalidHook, parse_hook
+from callboard.webhooks.hooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
 
 KAZOO_S = {"_id": "h", "pvt_account_id": "a", "uri": "https://e.example/", "hook": "all"}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from callboard.webhooks.outcome import RESULTS, ClientError, Response, result_of
+from callboard.webhooks.retries.outcome import RESULTS, ClientError, Response, result_of
 
 
 @pytest.mark.parametrize(

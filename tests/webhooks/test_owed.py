@@ -1,6 +1,6 @@
 """What a deliverer owes to its sources."""
 
-from callboard.webhooks.owed import Owed, Report, Waiter
+from callboard.webhooks.acknowledgement.receipts import Owed, Report, Waiter
 
 BRIDGE, QUEUE = ("event_bridge", 3), ("deliveries/retry_queue", 1)
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.payload import final_payload, normalize_keys
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.payload import final_payload, normalize_keys
 
 
 def final(custom_data, payload, cluster_id="c1"):

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from callboard.webhooks.delivery import delivery_id
-from callboard.webhooks.event import Event, PoisonEvent, parse_event
-from callboard.webhooks.hook import parse_hook
-from callboard.webhooks.posted_event import EXCHANGE, PostedEvent, PostedEventModule
+from callboard.webhooks.deliveries.delivery import delivery_id
+from callboard.webhooks.events.event import Event, PoisonEvent, parse_event
+from callboard.webhooks.hooks.hook import parse_hook
+from callboard.webhooks.modules.posted_event import EXCHANGE, PostedEvent, PostedEventModule
 
 ACCOUNT = "a" * 32
 MODULE = PostedEventModule()

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.ranking import Ranking
+from callboard.webhooks.values.priority_map import Ranking
 
 
 def test_the_least_comes_first_and_of_equals_the_earlier():

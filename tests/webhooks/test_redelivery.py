@@ -6,14 +6,14 @@ import re
 import pytest
 from attrs import evolve
 
-from callboard.webhooks.attempts import attempt_document
-from callboard.webhooks.dead_letters import NotRepeatable, dead_letter
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.encoding import content, content_type, request_with
-from callboard.webhooks.hook import FORM_DATA, JSON, Hook
-from callboard.webhooks.options import Options
-from callboard.webhooks.outcome import Response
-from callboard.webhooks.redelivery import again, of_attempt, of_letter
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.deliveries.encoding import content, content_type, request_with
+from callboard.webhooks.history.attempts import attempt_document
+from callboard.webhooks.history.dead_letters import NotRepeatable, dead_letter
+from callboard.webhooks.history.resending import again, of_attempt, of_letter
+from callboard.webhooks.hooks.hook import FORM_DATA, JSON, Hook
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.retries.outcome import Response
 
 ACCOUNT = "ab" * 16
 HOOK = Hook(id="h", account_id=ACCOUNT, uri="https://e.example/in?k=1", event="object", format=JSON)

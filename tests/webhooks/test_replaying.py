@@ -3,7 +3,7 @@
 import pytest
 
 from callboard.admin import StoredAttempt
-from callboard.webhooks.replaying import one_of_each
+from callboard.webhooks.history.replaying import one_of_each
 
 
 def attempt(id, event_id, *, failed):

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.attempts import attempt_document
-from callboard.webhooks.delays import waits
-from callboard.webhooks.delivery import Delivery
-from callboard.webhooks.outcome import ClientError, Done, GiveUp, Response, Retry
-from callboard.webhooks.retrying import (
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history.attempts import attempt_document
+from callboard.webhooks.retries.delay_classes import waits
+from callboard.webhooks.retries.outcome import ClientError, Done, GiveUp, Response, Retry
+from callboard.webhooks.retries.policy import (
     STANDARD_STEPS_S,
     KazooPolicy,
     StandardPolicy,

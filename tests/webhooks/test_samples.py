@@ -3,12 +3,12 @@
 import pytest
 from attrs import evolve
 
-from callboard.webhooks.bus_module import BusModule
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules import discover
-from callboard.webhooks.notification_types import NOTIFICATION_TYPES
-from callboard.webhooks.samples import sample_payload
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.discovery import discover
+from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.modules.protocol import EventExchange
+from callboard.webhooks.modules.samples import sample_payload
 
 ACCOUNT = "1b" * 16
 BUS = BusModule("order_paid", EventExchange("shop"), ("paid",), account="a", fields={"order": "id"})

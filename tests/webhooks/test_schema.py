@@ -1,7 +1,7 @@
 import pytest
 
-from callboard.webhooks.hook import new_hook
-from callboard.webhooks.schema import SCHEMA, schema_update
+from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.hooks.schema import SCHEMA, schema_update
 
 
 def test_absent_it_is_made():

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from callboard.webhooks.settlement import Batch, Books, batch_of, part_name
+from callboard.webhooks.acknowledgement.event_ledger import Batch, Books, batch_of, part_name
 
 ONE, OTHER = ("deliverer-1", 1), ("deliverer-2", 1)
 

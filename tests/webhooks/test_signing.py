@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from callboard.webhooks.signing import (
+from callboard.webhooks.deliveries.signing import (
     ED25519,
     HMAC_SHA256,
     InvalidSecret,

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from callboard.webhooks.bulkhead import Bulkhead, BulkheadLimits
-from callboard.webhooks.circuit import CircuitLimits, Circuits
-from callboard.webhooks.options import NO_OPTIONS
+from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
+from callboard.webhooks.dispatch.dispatcher import Bulkhead, BulkheadLimits
+from callboard.webhooks.hooks.options import NO_OPTIONS
 
 SLOTS = 32
 

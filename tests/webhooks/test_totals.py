@@ -1,7 +1,7 @@
 import random
 
-from callboard.webhooks.figures import Distribution, FigureSet
-from callboard.webhooks.totals import MAX_SENDERS, Totals, grown
+from callboard.webhooks.metrics.tally import Distribution, FigureSet
+from callboard.webhooks.metrics.totals import MAX_SENDERS, Totals, grown
 
 COUNT = ("callboard_counted_total", ())
 LEVEL = ("callboard_level", ())

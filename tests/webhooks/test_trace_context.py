@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from callboard.webhooks.trace_context import TraceContext, trace_context, with_context
+from callboard.webhooks.events.trace_context import TraceContext, trace_context, with_context
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"

@@ -1,12 +1,12 @@
 import json
 
-from callboard.webhooks import catalog
-from callboard.webhooks.bulkhead import EndpointFigures
-from callboard.webhooks.catalog import DURATIONS_S
-from callboard.webhooks.figures import Histogram, nothing
-from callboard.webhooks.overview import MAX_ENDPOINTS, merged, sample, snapshot
-from callboard.webhooks.snapshot import EndpointSeen, Percentiles, as_plain
-from callboard.webhooks.trend import KEPT_S, STEP_S, Sample, Trend
+from callboard.webhooks.dispatch.dispatcher import EndpointFigures
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.catalog import DURATIONS_S
+from callboard.webhooks.metrics.overview import MAX_ENDPOINTS, merged, sample, snapshot
+from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, as_plain
+from callboard.webhooks.metrics.tally import Histogram, nothing
+from callboard.webhooks.metrics.trend import KEPT_S, STEP_S, Sample, Trend
 
 
 def events(count, *durations_s, level=0):

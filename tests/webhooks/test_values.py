@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.values import (
+from callboard.webhooks.values.json_values import (
     as_bool,
     as_int,
     as_number,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from callboard.webhooks.signing import ED25519, new_secret, signature_headers
-from callboard.webhooks.verifying import Verdict, parse_verifying_key, verify
+from callboard.webhooks.deliveries.signing import ED25519, new_secret, signature_headers
+from callboard.webhooks.deliveries.verifying import Verdict, parse_verifying_key, verify
 
 SECRET = new_secret()
 KEYS = [parse_verifying_key(SECRET.text)]

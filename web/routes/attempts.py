@@ -6,21 +6,21 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from callboard.adapters.attempt_history import attempts
-from callboard.adapters.store import Document
-from callboard.web.access import AccountAccess, TheAccount, TheBackend
+from callboard.adapters.repositories.attempt_history import attempts
+from callboard.adapters.store.protocol import Document
+from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend
-from callboard.web.describing import ENVELOPE, RANGES
-from callboard.web.envelope import success
+from callboard.web.documents.system_settings import maximum_range_s, page_size
+from callboard.web.envelopes.describing import ENVELOPE, RANGES
+from callboard.web.envelopes.envelope import success
+from callboard.web.envelopes.filters import filters_in
+from callboard.web.envelopes.paging import Paging, page_of, paging_of
+from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import invalid_member
-from callboard.web.filters import filters_in
-from callboard.web.paging import Paging, page_of, paging_of
 from callboard.web.routes.hooks import HookId, stored_hook
-from callboard.web.system_settings import maximum_range_s, page_size
-from callboard.web.time_range import time_range
-from callboard.webhooks.attempts import QUERY
-from callboard.webhooks.documents import public_fields
-from callboard.webhooks.names import GREGORIAN_OFFSET_S, gregorian_s, is_account_id
+from callboard.webhooks.history.attempts import QUERY
+from callboard.webhooks.values.documents import public_fields
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s, is_account_id
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks", tags=["attempts"])
 

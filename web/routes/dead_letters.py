@@ -7,20 +7,20 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
-from callboard.adapters.dead_letter_store import DeadLetterStore, Place, Window
-from callboard.adapters.store import Document, Row
-from callboard.web.access import Admin, TheAccount, TheBackend
-from callboard.web.acting import asked, check_members, ids_of, member
+from callboard.adapters.repositories.dead_letters import DeadLetterStore, Place, Window
+from callboard.adapters.store.protocol import Document, Row
+from callboard.web.access.callers import Admin, TheAccount, TheBackend
 from callboard.web.backend import Backend
-from callboard.web.describing import ENVELOPE, LETTERS, body_of, changes
-from callboard.web.envelope import data_of, success
+from callboard.web.documents.system_settings import page_size
+from callboard.web.envelopes.describing import ENVELOPE, LETTERS, body_of, changes
+from callboard.web.envelopes.envelope import data_of, success
+from callboard.web.envelopes.filters import filters_in
+from callboard.web.envelopes.paging import Paging, page_of, paging_of
 from callboard.web.errors import backend_failed, bad_identifier, invalid_member
-from callboard.web.filters import filters_in
-from callboard.web.paging import Paging, page_of, paging_of
-from callboard.web.system_settings import page_size
-from callboard.webhooks.dead_letters import DELIVERY, EVENT
-from callboard.webhooks.documents import public_fields
-from callboard.webhooks.values import as_int
+from callboard.web.operations.acting import asked, check_members, ids_of, member
+from callboard.webhooks.history.dead_letters import DELIVERY, EVENT
+from callboard.webhooks.values.documents import public_fields
+from callboard.webhooks.values.json_values import as_int
 
 REDELIVERY = "redelivery"
 PATIENCE_S = 30.0

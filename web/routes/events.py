@@ -5,16 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from callboard.adapters.definitions import Definition
-from callboard.web.access import Anybody, Known, TheBackend
-from callboard.web.describing import OPEN, PAGES
-from callboard.web.envelope import success
+from callboard.adapters.repositories.definitions import Definition
+from callboard.web.access.callers import Anybody, Known, TheBackend
+from callboard.web.documents.hook_documents import known_definitions, shown_definition
+from callboard.web.documents.samples import SAMPLES
+from callboard.web.documents.system_settings import page_size
+from callboard.web.envelopes.describing import OPEN, PAGES
+from callboard.web.envelopes.envelope import success
+from callboard.web.envelopes.filters import filters_in
+from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import ApiError, forbidden
-from callboard.web.filters import filters_in
-from callboard.web.hook_documents import known_definitions, shown_definition
-from callboard.web.paging import page_of, paging_of
-from callboard.web.samples import SAMPLES
-from callboard.web.system_settings import page_size
 
 router = APIRouter(prefix="/v2/webhooks", tags=["events"])
 

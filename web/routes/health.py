@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
-from callboard.web.access import TheBackend, backend_of, scraper
+from callboard.web.access.callers import TheBackend, backend_of, scraper
 from callboard.web.backend import NoAnswer, RefusedByActor
 
 METRICS = "metrics"

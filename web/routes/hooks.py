@@ -9,14 +9,18 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
-from callboard.adapters.hook_store import DATABASE, EVERY_HOOK, HookStore
-from callboard.adapters.maintenance import CREATED, DELETED, EDITED, Change
-from callboard.adapters.store import DatabaseMissing, Document, Row
-from callboard.web.access import AccountAccess, TheAccount, TheBackend
-from callboard.web.acting import asked
+from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore
+from callboard.adapters.repositories.maintenance import CREATED, DELETED, EDITED, Change
+from callboard.adapters.store.protocol import DatabaseMissing, Document, Row
+from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
+from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
-from callboard.web.describing import ENVELOPE, PAGES, body_of, changes, hook_body
-from callboard.web.envelope import data_of, names_revision, success
+from callboard.web.documents.hook_documents import listed_hook, replaced, shown_hook, valid_hook
+from callboard.web.documents.system_settings import page_size
+from callboard.web.envelopes.describing import ENVELOPE, PAGES, body_of, changes, hook_body
+from callboard.web.envelopes.envelope import data_of, names_revision, success
+from callboard.web.envelopes.filters import filters_in
+from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import (
     backend_failed,
     bad_identifier,
@@ -24,14 +28,10 @@ from callboard.web.errors import (
     invalid_member,
     precondition_failed,
 )
-from callboard.web.filters import filters_in
-from callboard.web.hook_documents import listed_hook, replaced, shown_hook, valid_hook
-from callboard.web.paging import page_of, paging_of
-from callboard.web.state import state_of
-from callboard.web.system_settings import page_size
-from callboard.webhooks.hook import is_deleted, new_hook
-from callboard.webhooks.names import gregorian_s
-from callboard.webhooks.values import as_bool, is_true
+from callboard.web.operations.acting import asked
+from callboard.webhooks.hooks.hook import is_deleted, new_hook
+from callboard.webhooks.values.json_values import as_bool, is_true
+from callboard.webhooks.values.kazoo_names import gregorian_s
 
 router = APIRouter(prefix="/v2/accounts/{account_id}", tags=["hooks"], responses=ENVELOPE)
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from callboard.web.access import Admin, Known
-from callboard.web.envelope import success
+from callboard.web.access.callers import Admin, Known
+from callboard.web.envelopes.envelope import success
 from callboard.web.errors import ApiError
-from callboard.web.event_stream import EventStream
-from callboard.web.sampler import Sampler, Watcher
+from callboard.web.live.event_stream import EventStream
+from callboard.web.live.sampler import Sampler, Watcher
 
 router = APIRouter(prefix="/v2/callboard", tags=["live"])
 

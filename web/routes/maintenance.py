@@ -10,13 +10,13 @@ from fastapi.responses import Response
 
 from callboard import admin
 from callboard.actors.messages import ReencryptSecrets, SecretsReencrypted
-from callboard.web.access import Admin, TheBackend
-from callboard.web.acting import asked, check_members
-from callboard.web.describing import COMMAND, changes
-from callboard.web.envelope import Page, data_of, success
+from callboard.web.access.callers import Admin, TheBackend
+from callboard.web.envelopes.describing import COMMAND, changes
+from callboard.web.envelopes.envelope import Page, data_of, success
+from callboard.web.envelopes.paging import key_of, paging_of
 from callboard.web.errors import bad_identifier, invalid_member
-from callboard.web.paging import key_of, paging_of
-from callboard.webhooks.arguments import (
+from callboard.web.operations.acting import asked, check_members
+from callboard.webhooks.hooks.arguments import (
     BadArgument,
     account_argument,
     count_argument,

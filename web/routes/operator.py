@@ -16,23 +16,23 @@ from callboard.actors.messages import (
     HookProblems,
     ListHookProblems,
 )
-from callboard.adapters.hook_store import DATABASE, EVERY_HOOK, HookStore
-from callboard.adapters.store import DatabaseMissing, Row
-from callboard.adapters.token_store import TokenFacts, add_token, list_tokens, revoke_token
+from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore
+from callboard.adapters.repositories.tokens import TokenFacts, add_token, list_tokens, revoke_token
+from callboard.adapters.store.protocol import DatabaseMissing, Row
 from callboard.supervision import GetTree, TreeNode
-from callboard.web.access import Admin, TheBackend
-from callboard.web.acting import asked, bad_argument, check_members, member
+from callboard.web.access.callers import Admin, TheBackend
 from callboard.web.backend import Backend
-from callboard.web.describing import ENVELOPE, HOOK_SEARCH, PAGES, body_of, changes
-from callboard.web.envelope import data_of, success
+from callboard.web.documents.hook_documents import shown_hook
+from callboard.web.documents.system_settings import page_size
+from callboard.web.envelopes.describing import ENVELOPE, HOOK_SEARCH, PAGES, body_of, changes
+from callboard.web.envelopes.envelope import data_of, success
+from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
-from callboard.web.hook_documents import shown_hook
-from callboard.web.paging import page_of, paging_of
-from callboard.web.system_settings import page_size
-from callboard.webhooks.arguments import BadArgument, account_argument
-from callboard.webhooks.hook import is_deleted
-from callboard.webhooks.snapshot import Snapshot, as_plain
-from callboard.webhooks.values import as_bool
+from callboard.web.operations.acting import asked, bad_argument, check_members, member
+from callboard.webhooks.hooks.arguments import BadArgument, account_argument
+from callboard.webhooks.hooks.hook import is_deleted
+from callboard.webhooks.metrics.snapshot import Snapshot, as_plain
+from callboard.webhooks.values.json_values import as_bool
 
 METRICS = "metrics"
 

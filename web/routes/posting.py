@@ -11,18 +11,18 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from callboard.adapters.posted_events import Noted, PostedEvents
-from callboard.web.access import Known, TheBackend
-from callboard.web.acting import bad_argument, check_members, member
+from callboard.adapters.repositories.posted_events import Noted, PostedEvents
+from callboard.web.access.callers import Known, TheBackend
+from callboard.web.access.tokens import Caller
 from callboard.web.backend import Backend, NoAnswer, RefusedByActor
-from callboard.web.describing import POST_EVENT, posted
-from callboard.web.envelope import data_of, success
+from callboard.web.envelopes.describing import POST_EVENT, posted
+from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import ApiError, datastore_timeout, forbidden, invalid_member
-from callboard.web.tokens import Caller
-from callboard.webhooks.arguments import BadArgument, account_argument
-from callboard.webhooks.event import too_deep
-from callboard.webhooks.names import gregorian_s
-from callboard.webhooks.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
+from callboard.web.operations.acting import bad_argument, check_members, member
+from callboard.webhooks.events.event import too_deep
+from callboard.webhooks.hooks.arguments import BadArgument, account_argument
+from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
+from callboard.webhooks.values.kazoo_names import gregorian_s
 
 router = APIRouter(prefix="/v2/events", tags=["posting"])
 

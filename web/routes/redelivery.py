@@ -11,17 +11,17 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
-from callboard.web.access import AccountAccess, TheAccount, TheBackend
-from callboard.web.acting import asked, check_members, member
+from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend
-from callboard.web.describing import ENVELOPE, body_of, changes, errors
-from callboard.web.envelope import data_of, success
+from callboard.web.documents.system_settings import maximum_range_s
+from callboard.web.envelopes.describing import ENVELOPE, body_of, changes, errors
+from callboard.web.envelopes.envelope import data_of, success
+from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
-from callboard.web.replays import NameTaken, Progress, Replays, TooMany, Wanted
+from callboard.web.operations.acting import asked, check_members, member
+from callboard.web.operations.replays import NameTaken, Progress, Replays, TooMany, Wanted
 from callboard.web.routes.hooks import HookId, stored_hook
-from callboard.web.system_settings import maximum_range_s
-from callboard.web.time_range import time_range
-from callboard.webhooks.names import GREGORIAN_OFFSET_S, gregorian_s
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}", tags=["sending again"])
 

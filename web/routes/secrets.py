@@ -6,14 +6,13 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard.actors.messages import AddSecret, HookSecrets, ListSecrets, RetireSecret
-from callboard.web.access import TheAccount, TheBackend
-from callboard.web.acting import asked, check_members, member
-from callboard.web.describing import ENVELOPE, body_of, changes
-from callboard.web.envelope import data_of, success
+from callboard.web.access.callers import TheAccount, TheBackend
+from callboard.web.envelopes.describing import ENVELOPE, body_of, changes
+from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import bad_identifier, invalid_member
+from callboard.web.operations.acting import asked, check_members, member
 from callboard.web.routes.hooks import HookId, stored_hook
-from callboard.webhooks.hook_secrets import StoredSecret
-from callboard.webhooks.signing import (
+from callboard.webhooks.deliveries.signing import (
     ED25519,
     HMAC_SHA256,
     InvalidSecret,
@@ -21,6 +20,7 @@ from callboard.webhooks.signing import (
     new_secret,
     parse_secret,
 )
+from callboard.webhooks.hooks.secrets import StoredSecret
 
 LISTENER = "hook_listener"
 

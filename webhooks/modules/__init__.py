@@ -1,172 +1,20 @@
-"""The event modules, one file each; they are found by themselves.
+"""Event modules: which messages they take, and what hooks send for them.
 
-A file of this folder, an entry point of the group `callboard.modules` (in any installed package)
-that names a `MODULE`, or one that the configuration makes. One that cannot be used is reported,
-and skips nobody else.
+Here is all that a module of one's own imports.
 """
 
-import importlib
-import pkgutil
-import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
-from importlib.metadata import entry_points
-from typing import Any
+from callboard.webhooks.events.directory import Account, Directory
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.hooks.selection import by_custom_data
+from callboard.webhooks.modules.protocol import EventExchange, EventModule, Firing
 
-from attrs import Factory, frozen
-
-from callboard.webhooks.hook import ALL, matched_event
-from callboard.webhooks.module import (
-    BRIDGE_EXCHANGES,
-    EXCHANGE_TYPES,
-    EventExchange,
-    EventModule,
-)
-
-GROUP = "callboard.modules"
-EXAMPLE = "skel"
-
-FILE, ENTRY_POINT, CONFIGURATION = "file", "entry point", "configuration"
-"""Where modules come from."""
-
-ID = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-"""What an id looks like: it is part of documents' names and of paths in the supervision tree."""
-
-
-class Unfit(Exception):
-    """What calls itself a module and cannot serve as one; the text says why."""
-
-
-@frozen
-class ModuleProblem:
-    """A module that cannot be used, and why."""
-
-    module: str
-    reason: str
-    source: str = FILE
-
-
-@frozen
-class Discovery:
-    """The modules that can be used, by id, where each comes from, and those that cannot."""
-
-    modules: tuple[EventModule, ...]
-    problems: tuple[ModuleProblem, ...]
-    sources: Mapping[str, str] = Factory(dict)
-
-
-@frozen
-class Candidate:
-    """A module that was found; None with the reason where it cannot be used."""
-
-    source: str
-    name: str
-    module: EventModule | None
-    reason: str = ""
-
-
-def discover(tables: Iterable[EventModule] = ()) -> Discovery:
-    """All event modules of this installation, and those that the configuration makes.
-
-    What is installed is looked for once in a process.
-    """
-    made = [candidate(CONFIGURATION, table.id, partial(_itself, table)) for table in tables]
-    return admit([*_installed(), *made])
-
-
-@cache
-def _installed() -> tuple[Candidate, ...]:
-    names = [info.name for info in pkgutil.iter_modules(__path__)]
-    files = [(FILE, name, f"{__name__}.{name}") for name in names if name != EXAMPLE]
-    entries = [(ENTRY_POINT, entry.name, entry.value) for entry in entry_points(group=GROUP)]
-    return tuple(
-        candidate(source, name, partial(_imported, target))
-        for source, name, target in (*files, *entries)
-    )
-
-
-def admit(candidates: Iterable[Candidate]) -> Discovery:
-    """Take them in turn; one that cannot live with those before it becomes a problem."""
-    modules: dict[str, EventModule] = {}
-    sources: dict[str, str] = {}
-    exchanges = {exchange.name: exchange for exchange in BRIDGE_EXCHANGES}
-    problems = []
-    for one in candidates:
-        module, reason = one.module, one.reason
-        if module is not None:
-            reason = _conflict(module, modules, exchanges)
-        if module is None or reason:
-            problems.append(ModuleProblem(one.name, reason, one.source))
-            continue
-        modules[module.id] = module
-        sources[module.id] = one.source
-        exchanges |= {exchange.name: exchange for exchange in module.exchanges}
-    return Discovery(tuple(modules[id] for id in sorted(modules)), tuple(problems), sources)
-
-
-def candidate(source: str, name: str, make: Callable[[], Any]) -> Candidate:
-    """What `make` gives, if that is a module that makes sense by itself."""
-    try:
-        return Candidate(source, name, _checked(make()))
-    except Unfit as problem:
-        return Candidate(source, name, None, str(problem))
-    except Exception as problem:  # noqa: BLE001 - importing may run anybody's code
-        return Candidate(source, name, None, f"{type(problem).__name__}: {problem}")
-
-
-def _itself(module: EventModule) -> EventModule:
-    return module
-
-
-def _imported(target: str) -> object:
-    """The object of `package.module[:attribute]`; the attribute is `MODULE` by default."""
-    path, _colon, attribute = target.partition(":")
-    return getattr(importlib.import_module(path), attribute or "MODULE")
-
-
-def _checked(module: Any) -> EventModule:
-    wanted = ("id", "name", "description", "events", "exchanges", "bindings")
-    methods = ("modifiers", "responds_to", "firing")
-    missing = [attribute for attribute in (*wanted, *methods) if not hasattr(module, attribute)]
-    if missing:
-        raise Unfit(f"MODULE lacks {', '.join(missing)}: see {__name__}.{EXAMPLE}")
-    if not ID.fullmatch(module.id) or module.id == ALL:
-        raise Unfit(
-            f"{module.id!r} is no id: take lower-case letters, digits, - _ and ., but not all"
-        )
-    for event in module.events:
-        if event != matched_event(event):
-            raise Unfit(f"no hook matches the event {event!r}: call it {matched_event(event)!r}")
-    for exchange in module.exchanges:
-        if exchange.type not in EXCHANGE_TYPES:
-            raise Unfit(
-                f"exchange {exchange.name} has the type {exchange.type!r}: "
-                f"use one of {', '.join(EXCHANGE_TYPES)}"
-            )
-    unlisted = {name for name, _key in module.bindings} - {e.name for e in module.exchanges}
-    if unlisted:
-        raise Unfit(f"it binds to {', '.join(sorted(unlisted))} without listing the exchange")
-    return module  # type: ignore[no-any-return]
-
-
-def _conflict(
-    module: EventModule,
-    others: Mapping[str, EventModule],
-    exchanges: Mapping[str, EventExchange],
-) -> str:
-    """What keeps the module from living beside others; empty if nothing does."""
-    if module.id in others:
-        return f"the id {module.id!r} is taken by another module"
-    known = dict(exchanges)
-    for exchange in module.exchanges:
-        declared = known.setdefault(exchange.name, exchange)
-        if declared != exchange:
-            return (
-                f"exchange {exchange.name} is {_shown(exchange)} here, "
-                f"but was declared {_shown(declared)} before"
-            )
-    return ""
-
-
-def _shown(exchange: EventExchange) -> str:
-    return f"{exchange.type} and {'durable' if exchange.durable else 'not durable'}"
+__all__ = [
+    "Account",
+    "Directory",
+    "Event",
+    "EventExchange",
+    "EventModule",
+    "Firing",
+    "PoisonEvent",
+    "by_custom_data",
+]

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from callboard.webhooks.delivery import deliveries
-from callboard.webhooks.event import parse_event
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.matching import HookIndex
+from callboard.webhooks.deliveries.delivery import deliveries
+from callboard.webhooks.events.event import parse_event
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.matching import HookIndex
 
 ACCOUNT = "1b" * 16
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.webhooks.modules import (
+from callboard.webhooks.modules.kazoo import (
     channel_answer,
     channel_bridge,
     channel_create,

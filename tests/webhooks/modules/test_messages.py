@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from callboard.webhooks.event import Event, PoisonEvent
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules import mms, sms
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.modules.kazoo import mms, sms
+from callboard.webhooks.modules.protocol import EventExchange
 
 ACCOUNT = "1b" * 16
 MODULES = {"sms": sms.MODULE, "mms": mms.MODULE}

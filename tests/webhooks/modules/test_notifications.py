@@ -1,9 +1,9 @@
 import pytest
 
-from callboard.webhooks.event import Event, PoisonEvent
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules.notifications import MODULE
-from callboard.webhooks.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.modules.kazoo.notifications import MODULE
+from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.modules.protocol import EventExchange
 
 ACCOUNT = "1b" * 16
 PARENT = "0a" * 16

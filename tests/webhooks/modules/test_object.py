@@ -1,9 +1,9 @@
 import pytest
 
-from callboard.adapters.topic import matches
-from callboard.webhooks.event import Event, PoisonEvent
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules.object import MODULE
+from callboard.adapters.broker.topic import matches
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.modules.kazoo.object import MODULE
+from callboard.webhooks.modules.protocol import EventExchange
 
 ACCOUNT = "1b" * 16
 PARENT = "0a" * 16

@@ -1,8 +1,8 @@
 import pytest
 
-from callboard.webhooks.event import Event, PoisonEvent
-from callboard.webhooks.module import EventExchange
-from callboard.webhooks.modules.parking import MODULE
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.modules.kazoo.parking import MODULE
+from callboard.webhooks.modules.protocol import EventExchange
 
 ACCOUNT = "1b" * 16
 

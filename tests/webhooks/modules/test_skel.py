@@ -1,6 +1,6 @@
-from callboard.webhooks.event import Event
-from callboard.webhooks.modules import EXAMPLE, FILE, admit, candidate, discover
-from callboard.webhooks.modules.skel import MODULE
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.modules.discovery import EXAMPLE, FILE, admit, candidate, discover
+from callboard.webhooks.modules.kazoo.skel import MODULE
 
 TOLD = {
     "Event-Category": "category",

@@ -1,0 +1,1 @@
+"""The server of the REST API, in a thread of an actor."""

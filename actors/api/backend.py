@@ -1,0 +1,133 @@
+"""The system as the API sees it, from threads beside an actor."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from callboard.actors.api.asking import Asked
+from callboard.actors.api.inbox import Inbox
+from callboard.actors.base.event_modules import event_modules
+from callboard.actors.delivery.transports import check_hook, doubt, rules
+from callboard.actors.messages import ApplyHook, HookApplied, Published, PublishEvents
+from callboard.adapters.repositories.maintenance import Change
+from callboard.adapters.store.protocol import DocumentStore
+from callboard.config.settings import Settings
+from callboard.config.show import shown
+from callboard.web.backend import NoAnswer, NodeFacts, RefusedByActor
+from callboard.webhooks.hooks.hook import Hook
+
+APPLY_S = 4.0
+"""How long a change of a hook may take to be in effect here before its author is answered."""
+RESOLVE_S = 1.0
+"""How long a look-up of a name may hold up the answer to whoever makes a hook."""
+RESOLVERS = 2
+
+A = TypeVar("A")
+
+
+@frozen
+class Changed:
+    """A thread has saved documents that every node is to hear of."""
+
+    changes: tuple[Change, ...]
+
+
+@frozen
+class ServerEnded:
+    """The server's thread has ended; `problem` None: as it was asked to."""
+
+    problem: BaseException | None
+
+
+Errand = Asked | Changed | ServerEnded
+"""What the threads of the API put into the actor's inbox."""
+
+
+class ActorBackend:
+    """`callboard.web.backend.Backend` by way of the actor that takes from `inbox`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: DocumentStore,
+        admin_token: str,
+        inbox: "Inbox[Errand]",
+        stats: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self.node = node_facts(settings)
+        self.store = store
+        self.admin_token = admin_token
+        self._delivery = settings.delivery
+        self._resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="api-resolve")
+        self._inbox = inbox
+        self._stats = stats
+
+    def check_hook(self, hook: Hook) -> None:
+        """See `Backend.check_hook`."""
+        check_hook(hook, self._delivery)
+
+    def doubt(self, uri: str) -> str | None:
+        """See `Backend.doubt`."""
+        looked_up = self._resolving.submit(doubt, uri, self.node.endpoints)
+        try:
+            return looked_up.result(RESOLVE_S)
+        except TimeoutError:
+            looked_up.cancel()
+            return None
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """See `Backend.changed`."""
+        self._inbox.put(Changed(tuple(changes)))
+
+    def hook_saved(self, change: Change) -> None:
+        """See `Backend.hook_saved`."""
+        self.changed([change])
+        message = ApplyHook(change.document["pvt_account_id"], change.document["_id"])
+        try:
+            self.ask("hook_listener", message, HookApplied, APPLY_S)
+        except (NoAnswer, RefusedByActor):
+            return  # It is saved and will be told of; the listener loads all hooks as it starts.
+
+    def question(self, path: str, message: Any, kind: type[A]) -> "Future[A]":
+        """See `Backend.question`."""
+        asked = Asked(path, message, kind)
+        self._inbox.put(asked)
+        return asked.future
+
+    def ask(self, path: str, message: Any, kind: type[A], timeout_s: float = 5.0) -> A:
+        """See `Backend.ask`."""
+        future = self.question(path, message, kind)
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            future.cancel()
+            raise NoAnswer(f"{path} did not answer within {timeout_s:g} s") from None
+
+    def publish(
+        self, messages: Sequence[tuple[str, str, bytes, str]], timeout_s: float = 10.0
+    ) -> int:
+        """See `Backend.publish`."""
+        events = PublishEvents(tuple(messages))
+        return self.ask("event_bridge", events, Published, timeout_s).unroutable
+
+    def stats(self) -> Mapping[str, Any]:
+        """See `Backend.stats`."""
+        return self._stats()
+
+
+def node_facts(settings: Settings) -> NodeFacts:
+    """What the API is to know of this node."""
+    modules = event_modules(settings).modules
+    return NodeFacts(
+        name=settings.node.name,
+        zone=settings.node.zone,
+        version=version("callboard"),
+        embedded_store=settings.couchdb.url.startswith("sqlite:"),
+        modules=modules,
+        known_events=frozenset(e for m in modules for e in (m.id, *m.events)),
+        endpoints=rules(settings.delivery),
+        settings=shown(settings),
+    )

@@ -1,0 +1,164 @@
+"""The REST API: a server in a thread, and the actor that asks and tells on its behalf."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from callboard.actors.api.asking import TOP, Asked, Asking
+from callboard.actors.api.backend import ActorBackend, Changed, Errand, ServerEnded
+from callboard.actors.api.inbox import Inbox
+from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
+from callboard.actors.base.role import Setup
+from callboard.actors.operations.store_worker import StoreWorker
+from callboard.adapters.broker.protocol import Exchange, Topology
+from callboard.adapters.keys.api_token import admin_token
+from callboard.supervision import Answer, Peer
+
+RETRY_S = 3.0
+"""Between two attempts to listen on a port that is taken."""
+FAREWELL_S = 4.0
+"""How long the server may take to end before this actor ends anyway."""
+
+_LISTEN = "callboard: try to listen again"
+_ENOUGH = "callboard: end without the server"
+
+
+class ApiServer(StoreWorker):
+    """Serves `callboard.web` and lets every node know of what is changed through it.
+
+    The application runs in threads. What it wants of the tree comes through an inbox; answers
+    go back through futures. So a slow client or store holds up no message.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Connect, then serve."""
+        super().begin(setup)
+        self._problem = ""
+        self._port: int | None = None
+        self._stopping = False
+        self._thread: ApiThread | None = None
+        self._asking = Asking(self.send)
+        self._inbox: Inbox[Errand] = Inbox()
+        self._documents = self.connect_store()
+        self.work_with(Topology(exchanges=(Exchange("configuration"),)))
+        self.watch(self.broker.fileno(), self._inbox.fileno())
+        self._began = time.monotonic()
+        self._listen()
+
+    def stats(self) -> Mapping[str, Any]:
+        """Where it is served, or why not."""
+        figures: dict[str, Any] = {**super().stats(), "asking": len(self._asking)}
+        if self._port is not None:
+            figures["port"] = self._port
+        if self._problem:
+            figures["problem"] = self._problem
+        return figures
+
+    def _health(self) -> Mapping[str, Any]:
+        """For `/healthz`, from another thread."""
+        return {"uptime_s": round(time.monotonic() - self._began, 1)}
+
+    # The server
+
+    def _listen(self) -> None:
+        api = self.settings.api
+        try:
+            token = api.admin_token or admin_token(self.settings.api_token_file)
+        except (OSError, ValueError) as problem:
+            self._listen_later(str(problem))
+            return
+        backend = ActorBackend(self.settings, self._documents, token, self._inbox, self._health)
+        make_app = app_maker(backend, api)
+        self._thread = ApiThread(api.bind, api.port, make_app, self._listens, self._server_ended)
+        self._thread.start()
+
+    def _listen_later(self, problem: str) -> None:
+        """No crash: that would not help, and deliveries do not need the API."""
+        if self._problem != problem:
+            self._problem = problem
+            self.log.error("api_cannot_listen", reason=problem, retry_s=RETRY_S)
+        self.after(RETRY_S, _LISTEN)
+
+    def _listens(self, port: int) -> None:
+        """In the server's thread."""
+        try:
+            write_place(self.settings.api_place_file, self.settings.api.bind, port)
+        except OSError as problem:
+            self.log.warning("api_place_not_written", reason=str(problem))
+        self._port, self._problem = port, ""
+        self.log.info("api_listens", bind=self.settings.api.bind, port=port)
+
+    def _server_ended(self, problem: BaseException | None) -> None:
+        """In the server's thread."""
+        self._port = None
+        self._inbox.put(ServerEnded(problem))
+
+    def _go_on_without(self, problem: BaseException | None) -> None:
+        if self._stopping:
+            self._leave()
+            return
+        match problem:
+            case PortTaken():
+                self._listen_later(str(problem))
+            case _:
+                raise RuntimeError("the API's server has ended") from problem
+
+    def on_stop(self) -> None:
+        """Let requests under way end, then end."""
+        self._stopping = True
+        if self._thread is None or self._problem:
+            self._leave()
+            return
+        self._thread.stop()
+        self.after(FAREWELL_S, _ENOUGH)
+
+    def _leave(self) -> None:
+        with suppress(FileNotFoundError):
+            self.settings.api_place_file.unlink()
+        self.finish()
+
+    def on_exit(self) -> None:
+        """Close the connections; the thread ends with the process, or by itself."""
+        super().on_exit()
+        if hasattr(self, "_asking"):
+            self._asking.give_up()
+        if hasattr(self, "_thread") and self._thread is not None:
+            self._thread.stop()
+        if hasattr(self, "_documents"):
+            self._documents.close()
+
+    # What the server's threads want
+
+    def receiveMsg_WatchMessage(self, message: Any, sender: Any) -> None:
+        """A thread wants something, or the broker's connection has something to do."""
+        for errand in self._inbox.taken():
+            match errand:
+                case Asked(path=path):
+                    self._asking.ask(errand, self.supervisor if path == TOP else self.peer(path))
+                case Changed(changes):
+                    self.publish(changes)
+                case ServerEnded(problem):
+                    self._go_on_without(problem)
+        super().receiveMsg_WatchMessage(message, sender)
+
+    def receiveMsg_Answer(self, message: Answer, _sender: ActorAddress) -> None:
+        """An actor's answer to one of them."""
+        self._asking.answered(message)
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """Actors that died answer no more."""
+        self._asking.on_peers(before, self.peers)
+
+    def on_timer(self, payload: Any) -> None:
+        """Listen again, or end."""
+        match payload:
+            case str(what) if what == _LISTEN:
+                if not self._stopping:
+                    self._listen()
+            case str(what) if what == _ENOUGH:
+                self._leave()
+            case _:
+                super().on_timer(payload)

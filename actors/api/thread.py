@@ -1,0 +1,142 @@
+"""The thread that serves the API; the libraries of the web are imported in it, and nowhere else."""
+
+import errno
+import json
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from callboard.config.settings import ApiSettings
+from callboard.supervision import RoomyThread
+from callboard.web.backend import Backend
+
+BACKLOG = 128
+CONNECTIONS = 256
+"""Connections at once; beyond, clients are told to come later (503)."""
+FAREWELL_S = 2
+"""How long requests under way may take to end when the server is asked to stop."""
+
+
+class PortTaken(Exception):
+    """The address cannot be listened on now; the text says why."""
+
+
+class ApiThread:
+    """A server on a socket of its own, from `start` to `stop`.
+
+    `ended(problem)` is called in the thread, as its last deed: with None when it was asked to
+    stop, with PortTaken, or with whatever else has ended it.
+    """
+
+    def __init__(
+        self,
+        bind: str,
+        port: int,
+        make_app: Callable[[], Any],
+        listening: Callable[[int], None],
+        ended: Callable[[BaseException | None], None],
+    ) -> None:
+        self.bind = bind
+        self._wanted = port
+        self.port: int | None = None
+        self._make_app = make_app
+        self._listening = listening
+        self._ended = ended
+        self._server: Any = None
+        self._stopped = threading.Event()
+        self._thread = RoomyThread(target=self._run, name="api", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the port is known when `listening` is called."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end; requests under way may end first."""
+        self._stopped.set()
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def _run(self) -> None:
+        problem: BaseException | None = None
+        try:
+            self._serve()
+            if not self._stopped.is_set():
+                problem = RuntimeError("the server ended by itself")
+        except BaseException as error:  # noqa: BLE001 - the actor hears of it, and decides
+            problem = error
+        self._ended(problem)
+
+    def _serve(self) -> None:
+        import uvicorn
+
+        from callboard.actors.api.client_timeouts import Impatient
+
+        app = self._make_app()
+
+        class Server(uvicorn.Server):
+            """Ends the streams first, which would not end by themselves."""
+
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                app.state.sampler.close()
+                await super().shutdown(sockets)
+
+        with listening_socket(self.bind, self._wanted) as listener:
+            config = uvicorn.Config(
+                app,
+                http=Impatient,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=CONNECTIONS,
+                timeout_graceful_shutdown=FAREWELL_S,
+            )
+            self._server = Server(config)
+            if self._stopped.is_set():
+                return
+            self.port = listener.getsockname()[1]
+            self._listening(self.port)
+            self._server.run(sockets=[listener])
+
+
+def listening_socket(bind: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    # With the protocol named, or asyncio does not switch Nagle's algorithm off: 40 ms an answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((bind, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        taken = error.errno == errno.EADDRINUSE
+        why = "another program has it" if taken else error.strerror
+        raise PortTaken(f"port {port} of {bind}: {why}") from error
+    return listener
+
+
+def write_place(path: Path, bind: str, port: int) -> None:
+    """Tell in a file where the API is served. Raises OSError."""
+    host = f"[{bind}]" if ":" in bind else bind
+    place = {"url": f"http://{host}:{port}", "bind": bind, "port": port, "pid": os.getpid()}
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".api-", delete=False) as draft:
+        json.dump(place, draft)
+    Path(draft.name).replace(path)
+
+
+def app_maker(backend: Backend, api: ApiSettings) -> Callable[[], Any]:
+    """What makes the application, in the thread that is to serve it."""
+
+    def make() -> Any:
+        from callboard.web.app import ApiOptions, create_app
+
+        options = ApiOptions(api.max_body, api.cors_origins, api.metrics_token, api.trusted_proxies)
+        return create_app(backend, options)
+
+    return make

@@ -1,0 +1,1 @@
+"""What actors are made of: their common base, timers, batches, ordered streams."""

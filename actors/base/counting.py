@@ -1,0 +1,83 @@
+"""What an actor counts, and telling it to the metrics: once a second while it does something."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from thespian.actors import ActorAddress, WakeupMessage
+
+from callboard.actors.messages import Figures
+from callboard.supervision import SupervisedActor
+from callboard.webhooks.dispatch.dispatcher import EndpointFigures
+from callboard.webhooks.metrics.tally import FigureSet, Tally
+
+METRICS = "metrics"
+TELL_S = 1.0
+
+_TELL = "callboard: tell the figures"
+
+
+class Counting(SupervisedActor):
+    """An actor with a `tally`, which it tells its peer `metrics` whenever it has changed.
+
+    A new peer is told everything. Without that peer nothing is told, and nothing missed. Figures
+    change only with a message that was handled, so an actor without work does not wake to tell.
+    """
+
+    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__(capabilities)
+        self.tally = Tally()
+        self._last_told: tuple[int, FigureSet, tuple[EndpointFigures, ...]] | None = None
+        self._times_told = 0
+        self._counts_on = False
+        self._tell_due = False
+
+    def measure(self) -> None:
+        """Put into the tally what is kept elsewhere: gauges, and counts of the subclass's own."""
+
+    def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
+        """The endpoints that people should see."""
+        return ()
+
+    def begin_to_tell(self) -> None:
+        """From now on."""
+        self._counts_on = True
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> Any:
+        """Handle one message; what it has changed is told within a second."""
+        watched = super().receiveMessage(message, sender)
+        telling = isinstance(message, WakeupMessage) and message.payload == _TELL
+        if (
+            self._counts_on
+            and not self._tell_due
+            and not telling
+            and not self.is_heartbeat(message)
+        ):
+            self._tell_due = True
+            self.after(TELL_S, _TELL)
+        return watched
+
+    def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
+        """It is time to tell, or whatever else there is to do."""
+        if message.payload == _TELL:
+            self._tell_due = False
+            self.tell_figures()
+        else:
+            super().receiveMsg_WakeupMessage(message, sender)
+
+    def finish(self) -> None:
+        """What was counted last is not lost in an orderly end."""
+        self.tell_figures()
+        super().finish()
+
+    def tell_figures(self) -> None:
+        """Tell what has changed."""
+        metrics = self.peers.get(METRICS)
+        if metrics is None:
+            return
+        self.measure()
+        news = metrics.incarnation, self.tally.figures(), self.busiest_endpoints()
+        if news != self._last_told:
+            self._last_told = news
+            self._times_told += 1
+            sender = self.path, self.incarnation
+            self.send(metrics.address, Figures(sender, self._times_told, *news[1:]))

@@ -1,0 +1,116 @@
+"""Telling subscribers: batched, bounded, and without waiting for any of them."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory, define
+from thespian.actors import ActorAddress, WakeupMessage
+
+from callboard.actors.messages.notifications import KIND_OF, Notice, Notices, NoticesSeen
+from callboard.supervision import Peer, SupervisedActor
+
+INTERVAL_S = 0.1
+"""Time between two batches of a process; with more than one subscriber, so much for each."""
+MAX_WAITING = 100
+"""Notices that wait for a subscriber, and so the largest batch; more are counted, not kept."""
+
+_NOTICES = "callboard: notices are due"
+
+
+def subscription_path(kind: str, subscription: int) -> str:
+    """The path under which a subscriber is a peer of those that have notices of that kind."""
+    return f"subscribers/{kind}/{subscription}"
+
+
+def subscribers_of(*kinds: str) -> tuple[str, ...]:
+    """What the ChildSpec of an actor with such notices names as peers."""
+    return tuple(f"subscribers/{kind}/*" for kind in kinds)
+
+
+@define
+class Outbox:
+    """What one subscriber is to be told of one kind; one batch at a time is under way."""
+
+    subscription: int
+    kind: str
+    _waiting: list[Notice] = Factory(list)
+    _left_out: int = 0
+    _under_way: int | None = None
+    _numbers: Any = Factory(lambda: itertools.count(1))
+
+    def add(self, notice: Notice) -> None:
+        """Keep a notice, or count it when too many wait already."""
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(notice)
+        else:
+            self._left_out += 1
+
+    def due(self) -> bool:
+        """Whether there is a batch that may be sent now."""
+        return self._under_way is None and bool(self._waiting)
+
+    def batch(self) -> Notices:
+        """All that waits; nothing more is due until it is seen."""
+        self._under_way = next(self._numbers)
+        batch = Notices(
+            self.subscription, self.kind, self._under_way, tuple(self._waiting), self._left_out
+        )
+        self._waiting, self._left_out = [], 0
+        return batch
+
+    def seen(self, number: int) -> None:
+        """The subscriber has that batch."""
+        if number == self._under_way:
+            self._under_way = None
+
+
+class Noticing(SupervisedActor):
+    """An actor that has notices for subscribers, which it knows as peers.
+
+    Its ChildSpec names `subscribers_of(kind)` among the peers. While nobody subscribes, `notify`
+    looks at its peers and does nothing.
+    """
+
+    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__(capabilities)
+        self._outboxes: dict[str, Outbox] = {}
+        self._notices_timer = False
+
+    def subscribers(self) -> Mapping[str, Peer]:
+        """Where the subscribers are, among others."""
+        return self.peers
+
+    def notify(self, notice: Notice) -> None:
+        """Have every subscriber to this kind told soon."""
+        kind = KIND_OF[type(notice)]
+        for path, peer in self.subscribers().items():
+            if path.startswith(f"subscribers/{kind}/"):
+                outbox = self._outboxes.setdefault(path, Outbox(peer.incarnation, kind))
+                outbox.add(notice)
+                self._notices_soon()
+
+    def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
+        """A subscriber has a batch: the next may follow."""
+        outbox = self._outboxes.get(subscription_path(message.kind, message.subscription))
+        if outbox is not None:
+            outbox.seen(message.number)
+            if outbox.due():
+                self._notices_soon()
+
+    def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
+        """Notices are due, or whatever else there is to do."""
+        if message.payload != _NOTICES:
+            super().receiveMsg_WakeupMessage(message, sender)
+            return
+        self._notices_timer = False
+        subscribers = self.subscribers()
+        self._outboxes = {p: outbox for p, outbox in self._outboxes.items() if p in subscribers}
+        for path, outbox in self._outboxes.items():
+            if outbox.due():
+                self.send(subscribers[path].address, outbox.batch())
+
+    def _notices_soon(self) -> None:
+        if not self._notices_timer:
+            self._notices_timer = True
+            self.after(INTERVAL_S * max(1, len(self._outboxes)), _NOTICES)

@@ -1,0 +1,236 @@
+"""The way of attempts and dead letters into the store: to disk first, then on, in bulk."""
+
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from callboard.actors.base.placement import deliverers_among
+from callboard.actors.base.role import Role, Setup
+from callboard.actors.delivery.refused_dead_letters import RefusedLetters
+from callboard.actors.delivery.transports import CONNECT_TIMEOUT_MS
+from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
+from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
+from callboard.adapters.store.spool import Spool
+from callboard.adapters.store.views import DEAD_LETTERS as LETTER_VIEWS
+from callboard.adapters.store.views import MODB
+from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.values.json_values import as_int, is_true
+
+BULK = 500
+LETTERS_BULK = 50
+"""Letters have their whole bodies."""
+GATHER_S = 0.25
+"""How long records gather on the disk before they go on to the store, together."""
+RETRY_S = 2.0
+LETTERS_RETRY_S = 30.0
+"""How soon letters are offered again to a store that refuses them: they are not thrown away."""
+POLICY_S = 30.0
+"""How long a change of `log_successful_attempts` may take to be noticed."""
+
+_WRITE = "callboard: write attempts"
+_WRITE_LETTERS = "callboard: write dead letters"
+_POLICY = "callboard: read the attempt policy"
+_KEEP = "callboard: there may be room on the disk"
+
+
+class AttemptLog(Role):
+    """Keeps attempts on disk until the store has them; confirms when they are on disk.
+
+    So a delivery that was given up is settled at once, even while CouchDB is away. Its dead letter
+    has a file of its own: where the files are full, the oldest attempts go, and letters do not.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Open the spool; what an earlier process left in it goes first."""
+        self._store = self.connect_store()
+        self._directory = self.directory(self._store)
+        most = self.settings.attempts.spool_mb * 1024 * 1024
+        self._spool = Spool(self.settings.data.dir / "attempts.sqlite3", max_bytes=most)
+        self._letters = Spool(
+            self.settings.data.dir / "dead_letters.sqlite3", max_bytes=most, dropping=False
+        )
+        self._refused_letters = RefusedLetters(self.settings.data.dir, self.log)
+        self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
+        self._waiting_for_room = False
+        self._ready_databases: set[str] = set()
+        self._writing: set[Spool] = set()
+        self._at_once = {spool: self._bulk(spool) for spool in (self._spool, self._letters)}
+        self._written = 0
+        self._refused = 0
+        self._policy = AttemptPolicy(successes=False, connect_timeout_ms=CONNECT_TIMEOUT_MS)
+        self._read_policy()
+        self.after(POLICY_S, _POLICY)
+        self._write_soon(self._spool, 0)
+        self._write_soon(self._letters, 0)
+
+    def stats(self) -> Mapping[str, Any]:
+        """Attempts written since the start, and those that wait on disk."""
+        return {
+            "written": self._written,
+            "refused": self._refused,
+            "waiting": self._spool.count(),
+            "dropped": self._spool.dropped,
+            "letters_waiting": self._letters.count(),
+        }
+
+    def measure(self) -> None:
+        """What became of attempts."""
+        self.tally.set(catalog.ATTEMPTS_WRITTEN, self._written)
+        self.tally.set(catalog.ATTEMPTS_DROPPED, self._refused + self._spool.dropped)
+        if (waiting := self._spool.count()) is not None:
+            self.tally.set(catalog.ATTEMPTS_WAITING, waiting)
+
+    def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
+        """Attempts of a deliverer: on disk, then confirmed.
+
+        While the disk is full they wait here; a deliverer has only so many batches unconfirmed,
+        and sends them again if it hears nothing.
+        """
+        if any((m.batch, s) == (message.batch, sender) for m, s in self._unkept):
+            return
+        self._unkept.append((message, sender))
+        if not self._waiting_for_room:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Put on disk what waits for it.
+
+        The ids are made now: an attempt that is written twice, as when the store's answer was
+        lost, is a conflict and not a second document. Letters, which have theirs, come first: they
+        may be written again if the attempts find no room.
+        """
+        while self._unkept:
+            message, sender = self._unkept[0]
+            letters = [(db, dict(doc)) for db, doc in message.documents if db == DEAD_LETTERS]
+            attempts = [
+                (db, {"_id": uuid.uuid4().hex, **doc})
+                for db, doc in message.documents
+                if db != DEAD_LETTERS
+            ]
+            try:
+                if letters:
+                    self._letters.append(letters)
+                self._spool.append(attempts)
+            except StoreUnavailable as problem:
+                self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
+                self._waiting_for_room = True
+                self.after(RETRY_S, _KEEP)
+                return
+            self._unkept.popleft()
+            self.send(sender, AttemptsKept(message.batch))
+            self._write_soon(self._spool, GATHER_S)
+            if letters:
+                self._write_soon(self._letters, GATHER_S)
+
+    def receiveMsg_WhichAttempts(self, _message: WhichAttempts, sender: ActorAddress) -> None:
+        """A deliverer asks what is wanted."""
+        self.send(sender, self._policy)
+
+    def on_timer(self, payload: Any) -> None:
+        """Write what waits; notice a changed policy."""
+        if payload in (_WRITE, _WRITE_LETTERS):
+            spool = self._spool if payload == _WRITE else self._letters
+            self._writing.discard(spool)
+            self._write(spool)
+        elif payload == _KEEP:
+            self._waiting_for_room = False
+            self._keep()
+        elif payload == _POLICY:
+            self._read_policy()
+            self.after(POLICY_S, _POLICY)
+
+    def on_configuration(self) -> None:
+        """`log_successful_attempts` may have changed."""
+        self._read_policy()
+
+    def _write_soon(self, spool: Spool, seconds: float) -> None:
+        if spool not in self._writing:
+            self._writing.add(spool)
+            self.after(seconds, _WRITE if spool is self._spool else _WRITE_LETTERS)
+
+    def _bulk(self, spool: Spool) -> int:
+        return BULK if spool is self._spool else LETTERS_BULK
+
+    def _write(self, spool: Spool) -> None:
+        try:
+            entries = spool.first(self._at_once[spool])
+        except StoreUnavailable as problem:
+            self.log.error("attempts_not_read", reason=str(problem))
+            self._write_soon(spool, RETRY_S)
+            return
+        if not entries:
+            return
+        database = entries[0][1]
+        chosen = [(id, document) for id, db, document in entries if db == database]
+        try:
+            self._save(database, [document for _id, document in chosen])
+        except StoreUnavailable as problem:
+            self.log.warning("store_unavailable", reason=str(problem), waiting=spool.count())
+            self._write_soon(spool, RETRY_S)
+            return
+        except StoreError as problem:
+            if spool is self._letters:
+                self.log.error("dead_letters_refused", reason=str(problem), waiting=spool.count())
+                # By itself each shows whether it is the one that is refused.
+                self._at_once[spool] = 1
+                self._write_soon(spool, LETTERS_RETRY_S if len(chosen) == 1 else 0)
+                return
+            # Nothing that waiting would mend, such as an account id that makes no database name.
+            self._refused += len(chosen)
+            self.log.error("attempts_refused", database=database, reason=str(problem))
+        else:
+            self._written += len(chosen) if spool is self._spool else 0
+            self._at_once[spool] = self._bulk(spool)
+        try:
+            spool.remove([id for id, _document in chosen])
+        except StoreUnavailable as problem:
+            # Even forgetting takes room on the disk; what is written again is a conflict.
+            self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
+            self._write_soon(spool, RETRY_S)
+            return
+        self._write_soon(spool, 0)
+
+    def _save(self, database: str, documents: list[dict[str, Any]]) -> None:
+        if database not in self._ready_databases:
+            self._store.ensure_database(database)
+            self._store.ensure_views(database, LETTER_VIEWS if database == DEAD_LETTERS else MODB)
+            self._ready_databases.add(database)
+        try:
+            fared = self._store.save_many(database, documents)
+        except DatabaseMissing:
+            self._ready_databases.discard(database)
+            self._save(database, documents)
+            return
+        if database == DEAD_LETTERS:
+            self._refused_letters.take(documents, fared)
+            return
+        for saved in fared:
+            # A conflict means that this attempt is there: it was written before a restart.
+            if saved.is_refused:
+                self.log.error("attempt_refused", database=database, id=saved.id, error=saved.error)
+
+    def _read_policy(self) -> None:
+        setting = self._directory.setting
+        try:
+            successes = is_true(setting("webhooks", "log_successful_attempts", False))
+            timeout_ms = as_int(setting("webhooks", "connect_timeout_ms", CONNECT_TIMEOUT_MS))
+        except StoreError as problem:
+            self.log.warning("store_unavailable", reason=str(problem))
+            return
+        policy = AttemptPolicy(successes, max(1, timeout_ms or CONNECT_TIMEOUT_MS))
+        if policy != self._policy:
+            self._policy = policy
+            for deliverer in deliverers_among(self.peers):
+                self.send(deliverer.address, policy)
+
+    def on_exit(self) -> None:
+        """Close the files."""
+        if hasattr(self, "_spool"):
+            self._spool.close()
+            self._letters.close()
+            self._refused_letters.close()
+            self._store.close()

@@ -1,0 +1,467 @@
+"""Deliveries over HTTP: a transport sends, the actor decides what goes when and what follows."""
+
+import heapq
+import itertools
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from random import random
+from typing import Any
+
+from thespian.actors import ActorAddress, WatchMessage
+
+from callboard.actors.base.outbox import Handover
+from callboard.actors.base.placement import is_elsewhere
+from callboard.actors.base.role import Setup
+from callboard.actors.base.timer import Alarm
+from callboard.actors.base.tracing import tracing
+from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recording, is_new
+from callboard.actors.delivery.senders import Sending, Sent
+from callboard.actors.delivery.transports import sending, slots
+from callboard.actors.messages import (
+    AttemptPolicy,
+    AttemptsKept,
+    DeliveryBatch,
+    DueBatch,
+    NotHeld,
+    Progress,
+    PutOff,
+    PutOffKept,
+    Reconcile,
+)
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.keys.signer import Signer
+from callboard.adapters.local.delivered_ids import FinishedFile
+from callboard.config.settings import Settings
+from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.receipts import Owed, Waiter
+from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
+from callboard.webhooks.dispatch.dispatcher import Bulkhead, BulkheadLimits, EndpointFigures, Park
+from callboard.webhooks.dispatch.jobs import InHand, Job
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.overview import MAX_ENDPOINTS
+from callboard.webhooks.retries.outcome import (
+    REFUSED,
+    RESULTS,
+    ClientError,
+    Done,
+    GiveUp,
+    Outcome,
+    Retry,
+    result_of,
+)
+from callboard.webhooks.retries.policy import KazooPolicy, park, verdict
+from callboard.webhooks.retries.retry_message import Later
+
+EVENT_BRIDGE = "event_bridge"
+RETRY_QUEUE = "deliveries/retry_queue"
+
+LINGER_S, LONGER_S = 0.005, 0.025
+"""How long outcomes gather before they are reported: that saves messages. The longer time while
+there is more to do, so that nobody waits for the report."""
+REPORTED_AT_ONCE = 100
+"""So many settled events are reported without waiting for more."""
+GATHER_S, GATHERED = 0.1, 100
+"""How long gathers what others are to keep, and how many of it go at once: nobody waits for a
+record, or for what comes back later, and to keep it costs a message and a write to the disk."""
+AT_ONCE = 100
+"""How many requests are begun before other messages have their turn: each takes a moment."""
+PUT_OFF_BATCH = 200
+SWEEP_S = 1.0
+PATIENCE_S = 30.0
+"""What cannot run for so long yet is put off: RabbitMQ takes events back that wait for hours."""
+KEEPING_UP = 10_000
+"""So many deliveries may wait for an endpoint that keeps up (bulkhead.py)."""
+OVERDUE_S = 60.0
+"""A batch that is not kept after so long is sent again: its message may have been lost."""
+
+_FLUSH = "callboard: report outcomes"
+_HAND_OUT = "callboard: hand out what is to be kept"
+_RETRIES = "callboard: retries are due"
+_WAKE = "callboard: a turn may be due"
+_SWEEP = "callboard: put off what cannot run"
+
+
+class Deliverer(Recording):
+    """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
+
+    A delivery is settled when it succeeded, when its last failed attempt is safe in the attempt
+    log, or when the retry queue keeps it for later. A bad endpoint holds no more than its
+    bulkhead's share of the requests under way and of the events in hand.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Start what sends."""
+        super().begin(setup)
+        delivery = self.settings.delivery
+        signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
+        self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        self._sending: Sending[Job] = sending(self.settings, slots(delivery), signer, self._tracing)
+        self._limits = limits(self.settings)
+        self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
+        self._bulkhead: Bulkhead[Job] = Bulkhead(self._limits, self._circuits)
+        self._owed = Owed()
+        self._finished = FinishedFile(self.settings.data.dir / "finished.ids", self._not_shared)
+        self._in_hand = InHand(
+            self._owed,
+            delivery.retry_policy,
+            delivery.retry_steps_s,
+            self._finished,
+            time.monotonic,
+        )
+        self._pauses: list[tuple[float, int, Job]] = []
+        self._pausing: Counter[str] = Counter()
+        self._put_offs: Handover[tuple[Job, Later]] = Handover(
+            PUT_OFF_BATCH, MAX_BATCHES_OUT, lambda put_off: len(put_off[0].delivery.body)
+        )
+        self._ids = itertools.count()
+        self._elsewhere = is_elsewhere(self.path)
+        self._stopping = False
+        self._flush_due = Alarm(_FLUSH)
+        self._hand_out_due = Alarm(_HAND_OUT)
+        self._sweep_due = False
+        self._wake = Alarm(_WAKE)
+        for result in RESULTS:
+            self.tally.count(catalog.ATTEMPTS, result, by=0)
+        self.watch(self._sending.fileno())
+        self.on_peers({})
+
+    def stats(self) -> Mapping[str, Any]:
+        """Counts since the start, and what is in hand."""
+        return {
+            **self.recorded,
+            "repeats": self._in_hand.repeats,
+            "put_off": self._in_hand.kept_elsewhere,
+            "in_flight": self._bulkhead.in_flight,
+            "waiting": len(self._bulkhead),
+            "parked": self._bulkhead.parked,
+            "retrying": len(self._pauses),
+            "leaving": len(self._put_offs),
+            "circuits_open": self._circuits.open,
+        }
+
+    def measure(self) -> None:
+        """What became of deliveries, and what is in hand."""
+        tally, bulkhead = self.tally, self._bulkhead
+        tally.set(catalog.DELIVERIES, self.recorded["delivered"], catalog.DELIVERED)
+        tally.set(catalog.DELIVERIES, self.recorded["given_up"], catalog.GIVEN_UP)
+        tally.set(catalog.ATTEMPTS_FAILED, self.recorded["failed_tries"])
+        tally.set(catalog.DELIVERIES_PUT_OFF, self._in_hand.kept_elsewhere)
+        tally.set(catalog.DELIVERIES_PARKED, bulkhead.parked)
+        tally.set(catalog.DELIVERIES_REPEATED, self._in_hand.repeats)
+        tally.set(catalog.IN_FLIGHT, bulkhead.in_flight)
+        tally.set(catalog.WAITING, len(bulkhead))
+        tally.set(catalog.RETRYING, len(self._pauses))
+        tally.set(catalog.LEAVING, len(self._put_offs))
+        half_open = self._circuits.half_open(time.monotonic())
+        tally.set(catalog.CIRCUITS, self._circuits.open - half_open, "open")
+        tally.set(catalog.CIRCUITS, half_open, "half_open")
+        tally.set(catalog.CIRCUITS_OPENED, self._circuits.opened)
+
+    def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
+        """Those in trouble, then those with the most to do."""
+        return tuple(self._bulkhead.figures(time.monotonic(), MAX_ENDPOINTS))
+
+    # In
+
+    def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
+        """Deliveries to make; those that are done, or under way already, are not begun again."""
+        counts = {event.tag: len(event.deliveries) for event in message.events}
+        if not self._stopping and self._owed.take(message.source, message.part, counts):
+            for event in message.events:
+                waiter = Waiter(message.source, message.part, event.tag)
+                taken_at = None if self._elsewhere else event.taken_at or None
+                for delivery in event.deliveries:
+                    self._begin_job(self._in_hand.take(delivery, waiter), taken_at)
+        self._go_on()
+
+    def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
+        """Deliveries that were put off are due."""
+        counts = {tag: 1 for tag, _later in message.items}
+        if not self._stopping and self._owed.take(message.source, message.part, counts):
+            for tag, later in message.items:
+                waiter = Waiter(message.source, message.part, tag)
+                self._begin_job(self._in_hand.take(later.delivery, waiter, later))
+        self._go_on()
+
+    def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
+        if job is not None:
+            job.taken_at = taken_at
+            self._add(job)
+
+    def _add(self, job: Job) -> None:
+        """Let it wait for its turn, or come back later if there is no room."""
+        delivery = job.delivery
+        answer = self._bulkhead.add(
+            job, delivery.id, job.endpoint, delivery.hook_id, delivery.options, time.monotonic()
+        )
+        for parked in (job,) if isinstance(answer, Park) else answer.displaced:
+            self._park(parked)
+
+    def _go_on(self) -> None:
+        """Start what may run, be woken for what may run later, and report."""
+        now = time.monotonic()
+        at = now if self._begin_some(now) else self._bulkhead.wake_at()
+        if at is not None and self._sending.free:
+            self._wake.set(at, self.after)
+        if self._owed.settled >= REPORTED_AT_ONCE:
+            self._flush()
+        else:
+            self._flush_soon()
+
+    def _begin_some(self, now: float) -> bool:
+        """Start what may run; whether that was enough for one message, and there may be more."""
+        for _turn in range(AT_ONCE):
+            turn = self._bulkhead.next(now) if self._sending.free else None
+            if turn is None:
+                return False
+            turn.item.turn = turn
+            self._sending.send(turn.item)
+        return True
+
+    # Out
+
+    def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
+        """Some requests have ended."""
+        for sent in self._sending.ended():
+            self._conclude(sent)
+        self._go_on()
+
+    def _conclude(self, sent: Sent[Job]) -> None:
+        job, outcome, now = sent.work, sent.outcome, time.time()
+        self._count(sent)
+        job.headers = sent.headers
+        job.tries_made += 1
+        job.parked_since_s = None
+        then = verdict(job.policy, job.delivery, job.tries_made, outcome, now, random)
+        self._end_turn(job, outcome, then)
+        if isinstance(then, Done):
+            if job.taken_at is not None:
+                self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)
+            self.delivered(job, outcome, now)
+            return
+        self.failed(job, outcome, now)
+        if isinstance(then, Retry):
+            self.retried(job, outcome, now)
+            self._retry(job, then.after_ms)
+        else:
+            self.given_up(job, outcome, then, now)
+
+    def _count(self, sent: Sent[Job]) -> None:
+        result = result_of(sent.outcome)
+        self.tally.count(catalog.ATTEMPTS, result)
+        if sent.took_s is not None and result != REFUSED:
+            self.tally.observe(catalog.REQUEST_SECONDS, sent.took_s)
+
+    def _end_turn(self, job: Job, outcome: Outcome, then: Done | Retry | GiveUp) -> None:
+        assert job.turn is not None
+        turn, job.turn = job.turn, None
+        back_in_s = then.after_ms / 1000 if isinstance(then, Retry) else None
+        shed = self._bulkhead.done(turn, time.monotonic(), reached(outcome), back_in_s)
+        if not self._stopping:
+            for other in shed:
+                self._park(other)
+
+    def finished(self, job: Job) -> None:
+        """A delivery is at its end: settle what waited for it."""
+        self._in_hand.finish(job)
+        self._flush_soon()
+
+    def _not_shared(self, error: OSError) -> None:
+        self.log.warning("finished_not_shared", reason=str(error))
+
+    # Later
+
+    def _retry(self, job: Job, after_ms: int) -> None:
+        """Try again after a pause: a short one in memory while there is room, or put it off."""
+        short = isinstance(job.policy, KazooPolicy) and after_ms <= job.policy.pause_ms
+        if short and self._pausing[job.endpoint] < self._limits.waiting:
+            self._pausing[job.endpoint] += 1
+            due = time.monotonic() + after_ms / 1000
+            heapq.heappush(self._pauses, (due, next(self._ids), job))
+            self.after(after_ms / 1000, _RETRIES)
+        else:
+            self._put_off(job, after_ms)
+
+    def _end_pauses(self) -> None:
+        now = time.monotonic()
+        while self._pauses and self._pauses[0][0] <= now:
+            job = heapq.heappop(self._pauses)[2]
+            self._pausing[job.endpoint] -= 1
+            if not self._pausing[job.endpoint]:
+                del self._pausing[job.endpoint]
+            self._add(job)
+
+    def _park(self, job: Job) -> None:
+        """There is no room for it: it comes back later, untried, or is given up after days."""
+        now = time.time()
+        if job.parked_since_s is None or job.parked_since_s > now:  # The clock was set back.
+            job.parked_since_s = now
+            if not self._circuits.is_closed(job.endpoint):
+                self.left_alone(job, now)
+        most_s = self.settings.delivery.park_hours * 3600
+        clock = time.monotonic()
+        item = job.delivery.id, job.endpoint, job.delivery.hook_id, clock
+        turn_in_s = self._bulkhead.turn_in_s(*item)
+        probe_in_s = self._circuits.probe_in_s(job.endpoint, clock)
+        then = park(job.parked_since_s, now, job.rounds, most_s, random, turn_in_s, probe_in_s)
+        if isinstance(then, Retry):
+            self._bulkhead.expect(*item, then.after_ms / 1000)
+            self._put_off(job, then.after_ms)
+        else:
+            self._bulkhead.gone(*item)
+            self.given_up(job, ClientError(then.reason), then, now)
+
+    def _put_off(self, job: Job, after_ms: int) -> None:
+        """Let the retry queue have it; its events are settled once that keeps it."""
+        self._put_offs.add((job, job.put_off(after_ms, time.time())))
+        self._flush_soon()
+
+    def _report_put_offs(self) -> None:
+        if retry_queue := self.peer(RETRY_QUEUE):
+            while (put_off := self._put_offs.next(time.monotonic())) is not None:
+                self._send_put_off(retry_queue, *put_off)
+
+    def _send_put_off(
+        self, retry_queue: ActorAddress, number: int, batch: list[tuple[Job, Later]]
+    ) -> None:
+        items = tuple(later for _job, later in batch)
+        self.tally.observe(catalog.BATCH_SIZE, len(items), "put_off")
+        self.send(retry_queue, PutOff(number, (self.path, self.incarnation), items))
+
+    def receiveMsg_PutOffKept(self, message: PutOffKept, _sender: ActorAddress) -> None:
+        """A batch of deliveries is safe in the retry queue."""
+        for job, _later in self._put_offs.kept(message.batch):
+            self._in_hand.kept(job)
+        self._flush_soon()
+
+    def receiveMsg_AttemptsKept(self, message: AttemptsKept, sender: ActorAddress) -> None:
+        """A batch of attempts is safe: there may be room for the next."""
+        super().receiveMsg_AttemptsKept(message, sender)
+        self._flush_soon()
+
+    # Timers and reports
+
+    def on_timer(self, payload: Any) -> None:
+        """Report what has gathered; go on with what is due."""
+        if self._flush_due.rings(payload):
+            self._flush()
+            return
+        if self._hand_out_due.rings(payload):
+            self._hand_out()
+            return
+        if self._stopping:
+            return
+        if payload == _RETRIES:
+            self._end_pauses()
+        elif payload == _SWEEP:
+            self._sweep_due = False
+            self._sweep()
+            if self._is_idle():
+                return
+        elif not self._wake.rings(payload):
+            return  # One of before.
+        self._go_on()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for job in self._bulkhead.withdraw(now, PATIENCE_S):
+            self._park(job)
+        if retry_queue := self.peer(RETRY_QUEUE):
+            for number, batch in self._put_offs.overdue(now - OVERDUE_S, now):
+                self._send_put_off(retry_queue, number, batch)
+        self.report_overdue(now - OVERDUE_S, now)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing here can change with time alone."""
+        held = (self._in_hand, self._put_offs, self._bulkhead.in_flight, self.unrecorded)
+        return not (any(held) or self._circuits.open)
+
+    def _flush_soon(self) -> None:
+        linger_s = LONGER_S if len(self._in_hand) else LINGER_S
+        self._flush_due.set(time.monotonic() + linger_s, self.after)
+        if not self._sweep_due:
+            self._sweep_due = True
+            self.after(SWEEP_S, _SWEEP)
+
+    def _flush(self) -> None:
+        for path in self._owed.paths():
+            if source := self.peer(path):
+                report = self._owed.report(path)
+                self.send(source, Progress(report.source, report.accepted, report.settled))
+        gathered = self.untold + self._put_offs.waiting
+        if gathered >= GATHERED or self._stopping:
+            self._hand_out()
+        elif gathered:
+            self._hand_out_due.set(time.monotonic() + GATHER_S, self.after)
+        if self._stopping:
+            self._finish_if_idle()
+
+    def _hand_out(self) -> None:
+        self.report_tries()
+        self._report_put_offs()
+
+    # Peers and stopping
+
+    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, sender: ActorAddress) -> None:
+        """What the cluster's configuration says of tries."""
+        super().receiveMsg_AttemptPolicy(message, sender)
+        if not self.settings.delivery.connect_timeout_ms:
+            self._sending.connect_within(message.connect_timeout_ms / 1000)
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """New sources count anew; a new retry queue gets what the one before had not kept."""
+        super().on_peers(before)
+        for path in (EVENT_BRIDGE, RETRY_QUEUE):
+            if is_new(path, before, self.peers):
+                self._owed.serve((path, self.peers[path].incarnation))
+        if is_new(RETRY_QUEUE, before, self.peers):
+            self._put_offs.take_back()
+        self._flush_soon()
+
+    def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
+        """A source misses these parts; those that are unknown here never arrived."""
+        unknown = self._owed.unknown(message.source, message.parts)
+        self.send(sender, NotHeld(message.source, unknown))
+
+    def on_stop(self) -> None:
+        """Let the requests under way end; what waits goes back to the broker unsettled."""
+        self._stopping = True
+        self._bulkhead.drain()
+        self._pauses.clear()
+        self._flush_soon()
+
+    def _finish_if_idle(self) -> None:
+        if not self._bulkhead.in_flight and not self.unrecorded:
+            self.finish()
+        else:
+            self._flush_soon()
+
+    def on_exit(self) -> None:
+        """Tell the rest, and close what is open."""
+        super().on_exit()
+        if hasattr(self, "_sending"):
+            self._sending.close()
+        if hasattr(self, "_tracing"):
+            self._tracing.close()
+        if hasattr(self, "_finished"):
+            self._finished.close()
+
+
+def limits(settings: Settings) -> BulkheadLimits:
+    """What an endpoint may hold here.
+
+    By default an eighth of the events in hand may wait for it in all workers together. One that
+    keeps up may have them all, as often as each fires hooks: a burst to it is taken as it comes,
+    and what it is faster than waits at the broker, where it costs nothing, not in the retry queue.
+    """
+    delivery = settings.delivery
+    workers = delivery.workers or os.cpu_count() or 1
+    share = settings.amqp.prefetch // workers
+    return BulkheadLimits(
+        in_flight=delivery.in_flight_per_endpoint,
+        slots=slots(delivery),
+        waiting=delivery.waiting_per_endpoint or max(1, share // 8),
+        keeping_up=max(settings.amqp.prefetch, KEEPING_UP),
+    )

@@ -1,0 +1,225 @@
+"""What a deliverer tells others of its tries: attempts, failures, and hooks to be disabled."""
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from attrs import evolve, frozen
+from thespian.actors import ActorAddress
+
+from callboard.actors.base.event_publisher import Noticing
+from callboard.actors.base.outbox import Handover
+from callboard.actors.base.role import Role, Setup
+from callboard.actors.messages import (
+    AttemptPolicy,
+    Attempts,
+    AttemptsKept,
+    DisableHook,
+    FailedTries,
+    WhichAttempts,
+)
+from callboard.actors.messages.notifications import DeliveryFailed
+from callboard.supervision import Peer
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.dispatch.jobs import Job
+from callboard.webhooks.history.attempts import attempt_database, attempt_document
+from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
+from callboard.webhooks.history.dead_letters import dead_letter
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.retries.outcome import GiveUp, Outcome, Response
+from callboard.webhooks.retries.retry_message import with_try
+from callboard.webhooks.values.kazoo_names import gregorian_ms
+
+FAILURE_CACHE = "failure_cache"
+HOOK_LISTENER = "hook_listener"
+ATTEMPT_LOG = "deliveries/attempt_log"
+
+MAX_BATCHES_OUT = 4
+MAX_SUCCESSES_WAITING = 5_000
+"""Attempts that settle nothing may wait in this number for the attempt log; more are dropped."""
+ATTEMPT_BATCH = 200
+_BODIES = ("req_body", "resp_body", "body", "body_base64")
+GONE = "the endpoint answered 410 Gone"
+
+
+@frozen
+class _Record:
+    """Documents to keep, by their databases, and the delivery that is at its end with them."""
+
+    documents: tuple[tuple[str, Mapping[str, Any]], ...]
+    ends: Job | None = None
+
+    @property
+    def size(self) -> int:
+        """Roughly, in bytes."""
+        return sum(
+            len(document.get(body) or "")
+            for _database, document in self.documents
+            for body in _BODIES
+        )
+
+
+class Recording(Noticing, Role):
+    """The part of a deliverer that keeps the record; `finished` hears when it is safe."""
+
+    def begin(self, setup: Setup) -> None:
+        """Nothing is recorded yet."""
+        self._attempts: Handover[_Record] = Handover(
+            ATTEMPT_BATCH, MAX_BATCHES_OUT, lambda record: record.size
+        )
+        self._failures: list[tuple[str, str, int]] = []
+        self._disables: list[DisableHook] = []
+        self._keep_successes = False
+        self.recorded = dict.fromkeys(("delivered", "given_up", "failed_tries", "unrecorded"), 0)
+
+    def finished(self, job: Job) -> None:
+        """A delivery is at its end, and on record where it was given up."""
+        raise NotImplementedError
+
+    @property
+    def unrecorded(self) -> int:
+        """Attempts that are not safe yet."""
+        return len(self._attempts)
+
+    @property
+    def untold(self) -> int:
+        """Records and failures that nobody has been told of yet."""
+        return self._attempts.waiting + len(self._failures) + len(self._disables)
+
+    # What came of a try
+
+    def delivered(self, job: Job, outcome: Outcome, now: float) -> None:
+        """The endpoint has taken it."""
+        self.recorded["delivered"] += 1
+        self.log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
+        if self._keep_successes:
+            self._record(job, outcome, now)
+        self.finished(job)
+
+    def failed(self, job: Job, outcome: Outcome, now: float) -> None:
+        """A try failed."""
+        self.recorded["failed_tries"] += 1
+        delivery = job.delivery
+        job.history = with_try(job.history, now, outcome)
+        self._count_failure(delivery, now)
+        self._note("try_failed", delivery, **_told(outcome), tries_left=job.tries_left)
+
+    def left_alone(self, job: Job, now: float) -> None:
+        """Not tried, as its endpoint has not been reached of late. For its hook that is a failure.
+
+        Else the hooks of an endpoint that is down would fail no more, and never be disabled.
+        """
+        self._count_failure(job.delivery, now)
+
+    def retried(self, job: Job, outcome: Outcome, now: float) -> None:
+        """A try failed, and others follow."""
+        self._record(job, outcome, now)
+
+    def given_up(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
+        """Nothing more is tried. It is `finished` once its letter and its attempt are safe."""
+        delivery = job.delivery
+        self.recorded["given_up"] += 1
+        self._note("given_up", delivery, reason=then.reason)
+        self.notify(
+            DeliveryFailed(
+                delivery.account_id,
+                delivery.hook_id,
+                delivery.id,
+                delivery.event_id,
+                delivery.uri,
+                then.reason,
+            )
+        )
+        if then.disable:
+            self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
+        letter = dead_letter(
+            delivery, then.reason, job.tries_made, job.history, now, self.settings.node.name
+        )
+        attempt = self._attempt(job, outcome, now)
+        self._attempts.add(_Record(((DEAD_LETTERS, letter), attempt), ends=job))
+
+    def _count_failure(self, delivery: Delivery, now: float) -> None:
+        self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
+
+    def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
+        self.log.info(
+            event,
+            account=delivery.account_id,
+            hook=delivery.hook_id,
+            event_id=delivery.event_id,
+            delivery=delivery.id,
+            **facts,
+        )
+
+    def _record(self, job: Job, outcome: Outcome, now: float) -> None:
+        if self._attempts.waiting > MAX_SUCCESSES_WAITING:
+            self.recorded["unrecorded"] += 1
+        else:
+            self._attempts.add(_Record((self._attempt(job, outcome, now),)))
+
+    def _attempt(self, job: Job, outcome: Outcome, now: float) -> tuple[str, dict[str, Any]]:
+        return attempt_database(job.delivery, now), attempt_document(
+            evolve(job.delivery, headers=job.headers or job.delivery.headers),
+            outcome,
+            job.tries_left + 1 if job.tries_made else job.tries_left,
+            now,
+            self.settings.attempts.body_limit,
+            job.policy,
+        )
+
+    # To whom it is told
+
+    def report_tries(self) -> None:
+        """Tell what has gathered to those who are up."""
+        if self._failures and (cache := self.peer(FAILURE_CACHE)):
+            self.send(cache, FailedTries(tuple(self._failures)))
+            self._failures = []
+        if self._disables and (listener := self.peer(HOOK_LISTENER)):
+            for disable in self._disables:
+                self.send(listener, disable)
+            self._disables = []
+        if log := self.peer(ATTEMPT_LOG):
+            while (out := self._attempts.next(time.monotonic())) is not None:
+                number, records = out
+                self.tally.observe(catalog.BATCH_SIZE, len(records), "attempts")
+                self._hand_over(log, number, records)
+
+    def report_overdue(self, before: float, now: float) -> None:
+        """Tell the attempt log again what went out before then: the message, or its answer, may
+        be lost. Some attempts may be stored twice for it."""
+        if log := self.peer(ATTEMPT_LOG):
+            for number, records in self._attempts.overdue(before, now):
+                self._hand_over(log, number, records)
+
+    def _hand_over(self, log: ActorAddress, number: int, records: Sequence[_Record]) -> None:
+        documents = chain.from_iterable(record.documents for record in records)
+        self.send(log, Attempts(number, tuple(documents)))
+
+    def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
+        """A batch of attempts is safe: deliveries given up in it are settled."""
+        for record in self._attempts.kept(message.batch):
+            if record.ends is not None:
+                self.finished(record.ends)
+
+    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
+        """Whether successes are wanted too."""
+        self._keep_successes = message.successes
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """A new attempt log gets what the one before had not confirmed."""
+        if is_new(ATTEMPT_LOG, before, self.peers):
+            self._attempts.take_back()
+            self.send(self.peers[ATTEMPT_LOG].address, WhichAttempts())
+
+
+def is_new(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> bool:
+    """Whether there is a new incarnation of that peer."""
+    return path in now and (path not in before or before[path] != now[path])
+
+
+def _told(outcome: Outcome) -> Mapping[str, Any]:
+    """What the log says of it."""
+    if isinstance(outcome, Response):
+        return {"outcome": outcome.status}
+    return {"outcome": outcome.kind} | ({"detail": outcome.detail} if outcome.detail else {})

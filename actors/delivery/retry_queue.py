@@ -1,0 +1,390 @@
+"""The durable retry queue: deliveries that come back later, kept by the broker meanwhile."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import define, frozen
+from thespian.actors import ActorAddress
+
+from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
+from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.messages import (
+    DueBatch,
+    NotHeld,
+    Progress,
+    PutOff,
+    PutOffKept,
+    Reconcile,
+)
+from callboard.adapters.broker.protocol import (
+    BrokerEvent,
+    Confirmed,
+    ConnectionDown,
+    ConnectionUp,
+    DelayQueue,
+    Depths,
+    IncomingMessage,
+    OutgoingMessage,
+    Properties,
+    Received,
+    Returned,
+    Topology,
+    Unconfirmed,
+)
+from callboard.adapters.broker.publications import publication_of, set_aside
+from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.store.protocol import StoreError
+from callboard.adapters.store.spool import Spool
+from callboard.config.settings import Settings
+from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.batch_ledger import HandedOut
+from callboard.webhooks.acknowledgement.receipts import Source
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
+from callboard.webhooks.retries.retry_message import Later, UnreadableDelivery, as_json, from_json
+
+MAX_ITEMS = 200
+MAX_BYTES = 1_000_000
+MAX_PARTS_ON_THE_WAY = 20
+"""Parts sent to deliverers and not yet seen there; meanwhile what is due gathers."""
+REPUBLISH_S = 1.0
+KEEP_AGAIN_S = 2.0
+RECONCILE_S = 30.0
+STALE_S = 60.0
+
+DEPTHS_S = 5.0
+
+_KEEP = "callboard: there may be room on the disk"
+_REPUBLISH = "callboard: publish again"
+_RECONCILE = "callboard: reconcile"
+_DEPTHS = "callboard: count what waits"
+
+
+@define
+class _Batch:
+    """What a deliverer put off, until all of it is confirmed."""
+
+    id: tuple[Source, int]
+    deliverer: ActorAddress
+    left: int
+
+
+@frozen
+class _Publish:
+    """An item to publish, put off by a deliverer or on its next round, and then to be acked."""
+
+    item: Later
+    batch: _Batch | None = None
+    tag: int | None = None
+
+
+class RetryQueue(BrokerRole):
+    """Keeps deliveries in delay queues of the broker, and hands out those that are due.
+
+    What a deliverer puts off is `PutOffKept` once the broker has confirmed it; what comes back is
+    acknowledged once a deliverer has settled it, or the next delay queue has it. So whichever
+    process dies, the broker has every delivery, at most twice. All nodes share the queues.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Declare the queues, and consume what is due."""
+        self._ids = itertools.count(1)
+        self._connected = False
+        self._to_publish: deque[_Publish] = deque()
+        self._publishing: dict[int, _Publish] = {}
+        self._returned: set[int] = set()
+        self._batches: dict[tuple[Source, int], _Batch] = {}
+        self._republish_due = False
+        self._due: deque[tuple[int, Later]] = deque()
+        self._books = HandedOut()
+        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "poison")
+        self._counts = dict.fromkeys(names, 0)
+        self._unkept: deque[tuple[IncomingMessage, str]] = deque()
+        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        self.connect_broker(topology(self.settings))
+        self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
+        self._names[due_queue(self.settings)] = "due"
+        self.after(RECONCILE_S, _RECONCILE)
+        self.after(DEPTHS_S, _DEPTHS)
+
+    def stats(self) -> Mapping[str, Any]:
+        """Counts since the start, and what is in hand."""
+        return {
+            "broker": "up" if self._connected else "down",
+            **self._counts,
+            "unconfirmed": len(self._to_publish) + len(self._publishing),
+            "in_hand": len(self._books) + len(self._due),
+        }
+
+    def measure(self) -> None:
+        """What came back; the depths come from the broker."""
+        self.tally.set(catalog.RETRIES_HANDED_OUT, self._counts["handed_out"])
+        self.tally.set(catalog.RETRIES_POISON, self._counts["poison"])
+
+    # The broker's side
+
+    def on_broker(self, event: BrokerEvent) -> None:
+        """Take in what is due; what was not confirmed is published again."""
+        match event:
+            case Received(messages):
+                self._take(messages)
+            case Confirmed(ids):
+                self._confirmed(ids)
+            case Unconfirmed(ids, reason):
+                self._unconfirmed(ids, reason)
+            case Returned(id, reason):
+                self._returned.add(id)
+                self.log.error("retry_queue_missing", reason=reason)
+            case Depths(messages):
+                for queue, depth in messages.items():
+                    self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
+            case ConnectionUp(queue):
+                self._connected = True
+                self.log.info("broker_up", queue=queue)
+                self.broker.ask_depths()
+                self._publish_all()
+            case ConnectionDown(reason, retry_in_s):
+                self._connected = False
+                self._forget_received()
+                self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
+
+    def after_poll(self) -> None:
+        """Hand out what has arrived."""
+        self._dispatch()
+
+    def _forget_received(self) -> None:
+        """The broker gives all that was not acknowledged again."""
+        self._books = HandedOut()
+        self._due.clear()
+        self._unkept.clear()
+        self._returned.clear()
+        self._to_publish = deque(p for p in self._to_publish if p.tag is None)
+        self._publishing = {id: p for id, p in self._publishing.items() if p.tag is None}
+
+    def _take(self, messages: Iterable[IncomingMessage]) -> None:
+        for message in messages:
+            self._counts["received"] += 1
+            try:
+                item = from_json(message.body)
+            except UnreadableDelivery as problem:
+                self._set_aside(message, str(problem))
+                continue
+            if next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
+                self._due.append((message.tag, item))
+            else:
+                self._counts["rounds"] += 1
+                self._to_publish.append(_Publish(item, tag=message.tag))
+        self._publish_all()
+
+    def _set_aside(self, message: IncomingMessage, reason: str) -> None:
+        """Keep a message that is no delivery, so that it is neither lost nor in the way."""
+        self._counts["poison"] += 1
+        self.log.warning("retry_set_aside", key=message.routing_key, reason=reason)
+        self._unkept.append((message, reason))
+        if len(self._unkept) == 1:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Put on disk what was set aside; while there is no room it waits, unacknowledged."""
+        while self._unkept:
+            message, reason = self._unkept[0]
+            try:
+                self._poison.append([("poison", _as_document(message, reason))])
+            except StoreError as problem:
+                self.log.error("retry_not_set_aside", reason=str(problem))
+                self.after(KEEP_AGAIN_S, _KEEP)
+                return
+            self._unkept.popleft()
+            self.broker.ack([message.tag])
+
+    # Into the delay queues
+
+    def receiveMsg_PutOff(self, message: PutOff, sender: ActorAddress) -> None:
+        """Deliveries that a deliverer wants to have back later."""
+        id = message.deliverer, message.batch
+        if id in self._batches:
+            return  # Sent again, as the broker takes its time.
+        batch = self._batches[id] = _Batch(id, sender, len(message.items))
+        self._counts["put_off"] += len(message.items)
+        self._to_publish.extend(_Publish(item, batch=batch) for item in message.items)
+        self._publish_all()
+
+    def _publish_all(self) -> None:
+        while self._connected and self._to_publish:
+            publish = self._to_publish.popleft()
+            self._publishing[self.broker.publish(self._message(publish.item))] = publish
+
+    def _message(self, item: Later) -> OutgoingMessage:
+        """To its next delay queue; to the queue of those that are due if it is by now."""
+        name = due_queue(self.settings)
+        wait = next_wait(item.left, item.due_ms, int(time.time() * 1000))
+        if wait is not None:
+            name, item = delay_queue(self.settings, wait[0]), item.waiting_for(wait[1])
+        properties = Properties(
+            content_type="application/json", delivery_mode=2, message_id=item.delivery.id
+        )
+        return OutgoingMessage("", name, as_json(item), properties, mandatory=True)
+
+    def _confirmed(self, ids: Iterable[int]) -> None:
+        done = []
+        for id in ids:
+            publish = self._publishing.pop(id, None)
+            if publish is None:
+                continue
+            if id in self._returned:
+                self._returned.discard(id)
+                self._publish_soon(publish)
+            elif publish.batch is not None:
+                self._kept(publish.batch)
+            elif publish.tag is not None:
+                done.append(publish.tag)
+        if done:
+            self.broker.ack(done)
+
+    def _kept(self, batch: _Batch) -> None:
+        self._counts["kept"] += 1
+        batch.left -= 1
+        if not batch.left:
+            del self._batches[batch.id]
+            self.send(batch.deliverer, PutOffKept(batch.id[1]))
+
+    def _unconfirmed(self, ids: Iterable[int], reason: str) -> None:
+        for id in ids:
+            if (publish := self._publishing.pop(id, None)) is not None:
+                self._publish_soon(publish)
+        self.log.warning("put_off_unconfirmed", reason=reason)
+
+    def _publish_soon(self, publish: _Publish) -> None:
+        self._to_publish.append(publish)
+        if not self._republish_due:
+            self._republish_due = True
+            self.after(REPUBLISH_S, _REPUBLISH)
+
+    # Out to the deliverers
+
+    def _dispatch(self) -> None:
+        deliverers = deliverers_among(self.peers)
+        if not deliverers or not self._due or self._books.on_the_way >= MAX_PARTS_ON_THE_WAY:
+            return
+        shares: dict[str, list[tuple[int, Later]]] = {}
+        while self._due:
+            tag, item = self._due.popleft()
+            path = deliverer_for(item.delivery, deliverers).path
+            shares.setdefault(path, []).append((tag, item))
+        for path, share in shares.items():
+            for batch in _cut(share):
+                self._hand_out(self.peers[path], batch)
+
+    def _hand_out(self, peer: Peer, items: tuple[tuple[int, Later], ...]) -> None:
+        part = str(next(self._ids))
+        holder = peer.path, peer.incarnation
+        self._books.sent(part, holder, [tag for tag, _item in items], time.monotonic())
+        self._counts["handed_out"] += len(items)
+        self.send(peer.address, DueBatch(part, (self.path, self.incarnation), items))
+
+    def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
+        """A deliverer has received parts, or settled deliveries."""
+        if message.source != (self.path, self.incarnation):
+            return
+        for part in message.accepted:
+            self._books.accepted(part)
+        done = [tag for part, tags in message.settled for tag in self._books.settled(part, tags)]
+        if done:
+            self._counts["settled"] += len(done)
+            self.broker.ack(done)
+        self._dispatch()
+
+    def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
+        """A deliverer does not know these parts: their messages were lost."""
+        if message.source == (self.path, self.incarnation):
+            self._requeue(self._books.lost(message.parts))
+
+    def _requeue(self, tags: list[int]) -> None:
+        if tags:
+            self.broker.requeue(tags)
+
+    # Deaths and losses
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """Take back what a dead deliverer had."""
+        for path, peer in before.items():
+            now = self.peers.get(path)
+            if is_deliverer(path) and (now is None or now.incarnation != peer.incarnation):
+                self._requeue(self._books.died((path, peer.incarnation)))
+        self._dispatch()
+
+    def on_timer(self, payload: Any) -> None:
+        """Publish again; ask after what has been under way for suspiciously long."""
+        if payload == _KEEP:
+            self._keep()
+        elif payload == _REPUBLISH:
+            self._republish_due = False
+            self._publish_all()
+        elif payload == _RECONCILE:
+            source = self.path, self.incarnation
+            for path, parts in self._books.stale(before=time.monotonic() - STALE_S).items():
+                if address := self.peer(path):
+                    self.send(address, Reconcile(source, tuple(parts)))
+            self.after(RECONCILE_S, _RECONCILE)
+        elif payload == _DEPTHS:
+            self.broker.ask_depths()
+            self.after(DEPTHS_S, _DEPTHS)
+        else:
+            super().on_timer(payload)
+
+    def on_exit(self) -> None:
+        """Give back what was not acknowledged."""
+        super().on_exit()
+        if hasattr(self, "_poison"):
+            self._poison.close()
+
+
+def topology(settings: Settings) -> Topology:
+    """The delay queues, and the queue of what is due, which all nodes share."""
+    due = due_queue(settings)
+    return Topology(
+        queue=shared_queue(due, settings.amqp.queue_type),
+        prefetch=settings.delivery.retry_prefetch,
+        delays=tuple(
+            DelayQueue(
+                delay_queue(settings, name),
+                delay_ms,
+                due,
+                quorum=settings.amqp.queue_type == "quorum",
+            )
+            for name, delay_ms in DELAY_CLASSES.items()
+        ),
+        priority=settings.amqp.consumer_priority,
+    )
+
+
+def due_queue(settings: Settings) -> str:
+    """The queue that deliveries come back to."""
+    return f"{settings.amqp.queue}.retries"
+
+
+def delay_queue(settings: Settings, name: str) -> str:
+    """The queue of a delay class."""
+    return f"{settings.amqp.queue}.retry.{name}"
+
+
+def _cut(share: list[tuple[int, Later]]) -> Iterable[tuple[tuple[int, Later], ...]]:
+    """Batches of a share that are not too large for one message."""
+    batch: list[tuple[int, Later]] = []
+    size = 0
+    for tag, item in share:
+        batch.append((tag, item))
+        size += len(item.delivery.body)
+        if len(batch) >= MAX_ITEMS or size >= MAX_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+    if batch:
+        yield tuple(batch)
+
+
+def _as_document(message: IncomingMessage, reason: str) -> dict[str, Any]:
+    kept = publication_of(message)
+    return set_aside(kept, module="", reason=reason, now_unix_s=time.time())

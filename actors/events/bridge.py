@@ -1,0 +1,433 @@
+"""The bridge from the AMQP bus to the responders, and the keeper of its acknowledgements."""
+
+import itertools
+import time
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+from attrs import define
+from thespian.actors import ActorAddress
+
+from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.base.tracing import tracing
+from callboard.actors.events.event_spans import EventSpans
+from callboard.actors.messages import (
+    EventBatch,
+    NotHeld,
+    Progress,
+    Published,
+    PublishEvents,
+    Quiesce,
+    Quiesced,
+    RawEvent,
+    Reconcile,
+    Refused,
+    Routed,
+)
+from callboard.adapters.broker.protocol import (
+    Binding,
+    BrokerError,
+    BrokerEvent,
+    Confirmed,
+    ConnectionDown,
+    ConnectionUp,
+    Exchange,
+    IncomingMessage,
+    OutgoingMessage,
+    Properties,
+    Queue,
+    Received,
+    Returned,
+    Topology,
+    Unconfirmed,
+)
+from callboard.adapters.broker.publications import (
+    Publication,
+    as_published,
+    plain_headers,
+    set_aside,
+)
+from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.broker.topic import BOUND_BY
+from callboard.adapters.store.protocol import StoreError
+from callboard.adapters.store.spool import Spool
+from callboard.config.settings import Settings
+from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.event_ledger import Batch, Books
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
+
+RESPONDERS = "responders/"
+KAZOO_QUEUE = Queue(
+    "webhooks_shared_listener",
+    durable=False,
+    auto_delete=True,
+    arguments={"x-message-ttl": 60_000, "x-max-length": 100},
+)
+"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
+
+MAX_BATCH_EVENTS = 200
+MAX_BATCH_BYTES = 1_000_000
+MAX_BATCHES_PER_RESPONDER = 2
+"""More would only wait; meanwhile events gather here into larger batches."""
+MAX_PARTS_ON_THE_WAY = 100
+"""Batches sent to deliverers and not yet seen there; Thespian stalls at some hundreds."""
+RECONCILE_S = 30.0
+STALE_S = 60.0
+"""A batch or part older than this is asked after: its message may have been lost."""
+
+KEEP_AGAIN_S = 2.0
+"""How often it is tried to put on a full disk what was set aside."""
+
+_RECONCILE = "callboard: reconcile"
+_KEEP = "callboard: there may be room on the disk"
+
+
+@define
+class _Publishing:
+    """A request from outside to publish, until the broker has confirmed it all."""
+
+    requester: ActorAddress
+    waiting: set[int]
+    count: int
+    unroutable: int = 0
+
+
+class EventBridge(BrokerRole):
+    """AMQP -> responders, in batches; acknowledges (Kazoo: webhooks_shared_listener).
+
+    A message is acknowledged when each of its deliveries is settled. If a responder dies, what it
+    had not routed goes to its successor; if a deliverer dies, its events go back to the broker
+    and come again; if the bridge dies, the broker gives everything again. Backpressure is the
+    prefetch: never more messages are in hand.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Declare the exchanges and bindings of all event modules, and consume."""
+        amqp = self.settings.amqp
+        modules = event_modules(self.settings).modules
+        exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
+        self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
+        self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
+        self._books: Books[RawEvent] = Books()
+        self._aside: dict[int, list[dict[str, Any]]] = {}
+        self._done_with: list[int] = []
+        self._keep_due = False
+        self._ids = itertools.count(1)
+        self._publishing: dict[int, _Publishing] = {}
+        self._quiesced_for: ActorAddress | None = None
+        self._connected = False
+        names = ("received", "acknowledged", "requeued", "unclaimed", "poison")
+        self._counts = dict.fromkeys(names, 0)
+        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        queue = event_queue(self.settings)
+        self._spans = EventSpans(
+            tracing(self.settings, self.path, self.log, own_process=self.own_process), queue.name
+        )
+        self.connect_broker(
+            Topology(
+                exchanges=tuple(
+                    Exchange(exchange.name, exchange.type, exchange.durable)
+                    for exchange in sorted(exchanges, key=attrgetter("name"))
+                ),
+                queue=queue,
+                bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
+                prefetch=amqp.prefetch,
+                priority=amqp.consumer_priority,
+            )
+        )
+        self.after(RECONCILE_S, _RECONCILE)
+
+    def stats(self) -> Mapping[str, Any]:
+        """Counts since the start, and what is in hand."""
+        return {
+            "broker": "up" if self._connected else "down",
+            **self._counts,
+            "in_hand": self._books.open,
+            "batches": len(self._books.batches),
+            "parts": self._books.parts,
+        }
+
+    def measure(self) -> None:
+        """What came and went."""
+        self.tally.set(catalog.MESSAGES_RECEIVED, self._counts["received"])
+        self.tally.set(catalog.MESSAGES_ACKNOWLEDGED, self._counts["acknowledged"])
+        self.tally.set(catalog.MESSAGES_REQUEUED, self._counts["requeued"])
+        self.tally.set(catalog.MESSAGES_UNCLAIMED, self._counts["unclaimed"])
+        self.tally.set(catalog.EVENTS_IN_HAND, self._books.open)
+
+    # The broker's side
+
+    def on_broker(self, event: BrokerEvent) -> None:
+        """Take in messages; forget everything when the connection is lost."""
+        match event:
+            case Received(messages):
+                self._take(messages)
+            case ConnectionUp(queue):
+                self._connected = True
+                self.log.info("broker_up", queue=queue)
+            case ConnectionDown(reason, retry_in_s):
+                self._connected = False
+                self._books = self._books.emptied()
+                self._aside.clear()
+                self._done_with.clear()
+                self._spans.fail("the connection to the broker was lost")
+                self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
+                self._tell_if_quiet()
+            case Confirmed(ids):
+                self._publish_progress(ids)
+            case Returned(id, reason):
+                if id in self._publishing:
+                    self._publishing[id].unroutable += 1
+                    self.log.warning("event_unroutable", reason=reason)
+            case Unconfirmed(ids, reason):
+                self._publish_failed(ids, reason)
+
+    def after_poll(self) -> None:
+        """Send on what has arrived."""
+        self._dispatch()
+
+    def _take(self, messages: Iterable[IncomingMessage]) -> None:
+        done = []
+        now = time.monotonic()
+        for message in map(as_published, messages):
+            self._counts["received"] += 1
+            event = RawEvent(
+                message.tag,
+                message.exchange,
+                message.routing_key,
+                message.body,
+                message.properties.content_type,
+                message.properties.content_encoding,
+                message.properties.message_id,
+                self._spans.begin(message),
+                plain_headers(message.properties),
+                now,
+            )
+            if not self._books.take(event, self._modules_for(message)):
+                # Of a binding that a module once asked for and does no more: the queue keeps it.
+                self._counts["unclaimed"] += 1
+                done.append(message.tag)
+        self._acknowledge(done)
+
+    def _modules_for(self, message: IncomingMessage) -> set[str]:
+        """The modules whose binding it came through; else those of its exchange.
+
+        It came through none where an operator has bound the queue to more, for an event that a
+        module takes but does not ask for. What none of them responds to makes no delivery.
+        """
+        of_exchange = [
+            (m, key) for m, exchange, key in self._bindings if exchange == message.exchange
+        ]
+        bound_by = self._bound_by.get(message.exchange)
+        bound = {m for m, key in of_exchange if bound_by and bound_by(key, message.routing_key)}
+        return bound or {module for module, _key in of_exchange}
+
+    def _acknowledge(self, tags: list[int]) -> None:
+        if self._aside:
+            self._done_with += [tag for tag in tags if tag in self._aside]
+            tags = [tag for tag in tags if tag not in self._aside]
+        if tags:
+            self._counts["acknowledged"] += len(tags)
+            self.broker.ack(tags)
+            self._spans.end(tags)
+            self._tell_if_quiet()
+
+    def _requeue(self, tags: list[int]) -> None:
+        """Give events back to the broker: they come again."""
+        if tags:
+            self._counts["requeued"] += len(tags)
+            self.broker.requeue(tags)
+            self._spans.fail("given back to the broker", tags)
+            self._tell_if_quiet()
+
+    # The responders' side
+
+    def _dispatch(self) -> None:
+        if self._books.on_the_way >= MAX_PARTS_ON_THE_WAY:
+            return
+        for module in self._books.waiting():
+            responder = self.peers.get(RESPONDERS + module)
+            while responder and self._books.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
+                events = self._books.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
+                if not events:
+                    break
+                self._send_batch(next(self._ids), module, events, responder)
+
+    def _send_batch(
+        self, id: int, module: str, events: tuple[RawEvent, ...], responder: Peer
+    ) -> None:
+        self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
+        self._books.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
+        self.send(responder.address, EventBatch(id, self.incarnation, events))
+
+    def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
+        """A responder has sent a batch's deliveries on their way, or found that there are none."""
+        batch, done = self._books.routed(
+            message.batch, message.parts, message.deliverers, time.monotonic()
+        )
+        if batch is None:
+            return
+        for tag, reason in message.poison:
+            self._set_aside(batch, tag, reason)
+        self._keep_aside()
+        self._acknowledge(done)
+        self._requeue(self._books.lost())
+        self._dispatch()
+
+    def _set_aside(self, batch: Batch[RawEvent], tag: int, reason: str) -> None:
+        """Keep an event that cannot be handled, so that it is neither lost nor in the way."""
+        event = next(event for event in batch.events if event.tag == tag)
+        self._counts["poison"] += 1
+        self.log.warning(
+            "event_set_aside", module=batch.module, key=event.routing_key, reason=reason
+        )
+        self._aside.setdefault(tag, []).append(_as_document(event, batch.module, reason))
+
+    def _keep_aside(self) -> None:
+        """Put on disk what was set aside; while that is full its events stay unacknowledged."""
+        documents = [document for kept in self._aside.values() for document in kept]
+        if not documents:
+            return
+        try:
+            self._poison.append([("poison", document) for document in documents])
+        except StoreError as problem:
+            self.log.error("event_not_set_aside", reason=str(problem), events=len(self._aside))
+            if not self._keep_due:
+                self._keep_due = True
+                self.after(KEEP_AGAIN_S, _KEEP)
+            return
+        self._aside.clear()
+        done, self._done_with = self._done_with, []
+        self._acknowledge(done)
+
+    # The deliverers' side
+
+    def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
+        """A deliverer has received parts, or settled events of parts."""
+        if message.source != (self.path, self.incarnation):
+            return
+        for part in message.accepted:
+            self._books.accepted(part)
+        done = [self._books.settled(part, tags) for part, tags in message.settled]
+        self._acknowledge(list(chain.from_iterable(done)))
+        self._dispatch()
+
+    def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
+        """A deliverer does not know these parts: their messages were lost."""
+        if message.source == (self.path, self.incarnation):
+            self._requeue(self._books.lost(message.parts))
+
+    # Deaths and losses
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """Take back what the dead had; give the new ones work."""
+        for path, peer in before.items():
+            now = self.peers.get(path)
+            if now is None or now.incarnation != peer.incarnation:
+                self._books.died((path, peer.incarnation))
+        self._requeue(self._books.lost())
+        for batch in self._books.batches:
+            responder = self.peers.get(RESPONDERS + batch.module)
+            if responder and responder.incarnation != batch.incarnation:
+                self._books.resend(batch.id)
+                self._send_batch(next(self._ids), batch.module, batch.events, responder)
+        self._dispatch()
+
+    def on_timer(self, payload: Any) -> None:
+        """Ask after what has been under way for suspiciously long."""
+        if payload == _KEEP:
+            self._keep_due = False
+            self._keep_aside()
+            return
+        if payload != _RECONCILE:
+            super().on_timer(payload)
+            return
+        old = time.monotonic() - STALE_S
+        for batch in self._books.stale_batches(before=old):
+            if responder := self.peers.get(RESPONDERS + batch.module):
+                self._send_batch(batch.id, batch.module, batch.events, responder)
+        for deliverer, parts in self._books.stale_parts(before=old).items():
+            if address := self.peer(deliverer):
+                self.send(address, Reconcile((self.path, self.incarnation), tuple(parts)))
+        self.after(RECONCILE_S, _RECONCILE)
+
+    # Asked from outside
+
+    def receiveMsg_Quiesce(self, _message: Quiesce, sender: ActorAddress) -> None:
+        """Take no more; answer when all is settled."""
+        self._quiesced_for = sender
+        self.broker.stop_consuming()
+        self._tell_if_quiet()
+
+    def _tell_if_quiet(self) -> None:
+        if self._quiesced_for is not None and not self._books.open:
+            requester, self._quiesced_for = self._quiesced_for, None
+            self.send(requester, Quiesced())
+
+    def receiveMsg_PublishEvents(self, message: PublishEvents, sender: ActorAddress) -> None:
+        """Publish for somebody who has no connection of his own.
+
+        What comes before something that no broker can take is published.
+        """
+        try:
+            ids = {self.broker.publish(_outgoing(*event)) for event in message.events}
+        except BrokerError as problem:  # such as a routing key that is too long
+            self.send(sender, Refused(f"the broker cannot take it: {problem}"))
+            return
+        request = _Publishing(sender, set(ids), len(ids))
+        for id in ids:
+            self._publishing[id] = request
+        if not ids:
+            self.send(sender, Published(0, 0))
+
+    def _publish_progress(self, ids: Iterable[int]) -> None:
+        for id in ids:
+            request = self._publishing.pop(id, None)
+            if request is not None:
+                request.waiting.discard(id)
+                if not request.waiting:
+                    self.send(request.requester, Published(request.count, request.unroutable))
+
+    def _publish_failed(self, ids: Iterable[int], reason: str) -> None:
+        for id in ids:
+            request = self._publishing.pop(id, None)
+            if request is not None:
+                for other in request.waiting:
+                    self._publishing.pop(other, None)
+                self.send(request.requester, Refused(f"the broker did not take it: {reason}"))
+
+    def on_exit(self) -> None:
+        """Give unacknowledged events back."""
+        super().on_exit()
+        if hasattr(self, "_poison"):
+            self._poison.close()
+        if hasattr(self, "_spans"):
+            self._spans.close()
+
+
+def event_queue(settings: Settings) -> Queue:
+    """The queue that events are taken from, which all nodes share."""
+    amqp = settings.amqp
+    return KAZOO_QUEUE if amqp.join_kazoo else shared_queue(amqp.queue, amqp.queue_type)
+
+
+def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:
+    properties = Properties(content_type=content_type, delivery_mode=2)
+    return OutgoingMessage(exchange, key, body, properties, mandatory=True)
+
+
+def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
+    message = Publication(
+        event.body,
+        event.exchange,
+        event.routing_key,
+        event.content_type,
+        event.content_encoding,
+        event.message_id,
+        event.headers,
+    )
+    return set_aside(message, module=module, reason=reason, now_unix_s=time.time())

@@ -1,0 +1,1 @@
+"""Failed attempts, and the end of hooks that keep failing."""

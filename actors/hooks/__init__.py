@@ -1,0 +1,1 @@
+"""Hooks as they are stored, changed and held in memory."""

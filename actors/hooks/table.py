@@ -1,0 +1,255 @@
+"""The owner of the hooks in memory: it outlives its listener and feeds the responders."""
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import Factory, define
+from thespian.actors import ActorAddress
+
+from callboard.actors.base.resequencer import InOrder
+from callboard.actors.base.role import Role, Setup
+from callboard.actors.messages import (
+    Applied,
+    Barrier,
+    ChangeHooks,
+    HookPage,
+    HooksChanged,
+    HooksLoaded,
+    ListTable,
+    LoadHooks,
+    NextPage,
+    Subscribe,
+    TableListed,
+)
+from callboard.admin import ConfiguredHook
+from callboard.supervision import Peer
+from callboard.webhooks.hooks.failure_window import HookKey
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.hook_map import HookMap, key_of
+from callboard.webhooks.hooks.listing import HookListing
+from callboard.webhooks.metrics.catalog import HOOKS
+
+PAGE_HOOKS = 1000
+LISTING_S = 60.0
+"""How long the order of very many hooks is remembered after somebody's last page of it."""
+
+_LISTING_OLD = "callboard: forget the listing"
+
+
+@define
+class _Subscriber:
+    """A responder, and the hooks it has still to be sent page by page; None: it has them all.
+
+    Until its paging has `begun` it is told of no change: its pages will show it.
+    """
+
+    address: ActorAddress
+    stream: int
+    events: frozenset[str]
+    numbers: Iterator[int] = Factory(itertools.count)
+    begun: bool = False
+    pages: Iterator[Hook] | None = None
+
+
+class HookTable(Role):
+    """Holds every hook that may fire, by (account, hook) (Kazoo: kazoo_etsmgr_srv's table).
+
+    The listener fills it and may die and come back: the hooks stay, and the new listener's load
+    replaces them one by one, so that responders never see fewer than there are.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Empty; responders wait until the listener has loaded the hooks."""
+        self._hooks = HookMap()
+        self._seen: set[HookKey] | None = None
+        self._from_listener: InOrder[LoadHooks | ChangeHooks | Barrier] = InOrder()
+        self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
+        self._loaded = False
+        self._subscribers: dict[str, _Subscriber] = {}
+        self._listing: HookListing | None = None
+        self._listing_used = 0.0
+
+    def stats(self) -> Mapping[str, Any]:
+        """How many hooks, and for how many responders."""
+        return {
+            "hooks": len(self._hooks),
+            "loaded": self._loaded,
+            "subscribers": len(self._subscribers),
+        }
+
+    def measure(self) -> None:
+        """How many hooks may fire."""
+        self.tally.set(HOOKS, len(self._hooks))
+
+    # The listener's side
+
+    def receiveMsg_LoadHooks(self, message: LoadHooks, sender: ActorAddress) -> None:
+        """A page of the stored hooks."""
+        self._take_in(message, sender)
+
+    def receiveMsg_ChangeHooks(self, message: ChangeHooks, sender: ActorAddress) -> None:
+        """Hooks were created, edited, disabled or deleted."""
+        self._take_in(message, sender)
+
+    def receiveMsg_Barrier(self, message: Barrier, sender: ActorAddress) -> None:
+        """The listener wants to know when its changes are in effect."""
+        self._take_in(message, sender)
+
+    def _take_in(self, message: LoadHooks | ChangeHooks | Barrier, sender: ActorAddress) -> None:
+        for due in self._from_listener.take(message.stream, message.number, message):
+            if isinstance(due, LoadHooks):
+                self._load_page(due)
+                self.send(sender, HooksLoaded(due.stream, len(self._hooks)))
+            elif isinstance(due, Barrier):
+                self._barriers[due.ticket] = sender, set(self._subscribers)
+                for subscriber in self._subscribers.values():
+                    self._send_in_order(subscriber, Barrier, due.ticket)
+                self._tell_applied()
+            else:
+                self._apply(due)
+
+    def _load_page(self, message: LoadHooks) -> None:
+        """At the end of a load, whatever was not mentioned goes."""
+        if message.number == 0:
+            # An empty table has nothing that might go: a million keys need not be remembered.
+            self._seen = set() if self._hooks else None
+        if self._seen is not None:
+            self._seen.update(map(key_of, message.hooks))
+        self._change(message.hooks, ())
+        if message.last:
+            if self._seen is not None:
+                keys = map(key_of, self._hooks)
+                self._change((), tuple(key for key in keys if key not in self._seen))
+                self._seen = None
+            self.freeze()
+            if not self._loaded:
+                self._loaded = True
+                for subscriber in self._subscribers.values():
+                    self._begin_pages(subscriber)
+
+    def _apply(self, message: ChangeHooks) -> None:
+        removed = list(message.remove)
+        if message.remove_account is not None:
+            account_id = message.remove_account
+            removed += [key_of(hook) for hook in self._hooks if hook.account_id == account_id]
+        if self._seen is not None:
+            self._seen.update(map(key_of, message.put))
+        self._change(message.put, tuple(removed))
+
+    def _change(self, put: tuple[Hook, ...], removed: tuple[HookKey, ...]) -> None:
+        keys = set(removed)
+        put = tuple(h for h in put if key_of(h) not in keys and self._hooks.get(key_of(h)) != h)
+        keys.update(map(key_of, put))
+        old = [hook for hook in map(self._hooks.get, keys) if hook is not None]
+        for key in removed:
+            self._hooks.remove(key)
+        for hook in put:
+            self._hooks.put(hook)
+        for subscriber in self._subscribers.values():
+            if not subscriber.begun:
+                continue
+            events = subscriber.events
+            wanted = tuple(hook for hook in put if hook.event in events)
+            # Also of a hook that has changed its event: who does not want the new one drops it.
+            kept = set(map(key_of, wanted))
+            gone = tuple(key_of(h) for h in old if h.event in events and key_of(h) not in kept)
+            if wanted or gone:
+                self._send_in_order(subscriber, HooksChanged, wanted, gone)
+
+    def _send_in_order(
+        self, subscriber: _Subscriber, kind: type[HooksChanged | HookPage | Barrier], *facts: Any
+    ) -> None:
+        number = next(subscriber.numbers)
+        self.send(subscriber.address, kind(subscriber.stream, number, *facts))
+
+    # The responders' side
+
+    def on_peers(self, before: Mapping[str, Peer]) -> None:
+        """Forget responders that are gone; their successors subscribe, maybe before we hear."""
+        for path, peer in before.items():
+            if self.peers.get(path) != peer:
+                self._subscribers.pop(str(peer.address), None)
+        self._tell_applied()
+
+    def receiveMsg_Applied(self, message: Applied, sender: ActorAddress) -> None:
+        """A responder has passed a barrier."""
+        if message.ticket in self._barriers:
+            self._barriers[message.ticket][1].discard(str(sender))
+            self._tell_applied()
+
+    def _tell_applied(self) -> None:
+        """Tell the listener of barriers that every responder has passed that is still there."""
+        for ticket, (listener, waiting) in list(self._barriers.items()):
+            if not waiting & self._subscribers.keys():
+                del self._barriers[ticket]
+                self.send(listener, Applied(ticket))
+
+    def receiveMsg_Subscribe(self, message: Subscribe, sender: ActorAddress) -> None:
+        """A responder wants its hooks, page by page, and every change."""
+        subscriber = _Subscriber(sender, message.stream, frozenset(message.events))
+        self._subscribers[str(sender)] = subscriber
+        if self._loaded:
+            self._begin_pages(subscriber)
+
+    def receiveMsg_NextPage(self, _message: NextPage, sender: ActorAddress) -> None:
+        """A responder is ready for more."""
+        subscriber = self._subscribers.get(str(sender))
+        if subscriber is not None and subscriber.pages is not None:
+            self._send_page(subscriber)
+
+    def _begin_pages(self, subscriber: _Subscriber) -> None:
+        if not subscriber.begun:
+            subscriber.begun = True
+            events = subscriber.events
+            subscriber.pages = iter([hook for hook in self._hooks if hook.event in events])
+            self._send_page(subscriber)
+
+    def _send_page(self, subscriber: _Subscriber) -> None:
+        assert subscriber.pages is not None
+        hooks: list[Hook] = []
+        last = True
+        for one in subscriber.pages:
+            # Looked up now, not when paging began: changes in between were sent already.
+            hook = self._hooks.get(key_of(one))
+            if hook is not None and hook.event in subscriber.events:
+                hooks.append(hook)
+                if len(hooks) == PAGE_HOOKS:
+                    last = False
+                    break
+        self._send_in_order(subscriber, HookPage, tuple(hooks), last)
+        if last:
+            subscriber.pages = None
+
+    # Asked from outside
+
+    def receiveMsg_ListTable(self, message: ListTable, sender: ActorAddress) -> None:
+        """Somebody wants to see the hooks, page by page; each walk begins with a fresh listing."""
+        if self._listing is None:
+            self.after(LISTING_S, _LISTING_OLD)
+        if self._listing is None or message.after is None:
+            self._listing = HookListing(map(key_of, self._hooks))
+        self._listing_used = time.monotonic()
+        hooks: list[ConfiguredHook] = []
+        for key in self._listing.after(message.after, message.account_id):
+            hook = self._hooks.get(key)
+            if hook is not None and len(hooks) == message.limit:
+                self.send(sender, TableListed(message.ask, tuple(hooks), more=True))
+                return
+            if hook is not None:
+                hooks.append(_configured(hook))
+        self.send(sender, TableListed(message.ask, tuple(hooks), more=False))
+
+    def on_timer(self, payload: Any) -> None:
+        """Forget the listing once nobody has asked for a while."""
+        if payload == _LISTING_OLD:
+            left_s = self._listing_used + LISTING_S - time.monotonic()
+            if left_s > 0:
+                self.after(left_s, _LISTING_OLD)
+            else:
+                self._listing = None
+
+
+def _configured(hook: Hook) -> ConfiguredHook:
+    return ConfiguredHook(hook.account_id, hook.id, hook.uri, hook.verb, hook.event, hook.tries)

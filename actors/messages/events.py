@@ -1,0 +1,125 @@
+"""Events on their way from the broker to the endpoints, and back as acknowledgements."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory, field, frozen
+
+from callboard.webhooks.acknowledgement.receipts import Source
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.trace_context import TraceContext
+
+
+@frozen
+class RawEvent:
+    """An event as the broker delivered it. `tag`: the broker's name for it, for acknowledging.
+
+    `trace`: what is caused by it belongs there. `taken_at`: when it arrived, by `time.monotonic`,
+    which all processes of a machine share.
+    """
+
+    tag: int
+    exchange: str
+    routing_key: str
+    body: bytes = field(repr=False)
+    content_type: str | None
+    content_encoding: str | None
+    message_id: str | None = None
+    trace: TraceContext | None = None
+    headers: Mapping[str, Any] = Factory(dict)
+    taken_at: float = 0.0
+
+
+@frozen
+class EventBatch:
+    """EventBridge to Responder: events of its bindings. Answered with `Routed`."""
+
+    batch: int
+    bridge: int
+    events: tuple[RawEvent, ...] = field(repr=False)
+
+
+@frozen
+class Routed:
+    """Responder to EventBridge: what became of the events of a batch.
+
+    `parts`: the events that went to deliverers, by the part they travel in; an event in no part
+    fires no hook. `poison`: events that cannot be handled, with the reason.
+    """
+
+    batch: int
+    parts: Mapping[str, tuple[int, ...]] = field(repr=False)
+    deliverers: Mapping[str, tuple[str, int]]
+    poison: tuple[tuple[int, str], ...] = field(repr=False)
+
+
+@frozen
+class EventDeliveries:
+    """The deliveries that one event makes. `taken_at`: as in `RawEvent`."""
+
+    tag: int
+    deliveries: tuple[Delivery, ...]
+    taken_at: float = 0.0
+
+
+@frozen
+class DeliveryBatch:
+    """Responder to Deliverer: one part of a routed batch, to be settled at its source, a bridge."""
+
+    part: str
+    source: Source
+    events: tuple[EventDeliveries, ...] = field(repr=False)
+
+
+@frozen
+class Progress:
+    """Deliverer to the source of its work: parts that arrived, (part, delivery tags) settled.
+
+    Settled: every delivery of the event has succeeded, is recorded as given up, or lies in the
+    durable retry queue.
+    """
+
+    source: Source
+    accepted: tuple[str, ...]
+    settled: tuple[tuple[str, tuple[int, ...]], ...] = field(repr=False)
+
+
+@frozen
+class Reconcile:
+    """The source of parts to Deliverer: do you still hold these? Answered with `NotHeld`."""
+
+    source: Source
+    parts: tuple[str, ...]
+
+
+@frozen
+class NotHeld:
+    """Deliverer to the source of parts: these are unknown here; what is in them must come again."""
+
+    source: Source
+    parts: tuple[str, ...]
+
+
+@frozen
+class PublishEvents:
+    """To EventBridge: publish these (exchange, routing key, body, content type). -> `Published`."""
+
+    events: tuple[tuple[str, str, bytes, str], ...]
+
+
+@frozen
+class Published:
+    """The broker has taken that many; so many of them found no queue."""
+
+    count: int
+    unroutable: int
+
+
+@frozen
+class Quiesce:
+    """To EventBridge: take no new events and settle those under way. -> `Quiesced`."""
+
+
+@frozen
+class Quiesced:
+    """EventBridge: nothing is under way any more."""

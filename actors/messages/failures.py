@@ -1,0 +1,94 @@
+"""Failed attempts: reported, listed, counted and forgotten.
+
+`ask` is the asker's number for its question.
+"""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+
+@frozen
+class FailedTries:
+    """Deliverer to FailureCache: tries that failed, as (account, hook, Gregorian ms)."""
+
+    failures: tuple[tuple[str, str, int], ...]
+
+
+@frozen
+class GetFailures:
+    """Disabler to FailureCache: who fails? Answered with `FailuresSeen`."""
+
+
+@frozen
+class FailuresSeen:
+    """FailureCache to Disabler: the times (Gregorian ms) of failed tries by (account, hook)."""
+
+    failures: Mapping[tuple[str, str], tuple[int, ...]]
+
+
+@frozen
+class FlushFailures:
+    """Forget the failures of an account, or of one of its hooks; `everywhere`: on all nodes.
+
+    Where `ask` is given, answered with `FailuresForgotten`.
+    """
+
+    account_id: str
+    hook_id: str | None = None
+    everywhere: bool = False
+    ask: int | None = None
+
+
+@frozen
+class FlushHooks:
+    """Maintenance to FailureCache: these (account, hook) ids are enabled again; forget failures."""
+
+    hooks: tuple[tuple[str, str], ...]
+
+
+@frozen
+class FailuresForgotten:
+    """FailureCache to Maintenance: so many failed tries were flushed."""
+
+    ask: int
+    count: int
+
+
+@frozen
+class ListFailing:
+    """Maintenance to FailureCache: which hooks failed, behind `after`? -> `FailingListed`."""
+
+    ask: int
+    account_id: str | None
+    after: tuple[str, str] | None
+    limit: int
+
+
+@frozen
+class FailingListed:
+    """FailureCache to Maintenance: (account, hook) ids in order; `more`: there are others."""
+
+    ask: int
+    hooks: tuple[tuple[str, str], ...]
+    more: bool
+
+
+@frozen
+class CountFailures:
+    """Maintenance to FailureCache: how often did these hooks fail? -> `FailuresCounted`.
+
+    `since_ms`: the time (Gregorian) after which a failure counts, by account.
+    """
+
+    ask: int
+    hooks: tuple[tuple[str, str], ...]
+    since_ms: Mapping[str, int]
+
+
+@frozen
+class FailuresCounted:
+    """FailureCache to Maintenance: one number for each hook that was asked for."""
+
+    ask: int
+    counts: tuple[int, ...]

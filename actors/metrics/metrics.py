@@ -1,0 +1,175 @@
+"""The figures of the whole system: for Prometheus, for people, and whether all is well."""
+
+import itertools
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from callboard.actors.base.role import Role, Setup
+from callboard.actors.messages import (
+    Figures,
+    GetFigures,
+    GetHealth,
+    GetMetrics,
+    Health,
+    MetricsText,
+)
+from callboard.adapters.store import stores
+from callboard.adapters.store.health_check import StoreProbe
+from callboard.adapters.store.protocol import DocumentStore
+from callboard.supervision import GetTree, TreeNode
+from callboard.webhooks.dispatch.dispatcher import EndpointFigures
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.health import RUNNING, NotReady, readiness
+from callboard.webhooks.metrics.overview import sample, snapshot
+from callboard.webhooks.metrics.tally import Key
+from callboard.webhooks.metrics.totals import Totals, grown
+from callboard.webhooks.metrics.trend import STEP_S, Trend
+
+PROBE_S = 5.0
+PROBE_TIMEOUT_S = 5.0
+
+_LOOK = "callboard: look at the figures"
+
+
+class Metrics(Role):
+    """Adds up what the others tell, over their deaths; looks at the tree and at the store.
+
+    If it dies itself, counters begin anew at what the living have counted, which Prometheus takes
+    for the reset that it is.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Nothing is counted yet."""
+        self._since = time.time()
+        self._totals = Totals()
+        self._trend = Trend(catalog.DURATIONS_S)
+        self._endpoints: dict[str, tuple[int, tuple[EndpointFigures, ...]]] = {}
+        self._children: dict[str, str] = {}
+        self._restarts: dict[str, int] = {}
+        self._tree_at = time.monotonic()
+        self._store_problem: str | None = None
+        self._own_numbers = itertools.count(1)
+        node = self.settings.node
+        self.tally.set(catalog.NODE, 1, version("callboard"), node.name, node.zone)
+        self._probe = StoreProbe(self._connect, PROBE_S)
+        self._look()
+
+    def _connect(self) -> DocumentStore:
+        couchdb = self.settings.couchdb
+        timeout_s = min(couchdb.timeout_ms / 1000, PROBE_TIMEOUT_S)
+        return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
+
+    def stats(self) -> Mapping[str, Any]:
+        """How many actors have told something."""
+        return {"actors": len(self._totals)}
+
+    # What comes in
+
+    def receiveMsg_Figures(self, message: Figures, _sender: ActorAddress) -> None:
+        """An actor tells what it has counted since it began."""
+        path, incarnation = message.sender
+        self._totals.forget(self._alive())
+        if self._totals.take(message.sender, message.number, message.figures):
+            self._endpoints[path] = incarnation, message.endpoints
+
+    def receiveMsg_TreeNode(self, message: TreeNode, _sender: ActorAddress) -> None:
+        """The tree as the top supervisor sees it."""
+        self._tree_at = time.monotonic()
+        nodes = {node.path: node for node in message.below()}
+        for gone in self._children.keys() - nodes.keys():
+            self.tally.set(catalog.CHILD_UP, 0, gone)
+        self._children = {path: node.status for path, node in nodes.items()}
+        for path, node in nodes.items():
+            restarts = grown(self._restarts.get(path, 0), node.restarts)
+            self.tally.count(catalog.CHILD_RESTARTS, path, by=restarts)
+            self.tally.set(catalog.CHILD_UP, int(node.status == RUNNING), path)
+            self._restarts[path] = node.restarts
+
+    def on_timer(self, payload: Any) -> None:
+        """Look at everything."""
+        if payload == _LOOK:
+            self._look()
+
+    def _look(self) -> None:
+        self.after(STEP_S, _LOOK)
+        self.send(self.supervisor, GetTree())
+        self._hear_of_the_store()
+        self._take_in_own()
+        now = sample(*self._totals.since_begin(), self._gauges())
+        self._trend.take(time.monotonic(), time.time(), now)
+
+    def _hear_of_the_store(self) -> None:
+        for probed in self._probe.results():
+            if probed.problem and not self._store_problem:
+                self.log.warning("store_unavailable", reason=probed.problem)
+            self._store_problem = probed.problem
+            self.tally.set(catalog.STORE_UP, int(not probed.problem))
+            self.tally.observe(catalog.STORE_SECONDS, probed.took_s)
+
+    def _take_in_own(self) -> None:
+        """Its own figures need no message."""
+        me = self.path, self.incarnation
+        self._totals.take(me, next(self._own_numbers), self.tally.figures())
+
+    def tell_figures(self) -> None:
+        """See `_take_in_own`."""
+
+    def _alive(self) -> dict[str, int]:
+        peers = {path: peer.incarnation for path, peer in self.peers.items()}
+        return {**peers, self.path: self.incarnation}
+
+    def _gauges(self) -> dict[Key, float]:
+        return self._totals.gauges(self._alive())
+
+    # Asked
+
+    def receiveMsg_GetMetrics(self, _message: GetMetrics, sender: ActorAddress) -> None:
+        """For Prometheus; its client is loaded in this process alone, and only if it is wanted."""
+        from callboard.adapters.telemetry.prometheus import CONTENT_TYPE, exposition
+
+        self._take_in_own()
+        totals = self._totals
+        text = exposition(totals.counters, totals.distributions, self._gauges())
+        self.send(sender, MetricsText(text, CONTENT_TYPE))
+
+    def receiveMsg_GetFigures(self, _message: GetFigures, sender: ActorAddress) -> None:
+        """For people."""
+        alive = self._alive()
+        endpoints = itertools.chain.from_iterable(
+            told
+            for path, (incarnation, told) in self._endpoints.items()
+            if alive.get(path) == incarnation
+        )
+        self.send(
+            sender,
+            snapshot(
+                self._totals.counters,
+                self._gauges(),
+                self._trend,
+                endpoints,
+                now_unix_s=time.time(),
+                since_unix_s=self._since,
+            ),
+        )
+
+    def receiveMsg_GetHealth(self, _message: GetHealth, sender: ActorAddress) -> None:
+        """For whoever decides whether this node gets work."""
+        self._hear_of_the_store()
+        brokers = {
+            labels[0]: up
+            for (name, labels), up in self._gauges().items()
+            if name == catalog.BROKER_UP.name
+        }
+        age_s = time.monotonic() - self._tree_at
+        found = readiness(self._children, age_s, brokers, self._store_problem)
+        problems = found.problems if isinstance(found, NotReady) else ()
+        self.send(sender, Health(not problems, problems))
+
+    def on_exit(self) -> None:
+        """Ask the store no more."""
+        if hasattr(self, "_probe"):
+            self._probe.close()

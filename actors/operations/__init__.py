@@ -1,0 +1,1 @@
+"""What operators ask for: set-up, maintenance, dead letters, test deliveries."""

@@ -1,0 +1,96 @@
+"""Requests to re-enable hooks that come over the bus (wire: doc_type_update)."""
+
+import json
+import time
+from typing import Any
+
+from callboard.actors.base.role import Setup
+from callboard.actors.base.slices import Errand
+from callboard.actors.operations.store_worker import StoreWorker
+from callboard.adapters.broker.protocol import (
+    DIRECT,
+    Binding,
+    Exchange,
+    IncomingMessage,
+    OutgoingMessage,
+    Queue,
+    Topology,
+    json_properties,
+)
+from callboard.adapters.broker.publications import event_in
+from callboard.adapters.repositories import maintenance as work
+from callboard.adapters.store.protocol import StoreError
+from callboard.adapters.store.views import ACCOUNTS
+from callboard.admin import Cursor
+from callboard.webhooks.events.event import PoisonEvent
+from callboard.webhooks.hooks.doc_type_update import (
+    ACCOUNT,
+    DocTypeUpdate,
+    InvalidRequest,
+    doc_type_updated,
+    parse_doc_type_update,
+)
+from callboard.webhooks.values.kazoo_names import gregorian_s
+
+REQUESTS_AT_ONCE = 10
+
+
+class DocTypeUpdateListener(StoreWorker):
+    """Re-enables hooks for Crossbar and replies (Kazoo: handle_doc_type_update).
+
+    The queue of the requests is shared by all nodes, and gone with the last of them, so that a
+    requester hears that nobody runs. He waits two seconds, whatever the work takes.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Listen for requests."""
+        super().begin(setup)
+        self.work_with(
+            Topology(
+                exchanges=(Exchange("configuration"), Exchange("targeted", DIRECT)),
+                queue=Queue(
+                    f"{self.settings.amqp.queue}.doc_type_update", durable=False, auto_delete=True
+                ),
+                bindings=(Binding("configuration", "configuration.doc_type_update.webhook"),),
+                prefetch=REQUESTS_AT_ONCE,
+            )
+        )
+
+    def prepare_accounts(self) -> None:
+        """The embedded store has no Kazoo that keeps the views of `accounts`."""
+        if self.settings.couchdb.url.startswith("sqlite:"):
+            self.store.ensure_database("accounts")
+            self.store.ensure_views("accounts", ACCOUNTS)
+
+    def on_message(self, message: IncomingMessage) -> None:
+        """Somebody wants an account's hooks to be enabled again (wire: doc_type_update)."""
+        try:
+            event = event_in(message)
+            request = parse_doc_type_update(event.body)
+            if request.action != ACCOUNT:
+                self.prepare_accounts()
+        except (PoisonEvent, InvalidRequest, StoreError) as problem:
+            self.log.warning("doc_type_update_refused", reason=str(problem))
+            self.broker.ack([message.tag])
+            return
+
+        def done(found: tuple[Any, ...], _after: Cursor | None, problem: str) -> None:
+            self._requested_is_done(request, [f.problem or f.failed for f in found], problem)
+            self.broker.ack([message.tag])
+
+        enable = work.enable_account if request.action == ACCOUNT else work.enable_descendants
+        steps = enable(self.store, request.account_id, gregorian_s(time.time()))
+        self.work(Errand(steps, done))
+
+    def _requested_is_done(self, request: DocTypeUpdate, failures: list[Any], problem: str) -> None:
+        """Reply if all went well; silence tells the requester that it did not."""
+        about = {"action": request.action, "account": request.account_id}
+        if failures or problem:
+            self.log.warning("doc_type_update_failed", reason=problem or failures[0], **about)
+            return
+        self.log.info("doc_type_update_done", **about)
+        if request.reply_to is not None:
+            headers = {"Deliver-To-PID": request.pid} if request.pid is not None else {}
+            body = json.dumps(doc_type_updated(request, self.settings.node.name)).encode()
+            properties = json_properties(time.time(), headers)
+            self.broker.publish(OutgoingMessage("targeted", request.reply_to, body, properties))

@@ -1,0 +1,186 @@
+"""What has to be in the store before hooks can be loaded, and the wait for a master account."""
+
+import time
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.role import BrokerRole, Setup
+from callboard.adapters.broker.protocol import (
+    Binding,
+    BrokerEvent,
+    ConnectionDown,
+    ConnectionUp,
+    Exchange,
+    IncomingMessage,
+    Queue,
+    Received,
+    Topology,
+)
+from callboard.adapters.broker.publications import event_in
+from callboard.adapters.repositories.setup import (
+    prepare_accounts,
+    prepare_attempts,
+    prepare_hooks,
+    prepare_master_account,
+)
+from callboard.adapters.store.protocol import StoreError, StoreUnavailable
+from callboard.webhooks.events.changes import tells_of_an_account
+from callboard.webhooks.events.event import PoisonEvent
+
+RETRY_S = 2.0
+LOOK_AGAIN_S = 60.0
+"""How often a master account is looked for that no message told of."""
+
+_TRY = "callboard: prepare the store"
+_STEP = "callboard: go on preparing"
+_LOOK = "callboard: look for a master account"
+
+_ACCOUNTS = Topology(
+    exchanges=(Exchange("configuration"),),
+    queue=Queue("", durable=False, exclusive=True, auto_delete=True),
+    bindings=(
+        Binding("configuration", "*.*.database.*"),
+        Binding("configuration", "doc_created.accounts.account.*"),
+        # On the embedded store an account comes with its first hook, and nothing else tells of it.
+        Binding("configuration", "doc_created.webhooks.webhook.*"),
+    ),
+)
+
+
+class Initializer(BrokerRole):
+    """Prepares databases, views and metadata, then ends (Kazoo: webhooks_init).
+
+    Its supervisor does not restart it once it has finished. It goes on trying while the store is
+    away, and waits for a master account where there is none: without one metadata has no place.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Report modules that could not be loaded, and try at once."""
+        self._modules = event_modules(self.settings)
+        for problem in self._modules.problems:
+            self.log.error("module_not_loaded", module=problem.module, reason=problem.reason)
+        self._store = self.connect_store()
+        self._directory = self.directory(self._store)
+        self._work: Generator[None, None, bool] | None = None
+        self._all_but_master = False
+        self._waiting = False
+        self._try_due = False
+        self._look_due = False
+        self._news = False
+        self._try_in(0)
+
+    def stats(self) -> Mapping[str, Any]:
+        """What it still waits for."""
+        return {"waits_for": "a master account"} if self._waiting else {}
+
+    def on_timer(self, payload: Any) -> None:
+        """Begin, go on, or look again."""
+        if payload == _TRY:
+            self._try_due = False
+            self._begin_work()
+        elif payload == _STEP:
+            self._step()
+        elif payload == _LOOK:
+            self._look_due = False
+            self._begin_work()
+        else:
+            super().on_timer(payload)
+
+    def on_broker(self, event: BrokerEvent) -> None:
+        """Something may tell of an account."""
+        match event:
+            case Received(messages):
+                self.broker.ack([message.tag for message in messages])
+                if any(map(_tells_of_an_account, messages)):
+                    self._news = True
+                    self._begin_work()
+            case ConnectionUp():
+                # An account may have come before anybody listened.
+                self._news = True
+                self._begin_work()
+            case ConnectionDown(reason, retry_in_s):
+                self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
+
+    def on_exit(self) -> None:
+        """Close the connections."""
+        super().on_exit()
+        if hasattr(self, "_store"):
+            self._store.close()
+
+    def _try_in(self, seconds: float) -> None:
+        if not self._try_due:
+            self._try_due = True
+            self.after(seconds, _TRY)
+
+    def _begin_work(self) -> None:
+        if self._work is None:
+            self._news = False
+            self._work = self._prepare()
+            self._step()
+
+    def _step(self) -> None:
+        """A piece of the work; other messages have their turn before the next."""
+        if self._work is None:
+            return
+        try:
+            next(self._work)
+        except StopIteration as ended:
+            self._work = None
+            self._worked(complete=ended.value)
+        except StoreError as problem:
+            self._work = None
+            self.log.warning("store_not_prepared", reason=str(problem))
+            self._try_in(RETRY_S)
+        else:
+            self.after(0, _STEP)
+
+    def _prepare(self) -> Generator[None, None, bool]:
+        """All of it, or after the first time what depends on the master account; whether done."""
+        store, node = self._store, self.settings.node.name
+        if not self._all_but_master:
+            yield from prepare_hooks(store, node)
+            if self.settings.couchdb.url.startswith("sqlite:"):
+                yield from prepare_accounts(store)
+        master = yield from self._find_master_account()
+        if master is not None:
+            modules = self._modules.modules
+            yield from prepare_master_account(store, modules, node, self._directory, master)
+        if not self._all_but_master:
+            yield from prepare_attempts(store, time.time())
+            self._all_but_master = True
+        return master is not None
+
+    def _find_master_account(self) -> Generator[None, None, str | None]:
+        self._directory.forget("system_config", "accounts")
+        try:
+            return (yield from self._directory.find_master_account())
+        except StoreUnavailable:
+            raise
+        except StoreError as problem:
+            # A cluster that is being set up may have accounts and not yet Kazoo's views of them.
+            self.log.warning("accounts_unreadable", reason=str(problem))
+            return None
+
+    def _worked(self, *, complete: bool) -> None:
+        if complete:
+            self.log.info("store_prepared")
+            self.finish()
+            return
+        if not self._waiting:
+            self._waiting = True
+            self.log.info("no_master_account_yet")
+            self.connect_broker(_ACCOUNTS)
+        if self._news:
+            self._try_in(0)
+        if not self._look_due:
+            self._look_due = True
+            self.after(LOOK_AGAIN_S, _LOOK)
+
+
+def _tells_of_an_account(message: IncomingMessage) -> bool:
+    try:
+        event = event_in(message)
+    except PoisonEvent:
+        return False  # HookListener reports what it cannot read
+    return tells_of_an_account(event)

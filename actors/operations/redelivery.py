@@ -1,0 +1,383 @@
+"""Dead letters, and sending once more: what was given up, set aside, or is only to be tried."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from thespian.actors import WatchMessage
+
+from callboard import admin
+from callboard.actors.base.confirmed_publisher import Batch, Republishing
+from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.role import Setup
+from callboard.actors.base.slices import Page
+from callboard.actors.delivery.retry_queue import due_queue
+from callboard.actors.delivery.transports import check_hook
+from callboard.actors.events.bridge import event_queue
+from callboard.actors.operations.answering import Answering, Asker
+from callboard.actors.operations.retention import LetterKeeper
+from callboard.actors.operations.sample_delivery import Trials, trial_delivery
+from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Properties, Topology
+from callboard.adapters.broker.publications import Publication, for_queue
+from callboard.adapters.repositories.dead_letters import Place, Window
+from callboard.adapters.repositories.hooks import HookStore
+from callboard.adapters.repositories.maintenance import Step
+from callboard.adapters.repositories.stored_attempts import (
+    AttemptWindow,
+    list_attempts,
+    read_attempts,
+)
+from callboard.adapters.store.protocol import Document, Row, StoreError
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history.dead_letters import DELIVERY, EVENT, NotRepeatable, body_of
+from callboard.webhooks.history.resending import again, of_attempt, of_letter
+from callboard.webhooks.hooks.arguments import (
+    BadArgument,
+    account_argument,
+    choice_argument,
+    cursor_argument,
+    hook_argument,
+    ids_argument,
+    limit_argument,
+    time_argument,
+)
+from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enabled, parse_hook
+from callboard.webhooks.modules.samples import sample_payload
+from callboard.webhooks.retries.policy import with_policy
+from callboard.webhooks.retries.retry_message import Later, as_json
+from callboard.webhooks.values.json_values import as_int
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
+
+CHUNK = 10
+"""Letters or attempts, with their bodies, that are read at a time."""
+UNDER_WAY = 2000
+"""More messages are not published while the broker has not answered for so many."""
+ATTEMPTS_PAGE, LETTERS_PAGE = 500, 1000
+"""No page holds more."""
+
+Making = Callable[[Sequence[str]], Iterator[tuple[str, Callable[[], OutgoingMessage]]]]
+
+_REMOVED_BY = ("_id", "_rev", "kind")
+"""Of a letter: what it takes to delete it, and to know whether to."""
+_MAY_BE_DROPPED = (
+    "it is on its way, and its letter stays: Kazoo's queue, which amqp.join_kazoo makes it go by, "
+    "may drop it; purge it when it has been handled"
+)
+
+
+class Redelivery(Answering, LetterKeeper):
+    """Carries out each `callboard.admin.RedeliveryRequest`, and keeps the dead letters.
+
+    What is sent once more goes through the queue of deliveries that are due, so that it is as safe
+    there as any other, and shares its endpoints' bulkheads. Only test deliveries are sent from
+    here. A letter is deleted once the broker has confirmed what was made of it: if this actor dies
+    in between, the letter may be retried again, and its receiver sees the same `webhook-id`.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Connect, and make ready to send tests."""
+        super().begin(setup)
+        self._hooks = HookStore(self.store)
+        modules = self._modules = event_modules(self.settings).modules
+        self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
+        self._counts = dict.fromkeys(("retried", "replayed", "tested"), 0)
+        self._trials = Trials(self.settings)
+        self.work_with(Topology())
+        self._republishing = Republishing(self.broker)
+        self.watch(self.broker.fileno(), self._trials.fileno())
+
+    def stats(self) -> Mapping[str, Any]:
+        """Counts since the start, and what is under way."""
+        return {**super().stats(), **self._counts, "unconfirmed": len(self._republishing)}
+
+    # Requests
+
+    def begin_request(self, request: admin.AdminRequest, to: Asker) -> None:
+        """Carry it out, or refuse it."""
+        match request:
+            case admin.ListDeadLetters(after=after, limit=limit):
+                most = limit_argument(limit, LETTERS_PAGE)
+                self._list_letters(to, _window(request), _place(after), most)
+            case admin.ShowDeadLetter(id):
+                self._show_letter(to, id)
+            case admin.RetryDeadLetters(ids):
+                self._retry(to, _ids(ids))
+            case admin.PurgeDeadLetters(ids):
+                self._purge(to, _ids(ids))
+            case admin.ListAttempts(hook_id, since_s, until_s, after, limit):
+                hook = hook_argument(hook_id)
+                since, until = _span(since_s, until_s)
+                most = limit_argument(limit, ATTEMPTS_PAGE)
+                self._list_attempts(to, hook, since, until, cursor_argument(after, 3), most)
+            case admin.ReplayAttempts(hook_id, ids, run):
+                self._replay(to, hook_argument(hook_id), _ids(ids), str(run))
+            case admin.TestHook(hook_id):
+                self._test(to, hook_argument(hook_id))
+            case _:
+                raise BadArgument(f"{type(request).__name__} is no request that can be carried out")
+
+    # Dead letters
+
+    def _list_letters(self, to: Asker, window: Window, after: Place | None, limit: int) -> None:
+        rows, more = self.letters.page(window, after, limit)
+        cursor = None if more is None else (str(more[0]), more[1])
+        self.answer(to, admin.DeadLettersListed(tuple(map(_in_short, rows)), cursor))
+
+    def _show_letter(self, to: Asker, id: str) -> None:
+        found = self.letters.get(_ids((id,)))
+        if id not in found:
+            raise BadArgument(f"there is no dead letter {id}")
+        self.answer(to, admin.DeadLetterShown(found[id]))
+
+    def _purge(self, to: Asker, ids: tuple[str, ...]) -> None:
+        refused: dict[str, str] = {}
+        left = list(ids)
+
+        def steps() -> Iterator[Step]:
+            while left:
+                removed = self.letters.remove(list(self.letters.get(left[:CHUNK]).values()))
+                refused.update({saved.id: saved.error for saved in removed if saved.error})
+                del left[:CHUNK]
+                yield Step()
+
+        def done(_found: tuple[Any, ...], _more: admin.Cursor | None, problem: str) -> None:
+            refused.update(dict.fromkeys(left, problem))
+            purged = tuple(id for id in ids if id not in refused)
+            self.answer(to, admin.DeadLettersPurged(purged, tuple(refused.items())))
+
+        self.work(Page(steps(), done))
+
+    def _retry(self, to: Asker, ids: tuple[str, ...]) -> None:
+        read: dict[str, Document] = {}
+
+        def make(some: Sequence[str]) -> Iterator[tuple[str, Callable[[], OutgoingMessage]]]:
+            letters = self.letters.get(some)
+            read.update({id: {k: d.get(k) for k in _REMOVED_BY} for id, d in letters.items()})
+            for id in some:
+                yield id, partial(self._of_letter, id, letters.get(id))
+
+        def settled(batch: Batch) -> None:
+            self._counts["retried"] += len(batch.taken)
+            stay = self._forget_retried([read[id] for id in batch.taken])
+            retried = tuple(batch.taken)
+            self.answer(to, admin.DeadLettersRetried(retried, (*batch.refused, *stay)))
+
+        self._publish_all(to, ids, make, settled)
+
+    def _of_letter(self, id: str, letter: Document | None) -> OutgoingMessage:
+        """The message that is made of a letter. Raises NotRepeatable."""
+        if letter is None:
+            raise NotRepeatable(f"there is no dead letter {id}")
+        if letter.get("kind") == EVENT:
+            message = Publication(
+                body_of(letter),
+                str(letter.get("exchange", "")),
+                str(letter.get("routing_key", "")),
+                letter.get("content_type"),
+                letter.get("content_encoding"),
+                letter.get("message_id"),
+                letter.get("headers") or {},
+            )
+            return for_queue(event_queue(self.settings).name, message)
+        return self._of_delivery(again(of_letter(letter), self._hook(str(letter.get("hook_id")))))
+
+    def _forget_retried(self, letters: list[Document]) -> list[tuple[str, str]]:
+        """Delete them, but not those of events that Kazoo's queue has, which may drop them."""
+        kept = [d for d in letters if self.settings.amqp.join_kazoo and d["kind"] == EVENT]
+        stay = self._forget([letter for letter in letters if letter not in kept])
+        return [*stay, *((letter["_id"], _MAY_BE_DROPPED) for letter in kept)]
+
+    def _forget(self, letters: list[Document]) -> list[tuple[str, str]]:
+        """Delete letters that were retried; ids and reasons of those that could not be."""
+        problem = "it is on its way, but its letter could not be deleted"
+        try:
+            removed = self.letters.remove(letters)
+        except StoreError as error:
+            return [(letter["_id"], f"{problem}: {error}") for letter in letters]
+        return [(s.id, f"{problem}: {s.error}") for s in removed if s.error is not None]
+
+    # Stored attempts
+
+    def _list_attempts(
+        self,
+        to: Asker,
+        hook_id: str,
+        since_s: float,
+        until_s: float,
+        after: admin.Cursor,
+        limit: int,
+    ) -> None:
+        window = AttemptWindow(self._account_of(hook_id), hook_id, since_s, until_s)
+        if len(window.months) > admin.MONTHS_LIMIT:
+            raise BadArgument(f"a window may cover {admin.MONTHS_LIMIT} months")
+        steps = list_attempts(self.store, window, after, limit)
+        self.work(Page(steps, self.page(to, admin.AttemptsListed)))
+
+    def _replay(self, to: Asker, hook_id: str, ids: tuple[str, ...], run: str) -> None:
+        hook = self._hook_or_refusal(hook_id)
+
+        def make(some: Sequence[str]) -> Iterator[tuple[str, Callable[[], OutgoingMessage]]]:
+            attempts = read_attempts(self.store, hook.account_id, hook.id, some)
+            for id in some:
+                yield id, partial(of, id, attempts.get(id))
+
+        def of(id: str, attempt: Document | None) -> OutgoingMessage:
+            if attempt is None:
+                raise NotRepeatable(f"there is no attempt {id} of the hook {hook.id}")
+            return self._of_delivery(again(of_attempt(attempt, run), hook))
+
+        def settled(batch: Batch) -> None:
+            self._counts["replayed"] += len(batch.taken)
+            answer = admin.AttemptsReplayed(tuple(batch.taken), tuple(batch.refused))
+            self.answer(to, answer)
+
+        self._publish_all(to, ids, make, settled)
+
+    def _account_of(self, hook_id: str) -> str:
+        document = self._hooks.get(hook_id)
+        if document is None:
+            raise BadArgument(f"there is no hook {hook_id}")
+        return str(document.get("pvt_account_id"))
+
+    # Sending once more
+
+    def _publish_all(
+        self, to: Asker, ids: tuple[str, ...], make: Making, settled: Callable[[Batch], None]
+    ) -> None:
+        """Publish what is made of each of these, some at a time; then all is `settled`."""
+        if len(self._republishing) > UNDER_WAY:
+            self.refuse(to, "the broker takes no messages: try again later")
+            return
+        batch = Batch(settled)
+        left = list(ids)
+
+        def steps() -> Iterator[Step]:
+            while left:
+                for id, message in make(left[:CHUNK]):
+                    try:
+                        self._republishing.publish(batch, id, message())
+                    except NotRepeatable as problem:
+                        batch.refuse(id, str(problem))
+                    left.remove(id)
+                yield Step()
+
+        def done(_found: tuple[Any, ...], _more: admin.Cursor | None, problem: str) -> None:
+            for id in left:
+                batch.refuse(id, problem)
+            self._republishing.complete(batch)
+
+        self.work(Page(steps(), done))
+
+    def _of_delivery(self, delivery: Delivery) -> OutgoingMessage:
+        """It goes where deliveries go that are due, as if it came back from a pause."""
+        account = self.accounts.retry_policy_of(delivery.account_id)
+        delivery = with_policy(delivery, account, self.settings.delivery.retry_policy)
+        due = Later(delivery, tries_made=0, due_ms=int(time.time() * 1000))
+        properties = Properties(
+            content_type="application/json", delivery_mode=2, message_id=delivery.id
+        )
+        queue = due_queue(self.settings)
+        return OutgoingMessage("", queue, as_json(due), properties, mandatory=True)
+
+    def _hook(self, hook_id: str, *, enabled: bool = True) -> Hook:
+        """The hook as it is now. Raises NotRepeatable where nothing can be sent to it."""
+        document = self._hooks.get(hook_id)
+        if document is None or is_deleted(document):
+            raise NotRepeatable(f"there is no hook {hook_id}")
+        if enabled and not is_enabled(document):
+            why = document.get("pvt_disabled_message")
+            raise NotRepeatable(f"hook {hook_id} is disabled{f': {why}' if why else ''}")
+        try:
+            hook = parse_hook(document, self._known_events)
+            if enabled:
+                check_hook(hook, self.settings.delivery)
+        except InvalidHook as problem:
+            raise NotRepeatable(str(problem)) from None
+        return hook
+
+    def _hook_or_refusal(self, hook_id: str, *, enabled: bool = True) -> Hook:
+        try:
+            return self._hook(hook_id, enabled=enabled)
+        except NotRepeatable as problem:
+            raise BadArgument(str(problem)) from None
+
+    def on_broker(self, event: BrokerEvent) -> None:
+        """Hear of what was published."""
+        self._republishing.on_broker(event)
+        super().on_broker(event)
+
+    # Tests
+
+    def _test(self, to: Asker, hook_id: str) -> None:
+        hook = self._hook_or_refusal(hook_id, enabled=False)
+        if self._trials.full:
+            raise BadArgument("other test deliveries are under way: try again in a few seconds")
+        payload = sample_payload(
+            hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()
+        )
+        account = self.accounts.retry_policy_of(hook.account_id)
+        delivery = trial_delivery(hook, payload)
+        policy = self.settings.delivery.retry_policy
+        self._trials.begin(with_policy(delivery, account, policy), to)
+
+    def receiveMsg_WatchMessage(self, message: WatchMessage, sender: Any) -> None:
+        """A test has ended, or the connection has something to do."""
+        if self._trials.fileno() in message.ready:
+            for to, tested in self._trials.ended():
+                self._counts["tested"] += 1
+                self.answer(to, tested)
+        super().receiveMsg_WatchMessage(message, sender)
+
+    def on_exit(self) -> None:
+        """Let go of tests that are under way."""
+        super().on_exit()
+        if hasattr(self, "_trials"):
+            self._trials.close()
+
+
+def _ids(ids: Any) -> tuple[str, ...]:
+    return ids_argument(ids, admin.IDS_LIMIT)
+
+
+def _window(request: admin.ListDeadLetters) -> Window:
+    def given(value: Any, check: Callable[[Any], Any]) -> Any:
+        return None if value is None else check(value)
+
+    return Window(
+        given(request.account, account_argument),
+        given(request.hook_id, hook_argument),
+        given(request.kind, lambda kind: choice_argument(kind, (DELIVERY, EVENT))),
+        given(request.since_s, lambda at: gregorian_s(time_argument(at))),
+        given(request.until_s, lambda at: gregorian_s(time_argument(at))),
+    )
+
+
+def _place(after: Any) -> Place | None:
+    cursor = cursor_argument(after, 2)
+    if not cursor:
+        return None
+    if not cursor[0].isdecimal():
+        raise BadArgument(f"{after!r} is no page's end")
+    return int(cursor[0]), cursor[1]
+
+
+def _span(since_s: Any, until_s: Any) -> tuple[float, float]:
+    return time_argument(since_s), time_argument(until_s)
+
+
+def _in_short(row: Row) -> admin.DeadLetter:
+    told: Mapping[str, Any] = row.value
+    event = told.get("kind") == EVENT
+    subject = f"{told.get('exchange')} {told.get('routing_key')}" if event else told.get("uri", "")
+    return admin.DeadLetter(
+        id=str(row.id),
+        kind=str(told.get("kind")),
+        at_s=(as_int(row.key[-2]) or GREGORIAN_OFFSET_S) - GREGORIAN_OFFSET_S,
+        reason=str(told.get("reason", "")),
+        subject=str(subject),
+        name=str(told.get("module" if event else "hook_event", "")),
+        account_id=str(told.get("account_id", "")),
+        hook_id=str(told.get("hook_id", "")),
+        tries=as_int(told.get("tries")) or 0,
+    )

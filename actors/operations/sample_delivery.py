@@ -1,0 +1,106 @@
+"""Test deliveries: sent at once, apart from all others, and told to whoever asked."""
+
+import time
+from secrets import token_hex
+
+from attrs import evolve, frozen
+
+from callboard import admin
+from callboard.actors.delivery.senders import Sending, Sent
+from callboard.actors.delivery.transports import sending
+from callboard.actors.operations.answering import Asker
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.keys.signer import Signer
+from callboard.config.settings import Settings
+from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery, new_event_id
+from callboard.webhooks.deliveries.encoding import content, content_type, request_with
+from callboard.webhooks.history.dead_letters import without_user
+from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.retries.outcome import ClientError
+from callboard.webhooks.retries.policy import policy_named, succeeded
+
+TRIALS_AT_ONCE = 4
+TEST_HEADER = ("X-Callboard-Test", "true")
+
+
+@frozen
+class Trial:
+    """A test delivery under way."""
+
+    delivery: Delivery
+    to: Asker
+    began: float
+    tries_made: int = 0
+
+
+class Trials:
+    """Sends test deliveries as a deliverer would, but once, and without a record."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        signer = Signer(SecretBox(settings.secrets.key, settings.secrets_key_file))
+        self._sending: Sending[Trial] = sending(settings, TRIALS_AT_ONCE, signer)
+
+    def fileno(self) -> int:
+        """The descriptor to watch."""
+        return self._sending.fileno()
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another one now."""
+        return not self._sending.free
+
+    def begin(self, delivery: Delivery, to: Asker) -> None:
+        """Send it; its answer comes from `ended`."""
+        self._sending.send(Trial(delivery, to, time.monotonic()))
+
+    def ended(self) -> list[tuple[Asker, admin.HookTested]]:
+        """Those that have ended, and whom to tell. Only when the descriptor is readable."""
+        return [(sent.work.to, self._told(sent)) for sent in self._sending.ended()]
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._sending.close()
+
+    def _told(self, sent: Sent[Trial]) -> admin.HookTested:
+        delivery, outcome = sent.work.delivery, sent.outcome
+        tested = admin.HookTested(
+            hook_id=delivery.hook_id,
+            method=delivery.method,
+            url=without_user(delivery.url),
+            request_headers=sent.headers,
+            request_body=delivery.body.decode(errors="replace"),
+            status=0,
+            duration_s=time.monotonic() - sent.work.began,
+        )
+        if isinstance(outcome, ClientError):
+            return evolve(tested, error=outcome.kind, detail=outcome.detail or "")
+        policy = policy_named(delivery.options.policy or self._settings.delivery.retry_policy)
+        return evolve(
+            tested,
+            status=outcome.status,
+            response_headers=tuple(outcome.headers.items()),
+            response_body=outcome.body.decode(errors="replace"),
+            response_cut=outcome.cut,
+            succeeded=succeeded(policy, delivery.method, outcome),
+        )
+
+
+def trial_delivery(hook: Hook, payload: dict[str, object]) -> Delivery:
+    """The delivery of a sample payload, marked as a test."""
+    id = token_hex(16)
+    request = request_with(hook, content(content_type(hook), payload))
+    return Delivery(
+        id=id,
+        event_id=new_event_id(),
+        hook_id=hook.id,
+        account_id=hook.account_id,
+        hook_event=hook.event,
+        uri=hook.uri,
+        method=request.method,
+        url=request.url,
+        headers=(*request.headers, *hook.options.headers, TEST_HEADER, (ID_HEADER, id)),
+        body=request.body,
+        tries=1,
+        options=hook.options,
+    )

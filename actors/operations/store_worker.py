@@ -1,0 +1,123 @@
+"""An actor that changes documents, in slices, and lets every node know."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.base.slices import Errand, Page
+from callboard.actors.hooks.change_publisher import ChangePublisher
+from callboard.actors.messages import FlushHooks
+from callboard.adapters.broker.protocol import (
+    BrokerEvent,
+    Confirmed,
+    ConnectionDown,
+    ConnectionUp,
+    IncomingMessage,
+    Received,
+    Topology,
+    Unconfirmed,
+)
+from callboard.adapters.repositories.maintenance import DATABASE, Change
+from callboard.adapters.store.protocol import StoreError
+
+FAILURE_CACHE = "failure_cache"
+
+_SLICE = "callboard: go on with a piece of work"
+
+
+class StoreWorker(BrokerRole):
+    """Works on the store slice by slice, by timer, and publishes what it changed.
+
+    Subclasses call `work_with` when they begin, then `work`, and hear of messages in `on_message`.
+    """
+
+    def begin(self, setup: Setup) -> None:
+        """Connect to the store."""
+        self.store = self.connect_store()
+        self.accounts = self.directory(self.store)
+        self.numbers = itertools.count(1)
+        self._works: dict[int, Page | Errand] = {}
+        self._connected = False
+
+    def work_with(self, topology: Topology) -> None:
+        """Connect to the broker."""
+        self.connect_broker(topology)
+        self._changes = ChangePublisher(self.broker, self.settings.node.name)
+
+    def stats(self) -> Mapping[str, Any]:
+        """What is under way."""
+        return {
+            "broker": "up" if self._connected else "down",
+            "works": len(self._works),
+            "unpublished": len(self._changes),
+        }
+
+    def on_exit(self) -> None:
+        """Close the connections."""
+        super().on_exit()
+        if hasattr(self, "store"):
+            self.store.close()
+
+    def work(self, piece: Page | Errand, pause_s: float = 0.0) -> None:
+        """Begin a piece of work after so many seconds."""
+        number = next(self.numbers)
+        self._works[number] = piece
+        self.after(pause_s, (_SLICE, number))
+
+    def publish(self, changes: Sequence[Change]) -> None:
+        """Forget the failures of hooks that were changed, and let every node know."""
+        hooks = tuple(
+            (change.document["pvt_account_id"], change.document["_id"])
+            for change in changes
+            if change.database == DATABASE and "pvt_account_id" in change.document
+        )
+        if hooks and (cache := self.peer(FAILURE_CACHE)):
+            self.send(cache, FlushHooks(hooks))
+        self._changes.publish(changes)
+
+    def on_message(self, message: IncomingMessage) -> None:
+        """A message came from the queue of the topology."""
+
+    def on_broker(self, event: BrokerEvent) -> None:
+        """Pass on messages, and see that changes arrive."""
+        match event:
+            case Received(messages):
+                for message in messages:
+                    self.on_message(message)
+            case ConnectionUp(queue):
+                self._connected = True
+                self.log.info("broker_up", queue=queue)
+                self._changes.broker_is_up()
+            case ConnectionDown(reason, retry_in_s):
+                self._connected = False
+                self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
+            case Confirmed(ids):
+                self._changes.arrived(ids)
+            case Unconfirmed(ids, _reason):
+                self._changes.lost(ids)
+
+    def on_timer(self, payload: Any) -> None:
+        """Go on with a piece of work; subclasses with timers of their own call this."""
+        match payload:
+            case (str(what), int(number)) if what == _SLICE:
+                self._go_on(number)
+            case _:
+                super().on_timer(payload)
+
+    def _go_on(self, number: int) -> None:
+        piece = self._works.pop(number)
+        try:
+            step = next(piece.steps, None)
+        except StoreError as problem:
+            piece.done(tuple(piece.found), piece.after, str(problem))
+            return
+        if step is None:
+            piece.done(tuple(piece.found), None, "")
+            return
+        self.publish(step.changes)
+        if piece.take(step):
+            piece.done(tuple(piece.found), piece.after, "")
+        else:
+            self._works[number] = piece
+            self.after(0, (_SLICE, number))

@@ -1,0 +1,1 @@
+"""The supervision tree, and the actor system that it runs in."""

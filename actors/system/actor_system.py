@@ -1,0 +1,428 @@
+"""Running and reaching an actor system: the owner's side, and everybody else's.
+
+The owner holds a lock on `{data.dir}/callboard.lock` while its system runs; the file says which
+process that is, and on which port others attach. Every frame between actors is sealed with the
+key in the data directory, so attaching takes the right to read it.
+"""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from importlib.metadata import version
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TextIO
+
+from attrs import asdict, frozen
+from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
+from thespian.system.admin import convention
+
+from callboard.actors.base import own_settings
+from callboard.actors.messages import Refused
+from callboard.actors.system.tree import WebhooksSupervisor
+from callboard.actors.system.worker_capabilities import Offer
+from callboard.adapters.local import sealed_transport
+from callboard.config.logs import log_definitions, stderr_handler
+from callboard.config.settings import Settings
+from callboard.supervision import Locate, Located, Peer, die_with_parent
+
+TOP = "callboard"
+"""Thespian's global name of the top supervisor."""
+
+MULTIPROCESS = "multiprocTCPBase"
+
+_CONVENTION = "Convention Address.IPv4"
+
+LEAST_REGISTRATION_S = 5.0
+"""How often a machine registers with the node it has joined, at the shortest."""
+REGISTRATIONS_MISSED = 6
+"""So often without, and it counts as gone. (By Thespian's default that takes 22 minutes; most go
+sooner, as heartbeats are missed.)"""
+
+LEFTOVER_S = 10.0
+"""How long an actor system that is ending may take to leave its port."""
+PATIENCE_S = 0.5
+"""How long to wait for an answer before looking whether the actor asked still lives."""
+
+
+class SystemUnreachable(Exception):
+    """An actor system cannot be started or reached; the text says why and what to do."""
+
+
+class SystemLost(SystemUnreachable):
+    """The actor system ended while it was being reached: its admin was killed just then."""
+
+
+class RequestRefused(SystemUnreachable):
+    """The system answers, and will not do what it is asked for; the text is its reason."""
+
+
+@frozen
+class Owner:
+    """The process that runs the system of a data directory, and where to attach to it.
+
+    `embedded`: it is the top supervisor in a host's actor system, and nobody attaches. `version`:
+    Callboard's in that process. `node`: there is no top supervisor; the machine has joined that
+    node.
+    """
+
+    pid: int
+    base: str
+    bind: str
+    admin_port: int
+    started_at: float
+    embedded: bool = False
+    version: str = ""
+    node: str = ""
+
+
+def _lock_file(settings: Settings) -> Path:
+    return settings.data.dir / "callboard.lock"
+
+
+_not_inherited: set[int] = set()
+"""Descriptors of locks that end with their process, whatever it has forked."""
+
+
+def _let_go_of_inherited() -> None:
+    """In a child just forked: its numbers stay taken, so that nobody closes something else."""
+    if _not_inherited:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in _not_inherited:
+            os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
+        _not_inherited.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_of_inherited)
+
+
+@contextmanager
+def ownership(settings: Settings, *, embedded: bool = False, node: str = "") -> Iterator[None]:
+    """Be the only one that runs a system on this data directory. Raises SystemUnreachable.
+
+    `node`: the one that this machine joins.
+    """
+    with os.fdopen(_open_lock(settings), "r+") as lock:
+        _take(lock, settings)
+        actors = settings.actors
+        owner = Owner(
+            os.getpid(),
+            actors.base,
+            actors.bind,
+            actors.admin_port,
+            time.time(),
+            embedded,
+            version("callboard"),
+            node,
+        )
+        lock.truncate(0)
+        json.dump(asdict(owner), lock)
+        lock.flush()
+        if not embedded:
+            yield
+            return
+        _not_inherited.add(lock.fileno())
+        try:
+            yield
+        finally:
+            _not_inherited.discard(lock.fileno())
+            fcntl.flock(lock, fcntl.LOCK_UN)  # A child forked just now may have it still.
+
+
+def _open_lock(settings: Settings) -> int:
+    """The lock's file, made along with its folder where it is missing."""
+    try:
+        settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as problem:
+        raise SystemUnreachable(
+            f"{problem.filename} cannot be written: {problem.strerror}: run this as a user who "
+            "may, or choose another data.dir"
+        ) from None
+
+
+def _take(lock: TextIO, settings: Settings) -> None:
+    """Lock it. What a dead owner left behind has it still: that is waited for, and ended."""
+    end = time.monotonic() + LEFTOVER_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            running = json.loads(lock.read() or "{}")
+            if _exists(running.get("pid")) or time.monotonic() > end:
+                raise SystemUnreachable(
+                    f"a system is running on {settings.data.dir} already (process "
+                    f"{running.get('pid', 'unknown')}"
+                    f"{', embedded' if running.get('embedded') else ''})"
+                    f": stop it, or choose another data.dir"
+                ) from None
+        else:
+            lock.seek(0)
+            return
+        if settings.actors.base == MULTIPROCESS and not running.get("embedded"):
+            # Its top may never have been told whose it is, and would wait for that for ever.
+            key = _key(settings, make=False)
+            sealed_transport.seal(key, settings.actors.bind)
+            _end_leftover(settings, key)
+        time.sleep(0.1)
+
+
+def _exists(pid: int | None) -> bool:
+    """Whether the process lives; one that is not known may."""
+    return pid is None or Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()
+
+
+def owner_of(settings: Settings) -> Owner | None:
+    """Who runs the system of this data directory now; None if nobody does."""
+    try:
+        with _lock_file(settings).open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return Owner(**json.loads(lock.read()))
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError:
+        raise SystemUnreachable(
+            f"{_lock_file(settings)} may not be read: run this as the user who started the system"
+        ) from None
+
+
+def create(settings: Settings) -> ActorSystem:
+    """A new actor system, sealed and on the configured address. Raises SystemUnreachable."""
+    actors = settings.actors
+    if actors.base != MULTIPROCESS:
+        return ActorSystem(actors.base, logDefs=log_definitions(settings.log), transientUnique=True)
+    _check_address(actors.bind)
+    key = _key(settings, make=True)
+    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    sealed_transport.seal(key, actors.bind)
+    _end_leftover(settings, key)
+    return _actor_system(settings)
+
+
+def _end_leftover(settings: Settings, key: bytes) -> None:
+    """End an actor system that outlived its owner, and make sure that the port is free."""
+    actors = settings.actors
+    end = time.monotonic() + LEFTOVER_S
+    while (state := sealed_transport.probe(actors.bind, actors.admin_port, key)) != "absent":
+        if state == "ours":
+            # Refused by one that is ending already; it may take a while yet.
+            with suppress(ActorSystemException):
+                _actor_system(settings).shutdown()
+        if time.monotonic() > end:
+            raise SystemUnreachable(
+                f"port {actors.admin_port} of {actors.bind} is taken by another program, by an "
+                f"actor system with another key, or by one that does not respond: set "
+                f"actors.admin_port to a free one"
+            )
+        time.sleep(0.1)
+
+
+def _check_address(address: str) -> None:
+    """Raises SystemUnreachable where nothing can listen on it, whatever the port."""
+    ip = ip_address(address)
+    if ip.version != 4 or ip.is_unspecified:
+        raise SystemUnreachable(
+            f"actors.bind must be the one IPv4 address to listen on, not {address}"
+        )
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind((address, 0))
+        except OSError as problem:
+            if problem.errno != errno.EADDRNOTAVAIL:
+                raise
+            raise SystemUnreachable(f"actors.bind: this machine has no address {address}") from None
+
+
+def join(settings: Settings, node: str, offer: Offer) -> ActorSystem:
+    """A new actor system that belongs to the convention of a node, `host:port` of its admin.
+
+    Raises SystemUnreachable.
+    """
+    _check_address(settings.actors.bind)
+    path = settings.actors_key_file
+    if not settings.actors.key and not os.path.lexists(path):
+        raise SystemUnreachable(
+            f"the key file {path} is missing: copy the node's actors.key there, for this user "
+            "alone (mode 0600), or set actors.key_file or actors.key"
+        )
+    key = _key(settings, make=False)
+    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    sealed_transport.seal(key, settings.actors.bind)
+    _end_leftover(settings, key)
+    own_settings.keep(settings)
+    return _actor_system(settings, {_CONVENTION: node, **offer.capabilities})
+
+
+def _convention(settings: Settings) -> dict[str, Any]:
+    """The capabilities of a node that others may join."""
+    actors = settings.actors
+    return {_CONVENTION: f"{actors.bind}:{actors.admin_port}"} if actors.convention else {}
+
+
+def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = None) -> ActorSystem:
+    period_s = max(LEAST_REGISTRATION_S, settings.actors.heartbeat_ms / 1000)
+    # Both: it sleeps for the latter before it looks whether the former is over.
+    convention.CONVENTION_REREGISTRATION_PERIOD = timedelta(seconds=period_s)
+    convention.CONVENTION_RESTART_PERIOD = timedelta(seconds=period_s)
+    convention.CONVENTION_REGISTRATION_MISS_MAX = REGISTRATIONS_MISSED
+    return ActorSystem(
+        MULTIPROCESS,
+        {
+            "Admin Port": settings.actors.admin_port,
+            **(_convention(settings) if capabilities is None else capabilities),
+        },
+        logDefs=_logger_definitions(settings),
+        transientUnique=True,
+    )
+
+
+def _logger_definitions(settings: Settings) -> dict[str, Any]:
+    """How Thespian's logger process logs; it is to end with the admin, which started it."""
+    definitions = log_definitions(settings.log)
+    definitions["handlers"]["stderr"]["()"] = "callboard.actors.system.actor_system.logger_handler"
+    return definitions
+
+
+def logger_handler(format: str) -> logging.Handler:
+    """The handler of Thespian's logger process, which makes it in its first moments."""
+    die_with_parent()
+    return stderr_handler(format)
+
+
+def _key(settings: Settings, *, make: bool) -> bytes:
+    actors = settings.actors
+    if actors.key:
+        key = actors.key.encode()
+        if len(key) < sealed_transport.KEY_BYTES:
+            raise SystemUnreachable(
+                f"actors.key has {len(key)} bytes, at least {sealed_transport.KEY_BYTES} are needed"
+            )
+        return key
+    path = settings.actors_key_file
+    try:
+        if make:
+            return sealed_transport.load_or_make_key(path)
+        return sealed_transport.read_key(path)
+    except sealed_transport.KeyFileError as problem:
+        raise SystemUnreachable(str(problem)) from None
+
+
+class Client:
+    """A conversation with a running system from outside of it. Raises SystemLost."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self.system = system
+        try:
+            self.top: ActorAddress = system.createActor(WebhooksSupervisor, globalName=TOP)
+        except ActorSystemException as problem:
+            raise SystemLost(f"the actor system has just ended: {problem}") from None
+
+    def ask(self, address: ActorAddress, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
+        """The answer of that kind. Raises SystemUnreachable when refused, or when none comes."""
+        self.system.tell(address, question)
+        return self.hear((kind,), timeout_s)
+
+    def hear(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
+        """The next message of one of these kinds; others are passed over."""
+        answer = self._listen(kinds, timeout_s)
+        if answer is None:
+            raise _no_answer(kinds, timeout_s)
+        return answer
+
+    def _listen(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            answer = self.system.listen(timedelta(seconds=left))
+            if isinstance(answer, kinds):
+                return answer
+            if isinstance(answer, Refused):
+                raise RequestRefused(answer.reason)
+        return None
+
+    def ask_actor(self, path: str, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
+        """The same, of the actor at that path of the tree.
+
+        Waits while it is being restarted, and asks its successor if it died before it answered:
+        the question may be carried out twice.
+        """
+        end = time.monotonic() + timeout_s
+        asked: Peer | None = None
+        while (left := end - time.monotonic()) > 0:
+            self.system.tell(self.top, Locate(path))
+            answer = self._listen((Located, kind), left)
+            if isinstance(answer, Located):
+                peer = answer.peer
+                if peer is not None and (asked is None or asked.incarnation != peer.incarnation):
+                    self.system.tell(peer.address, question)
+                    asked = peer
+                answer = self._listen((kind,), min(PATIENCE_S, left))
+            if answer is not None:
+                return answer
+        if asked is None:
+            raise SystemUnreachable(
+                f"{path} is down and did not come back within {timeout_s:g} s: `callboard tree` "
+                "shows what runs, its log says why"
+            )
+        raise _no_answer((kind,), timeout_s)
+
+
+def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
+    names = " or ".join(kind.__name__ for kind in kinds)
+    return SystemUnreachable(
+        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded? "
+        "`callboard status` tells"
+    )
+
+
+def attach(settings: Settings) -> Client:
+    """Reach the running system of this data directory. Raises SystemUnreachable."""
+    owner = owner_of(settings)
+    if owner is None:
+        raise SystemUnreachable(
+            f"no system is running on {settings.data.dir}: start one with `callboard start`"
+        )
+    if owner.embedded:
+        raise SystemUnreachable(
+            f"the system on {settings.data.dir} runs embedded in a host's actor system (process "
+            f"{owner.pid}) and cannot be attached to: use what the host offers"
+        )
+    if owner.node:
+        raise SystemUnreachable(
+            f"{settings.data.dir} belongs to a machine that has joined the node at {owner.node}: "
+            f"look there; stop it by SIGTERM to process {owner.pid}"
+        )
+    if owner.base != MULTIPROCESS:
+        raise SystemUnreachable(
+            f"process {owner.pid} runs on {owner.base}, which lives in that process alone: "
+            f"attaching takes actors.base = {MULTIPROCESS!r}"
+        )
+    key = _key(settings, make=False)
+    state = sealed_transport.probe(owner.bind, owner.admin_port, key)
+    if state == "stranger":
+        raise SystemUnreachable(
+            f"the system on port {owner.admin_port} does not accept this key: run this as the user "
+            f"who started it, or give its key by actors.key or actors.key_file"
+        )
+    if state == "absent":
+        raise SystemUnreachable(
+            f"process {owner.pid} owns {settings.data.dir}, but nothing answers on port "
+            f"{owner.admin_port}: it is starting or ending; try again"
+        )
+    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    sealed_transport.seal(key, owner.bind)
+    system = ActorSystem(
+        MULTIPROCESS, {"Admin Port": owner.admin_port}, logDefs=False, transientUnique=True
+    )
+    return Client(system)

@@ -1,0 +1,66 @@
+"""Running the actor system of a machine that has joined a node: `callboard join`."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from callboard.actors.base import own_settings
+from callboard.actors.system import actor_system
+from callboard.actors.system.orphan_guard import Doorkeeper
+from callboard.actors.system.owner import TICK_S, Signals, exists
+from callboard.actors.system.worker_capabilities import Offer
+from callboard.config.settings import Settings
+from callboard.supervision import Ready, Start
+
+START_S = 30.0
+"""How long the actor system may take to stand."""
+AGAIN_S = 2.0
+LONELY_S = 30.0
+"""How often it is said that the node has not started anything here yet."""
+
+
+def run(settings: Settings, node: str, offer: Offer, ready: Callable[[], None]) -> None:
+    """Belong to the node until asked to stop by a signal. Raises SystemUnreachable.
+
+    `ready` is called when the actor system stands; whether the node is there is its own affair: it
+    is registered with again and again.
+    """
+    with actor_system.ownership(settings, node=node), Signals() as signals:
+        while not _run_once(settings, node, offer, ready, signals):
+            structlog.get_logger("callboard").warning("actor_system_lost", actor="member")
+            time.sleep(AGAIN_S)
+
+
+def _run_once(
+    settings: Settings, node: str, offer: Offer, ready: Callable[[], None], signals: Signals
+) -> bool:
+    """One life of the actor system; whether it ended because it was asked to."""
+    system = actor_system.join(settings, node, offer)
+    began = said = time.monotonic()
+    try:
+        doorkeeper = system.createActor(Doorkeeper)
+        system.tell(doorkeeper, Start(args=os.getpid(), heartbeat_s=0))
+        pid: int | None = None
+        while not signals.count:
+            match system.listen(timedelta(seconds=TICK_S)):
+                case Ready(pid=pid):
+                    ready()
+            if pid is not None and not exists(pid):
+                return False
+            if time.monotonic() - said > LONELY_S and not own_settings.have_begun():
+                said = time.monotonic()
+                structlog.get_logger("callboard").warning(
+                    "node_starts_nothing_here",
+                    node=node,
+                    waited_s=round(said - began),
+                    look_at="is it reached, does it reach this machine, and has it the same key, "
+                    "the same version, and actors.convention?",
+                )
+            if pid is None and time.monotonic() - began > START_S:
+                return False
+        return True
+    finally:
+        system.shutdown()

@@ -1,0 +1,145 @@
+"""The process in the foreground: it owns the actor system, and is the guard of its top.
+
+A top supervisor that gave up ends the run; one that was killed, or that hangs, is replaced along
+with the whole system, within the same restart intensity.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from types import FrameType
+
+import structlog
+from attrs import define, evolve, field
+
+from callboard.actors.system import actor_system
+from callboard.actors.system.actor_system import MULTIPROCESS, Client, SystemLost
+from callboard.actors.system.tree import Top
+from callboard.config.settings import Settings
+from callboard.supervision import GaveUp, Ready, Start, Stop, SupervisorSpec
+from callboard.supervision.decision import RestartHistory
+from callboard.supervision.messages import Finished, Heartbeat
+
+TICK_S = 0.5
+STOP_S = 45.0
+"""How long an orderly stop may take before the system is ended anyway."""
+START_S = 30.0
+"""How long a top supervisor may be silent while its tree starts, which may take longer."""
+
+
+class GivenUp(Exception):
+    """The system cannot be kept alive; the text says why."""
+
+
+@define
+class Signals:
+    """Signals asked to stop: how often. The second one is impatient."""
+
+    count: int = 0
+    _before: dict[int, object] = field(factory=dict)
+
+    def __enter__(self) -> "Signals":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+
+
+def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
+    """Own a system until it is asked to stop, by a signal or by `Stop` to its top.
+
+    `ready` is called whenever the tree stands, with the seconds that took. Raises GivenUp,
+    SystemUnreachable.
+    """
+    log = structlog.get_logger("callboard").bind(actor="owner")
+    settings = with_api(settings)
+    spec, history = SupervisorSpec(max_restarts=settings.actors.max_restarts), RestartHistory()
+    with actor_system.ownership(settings), Signals() as signals:
+        while True:
+            if _run_once(settings, signals, ready, log):
+                return
+            now = time.monotonic()
+            history = history.restarted(now, spec.within_s)
+            if len(history.times) > spec.max_restarts:
+                raise GivenUp(
+                    f"the top supervisor ended abnormally more than {spec.max_restarts} times in "
+                    f"{spec.within_s:g} s"
+                )
+            log.warning("top_supervisor_lost", restart=len(history.times))
+
+
+def with_api(settings: Settings) -> Settings:
+    """The API is served unless the settings say that it is not."""
+    enabled = settings.api.enabled is not False
+    return evolve(settings, api=evolve(settings.api, enabled=enabled))
+
+
+def _run_once(
+    settings: Settings,
+    signals: Signals,
+    ready: Callable[[Client, float], None],
+    log: structlog.typing.FilteringBoundLogger,
+) -> bool:
+    """One life of the top supervisor; whether it ended as it should."""
+    began = time.monotonic()
+    try:
+        client = Client(actor_system.create(settings))
+    except SystemLost as problem:
+        log.warning("actor_system_lost", reason=str(problem))
+        return False
+    heartbeat_s = settings.actors.heartbeat_ms / 1000
+    hang_s = settings.actors.hang_timeout_ms / 1000
+    top = Top(settings, os.getpid() if settings.actors.base == MULTIPROCESS else None)
+    try:
+        client.system.tell(client.top, Start(args=top, heartbeat_s=heartbeat_s))
+        pid: int | None = None
+        seen, asked_at, asked = time.monotonic(), 0.0, 0
+        while True:
+            now = time.monotonic()
+            match client.system.listen(timedelta(seconds=TICK_S)):
+                case Ready(pid=pid):
+                    seen = now
+                    ready(client, now - began)
+                case Heartbeat():
+                    seen = now
+                case Finished():
+                    return True
+                case GaveUp(reason=reason):
+                    raise GivenUp(reason)
+            if signals.count > asked:
+                asked, asked_at = signals.count, asked_at or now
+                log.info("stop_asked", times=asked)
+                if asked > 1:
+                    return True
+                client.system.tell(client.top, Stop())
+            if asked and now - asked_at > STOP_S:
+                log.warning("stop_overdue", after_s=STOP_S)
+                return True
+            if pid is not None and not exists(pid):
+                return asked > 0
+            if pid is None and now - seen > START_S:
+                log.warning("start_overdue", after_s=START_S)
+                return False
+            if pid is not None and now - seen > hang_s:
+                log.warning("top_supervisor_hangs", pid=pid)
+                os.kill(pid, signal.SIGKILL)
+                return False
+    finally:
+        client.system.shutdown()
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

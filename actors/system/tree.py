@@ -1,0 +1,309 @@
+"""The top of Callboard's tree (Kazoo: webhooks_sup)."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+from thespian.actors import ActorAddress, WatchMessage
+
+from callboard.actors.api.server import ApiServer
+from callboard.actors.base.counting import METRICS
+from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.event_publisher import subscribers_of
+from callboard.actors.base.placement import DELIVERERS
+from callboard.actors.base.role import Setup
+from callboard.actors.delivery.attempt_log import AttemptLog
+from callboard.actors.delivery.deliverer import Deliverer
+from callboard.actors.delivery.retry_queue import RetryQueue
+from callboard.actors.events.bridge import EventBridge
+from callboard.actors.events.responder import Responder
+from callboard.actors.failures.disabler import Disabler
+from callboard.actors.failures.failure_cache import FailureCache
+from callboard.actors.hooks.listener import DOCUMENT_READERS, HookListener
+from callboard.actors.hooks.table import HookTable
+from callboard.actors.hooks.zone_listener import ZoneListener
+from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refused
+from callboard.actors.messages.notifications import DELIVERY_FAILED, HOOK_DISABLED
+from callboard.actors.metrics.metrics import Metrics
+from callboard.actors.operations.initializer import Initializer
+from callboard.actors.operations.maintenance import Maintenance
+from callboard.actors.operations.redelivery import Redelivery
+from callboard.actors.system.subscription_registry import Announcing
+from callboard.actors.system.worker_capabilities import Offer
+from callboard.admin import AdminRequest, RedeliveryRequest
+from callboard.config.logs import configure_logs, logger
+from callboard.config.settings import Settings
+from callboard.config.told import without_secrets
+from callboard.supervision import (
+    OUTPOSTS_STOP_S,
+    TEMPORARY,
+    ChildSpec,
+    Forwarded,
+    Outposts,
+    OutpostsSpec,
+    Supervisor,
+    SupervisorSpec,
+)
+
+DRAIN_S = 10.0
+"""How long events under way may take to settle before the tree is stopped."""
+
+_DRAINED_ENOUGH = "callboard: stop now"
+
+
+def tree(settings: Settings) -> SupervisorSpec:
+    """The whole supervision tree, in starting order."""
+    setup = Setup(settings)
+    responders = tuple(
+        ChildSpec(
+            module.id,
+            Responder,
+            Setup(settings, module.id),
+            peers=(METRICS, "event_bridge", "hook_table", DELIVERERS),
+        )
+        for module in event_modules(settings).modules
+    )
+    workers = settings.delivery.workers or os.cpu_count() or 1
+    deliverers = deliverer_specs(setup, workers)
+    attempt_log = ChildSpec(
+        "attempt_log",
+        AttemptLog,
+        setup,
+        peers=(METRICS, DELIVERERS),
+    )
+    retry_queue = ChildSpec(
+        "retry_queue",
+        RetryQueue,
+        setup,
+        peers=(METRICS, DELIVERERS),
+    )
+    bridge_peers = (METRICS, "responders/*", DELIVERERS)
+
+    zone_listeners = (
+        ChildSpec(
+            f"zone_listener-{number}",
+            ZoneListener,
+            Setup(settings, zone=url),
+            peers=(METRICS, "hook_listener"),
+        )
+        for number, url in enumerate(settings.amqp.zones, 1)
+    )
+
+    # Its peers are all of them: whoever has a question through the API may have it for anybody.
+    api = (ChildSpec("api", ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
+
+    outposts = OutpostsSpec(deliverers_on, setup, _spec(settings, ()))
+    elsewhere = (
+        (ChildSpec("elsewhere", Outposts, outposts, shutdown_s=OUTPOSTS_STOP_S),)
+        if settings.actors.convention
+        else ()
+    )
+
+    def nested(*children: ChildSpec) -> SupervisorSpec:
+        return _spec(settings, children)
+
+    return _spec(
+        settings,
+        (
+            # First up and last down, as all others have something to tell it.
+            ChildSpec(METRICS, Metrics, setup, peers=("*",)),
+            ChildSpec(
+                "failure_cache", FailureCache, setup, peers=(METRICS,), label="webhooks_cache"
+            ),
+            ChildSpec(
+                "hook_table",
+                HookTable,
+                setup,
+                peers=(METRICS, "responders/*"),
+                label="kazoo_etsmgr_srv",
+            ),
+            ChildSpec(
+                "disabler",
+                Disabler,
+                setup,
+                peers=(METRICS, "failure_cache", "hook_listener"),
+                label="webhooks_disabler",
+            ),
+            ChildSpec(
+                "hook_listener",
+                HookListener,
+                setup,
+                peers=(
+                    METRICS,
+                    "hook_table",
+                    "failure_cache",
+                    *DOCUMENT_READERS,
+                    *subscribers_of(HOOK_DISABLED),
+                ),
+                label="webhooks_listener",
+            ),
+            *zone_listeners,
+            ChildSpec(
+                "event_bridge",
+                EventBridge,
+                setup,
+                peers=bridge_peers,
+                label="webhooks_shared_listener",
+            ),
+            ChildSpec(
+                "maintenance",
+                Maintenance,
+                setup,
+                peers=(METRICS, "hook_table", "failure_cache"),
+                label="webhooks_maintenance",
+            ),
+            ChildSpec("redelivery", Redelivery, setup),
+            ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
+            ChildSpec(
+                "deliveries",
+                Supervisor,
+                nested(attempt_log, retry_queue, *deliverers, *elsewhere),
+                shutdown_s=25.0,
+            ),
+            *api,
+            ChildSpec(
+                "initializer",
+                Initializer,
+                setup,
+                TEMPORARY,
+                peers=(METRICS,),
+                label="webhooks_init",
+            ),
+        ),
+    )
+
+
+def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
+    """So many deliverers."""
+    return tuple(
+        ChildSpec(
+            f"deliverer-{number}",
+            Deliverer,
+            setup,
+            shutdown_s=12.0,
+            peers=(
+                METRICS,
+                "event_bridge",
+                "failure_cache",
+                "hook_listener",
+                "deliveries/attempt_log",
+                "deliveries/retry_queue",
+                *subscribers_of(DELIVERY_FAILED),
+            ),
+        )
+        for number in range(1, workers + 1)
+    )
+
+
+def deliverers_on(setup: Setup, capabilities: Mapping[str, Any]) -> SupervisorSpec | None:
+    """The deliverers of a machine that has joined; None where it does not fit."""
+    offer = Offer.of(capabilities)
+    if offer is None:
+        return None
+    told = without_secrets(setup.settings)
+    settings = evolve(told, data=evolve(told.data, dir=offer.data_dir))
+    return _spec(settings, deliverer_specs(evolve(setup, settings=settings), offer.workers))
+
+
+def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
+    return SupervisorSpec(
+        children,
+        max_restarts=settings.actors.max_restarts,
+        heartbeat_s=settings.actors.heartbeat_ms / 1000,
+        hang_s=settings.actors.hang_timeout_ms / 1000,
+    )
+
+
+@frozen
+class Top:
+    """What the top supervisor is started with.
+
+    `owner_pid`: a process of this machine without which the whole actor system is to end.
+    """
+
+    settings: Settings
+    owner_pid: int | None = None
+
+
+class WebhooksSupervisor(Announcing):
+    """one_for_one over the tree; started with `Top`.
+
+    Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
+    """
+
+    settings: Settings | None = None
+
+    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
+        super().__init__(capabilities)
+        # Whoever attaches may find it before `Start`, or where there never is one.
+        self._draining = False
+        self._orphaned = False
+
+    def specification(self, args: Top) -> SupervisorSpec:
+        """The tree that these settings ask for."""
+        self.settings = args.settings
+        if self.own_process:
+            configure_logs(args.settings.log)
+        self.log = logger().bind(actor=self.path or type(self).__name__)
+        if args.owner_pid is not None:
+            self.watch(os.pidfd_open(args.owner_pid))
+        return tree(args.settings)
+
+    def receiveMsg_GetSettings(self, _message: GetSettings, sender: ActorAddress) -> None:
+        """Somebody who attached wants to know how this system is set."""
+        self.send(sender, self.settings or Refused("the system is starting: try again"))
+
+    def receiveMsg_AdminRequest(self, message: AdminRequest, sender: ActorAddress) -> None:
+        """An administrative request (callboard.admin), from whoever knows only the top."""
+        path = "redelivery" if isinstance(message, RedeliveryRequest) else "maintenance"
+        peer = self._directory().get(path)
+        if peer is None:
+            self.send(sender, Refused(f"{path} is being restarted: try again", ref=message.ref))
+        else:
+            self.send(peer.address, Forwarded(sender, message))
+
+    def receiveMsg_Ask(self, message: Ask, sender: ActorAddress) -> None:
+        """Somebody has a message for an actor of the tree, which answers directly."""
+        peer = self._directory().get(message.path)
+        if peer is None:
+            self.send(sender, Refused(f"{message.path} is down, or there is no such actor"))
+        else:
+            self.send(peer.address, Forwarded(sender, message.message))
+
+    def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
+        """The owner's process has ended: so does this, and the actor system with it."""
+        self.watch()
+        self.log.warning("owner_ended")
+        self._orphaned = True
+        self.on_stop()
+
+    def on_exit(self) -> None:
+        """Nobody else would end the actor system of a dead owner."""
+        if self._orphaned:
+            self.actorSystemShutdown()
+
+    def on_stop(self) -> None:
+        """Drain, then stop; asked twice, stop at once."""
+        if self.settings is None:
+            self.finish()
+            return
+        bridge = self._directory().get("event_bridge")
+        if self._draining or bridge is None:
+            super().on_stop()
+            return
+        self._draining = True
+        self.log.info("draining")
+        self.send(bridge.address, Quiesce())
+        self.after(DRAIN_S, _DRAINED_ENOUGH)
+
+    def receiveMsg_Quiesced(self, _message: Quiesced, _sender: ActorAddress) -> None:
+        """Nothing is under way any more."""
+        super().on_stop()
+
+    def on_timer(self, payload: Any) -> None:
+        """What is not settled by now goes back to the broker."""
+        if payload == _DRAINED_ENOUGH:
+            super().on_stop()
+        else:
+            super().on_timer(payload)

@@ -1,0 +1,1 @@
+"""Message brokers behind one protocol: RabbitMQ and an embedded one."""

@@ -1,0 +1,37 @@
+"""Which broker a URL means."""
+
+import re
+from pathlib import Path
+
+from callboard.adapters.broker.embedded.connection import EmbeddedConnection
+from callboard.adapters.broker.protocol import BrokerConnection, BrokerError, Topology
+from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
+
+
+def connect(
+    url: str, topology: Topology, data_dir: Path, name: str = "callboard"
+) -> BrokerConnection:
+    """A connection, not yet open, to the broker at the URL.
+
+    `amqp://` and `amqps://` mean RabbitMQ, which shows `name` in its list of connections;
+    `memory://` means the embedded broker, whose messages lie in `data_dir`.
+    Raises `BrokerError` for any other URL.
+    """
+    scheme, separator, _rest = url.partition("://")
+    match scheme.lower() if separator else "":
+        case "memory":
+            return EmbeddedConnection(data_dir, topology)
+        case "amqp" | "amqps":
+            try:
+                return AmqpConnection(url, topology, name=name)
+            except BrokerError as error:
+                raise BrokerError(f"{mask_url(url)}: {error}") from None
+        case _:
+            raise BrokerError(
+                f"{mask_url(url)}: not a broker's URL; it begins with amqp://, amqps:// or memory://"
+            )
+
+
+def mask_url(url: str) -> str:
+    """The URL as it may be printed: with `***` for the password, even for one not well formed."""
+    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)

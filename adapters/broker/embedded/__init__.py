@@ -1,0 +1,1 @@
+"""The broker of `memory://` URLs, in a SQLite file."""

@@ -1,0 +1,326 @@
+"""The broker of `memory://` URLs: topic exchanges and queues in one SQLite file, no server.
+
+For a first run, for small installations on one machine, and for tests. Any number of processes
+share the file; what was confirmed outlives the kill of any of them, though not, for the last
+moments, the loss of power (WAL with synchronous=NORMAL). It differs from RabbitMQ in this:
+
+- A queue has one consumer: a new one takes the queue over, the one before is told so and waits
+  until the queue is free again.
+- Queues that are not durable, auto-delete or exclusive end with their consumer. Exchanges stay.
+- Arguments of queues (`x-message-ttl`, `x-max-length`) and `expiration` have no effect; what a
+  `DelayQueue` asks for has.
+"""
+
+import itertools
+import math
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+from callboard.adapters.broker.backoff import Backoff
+from callboard.adapters.broker.embedded import database
+from callboard.adapters.broker.embedded.presence import Presence, is_alive, remove_the_dead, ring
+from callboard.adapters.broker.properties import encode
+from callboard.adapters.broker.protocol import (
+    BrokerError,
+    BrokerEvent,
+    Confirmed,
+    ConnectionDown,
+    ConnectionUp,
+    Depths,
+    IncomingMessage,
+    OutgoingMessage,
+    Received,
+    Returned,
+    Topology,
+    Unconfirmed,
+)
+
+FILE = "broker.sqlite3"
+LOOK_AGAIN_S = 5.0
+"""How often a consumer looks at its queue although nobody rang."""
+DUE_TOGETHER_S = 0.05
+"""Delayed messages that are due within this time go on in one transaction, not one for each."""
+BATCH = 1000
+"""Messages that one `poll` returns at most."""
+
+
+class EmbeddedConnection:
+    """The `BrokerConnection` for `memory://`. Each `poll` is one transaction."""
+
+    def __init__(
+        self, data_dir: Path, topology: Topology, *, backoff: Backoff | None = None
+    ) -> None:
+        """The file is `data_dir/broker.sqlite3`; doorbells lie in `data_dir/connections`."""
+        self._file = data_dir / FILE
+        self._folder = data_dir / "connections"
+        self._topology = topology
+        self._backoff = backoff or Backoff()
+        self._publish_ids = itertools.count(1)
+        self._tags = itertools.count(1)
+        self._events: list[BrokerEvent] = []
+        self._outbox: dict[int, tuple[OutgoingMessage, bytes]] = {}
+        self._outstanding: dict[int, int] = {}  # message ids by tag
+        self._settled: list[int] = []  # message ids
+        self._again: list[int] = []  # message ids given back, ascending
+        self._cursor = 0  # the newest message id given out on this connection
+        self._consuming = False
+        self._presence: Presence | None = None
+        self._db: sqlite3.Connection | None = None  # None: down
+        self._queue: database.Consumption | None = None
+        self._displaced = False
+        self._count_depths = False
+        self._up_since: float | None = None
+        self._down_reason = "not connected yet"
+        self._next_look: float | None = None
+        queue = topology.queue
+        self._queue_name = (queue.name or f"amq.gen-{uuid4().hex}") if queue else ""
+
+    def open(self) -> None:
+        """See `BrokerConnection.open`. Raises `BrokerError` where `data_dir` cannot be used."""
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._presence = Presence(self._folder)
+        except OSError as error:
+            raise BrokerError(f"cannot use {self._folder}: {error.strerror}") from error
+        self._consuming = self._topology.queue is not None
+        self._next_look = time.monotonic()
+        self._presence.ring()
+
+    def fileno(self) -> int:
+        """See `BrokerConnection.fileno`."""
+        return self._present().fileno()
+
+    def deadline(self) -> float | None:
+        """See `BrokerConnection.deadline`."""
+        return self._next_look
+
+    def poll(self) -> Sequence[BrokerEvent]:
+        """See `BrokerConnection.poll`. It may wait for other processes' transactions."""
+        self._present().silence()
+        try:
+            if self._db is None and self._retry_is_due():
+                self._db = self._come_up()
+            if self._db is None:
+                self._refuse_outbox()
+            else:
+                self._work(self._db)
+                if self._count_depths:
+                    self._report_depths(self._db)
+        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+            raise  # a mistake of ours
+        except (BrokerError, OSError, sqlite3.DatabaseError) as error:
+            self._go_down(f"{self._file}: {error}")
+        events, self._events = self._events, []
+        return events
+
+    def ack(self, tags: Sequence[int]) -> None:
+        """See `BrokerConnection.ack`; done by the next `poll`."""
+        self._settled += self._no_longer_outstanding(tags)
+        self._present().ring()
+
+    def requeue(self, tags: Sequence[int]) -> None:
+        """See `BrokerConnection.requeue`."""
+        self._again = sorted(self._again + self._no_longer_outstanding(tags))
+        self._present().ring()
+
+    def publish(self, message: OutgoingMessage) -> int:
+        """See `BrokerConnection.publish`; raises `BrokerError` for what AMQP could not carry."""
+        properties = encode(message)
+        publish_id = next(self._publish_ids)
+        self._outbox[publish_id] = message, properties
+        self._present().ring()
+        return publish_id
+
+    def ask_depths(self) -> None:
+        """See `BrokerConnection.ask_depths`."""
+        if self._db is not None:
+            self._count_depths = True
+            self._present().ring()
+
+    def stop_consuming(self) -> None:
+        """See `BrokerConnection.stop_consuming`."""
+        self._consuming = False
+
+    def close(self) -> None:
+        """See `BrokerConnection.close`."""
+        if self._presence is None:
+            return
+        self._consuming = False
+        if self._db is not None:
+            self.poll()
+        if self._db is not None:
+            # Where it fails, the next connection finds us gone and does it for us.
+            with suppress(sqlite3.OperationalError), database.transaction(self._db):
+                database.leave(self._db, self._presence.token)
+            self._db.close()
+            self._db = None
+        self._outstanding.clear()
+        self._again.clear()
+        self._presence.close()
+        self._presence = None
+
+    def _present(self) -> Presence:
+        if self._presence is None:
+            raise BrokerError("this connection is not open")
+        return self._presence
+
+    def _no_longer_outstanding(self, tags: Sequence[int]) -> list[int]:
+        """Take the tags off the list; the ids of their messages. Others' tags are ignored."""
+        return [self._outstanding.pop(tag) for tag in tags if tag in self._outstanding]
+
+    def _retry_is_due(self) -> bool:
+        return self._next_look is not None and self._next_look <= time.monotonic()
+
+    def _come_up(self) -> sqlite3.Connection:
+        token = self._present().token
+        alive = partial(is_alive, self._folder)
+        db = database.open_database(self._file)
+        try:
+            with database.transaction(db):
+                database.leave_for_the_dead(db, alive)
+                if self._displaced and database.consumer_of(db, self._queue_name) is not None:
+                    raise BrokerError(f"queue {self._queue_name!r} has another consumer")
+                self._queue = database.declare(db, self._topology, self._queue_name, token, alive)
+        except BaseException:
+            db.close()
+            raise
+        remove_the_dead(self._folder)
+        self._displaced = False
+        self._cursor = 0
+        self._up_since = time.monotonic()
+        if self._queue is None:
+            self._events.append(ConnectionUp(None))
+        else:
+            if self._queue.displaced is not None:
+                ring(self._folder, self._queue.displaced)
+            self._events.append(ConnectionUp(self._queue.name))
+        return db
+
+    def _report_depths(self, db: sqlite3.Connection) -> None:
+        self._count_depths = False
+        depths = {delay.name: database.delayed(db, delay.name) for delay in self._topology.delays}
+        if self._queue is not None:
+            held = len(self._outstanding) + len(self._settled)
+            depths[self._queue.name] = database.messages(db, self._queue.queue) - held
+        self._events.append(Depths(depths))
+
+    def _work(self, db: sqlite3.Connection) -> None:
+        """Acknowledge, publish and receive, all in one transaction; or nothing, without one."""
+        self._next_look = time.monotonic() + LOOK_AGAIN_S if self._consuming else None
+        self._check_still_consumer(db)
+        due_in_s = self._due_in_s(db)
+        if not (self._outbox or self._settled or self._next_messages(db) or due_in_s <= 0):
+            self._look_within(max(due_in_s, DUE_TOGETHER_S))
+            return
+        with database.transaction(db):
+            self._check_still_consumer(db)
+            database.remove(db, self._settled)
+            if self._queue is not None and due_in_s <= 0:
+                database.move_due(db, self._queue, time.time(), BATCH)
+            verdicts, confirmed, queues = self._put_outbox(db)
+            listeners = database.consumers(db, queues)
+            ids = self._next_messages(db)
+            received = self._read(db, ids)
+        self._settled = []
+        self._outbox = {}
+        self._events += verdicts
+        if received:
+            self._outstanding.update(zip((m.tag for m in received), ids, strict=True))
+            self._again = self._again[len(ids) :]
+            self._cursor = max(self._cursor, *ids)
+            self._events.append(Received(tuple(received)))
+        if confirmed:
+            self._events.append(Confirmed(tuple(confirmed)))
+        token = self._present().token
+        for listener in listeners - {token}:
+            ring(self._folder, listener)
+        if len(ids) == BATCH:  # there may be more
+            self._present().ring()
+        self._look_within(max(self._due_in_s(db), DUE_TOGETHER_S))
+
+    def _due_in_s(self, db: sqlite3.Connection) -> float:
+        """How soon a delayed message goes on to our queue; for ever if there is none."""
+        if self._queue is None or not self._consuming:
+            return math.inf
+        due = database.next_due(db, self._queue.name)
+        return math.inf if due is None else due - time.time()
+
+    def _look_within(self, seconds: float) -> None:
+        if self._next_look is not None and seconds < LOOK_AGAIN_S:
+            self._next_look = min(self._next_look, time.monotonic() + max(0.0, seconds))
+
+    def _check_still_consumer(self, db: sqlite3.Connection) -> None:
+        if self._queue is None:
+            return
+        if database.consumer_of(db, self._queue.name) != self._present().token:
+            self._displaced = True
+            raise BrokerError(f"queue {self._queue.name!r} was taken over by another consumer")
+
+    def _next_messages(self, db: sqlite3.Connection) -> list[int]:
+        """The ids of the messages to give out now: those given back, then new ones."""
+        prefetch = self._topology.prefetch or BATCH + len(self._outstanding)  # 0: no bound
+        room = min(prefetch - len(self._outstanding), BATCH)
+        if self._queue is None or not self._consuming or room <= 0:
+            return []
+        again = self._again[:room]
+        return again + database.oldest_after(db, self._queue.queue, self._cursor, room - len(again))
+
+    def _read(self, db: sqlite3.Connection, ids: list[int]) -> list[IncomingMessage]:
+        if self._queue is None or not ids:
+            return []
+        delivered = max(self._cursor, self._queue.delivered)
+        if ids[-1] > delivered:
+            database.mark_delivered(db, self._queue.queue, ids[-1])
+        return [database.read(db, i, next(self._tags), redelivered=i <= delivered) for i in ids]
+
+    def _put_outbox(self, db: sqlite3.Connection) -> tuple[list[BrokerEvent], list[int], set[int]]:
+        """What there is to report, the publish ids to confirm, and the queues with new messages."""
+        router = database.Router(db)
+        verdicts: list[BrokerEvent] = []
+        confirmed: list[int] = []
+        touched: set[int] = set()
+        for publish_id, (message, properties) in self._outbox.items():
+            target = database.put_off(db, message, properties, time.time())
+            if target is not None:
+                touched |= router.queues("", target)
+                confirmed.append(publish_id)
+                continue
+            try:
+                queues = router.queues(message.exchange, message.routing_key)
+            except BrokerError as error:
+                verdicts.append(Unconfirmed((publish_id,), str(error)))
+                continue
+            for queue in queues:
+                database.put(db, queue, message, properties)
+            if message.mandatory and not queues:
+                verdicts.append(Returned(publish_id, "312 NO_ROUTE"))
+            confirmed.append(publish_id)
+            touched |= queues
+        return verdicts, confirmed, touched
+
+    def _refuse_outbox(self) -> None:
+        if self._outbox:
+            self._events.append(Unconfirmed(tuple(self._outbox), self._down_reason))
+            self._outbox = {}
+
+    def _go_down(self, reason: str) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        self._outstanding.clear()
+        self._settled.clear()
+        self._again.clear()
+        self._count_depths = False
+        self._down_reason = reason
+        self._refuse_outbox()
+        now = time.monotonic()
+        pause_s = self._backoff.pause_s(now - self._up_since if self._up_since else 0.0)
+        self._up_since = None
+        self._next_look = now + pause_s
+        self._events.append(ConnectionDown(reason, retry_in_s=pause_s))

@@ -1,0 +1,104 @@
+"""Message properties to and from pika's, and to and from the bytes AMQP makes of them."""
+
+import struct
+from typing import Any
+
+import pika  # type: ignore[import-untyped]
+from pika import data
+from pika.exceptions import (  # type: ignore[import-untyped]
+    ShortStringTooLong,
+    UnsupportedAMQPFieldException,
+)
+
+from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Properties
+
+UNENCODABLE = (
+    ShortStringTooLong,
+    UnsupportedAMQPFieldException,
+    UnicodeEncodeError,
+    struct.error,
+)
+"""What pika raises for a value that has no place in an AMQP frame."""
+
+
+def unencodable(message: OutgoingMessage, error: Exception) -> BrokerError:
+    """The error for a message that AMQP cannot carry (a header of a foreign type, a long key)."""
+    return BrokerError(
+        f"a message to exchange {message.exchange!r} with key {message.routing_key!r} "
+        f"cannot be encoded: {error!r}"
+    )
+
+
+def to_pika(properties: Properties) -> Any:
+    """A `pika.BasicProperties` with the same values."""
+    return pika.BasicProperties(
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        message_id=properties.message_id,
+        correlation_id=properties.correlation_id,
+        timestamp=properties.timestamp,
+        delivery_mode=properties.delivery_mode,
+        expiration=properties.expiration,
+        headers=dict(properties.headers) or None,
+    )
+
+
+def from_pika(properties: Any) -> Properties:
+    """The values of a `pika.BasicProperties`; those Callboard has no use for are left out."""
+    return Properties(
+        content_type=properties.content_type,
+        content_encoding=properties.content_encoding,
+        message_id=properties.message_id,
+        correlation_id=properties.correlation_id,
+        timestamp=properties.timestamp,
+        delivery_mode=properties.delivery_mode,
+        expiration=properties.expiration,
+        headers=properties.headers or {},
+    )
+
+
+def encode(message: OutgoingMessage) -> bytes:
+    """The message's properties as AMQP puts them on the wire.
+
+    Raises `BrokerError` where a message with this key and these properties could not be sent.
+    """
+    try:
+        for name in (message.exchange, message.routing_key):
+            data.encode_short_string([], name)
+        return b"".join(to_pika(message.properties).encode())
+    except UNENCODABLE as error:
+        raise unencodable(message, error) from error
+
+
+def decode(encoded: bytes) -> Properties:
+    """What `encode` encoded."""
+    properties = pika.BasicProperties()
+    properties.decode(encoded)
+    return from_pika(properties)
+
+
+_pika_decode_value = data.decode_value
+
+
+def _decode_value(encoded: bytes, offset: int) -> tuple[Any, int]:
+    """Read one value of a header table; two kinds better than pika, which does all others.
+
+    pika (1.4) cuts floats to integers, and for a timestamp beyond the year 9999 it raises, which
+    ends the connection: such a message would come again and end the next one too. It is given as
+    an integer.
+    """
+    kind = encoded[offset : offset + 1]
+    if kind in (b"f", b"d"):
+        (number,) = struct.unpack_from(f">{kind.decode()}", encoded, offset + 1)
+        return number, offset + 1 + struct.calcsize(kind)
+    try:
+        return _pika_decode_value(encoded, offset)  # type: ignore[no-any-return]
+    except (ValueError, OverflowError, OSError):
+        if kind != b"T":
+            raise
+        (seconds,) = struct.unpack_from(">Q", encoded, offset + 1)
+        return seconds, offset + 9
+
+
+# pika offers no place to put a decoder of one's own.
+data.decode_value = _decode_value

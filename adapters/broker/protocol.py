@@ -1,0 +1,238 @@
+"""What Callboard asks of a message broker: one connection, driven by its owner's event loop.
+
+A `BrokerConnection` never blocks and never starts a thread that calls back. Its owner (an actor)
+waits until `fileno()` is readable, or until `deadline()` has come, and then calls `poll()`, which
+does whatever can be done now and returns what happened. Lost connections are reported and
+reopened by the connection itself, with a growing pause; its owner only hears of it.
+
+Implementations: `callboard.adapters.broker.rabbitmq.connection` (RabbitMQ, through pika) and
+`callboard.adapters.broker.embedded.connection` (`memory://`). One contract test suite runs against
+both.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import Factory, field, frozen
+
+from callboard.webhooks.values.kazoo_names import gregorian_us
+
+TOPIC = "topic"
+DIRECT = "direct"
+FANOUT = "fanout"
+
+
+class BrokerError(Exception):
+    """The broker refused something, or cannot be used as asked."""
+
+
+@frozen
+class Exchange:
+    """An exchange to declare. Kazoo's are neither durable nor auto-delete (AMQP 0-9-1, 1.7.2)."""
+
+    name: str
+    type: str = TOPIC
+    durable: bool = False
+
+
+@frozen
+class Queue:
+    """A queue to declare. `name` "" lets the broker choose one (exclusive queues)."""
+
+    name: str
+    durable: bool = True
+    exclusive: bool = False
+    auto_delete: bool = False
+    arguments: Mapping[str, Any] = Factory(dict)
+
+
+@frozen
+class DelayQueue:
+    """A durable queue that nobody consumes: after `delay_ms` its messages go on to queue `to`.
+
+    Publish to it by its name, through the default exchange. On RabbitMQ it is a queue with a
+    message TTL that dead-letters to `to` (TTL and dead-letter exchange extensions). `quorum`: a
+    replicated one, which lets go of a message only once `to` has it.
+    """
+
+    name: str
+    delay_ms: int
+    to: str
+    quorum: bool = False
+
+
+@frozen
+class Binding:
+    """Messages of `exchange` whose routing key matches `key` go to the queue."""
+
+    exchange: str
+    key: str
+
+
+@frozen
+class Topology:
+    """What to declare whenever the connection comes up, in this order; then consume from `queue`.
+
+    `queue` None: a connection that only publishes. `prefetch`: unacknowledged messages at most.
+    `priority`: consumers of a higher one are served first, up to their prefetch (RabbitMQ's
+    consumer priorities; the embedded broker has one consumer a queue).
+    """
+
+    exchanges: tuple[Exchange, ...] = ()
+    queue: Queue | None = None
+    bindings: tuple[Binding, ...] = ()
+    prefetch: int = 50
+    delays: tuple[DelayQueue, ...] = ()
+    priority: int = 0
+
+
+@frozen
+class Properties:
+    """The AMQP properties Callboard reads or sets. `timestamp` is whatever the publisher put in."""
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    message_id: str | None = None
+    correlation_id: str | None = None
+    timestamp: int | None = None
+    delivery_mode: int | None = None
+    expiration: str | None = None
+    headers: Mapping[str, Any] = Factory(dict)
+
+
+def json_properties(now_unix_s: float, headers: Mapping[str, Any] | None = None) -> Properties:
+    """Those of a message as Kazoo sends it: JSON, stamped in Gregorian microseconds."""
+    return Properties(
+        content_type="application/json",
+        timestamp=gregorian_us(now_unix_s),
+        headers=headers or {},
+    )
+
+
+@frozen
+class OutgoingMessage:
+    """A message to publish. `mandatory`: hear of it (`Returned`) when no queue takes it."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    properties: Properties = Factory(Properties)
+    mandatory: bool = False
+
+
+@frozen
+class IncomingMessage:
+    """A consumed message. `tag` names it in `ack` and `requeue`, until the connection is lost."""
+
+    tag: int
+    exchange: str
+    routing_key: str
+    body: bytes = field(repr=False)
+    properties: Properties = Factory(Properties)
+    redelivered: bool = False
+
+
+@frozen
+class ConnectionUp:
+    """Connected, declared, and (where there is a queue) consuming. All earlier tags are void."""
+
+    queue: str | None
+
+
+@frozen
+class ConnectionDown:
+    """The connection was lost or could not be made; tried again after `retry_in_s` seconds.
+
+    Unacknowledged messages come again (redelivered) from the broker once it is up; publishes that
+    were not confirmed yet are reported as `Unconfirmed` before this.
+    """
+
+    reason: str
+    retry_in_s: float
+
+
+@frozen
+class Received:
+    """Messages that arrived, oldest first; never empty."""
+
+    messages: tuple[IncomingMessage, ...]
+
+
+@frozen
+class Confirmed:
+    """The broker has taken responsibility for these publishes (publisher confirms)."""
+
+    publish_ids: tuple[int, ...]
+
+
+@frozen
+class Unconfirmed:
+    """These publishes were refused, or the connection was lost first: publish again or give up."""
+
+    publish_ids: tuple[int, ...]
+    reason: str
+
+
+@frozen
+class Returned:
+    """A mandatory message found no queue (it is also confirmed, after this)."""
+
+    publish_id: int
+    reason: str
+
+
+@frozen
+class Depths:
+    """How many messages wait, by queue: not those that a consumer has."""
+
+    messages: Mapping[str, int]
+
+
+BrokerEvent = ConnectionUp | ConnectionDown | Received | Confirmed | Unconfirmed | Returned | Depths
+
+
+class BrokerConnection(Protocol):
+    """One connection to a broker, with at most one consumer."""
+
+    def open(self) -> None:
+        """Begin to connect. Returns at once; `poll` reports how it went."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable whenever `poll` has something to do; fixed from `open` on.
+
+        (An epoll descriptor or a pipe will do: it stays valid across reconnects.)
+        """
+
+    def deadline(self) -> float | None:
+        """When to call `poll` even if nothing is readable, on `time.monotonic`'s scale.
+
+        To be asked after each `poll`. Whatever else makes it earlier makes `fileno()` readable.
+        """
+
+    def poll(self) -> Sequence[BrokerEvent]:
+        """Do what can be done without waiting, and report what happened, in order."""
+
+    def ack(self, tags: Sequence[int]) -> None:
+        """These messages are done with. Tags of an earlier connection are ignored."""
+
+    def requeue(self, tags: Sequence[int]) -> None:
+        """Give these messages back to the queue; they come again, marked redelivered."""
+
+    def publish(self, message: OutgoingMessage) -> int:
+        """Publish with confirm; the id is named later in `Confirmed` or `Unconfirmed`.
+
+        While the connection is down: reported as `Unconfirmed` by the next `poll`.
+        """
+
+    def ask_depths(self) -> None:
+        """Have the messages counted in the topology's queues; a later `poll` reports `Depths`.
+
+        While the connection is down, and if it is lost meanwhile, nothing is reported. A queue
+        that was deleted is declared again by it.
+        """
+
+    def stop_consuming(self) -> None:
+        """No new messages from now on; those outstanding can still be acknowledged."""
+
+    def close(self) -> None:
+        """Flush what was acknowledged, give everything else back, release all resources."""

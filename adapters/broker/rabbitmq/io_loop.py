@@ -1,0 +1,114 @@
+"""An event loop for pika that waits for nothing: someone else waits, on its one descriptor."""
+
+import os
+import sched
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+TURNS = 16
+"""How often `run_ready` looks again before it gives its caller a turn."""
+
+Handler = Callable[[int, int], None]
+
+
+class PollableLoop:
+    """What pika's `SelectorIOServicesAdapter` expects of an I/O loop, driven from outside.
+
+    The owner waits until `fileno()` is readable or `deadline()` has come, and calls `run_ready`.
+    The descriptor is that of an epoll (or kqueue): it is readable when any descriptor within is
+    ready, and stays the same while connections come and go.
+    """
+
+    READ = selectors.EVENT_READ
+    WRITE = selectors.EVENT_WRITE
+    ERROR = 0  # selectors report errors as readable and writable
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        # The default delay function is called with 0 after each timer: a system call, and a turn
+        # for all other threads.
+        self._timers = sched.scheduler(time.monotonic, delayfunc=lambda _seconds: None)
+        self._callbacks: deque[Callable[[], object]] = deque()
+        # pika resolves host names in a thread; its callback arrives through this pipe.
+        self._wake_read, self._wake_write = os.pipe()
+        for end in (self._wake_read, self._wake_write):
+            os.set_blocking(end, False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, self._run_callbacks)
+
+    def fileno(self) -> int:
+        """Readable whenever `run_ready` has something to do before the deadline."""
+        return self._selector.fileno()
+
+    def deadline(self) -> float | None:
+        """When the next timer is due, on `time.monotonic`'s scale."""
+        return None if self._timers.empty() else self._timers.queue[0].time
+
+    def run_ready(self) -> None:
+        """Run what is due or ready now, without waiting."""
+        for _ in range(TURNS):
+            self._timers.run(blocking=False)
+            ready = self._selector.select(timeout=0)
+            if not ready:
+                return
+            for key, events in ready:
+                # An earlier handler may have ended this one's watch.
+                if self._selector.get_map().get(key.fd) is not None:
+                    key.data(key.fd, events)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until `fileno()` is readable, for an owner that has nothing else to do."""
+        self._selector.select(timeout_s)
+
+    def wake(self) -> None:
+        """Make `fileno()` readable. Any thread may call it."""
+        with suppress(BlockingIOError):  # a full pipe is as readable as it gets
+            os.write(self._wake_write, b"\0")
+
+    def close(self) -> None:
+        """Give the descriptors back; the loop cannot be used any more."""
+        self._callbacks.clear()
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> sched.Event:
+        """Call once after `delay` seconds; the result can be given to `remove_timeout`."""
+        return self._timers.enter(delay, 0, callback)
+
+    def remove_timeout(self, timeout_handle: sched.Event) -> None:
+        """Forget a timer; one that has already run is fine too."""
+        with suppress(ValueError):
+            self._timers.cancel(timeout_handle)
+
+    def add_callback(self, callback: Callable[[], object]) -> None:
+        """Call in the next `run_ready`. Any thread may call it."""
+        self._callbacks.append(callback)
+        self.wake()
+
+    def add_handler(self, fd: int, handler: Handler, events: int) -> None:
+        """Call `handler(fd, events)` whenever one of the events is there."""
+        self._selector.register(fd, events, handler)
+
+    def update_handler(self, fd: int, events: int) -> None:
+        """Watch the descriptor for these events instead."""
+        self._selector.modify(fd, events, self._selector.get_key(fd).data)
+
+    def remove_handler(self, fd: int) -> None:
+        """Watch the descriptor no longer."""
+        self._selector.unregister(fd)
+
+    def start(self) -> None:
+        """Not for this loop: it has no thread to itself."""
+        raise NotImplementedError("driven by run_ready")
+
+    def stop(self) -> None:
+        """Not for this loop: it never runs on."""
+        raise NotImplementedError("driven by run_ready")
+
+    def _run_callbacks(self, _fd: int, _events: int) -> None:
+        os.read(self._wake_read, 65536)
+        for _ in range(len(self._callbacks)):  # those they add have their turn after the sockets
+            self._callbacks.popleft()()

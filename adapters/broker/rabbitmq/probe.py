@@ -1,0 +1,172 @@
+"""A look at RabbitMQ from outside: can we connect, and may we declare what we need?
+
+Nothing that is there is changed. Exchanges are looked at, and declared again as they are; the two
+queues it declares are exclusive, and go with its connection.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import pika  # type: ignore[import-untyped]
+from attrs import frozen
+from pika import exceptions as pika_errors
+from pika.adapters.utils.connection_workflow import (  # type: ignore[import-untyped]
+    AMQPConnectorException,
+)
+
+from callboard.adapters.broker.brokers import mask_url
+from callboard.adapters.broker.protocol import Exchange, Queue
+
+Stage = Literal["url", "address", "credentials", "vhost", "permissions", "protocol"]
+
+
+class ProbeFailed(Exception):
+    """The broker cannot be used. `stage`: what keeps us from it; the text: in its own words."""
+
+    def __init__(self, stage: Stage, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+
+
+@frozen
+class BrokerAbout:
+    """What a broker says of itself. `waiting`: messages of our queue, None if it is not there.
+
+    `unlike`: exchanges that exist otherwise than we would declare them, and why they cannot be;
+    `unlike_queues`: the same of queues.
+    """
+
+    product: str
+    version: str
+    waiting: int | None
+    consumers: int
+    unlike: tuple[tuple[str, str], ...]
+    unlike_queues: tuple[tuple[str, str], ...] = ()
+
+
+def look(
+    url: str,
+    queue: str,
+    exchanges: Iterable[Exchange],
+    timeout_s: float,
+    queues: Iterable[Queue] = (),
+) -> BrokerAbout:
+    """What there is at this URL, and whether we may do there what we have to. Raises ProbeFailed.
+
+    `queues` are those that we would declare. `timeout_s` bounds each wait.
+    """
+    connection = _connect(url, timeout_s)
+    try:
+        waiting, consumers = _queue(connection, queue)
+        unlike = tuple(_unlike(connection, exchanges))
+        unlike_queues = tuple(_unlike_queues(connection, queues))
+        for name in ("", f"{queue}.doctor-{uuid.uuid4().hex[:8]}"):
+            _declare(connection, name)
+        # BlockingConnection has no public way to it.
+        about = connection._impl.server_properties or {}
+        return BrokerAbout(
+            str(about.get("product", "an AMQP broker")),
+            str(about.get("version", "")),
+            waiting,
+            consumers,
+            unlike,
+            unlike_queues,
+        )
+    except (pika_errors.AMQPError, OSError) as error:
+        raise ProbeFailed("protocol", f"the connection was lost: {error!r}") from error
+    finally:
+        if connection.is_open:
+            connection.close()
+
+
+def _connect(url: str, timeout_s: float) -> Any:
+    try:
+        parameters = pika.URLParameters(url)
+    except (ValueError, TypeError):
+        raise ProbeFailed("url", f"{mask_url(url)} is no AMQP URL") from None
+    parameters.connection_attempts = 1
+    parameters.socket_timeout = parameters.stack_timeout = timeout_s
+    parameters.blocked_connection_timeout = timeout_s
+    parameters.client_properties = {"connection_name": "callboard doctor", "product": "Callboard"}
+    try:
+        return pika.BlockingConnection(parameters)
+    except (pika_errors.ProbableAuthenticationError, pika_errors.AuthenticationError) as error:
+        raise ProbeFailed("credentials", _told(error)) from error
+    except pika_errors.ProbableAccessDeniedError as error:
+        raise ProbeFailed("vhost", _told(error)) from error
+    except pika_errors.ConnectionClosedByBroker as error:
+        raise ProbeFailed("vhost", _told(error)) from error
+    except (pika_errors.AMQPError, AMQPConnectorException, OSError) as error:
+        raise ProbeFailed("address", _told(error) or type(error).__name__) from error
+
+
+def _queue(connection: Any, name: str) -> tuple[int | None, int]:
+    """Messages that wait in a queue, and who consumes from it."""
+    channel = connection.channel()
+    try:
+        found = channel.queue_declare(name, passive=True).method
+    except pika_errors.ChannelClosedByBroker as error:
+        if error.reply_code == 403:
+            raise ProbeFailed("permissions", error.reply_text) from error
+        return None, 0  # it is made at the first start
+    return found.message_count, found.consumer_count
+
+
+def _unlike(connection: Any, exchanges: Iterable[Exchange]) -> Iterator[tuple[str, str]]:
+    for exchange in exchanges:
+        channel = connection.channel()
+        try:
+            channel.exchange_declare(exchange.name, passive=True)
+        except pika_errors.ChannelClosedByBroker as error:
+            if error.reply_code == 403:
+                raise ProbeFailed("permissions", error.reply_text) from error
+            continue  # it is made at the first start
+        try:
+            channel.exchange_declare(exchange.name, exchange.type, durable=exchange.durable)
+        except pika_errors.ChannelClosedByBroker as error:
+            if error.reply_code == 403:
+                raise ProbeFailed("permissions", error.reply_text) from error
+            yield exchange.name, error.reply_text
+        else:
+            channel.close()
+
+
+def _unlike_queues(connection: Any, queues: Iterable[Queue]) -> Iterator[tuple[str, str]]:
+    for queue in queues:
+        channel = connection.channel()
+        try:
+            channel.queue_declare(queue.name, passive=True)
+        except pika_errors.ChannelClosedByBroker:
+            continue  # it is made at the first start
+        try:
+            channel.queue_declare(
+                queue.name,
+                durable=queue.durable,
+                auto_delete=queue.auto_delete,
+                arguments=dict(queue.arguments),
+            )
+        except pika_errors.ChannelClosedByBroker as error:
+            yield queue.name, error.reply_text
+        else:
+            channel.close()
+
+
+def _declare(connection: Any, name: str) -> None:
+    channel = connection.channel()
+    try:
+        channel.queue_declare(name, exclusive=True, auto_delete=True)
+        channel.close()
+    except pika_errors.ChannelClosedByBroker as error:
+        raise ProbeFailed("permissions", error.reply_text) from error
+
+
+def _told(error: BaseException) -> str:
+    """What the broker or the system said, out of what pika has wrapped it in."""
+    for part in error.args:
+        if isinstance(part, BaseException):
+            return _told(part) or type(part).__name__
+    exception = getattr(error, "exception", None)
+    if isinstance(exception, BaseException):
+        return _told(exception) or type(exception).__name__
+    return str(getattr(error, "reply_text", "") or error)

@@ -1,0 +1,456 @@
+"""One connection to RabbitMQ and its channel, from the attempt to connect until it is lost."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pika  # type: ignore[import-untyped]
+from pika import exceptions as pika_errors
+from pika.adapters.utils.connection_workflow import (  # type: ignore[import-untyped]
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorPhaseErrorBase,
+)
+
+from callboard.adapters.broker.properties import UNENCODABLE, from_pika, to_pika, unencodable
+from callboard.adapters.broker.protocol import (
+    BrokerEvent,
+    Confirmed,
+    ConnectionUp,
+    DelayQueue,
+    Depths,
+    IncomingMessage,
+    OutgoingMessage,
+    Queue,
+    Received,
+    Returned,
+    Topology,
+    Unconfirmed,
+)
+from callboard.adapters.broker.rabbitmq import flush_markers as marks
+
+QUORUM_DELAY = {
+    "x-queue-type": "quorum",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+"""Of a replicated queue from which nothing is lost on its way on; it demands this overflow."""
+
+MARK_ID = 0
+"""The publish id of our marks (flush_markers.py); those of our owner begin with 1."""
+
+ACK_LINGER_S = 0.1
+"""How long an acknowledgement may wait for those of the messages before."""
+
+
+class AmqpSession:
+    """Connects, declares the topology, consumes, and keeps account of tags and confirms.
+
+    It never comes back: whoever made it makes another one when `on_lost(session, reason)` is
+    called. Tags are the channel's delivery tags plus `tag_base`, so that they stay apart between
+    sessions. Without a `consumer_tag` it declares everything but does not consume.
+    """
+
+    def __init__(
+        self,
+        parameters: Any,
+        io_services: Any,
+        topology: Topology,
+        *,
+        consumer_tag: str | None,
+        tag_base: int,
+        on_lost: Callable[["AmqpSession", str], None],
+    ) -> None:
+        self.up_since: float | None = None
+        self.last_tag = tag_base
+        self._topology = topology
+        self._tag_base = tag_base
+        self._consumer_tag = consumer_tag
+        self._on_lost = on_lost
+        self._ending = False
+        self._failure: str | None = None
+        self._address = f"{parameters.host}:{parameters.port}"
+        self._doing = f"connect to {self._address}"
+        self._queue: str | None = None
+        self._events: list[BrokerEvent] = []
+        self._received: list[IncomingMessage] = []
+        self._confirmed: list[int] = []
+        self._unsettled: OrderedDict[int, None] = OrderedDict()  # tags, in order of delivery
+        self._acked: set[int] = set()  # those of them that the broker is still to hear of
+        self._rest_due = False
+        self._io_services = io_services
+        self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
+        self._mandatory: dict[int, OutgoingMessage] = {}  # by sequence number
+        self._published = 0
+        dead_letters = any(not delay.quorum for delay in topology.delays)
+        self._marks = (
+            marks.Marks(self._publish_mark, io_services.call_later) if dead_letters else None
+        )
+        self._channel: Any = None
+        self._connection = pika.SelectConnection(
+            parameters,
+            on_open_callback=self._on_connection_open,
+            on_open_error_callback=self._on_connection_over,
+            on_close_callback=self._on_connection_over,
+            custom_ioloop=io_services,
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Declared, consuming, and not ending."""
+        return self.up_since is not None and not self._ending
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the socket is gone too."""
+        return bool(self._connection.is_closed)
+
+    def lasted_s(self) -> float:
+        """How long it has been up; 0 if it never was."""
+        return 0.0 if self.up_since is None else time.monotonic() - self.up_since
+
+    def take_events(self) -> list[BrokerEvent]:
+        """What happened since it was last asked."""
+        events, self._events = self._events, []
+        if self._received:
+            events.append(Received(tuple(self._received)))
+            self._received = []
+        if self._confirmed:
+            events.append(Confirmed(tuple(self._confirmed)))
+            self._confirmed = []
+        return events
+
+    def ack(self, tags: Sequence[int]) -> None:
+        """Acknowledge; tags that are not outstanding are ignored.
+
+        One frame acknowledges all messages before the first that is left open. Those behind it wait
+        for that one a moment: each would take a frame by itself, and for each frame the broker
+        would send one message by itself.
+        """
+        self._acked.update(tag for tag in tags if tag in self._unsettled)
+        self._settle_first(self._acked, self._channel.basic_ack)
+        if len(self._acked) * 2 > self._topology.prefetch:
+            self._ack_rest()
+        elif self._acked and not self._rest_due:
+            self._rest_due = True
+            # By a callback, as that has the owner poll, and so hear of the new deadline.
+            self._io_services.add_callback_threadsafe(self._linger)
+
+    def _linger(self) -> None:
+        self._io_services.call_later(ACK_LINGER_S, self._ack_rest)
+
+    def _ack_rest(self) -> None:
+        self._rest_due = False
+        if self.is_up:
+            self._settle_each(self._acked, self._channel.basic_ack)
+
+    def requeue(self, tags: Sequence[int]) -> None:
+        """Give back; tags that are not outstanding are ignored."""
+        left = {tag for tag in tags if tag in self._unsettled and tag not in self._acked}
+        self._settle_first(left, self._channel.basic_nack)
+        self._settle_each(left, self._channel.basic_nack)
+
+    def publish(self, publish_id: int, message: OutgoingMessage) -> None:
+        """Publish; raises `BrokerError` for what AMQP cannot carry."""
+        try:
+            self._channel.basic_publish(
+                message.exchange,
+                message.routing_key,
+                message.body,
+                to_pika(message.properties),
+                mandatory=message.mandatory,
+            )
+        except UNENCODABLE as error:
+            raise unencodable(message, error) from error
+        self._await_confirm(publish_id)
+        if message.mandatory:
+            self._mandatory[self._published] = message
+
+    def _await_confirm(self, publish_id: int) -> None:
+        self._published += 1
+        self._unconfirmed[self._published] = publish_id
+
+    def _publish_mark(self) -> None:
+        if self.is_up:
+            properties = pika.BasicProperties(type=marks.TYPE, delivery_mode=2)
+            self._channel.basic_publish("", self._queue, b"", properties)
+            self._await_confirm(MARK_ID)
+
+    def ask_depths(self) -> None:
+        """Declare the queues once more: that answers with how many messages they have.
+
+        A passive declaration would close the channel where a queue was deleted.
+        """
+        depths: dict[str, int] = {}
+        asked = [(delay.name, self._declare_delay(delay)) for delay in self._topology.delays]
+        if self._topology.queue is not None and self._queue is not None:
+            asked.append((self._queue, self._declare_queue(self._topology.queue, self._queue)))
+        for name, declare in asked:
+            last = name == asked[-1][0]
+            declare(callback=partial(self._on_depth, depths, name, last))
+
+    def _on_depth(self, depths: dict[str, int], name: str, last: bool, reply: Any) -> None:
+        depths[name] = reply.method.message_count
+        if last:
+            self._events.append(Depths(depths))
+
+    def fail_unless_up(self) -> None:
+        """The time for setting up is over."""
+        if self.up_since is None:
+            self._fail(f"cannot {self._doing}: no answer")
+            self.abort()  # who has not answered this would not answer `close` either
+
+    def stop_consuming(self) -> None:
+        """Cancel the consumer; pika gives back what is still on its way."""
+        if self._consumer_tag is not None:
+            self._channel.basic_cancel(self._consumer_tag, callback=lambda _frame: None)
+
+    def close(self) -> None:
+        """Begin to close politely; `is_closed` tells when it is done. `on_lost` is not called."""
+        self._ack_rest()
+        self._on_lost = lambda _session, _reason: None
+        self._end()
+
+    def abort(self) -> None:
+        """Begin to close the socket without another word."""
+        # pika has no public way to give up on a peer that does not answer `close`.
+        if self._connection._transport is not None:
+            self._connection._transport.abort()
+
+    def _settle_first(self, tags: set[int], send: Callable[[int, bool], None]) -> None:
+        """Settle those before the first message that is left open, by one frame."""
+        newest = None
+        while self._unsettled and (oldest := next(iter(self._unsettled))) in tags:
+            newest = oldest
+            tags.remove(oldest)
+            del self._unsettled[oldest]
+        if newest is not None:
+            send(newest - self._tag_base, True)
+
+    def _settle_each(self, tags: set[int], send: Callable[[int, bool], None]) -> None:
+        """Settle those behind it, by a frame each."""
+        for tag in sorted(tags):
+            del self._unsettled[tag]
+            send(tag - self._tag_base, False)
+        tags.clear()
+
+    def _set_up(self) -> Iterator[tuple[str, Callable[..., object]]]:
+        """What to ask of the broker, in order: in words, and the request that takes a callback."""
+        channel, topology = self._channel, self._topology
+        yield "turn on publisher confirms", partial(channel.confirm_delivery, self._on_confirm)
+        for exchange in topology.exchanges:
+            yield (
+                f"declare {exchange.type} exchange {exchange.name!r}",
+                partial(
+                    channel.exchange_declare,
+                    exchange.name,
+                    exchange.type,
+                    durable=exchange.durable,
+                ),
+            )
+        for delay in topology.delays:
+            yield (
+                f"declare queue {delay.name!r}",
+                self._declare_delay(delay),
+            )
+        if topology.queue is None:
+            return
+        queue = topology.queue
+        yield (
+            f"declare queue {queue.name!r}",
+            self._declare_queue(queue, queue.name),
+        )
+        for binding in topology.bindings:
+            yield (
+                f"bind queue {self._queue!r} to exchange {binding.exchange!r} by {binding.key!r}",
+                partial(channel.queue_bind, self._queue, binding.exchange, binding.key),
+            )
+        yield (
+            f"set the prefetch to {topology.prefetch}",
+            partial(channel.basic_qos, prefetch_count=topology.prefetch),
+        )
+        if self._consumer_tag is None:
+            return
+        yield (
+            f"consume from queue {self._queue!r}",
+            partial(
+                channel.basic_consume,
+                self._queue,
+                self._on_message,
+                consumer_tag=self._consumer_tag,
+                arguments={"x-priority": topology.priority} if topology.priority else None,
+            ),
+        )
+
+    def _declare_delay(self, delay: DelayQueue) -> Callable[..., object]:
+        return partial(
+            self._channel.queue_declare,
+            delay.name,
+            durable=True,
+            arguments={
+                "x-message-ttl": delay.delay_ms,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": delay.to,
+                **(QUORUM_DELAY if delay.quorum else {}),
+            },
+        )
+
+    def _declare_queue(self, queue: Queue, name: str) -> Callable[..., object]:
+        return partial(
+            self._channel.queue_declare,
+            name,
+            durable=queue.durable,
+            exclusive=queue.exclusive,
+            auto_delete=queue.auto_delete,
+            arguments=dict(queue.arguments),
+        )
+
+    def _next_step(self, reply: Any = None) -> None:
+        if reply is not None and isinstance(reply.method, pika.spec.Queue.DeclareOk):
+            self._queue = reply.method.queue
+        step = next(self._steps, None)
+        if step is not None:
+            self._doing, request = step
+            request(callback=self._next_step)
+        else:
+            self.up_since = time.monotonic()
+            self._events.append(ConnectionUp(self._queue))
+
+    def _on_connection_open(self, _connection: Any) -> None:
+        self._connection.channel(on_open_callback=self._on_channel_open)
+
+    def _on_channel_open(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_close)
+        channel.add_on_return_callback(self._on_return)
+        channel.add_on_cancel_callback(self._on_cancelled_by_broker)
+        self._steps = self._set_up()
+        self._next_step()
+
+    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self.last_tag = self._tag_base + method.delivery_tag
+        self._unsettled[self.last_tag] = None
+        if self._topology.delays and properties.type == marks.TYPE and not body:
+            self._io_services.call_later(marks.KEPT_S, partial(self._ack_mark, self.last_tag))
+            return
+        if self._marks is not None:
+            self._marks.arrived(properties.headers)
+        self._received.append(
+            IncomingMessage(
+                tag=self.last_tag,
+                exchange=method.exchange,
+                routing_key=method.routing_key,
+                body=body,
+                properties=from_pika(properties),
+                redelivered=method.redelivered,
+            )
+        )
+
+    def _ack_mark(self, tag: int) -> None:
+        if self.is_up:
+            self.ack([tag])
+
+    def _on_confirm(self, frame: Any) -> None:
+        confirm = frame.method
+        if confirm.multiple:
+            numbers = []
+            for number in self._unconfirmed:  # ascending
+                if number > confirm.delivery_tag:
+                    break
+                numbers.append(number)
+        else:
+            numbers = [confirm.delivery_tag]
+        publish_ids = [self._unconfirmed.pop(number) for number in numbers]
+        for number in numbers:
+            self._mandatory.pop(number, None)
+        if MARK_ID in publish_ids and self._marks is not None:
+            publish_ids.remove(MARK_ID)
+            self._marks.confirmed()
+        if isinstance(confirm, pika.spec.Basic.Ack):
+            self._confirmed += publish_ids
+        else:
+            reason = "refused by the broker (basic.nack)"
+            if publish_ids:
+                self._events.append(Unconfirmed(tuple(publish_ids), reason))
+
+    def _on_return(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        """Find the returned message: basic.return does not say which one of ours it was.
+
+        Returns come in the order of publishing, and before the message's confirm.
+        """
+        for number, message in self._mandatory.items():
+            if (message.exchange, message.routing_key, message.body) == (
+                method.exchange,
+                method.routing_key,
+                body,
+            ):
+                reason = f"{method.reply_code} {method.reply_text}"
+                self._events.append(Returned(self._unconfirmed[number], reason))
+                del self._mandatory[number]
+                return
+
+    def _on_cancelled_by_broker(self, _frame: Any) -> None:
+        self._fail(f"the broker ended the consumer: queue {self._queue!r} is gone")
+
+    def _on_channel_close(self, _channel: Any, error: Exception) -> None:
+        self._fail(self._in_words(error))
+
+    def _on_connection_over(self, _connection: Any, error: Exception) -> None:
+        self._fail(self._in_words(error))
+        reason = self._failure or "closed by its owner"
+        # What was received is void: it will come again, with a new tag.
+        self._received.clear()
+        self._events = self.take_events()
+        if unconfirmed := [id for id in self._unconfirmed.values() if id != MARK_ID]:
+            self._events.append(Unconfirmed(tuple(unconfirmed), reason))
+        self._on_lost(self, reason)
+
+    def _in_words(self, error: BaseException) -> str:
+        if self.up_since is None:
+            return f"cannot {self._doing}: {describe(error)}{_advice(error)}"
+        return f"connection to {self._address} lost: {describe(error)}"
+
+    def _fail(self, reason: str) -> None:
+        """Something is wrong: end the connection; the first reason is the one to report."""
+        if not self._ending:
+            self._failure = reason
+            self._end()
+
+    def _end(self) -> None:
+        self._ending = True
+        if not (self._connection.is_closing or self._connection.is_closed):
+            self._connection.close()
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about it, where that is known."""
+    if isinstance(error, pika_errors.ChannelClosedByBroker) and "x-queue-type" in error.reply_text:
+        return (
+            "; it exists as another kind of queue: set amqp.queue_type to that kind, or amqp.queue "
+            "to another name (docs/nodes.md)"
+        )
+    return ""
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, in words, out of pika's nested errors."""
+    match error:
+        case AMQPConnectionWorkflowFailed(exceptions=(*_, last)):
+            return describe(last)
+        case AMQPConnectorPhaseErrorBase(exception=inner):
+            return describe(inner)
+        case pika_errors.AMQPConnectionError(args=(BaseException() as inner,)):
+            return describe(inner)
+        case pika_errors.ConnectionClosed() | pika_errors.ChannelClosed():
+            return f"{error.reply_code} {error.reply_text}"
+        case pika_errors.ProbableAuthenticationError(args=(why,)):
+            return f"login refused: {why}"
+        case pika_errors.ProbableAccessDeniedError(args=(why,)):
+            return f"virtual host refused: {why}"
+        case OSError(strerror=str(text)):
+            return text
+        case pika_errors.AMQPError(args=(str(text), *_)):
+            return text
+        case _:
+            return repr(error)

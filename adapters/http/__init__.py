@@ -1,0 +1,1 @@
+"""Webhooks over HTTP: by threads or by libcurl, with the same rules."""

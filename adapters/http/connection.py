@@ -1,0 +1,400 @@
+"""urllib3 connections for webhooks: checked addresses, one deadline, a bounded answer.
+
+requests and urllib3 know no overall time limit (their read timeout is one for each `recv`, so an
+endpoint that drips holds a thread for ever), no limit for what a malformed response makes them
+read, and no check of the address they connect to. All three belong to the socket, so they are put
+there: the sockets below ask the `Exchange` of the running thread before each operation.
+
+Pools, connections, TLS and proxies are those of requests' adapter. What it does for each request
+beyond them takes ten times as long as to send a few kilobytes, so a request is written here.
+"""
+
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from http.client import HTTPException, IncompleteRead
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from attrs import define, field
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.util import make_headers, parse_url
+
+from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError, Candidate
+from callboard.adapters.http.descriptors import leave_some
+from callboard.adapters.http.response import Answer, read_answer
+from callboard.adapters.http.target import Target, absolute_form, encoded_path, target_of
+from callboard.webhooks.retries.outcome import ClientError, Response
+
+T = TypeVar("T")
+
+CLOSED = "socket_closed_remotely"
+SOON_S = 0.001
+"""What takes no longer is not waited for."""
+QUICK_S = 0.005
+"""An exchange that takes longer waits, however soon each of its bytes comes."""
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
+"""Methods that need not say that they have no body (RFC 9110, 8.6)."""
+
+
+class ExchangeError(Exception):
+    """The exchange failed; `error` says how."""
+
+    def __init__(self, error: ClientError) -> None:
+        super().__init__(error.kind)
+        self.error = error
+
+
+class StaleConnectionError(Exception):
+    """A kept connection ended before the first byte of the response."""
+
+
+@define
+class Exchange:
+    """One request and its response: the limits for it, and how far it has come.
+
+    `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
+    `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `on_wait`:
+    called before the thread waits for longer than `SOON_S`, or `QUICK_S` in all. `afresh`: do not
+    use a kept connection. `tls`: in place of the adapter's, to show a client certificate. `begun`:
+    a time.monotonic().
+    """
+
+    guard: AddressGuard
+    connect_timeout_s: float
+    deadline: float
+    receivable: int
+    on_wait: Callable[[], None] = lambda: None
+    received: int = 0
+    afresh: bool = False
+    tls: ssl.SSLContext | None = None
+    begun: float = field(factory=time.monotonic)
+    waits: bool = False
+
+    def remaining_s(self) -> float:
+        """Seconds left, more than 0. Raises TimeoutError when there are none."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+    def patiently(self, connection: socket.socket, operation: Callable[[], T]) -> T:
+        """Carry out an operation of a socket, which may have to wait for the other side.
+
+        A time limit stays set: to set it is a system call, upon which another thread runs.
+        """
+        quick = not self.waits and time.monotonic() - self.begun < QUICK_S
+        if quick and self.remaining_s() > SOON_S:
+            if connection.gettimeout() != SOON_S:
+                connection.settimeout(SOON_S)
+            try:
+                return operation()
+            except TimeoutError:
+                pass  # It is waited for below.
+        self.wait()
+        connection.settimeout(self.remaining_s())
+        return operation()
+
+    def wait(self) -> None:
+        """Say once that the thread waits, from now to the end of the exchange."""
+        if not self.waits:
+            self.waits = True
+            self.on_wait()
+
+    def count(self, received: int) -> None:
+        """So many bytes have come in. Raises ExchangeError if that is too much."""
+        self.received += received
+        if self.received > self.receivable:
+            raise ExchangeError(ClientError("bad_response", "too long"))
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """A connection to the first of the host's checked addresses that takes one.
+
+        A silent address may not use up the time of those after it: each gets its share. Raises
+        AddressRefusedError, socket.gaierror, or the OSError of the last address.
+        """
+        candidates = self.guard.candidates(host, port)
+        for tried, candidate in enumerate(candidates[:-1]):
+            try:
+                return _connected(candidate, self.remaining_s() / (len(candidates) - tried))
+            except OSError:
+                continue  # The next address may do; the last one's error is reported.
+        return _connected(candidates[-1], self.remaining_s())
+
+
+EXCHANGE: ContextVar[Exchange] = ContextVar("exchange")
+"""What the running thread is sending: urllib3 has no room to hand it down to the socket."""
+
+
+class TimedSocket(socket.socket):
+    """Ends each operation at the exchange's deadline, and counts what comes in."""
+
+    def recv(self, *args: Any, **kwargs: Any) -> bytes:
+        """As socket.recv, by which answers begin."""
+        exchange, receive = EXCHANGE.get(), super().recv
+        received = exchange.patiently(self, lambda: receive(*args, **kwargs))
+        exchange.count(len(received))
+        return received
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        """As socket.recv_into, by which http.client reads."""
+        exchange, receive = EXCHANGE.get(), super().recv_into
+        received = exchange.patiently(self, lambda: receive(*args, **kwargs))
+        exchange.count(received)
+        return received
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """As socket.send, by which requests go out."""
+        send = super().send
+        return EXCHANGE.get().patiently(self, lambda: send(*args, **kwargs))
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        """As socket.sendall, whose time limit is one for the whole."""
+        self.settimeout(EXCHANGE.get().remaining_s())
+        super().sendall(*args, **kwargs)
+
+
+class TimedTlsSocket(TimedSocket, ssl.SSLSocket):
+    """The same over TLS."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As ssl.SSLSocket.do_handshake, whose time limit is one for the whole."""
+        self.settimeout(EXCHANGE.get().remaining_s())
+        super().do_handshake(block)
+
+
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """Verifies certificates by the authorities of a PEM file. Raises OSError."""
+    context = ssl.create_default_context(cafile=ca_bundle)
+    context.sslsocket_class = TimedTlsSocket
+    return context
+
+
+def _connected(candidate: Candidate, timeout_s: float) -> socket.socket:
+    connection = TimedSocket(candidate.family, socket.SOCK_STREAM)
+    try:
+        leave_some(connection.fileno())
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(timeout_s)
+        connection.connect(candidate.address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+class _Connection(HTTPConnection):
+    """Connects through the guard; fails with ExchangeError or StaleConnectionError only."""
+
+    _answered = False
+
+    def _new_conn(self) -> socket.socket:
+        return EXCHANGE.get().connect(self._dns_host, self.port)
+
+    def connect(self) -> None:
+        """As HTTPConnection.connect, TLS included, within the time for connecting."""
+        self._answered = False
+        exchange = EXCHANGE.get()
+        exchange.wait()
+        deadline = exchange.deadline
+        exchange.deadline = min(deadline, time.monotonic() + exchange.connect_timeout_s)
+        try:
+            super().connect()
+        except (AddressRefusedError, OSError, HTTPException) as error:
+            raise ExchangeError(unreachable(error)) from error
+        finally:
+            exchange.deadline = deadline
+
+    def exchange(self, request: bytes, method: str, limit: int) -> Answer:
+        """Send a request, head and body in one piece, and read its answer (see `read_answer`)."""
+        left = memoryview(request)
+        try:
+            while left:
+                left = left[self.sock.send(left) :]
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # The endpoint may have answered before it closed.
+        except OSError as error:
+            raise self._failure(error) from error
+        try:
+            answer = read_answer(self.sock, method, limit)
+        except HTTPError as error:
+            raise self._failure(error.__cause__ or error) from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise self._failure(error) from error
+        self._answered = True
+        return answer
+
+    @property
+    def is_connected(self) -> bool:
+        """As HTTPConnection.is_connected, by which urllib3 judges one that it has kept.
+
+        What came unasked since the last answer must not be taken for the next one: neither what
+        lies in the socket, which urllib3 looks for, nor what TLS has decrypted of a record.
+        """
+        held_back = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
+        return super().is_connected and not held_back
+
+    def _failure(self, error: BaseException) -> StaleConnectionError | ExchangeError:
+        kind = exchange_error(error)
+        if kind == CLOSED and self._answered and not EXCHANGE.get().received:
+            return StaleConnectionError()
+        return ExchangeError(ClientError(kind, str(error)))
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Afresh(HTTPConnectionPool):
+    """Closes a kept connection where the exchange asks for a new one."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = super()._get_conn(timeout)
+        if EXCHANGE.get().afresh and connection._answered:
+            connection.close()
+        return connection
+
+
+class _Pool(_Afresh):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(_Afresh, HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class GuardedAdapter(HTTPAdapter):
+    """requests' adapter over the connections above; `exchange` needs `EXCHANGE` to be set.
+
+    Keeps connections to so many endpoints (scheme, host and port; the least recently used one
+    goes first), so many to each. Does not repeat anything, follow redirects, keep cookies, or
+    look into the environment.
+
+    With a `proxy`, `http://user:password@host:port`, http is asked of it and https tunnelled
+    through it; the connections, and so `Exchange.guard`, are those to the proxy then.
+    """
+
+    def __init__(
+        self, tls: ssl.SSLContext, endpoints: int, connections_per_endpoint: int, proxy: str = ""
+    ) -> None:
+        self._tls = tls
+        self._proxy = proxy
+        super().__init__(endpoints, connections_per_endpoint, max_retries=Retry(False))
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    ) -> None:
+        """As HTTPAdapter.init_poolmanager, with pools of our own connections."""
+        if self._proxy:
+            auth = parse_url(self._proxy).auth
+            self.poolmanager = ProxyManager(
+                self._proxy,
+                connections,
+                proxy_headers=make_headers(proxy_basic_auth=unquote(auth)) if auth else None,
+                maxsize=maxsize,
+                block=block,
+                ssl_context=self._tls,
+            )
+        else:
+            super().init_poolmanager(
+                connections, maxsize, block, ssl_context=self._tls, **pool_kwargs
+            )
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def exchange(self, request: PreparedRequest, limit: int) -> Response:
+        """Send a request just as it is prepared; of the answer's body `limit` bytes are kept.
+
+        Raises ExchangeError, and StaleConnectionError.
+        """
+        target = target_of(request.url or "")
+        forwarded = bool(self._proxy) and target.scheme == "http"
+        pool = self._pool(target)
+        message = _written(request, target, pool.proxy_headers if forwarded else None)
+        connection = pool._get_conn()
+        answer: Answer | None = None
+        try:
+            if connection.is_closed and self._proxy and not forwarded:
+                pool._prepare_proxy(connection)
+            elif connection.is_closed:
+                connection.connect()
+            answer = connection.exchange(message, request.method or "", limit)
+        finally:
+            if answer is None or not answer.keep:
+                connection.close()
+            pool._put_conn(connection)
+        return answer.response
+
+    def _pool(self, target: Target) -> Any:
+        tls = EXCHANGE.get().tls
+        return self.poolmanager.connection_from_host(
+            target.host, target.port, target.scheme, tls and {"ssl_context": tls}
+        )
+
+
+def _written(
+    request: PreparedRequest, target: Target, for_proxy: Mapping[str, str] | None
+) -> bytes:
+    """A request on the wire; `for_proxy`: what a proxy that forwards it is told besides."""
+    url = request.url or ""
+    body = request.body if isinstance(request.body, bytes) else b""
+    path = encoded_path(url) if for_proxy is None else absolute_form(url)
+    fields: list[tuple[str, str]] = [("Host", target.host_field)]
+    fields += request.headers.items()
+    names = {name.lower() for name, _value in fields}
+    if "accept-encoding" not in names:
+        fields.append(("Accept-Encoding", "identity"))
+    if body or request.method not in _BODILESS:
+        fields.append(("Content-Length", str(len(body))))
+    fields += (for_proxy or {}).items()
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    return f"{request.method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
+
+
+def unreachable(error: AddressRefusedError | OSError | HTTPException) -> ClientError:
+    """What comes of an error of connecting, name lookup and all."""
+    if isinstance(error, AddressRefusedError):
+        return ClientError("refused: address", str(error))
+    return ClientError(f"failed_connect: {connect_error(error)}", str(error))
+
+
+def connect_error(error: OSError | HTTPException) -> str:
+    """An error of connecting by its Erlang name, as Kazoo's attempts have it.
+
+    `proxy`: the proxy refused, or did not speak HTTP.
+    """
+    if not isinstance(error, OSError) or str(error).startswith("Tunnel connection failed"):
+        return "proxy"
+    match error:
+        case socket.gaierror():
+            return "eai_again" if error.errno == socket.EAI_AGAIN else "nxdomain"
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return "closed"
+        case ssl.SSLError():
+            return "tls_alert"
+    return _by_number(error)
+
+
+def exchange_error(error: BaseException) -> str:
+    """An error after connecting by the name of Erlang's httpc, or `bad_response`."""
+    match error:
+        case ConnectionError() | IncompleteRead() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return CLOSED
+        case ssl.SSLError():
+            return "tls_alert"
+        case OSError():
+            return _by_number(error)
+    return "bad_response"
+
+
+def _by_number(error: OSError) -> str:
+    """`econnrefused` and the like; an error of Python's own timers has no number."""
+    if error.errno is None:
+        return "timeout" if isinstance(error, TimeoutError) else "unknown"
+    return errno.errorcode.get(error.errno, "unknown").lower()

@@ -1,0 +1,317 @@
+"""One request by libcurl: how it is told what to send, and what is made of how it ended."""
+
+import math
+import socket
+import ssl
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import unquote
+
+import pycurl
+from attrs import field, frozen
+from urllib3.util import parse_url
+
+from callboard.adapters.http.address_guard import Candidate
+from callboard.adapters.http.connection import CLOSED, connect_error, exchange_error
+from callboard.adapters.http.descriptors import leave_some
+from callboard.adapters.http.policy import HEADERS_BYTES, Hop
+from callboard.adapters.http.target import absolute_form, encoded_path
+from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
+
+MAX_HEADERS = 100
+"""Header lines of a response, at most; http.client has the same limit."""
+
+_TLS = (
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CERTPROBLEM,
+    pycurl.E_SSL_CIPHER,
+    pycurl.E_SSL_CACERT_BADFILE,
+)
+_HUNG_UP = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "unexpected eof", "Connection reset")
+_LARGE = 16 * 1024
+"""A body of more bytes is not kept until the next request."""
+_BODILESS = ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")
+"""Methods whose requests say nothing of a body where there is none (as urllib3 has it)."""
+
+
+@frozen
+class Proxy:
+    """An HTTP proxy; `credentials`: user:password."""
+
+    host: str
+    port: int
+    credentials: str | None = field(default=None, repr=False)
+
+
+def proxy_of(url: str) -> Proxy | None:
+    """The proxy of a `http://user:password@host:port`; None of an empty one."""
+    if not url:
+        return None
+    parts = parse_url(url)
+    auth = None if parts.auth is None else unquote(parts.auth)
+    return Proxy((parts.host or "").strip("[]"), parts.port or 80, auth)
+
+
+class CurlRequest:
+    """Makes a request of one hop after the other, on connections that libcurl keeps.
+
+    `easy` is libcurl's handle, `call` what it is used for, `address` the latest. The request goes
+    out once at most in an attempt: libcurl would repeat it on one kept connection after the other
+    until one is not stale.
+    """
+
+    def __init__(self, ca_bundle: str, max_response_bytes: int, proxy: Proxy | None) -> None:
+        self._limit = max_response_bytes
+        self._proxied = proxy is not None
+        self._shows: bytes | None = None
+        self._does: tuple[str, bool] | None = None
+        self._to: tuple[str, str, str] | None = None
+        self._body_size = 0
+        self.address: Candidate | None = None
+        self.call: Any = None
+        self._connects = self._afresh = False
+        self._begin()
+        self.easy = pycurl.Curl()
+        self.easy.request = self
+        self._set(
+            PROTOCOLS=pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            HTTP_VERSION=pycurl.CURL_HTTP_VERSION_1_1,
+            SSLVERSION=pycurl.SSLVERSION_TLSv1_2,
+            CAINFO=ca_bundle,
+            NOSIGNAL=1,
+            HTTP_CONTENT_DECODING=0,
+            PROXY="",  # The environment has no say.
+            HEADERFUNCTION=self._header,
+            WRITEFUNCTION=self._body,
+            OPENSOCKETFUNCTION=self._socket,
+            PREREQFUNCTION=self._goes_out,
+        )
+        if proxy is not None:
+            self._set(
+                NOPROXY="",
+                HEADEROPT=pycurl.HEADER_SEPARATE,
+            )
+            if proxy.credentials is not None:
+                self._set(PROXYUSERPWD=proxy.credentials, PROXYAUTH=pycurl.HTTPAUTH_BASIC)
+
+    def prepare(self, hop: Hop) -> None:
+        """What to send, and to whom."""
+        request, target = hop.request, hop.target
+        to_proxy = self._proxied and target.scheme == "http"
+        path = absolute_form(request.url) if to_proxy else encoded_path(request.url)
+        fields = hop.fields()
+        names = {name.lower() for name, _value in fields}
+        # Without these libcurl would add some of its own.
+        lines = [
+            b"%s:" % name.encode() for name in ("Accept", "Expect") if name.lower() not in names
+        ]
+        if "accept-encoding" not in names:
+            lines.append(b"Accept-Encoding: identity")
+        if "content-type" not in names:
+            lines.append(b"Content-Type:")
+        for name, value in fields:
+            line = f"{name}: {value}" if value.strip() else f"{name};"
+            lines.append(line.encode("latin-1"))
+        self.easy.setopt(pycurl.HTTPHEADER, lines)
+        to = target.scheme, target.authority, path
+        if to != self._to:
+            self._to = to
+            self._set(URL=f"{target.scheme}://{target.authority}/", REQUEST_TARGET=path)
+        self._do(request.method, request.body)
+        self._show(None if hop.certificate is None else hop.certificate.pem)
+
+    def attempt(
+        self, address: Candidate, left_s: float, connect_s: float | None, *, afresh: bool
+    ) -> None:
+        """How to send it now: on a kept connection to that address, or on a new one.
+
+        `connect_s`: how long that may take to open; None: no new one. `afresh`: no kept one.
+        `left_s`: for all of it.
+        """
+        self._begin()
+        self._connects = connect_s is not None
+        if address != self.address:
+            self.address = address
+            host, port = address.address[:2]
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            if self._proxied:
+                self._set(PROXY=f"http://{place}")
+            else:
+                self._set(CONNECT_TO=[f"::{place}"])
+        setopt = self.easy.setopt
+        setopt(pycurl.TIMEOUT_MS, _ms(left_s))
+        if connect_s is not None:
+            setopt(pycurl.CONNECTTIMEOUT_MS, _ms(connect_s))
+        if afresh != self._afresh:
+            self._afresh = afresh
+            setopt(pycurl.FRESH_CONNECT, int(afresh))
+
+    def rest(self) -> None:
+        """Let go of what was sent, until `prepare`."""
+        self.call = None
+        self._begin()
+        if self._body_size > _LARGE:
+            self._body_size = 0
+            self.easy.setopt(pycurl.POSTFIELDS, b"")
+            self._does = None  # Libcurl makes it a POST by that.
+
+    # How it ended
+
+    @property
+    def went_out(self) -> bool:
+        """Whether there was a connection that it was sent on."""
+        return self._sent
+
+    @property
+    def lacks_connection(self) -> bool:
+        """Whether there was no kept connection, or one that turned out stale."""
+        return self._lacks
+
+    @property
+    def found_nobody(self) -> bool:
+        """Whether the address took no connection."""
+        return not self._sent and not self.easy.getinfo(pycurl.CONNECT_TIME)
+
+    def outcome(self, code: int, text: str) -> Outcome:
+        """What came of the attempt, by libcurl's code and text."""
+        if self._refused is not None:
+            return self._refused
+        if code == 0 or self._cut:
+            return self._response()
+        if code == pycurl.E_URL_MALFORMAT:
+            return ClientError("refused: url", text)
+        if self._sent:
+            return ClientError(exchange_error(self._error(code, text)), text)
+        return ClientError(f"failed_connect: {connect_error(self._error(code, text))}", text)
+
+    def _error(self, code: int, text: str) -> OSError | HTTPException:
+        """What Python would have raised."""
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return TimeoutError(text)
+        if code in _TLS:
+            if any(sign in text for sign in _HUNG_UP):
+                return ssl.SSLEOFError(text)
+            return ssl.SSLError(text)
+        if self._sent:
+            return ConnectionError(text) if self._broke_off(code, text) else HTTPException(text)
+        if self._proxied and self.easy.getinfo(pycurl.CONNECT_TIME):
+            return HTTPException(text)
+        return OSError(self.easy.getinfo(pycurl.OS_ERRNO), text)
+
+    def _broke_off(self, code: int, text: str) -> bool:
+        """Whether the connection ended; libcurl has the same codes for what it cannot read."""
+        if code == pycurl.E_GOT_NOTHING:
+            return not self._head_bytes
+        if code == pycurl.E_RECV_ERROR:
+            return text.startswith(("Recv failure", "OpenSSL"))
+        return code in (pycurl.E_SEND_ERROR, pycurl.E_PARTIAL_FILE)
+
+    def _response(self) -> Outcome:
+        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
+        if status < 200:
+            return ClientError("bad_response", f"interim status {status}")
+        if not self._head_ended:
+            return ClientError(CLOSED, "the head broke off")
+        if len(self._lines) > MAX_HEADERS:
+            return ClientError("bad_response", f"more than {MAX_HEADERS} headers")
+        headers: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for line in self._lines:
+            name, _colon, value = line.decode("latin-1").partition(":")
+            first = names.setdefault(name.lower(), name)
+            value = value.strip()
+            headers[first] = f"{headers[first]}, {value}" if first in headers else value
+        return Response(status, headers, bytes(self._received), cut=self._cut)
+
+    # What libcurl calls
+
+    def _begin(self) -> None:
+        self._lines: list[bytes] = []
+        self._head_bytes = 0
+        self._received = bytearray()
+        self._cut = self._sent = self._lacks = self._head_ended = False
+        self._refused: ClientError | None = None
+
+    def _socket(self, _purpose: int, address: Any) -> Any:
+        """A socket to connect to an address."""
+        if self._sent or not self._connects:
+            self._lacks = True
+            return pycurl.SOCKET_BAD
+        wanted = self.address
+        assert wanted is not None
+        if (address.family, address.addr[:2]) != (wanted.family, wanted.address[:2]):
+            self._refused = ClientError("refused: address", f"{address.addr} was not checked")
+            return pycurl.SOCKET_BAD
+        connection = socket.socket(address.family, address.socktype, address.protocol)
+        try:
+            leave_some(connection.fileno())
+        except OSError as error:
+            connection.close()
+            self._refused = ClientError(f"failed_connect: {connect_error(error)}", str(error))
+            return pycurl.SOCKET_BAD
+        return connection
+
+    def _goes_out(self, *_connection: object) -> Any:
+        """Whether the request may be sent, on a connection that is open now."""
+        if self._sent:
+            self._lacks = True
+            return pycurl.PREREQFUNC_ABORT
+        self._sent = True
+        self._head_bytes = 0  # There was one of a proxy's.
+        return pycurl.PREREQFUNC_OK
+
+    def _header(self, line: bytes) -> int | None:
+        """A line of a head, or of trailers, which nobody needs."""
+        self._head_bytes += len(line)
+        if self._head_bytes > HEADERS_BYTES:
+            self._refused = ClientError("bad_response", "too long")
+            return -1
+        if line.startswith(b"HTTP/"):
+            self._lines = []
+            self._head_ended = False
+        elif not line.strip():
+            self._head_ended = True
+        elif not self._head_ended:
+            self._lines.append(line)
+        return None
+
+    def _body(self, data: bytes) -> int | None:
+        """A part of the body; what is too much is not read."""
+        room = self._limit - len(self._received)
+        self._received += data[:room]
+        if len(data) > room:
+            self._cut = True
+            return -1
+        return None
+
+    # Options
+
+    def _show(self, pem: bytes | None) -> None:
+        if pem == self._shows:
+            return
+        self._shows = pem
+        if pem is None:
+            self.easy.unsetopt(pycurl.SSLCERT_BLOB)
+            self.easy.unsetopt(pycurl.SSLKEY_BLOB)
+        else:
+            self._set(SSLCERT_BLOB=pem, SSLKEY_BLOB=pem)
+
+    def _do(self, method: str, body: bytes | None) -> None:
+        sends = bool(body) or method not in _BODILESS
+        if (method, sends) != self._does:
+            self._does = method, sends
+            option = "POST" if sends else "NOBODY" if method == "HEAD" else "HTTPGET"
+            self._set(**{option: 1}, CUSTOMREQUEST=method)
+        if sends:
+            self._body_size = len(body or b"")
+            self.easy.setopt(pycurl.POSTFIELDS, body or b"")
+
+    def _set(self, **options: object) -> None:
+        for name, value in options.items():
+            self.easy.setopt(getattr(pycurl, name), value)
+
+
+def _ms(seconds: float) -> int:
+    """Milliseconds for libcurl, where 0 would mean for ever."""
+    return max(1, math.ceil(seconds * 1000))

@@ -1,0 +1,149 @@
+"""What decides about a request whatever library makes it: may it go, with what, and what follows.
+
+A transport drives `HttpPolicy.exchange`, which asks nobody and waits for nothing: it yields each
+request that is to be made, takes the response, and returns the outcome. Names are looked up, and
+addresses checked, by the transport when it connects.
+"""
+
+import re
+from collections.abc import Generator, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypedDict
+
+from attrs import frozen
+
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.client_certificates import (
+    ClientCertificate,
+    ClientCertificates,
+    NoCertificateError,
+)
+from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.http.redirects import HttpRequest, redirection
+from callboard.adapters.http.target import Target, UrlRefusedError
+from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
+
+USER_AGENT = f"Callboard/{version('callboard')}"
+
+HEADERS_BYTES = 64 * 1024
+"""Of a response, at most."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, 5.5
+_FRAMING = frozenset(("host", "content-length", "transfer-encoding"))
+
+
+@frozen
+class Hop:
+    """A request to make now, where it goes, and the certificate to show there."""
+
+    request: HttpRequest
+    target: Target
+    certificate: ClientCertificate | None = None
+
+    def fields(self) -> list[tuple[str, str]]:
+        """The header fields it is sent with, but for those of HTTP itself."""
+        agent, authorization = USER_AGENT, self.target.authorization
+        fields = []
+        for field in self.request.headers:
+            name = field[0].lower()
+            if name == "user-agent":
+                agent = field[1]
+                continue
+            if name == "authorization":
+                authorization = None
+            fields.append(field)
+        fields.insert(0, ("User-Agent", agent))
+        if authorization is not None:
+            fields.append(("Authorization", authorization))
+        return fields
+
+
+class PolicyArguments(TypedDict, total=False):
+    """What a transport is told of its policy, besides the guard.
+
+    `ports`, `credentials`: see `EndpointRules`. `follow_redirects`: that many at most, each
+    checked like the url itself. `max_payload`: bytes of a body, or of the query where there is no
+    body. `ca_bundle`, `client_certificates`: see `ClientCertificates`.
+    """
+
+    ports: Iterable[int]
+    credentials: bool
+    follow_redirects: int
+    max_payload: int | None
+    ca_bundle: str | None
+    client_certificates: Path | None
+
+
+class HttpPolicy:
+    """The rules of a transport. Raises OSError for a CA bundle that cannot be read."""
+
+    def __init__(
+        self,
+        guard: AddressGuard,
+        *,
+        ports: Iterable[int] = (),
+        credentials: bool = False,
+        follow_redirects: int = 0,
+        max_payload: int | None = None,
+        ca_bundle: str | None = None,
+        client_certificates: Path | None = None,
+    ) -> None:
+        self._rules = EndpointRules(guard, ports, credentials)
+        self._follow_redirects = follow_redirects
+        self._max_payload = max_payload
+        self.certificates = ClientCertificates(ca_bundle, client_certificates)
+
+    def exchange(
+        self, request: HttpRequest, certificate: str | None, account_id: str
+    ) -> Generator[Hop, Response, Outcome]:
+        """The requests that are made for one, each for the response to the one before.
+
+        Returns the answer to the last of them, or why there is none: `refused: …` with `scheme`,
+        `url`, `credentials`, `port`, `method`, `header`, `payload`, `certificate`, `redirect`.
+        """
+        refused = self._refusal(request)
+        if refused is not None:
+            return refused
+        try:
+            return (yield from self._follow(request, certificate, account_id))
+        except UrlRefusedError as error:
+            return ClientError(f"refused: {error}", error.detail)
+        except NoCertificateError as error:
+            return ClientError("refused: certificate", str(error))
+
+    def _refusal(self, request: HttpRequest) -> ClientError | None:
+        """What about this request, apart from where it goes, forbids sending it, if anything."""
+        if not _TOKEN.fullmatch(request.method):
+            return ClientError("refused: method")
+        for name, value in request.headers:
+            named = _TOKEN.fullmatch(name) and name.lower() not in _FRAMING
+            if not named or not _FIELD_VALUE.fullmatch(value):
+                return ClientError("refused: header", repr(name))
+        size = len(request.body or request.url.partition("?")[2])
+        if self._max_payload is not None and size > self._max_payload:
+            return ClientError("refused: payload", f"{size} bytes: {self._max_payload} are allowed")
+        return None
+
+    def _follow(
+        self, request: HttpRequest, named: str | None, account_id: str
+    ) -> Generator[Hop, Response, Response]:
+        origin = None
+        certificate = None
+        hops = 0
+        while True:
+            target = self._rules.target(request.url)
+            if origin is None and named is not None:
+                if target.scheme != "https":
+                    raise NoCertificateError(f"client_certificate {named!r} needs https")
+                certificate = self.certificates.named(account_id, named)
+            elif origin not in (None, target.origin):
+                certificate = None
+            origin = origin or target.origin
+            response = yield Hop(request, target, certificate)
+            following = redirection(request, response) if hops < self._follow_redirects else None
+            if following is None:
+                return response
+            request = following
+            hops += 1

@@ -1,0 +1,181 @@
+"""Sends webhooks over HTTP; whatever an endpoint does comes back as a value.
+
+The way of a request: checked here, prepared as one of requests, sent by the pools and guarded
+connections of its adapter (`callboard.adapters.http.connection`). A requests Session is left out:
+it looks up proxies and passwords in the environment for every request, keeps cookies, follows
+redirects by rules of its own, and takes a third of the throughput.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Unpack
+
+from requests import PreparedRequest, RequestException
+from urllib3.exceptions import HTTPError
+
+from callboard.adapters.http.address_guard import (
+    ANYWHERE,
+    AddressGuard,
+    AddressRefusedError,
+    IPNetwork,
+)
+from callboard.adapters.http.connection import (
+    EXCHANGE,
+    Exchange,
+    ExchangeError,
+    GuardedAdapter,
+    StaleConnectionError,
+    unreachable,
+)
+from callboard.adapters.http.policy import HEADERS_BYTES, Hop, HttpPolicy, PolicyArguments
+from callboard.adapters.http.redirects import HttpRequest
+from callboard.adapters.http.target import Target
+from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
+
+
+class RequestsTransport:
+    """HTTP/1.1 by requests and urllib3, with kept connections.
+
+    `request_timeout_s` limits the whole request: connecting, sending, and the response to its
+    last byte. Only the resolver keeps its own time (see `AddressGuard.candidates`).
+    `connect_timeout_s` limits TCP and TLS together. Of a response's body `max_response_bytes` are
+    kept; the rest is not read, its connection is closed. Bodies come as they were sent: never
+    inflated, and `Accept-Encoding: identity` asks for that.
+
+    `pool_size` connections are kept to each of `endpoints` endpoints (scheme, host and port):
+    usually the number of threads. The environment (proxies, CA bundles, netrc) has no say.
+
+    `policy`: see `PolicyArguments`; redirects are followed within the one time limit. `proxy`:
+    `http://user:password@host:port`. Only it sees the address that is called; names are resolved
+    and checked here as well, but it may find another address.
+
+    `on_wait` is called, in the thread of a request, before that waits for longer than `SOON_S`, or
+    once it has taken `QUICK_S`.
+
+    Raises OSError for a CA bundle that cannot be read.
+    """
+
+    def __init__(
+        self,
+        connect_timeout_s: float,
+        request_timeout_s: float,
+        allow_networks: Iterable[IPNetwork | str] = (),
+        *,
+        pool_size: int = 32,
+        endpoints: int = 100,
+        max_response_bytes: int = 64 * 1024,
+        guard: AddressGuard | None = None,
+        proxy: str = "",
+        **policy: Unpack[PolicyArguments],
+    ) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._request_timeout_s = request_timeout_s
+        self._max_response_bytes = max_response_bytes
+        # Chunked coding (RFC 9112, 7.1) spends at least 5 bytes on framing each chunk.
+        self._receivable = HEADERS_BYTES + 8 * max_response_bytes
+        self._guard = AddressGuard(allow_networks) if guard is None else guard
+        self._policy = HttpPolicy(self._guard, **policy)
+        self._proxied = bool(proxy)
+        self.on_wait: Callable[[], None] = lambda: None
+        self._adapter = GuardedAdapter(
+            self._policy.certificates.without, endpoints, pool_size, proxy
+        )
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        certificate: str | None = None,
+        account_id: str = "",
+    ) -> Outcome:
+        """Make one request. Thread-safe. `certificate`: the account's or everybody's, by name.
+
+        Kinds of ClientError, by the names that Kazoo's attempts have from Erlang where there is
+        one: `timeout`; `failed_connect: …` with `nxdomain`, `timeout`, `tls_alert`, `closed`,
+        `proxy`, or an errno's name as `econnrefused`; `socket_closed_remotely`; `bad_response`
+        (not HTTP, or too much of it); `refused: …` with `scheme`, `url`, `credentials`, `port`,
+        `method`, `header`, `payload`, `certificate`, `address`, `redirect`: not sent, or followed
+        no further, and trying again will not help.
+
+        A kept connection may be closed by the endpoint just when a request goes out. If it ends
+        before any byte of a response, the request is made once more on a new connection, within
+        the same deadline (RFC 9112, 9.3.1). No client can tell this from an endpoint that took
+        the request and then died; such a repeat is what "at least once" already promises.
+        """
+        request = HttpRequest(method, url, tuple(headers), body or None)
+        hops = self._policy.exchange(request, certificate, account_id)
+        exchange = Exchange(
+            ANYWHERE if self._proxied else self._guard,
+            self._connect_timeout_s,
+            time.monotonic() + self._request_timeout_s,
+            self._receivable,
+            self.on_wait,
+        )
+        token = EXCHANGE.set(exchange)
+        try:
+            return self._made(hops, exchange)
+        except ExchangeError as error:
+            return error.error
+        except (RequestException, HTTPError) as error:
+            return ClientError("unknown", str(error))
+        finally:
+            EXCHANGE.reset(token)
+
+    def connect_within(self, seconds: float) -> None:
+        """From now on wait no longer than this for a connection."""
+        self._connect_timeout_s = seconds
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._adapter.close()
+
+    def _made(self, hops: Generator[Hop, Response, Outcome], exchange: Exchange) -> Outcome:
+        try:
+            hop = next(hops)
+            while True:
+                hop = hops.send(self._once(hop, exchange))
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    def _once(self, hop: Hop, exchange: Exchange) -> Response:
+        if self._proxied:
+            self._check_address(hop.target)
+        prepared = _prepared(hop)
+        exchange.tls = None if hop.certificate is None else hop.certificate.context
+        exchange.received = 0
+        exchange.afresh = False
+        try:
+            return self._adapter.exchange(prepared, self._max_response_bytes)
+        except StaleConnectionError:
+            exchange.afresh = True
+            return self._adapter.exchange(prepared, self._max_response_bytes)
+
+    def _check_address(self, target: Target) -> None:
+        """As the connection would check it, were there no proxy."""
+        self.on_wait()
+        try:
+            self._guard.candidates(target.address, target.origin[2])
+        except (AddressRefusedError, socket.gaierror) as error:
+            raise ExchangeError(unreachable(error)) from error
+
+
+class _Fields(list[tuple[str, str]]):
+    """The header fields of a prepared request, of which several may have one name."""
+
+    def items(self) -> list[tuple[str, str]]:
+        return self
+
+
+def _prepared(hop: Hop) -> PreparedRequest:
+    """A checked request as requests wants it, without the work of its own preparation."""
+    request = hop.request
+    prepared = PreparedRequest()
+    prepared.method = request.method
+    prepared.url = request.url
+    prepared.headers = _Fields(hop.fields())  # type: ignore[assignment]
+    prepared.body = request.body
+    return prepared

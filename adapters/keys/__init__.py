@@ -1,0 +1,1 @@
+"""Keys in files, and what is encrypted or signed with them."""

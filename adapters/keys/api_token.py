@@ -1,0 +1,21 @@
+"""The admin's token of the API, in a file of the data directory."""
+
+import secrets
+from pathlib import Path
+
+from callboard.adapters.keys.key_file import put_if_missing
+
+LEAST = 16
+"""Characters of a token."""
+
+
+def admin_token(path: Path) -> str:
+    """The token in the file, which is made (mode 0600) where there is none.
+
+    Raises OSError; ValueError for a file that holds none.
+    """
+    put_if_missing(path, secrets.token_urlsafe(32))
+    token = path.read_text().strip()
+    if len(token) < LEAST or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"{path} holds no token: remove it to have another made")
+    return token

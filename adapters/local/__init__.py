@@ -1,0 +1,1 @@
+"""This machine: its service manager, the actors' ports, files that actors share."""

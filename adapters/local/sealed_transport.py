@@ -1,0 +1,503 @@
+"""Actor ports that only the holders of a key can talk to.
+
+Thespian's `multiprocTCPBase` gives every actor a TCP port on all interfaces and unpickles whatever
+arrives there, which lets anybody who can connect run code. After `seal` the ports listen on one
+address, and what passes between actors is a frame that is checked before anything is unpickled:
+
+    b"CBF1" | payload length, 8 bytes | seal of the payload, 32 | seal of these 44, 32 | payload
+
+Both seals are HMAC-SHA256 with the system's key (RFC 2104); the payload is Thespian's pickle.
+The second seal is why a stranger cannot make an actor keep more than 100 bytes, whatever length
+it announces: what is read at once is checked at once. Acknowledgements are frames, too.
+
+What the seal does not do: it neither encrypts nor prevents replay. Who reads the traffic (on
+loopback that takes root; across hosts of a Thespian convention, anyone on the path) sees the
+messages and can send recorded ones again, acknowledgements included; so can a local process that
+binds a port an actor has just left, with what is still sent there. Conventions belong on a private
+network or a tunnel. A local user can also still fill the backlog of a port while its actor is busy.
+
+Actor processes inherit the seal because Thespian forks them from the process that called `seal`.
+"""
+
+import hmac
+import ipaddress
+import os
+import pickle
+import secrets
+import select
+import socket
+import stat
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import structlog
+from attrs import field, frozen
+from thespian.system import multiprocTCPBase, utilis
+from thespian.system.timing import ExpirationTimer
+from thespian.system.transport import IPBase, TCPTransport, streamBuffer
+
+from callboard.adapters.keys import key_file
+
+KEY_BYTES = 32
+COMPLAINT_EVERY_S = 10.0
+"""A process logs refused strangers at most this often; the line says how many went unmentioned."""
+
+Verdict = Literal["absent", "ours", "stranger"]
+
+_MAGIC = b"CBF1"
+_CLAIM = struct.Struct(">4sQ32s")
+_HEADER_BYTES = _CLAIM.size + 32
+FIRST_READ_BYTES = 32 * 1024
+"""Read at most so much at once of a frame whose header is not known: most frames are smaller."""
+# An acknowledgement is the smallest frame; it is read at once, and nothing beyond it.
+_SMALLEST_FRAME_BYTES = _HEADER_BYTES + len(pickle.dumps(streamBuffer.ackPacket))
+# A pickle begins with b"\x80", so neither of these nor a header can be taken for a message.
+_PROBE = b"callboard probe "
+_ANSWER = b"callboard answer "
+
+
+class KeyFileError(Exception):
+    """The key file cannot be used; the text says why and what to do."""
+
+
+class FrameTooLargeError(ValueError):
+    """A message is larger than the system's frames may be."""
+
+
+class StrangerError(Exception):
+    """A connection brought something that was not sealed with our key."""
+
+
+@frozen
+class Limits:
+    """What a port puts up with.
+
+    `max_frame_bytes`: the largest message, pickled; an actor that sends a larger one gets it back
+    as a PoisonMessage, `ActorSystem.tell` and `ask` raise FrameTooLargeError. `first_header_s`:
+    how long a connection may take until its first sealed header is in; longer than any handler,
+    because an actor connects while it handles a message and sends afterwards (if it is too late,
+    Thespian sends again after 35 s). `strangers`: connections without a sealed header that one
+    process keeps; beyond, the oldest is reset.
+    """
+
+    max_frame_bytes: int = 64 * 2**20
+    first_header_s: float = 30.0
+    strangers: int = 64
+
+
+@frozen
+class _Sealing:
+    key: bytes = field(repr=False)
+    bind: str
+    limits: Limits
+
+
+_sealing: _Sealing | None = None
+_replaced: list[tuple[Any, str, Any]] = []
+
+
+def seal(key: bytes, bind: str = "127.0.0.1", limits: Limits | None = None) -> None:
+    """Seal all actor systems that this process starts or attaches to from now on.
+
+    Call it before `ActorSystem("multiprocTCPBase", …)`, with the same key in every process that
+    attaches. `bind` is the one IPv4 address to listen on and to be reached at. Calling it again
+    with the same arguments changes nothing. Raises ValueError for a short key or an address that
+    is not one ("0.0.0.0").
+    """
+    global _sealing
+    if len(key) < KEY_BYTES:
+        raise ValueError(f"the key has {len(key)} bytes, at least {KEY_BYTES} are needed")
+    if ipaddress.IPv4Address(bind).is_unspecified:
+        raise ValueError(f"bind is {bind}; name the one address to listen on")
+    wanted = _Sealing(key, bind, limits or Limits())
+    if wanted == _sealing:
+        return
+    unseal()
+    _sealing = wanted
+    for place, name, value in (
+        (multiprocTCPBase.ActorSystemBase, "transportType", _SealedTransport),
+        (TCPTransport, "toSendBuffer", _to_frame),
+        (TCPTransport, "ReceiveBuffer", _FrameReader),
+        (TCPTransport, "TCPIncomingPersistent", _SealedIncoming),
+        (TCPTransport, "ackMsg", _to_frame(streamBuffer.ackPacket)),
+        (TCPTransport, "ackDataErrMsg", _to_frame(streamBuffer.ackDataErrPacket)),
+        (IPBase.IPActorAddress, "bindArgs", property(lambda self: ((bind, self.bindname[1]),))),
+    ):
+        _replaced.append((place, name, getattr(place, name)))
+        setattr(place, name, value)
+    os.environ["THESPIAN_BASE_IPADDR"] = bind
+    IPBase.thisSystem.add_local_addr(bind)
+
+
+def unseal() -> None:
+    """Undo `seal` in this process (for tests), when it has left its sealed systems."""
+    global _sealing
+    _sealing = None
+    while _replaced:
+        setattr(*_replaced.pop())
+    os.environ.pop("THESPIAN_BASE_IPADDR", None)
+
+
+def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
+    """Who listens on the admin port: nobody, an actor system sealed with this key, or another.
+
+    Needs no `seal` and starts nothing. "stranger": the listener did not prove within the time
+    that it holds the key (another key, another program, or a system that hangs).
+    """
+    end = time.monotonic() + timeout_s
+    nonce = secrets.token_bytes(16)
+    wanted = _frame(key, _ANSWER + nonce)
+    got = b""
+    try:
+        with socket.create_connection((bind, port), timeout_s) as connection:
+            connection.sendall(_frame(key, _PROBE + nonce))
+            while len(got) < len(wanted) and (left := end - time.monotonic()) > 0:
+                connection.settimeout(left)
+                received = connection.recv(len(wanted) - len(got))
+                if not received:
+                    break
+                got += received
+    except ConnectionRefusedError:
+        return "absent"
+    except (TimeoutError, ConnectionError):
+        return "stranger"
+    return "ours" if hmac.compare_digest(got, wanted) else "stranger"
+
+
+def thespian_log(path: Path) -> None:
+    """Have Thespian write its own debug log there, not to the `thespian.log` all users share.
+
+    Call it before `ActorSystem(…)`; the folder is made (mode 0700) if it is missing.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["THESPLOG_FILE"] = str(path)
+    utilis._thesplog_file = str(path)
+    utilis._thesplog_old_file = f"{path}.old"
+
+
+# The key file
+
+
+def load_or_make_key(path: Path) -> bytes:
+    """The key in this file; a new one is put there (mode 0600) if there is none.
+
+    Processes that do so at once agree on one key. Raises KeyFileError as `read_key` does.
+    """
+    if not os.path.lexists(path):
+        _make_key(path)
+    return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """The key of a running system, to attach to it. KeyFileError: missing, exposed or no key."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        reason = "is a symbolic link" if path.is_symlink() else f"cannot be read: {error.strerror}"
+        raise KeyFileError(
+            f"the key file {path} {reason}. Run as the user who started the system and with the "
+            "same data directory, or give the key in the settings."
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise KeyFileError(f"the key file {path} is not a regular file")
+        if found.st_uid != os.geteuid():
+            raise KeyFileError(
+                f"the key file {path} belongs to user {found.st_uid}, this is user "
+                f"{os.geteuid()}: run as the file's owner, or give the key in the settings"
+            )
+        if found.st_mode & 0o077:
+            raise KeyFileError(
+                f"the key file {path} is open to other users (mode {found.st_mode & 0o777:o}): "
+                "remove it while no system runs, and a new one is made"
+            )
+        text = file.read(4 * KEY_BYTES)
+    try:
+        key = bytes.fromhex(text.decode("ascii"))
+    except ValueError as error:
+        raise KeyFileError(f"the key file {path} does not hold a key in hex") from error
+    if len(key) != KEY_BYTES:
+        raise KeyFileError(f"the key file {path} does not hold {KEY_BYTES} bytes in hex")
+    return key
+
+
+def _make_key(path: Path) -> None:
+    try:
+        key_file.put_if_missing(path, secrets.token_hex(KEY_BYTES))
+    except OSError as error:
+        raise KeyFileError(f"the key file {path} cannot be made: {error}") from error
+
+
+# Frames
+
+
+def _frame(key: bytes, payload: bytes) -> bytes:
+    claim = _CLAIM.pack(_MAGIC, len(payload), hmac.digest(key, payload, "sha256"))
+    return claim + hmac.digest(key, claim, "sha256") + payload
+
+
+def _in_force() -> _Sealing:
+    if _sealing is None:
+        raise RuntimeError("seal() was not called in this process, nor in the one it comes from")
+    return _sealing
+
+
+def _to_frame(message: Any, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """Stands in for Thespian's `toSendBuffer`."""
+    sealing, payload = _in_force(), dumps(message)
+    if len(payload) > sealing.limits.max_frame_bytes:
+        most = sealing.limits.max_frame_bytes
+        raise FrameTooLargeError(f"a message of {len(payload)} bytes; at most {most} can be sent")
+    return _frame(sealing.key, payload)
+
+
+class _FrameReader:
+    """Stands in for Thespian's `ReceiveBuffer`: one frame, of which nothing is trusted unchecked.
+
+    Thespian never reads more than `remainingAmount`, so our own frames never have a surplus; what
+    has one does not match its seal.
+    """
+
+    def __init__(self, deserialize: Callable[[Any], Any]) -> None:
+        self._sealing = _in_force()
+        self._deserialize = deserialize
+        self._received = bytearray()
+        self._length = 0
+        self._payload_seal = b""
+        self._message: tuple[Any, bytes] | None = None
+        self.header_seen = False
+        self.payload = b""
+        self.fault = ""
+
+    def addMore(self, data: bytes) -> None:  # noqa: N802
+        self._received += data
+        if not self.header_seen and not self.fault:
+            self._read_header()
+        if self._complete:
+            if self._sealed(self._payload_seal, self._received):
+                self.payload = bytes(self._received)
+            else:
+                self.fault = "wrong seal"
+
+    def _read_header(self) -> None:
+        if not self._received.startswith(_MAGIC[: len(self._received)]):
+            self.fault = "not a sealed frame"
+        elif len(self._received) >= _HEADER_BYTES:
+            claim = self._received[: _CLAIM.size]
+            claim_seal = self._received[_CLAIM.size : _HEADER_BYTES]
+            _, self._length, self._payload_seal = _CLAIM.unpack(claim)
+            if not self._sealed(claim_seal, claim):
+                self.fault = "wrong seal"
+            elif self._length > self._sealing.limits.max_frame_bytes:
+                self.fault = "frame too large"
+            else:
+                self.header_seen = True
+                del self._received[:_HEADER_BYTES]
+
+    def _sealed(self, seal: bytes | bytearray, data: bytes | bytearray) -> bool:
+        return hmac.compare_digest(seal, hmac.digest(self._sealing.key, data, "sha256"))
+
+    @property
+    def _complete(self) -> bool:
+        return self.header_seen and len(self._received) >= self._length
+
+    def remainingAmount(self) -> int:  # noqa: N802
+        return (self._length if self.header_seen else _SMALLEST_FRAME_BYTES) - len(self._received)
+
+    def isDone(self) -> bool:  # noqa: N802
+        return self._complete or bool(self.fault)
+
+    def completed(self) -> tuple[Any, bytes] | None:
+        """The message and no surplus, or None, which makes Thespian drop the connection.
+
+        (Where Thespian waits for an acknowledgement, an exception here would lose the message it
+        was sending, and its place in the actor's queue, for ever.)
+        """
+        if self._message is None and self.payload and not self.payload.startswith(_PROBE):
+            try:
+                self._message = (self._deserialize(self.payload), b"")
+            except Exception as error:  # noqa: BLE001 - unpickling may raise anything
+                _log("actor_message_undecodable", error=repr(error))
+        return self._message
+
+    def removeExtra(self) -> None:  # noqa: N802
+        """There never is any."""
+
+
+# Connections
+
+
+class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
+    """A connection being read: a stranger's until its first sealed header is in."""
+
+    _openSock: Any  # noqa: N815 - Thespian's
+
+    def __init__(self, address: Any, connection: Any, reader: _FrameReader | None = None) -> None:
+        super().__init__(address, connection, reader)
+        self.since = time.monotonic()
+        if self.is_stranger:
+            self._expires = ExpirationTimer(timedelta(seconds=_in_force().limits.first_header_s))
+
+    @property
+    def is_stranger(self) -> bool:
+        return self.fromAddress.addressDetails is None and not self.header_seen
+
+    @property
+    def payload(self) -> bytes:
+        """The frame, once it is whole and its seal right; else empty."""
+        payload: bytes = self._rData.payload
+        return payload
+
+    @property
+    def header_seen(self) -> bool:
+        """Whether its frame begins with a header that is sealed with our key."""
+        seen: bool = self._rData.header_seen
+        return seen
+
+    def remainingSize(self) -> int:  # noqa: N802
+        """How much to read: the rest of the frame, after which the peer waits for our word."""
+        left: int = self._rData.remainingAmount()
+        return left if self.header_seen else max(left, FIRST_READ_BYTES)
+
+    def addData(self, data: bytes) -> None:  # noqa: N802
+        """Raises StrangerError, upon which Thespian closes the connection."""
+        was_stranger = self.is_stranger
+        super().addData(data)
+        if self._rData.fault:
+            _complain(self._rData.fault, _peer(self.socket))
+            raise StrangerError(self._rData.fault)
+        if was_stranger and not self.is_stranger:
+            self._expires = ExpirationTimer(TCPTransport.MAX_INCOMING_SOCKET_PERIOD)
+
+    def reset(self, reason: str) -> None:
+        """Close with a TCP reset: should it be one of ours after all, it sends again.
+
+        (After an orderly close its next write would be a broken pipe, which Thespian takes for a
+        dead actor.)
+        """
+        _complain(reason, _peer(self.socket))
+        self._openSock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._openSock.close()
+        self._openSock = None
+
+
+def _readable(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+_listeners: WeakKeyDictionary[socket.socket, int] = WeakKeyDictionary()
+
+
+def _close_inherited() -> None:
+    """Close the listening sockets that this process has from the one it was forked from.
+
+    Thespian leaves the admin's to its logger process. Were the admin killed, the logger would hold
+    the port, and no system could start on it.
+    """
+    for listener, owner in list(_listeners.items()):
+        if owner != os.getpid():
+            del _listeners[listener]
+            with suppress(OSError):  # closed under its number already, as Thespian does in actors
+                listener.close()
+
+
+class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
+    """Thespian's TCP transport, wary of strangers; useless in a process that is not sealed."""
+
+    def __init__(self, *args: Any) -> None:
+        self._limits = _in_force().limits
+        _close_inherited()
+        super().__init__(*args)
+        _listeners[self.socket] = os.getpid()
+
+    def external_transport_clone(self) -> "_SealedTransport":
+        """As Thespian's, which names its own class."""
+        routed = isinstance(self.myAddress.addressDetails, TCPTransport.RoutedTCPv4ActorAddress)
+        copy = TCPTransport.ExternalTransportCopy()
+        return _SealedTransport(copy, self._adminAddr, self.txOnly, routed)
+
+    def _acceptNewIncoming(self) -> None:  # noqa: N802
+        super()._acceptNewIncoming()
+        strangers = [each for each in self._incomingSockets.values() if each.is_stranger]
+        if len(strangers) > self._limits.strangers:
+            oldest = min(strangers, key=lambda each: each.since)
+            del self._incomingSockets[oldest.socket.fileno()]
+            oldest.reset("too many connections without a sealed frame")
+
+    def _handlePossibleIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        if incoming.is_stranger and incoming._expires.view().expired():
+            incoming.reset("no sealed frame in time")
+            return None
+        return super()._handlePossibleIncoming(incoming, *args, **kwargs)
+
+    def _handleReadableIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        """As Thespian's, which reads once; here a frame is read as far as it has come."""
+        going_on = super()._handleReadableIncoming(incoming, *args, **kwargs)
+        while going_on is incoming and incoming.header_seen and _readable(incoming.socket):
+            going_on = super()._handleReadableIncoming(incoming, *args, **kwargs)
+        return going_on
+
+    def _addedDataToIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
+        if incoming.payload.startswith(_PROBE):
+            nonce = incoming.payload.removeprefix(_PROBE)
+            with suppress(ConnectionError):  # it did not wait for the answer
+                incoming.socket.send(_frame(_in_force().key, _ANSWER + nonce))
+            incoming.close()
+            return None
+        return super()._addedDataToIncoming(incoming, *args, **kwargs)
+
+    def _check_XMIT_4_done(self, intent: Any, received: bytes) -> Any:  # noqa: N802
+        reader = intent.ackbuf
+        waiting = super()._check_XMIT_4_done(intent, received)
+        if reader.fault:
+            _complain(reader.fault, str(intent.targetAddr))
+        return waiting
+
+
+# What is said of strangers
+
+_last_complaint = float("-inf")
+_unmentioned = 0
+
+
+def _peer(connection: Any) -> str:
+    try:
+        host, port = connection.getpeername()[:2]
+    except OSError as error:
+        return f"unknown ({error.strerror})"
+    return f"{host}:{port}"
+
+
+def _complain(reason: str, peer: str) -> None:
+    global _last_complaint, _unmentioned
+    now = time.monotonic()
+    if now - _last_complaint < COMPLAINT_EVERY_S:
+        _unmentioned += 1
+        return
+    _log("stranger_refused", reason=reason, peer=peer, unmentioned=_unmentioned)
+    _last_complaint, _unmentioned = now, 0
+
+
+def _forget_complaints() -> None:
+    global _last_complaint, _unmentioned
+    _last_complaint, _unmentioned = float("-inf"), 0
+
+
+os.register_at_fork(after_in_child=_forget_complaints)
+
+
+def _log(event: str, **fields: Any) -> None:
+    """Log from inside the transport, where an exception would end the actor."""
+    try:
+        structlog.get_logger("callboard").warning(event, **fields)
+    except (OSError, ValueError) as error:  # no standard output any more
+        utilis.thesplog("%s %s (log: %s)", event, fields, error, level=30)

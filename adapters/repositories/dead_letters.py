@@ -1,0 +1,122 @@
+"""The dead letters in the store: written by any node, and listed, read and removed by any."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from callboard.adapters.store.protocol import (
+    DatabaseMissing,
+    Document,
+    DocumentStore,
+    Row,
+    Saved,
+    StoreError,
+    StoreUnavailable,
+)
+from callboard.adapters.store.views import DEAD_LETTERS
+from callboard.webhooks.history.dead_letters import DATABASE, TYPE
+
+_AFTER_ALL: dict[str, Any] = {}
+"""Sorts after every number and text (CouchDB, view collation)."""
+
+Place = tuple[int, str]
+"""Where a page ended: a letter's time and id."""
+
+
+@frozen
+class Window:
+    """Which letters are meant: of a hook, an account or all, of a kind, of a time.
+
+    `since` and `until`: Gregorian seconds, both included.
+    """
+
+    account_id: str | None = None
+    hook_id: str | None = None
+    kind: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+    def shows(self, row: Row) -> bool:
+        """Whether a row of the view that was chosen for it is meant."""
+        return (self.kind is None or row.value.get("kind") == self.kind) and (
+            self.account_id is None or row.value.get("account_id") == self.account_id
+        )
+
+
+class DeadLetterStore:
+    """Database `callboard_dead_letters` of a document store; raises what the store raises.
+
+    It is made with the first letter; as long as there is none, there are no letters.
+    """
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def add(self, letters: Sequence[Document]) -> list[Saved]:
+        """Store letters; how each fared. A conflict means that it is there."""
+        try:
+            return self._documents.save_many(DATABASE, letters)
+        except DatabaseMissing:
+            self._documents.ensure_database(DATABASE)
+            self._documents.ensure_views(DATABASE, DEAD_LETTERS)
+            return self._documents.save_many(DATABASE, letters)
+
+    def page(
+        self, window: Window, after: Place | None, limit: int
+    ) -> tuple[list[Row], Place | None]:
+        """Letters behind a place, the newest first, and where to go on if there are more.
+
+        Rows without documents; `limit` letters are looked at.
+        """
+        view, owner = "by_time", []
+        if window.hook_id is not None:
+            view, owner = "by_hook", [window.hook_id]
+        elif window.account_id is not None:
+            view, owner = "by_account", [window.account_id]
+        newest: list[Any] = [_AFTER_ALL] if window.until is None else [window.until, _AFTER_ALL]
+        rows = self._rows(
+            f"dead_letters/{view}",
+            start=[*owner, *(newest if after is None else after)],
+            end=[*owner, *([] if window.since is None else [window.since])],
+            descending=True,
+            limit=limit + 2,
+        )
+        rows = [row for row in rows if after is None or tuple(row.key[-2:]) != after]
+        more = (rows[limit - 1].key[-2], rows[limit - 1].key[-1]) if len(rows) > limit else None
+        return [row for row in rows[:limit] if window.shows(row)], more
+
+    def older_than(self, created: int, limit: int) -> list[str]:
+        """Ids of letters that became dead before then, the oldest first."""
+        return [
+            str(row.id)
+            for row in self._rows("dead_letters/by_time", end=[created], limit=limit)
+            if row.key[0] is not None
+        ]
+
+    def _rows(self, view: str, *, limit: int, **options: Any) -> list[Row]:
+        def read() -> list[Row]:
+            return list(
+                self._documents.view(DATABASE, view, limit=limit, page_size=limit, **options)
+            )
+
+        try:
+            return read()
+        except DatabaseMissing:
+            return []
+        except StoreUnavailable:
+            raise
+        except StoreError:
+            # Whoever made the database has not come to the views yet, or died before.
+            self._documents.ensure_views(DATABASE, DEAD_LETTERS)
+            return read()
+
+    def get(self, ids: Sequence[str]) -> dict[str, Document]:
+        """Those of these letters that there are."""
+        found = self._documents.get_many(DATABASE, ids)
+        return {id: letter for id, letter in found.items() if letter.get("pvt_type") == TYPE}
+
+    def remove(self, letters: Sequence[Document]) -> list[Saved]:
+        """Delete letters as they were read; how each fared. One that was changed stays."""
+        gone = [{"_id": d["_id"], "_rev": d["_rev"], "_deleted": True} for d in letters]
+        return self._documents.save_many(DATABASE, gone) if gone else []

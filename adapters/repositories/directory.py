@@ -1,0 +1,284 @@
+"""The directory that event modules look things up in, read from the store and cached."""
+
+import time
+import uuid
+from collections.abc import Collection, Generator, Iterable, Mapping
+from typing import Any
+
+import structlog
+from attrs import define
+
+from callboard.adapters.repositories.master_account import oldest_account
+from callboard.adapters.repositories.system_config import ACCOUNT_CONFIG, default_setting
+from callboard.adapters.store.protocol import Document, DocumentStore, StoreError, StoreUnavailable
+from callboard.webhooks.events.directory import Account, resolve_setting
+from callboard.webhooks.hooks.failure_window import Limits, account_limits
+from callboard.webhooks.values.json_values import as_int, as_object
+from callboard.webhooks.values.kazoo_names import account_database, decoded, is_account_id
+
+TTL_S = 30.0
+"""How long a document that was read is believed, unless told otherwise."""
+MISSING_TTL_S = 2.0
+"""How long one that was not there is believed to be missing: it may be about to be made."""
+MAX_CACHED = 100_000
+
+OWN_CATEGORIES = frozenset({"webhooks"})
+"""The categories of system_config whose defaults are Callboard's to write."""
+
+_MISSING: Mapping[str, Any] = {}
+_AT_ONCE = 500
+
+
+@define
+class _Read:
+    """A document, or that there is none, and when the store said so (monotonic clock)."""
+
+    read_at: float
+    believed_until: float
+    found: Mapping[str, Any]
+
+
+class StoreDirectory:
+    """Look-ups in a DocumentStore (`webhooks.directory.Directory`); raises what the store raises.
+
+    What was read is believed for `ttl_s` seconds, absence for `missing_ttl_s`; that of settings for
+    `ttl_s` as well while the store is not available. Neither is once `forget` says that it changed.
+    `write_defaults`: whether what nobody has configured yet is written into system_config (Kazoo:
+    it is not locked).
+    """
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        node: str,
+        zone: str,
+        *,
+        write_defaults: bool = True,
+        ttl_s: float = TTL_S,
+        missing_ttl_s: float = MISSING_TTL_S,
+    ) -> None:
+        self.node = node
+        self._store = store
+        self._zone = zone
+        self._write_defaults = write_defaults
+        self._ttl_s, self._missing_ttl_s = ttl_s, missing_ttl_s
+        self._cache: dict[tuple[str, str], _Read] = {}
+        self._written: set[tuple[str, str]] = set()
+        self._log = structlog.get_logger("callboard")
+
+    def forget(self, database: str, id: str) -> None:
+        """Read this document again when it is next wanted: it changed.
+
+        The database may be named in Kazoo's encoded form, as in a change event.
+        """
+        database = decoded(database)
+        self._cache.pop((database, id), None)
+        if database == "system_config":
+            self._written = {written for written in self._written if written[0] != id}
+
+    def forget_all(self) -> None:
+        """Read all documents again: any of them may have changed."""
+        self._cache.clear()
+        self._written.clear()
+
+    # Accounts
+
+    def account(self, account_id: str) -> Account | None:
+        """The account, from its copy in database `accounts`."""
+        document = self._document("accounts", account_id)
+        if document is _MISSING:
+            return None
+        tree = document.get("pvt_tree")
+        return Account(account_id, tuple(tree) if isinstance(tree, list) else ())
+
+    def reseller_id(self, account_id: str) -> str | None:
+        """`pvt_reseller_id` of the account's document in `services`."""
+        reseller: str | None = self._document("services", account_id).get("pvt_reseller_id")
+        return reseller
+
+    def account_by_number(self, number: str) -> str | None:
+        """The owner of a number (`pvt_assigned_to`), by its document in its numbers database."""
+        number = number if number.startswith("+") else f"+{number}"
+        owner: str | None = self._document(f"numbers/{number[:5]}", number).get("pvt_assigned_to")
+        return owner
+
+    # System configuration
+
+    def setting(self, category: str, key: str, default: Any) -> Any:
+        """A key of `system_config/{category}`: node's, zone's, then the default section's.
+
+        Where none has it and the category is ours, a default that is not None is written into
+        the default section: once, and what comes of it is only logged.
+        """
+        document = self._document("system_config", category)
+        value = resolve_setting(document, self.node, self._zone, key, None)
+        if value is not None:
+            return value
+        if default is None or category not in OWN_CATEGORIES or not self._write_defaults:
+            return default
+        if (category, key) in self._written:
+            return default
+        self._written.add((category, key))
+        try:
+            document = self._default_setting(category, key, default)
+        except StoreError as problem:
+            self._log.warning(
+                "default_not_written", category=category, key=key, reason=str(problem)
+            )
+            return default
+        return resolve_setting(document, self.node, self._zone, key, default)
+
+    def cluster_id(self) -> str | None:
+        """The cluster's id; made up and stored where there is none.
+
+        None where there is none and nothing may be written. Nodes that make one up at the same
+        time end with the same.
+        """
+        document = self._document("system_config", "cluster")
+        id = as_object(document.get("default")).get("cluster_id")
+        if id is None and self._write_defaults:
+            document = self._default_setting("cluster", "cluster_id", uuid.uuid4().hex)
+            id = document["default"]["cluster_id"]
+        return id if isinstance(id, str) and id else None
+
+    def master_account_id(self) -> str | None:
+        """The master account; None where there is no account yet.
+
+        The setting `master_account_id` of `system_config/accounts`; unset, the oldest account,
+        which is then saved as the setting. Reading all accounts takes its time where there are
+        many: `find_master_account` does it by pages.
+        """
+        search = self.find_master_account()
+        while True:
+            try:
+                next(search)
+            except StopIteration as found:
+                master: str | None = found.value
+                return master
+
+    def find_master_account(self) -> Generator[None, None, str | None]:
+        """What `master_account_id` does, with a pause after each page of accounts."""
+        master = self.setting("accounts", "master_account_id", None)
+        if isinstance(master, str) and master:
+            return master
+        oldest = yield from oldest_account(self._store)
+        if oldest is None or not self._write_defaults:
+            return oldest
+        try:
+            document = self._default_setting("accounts", "master_account_id", oldest)
+        except StoreError as problem:
+            self._log.warning("master_account_not_saved", account=oldest, reason=str(problem))
+            return oldest
+        saved: str = resolve_setting(document, self.node, self._zone, "master_account_id", oldest)
+        return saved
+
+    def _default_setting(self, category: str, key: str, value: Any) -> Mapping[str, Any]:
+        document = default_setting(self._store, category, key, value)
+        return self._keep("system_config", category, document)
+
+    def retry_policy_of(self, account_id: str) -> Any:
+        """`retry_policy` of the account's document `configs_webhooks`, whatever it is."""
+        return (self._account_config(account_id) or {}).get("retry_policy")
+
+    # The limits of failing hooks
+
+    def failure_limits(self, account_ids: Collection[str]) -> dict[str, Limits]:
+        """When hooks of these accounts are disabled (webhooks_disabler).
+
+        By the account's own document `configs_webhooks`, else its reseller's; a key that it lacks
+        is the system's (system_config/webhooks).
+        """
+        system = {
+            "attempt_failure_count": self.setting(
+                "webhooks", "attempt_failure_count", Limits().count
+            ),
+            "attempt_failure_expiry_ms": self.setting(
+                "webhooks", "attempt_failure_expiry_ms", Limits().expiry_ms
+            ),
+        }
+        count, expiry_ms = map(as_int, system.values())
+        limits = Limits(
+            count=Limits().count if count is None else count,
+            expiry_ms=Limits().expiry_ms if expiry_ms is None else expiry_ms,
+        )
+        own = {id: self._account_config(id) for id in account_ids}
+        self._prefetch("services", [id for id, config in own.items() if config is None])
+        found = {}
+        for id, config in own.items():
+            if config is None:
+                config = self._reseller_config(id) or {}
+            rules = system | {key: config[key] for key in system if config.get(key) is not None}
+            if as_int(rules["attempt_failure_count"]) is None:
+                self._log.warning(
+                    "failure_count_is_no_integer",
+                    account=id,
+                    attempt_failure_count=rules["attempt_failure_count"],
+                )
+            found[id] = account_limits(rules, None, limits)
+        return found
+
+    def _reseller_config(self, account_id: str) -> Mapping[str, Any] | None:
+        reseller_id = self.reseller_id(account_id)
+        return self._account_config(reseller_id) if isinstance(reseller_id, str) else None
+
+    def _account_config(self, account_id: str) -> Mapping[str, Any] | None:
+        """An account's own settings; what is no account's id has none, and no database either."""
+        if not is_account_id(account_id):
+            return None
+        # Most accounts have none: to look for it every two seconds would be too often.
+        config = self._document(
+            account_database(account_id), ACCOUNT_CONFIG, missing_ttl_s=self._ttl_s
+        )
+        return None if config is _MISSING else config
+
+    # The cache
+
+    def _document(
+        self, database: str, id: str, missing_ttl_s: float | None = None
+    ) -> Mapping[str, Any]:
+        cached, now = self._cache.get((database, id)), time.monotonic()
+        if cached is not None and now < cached.believed_until:
+            return cached.found
+        try:
+            document = self._store.get(database, id)
+        except StoreUnavailable:
+            settings = database == "system_config"
+            if not settings or cached is None or now >= cached.read_at + self._ttl_s:
+                raise
+            cached.believed_until = now + self._missing_ttl_s
+            return cached.found
+        return self._keep(database, id, document, missing_ttl_s)
+
+    def _prefetch(self, database: str, ids: Iterable[str]) -> None:
+        """Read those of the documents that are not believed any more, many at once."""
+        now = time.monotonic()
+        due = [id for id in ids if not self._believes(database, id, now)]
+        for first in range(0, len(due), _AT_ONCE):
+            some = due[first : first + _AT_ONCE]
+            found = self._store.get_many(database, some)
+            for id in some:
+                self._keep(database, id, found.get(id))
+
+    def _believes(self, database: str, id: str, now: float) -> bool:
+        cached = self._cache.get((database, id))
+        return cached is not None and now < cached.believed_until
+
+    def _keep(
+        self,
+        database: str,
+        id: str,
+        document: Document | None,
+        missing_ttl_s: float | None = None,
+    ) -> Mapping[str, Any]:
+        gone = document is None or document.get("pvt_deleted") is True
+        found = _MISSING if document is None or gone else document
+        key = database, id
+        self._cache.pop(key, None)
+        if len(self._cache) >= MAX_CACHED:
+            self._cache.pop(next(iter(self._cache)))
+        if missing_ttl_s is None:
+            missing_ttl_s = self._missing_ttl_s
+        ttl_s = missing_ttl_s if found is _MISSING else self._ttl_s
+        now = time.monotonic()
+        self._cache[key] = _Read(now, now + ttl_s, found)
+        return found

@@ -1,0 +1,318 @@
+"""Maintenance of what is stored: work over many documents, cut into slices.
+
+Every function is a generator whose steps each take a handful of requests to the store, so that an
+actor can take one step at a time and do other things in between. A step tells what it found, what
+it changed, and where to go on (`after`) if the work stops here. All of them may raise StoreError.
+"""
+
+import itertools
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from callboard.adapters.repositories.directory import StoreDirectory
+from callboard.adapters.repositories.metadata import store_metadata
+from callboard.adapters.store.protocol import (
+    CONFLICT,
+    DatabaseMissing,
+    Document,
+    DocumentStore,
+    Row,
+    StoreError,
+    View,
+)
+from callboard.adapters.store.views import ACCOUNT, MODB, WEBHOOKS
+from callboard.admin import AccountHooks, Cursor, DefinitionsReset, Orphans
+from callboard.webhooks.hooks.arguments import DEFINITION_PREFIX
+from callboard.webhooks.hooks.hook import enabled_again, is_auto_disabled, is_deleted
+from callboard.webhooks.modules.protocol import EventModule
+from callboard.webhooks.values.kazoo_names import account_database, account_of_database, modb
+
+DATABASE = "webhooks"
+HOOKS_BY_ACCOUNT = "webhooks/accounts_listing"
+HOOKS_IN_ORDER = "webhooks/crossbar_listing"
+"""Keys [account, hook]; disabled hooks too."""
+DESCENDANTS = "accounts/listing_by_descendants"
+
+HOOKS_A_STEP = 200
+ACCOUNTS_A_STEP = 50
+SAVES = 5
+"""How often a save is tried again when somebody else saved in between."""
+
+Reasons = tuple[tuple[str, str], ...]
+"""(id, reason) of documents that could not be saved."""
+
+CREATED, EDITED, DELETED = "doc_created", "doc_edited", "doc_deleted"
+
+
+@frozen
+class Change:
+    """A document that was saved, and how every node is to hear of it (`doc_edited` and so on)."""
+
+    event: str
+    database: str
+    document: Document = field(repr=False)
+
+
+@frozen
+class Step:
+    """One slice of the work. `found`: for whoever asked; `page_ends`: let him have it now."""
+
+    found: tuple[Any, ...] = ()
+    changes: tuple[Change, ...] = ()
+    after: Cursor = ()
+    page_ends: bool = False
+
+
+# Enabling hooks again
+
+
+def enable_account(
+    store: DocumentStore, account_id: str, now_gregorian_s: int, after: Cursor = ()
+) -> Iterator[Step]:
+    """Enable an account's hooks that were disabled for their failures (webhooks_util:reenable).
+
+    `found` are `AccountHooks`. `after` is (account, hook); without a hook the account is done.
+    """
+    last_hook = after[1] if after else None
+    while last_hook != "":
+        try:
+            rows = _hooks_after(store, account_id, last_hook)
+            documents = [row.document for row in rows if row.document]
+            enabled, failed = _enable(store, documents, now_gregorian_s)
+        except StoreError as problem:
+            yield Step((AccountHooks(account_id, problem=str(problem)),), after=(account_id, ""))
+            return
+        complete = len(rows) < HOOKS_A_STEP
+        last_hook = "" if complete else str(rows[-1].id)
+        ids = tuple(document["_id"] for document in enabled)
+        report = AccountHooks(account_id, len(rows), ids, failed, complete=complete)
+        changes = tuple(Change(EDITED, DATABASE, document) for document in enabled)
+        yield Step((report,), changes, (account_id, last_hook))
+
+
+def _hooks_after(store: DocumentStore, account_id: str, last_hook: str | None) -> list[Row]:
+    rows = store.view(
+        DATABASE,
+        HOOKS_IN_ORDER,
+        start=[account_id] if last_hook is None else [account_id, last_hook],
+        end=[account_id, {}],
+        include_documents=True,
+        page_size=HOOKS_A_STEP + 1,
+        limit=HOOKS_A_STEP + 1,
+    )
+    return [row for row in rows if row.id != last_hook][:HOOKS_A_STEP]
+
+
+def _enable(
+    store: DocumentStore, documents: list[Document], now_gregorian_s: int
+) -> tuple[list[Document], Reasons]:
+    def enable(document: Document) -> Document | None:
+        return enabled_again(document, now_gregorian_s) if is_auto_disabled(document) else None
+
+    return _save_all(store, DATABASE, documents, enable)
+
+
+def _save_all(
+    store: DocumentStore,
+    database: str,
+    documents: list[Document],
+    change: Callable[[Document], Document | None],
+) -> tuple[list[Document], Reasons]:
+    """Save what `change` makes of documents (None: nothing), again where somebody was faster.
+
+    Those that were saved, with their new revisions, and why the others were not.
+    """
+    done: list[Document] = []
+    failed: dict[str, str] = {}
+    for _try in range(SAVES):
+        changed = [new for document in documents if (new := change(document)) is not None]
+        if not changed:
+            return done, tuple(failed.items())
+        saved = store.save_many(database, changed)
+        done += [
+            {**document, "_rev": outcome.rev}
+            for document, outcome in zip(changed, saved, strict=True)
+            if outcome.rev is not None
+        ]
+        failed |= {s.id: s.error for s in saved if s.error and s.error != CONFLICT}
+        conflicts = [outcome.id for outcome in saved if outcome.error == CONFLICT]
+        documents = list(store.get_many(database, conflicts).values()) if conflicts else []
+    failed |= {document["_id"]: CONFLICT for document in documents}
+    return done, tuple(failed.items())
+
+
+def enable_descendants(
+    store: DocumentStore, account_id: str, now_gregorian_s: int, after: Cursor = ()
+) -> Iterator[Step]:
+    """The same for an account, and then for all accounts below it.
+
+    Most of very many accounts have no hooks: a batch of those takes two requests in all.
+    """
+    accounts = _from_the_top(store, account_id, after)
+    while batch := list(itertools.islice(accounts, ACCOUNTS_A_STEP)):
+        counts = store.view(DATABASE, HOOKS_BY_ACCOUNT, keys=batch, group=True)
+        with_hooks = {row.key for row in counts}
+        for has_hooks, ids in itertools.groupby(batch, with_hooks.__contains__):
+            if has_hooks:
+                for id in ids:
+                    begun = after if after[:1] == (id,) else ()
+                    yield from enable_account(store, id, now_gregorian_s, begun)
+            else:
+                idle = tuple(AccountHooks(id) for id in ids)
+                yield Step(idle, after=(idle[-1].account_id, ""))
+
+
+def _from_the_top(store: DocumentStore, account_id: str, after: Cursor) -> Iterator[str]:
+    """The account and its descendants; `after` (account, hook) is in it if it has hooks left."""
+    last, hook = after or (account_id, "not begun")
+    if last == account_id and hook:
+        yield account_id
+    start = [account_id] if last == account_id else [account_id, last]
+    for row in store.view(
+        "accounts", DESCENDANTS, start=start, end=[account_id, {}], page_size=ACCOUNTS_A_STEP
+    ):
+        if row.id is not None and row.id != account_id and (row.id != last or hook):
+            yield row.id
+
+
+# Accounts that are gone
+
+
+def orphans(store: DocumentStore, after: Cursor = (), *, delete: bool) -> Iterator[Step]:
+    """Delete the hooks of accounts that are gone (Kazoo: kt_webhooks); `found` are `Orphans`.
+
+    Kazoo asks for the account's database alone. Here an account that still has a document in
+    `accounts` is spared too: a bus that is not Kazoo's has no such databases.
+    """
+    last = after[0] if after else ...
+    rows = store.view(DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=ACCOUNTS_A_STEP)
+    accounts = (row for row in rows if isinstance(row.key, str) and row.key != last)
+    while batch := list(itertools.islice(accounts, ACCOUNTS_A_STEP)):
+        known = store.get_many("accounts", [row.key for row in batch])
+        gone = [row for row in batch if _is_gone(store, row.key, known)]
+        seen = tuple(Orphans(row.key, row.value) for row in gone)
+        for row in gone if delete else ():
+            yield from _delete_hooks(store, row.key)
+        yield Step(() if delete else seen, after=(batch[-1].key,))
+
+
+def _is_gone(store: DocumentStore, account_id: str, known: Mapping[str, Document]) -> bool:
+    document = known.get(account_id)
+    if document is not None and not is_deleted(document):
+        return False
+    return account_of_database(account_id) is None or not store.database_exists(
+        account_database(account_id)
+    )
+
+
+def _delete_hooks(store: DocumentStore, account_id: str) -> Iterator[Step]:
+    count = 0
+    while True:
+        # From the start each time: a view must not shrink under its pages.
+        rows = store.view(
+            DATABASE,
+            HOOKS_BY_ACCOUNT,
+            key=account_id,
+            reduce=False,
+            include_documents=True,
+            limit=HOOKS_A_STEP,
+        )
+        deleted, _failed = delete_all(store, DATABASE, [r.document for r in rows if r.document])
+        if not deleted:
+            break
+        count += len(deleted)
+        yield Step(changes=deleted)
+    yield Step((Orphans(account_id, count),), after=(account_id,), page_ends=True)
+
+
+def delete_all(
+    store: DocumentStore, database: str, documents: list[Document]
+) -> tuple[tuple[Change, ...], Reasons]:
+    """Hard-delete documents; the changes to publish, and why some could not be deleted."""
+    kinds = {document["_id"]: document for document in documents}
+
+    def gone(document: Document) -> Document:
+        return {"_id": document["_id"], "_rev": document["_rev"], "_deleted": True}
+
+    deleted, failed = _save_all(store, database, documents, gone)
+    changes = (Change(DELETED, database, {**kinds[d["_id"]], "_rev": d["_rev"]}) for d in deleted)
+    return tuple(changes), failed
+
+
+# Views and definitions
+
+
+def register_views(
+    store: DocumentStore, directory: StoreDirectory, now_unix_s: float, after: Cursor = ()
+) -> Iterator[Step]:
+    """Store our views in `webhooks`, in the master account's database, in the MODbs of now.
+
+    Databases that do not exist are left alone; `found` are the names of the others.
+    """
+    if not after:
+        yield from _refresh_views(store, DATABASE, WEBHOOKS, ("",))
+        master = yield from _master_account(directory)
+        if master is not None:
+            yield from _refresh_views(store, account_database(master), ACCOUNT, ("",))
+    last = after[0] if after else ""
+    for row in store.view(
+        DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=ACCOUNTS_A_STEP
+    ):
+        if isinstance(row.key, str) and row.key != last and account_of_database(row.key):
+            yield from _refresh_views(store, modb(row.key, now_unix_s), MODB, (row.key,))
+
+
+def _refresh_views(
+    store: DocumentStore, database: str, views: Sequence[View], after: Cursor
+) -> Iterator[Step]:
+    try:
+        store.ensure_views(database, views)
+    except DatabaseMissing:
+        yield Step(after=after)
+    else:
+        yield Step((database,), after=after)
+
+
+def _master_account(directory: StoreDirectory) -> Generator[Step, None, str | None]:
+    """The master account; looking for it may take a while where nobody has configured it."""
+    search = directory.find_master_account()
+    while True:
+        try:
+            next(search)
+        except StopIteration as found:
+            master: str | None = found.value
+            return master
+        yield Step()
+
+
+def reset_definitions(
+    store: DocumentStore,
+    directory: StoreDirectory,
+    modules: Sequence[EventModule],
+    id: str | None = None,
+) -> Iterator[Step]:
+    """Delete one or all of the modules' metadata documents and make them anew.
+
+    `found` is one `DefinitionsReset`. One that was not there is made, too. A document that
+    belongs to no module any more stays deleted.
+    """
+    master = yield from _master_account(directory)
+    if master is None:
+        raise StoreError("there is no master account yet")
+    database = account_database(master)
+    if id is not None:
+        stored = [document for document in [store.get(database, id)] if document is not None]
+    else:
+        end = DEFINITION_PREFIX + "{"  # in ASCII it follows the letters
+        stored = list(store.documents(database, start=DEFINITION_PREFIX, end=end))
+    deleted, failed = delete_all(store, database, stored)
+    ids = [change.document["_id"] for change in deleted]
+    if id is not None and not failed:
+        ids = [id]
+    chosen = [module for module in modules if DEFINITION_PREFIX + module.id in ids]
+    store_metadata(store, chosen, directory.node, directory)
+    made = store.get_many(database, ids).values()
+    changes = (*deleted, *(Change(CREATED, database, document) for document in made))
+    yield Step((DefinitionsReset(tuple(ids), tuple(id for id, _reason in failed)),), changes)

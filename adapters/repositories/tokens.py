@@ -1,0 +1,107 @@
+"""The tokens of accounts, in database `callboard_tokens`: of each, a digest and whose it is.
+
+A token reads `cbt_{id}_{secret}`; the id finds its document, the secret is 32 random bytes, so
+that a plain digest of it gives nothing away.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterator
+
+from attrs import field, frozen
+
+from callboard.adapters.store.protocol import Document, DocumentStore
+from callboard.webhooks.values.kazoo_names import gregorian_s
+
+DATABASE = "callboard_tokens"
+KIND = "callboard_token"
+
+_TOKEN = re.compile(r"cbt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+@frozen
+class TokenFacts:
+    """What is known of a token. `created`: Gregorian seconds."""
+
+    id: str
+    account_id: str
+    name: str
+    created: int
+
+
+@frozen
+class NewToken:
+    """A token just made, which is nowhere to be seen again."""
+
+    facts: TokenFacts
+    text: str = field(repr=False)
+
+
+def add_token(store: DocumentStore, account_id: str, name: str, now_unix_s: float) -> NewToken:
+    """Make a token that lets its bearer at this account and those below it. Raises StoreError."""
+    facts = TokenFacts(secrets.token_hex(8), account_id, name, gregorian_s(now_unix_s))
+    text = f"cbt_{facts.id}_{secrets.token_urlsafe(32)}"
+    store.ensure_database(DATABASE)
+    store.save(
+        DATABASE,
+        {
+            "_id": facts.id,
+            "name": name,
+            "digest": _digest(text),
+            "pvt_type": KIND,
+            "pvt_account_id": account_id,
+            "pvt_created": facts.created,
+        },
+    )
+    return NewToken(facts, text)
+
+
+def list_tokens(store: DocumentStore, account_id: str | None = None) -> Iterator[TokenFacts]:
+    """The tokens of an account, or of all. Raises StoreError."""
+    if not store.database_exists(DATABASE):
+        return
+    for document in store.documents(DATABASE):
+        facts = _facts(document)
+        if facts is not None and account_id in (None, facts.account_id):
+            yield facts
+
+
+def revoke_token(store: DocumentStore, id: str) -> TokenFacts | None:
+    """Make a token void at once; None where there is none of that id. Raises StoreError."""
+    document = store.get(DATABASE, id) if _ID.fullmatch(id) else None
+    facts = None if document is None else _facts(document)
+    if document is not None and facts is not None:
+        store.delete(DATABASE, id, document["_rev"])
+    return facts
+
+
+def account_of_token(store: DocumentStore, text: str) -> str | None:
+    """Whose token this is; None if it is nobody's. Raises StoreError."""
+    match = _TOKEN.fullmatch(text)
+    document = store.get(DATABASE, match[1]) if match else None
+    if document is None:
+        return None
+    facts = _facts(document)
+    if facts is None or not hmac.compare_digest(str(document.get("digest")), _digest(text)):
+        return None
+    return facts.account_id
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _facts(document: Document) -> TokenFacts | None:
+    account_id, created = document.get("pvt_account_id"), document.get("pvt_created")
+    if document.get("pvt_type") != KIND or not isinstance(account_id, str):
+        return None
+    name = document.get("name")
+    return TokenFacts(
+        document["_id"],
+        account_id,
+        name if isinstance(name, str) else "",
+        created if type(created) is int else 0,
+    )

@@ -1,0 +1,1 @@
+"""Document stores behind one protocol: CouchDB and an embedded one."""

@@ -1,0 +1,332 @@
+"""A CouchDB server as document store, through the `couchdb` client library."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from uuid import uuid4
+
+import couchdb
+from couchdb import http, json
+
+from callboard.adapters.store.protocol import (
+    CONFLICT,
+    Conflict,
+    DatabaseMissing,
+    Document,
+    Row,
+    Saved,
+    StoreError,
+    StoreUnavailable,
+    View,
+    may_be_read,
+)
+from callboard.adapters.store.stores import mask_url
+
+# CouchDB 1 and BigCouch say the first, CouchDB 2 and 3 the second.
+_NO_DATABASE = ("no_db_file", "Database does not exist.")
+
+_DESIGN_SAVES = 10
+
+
+class CouchdbStore:
+    """The databases of one CouchDB (or of the proxy before a cluster of them).
+
+    `timeout_s` bounds each wait for the server: to connect, and for each piece of an answer.
+    Threads and forked processes may use one store; each has connections of its own, kept alive.
+
+    A request whose connection breaks is sent once more by the library. A save that had reached
+    the server the first time then ends in Conflict: read the document again.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 10.0) -> None:
+        self._url = _with_quoted_credentials(url)
+        self._timeout_s = timeout_s
+        self._own = threading.local()
+        self._is_couchdb: bool | None = None
+        self.url = mask_url(url)
+
+    def ensure_database(self, database: str) -> bool:
+        """See `DocumentStore.ensure_database`."""
+        with self._errors(f"creating database {database}"):
+            try:
+                self._server().resource.put_json(database)
+            except couchdb.PreconditionFailed:
+                return False
+        return True
+
+    def database_exists(self, database: str) -> bool:
+        """See `DocumentStore.database_exists`."""
+        with self._errors(f"looking for database {database}"):
+            try:
+                self._server().resource.head(database)
+            except couchdb.ResourceNotFound:
+                return False
+        return True
+
+    def ensure_views(self, database: str, views: Sequence[View]) -> None:
+        """See `DocumentStore.ensure_views`. Nothing is written where nothing changes."""
+        for design in sorted({view.design for view in views}):
+            ours = {view.name: _functions(view) for view in views if view.design == design}
+            self._ensure_design(database, f"_design/{design}", ours)
+
+    def _ensure_design(self, database: str, id: str, ours: Mapping[str, Document]) -> None:
+        for tries_left in reversed(range(_DESIGN_SAVES)):
+            stored = self.get(database, id) or {"_id": id}
+            wanted = {
+                **stored,
+                "language": "javascript",
+                "views": {**stored.get("views", {}), **ours},
+            }
+            if wanted == stored:
+                return
+            try:
+                self.save(database, wanted)
+            except Conflict:
+                if not tries_left:
+                    raise
+            else:
+                return
+
+    def get(self, database: str, id: str) -> Document | None:
+        """See `DocumentStore.get`."""
+        if not may_be_read(id):
+            return None
+        with self._errors(f"reading {database} {id}"):
+            document = self._database(database).get(id)
+            return None if document is None else dict(document)
+
+    def get_many(self, database: str, ids: Sequence[str]) -> dict[str, Document]:
+        """See `DocumentStore.get_many`. A missing database holds none of them."""
+        if not ids:
+            return {}
+        try:
+            rows = self._rows(database, "_all_docs", keys=list(ids), include_docs=True)
+        except DatabaseMissing:
+            return {}
+        return {row["id"]: row["doc"] for row in rows if row.get("doc")}
+
+    def save(self, database: str, document: Document) -> str:
+        """See `DocumentStore.save`."""
+        ours = {"_id": uuid4().hex, **document}
+        _check_storable(ours)
+        with self._errors(f"saving {database} {ours['_id']}"):
+            _id, rev = self._database(database).save(ours)
+            return str(rev)
+
+    def save_many(self, database: str, documents: Sequence[Document]) -> list[Saved]:
+        """See `DocumentStore.save_many`. `error` is `conflict` or the server's reason."""
+        ours = [{"_id": uuid4().hex, **document} for document in documents]
+        outcomes: dict[int, Saved] = {}
+        for place, document in enumerate(ours):
+            try:
+                _check_storable(document)
+            except StoreError as error:
+                outcomes[place] = Saved(document["_id"], error=str(error))
+        sent = [place for place in range(len(ours)) if place not in outcomes]
+        with self._errors(f"saving {len(sent)} documents of {database}"):
+            answers = self._database(database).update([ours[place] for place in sent])
+        for place, (saved, id, outcome) in zip(sent, answers, strict=True):
+            outcomes[place] = Saved(id, rev=outcome) if saved else Saved(id, error=_reason(outcome))
+        return [outcomes[place] for place in range(len(ours))]
+
+    def delete(self, database: str, id: str, rev: str) -> None:
+        """See `DocumentStore.delete`."""
+        try:
+            self.save(database, {"_id": id, "_rev": rev, "_deleted": True})
+        except Conflict:
+            if self.get(database, id) is not None:
+                raise
+
+    def view(
+        self,
+        database: str,
+        view: str,
+        *,
+        key: Any = ...,
+        keys: Sequence[Any] | None = None,
+        start: Any = ...,
+        end: Any = ...,
+        descending: bool = False,
+        include_documents: bool = False,
+        group: bool = False,
+        reduce: bool | None = None,
+        page_size: int = 1000,
+        limit: int | None = None,
+    ) -> Iterator[Row]:
+        """See `DocumentStore.view`."""
+        if key is not ...:
+            start = end = key
+        options = _given(
+            keys=... if keys is None else list(keys),
+            startkey=start,
+            endkey=end,
+            descending=descending or ...,
+            include_docs=include_documents or ...,
+            group=group or ...,
+            reduce=... if reduce is None else reduce,
+        )
+        json.encode(options)  # a key that is not JSON is the caller's mistake: before any request
+        for row in self._paged(database, view, options, page_size, limit):
+            if "id" not in row and not group:
+                raise StoreError(f"view {view} of {database} has a reduce: say reduce=False")
+            yield Row(row.get("id"), row["key"], row["value"], row.get("doc"))
+
+    def documents(
+        self, database: str, *, start: str = "", end: str = "\uffff", page_size: int = 1000
+    ) -> Iterator[Document]:
+        """See `DocumentStore.documents`."""
+        options = {"startkey": start, "endkey": end, "include_docs": True}
+        for row in self._paged(database, "_all_docs", options, page_size):
+            if row.get("doc") and not row["id"].startswith("_design/"):
+                yield row["doc"]
+
+    def close(self) -> None:
+        """Drop this thread's connections; others' go with their threads."""
+        self._own.__dict__.clear()
+
+    def _paged(
+        self,
+        database: str,
+        view: str,
+        options: Mapping[str, Any],
+        page_size: int,
+        limit: int | None = None,
+    ) -> Iterator[Document]:
+        """The rows as the server sends them; every page asks for the first row of the next too."""
+        anchor: dict[str, Any] = {}
+        skip = 0
+        left = sys.maxsize if limit is None else limit
+        while left > 0:
+            count = min(page_size, left)
+            place = {**options, **anchor, "skip": skip, "limit": count + 1}
+            rows = self._rows(database, view, **place)
+            page, following = rows[:count], rows[count:]
+            yield from page
+            left -= count
+            if not following or not left:
+                return
+            passed, anchor = anchor, self._anchor(following[0], options)
+            skip = (skip if _same(anchor, passed) else 0) + sum(
+                _same(anchor, self._anchor(row, options)) for row in page
+            )
+
+    def _anchor(self, row: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters by which a page starts at this row, but for a `skip` among equal ones.
+
+        Rows of several `keys` have no common order, hence only the skip.
+        """
+        if "keys" in options:
+            return {}
+        if "id" not in row or not self._knows_startkey_docid():
+            return {"startkey": row["key"]}
+        return {"startkey": row["key"], "startkey_docid": row["id"]}
+
+    def _knows_startkey_docid(self) -> bool:
+        """CouchDB does; PouchDB's server, which says what it is, leaves the parameter unread."""
+        if self._is_couchdb is None:
+            with self._errors("asking what it is"):
+                _status, _headers, about = self._server().resource.get_json()
+                self._is_couchdb = "express-pouchdb" not in about
+        return self._is_couchdb
+
+    def _rows(self, database: str, view: str, **options: Any) -> list[Document]:
+        with self._errors(f"reading view {view} of {database}"):
+            rows: list[Document] = self._database(database).view(view, **options).rows
+            return rows
+
+    def _database(self, name: str) -> couchdb.Database:
+        # Not server[name]: that asks whether the database exists, each time.
+        return couchdb.Database(self._server().resource(name), name)
+
+    def _server(self) -> couchdb.Server:
+        """This thread's client: the library's connections bear neither sharing nor a fork."""
+        if getattr(self._own, "pid", None) != os.getpid():
+            session = http.Session(timeout=self._timeout_s)
+            session.cache = _NoCache()
+            self._own.server = couchdb.Server(self._url, session=session)
+            self._own.pid = os.getpid()
+        return self._own.server
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn what the library raises while `doing` into the errors of our port."""
+        where = f"{self.url}: {doing}"
+        try:
+            yield
+        except couchdb.ResourceConflict as error:
+            raise Conflict(f"{where}: conflict") from error
+        except couchdb.ResourceNotFound as error:
+            missing = DatabaseMissing if _reason(error) in _NO_DATABASE else StoreError
+            raise missing(f"{where}: {_reason(error)}") from error
+        except (couchdb.Unauthorized, http.Forbidden) as error:
+            raise StoreError(f"{where}: credentials refused: {_reason(error)}") from error
+        except couchdb.ServerError as error:
+            status, reason = error.args[0]
+            kind = StoreUnavailable if status >= 500 or status == 429 else StoreError
+            raise kind(f"{where}: HTTP {status}: {reason}") from error
+        except (http.HTTPError, http.RedirectLimit) as error:
+            raise StoreError(f"{where}: {_reason(error)}") from error
+        except (OSError, HTTPException) as error:
+            self.close()  # what is left of those connections is in an unknown state
+            raise StoreUnavailable(f"{where}: {error or type(error).__name__}") from error
+        except UnicodeEncodeError as error:
+            raise StoreError(f"{where}: {error}") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            # The library stumbles over answers that are no CouchDB's: a proxy's error page
+            # without a content type or in chunks, a body that is not JSON.
+            self.close()
+            raise StoreUnavailable(f"{where}: not an answer of CouchDB: {error!r}") from error
+
+
+class _NoCache(http.Cache):  # type: ignore[misc]
+    """Keeps nothing: the library's cache of answers would hold stale rows in memory for naught."""
+
+    def put(self, url: str, response: Any) -> None:
+        """Forget it."""
+
+
+def _functions(view: View) -> Document:
+    reduce = {} if view.reduce is None else {"reduce": view.reduce}
+    return {"map": view.map_javascript, **reduce}
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not ...}
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether both are the same JSON; to Python's `==`, true would be 1."""
+    return bool(json.encode(one) == json.encode(other))
+
+
+def _check_storable(document: Document) -> None:
+    """Raise StoreError for what is no JSON in UTF-8: NaN, half a surrogate pair, an object."""
+    try:
+        json.encode(document).encode()
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"document {document['_id']!r} cannot be stored: {error}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What the server gave as reason; CONFLICT for that."""
+    if isinstance(error, couchdb.ResourceConflict):
+        return CONFLICT
+    told = error.args[0] if error.args else ""
+    return str(told[-1] if isinstance(told, tuple) else told) or type(error).__name__
+
+
+def _with_quoted_credentials(url: str) -> str:
+    """The URL with user and password in the one form that the library reads rightly."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url
+    user, password = (
+        quote(unquote(text or ""), safe="") for text in (parts.username, parts.password)
+    )
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{host}"))

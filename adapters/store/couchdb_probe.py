@@ -1,0 +1,91 @@
+"""A look at a CouchDB from outside: what it is, who we are to it, and what its clock says."""
+
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import requests
+from attrs import frozen
+
+from callboard.adapters.store.stores import mask_url
+
+Stage = Literal["address", "credentials", "protocol"]
+
+
+class ProbeFailed(Exception):
+    """The store cannot be used. `stage`: what keeps us from it; the text says more."""
+
+    def __init__(self, stage: Stage, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+
+
+@frozen
+class StoreAbout:
+    """What a store says of itself.
+
+    `is_admin`: whether we may make databases there; None if it does not tell. `ahead_s`: its clock
+    minus ours, as far as a header of whole seconds tells; None without.
+    """
+
+    product: str
+    version: str
+    is_admin: bool | None
+    ahead_s: float | None
+
+
+def look(url: str, timeout_s: float) -> StoreAbout:
+    """What there is at this URL. Raises ProbeFailed. `timeout_s` bounds each wait."""
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy, no netrc: the store client asks none either
+        before = time.time()
+        response = _get(session, url, timeout_s)
+        ours = (before + time.time()) / 2
+        about = _object(response)
+        if not {"couchdb", "express-pouchdb"} & about.keys():
+            raise ProbeFailed("protocol", f"{mask_url(url)} answers, and is no CouchDB")
+        who = _object(_get(session, f"{url.rstrip('/')}/_session", timeout_s)).get("userCtx")
+        return StoreAbout(
+            "PouchDB server" if "express-pouchdb" in about else "CouchDB",
+            str(about.get("version", "")),
+            "_admin" in who.get("roles", ()) if isinstance(who, dict) else None,
+            _ahead_s(response.headers.get("Date"), ours),
+        )
+
+
+def _get(session: requests.Session, url: str, timeout_s: float) -> requests.Response:
+    try:
+        response = session.get(url, timeout=timeout_s, allow_redirects=False)
+    except requests.RequestException as error:
+        raise ProbeFailed("address", _reason(error)) from error
+    if response.status_code in (401, 403):
+        raise ProbeFailed("credentials", f"it answers {response.status_code}")
+    if response.status_code != requests.codes.ok:
+        raise ProbeFailed("protocol", f"it answers {response.status_code}")
+    return response
+
+
+def _object(response: requests.Response) -> dict[str, Any]:
+    try:
+        value = response.json()
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def _ahead_s(date: str | None, ours: float) -> float | None:
+    if date is None:
+        return None
+    try:
+        # The header is cut to whole seconds: half a second is its mean error.
+        return parsedate_to_datetime(date).timestamp() + 0.5 - ours
+    except ValueError:
+        return None
+
+
+def _reason(error: requests.RequestException) -> str:
+    """What the system said, out of what requests has wrapped it in; never the url's password."""
+    inner: BaseException = error
+    while (cause := inner.__cause__ or inner.__context__) is not None:
+        inner = cause
+    return str(getattr(inner, "strerror", None) or inner or type(error).__name__)

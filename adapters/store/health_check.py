@@ -1,0 +1,64 @@
+"""Whether the document store answers: asked every few seconds, in a thread of its own."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from attrs import frozen
+
+from callboard.adapters.store.protocol import DocumentStore, StoreError
+
+DATABASE, DOCUMENT = "system_config", "webhooks"
+"""What is asked for; it need not exist."""
+
+
+@frozen
+class Probed:
+    """How one question went. `problem`: "" if the store answered."""
+
+    took_s: float
+    problem: str
+
+
+class StoreProbe:
+    """Asks until it is closed. A store that hangs holds up this thread and nobody else."""
+
+    def __init__(self, connect: Callable[[], DocumentStore], every_s: float) -> None:
+        self._connect, self._every_s = connect, every_s
+        self._results: deque[Probed | Exception] = deque(maxlen=1000)
+        self._closed = threading.Event()
+        threading.Thread(target=self._ask_on, name="store-probe", daemon=True).start()
+
+    def results(self) -> Iterator[Probed]:
+        """What was learnt since the last call. Raises what a defect of ours raised."""
+        while self._results:
+            result = self._results.popleft()
+            if isinstance(result, Exception):
+                raise result
+            yield result
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._closed.set()
+
+    def _ask_on(self) -> None:
+        try:
+            store = self._connect()
+            try:
+                while not self._closed.is_set():
+                    self._results.append(_ask(store))
+                    self._closed.wait(self._every_s)
+            finally:
+                store.close()
+        except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
+            self._results.append(defect)
+
+
+def _ask(store: DocumentStore) -> Probed:
+    began = time.monotonic()
+    try:
+        store.get(DATABASE, DOCUMENT)
+    except StoreError as problem:
+        return Probed(time.monotonic() - began, str(problem) or type(problem).__name__)
+    return Probed(time.monotonic() - began, "")

@@ -1,0 +1,149 @@
+"""What Callboard asks of a document store: CouchDB's documents, revisions and views, no more.
+
+Database names are CouchDB's own (`webhooks`, `account/ab/cd/ef…-202611`). Documents are plain
+dicts with `_id` and `_rev`. Calls block; every call ends within the store's time-out.
+
+Implementations: `callboard.adapters.store.couchdb` (through couchdb) and
+`callboard.adapters.store.embedded` (SQLite). One contract test suite runs against both.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import frozen
+
+Document = dict[str, Any]
+
+
+def may_be_read(id: str) -> bool:
+    """Whether there can be a document of that id to `get`, or a design document.
+
+    CouchDB has other things at the addresses that the other ids would make: the database itself,
+    its listings, its security object.
+    """
+    name = id.removeprefix("_design/")
+    return name not in ("", ".", "..") and not name.startswith("_")
+
+
+class StoreError(Exception):
+    """Anything a document store can answer besides success."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or does not answer: try again later."""
+
+
+class Conflict(StoreError):
+    """The document was changed meanwhile (HTTP 409): read it again."""
+
+
+class DatabaseMissing(StoreError):
+    """No such database (HTTP 404, reason `no_db_file`)."""
+
+
+@frozen
+class View:
+    """A CouchDB view, written twice: in JavaScript for CouchDB, in Python for the embedded store.
+
+    `map_document` yields (key, value) for each row, as the JavaScript emits them.
+    `reduce`: CouchDB's built-in reduce function (`_count`), or None.
+    """
+
+    design: str
+    name: str
+    map_javascript: str
+    map_document: Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
+    reduce: str | None = None
+
+
+@frozen
+class Row:
+    """A row of a view. `document` only when asked for; `id` is None in grouped rows."""
+
+    id: str | None
+    key: Any
+    value: Any
+    document: Document | None = None
+
+
+CONFLICT = "conflict"
+"""The error of a document that is there already, or that somebody else has changed."""
+
+
+@frozen
+class Saved:
+    """How one document of a bulk save fared: `rev` when saved, else `error` (CONFLICT, …)."""
+
+    id: str
+    rev: str | None = None
+    error: str | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the store does not take it: neither saved nor in conflict with what is there."""
+        return self.error not in (None, CONFLICT)
+
+
+class DocumentStore(Protocol):
+    """Documents with revisions, in named databases. Every method may raise StoreUnavailable."""
+
+    def ensure_database(self, database: str) -> bool:
+        """Create it where it is missing; whether it was made now."""
+
+    def database_exists(self, database: str) -> bool:
+        """Whether there is such a database."""
+
+    def ensure_views(self, database: str, views: Sequence[View]) -> None:
+        """Store the design documents of these views, leaving other views of them in place."""
+
+    def get(self, database: str, id: str) -> Document | None:
+        """The document, or None when it (or the database) does not exist or is deleted.
+
+        None without a request for what `may_be_read` says no to.
+        """
+
+    def get_many(self, database: str, ids: Sequence[str]) -> dict[str, Document]:
+        """Those of the documents that exist, by id, in one request."""
+
+    def save(self, database: str, document: Document) -> str:
+        """Create or update; the new revision. Without `_id` the store makes one, 32 hex digits.
+
+        The dict passed in is left as it is. Raises Conflict, DatabaseMissing.
+        """
+
+    def save_many(self, database: str, documents: Sequence[Document]) -> list[Saved]:
+        """Save in one request, each for itself, in order. Raises DatabaseMissing."""
+
+    def delete(self, database: str, id: str, rev: str) -> None:
+        """Delete one revision. Raises Conflict, DatabaseMissing; a document gone is no error."""
+
+    def view(
+        self,
+        database: str,
+        view: str,
+        *,
+        key: Any = ...,
+        keys: Sequence[Any] | None = None,
+        start: Any = ...,
+        end: Any = ...,
+        descending: bool = False,
+        include_documents: bool = False,
+        group: bool = False,
+        reduce: bool | None = None,
+        page_size: int = 1000,
+        limit: int | None = None,
+    ) -> Iterator[Row]:
+        """The rows of `design/name`, read page by page while being iterated (bounded memory).
+
+        `start` and `end` are inclusive keys; with `descending`, `start` is the higher one.
+        `...` stands for "not given". A view with a reduce yields its rows only with
+        `reduce=False` or `group=True`. Raises DatabaseMissing; StoreError for an unknown view.
+        """
+
+    def documents(
+        self, database: str, *, start: str = "", end: str = "\uffff", page_size: int = 1000
+    ) -> Iterator[Document]:
+        """All documents with ids in [start, end], by id, paged; design documents left out."""
+
+    def close(self) -> None:
+        """Release connections and files."""

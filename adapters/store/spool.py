@@ -1,0 +1,119 @@
+"""Records that wait on disk for a store that is away."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from callboard.adapters.store.embedded import SqliteFile
+from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
+
+_SCHEMA = """
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    database TEXT NOT NULL,
+    document TEXT NOT NULL
+)
+"""
+
+_DROPPED_AT_ONCE = 10
+
+FIRST_BYTES = 8_000_000
+"""What a store takes in one request well within its time-out."""
+
+
+class Spool:
+    """A queue of (database, document) in a SQLite file, first in first out.
+
+    What `append` returned from survives the death of the process. The file keeps to about
+    `max_bytes`: when it is full the oldest records are dropped and counted. With `dropping` False
+    nothing more is taken until there is room, and what was taken survives the loss of power too.
+
+    Every method may raise StoreUnavailable: the file or the disk is full, or cannot be opened.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int = 256 * 1024 * 1024,
+        timeout_s: float = 10.0,
+        dropping: bool = True,
+    ) -> None:
+        self._file = SqliteFile(path, _SCHEMA, timeout_s, synced=not dropping)
+        self._max_bytes = max_bytes
+        self._dropping = dropping
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """How many records this object dropped unread since it was made."""
+        return self._dropped
+
+    def append(self, records: Sequence[tuple[str, Document]]) -> None:
+        """Add records at the end, all or none."""
+        rows = [
+            (database.encode(errors="replace").decode(), json.dumps(document))
+            for database, document in records
+        ]
+        dropped = 0
+        with self._file.writing() as connection:
+            if not self._dropping and _used_bytes(connection) > self._max_bytes:
+                raise StoreUnavailable(f"{self._file.path}: it holds {self._max_bytes} bytes")
+            connection.executemany("INSERT INTO records (database, document) VALUES (?, ?)", rows)
+            if not self._dropping:
+                return
+            while _used_bytes(connection) > self._max_bytes:
+                deleted = connection.execute(
+                    "DELETE FROM records WHERE id IN (SELECT id FROM records ORDER BY id LIMIT ?)",
+                    (_DROPPED_AT_ONCE,),
+                ).rowcount
+                if not deleted:
+                    break
+                dropped += deleted
+        self._dropped += dropped
+
+    def first(self, n: int, most_bytes: int = FIRST_BYTES) -> list[tuple[int, str, Document]]:
+        """The `n` oldest records as (id, database, document), oldest first; they stay.
+
+        Fewer where these are large: up to the one with which they reach `most_bytes`.
+        """
+        found = []
+        with self._file.reading() as connection:
+            for id, database, document in connection.execute(
+                "SELECT id, database, document FROM records ORDER BY id LIMIT ?", (n,)
+            ):
+                found.append((id, database, json.loads(document)))
+                most_bytes -= len(document)
+                if most_bytes <= 0:
+                    break
+        return found
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Forget these records; an id that is gone already is no error."""
+        with self._file.writing() as connection:
+            connection.executemany("DELETE FROM records WHERE id = ?", [(id,) for id in ids])
+
+    def __len__(self) -> int:
+        with self._file.reading() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM records").fetchone()
+        return int(count)
+
+    def count(self) -> int | None:
+        """How many records wait; None where the file cannot be read now, as on a full disk."""
+        try:
+            return len(self)
+        except StoreError:
+            return None
+
+    def close(self) -> None:
+        """Close the file; the records stay."""
+        self._file.close()
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)

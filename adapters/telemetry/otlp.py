@@ -1,0 +1,310 @@
+"""Spans by OpenTelemetry, sent to a collector by OTLP over HTTP.
+
+The one place that imports OpenTelemetry; it is imported only where spans are wanted. Its global
+providers are left alone: they belong to a host.
+
+Names and attributes follow the semantic conventions (messaging spans of RabbitMQ, HTTP client
+spans). Of a url only scheme, host and port are told: the path and the query of a webhook often are
+its secret, and the payload where the method is GET.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+
+from attrs import field, frozen
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+from opentelemetry.trace import Span as OpenTelemetrySpan
+
+from callboard.adapters.broker.protocol import IncomingMessage
+from callboard.adapters.http.target import UrlRefusedError, target_of
+from callboard.adapters.telemetry.tracing import Span
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.retries.outcome import Outcome, Response
+
+QUEUE_SPANS = 2048
+"""Spans that wait to be sent; more are dropped. Some megabytes at most."""
+BATCH_SPANS = 512
+INTERVAL_MS = 1000
+"""How long spans gather: what a process has when it is killed is lost."""
+EXPORT_S = 5.0
+"""How long the collector may take for a batch, all tries together."""
+PAUSE_S = 10.0
+"""How long a collector is left alone that did not take a batch; spans are dropped meanwhile."""
+CLOSE_S = 0.5
+"""How long the end of a process waits for the last batch; where batches fail it does not."""
+
+_LIBRARY = "opentelemetry"
+_NOTHING = Context()  # not the current context: what a host does is not our parent
+
+Report = Callable[..., None]
+Attributes = dict[str, str | int]
+
+
+@frozen
+class Collector:
+    """Where spans go. `report(event, **facts)` logs what changes: told once, not each time."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    report: Report = field(repr=False)
+    own_process: bool = True
+
+
+class OtlpTracing:
+    """`Tracing` by OpenTelemetry.
+
+    `resource`: what is said of this process with every span, beside its version. `sample_ratio`:
+    how many of the traces that begin here are recorded; for others their parent has decided.
+    `system`: the name of the messaging system. `propagate`: whether endpoints hear of the trace.
+    """
+
+    def __init__(
+        self,
+        collector: Collector,
+        resource: Mapping[str, str],
+        *,
+        sample_ratio: float = 1.0,
+        system: str = "rabbitmq",
+        propagate: bool = True,
+    ) -> None:
+        self._system, self._propagate = system, propagate
+        self._provider = TracerProvider(
+            sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
+            resource=Resource.create({"service.version": version("callboard"), **resource}),
+            shutdown_on_exit=False,
+        )
+        self._export = _Export(collector)
+        self._provider.add_span_processor(
+            BatchSpanProcessor(
+                self._export,
+                max_queue_size=QUEUE_SPANS,
+                max_export_batch_size=BATCH_SPANS,
+                schedule_delay_millis=INTERVAL_MS,
+            )
+        )
+        self._tracer = self._provider.get_tracer("callboard", version("callboard"))
+
+    def consume(self, message: IncomingMessage, queue: str, parent: TraceContext | None) -> Span:
+        """See `Tracing`."""
+        span = self._begin(f"consume {queue}", SpanKind.CONSUMER, parent)
+        if span.recorded:
+            span.tell(
+                {
+                    "messaging.system": self._system,
+                    "messaging.operation.type": "process",
+                    "messaging.operation.name": "consume",
+                    "messaging.destination.name": (
+                        f"{message.exchange}:{message.routing_key}:{queue}"
+                    ),
+                    "messaging.rabbitmq.destination.routing_key": message.routing_key,
+                    "messaging.rabbitmq.message.delivery_tag": message.tag,
+                    "messaging.message.body.size": len(message.body),
+                    "callboard.redelivered": message.redelivered,
+                }
+            )
+            if message.properties.message_id:
+                span.tell({"messaging.message.id": message.properties.message_id})
+        return span
+
+    def match(self, module: str, parent: TraceContext | None) -> Span:
+        """See `Tracing`."""
+        span = self._begin(f"match {module}", SpanKind.INTERNAL, parent)
+        span.tell({"callboard.module": module})
+        return span
+
+    def deliver(self, delivery: Delivery, tries_made: int) -> Span:
+        """See `Tracing`."""
+        span = self._begin(delivery.method, SpanKind.CLIENT, delivery.trace)
+        if span.recorded:
+            span.tell(_request(delivery, tries_made))
+        if not self._propagate:
+            span.context = None
+        return span
+
+    def close(self) -> None:
+        """See `Tracing`. What the collector does not take within CLOSE_S is dropped."""
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(0 if self._export.failing else CLOSE_S)
+
+    def _begin(self, name: str, kind: SpanKind, parent: TraceContext | None) -> "_Span":
+        context = _NOTHING
+        if parent is not None:
+            context = set_span_in_context(NonRecordingSpan(_span_context(parent)), _NOTHING)
+        return _Span(self._tracer.start_span(name, context, kind), parent)
+
+
+class _Span:
+    """A span that is ours, recorded or not."""
+
+    def __init__(self, span: OpenTelemetrySpan, parent: TraceContext | None) -> None:
+        self._span = span
+        self.recorded = span.is_recording()
+        self.context = parent
+        own = span.get_span_context()
+        if own.is_valid:  # Not where a variable of OpenTelemetry has switched it off.
+            self.context = TraceContext(
+                f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}",
+                parent.tracestate if parent else "",
+            )
+
+    def tell(self, attributes: Attributes) -> None:
+        self._span.set_attributes({name: _sendable(value) for name, value in attributes.items()})
+
+    # See `callboard.adapters.telemetry.tracing.Span`.
+
+    def end(self, deliveries: int | None = None) -> None:
+        if deliveries is not None:
+            self.tell({"callboard.deliveries": deliveries})
+        self._span.end()
+
+    def fail(self, reason: str) -> None:
+        self._span.set_status(StatusCode.ERROR, reason)
+        self._span.end()
+
+    def answered(self, outcome: Outcome) -> None:
+        # Of an error its kind is told: what the details hold nobody knows.
+        if not isinstance(outcome, Response):
+            self.tell({"error.type": outcome.kind})
+            self.fail(outcome.kind)
+            return
+        self.tell({"http.response.status_code": outcome.status})
+        if outcome.status >= 400:
+            self.tell({"error.type": str(outcome.status)})
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
+
+
+def _span_context(context: TraceContext) -> SpanContext:
+    return SpanContext(
+        int(context.trace_id, 16),
+        int(context.parent_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(context.flags),
+        trace_state=TraceState.from_header([context.tracestate]) if context.tracestate else None,
+    )
+
+
+def _request(delivery: Delivery, tries_made: int) -> Attributes:
+    attributes: Attributes = {
+        "http.request.method": delivery.method,
+        "http.request.body.size": len(delivery.body),
+        "callboard.account.id": delivery.account_id,
+        "callboard.delivery.id": delivery.id,
+        "callboard.hook.id": delivery.hook_id,
+        "callboard.hook.event": delivery.hook_event,
+    }
+    if tries_made:
+        attributes["http.request.resend_count"] = tries_made
+    try:
+        target = target_of(delivery.url)
+    except UrlRefusedError:
+        return attributes  # It will not be called.
+    return attributes | {
+        "server.address": target.address,
+        "server.port": target.origin[2],
+        "url.full": f"{target.scheme}://{target.authority}/REDACTED",
+    }
+
+
+def _sendable(value: str | int) -> str | int:
+    """Without halves of surrogate pairs, which JSON lets through and protobuf does not."""
+    if isinstance(value, int) or value.isascii():
+        return value
+    return value.encode(errors="replace").decode()
+
+
+class _Export(SpanExporter):
+    """OpenTelemetry's exporter, which rests when the collector fails, and says so once.
+
+    Called in a thread of its own, so that nothing waits for it but spans.
+    """
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._said = _Said(collector)
+        self._exporter = OTLPSpanExporter(
+            collector.url, headers=dict(collector.headers), timeout=EXPORT_S
+        )
+        self.failing = False
+        self._again_at = 0.0
+        self._dropped = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch, or drop it while the collector is left alone."""
+        result = SpanExportResult.FAILURE
+        if time.monotonic() >= self._again_at:
+            self._said.of_export = ""
+            result = self._exporter.export(spans)
+            if result is SpanExportResult.SUCCESS:
+                self._works()
+            else:
+                self._fails()
+        if result is not SpanExportResult.SUCCESS:
+            self._dropped += len(spans)
+        return result
+
+    def _works(self) -> None:
+        if self.failing:
+            self._collector.report("collector_up", spans_dropped=self._dropped)
+        self.failing, self._dropped = False, 0
+
+    def _fails(self) -> None:
+        self._again_at = time.monotonic() + PAUSE_S
+        if not self.failing:
+            self.failing = True
+            reason = self._said.of_export or "it takes no spans"
+            self._collector.report("collector_down", url=self._collector.url, reason=reason)
+
+    def shutdown(self) -> None:
+        """Release the connection."""
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._said.forget()
+
+
+class _Said(logging.Handler):
+    """Takes what the library logs, which would be a line for each batch.
+
+    Of an export the first is kept, which says why it fails; anything else is reported, each thing
+    once. In a process that is shared with a host, the host's loggers have it all as well.
+    """
+
+    def __init__(self, collector: Collector) -> None:
+        super().__init__(logging.WARNING)
+        self.of_export = ""
+        self._report = collector.report
+        self._reported: set[str] = set()
+        self._library = logging.getLogger(_LIBRARY)
+        self._library.addHandler(self)
+        if collector.own_process:
+            self._library.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take in one record."""
+        if record.name.startswith(f"{_LIBRARY}.exporter"):
+            self.of_export = self.of_export or record.getMessage()
+        elif record.msg not in self._reported:
+            self._reported.add(record.msg)
+            self._report("tracing_trouble", reason=record.getMessage())
+
+    def forget(self) -> None:
+        """Listen no more."""
+        self._library.removeHandler(self)

@@ -1,0 +1,1 @@
+"""Commands for dead letters, replays, maintenance and tokens."""

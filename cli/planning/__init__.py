@@ -1,0 +1,1 @@
+"""`callboard plan`: how many machines a load takes."""

@@ -1,0 +1,1 @@
+"""Commands that run a system, attach to one, or show one."""

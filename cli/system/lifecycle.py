@@ -1,0 +1,204 @@
+"""`callboard start`, `stop`, `status` and `tree`."""
+
+import os
+import re
+import select
+import socket
+import time
+from ipaddress import AddressValueError, IPv4Address, ip_address
+
+import attrs
+import click
+
+from callboard.actors.base import tracing
+from callboard.actors.delivery import transports
+from callboard.actors.system import member, owner
+from callboard.actors.system.actor_system import Client, SystemUnreachable
+from callboard.actors.system.worker_capabilities import Offer
+from callboard.adapters.local.systemd import tell_ready
+from callboard.cli.system.attached import attached
+from callboard.cli.system.attached import owner as owner_in
+from callboard.cli.system.tree_text import age, figures_text, print_tree
+from callboard.cli.system.waiting import not_running, wait_until_loaded
+from callboard.cli.terminal.options import as_json, with_settings
+from callboard.cli.terminal.output import (
+    DONE,
+    FAILED,
+    Failure,
+    WrongUsage,
+    counted,
+    print_json,
+    print_table,
+    say,
+)
+from callboard.config.loader import Loaded
+from callboard.config.logs import logger
+from callboard.supervision import GetTree, Stop, TreeNode
+
+
+@click.command()
+@with_settings(shown=True)
+def start(loaded: Loaded) -> None:
+    """Run the system in the foreground.
+
+    On SIGTERM or SIGINT it settles events in progress and stops in order; a second signal stops
+    it immediately.
+    """
+    settings = loaded.settings
+    try:
+        transports.check(settings.delivery)
+        tracing.check(settings.tracing)
+    except (OSError, transports.TransportUnavailable, tracing.TracingUnavailable) as problem:
+        raise WrongUsage(str(problem)) from None
+
+    if settings.actors.convention and ip_address(settings.actors.bind).is_loopback:
+        logger().warning(
+            "convention_on_loopback",
+            bind=settings.actors.bind,
+            todo="set actors.bind to an address that other machines can reach",
+        )
+
+    def ready(_client: Client, seconds: float) -> None:
+        say(
+            f"callboard is ready after {seconds:.1f} s: broker {settings.amqp.url.split('@')[-1]}, "
+            f"store {settings.couchdb.url.split('@')[-1]}, data {settings.data.dir}"
+        )
+        if settings.api.enabled is not False and settings.api.port:
+            say(
+                f"dashboard and API: http://{settings.api.bind}:{settings.api.port}/, "
+                f"token in {settings.api_token_file}"
+            )
+        _tell_service_manager()
+
+    try:
+        owner.run(settings, ready)
+    except (owner.GivenUp, SystemUnreachable) as problem:
+        raise Failure(str(problem)) from None
+
+
+def _tell_service_manager() -> None:
+    """Notifies the service manager; a failure to do so does not end the service."""
+    try:
+        tell_ready(os.environ)
+    except OSError as problem:
+        logger().warning("service_manager_not_told", reason=str(problem))
+
+
+@click.command()
+@click.argument("node", metavar="HOST:PORT")
+@click.option("--name", help="Name of this machine; by default its host name.")
+@with_settings()
+def join(loaded: Loaded, node: str, name: str | None) -> None:
+    """Run deliverers for a node on another machine, in the foreground.
+
+    HOST:PORT are actors.bind and actors.admin_port of the node, which must set actors.convention.
+    This machine needs the same key (actors.key, or its file), an actors.bind that the node can
+    reach, and a data directory. It offers delivery.workers deliverers.
+    """
+    settings = loaded.settings
+    _check_way(node, settings.actors.bind)
+    name = name or socket.gethostname()
+    if not re.fullmatch(r"[^/\s*?\[]+", name):
+        raise WrongUsage("--name must not contain spaces or / * ? [")
+    workers = settings.delivery.workers or os.cpu_count() or 1
+    place = f"{settings.actors.bind}:{settings.actors.admin_port}"
+    offer = Offer(name, workers, settings.data.dir.absolute(), place)
+
+    def ready() -> None:
+        say(f"{name}: waiting for the node at {node} to start {counted(workers, 'deliverer')} here")
+        _tell_service_manager()
+
+    try:
+        member.run(settings, node, offer, ready)
+    except SystemUnreachable as problem:
+        raise Failure(str(problem)) from None
+
+
+def _check_way(node: str, bind: str) -> None:
+    """Reject an invalid node, and a node that could not reach this machine."""
+    host, _, port = node.rpartition(":")
+    try:
+        address = IPv4Address(host)
+    except AddressValueError:
+        raise WrongUsage(f"HOST:PORT must begin with an IPv4 address, not {host!r}") from None
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise WrongUsage(f"HOST:PORT must end with a port from 1 to 65535, not {port!r}")
+    if address.is_unspecified:
+        raise WrongUsage(f"HOST:PORT must be the node's actors.bind, not {host}")
+    if ip_address(bind).is_loopback and not address.is_loopback:
+        raise WrongUsage(
+            f"the node at {node} cannot reach this machine at {bind}: set actors.bind to an "
+            "address that the node can reach (--actors-bind)"
+        )
+
+
+@click.command()
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the end.")
+@with_settings()
+def stop(loaded: Loaded, timeout: float) -> None:
+    """Stop the running system in order, and wait for its end."""
+    running = owner_in(loaded)
+    with attached(loaded) as client:
+        assert running is not None
+        pidfd = os.pidfd_open(running.pid)
+        client.system.tell(client.top, Stop())
+        if not select.select([pidfd], (), (), timeout)[0]:
+            raise Failure(f"process {running.pid} has not ended within {timeout:g} s")
+    say("stopped")
+
+
+@click.command()
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Wait up to SECONDS until it is complete and its hooks are loaded.",
+)
+@as_json
+@with_settings()
+def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
+    """Show whether a system is running and complete (exit code 0), or not (1)."""
+    if wait is not None:
+        wait_until_loaded(loaded.settings, wait, quiet=json_)
+    running = owner_in(loaded)
+    if running is None:
+        if json_:
+            print_json({"running": False, "data_dir": str(loaded.settings.data.dir)})
+        else:
+            say(f"not running on {loaded.settings.data.dir}")
+        raise SystemExit(FAILED)
+    with attached(loaded) as client:
+        top = client.ask(client.top, GetTree(), TreeNode)
+    nodes, broken = list(top.below()), not_running(top)
+    figures = {n.path: dict(n.stats) for n in nodes if n.stats}
+    if json_:
+        print_json(
+            {
+                "running": True,
+                "whole": not broken,
+                "not_running": broken,
+                "pid": running.pid,
+                "uptime_s": round(time.time() - running.started_at, 1),
+                "restarts": sum(n.restarts for n in nodes),
+                "actors": figures,
+            }
+        )
+    else:
+        uptime = age(time.time() - running.started_at)
+        whole = "[green]whole[/]" if not broken else f"[red]not complete: {', '.join(broken)}[/]"
+        say(f"running for {uptime} (process {running.pid}), {len(nodes)} actors, tree {whole}")
+        print_table(("actor", "figures"), ((p, figures_text(s)) for p, s in figures.items()))
+    raise SystemExit(FAILED if broken else DONE)
+
+
+@click.command()
+@as_json
+@with_settings()
+def tree(loaded: Loaded, json_: bool) -> None:
+    """Show the live supervision tree."""
+    with attached(loaded) as client:
+        top = client.ask(client.top, GetTree(), TreeNode)
+    if json_:
+        print_json(attrs.asdict(top))
+    else:
+        print_tree(top)

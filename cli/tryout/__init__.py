@@ -1,0 +1,1 @@
+"""Commands to try Callboard out: the demo, and a receiver that shows what arrives."""

@@ -1,0 +1,152 @@
+"""Who asks, and whether they may: what routes depend on."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from attrs import frozen
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+from callboard.web.access.clients import client_address
+from callboard.web.access.state import state_of
+from callboard.web.access.throttling import Guard
+from callboard.web.access.tokens import Caller, caller_of, may_use
+from callboard.web.backend import Backend
+from callboard.web.errors import (
+    bad_identifier,
+    forbidden,
+    invalid_credentials,
+    too_many_requests,
+)
+from callboard.webhooks.hooks.arguments import BadArgument, account_argument
+
+_HEADER = APIKeyHeader(
+    name="X-Auth-Token",
+    auto_error=False,
+    description="The admin's token, or one of an account. Also as `auth_token` of the envelope "
+    "or the query.",
+)
+_BEARER = HTTPBearer(auto_error=False, description="The same token.")
+
+
+def backend_of(request: Request) -> Backend:
+    """The system behind the API."""
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+TheBackend = Annotated[Backend, Depends(backend_of)]
+
+
+def anybody(request: Request) -> Caller | None:
+    """Whoever asks; None: without a token. Raises ApiError 401, 429 over a bad one."""
+    token = _token(request)
+    if not token:
+        return None
+    guard, address = _guarded(request)
+    backend = backend_of(request)
+    caller = caller_of(token, backend.admin_token, backend.store)
+    if caller is None:
+        guard.wrong(address)
+        raise invalid_credentials()
+    if caller.sees_all:  # a token of one account says nothing of tries for another's
+        guard.right(address)
+    state = state_of(request)
+    state.caller, state.token = caller, token
+    return caller
+
+
+def _guarded(request: Request) -> tuple[Guard, str]:
+    """Who remembers wrong tokens, and the client's address. Raises ApiError 429."""
+    guard: Guard = request.app.state.guard
+    address = client_address(
+        request.client.host if request.client else "",
+        request.headers.getlist("x-forwarded-for"),
+        request.app.state.trusted_proxies,
+    )
+    if wait_s := guard.wait_s(address):
+        raise too_many_requests(wait_s)
+    return guard, address
+
+
+Anybody = Annotated[Caller | None, Depends(anybody)]
+
+
+def known(
+    caller: Anybody,
+    _header: Annotated[Any, Security(_HEADER)],
+    _bearer: Annotated[Any, Security(_BEARER)],
+) -> Caller:
+    """Somebody with a good token. Raises ApiError 401."""
+    if caller is None:
+        raise invalid_credentials()
+    return caller
+
+
+Known = Annotated[Caller, Depends(known)]
+
+
+def admin(caller: Known) -> Caller:
+    """Somebody who may do everything. Raises ApiError 401, 403."""
+    if not caller.sees_all:
+        raise forbidden()
+    return caller
+
+
+Admin = Annotated[Caller, Depends(admin)]
+
+
+def scraper(
+    request: Request,
+    _header: Annotated[Any, Security(_HEADER)],
+    _bearer: Annotated[Any, Security(_BEARER)],
+) -> None:
+    """Somebody who may read the metrics: their own token, or the admin's. Raises ApiError."""
+    expected: str = request.app.state.metrics_token
+    given = _token(request).encode(errors="replace")
+    if given:
+        _guarded(request)
+    if not (expected and hmac.compare_digest(given, expected.encode())):
+        admin(known(anybody(request), None, None))
+
+
+@frozen
+class AccountAccess:
+    """An account that the caller may work on. `document`: its own, None where there is none."""
+
+    id: str
+    document: Mapping[str, Any] | None
+    caller: Caller
+
+
+def account(
+    caller: Known,
+    backend: TheBackend,
+    account_id: Annotated[str, Path(description="The account's id.")],
+) -> AccountAccess:
+    """The account of the path. Raises ApiError 401, 403; 404 for what names no account."""
+    try:
+        id = account_argument(account_id)
+    except BadArgument:
+        raise bad_identifier(account_id) from None
+    document = backend.store.get("accounts", id)
+    if not may_use(caller, id, document):
+        raise forbidden()
+    return AccountAccess(id, document, caller)
+
+
+TheAccount = Annotated[AccountAccess, Depends(account)]
+
+
+def _token(request: Request) -> str:
+    state = state_of(request)
+    header = request.headers.get("x-auth-token", "")
+    scheme, _blank, bearer = request.headers.get("authorization", "").partition(" ")
+    enveloped = state.peek("auth_token")
+    return (
+        header
+        or (bearer.strip() if scheme.lower() == "bearer" else "")
+        or (enveloped if isinstance(enveloped, str) else "")
+        or request.query_params.get("auth_token", "")
+    )

@@ -1,0 +1,90 @@
+"""What is known of a request besides what the framework tells."""
+
+import json
+import math
+import re
+import uuid
+from typing import Any
+
+from attrs import define, field
+from fastapi import Request
+
+from callboard.web.access.tokens import Caller
+from callboard.web.backend import NodeFacts
+from callboard.web.errors import ApiError
+
+_ALWAYS_FINITE = 308
+"""Digits of an integer that any float can stand for."""
+_REQUEST_ID = re.compile(r"[!-~]{1,100}")
+
+
+@define
+class RequestState:
+    """Of one request. `body`: all of it; `caller`, `token`: once the token is found good."""
+
+    node: NodeFacts
+    request_id: str
+    body: bytes = field(default=b"", repr=False)
+    token: str = field(default="", repr=False)
+    caller: Caller | None = None
+    _parsed: Any = None
+
+    def envelope(self) -> dict[str, Any]:
+        """The body's JSON object; empty where there is no body. Raises ApiError."""
+        if self._parsed is None:
+            self._parsed = _object(self.body)
+        return dict(self._parsed)
+
+    def peek(self, key: str) -> Any:
+        """A member of the envelope; None where the body is none."""
+        try:
+            return self.envelope().get(key)
+        except ApiError:
+            return None
+
+
+def state_of(request: Request) -> RequestState:
+    """The state of this request."""
+    state: RequestState = request.scope["callboard"]
+    return state
+
+
+def request_id(given: str | None) -> str:
+    """The id that the client has chosen, if it is fit for a header; else a new one."""
+    return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    try:
+        text = body.decode(json.detect_encoding(body))
+        parsed = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+        )
+        if "\\u" in text:  # half a surrogate pair, which no store and no broker takes
+            json.dumps(parsed, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as problem:
+        raise ApiError(
+            400, "parse_error", {"message": f"the body is not JSON: {problem}"}
+        ) from None
+    if not isinstance(parsed, dict):
+        raise ApiError(400, "parse_error", {"message": "the body is no JSON object"})
+    return parsed
+
+
+def _integer(number: str) -> int:
+    if len(number) > _ALWAYS_FINITE:
+        _finite(number)
+    return int(number)
+
+
+def _finite(number: str) -> float:
+    read = float(number)
+    if math.isinf(read):
+        raise ValueError(f"the number {number[:20]} is too large")
+    return read
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")

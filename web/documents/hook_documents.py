@@ -1,0 +1,184 @@
+"""Hook documents as clients write and see them (cb_webhooks)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from callboard.adapters.repositories.definitions import Definition, definitions
+from callboard.web.backend import Backend
+from callboard.web.documents.client_url import uri_problem
+from callboard.web.documents.schema_check import checked
+from callboard.web.documents.system_settings import setting
+from callboard.web.errors import datastore_fault, invalid
+from callboard.webhooks.hooks.hook import ALL, InvalidHook, is_enabled, parse_hook
+from callboard.webhooks.hooks.options import POLICIES, InvalidOption, parse_options
+from callboard.webhooks.hooks.schema import SCHEMA
+from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.values.documents import public_fields
+from callboard.webhooks.values.json_values import as_object
+
+SHOWN_ONLY = ("id", "disable_reason")
+"""Members of answers that are none of the document; a client may send them back."""
+
+OPTIONS: Mapping[str, Any] = {
+    "retry_policy": {
+        "description": "How a failed delivery is retried",
+        "type": "string",
+        "enum": list(POLICIES),
+    },
+    "ordered": {"description": "Whether events are sent strictly in order", "type": "boolean"},
+    "rate_limit": {
+        "description": "Requests a second, at most",
+        "type": "number",
+        "minimum": 0,
+        "exclusiveMinimum": True,
+    },
+    "headers": {
+        "description": "Headers that are sent along",
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    },
+    "client_certificate": {
+        "description": "Name of the client certificate that is shown to the endpoint",
+        "type": "string",
+    },
+}
+"""What Callboard's hooks may have beyond Kazoo's (`callboard.webhooks.hooks.options`)."""
+
+_NOT_LISTED = "value not found in enumerated list of values"
+_ADMIN_ONLY = frozenset(type.name for type in NOTIFICATION_TYPES.values() if type.admin_only)
+
+
+def hook_schema(hooks: list[str] | None = None) -> dict[str, Any]:
+    """The JSON schema of a hook; `hooks`: the kinds of events that there are."""
+    properties = {**SCHEMA["properties"], **OPTIONS}
+    if hooks is not None:
+        properties["hook"] = {**properties["hook"], "enum": hooks}
+    return {**SCHEMA, "properties": properties}
+
+
+def known_definitions(backend: Backend) -> dict[str, Definition]:
+    """The kinds of events that hooks may name, by id."""
+    node = backend.node
+    return definitions(backend.store, node.modules, node.name, node.zone)
+
+
+def valid_hook(
+    backend: Backend, data: Mapping[str, Any], account_id: str, *, sees_all: bool
+) -> dict[str, Any]:
+    """The public fields to store. Raises ApiError 400 with all that is wrong; 503."""
+    data = {key: value for key, value in data.items() if key not in SHOWN_ONLY}
+    known = known_definitions(backend)
+    document, problems = checked(data, hook_schema(sorted({*known, ALL})))
+    uri = document.get("uri")
+    if isinstance(uri, str) and "uri" not in problems:
+        blacklist = as_object(
+            as_object(setting(backend, "kazoo_web", "client", {})).get("blacklist")
+        )
+        if problem := uri_problem(uri, blacklist, backend.node.endpoints.refusal):
+            problems["uri"] = problem
+    for key in (*OPTIONS,):
+        if key in document and key not in problems:
+            try:
+                parse_options({key: document[key]})
+            except InvalidOption as refused:
+                problems[key] = {"error": {"message": str(refused), "value": document[key]}}
+    if problems:
+        raise invalid(problems)
+    if document["hook"] != ALL:
+        _check_modifiers(document, known.get(document["hook"]), sees_all=sees_all)
+    _check_whole(backend, document, account_id)
+    return document
+
+
+def _check_modifiers(
+    document: Mapping[str, Any], definition: Definition | None, *, sees_all: bool
+) -> None:
+    """The hook's custom_data must choose among what the kind of event offers."""
+    if definition is None:
+        raise datastore_fault()
+    chosen = as_object(document.get("custom_data"))
+    problems: dict[str, dict[str, dict[str, Any]]] = {}
+    for key, modifier in definition.modifiers.items():
+        path = f"custom_data.{key}"
+        if key not in chosen:
+            problems[path] = {"required": {"message": "missing required modifier"}}
+            continue
+        choices = _choices(modifier)
+        if choices is not None and chosen[key] not in choices:
+            target = [c for c in choices if sees_all or c not in _ADMIN_ONLY]
+            problems[path] = {
+                "enum": {"message": _NOT_LISTED, "cause": chosen[key], "target": target}
+            }
+    if problems:
+        raise invalid(problems)
+
+
+def _choices(modifier: Any) -> list[str] | None:
+    match modifier:
+        case {"type": "array", "items": list(items)}:
+            return list(dict.fromkeys([*items, ALL]))
+        case {"type": "object", "items": dict(items)}:
+            return list(items)
+    return None
+
+
+def _check_whole(backend: Backend, document: Mapping[str, Any], account_id: str) -> None:
+    """What the schema does not say, and would keep the hook from ever firing."""
+    whole = {**document, "_id": "new", "pvt_account_id": account_id}
+    try:
+        backend.check_hook(parse_hook(whole, backend.node.known_events | {document["hook"]}))
+    except InvalidHook as refused:
+        member = next((key for key in document if refused.reason.startswith(f"{key} ")), "hook")
+        message = {"message": refused.reason, "value": document.get(member)}
+        raise invalid({member: {"error": message}}) from None
+
+
+def shown_hook(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A single hook as clients see it."""
+    shown = {**public_fields(document), "id": document["_id"]}
+    if (reason := document.get("pvt_disabled_message")) is not None:
+        shown["disable_reason"] = reason
+    return shown
+
+
+def listed_hook(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A hook as an element of a listing."""
+    names = ("hook", "name", "uri", "group")
+    shown = {name: document[name] for name in names if document.get(name) is not None}
+    shown |= {"id": document["_id"], "enabled": document.get("enabled", True)}
+    if (reason := document.get("pvt_disabled_message")) is not None:
+        shown["disable_reason"] = reason
+    return shown
+
+
+def shown_definition(definition: Definition, *, sees_all: bool) -> dict[str, Any]:
+    """A kind of event as clients see it; some are for admins' eyes only."""
+    shown: dict[str, Any] = {
+        "id": definition.id,
+        "name": definition.name,
+        "description": definition.description,
+    }
+    if definition.modifiers:
+        shown["modifiers"] = {
+            key: modifier if sees_all else _without_admin_only(modifier)
+            for key, modifier in definition.modifiers.items()
+        }
+    return shown
+
+
+def _without_admin_only(modifier: Any) -> Any:
+    match modifier:
+        case {"type": "object", "items": dict(items)}:
+            kept = {name: item for name, item in items.items() if name not in _ADMIN_ONLY}
+            return {**modifier, "items": kept}
+    return modifier
+
+
+def replaced(stored: Mapping[str, Any], public: Mapping[str, Any], now: int) -> dict[str, Any]:
+    """The stored document with other public fields. A hook that is enabled has no reason not
+    to be: so any change that does not say `enabled: false` enables it again, as in Kazoo."""
+    private = {key: value for key, value in stored.items() if key.startswith(("_", "pvt_"))}
+    document = {**private, **public, "pvt_modified": now}
+    if is_enabled(document):
+        document.pop("pvt_disabled_message", None)
+    return document

@@ -1,0 +1,100 @@
+"""Checking documents by a JSON schema, with the errors that Crossbar makes of it (kz_json_schema).
+
+Not strict, as Crossbar by default: a value of the wrong type is converted where the schema tells
+how, and checked again.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import ValidationError
+
+from callboard.web.errors import path_part
+from callboard.webhooks.values.json_values import as_int, as_number, as_text
+
+Found = dict[str, dict[str, dict[str, Any]]]
+
+
+def checked(document: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[dict[str, Any], Found]:
+    """The document with the schema's defaults, converted where needed; and what is wrong with it.
+
+    Where something stays wrong, nothing is converted, so that the errors show what was given.
+    """
+    filled = {**_defaults(schema), **document}
+    validator = Draft4Validator(schema)
+    found = _errors(validator, filled)
+    if not found:
+        return filled, {}
+    converted = _converted(filled, schema)
+    if not (remaining := _errors(validator, converted)):
+        return converted, {}
+    return filled, remaining
+
+
+def _defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
+    members = schema.get("properties", {}).items()
+    return {name: member["default"] for name, member in members if "default" in member}
+
+
+def _errors(validator: Draft4Validator, document: Mapping[str, Any]) -> Found:
+    found: Found = {}
+    for error in validator.iter_errors(document):
+        for path, rule, facts in _worded(error):
+            found.setdefault(path, {}).setdefault(rule, facts)
+    return found
+
+
+def _worded(error: ValidationError) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    parts = [path_part(str(part)) for part in error.absolute_path]
+    path, rule = ".".join(parts), str(error.validator)
+    target: Any = error.validator_value
+    value: Any = error.instance
+    match rule:
+        case "required":
+            missing = [name for name in target if name not in value]
+            for name in missing:
+                yield (
+                    ".".join([*parts, path_part(name)]),
+                    rule,
+                    {"message": "Field is required but missing", "value": None},
+                )
+        case "enum":
+            message = "Value not found in enumerated list of values"
+            yield path, rule, {"message": message, "target": list(target), "value": value}
+        case "minimum":
+            message = f"Value must be at least {target}"
+            yield path, rule, {"message": message, "target": target, "value": value}
+        case "maximum":
+            message = f"Value must be at most {target}"
+            yield path, rule, {"message": message, "target": target, "value": value}
+        case "type":
+            message = f"Value did not match type(s): {target}"
+            yield path, rule, {"message": message, "target": target, "value": value}
+        case "minLength":
+            message = f"String must be at least {target} characters"
+            yield path, rule, {"message": message, "target": target, "value": value}
+        case _:
+            yield path, rule, {"message": error.message, "target": target, "value": value}
+
+
+def _converted(value: Any, schema: Mapping[str, Any]) -> Any:
+    """The value as the schema wants it, as far as that is plain."""
+    match schema.get("type"):
+        case "boolean" if value in ("true", "false"):
+            return value == "true"
+        case "integer" if isinstance(value, str) and as_int(value) is not None:
+            return as_int(value)
+        case "number" if isinstance(value, str) and as_number(value) is not None:
+            return as_number(value)
+        case "string" if isinstance(value, bool | int | float):
+            return as_text(value)
+        case "object" if isinstance(value, Mapping):
+            members = schema.get("properties", {})
+            others = schema.get("additionalProperties")
+            others = others if isinstance(others, Mapping) else {}
+            return {
+                name: _converted(member, members.get(name, others))
+                for name, member in value.items()
+            }
+    return value

@@ -1,0 +1,1 @@
+"""Requests and responses in Crossbar's form: envelopes, filters, pages."""

@@ -1,0 +1,90 @@
+"""What every request passes: its id, its body read to a bound, its tunnelled method."""
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callboard.web.access.state import RequestState, request_id
+from callboard.web.backend import NodeFacts
+from callboard.web.envelopes.envelope import failure
+from callboard.web.errors import ApiError
+
+TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
+"""Methods that a POST may carry as `verb` of its envelope, for clients that know no others."""
+
+BODY_S = 30
+"""How long the body of a request may take to come, whoever sends it."""
+
+
+class _TooLong(Exception):
+    """A body is longer than it may be."""
+
+
+class EnvelopeMiddleware:
+    """Reads the body before anything else, so that whatever follows need not wait for it."""
+
+    def __init__(self, app: ASGIApp, node: NodeFacts, max_body: int) -> None:
+        self._app = app
+        self._node = node
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        id = request_id(Headers(scope=scope).get("x-request-id"))
+        state = RequestState(self._node, id)
+        scope["callboard"] = state
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-ID"] = id
+            await send(message)
+
+        try:
+            with anyio.fail_after(BODY_S):
+                body = await self._read(receive)
+        except (_TooLong, TimeoutError) as problem:
+            error = self._refusal(problem)
+            await failure(Request(scope), error)(scope, receive, send_with_id)
+            return
+        state.body = body
+        verb = state.peek("verb") if scope["method"] == "POST" else None
+        if isinstance(verb, str) and verb.upper() in TUNNELLED:
+            scope["method"] = verb.upper()
+        await self._app(scope, _Replay(body, receive), send_with_id)
+
+    def _refusal(self, problem: Exception) -> ApiError:
+        close = {"Connection": "close"}
+        if isinstance(problem, TimeoutError):
+            late = {"message": f"the body did not come within {BODY_S} s"}
+            return ApiError(408, "request_timeout", late, close)
+        limit = {"message": f"the body is longer than {self._max_body} bytes"}
+        return ApiError(413, "request_too_large", limit, close)
+
+    async def _read(self, receive: Receive) -> bytes:
+        """The whole body. Raises _TooLong."""
+        chunks = bytearray()
+        while True:
+            message = await receive()
+            chunks += message.get("body", b"")
+            if len(chunks) > self._max_body:
+                raise _TooLong
+            if not message.get("more_body", False):
+                return bytes(chunks)
+
+
+class _Replay:
+    """Gives the body that was read already, then what the server has to say."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}

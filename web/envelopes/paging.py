@@ -1,0 +1,107 @@
+"""Listings page by page, with keys that say nothing to anybody else (crossbar_view)."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from callboard.web.envelopes.envelope import Page
+from callboard.web.errors import invalid_member
+from callboard.webhooks.values.json_values import as_bool, as_int
+
+MAX_PAGE = 5000
+"""No page holds more, whatever the request says."""
+MAX_SEEN = 20_000
+"""So many elements are looked at for a page, at most; with filters it may end up empty."""
+MAX_BYTES = 16_000_000
+"""A page whose elements have long texts ends before it holds more of them."""
+
+R = TypeVar("R")
+
+
+def _weightless(_row: Any) -> int:
+    return 0
+
+
+@frozen
+class Paging:
+    """How a listing is wanted. `size` None: all at once; `start`: an element's position."""
+
+    size: int | None
+    start: list[Any] | None = None
+    start_key: str | None = None
+    ascending: bool = False
+
+
+def paging_of(query: Mapping[str, str], default_size: int) -> Paging:
+    """What the query says. Raises ApiError 400."""
+    ascending = as_bool(query.get("ascending"), as_bool(query.get("descending"), True) is False)
+    if as_bool(query.get("paginate"), True) is False:
+        return Paging(None, ascending=ascending)
+    size = default_size
+    if (written := query.get("page_size")) is not None:
+        wanted = as_int(written)
+        if wanted is None or wanted < 1:
+            raise invalid_member(
+                "page_size", "minimum", "Value must be at least 1", target=1, value=written
+            )
+        size = min(wanted, MAX_PAGE)
+    start_key = query.get("start_key") or None
+    start = None if start_key is None else _position(start_key)
+    return Paging(size, start, start_key, ascending)
+
+
+def page_of(
+    rows: Iterable[R],
+    paging: Paging,
+    wanted: Callable[[R], bool],
+    position: Callable[[R], list[Any]],
+    weight: Callable[[R], int] = _weightless,
+) -> tuple[list[R], Page | None]:
+    """The elements that are wanted, and the page they are; None where all are there.
+
+    `weight`: the bytes of an element's texts. A page has at least one element, however heavy.
+    Raises ApiError 400 where all at once are too many.
+    """
+    found: list[R] = []
+    held = 0
+    for seen, row in enumerate(rows):
+        if seen >= MAX_SEEN or len(found) == paging.size:
+            return found, _ended(found, paging, position(row), f"more than {MAX_SEEN}")
+        if wanted(row):
+            held += weight(row)
+            if found and held > MAX_BYTES:
+                return found, _ended(found, paging, position(row), f"more than {MAX_BYTES} bytes")
+            found.append(row)
+    return found, _page(found, paging, None)
+
+
+def _ended(found: list[R], paging: Paging, following: list[Any], much: str) -> Page | None:
+    if paging.size is None:
+        raise invalid_member("paginate", "maximum", f"there are {much}: ask for pages")
+    return _page(found, paging, key_of(following))
+
+
+def _page(found: list[R], paging: Paging, next_key: str | None) -> Page | None:
+    return None if paging.size is None else Page(len(found), paging.start_key, next_key)
+
+
+def key_of(position: list[Any]) -> str:
+    """The opaque form of a position."""
+    text = json.dumps(position, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _position(key: str) -> list[Any]:
+    try:
+        position = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        position = None
+    if not isinstance(position, list):
+        raise invalid_member(
+            "start_key", "error", "is no next_start_key of an earlier page", value=key
+        )
+    return position

@@ -1,0 +1,150 @@
+"""One look at the system about once a second, for however many pages are open."""
+
+import asyncio
+import time
+from typing import Any, TypeVar
+
+import structlog
+
+from callboard.actors.messages import GetFigures, GetHealth, Health
+from callboard.supervision import GetTree, TreeNode
+from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.live.event_stream import event
+from callboard.web.live.live_view import history, tick
+from callboard.webhooks.metrics.snapshot import Snapshot
+
+PERIOD_S = 1.0
+ANSWER_S = 3.0
+"""How long an actor may take to answer."""
+WATCHERS = 32
+"""So many pages are served at once."""
+AHEAD = 8
+"""So many looks may wait for a slow reader; then it is dropped."""
+
+A = TypeVar("A")
+
+_log = structlog.get_logger("callboard")
+
+
+class Watcher:
+    """A page that is open: what there is to tell it."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue(AHEAD + 1)
+
+    async def __aiter__(self) -> Any:
+        """The frames, until it is dropped or the sampler ends."""
+        while (frame := await self._frames.get()) is not None:
+            yield frame
+
+    def tell(self, frame: bytes) -> bool:
+        """Whether there was room for the frame."""
+        if self._frames.qsize() >= AHEAD:
+            self.end()
+            return False
+        self._frames.put_nowait(frame)
+        return True
+
+    def end(self) -> None:
+        """There will be no more."""
+        if not self._frames.full():
+            self._frames.put_nowait(None)
+
+
+class Sampler:
+    """Asks the tree and the figures while somebody watches, and tells everybody the same.
+
+    Lives in the server's event loop.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._watchers: set[Watcher] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._history: bytes | None = None
+        self._closed = False
+
+    def watch(self) -> Watcher | None:
+        """A new watcher; None if there are too many. Give it to `leave` in the end."""
+        if self._closed or len(self._watchers) >= WATCHERS:
+            return None
+        watcher = Watcher()
+        if self._history is not None:
+            watcher.tell(self._history)
+        self._watchers.add(watcher)
+        if self._task is None:
+            self._task = asyncio.create_task(self._sample())
+            self._task.add_done_callback(self._ended)
+        return watcher
+
+    @property
+    def watching(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is asked, as nobody watches."""
+        return self._task is None
+
+    def leave(self, watcher: Watcher) -> None:
+        """It watches no more."""
+        self._watchers.discard(watcher)
+
+    def close(self) -> None:
+        """The server is about to end: so do all streams."""
+        self._closed = True
+        for watcher in self._watchers:
+            watcher.end()
+        self._watchers.clear()
+
+    async def _sample(self) -> None:
+        while self._watchers:
+            began = time.monotonic()
+            await self._look()
+            await asyncio.sleep(max(0.0, PERIOD_S - (time.monotonic() - began)))
+
+    async def _look(self) -> None:
+        tree, snapshot, health = await asyncio.gather(
+            self._asked("", GetTree(), TreeNode),
+            self._asked("metrics", GetFigures(), Snapshot),
+            self._asked("metrics", GetHealth(), Health),
+        )
+        problems = [answer for answer in (tree, snapshot) if isinstance(answer, str)]
+        problems += health.problems if isinstance(health, Health) else ()
+        figures = snapshot if isinstance(snapshot, Snapshot) else None
+        now = tick(
+            self._backend.node,
+            time.time(),
+            tree if isinstance(tree, TreeNode) else None,
+            figures,
+            problems,
+        )
+        first = self._history is None
+        self._history = event("history", history(figures)) if figures else None
+        frames = [event("tick", now)]
+        if first and self._history is not None:
+            frames.insert(0, self._history)
+        for watcher in tuple(self._watchers):
+            if not all(watcher.tell(frame) for frame in frames):
+                self._watchers.discard(watcher)
+                _log.warning("live_reader_dropped", reason="it reads too slowly")
+
+    async def _asked(self, path: str, message: Any, kind: type[A]) -> A | str:
+        """The answer; or, in words, why there is none."""
+        future = self._backend.question(path, message, kind)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_S)
+        except TimeoutError:
+            return f"{path or 'the top supervisor'} does not answer"
+        except (NoAnswer, RefusedByActor) as problem:
+            return str(problem)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody watches any more; or it failed, and the pages will come again."""
+        self._task, self._history = None, None
+        for watcher in self._watchers:
+            watcher.end()
+        self._watchers.clear()
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            _log.error("live_sampler_failed", exc_info=problem)

@@ -1,0 +1,1 @@
+"""Requests to actors on a client's behalf, and replays."""

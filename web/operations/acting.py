@@ -1,0 +1,69 @@
+"""Asking actors on a client's behalf, and reading what the client has said of it."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.errors import (
+    ApiError,
+    backend_failed,
+    datastore_timeout,
+    invalid,
+    invalid_member,
+)
+from callboard.webhooks.hooks.arguments import BadArgument
+
+A = TypeVar("A")
+
+
+def asked(backend: Backend, path: str, message: Any, kind: type[A], timeout_s: float = 10.0) -> A:
+    """An actor's answer. Raises ApiError 503 where none comes, 500 where it says no."""
+    try:
+        return backend.ask(path, message, kind, timeout_s)
+    except NoAnswer as silence:
+        raise datastore_timeout(str(silence)) from None
+    except RefusedByActor as refusal:
+        raise backend_failed(str(refusal)) from None
+
+
+def check_members(data: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raise ApiError 400 for members that nothing is made of: else a typing error does harm."""
+    unknown = sorted(set(data) - set(known))
+    if unknown:
+        message = f"there are only {', '.join(sorted(known)) or 'none'}"
+        raise invalid({name: {"additionalProperties": {"message": message}} for name in unknown})
+
+
+def member(data: Mapping[str, Any], name: str, kind: type[A], default: A | None = None) -> A:
+    """A member of that class. Raises ApiError 400; also where it is missing and has no default."""
+    value = data.get(name, default)
+    if value is None:
+        raise invalid_member(name, "required", "Field is required but missing", value=None)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        message = f"Value did not match type(s): {_NAMES[kind]}"
+        raise invalid_member(name, "type", message, target=_NAMES[kind], value=value)
+    return value
+
+
+_NAMES: Mapping[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    list: "array",
+    dict: "object",
+}
+
+
+def bad_argument(name: str, problem: BadArgument) -> ApiError:
+    """400: that member breaks a rule."""
+    return invalid_member(name, "error", str(problem))
+
+
+def ids_of(data: Mapping[str, Any], most: int) -> tuple[str, ...]:
+    """The member `ids`: each once. Raises ApiError 400."""
+    ids = member(data, "ids", list)
+    if not ids or not all(isinstance(id, str) and id for id in ids):
+        raise invalid_member("ids", "type", "must be ids of at least one", value=ids)
+    if len(ids) > most:
+        raise invalid_member("ids", "maxItems", f"{most} are taken at a time", target=most)
+    return tuple(dict.fromkeys(ids))

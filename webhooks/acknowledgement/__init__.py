@@ -1,0 +1,1 @@
+"""Acknowledgement: who is responsible for which event until it is settled."""

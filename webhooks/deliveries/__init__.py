@@ -1,0 +1,1 @@
+"""Deliveries: made of an event and a hook, encoded, signed and verified."""

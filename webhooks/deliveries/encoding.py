@@ -1,0 +1,127 @@
+"""Payloads as HTTP requests (kz_http_util:json_to_querystring, webhooks_util)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote_plus
+
+import orjson
+from attrs import frozen
+
+from callboard.webhooks.hooks.hook import JSON, Hook
+
+FORM_TYPE = "application/x-www-form-urlencoded"
+JSON_TYPE = "application/json"
+
+_INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+@frozen
+class HttpRequest:
+    """A request as it goes on the wire; `body` is empty for get."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def form_encode(payload: Mapping[str, Any]) -> str:
+    """Pairs in the object's order: nested objects as `a[b]=v`, lists as `a[]=v`.
+
+    Empty objects, empty lists and nulls give nothing.
+    """
+    return "&".join(f"{key}={value}" for key, value in _object_pairs(payload))
+
+
+def json_encode(payload: Mapping[str, Any]) -> bytes:
+    """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON has not."""
+    try:
+        text = orjson.dumps(payload, option=_INDENTED)
+    except TypeError:  # An integer beyond 64 bits, half a surrogate pair, or what is no JSON.
+        text = _by_json(payload).encode(errors="replace")
+    else:
+        if b"null" in text:  # To orjson a NaN is one.
+            json.dumps(payload, allow_nan=False)
+    return text
+
+
+def _by_json(payload: Mapping[str, Any]) -> str:
+    return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def request_for(hook: Hook, payload: Mapping[str, Any]) -> HttpRequest:
+    """The request that sends the payload to the hook's uri."""
+    return request_with(hook, content(content_type(hook), payload))
+
+
+def content_type(hook: Hook) -> str:
+    """The form in which the hook sends its payload, in the body or, for get, in the query."""
+    return JSON_TYPE if hook.format == JSON and hook.verb != "get" else FORM_TYPE
+
+
+def content(content_type: str, payload: Mapping[str, Any]) -> bytes:
+    """The payload in that form."""
+    if content_type == JSON_TYPE:
+        return json_encode(payload)
+    return form_encode(payload).encode()
+
+
+def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpRequest:
+    """The request that sends this content to the hook's uri.
+
+    `form`: the content's type; by default the hook's, and a form where the hook is a get.
+    """
+    names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
+    if hook.verb == "get":
+        return HttpRequest("GET", _with_query(hook.uri, content.decode()), names, b"")
+    headers = (("Content-Type", form or content_type(hook)), *names)
+    return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
+
+
+def query_added(uri: str, url: str) -> str:
+    """The pairs that were added to a uri to make this url."""
+    added = url.removeprefix(uri.partition("#")[0])
+    return added[1:] if added[:1] in ("?", "&") else added
+
+
+def _with_query(uri: str, query: str) -> str:
+    """The uri with the pairs added to its query; its fragment is never sent."""
+    uri = uri.partition("#")[0]
+    if not query:
+        return uri
+    joint = "?" if "?" not in uri else "" if uri.endswith(("?", "&")) else "&"
+    return f"{uri}{joint}{query}"
+
+
+def _object_pairs(value: Mapping[str, Any], prefix: str | None = None) -> Iterator[tuple[str, str]]:
+    for key, member in value.items():
+        escaped = _escape(str(key))
+        yield from _pairs(member, escaped if prefix is None else f"{prefix}[{escaped}]")
+
+
+def _pairs(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if value is None:
+        return
+    if isinstance(value, Mapping):
+        yield from _object_pairs(value, name)
+    elif isinstance(value, list | tuple):
+        for element in value:
+            if isinstance(element, Mapping | list | tuple):
+                # A list's own lists and objects go as their JSON text.
+                text = json.dumps(element, separators=(",", ":"), ensure_ascii=False)
+                yield f"{name}[]", _escape(text)
+            else:
+                yield from _pairs(element, f"{name}[]")
+    else:
+        yield name, _escape(_text(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else repr(value)
+
+
+def _escape(text: str) -> str:
+    return quote_plus(text, errors="replace")

@@ -1,0 +1,1 @@
+"""Dispatch: which delivery is sent next, fairly across endpoints and hooks."""

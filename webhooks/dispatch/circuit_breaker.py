@@ -1,0 +1,155 @@
+"""Circuit breakers: an endpoint that cannot be reached is left alone, but for a probe at times."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from attrs import define, field, frozen, validators
+
+from callboard.webhooks.retries.outcome import Outcome, Response
+
+CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
+
+MAX_CIRCUITS = 100_000
+"""Failing endpoints that are remembered; beyond, the one is forgotten that failed longest ago."""
+
+
+@frozen
+class CircuitLimits:
+    """When a circuit opens, and for how long.
+
+    `failures`: consecutive errors that open it. The pause before a probe doubles from
+    `first_pause_s` to `max_pause_s`.
+    """
+
+    failures: int = field(default=10, validator=validators.ge(1))
+    first_pause_s: float = field(default=5.0, validator=validators.gt(0))
+    max_pause_s: float = field(default=300.0, validator=validators.gt(0))
+
+
+@define
+class _Circuit:
+    """`pause_s`: the pause before the latest probe, without jitter; 0 while it is closed."""
+
+    failures: int = 0
+    pause_s: float = 0.0
+    probe_at: float = 0.0
+    probing: bool = False
+
+
+def reached(outcome: Outcome) -> bool | None:
+    """Whether the endpoint was reached: any answer says yes, an error of the client no.
+
+    An address that we refuse to call says nothing about it: None.
+    """
+    if isinstance(outcome, Response):
+        return True
+    return None if outcome.kind.startswith("refused") else False
+
+
+class Circuits:
+    """The circuits of all endpoints. Only those are held whose latest request failed.
+
+    Closed: requests go. Open: none does until the pause is over. Half-open: one request goes, the
+    probe; if it reaches the endpoint the circuit closes, else it is open again, for longer. A late
+    answer to a request from before closes it too; a late error changes nothing. `random` gives
+    numbers from 0 to below 1: of each pause a half is random, lest probes meet.
+    """
+
+    def __init__(self, limits: CircuitLimits, random: Callable[[], float]) -> None:
+        self._limits = limits
+        self._random = random
+        self._circuits: OrderedDict[str, _Circuit] = OrderedDict()
+        self._open = 0
+        self.opened = 0
+        """How often a closed circuit has opened."""
+
+    def __len__(self) -> int:
+        """How many endpoints failed at their latest request."""
+        return len(self._circuits)
+
+    @property
+    def open(self) -> int:
+        """How many circuits are not closed."""
+        return self._open
+
+    def half_open(self, now: float) -> int:
+        """How many of those that are not closed may be tried, or are being tried."""
+        return sum(self.state(endpoint, now) == HALF_OPEN for endpoint in self.failing())
+
+    def state(self, endpoint: str, now: float) -> str:
+        """`closed`, `open` or `half-open`."""
+        circuit = self._circuits.get(endpoint)
+        if circuit is None or not circuit.pause_s:
+            return CLOSED
+        return HALF_OPEN if circuit.probing or now >= circuit.probe_at else OPEN
+
+    def failures(self, endpoint: str) -> int:
+        """How many of its requests failed in a row; those of before it opened, and probes."""
+        circuit = self._circuits.get(endpoint)
+        return 0 if circuit is None else circuit.failures
+
+    def failing(self) -> Iterator[str]:
+        """The endpoints whose circuit is not closed."""
+        return (name for name, circuit in self._circuits.items() if circuit.pause_s)
+
+    def is_closed(self, endpoint: str) -> bool:
+        """Whether nothing is held against the endpoint."""
+        circuit = self._circuits.get(endpoint)
+        return circuit is None or not circuit.pause_s
+
+    def allows(self, endpoint: str, now: float) -> bool:
+        """Whether a request may go."""
+        circuit = self._circuits.get(endpoint)
+        if circuit is None or not circuit.pause_s:
+            return True
+        return not circuit.probing and now >= circuit.probe_at
+
+    def probe_at(self, endpoint: str) -> float | None:
+        """From when on a probe may go; None if the circuit is closed, or a probe under way."""
+        circuit = self._circuits.get(endpoint)
+        waits = circuit is not None and circuit.pause_s and not circuit.probing
+        return circuit.probe_at if circuit is not None and waits else None
+
+    def probe_in_s(self, endpoint: str, now: float) -> float:
+        """For how long no request may go for sure; 0 if one may, or is under way as a probe."""
+        at = self.probe_at(endpoint)
+        return 0.0 if at is None else max(0.0, at - now)
+
+    def begin(self, endpoint: str) -> bool:
+        """A request goes that `allows` lets go; whether it is the probe."""
+        circuit = self._circuits.get(endpoint)
+        if circuit is None or not circuit.pause_s:
+            return False
+        circuit.probing = True
+        return True
+
+    def end(self, endpoint: str, now: float, was_reached: bool | None, *, probe: bool) -> None:
+        """A request has ended; `probe`: what `begin` said of it, `was_reached`: see `reached`."""
+        if was_reached:
+            circuit = self._circuits.pop(endpoint, None)
+            self._open -= circuit is not None and circuit.pause_s > 0
+        elif was_reached is None:
+            circuit = self._circuits.get(endpoint)
+            if circuit is not None and probe:
+                circuit.probing = False
+        else:
+            self._failed(endpoint, now, probe)
+
+    def _failed(self, endpoint: str, now: float, probe: bool) -> None:
+        circuit = self._circuits.setdefault(endpoint, _Circuit())
+        if circuit.pause_s and not (probe and circuit.probing):
+            return
+        self._circuits.move_to_end(endpoint)
+        circuit.failures += 1
+        limits = self._limits
+        if circuit.pause_s:
+            circuit.pause_s = min(circuit.pause_s * 2, limits.max_pause_s)
+        elif circuit.failures >= limits.failures:
+            circuit.pause_s = min(limits.first_pause_s, limits.max_pause_s)
+            self._open += 1
+            self.opened += 1
+        circuit.probing = False
+        circuit.probe_at = now + circuit.pause_s * (0.5 + 0.5 * self._random())
+        if len(self._circuits) > MAX_CIRCUITS:
+            _endpoint, forgotten = self._circuits.popitem(last=False)
+            self._open -= forgotten.pause_s > 0

@@ -1,0 +1,110 @@
+"""Endpoints that could run something take turns, as far as there are slots for them."""
+
+import heapq
+
+from callboard.webhooks.dispatch.concurrency import SlotShares
+
+
+class EndpointTurns:
+    """Endpoints in the order of their turns.
+
+    Those that are doubtful while such have no room are kept apart when their turn comes, and then
+    go first. A turn costs the same however many there are that may not have one.
+    """
+
+    def __init__(self, shares: SlotShares) -> None:
+        self._shares = shares
+        self._in_turn = _Line()
+        self._held = _Line()
+        self._last = 0
+        self._first = 0
+
+    def put(self, endpoint: str, now: float) -> None:
+        """It could run something: it is the last in turn, unless it has its place.
+
+        To be told again when it has more or fewer under way.
+        """
+        under_way = self._shares.of(endpoint)
+        if endpoint in self._held:
+            if self._shares.is_doubtful(endpoint, now):
+                self._held.move(endpoint, under_way)
+                return
+            self._held.drop(endpoint)
+            self._first -= 1
+            self._in_turn.put(endpoint, self._first, under_way)
+        elif endpoint in self._in_turn:
+            self._in_turn.move(endpoint, under_way)
+        else:
+            self._last += 1
+            self._in_turn.put(endpoint, self._last, under_way)
+
+    def drop(self, endpoint: str) -> None:
+        """It could not."""
+        self._in_turn.drop(endpoint)
+        self._held.drop(endpoint)
+
+    def next(self, now: float) -> str | None:
+        """Take the endpoint whose turn it is; None if there is no slot for any."""
+        shares = self._shares
+        if not shares.free:
+            return None
+        doubtful = shares.doubtful(now)
+        held = self._held.first(shares.room_for_doubtful(doubtful))
+        if held is not None:
+            self._held.drop(held)
+            return held
+        while (endpoint := self._in_turn.first(shares.free)) is not None:
+            self._in_turn.drop(endpoint)
+            under_way = shares.of(endpoint)
+            if not shares.is_doubtful(endpoint, now):
+                return endpoint
+            if under_way < shares.room_for_doubtful(doubtful):
+                return endpoint
+            self._last += 1
+            self._held.put(endpoint, self._last, under_way)
+        return None
+
+
+class _Line:
+    """Endpoints by their places, the lowest first; and how many requests each has under way."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[int, int]] = {}
+        # By the number under way; what is not in `_places` like this is no more.
+        self._heaps: dict[int, list[tuple[int, str]]] = {}
+
+    def __contains__(self, endpoint: str) -> bool:
+        return endpoint in self._places
+
+    def put(self, endpoint: str, place: int, under_way: int) -> None:
+        self._places[endpoint] = place, under_way
+        heap = self._heaps.setdefault(under_way, [])
+        heapq.heappush(heap, (place, endpoint))
+        if len(heap) > 2 * len(self._places) + 16:
+            self._heaps[under_way] = sorted(
+                {entry for entry in heap if self._is_there(entry, under_way)}
+            )
+
+    def move(self, endpoint: str, under_way: int) -> None:
+        """It has its place, and another number under way."""
+        place, before = self._places[endpoint]
+        if under_way != before:
+            self.put(endpoint, place, under_way)
+
+    def drop(self, endpoint: str) -> None:
+        self._places.pop(endpoint, None)
+
+    def first(self, below: int) -> str | None:
+        """The first one that has fewer than so many under way."""
+        found: tuple[int, str] | None = None
+        for under_way, heap in list(self._heaps.items()):
+            while heap and not self._is_there(heap[0], under_way):
+                heapq.heappop(heap)
+            if not heap:
+                del self._heaps[under_way]
+            elif under_way < below and (found is None or heap[0] < found):
+                found = heap[0]
+        return None if found is None else found[1]
+
+    def _is_there(self, entry: tuple[int, str], under_way: int) -> bool:
+        return self._places.get(entry[1]) == (entry[0], under_way)

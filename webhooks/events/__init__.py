@@ -1,0 +1,1 @@
+"""Events of the bus: their messages, what makes one valid, what they may look up."""

@@ -1,0 +1,158 @@
+"""An event: the decoded body of a message of the bus."""
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from typing import Any, NoReturn
+
+import orjson
+from attrs import field, frozen
+
+from callboard.webhooks.events.trace_context import TraceContext
+
+MAX_INFLATED_BYTES = 16 * 1024 * 1024
+"""A gzip body that grows beyond this is refused, before it fills the memory."""
+MAX_NESTING = 100
+"""Objects and lists within each other; what is nested deeper is refused."""
+
+_DIGITS = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in range(256))
+_LONG = b"0" * 19
+"""As many digits as the largest integer of 64 bits has: beyond it orjson makes a float of it."""
+
+
+class PoisonEvent(Exception):
+    """A message that is no event: it must be set aside, as it will never be one."""
+
+
+@frozen
+class Event:
+    """A message's JSON object, and where it came from.
+
+    `message_id`: the AMQP property, which Kazoo does not set. `trace`: what its deliveries are
+    caused by.
+    """
+
+    body: Mapping[str, Any] = field(repr=False)
+    exchange: str = ""
+    routing_key: str = ""
+    message_id: str | None = None
+    trace: TraceContext | None = None
+
+    @property
+    def category(self) -> str | None:
+        """`Event-Category`."""
+        return self._text("Event-Category")
+
+    @property
+    def name(self) -> str | None:
+        """`Event-Name`."""
+        return self._text("Event-Name")
+
+    @property
+    def msg_id(self) -> str | None:
+        """`Msg-ID`; not unique by itself."""
+        return self._text("Msg-ID")
+
+    @property
+    def account_id(self) -> str | None:
+        """`Account-ID`, which only some events carry."""
+        return self._text("Account-ID")
+
+    @property
+    def call_id(self) -> str | None:
+        """`Call-ID`."""
+        return self._text("Call-ID")
+
+    @property
+    def database(self) -> str | None:
+        """`Database` of a document change, with its slashes as `%2F`."""
+        return self._text("Database")
+
+    @property
+    def document_id(self) -> str | None:
+        """`ID` of a document change."""
+        return self._text("ID")
+
+    def _text(self, header: str) -> str | None:
+        value = self.body.get(header)
+        return value if isinstance(value, str) and value else None
+
+
+def parse_event(
+    body: bytes,
+    content_type: str | None,
+    content_encoding: str | None,
+    exchange: str,
+    routing_key: str,
+    message_id: str | None = None,
+    trace: TraceContext | None = None,
+) -> Event:
+    """Decode a message. Raises PoisonEvent for what is no JSON object.
+
+    JSON is tried whatever the content type says, but for Erlang's external term format, which is
+    refused (Kazoo publishes JSON by default). Of the encodings only gzip changes the bytes; some
+    clients name a character set there.
+    """
+    if content_type == "application/erlang":
+        raise PoisonEvent("content type application/erlang is not supported: publish JSON")
+    if content_encoding is not None and content_encoding.lower() == "gzip":
+        body = _inflate(body)
+    try:
+        decoded = _decoded(body)
+    except (ValueError, RecursionError) as problem:
+        raise PoisonEvent(f"the body is not JSON: {problem}") from None
+    if not isinstance(decoded, dict):
+        raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
+    if body.count(b"{") + body.count(b"[") > MAX_NESTING and too_deep(decoded):
+        raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
+    return Event(decoded, exchange, routing_key, message_id, trace)
+
+
+def _decoded(body: bytes) -> Any:
+    """What the JSON says: by orjson, or by `json` where that knows better, or says why not."""
+    if _LONG not in body.translate(_DIGITS):
+        try:
+            return orjson.loads(body)
+        except ValueError:  # Half a surrogate pair, a byte order mark, UTF-16; or no JSON at all.
+            pass
+    return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _inflate(body: bytes) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(body)) as stream:
+            plain = stream.read(MAX_INFLATED_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as problem:
+        raise PoisonEvent(f"the gzip body is damaged: {problem}") from None
+    if len(plain) > MAX_INFLATED_BYTES:
+        raise PoisonEvent(f"the gzip body grows beyond {MAX_INFLATED_BYTES} bytes")
+    return plain
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON value (RFC 8259, section 6)")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text} is too large")
+    return number
+
+
+def too_deep(value: Any) -> bool:
+    """Whether objects and lists lie within each other beyond MAX_NESTING levels."""
+    level = [value]
+    for _depth in range(MAX_NESTING):
+        level = [child for parent in level for child in _containers(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _containers(parent: Any) -> Iterable[Any]:
+    members = parent.values() if isinstance(parent, dict) else parent
+    return [member for member in members if isinstance(member, dict | list)]

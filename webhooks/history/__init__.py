@@ -1,0 +1,1 @@
+"""History: records of attempts, dead letters, and sending them once more."""

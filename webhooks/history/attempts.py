@@ -1,0 +1,98 @@
+"""The record of a try, as Kazoo stores it in the hook's account's monthly database."""
+
+from codecs import getincrementaldecoder
+from collections.abc import Mapping
+from typing import Any
+
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.deliveries.signing import SIGNATURE_HEADER
+from callboard.webhooks.retries.outcome import ClientError, Outcome
+from callboard.webhooks.retries.policy import KazooPolicy, Policy, succeeded
+from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
+
+CUT_MARK = "…[cut]"
+QUERY = "pvt_req_query"
+"""What a get sends, which Kazoo does not store: private, so that its clients do not see it."""
+_DECODER = getincrementaldecoder("utf-8")
+
+_KAZOO = KazooPolicy()
+_NO_MORE = "retries exceeded"
+
+
+def attempt_database(delivery: Delivery, now_unix_s: float) -> str:
+    """The database the attempt belongs into."""
+    return modb(delivery.account_id, now_unix_s)
+
+
+def attempt_document(
+    delivery: Delivery,
+    outcome: Outcome,
+    tries_left: int,
+    now_unix_s: float,
+    body_limit: int,
+    policy: Policy = _KAZOO,
+) -> dict[str, Any]:
+    """The attempt document, key by key as webhooks_util saves it.
+
+    `tries_left` counts this try, and so counts down; `policy` says what is a success. Of a body
+    `body_limit` bytes are kept, and a mark where it was cut. The headers are in lower case, but for
+    signatures, which would be none then. A 201 to a PUT is recorded as the success it is, unlike
+    in Kazoo.
+    """
+    now = gregorian_s(now_unix_s)
+    document: dict[str, Any] = {
+        "pvt_type": "webhook_attempt",
+        "pvt_account_id": delivery.account_id,
+        "pvt_account_db": encoded(modb(delivery.account_id, now_unix_s)),
+        "pvt_created": now,
+        "pvt_modified": now,
+        "hook_id": delivery.hook_id,
+        "hook_event": delivery.hook_event,
+        "event_id": delivery.event_id,
+        "method": delivery.method.lower(),
+        "uri": delivery.uri,
+        "req_headers": _request_headers(delivery),
+        "req_body": _text(delivery.body, body_limit),
+    }
+    if delivery.method == "GET":
+        document[QUERY] = _text(delivery.content[1], body_limit)
+    if isinstance(outcome, ClientError):
+        document |= {
+            "result": "failure",
+            "reason": "kazoo http client error",
+            "client_error": outcome.kind,
+            "retries": tries_left,
+            "retries_left": tries_left if tries_left > 1 else _NO_MORE,
+        }
+        return document
+    document |= {
+        "resp_status_code": str(outcome.status),
+        "resp_headers": _lower_case(outcome.headers),
+        "resp_body": _text(outcome.body, body_limit, cut=outcome.cut),
+    }
+    if succeeded(policy, delivery.method, outcome):
+        return document | {"result": "success"}
+    return document | {
+        "result": "failure",
+        "reason": "bad response code",
+        "try": tries_left,
+        "retries_left": tries_left - 1 if tries_left > 1 else _NO_MORE,
+    }
+
+
+def _request_headers(delivery: Delivery) -> dict[str, str]:
+    return {
+        name.lower(): value if name == SIGNATURE_HEADER else value.lower()
+        for name, value in delivery.headers
+    }
+
+
+def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value.lower() for name, value in headers.items()}
+
+
+def _text(body: bytes, limit: int, *, cut: bool = False) -> str:
+    cut = cut or len(body) > limit
+    # What is left of a character at the cut is dropped; what is no text elsewhere is replaced.
+    text = _DECODER("replace").decode(body[:limit], final=not cut)
+    return text + CUT_MARK if cut else text

@@ -1,0 +1,119 @@
+"""Sending once more what was sent before: from a dead letter, or from a stored attempt.
+
+It goes to the hook as that is now (uri, method, headers, secrets, options), with the content of
+then and the same `webhook-id`, by which a receiver can tell that it has had it. The delivery's own
+id is another, since deliverers take one that they know for a repeat that is done already.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery
+from callboard.webhooks.deliveries.encoding import (
+    FORM_TYPE,
+    JSON_TYPE,
+    content,
+    content_type,
+    request_with,
+)
+from callboard.webhooks.history.attempts import CUT_MARK, QUERY
+from callboard.webhooks.history.dead_letters import NotRepeatable, body_of
+from callboard.webhooks.hooks.hook import Hook
+
+
+@frozen
+class Once:
+    """What was sent. `id`: what to derive a delivery's id from; `form`: the content's type."""
+
+    id: str
+    webhook_id: str
+    event_id: str
+    form: str
+    content: bytes = field(repr=False)
+
+
+def of_letter(letter: Mapping[str, Any]) -> Once:
+    """What the letter of a delivery tells of it. Raises NotRepeatable."""
+    try:
+        return Once(
+            id=_derived("retry", str(letter["delivery_id"])),
+            webhook_id=str(letter["webhook_id"]),
+            event_id=str(letter["event_id"]),
+            form=str(letter["content_type"]),
+            content=body_of(letter),
+        )
+    except KeyError as missing:
+        raise NotRepeatable(f"it has no {missing}") from None
+
+
+def of_attempt(attempt: Mapping[str, Any], run: str) -> Once:
+    """What a stored attempt tells, to be replayed once in that run. Raises NotRepeatable.
+
+    One of Kazoo's has no `webhook-id`; all attempts of its delivery get the same one.
+    """
+    headers = attempt.get("req_headers")
+    headers = headers if isinstance(headers, Mapping) else {}
+    event_id, hook_id = str(attempt.get("event_id")), str(attempt.get("hook_id"))
+    webhook_id = headers.get(ID_HEADER)
+    if not isinstance(webhook_id, str) or not webhook_id or "." in webhook_id:
+        webhook_id = _derived("attempt", hook_id, event_id)
+    get = attempt.get("method") == "get"
+    body = attempt.get(QUERY if get else "req_body")
+    if not isinstance(body, str):
+        raise NotRepeatable(f"its {'query' if get else 'body'} is not stored")
+    if body.endswith(CUT_MARK):
+        raise NotRepeatable("its body was cut (attempts.body_limit)")
+    form = str(headers.get("content-type", "")).partition(";")[0].strip()
+    return Once(
+        id=_derived("replay", run, webhook_id),
+        webhook_id=webhook_id,
+        event_id=event_id,
+        form=JSON_TYPE if form == JSON_TYPE else FORM_TYPE,
+        content=body.encode(),
+    )
+
+
+def again(once: Once, hook: Hook) -> Delivery:
+    """The delivery that sends it to the hook as it is now. Raises NotRepeatable.
+
+    JSON can become a form, where the hook has changed, and not the other way round: a form stays
+    one.
+    """
+    form, sent = once.form, once.content
+    if form == JSON_TYPE and content_type(hook) != JSON_TYPE:
+        form, sent = FORM_TYPE, _as_form(sent)
+    request = request_with(hook, sent, form)
+    return Delivery(
+        id=once.id,
+        event_id=once.event_id,
+        hook_id=hook.id,
+        account_id=hook.account_id,
+        hook_event=hook.event,
+        uri=hook.uri,
+        method=request.method,
+        url=request.url,
+        headers=(*request.headers, *hook.options.headers, (ID_HEADER, once.webhook_id)),
+        body=request.body,
+        tries=hook.tries,
+        options=hook.options,
+    )
+
+
+def _as_form(sent: bytes) -> bytes:
+    try:
+        payload = json.loads(sent)
+    except (ValueError, RecursionError):
+        payload = None
+    if not isinstance(payload, dict):
+        raise NotRepeatable("it is no JSON object that could be sent as a form")
+    return content(FORM_TYPE, payload)
+
+
+def _derived(*what: str) -> str:
+    """An id of 32 hex digits; no full stop may be in it (Standard Webhooks)."""
+    text = json.dumps(what).encode(errors="replace")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()

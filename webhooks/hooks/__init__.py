@@ -1,0 +1,1 @@
+"""Hooks: their documents, options and secrets, and which of them an event fires."""

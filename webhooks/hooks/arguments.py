@@ -1,0 +1,127 @@
+"""The arguments of maintenance commands: what is taken, and what is said of the rest."""
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from callboard.webhooks.hooks.failure_window import MAX_TIMES, HookKey
+from callboard.webhooks.values.json_values import as_int
+from callboard.webhooks.values.kazoo_names import account_of_database
+
+BAD_EXPIRY = "error in expiry time, must be an integer (milliseconds)"
+BAD_COUNT = "error in count, must be an integer"
+
+MAX_EXPIRY_MS = 24 * 3600 * 1000
+"""No failure is remembered for longer."""
+
+DEFINITION_PREFIX = "webhooks_"
+
+# Ids of other buses than Kazoo's; no slash, which would be half a database name.
+_ACCOUNT_ID = re.compile(r"[!-$&-.0-~]+")
+
+
+class BadArgument(ValueError):
+    """An argument that cannot be used; the text says why, and what can."""
+
+
+def account_argument(value: Any) -> str:
+    """The account's id, from itself or from either form of its database's name."""
+    if isinstance(value, str):
+        if account_id := account_of_database(value):
+            return account_id
+        if _ACCOUNT_ID.fullmatch(value):
+            return value
+    raise BadArgument(
+        f"{value!r} names no account: give its id, or its database as account/ab/cd/… or "
+        f"account%2Fab%2Fcd%2F…"
+    )
+
+
+def hook_argument(value: Any) -> str:
+    """A hook's id, as it is."""
+    if isinstance(value, str) and value:
+        return value
+    raise BadArgument(f"{value!r} is no id of a hook")
+
+
+def expiry_argument(value: Any) -> int:
+    """How long failures count, milliseconds."""
+    return _whole(value, BAD_EXPIRY, MAX_EXPIRY_MS)
+
+
+def count_argument(value: Any) -> int:
+    """How many failures disable a hook."""
+    return _whole(value, BAD_COUNT, MAX_TIMES)
+
+
+def _whole(value: Any, complaint: str, most: int) -> int:
+    number = as_int(value)
+    if number is None:
+        raise BadArgument(complaint)
+    if not 1 <= number <= most:
+        raise BadArgument(f"{complaint} from 1 to {most}")
+    return number
+
+
+def definition_argument(value: Any, known: Collection[str]) -> str:
+    """The id of a module's metadata document, from it or from the module's (`known`) id."""
+    id = str(value).removeprefix(DEFINITION_PREFIX)
+    if id not in known:
+        raise BadArgument(
+            f"{value!r} is no hook definition: there are {', '.join(sorted(known)) or 'none'}"
+        )
+    return DEFINITION_PREFIX + id
+
+
+def cursor_argument(value: Any, size: int) -> tuple[str, ...]:
+    """Where a page is to go on; empty for the first one."""
+    whole = isinstance(value, tuple) and len(value) in (0, size)
+    if whole and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    raise BadArgument(f"{value!r} is no page's end: give as `after` the `more` of an answer")
+
+
+def key_argument(value: Any) -> HookKey | None:
+    """The same where it names a hook."""
+    cursor = cursor_argument(value, 2)
+    return (cursor[0], cursor[1]) if cursor else None
+
+
+def limit_argument(value: Any, most: int) -> int:
+    """How many things a page may hold, at most."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadArgument(f"{value!r} is no number of things that a page may hold")
+    return min(value, most)
+
+
+def version_argument(value: Any, newest: int) -> None:
+    """The version that a message was written for."""
+    if not isinstance(value, int) or not 1 <= value <= newest:
+        raise BadArgument(
+            f"version {value!r} is asked for, and this Callboard knows versions up to {newest} of "
+            f"callboard.admin: update it"
+        )
+
+
+def ids_argument(value: Any, most: int) -> tuple[str, ...]:
+    """Ids of things that something is to be done with, each once."""
+    if not isinstance(value, tuple) or not all(isinstance(id, str) and id for id in value):
+        raise BadArgument(f"{value!r:.100} is no tuple of ids")
+    if len(value) > most:
+        raise BadArgument(f"{len(value)} ids are given: {most} are taken at a time")
+    return tuple(dict.fromkeys(value))
+
+
+def time_argument(value: Any) -> float:
+    """A time in Unix seconds, of the years 1970 to 9999."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < 253_402_300_800:
+        raise BadArgument(f"{value!r} is no time in Unix seconds")
+    return float(value)
+
+
+def choice_argument(value: Any, choices: Collection[str]) -> str:
+    """One of a few words."""
+    if value not in choices:
+        raise BadArgument(f"{value!r} is none of {', '.join(choices)}")
+    return str(value)

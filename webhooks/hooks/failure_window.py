@@ -1,0 +1,189 @@
+"""Which hooks fail too often: failed tries in a sliding window (webhooks_disabler)."""
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from heapq import nsmallest
+from typing import Any
+
+from attrs import frozen
+
+from callboard.webhooks.values.json_values import as_int
+
+TOO_MANY_FAILURES = "too many failed attempts"
+"""The `pvt_disabled_message` of a hook that was disabled for its failures."""
+
+MAX_TIMES = 10_000
+"""Failures remembered of one hook; no threshold is larger."""
+MAX_FAILURES = 1_000_000
+"""Failures remembered of all hooks."""
+
+DEFAULT_EXPIRY_MS = 60_000
+
+HookKey = tuple[str, str]
+"""(account id, hook id)"""
+FailedTry = tuple[str, str, int]
+"""(account id, hook id, Gregorian milliseconds)"""
+Flush = tuple[str, str | None]
+"""(account id, hook id): forget this hook's failures; None: those of all the account's hooks."""
+
+
+@frozen
+class Limits:
+    """An account's rule: `count` failures within `expiry_ms` disable a hook."""
+
+    count: int = 6
+    expiry_ms: int = DEFAULT_EXPIRY_MS
+
+
+def account_limits(
+    own: Mapping[str, Any] | None, reseller: Mapping[str, Any] | None, system: Limits
+) -> Limits:
+    """The rule of an account by its and its reseller's `configs_webhooks` documents.
+
+    The account's own document decides, else the reseller's; a key that the document lacks is the
+    system's (Kazoo skips the reseller there). An expiry that is no integer is a minute, and a
+    count that is none means more than the system's.
+    """
+    document = own if own is not None else reseller if reseller is not None else {}
+    count, expiry_ms = system.count, system.expiry_ms
+    if document.get("attempt_failure_count") is not None:
+        number = as_int(document["attempt_failure_count"])
+        count = system.count + 1 if number is None else number
+    if document.get("attempt_failure_expiry_ms") is not None:
+        number = as_int(document["attempt_failure_expiry_ms"])
+        expiry_ms = DEFAULT_EXPIRY_MS if number is None else number
+    return Limits(count, expiry_ms)
+
+
+def counting_pause_s(expiry_ms: Any) -> float:
+    """How long after one count of the failures the next is due, by the system's expiry.
+
+    Four counts to an expiry (Kazoo: attempt_failure_expiry_ms div 4), and at most one a second. An
+    expiry that is no integer is a minute, as it is for an account.
+    """
+    number = as_int(expiry_ms)
+    return max(1.0, (DEFAULT_EXPIRY_MS if number is None else number) / 4000)
+
+
+class FailureWindow:
+    """Failed tries by hook; times are Gregorian milliseconds, and two in one are one.
+
+    Its memory is bounded: of a hook the latest MAX_TIMES are kept, and beyond MAX_FAILURES in all
+    the hook is forgotten that has not failed for the longest time.
+    """
+
+    def __init__(self) -> None:
+        self._times: OrderedDict[HookKey, dict[int, None]] = OrderedDict()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def record(self, account_id: str, hook_id: str, at_ms: int) -> None:
+        """A try failed."""
+        key = account_id, hook_id
+        times = self._times.setdefault(key, {})
+        self._times.move_to_end(key)
+        self._size -= len(times)
+        times[at_ms] = None
+        if len(times) > MAX_TIMES:
+            del times[next(iter(times))]
+        self._size += len(times)
+        while self._size > MAX_FAILURES:
+            self._forget(next(iter(self._times)))
+
+    def times(self) -> dict[HookKey, tuple[int, ...]]:
+        """When each hook failed."""
+        return {key: tuple(times) for key, times in self._times.items()}
+
+    def count(self, account_id: str, hook_id: str, since_ms: int) -> int:
+        """How often a hook failed after that time."""
+        return _count_after(self._times.get((account_id, hook_id), ()), since_ms)
+
+    def keys(self, account_id: str | None, after: HookKey | None, limit: int) -> list[HookKey]:
+        """The hooks that failed, by account and id, behind that key; so many at most."""
+        wanted = (
+            key
+            for key in self._times
+            if (account_id is None or key[0] == account_id) and (after is None or key > after)
+        )
+        return nsmallest(limit, wanted)
+
+    def flush(self, account_id: str, hook_id: str | None = None) -> int:
+        """Forget an account's failures, or one hook's; how many there were."""
+        if hook_id is not None:
+            return self._forget((account_id, hook_id))
+        return sum(self._forget(key) for key in list(self._times) if key[0] == account_id)
+
+    def prune(self, before_ms: int) -> None:
+        """Forget what is older."""
+        for key, times in list(self._times.items()):
+            kept = {at: None for at in times if at >= before_ms}
+            if kept:
+                self._times[key] = kept
+                self._size -= len(times) - len(kept)
+            else:
+                self._forget(key)
+
+    def _forget(self, key: HookKey) -> int:
+        forgotten = len(self._times.pop(key, ()))
+        self._size -= forgotten
+        return forgotten
+
+
+def overdue(
+    failures: Mapping[HookKey, Iterable[int]], limits: Mapping[str, Limits], now_ms: int
+) -> list[HookKey]:
+    """The hooks that failed at least as often, lately, as their account's limits allow.
+
+    A hook without a recent failure is never among them, whatever the limits. What is to come does
+    not count, but for the little that the clocks of nodes may differ: the clock was set back.
+    """
+    found = []
+    for (account_id, hook_id), times in failures.items():
+        limit = limits.get(account_id, Limits())
+        recent = sum(abs(now_ms - at) < limit.expiry_ms for at in times)
+        if recent >= max(1, min(limit.count, MAX_TIMES)):
+            found.append((account_id, hook_id))
+    return found
+
+
+def _count_after(times: Iterable[int], since_ms: int) -> int:
+    return sum(at > since_ms for at in times)
+
+
+@frozen
+class Shared:
+    """What one node tells the others; `origin` names the memory that it comes from."""
+
+    origin: str
+    failures: tuple[FailedTry, ...]
+    flushes: tuple[Flush, ...]
+
+
+class NotShared(ValueError):
+    """A message that no node of ours has sent."""
+
+
+def shared_body(
+    origin: str, failures: Iterable[FailedTry], flushes: Iterable[Flush]
+) -> dict[str, Any]:
+    """The JSON of a message to the other nodes; `read_shared` reads it."""
+    return {"Origin": origin, "Failures": list(failures), "Flushes": list(flushes)}
+
+
+def read_shared(body: bytes) -> Shared:
+    """What another node tells. Raises NotShared."""
+    try:
+        value = json.loads(body)
+        return Shared(
+            str(value["Origin"]),
+            tuple((str(account), str(hook), int(at)) for account, hook, at in value["Failures"]),
+            tuple(
+                (str(account), None if hook is None else str(hook))
+                for account, hook in value["Flushes"]
+            ),
+        )
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
+        raise NotShared(f"{type(problem).__name__}: {problem}") from None

@@ -1,0 +1,236 @@
+"""A hook: one account's wish to have an event's payload sent to a uri."""
+
+import json
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from sys import intern
+from typing import Any
+
+from attrs import field, frozen
+
+from callboard.webhooks.events.event import MAX_NESTING, too_deep
+from callboard.webhooks.hooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
+from callboard.webhooks.values.json_values import as_bool, as_int, as_object
+from callboard.webhooks.values.kazoo_names import account_database, account_of_database, encoded
+from callboard.webhooks.values.pickling import Positional
+
+ALL = "all"
+"""A hook on every event of every module."""
+FORM_DATA, JSON = "form-data", "json"
+VERBS = ("get", "post", "put")
+DEFAULT_TRIES, MAX_TRIES = 2, 5
+
+_CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
+# Shared by the many hooks that have none.
+_NONE: Mapping[str, Any] = {}
+
+
+class InvalidHook(Exception):
+    """A hook document that cannot fire. `str` of it says what is wrong and what is allowed."""
+
+    def __init__(self, hook_id: str, reason: str) -> None:
+        super().__init__(hook_id, reason)
+        self.hook_id = hook_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"hook {self.hook_id}: {self.reason}"
+
+
+@frozen(weakref_slot=False)
+class Hook(Positional):
+    """A hook as it is held in memory (Kazoo: the webhook record).
+
+    `event`: as it is matched, `CHANNEL_CREATE`, `object`, `all`. `tries`: attempts in all, 1 to 5.
+    `custom_data` and `modifiers` are empty if the document has none.
+    """
+
+    id: str
+    account_id: str
+    uri: str
+    event: str
+    verb: str = "post"
+    format: str = FORM_DATA
+    tries: int = DEFAULT_TRIES
+    include_subaccounts: bool = False
+    include_internal_legs: bool = True
+    custom_data: Mapping[str, Any] = field(default=_NONE, hash=False)
+    modifiers: Mapping[str, Any] = field(default=_NONE, hash=False)
+    options: Options = NO_OPTIONS
+
+
+def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Hook:
+    """The hook of a document of database `webhooks` (kzd_webhooks, webhooks_util).
+
+    `known_events`: the modules' ids. An absent or unknown `format` counts as form-data, and
+    `http_verb` may be in capitals, where Kazoo crashes. Raises InvalidHook.
+    """
+    id = _header_text(document, "_id", "without id")
+    account_id = _header_text(_with_account(document), "pvt_account_id", id)
+    uri = _text(document, "uri", id)
+    verb = str(document.get("http_verb") or "post").lower()
+    if verb not in VERBS:
+        raise InvalidHook(id, f"http_verb {verb!r} is unknown: use one of {', '.join(VERBS)}")
+    format = str(document.get("format")).lower()
+    return Hook(
+        id=id,
+        account_id=intern(account_id),
+        uri=uri,
+        event=intern(hook_event(id, _text(document, "hook", id), known_events)),
+        verb=intern(verb),
+        format=JSON if format == JSON else FORM_DATA,
+        tries=_tries(document.get("retries")),
+        include_subaccounts=as_bool(document.get("include_subaccounts"), False),
+        include_internal_legs=as_bool(document.get("include_internal_legs"), True),
+        custom_data=_object(document, "custom_data", id),
+        modifiers=_object(document, "modifiers", id),
+        options=_options(document, id),
+    )
+
+
+def _options(document: Mapping[str, Any], hook_id: str) -> Options:
+    try:
+        return parse_options(document)
+    except InvalidOption as problem:
+        raise InvalidHook(hook_id, str(problem)) from None
+
+
+def _with_account(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A document without `pvt_account_id` still tells its account by `pvt_account_db`."""
+    database = document.get("pvt_account_db")
+    if document.get("pvt_account_id") is not None or not isinstance(database, str):
+        return document
+    return {**document, "pvt_account_id": account_of_database(database)}
+
+
+def matched_event(name: str) -> str:
+    """The form in which a hook's name is matched: lower case, the channel events in capitals."""
+    lower = name.lower()
+    return lower.upper() if lower in _CHANNEL_EVENTS else lower
+
+
+def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
+    """The event a hook of this name is matched by (kzd_webhooks:event). Raises InvalidHook.
+
+    The channel events and `all` need not be known.
+    """
+    event = matched_event(name)
+    known = event == ALL or event.lower() in _CHANNEL_EVENTS or event in known_events
+    if not known:
+        names = sorted({ALL, *_CHANNEL_EVENTS, *(n for n in known_events if n == n.lower())})
+        meant = get_close_matches(name.lower(), names, n=1)
+        question = f"; did you mean {meant[0]}?" if meant else ""
+        raise InvalidHook(
+            hook_id, f"hook {name!r} is unknown: use one of {', '.join(names)}{question}"
+        )
+    return event
+
+
+def _text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidHook(hook_id, f"{key} is missing: it must be a non-empty string")
+    return value
+
+
+def _header_text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
+    """A text that every request carries in a header: nothing in it may end the header."""
+    value = _text(document, key, hook_id)
+    if not value.isascii() or not value.isprintable():
+        raise InvalidHook(hook_id, f"{key} {value!r} is no header value: use printable ASCII")
+    return value
+
+
+def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str, Any]:
+    """An object, empty if it is none.
+
+    One that cannot be encoded is refused, lest it stop the event for everybody else's hooks.
+    """
+    value = as_object(document.get(key))
+    if not value:
+        return _NONE
+    if too_deep(value):
+        raise InvalidHook(hook_id, f"{key} is nested deeper than {MAX_NESTING} levels")
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as problem:
+        raise InvalidHook(hook_id, f"{key} is not JSON: {problem}") from None
+    return value
+
+
+def _tries(value: Any) -> int:
+    """Kazoo clamps `retries` to 1..5 and means tries by it."""
+    number = as_int(value)
+    return DEFAULT_TRIES if number is None else min(max(number, 1), MAX_TRIES)
+
+
+def is_enabled(document: Mapping[str, Any]) -> bool:
+    """Whether the document lets its hook fire; absent counts as true."""
+    return as_bool(document.get("enabled"), True)
+
+
+def is_deleted(document: Mapping[str, Any]) -> bool:
+    """Whether it is soft-deleted."""
+    return as_bool(document.get("pvt_deleted"), False)
+
+
+def is_auto_disabled(document: Mapping[str, Any]) -> bool:
+    """Whether it was disabled for its failures, and not by a person."""
+    return not is_enabled(document) and document.get("pvt_disabled_message") is not None
+
+
+def disabling(document: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """What to change of a hook that failed too often; nothing if it is disabled already."""
+    return {"enabled": False, "pvt_disabled_message": reason} if is_enabled(document) else {}
+
+
+def enabled_again(document: Mapping[str, Any], now_gregorian_s: int) -> dict[str, Any]:
+    """The document of an auto-disabled hook as it lets the hook fire again (kzd_webhooks)."""
+    kept = {key: value for key, value in document.items() if key != "pvt_disabled_message"}
+    return {**kept, "enabled": True, "pvt_modified": now_gregorian_s}
+
+
+def edited(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What to change of a document so that its public members are as `changes` says.
+
+    None stands for a member that goes; private keys are dropped, and so is what is as it should
+    be already. Enabling a hook takes along the reason that it was disabled for (cb_webhooks).
+    """
+    wanted = {k: v for k, v in changes.items() if not k.startswith(("_", "pvt_"))}
+    changed = {k: v for k, v in wanted.items() if document.get(k) != v}
+    told = document.get("pvt_disabled_message") is not None
+    if told and "enabled" in wanted and is_enabled({**document, **wanted}):
+        changed["pvt_disabled_message"] = None
+    return changed
+
+
+def with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with these members; those that are None there are gone."""
+    gone = {key for key, value in changes.items() if value is None}
+    return {k: v for k, v in {**document, **changes}.items() if k not in gone}
+
+
+def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:
+    """The document to store for a new hook: public fields, defaults, and the usual private ones.
+
+    The account stands in `pvt_account_id`; other private keys of `public` are dropped.
+    """
+    account_id = public.get("pvt_account_id")
+    document = {
+        "http_verb": "post",
+        "format": FORM_DATA,
+        "retries": DEFAULT_TRIES,
+        "enabled": True,
+        "include_internal_legs": True,
+        **{k: v for k, v in public.items() if not k.startswith(("_", "pvt_"))},
+        "_id": id,
+        "pvt_type": "webhook",
+        "pvt_created": now_gregorian_s,
+        "pvt_modified": now_gregorian_s,
+        "pvt_node": node,
+        "pvt_vsn": "1",
+    }
+    if account_id is not None:
+        document["pvt_account_id"] = account_id
+        document["pvt_account_db"] = encoded(account_database(str(account_id)))
+    return document

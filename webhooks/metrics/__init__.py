@@ -1,0 +1,1 @@
+"""Metrics: which there are, how actors count, and what people are shown."""

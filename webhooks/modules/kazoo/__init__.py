@@ -1,0 +1,1 @@
+"""Kazoo's event modules, one file each; they are found by themselves."""

@@ -1,0 +1,9 @@
+"""SMS: a text message came from a carrier (Kazoo: webhooks_sms)."""
+
+from callboard.webhooks.modules.inbound_message import InboundMessageModule
+
+MODULE = InboundMessageModule(
+    id="sms",
+    name="SMS",
+    description="Fires when a text message arrives from outside.",
+)

@@ -1,0 +1,90 @@
+"""Events that clients post over HTTP, and the module whose hooks fire for them."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from callboard.webhooks.events.directory import Directory
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.hooks.hook import ALL, Hook
+from callboard.webhooks.modules.protocol import EventExchange, Firing
+
+CATEGORY = "callboard"
+EXCHANGE = EventExchange("callboard", durable=True)
+NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+MAX_NAME = 200
+"""A routing key holds 255 bytes (AMQP 0-9-1)."""
+
+
+@frozen
+class PostedEvent:
+    """An event of an account. `id`: by which its repeats are known; `at`: Gregorian seconds."""
+
+    id: str
+    name: str
+    account_id: str
+    at: int
+    data: Mapping[str, Any]
+
+    @property
+    def routing_key(self) -> str:
+        """Its name, so that other consumers may bind to it."""
+        return self.name
+
+    @property
+    def body(self) -> bytes:
+        """The message, in headers as Kazoo's have them: of `Msg-ID` deliveries get their ids."""
+        headers = {
+            "Event-Category": CATEGORY,
+            "Event-Name": self.name,
+            "Msg-ID": self.id,
+            "Account-ID": self.account_id,
+            "Timestamp": self.at,
+            "Data": self.data,
+        }
+        return json.dumps(headers).encode()
+
+
+@frozen
+class PostedEventModule:
+    """Fires for what clients post. A hook's `custom_data.type` selects one name of event.
+
+    What is sent has the members that the Standard Webhooks specification recommends: `type`,
+    `timestamp` and `data`.
+    """
+
+    id: str = "event"
+    name: str = "Posted Event"
+    description: str = "Fires when an event is posted to the API"
+    events: tuple[str, ...] = ("event",)
+    exchanges: tuple[EventExchange, ...] = (EXCHANGE,)
+    bindings: tuple[tuple[str, str], ...] = ((EXCHANGE.name, "#"),)
+
+    def modifiers(self, _directory: Directory) -> Mapping[str, Any]:
+        """None that a hook must have; `type` may be any name."""
+        return {}
+
+    def responds_to(self, event: Event) -> bool:
+        """What was posted."""
+        return event.category == CATEGORY
+
+    def firing(self, event: Event, _directory: Directory) -> Firing:
+        """The account need be in no database. Raises PoisonEvent."""
+        account_id, name, data = event.account_id, event.name, event.body.get("Data")
+        if account_id is None or name is None or not isinstance(data, dict):
+            raise PoisonEvent("a posted event has Account-ID, Event-Name and an object as Data")
+        payload = {
+            "id": event.msg_id,
+            "type": name,
+            "account_id": account_id,
+            "timestamp": event.body.get("Timestamp"),
+            "data": data,
+        }
+
+        def selects(hook: Hook) -> bool:
+            return hook.event == ALL or hook.custom_data.get("type", ALL) in (name, ALL)
+
+        return Firing(account_id, self.id, payload, selects=selects, any_account=True)

@@ -1,0 +1,143 @@
+"""What a hook would be sent, from events that never happened: to try a hook out."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from callboard.webhooks.events.directory import Directory
+from callboard.webhooks.events.event import Event, PoisonEvent
+from callboard.webhooks.hooks.hook import ALL, Hook
+from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.modules.payload import final_payload
+from callboard.webhooks.modules.protocol import EventModule
+from callboard.webhooks.values.kazoo_names import account_database, encoded, gregorian_s
+
+ALL_SAMPLED_BY = "CHANNEL_CREATE"
+"""A hook on all events is tried with one of these."""
+
+_VALUES: tuple[Any, ...] = ("sample", {"sample": "sample"}, [{"sample": "sample"}], 1, True)
+"""One of these is a value of each kind that a header can be of."""
+
+
+def sample_payload(
+    hook: Hook,
+    modules: Iterable[EventModule],
+    directory: Directory,
+    cluster_id: str | None,
+    now_unix_s: float,
+) -> dict[str, Any]:
+    """A payload that this hook could be sent, made by its event's module.
+
+    What the hook selects by (the `type` and `action` of its custom_data) is obeyed. A module for
+    which there is no sample event has a payload that says only what it is. Raises what the
+    directory raises.
+    """
+    event = _event(hook, now_unix_s)
+    for module in modules:
+        if event is not None and module.responds_to(event):
+            try:
+                firing = module.firing(event, directory)
+            except PoisonEvent:
+                break
+            if firing is not None:
+                any_account = firing.any_account
+                return final_payload(hook, firing.payload, None if any_account else cluster_id)
+    plain = {"hook_event": hook.event.lower(), "account_id": hook.account_id, "sample": True}
+    return final_payload(hook, _fields(hook, modules) or plain, None)
+
+
+def _fields(hook: Hook, modules: Iterable[EventModule]) -> dict[str, str]:
+    """The keys that a module for another bus was configured to send."""
+    fields = next((getattr(m, "fields", {}) for m in modules if hook.event in m.events), {})
+    return dict.fromkeys(fields, "sample")
+
+
+def _event(hook: Hook, now_unix_s: float) -> Event | None:
+    name = ALL_SAMPLED_BY if hook.event == ALL else hook.event
+    if name.startswith("CHANNEL_"):
+        return Event(_call(hook, name, now_unix_s), "callevt")
+    match name:
+        case "parking":
+            return Event(_call(hook, "PARK_PARKED", now_unix_s), "callevt")
+        case "sms" | "mms":
+            return Event(_message(hook, name), "im")
+        case "object":
+            return Event(_change(hook), "configuration")
+        case "notifications":
+            return Event(_notification(hook), "notifications")
+    return None
+
+
+def _envelope(category: str, name: str) -> dict[str, Any]:
+    return {
+        "Event-Category": category,
+        "Event-Name": name,
+        "App-Name": "callboard",
+        "App-Version": "1.0",
+        "Msg-ID": "sample",
+    }
+
+
+def _call(hook: Hook, name: str, now_unix_s: float) -> dict[str, Any]:
+    ended = {
+        "Hangup-Cause": "NORMAL_CLEARING",
+        "Hangup-Code": "sip:200",
+        "Duration-Seconds": 42,
+        "Ringing-Seconds": 5,
+        "Billing-Seconds": 37,
+    }
+    return {
+        **_envelope("call_event", name),
+        "Timestamp": gregorian_s(now_unix_s),
+        "Call-ID": "sample-call@switch.example",
+        "Call-Direction": "inbound",
+        "Caller-ID-Name": "Ada",
+        "Caller-ID-Number": "+15550100001",
+        "Callee-ID-Name": "Front desk",
+        "Callee-ID-Number": "+15550199999",
+        "Other-Leg-Call-ID": "sample-other-leg@switch.example",
+        "Request": "+15550199999@sample.example",
+        "To": "+15550199999@sample.example",
+        "From": "+15550100001@sample.example",
+        "Custom-Channel-Vars": {"Account-ID": hook.account_id, "Authorizing-Type": "device"},
+        **(ended if name == "CHANNEL_DESTROY" else {}),
+    }
+
+
+def _message(hook: Hook, kind: str) -> dict[str, Any]:
+    return {
+        **_envelope(kind, "inbound"),
+        "Account-ID": hook.account_id,
+        "Message-ID": "sample-message",
+        "From": "+15550100001",
+        "To": "+15550199999",
+        "Body": "a sample",
+        "Route-Type": "offnet",
+    }
+
+
+def _change(hook: Hook) -> dict[str, Any]:
+    database = encoded(account_database(hook.account_id))
+    return {
+        **_envelope("configuration", _wanted(hook.custom_data, "action", "doc_edited")),
+        "ID": "sample-document",
+        "Database": database,
+        "Type": _wanted(hook.custom_data, "type", "device"),
+        "Rev": "2-sample",
+    }
+
+
+def _notification(hook: Hook) -> dict[str, Any]:
+    name = _wanted(hook.custom_data, "type", "voicemail_new")
+    type = NOTIFICATION_TYPES.get(name)
+    required = type.required if type else ()
+    kinds = type.kinds if type else {}
+    headers = {
+        header: next(v for v in _VALUES if header not in kinds or kinds[header].holds(v))
+        for header in (*required, *kinds)
+    }
+    return {**_envelope("notification", name), **headers, "Account-ID": hook.account_id}
+
+
+def _wanted(custom_data: Mapping[str, Any], key: str, default: str) -> str:
+    value = custom_data.get(key)
+    return value if isinstance(value, str) and value != ALL else default

@@ -1,0 +1,1 @@
+"""Retries: what the outcome of an attempt means, and when the next one is due."""

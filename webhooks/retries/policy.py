@@ -1,0 +1,213 @@
+"""When a delivery is tried again: the policies `kazoo` and `standard`, and what is only parked."""
+
+import calendar
+import math
+import re
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_tz
+from functools import cache
+from typing import Any
+
+from attrs import Attribute, evolve, field, frozen
+
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.hooks.options import KAZOO, POLICIES
+from callboard.webhooks.retries.delay_classes import MAX_LATENESS, one_wait
+from callboard.webhooks.retries.outcome import Done, GiveUp, Outcome, Response, Retry
+
+STANDARD_STEPS_S = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
+"""5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h (the example of Standard Webhooks)."""
+
+KAZOO_PAUSE_MS = 2000
+"""Kazoo's fixed pause before the next try."""
+
+LEAST_PAUSE_S = 1.0
+LEAST_PART = 0.1
+MAX_RETRY_AFTER_S = 86_400
+
+FIRST_PARKED_S = 5.0
+MAX_PARKED_S = 600.0
+LONGEST_ROUND_S = 660.0
+"""The longest pause, with what its waits may be longer (delay_classes.py)."""
+
+GONE = 410
+_HONOURS_RETRY_AFTER = frozenset({429, 503, *range(300, 400)})
+_SECONDS = re.compile(r"[0-9]+")
+
+Random = Callable[[], float]
+"""A number from 0 to below 1, as `random.random` gives it."""
+
+
+def _positive_steps(_policy: Any, _field: "Attribute[Any]", steps_s: tuple[float, ...]) -> None:
+    for step in steps_s:
+        if not math.isfinite(step) or step <= 0:
+            raise ValueError(f"retry step {step!r} is no number of seconds above 0")
+
+
+@frozen
+class KazooPolicy:
+    """Kazoo's rule (webhooks_util): only errors of the client are tried again, every two seconds.
+
+    How often is the hook's choice. Success is 200, and 201 to a PUT.
+    """
+
+    pause_ms: int = KAZOO_PAUSE_MS
+
+
+@frozen
+class StandardPolicy:
+    """The usual rule among senders of webhooks: anything but success is tried again, for days.
+
+    `steps_s`: the longest pause after the first try, after the second, and so on; there is one
+    try more than steps. Success is any 2xx; 410 Gone gives up, and the hook with it.
+    """
+
+    steps_s: tuple[float, ...] = field(default=STANDARD_STEPS_S, validator=_positive_steps)
+
+
+Policy = KazooPolicy | StandardPolicy
+
+
+def chosen(hook: str | None, account: Any, node: str) -> str:
+    """The name of the policy: the hook's choice, else its account's, else the node's.
+
+    `account`: the value of `retry_policy` in the account's document `configs_webhooks`, whatever
+    it is; what is no policy's name counts as no choice.
+    """
+    if hook is not None:
+        return hook
+    return account if isinstance(account, str) and account in POLICIES else node
+
+
+def with_policy(delivery: Delivery, account: Any, node: str) -> Delivery:
+    """The delivery with the policy `chosen`; None in its options means the node's."""
+    options = delivery.options
+    policy = chosen(options.policy, account, node)
+    if policy in (options.policy, node):
+        return delivery  # Spares the copy.
+    return evolve(delivery, options=evolve(options, policy=policy))
+
+
+@cache
+def policy_named(name: str, steps_s: tuple[float, ...] = STANDARD_STEPS_S) -> Policy:
+    """The policy of that name; `steps_s` matter to `standard` alone."""
+    return KazooPolicy() if name == KAZOO else StandardPolicy(steps_s)
+
+
+def max_tries(policy: Policy, delivery: Delivery) -> int:
+    """How many tries a delivery has in all."""
+    return delivery.tries if isinstance(policy, KazooPolicy) else len(policy.steps_s) + 1
+
+
+def succeeded(policy: Policy, method: str, response: Response) -> bool:
+    """Whether the answer means success."""
+    if isinstance(policy, KazooPolicy):
+        return response.status == 200 or (response.status == 201 and method == "PUT")
+    return 200 <= response.status < 300
+
+
+def verdict(
+    policy: Policy,
+    delivery: Delivery,
+    tries_made: int,
+    outcome: Outcome,
+    now_unix_s: float,
+    random: Random,
+) -> Done | Retry | GiveUp:
+    """What follows from a try. `tries_made` counts it, and so is 1 after the first.
+
+    An address that is refused is refused for good, whatever the policy.
+    """
+    if isinstance(outcome, Response) and succeeded(policy, delivery.method, outcome):
+        return Done()
+    reason = f"status {outcome.status}" if isinstance(outcome, Response) else outcome.kind
+    if reason.startswith("refused") or tries_made >= max_tries(policy, delivery):
+        return GiveUp(reason, disable=_gone(policy, outcome))
+    if isinstance(policy, KazooPolicy):
+        return GiveUp(reason) if isinstance(outcome, Response) else Retry(policy.pause_ms)
+    if _gone(policy, outcome):
+        return GiveUp(reason, disable=True)
+    pause_s = _jittered(policy.steps_s[tries_made - 1], random)
+    if isinstance(outcome, Response) and outcome.status in _HONOURS_RETRY_AFTER:
+        pause_s = max(pause_s, retry_after_s(outcome.headers, now_unix_s))
+    return Retry(math.ceil(pause_s * 1000))
+
+
+def _gone(policy: Policy, outcome: Outcome) -> bool:
+    """Whether the endpoint wants nothing more, ever (Standard Webhooks; RFC 9110, 15.5.11)."""
+    standard = isinstance(policy, StandardPolicy)
+    return standard and isinstance(outcome, Response) and outcome.status == GONE
+
+
+def _jittered(step_s: float, random: Random) -> float:
+    """Full jitter: any time up to the step, but a tenth of it and a second at least.
+
+    An outage makes many deliveries fail at once; spread over the whole step they come back as
+    thinly as can be. Without the least part a step might be used up at once, and all of the
+    steps together promise nothing; with it they last a tenth of their sum in the worst case, half
+    of it on average.
+    """
+    least_s = min(step_s, max(LEAST_PAUSE_S, step_s * LEAST_PART))
+    return least_s + (step_s - least_s) * random()
+
+
+def retry_after_s(headers: Mapping[str, str], now_unix_s: float) -> float:
+    """How long the endpoint asks us to wait (RFC 9110, 10.2.3): at most a day, 0 if it does not.
+
+    It may say seconds or a date of any form of HTTP; what is neither is ignored.
+    """
+    text = next((v for name, v in headers.items() if name.lower() == "retry-after"), "").strip()
+    if _SECONDS.fullmatch(text):
+        # Longer ones are more than a day anyway, and Python refuses to read very long ones.
+        digits = text.lstrip("0")
+        return float(min(int(digits or "0"), MAX_RETRY_AFTER_S) if len(digits) < 10 else 86_400)
+    at = _http_date(text)
+    return 0.0 if at is None else min(max(at - now_unix_s, 0.0), float(MAX_RETRY_AFTER_S))
+
+
+def _http_date(text: str) -> float | None:
+    """The Unix time of an HTTP date (RFC 9110, 5.6.7), all of which are in GMT."""
+    try:
+        parts = parsedate_tz(text)
+        return None if parts is None else calendar.timegm(parts[:6]) - (parts[9] or 0)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def park(
+    since_unix_s: float,
+    now_unix_s: float,
+    rounds: int,
+    most_s: float,
+    random: Random,
+    turn_in_s: float | None = None,
+    probe_in_s: float = 0.0,
+) -> Retry | GiveUp:
+    """When a delivery that found no room comes back; it has not been tried, and loses no try.
+
+    `since_unix_s`: when it was parked first. The pause is about as long as it has been parked so
+    far, from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and
+    more rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
+
+    `probe_in_s`: for how long its endpoint is left alone for sure (circuit_breaker.py): it is to
+    come back after that. Either pause is then rounded to the nearest single wait of
+    delay_classes.py, which may be shorter.
+
+    `turn_in_s`: in how many seconds it may be its turn, where that is known, because it only waits
+    for others of an ordered hook. It comes back seconds after that, however long it has waited.
+
+    `rounds`: how often it was put off. Time that these cannot account for does not count: the clock
+    has jumped, or nobody was there to try.
+    """
+    parked_s = min(now_unix_s - since_unix_s, rounds * LONGEST_ROUND_S)
+    if parked_s >= most_s:
+        return GiveUp(f"endpoint not available for {round(parked_s)} s")
+    if turn_in_s is not None:
+        early_s = turn_in_s * (1 - MAX_LATENESS)
+        pause_s = min(early_s + FIRST_PARKED_S * (0.5 + 0.5 * random()), MAX_PARKED_S)
+    else:
+        chance = 0.5 + 0.5 * random()
+        step_s = min(max(parked_s, FIRST_PARKED_S), MAX_PARKED_S)
+        pause_s = max(step_s * chance, probe_in_s + FIRST_PARKED_S * chance)
+        pause_s = one_wait(min(pause_s, MAX_PARKED_S) * 1000) / 1000
+    return Retry(math.ceil(pause_s * 1000))

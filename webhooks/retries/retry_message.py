@@ -1,0 +1,259 @@
+"""A delivery that is to come back later, and how it is written into the durable retry queue."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from attrs import evolve, field, frozen
+
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.trace_context import trace_context, with_context
+from callboard.webhooks.hooks.options import LEAST_RATE, MOST_RATE, NO_OPTIONS, Options
+from callboard.webhooks.retries.delay_classes import Waits, waits
+from callboard.webhooks.retries.outcome import Outcome, Response
+from callboard.webhooks.values.pickling import Positional
+
+VERSION = 1
+MAX_HISTORY = 20
+
+
+class UnreadableDelivery(ValueError):
+    """A message of the retry queue that is no delivery; the text says why."""
+
+
+@frozen
+class Later(Positional):
+    """A delivery and what is known of it so far.
+
+    `tries_made`: requests made; `due_ms`: when it is due (Unix ms); `left`: its waits, as
+    delay_classes.py names them. `parked_since_ms`: since when it finds no room, None if it was
+    tried. `rounds`: how often it was put off, which tells an older copy from a newer one.
+    `history`: the latest tries that failed, as (Unix ms, what came of it).
+    """
+
+    delivery: Delivery
+    tries_made: int
+    due_ms: int
+    left: Waits = ()
+    parked_since_ms: int | None = None
+    rounds: int = 1
+    history: tuple[tuple[int, str], ...] = field(default=(), repr=False)
+
+    def waiting_for(self, left: Waits) -> "Later":
+        """The same with other waits left."""
+        return evolve(self, left=left)
+
+
+def in_time(delay_ms: int, now_unix_s: float) -> tuple[int, Waits]:
+    """When something is due (Unix ms) that is put off for so long, and by which waits."""
+    return int(now_unix_s * 1000) + delay_ms, waits(delay_ms)
+
+
+def with_try(
+    history: tuple[tuple[int, str], ...], now_unix_s: float, outcome: Outcome
+) -> tuple[tuple[int, str], ...]:
+    """A history with one more failed try; the oldest are left out of a long one."""
+    told = f"status {outcome.status}" if isinstance(outcome, Response) else outcome.kind
+    return (*history, (int(now_unix_s * 1000), told))[-MAX_HISTORY:]
+
+
+def as_json(later: Later) -> bytes:
+    """As a message of the retry queue. Bodies that are no text are in base64.
+
+    A delivery that is part of a trace has the members `traceparent` and maybe `tracestate`.
+    """
+    delivery, options = later.delivery, later.delivery.options
+    try:
+        body = {"body": delivery.body.decode()}
+    except UnicodeDecodeError:
+        body = {"body_base64": base64.b64encode(delivery.body).decode()}
+    document = {
+        "version": VERSION,
+        "tries_made": later.tries_made,
+        "due_ms": later.due_ms,
+        "left": later.left,
+        "parked_since_ms": later.parked_since_ms,
+        "rounds": later.rounds,
+        "history": later.history,
+        "delivery": {
+            "id": delivery.id,
+            "event_id": delivery.event_id,
+            "hook_id": delivery.hook_id,
+            "account_id": delivery.account_id,
+            "hook_event": delivery.hook_event,
+            "uri": delivery.uri,
+            "method": delivery.method,
+            "url": delivery.url,
+            "headers": delivery.headers,
+            "tries": delivery.tries,
+            **body,
+            **dict(with_context((), delivery.trace)),
+        },
+        "options": {
+            "policy": options.policy,
+            "ordered": options.ordered,
+            "rate_per_s": options.rate_per_s,
+            "headers": options.headers,
+            "secrets": options.secrets,
+            "certificate": options.certificate,
+        },
+    }
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # Half a surrogate pair, as in what an error said.
+        return json.dumps(document, separators=(",", ":")).encode()
+
+
+def from_json(message: bytes) -> Later:
+    """What `as_json` has written; members that are unknown are ignored.
+
+    Raises UnreadableDelivery for anything else.
+    """
+    try:
+        document = _decoded(message)
+    except (ValueError, RecursionError) as problem:
+        raise UnreadableDelivery(f"it is no JSON: {problem}") from None
+    document = _object(document, "message")
+    if document.get("version") != VERSION:
+        raise UnreadableDelivery(
+            f"version {document.get('version')!r} is unknown: this Callboard reads {VERSION}"
+        )
+    return Later(
+        delivery=_delivery(
+            _object(document.get("delivery"), "delivery"),
+            _options(_object(document.get("options", {}), "options")),
+        ),
+        tries_made=_whole(document, "tries_made"),
+        due_ms=_whole(document, "due_ms"),
+        left=_texts(document, "left"),
+        parked_since_ms=_or_none(document, "parked_since_ms", _whole),
+        rounds=_whole(document, "rounds"),
+        history=_history(document.get("history", [])),
+    )
+
+
+def _decoded(message: bytes) -> Any:
+    """What the JSON says: by orjson, or by `json`, which reads half a surrogate pair."""
+    try:
+        return orjson.loads(message)
+    except ValueError:
+        return json.loads(message)
+
+
+def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
+    return Delivery(
+        id=_id(document),
+        event_id=_text(document, "event_id"),
+        hook_id=_text(document, "hook_id"),
+        account_id=_text(document, "account_id"),
+        hook_event=_text(document, "hook_event"),
+        uri=_text(document, "uri"),
+        method=_text(document, "method"),
+        url=_text(document, "url"),
+        headers=_pairs(document, "headers"),
+        body=_body(document),
+        tries=_whole(document, "tries"),
+        options=options,
+        trace=trace_context(document),
+    )
+
+
+def _id(document: Mapping[str, Any]) -> str:
+    id = _text(document, "id")
+    if len(id.encode()) > 255:  # It is an AMQP message id, too.
+        raise UnreadableDelivery("id is longer than 255 bytes")
+    return id
+
+
+def _options(document: Mapping[str, Any]) -> Options:
+    options = Options(
+        policy=_or_none(document, "policy", _text),
+        ordered=document.get("ordered") is True,
+        rate_per_s=_or_none(document, "rate_per_s", _rate),
+        headers=_pairs(document, "headers") if "headers" in document else (),
+        secrets=_texts(document, "secrets") if "secrets" in document else (),
+        certificate=_or_none(document, "certificate", _text),
+    )
+    return NO_OPTIONS if options == NO_OPTIONS else options
+
+
+def _body(document: Mapping[str, Any]) -> bytes:
+    try:
+        if "body_base64" in document:
+            return base64.b64decode(_text(document, "body_base64"), validate=True)
+        return _text(document, "body").encode()
+    except UnreadableDelivery:
+        raise
+    except ValueError as problem:
+        raise UnreadableDelivery(f"the body cannot be read: {problem}") from None
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise UnreadableDelivery(f"{name} is no object")
+    return value
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise UnreadableDelivery(f"{name} is no text")
+    return _utf8(value, name)
+
+
+def _utf8(value: str, name: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UnreadableDelivery(f"{name} holds half a character") from None
+    return value
+
+
+def _whole(document: Mapping[str, Any], name: str) -> int:
+    value = document.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
+        raise UnreadableDelivery(f"{name} is no whole number from 0 to 2**53")
+    return value
+
+
+def _rate(document: Mapping[str, Any], name: str) -> float:
+    value = document.get(name)
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not LEAST_RATE <= value < MOST_RATE
+    ):
+        raise UnreadableDelivery(f"{name} is no rate")
+    return float(value)
+
+
+def _or_none(document: Mapping[str, Any], name: str, read: Any) -> Any:
+    return None if document.get(name) is None else read(document, name)
+
+
+def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = document.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UnreadableDelivery(f"{name} is no list of texts")
+    return tuple(_utf8(item, name) for item in value)
+
+
+def _pairs(document: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...]:
+    value = document.get(name)
+    if not isinstance(value, list):
+        raise UnreadableDelivery(f"{name} is no list")
+    for item in value:
+        if not isinstance(item, list) or [type(part) for part in item] != [str, str]:
+            raise UnreadableDelivery(f"{name} has a member that is no pair of texts")
+    return tuple((_utf8(key, name), _utf8(text, name)) for key, text in value)
+
+
+def _history(value: Any) -> tuple[tuple[int, str], ...]:
+    if not isinstance(value, list):
+        raise UnreadableDelivery("history is no list")
+    for item in value:
+        if not isinstance(item, list) or [type(part) for part in item] != [int, str]:
+            raise UnreadableDelivery("history has a member that is no time and text")
+    return tuple((at, told) for at, told in value)[-MAX_HISTORY:]

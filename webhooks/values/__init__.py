@@ -1,0 +1,1 @@
+"""Plain values: documents, numbers, Kazoo's names and times, small containers."""
