@@ -1,4 +1,4 @@
-"""Mends two things of Thespian (4.0.1).
+"""Mends three things of Thespian (4.0.1).
 
 **Children that ended.** When it hears that one child has ended, it forgets the processes of all
 that have ended by then. One of these whose own word was lost, because it was killed, or because a
@@ -7,6 +7,8 @@ for it for ever, and so do all above, up to the admin, whose port stays taken.
 
 **Where an actor runs.** It is forked from within a handler of its parent, some thirty frames deeper
 than that one; its loop now runs in a place of its own on the stack (roomy_stack.py).
+
+**What a message costs for nothing** (lean_transport.py).
 """
 
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from thespian.system.actorManager import ActorManager
 from thespian.system.multiprocCommon import MultiProcReplicator
 
+from callboard.supervision.lean_transport import lean
 from callboard.supervision.roomy_stack import roomy
 
 _run = ActorManager.run
@@ -36,3 +39,4 @@ def mend() -> None:
     """Do so in this process and in those that are forked from it."""
     MultiProcReplicator._childExited = _forget
     ActorManager.run = _run_roomy
+    lean()
