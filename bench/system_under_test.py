@@ -21,7 +21,6 @@ from callboard.config.loader import load
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from services import free_port
 
-
 START = """
 import sys
 from callboard.run_system import main

@@ -15,10 +15,11 @@ PER_S, SECONDS = 50.0, 4.0
 WARM_UP = 200
 
 TEXT = f"""\
-One hook with a secret, 2 kB, {PER_S:.0f} events a second, requests. The program that starts the tree
-calls its own functions so many deep before it begins; all actors stand as much deeper on their
-stacks. The least and the greatest cost are those of the best and the worst depth, of
-{", ".join(map(str, DEPTHS))} frames. {BEFORE} names the Python of an earlier version."""
+One hook with a secret, 2 kB, {PER_S:.0f} events a second, requests. The program that starts the
+tree calls a function of its own so many frames deep before it begins; all actors stand as much
+deeper on their stacks. The least and the greatest cost over all depths are those of the best and
+the worst, of {", ".join(map(str, DEPTHS))} frames. {BEFORE} names the Python of an earlier
+version."""
 
 
 def run(bench: Bench) -> Section:
