@@ -8,7 +8,7 @@ import click
 
 from callboard.cli.terminal.completing import event_types
 from callboard.cli.terminal.output import WrongUsage
-from callboard.webhooks.hooks.hook import FORM_DATA, JSON, MAX_TRIES, VERBS
+from callboard.webhooks.hooks.hook import FORM_DATA, JSON, MAX_ATTEMPTS, VERBS
 from callboard.webhooks.hooks.options import POLICIES
 
 Command = Callable[..., Any]
@@ -33,7 +33,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--retries",),
         {
-            "type": click.IntRange(0, MAX_TRIES - 1),
+            "type": click.IntRange(0, MAX_ATTEMPTS - 1),
             "help": "Number of attempts, with the policy kazoo.",
         },
     ),
