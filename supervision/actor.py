@@ -25,7 +25,6 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from callboard.supervision.mended_exits import mend
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -39,6 +38,7 @@ from callboard.supervision.messages import (
     Start,
     Stop,
 )
+from callboard.supervision.thespian_patches import mend
 
 CRASH_EXIT_STATUS = 70
 """Exit status of the process of an actor that crashed (sysexits.h: EX_SOFTWARE)."""

@@ -7,7 +7,7 @@ from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.base.counting import Counting
 from callboard.actors.base.own_settings import completed
-from callboard.actors.base.timer import Alarm
+from callboard.actors.base.timer import Timer
 from callboard.actors.messages import ConfigurationChanged
 from callboard.adapters.broker import brokers
 from callboard.adapters.broker.protocol import (
@@ -91,7 +91,7 @@ class BrokerRole(Role):
 
     def on_start(self, args: Setup) -> None:
         """Nothing is due yet."""
-        self._deadline = Alarm(_BROKER_DUE)
+        self._deadline = Timer(_BROKER_DUE)
         super().on_start(args)
 
     def connect_broker(self, topology: Topology, url: str = "") -> None:

@@ -11,7 +11,7 @@ After = Callable[[float, Any], None]
 
 
 @define
-class Alarm:
+class Timer:
     """The earliest of the times that it was set to; `name` is what its timers are known by.
 
     Thespian cannot cancel a timer, so those that an earlier one has overtaken come, too, and are

@@ -9,9 +9,9 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.base.placement import deliverers_among
 from callboard.actors.base.role import Role, Setup
-from callboard.actors.delivery.refused_dead_letters import RefusedLetters
+from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.delivery.transports import CONNECT_TIMEOUT_MS
-from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
+from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
 from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import DEAD_LETTERS as LETTER_VIEWS
@@ -53,7 +53,7 @@ class AttemptLog(Role):
         self._letters = Spool(
             self.settings.data.dir / "dead_letters.sqlite3", max_bytes=most, dropping=False
         )
-        self._refused_letters = RefusedLetters(self.settings.data.dir, self.log)
+        self._refused_dead_letters = RefusedDeadLetters(self.settings.data.dir, self.log)
         self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
         self._waiting_for_room = False
         self._ready_databases: set[str] = set()
@@ -121,7 +121,7 @@ class AttemptLog(Role):
                 self.after(RETRY_S, _KEEP)
                 return
             self._unkept.popleft()
-            self.send(sender, AttemptsKept(message.batch))
+            self.send(sender, AttemptsPersisted(message.batch))
             self._write_soon(self._spool, GATHER_S)
             if letters:
                 self._write_soon(self._letters, GATHER_S)
@@ -206,7 +206,7 @@ class AttemptLog(Role):
             self._save(database, documents)
             return
         if database == DEAD_LETTERS:
-            self._refused_letters.take(documents, fared)
+            self._refused_dead_letters.take(documents, fared)
             return
         for saved in fared:
             # A conflict means that this attempt is there: it was written before a restart.
@@ -232,5 +232,5 @@ class AttemptLog(Role):
         if hasattr(self, "_spool"):
             self._spool.close()
             self._letters.close()
-            self._refused_letters.close()
+            self._refused_dead_letters.close()
             self._store.close()

@@ -8,15 +8,15 @@ from typing import Any
 from attrs import evolve, frozen
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.event_publisher import Noticing
-from callboard.actors.base.outbox import Handover
+from callboard.actors.base.notification_publisher import NotificationPublisher
+from callboard.actors.base.outbox import Outbox
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import (
     AttemptPolicy,
     Attempts,
-    AttemptsKept,
+    AttemptsPersisted,
     DisableHook,
-    FailedTries,
+    FailedAttempts,
     WhichAttempts,
 )
 from callboard.actors.messages.notifications import DeliveryFailed
@@ -28,7 +28,7 @@ from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.outcome import GiveUp, Outcome, Response
-from callboard.webhooks.retries.retry_message import with_try
+from callboard.webhooks.retries.retry_message import with_attempt
 from callboard.webhooks.values.kazoo_names import gregorian_ms
 
 FAILURE_CACHE = "failure_cache"
@@ -60,12 +60,12 @@ class _Record:
         )
 
 
-class Recording(Noticing, Role):
+class Recording(NotificationPublisher, Role):
     """The part of a deliverer that keeps the record; `finished` hears when it is safe."""
 
     def begin(self, setup: Setup) -> None:
         """Nothing is recorded yet."""
-        self._attempts: Handover[_Record] = Handover(
+        self._attempts: Outbox[_Record] = Outbox(
             ATTEMPT_BATCH, MAX_BATCHES_OUT, lambda record: record.size
         )
         self._failures: list[tuple[str, str, int]] = []
@@ -83,7 +83,7 @@ class Recording(Noticing, Role):
         return len(self._attempts)
 
     @property
-    def untold(self) -> int:
+    def unreported(self) -> int:
         """Records and failures that nobody has been told of yet."""
         return self._attempts.waiting + len(self._failures) + len(self._disables)
 
@@ -101,11 +101,11 @@ class Recording(Noticing, Role):
         """A try failed."""
         self.recorded["failed_tries"] += 1
         delivery = job.delivery
-        job.history = with_try(job.history, now, outcome)
+        job.history = with_attempt(job.history, now, outcome)
         self._count_failure(delivery, now)
-        self._note("try_failed", delivery, **_told(outcome), tries_left=job.tries_left)
+        self._note("try_failed", delivery, **_told(outcome), tries_left=job.attempts_left)
 
-    def left_alone(self, job: Job, now: float) -> None:
+    def skipped(self, job: Job, now: float) -> None:
         """Not tried, as its endpoint has not been reached of late. For its hook that is a failure.
 
         Else the hooks of an endpoint that is down would fail no more, and never be disabled.
@@ -116,7 +116,7 @@ class Recording(Noticing, Role):
         """A try failed, and others follow."""
         self._record(job, outcome, now)
 
-    def given_up(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
+    def exhausted(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
         """Nothing more is tried. It is `finished` once its letter and its attempt are safe."""
         delivery = job.delivery
         self.recorded["given_up"] += 1
@@ -134,7 +134,7 @@ class Recording(Noticing, Role):
         if then.disable:
             self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
         letter = dead_letter(
-            delivery, then.reason, job.tries_made, job.history, now, self.settings.node.name
+            delivery, then.reason, job.attempts_made, job.history, now, self.settings.node.name
         )
         attempt = self._attempt(job, outcome, now)
         self._attempts.add(_Record(((DEAD_LETTERS, letter), attempt), ends=job))
@@ -162,7 +162,7 @@ class Recording(Noticing, Role):
         return attempt_database(job.delivery, now), attempt_document(
             evolve(job.delivery, headers=job.headers or job.delivery.headers),
             outcome,
-            job.tries_left + 1 if job.tries_made else job.tries_left,
+            job.attempts_left + 1 if job.attempts_made else job.attempts_left,
             now,
             self.settings.attempts.body_limit,
             job.policy,
@@ -170,10 +170,10 @@ class Recording(Noticing, Role):
 
     # To whom it is told
 
-    def report_tries(self) -> None:
+    def report_attempts(self) -> None:
         """Tell what has gathered to those who are up."""
         if self._failures and (cache := self.peer(FAILURE_CACHE)):
-            self.send(cache, FailedTries(tuple(self._failures)))
+            self.send(cache, FailedAttempts(tuple(self._failures)))
             self._failures = []
         if self._disables and (listener := self.peer(HOOK_LISTENER)):
             for disable in self._disables:
@@ -196,9 +196,11 @@ class Recording(Noticing, Role):
         documents = chain.from_iterable(record.documents for record in records)
         self.send(log, Attempts(number, tuple(documents)))
 
-    def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
+    def receiveMsg_AttemptsPersisted(
+        self, message: AttemptsPersisted, _sender: ActorAddress
+    ) -> None:
         """A batch of attempts is safe: deliveries given up in it are settled."""
-        for record in self._attempts.kept(message.batch):
+        for record in self._attempts.confirmed(message.batch):
             if record.ends is not None:
                 self.finished(record.ends)
 

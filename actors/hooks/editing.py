@@ -13,7 +13,7 @@ from callboard.webhooks.hooks.hook import InvalidHook, edited, is_deleted, is_en
 from callboard.webhooks.hooks.secrets import without_secrets
 
 
-class HookEditor(BrokerRole):
+class HookEditing(BrokerRole):
     """Shows, edits and removes stored hooks; the listener is one."""
 
     _store: HookStore

@@ -12,18 +12,17 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.event_publisher import Noticing
+from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.role import Setup
 from callboard.actors.delivery.transports import check_hook
-from callboard.actors.hooks.editing import HookEditor
-from callboard.actors.hooks.secrets import SecretKeeper
+from callboard.actors.hooks.editing import HookEditing
+from callboard.actors.hooks.secrets import HookSecretEditing
 from callboard.actors.messages import (
     AddHook,
     Applied,
     ApplyHook,
     Barrier,
     ChangeHooks,
-    ChangesElsewhere,
     ConfigurationChanged,
     DisableHook,
     FlushFailures,
@@ -38,6 +37,7 @@ from callboard.actors.messages import (
     ListHooks,
     LoadHooks,
     Refused,
+    ZoneChanges,
 )
 from callboard.actors.messages.notifications import HookDisabled
 from callboard.adapters.broker.protocol import (
@@ -130,7 +130,7 @@ _APPLIED = "callboard: a change should be in effect by now"
 _STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(Noticing, HookEditor, SecretKeeper):
+class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -271,7 +271,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
             case Unconfirmed(ids, reason):
                 self.log.warning("change_not_published", changes=len(ids), reason=reason)
 
-    def receiveMsg_ChangesElsewhere(self, message: ChangesElsewhere, _sender: ActorAddress) -> None:
+    def receiveMsg_ZoneChanges(self, message: ZoneChanges, _sender: ActorAddress) -> None:
         """Changes in another zone; load all anew where some may have been missed."""
         if message.messages is None:
             self._tell_everyone(ConfigurationChanged(None))
@@ -427,7 +427,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         self._answer_when_applied(sender, HookApplied(message.hook_id))
 
     def _check(self, document: Document) -> None:
-        """See `HookEditor._check`."""
+        """See `HookEditing._check`."""
         check_hook(parse_hook(document, self._known_events), self.settings.delivery)
 
     def receiveMsg_DisableHook(self, message: DisableHook, _sender: ActorAddress) -> None:

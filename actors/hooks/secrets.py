@@ -38,7 +38,7 @@ PAGE = 200
 """Hooks whose secrets are encrypted anew at a time: changes on the bus wait meanwhile."""
 
 
-class SecretKeeper(BrokerRole):
+class HookSecretEditing(BrokerRole):
     """Adds, retires and lists the secrets of stored hooks; the listener is one."""
 
     _store: HookStore

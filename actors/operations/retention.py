@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from callboard.actors.base.role import Setup
-from callboard.actors.delivery.refused_dead_letters import RefusedLetters
+from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
-from callboard.webhooks.history.dead_letters import poison_letter
+from callboard.webhooks.history.dead_letters import poison_dead_letter
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 POISON_S = 5.0
@@ -27,7 +27,7 @@ _POISON = "callboard: has something been set aside?"
 _PURGE = "callboard: are there letters that are too old?"
 
 
-class LetterKeeper(StoreWorker):
+class DeadLetterRetention(StoreWorker):
     """Makes dead letters of what this node has set aside, and deletes those that are too old."""
 
     def begin(self, setup: Setup) -> None:
@@ -35,7 +35,7 @@ class LetterKeeper(StoreWorker):
         super().begin(setup)
         self.letters = DeadLetterStore(self.store)
         self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
-        self._refused = RefusedLetters(self.settings.data.dir, self.log)
+        self._refused = RefusedDeadLetters(self.settings.data.dir, self.log)
         self._purged = 0
         self.after(0, _POISON)
         self.after(PURGE_AGAIN_S, _PURGE)
@@ -66,7 +66,7 @@ class LetterKeeper(StoreWorker):
             if not entries:
                 return False
             node = self.settings.node.name
-            letters = [poison_letter(record, id, node) for id, _database, record in entries]
+            letters = [poison_dead_letter(record, id, node) for id, _database, record in entries]
             self._refused.take(letters, self.letters.add(letters))
             self._poison.remove([id for id, _database, _record in entries])
         except StoreError as problem:

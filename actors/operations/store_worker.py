@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from callboard.actors.base.role import BrokerRole, Setup
-from callboard.actors.base.slices import Errand, Page
+from callboard.actors.base.slices import Page, SlicedJob
 from callboard.actors.hooks.change_publisher import ChangePublisher
 from callboard.actors.messages import FlushHooks
 from callboard.adapters.broker.protocol import (
@@ -37,7 +37,7 @@ class StoreWorker(BrokerRole):
         self.store = self.connect_store()
         self.accounts = self.directory(self.store)
         self.numbers = itertools.count(1)
-        self._works: dict[int, Page | Errand] = {}
+        self._works: dict[int, Page | SlicedJob] = {}
         self._connected = False
 
     def work_with(self, topology: Topology) -> None:
@@ -59,7 +59,7 @@ class StoreWorker(BrokerRole):
         if hasattr(self, "store"):
             self.store.close()
 
-    def work(self, piece: Page | Errand, pause_s: float = 0.0) -> None:
+    def work(self, piece: Page | SlicedJob, pause_s: float = 0.0) -> None:
         """Begin a piece of work after so many seconds."""
         number = next(self.numbers)
         self._works[number] = piece

@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from callboard.actors.base.placement import deliverer_for, deliverers_among, is_elsewhere
+from callboard.actors.base.placement import deliverer_for, deliverers_among, is_remote
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
@@ -50,6 +50,6 @@ def test_only_the_hooks_of_a_deliverer_that_is_down_move():
 
 
 def test_deliverers_elsewhere_are_told_by_their_path():
-    assert is_elsewhere("deliveries/elsewhere/there/deliverer-1")
-    assert not is_elsewhere("deliveries/deliverer-1")
-    assert not is_elsewhere("deliveries/elsewhere")
+    assert is_remote("deliveries/elsewhere/there/deliverer-1")
+    assert not is_remote("deliveries/deliverer-1")
+    assert not is_remote("deliveries/elsewhere")

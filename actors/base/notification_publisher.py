@@ -29,7 +29,7 @@ def subscribers_of(*kinds: str) -> tuple[str, ...]:
 
 
 @define
-class Outbox:
+class SubscriberQueue:
     """What one subscriber is to be told of one kind; one batch at a time is under way."""
 
     subscription: int
@@ -65,7 +65,7 @@ class Outbox:
             self._under_way = None
 
 
-class Noticing(SupervisedActor):
+class NotificationPublisher(SupervisedActor):
     """An actor that has notices for subscribers, which it knows as peers.
 
     Its ChildSpec names `subscribers_of(kind)` among the peers. While nobody subscribes, `notify`
@@ -74,7 +74,7 @@ class Noticing(SupervisedActor):
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
-        self._outboxes: dict[str, Outbox] = {}
+        self._queues: dict[str, SubscriberQueue] = {}
         self._notices_timer = False
 
     def subscribers(self) -> Mapping[str, Peer]:
@@ -86,16 +86,16 @@ class Noticing(SupervisedActor):
         kind = KIND_OF[type(notice)]
         for path, peer in self.subscribers().items():
             if path.startswith(f"subscribers/{kind}/"):
-                outbox = self._outboxes.setdefault(path, Outbox(peer.incarnation, kind))
-                outbox.add(notice)
+                queue = self._queues.setdefault(path, SubscriberQueue(peer.incarnation, kind))
+                queue.add(notice)
                 self._notices_soon()
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
         """A subscriber has a batch: the next may follow."""
-        outbox = self._outboxes.get(subscription_path(message.kind, message.subscription))
-        if outbox is not None:
-            outbox.seen(message.number)
-            if outbox.due():
+        queue = self._queues.get(subscription_path(message.kind, message.subscription))
+        if queue is not None:
+            queue.seen(message.number)
+            if queue.due():
                 self._notices_soon()
 
     def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
@@ -105,12 +105,12 @@ class Noticing(SupervisedActor):
             return
         self._notices_timer = False
         subscribers = self.subscribers()
-        self._outboxes = {p: outbox for p, outbox in self._outboxes.items() if p in subscribers}
-        for path, outbox in self._outboxes.items():
-            if outbox.due():
-                self.send(subscribers[path].address, outbox.batch())
+        self._queues = {p: queue for p, queue in self._queues.items() if p in subscribers}
+        for path, queue in self._queues.items():
+            if queue.due():
+                self.send(subscribers[path].address, queue.batch())
 
     def _notices_soon(self) -> None:
         if not self._notices_timer:
             self._notices_timer = True
-            self.after(INTERVAL_S * max(1, len(self._outboxes)), _NOTICES)
+            self.after(INTERVAL_S * max(1, len(self._queues)), _NOTICES)

@@ -2,7 +2,7 @@
 
 import time
 
-from callboard.actors.base.timer import Alarm
+from callboard.actors.base.timer import Timer
 
 
 class Timers:
@@ -20,33 +20,33 @@ class Timers:
 
 
 def test_it_rings_at_the_earliest_time_it_was_set_to_and_once():
-    timers, alarm, now = Timers(), Alarm("a"), time.monotonic()
-    alarm.set(now + 5, timers.after)
-    alarm.set(now + 9, timers.after)
+    timers, timer, now = Timers(), Timer("a"), time.monotonic()
+    timer.set(now + 5, timers.after)
+    timer.set(now + 9, timers.after)
     assert len(timers.set) == 1
-    alarm.set(now + 1, timers.after)
+    timer.set(now + 1, timers.after)
     assert 0 < timers.set[1][0] <= 1
-    assert alarm.rings(timers.come())
-    assert not alarm.rings(timers.come())
+    assert timer.rings(timers.come())
+    assert not timer.rings(timers.come())
 
 
 def test_setting_it_anew_each_time_leaves_one_timer():
     """What is overtaken a hundred times is not to go on a hundredfold."""
-    timers, alarm, now = Timers(), Alarm("a"), time.monotonic()
+    timers, timer, now = Timers(), Timer("a"), time.monotonic()
     for sooner in range(100):
-        alarm.set(now + 100 - sooner, timers.after)
+        timer.set(now + 100 - sooner, timers.after)
     rung = 0
     for _coming in range(250):
-        if timers.set and alarm.rings(timers.come()):
+        if timers.set and timer.rings(timers.come()):
             rung += 1
-            alarm.set(now + 200 + rung, timers.after)
+            timer.set(now + 200 + rung, timers.after)
     assert len(timers.set) <= 1
     assert rung == 151
 
 
 def test_a_timer_of_another_name_is_none_of_its():
-    timers, alarm = Timers(), Alarm("a")
-    alarm.set(time.monotonic(), timers.after)
-    assert not alarm.rings(("b", 1))
-    assert not alarm.rings("a")
-    assert alarm.rings(("a", 1))
+    timers, timer = Timers(), Timer("a")
+    timer.set(time.monotonic(), timers.after)
+    assert not timer.rings(("b", 1))
+    assert not timer.rings("a")
+    assert timer.rings(("a", 1))
