@@ -1,4 +1,4 @@
-"""The command line, one file a group of commands."""
+"""The command line: `main`, and one room a group of commands."""
 
 from importlib.metadata import version
 
