@@ -36,9 +36,10 @@ docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads
 services: ## Install RabbitMQ, a CouchDB, nginx, strace and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
 
-lint: $(INSTALLED) ## Check style
+lint: $(INSTALLED) ## Check style, and that imports keep to the architecture
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --cache-dir $(VENV)/import_linter
 
 types: $(INSTALLED) ## Check types
 	@mkdir -p $(VENV)/types
