@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test chaos bench bounds docs services lint types lock clean
+.PHONY: help venv demo test chaos bench bounds docs map services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,9 @@ bounds: $(INSTALLED) ## Count anew what an event costs, and let it cost no more 
 
 docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads nowhere fails
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs
+
+map: $(INSTALLED) ## Print the rooms of the code, what each is for, and what it imports
+	@$(BIN)/python docs/_generate/rooms.py
 
 services: ## Install RabbitMQ, a CouchDB, nginx, strace and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
