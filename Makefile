@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test chaos bench bounds docs services lint types lock clean
+.PHONY: help venv demo test chaos bench bounds docs map services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,12 +33,16 @@ bounds: $(INSTALLED) ## Count the cost of an event again, and make it the new bo
 docs: $(INSTALLED) ## Build the documentation into build/docs; a broken link fails the build
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs
 
+map: $(INSTALLED) ## Print the rooms of the code, what each is for, and what it imports
+	@$(BIN)/python docs/_generate/rooms.py
+
 services: ## Install RabbitMQ, a CouchDB, nginx, strace and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
 
-lint: $(INSTALLED) ## Check style, and the words of the documentation
+lint: $(INSTALLED) ## Check style, the direction of imports, and the words of the documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --cache-dir $(VENV)/import_linter
 	@$(BIN)/python -m pytest --no-header tests/test_prose.py
 
 types: $(INSTALLED) ## Check types

@@ -1,4 +1,4 @@
-"""The command line, with one file for each group of commands."""
+"""The command line: `main`, and one room for each group of commands."""
 
 from importlib.metadata import version
 

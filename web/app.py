@@ -14,10 +14,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable
 from callboard.web import errors
 from callboard.web.access.throttling import Guard
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import TAGS, without_framework_errors
 from callboard.web.envelopes.envelope import failure
 from callboard.web.envelopes.middleware import EnvelopeMiddleware

@@ -8,9 +8,8 @@ from typing import Any
 from attrs import field, frozen
 from thespian.actors import ActorAddress
 
-from callboard.actors.messages import Refused
+from callboard.actors.messages import NoAnswer, Refused, RefusedByActor
 from callboard.supervision import Answer, Peer, Question
-from callboard.web.backend import NoAnswer, RefusedByActor
 
 TOP = ""
 """The path of the top of the tree."""

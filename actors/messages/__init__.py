@@ -64,6 +64,8 @@ from callboard.actors.messages.metrics import MetricsText as MetricsText
 from callboard.actors.messages.operations import Ask as Ask
 from callboard.actors.messages.operations import GetSettings as GetSettings
 from callboard.actors.messages.operations import ListTable as ListTable
+from callboard.actors.messages.operations import NoAnswer as NoAnswer
+from callboard.actors.messages.operations import RefusedByActor as RefusedByActor
 from callboard.actors.messages.operations import TableListed as TableListed
 from callboard.actors.messages.retries import Defer as Defer
 from callboard.actors.messages.retries import Deferred as Deferred

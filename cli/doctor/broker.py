@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.delivery.retry_queue import topology
 from callboard.actors.events.bridge import event_queue
-from callboard.adapters.broker.brokers import mask_url
 from callboard.adapters.broker.protocol import Exchange, Queue
 from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed, Stage, look
+from callboard.adapters.broker.urls import mask_url
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES

@@ -9,7 +9,8 @@ from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.couchdb_probe import ProbeFailed, Stage, StoreAbout, look
 from callboard.adapters.store.protocol import DocumentStore, StoreError
-from callboard.adapters.store.stores import FILE_NAME, mask_url
+from callboard.adapters.store.stores import FILE_NAME
+from callboard.adapters.store.urls import mask_url
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings

@@ -3,9 +3,8 @@
 import pytest
 
 from callboard.actors.api.asking import TOP, Asked, Asking
-from callboard.actors.messages import Refused
+from callboard.actors.messages import NoAnswer, Refused, RefusedByActor
 from callboard.supervision import Answer, Peer
-from callboard.web.backend import NoAnswer, RefusedByActor
 
 
 @pytest.fixture

@@ -6,9 +6,15 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
+from callboard.actors.messages import (
+    GetHealth,
+    GetMetrics,
+    Health,
+    MetricsText,
+    NoAnswer,
+    RefusedByActor,
+)
 from callboard.web.access.callers import TheBackend, backend_of, scraper
-from callboard.web.backend import NoAnswer, RefusedByActor
 
 METRICS = "metrics"
 """The path of the actor that counts."""

@@ -11,10 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
 from callboard.web.access.callers import Known, TheBackend
 from callboard.web.access.tokens import Caller
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import POST_EVENT, posted
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import ApiError, datastore_timeout, forbidden, invalid_member
