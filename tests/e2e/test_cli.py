@@ -1,13 +1,11 @@
 """Every command with good and bad arguments, as a person types them."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
+from support import commands
 from support.patience import patient
 from support.running import ACCOUNT, call_event
 
@@ -21,15 +19,7 @@ def system(start):
 
 def run(*arguments, **environment):
     """A command without any system."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
-    return subprocess.run(
-        [sys.executable, "-m", "callboard.run_system", *arguments],
-        env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-    )
+    return commands.run(*arguments, **environment)
 
 
 def test_status_and_tree_show_the_whole_system(system):

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from urllib.parse import parse_qs
 
@@ -16,6 +14,7 @@ from callboard.adapters.receiver import Answer
 from callboard.webhooks.dead_letters import DATABASE as LETTERS
 from callboard.webhooks.hook_secrets import MEMBER
 from callboard.webhooks.names import modb
+from support import commands
 from support.hooks import prepared_store
 from support.patience import patient
 from support.running import ACCOUNT, call_event
@@ -136,20 +135,11 @@ def test_a_retry_that_is_interrupted_can_be_run_again(start, receiver):
     known_ids = {request.headers["webhook-id"] for request in receiver.requests}
     receiver.answer("/status/500", lambda _request: Answer(200))
     before = receiver.count
-    retrying = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "callboard.run_system",
-            *["dead-letters", "retry", "--all", "--rate", "20"],
-        ],
-        env=system.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    retry = ("dead-letters", "retry", "--all", "--rate", "20")
+    retrying = commands.Command(system.environment, *retry)
     receiver.wait_for(before + 10, timeout_s=30)
     os.kill(system.node("redelivery").pid, signal.SIGKILL)
-    retrying.communicate(timeout=patient(60))
+    retrying.wait(patient(60))
     if letters():
         system.run("dead-letters", "retry", "--hook", hook, "--rate", "1000")
     assert letters() == ()
