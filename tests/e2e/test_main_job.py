@@ -52,7 +52,7 @@ def arrived(requests):
 
 def test_a_thousand_events_arrive_with_the_right_bodies_and_headers(system, receiver, request):
     hook = system.add_hook(f"{receiver.url}/hook", format="json")
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     system.publish(call_event(number) for number in range(EVENTS))
     requests = receiver.wait_for(lambda got: len(got) >= EVENTS, timeout_s=60)
 

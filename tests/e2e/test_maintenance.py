@@ -100,7 +100,7 @@ def test_hooks_configured_lists_what_may_fire(maintenance, store):
     save_hook(store, long, CHILD, "all", http_verb="get", retries=5)
     save_hook(store, "https://crm.example.org/off", ACCOUNT, **AUTO_DISABLED)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 2)
+    system.wait_hooks(2)
     mine, other = row("https://crm.example.org/calls"), row(long, CHILD, "get", "all", 5)
 
     assert maintenance("hooks_configured") == [HEADER, mine, other, "found 2 webhooks"]
@@ -119,7 +119,7 @@ def test_hooks_configured_goes_page_by_page(maintenance, store):
         save_hook(store, "https://crm.example.org/", account) for account in (CHILD, ACCOUNT) * 3
     ]
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 6)
+    system.wait_hooks(6)
     found, after = [], ()
     while after is not None:
         request = admin.HooksConfigured(after=after, limit=4)
@@ -140,7 +140,7 @@ def test_failures_are_shown_and_flushed(maintenance, store, receiver):
     other = save_hook(store, f"{receiver.url}/status/404", CHILD)
     system = maintenance.start()
     assert maintenance("failure_status") == [RULE, FAILURES, RULE]
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 3)
+    system.wait_hooks(3)
     for number, account in enumerate([ACCOUNT, CHILD, ACCOUNT]):
         system.publish([call_event(number, account=account)])
         wanted = [2, 3, 5][number]
@@ -175,13 +175,13 @@ def test_a_hook_that_is_enabled_again_begins_without_failures(maintenance, store
     store.save("system_config", {"_id": "webhooks", "default": limits})
     hook = save_hook(store, f"{receiver.url}/status/500", ACCOUNT)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     for number in range(2):
         system.publish([call_event(number)])
         receiver.wait_for(number + 1)
     system.wait(lambda: store.get("webhooks", hook)["enabled"] is False)
     assert maintenance("enable_account_hooks", ACCOUNT) == ["re-enabled 1 hooks", f"IDs: {hook}"]
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     assert maintenance("failure_status") == [RULE, FAILURES, RULE]
     assert store.get("webhooks", hook)["enabled"] is True
 
@@ -190,7 +190,7 @@ def test_failures_outside_the_window_are_not_counted(maintenance, store, receive
     store.save("system_config", {"_id": "webhooks", "default": {"attempt_failure_expiry_ms": 300}})
     save_hook(store, f"{receiver.url}/status/500", ACCOUNT)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     system.publish([call_event(1)])
     system.wait(lambda: system.node("failure_cache").stats.get("failures") == 1)
     system.wait(lambda: maintenance("failure_status") == [RULE, FAILURES, RULE])
@@ -348,7 +348,7 @@ def test_orphans_are_cleaned_up(maintenance, store):
         save_hook(store, "https://crm.example.org/", account)
     kept = save_hook(store, "https://crm.example.org/", ACCOUNT)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 4)
+    system.wait_hooks(4)
     assert maintenance("clean_up_orphans", "--dry-run") == [
         f"account {STRANGER} is gone and has 2 hooks",
         f"account {'e5' * 16} is gone and has 1 hooks",
@@ -361,7 +361,7 @@ def test_orphans_are_cleaned_up(maintenance, store):
         "deleted 3 hooks of 2 accounts",
     ]
     assert time.monotonic() - began > 5  # one account every few seconds
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     assert maintenance("hooks_configured")[1:] == [
         row("https://crm.example.org/"),
         "found 1 webhooks",

@@ -33,10 +33,6 @@ def store(tmp_path):
     store.close()
 
 
-def known(system, hooks=1):
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == hooks)
-
-
 def written(system, attempts):
     system.wait(lambda: system.node("deliveries/attempt_log").stats["written"] == attempts)
 
@@ -70,7 +66,7 @@ def test_a_window_is_replayed_one_request_for_each_delivery(store, start, receiv
     system = start(delivery__workers=1)
     hook = system.add_hook(f"{receiver.url}/post", format="json")
     get = system.add_hook(f"{receiver.url}/get?token=1", http_verb="get", format="form-data")
-    known(system, 2)
+    system.wait_hooks(2)
     system.publish(call_event(number) for number in (1, 2, 3))
     receiver.wait_for(6)
     written(system, 6)
@@ -100,7 +96,7 @@ def test_a_window_is_replayed_one_request_for_each_delivery(store, start, receiv
 def test_one_delivery_is_replayed(store, start, receiver):
     system = start(attempts__body_limit=500)
     hook = system.add_hook(f"{receiver.url}/short", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish(call_event(number) for number in (1, 2))
     system.publish([call_event(3) | {"Caller-ID-Name": "x" * 1000}])
     receiver.wait_for(3)
@@ -122,7 +118,7 @@ def test_a_retry_that_is_interrupted_can_be_run_again(start, receiver):
     count = 60
     system = start(disabler__enabled=False)
     hook = system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish(call_event(number) for number in range(count))
 
     def letters():
@@ -180,7 +176,7 @@ def test_a_hook_is_tested_and_nothing_comes_of_it(start, receiver, store):
     )
     secret = json.loads(system.run("hooks", "secret", "new", ok, "--json").stdout)["secret"]
     hanging, failing = (system.add_hook(f"{receiver.url}{p}") for p in ("/hang", "/status/500"))
-    known(system, 3)
+    system.wait_hooks(3)
     document = store.get("webhooks", ok) | {"_id": "private", "uri": PRIVATE}
     document.pop("_rev")
     store.save("webhooks", document | {"hook": "all", MEMBER: []})

@@ -155,6 +155,12 @@ class RunningSystem:
             time.sleep(0.02)
         return result
 
+    def wait_hooks(self, hooks=1):
+        """Wait until so many hooks may fire."""
+        self.wait(
+            lambda: self.node("hook_table").stats.get("hooks") == hooks, what=f"{hooks} hooks"
+        )
+
     def wait_settled(self, events):
         """Wait until the bridge has taken at least so many events and acknowledged all it took.
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from callboard.webhooks.bus_module import BusModule
 from callboard.webhooks.delivery import deliveries
 from callboard.webhooks.event import Event
-from callboard.webhooks.hook import Hook
-from callboard.webhooks.matching import HookIndex
 from callboard.webhooks.module import EventExchange
+from support.hooks import hooks_with, index_of
 
 ORDER = {
     "type": "order.paid",
@@ -126,14 +125,11 @@ def test_it_is_named_and_bound_as_it_says():
 
 
 def fired(directory, *hooks, made=None, body=ORDER, key="order.1.paid"):
-    index = HookIndex()
-    for hook in hooks:
-        index.put(hook)
-    return deliveries(Event(body, "shop", key), made or module(), index, directory, None)
+    event = Event(body, "shop", key)
+    return deliveries(event, made or module(), index_of(*hooks), directory, None)
 
 
-def hook(id, account, event="order_paid", **fields):
-    return Hook(id, account, "https://x.example/", event, format="json", **fields)
+hook = hooks_with(event="order_paid", format="json")
 
 
 def test_hooks_fire_for_an_account_that_no_database_knows(directory):

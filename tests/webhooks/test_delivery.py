@@ -9,25 +9,18 @@ from attrs import evolve, frozen
 
 from callboard.webhooks.delivery import deliveries, delivery_id, new_event_id
 from callboard.webhooks.event import MAX_NESTING, Event, parse_event
-from callboard.webhooks.hook import Hook, parse_hook
+from callboard.webhooks.hook import parse_hook
 from callboard.webhooks.matching import HookIndex
 from callboard.webhooks.module import Firing
 from callboard.webhooks.modules.channel_create import MODULE
 from callboard.webhooks.modules.skel import MODULE as SKEL
+from support.hooks import hooks_with, index_of
 
 PARENT = "0a" * 16
 ACCOUNT = "1b" * 16
 
 
-def hook(id="h", account_id=ACCOUNT, **fields):
-    return Hook(id, account_id, **({"uri": "https://x.org/in", "event": "CHANNEL_CREATE"} | fields))
-
-
-def index_of(*hooks):
-    index = HookIndex()
-    for one in hooks:
-        index.put(one)
-    return index
+hook = hooks_with(account_id=ACCOUNT, event="CHANNEL_CREATE", uri="https://x.org/in")
 
 
 def deliver(event, directory, *hooks, module=MODULE):

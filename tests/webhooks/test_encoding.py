@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callboard.webhooks.encoding import form_encode, json_encode, request_for
-from callboard.webhooks.hook import Hook
+from support.hooks import hooks_with
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -127,8 +127,7 @@ def test_half_a_surrogate_pair_does_not_stop_a_delivery():
     assert json.loads(json_encode({"a": "\ud800"})) == {"a": "?"}
 
 
-def hook(**fields):
-    return Hook("h1", "a1", **({"uri": "https://example.org/in", "event": "all"} | fields))
+hook = hooks_with(id="h1", account_id="a1", uri="https://example.org/in")
 
 
 NAMES = {"X-Hook-ID": "h1", "X-Account-ID": "a1"}
