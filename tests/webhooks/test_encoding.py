@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard.webhooks.encoding import form_encode, json_encode, request_for
+from callboard.webhooks.encoding import (
+    content,
+    content_type,
+    form_encode,
+    json_encode,
+    request_with,
+)
 from support.hooks import hooks_with
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -128,6 +134,10 @@ def test_half_a_surrogate_pair_does_not_stop_a_delivery():
 
 
 hook = hooks_with(id="h1", account_id="a1", uri="https://example.org/in")
+
+
+def request_for(hook, payload):
+    return request_with(hook, content(content_type(hook), payload))
 
 
 NAMES = {"X-Hook-ID": "h1", "X-Account-ID": "a1"}
