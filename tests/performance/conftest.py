@@ -9,13 +9,6 @@ from performance.bounds import Bounds
 RENEWING = os.environ.get("CALLBOARD_RENEW_BOUNDS") == "1"
 
 
-def pytest_collection_modifyitems(items):
-    """What is counted varies with what else runs."""
-    for item in items:
-        if item.path.parent.name == "performance":
-            item.add_marker(pytest.mark.alone)
-
-
 @pytest.fixture(scope="session")
 def bounds():
     """The bounds in the file, and what this run has counted."""
