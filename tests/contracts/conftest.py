@@ -2,16 +2,11 @@
 
 import pytest
 
-from callboard.adapters import views
-from callboard.adapters.couchdb_store import CouchdbStore
-from callboard.adapters.embedded_store import EmbeddedStore
+from support.stores import STORES, opened
 
 
-@pytest.fixture(params=["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)])
+@pytest.fixture(params=STORES)
 def store(request, tmp_path):
-    if request.param == "embedded":
-        made = EmbeddedStore(tmp_path / "data" / "store.sqlite3", views=views.ALL)
-    else:
-        made = CouchdbStore(request.getfixturevalue("couchdb_url"), timeout_s=60)
+    made = opened(request, tmp_path)
     yield made
     made.close()

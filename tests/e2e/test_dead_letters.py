@@ -10,28 +10,25 @@ from standardwebhooks import Webhook
 
 from callboard import admin
 from callboard.adapters.receiver import Answer
+from support import stores
 from support.hooks import prepared_store, save_account
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
 
-BOTH = ["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mark.couchdb])]
-
-
 OTHER = "b" * 32
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=stores.BOTH)
 def urls(request, tmp_path):
-    """The settings of a system: everything embedded, or on real servers, which know accounts."""
-    if request.param == "embedded":
-        return {}
-    amqp, couchdb = (request.getfixturevalue(name) for name in ("amqp_url", "couchdb_url"))
-    store = prepared_store(couchdb, tmp_path)
-    save_account(store, ACCOUNT)
-    save_account(store, OTHER)
-    store.close()
-    return {"amqp__url": amqp, "couchdb__url": couchdb}
+    """The settings of a system; the real servers know accounts."""
+    settings = stores.urls(request)
+    if settings:
+        store = prepared_store(settings["couchdb__url"], tmp_path)
+        save_account(store, ACCOUNT)
+        save_account(store, OTHER)
+        store.close()
+    return settings
 
 
 def ask(system, request, kind):

@@ -11,20 +11,19 @@ import pytest
 from callboard.webhooks.names import modb
 from support.patience import patient
 from support.running import ACCOUNT, call_event
+from support.stores import BOTH, urls
 
 EVENTS = 1000
 
 pytestmark = pytest.mark.multiprocess
 
 
-@pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq])])
+@pytest.fixture(params=BOTH)
 def system(request, start):
-    if request.param == "embedded":
-        return start()
-    amqp_url = request.getfixturevalue("amqp_url")
-    couchdb_url = request.getfixturevalue("couchdb_url")
-    prepare_cluster(couchdb_url)
-    return start(amqp__url=amqp_url, couchdb__url=couchdb_url)
+    settings = urls(request)
+    if settings:
+        prepare_cluster(settings["couchdb__url"])
+    return start(**settings)
 
 
 def prepare_cluster(url):

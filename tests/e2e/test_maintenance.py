@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from callboard import admin
 from callboard.cli import main
 from callboard.webhooks.names import account_database, modb
+from support import stores
 from support.hooks import AUTO_DISABLED, prepared_store, save_account, save_hook
 from support.running import ACCOUNT, call_event
 
@@ -29,16 +30,11 @@ FAILURES = f"| {'Account':32} | {'Hook':32} | Count |"
 
 pytestmark = pytest.mark.multiprocess
 
-BOTH = ["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mark.couchdb])]
-
 
 @pytest.fixture(params=["embedded"])
 def urls(request):
     """The settings of a system: everything embedded, or on real servers."""
-    if request.param == "embedded":
-        return {}
-    amqp, couchdb = (request.getfixturevalue(name) for name in ("amqp_url", "couchdb_url"))
-    return {"amqp__url": amqp, "couchdb__url": couchdb}
+    return stores.urls(request)
 
 
 @pytest.fixture
@@ -200,7 +196,7 @@ def test_failures_outside_the_window_are_not_counted(maintenance, store, receive
 # Settings
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_settings_are_stored_as_defaults(maintenance, store):
     assert maintenance("set_failure_expiry", "30000") == [
         "set default expiry for failure attempts to 30000ms"
@@ -213,7 +209,7 @@ def test_settings_are_stored_as_defaults(maintenance, store):
     assert default["attempt_failure_count"] == 3
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_settings_of_an_account_begin_with_all_that_held_for_it(maintenance, store):
     assert maintenance("set_disable_threshold", "9")
     assert maintenance("set_failure_expiry", ENCODED, "5000.5") == [
@@ -233,7 +229,7 @@ def test_settings_of_an_account_begin_with_all_that_held_for_it(maintenance, sto
 # Enabling
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_hooks_of_an_account_are_enabled_again(maintenance, store, receiver):
     ids = [save_hook(store, f"{receiver.url}/{n}", ACCOUNT, **AUTO_DISABLED) for n in range(2)]
     by_hand = save_hook(store, f"{receiver.url}/off", ACCOUNT, enabled=False)
@@ -258,7 +254,7 @@ def test_hooks_of_an_account_are_enabled_again(maintenance, store, receiver):
     assert sorted(r.path for r in receiver.wait_for(2)) == ["/0", "/1"]
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_hooks_of_descendants_are_enabled_again(maintenance, store, receiver):
     mine = save_hook(store, f"{receiver.url}/a", ACCOUNT, **AUTO_DISABLED)
     theirs = save_hook(store, f"{receiver.url}/c", GRANDCHILD, **AUTO_DISABLED)
@@ -289,7 +285,7 @@ def test_hooks_of_descendants_are_enabled_again(maintenance, store, receiver):
 
 
 @pytest.mark.couchdb
-@pytest.mark.parametrize("urls", [BOTH[1]], indirect=True)
+@pytest.mark.parametrize("urls", [stores.BOTH[1]], indirect=True)
 def test_what_cannot_be_read_is_reported(maintenance, store, couchdb_url):
     system = maintenance.start()
     system.wait(
@@ -312,7 +308,7 @@ def test_what_cannot_be_read_is_reported(maintenance, store, couchdb_url):
 # The store
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_views_are_registered(maintenance, store, urls):
     save_hook(store, "https://crm.example.org/", ACCOUNT)
     month = modb(ACCOUNT, time.time())
