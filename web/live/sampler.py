@@ -77,16 +77,6 @@ class Sampler:
             self._task.add_done_callback(self._ended)
         return watcher
 
-    @property
-    def watching(self) -> int:
-        """How many watch."""
-        return len(self._watchers)
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing is asked, as nobody watches."""
-        return self._task is None
-
     def leave(self, watcher: Watcher) -> None:
         """It watches no more."""
         self._watchers.discard(watcher)

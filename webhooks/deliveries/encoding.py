@@ -50,11 +50,6 @@ def _by_json(payload: Mapping[str, Any]) -> str:
     return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def request_for(hook: Hook, payload: Mapping[str, Any]) -> HttpRequest:
-    """The request that sends the payload to the hook's uri."""
-    return request_with(hook, content(content_type(hook), payload))
-
-
 def content_type(hook: Hook) -> str:
     """The form in which the hook sends its payload, in the body or, for get, in the query."""
     return JSON_TYPE if hook.format == JSON and hook.verb != "get" else FORM_TYPE
