@@ -1,4 +1,4 @@
-"""Which broker a URL means."""
+"""Chooses the broker for a URL."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ def connect(
     """A connection, not yet open, to the broker at the URL.
 
     `amqp://` and `amqps://` mean RabbitMQ, which shows `name` in its list of connections;
-    `memory://` means the embedded broker, whose messages lie in `data_dir`.
-    Raises `BrokerError` for any other URL.
+    `memory://` means the embedded broker, whose messages are stored in `data_dir`. Raises
+    `BrokerError` for any other URL.
     """
     scheme, separator, _rest = url.partition("://")
     match scheme.lower() if separator else "":
@@ -33,5 +33,5 @@ def connect(
 
 
 def mask_url(url: str) -> str:
-    """The URL as it may be printed: with `***` for the password, even for one not well formed."""
+    """The URL for display: with `***` for the password, even if the URL is malformed."""
     return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)
