@@ -1,4 +1,4 @@
-"""Which document store a URL means."""
+"""Chooses the document store for a URL."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,8 +11,8 @@ FILE_NAME = "store.sqlite3"
 def connect(url: str, data_dir: str | Path, timeout_s: float = 10.0) -> DocumentStore:
     """The store at `url`: `http(s)://[user:password@]host:port` or `sqlite://`.
 
-    Nothing is opened yet: an unreachable store shows at the first call. The embedded store is the
-    file `store.sqlite3` in `data_dir`. Each client library is imported only when it is wanted.
+    Nothing is opened yet: an unreachable store raises at the first call. The embedded store is the
+    file `store.sqlite3` in `data_dir`. Each client library is imported only when it is needed.
     Raises ValueError for any other URL.
     """
     if url == "sqlite://":
@@ -32,7 +32,7 @@ def connect(url: str, data_dir: str | Path, timeout_s: float = 10.0) -> Document
 
 
 def mask_url(url: str) -> str:
-    """The URL with its password, if it has one, as `***`: fit for logs and errors."""
+    """The URL with any password replaced by `***`, for logs and errors."""
     authority_start = url.find("//") + 2
     userinfo, at, rest = url[authority_start:].rpartition("@")
     user, colon, _password = userinfo.partition(":")
