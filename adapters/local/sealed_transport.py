@@ -151,8 +151,8 @@ def unseal() -> None:
 def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
     """The kind of process that listens on the admin port: none, a system with this key, or another.
 
-    Needs no `seal` and starts nothing. `"stranger"`: the listener did not prove within the time that
-    it has the key (another key, another program, or a system that hangs).
+    Needs no `seal` and starts nothing. `"stranger"`: the listener did not prove within the time
+    that it has the key (another key, another program, or a system that hangs).
     """
     end = time.monotonic() + timeout_s
     nonce = secrets.token_bytes(16)

@@ -336,7 +336,7 @@ def sort_key(value: Any) -> bytes:
 
     The types sort as null, booleans, numbers, strings, arrays, objects. Strings sort by their
     case-folded code points, then lower case before upper. That is CouchDB's order (ICU's root
-    collation) for the characters a-z and for digits. It differs in punctuation, which ICU puts before
+    collation) for a-z and for digits. It differs in punctuation, which ICU puts before
     digits, and in accented characters, which ICU puts beside their base characters. Integers beyond
     2**53 are rounded, as JavaScript does.
     """
