@@ -92,6 +92,7 @@ def test_a_wrong_table_is_wrong_usage(configured):
     assert "modules table 1: exchange is missing" in listed.stderr
 
 
+@pytest.mark.slow
 def test_a_new_module_passes_its_test_and_is_found_once_installed(tmp_path):
     made = callboard("new", "order_paid", "--into", str(tmp_path))
     assert made.returncode == 0, made.stderr
@@ -123,6 +124,7 @@ def test_a_new_module_passes_its_test_and_is_found_once_installed(tmp_path):
     assert "'order_paid' is taken" in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["firing", "event", "any", "callboard"])
 def test_no_name_gets_in_the_way_of_the_module_s_own_text(name, tmp_path):
     assert callboard("new", name, "--into", str(tmp_path)).returncode == 0

@@ -53,7 +53,7 @@ def _shared(item):
 def _turn(item):
     if item.get_closest_marker("alone"):
         return 0
-    return 1 if any(map(item.get_closest_marker, PROCESSES)) else 2
+    return 1 if any(map(item.get_closest_marker, (*PROCESSES, "slow"))) else 2
 
 
 class Room:
