@@ -22,9 +22,6 @@ RETRY_S = 3.0
 FAREWELL_S = 4.0
 """How long the server may take to end before this actor ends anyway."""
 
-_LISTEN = "callboard: try to listen again"
-_ENOUGH = "callboard: end without the server"
-
 
 class ApiServer(StoreWorker):
     """Serves `callboard.web` and lets every node know of what is changed through it.
@@ -64,6 +61,8 @@ class ApiServer(StoreWorker):
     # The server
 
     def _listen(self) -> None:
+        if self._stopping:
+            return
         api = self.settings.api
         try:
             token = api.admin_token or admin_token(self.settings.api_token_file)
@@ -80,7 +79,7 @@ class ApiServer(StoreWorker):
         if self._problem != problem:
             self._problem = problem
             self.log.error("api_cannot_listen", reason=problem, retry_s=RETRY_S)
-        self.after(RETRY_S, _LISTEN)
+        self.after(RETRY_S, self._listen)
 
     def _listens(self, port: int) -> None:
         """In the server's thread."""
@@ -113,7 +112,7 @@ class ApiServer(StoreWorker):
             self._leave()
             return
         self._thread.stop()
-        self.after(FAREWELL_S, _ENOUGH)
+        self.after(FAREWELL_S, self._leave)
 
     def _leave(self) -> None:
         with suppress(FileNotFoundError):
@@ -151,14 +150,3 @@ class ApiServer(StoreWorker):
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """Actors that died answer no more."""
         self._asking.on_peers(before, self.peers)
-
-    def on_timer(self, payload: Any) -> None:
-        """Listen again, or end."""
-        match payload:
-            case str(what) if what == _LISTEN:
-                if not self._stopping:
-                    self._listen()
-            case str(what) if what == _ENOUGH:
-                self._leave()
-            case _:
-                super().on_timer(payload)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import Factory, define
-from thespian.actors import ActorAddress, WakeupMessage
+from thespian.actors import ActorAddress
 
 from callboard.actors.messages.notifications import KIND_OF, Notice, Notices, NoticesSeen
 from callboard.supervision import Peer, SupervisedActor
@@ -14,8 +14,6 @@ INTERVAL_S = 0.1
 """Time between two batches of a process; with more than one subscriber, so much for each."""
 MAX_WAITING = 100
 """Notices that wait for a subscriber, and so the largest batch; more are counted, not kept."""
-
-_NOTICES = "callboard: notices are due"
 
 
 def subscription_path(kind: str, subscription: int) -> str:
@@ -75,7 +73,7 @@ class Noticing(SupervisedActor):
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
         self._outboxes: dict[str, Outbox] = {}
-        self._notices_timer = False
+        self._batches_due = self.timer(self._send_batches)
 
     def subscribers(self) -> Mapping[str, Peer]:
         """Where the subscribers are, among others."""
@@ -98,12 +96,7 @@ class Noticing(SupervisedActor):
             if outbox.due():
                 self._notices_soon()
 
-    def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
-        """Notices are due, or whatever else there is to do."""
-        if message.payload != _NOTICES:
-            super().receiveMsg_WakeupMessage(message, sender)
-            return
-        self._notices_timer = False
+    def _send_batches(self) -> None:
         subscribers = self.subscribers()
         self._outboxes = {p: outbox for p, outbox in self._outboxes.items() if p in subscribers}
         for path, outbox in self._outboxes.items():
@@ -111,6 +104,5 @@ class Noticing(SupervisedActor):
                 self.send(subscribers[path].address, outbox.batch())
 
     def _notices_soon(self) -> None:
-        if not self._notices_timer:
-            self._notices_timer = True
-            self.after(INTERVAL_S * max(1, len(self._outboxes)), _NOTICES)
+        if not self._batches_due.is_set:
+            self._batches_due.within(INTERVAL_S * max(1, len(self._outboxes)))

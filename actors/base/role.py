@@ -7,7 +7,6 @@ from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.base.counting import Counting
 from callboard.actors.base.own_settings import completed
-from callboard.actors.base.timer import Alarm
 from callboard.actors.messages import ConfigurationChanged
 from callboard.adapters.broker import brokers
 from callboard.adapters.broker.protocol import (
@@ -23,8 +22,6 @@ from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.webhooks.metrics.catalog import BROKER_UP
-
-_BROKER_DUE = "callboard: broker connection due"
 
 
 @frozen
@@ -89,17 +86,13 @@ class BrokerRole(Role):
 
     broker: BrokerConnection
 
-    def on_start(self, args: Setup) -> None:
-        """Nothing is due yet."""
-        self._deadline = Alarm(_BROKER_DUE)
-        super().on_start(args)
-
     def connect_broker(self, topology: Topology, url: str = "") -> None:
         """Begin to connect, to the node's own broker by default; `on_broker` hears of it."""
         self.broker = brokers.connect(
             url or self.settings.amqp.url, topology, self.settings.data.dir, name=self.path
         )
         self.broker.open()
+        self._broker_due = self.timer(self._poll)
         self.tally.set(BROKER_UP, 0, self.path)
         self.watch(self.broker.fileno())
         self._arm()
@@ -113,11 +106,6 @@ class BrokerRole(Role):
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """The connection has something to do."""
         self._poll()
-
-    def on_timer(self, payload: Any) -> None:
-        """The connection's deadline; subclasses with timers of their own call this."""
-        if self._deadline.rings(payload):
-            self._poll()
 
     def on_exit(self) -> None:
         """Give back what was not acknowledged."""
@@ -135,4 +123,4 @@ class BrokerRole(Role):
     def _arm(self) -> None:
         deadline = self.broker.deadline()
         if deadline is not None:
-            self._deadline.set(deadline, self.after)
+            self._broker_due.at(deadline)

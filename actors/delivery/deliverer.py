@@ -14,7 +14,6 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard.actors.base.outbox import Handover
 from callboard.actors.base.placement import is_elsewhere
 from callboard.actors.base.role import Setup
-from callboard.actors.base.timer import Alarm
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recording, is_new
 from callboard.actors.delivery.senders import Sending, Sent
@@ -76,12 +75,6 @@ KEEPING_UP = 10_000
 OVERDUE_S = 60.0
 """A batch that is not kept after so long is sent again: its message may have been lost."""
 
-_FLUSH = "callboard: report outcomes"
-_HAND_OUT = "callboard: hand out what is to be kept"
-_RETRIES = "callboard: retries are due"
-_WAKE = "callboard: a turn may be due"
-_SWEEP = "callboard: put off what cannot run"
-
 
 class Deliverer(Recording):
     """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
@@ -118,10 +111,10 @@ class Deliverer(Recording):
         self._ids = itertools.count()
         self._elsewhere = is_elsewhere(self.path)
         self._stopping = False
-        self._flush_due = Alarm(_FLUSH)
-        self._hand_out_due = Alarm(_HAND_OUT)
-        self._sweep_due = False
-        self._wake = Alarm(_WAKE)
+        self._flush_due = self.timer(self._flush)
+        self._hand_out_due = self.timer(self._hand_out)
+        self._sweep_due = self.timer(self._sweep)
+        self._turn_due = self.timer(self._take_turns)
         for result in RESULTS:
             self.tally.count(catalog.ATTEMPTS, result, by=0)
         self.watch(self._sending.fileno())
@@ -204,7 +197,7 @@ class Deliverer(Recording):
         now = time.monotonic()
         at = now if self._begin_some(now) else self._bulkhead.wake_at()
         if at is not None and self._sending.free:
-            self._wake.set(at, self.after)
+            self._turn_due.at(at)
         if self._owed.settled >= REPORTED_AT_ONCE:
             self._flush()
         else:
@@ -280,11 +273,13 @@ class Deliverer(Recording):
             self._pausing[job.endpoint] += 1
             due = time.monotonic() + after_ms / 1000
             heapq.heappush(self._pauses, (due, next(self._ids), job))
-            self.after(after_ms / 1000, _RETRIES)
+            self.after(after_ms / 1000, self._end_pauses)
         else:
             self._put_off(job, after_ms)
 
     def _end_pauses(self) -> None:
+        if self._stopping:
+            return
         now = time.monotonic()
         while self._pauses and self._pauses[0][0] <= now:
             job = heapq.heappop(self._pauses)[2]
@@ -292,6 +287,7 @@ class Deliverer(Recording):
             if not self._pausing[job.endpoint]:
                 del self._pausing[job.endpoint]
             self._add(job)
+        self._go_on()
 
     def _park(self, job: Job) -> None:
         """There is no room for it: it comes back later, untried, or is given up after days."""
@@ -343,28 +339,14 @@ class Deliverer(Recording):
 
     # Timers and reports
 
-    def on_timer(self, payload: Any) -> None:
-        """Report what has gathered; go on with what is due."""
-        if self._flush_due.rings(payload):
-            self._flush()
-            return
-        if self._hand_out_due.rings(payload):
-            self._hand_out()
-            return
-        if self._stopping:
-            return
-        if payload == _RETRIES:
-            self._end_pauses()
-        elif payload == _SWEEP:
-            self._sweep_due = False
-            self._sweep()
-            if self._is_idle():
-                return
-        elif not self._wake.rings(payload):
-            return  # One of before.
-        self._go_on()
+    def _take_turns(self) -> None:
+        if not self._stopping:
+            self._go_on()
 
     def _sweep(self) -> None:
+        """Put off what could not run for long; send again what was not confirmed for long."""
+        if self._stopping:
+            return
         now = time.monotonic()
         for job in self._bulkhead.withdraw(now, PATIENCE_S):
             self._park(job)
@@ -372,6 +354,8 @@ class Deliverer(Recording):
             for number, batch in self._put_offs.overdue(now - OVERDUE_S, now):
                 self._send_put_off(retry_queue, number, batch)
         self.report_overdue(now - OVERDUE_S, now)
+        if not self._is_idle():
+            self._go_on()
 
     def _is_idle(self) -> bool:
         """Whether nothing here can change with time alone."""
@@ -380,10 +364,8 @@ class Deliverer(Recording):
 
     def _flush_soon(self) -> None:
         linger_s = LONGER_S if len(self._in_hand) else LINGER_S
-        self._flush_due.set(time.monotonic() + linger_s, self.after)
-        if not self._sweep_due:
-            self._sweep_due = True
-            self.after(SWEEP_S, _SWEEP)
+        self._flush_due.within(linger_s)
+        self._sweep_due.within(SWEEP_S)
 
     def _flush(self) -> None:
         for path in self._owed.paths():
@@ -394,7 +376,7 @@ class Deliverer(Recording):
         if gathered >= GATHERED or self._stopping:
             self._hand_out()
         elif gathered:
-            self._hand_out_due.set(time.monotonic() + GATHER_S, self.after)
+            self._hand_out_due.within(GATHER_S)
         if self._stopping:
             self._finish_if_idle()
 

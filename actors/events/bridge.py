@@ -82,9 +82,6 @@ STALE_S = 60.0
 KEEP_AGAIN_S = 2.0
 """How often it is tried to put on a full disk what was set aside."""
 
-_RECONCILE = "callboard: reconcile"
-_KEEP = "callboard: there may be room on the disk"
-
 
 @define
 class _Publishing:
@@ -115,7 +112,7 @@ class EventBridge(BrokerRole):
         self._books: Books[RawEvent] = Books()
         self._aside: dict[int, list[dict[str, Any]]] = {}
         self._done_with: list[int] = []
-        self._keep_due = False
+        self._keep_due = self.timer(self._keep_aside)
         self._ids = itertools.count(1)
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
@@ -139,7 +136,7 @@ class EventBridge(BrokerRole):
                 priority=amqp.consumer_priority,
             )
         )
-        self.after(RECONCILE_S, _RECONCILE)
+        self.every(RECONCILE_S, self._reconcile)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is in hand."""
@@ -296,9 +293,7 @@ class EventBridge(BrokerRole):
             self._poison.append([("poison", document) for document in documents])
         except StoreError as problem:
             self.log.error("event_not_set_aside", reason=str(problem), events=len(self._aside))
-            if not self._keep_due:
-                self._keep_due = True
-                self.after(KEEP_AGAIN_S, _KEEP)
+            self._keep_due.within(KEEP_AGAIN_S)
             return
         self._aside.clear()
         done, self._done_with = self._done_with, []
@@ -337,15 +332,8 @@ class EventBridge(BrokerRole):
                 self._send_batch(next(self._ids), batch.module, batch.events, responder)
         self._dispatch()
 
-    def on_timer(self, payload: Any) -> None:
+    def _reconcile(self) -> None:
         """Ask after what has been under way for suspiciously long."""
-        if payload == _KEEP:
-            self._keep_due = False
-            self._keep_aside()
-            return
-        if payload != _RECONCILE:
-            super().on_timer(payload)
-            return
         old = time.monotonic() - STALE_S
         for batch in self._books.stale_batches(before=old):
             if responder := self.peers.get(RESPONDERS + batch.module):
@@ -353,7 +341,6 @@ class EventBridge(BrokerRole):
         for deliverer, parts in self._books.stale_parts(before=old).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(parts)))
-        self.after(RECONCILE_S, _RECONCILE)
 
     # Asked from outside
 

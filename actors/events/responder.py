@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
@@ -42,9 +43,6 @@ HOOK_TABLE = "hook_table"
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
 
-_STORE_RETRY = "callboard: the store may be back"
-_SUBSCRIPTION = "callboard: have the hooks come?"
-
 
 class Responder(Role):
     """Turns the events of one module into deliveries (Kazoo: the module's gen_listener responder).
@@ -65,7 +63,7 @@ class Responder(Role):
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
-        self._waiting_for_store = False
+        self._store_retry = self.timer(self._work)
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -99,7 +97,7 @@ class Responder(Role):
         self._pages_came = False
         self._stream = max(self._stream + 1, time.time_ns())
         self.send(table.address, Subscribe((*self._module.events, ALL), self._stream))
-        self.after(SUBSCRIBE_AGAIN_S, (_SUBSCRIPTION, table.incarnation))
+        self.after(SUBSCRIBE_AGAIN_S, partial(self._check_subscription, table.incarnation))
 
     def receiveMsg_HookPage(self, message: HookPage, sender: ActorAddress) -> None:
         """Some of the hooks; the old ones serve until all new ones are here."""
@@ -152,14 +150,6 @@ class Responder(Role):
             self._held.append((message, sender))
         self._work()
 
-    def on_timer(self, payload: Any) -> None:
-        """Try the store again."""
-        if payload == _STORE_RETRY:
-            self._waiting_for_store = False
-            self._work()
-        elif isinstance(payload, tuple) and payload[0] == _SUBSCRIPTION:
-            self._check_subscription(payload[1])
-
     def _check_subscription(self, incarnation: int) -> None:
         """Subscribe again where no page came: the message was lost, or the hooks are not loaded."""
         table = self.peers.get(HOOK_TABLE)
@@ -167,12 +157,12 @@ class Responder(Role):
             return
         if self._pages_came:
             self._pages_came = False
-            self.after(SUBSCRIBE_AGAIN_S, (_SUBSCRIPTION, incarnation))
+            self.after(SUBSCRIBE_AGAIN_S, partial(self._check_subscription, incarnation))
         else:
             self._subscribe(table)
 
     def _work(self) -> None:
-        while self._held and self._loaded and not self._waiting_for_store:
+        while self._held and self._loaded and not self._store_retry.is_set:
             deliverers = deliverers_among(self.peers)
             if not deliverers:
                 return
@@ -181,8 +171,7 @@ class Responder(Role):
                 self._route(batch, bridge, deliverers)
             except StoreError as problem:
                 self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
-                self._waiting_for_store = True
-                self.after(STORE_RETRY_S, _STORE_RETRY)
+                self._store_retry.within(STORE_RETRY_S)
                 return
             self._held.popleft()
 

@@ -124,11 +124,6 @@ LOAD_STALLS_S = 30.0
 MAX_PROBLEMS = 1000
 """Hooks that cannot be loaded, kept with the reason; more are only counted."""
 
-_LOAD = "callboard: load the hooks"
-_AGAIN = "callboard: look at a hook again"
-_APPLIED = "callboard: a change should be in effect by now"
-_STALLED = "callboard: has the load stalled?"
-
 
 class HookListener(Noticing, HookEditor, SecretKeeper):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
@@ -146,7 +141,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._load = 0
         self._numbers = itertools.count()
-        self._load_due: float | None = None
+        self._load_due = self.timer(self._go_on_loading)
         self._loaded_to: Any = None
         self._total = 0
         self._problems: dict[str, HookProblem] = {}
@@ -155,7 +150,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         self._tickets = itertools.count(1)
         self._replies: dict[int, tuple[ActorAddress, HookApplied | HookSaved | HookSecrets]] = {}
         self._progress_at = time.monotonic()
-        self.after(LOAD_STALLS_S, _STALLED)
+        self.every(LOAD_STALLS_S, self._look_for_stall)
         self._connected = False
         self.connect_broker(
             Topology(
@@ -165,7 +160,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
                 prefetch=CHANGES.prefetch,
             )
         )
-        self._load_within(BROKER_S)
+        self._load_due.within(BROKER_S)
 
     def stats(self) -> Mapping[str, Any]:
         """Hooks loaded, and those that could not be understood."""
@@ -182,12 +177,17 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
 
     # Loading
 
-    def _load_within(self, seconds: float) -> None:
-        """Begin a load, or go on with one, after so long; or earlier, if that was asked for."""
-        due = time.monotonic() + seconds
-        if self._load_due is None or due < self._load_due:
-            self._load_due = due
-            self.after(seconds, (_LOAD, due))
+    def _go_on_loading(self) -> None:
+        """Begin a load, or go on with one."""
+        if self._pages is not None:
+            self._send_pages()
+        elif self.peer(HOOK_TABLE):
+            self._begin_load()
+
+    def _look_for_stall(self) -> None:
+        if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
+            self._pages = None
+            self._load_due.within(0)
 
     def _begin_load(self) -> None:
         self._load = max(self._load + 1, time.time_ns())
@@ -224,7 +224,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
             self.log.info("hooks_not_loaded", reason=str(problem))
             self._pages = None if self._loaded_to is None else self._stored_pages()
             self._misses += 1
-            self._load_within(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
+            self._load_due.within(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
             return False
         self._misses = 0
         last = page is None
@@ -249,7 +249,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         """A new table is empty: load."""
         if HOOK_TABLE in self.peers and self.peers[HOOK_TABLE] != before.get(HOOK_TABLE):
             self._pages = None
-            self._load_within(0 if self._connected else BROKER_S)
+            self._load_due.within(0 if self._connected else BROKER_S)
 
     # Changes on the bus
 
@@ -264,7 +264,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
                 self.log.info("broker_up")
                 self._tell_everyone(ConfigurationChanged(None))
                 self._pages = None
-                self._load_within(0)
+                self._load_due.within(0)
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -276,7 +276,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         if message.messages is None:
             self._tell_everyone(ConfigurationChanged(None))
             self._pages = None
-            self._load_within(0 if self._connected else BROKER_S)
+            self._load_due.within(0 if self._connected else BROKER_S)
         else:
             self._take_in(message.messages)
 
@@ -318,7 +318,7 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
             document = self._store.get(hook_id)
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), hook=hook_id)
-            self.after(RETRY_S, (_AGAIN, hook_id, account_id))
+            self.after(RETRY_S, partial(self._refresh, hook_id, account_id))
             return
         if document is not None:
             self._put(document, account_id)
@@ -367,33 +367,6 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
     def _flush(self, account_id: str, hook_id: str | None) -> None:
         if cache := self.peer(FAILURE_CACHE):
             self.send(cache, FlushFailures(account_id, hook_id))
-
-    def on_timer(self, payload: Any) -> None:
-        """Load, or look again at a hook that could not be read."""
-        match payload:
-            case (str(what), float(due)) if what == _LOAD:
-                self._load_is_due(due)
-            case (str(what), int(ticket)) if what == _APPLIED:
-                # The table or a responder is being restarted: it will load what is stored.
-                self.receiveMsg_Applied(Applied(ticket), self.myAddress)
-            case (str(what), hook_id, account_id) if what == _AGAIN:
-                self._refresh(hook_id, account_id)
-            case str(what) if what == _STALLED:
-                if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
-                    self._pages = None
-                    self._load_within(0)
-                self.after(LOAD_STALLS_S, _STALLED)
-            case _:
-                super().on_timer(payload)
-
-    def _load_is_due(self, due: float) -> None:
-        if due != self._load_due:
-            return  # an earlier time was asked for meanwhile
-        self._load_due = None
-        if self._pages is not None:
-            self._send_pages()
-        elif self.peer(HOOK_TABLE):
-            self._begin_load()
 
     # Changes of our own
 
@@ -466,14 +439,18 @@ class HookListener(Noticing, HookEditor, SecretKeeper):
         """Answer once every responder knows: the next event finds the change in effect."""
         ticket = next(self._tickets)
         self._replies[ticket] = sender, reply
-        self.after(APPLY_S, (_APPLIED, ticket))
+        # By then the table or a responder is being restarted: it will load what is stored.
+        self.after(APPLY_S, partial(self._answer, ticket))
         if table := self.peer(HOOK_TABLE):
             self.send(table, Barrier(self._load, next(self._numbers), ticket))
 
     def receiveMsg_Applied(self, message: Applied, _sender: ActorAddress) -> None:
         """A change is in effect."""
-        if message.ticket in self._replies:
-            self.send(*self._replies.pop(message.ticket))
+        self._answer(message.ticket)
+
+    def _answer(self, ticket: int) -> None:
+        if ticket in self._replies:
+            self.send(*self._replies.pop(ticket))
 
     def receiveMsg_ListHooks(self, message: ListHooks, sender: ActorAddress) -> None:
         """Show the stored hooks, disabled ones too."""

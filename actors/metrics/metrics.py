@@ -32,8 +32,6 @@ from callboard.webhooks.metrics.trend import STEP_S, Trend
 PROBE_S = 5.0
 PROBE_TIMEOUT_S = 5.0
 
-_LOOK = "callboard: look at the figures"
-
 
 class Metrics(Role):
     """Adds up what the others tell, over their deaths; looks at the tree and at the store.
@@ -89,13 +87,9 @@ class Metrics(Role):
             self.tally.set(catalog.CHILD_UP, int(node.status == RUNNING), path)
             self._restarts[path] = node.restarts
 
-    def on_timer(self, payload: Any) -> None:
-        """Look at everything."""
-        if payload == _LOOK:
-            self._look()
-
     def _look(self) -> None:
-        self.after(STEP_S, _LOOK)
+        """Look at everything, once in `STEP_S`."""
+        self.after(STEP_S, self._look)
         self.send(self.supervisor, GetTree())
         self._hear_of_the_store()
         self._take_in_own()

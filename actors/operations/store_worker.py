@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from callboard.actors.base.role import BrokerRole, Setup
@@ -22,8 +23,6 @@ from callboard.adapters.repositories.maintenance import DATABASE, Change
 from callboard.adapters.store.protocol import StoreError
 
 FAILURE_CACHE = "failure_cache"
-
-_SLICE = "callboard: go on with a piece of work"
 
 
 class StoreWorker(BrokerRole):
@@ -63,7 +62,7 @@ class StoreWorker(BrokerRole):
         """Begin a piece of work after so many seconds."""
         number = next(self.numbers)
         self._works[number] = piece
-        self.after(pause_s, (_SLICE, number))
+        self.after(pause_s, partial(self._go_on, number))
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Forget the failures of hooks that were changed, and let every node know."""
@@ -97,14 +96,6 @@ class StoreWorker(BrokerRole):
             case Unconfirmed(ids, _reason):
                 self._changes.lost(ids)
 
-    def on_timer(self, payload: Any) -> None:
-        """Go on with a piece of work; subclasses with timers of their own call this."""
-        match payload:
-            case (str(what), int(number)) if what == _SLICE:
-                self._go_on(number)
-            case _:
-                super().on_timer(payload)
-
     def _go_on(self, number: int) -> None:
         piece = self._works.pop(number)
         try:
@@ -120,4 +111,4 @@ class StoreWorker(BrokerRole):
             piece.done(tuple(piece.found), piece.after, "")
         else:
             self._works[number] = piece
-            self.after(0, (_SLICE, number))
+            self.after(0, partial(self._go_on, number))

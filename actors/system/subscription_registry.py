@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import define
-from thespian.actors import ActorAddress, WakeupMessage
+from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_publisher import Noticing, subscription_path
 from callboard.actors.messages import Refused
@@ -23,8 +23,6 @@ MAX_SUBSCRIBERS = 64
 ASK_S = 20.0
 """How often a subscriber is asked whether it is there."""
 MAX_UNANSWERED = 3
-
-_ASK = "callboard: are the subscribers there?"
 
 
 @define
@@ -47,7 +45,7 @@ class Announcing(Noticing, Supervisor):
         super().__init__(capabilities)
         self._subscribers: dict[int, _Subscriber] = {}
         self._last_subscription = 0
-        self._asking = False
+        self._ask_due = self.timer(self._ask_all)
         self._known: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
 
@@ -96,12 +94,7 @@ class Announcing(Noticing, Supervisor):
         if message.subscription in self._subscribers:
             self._subscribers[message.subscription].unanswered = 0
 
-    def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
-        """Ask who is there, or whatever else is due."""
-        if message.payload != _ASK:
-            super().receiveMsg_WakeupMessage(message, sender)
-            return
-        self._asking = False
+    def _ask_all(self) -> None:
         # By questions, not by time: where one process runs all, it may have stood still.
         for number, subscriber in list(self._subscribers.items()):
             if subscriber.unanswered >= MAX_UNANSWERED:
@@ -118,9 +111,8 @@ class Announcing(Noticing, Supervisor):
         self.send(subscriber.address, Unsubscribed(reason))
 
     def _ask_later(self) -> None:
-        if self._subscribers and not self._asking:
-            self._asking = True
-            self.after(ASK_S, _ASK)
+        if self._subscribers:
+            self._ask_due.within(ASK_S)
 
     def _subscription_of(self, address: ActorAddress) -> int | None:
         for number, subscriber in self._subscribers.items():

@@ -49,8 +49,6 @@ from callboard.supervision import (
 DRAIN_S = 10.0
 """How long events under way may take to settle before the tree is stopped."""
 
-_DRAINED_ENOUGH = "callboard: stop now"
-
 
 def tree(settings: Settings) -> SupervisorSpec:
     """The whole supervision tree, in starting order."""
@@ -295,15 +293,8 @@ class WebhooksSupervisor(Announcing):
         self._draining = True
         self.log.info("draining")
         self.send(bridge.address, Quiesce())
-        self.after(DRAIN_S, _DRAINED_ENOUGH)
+        self.after(DRAIN_S, super().on_stop)  # what is not settled by then goes back to the broker
 
     def receiveMsg_Quiesced(self, _message: Quiesced, _sender: ActorAddress) -> None:
         """Nothing is under way any more."""
         super().on_stop()
-
-    def on_timer(self, payload: Any) -> None:
-        """What is not settled by now goes back to the broker."""
-        if payload == _DRAINED_ENOUGH:
-            super().on_stop()
-        else:
-            super().on_timer(payload)

@@ -101,15 +101,15 @@ def test_news_that_come_during_a_look_lead_to_another(grow, store, monkeypatch):
             self.on_broker(Received((account_created(),)))
         return found
 
-    def setting_timers(self, seconds, payload):
-        timers.append(payload)
-        after(self, seconds, payload)
+    def setting_timers(self, seconds, call):
+        timers.append(seconds)
+        after(self, seconds, call)
 
     monkeypatch.setattr(Initializer, "_find_master_account", searching)
     monkeypatch.setattr(Initializer, "after", setting_timers)
     grow().wait(ended)
     assert looks == [None, None, None, ACCOUNT]
-    assert timers.count(initializer._LOOK) == 1
+    assert timers.count(initializer.LOOK_AGAIN_S) == 1
 
 
 def test_looking_again_changes_nothing_while_there_is_none(grow, store, monkeypatch):
