@@ -36,6 +36,7 @@ from callboard.supervision.spec import (
     SupervisorSpec,
 )
 from callboard.supervision.supervisor import Supervisor
+from callboard.supervision.timer import Call, Timer
 
 __all__ = [
     "MEMBER",
@@ -49,6 +50,7 @@ __all__ = [
     "TRANSIENT",
     "Answer",
     "AskedBy",
+    "Call",
     "ChildSpec",
     "Finished",
     "Forwarded",
@@ -68,6 +70,7 @@ __all__ = [
     "SupervisedActor",
     "Supervisor",
     "SupervisorSpec",
+    "Timer",
     "TreeNode",
     "die_with_parent",
 ]

@@ -11,11 +11,12 @@ from typing import Any
 
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.base.event_publisher import NotificationPublisher
 from callboard.actors.base.outbox import Handover
 from callboard.actors.base.placement import is_elsewhere
-from callboard.actors.base.role import Setup
+from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
-from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recording, is_new
+from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recorder, is_new
 from callboard.actors.delivery.senders import Sending, Sent
 from callboard.actors.delivery.transports import sending, slots
 from callboard.actors.messages import (
@@ -29,6 +30,7 @@ from callboard.actors.messages import (
     PutOffKept,
     Reconcile,
 )
+from callboard.actors.messages.notifications import NoticesSeen
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import FinishedFile
@@ -76,7 +78,7 @@ OVERDUE_S = 60.0
 """A batch that is not kept after so long is sent again: its message may have been lost."""
 
 
-class Deliverer(Recording):
+class Deliverer(Role):
     """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
 
     A delivery is settled when it succeeded, when its last failed attempt is safe in the attempt
@@ -86,7 +88,6 @@ class Deliverer(Recording):
 
     def begin(self, setup: Setup) -> None:
         """Start what sends."""
-        super().begin(setup)
         delivery = self.settings.delivery
         signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
         self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
@@ -102,6 +103,16 @@ class Deliverer(Recording):
             delivery.retry_steps_s,
             self._finished,
             time.monotonic,
+        )
+        self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
+        self._recorder = Recorder(
+            self.settings,
+            finished=self._finish_job,
+            notify=self._notifications.notify,
+            peer=self.peer,
+            send=self.send,
+            tally=self.tally,
+            log=self.log,
         )
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
@@ -123,7 +134,7 @@ class Deliverer(Recording):
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is in hand."""
         return {
-            **self.recorded,
+            **self._recorder.counts,
             "repeats": self._in_hand.repeats,
             "put_off": self._in_hand.kept_elsewhere,
             "in_flight": self._bulkhead.in_flight,
@@ -136,10 +147,10 @@ class Deliverer(Recording):
 
     def measure(self) -> None:
         """What became of deliveries, and what is in hand."""
-        tally, bulkhead = self.tally, self._bulkhead
-        tally.set(catalog.DELIVERIES, self.recorded["delivered"], catalog.DELIVERED)
-        tally.set(catalog.DELIVERIES, self.recorded["given_up"], catalog.GIVEN_UP)
-        tally.set(catalog.ATTEMPTS_FAILED, self.recorded["failed_tries"])
+        tally, bulkhead, counts = self.tally, self._bulkhead, self._recorder.counts
+        tally.set(catalog.DELIVERIES, counts["delivered"], catalog.DELIVERED)
+        tally.set(catalog.DELIVERIES, counts["given_up"], catalog.GIVEN_UP)
+        tally.set(catalog.ATTEMPTS_FAILED, counts["failed_tries"])
         tally.set(catalog.DELIVERIES_PUT_OFF, self._in_hand.kept_elsewhere)
         tally.set(catalog.DELIVERIES_PARKED, bulkhead.parked)
         tally.set(catalog.DELIVERIES_REPEATED, self._in_hand.repeats)
@@ -232,14 +243,14 @@ class Deliverer(Recording):
         if isinstance(then, Done):
             if job.taken_at is not None:
                 self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)
-            self.delivered(job, outcome, now)
+            self._recorder.delivered(job, outcome, now)
             return
-        self.failed(job, outcome, now)
+        self._recorder.failed(job, outcome, now)
         if isinstance(then, Retry):
-            self.retried(job, outcome, now)
+            self._recorder.retried(job, outcome, now)
             self._retry(job, then.after_ms)
         else:
-            self.given_up(job, outcome, then, now)
+            self._recorder.given_up(job, outcome, then, now)
 
     def _count(self, sent: Sent[Job]) -> None:
         result = result_of(sent.outcome)
@@ -256,7 +267,7 @@ class Deliverer(Recording):
             for other in shed:
                 self._park(other)
 
-    def finished(self, job: Job) -> None:
+    def _finish_job(self, job: Job) -> None:
         """A delivery is at its end: settle what waited for it."""
         self._in_hand.finish(job)
         self._flush_soon()
@@ -295,7 +306,7 @@ class Deliverer(Recording):
         if job.parked_since_s is None or job.parked_since_s > now:  # The clock was set back.
             job.parked_since_s = now
             if not self._circuits.is_closed(job.endpoint):
-                self.left_alone(job, now)
+                self._recorder.left_alone(job, now)
         most_s = self.settings.delivery.park_hours * 3600
         clock = time.monotonic()
         item = job.delivery.id, job.endpoint, job.delivery.hook_id, clock
@@ -307,7 +318,7 @@ class Deliverer(Recording):
             self._put_off(job, then.after_ms)
         else:
             self._bulkhead.gone(*item)
-            self.given_up(job, ClientError(then.reason), then, now)
+            self._recorder.given_up(job, ClientError(then.reason), then, now)
 
     def _put_off(self, job: Job, after_ms: int) -> None:
         """Let the retry queue have it; its events are settled once that keeps it."""
@@ -332,9 +343,9 @@ class Deliverer(Recording):
             self._in_hand.kept(job)
         self._flush_soon()
 
-    def receiveMsg_AttemptsKept(self, message: AttemptsKept, sender: ActorAddress) -> None:
+    def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
         """A batch of attempts is safe: there may be room for the next."""
-        super().receiveMsg_AttemptsKept(message, sender)
+        self._recorder.attempts_kept(message)
         self._flush_soon()
 
     # Timers and reports
@@ -353,13 +364,13 @@ class Deliverer(Recording):
         if retry_queue := self.peer(RETRY_QUEUE):
             for number, batch in self._put_offs.overdue(now - OVERDUE_S, now):
                 self._send_put_off(retry_queue, number, batch)
-        self.report_overdue(now - OVERDUE_S, now)
+        self._recorder.report_overdue(now - OVERDUE_S, now)
         if not self._is_idle():
             self._go_on()
 
     def _is_idle(self) -> bool:
         """Whether nothing here can change with time alone."""
-        held = (self._in_hand, self._put_offs, self._bulkhead.in_flight, self.unrecorded)
+        held = (self._in_hand, self._put_offs, self._bulkhead.in_flight, self._recorder.unrecorded)
         return not (any(held) or self._circuits.open)
 
     def _flush_soon(self) -> None:
@@ -372,7 +383,7 @@ class Deliverer(Recording):
             if source := self.peer(path):
                 report = self._owed.report(path)
                 self.send(source, Progress(report.source, report.accepted, report.settled))
-        gathered = self.untold + self._put_offs.waiting
+        gathered = self._recorder.untold + self._put_offs.waiting
         if gathered >= GATHERED or self._stopping:
             self._hand_out()
         elif gathered:
@@ -381,26 +392,30 @@ class Deliverer(Recording):
             self._finish_if_idle()
 
     def _hand_out(self) -> None:
-        self.report_tries()
+        self._recorder.report_tries()
         self._report_put_offs()
 
     # Peers and stopping
 
-    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, sender: ActorAddress) -> None:
+    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
         """What the cluster's configuration says of tries."""
-        super().receiveMsg_AttemptPolicy(message, sender)
+        self._recorder.follow(message)
         if not self.settings.delivery.connect_timeout_ms:
             self._sending.connect_within(message.connect_timeout_ms / 1000)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """New sources count anew; a new retry queue gets what the one before had not kept."""
-        super().on_peers(before)
+        self._recorder.on_peers(before, self.peers)
         for path in (EVENT_BRIDGE, RETRY_QUEUE):
             if is_new(path, before, self.peers):
                 self._owed.serve((path, self.peers[path].incarnation))
         if is_new(RETRY_QUEUE, before, self.peers):
             self._put_offs.take_back()
         self._flush_soon()
+
+    def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
+        """A subscriber has a batch of notices."""
+        self._notifications.seen(message)
 
     def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
         """A source misses these parts; those that are unknown here never arrived."""
@@ -415,7 +430,7 @@ class Deliverer(Recording):
         self._flush_soon()
 
     def _finish_if_idle(self) -> None:
-        if not self._bulkhead.in_flight and not self.unrecorded:
+        if not self._bulkhead.in_flight and not self._recorder.unrecorded:
             self.finish()
         else:
             self._flush_soon()

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import define
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.event_publisher import Noticing, subscription_path
+from callboard.actors.base.event_publisher import NotificationPublisher, subscription_path
 from callboard.actors.messages import Refused
 from callboard.actors.messages.notifications import (
     ChildRestarted,
@@ -34,7 +34,7 @@ class _Subscriber:
     unanswered: int = 0
 
 
-class Announcing(Noticing, Supervisor):
+class Announcing(Supervisor):
     """A top supervisor with subscribers.
 
     They are peers of the actors that have notices for them, and so get them straight from there;
@@ -43,6 +43,8 @@ class Announcing(Noticing, Supervisor):
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
+        # The top's own notices go to its guests.
+        self._notifications = NotificationPublisher(self.guests, self.send, self.timer)
         self._subscribers: dict[int, _Subscriber] = {}
         self._last_subscription = 0
         self._ask_due = self.timer(self._ask_all)
@@ -57,10 +59,6 @@ class Announcing(Noticing, Supervisor):
             for kind in subscriber.kinds
         }
         return {p: Peer(p, number, address, 0) for p, (number, address) in paths.items()}
-
-    def subscribers(self) -> Mapping[str, Peer]:
-        """The top's own notices go to its guests."""
-        return self.guests()
 
     # Subscribing
 
@@ -88,9 +86,9 @@ class Announcing(Noticing, Supervisor):
         else:
             self.send(sender, Unsubscribed("there was no subscription"))
 
-    def receiveMsg_NoticesSeen(self, message: NoticesSeen, sender: ActorAddress) -> None:
+    def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
         """A subscriber is there."""
-        super().receiveMsg_NoticesSeen(message, sender)
+        self._notifications.seen(message)
         if message.subscription in self._subscribers:
             self._subscribers[message.subscription].unanswered = 0
 
@@ -129,4 +127,5 @@ class Announcing(Noticing, Supervisor):
             self._known[path] = peer.incarnation
             if before is not None and before != peer.incarnation:
                 self._restarts[path] = self._restarts.get(path, 0) + 1
-                self.notify(ChildRestarted(path, peer.pid, self._restarts[path], peer.because))
+                restarted = ChildRestarted(path, peer.pid, self._restarts[path], peer.because)
+                self._notifications.notify(restarted)
