@@ -12,9 +12,10 @@ import os
 import select
 import signal
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from thespian.actors import (
@@ -61,15 +62,25 @@ PARENT_CHECK_S = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
+C = TypeVar("C", bound="_Closable")
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
 mend()
 
 
 class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     """An actor that a `Supervisor` can start, watch and stop.
 
-    Subclasses override `on_start`, and where needed `on_peers`, `on_stop`, `on_exit` and `stats`;
-    timers call the functions that they were set with; messages arrive at `receiveMsg_{class name}(message, sender)` as in Thespian.
-    An exception in any of these ends the actor.
+    Subclasses override `on_start`, and where needed `on_peers`, `on_stop` and `stats`; timers call
+    the functions that they were set with; messages arrive at `receiveMsg_{class name}(message,
+    sender)` as in Thespian. An exception in any of these ends the actor.
+
+    `closing`: what is to be released when the actor ends, registered where it is made. An actor
+    that is killed releases nothing.
     """
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
@@ -85,6 +96,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
         self._poll_due = self.timer(self._poll_descriptors)
         self._ended = False
+        self.closing = ExitStack()
         self._parent_pid: int | None = None
         self._started = False
         self._fds: tuple[int, ...] = ()
@@ -108,9 +120,6 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         """Finish what has begun, then call `finish`; at once unless overridden."""
         self.finish()
 
-    def on_exit(self) -> None:
-        """Release what the process holds; the last call, and not made when the actor is killed."""
-
     def stats(self) -> Mapping[str, Any]:
         """Figures shown in the tree; cheap, small and of simple types."""
         return {}
@@ -133,6 +142,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def timer(self, call: Call) -> Timer:
         """A timer that calls it once each time it was set."""
         return Timer(self.after, call)
+
+    def own(self, thing: C) -> C:
+        """That thing; it is closed when the actor ends, the last one of several first."""
+        self.closing.callback(thing.close)
+        return thing
 
     def watch(self, *fds: int) -> None:
         """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""
@@ -223,7 +237,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         """Thespian ends this actor now."""
         self._ended = True
         self._fds = ()
-        self.on_exit()
+        self.closing.close()
 
     def heartbeat(self) -> None:
         """Show the supervisor now that this actor lives, with its current figures."""

@@ -40,6 +40,8 @@ class ApiServer(StoreWorker):
         self._asking = Asking(self.send)
         self._inbox: Inbox[Errand] = Inbox()
         self._documents = self.connect_store()
+        self.closing.callback(self._stop_thread)
+        self.closing.callback(self._asking.give_up)
         self.work_with(Topology(exchanges=(Exchange("configuration"),)))
         self.watch(self.broker.fileno(), self._inbox.fileno())
         self._began = time.monotonic()
@@ -119,15 +121,10 @@ class ApiServer(StoreWorker):
             self.settings.api_place_file.unlink()
         self.finish()
 
-    def on_exit(self) -> None:
-        """Close the connections; the thread ends with the process, or by itself."""
-        super().on_exit()
-        if hasattr(self, "_asking"):
-            self._asking.give_up()
-        if hasattr(self, "_thread") and self._thread is not None:
+    def _stop_thread(self) -> None:
+        """It ends with the process, or by itself."""
+        if self._thread is not None:
             self._thread.stop()
-        if hasattr(self, "_documents"):
-            self._documents.close()
 
     # What the server's threads want
 

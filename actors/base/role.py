@@ -54,10 +54,10 @@ class Role(Counting):
         """The start of the subclass."""
 
     def connect_store(self) -> DocumentStore:
-        """A connection of this actor's own to the document store."""
+        """A connection of this actor's own to the document store, closed when it ends."""
         couchdb = self.settings.couchdb
         timeout_s = couchdb.timeout_ms / 1000
-        return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
+        return self.own(stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration as this node sees them, in step with the bus."""
@@ -88,8 +88,10 @@ class BrokerRole(Role):
 
     def connect_broker(self, topology: Topology, url: str = "") -> None:
         """Begin to connect, to the node's own broker by default; `on_broker` hears of it."""
-        self.broker = brokers.connect(
-            url or self.settings.amqp.url, topology, self.settings.data.dir, name=self.path
+        url = url or self.settings.amqp.url
+        # Closed, it gives back what was not acknowledged.
+        self.broker = self.own(
+            brokers.connect(url, topology, self.settings.data.dir, name=self.path)
         )
         self.broker.open()
         self._broker_due = self.timer(self._poll)
@@ -106,11 +108,6 @@ class BrokerRole(Role):
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """The connection has something to do."""
         self._poll()
-
-    def on_exit(self) -> None:
-        """Give back what was not acknowledged."""
-        if hasattr(self, "broker"):
-            self.broker.close()
 
     def _poll(self) -> None:
         for event in self.broker.poll():

@@ -45,11 +45,12 @@ class AttemptLog(Role):
         self._store = self.connect_store()
         self._directory = self.directory(self._store)
         most = self.settings.attempts.spool_mb * 1024 * 1024
-        self._spool = Spool(self.settings.data.dir / "attempts.sqlite3", max_bytes=most)
-        self._letters = Spool(
-            self.settings.data.dir / "dead_letters.sqlite3", max_bytes=most, dropping=False
+        folder = self.settings.data.dir
+        self._spool = self.own(Spool(folder / "attempts.sqlite3", max_bytes=most))
+        self._letters = self.own(
+            Spool(folder / "dead_letters.sqlite3", max_bytes=most, dropping=False)
         )
-        self._refused_letters = RefusedLetters(self.settings.data.dir, self.log)
+        self._refused_letters = self.own(RefusedLetters(folder, self.log))
         self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
         self._room_due = self.timer(self._keep)
         self._ready_databases: set[str] = set()
@@ -208,11 +209,3 @@ class AttemptLog(Role):
             self._policy = policy
             for deliverer in deliverers_among(self.peers):
                 self.send(deliverer.address, policy)
-
-    def on_exit(self) -> None:
-        """Close the files."""
-        if hasattr(self, "_spool"):
-            self._spool.close()
-            self._letters.close()
-            self._refused_letters.close()
-            self._store.close()

@@ -90,13 +90,19 @@ class Deliverer(Role):
         """Start what sends."""
         delivery = self.settings.delivery
         signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
-        self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
-        self._sending: Sending[Job] = sending(self.settings, slots(delivery), signer, self._tracing)
+        self._tracing = self.own(
+            tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        )
+        self._sending: Sending[Job] = self.own(
+            sending(self.settings, slots(delivery), signer, self._tracing)
+        )
         self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._bulkhead: Bulkhead[Job] = Bulkhead(self._limits, self._circuits)
         self._owed = Owed()
-        self._finished = FinishedFile(self.settings.data.dir / "finished.ids", self._not_shared)
+        self._finished = self.own(
+            FinishedFile(self.settings.data.dir / "finished.ids", self._not_shared)
+        )
         self._in_hand = InHand(
             self._owed,
             delivery.retry_policy,
@@ -434,16 +440,6 @@ class Deliverer(Role):
             self.finish()
         else:
             self._flush_soon()
-
-    def on_exit(self) -> None:
-        """Tell the rest, and close what is open."""
-        super().on_exit()
-        if hasattr(self, "_sending"):
-            self._sending.close()
-        if hasattr(self, "_tracing"):
-            self._tracing.close()
-        if hasattr(self, "_finished"):
-            self._finished.close()
 
 
 def limits(settings: Settings) -> BulkheadLimits:

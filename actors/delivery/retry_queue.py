@@ -98,7 +98,7 @@ class RetryQueue(BrokerRole):
         names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "poison")
         self._counts = dict.fromkeys(names, 0)
         self._unkept: deque[tuple[IncomingMessage, str]] = deque()
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
@@ -315,12 +315,6 @@ class RetryQueue(BrokerRole):
         for path, parts in self._books.stale(before=time.monotonic() - STALE_S).items():
             if address := self.peer(path):
                 self.send(address, Reconcile(source, tuple(parts)))
-
-    def on_exit(self) -> None:
-        """Give back what was not acknowledged."""
-        super().on_exit()
-        if hasattr(self, "_poison"):
-            self._poison.close()
 
 
 def topology(settings: Settings) -> Topology:

@@ -119,11 +119,10 @@ class EventBridge(BrokerRole):
         self._connected = False
         names = ("received", "acknowledged", "requeued", "unclaimed", "poison")
         self._counts = dict.fromkeys(names, 0)
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
         queue = event_queue(self.settings)
-        self._spans = EventSpans(
-            tracing(self.settings, self.path, self.log, own_process=self.own_process), queue.name
-        )
+        traced = tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        self._spans = self.own(EventSpans(traced, queue.name))
         self.connect_broker(
             Topology(
                 exchanges=tuple(
@@ -386,14 +385,6 @@ class EventBridge(BrokerRole):
                 for other in request.waiting:
                     self._publishing.pop(other, None)
                 self.send(request.requester, Refused(f"the broker did not take it: {reason}"))
-
-    def on_exit(self) -> None:
-        """Give unacknowledged events back."""
-        super().on_exit()
-        if hasattr(self, "_poison"):
-            self._poison.close()
-        if hasattr(self, "_spans"):
-            self._spans.close()
 
 
 def event_queue(settings: Settings) -> Queue:

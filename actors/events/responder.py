@@ -56,7 +56,9 @@ class Responder(Role):
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
         self._directory = self.directory(self.connect_store())
-        self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        self._tracing = self.own(
+            tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        )
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
         self._from_table: InOrder[HookPage | HooksChanged | Barrier] = InOrder()
@@ -254,11 +256,6 @@ class Responder(Role):
             return delivery
         account = self._directory.retry_policy_of(delivery.account_id)
         return with_policy(delivery, account, self.settings.delivery.retry_policy)
-
-    def on_exit(self) -> None:
-        """Tell the rest."""
-        if hasattr(self, "_tracing"):
-            self._tracing.close()
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

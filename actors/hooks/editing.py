@@ -75,7 +75,8 @@ class HookEditor:
 
     def add(self, message: AddHook, sender: ActorAddress) -> None:
         """Store a new hook; refuse one that could never fire, or never be sent."""
-        document = new_hook(message.document, gregorian_s(time.time()), uuid.uuid4().hex, self._node)
+        now = gregorian_s(time.time())
+        document = new_hook(message.document, now, uuid.uuid4().hex, self._node)
         try:
             self._check(document)
             self._ensure_account(document["pvt_account_id"])

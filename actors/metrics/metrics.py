@@ -53,7 +53,7 @@ class Metrics(Role):
         self._own_numbers = itertools.count(1)
         node = self.settings.node
         self.tally.set(catalog.NODE, 1, version("callboard"), node.name, node.zone)
-        self._probe = StoreProbe(self._connect, PROBE_S)
+        self._probe = self.own(StoreProbe(self._connect, PROBE_S))
         self._look()
 
     def _connect(self) -> DocumentStore:
@@ -162,8 +162,3 @@ class Metrics(Role):
         found = readiness(self._children, age_s, brokers, self._store_problem)
         problems = found.problems if isinstance(found, NotReady) else ()
         self.send(sender, Health(not problems, problems))
-
-    def on_exit(self) -> None:
-        """Ask the store no more."""
-        if hasattr(self, "_probe"):
-            self._probe.close()

@@ -85,12 +85,6 @@ class Initializer(BrokerRole):
             case ConnectionDown(reason, retry_in_s):
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
 
-    def on_exit(self) -> None:
-        """Close the connections."""
-        super().on_exit()
-        if hasattr(self, "_store"):
-            self._store.close()
-
     def _try_in(self, seconds: float) -> None:
         if not self._try_due.is_set:  # a pause after a failure is not cut short
             self._try_due.within(seconds)

@@ -82,7 +82,7 @@ class Redelivery(Answering, LetterKeeper):
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._counts = dict.fromkeys(("retried", "replayed", "tested"), 0)
-        self._trials = Trials(self.settings)
+        self._trials = self.own(Trials(self.settings))
         self.work_with(Topology())
         self._republishing = Republishing(self.broker)
         self.watch(self.broker.fileno(), self._trials.fileno())
@@ -328,12 +328,6 @@ class Redelivery(Answering, LetterKeeper):
                 self._counts["tested"] += 1
                 self.answer(to, tested)
         super().receiveMsg_WatchMessage(message, sender)
-
-    def on_exit(self) -> None:
-        """Let go of tests that are under way."""
-        super().on_exit()
-        if hasattr(self, "_trials"):
-            self._trials.close()
 
 
 def _ids(ids: Any) -> tuple[str, ...]:

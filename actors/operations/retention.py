@@ -31,8 +31,8 @@ class LetterKeeper(StoreWorker):
         """What waits from before goes first."""
         super().begin(setup)
         self.letters = DeadLetterStore(self.store)
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
-        self._refused = RefusedLetters(self.settings.data.dir, self.log)
+        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
+        self._refused = self.own(RefusedLetters(self.settings.data.dir, self.log))
         self._purged = 0
         self.after(0, self._look_for_poison)
         self.after(PURGE_AGAIN_S, self._look_for_old)
@@ -81,10 +81,3 @@ class LetterKeeper(StoreWorker):
             return False
         self._purged += sum(saved.error is None for saved in gone)
         return len(ids) == PURGE_AT_ONCE
-
-    def on_exit(self) -> None:
-        """Close the file."""
-        super().on_exit()
-        if hasattr(self, "_poison"):
-            self._poison.close()
-            self._refused.close()

@@ -52,12 +52,6 @@ class StoreWorker(BrokerRole):
             "unpublished": len(self._changes),
         }
 
-    def on_exit(self) -> None:
-        """Close the connections."""
-        super().on_exit()
-        if hasattr(self, "store"):
-            self.store.close()
-
     def work(self, piece: Page | Errand, pause_s: float = 0.0) -> None:
         """Begin a piece of work after so many seconds."""
         number = next(self.numbers)

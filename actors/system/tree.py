@@ -236,7 +236,6 @@ class WebhooksSupervisor(Announcing):
         super().__init__(capabilities)
         # Whoever attaches may find it before `Start`, or where there never is one.
         self._draining = False
-        self._orphaned = False
 
     def specification(self, args: Top) -> SupervisorSpec:
         """The tree that these settings ask for."""
@@ -273,13 +272,8 @@ class WebhooksSupervisor(Announcing):
         """The owner's process has ended: so does this, and the actor system with it."""
         self.watch()
         self.log.warning("owner_ended")
-        self._orphaned = True
+        self.closing.callback(self.actorSystemShutdown)  # nobody else would end it
         self.on_stop()
-
-    def on_exit(self) -> None:
-        """Nobody else would end the actor system of a dead owner."""
-        if self._orphaned:
-            self.actorSystemShutdown()
 
     def on_stop(self) -> None:
         """Drain, then stop; asked twice, stop at once."""
