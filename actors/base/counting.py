@@ -43,7 +43,7 @@ class Counting(SupervisedActor):
     def receiveMessage(self, message: Any, sender: ActorAddress) -> Any:
         """Handle one message; what it has changed is told within a second."""
         watched = super().receiveMessage(message, sender)
-        telling = isinstance(message, WakeupMessage) and message.payload == self._tell
+        telling = isinstance(message, WakeupMessage) and message.payload == self._tell_when_due
         if (
             self._counts_on
             and not self._tell_due
@@ -51,10 +51,10 @@ class Counting(SupervisedActor):
             and not self.is_heartbeat(message)
         ):
             self._tell_due = True
-            self.after(TELL_S, self._tell)
+            self.after(TELL_S, self._tell_when_due)
         return watched
 
-    def _tell(self) -> None:
+    def _tell_when_due(self) -> None:
         self._tell_due = False
         self.tell_figures()
 

@@ -1,6 +1,6 @@
 """Hooks as their documents say, and the problems of those that cannot fire."""
 
-from collections.abc import Container
+from collections.abc import Collection
 from typing import Any
 
 from callboard.actors.messages import HookProblem
@@ -14,7 +14,7 @@ MAX_PROBLEMS = 1000
 class HookParser:
     """Parses hook documents; those that are invalid are remembered with the reason."""
 
-    def __init__(self, known_events: Container[str], log: Any) -> None:
+    def __init__(self, known_events: Collection[str], log: Any) -> None:
         self._known_events, self._log = known_events, log
         self._problems: dict[str, HookProblem] = {}
 
