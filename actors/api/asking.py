@@ -9,11 +9,9 @@ from attrs import field, frozen
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import Refused
+from callboard.actors.messages.paths import TOP
 from callboard.supervision import Answer, Peer, Question
 from callboard.web.backend import NoAnswer, RefusedByActor
-
-TOP = ""
-"""The path of the top of the tree."""
 
 
 @frozen

@@ -7,11 +7,12 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.api.asking import TOP, Asked, Asking
+from callboard.actors.api.asking import Asked, Asking
 from callboard.actors.api.backend import ActorBackend, Changed, Errand, ServerEnded
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
+from callboard.actors.messages.paths import TOP
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token

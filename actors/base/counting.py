@@ -6,11 +6,11 @@ from typing import Any
 from thespian.actors import ActorAddress, WakeupMessage
 
 from callboard.actors.messages import Figures
+from callboard.actors.messages.paths import METRICS
 from callboard.supervision import SupervisedActor
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics.tally import FigureSet, Tally
 
-METRICS = "metrics"
 TELL_S = 1.0
 
 

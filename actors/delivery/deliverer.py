@@ -31,6 +31,7 @@ from callboard.actors.messages import (
     Reconcile,
 )
 from callboard.actors.messages.notifications import NoticesSeen
+from callboard.actors.messages.paths import EVENT_BRIDGE, RETRY_QUEUE
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import FinishedFile
@@ -54,9 +55,6 @@ from callboard.webhooks.retries.outcome import (
 )
 from callboard.webhooks.retries.policy import KazooPolicy, park, verdict
 from callboard.webhooks.retries.retry_message import Later
-
-EVENT_BRIDGE = "event_bridge"
-RETRY_QUEUE = "deliveries/retry_queue"
 
 LINGER_S, LONGER_S = 0.005, 0.025
 """How long outcomes gather before they are reported: that saves messages. The longer time while

@@ -18,6 +18,7 @@ from callboard.actors.messages import (
     WhichAttempts,
 )
 from callboard.actors.messages.notifications import DeliveryFailed, Notice
+from callboard.actors.messages.paths import ATTEMPT_LOG, FAILURE_CACHE, HOOK_LISTENER
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -30,10 +31,6 @@ from callboard.webhooks.metrics.tally import Tally
 from callboard.webhooks.retries.outcome import GiveUp, Outcome, Response
 from callboard.webhooks.retries.retry_message import with_try
 from callboard.webhooks.values.kazoo_names import gregorian_ms
-
-FAILURE_CACHE = "failure_cache"
-HOOK_LISTENER = "hook_listener"
-ATTEMPT_LOG = "deliveries/attempt_log"
 
 MAX_BATCHES_OUT = 4
 MAX_SUCCESSES_WAITING = 5_000

@@ -27,6 +27,7 @@ from callboard.actors.messages import (
     Refused,
     Routed,
 )
+from callboard.actors.messages.paths import responder_path
 from callboard.adapters.broker.protocol import (
     Binding,
     BrokerError,
@@ -60,7 +61,6 @@ from callboard.webhooks.acknowledgement.event_ledger import Batch, Books
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
 
-RESPONDERS = "responders/"
 KAZOO_QUEUE = Queue(
     "webhooks_shared_listener",
     durable=False,
@@ -246,7 +246,7 @@ class EventBridge(BrokerRole):
         if self._books.on_the_way >= MAX_PARTS_ON_THE_WAY:
             return
         for module in self._books.waiting():
-            responder = self.peers.get(RESPONDERS + module)
+            responder = self.peers.get(responder_path(module))
             while responder and self._books.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
                 events = self._books.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
                 if not events:
@@ -325,7 +325,7 @@ class EventBridge(BrokerRole):
                 self._books.died((path, peer.incarnation))
         self._requeue(self._books.lost())
         for batch in self._books.batches:
-            responder = self.peers.get(RESPONDERS + batch.module)
+            responder = self.peers.get(responder_path(batch.module))
             if responder and responder.incarnation != batch.incarnation:
                 self._books.resend(batch.id)
                 self._send_batch(next(self._ids), batch.module, batch.events, responder)
@@ -335,7 +335,7 @@ class EventBridge(BrokerRole):
         """Ask after what has been under way for suspiciously long."""
         old = time.monotonic() - STALE_S
         for batch in self._books.stale_batches(before=old):
-            if responder := self.peers.get(RESPONDERS + batch.module):
+            if responder := self.peers.get(responder_path(batch.module)):
                 self._send_batch(batch.id, batch.module, batch.events, responder)
         for deliverer, parts in self._books.stale_parts(before=old).items():
             if address := self.peer(deliverer):

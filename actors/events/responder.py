@@ -26,6 +26,7 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import part_name
@@ -36,9 +37,6 @@ from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.policy import with_policy
-
-EVENT_BRIDGE = "event_bridge"
-HOOK_TABLE = "hook_table"
 
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0

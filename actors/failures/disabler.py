@@ -8,6 +8,7 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import DisableHook, FailuresSeen, GetFailures
+from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_LISTENER
 from callboard.adapters.store.protocol import StoreError
 from callboard.webhooks.hooks.failure_window import (
     DEFAULT_EXPIRY_MS,
@@ -18,9 +19,6 @@ from callboard.webhooks.hooks.failure_window import (
 from callboard.webhooks.metrics.catalog import HOOKS_DISABLED
 from callboard.webhooks.values.json_values import is_true
 from callboard.webhooks.values.kazoo_names import gregorian_ms
-
-FAILURE_CACHE = "failure_cache"
-HOOK_LISTENER = "hook_listener"
 
 RETRY_S = 5.0
 FIRST_S = 1.0

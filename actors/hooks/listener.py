@@ -39,6 +39,15 @@ from callboard.actors.messages import (
     RetireSecret,
 )
 from callboard.actors.messages.notifications import HookDisabled, NoticesSeen
+from callboard.actors.messages.paths import (
+    ALL_RESPONDERS,
+    ATTEMPT_LOG,
+    DISABLER,
+    FAILURE_CACHE,
+    HOOK_TABLE,
+    MAINTENANCE,
+    REDELIVERY,
+)
 from callboard.adapters.broker.protocol import (
     Binding,
     BrokerEvent,
@@ -69,14 +78,12 @@ from callboard.webhooks.hooks.hook import disabling, is_deleted, is_enabled
 from callboard.webhooks.metrics.catalog import HOOK_PROBLEMS
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-HOOK_TABLE = "hook_table"
-FAILURE_CACHE = "failure_cache"
 DOCUMENT_READERS = (
-    "disabler",
-    "maintenance",
-    "redelivery",
-    "responders/*",
-    "deliveries/attempt_log",
+    DISABLER,
+    MAINTENANCE,
+    REDELIVERY,
+    ALL_RESPONDERS,
+    ATTEMPT_LOG,
 )
 """Actors with a directory, which have to hear what has changed in the store."""
 

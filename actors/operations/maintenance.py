@@ -22,9 +22,9 @@ from callboard.actors.messages import (
     ListTable,
     TableListed,
 )
+from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_TABLE
 from callboard.actors.operations.answering import Answering, Asker
 from callboard.actors.operations.doc_type_update import DocTypeUpdateListener
-from callboard.actors.operations.store_worker import FAILURE_CACHE
 from callboard.adapters.repositories import maintenance as work
 from callboard.adapters.repositories.system_config import set_account_setting, set_system_setting
 from callboard.adapters.store.protocol import DatabaseMissing
@@ -42,7 +42,6 @@ from callboard.webhooks.hooks.arguments import (
 )
 from callboard.webhooks.values.kazoo_names import account_database, gregorian_ms, gregorian_s
 
-HOOK_TABLE = "hook_table"
 CATEGORY = "webhooks"
 
 PEER_S = 5.0

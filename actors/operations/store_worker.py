@@ -9,6 +9,7 @@ from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.base.slices import Errand, Page
 from callboard.actors.hooks.change_publisher import ChangePublisher
 from callboard.actors.messages import FlushHooks
+from callboard.actors.messages.paths import FAILURE_CACHE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -21,8 +22,6 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.repositories.maintenance import DATABASE, Change
 from callboard.adapters.store.protocol import StoreError
-
-FAILURE_CACHE = "failure_cache"
 
 
 class StoreWorker(BrokerRole):

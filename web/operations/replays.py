@@ -9,6 +9,7 @@ from typing import TypeVar
 from attrs import evolve, field, frozen
 
 from callboard import admin
+from callboard.actors.messages.paths import REDELIVERY
 from callboard.web.backend import Backend, NoAnswer, RefusedByActor
 from callboard.webhooks.history.replaying import one_of_each
 
@@ -23,7 +24,6 @@ PATIENCE_S = 30.0
 TRIES = 5
 """So often a page is asked for while actors are being restarted."""
 
-REDELIVERY = "redelivery"
 
 A = TypeVar("A")
 

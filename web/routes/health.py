@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
+from callboard.actors.messages.paths import METRICS
 from callboard.web.access.callers import TheBackend, backend_of, scraper
 from callboard.web.backend import NoAnswer, RefusedByActor
 
-METRICS = "metrics"
 """The path of the actor that counts."""
 READY_S = 3.0
 """How long it may take to say whether the node is ready."""
