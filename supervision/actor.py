@@ -27,7 +27,6 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from callboard.supervision.mended_exits import mend
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -41,6 +40,7 @@ from callboard.supervision.messages import (
     Start,
     Stop,
 )
+from callboard.supervision.thespian_patches import apply
 from callboard.supervision.timer import Call, Timer
 
 CRASH_EXIT_STATUS = 70
@@ -69,7 +69,7 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-mend()
+apply()
 
 
 class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]

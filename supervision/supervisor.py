@@ -35,6 +35,7 @@ from callboard.supervision.messages import (
     TreeNode,
 )
 from callboard.supervision.spec import ChildSpec, SupervisorSpec
+from callboard.supervision.thespian_patches import child_processes
 
 WAITING, STARTING, RUNNING, STOPPING = "waiting", "starting", "running", "stopping"
 DOWN, ENDED = "down", "ended"
@@ -435,14 +436,8 @@ class Supervisor(SupervisedActor):
         return tuple(id for id, child in self._children.items() if child.status in statuses)
 
     def _pid_of(self, address: ActorAddress) -> int | None:
-        """The process just forked for this child; Thespian's public API does not tell it.
-
-        Needed to end a child that hangs before it could say `Ready`.
-        """
-        for info in getattr(self._myRef, "_child_procs", ()):
-            if info.childAddr == address:
-                return int(info.childProc.pid)
-        return None
+        """The process just forked for this child, to end one that hangs before its `Ready`."""
+        return next((pid for child, pid in child_processes(self) if child == address), None)
 
     def _node(self, child: _Child) -> TreeNode:
         return TreeNode(

@@ -12,6 +12,7 @@ class Callboard(WebhooksSupervisor):
     """
 
     names_begin_here = True
+    owns_actor_system = False
 
     def on_start(self, args: Top) -> None:
         """Start the tree, unless another system runs on the data directory."""

@@ -246,6 +246,9 @@ class WebhooksSupervisor(Announcing):
     Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
     """
 
+    owns_actor_system = True
+    """Whether the actor system is to end with the process that it runs for."""
+
     settings: Settings | None = None
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
@@ -285,10 +288,11 @@ class WebhooksSupervisor(Announcing):
             self.send(peer.address, Forwarded(sender, message.message))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
-        """The owner's process has ended: so does this, and the actor system with it."""
+        """The owner's process has ended: so does this, and the actor system if it is its own."""
         self.watch()
         self.log.warning("owner_ended")
-        self.closing.callback(self.actorSystemShutdown)  # nobody else would end it
+        if self.owns_actor_system:
+            self.closing.callback(self.actorSystemShutdown)  # nobody else would end it
         self.on_stop()
 
     def on_stop(self) -> None:
