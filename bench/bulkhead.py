@@ -13,10 +13,10 @@ import random
 import time
 
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
-from callboard.webhooks.dispatch.dispatcher import Added, Bulkhead, BulkheadLimits
+from callboard.webhooks.dispatch.dispatcher import Added, Dispatcher, DispatchLimits
 from callboard.webhooks.hooks.options import NO_OPTIONS
 
-LIMITS = BulkheadLimits(in_flight=4, waiting=100, slots=1_000_000)
+LIMITS = DispatchLimits(in_flight=4, waiting=100, slots=1_000_000)
 ROUND = 100
 
 
@@ -26,29 +26,29 @@ def split(endpoints: int) -> tuple[list[str], list[str]]:
     return names[free:], names[:free]
 
 
-def of_bulkhead(endpoints: int, items: int) -> float:
+def of_dispatcher(endpoints: int, items: int) -> float:
     """Microseconds an item."""
     full, free = split(endpoints)
-    bulkhead: Bulkhead[int] = Bulkhead(LIMITS, Circuits(CircuitLimits(), random.random))
+    dispatcher: Dispatcher[int] = Dispatcher(LIMITS, Circuits(CircuitLimits(), random.random))
     now, keys = time.monotonic(), map(str, itertools.count())
     for endpoint in full:
         for _item in range(LIMITS.in_flight):
-            bulkhead.add(0, next(keys), endpoint, "hook", NO_OPTIONS, now)
-    while bulkhead.next(now):
+            dispatcher.add(0, next(keys), endpoint, "hook", NO_OPTIONS, now)
+    while dispatcher.next(now):
         pass
     for endpoint in full:
         for _item in range(4):
-            bulkhead.add(0, next(keys), endpoint, "hook", NO_OPTIONS, now)
+            dispatcher.add(0, next(keys), endpoint, "hook", NO_OPTIONS, now)
     targets = itertools.cycle(free)
     begun = time.perf_counter()
     for _round in range(items // ROUND):
         for _item in range(ROUND):
-            answer = bulkhead.add(0, next(keys), next(targets), "hook", NO_OPTIONS, now)
+            answer = dispatcher.add(0, next(keys), next(targets), "hook", NO_OPTIONS, now)
             assert isinstance(answer, Added)
         for _item in range(ROUND):
-            turn = bulkhead.next(now)
+            turn = dispatcher.next(now)
             assert turn is not None
-            bulkhead.done(turn, now, True)
+            dispatcher.done(turn, now, True)
     return (time.perf_counter() - begun) / items * 1e6
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     print("endpoints  bulkhead, µs an item  ratio")
     first = None
     for endpoints in (1, 100, 10_000):
-        cost = min(of_bulkhead(endpoints, options.items) for _ in range(options.runs))
+        cost = min(of_dispatcher(endpoints, options.items) for _ in range(options.runs))
         first = first or cost
         print(f"{endpoints:9}  {cost:20.2f}  {cost / first:5.2f}")
 

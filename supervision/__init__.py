@@ -6,7 +6,6 @@ actor learns the addresses of the peers that its specification names, and again 
 """
 
 from callboard.supervision.actor import SupervisedActor, die_with_parent
-from callboard.supervision.elsewhere import MEMBER, OUTPOSTS_STOP_S, PLACE, Outposts, OutpostsSpec
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -23,6 +22,13 @@ from callboard.supervision.messages import (
     Start,
     Stop,
     TreeNode,
+)
+from callboard.supervision.remote import (
+    MEMBER,
+    PLACE,
+    REMOTE_SUPERVISORS_STOP_S,
+    RemoteSupervisors,
+    RemoteSupervisorsSpec,
 )
 from callboard.supervision.roomy_stack import RoomyThread
 from callboard.supervision.spec import (
@@ -42,9 +48,9 @@ __all__ = [
     "MEMBER",
     "ONE_FOR_ALL",
     "ONE_FOR_ONE",
-    "OUTPOSTS_STOP_S",
     "PERMANENT",
     "PLACE",
+    "REMOTE_SUPERVISORS_STOP_S",
     "REST_FOR_ONE",
     "TEMPORARY",
     "TRANSIENT",
@@ -58,12 +64,12 @@ __all__ = [
     "GetTree",
     "Locate",
     "Located",
-    "Outposts",
-    "OutpostsSpec",
     "Peer",
     "PeersChanged",
     "Question",
     "Ready",
+    "RemoteSupervisors",
+    "RemoteSupervisorsSpec",
     "RoomyThread",
     "Start",
     "Stop",

@@ -43,7 +43,7 @@ class ServerEnded:
     problem: BaseException | None
 
 
-Errand = Asked | Changed | ServerEnded
+SlicedJob = Asked | Changed | ServerEnded
 """What the threads of the API put into the actor's inbox."""
 
 
@@ -55,7 +55,7 @@ class ActorBackend:
         settings: Settings,
         store: DocumentStore,
         admin_token: str,
-        inbox: "Inbox[Errand]",
+        inbox: "Inbox[SlicedJob]",
         stats: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.node = node_facts(settings)

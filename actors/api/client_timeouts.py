@@ -12,7 +12,7 @@ TAKES_S = 10.0
 LEAST = 65_536
 
 
-class Impatient(H11Protocol):
+class TimedH11Protocol(H11Protocol):
     """Ends connections on which no request comes, and those whose reader takes nothing.
 
     Each of them would count among the connections that the server may have at once. What follows

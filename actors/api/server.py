@@ -8,7 +8,7 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.api.asking import Asked, Asking
-from callboard.actors.api.backend import ActorBackend, Changed, Errand, ServerEnded
+from callboard.actors.api.backend import ActorBackend, Changed, ServerEnded, SlicedJob
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
@@ -39,7 +39,7 @@ class ApiServer(StoreWorker):
         self._stopping = False
         self._thread: ApiThread | None = None
         self._asking = Asking(self.send)
-        self._inbox: Inbox[Errand] = Inbox()
+        self._inbox: Inbox[SlicedJob] = Inbox()
         self._documents = self.connect_store()
         self.closing.callback(self._stop_thread)
         self.closing.callback(self._asking.give_up)
@@ -131,10 +131,10 @@ class ApiServer(StoreWorker):
 
     def receiveMsg_WatchMessage(self, message: Any, sender: Any) -> None:
         """A thread wants something, or the broker's connection has something to do."""
-        for errand in self._inbox.taken():
-            match errand:
+        for job in self._inbox.taken():
+            match job:
                 case Asked(path=path):
-                    self._asking.ask(errand, self.supervisor if path == TOP else self.peer(path))
+                    self._asking.ask(job, self.supervisor if path == TOP else self.peer(path))
                 case Changed(changes):
                     self.publish(changes)
                 case ServerEnded(problem):

@@ -73,7 +73,7 @@ class ApiThread:
     def _serve(self) -> None:
         import uvicorn
 
-        from callboard.actors.api.client_timeouts import Impatient
+        from callboard.actors.api.client_timeouts import TimedH11Protocol
 
         app = self._make_app()
 
@@ -87,7 +87,7 @@ class ApiThread:
         with listening_socket(self.bind, self._wanted) as listener:
             config = uvicorn.Config(
                 app,
-                http=Impatient,
+                http=TimedH11Protocol,
                 log_config=None,
                 access_log=False,
                 lifespan="on",

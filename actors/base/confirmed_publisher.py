@@ -32,7 +32,7 @@ class Batch:
         self.refused.append((id, reason))
 
 
-class Republishing:
+class ConfirmedPublisher:
     """Publishes batches, mandatory and with confirms; what comes of each item is in its batch."""
 
     def __init__(self, broker: BrokerConnection) -> None:

@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
-    """Items wait, go out in numbered batches, and are ours until the batch is `kept`.
+class Outbox(Generic[T]):
+    """Items wait, go out in numbered batches, and are ours until the batch is `confirmed`.
 
     `most_batches` are out at a time, of up to `most_items`, and up to the item that makes them
     reach `most_bytes`.
@@ -53,7 +53,7 @@ class Handover(Generic[T]):
         self._out[self._numbers] = batch, now
         return self._numbers, batch
 
-    def kept(self, number: int) -> list[T]:
+    def confirmed(self, number: int) -> list[T]:
         """A batch is kept; its items, or none if that was known."""
         return self._out.pop(number, ([], 0.0))[0]
 

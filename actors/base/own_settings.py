@@ -8,8 +8,8 @@ import mmap
 
 from attrs import field, frozen
 
+from callboard.config.redacted import with_own
 from callboard.config.settings import Settings
-from callboard.config.told import with_own
 
 
 @frozen
@@ -29,12 +29,12 @@ def keep(settings: Settings | None) -> None:
     _own = None if settings is None else _Own(settings)
 
 
-def completed(told: Settings) -> Settings:
+def completed(received: Settings) -> Settings:
     """What an actor was started with, with the machine's own secrets where it is a node's."""
     if _own is None:
-        return told
+        return received
     _own.begun[0] = 1
-    return with_own(told, _own.settings)
+    return with_own(received, _own.settings)
 
 
 def have_begun() -> bool:

@@ -27,7 +27,7 @@ def is_deliverer(path: str) -> bool:
     return _DELIVERER.fullmatch(path) is not None
 
 
-def is_elsewhere(path: str) -> bool:
+def is_remote(path: str) -> bool:
     """Whether it is a deliverer's path on a machine that has joined, with a clock of its own."""
     return is_deliverer(path) and path.startswith(f"{ELSEWHERE}/")
 

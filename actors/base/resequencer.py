@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class InOrder(Generic[T]):
+class Resequencer(Generic[T]):
     """Holds back what came too early. Streams and numbers grow; a new stream ends the old one."""
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ class Page:
 
 
 @define
-class Errand:
+class SlicedJob:
     """Work that is done to its end; of its findings only the first failures are kept."""
 
     steps: Iterator[Step]

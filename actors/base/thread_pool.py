@@ -14,7 +14,7 @@ LOOKING = 2
 """So many threads look for work at a time."""
 
 
-class Crew(Generic[W]):
+class ThreadPool(Generic[W]):
     """A fixed number of threads that `do` one piece of work after the other.
 
     To wake a thread takes as long as a quick request. So only `LOOKING` of them look for work, and

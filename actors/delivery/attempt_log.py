@@ -10,9 +10,9 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.base.placement import deliverers_among
 from callboard.actors.base.role import Role, Setup
-from callboard.actors.delivery.refused_dead_letters import RefusedLetters
+from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.delivery.transports import CONNECT_TIMEOUT_MS
-from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsKept, WhichAttempts
+from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
 from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import DEAD_LETTERS as LETTER_VIEWS
@@ -50,7 +50,7 @@ class AttemptLog(Role):
         self._letters = self.own(
             Spool(folder / "dead_letters.sqlite3", max_bytes=most, dropping=False)
         )
-        self._refused_letters = self.own(RefusedLetters(folder, self.log))
+        self._refused_dead_letters = self.own(RefusedDeadLetters(folder, self.log))
         self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
         self._room_due = self.timer(self._keep)
         self._ready_databases: set[str] = set()
@@ -118,7 +118,7 @@ class AttemptLog(Role):
                 self._room_due.within(RETRY_S)
                 return
             self._unkept.popleft()
-            self.send(sender, AttemptsKept(message.batch))
+            self.send(sender, AttemptsPersisted(message.batch))
             self._write_soon(self._spool, GATHER_S)
             if letters:
                 self._write_soon(self._letters, GATHER_S)
@@ -189,7 +189,7 @@ class AttemptLog(Role):
             self._save(database, documents)
             return
         if database == DEAD_LETTERS:
-            self._refused_letters.take(documents, fared)
+            self._refused_dead_letters.take(documents, fared)
             return
         for saved in fared:
             # A conflict means that this attempt is there: it was written before a restart.

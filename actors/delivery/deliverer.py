@@ -11,9 +11,9 @@ from typing import Any
 
 from thespian.actors import ActorAddress, WatchMessage
 
-from callboard.actors.base.event_publisher import NotificationPublisher
-from callboard.actors.base.outbox import Handover
-from callboard.actors.base.placement import is_elsewhere
+from callboard.actors.base.notification_publisher import NotificationPublisher
+from callboard.actors.base.outbox import Outbox
+from callboard.actors.base.placement import is_remote
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recorder, is_new
@@ -21,26 +21,31 @@ from callboard.actors.delivery.senders import Sending, Sent
 from callboard.actors.delivery.transports import sending, slots
 from callboard.actors.messages import (
     AttemptPolicy,
-    AttemptsKept,
+    AttemptsPersisted,
+    Defer,
+    Deferred,
     DeliveryBatch,
     DueBatch,
     NotHeld,
     Progress,
-    PutOff,
-    PutOffKept,
     Reconcile,
 )
 from callboard.actors.messages.notifications import NoticesSeen
 from callboard.actors.messages.paths import EVENT_BRIDGE, RETRY_QUEUE
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
-from callboard.adapters.local.delivered_ids import FinishedFile
+from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.receipts import Owed, Waiter
+from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
-from callboard.webhooks.dispatch.dispatcher import Bulkhead, BulkheadLimits, EndpointFigures, Park
-from callboard.webhooks.dispatch.jobs import InHand, Job
+from callboard.webhooks.dispatch.dispatcher import (
+    Dispatcher,
+    DispatchLimits,
+    EndpointFigures,
+    NoRoom,
+)
+from callboard.webhooks.dispatch.jobs import Job, Jobs
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.overview import MAX_ENDPOINTS
 from callboard.webhooks.retries.outcome import (
@@ -53,8 +58,8 @@ from callboard.webhooks.retries.outcome import (
     Retry,
     result_of,
 )
-from callboard.webhooks.retries.policy import KazooPolicy, park, verdict
-from callboard.webhooks.retries.retry_message import Later
+from callboard.webhooks.retries.policy import KazooPolicy, deferral, verdict
+from callboard.webhooks.retries.retry_message import RetryMessage
 
 LINGER_S, LONGER_S = 0.005, 0.025
 """How long outcomes gather before they are reported: that saves messages. The longer time while
@@ -66,7 +71,7 @@ GATHER_S, GATHERED = 0.1, 100
 record, or for what comes back later, and to keep it costs a message and a write to the disk."""
 AT_ONCE = 100
 """How many requests are begun before other messages have their turn: each takes a moment."""
-PUT_OFF_BATCH = 200
+DEFERRAL_BATCH = 200
 SWEEP_S = 1.0
 PATIENCE_S = 30.0
 """What cannot run for so long yet is put off: RabbitMQ takes events back that wait for hours."""
@@ -96,13 +101,13 @@ class Deliverer(Role):
         )
         self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
-        self._bulkhead: Bulkhead[Job] = Bulkhead(self._limits, self._circuits)
-        self._owed = Owed()
+        self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
+        self._receipts = Receipts()
         self._finished = self.own(
-            FinishedFile(self.settings.data.dir / "finished.ids", self._not_shared)
+            DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared)
         )
-        self._in_hand = InHand(
-            self._owed,
+        self._jobs = Jobs(
+            self._receipts,
             delivery.retry_policy,
             delivery.retry_steps_s,
             self._finished,
@@ -120,11 +125,11 @@ class Deliverer(Role):
         )
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
-        self._put_offs: Handover[tuple[Job, Later]] = Handover(
-            PUT_OFF_BATCH, MAX_BATCHES_OUT, lambda put_off: len(put_off[0].delivery.body)
+        self._deferrals: Outbox[tuple[Job, RetryMessage]] = Outbox(
+            DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: len(deferral[0].delivery.body)
         )
         self._ids = itertools.count()
-        self._elsewhere = is_elsewhere(self.path)
+        self._remote = is_remote(self.path)
         self._stopping = False
         self._flush_due = self.timer(self._flush)
         self._hand_out_due = self.timer(self._hand_out)
@@ -139,29 +144,29 @@ class Deliverer(Role):
         """Counts since the start, and what is in hand."""
         return {
             **self._recorder.counts,
-            "repeats": self._in_hand.repeats,
-            "put_off": self._in_hand.kept_elsewhere,
-            "in_flight": self._bulkhead.in_flight,
-            "waiting": len(self._bulkhead),
-            "parked": self._bulkhead.parked,
+            "repeats": self._jobs.repeats,
+            "put_off": self._jobs.deferrals,
+            "in_flight": self._dispatcher.in_flight,
+            "waiting": len(self._dispatcher),
+            "parked": self._dispatcher.deferred,
             "retrying": len(self._pauses),
-            "leaving": len(self._put_offs),
+            "leaving": len(self._deferrals),
             "circuits_open": self._circuits.open,
         }
 
     def measure(self) -> None:
         """What became of deliveries, and what is in hand."""
-        tally, bulkhead, counts = self.tally, self._bulkhead, self._recorder.counts
+        tally, dispatcher, counts = self.tally, self._dispatcher, self._recorder.counts
         tally.set(catalog.DELIVERIES, counts["delivered"], catalog.DELIVERED)
         tally.set(catalog.DELIVERIES, counts["given_up"], catalog.GIVEN_UP)
         tally.set(catalog.ATTEMPTS_FAILED, counts["failed_tries"])
-        tally.set(catalog.DELIVERIES_PUT_OFF, self._in_hand.kept_elsewhere)
-        tally.set(catalog.DELIVERIES_PARKED, bulkhead.parked)
-        tally.set(catalog.DELIVERIES_REPEATED, self._in_hand.repeats)
-        tally.set(catalog.IN_FLIGHT, bulkhead.in_flight)
-        tally.set(catalog.WAITING, len(bulkhead))
+        tally.set(catalog.DELIVERIES_PUT_OFF, self._jobs.deferrals)
+        tally.set(catalog.DELIVERIES_PARKED, dispatcher.deferred)
+        tally.set(catalog.DELIVERIES_REPEATED, self._jobs.repeats)
+        tally.set(catalog.IN_FLIGHT, dispatcher.in_flight)
+        tally.set(catalog.WAITING, len(dispatcher))
         tally.set(catalog.RETRYING, len(self._pauses))
-        tally.set(catalog.LEAVING, len(self._put_offs))
+        tally.set(catalog.LEAVING, len(self._deferrals))
         half_open = self._circuits.half_open(time.monotonic())
         tally.set(catalog.CIRCUITS, self._circuits.open - half_open, "open")
         tally.set(catalog.CIRCUITS, half_open, "half_open")
@@ -169,28 +174,28 @@ class Deliverer(Role):
 
     def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
         """Those in trouble, then those with the most to do."""
-        return tuple(self._bulkhead.figures(time.monotonic(), MAX_ENDPOINTS))
+        return tuple(self._dispatcher.figures(time.monotonic(), MAX_ENDPOINTS))
 
     # In
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
         """Deliveries to make; those that are done, or under way already, are not begun again."""
         counts = {event.tag: len(event.deliveries) for event in message.events}
-        if not self._stopping and self._owed.take(message.source, message.part, counts):
+        if not self._stopping and self._receipts.take(message.source, message.share, counts):
             for event in message.events:
-                waiter = Waiter(message.source, message.part, event.tag)
-                taken_at = None if self._elsewhere else event.taken_at or None
+                receipt = Receipt(message.source, message.share, event.tag)
+                taken_at = None if self._remote else event.taken_at or None
                 for delivery in event.deliveries:
-                    self._begin_job(self._in_hand.take(delivery, waiter), taken_at)
+                    self._begin_job(self._jobs.take(delivery, receipt), taken_at)
         self._go_on()
 
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
         """Deliveries that were put off are due."""
-        counts = {tag: 1 for tag, _later in message.items}
-        if not self._stopping and self._owed.take(message.source, message.part, counts):
-            for tag, later in message.items:
-                waiter = Waiter(message.source, message.part, tag)
-                self._begin_job(self._in_hand.take(later.delivery, waiter, later))
+        counts = {tag: 1 for tag, _retry_message in message.items}
+        if not self._stopping and self._receipts.take(message.source, message.share, counts):
+            for tag, retry in message.items:
+                receipt = Receipt(message.source, message.share, tag)
+                self._begin_job(self._jobs.take(retry.delivery, receipt, retry))
         self._go_on()
 
     def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
@@ -201,19 +206,19 @@ class Deliverer(Role):
     def _add(self, job: Job) -> None:
         """Let it wait for its turn, or come back later if there is no room."""
         delivery = job.delivery
-        answer = self._bulkhead.add(
+        answer = self._dispatcher.add(
             job, delivery.id, job.endpoint, delivery.hook_id, delivery.options, time.monotonic()
         )
-        for parked in (job,) if isinstance(answer, Park) else answer.displaced:
-            self._park(parked)
+        for deferred in (job,) if isinstance(answer, NoRoom) else answer.displaced:
+            self._defer_unattempted(deferred)
 
     def _go_on(self) -> None:
         """Start what may run, be woken for what may run later, and report."""
         now = time.monotonic()
-        at = now if self._begin_some(now) else self._bulkhead.wake_at()
+        at = now if self._begin_some(now) else self._dispatcher.wake_at()
         if at is not None and self._sending.free:
             self._turn_due.at(at)
-        if self._owed.settled >= REPORTED_AT_ONCE:
+        if self._receipts.settled >= REPORTED_AT_ONCE:
             self._flush()
         else:
             self._flush_soon()
@@ -221,7 +226,7 @@ class Deliverer(Role):
     def _begin_some(self, now: float) -> bool:
         """Start what may run; whether that was enough for one message, and there may be more."""
         for _turn in range(AT_ONCE):
-            turn = self._bulkhead.next(now) if self._sending.free else None
+            turn = self._dispatcher.next(now) if self._sending.free else None
             if turn is None:
                 return False
             turn.item.turn = turn
@@ -240,9 +245,9 @@ class Deliverer(Role):
         job, outcome, now = sent.work, sent.outcome, time.time()
         self._count(sent)
         job.headers = sent.headers
-        job.tries_made += 1
-        job.parked_since_s = None
-        then = verdict(job.policy, job.delivery, job.tries_made, outcome, now, random)
+        job.attempts_made += 1
+        job.deferred_since_s = None
+        then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
         self._end_turn(job, outcome, then)
         if isinstance(then, Done):
             if job.taken_at is not None:
@@ -254,7 +259,7 @@ class Deliverer(Role):
             self._recorder.retried(job, outcome, now)
             self._retry(job, then.after_ms)
         else:
-            self._recorder.given_up(job, outcome, then, now)
+            self._recorder.exhausted(job, outcome, then, now)
 
     def _count(self, sent: Sent[Job]) -> None:
         result = result_of(sent.outcome)
@@ -266,14 +271,14 @@ class Deliverer(Role):
         assert job.turn is not None
         turn, job.turn = job.turn, None
         back_in_s = then.after_ms / 1000 if isinstance(then, Retry) else None
-        shed = self._bulkhead.done(turn, time.monotonic(), reached(outcome), back_in_s)
+        shed = self._dispatcher.done(turn, time.monotonic(), reached(outcome), back_in_s)
         if not self._stopping:
             for other in shed:
-                self._park(other)
+                self._defer_unattempted(other)
 
     def _finish_job(self, job: Job) -> None:
         """A delivery is at its end: settle what waited for it."""
-        self._in_hand.finish(job)
+        self._jobs.finish(job)
         self._flush_soon()
 
     def _not_shared(self, error: OSError) -> None:
@@ -290,7 +295,7 @@ class Deliverer(Role):
             heapq.heappush(self._pauses, (due, next(self._ids), job))
             self.after(after_ms / 1000, self._end_pauses)
         else:
-            self._put_off(job, after_ms)
+            self._defer(job, after_ms)
 
     def _end_pauses(self) -> None:
         if self._stopping:
@@ -304,50 +309,54 @@ class Deliverer(Role):
             self._add(job)
         self._go_on()
 
-    def _park(self, job: Job) -> None:
+    def _defer_unattempted(self, job: Job) -> None:
         """There is no room for it: it comes back later, untried, or is given up after days."""
         now = time.time()
-        if job.parked_since_s is None or job.parked_since_s > now:  # The clock was set back.
-            job.parked_since_s = now
+        if job.deferred_since_s is None or job.deferred_since_s > now:  # The clock was set back.
+            job.deferred_since_s = now
             if not self._circuits.is_closed(job.endpoint):
-                self._recorder.left_alone(job, now)
+                self._recorder.skipped(job, now)
         most_s = self.settings.delivery.park_hours * 3600
         clock = time.monotonic()
         item = job.delivery.id, job.endpoint, job.delivery.hook_id, clock
-        turn_in_s = self._bulkhead.turn_in_s(*item)
+        turn_in_s = self._dispatcher.turn_in_s(*item)
         probe_in_s = self._circuits.probe_in_s(job.endpoint, clock)
-        then = park(job.parked_since_s, now, job.rounds, most_s, random, turn_in_s, probe_in_s)
+        then = deferral(
+            job.deferred_since_s, now, job.deferrals, most_s, random, turn_in_s, probe_in_s
+        )
         if isinstance(then, Retry):
-            self._bulkhead.expect(*item, then.after_ms / 1000)
-            self._put_off(job, then.after_ms)
+            self._dispatcher.expect(*item, then.after_ms / 1000)
+            self._defer(job, then.after_ms)
         else:
-            self._bulkhead.gone(*item)
-            self._recorder.given_up(job, ClientError(then.reason), then, now)
+            self._dispatcher.gone(*item)
+            self._recorder.exhausted(job, ClientError(then.reason), then, now)
 
-    def _put_off(self, job: Job, after_ms: int) -> None:
+    def _defer(self, job: Job, after_ms: int) -> None:
         """Let the retry queue have it; its events are settled once that keeps it."""
-        self._put_offs.add((job, job.put_off(after_ms, time.time())))
+        self._deferrals.add((job, job.defer(after_ms, time.time())))
         self._flush_soon()
 
-    def _report_put_offs(self) -> None:
+    def _report_deferrals(self) -> None:
         if retry_queue := self.peer(RETRY_QUEUE):
-            while (put_off := self._put_offs.next(time.monotonic())) is not None:
-                self._send_put_off(retry_queue, *put_off)
+            while (deferral := self._deferrals.next(time.monotonic())) is not None:
+                self._send_deferrals(retry_queue, *deferral)
 
-    def _send_put_off(
-        self, retry_queue: ActorAddress, number: int, batch: list[tuple[Job, Later]]
+    def _send_deferrals(
+        self, retry_queue: ActorAddress, number: int, batch: list[tuple[Job, RetryMessage]]
     ) -> None:
-        items = tuple(later for _job, later in batch)
+        items = tuple(retry for _job, retry in batch)
         self.tally.observe(catalog.BATCH_SIZE, len(items), "put_off")
-        self.send(retry_queue, PutOff(number, (self.path, self.incarnation), items))
+        self.send(retry_queue, Defer(number, (self.path, self.incarnation), items))
 
-    def receiveMsg_PutOffKept(self, message: PutOffKept, _sender: ActorAddress) -> None:
+    def receiveMsg_Deferred(self, message: Deferred, _sender: ActorAddress) -> None:
         """A batch of deliveries is safe in the retry queue."""
-        for job, _later in self._put_offs.kept(message.batch):
-            self._in_hand.kept(job)
+        for job, _retry_message in self._deferrals.confirmed(message.batch):
+            self._jobs.deferred(job)
         self._flush_soon()
 
-    def receiveMsg_AttemptsKept(self, message: AttemptsKept, _sender: ActorAddress) -> None:
+    def receiveMsg_AttemptsPersisted(
+        self, message: AttemptsPersisted, _sender: ActorAddress
+    ) -> None:
         """A batch of attempts is safe: there may be room for the next."""
         self._recorder.attempts_kept(message)
         self._flush_soon()
@@ -363,31 +372,31 @@ class Deliverer(Role):
         if self._stopping:
             return
         now = time.monotonic()
-        for job in self._bulkhead.withdraw(now, PATIENCE_S):
-            self._park(job)
+        for job in self._dispatcher.withdraw(now, PATIENCE_S):
+            self._defer_unattempted(job)
         if retry_queue := self.peer(RETRY_QUEUE):
-            for number, batch in self._put_offs.overdue(now - OVERDUE_S, now):
-                self._send_put_off(retry_queue, number, batch)
+            for number, batch in self._deferrals.overdue(now - OVERDUE_S, now):
+                self._send_deferrals(retry_queue, number, batch)
         self._recorder.report_overdue(now - OVERDUE_S, now)
         if not self._is_idle():
             self._go_on()
 
     def _is_idle(self) -> bool:
         """Whether nothing here can change with time alone."""
-        held = (self._in_hand, self._put_offs, self._bulkhead.in_flight, self._recorder.unrecorded)
+        held = (self._jobs, self._deferrals, self._dispatcher.in_flight, self._recorder.unrecorded)
         return not (any(held) or self._circuits.open)
 
     def _flush_soon(self) -> None:
-        linger_s = LONGER_S if len(self._in_hand) else LINGER_S
+        linger_s = LONGER_S if len(self._jobs) else LINGER_S
         self._flush_due.within(linger_s)
         self._sweep_due.within(SWEEP_S)
 
     def _flush(self) -> None:
-        for path in self._owed.paths():
+        for path in self._receipts.paths():
             if source := self.peer(path):
-                report = self._owed.report(path)
+                report = self._receipts.report(path)
                 self.send(source, Progress(report.source, report.accepted, report.settled))
-        gathered = self._recorder.untold + self._put_offs.waiting
+        gathered = self._recorder.unreported + self._deferrals.waiting
         if gathered >= GATHERED or self._stopping:
             self._hand_out()
         elif gathered:
@@ -396,8 +405,8 @@ class Deliverer(Role):
             self._finish_if_idle()
 
     def _hand_out(self) -> None:
-        self._recorder.report_tries()
-        self._report_put_offs()
+        self._recorder.report_attempts()
+        self._report_deferrals()
 
     # Peers and stopping
 
@@ -412,9 +421,9 @@ class Deliverer(Role):
         self._recorder.on_peers(before, self.peers)
         for path in (EVENT_BRIDGE, RETRY_QUEUE):
             if is_new(path, before, self.peers):
-                self._owed.serve((path, self.peers[path].incarnation))
+                self._receipts.serve((path, self.peers[path].incarnation))
         if is_new(RETRY_QUEUE, before, self.peers):
-            self._put_offs.take_back()
+            self._deferrals.take_back()
         self._flush_soon()
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
@@ -422,25 +431,25 @@ class Deliverer(Role):
         self._notifications.seen(message)
 
     def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
-        """A source misses these parts; those that are unknown here never arrived."""
-        unknown = self._owed.unknown(message.source, message.parts)
+        """A source misses these shares; those that are unknown here never arrived."""
+        unknown = self._receipts.unknown(message.source, message.shares)
         self.send(sender, NotHeld(message.source, unknown))
 
     def on_stop(self) -> None:
         """Let the requests under way end; what waits goes back to the broker unsettled."""
         self._stopping = True
-        self._bulkhead.drain()
+        self._dispatcher.drain()
         self._pauses.clear()
         self._flush_soon()
 
     def _finish_if_idle(self) -> None:
-        if not self._bulkhead.in_flight and not self._recorder.unrecorded:
+        if not self._dispatcher.in_flight and not self._recorder.unrecorded:
             self.finish()
         else:
             self._flush_soon()
 
 
-def limits(settings: Settings) -> BulkheadLimits:
+def limits(settings: Settings) -> DispatchLimits:
     """What an endpoint may hold here.
 
     By default an eighth of the events in hand may wait for it in all workers together. One that
@@ -450,7 +459,7 @@ def limits(settings: Settings) -> BulkheadLimits:
     delivery = settings.delivery
     workers = delivery.workers or os.cpu_count() or 1
     share = settings.amqp.prefetch // workers
-    return BulkheadLimits(
+    return DispatchLimits(
         in_flight=delivery.in_flight_per_endpoint,
         slots=slots(delivery),
         waiting=delivery.waiting_per_endpoint or max(1, share // 8),

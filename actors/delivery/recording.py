@@ -8,13 +8,13 @@ from typing import Any
 from attrs import evolve, frozen
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import Handover
+from callboard.actors.base.outbox import Outbox
 from callboard.actors.messages import (
     AttemptPolicy,
     Attempts,
-    AttemptsKept,
+    AttemptsPersisted,
     DisableHook,
-    FailedTries,
+    FailedAttempts,
     WhichAttempts,
 )
 from callboard.actors.messages.notifications import DeliveryFailed, Notice
@@ -29,7 +29,7 @@ from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.tally import Tally
 from callboard.webhooks.retries.outcome import GiveUp, Outcome, Response
-from callboard.webhooks.retries.retry_message import with_try
+from callboard.webhooks.retries.retry_message import with_attempt
 from callboard.webhooks.values.kazoo_names import gregorian_ms
 
 MAX_BATCHES_OUT = 4
@@ -78,7 +78,7 @@ class Recorder:
     ) -> None:
         self._settings, self._finished, self._notify = settings, finished, notify
         self._peer, self._send, self._tally, self._log = peer, send, tally, log
-        self._attempts: Handover[_Record] = Handover(
+        self._attempts: Outbox[_Record] = Outbox(
             ATTEMPT_BATCH, MAX_BATCHES_OUT, lambda record: record.size
         )
         self._failures: list[tuple[str, str, int]] = []
@@ -92,7 +92,7 @@ class Recorder:
         return len(self._attempts)
 
     @property
-    def untold(self) -> int:
+    def unreported(self) -> int:
         """Records and failures that were not sent yet."""
         return self._attempts.waiting + len(self._failures) + len(self._disables)
 
@@ -110,11 +110,11 @@ class Recorder:
         """A try failed."""
         self.counts["failed_tries"] += 1
         delivery = job.delivery
-        job.history = with_try(job.history, now, outcome)
+        job.history = with_attempt(job.history, now, outcome)
         self._count_failure(delivery, now)
-        self._note("try_failed", delivery, **_told(outcome), tries_left=job.tries_left)
+        self._note("try_failed", delivery, **_told(outcome), tries_left=job.attempts_left)
 
-    def left_alone(self, job: Job, now: float) -> None:
+    def skipped(self, job: Job, now: float) -> None:
         """Not tried, as its endpoint has not been reached of late. For its hook that is a failure.
 
         Else the hooks of an endpoint that is down would fail no more, and never be disabled.
@@ -125,7 +125,7 @@ class Recorder:
         """A try failed, and others follow."""
         self._record(job, outcome, now)
 
-    def given_up(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
+    def exhausted(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
         """Nothing more is tried. It is `finished` once its letter and its attempt are safe."""
         delivery = job.delivery
         self.counts["given_up"] += 1
@@ -143,7 +143,7 @@ class Recorder:
         if then.disable:
             self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
         letter = dead_letter(
-            delivery, then.reason, job.tries_made, job.history, now, self._settings.node.name
+            delivery, then.reason, job.attempts_made, job.history, now, self._settings.node.name
         )
         attempt = self._attempt(job, outcome, now)
         self._attempts.add(_Record(((DEAD_LETTERS, letter), attempt), ends=job))
@@ -171,7 +171,7 @@ class Recorder:
         return attempt_database(job.delivery, now), attempt_document(
             evolve(job.delivery, headers=job.headers or job.delivery.headers),
             outcome,
-            job.tries_left + 1 if job.tries_made else job.tries_left,
+            job.attempts_left + 1 if job.attempts_made else job.attempts_left,
             now,
             self._settings.attempts.body_limit,
             job.policy,
@@ -179,10 +179,10 @@ class Recorder:
 
     # To whom it is told
 
-    def report_tries(self) -> None:
+    def report_attempts(self) -> None:
         """Tell what has gathered to those who are up."""
         if self._failures and (cache := self._peer(FAILURE_CACHE)):
-            self._send(cache, FailedTries(tuple(self._failures)))
+            self._send(cache, FailedAttempts(tuple(self._failures)))
             self._failures = []
         if self._disables and (listener := self._peer(HOOK_LISTENER)):
             for disable in self._disables:
@@ -205,9 +205,9 @@ class Recorder:
         documents = chain.from_iterable(record.documents for record in records)
         self._send(log, Attempts(number, tuple(documents)))
 
-    def attempts_kept(self, message: AttemptsKept) -> None:
+    def attempts_kept(self, message: AttemptsPersisted) -> None:
         """A batch of attempts is safe: deliveries given up in it are at their end."""
-        for record in self._attempts.kept(message.batch):
+        for record in self._attempts.confirmed(message.batch):
             if record.ends is not None:
                 self._finished(record.ends)
 

@@ -12,7 +12,7 @@ FILE = "refused.sqlite3"
 """In the data directory; the actors of a node share it."""
 
 
-class RefusedLetters:
+class RefusedDeadLetters:
     """A file of letters that the store has refused, which the log tells one by one."""
 
     def __init__(self, folder: Path, log: Any) -> None:

@@ -12,11 +12,11 @@ from thespian.actors import ActorAddress
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.messages import (
+    Defer,
+    Deferred,
     DueBatch,
     NotHeld,
     Progress,
-    PutOff,
-    PutOffKept,
     Reconcile,
 )
 from callboard.adapters.broker.protocol import (
@@ -40,16 +40,21 @@ from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.batch_ledger import HandedOut
+from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 from callboard.webhooks.acknowledgement.receipts import Source
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
-from callboard.webhooks.retries.retry_message import Later, UnreadableDelivery, as_json, from_json
+from callboard.webhooks.retries.retry_message import (
+    RetryMessage,
+    UnreadableDelivery,
+    as_json,
+    from_json,
+)
 
 MAX_ITEMS = 200
 MAX_BYTES = 1_000_000
-MAX_PARTS_ON_THE_WAY = 20
-"""Parts sent to deliverers and not yet seen there; meanwhile what is due gathers."""
+MAX_SHARES_ON_THE_WAY = 20
+"""Shares sent to deliverers and not yet seen there; meanwhile what is due gathers."""
 REPUBLISH_S = 1.0
 KEEP_AGAIN_S = 2.0
 RECONCILE_S = 30.0
@@ -71,7 +76,7 @@ class _Batch:
 class _Publish:
     """An item to publish, put off by a deliverer or on its next round, and then to be acked."""
 
-    item: Later
+    item: RetryMessage
     batch: _Batch | None = None
     tag: int | None = None
 
@@ -79,7 +84,7 @@ class _Publish:
 class RetryQueue(BrokerRole):
     """Keeps deliveries in delay queues of the broker, and hands out those that are due.
 
-    What a deliverer puts off is `PutOffKept` once the broker has confirmed it; what comes back is
+    What a deliverer puts off is `Deferred` once the broker has confirmed it; what comes back is
     acknowledged once a deliverer has settled it, or the next delay queue has it. So whichever
     process dies, the broker has every delivery, at most twice. All nodes share the queues.
     """
@@ -93,8 +98,8 @@ class RetryQueue(BrokerRole):
         self._returned: set[int] = set()
         self._batches: dict[tuple[Source, int], _Batch] = {}
         self._republish_due = self.timer(self._publish_all)
-        self._due: deque[tuple[int, Later]] = deque()
-        self._books = HandedOut()
+        self._due: deque[tuple[int, RetryMessage]] = deque()
+        self._ledger = BatchLedger()
         names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "poison")
         self._counts = dict.fromkeys(names, 0)
         self._unkept: deque[tuple[IncomingMessage, str]] = deque()
@@ -111,7 +116,7 @@ class RetryQueue(BrokerRole):
             "broker": "up" if self._connected else "down",
             **self._counts,
             "unconfirmed": len(self._to_publish) + len(self._publishing),
-            "in_hand": len(self._books) + len(self._due),
+            "in_hand": len(self._ledger) + len(self._due),
         }
 
     def measure(self) -> None:
@@ -152,7 +157,7 @@ class RetryQueue(BrokerRole):
 
     def _forget_received(self) -> None:
         """The broker gives all that was not acknowledged again."""
-        self._books = HandedOut()
+        self._ledger = BatchLedger()
         self._due.clear()
         self._unkept.clear()
         self._returned.clear()
@@ -197,7 +202,7 @@ class RetryQueue(BrokerRole):
 
     # Into the delay queues
 
-    def receiveMsg_PutOff(self, message: PutOff, sender: ActorAddress) -> None:
+    def receiveMsg_Defer(self, message: Defer, sender: ActorAddress) -> None:
         """Deliveries that a deliverer wants to have back later."""
         id = message.deliverer, message.batch
         if id in self._batches:
@@ -212,7 +217,7 @@ class RetryQueue(BrokerRole):
             publish = self._to_publish.popleft()
             self._publishing[self.broker.publish(self._message(publish.item))] = publish
 
-    def _message(self, item: Later) -> OutgoingMessage:
+    def _message(self, item: RetryMessage) -> OutgoingMessage:
         """To its next delay queue; to the queue of those that are due if it is by now."""
         name = due_queue(self.settings)
         wait = next_wait(item.left, item.due_ms, int(time.time() * 1000))
@@ -244,7 +249,7 @@ class RetryQueue(BrokerRole):
         batch.left -= 1
         if not batch.left:
             del self._batches[batch.id]
-            self.send(batch.deliverer, PutOffKept(batch.id[1]))
+            self.send(batch.deliverer, Deferred(batch.id[1]))
 
     def _unconfirmed(self, ids: Iterable[int], reason: str) -> None:
         for id in ids:
@@ -260,40 +265,40 @@ class RetryQueue(BrokerRole):
 
     def _dispatch(self) -> None:
         deliverers = deliverers_among(self.peers)
-        if not deliverers or not self._due or self._books.on_the_way >= MAX_PARTS_ON_THE_WAY:
+        if not deliverers or not self._due or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
-        shares: dict[str, list[tuple[int, Later]]] = {}
+        by_deliverer: dict[str, list[tuple[int, RetryMessage]]] = {}
         while self._due:
             tag, item = self._due.popleft()
             path = deliverer_for(item.delivery, deliverers).path
-            shares.setdefault(path, []).append((tag, item))
-        for path, share in shares.items():
-            for batch in _cut(share):
+            by_deliverer.setdefault(path, []).append((tag, item))
+        for path, due in by_deliverer.items():
+            for batch in _cut(due):
                 self._hand_out(self.peers[path], batch)
 
-    def _hand_out(self, peer: Peer, items: tuple[tuple[int, Later], ...]) -> None:
-        part = str(next(self._ids))
+    def _hand_out(self, peer: Peer, items: tuple[tuple[int, RetryMessage], ...]) -> None:
+        share = str(next(self._ids))
         holder = peer.path, peer.incarnation
-        self._books.sent(part, holder, [tag for tag, _item in items], time.monotonic())
+        self._ledger.sent(share, holder, [tag for tag, _item in items], time.monotonic())
         self._counts["handed_out"] += len(items)
-        self.send(peer.address, DueBatch(part, (self.path, self.incarnation), items))
+        self.send(peer.address, DueBatch(share, (self.path, self.incarnation), items))
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
-        """A deliverer has received parts, or settled deliveries."""
+        """A deliverer has received shares, or settled deliveries."""
         if message.source != (self.path, self.incarnation):
             return
-        for part in message.accepted:
-            self._books.accepted(part)
-        done = [tag for part, tags in message.settled for tag in self._books.settled(part, tags)]
+        for share in message.accepted:
+            self._ledger.accepted(share)
+        done = [tag for share, tags in message.settled for tag in self._ledger.settled(share, tags)]
         if done:
             self._counts["settled"] += len(done)
             self.broker.ack(done)
         self._dispatch()
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
-        """A deliverer does not know these parts: their messages were lost."""
+        """A deliverer does not know these shares: their messages were lost."""
         if message.source == (self.path, self.incarnation):
-            self._requeue(self._books.lost(message.parts))
+            self._requeue(self._ledger.lost(message.shares))
 
     def _requeue(self, tags: list[int]) -> None:
         if tags:
@@ -306,15 +311,15 @@ class RetryQueue(BrokerRole):
         for path, peer in before.items():
             now = self.peers.get(path)
             if is_deliverer(path) and (now is None or now.incarnation != peer.incarnation):
-                self._requeue(self._books.died((path, peer.incarnation)))
+                self._requeue(self._ledger.died((path, peer.incarnation)))
         self._dispatch()
 
     def _reconcile(self) -> None:
         """Ask after what has been under way for suspiciously long."""
         source = self.path, self.incarnation
-        for path, parts in self._books.stale(before=time.monotonic() - STALE_S).items():
+        for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
             if address := self.peer(path):
-                self.send(address, Reconcile(source, tuple(parts)))
+                self.send(address, Reconcile(source, tuple(shares)))
 
 
 def topology(settings: Settings) -> Topology:
@@ -346,11 +351,11 @@ def delay_queue(settings: Settings, name: str) -> str:
     return f"{settings.amqp.queue}.retry.{name}"
 
 
-def _cut(share: list[tuple[int, Later]]) -> Iterable[tuple[tuple[int, Later], ...]]:
+def _cut(due: list[tuple[int, RetryMessage]]) -> Iterable[tuple[tuple[int, RetryMessage], ...]]:
     """Batches of a share that are not too large for one message."""
-    batch: list[tuple[int, Later]] = []
+    batch: list[tuple[int, RetryMessage]] = []
     size = 0
-    for tag, item in share:
+    for tag, item in due:
         batch.append((tag, item))
         size += len(item.delivery.body)
         if len(batch) >= MAX_ITEMS or size >= MAX_BYTES:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from attrs import define, frozen
 
-from callboard.actors.base.thread_pool import Crew
+from callboard.actors.base.thread_pool import ThreadPool
 from callboard.adapters.http.threaded import RequestsTransport
 from callboard.adapters.keys.signer import REFUSED, Headers, Signer, SigningRefused
 from callboard.adapters.telemetry.tracing import NO_TRACING, Span, Tracing
@@ -34,7 +34,7 @@ class ToSend(Protocol):
         """What to send."""
 
     @property
-    def tries_made(self) -> int:
+    def attempts_made(self) -> int:
         """How often it was sent before."""
 
 
@@ -112,7 +112,7 @@ class SendingLoop(Generic[W]):
         """See `Sending`."""
         self.free -= 1
         delivery = work.delivery
-        span = self._tracing.deliver(delivery, work.tries_made)
+        span = self._tracing.deliver(delivery, work.attempts_made)
         try:
             headers = with_context(self._signer.signed(delivery, time.time()), span.context)
         except SigningRefused as refused:
@@ -157,7 +157,7 @@ class SendingThreads(Generic[W]):
         self._waking = threading.Lock()
         self._closed = False
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._crew: Crew[W] = Crew(count, self._send, "send")
+        self._pool: ThreadPool[W] = ThreadPool(count, self._send, "send")
         transport.on_wait = self._waits
 
     def fileno(self) -> int:
@@ -167,7 +167,7 @@ class SendingThreads(Generic[W]):
     def send(self, work: W) -> None:
         """See `Sending`."""
         self.free -= 1
-        self._crew.add(work)
+        self._pool.add(work)
 
     def ended(self) -> Iterator[Sent[W]]:
         """See `Sending`."""
@@ -186,7 +186,7 @@ class SendingThreads(Generic[W]):
 
     def close(self) -> None:
         """See `Sending`."""
-        self._crew.close()
+        self._pool.close()
         self._transport.close()
         with self._waking:
             if not self._closed:
@@ -202,12 +202,12 @@ class SendingThreads(Generic[W]):
         except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
             sent = defect
         self._ended.append(sent)
-        if not self._crew or len(self._ended) >= TOLD_AT_ONCE:
+        if not self._pool or len(self._ended) >= TOLD_AT_ONCE:
             self._tell()
 
     def _waits(self) -> None:
         """The request of this thread takes longer: those that ended before do not wait for it."""
-        self._crew.waits()
+        self._pool.waits()
         if self._ended:
             self._tell()
 
@@ -217,7 +217,7 @@ class SendingThreads(Generic[W]):
             self._wake()
 
     def _sent(self, work: W) -> Sent[W]:
-        span = self._tracing.deliver(work.delivery, work.tries_made)
+        span = self._tracing.deliver(work.delivery, work.attempts_made)
         sent = self._tried(work, span.context)
         span.answered(sent.outcome)
         return sent

@@ -57,7 +57,7 @@ from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.event_ledger import Batch, Books
+from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
 
@@ -73,11 +73,11 @@ MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000
 MAX_BATCHES_PER_RESPONDER = 2
 """More would only wait; meanwhile events gather here into larger batches."""
-MAX_PARTS_ON_THE_WAY = 100
+MAX_SHARES_ON_THE_WAY = 100
 """Batches sent to deliverers and not yet seen there; Thespian stalls at some hundreds."""
 RECONCILE_S = 30.0
 STALE_S = 60.0
-"""A batch or part older than this is asked after: its message may have been lost."""
+"""A batch or share older than this is asked after: its message may have been lost."""
 
 KEEP_AGAIN_S = 2.0
 """How often it is tried to put on a full disk what was set aside."""
@@ -109,7 +109,7 @@ class EventBridge(BrokerRole):
         exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
-        self._books: Books[RawEvent] = Books()
+        self._ledger: EventLedger[RawEvent] = EventLedger()
         self._aside: dict[int, list[dict[str, Any]]] = {}
         self._done_with: list[int] = []
         self._keep_due = self.timer(self._keep_aside)
@@ -142,9 +142,9 @@ class EventBridge(BrokerRole):
         return {
             "broker": "up" if self._connected else "down",
             **self._counts,
-            "in_hand": self._books.open,
-            "batches": len(self._books.batches),
-            "parts": self._books.parts,
+            "in_hand": self._ledger.open,
+            "batches": len(self._ledger.batches),
+            "parts": self._ledger.shares,
         }
 
     def measure(self) -> None:
@@ -153,7 +153,7 @@ class EventBridge(BrokerRole):
         self.tally.set(catalog.MESSAGES_ACKNOWLEDGED, self._counts["acknowledged"])
         self.tally.set(catalog.MESSAGES_REQUEUED, self._counts["requeued"])
         self.tally.set(catalog.MESSAGES_UNCLAIMED, self._counts["unclaimed"])
-        self.tally.set(catalog.EVENTS_IN_HAND, self._books.open)
+        self.tally.set(catalog.EVENTS_IN_HAND, self._ledger.open)
 
     # The broker's side
 
@@ -167,7 +167,7 @@ class EventBridge(BrokerRole):
                 self.log.info("broker_up", queue=queue)
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
-                self._books = self._books.emptied()
+                self._ledger = self._ledger.emptied()
                 self._aside.clear()
                 self._done_with.clear()
                 self._spans.fail("the connection to the broker was lost")
@@ -203,7 +203,7 @@ class EventBridge(BrokerRole):
                 plain_headers(message.properties),
                 now,
             )
-            if not self._books.take(event, self._modules_for(message)):
+            if not self._ledger.take(event, self._modules_for(message)):
                 # Of a binding that a module once asked for and does no more: the queue keeps it.
                 self._counts["unclaimed"] += 1
                 done.append(message.tag)
@@ -243,12 +243,12 @@ class EventBridge(BrokerRole):
     # The responders' side
 
     def _dispatch(self) -> None:
-        if self._books.on_the_way >= MAX_PARTS_ON_THE_WAY:
+        if self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
-        for module in self._books.waiting():
+        for module in self._ledger.waiting():
             responder = self.peers.get(responder_path(module))
-            while responder and self._books.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
-                events = self._books.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
+            while responder and self._ledger.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
+                events = self._ledger.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
                 if not events:
                     break
                 self._send_batch(next(self._ids), module, events, responder)
@@ -257,13 +257,13 @@ class EventBridge(BrokerRole):
         self, id: int, module: str, events: tuple[RawEvent, ...], responder: Peer
     ) -> None:
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
-        self._books.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
+        self._ledger.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
         self.send(responder.address, EventBatch(id, self.incarnation, events))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
         """A responder has sent a batch's deliveries on their way, or found that there are none."""
-        batch, done = self._books.routed(
-            message.batch, message.parts, message.deliverers, time.monotonic()
+        batch, done = self._ledger.routed(
+            message.batch, message.shares, message.deliverers, time.monotonic()
         )
         if batch is None:
             return
@@ -271,7 +271,7 @@ class EventBridge(BrokerRole):
             self._set_aside(batch, tag, reason)
         self._keep_aside()
         self._acknowledge(done)
-        self._requeue(self._books.lost())
+        self._requeue(self._ledger.lost())
         self._dispatch()
 
     def _set_aside(self, batch: Batch[RawEvent], tag: int, reason: str) -> None:
@@ -301,19 +301,19 @@ class EventBridge(BrokerRole):
     # The deliverers' side
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
-        """A deliverer has received parts, or settled events of parts."""
+        """A deliverer has received shares, or settled events of shares."""
         if message.source != (self.path, self.incarnation):
             return
-        for part in message.accepted:
-            self._books.accepted(part)
-        done = [self._books.settled(part, tags) for part, tags in message.settled]
+        for share in message.accepted:
+            self._ledger.accepted(share)
+        done = [self._ledger.settled(share, tags) for share, tags in message.settled]
         self._acknowledge(list(chain.from_iterable(done)))
         self._dispatch()
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
-        """A deliverer does not know these parts: their messages were lost."""
+        """A deliverer does not know these shares: their messages were lost."""
         if message.source == (self.path, self.incarnation):
-            self._requeue(self._books.lost(message.parts))
+            self._requeue(self._ledger.lost(message.shares))
 
     # Deaths and losses
 
@@ -322,24 +322,24 @@ class EventBridge(BrokerRole):
         for path, peer in before.items():
             now = self.peers.get(path)
             if now is None or now.incarnation != peer.incarnation:
-                self._books.died((path, peer.incarnation))
-        self._requeue(self._books.lost())
-        for batch in self._books.batches:
+                self._ledger.died((path, peer.incarnation))
+        self._requeue(self._ledger.lost())
+        for batch in self._ledger.batches:
             responder = self.peers.get(responder_path(batch.module))
             if responder and responder.incarnation != batch.incarnation:
-                self._books.resend(batch.id)
+                self._ledger.resend(batch.id)
                 self._send_batch(next(self._ids), batch.module, batch.events, responder)
         self._dispatch()
 
     def _reconcile(self) -> None:
         """Ask after what has been under way for suspiciously long."""
         old = time.monotonic() - STALE_S
-        for batch in self._books.stale_batches(before=old):
+        for batch in self._ledger.stale_batches(before=old):
             if responder := self.peers.get(responder_path(batch.module)):
                 self._send_batch(batch.id, batch.module, batch.events, responder)
-        for deliverer, parts in self._books.stale_parts(before=old).items():
+        for deliverer, shares in self._ledger.stale_shares(before=old).items():
             if address := self.peer(deliverer):
-                self.send(address, Reconcile((self.path, self.incarnation), tuple(parts)))
+                self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))
 
     # Asked from outside
 
@@ -350,7 +350,7 @@ class EventBridge(BrokerRole):
         self._tell_if_quiet()
 
     def _tell_if_quiet(self) -> None:
-        if self._quiesced_for is not None and not self._books.open:
+        if self._quiesced_for is not None and not self._ledger.open:
             requester, self._quiesced_for = self._quiesced_for, None
             self.send(requester, Quiesced())
 

@@ -10,7 +10,7 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.placement import EventToPlace, Placement, deliverers_among
-from callboard.actors.base.resequencer import InOrder
+from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.messages import (
@@ -29,7 +29,7 @@ from callboard.actors.messages import (
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.event_ledger import part_name
+from callboard.webhooks.acknowledgement.event_ledger import share_name
 from callboard.webhooks.deliveries.delivery import Delivery, deliveries, new_event_id
 from callboard.webhooks.events.event import PoisonEvent, parse_event
 from callboard.webhooks.events.trace_context import TraceContext
@@ -59,7 +59,7 @@ class Responder(Role):
         )
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
-        self._from_table: InOrder[HookPage | HooksChanged | Barrier] = InOrder()
+        self._from_table: Resequencer[HookPage | HooksChanged | Barrier] = Resequencer()
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
@@ -195,23 +195,23 @@ class Responder(Role):
             fired += bool(event_deliveries)
             message = raw.exchange, raw.routing_key, raw.message_id, raw.body
             events.append(EventToPlace(hash(message), raw.tag, event_deliveries))
-        shares = self._placement.share_out(events, deliverers)
+        by_deliverer = self._placement.share_out(events, deliverers)
         taken_at = {raw.tag: raw.taken_at for raw in batch.events}
         source = EVENT_BRIDGE, batch.bridge
-        parts, addressees = {}, {}
+        shares, addressees = {}, {}
         for number, peer in enumerate(deliverers):
-            if share := shares[peer.path]:
-                part = part_name(batch.batch, number)
-                parts[part] = tuple(share)
-                addressees[part] = (peer.path, peer.incarnation)
+            if by_tag := by_deliverer[peer.path]:
+                share = share_name(batch.batch, number)
+                shares[share] = tuple(by_tag)
+                addressees[share] = (peer.path, peer.incarnation)
                 batched = tuple(
-                    EventDeliveries(tag, tuple(ds), taken_at[tag]) for tag, ds in share.items()
+                    EventDeliveries(tag, tuple(ds), taken_at[tag]) for tag, ds in by_tag.items()
                 )
                 self.tally.observe(
                     catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
                 )
-                self.send(peer.address, DeliveryBatch(part, source, batched))
-        self.send(bridge, Routed(batch.batch, parts, addressees, tuple(poison)))
+                self.send(peer.address, DeliveryBatch(share, source, batched))
+        self.send(bridge, Routed(batch.batch, shares, addressees, tuple(poison)))
         self._counts["events"] += len(batch.events)
         self._counts["deliveries"] += made
         self._counts["poison"] += len(poison)

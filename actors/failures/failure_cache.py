@@ -12,7 +12,7 @@ from thespian.actors import ActorAddress
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.messages import (
     CountFailures,
-    FailedTries,
+    FailedAttempts,
     FailingListed,
     FailuresCounted,
     FailuresForgotten,
@@ -38,7 +38,7 @@ from callboard.adapters.broker.protocol import (
     Unconfirmed,
 )
 from callboard.webhooks.hooks.failure_window import (
-    FailedTry,
+    FailedAttempt,
     FailureWindow,
     Flush,
     NotShared,
@@ -68,9 +68,9 @@ class FailureCache(BrokerRole):
         """Empty: failures do not survive the process that remembers them."""
         self._failures = FailureWindow()
         self._origin = uuid.uuid4().hex
-        self._unshared: deque[FailedTry] = deque(maxlen=MAX_UNSHARED)
+        self._unshared: deque[FailedAttempt] = deque(maxlen=MAX_UNSHARED)
         self._flushes: list[Flush] = []
-        self._under_way: dict[int, tuple[tuple[FailedTry, ...], tuple[Flush, ...]]] = {}
+        self._under_way: dict[int, tuple[tuple[FailedAttempt, ...], tuple[Flush, ...]]] = {}
         self._share_due = self.timer(self._share)
         self._connected = False
         self._exchange = f"{self.settings.amqp.queue}.failures"
@@ -92,7 +92,7 @@ class FailureCache(BrokerRole):
         """How many failures are remembered."""
         self.tally.set(FAILURES, len(self._failures))
 
-    def receiveMsg_FailedTries(self, message: FailedTries, _sender: ActorAddress) -> None:
+    def receiveMsg_FailedAttempts(self, message: FailedAttempts, _sender: ActorAddress) -> None:
         """Tries that failed just now, on this node."""
         self._record(message.failures)
         self._unshared.extend(message.failures)
@@ -134,7 +134,7 @@ class FailureCache(BrokerRole):
         """Forget the failures that no window reaches."""
         self._failures.prune(gregorian_ms(time.time()) - KEEP_MS)
 
-    def _record(self, failures: Iterable[FailedTry]) -> None:
+    def _record(self, failures: Iterable[FailedAttempt]) -> None:
         for account_id, hook_id, at_ms in failures:
             self._failures.record(account_id, hook_id, at_ms)
 

@@ -32,7 +32,7 @@ from callboard.webhooks.hooks.secrets import without_secrets
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 
-class HookEditor:
+class HookEditing:
     """Carries out requests about stored hooks, and answers each in the end.
 
     `check` raises InvalidHook for a document whose hook could never fire, or never be sent.

@@ -9,20 +9,19 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.event_publisher import NotificationPublisher
+from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
-from callboard.actors.hooks.editing import HookEditor
+from callboard.actors.hooks.editing import HookEditing
 from callboard.actors.hooks.loading import LOAD_STALLS_S, RETRY_S, HookLoading
 from callboard.actors.hooks.parser import HookParser
-from callboard.actors.hooks.secrets import SecretKeeper
+from callboard.actors.hooks.secrets import HookSecretEditing
 from callboard.actors.messages import (
     AddHook,
     AddSecret,
     Applied,
     ApplyHook,
-    ChangesElsewhere,
     ConfigurationChanged,
     DisableHook,
     EditHook,
@@ -37,6 +36,7 @@ from callboard.actors.messages import (
     ReencryptSecrets,
     RemoveHook,
     RetireSecret,
+    ZoneChanges,
 )
 from callboard.actors.messages.notifications import HookDisabled, NoticesSeen
 from callboard.actors.messages.paths import (
@@ -129,7 +129,7 @@ class HookListener(BrokerRole):
         )
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._changes = HookChanges(self._store, self._publish, settings.node.name, self._refresh)
-        self._editor = HookEditor(
+        self._editor = HookEditing(
             self._store,
             self._changes,
             self._replies,
@@ -139,7 +139,7 @@ class HookListener(BrokerRole):
             settings.node.name,
         )
         box = SecretBox(settings.secrets.key, settings.secrets_key_file)
-        self._secrets = SecretKeeper(self._store, box, self._changes, self._replies, self.send)
+        self._secrets = HookSecretEditing(self._store, box, self._changes, self._replies, self.send)
         self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
         self._connected = False
         self.connect_broker(
@@ -203,7 +203,7 @@ class HookListener(BrokerRole):
             case Unconfirmed(ids, reason):
                 self.log.warning("change_not_published", changes=len(ids), reason=reason)
 
-    def receiveMsg_ChangesElsewhere(self, message: ChangesElsewhere, _sender: ActorAddress) -> None:
+    def receiveMsg_ZoneChanges(self, message: ZoneChanges, _sender: ActorAddress) -> None:
         """Changes in another zone; load all anew where some may have been missed."""
         if message.messages is None:
             self._tell_everyone(ConfigurationChanged(None))

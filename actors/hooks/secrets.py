@@ -37,7 +37,7 @@ PAGE = 200
 """Hooks whose secrets are encrypted anew at a time: changes on the bus wait meanwhile."""
 
 
-class SecretKeeper:
+class HookSecretEditing:
     """Adds, retires, lists and re-encrypts the secrets of stored hooks."""
 
     def __init__(

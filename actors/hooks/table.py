@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.resequencer import InOrder
+from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import (
     Applied,
@@ -62,7 +62,7 @@ class HookTable(Role):
         """Empty; responders wait until the listener has loaded the hooks."""
         self._hooks = HookMap()
         self._seen: set[HookKey] | None = None
-        self._from_listener: InOrder[LoadHooks | ChangeHooks | Barrier] = InOrder()
+        self._from_listener: Resequencer[LoadHooks | ChangeHooks | Barrier] = Resequencer()
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
         self._loaded = False
         self._subscribers: dict[str, _Subscriber] = {}
@@ -249,4 +249,6 @@ class HookTable(Role):
 
 
 def _configured(hook: Hook) -> ConfiguredHook:
-    return ConfiguredHook(hook.account_id, hook.id, hook.uri, hook.verb, hook.event, hook.tries)
+    return ConfiguredHook(
+        hook.account_id, hook.id, hook.uri, hook.verb, hook.event, hook.max_attempts
+    )

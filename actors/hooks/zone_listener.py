@@ -5,7 +5,7 @@ from typing import Any
 
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.hooks.listener import CHANGES
-from callboard.actors.messages import ChangesElsewhere
+from callboard.actors.messages import ZoneChanges
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.broker.protocol import BrokerEvent, ConnectionDown, ConnectionUp, Received
 
@@ -31,16 +31,16 @@ class ZoneListener(BrokerRole):
         match event:
             case Received(messages):
                 self._told += len(messages)
-                self._tell(ChangesElsewhere(messages))
+                self._tell(ZoneChanges(messages))
                 self.broker.ack([message.tag for message in messages])
             case ConnectionUp():
                 self._connected = True
                 self.log.info("broker_up")
-                self._tell(ChangesElsewhere(None))
+                self._tell(ZoneChanges(None))
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
 
-    def _tell(self, changes: ChangesElsewhere) -> None:
+    def _tell(self, changes: ZoneChanges) -> None:
         if listener := self.peer(HOOK_LISTENER):
             self.send(listener, changes)

@@ -7,7 +7,7 @@ message two or three times, for a log of its own that is off; so what batches ho
 
 from callboard.actors.messages.attempts import AttemptPolicy as AttemptPolicy
 from callboard.actors.messages.attempts import Attempts as Attempts
-from callboard.actors.messages.attempts import AttemptsKept as AttemptsKept
+from callboard.actors.messages.attempts import AttemptsPersisted as AttemptsPersisted
 from callboard.actors.messages.attempts import WhichAttempts as WhichAttempts
 from callboard.actors.messages.events import DeliveryBatch as DeliveryBatch
 from callboard.actors.messages.events import EventBatch as EventBatch
@@ -22,7 +22,7 @@ from callboard.actors.messages.events import RawEvent as RawEvent
 from callboard.actors.messages.events import Reconcile as Reconcile
 from callboard.actors.messages.events import Routed as Routed
 from callboard.actors.messages.failures import CountFailures as CountFailures
-from callboard.actors.messages.failures import FailedTries as FailedTries
+from callboard.actors.messages.failures import FailedAttempts as FailedAttempts
 from callboard.actors.messages.failures import FailingListed as FailingListed
 from callboard.actors.messages.failures import FailuresCounted as FailuresCounted
 from callboard.actors.messages.failures import FailuresForgotten as FailuresForgotten
@@ -42,7 +42,6 @@ from callboard.actors.messages.hook_streams import NextPage as NextPage
 from callboard.actors.messages.hook_streams import Subscribe as Subscribe
 from callboard.actors.messages.hooks import AddHook as AddHook
 from callboard.actors.messages.hooks import ApplyHook as ApplyHook
-from callboard.actors.messages.hooks import ChangesElsewhere as ChangesElsewhere
 from callboard.actors.messages.hooks import ConfigurationChanged as ConfigurationChanged
 from callboard.actors.messages.hooks import DisableHook as DisableHook
 from callboard.actors.messages.hooks import EditHook as EditHook
@@ -55,6 +54,7 @@ from callboard.actors.messages.hooks import HookSaved as HookSaved
 from callboard.actors.messages.hooks import ListHookProblems as ListHookProblems
 from callboard.actors.messages.hooks import ListHooks as ListHooks
 from callboard.actors.messages.hooks import RemoveHook as RemoveHook
+from callboard.actors.messages.hooks import ZoneChanges as ZoneChanges
 from callboard.actors.messages.metrics import Figures as Figures
 from callboard.actors.messages.metrics import GetFigures as GetFigures
 from callboard.actors.messages.metrics import GetHealth as GetHealth
@@ -65,9 +65,9 @@ from callboard.actors.messages.operations import Ask as Ask
 from callboard.actors.messages.operations import GetSettings as GetSettings
 from callboard.actors.messages.operations import ListTable as ListTable
 from callboard.actors.messages.operations import TableListed as TableListed
+from callboard.actors.messages.retries import Defer as Defer
+from callboard.actors.messages.retries import Deferred as Deferred
 from callboard.actors.messages.retries import DueBatch as DueBatch
-from callboard.actors.messages.retries import PutOff as PutOff
-from callboard.actors.messages.retries import PutOffKept as PutOffKept
 from callboard.actors.messages.secrets import AddSecret as AddSecret
 from callboard.actors.messages.secrets import HookSecrets as HookSecrets
 from callboard.actors.messages.secrets import ListSecrets as ListSecrets

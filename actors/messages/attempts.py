@@ -8,14 +8,14 @@ from attrs import field, frozen
 
 @frozen
 class Attempts:
-    """Deliverer to AttemptLog: (database, document) pairs to keep. Answered with `AttemptsKept`."""
+    """Deliverer to AttemptLog: (database, document) pairs to keep. -> `AttemptsPersisted`."""
 
     batch: int
     documents: tuple[tuple[str, Mapping[str, Any]], ...] = field(repr=False)
 
 
 @frozen
-class AttemptsKept:
+class AttemptsPersisted:
     """AttemptLog to Deliverer: that batch is on disk, and will reach the store."""
 
     batch: int

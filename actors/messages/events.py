@@ -43,12 +43,12 @@ class EventBatch:
 class Routed:
     """Responder to EventBridge: what became of the events of a batch.
 
-    `parts`: the events that went to deliverers, by the part they travel in; an event in no part
+    `shares`: the events that went to deliverers, by the share they travel in; an event in no share
     fires no hook. `poison`: events that cannot be handled, with the reason.
     """
 
     batch: int
-    parts: Mapping[str, tuple[int, ...]] = field(repr=False)
+    shares: Mapping[str, tuple[int, ...]] = field(repr=False)
     deliverers: Mapping[str, tuple[str, int]]
     poison: tuple[tuple[int, str], ...] = field(repr=False)
 
@@ -64,16 +64,16 @@ class EventDeliveries:
 
 @frozen
 class DeliveryBatch:
-    """Responder to Deliverer: one part of a routed batch, to be settled at its source, a bridge."""
+    """Responder to Deliverer: a share of a routed batch, to be settled at its source, a bridge."""
 
-    part: str
+    share: str
     source: Source
     events: tuple[EventDeliveries, ...] = field(repr=False)
 
 
 @frozen
 class Progress:
-    """Deliverer to the source of its work: parts that arrived, (part, delivery tags) settled.
+    """Deliverer to the source of its work: shares that arrived, (share, delivery tags) settled.
 
     Settled: every delivery of the event has succeeded, is recorded as given up, or lies in the
     durable retry queue.
@@ -86,18 +86,18 @@ class Progress:
 
 @frozen
 class Reconcile:
-    """The source of parts to Deliverer: do you still hold these? Answered with `NotHeld`."""
+    """The source of shares to Deliverer: do you still hold these? Answered with `NotHeld`."""
 
     source: Source
-    parts: tuple[str, ...]
+    shares: tuple[str, ...]
 
 
 @frozen
 class NotHeld:
-    """Deliverer to the source of parts: these are unknown here; what is in them must come again."""
+    """Deliverer to the source of shares: these are unknown here; their events must come again."""
 
     source: Source
-    parts: tuple[str, ...]
+    shares: tuple[str, ...]
 
 
 @frozen

@@ -9,7 +9,7 @@ from attrs import frozen
 
 
 @frozen
-class FailedTries:
+class FailedAttempts:
     """Deliverer to FailureCache: tries that failed, as (account, hook, Gregorian ms)."""
 
     failures: tuple[tuple[str, str, int], ...]

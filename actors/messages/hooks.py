@@ -9,7 +9,7 @@ from callboard.adapters.broker.protocol import IncomingMessage
 
 
 @frozen
-class ChangesElsewhere:
+class ZoneChanges:
     """ZoneListener to HookListener: changes that were told on another zone's bus.
 
     `messages` None: some may have been missed.

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from callboard.actors.base.role import Setup
-from callboard.actors.base.slices import Errand
+from callboard.actors.base.slices import SlicedJob
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import (
     DIRECT,
@@ -80,7 +80,7 @@ class DocTypeUpdateListener(StoreWorker):
 
         enable = work.enable_account if request.action == ACCOUNT else work.enable_descendants
         steps = enable(self.store, request.account_id, gregorian_s(time.time()))
-        self.work(Errand(steps, done))
+        self.work(SlicedJob(steps, done))
 
     def _requested_is_done(self, request: DocTypeUpdate, failures: list[Any], problem: str) -> None:
         """Reply if all went well; silence tells the requester that it did not."""

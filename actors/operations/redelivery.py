@@ -8,7 +8,7 @@ from typing import Any
 from thespian.actors import WatchMessage
 
 from callboard import admin
-from callboard.actors.base.confirmed_publisher import Batch, Republishing
+from callboard.actors.base.confirmed_publisher import Batch, ConfirmedPublisher
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.role import Setup
 from callboard.actors.base.slices import Page
@@ -16,8 +16,8 @@ from callboard.actors.delivery.retry_queue import due_queue
 from callboard.actors.delivery.transports import check_hook
 from callboard.actors.events.bridge import event_queue
 from callboard.actors.operations.answering import Answering, Asker
-from callboard.actors.operations.retention import LetterKeeper
-from callboard.actors.operations.sample_delivery import Trials, trial_delivery
+from callboard.actors.operations.retention import DeadLetterRetention
+from callboard.actors.operations.sample_delivery import SampleDeliveries, sample_delivery
 from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Properties, Topology
 from callboard.adapters.broker.publications import Publication, for_queue
 from callboard.adapters.repositories.dead_letters import Place, Window
@@ -45,7 +45,7 @@ from callboard.webhooks.hooks.arguments import (
 from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enabled, parse_hook
 from callboard.webhooks.modules.samples import sample_payload
 from callboard.webhooks.retries.policy import with_policy
-from callboard.webhooks.retries.retry_message import Later, as_json
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from callboard.webhooks.values.json_values import as_int
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
@@ -66,7 +66,7 @@ _MAY_BE_DROPPED = (
 )
 
 
-class Redelivery(Answering, LetterKeeper):
+class Redelivery(Answering, DeadLetterRetention):
     """Carries out each `callboard.admin.RedeliveryRequest`, and keeps the dead letters.
 
     What is sent once more goes through the queue of deliveries that are due, so that it is as safe
@@ -82,14 +82,14 @@ class Redelivery(Answering, LetterKeeper):
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._counts = dict.fromkeys(("retried", "replayed", "tested"), 0)
-        self._trials = self.own(Trials(self.settings))
+        self._samples = self.own(SampleDeliveries(self.settings))
         self.work_with(Topology())
-        self._republishing = Republishing(self.broker)
-        self.watch(self.broker.fileno(), self._trials.fileno())
+        self._publisher = ConfirmedPublisher(self.broker)
+        self.watch(self.broker.fileno(), self._samples.fileno())
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is under way."""
-        return {**super().stats(), **self._counts, "unconfirmed": len(self._republishing)}
+        return {**super().stats(), **self._counts, "unconfirmed": len(self._publisher)}
 
     # Requests
 
@@ -246,7 +246,7 @@ class Redelivery(Answering, LetterKeeper):
         self, to: Asker, ids: tuple[str, ...], make: Making, settled: Callable[[Batch], None]
     ) -> None:
         """Publish what is made of each of these, some at a time; then all is `settled`."""
-        if len(self._republishing) > UNDER_WAY:
+        if len(self._publisher) > UNDER_WAY:
             self.refuse(to, "the broker takes no messages: try again later")
             return
         batch = Batch(settled)
@@ -256,7 +256,7 @@ class Redelivery(Answering, LetterKeeper):
             while left:
                 for id, message in make(left[:CHUNK]):
                     try:
-                        self._republishing.publish(batch, id, message())
+                        self._publisher.publish(batch, id, message())
                     except NotRepeatable as problem:
                         batch.refuse(id, str(problem))
                     left.remove(id)
@@ -265,7 +265,7 @@ class Redelivery(Answering, LetterKeeper):
         def done(_found: tuple[Any, ...], _more: admin.Cursor | None, problem: str) -> None:
             for id in left:
                 batch.refuse(id, problem)
-            self._republishing.complete(batch)
+            self._publisher.complete(batch)
 
         self.work(Page(steps(), done))
 
@@ -273,7 +273,7 @@ class Redelivery(Answering, LetterKeeper):
         """It goes where deliveries go that are due, as if it came back from a pause."""
         account = self.accounts.retry_policy_of(delivery.account_id)
         delivery = with_policy(delivery, account, self.settings.delivery.retry_policy)
-        due = Later(delivery, tries_made=0, due_ms=int(time.time() * 1000))
+        due = RetryMessage(delivery, attempts_made=0, due_ms=int(time.time() * 1000))
         properties = Properties(
             content_type="application/json", delivery_mode=2, message_id=delivery.id
         )
@@ -304,27 +304,27 @@ class Redelivery(Answering, LetterKeeper):
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Hear of what was published."""
-        self._republishing.on_broker(event)
+        self._publisher.on_broker(event)
         super().on_broker(event)
 
     # Tests
 
     def _test(self, to: Asker, hook_id: str) -> None:
         hook = self._hook_or_refusal(hook_id, enabled=False)
-        if self._trials.full:
+        if self._samples.full:
             raise BadArgument("other test deliveries are under way: try again in a few seconds")
         payload = sample_payload(
             hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()
         )
         account = self.accounts.retry_policy_of(hook.account_id)
-        delivery = trial_delivery(hook, payload)
+        delivery = sample_delivery(hook, payload)
         policy = self.settings.delivery.retry_policy
-        self._trials.begin(with_policy(delivery, account, policy), to)
+        self._samples.begin(with_policy(delivery, account, policy), to)
 
     def receiveMsg_WatchMessage(self, message: WatchMessage, sender: Any) -> None:
         """A test has ended, or the connection has something to do."""
-        if self._trials.fileno() in message.ready:
-            for to, tested in self._trials.ended():
+        if self._samples.fileno() in message.ready:
+            for to, tested in self._samples.ended():
                 self._counts["tested"] += 1
                 self.answer(to, tested)
         super().receiveMsg_WatchMessage(message, sender)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from callboard.actors.base.role import Setup
-from callboard.actors.delivery.refused_dead_letters import RefusedLetters
+from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
-from callboard.webhooks.history.dead_letters import poison_letter
+from callboard.webhooks.history.dead_letters import poison_dead_letter
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 POISON_S = 5.0
@@ -24,7 +24,7 @@ PURGE_AT_ONCE = 20
 DAY_S = 24 * 3600
 
 
-class LetterKeeper(StoreWorker):
+class DeadLetterRetention(StoreWorker):
     """Makes dead letters of what this node has set aside, and deletes those that are too old."""
 
     def begin(self, setup: Setup) -> None:
@@ -32,7 +32,7 @@ class LetterKeeper(StoreWorker):
         super().begin(setup)
         self.letters = DeadLetterStore(self.store)
         self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
-        self._refused = self.own(RefusedLetters(self.settings.data.dir, self.log))
+        self._refused = self.own(RefusedDeadLetters(self.settings.data.dir, self.log))
         self._purged = 0
         self.after(0, self._look_for_poison)
         self.after(PURGE_AGAIN_S, self._look_for_old)
@@ -60,7 +60,7 @@ class LetterKeeper(StoreWorker):
             if not entries:
                 return False
             node = self.settings.node.name
-            letters = [poison_letter(record, id, node) for id, _database, record in entries]
+            letters = [poison_dead_letter(record, id, node) for id, _database, record in entries]
             self._refused.take(letters, self.letters.add(letters))
             self._poison.remove([id for id, _database, _record in entries])
         except StoreError as problem:

@@ -19,27 +19,27 @@ from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.retries.outcome import ClientError
 from callboard.webhooks.retries.policy import policy_named, succeeded
 
-TRIALS_AT_ONCE = 4
+SAMPLES_AT_ONCE = 4
 TEST_HEADER = ("X-Callboard-Test", "true")
 
 
 @frozen
-class Trial:
+class SampleDelivery:
     """A test delivery under way."""
 
     delivery: Delivery
     to: Asker
     began: float
-    tries_made: int = 0
+    attempts_made: int = 0
 
 
-class Trials:
+class SampleDeliveries:
     """Sends test deliveries as a deliverer would, but once, and without a record."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         signer = Signer(SecretBox(settings.secrets.key, settings.secrets_key_file))
-        self._sending: Sending[Trial] = sending(settings, TRIALS_AT_ONCE, signer)
+        self._sending: Sending[SampleDelivery] = sending(settings, SAMPLES_AT_ONCE, signer)
 
     def fileno(self) -> int:
         """The descriptor to watch."""
@@ -52,7 +52,7 @@ class Trials:
 
     def begin(self, delivery: Delivery, to: Asker) -> None:
         """Send it; its answer comes from `ended`."""
-        self._sending.send(Trial(delivery, to, time.monotonic()))
+        self._sending.send(SampleDelivery(delivery, to, time.monotonic()))
 
     def ended(self) -> list[tuple[Asker, admin.HookTested]]:
         """Those that have ended, and whom to tell. Only when the descriptor is readable."""
@@ -62,7 +62,7 @@ class Trials:
         """Close the connections that are kept."""
         self._sending.close()
 
-    def _told(self, sent: Sent[Trial]) -> admin.HookTested:
+    def _told(self, sent: Sent[SampleDelivery]) -> admin.HookTested:
         delivery, outcome = sent.work.delivery, sent.outcome
         tested = admin.HookTested(
             hook_id=delivery.hook_id,
@@ -86,7 +86,7 @@ class Trials:
         )
 
 
-def trial_delivery(hook: Hook, payload: dict[str, object]) -> Delivery:
+def sample_delivery(hook: Hook, payload: dict[str, object]) -> Delivery:
     """The delivery of a sample payload, marked as a test."""
     id = token_hex(16)
     request = request_with(hook, content(content_type(hook), payload))
@@ -101,6 +101,6 @@ def trial_delivery(hook: Hook, payload: dict[str, object]) -> Delivery:
         url=request.url,
         headers=(*request.headers, *hook.options.headers, TEST_HEADER, (ID_HEADER, id)),
         body=request.body,
-        tries=1,
+        max_attempts=1,
         options=hook.options,
     )

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from callboard.actors.base.role import BrokerRole, Setup
-from callboard.actors.base.slices import Errand, Page
+from callboard.actors.base.slices import Page, SlicedJob
 from callboard.actors.hooks.change_publisher import ChangePublisher
 from callboard.actors.messages import FlushHooks
 from callboard.actors.messages.paths import FAILURE_CACHE
@@ -35,7 +35,7 @@ class StoreWorker(BrokerRole):
         self.store = self.connect_store()
         self.accounts = self.directory(self.store)
         self.numbers = itertools.count(1)
-        self._works: dict[int, Page | Errand] = {}
+        self._works: dict[int, Page | SlicedJob] = {}
         self._connected = False
 
     def work_with(self, topology: Topology) -> None:
@@ -51,7 +51,7 @@ class StoreWorker(BrokerRole):
             "unpublished": len(self._changes),
         }
 
-    def work(self, piece: Page | Errand, pause_s: float = 0.0) -> None:
+    def work(self, piece: Page | SlicedJob, pause_s: float = 0.0) -> None:
         """Begin a piece of work after so many seconds."""
         number = next(self.numbers)
         self._works[number] = piece

@@ -26,7 +26,7 @@ from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 from callboard.actors.base import own_settings
 from callboard.actors.messages import Refused
 from callboard.actors.system.tree import WebhooksSupervisor
-from callboard.actors.system.worker_capabilities import Offer
+from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.adapters.local import sealed_transport
 from callboard.config.logs import log_definitions, stderr_handler
 from callboard.config.settings import Settings
@@ -244,7 +244,7 @@ def _check_address(address: str) -> None:
             raise SystemUnreachable(f"actors.bind: this machine has no address {address}") from None
 
 
-def join(settings: Settings, node: str, offer: Offer) -> ActorSystem:
+def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSystem:
     """A new actor system that belongs to the convention of a node, `host:port` of its admin.
 
     Raises SystemUnreachable.
@@ -261,7 +261,7 @@ def join(settings: Settings, node: str, offer: Offer) -> ActorSystem:
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
     own_settings.keep(settings)
-    return _actor_system(settings, {_CONVENTION: node, **offer.capabilities})
+    return _actor_system(settings, {_CONVENTION: node, **worker.capabilities})
 
 
 def _convention(settings: Settings) -> dict[str, Any]:

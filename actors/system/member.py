@@ -9,9 +9,9 @@ import structlog
 
 from callboard.actors.base import own_settings
 from callboard.actors.system import actor_system
-from callboard.actors.system.orphan_guard import Doorkeeper
+from callboard.actors.system.orphan_guard import OrphanGuard
 from callboard.actors.system.owner import TICK_S, Signals, exists
-from callboard.actors.system.worker_capabilities import Offer
+from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.config.settings import Settings
 from callboard.supervision import Ready, Start
 
@@ -22,27 +22,33 @@ LONELY_S = 30.0
 """How often it is said that the node has not started anything here yet."""
 
 
-def run(settings: Settings, node: str, offer: Offer, ready: Callable[[], None]) -> None:
+def run(
+    settings: Settings, node: str, worker: WorkerCapabilities, ready: Callable[[], None]
+) -> None:
     """Belong to the node until asked to stop by a signal. Raises SystemUnreachable.
 
     `ready` is called when the actor system stands; whether the node is there is its own affair: it
     is registered with again and again.
     """
     with actor_system.ownership(settings, node=node), Signals() as signals:
-        while not _run_once(settings, node, offer, ready, signals):
+        while not _run_once(settings, node, worker, ready, signals):
             structlog.get_logger("callboard").warning("actor_system_lost", actor="member")
             time.sleep(AGAIN_S)
 
 
 def _run_once(
-    settings: Settings, node: str, offer: Offer, ready: Callable[[], None], signals: Signals
+    settings: Settings,
+    node: str,
+    worker: WorkerCapabilities,
+    ready: Callable[[], None],
+    signals: Signals,
 ) -> bool:
     """One life of the actor system; whether it ended because it was asked to."""
-    system = actor_system.join(settings, node, offer)
+    system = actor_system.join(settings, node, worker)
     began = said = time.monotonic()
     try:
-        doorkeeper = system.createActor(Doorkeeper)
-        system.tell(doorkeeper, Start(args=os.getpid(), heartbeat_s=0))
+        orphan_guard = system.createActor(OrphanGuard)
+        system.tell(orphan_guard, Start(args=os.getpid(), heartbeat_s=0))
         pid: int | None = None
         while not signals.count:
             match system.listen(timedelta(seconds=TICK_S)):

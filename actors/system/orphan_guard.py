@@ -8,7 +8,7 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard.supervision import SupervisedActor
 
 
-class Doorkeeper(SupervisedActor):
+class OrphanGuard(SupervisedActor):
     """Watches the process of `callboard join`; started with its number."""
 
     def on_start(self, args: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import define
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.event_publisher import NotificationPublisher, subscription_path
+from callboard.actors.base.notification_publisher import NotificationPublisher, subscription_path
 from callboard.actors.messages import Refused
 from callboard.actors.messages.notifications import (
     ChildRestarted,
@@ -34,7 +34,7 @@ class _Subscriber:
     unanswered: int = 0
 
 
-class Announcing(Supervisor):
+class SubscriptionRegistry(Supervisor):
     """A top supervisor with subscribers.
 
     They are peers of the actors that have notices for them, and so get them straight from there;

@@ -9,7 +9,7 @@ from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.api.server import ApiServer
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.event_publisher import subscribers_of
+from callboard.actors.base.notification_publisher import subscribers_of
 from callboard.actors.base.role import Setup
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.delivery.deliverer import Deliverer
@@ -47,19 +47,19 @@ from callboard.actors.metrics.metrics import Metrics
 from callboard.actors.operations.initializer import Initializer
 from callboard.actors.operations.maintenance import Maintenance
 from callboard.actors.operations.redelivery import Redelivery
-from callboard.actors.system.subscription_registry import Announcing
-from callboard.actors.system.worker_capabilities import Offer
+from callboard.actors.system.subscription_registry import SubscriptionRegistry
+from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.admin import AdminRequest, RedeliveryRequest
 from callboard.config.logs import configure_logs, logger
+from callboard.config.redacted import without_secrets
 from callboard.config.settings import Settings
-from callboard.config.told import without_secrets
 from callboard.supervision import (
-    OUTPOSTS_STOP_S,
+    REMOTE_SUPERVISORS_STOP_S,
     TEMPORARY,
     ChildSpec,
     Forwarded,
-    Outposts,
-    OutpostsSpec,
+    RemoteSupervisors,
+    RemoteSupervisorsSpec,
     Supervisor,
     SupervisorSpec,
 )
@@ -109,9 +109,16 @@ def tree(settings: Settings) -> SupervisorSpec:
     # Its peers are all of them: whoever has a question through the API may have it for anybody.
     api = (ChildSpec(API, ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
 
-    outposts = OutpostsSpec(deliverers_on, setup, _spec(settings, ()))
+    remote_supervisors = RemoteSupervisorsSpec(deliverers_on, setup, _spec(settings, ()))
     elsewhere = (
-        (ChildSpec(id_of(ELSEWHERE), Outposts, outposts, shutdown_s=OUTPOSTS_STOP_S),)
+        (
+            ChildSpec(
+                id_of(ELSEWHERE),
+                RemoteSupervisors,
+                remote_supervisors,
+                shutdown_s=REMOTE_SUPERVISORS_STOP_S,
+            ),
+        )
         if settings.actors.convention
         else ()
     )
@@ -212,12 +219,12 @@ def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
 
 def deliverers_on(setup: Setup, capabilities: Mapping[str, Any]) -> SupervisorSpec | None:
     """The deliverers of a machine that has joined; None where it does not fit."""
-    offer = Offer.of(capabilities)
-    if offer is None:
+    worker = WorkerCapabilities.of(capabilities)
+    if worker is None:
         return None
     told = without_secrets(setup.settings)
-    settings = evolve(told, data=evolve(told.data, dir=offer.data_dir))
-    return _spec(settings, deliverer_specs(evolve(setup, settings=settings), offer.workers))
+    settings = evolve(told, data=evolve(told.data, dir=worker.data_dir))
+    return _spec(settings, deliverer_specs(evolve(setup, settings=settings), worker.workers))
 
 
 def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
@@ -240,7 +247,7 @@ class Top:
     owner_pid: int | None = None
 
 
-class WebhooksSupervisor(Announcing):
+class WebhooksSupervisor(SubscriptionRegistry):
     """one_for_one over the tree; started with `Top`.
 
     Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.

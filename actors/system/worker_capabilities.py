@@ -16,7 +16,7 @@ _WORKERS = "callboard: deliverers"
 
 
 @frozen
-class Offer:
+class WorkerCapabilities:
     """So many deliverers may run there, with this data directory.
 
     `place`: `host:port` of the machine's own admin.
@@ -39,7 +39,7 @@ class Offer:
         }
 
     @staticmethod
-    def of(capabilities: Mapping[str, Any]) -> "Offer | None":
+    def of(capabilities: Mapping[str, Any]) -> "WorkerCapabilities | None":
         """What these capabilities offer; None where it is nothing, or of another version."""
         if _WORKERS not in capabilities:
             return None
@@ -47,7 +47,7 @@ class Offer:
         if theirs != version("callboard"):
             logger().warning("machine_refused", machine=capabilities[MEMBER], version=theirs)
             return None
-        return Offer(
+        return WorkerCapabilities(
             capabilities[MEMBER],
             capabilities[_WORKERS],
             Path(capabilities[_DATA_DIR]),

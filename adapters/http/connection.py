@@ -29,7 +29,7 @@ from urllib3.util import make_headers, parse_url
 
 from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError, Candidate
 from callboard.adapters.http.descriptors import leave_some
-from callboard.adapters.http.response import Answer, read_answer
+from callboard.adapters.http.response import HttpResponse, read_response
 from callboard.adapters.http.target import Target, absolute_form, encoded_path, target_of
 from callboard.webhooks.retries.outcome import ClientError, Response
 
@@ -212,8 +212,8 @@ class _Connection(HTTPConnection):
         finally:
             exchange.deadline = deadline
 
-    def exchange(self, request: bytes, method: str, limit: int) -> Answer:
-        """Send a request, head and body in one piece, and read its answer (see `read_answer`)."""
+    def exchange(self, request: bytes, method: str, limit: int) -> HttpResponse:
+        """Send a request, head and body in one piece, and read its answer (see `read_response`)."""
         left = memoryview(request)
         try:
             while left:
@@ -223,7 +223,7 @@ class _Connection(HTTPConnection):
         except OSError as error:
             raise self._failure(error) from error
         try:
-            answer = read_answer(self.sock, method, limit)
+            answer = read_response(self.sock, method, limit)
         except HTTPError as error:
             raise self._failure(error.__cause__ or error) from error
         except (OSError, HTTPException, ValueError) as error:
@@ -318,7 +318,7 @@ class GuardedAdapter(HTTPAdapter):
         pool = self._pool(target)
         message = _written(request, target, pool.proxy_headers if forwarded else None)
         connection = pool._get_conn()
-        answer: Answer | None = None
+        answer: HttpResponse | None = None
         try:
             if connection.is_closed and self._proxy and not forwarded:
                 pool._prepare_proxy(connection)

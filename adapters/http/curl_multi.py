@@ -40,7 +40,7 @@ class CurlMulti:
         self._ringing = threading.Lock()
         self._closed = False
         self._due: float | None = None
-        self._alarm = _Alarm(self.wake)
+        self._timer = _Timer(self.wake)
 
     def fileno(self) -> int:
         """The descriptor to watch."""
@@ -54,7 +54,7 @@ class CurlMulti:
 
     def wake_at(self, at: float) -> None:
         """Make `fileno()` readable at that time.monotonic(), or before."""
-        self._alarm.ring_at(at)
+        self._timer.ring_at(at)
 
     def begin(self, easy: pycurl.Curl) -> None:
         """Begin a transfer, as far as that goes without waiting. It may have ended then."""
@@ -92,7 +92,7 @@ class CurlMulti:
 
     def close(self) -> None:
         """Close all connections."""
-        self._alarm.close()
+        self._timer.close()
         self._multi.close()
         self._epoll.close()
         with self._ringing:
@@ -120,13 +120,13 @@ class CurlMulti:
             if self._due is None:
                 return
             if self._due > time.monotonic():
-                self._alarm.ring_at(self._due)
+                self._timer.ring_at(self._due)
                 return
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self.wake()
 
 
-class _Alarm:
+class _Timer:
     """A thread that calls `ring` when it is time; it may ring too often, never too late."""
 
     def __init__(self, ring: Callable[[], None]) -> None:

@@ -26,7 +26,7 @@ _DECIMAL = re.compile(r"[0-9]+")
 _FOLD = re.compile(r"\r?\n[ \t]+")  # RFC 9112, 5.2
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """An answer, and whether another may follow on its connection."""
 
     response: Response
@@ -42,7 +42,7 @@ class _Head(NamedTuple):
     ends: int
 
 
-def read_answer(connection: socket.socket, method: str, limit: int) -> Answer:
+def read_response(connection: socket.socket, method: str, limit: int) -> HttpResponse:
     """The answer to a request. Of its body `limit` bytes are kept, and the rest is not read.
 
     Raises OSError, HTTPException, HTTPError or ValueError where there is no answer or no end to it.
@@ -54,7 +54,7 @@ def read_answer(connection: socket.socket, method: str, limit: int) -> Answer:
             received += more
         if len(received) >= head.ends:
             response = Response(head.status, head.fields, bytes(received[head.begins : head.ends]))
-            return Answer(response, keep=len(received) == head.ends)
+            return HttpResponse(response, keep=len(received) == head.ends)
     return _read_any(_Resumed(received, connection), method, limit)
 
 
@@ -124,7 +124,7 @@ class _Reader(io.BufferedReader):
         super().close()
 
 
-def _read_any(connection: Any, method: str, limit: int) -> Answer:
+def _read_any(connection: Any, method: str, limit: int) -> HttpResponse:
     original = http.client.HTTPResponse(connection, method=method)
     original.begin()
     while 100 < original.status < 200 and original.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
@@ -150,7 +150,9 @@ def _read_any(connection: Any, method: str, limit: int) -> Answer:
         and _framed(original.msg)
     )
     fields = dict(response.headers.itermerged())
-    return Answer(Response(response.status, fields, body[:limit], cut=len(body) > limit), keep)
+    return HttpResponse(
+        Response(response.status, fields, body[:limit], cut=len(body) > limit), keep
+    )
 
 
 def _framed(fields: http.client.HTTPMessage) -> bool:

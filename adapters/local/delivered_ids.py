@@ -27,7 +27,7 @@ ROWS = 2048
 """2 MB, which hold about the last 130,000 ids."""
 
 
-class FinishedFile:
+class DeliveredIds:
     """A set of ids, of which the oldest are forgotten; see the module.
 
     Where the file cannot be used (a full disk, a folder that is not ours) nothing is ever known,

@@ -9,7 +9,7 @@ from callboard.webhooks.deliveries.verifying import ID_HEADER, Verdict
 
 
 @frozen
-class Try:
+class Attempt:
     """One request among those of its delivery.
 
     `delivery`: its `webhook-id`, None without. `number`: from 1. `repeat`: an earlier one had a
@@ -31,28 +31,28 @@ class Arrivals:
     good: int = 0
     repeats: int = 0
     verdicts: Counter[Verdict] = Factory(Counter)
-    _tries: Counter[str] = Factory(Counter)
+    _attempts: Counter[str] = Factory(Counter)
     _answered_well: set[str] = Factory(set)
     _last_at: float | None = None
 
     @property
     def deliveries(self) -> int:
         """How many different deliveries there were; a request without id is none."""
-        return len(self._tries)
+        return len(self._attempts)
 
-    def take(self, headers: Mapping[str, str], verdict: Verdict | None, now_s: float) -> Try:
+    def take(self, headers: Mapping[str, str], verdict: Verdict | None, now_s: float) -> Attempt:
         """A request has come in. `verdict`: None where there is no key to judge it by."""
         delivery = headers.get(ID_HEADER) or None
         since, self._last_at = None if self._last_at is None else now_s - self._last_at, now_s
         self.requests += 1
         number, repeat = 1, False
         if delivery is not None:
-            self._tries[delivery] += 1
-            number, repeat = self._tries[delivery], delivery in self._answered_well
+            self._attempts[delivery] += 1
+            number, repeat = self._attempts[delivery], delivery in self._answered_well
         self.repeats += repeat
         if verdict is not None:
             self.verdicts[verdict] += 1
-        return Try(delivery, number, repeat, since)
+        return Attempt(delivery, number, repeat, since)
 
     def answered_well(self, delivery: str | None) -> None:
         """It has been answered with a status that counts as success."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from attrs import define, frozen
 
-from callboard.adapters.receiver.arrivals import Try
+from callboard.adapters.receiver.arrivals import Attempt
 from callboard.adapters.receiver.server import Answer, Behaviour, ReceivedRequest, behaviour_of_path
 
 Chance = Callable[[], float]
@@ -16,7 +16,7 @@ Chance = Callable[[], float]
 class Always:
     """Every request is answered badly."""
 
-    def strikes(self, _request: ReceivedRequest, _try: Try) -> bool:
+    def strikes(self, _request: ReceivedRequest, _attempt: Attempt) -> bool:
         """Yes."""
         return True
 
@@ -28,7 +28,7 @@ class Sometimes:
     rate: float
     chance: Chance = random.random
 
-    def strikes(self, _request: ReceivedRequest, _try: Try) -> bool:
+    def strikes(self, _request: ReceivedRequest, _attempt: Attempt) -> bool:
         """Whether this one is."""
         return self.chance() < self.rate
 
@@ -40,7 +40,7 @@ class AtFirst:
     tries: int
     _unnamed: int = 0
 
-    def strikes(self, _request: ReceivedRequest, made: Try) -> bool:
+    def strikes(self, _request: ReceivedRequest, made: Attempt) -> bool:
         """Whether this one is."""
         if made.delivery is not None:
             return made.number <= self.tries
@@ -61,7 +61,7 @@ class Misbehaviour:
     behaviour: Behaviour = FAILURE
     when: When = ALWAYS
 
-    def of(self, request: ReceivedRequest, made: Try) -> Behaviour:
+    def of(self, request: ReceivedRequest, made: Attempt) -> Behaviour:
         """What to do with a request; otherwise what its path says (see `receiver`)."""
         if self.when.strikes(request, made):
             return self.behaviour

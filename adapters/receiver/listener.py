@@ -13,7 +13,7 @@ from typing import Self
 
 from attrs import frozen
 
-from callboard.adapters.receiver.arrivals import Arrivals, Try
+from callboard.adapters.receiver.arrivals import Arrivals, Attempt
 from callboard.adapters.receiver.faults import Misbehaviour
 from callboard.adapters.receiver.server import (
     Answer,
@@ -34,7 +34,7 @@ class Arrival:
     """
 
     request: ReceivedRequest
-    made: Try
+    made: Attempt
     verdict: Verdict | None
     answer: str
 
@@ -121,7 +121,9 @@ class Listener(Serving):
             self.account.answered_well(made.delivery)
         return Arrival(request, made, verdict, in_words(behaviour)), behaviour
 
-    def _behaviour(self, request: ReceivedRequest, made: Try, verdict: Verdict | None) -> Behaviour:
+    def _behaviour(
+        self, request: ReceivedRequest, made: Attempt, verdict: Verdict | None
+    ) -> Behaviour:
         if self._path is not None and request.path != self._path:
             return Answer(404)
         if self._strict and verdict is not Verdict.OK:

@@ -78,7 +78,7 @@ class HookStore:
 
     def edit(self, hook_id: str, change: Change, now_gregorian_s: int) -> Edited:
         """Change a stored hook, whoever else does so at the same time. Raises Conflict at last."""
-        for tries_left in reversed(range(SAVES)):
+        for attempts_left in reversed(range(SAVES)):
             document = self.get(hook_id)
             if document is None or is_deleted(document):
                 return Edited(None, changed=False)
@@ -89,7 +89,7 @@ class HookStore:
             try:
                 document["_rev"] = self.documents.save(DATABASE, document)
             except Conflict:
-                if not tries_left:
+                if not attempts_left:
                     raise
             else:
                 return Edited(document, changed=True)

@@ -89,14 +89,14 @@ def prepare_attempts(store: DocumentStore, unix_s: float) -> Iterator[None]:
 
 def _delete(store: DocumentStore, database: str, id: str) -> None:
     """Delete a document whatever it says and whoever is editing it."""
-    for tries_left in reversed(range(SAVES)):
+    for attempts_left in reversed(range(SAVES)):
         document = store.get(database, id)
         if document is None:
             return
         try:
             store.delete(database, id, document["_rev"])
         except Conflict:
-            if not tries_left:
+            if not attempts_left:
                 raise
         else:
             _log.info("retired_metadata_deleted", id=id)

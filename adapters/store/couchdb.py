@@ -75,7 +75,7 @@ class CouchdbStore:
             self._ensure_design(database, f"_design/{design}", ours)
 
     def _ensure_design(self, database: str, id: str, ours: Mapping[str, Document]) -> None:
-        for tries_left in reversed(range(_DESIGN_SAVES)):
+        for attempts_left in reversed(range(_DESIGN_SAVES)):
             stored = self.get(database, id) or {"_id": id}
             wanted = {
                 **stored,
@@ -87,7 +87,7 @@ class CouchdbStore:
             try:
                 self.save(database, wanted)
             except Conflict:
-                if not tries_left:
+                if not attempts_left:
                     raise
             else:
                 return

@@ -19,15 +19,15 @@ def revise(
     `change` gets None where there is no document, and returns None to leave things as they are.
     After a conflict both happen again. Raises DatabaseMissing, and Conflict when it never ends.
     """
-    tries_left = SAVES
+    attempts_left = SAVES
     while True:
         existing = store.get(database, id)
         wanted = change(existing)
         if wanted is None:
             return existing
-        tries_left -= 1
+        attempts_left -= 1
         try:
             return {**wanted, "_rev": store.save(database, wanted)}
         except Conflict:
-            if not tries_left:
+            if not attempts_left:
                 raise

@@ -130,11 +130,11 @@ class OtlpTracing:
         span.tell({"callboard.module": module})
         return span
 
-    def deliver(self, delivery: Delivery, tries_made: int) -> Span:
+    def deliver(self, delivery: Delivery, attempts_made: int) -> Span:
         """See `Tracing`."""
         span = self._begin(delivery.method, SpanKind.CLIENT, delivery.trace)
         if span.recorded:
-            span.tell(_request(delivery, tries_made))
+            span.tell(_request(delivery, attempts_made))
         if not self._propagate:
             span.context = None
         return span
@@ -203,7 +203,7 @@ def _span_context(context: TraceContext) -> SpanContext:
     )
 
 
-def _request(delivery: Delivery, tries_made: int) -> Attributes:
+def _request(delivery: Delivery, attempts_made: int) -> Attributes:
     attributes: Attributes = {
         "http.request.method": delivery.method,
         "http.request.body.size": len(delivery.body),
@@ -212,8 +212,8 @@ def _request(delivery: Delivery, tries_made: int) -> Attributes:
         "callboard.hook.id": delivery.hook_id,
         "callboard.hook.event": delivery.hook_event,
     }
-    if tries_made:
-        attributes["http.request.resend_count"] = tries_made
+    if attempts_made:
+        attributes["http.request.resend_count"] = attempts_made
     try:
         target = target_of(delivery.url)
     except UrlRefusedError:

@@ -41,7 +41,7 @@ class Tracing(Protocol):
     def match(self, module: str, parent: TraceContext | None) -> Span:
         """The hooks of an event are found, and what they are to be sent."""
 
-    def deliver(self, delivery: Delivery, tries_made: int) -> Span:
+    def deliver(self, delivery: Delivery, attempts_made: int) -> Span:
         """A try; its context is for the endpoint."""
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class NoTracing:
         """See `Tracing`."""
         return NO_TRACE if parent is None else PassedOn(parent)
 
-    def deliver(self, delivery: Delivery, tries_made: int) -> Span:
+    def deliver(self, delivery: Delivery, attempts_made: int) -> Span:
         """See `Tracing`."""
         return PassedOn(delivery.trace) if delivery.trace and self.propagate else NO_TRACE
 

@@ -8,7 +8,7 @@ import click
 
 from callboard.cli.terminal.completing import event_types
 from callboard.cli.terminal.output import WrongUsage
-from callboard.webhooks.hooks.hook import FORM_DATA, JSON, MAX_TRIES, VERBS
+from callboard.webhooks.hooks.hook import FORM_DATA, JSON, MAX_ATTEMPTS, VERBS
 from callboard.webhooks.hooks.options import POLICIES
 
 Command = Callable[..., Any]
@@ -32,7 +32,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--format",), {"type": click.Choice((JSON, FORM_DATA))}),
     (
         ("--retries",),
-        {"type": click.IntRange(0, MAX_TRIES - 1), "help": "Tries in all, policy kazoo."},
+        {"type": click.IntRange(0, MAX_ATTEMPTS - 1), "help": "Tries in all, policy kazoo."},
     ),
     (("--retry-policy",), {"type": click.Choice(POLICIES), "help": "By default the account's."}),
     (

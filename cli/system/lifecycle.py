@@ -14,7 +14,7 @@ from callboard.actors.base import tracing
 from callboard.actors.delivery import transports
 from callboard.actors.system import member, owner
 from callboard.actors.system.actor_system import Client, SystemUnreachable
-from callboard.actors.system.worker_capabilities import Offer
+from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.adapters.local.systemd import tell_ready
 from callboard.cli.system.attached import attached
 from callboard.cli.system.attached import owner as owner_in
@@ -101,14 +101,14 @@ def join(loaded: Loaded, node: str, name: str | None) -> None:
         raise WrongUsage("--name must be a name without blanks and / * ? [")
     workers = settings.delivery.workers or os.cpu_count() or 1
     place = f"{settings.actors.bind}:{settings.actors.admin_port}"
-    offer = Offer(name, workers, settings.data.dir.absolute(), place)
+    worker = WorkerCapabilities(name, workers, settings.data.dir.absolute(), place)
 
     def ready() -> None:
         say(f"{name}: waiting for the node at {node} to start {counted(workers, 'deliverer')} here")
         _tell_service_manager()
 
     try:
-        member.run(settings, node, offer, ready)
+        member.run(settings, node, worker, ready)
     except SystemUnreachable as problem:
         raise Failure(str(problem)) from None
 

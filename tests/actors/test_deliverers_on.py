@@ -12,9 +12,9 @@ from callboard.actors.base.own_settings import completed
 from callboard.actors.base.role import Setup
 from callboard.actors.system.owner import STOP_S
 from callboard.actors.system.tree import deliverers_on, tree
-from callboard.actors.system.worker_capabilities import Offer
+from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.config.loader import load
-from callboard.supervision.elsewhere import OUTPOST_STOP_S
+from callboard.supervision.remote import REMOTE_SUPERVISOR_STOP_S
 
 KEYS = ["A" * 43 + "=", "B" * 43 + "="]
 SECRETS = {
@@ -29,7 +29,7 @@ SECRETS = {
     "delivery.proxy": "http://proxy-user:proxy-password@proxy.internal:3128",
 }
 SERVERS = ("bus", "zone", "store", "proxy")
-OFFER = Offer("there", 2, Path("/var/lib/there"), "10.0.0.2:19100")
+WORKER = WorkerCapabilities("there", 2, Path("/var/lib/there"), "10.0.0.2:19100")
 
 
 def settings(overrides):
@@ -43,7 +43,7 @@ def own():
 
 
 def told(here):
-    spec = deliverers_on(Setup(here), OFFER.capabilities)
+    spec = deliverers_on(Setup(here), WORKER.capabilities)
     return spec, spec.children[0].args.settings
 
 
@@ -104,4 +104,4 @@ def test_outposts_have_the_time_to_stop_that_they_may_take():
     spec = tree(settings({"actors.convention": "true"}))
     deliveries = next(child for child in spec.children if child.id == "deliveries")
     elsewhere = next(child for child in deliveries.args.children if child.id == "elsewhere")
-    assert OUTPOST_STOP_S < elsewhere.shutdown_s < deliveries.shutdown_s < STOP_S
+    assert REMOTE_SUPERVISOR_STOP_S < elsewhere.shutdown_s < deliveries.shutdown_s < STOP_S

@@ -1,5 +1,5 @@
 from callboard.actors.base import slices
-from callboard.actors.base.slices import Errand, Page
+from callboard.actors.base.slices import Page, SlicedJob
 from callboard.adapters.repositories.maintenance import Step
 from callboard.admin import AccountHooks
 
@@ -33,8 +33,8 @@ def test_no_page_ends_where_nobody_could_go_on(monkeypatch):
 
 
 def test_an_errand_remembers_only_its_first_failures():
-    errand = Errand(iter(()), lambda *_: None)
+    job = SlicedJob(iter(()), lambda *_: None)
     for number in range(30):
         steps = (AccountHooks("fine", 1, ("h",)), AccountHooks(str(number), problem="away"))
-        assert not errand.take(Step(steps, after=("x", "")))
-    assert [account.account_id for account in errand.found] == [str(n) for n in range(10)]
+        assert not job.take(Step(steps, after=("x", "")))
+    assert [account.account_id for account in job.found] == [str(n) for n in range(10)]

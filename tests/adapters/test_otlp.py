@@ -140,8 +140,8 @@ def test_what_goes_wrong_is_told_by_its_kind(collector, tracing_to):
         Response(302),
         ClientError("failed_connect: econnrefused", "to user:pa55word@10.0.0.1"),
     )
-    for tries_made, outcome in enumerate(outcomes):
-        tracing.deliver(evolve(DELIVERY, trace=PARENT), tries_made).answered(outcome)
+    for attempts_made, outcome in enumerate(outcomes):
+        tracing.deliver(evolve(DELIVERY, trace=PARENT), attempts_made).answered(outcome)
     tracing.consume(MESSAGE, "q", PARENT).fail("given back")
     tracing.close()
     failed, redirected, refused, given_back = collector.spans

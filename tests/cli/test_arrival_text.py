@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.adapters.receiver import ReceivedRequest
-from callboard.adapters.receiver.arrivals import Try
+from callboard.adapters.receiver.arrivals import Attempt
 from callboard.adapters.receiver.listener import Arrival
 from callboard.cli.tryout.arrival_text import as_object, content, lines
 
 
 def arrival(body=b"", **headers):
     request = ReceivedRequest("POST", "/a", "", headers, body, 1.5, 1)
-    return Arrival(request, Try(None, 1, False, None), None, "200")
+    return Arrival(request, Attempt(None, 1, False, None), None, "200")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from callboard import admin
-from callboard.actors.messages import PutOff, PutOffKept
+from callboard.actors.messages import Defer, Deferred
 from callboard.adapters.receiver.server import Answer
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.retries.retry_message import Later, as_json
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from callboard.webhooks.values.kazoo_names import modb
 from services import free_port
 from support.hooks import prepared_store
@@ -283,7 +283,7 @@ def later(uri, number, **facts):
     body = json.dumps({"call_id": f"call-{number}@switch"}).encode()
     id = f"{number:032x}"
     delivery = Delivery(id, "e", "h", ACCOUNT, "all", uri, "POST", uri, (), body)
-    return Later(delivery, due_ms=1, **facts)
+    return RetryMessage(delivery, due_ms=1, **facts)
 
 
 def test_what_found_no_room_for_days_is_given_up_on_record(start, tmp_path, broker):
@@ -295,8 +295,8 @@ def test_what_found_no_room_for_days_is_given_up_on_record(start, tmp_path, brok
     uri = f"http://127.0.0.1:{free_port()}/"
     since_ms = int((time.time() - 3601) * 1000)
     parked = [
-        later(uri, number, tries_made=0, parked_since_ms=since_ms, rounds=rounds)
-        for number, rounds in enumerate([1, 1, 1, 100, 100, 1])
+        later(uri, number, attempts_made=0, deferred_since_ms=since_ms, deferrals=deferrals)
+        for number, deferrals in enumerate([1, 1, 1, 100, 100, 1])
     ]
     for item in parked:
         system.send(("", "callboard.events.retries", json.loads(as_json(item))))
@@ -318,10 +318,10 @@ def test_what_is_put_off_twice_is_delivered_once(start, receiver, broker):
     """The word that the first is kept was lost, so the deliverer has sent it again."""
     system = start(**broker)
     system.wait(lambda: system.node("deliveries/retry_queue").stats.get("broker") == "up")
-    items = tuple(later(f"{receiver.url}/ok", number, tries_made=1) for number in (1, 2))
-    put_off = PutOff(1, ("deliveries/deliverer-9", 1), items)
+    items = tuple(later(f"{receiver.url}/ok", number, attempts_made=1) for number in (1, 2))
+    defer = Defer(1, ("deliveries/deliverer-9", 1), items)
     for _time in range(2):
-        system.client.ask_actor("deliveries/retry_queue", put_off, PutOffKept)
+        system.client.ask_actor("deliveries/retry_queue", defer, Deferred)
     queue = system.wait(
         lambda: (s := system.node("deliveries/retry_queue").stats)["settled"] == 4 and s
     )

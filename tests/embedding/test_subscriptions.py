@@ -7,7 +7,7 @@ import time
 import pytest
 
 from callboard import embed
-from callboard.actors.messages import FailedTries
+from callboard.actors.messages import FailedAttempts
 from callboard.actors.system import subscription_registry as announcing
 from support.hosts import DeafListener
 from support.running import ACCOUNT
@@ -18,7 +18,7 @@ multiprocess = pytest.mark.multiprocess
 
 def crash(hosted, name, path):
     """Make that actor raise."""
-    hosted.send(name, embed.Ask(path, FailedTries(failures=None)))
+    hosted.send(name, embed.Ask(path, FailedAttempts(failures=None)))
 
 
 def test_the_host_hears_of_deliveries_hooks_and_restarts(hosted, settings, receiver):

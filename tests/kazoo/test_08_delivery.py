@@ -11,7 +11,7 @@ from callboard.webhooks.history.attempts import attempt_document
 from callboard.webhooks.retries.outcome import ClientError, Done, GiveUp, Response, Retry
 from services import free_port
 from support.cluster import prepared
-from support.kazoo import ACCOUNT, CLUSTER, TOP, call, message, next_try
+from support.kazoo import ACCOUNT, CLUSTER, TOP, call, message, next_attempt
 from support.patience import patient
 from support.receiver import Receiver
 from support.running import ACCOUNT as OURS
@@ -124,7 +124,7 @@ def delivery(method="POST", tries=3):
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_success_is_200_and_201_for_put_and_no_status_is_tried_again(method, status):
-    verdict = next_try(delivery(method), 3, Response(status))
+    verdict = next_attempt(delivery(method), 3, Response(status))
     if status == 200 or (status, method) == (201, "PUT"):
         assert verdict == Done()
     else:
@@ -141,9 +141,9 @@ def test_success_is_200_and_201_for_put_and_no_status_is_tried_again(method, sta
     ],
 )
 def test_an_error_of_the_client_is_tried_again_after_two_seconds_until_the_tries_are_used(kind):
-    assert next_try(delivery(), 3, ClientError(kind)) == Retry(2000)
-    assert next_try(delivery(), 2, ClientError(kind)) == Retry(2000)
-    assert isinstance(next_try(delivery(), 1, ClientError(kind)), GiveUp)
+    assert next_attempt(delivery(), 3, ClientError(kind)) == Retry(2000)
+    assert next_attempt(delivery(), 2, ClientError(kind)) == Retry(2000)
+    assert isinstance(next_attempt(delivery(), 1, ClientError(kind)), GiveUp)
 
 
 # The attempt document, key by key
@@ -160,11 +160,11 @@ COMMON = {
 }
 
 
-def attempt(cluster, outcome, tries_left=3, **hook):
+def attempt(cluster, outcome, attempts_left=3, **hook):
     hook = {"uri": COMMON["uri"], "custom_data": {"shop": "One"}} | hook
     hook_id = cluster.hook(**hook)
     (delivery,) = cluster.fire(call(Call_ID="Leg-1"))
-    document = attempt_document(delivery, outcome, tries_left, NOW, 1000)
+    document = attempt_document(delivery, outcome, attempts_left, NOW, 1000)
     assert {key: document.pop(key) for key in COMMON} == COMMON
     assert (document.pop("hook_id"), document.pop("event_id")) == (hook_id, delivery.event_id)
     return document, delivery
@@ -199,7 +199,7 @@ def test_a_response_is_recorded_with_headers_in_lower_case(cluster):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "tries_left", "wanted"),
+    ("outcome", "attempts_left", "wanted"),
     [
         pytest.param(Response(200), 3, {"result": "success"}, id="success, without try"),
         pytest.param(
@@ -245,8 +245,8 @@ def test_a_response_is_recorded_with_headers_in_lower_case(cluster):
         ),
     ],
 )
-def test_how_it_went_is_recorded(outcome, tries_left, wanted, cluster):
-    document = attempt(cluster, outcome, tries_left)[0]
+def test_how_it_went_is_recorded(outcome, attempts_left, wanted, cluster):
+    document = attempt(cluster, outcome, attempts_left)[0]
     told = {"method", "req_headers", "req_body", "resp_status_code", "resp_headers", "resp_body"}
     assert {key: value for key, value in document.items() if key not in told} == wanted
 

@@ -34,7 +34,7 @@ def fire(cluster, body=None):
 def test_its_hook_fires_as_if_it_were_stored(cluster):
     delivery = fire(cluster)
     assert (delivery.hook_id, delivery.account_id) == ("63930000123", ACCOUNT)
-    assert (delivery.uri, delivery.method, delivery.tries) == (HOOK["uri"], "POST", 3)
+    assert (delivery.uri, delivery.method, delivery.max_attempts) == (HOOK["uri"], "POST", 3)
     assert {"X-Hook-ID": "63930000123", "X-Account-ID": ACCOUNT}.items() <= (
         dict(delivery.headers).items()
     )

@@ -19,7 +19,7 @@ from callboard.webhooks.retries.outcome import ClientError, GiveUp, Response
 from callboard.webhooks.values.kazoo_names import gregorian_ms
 from services import free_port
 from support.cluster import prepared
-from support.kazoo import ACCOUNT, NODE, TOP, call, change, message, next_try, pairs
+from support.kazoo import ACCOUNT, NODE, TOP, call, change, message, next_attempt, pairs
 from support.patience import patient
 from support.receiver import Receiver
 from support.running import ACCOUNT as OURS
@@ -170,7 +170,7 @@ def test_a_uri_is_checked_at_every_delivery_on_the_connection(host, receiver):
 
 def test_what_is_refused_is_not_tried_again():
     delivery = Delivery("d", "e", "h", ACCOUNT, "all", "u", "POST", "u", (), b"", 5)
-    assert isinstance(next_try(delivery, 5, ClientError("refused: address")), GiveUp)
+    assert isinstance(next_attempt(delivery, 5, ClientError("refused: address")), GiveUp)
 
 
 # Not in the list of deviations, and yet not as in Kazoo

@@ -15,11 +15,11 @@ from attrs import evolve
 from callboard.actors.messages import RawEvent
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
-from callboard.webhooks.acknowledgement.event_ledger import Batch, Books
+from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
 from callboard.webhooks.deliveries.delivery import deliveries, new_event_id
 from callboard.webhooks.deliveries.signing import SharedSecret
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
-from callboard.webhooks.dispatch.dispatcher import Bulkhead, BulkheadLimits
+from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits
 from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.matching import HookIndex
@@ -139,21 +139,21 @@ def test_to_decide_what_follows_from_an_answer(within, name, status):
     within("stages", {f"verdict of {name} on {status}: instructions": cost})
 
 
-def books_run(some):
+def ledger_run(some):
     """The books of events from their arrival until they are settled, in batches of a hundred."""
-    books = Books()
+    ledger = EventLedger()
     for event in some:
-        books.take(event, {"m"})
+        ledger.take(event, {"m"})
     for id in count():
-        batch = books.cut("m", 100, 1_000_000)
+        batch = ledger.cut("m", 100, 1_000_000)
         if not batch:
             break
-        books.sent(Batch(id, "m", batch, 1, 0.0))
+        ledger.sent(Batch(id, "m", batch, 1, 0.0))
         part, tags = f"{id}/0", [event.tag for event in batch]
-        books.routed(id, {part: tags}, {part: ("d", 1)}, 0.0)
-        books.accepted(part)
-        books.settled(part, tags)
-    assert not books.open
+        ledger.routed(id, {part: tags}, {part: ("d", 1)}, 0.0)
+        ledger.accepted(part)
+        ledger.settled(part, tags)
+    assert not ledger.open
 
 
 def test_to_keep_the_books_of_an_event(within):
@@ -162,7 +162,7 @@ def test_to_keep_the_books_of_an_event(within):
 
     def cost(some):
         events = raw(some)
-        return instructions(lambda: books_run(events)) / some
+        return instructions(lambda: ledger_run(events)) / some
 
     cost(10)
     few, many = cost(200), cost(2_000)
@@ -170,10 +170,10 @@ def test_to_keep_the_books_of_an_event(within):
     within("stages", {"books: growth from 200 events to 2,000": many / few}, room=1.05)
 
 
-def bulkhead_run(waiting, turns=100):
+def dispatcher_run(waiting, turns=100):
     """Instructions of a delivery that comes and goes while so many others wait."""
-    bulkhead = Bulkhead(
-        BulkheadLimits(in_flight=50, waiting=100_000, keeping_up=100_000),
+    dispatcher = Dispatcher(
+        DispatchLimits(in_flight=50, waiting=100_000, keeping_up=100_000),
         Circuits(CircuitLimits(failures=5), lambda: 0.5),
     )
     numbers = count()
@@ -181,11 +181,11 @@ def bulkhead_run(waiting, turns=100):
     def add():
         number = next(numbers)
         endpoint = f"http://e{number % 10}.example"
-        bulkhead.add(number, str(number), endpoint, f"h{number % 20}", Options(), 0.0)
+        dispatcher.add(number, str(number), endpoint, f"h{number % 20}", Options(), 0.0)
 
     def turn():
         add()
-        bulkhead.done(bulkhead.next(0.0), 0.001, True, None)
+        dispatcher.done(dispatcher.next(0.0), 0.001, True, None)
 
     for _ in range(waiting):
         add()
@@ -194,7 +194,7 @@ def bulkhead_run(waiting, turns=100):
 
 
 def test_to_wait_for_a_turn(within):
-    few, many = bulkhead_run(20), bulkhead_run(5_000)
+    few, many = dispatcher_run(20), dispatcher_run(5_000)
     within("stages", {"bulkhead: instructions": many})
     within("stages", {"bulkhead: growth from 20 waiting to 5,000": many / few}, room=1.2)
 

@@ -177,7 +177,7 @@ def pairs(delivery: Delivery) -> list[tuple[str, str]]:
     return parse_qsl(text, keep_blank_values=True)
 
 
-def next_try(delivery, tries_left, outcome):
-    """What follows from a try under Kazoo's policy; `tries_left` counts the try that has ended."""
-    made = delivery.tries - tries_left + 1
+def next_attempt(delivery, attempts_left, outcome):
+    """What follows from a try under Kazoo's policy; `attempts_left` counts the ended one, too."""
+    made = delivery.max_attempts - attempts_left + 1
     return verdict(KazooPolicy(), delivery, made, outcome, now_unix_s=0.0, random=lambda: 0.0)

@@ -25,7 +25,7 @@ def delivery(method="POST", body=b"a=1"):
         url="https://example.org/In?a=1",
         headers=(("Content-Type", "application/JSON"), ("X-Hook-ID", "ABC")),
         body=body,
-        tries=3,
+        max_attempts=3,
     )
 
 
@@ -84,25 +84,29 @@ def test_a_201_is_a_success_to_put_only(method, result):
     assert (document["result"], document["method"]) == (result, method.lower())
 
 
-@pytest.mark.parametrize(("tries_left", "retries_left"), [(3, 2), (2, 1), (1, "retries exceeded")])
-def test_a_bad_answer_counts_down(tries_left, retries_left):
-    document = attempt_document(delivery(), response(500), tries_left, NOW)
+@pytest.mark.parametrize(
+    ("attempts_left", "retries_left"), [(3, 2), (2, 1), (1, "retries exceeded")]
+)
+def test_a_bad_answer_counts_down(attempts_left, retries_left):
+    document = attempt_document(delivery(), response(500), attempts_left, NOW)
     assert document == of_any_outcome() | of_answer("500") | {
         "result": "failure",
         "reason": "bad response code",
-        "try": tries_left,
+        "try": attempts_left,
         "retries_left": retries_left,
     }
 
 
-@pytest.mark.parametrize(("tries_left", "retries_left"), [(3, 3), (2, 2), (1, "retries exceeded")])
-def test_a_client_error_names_the_tries_it_had(tries_left, retries_left):
+@pytest.mark.parametrize(
+    ("attempts_left", "retries_left"), [(3, 3), (2, 2), (1, "retries exceeded")]
+)
+def test_a_client_error_names_the_tries_it_had(attempts_left, retries_left):
     error = ClientError("failed_connect: nxdomain", "Name or service not known")
-    assert attempt_document(delivery(), error, tries_left, NOW) == of_any_outcome() | {
+    assert attempt_document(delivery(), error, attempts_left, NOW) == of_any_outcome() | {
         "result": "failure",
         "reason": "kazoo http client error",
         "client_error": "failed_connect: nxdomain",
-        "retries": tries_left,
+        "retries": attempts_left,
         "retries_left": retries_left,
     }
 

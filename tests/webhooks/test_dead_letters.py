@@ -13,7 +13,7 @@ from callboard.webhooks.history.dead_letters import (
     NotRepeatable,
     body_of,
     dead_letter,
-    poison_letter,
+    poison_dead_letter,
 )
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
@@ -45,7 +45,7 @@ HISTORY = ((1_699_999_000_000, "status 500"), (1_699_999_500_000, "timeout"))
 def letter(delivery=DELIVERY, **changed):
     arguments = {
         "reason": "timeout",
-        "tries_made": 2,
+        "attempts_made": 2,
         "history": HISTORY,
         "now_unix_s": NOW,
         "node": NODE,
@@ -124,8 +124,8 @@ def test_the_same_delivery_has_one_letter_and_another_another():
 
 
 def test_the_letter_of_an_event():
-    made = poison_letter(record(), 7, NODE)
-    assert made.pop("_id") == poison_letter(record(), 7, NODE)["_id"]
+    made = poison_dead_letter(record(), 7, NODE)
+    assert made.pop("_id") == poison_dead_letter(record(), 7, NODE)["_id"]
     now = 1_700_000_000 + GREGORIAN_OFFSET_S
     assert made == {
         "pvt_type": "dead_letter",
@@ -147,7 +147,7 @@ def test_the_letter_of_an_event():
 
 def test_events_set_aside_twice_or_on_two_nodes_are_two_letters():
     ids = {
-        poison_letter(made, number, node)["_id"]
+        poison_dead_letter(made, number, node)["_id"]
         for made in (record(), record(module="mms"), record(set_aside_at=NOW + 1))
         for number in (7, 8)
         for node in (NODE, "callboard@there")
@@ -158,7 +158,7 @@ def test_events_set_aside_twice_or_on_two_nodes_are_two_letters():
 def test_what_an_older_version_set_aside_is_understood():
     old = record()
     del old["message_id"], old["headers"]
-    made = poison_letter(old, 1, NODE)
+    made = poison_dead_letter(old, 1, NODE)
     assert (made["message_id"], made["headers"]) == (None, {})
 
 
@@ -166,7 +166,7 @@ def test_what_an_older_version_set_aside_is_understood():
 def test_bodies_are_kept_as_they_are(body):
     for made in (
         letter(evolve(DELIVERY, body=body)),
-        poison_letter(record(body=body.hex()), 1, NODE),
+        poison_dead_letter(record(body=body.hex()), 1, NODE),
     ):
         assert body_of(json.loads(json.dumps(made))) == body
 

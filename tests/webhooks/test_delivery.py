@@ -38,9 +38,9 @@ def deliver(event, directory, *hooks, module=MODULE):
 
 
 def test_an_event_becomes_a_delivery(call, directory):
-    (delivery,) = deliver(call(), directory, hook(format="json", tries=4, verb="put"))
+    (delivery,) = deliver(call(), directory, hook(format="json", max_attempts=4, verb="put"))
     assert (delivery.hook_id, delivery.account_id) == ("h", ACCOUNT)
-    assert (delivery.hook_event, delivery.tries) == ("CHANNEL_CREATE", 4)
+    assert (delivery.hook_event, delivery.max_attempts) == ("CHANNEL_CREATE", 4)
     assert (delivery.method, delivery.uri) == ("PUT", "https://x.org/in")
     assert delivery.url == delivery.uri
     assert delivery.event_id == "0000000000"

@@ -46,7 +46,7 @@ def test_a_plain_document_gets_the_defaults():
         event="CHANNEL_CREATE",
         verb="post",
         format="form-data",
-        tries=2,
+        max_attempts=2,
         include_subaccounts=False,
         include_internal_legs=True,
         custom_data={},
@@ -79,7 +79,7 @@ def test_an_unknown_event_is_refused_and_the_known_ones_named(name):
 
 
 @pytest.mark.parametrize(
-    ("retries", "tries"),
+    ("retries", "max_attempts"),
     [
         (..., 2),
         (None, 2),
@@ -95,8 +95,8 @@ def test_an_unknown_event_is_refused_and_the_known_ones_named(name):
         (2.6, 3),
     ],
 )
-def test_tries_are_clamped_to_1_to_5(retries, tries):
-    assert parse(retries=retries).tries == tries
+def test_tries_are_clamped_to_1_to_5(retries, max_attempts):
+    assert parse(retries=retries).max_attempts == max_attempts
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,10 @@ def test_a_hook_on_all_is_found_once_for_the_event_all():
 
 
 def test_putting_replaces_even_when_the_event_changes():
-    index = index_of(hook("1"), hook("1", event="parking", tries=5))
+    index = index_of(hook("1"), hook("1", event="parking", max_attempts=5))
     assert len(index) == 1
     assert not ids(index.of("a", "object"))
-    assert index.get("a", "1").tries == 5
+    assert index.get("a", "1").max_attempts == 5
 
 
 def test_removing_tells_whether_it_was_there():
@@ -81,7 +81,7 @@ hooks = st.builds(
     st.sampled_from("123"),
     st.sampled_from("ab"),
     st.sampled_from(["object", "parking", "all"]),
-    tries=st.integers(1, 5),
+    max_attempts=st.integers(1, 5),
 )
 changes = st.one_of(
     st.tuples(st.just("put"), hooks),

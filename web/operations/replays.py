@@ -197,11 +197,11 @@ class Replays:
 
     def _ask(self, request: admin.RedeliveryRequest, kind: type[A], stop: threading.Event) -> A:
         """The answer; an actor that is being restarted is asked again."""
-        for tries_left in reversed(range(TRIES)):
+        for attempts_left in reversed(range(TRIES)):
             try:
                 return self._backend.ask(REDELIVERY, request, kind, PATIENCE_S)
             except NoAnswer:
-                if not tries_left or stop.wait(1.0):
+                if not attempts_left or stop.wait(1.0):
                     raise
         raise AssertionError("the last try returns or raises")
 

@@ -18,7 +18,7 @@ from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import Paging, page_of, paging_of
 from callboard.web.errors import backend_failed, bad_identifier, invalid_member
-from callboard.web.operations.acting import asked, check_members, ids_of, member
+from callboard.web.operations.actor_requests import asked, check_members, ids_of, member
 from callboard.webhooks.history.dead_letters import DELIVERY, EVENT
 from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.json_values import as_int

@@ -29,7 +29,7 @@ from callboard.web.errors import (
     invalid_member,
     precondition_failed,
 )
-from callboard.web.operations.acting import asked
+from callboard.web.operations.actor_requests import asked
 from callboard.webhooks.hooks.hook import is_deleted, new_hook
 from callboard.webhooks.values.json_values import as_bool, is_true
 from callboard.webhooks.values.kazoo_names import gregorian_s

@@ -16,7 +16,7 @@ from callboard.web.envelopes.describing import COMMAND, changes
 from callboard.web.envelopes.envelope import Page, data_of, success
 from callboard.web.envelopes.paging import key_of, paging_of
 from callboard.web.errors import bad_identifier, invalid_member
-from callboard.web.operations.acting import asked, check_members
+from callboard.web.operations.actor_requests import asked, check_members
 from callboard.webhooks.hooks.arguments import (
     BadArgument,
     account_argument,

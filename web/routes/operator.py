@@ -29,7 +29,7 @@ from callboard.web.envelopes.describing import ENVELOPE, HOOK_SEARCH, PAGES, bod
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
-from callboard.web.operations.acting import asked, bad_argument, check_members, member
+from callboard.web.operations.actor_requests import asked, bad_argument, check_members, member
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.metrics.snapshot import Snapshot, as_plain

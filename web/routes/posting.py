@@ -18,7 +18,7 @@ from callboard.web.backend import Backend, NoAnswer, RefusedByActor
 from callboard.web.envelopes.describing import POST_EVENT, posted
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import ApiError, datastore_timeout, forbidden, invalid_member
-from callboard.web.operations.acting import bad_argument, check_members, member
+from callboard.web.operations.actor_requests import bad_argument, check_members, member
 from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent

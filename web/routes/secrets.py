@@ -11,7 +11,7 @@ from callboard.web.access.callers import TheAccount, TheBackend
 from callboard.web.envelopes.describing import ENVELOPE, body_of, changes
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import bad_identifier, invalid_member
-from callboard.web.operations.acting import asked, check_members, member
+from callboard.web.operations.actor_requests import asked, check_members, member
 from callboard.web.routes.hooks import HookId, stored_hook
 from callboard.webhooks.deliveries.signing import (
     ED25519,

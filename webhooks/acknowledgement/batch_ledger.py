@@ -1,4 +1,4 @@
-"""The retry queue's books: which deliverer has which of the messages that are due."""
+"""The retry queue's ledger: which deliverer has which of the messages that are due."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from callboard.webhooks.acknowledgement.event_ledger import Holder
 
 
 @define
-class _Part:
+class _Share:
     holder: Holder
     tags: set[int]
     since: float
@@ -16,54 +16,54 @@ class _Part:
 
 
 @define
-class HandedOut:
-    """Parts, each with the delivery tags that its holder has; void with the connection."""
+class BatchLedger:
+    """Shares, each with the delivery tags that its holder has; void with the connection."""
 
-    _parts: dict[str, _Part] = Factory(dict)
+    _shares: dict[str, _Share] = Factory(dict)
 
     def __len__(self) -> int:
         """Tags that deliverers have."""
-        return sum(len(part.tags) for part in self._parts.values())
+        return sum(len(share.tags) for share in self._shares.values())
 
     @property
     def on_the_way(self) -> int:
-        """Parts that no deliverer has confirmed to have."""
-        return sum(not part.accepted for part in self._parts.values())
+        """Shares that no deliverer has confirmed to have."""
+        return sum(not share.accepted for share in self._shares.values())
 
-    def sent(self, part: str, holder: Holder, tags: Iterable[int], now: float) -> None:
-        """A part went to a deliverer."""
-        self._parts[part] = _Part(holder, set(tags), now)
+    def sent(self, share: str, holder: Holder, tags: Iterable[int], now: float) -> None:
+        """A share went to a deliverer."""
+        self._shares[share] = _Share(holder, set(tags), now)
 
-    def accepted(self, part: str) -> None:
-        """A deliverer has received a part."""
-        if part in self._parts:
-            self._parts[part].accepted = True
+    def accepted(self, share: str) -> None:
+        """A deliverer has received a share."""
+        if share in self._shares:
+            self._shares[share].accepted = True
 
     def settled(self, name: str, tags: Iterable[int]) -> list[int]:
-        """A deliverer has settled tags of a part; those that were open."""
-        part = self._parts.get(name)
-        if part is None:
+        """A deliverer has settled tags of a share; those that were open."""
+        share = self._shares.get(name)
+        if share is None:
             return []
-        part.accepted = True
-        done = part.tags.intersection(tags)
-        part.tags -= done
-        if not part.tags:
-            del self._parts[name]
+        share.accepted = True
+        done = share.tags.intersection(tags)
+        share.tags -= done
+        if not share.tags:
+            del self._shares[name]
         return sorted(done)
 
     def died(self, holder: Holder) -> list[int]:
         """A deliverer is gone; the tags that it had."""
-        return self.lost([name for name, part in self._parts.items() if part.holder == holder])
+        return self.lost([name for name, share in self._shares.items() if share.holder == holder])
 
     def lost(self, names: Iterable[str]) -> list[int]:
-        """Parts that no deliverer has; their tags."""
-        parts = [self._parts.pop(name) for name in names if name in self._parts]
-        return sorted(tag for part in parts for tag in part.tags)
+        """Shares that no deliverer has; their tags."""
+        shares = [self._shares.pop(name) for name in names if name in self._shares]
+        return sorted(tag for share in shares for tag in share.tags)
 
     def stale(self, before: float) -> dict[str, list[str]]:
-        """Parts that are older than that, by the path of their deliverer."""
+        """Shares that are older than that, by the path of their deliverer."""
         stale: dict[str, list[str]] = {}
-        for name, part in self._parts.items():
-            if part.since < before:
-                stale.setdefault(part.holder[0], []).append(name)
+        for name, share in self._shares.items():
+            if share.since < before:
+                stale.setdefault(share.holder[0], []).append(name)
         return stale

@@ -1,7 +1,7 @@
-"""The books of an event's way: who has it, and when it may be acknowledged.
+"""The ledger of an event's way: who has it, and when it may be acknowledged.
 
 An event is *open* from its arrival until all that was made of it is *settled*. In between it
-waits for each module that wants it to route it (in a *batch*), and then for each *part*, a share
+waits for each module that wants it to route it (in a *batch*), and then for each *share*
 of a routed batch that one deliverer has. Nothing here knows of a broker or of actors: every method
 says which delivery tags are done with, or must go back.
 """
@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import Factory, define, frozen
 
 Mark = str
-"""What an open event waits for: a module that has not routed it, or a part."""
+"""What an open event waits for: a module that has not routed it, or a share."""
 
 
 class Tagged(Protocol):
@@ -46,7 +46,7 @@ class Batch(Generic[E]):
 
 
 @define
-class _Part:
+class _Share:
     """Events that a deliverer has, or is about to get."""
 
     holder: Holder
@@ -56,12 +56,12 @@ class _Part:
 
 
 @define
-class Books(Generic[E]):
+class EventLedger(Generic[E]):
     """Everything between the broker and the acknowledgement; void with the connection."""
 
     _waiting: dict[str, deque[E]] = Factory(dict)
     _batches: dict[int, Batch[E]] = Factory(dict)
-    _parts: dict[str, _Part] = Factory(dict)
+    _shares: dict[str, _Share] = Factory(dict)
     _early: dict[str, set[int]] = Factory(dict)
     _open: dict[int, set[Mark]] = Factory(dict)
     _gone: set[Holder] = Factory(set)
@@ -72,9 +72,9 @@ class Books(Generic[E]):
         return len(self._open)
 
     @property
-    def parts(self) -> int:
-        """Parts that deliverers have."""
-        return len(self._parts)
+    def shares(self) -> int:
+        """Shares that deliverers have."""
+        return len(self._shares)
 
     @property
     def batches(self) -> list[Batch[E]]:
@@ -83,12 +83,12 @@ class Books(Generic[E]):
 
     @property
     def on_the_way(self) -> int:
-        """Parts that no deliverer has confirmed to have."""
-        return sum(not part.accepted for part in self._parts.values())
+        """Shares that no deliverer has confirmed to have."""
+        return sum(not share.accepted for share in self._shares.values())
 
-    def emptied(self) -> "Books[E]":
-        """New books for a new connection, where all events come anew; the dead stay dead."""
-        return Books(gone=self._gone)
+    def emptied(self) -> "EventLedger[E]":
+        """A new ledger for a new connection, where all events come anew; the dead stay dead."""
+        return EventLedger(gone=self._gone)
 
     # In
 
@@ -138,59 +138,59 @@ class Books(Generic[E]):
     def routed(
         self,
         id: int,
-        parts: Mapping[str, Iterable[int]],
+        shares: Mapping[str, Iterable[int]],
         holders: Mapping[str, Holder],
         now: float,
     ) -> tuple[Batch[E] | None, list[int]]:
         """A responder has routed a batch; the batch, and the tags that wait for nothing more.
 
-        None: the batch is unknown, its word came too late or twice. Parts whose deliverer died
+        None: the batch is unknown, its word came too late or twice. Shares whose deliverer died
         before are lost at once: see `lost`.
         """
         batch = self._batches.pop(id, None)
         if batch is None:
             return None, []
-        for name, tags in parts.items():
+        for name, tags in shares.items():
             open_tags = {tag for tag in tags if tag in self._open}
             if open_tags:
-                self._parts[name] = _Part(holders[name], open_tags, now)
+                self._shares[name] = _Share(holders[name], open_tags, now)
             for tag in open_tags:
                 self._open[tag].add(name)
         done = self._strike(_by(batch.module), [event.tag for event in batch.events])
-        for name in parts:
+        for name in shares:
             early = self._early.pop(name, None)
-            if early is not None and name in self._parts:
+            if early is not None and name in self._shares:
                 done += self._settle(name, early)
         return batch, done
 
     # Out
 
-    def accepted(self, part: str) -> None:
-        """A deliverer has received a part, maybe before its batch is known to be routed."""
-        if part in self._parts:
-            self._parts[part].accepted = True
-        elif self._may_come(part):
-            self._early.setdefault(part, set())
+    def accepted(self, share: str) -> None:
+        """A deliverer has received a share, maybe before its batch is known to be routed."""
+        if share in self._shares:
+            self._shares[share].accepted = True
+        elif self._may_come(share):
+            self._early.setdefault(share, set())
 
-    def settled(self, part: str, tags: Iterable[int]) -> list[int]:
-        """A deliverer has settled events of a part; the tags that wait for nothing more."""
-        if part in self._parts:
-            return self._settle(part, tags)
-        if self._may_come(part):
-            self._early.setdefault(part, set()).update(tags)
+    def settled(self, share: str, tags: Iterable[int]) -> list[int]:
+        """A deliverer has settled events of a share; the tags that wait for nothing more."""
+        if share in self._shares:
+            return self._settle(share, tags)
+        if self._may_come(share):
+            self._early.setdefault(share, set()).update(tags)
         return []
 
-    def _may_come(self, part: str) -> bool:
-        """Whether a part's news may have overtaken the responder's word on its batch."""
-        return batch_of(part) in self._batches
+    def _may_come(self, share: str) -> bool:
+        """Whether a share's news may have overtaken the responder's word on its batch."""
+        return batch_of(share) in self._batches
 
     def _settle(self, name: str, tags: Iterable[int]) -> list[int]:
-        part = self._parts[name]
-        part.accepted = True
-        settled = part.tags.intersection(tags)
-        part.tags -= settled
-        if not part.tags:
-            del self._parts[name]
+        share = self._shares[name]
+        share.accepted = True
+        settled = share.tags.intersection(tags)
+        share.tags -= settled
+        if not share.tags:
+            del self._shares[name]
         return self._strike(name, settled)
 
     def _strike(self, mark: Mark, tags: Iterable[int]) -> list[int]:
@@ -211,40 +211,40 @@ class Books(Generic[E]):
         """A deliverer is gone; a responder may not have noticed yet."""
         self._gone.add(holder)
 
-    def lost(self, parts: Iterable[str] = ()) -> list[int]:
-        """Forget the events of these parts and of all that the dead had; the tags to give back."""
-        names = {name for name, part in self._parts.items() if part.holder in self._gone}
-        names.update(name for name in parts if name in self._parts)
-        tags = {tag for name in names for tag in self._parts[name].tags}
+    def lost(self, shares: Iterable[str] = ()) -> list[int]:
+        """Forget the events of these shares and of all that the dead had; the tags to give back."""
+        names = {name for name, share in self._shares.items() if share.holder in self._gone}
+        names.update(name for name in shares if name in self._shares)
+        tags = {tag for name in names for tag in self._shares[name].tags}
         given_back = [tag for tag in tags if self._open.pop(tag, None) is not None]
         if names:
-            for name in list(self._parts):
-                self._parts[name].tags.difference_update(tags)
-                if not self._parts[name].tags:
-                    del self._parts[name]
+            for name in list(self._shares):
+                self._shares[name].tags.difference_update(tags)
+                if not self._shares[name].tags:
+                    del self._shares[name]
         return given_back
 
     def stale_batches(self, before: float) -> list[Batch[E]]:
         """Batches that were sent before then."""
         return [batch for batch in self._batches.values() if batch.sent_at < before]
 
-    def stale_parts(self, before: float) -> dict[str, list[str]]:
-        """Parts that are older than that, by the path of their deliverer."""
+    def stale_shares(self, before: float) -> dict[str, list[str]]:
+        """Shares that are older than that, by the path of their deliverer."""
         stale: dict[str, list[str]] = {}
-        for name, part in self._parts.items():
-            if part.since < before:
-                stale.setdefault(part.holder[0], []).append(name)
+        for name, share in self._shares.items():
+            if share.since < before:
+                stale.setdefault(share.holder[0], []).append(name)
         return stale
 
 
-def part_name(batch: int, number: int) -> str:
+def share_name(batch: int, number: int) -> str:
     """The name of a share of a routed batch."""
     return f"{batch}/{number}"
 
 
-def batch_of(part: str) -> int:
-    """The batch that a part belongs to."""
-    return int(part.partition("/")[0])
+def batch_of(share: str) -> int:
+    """The batch that a share belongs to."""
+    return int(share.partition("/")[0])
 
 
 def _by(module: str) -> Mark:

@@ -1,4 +1,4 @@
-"""What a deliverer owes: the parts that its sources sent, until each of their tags is settled.
+"""What a deliverer owes: the shares that its sources sent, until each of their tags is settled.
 
 A source is an actor that hands out deliveries and wants to hear when they are settled: the event
 bridge and the retry queue. Of each only the latest incarnation counts, as what an earlier one
@@ -14,17 +14,17 @@ Source = tuple[str, int]
 
 
 @frozen
-class Waiter:
-    """One delivery of a tag of a part: what its source waits for."""
+class Receipt:
+    """One delivery of a tag of a share: what its source waits for."""
 
     source: Source
-    part: str
+    share: str
     tag: int
 
 
 @frozen
 class Report:
-    """News for a source: parts that arrived, and (part, tags) that are settled."""
+    """News for a source: shares that arrived, and (share, tags) that are settled."""
 
     source: Source
     accepted: tuple[str, ...]
@@ -33,7 +33,7 @@ class Report:
 
 @define
 class _Account:
-    """What one incarnation of a source is owed. `left`: deliveries by tag, by part."""
+    """What one incarnation of a source is owed. `left`: deliveries by tag, by share."""
 
     incarnation: int
     left: dict[str, dict[int, int]] = Factory(dict)
@@ -41,8 +41,8 @@ class _Account:
     settled: dict[str, list[int]] = Factory(dict)
 
 
-class Owed:
-    """The parts in hand, by source."""
+class Receipts:
+    """The shares in hand, by source."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}
@@ -56,32 +56,32 @@ class Owed:
             return True
         return incarnation == account.incarnation
 
-    def take(self, source: Source, part: str, deliveries: Mapping[int, int]) -> bool:
-        """A part has arrived, with so many deliveries by tag; False: it is known, or outdated."""
+    def take(self, source: Source, share: str, deliveries: Mapping[int, int]) -> bool:
+        """A share has arrived, with so many deliveries by tag; False: it is known, or outdated."""
         if not self.serve(source):
             return False
         account = self._accounts[source[0]]
-        if part in account.left:
+        if share in account.left:
             return False
-        account.accepted.append(part)
-        account.left[part] = dict(deliveries)
+        account.accepted.append(share)
+        account.left[share] = dict(deliveries)
         return True
 
-    def settle(self, waiter: Waiter) -> None:
+    def settle(self, receipt: Receipt) -> None:
         """One of the deliveries is settled."""
-        path, incarnation = waiter.source
+        path, incarnation = receipt.source
         account = self._accounts.get(path)
         if account is None or account.incarnation != incarnation:
             return
-        left = account.left.get(waiter.part)
-        if left is None or waiter.tag not in left:
+        left = account.left.get(receipt.share)
+        if left is None or receipt.tag not in left:
             return
-        left[waiter.tag] -= 1
-        if not left[waiter.tag]:
-            del left[waiter.tag]
-            account.settled.setdefault(waiter.part, []).append(waiter.tag)
+        left[receipt.tag] -= 1
+        if not left[receipt.tag]:
+            del left[receipt.tag]
+            account.settled.setdefault(receipt.share, []).append(receipt.tag)
         if not left:
-            del account.left[waiter.part]
+            del account.left[receipt.share]
 
     @property
     def settled(self) -> int:
@@ -96,14 +96,14 @@ class Owed:
     def report(self, path: str) -> Report:
         """The news for a source, which is no longer news then."""
         account = self._accounts[path]
-        settled = tuple((part, tuple(tags)) for part, tags in account.settled.items())
+        settled = tuple((share, tuple(tags)) for share, tags in account.settled.items())
         report = Report((path, account.incarnation), tuple(account.accepted), settled)
         account.accepted, account.settled = [], {}
         return report
 
-    def unknown(self, source: Source, parts: Iterable[str]) -> tuple[str, ...]:
-        """Those of the parts that are not here, nor settled and about to be reported."""
+    def unknown(self, source: Source, shares: Iterable[str]) -> tuple[str, ...]:
+        """Those of the shares that are not here, nor settled and about to be reported."""
         account = self._accounts.get(source[0])
         if account is None or account.incarnation != source[1]:
-            return tuple(parts)
-        return tuple(p for p in parts if p not in account.left and p not in account.settled)
+            return tuple(shares)
+        return tuple(p for p in shares if p not in account.left and p not in account.settled)

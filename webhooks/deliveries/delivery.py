@@ -50,7 +50,7 @@ class Delivery(Positional):
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
-    tries: int = 2
+    max_attempts: int = 2
     options: Options = NO_OPTIONS
     trace: TraceContext | None = None
 
@@ -159,7 +159,7 @@ def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder, event: Even
         url=request.url,
         headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
         body=request.body,
-        tries=hook.tries,
+        max_attempts=hook.max_attempts,
         options=hook.options,
         trace=event.trace,
     )

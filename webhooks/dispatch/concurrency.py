@@ -18,7 +18,7 @@ MAX_QUICK = 10_000
 """Endpoints that are known to be quick; beyond, the one is forgotten that answered longest ago."""
 
 
-class SlotShares:
+class ConcurrencyLimiter:
     """The requests under way, by endpoint, each with a number; and who may have one more."""
 
     def __init__(self, slots: int) -> None:

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 from attrs import Factory, define, field, frozen, validators
 
 from callboard.webhooks.dispatch.circuit_breaker import CLOSED, Circuits
-from callboard.webhooks.dispatch.concurrency import QUICK_S, SlotShares
-from callboard.webhooks.dispatch.hook_queue import HookLane
-from callboard.webhooks.dispatch.round_robin import EndpointTurns
+from callboard.webhooks.dispatch.concurrency import QUICK_S, ConcurrencyLimiter
+from callboard.webhooks.dispatch.hook_queue import HookQueue
+from callboard.webhooks.dispatch.round_robin import RoundRobin
 from callboard.webhooks.hooks.options import Options
-from callboard.webhooks.values.priority_map import Ranking
+from callboard.webhooks.values.priority_map import PriorityMap
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -54,7 +54,7 @@ def endpoint_of(uri: str) -> str:
 
 
 @frozen
-class BulkheadLimits:
+class DispatchLimits:
     """`in_flight`: requests under way to an endpoint, at most. `waiting`: items that wait for it.
 
     Hooks that are ordered or limited in rate wait by themselves, `hook_waiting` items each, lest
@@ -84,7 +84,7 @@ class Added(Generic[T]):
 
 
 @frozen
-class Park:
+class NoRoom:
     """There is no room: the item is not held here. `reason`: `full` or `circuit open`."""
 
     reason: str
@@ -115,15 +115,15 @@ class EndpointFigures:
 
 
 @define
-class _Lane(Generic[T]):
+class _EndpointQueue(Generic[T]):
     """An endpoint. `common`: how many items wait of hooks that do not wait by themselves.
 
     `takes_s`: how long requests take.
     """
 
     endpoint: str
-    hooks: dict[str, HookLane[T]] = Factory(dict)
-    ready: "OrderedDict[str, HookLane[T]]" = Factory(OrderedDict)
+    hooks: dict[str, HookQueue[T]] = Factory(dict)
+    ready: "OrderedDict[str, HookQueue[T]]" = Factory(OrderedDict)
     takes_s: float = 0.0
     waiting: int = 0
     common: int = 0
@@ -133,25 +133,25 @@ class _Lane(Generic[T]):
         self.takes_s += LATEST * (seconds - self.takes_s)
 
 
-class Bulkhead(Generic[T]):
+class Dispatcher(Generic[T]):
     """Items in, turns out. Times are seconds of any one clock that does not jump.
 
     Keys name items, as delivery ids do: an item that is parked, or fails and is tried again, comes
     back under its key, and an ordered hook waits for it.
     """
 
-    def __init__(self, limits: BulkheadLimits, circuits: Circuits) -> None:
+    def __init__(self, limits: DispatchLimits, circuits: Circuits) -> None:
         self._limits = limits
         self._circuits = circuits
-        self._lanes: dict[str, _Lane[T]] = {}
-        self._shares = SlotShares(limits.slots)
-        self._turns = EndpointTurns(self._shares)
-        self._probes: Ranking[str] = Ranking()
-        self._wakes: Ranking[tuple[str, str]] = Ranking()
-        self._sweeps: Ranking[tuple[str, str]] = Ranking()
+        self._queues: dict[str, _EndpointQueue[T]] = {}
+        self._limiter = ConcurrencyLimiter(limits.slots)
+        self._round_robin = RoundRobin(self._limiter)
+        self._probes: PriorityMap[str] = PriorityMap()
+        self._wakes: PriorityMap[tuple[str, str]] = PriorityMap()
+        self._sweeps: PriorityMap[tuple[str, str]] = PriorityMap()
         self._numbers = 0
         self._size = 0
-        self.parked = 0
+        self.deferred = 0
         """How often an item found no room, or lost it."""
 
     def __len__(self) -> int:
@@ -161,18 +161,18 @@ class Bulkhead(Generic[T]):
     @property
     def in_flight(self) -> int:
         """How many items are under way."""
-        return len(self._shares)
+        return len(self._limiter)
 
     @property
     def endpoints(self) -> int:
         """How many endpoints have something waiting, under way, or to be remembered."""
-        return len(self._lanes)
+        return len(self._queues)
 
     # Items
 
     def add(
         self, item: T, key: str, endpoint: str, hook_id: str, options: Options, now: float
-    ) -> Added[T] | Park:
+    ) -> Added[T] | NoRoom:
         """Let an item wait for its turn, if there is room.
 
         In an ordered hook one that comes back displaces the last that waits, if its place is before
@@ -180,43 +180,43 @@ class Bulkhead(Generic[T]):
         matter, the latest for the whole hook.
         """
         self._pass_time(now)
-        lane = self._lanes.get(endpoint)
-        if lane is None:
-            lane = self._lanes[endpoint] = _Lane(endpoint)
-        hook = lane.hooks.get(hook_id)
+        queue = self._queues.get(endpoint)
+        if queue is None:
+            queue = self._queues[endpoint] = _EndpointQueue(endpoint)
+        hook = queue.hooks.get(hook_id)
         if hook is None:
-            hook = lane.hooks[hook_id] = HookLane(hook_id)
-        lane.common -= hook.common
+            hook = queue.hooks[hook_id] = HookQueue(hook_id)
+        queue.common -= hook.common
         hook.set_options(options.ordered, options.rate_per_s)
-        lane.common += hook.common
-        reason = self._no_room(lane, hook, now)
+        queue.common += hook.common
+        reason = self._no_room(queue, hook, now)
         displaces = reason is not None and hook.precedes(key)
-        answer: Added[T] | Park
+        answer: Added[T] | NoRoom
         if reason is None or displaces:
             hook.put(key, item)
-            self._count(lane, hook, 1)
-            answer = Added((self._take_last(lane, hook, now),) if displaces else ())
+            self._count(queue, hook, 1)
+            answer = Added((self._take_last(queue, hook, now),) if displaces else ())
         else:
             hook.keep_place(key, now)
-            self.parked += 1
-            answer = Park(reason)
-        self._place(lane, hook, now)
+            self.deferred += 1
+            answer = NoRoom(reason)
+        self._place(queue, hook, now)
         return answer
 
     def next(self, now: float) -> Turn[T] | None:
         """The item whose turn it is, now under way; None if nothing may run."""
         self._pass_time(now)
-        endpoint = self._turns.next(now)
+        endpoint = self._round_robin.next(now)
         if endpoint is None:
             return None
-        lane = self._lanes[endpoint]
-        hook_id, hook = lane.ready.popitem(last=False)
+        queue = self._queues[endpoint]
+        hook_id, hook = queue.ready.popitem(last=False)
         place, key, item = hook.take(now)
-        self._count(lane, hook, -1)
+        self._count(queue, hook, -1)
         self._numbers += 1
-        self._shares.begin(endpoint, self._numbers, now)
+        self._limiter.begin(endpoint, self._numbers, now)
         probe = self._circuits.begin(endpoint)
-        self._place(lane, hook, now)
+        self._place(queue, hook, now)
         return Turn(item, key, endpoint, hook_id, self._numbers, place, probe)
 
     def done(
@@ -232,26 +232,26 @@ class Bulkhead(Generic[T]):
         long, and the later ones of an ordered hook wait for it; None: it needs nothing more.
         Raises ValueError if the turn has ended before.
         """
-        if turn.number not in self._shares:
+        if turn.number not in self._limiter:
             raise ValueError(f"turn {turn.number} of {turn.key} has ended before")
         self._pass_time(now)
-        lane = self._lanes[turn.endpoint]
-        hook = lane.hooks[turn.hook]
-        lane.took(self._shares.end(turn.number, now, reached))
+        queue = self._queues[turn.endpoint]
+        hook = queue.hooks[turn.hook]
+        queue.took(self._limiter.end(turn.number, now, reached))
         hook.end(turn.key, turn.place, now, back_in_s)
         self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
         shed = []
         if not self._circuits.is_closed(turn.endpoint):
-            shed = list(self._shed(lane, self._room_while_open(turn.endpoint, now), now))
-        self._place(lane, hook, now)
+            shed = list(self._shed(queue, self._room_while_open(turn.endpoint, now), now))
+        self._place(queue, hook, now)
         return shed
 
     def gone(self, key: str, endpoint: str, hook_id: str, now: float) -> None:
         """An item that was to come back will not: nothing waits for it any longer."""
         if (found := self._find(endpoint, hook_id)) is not None:
-            lane, hook = found
+            queue, hook = found
             hook.forget(key)
-            self._place(lane, hook, now)
+            self._place(queue, hook, now)
 
     def turn_in_s(self, key: str, endpoint: str, hook_id: str, now: float) -> float | None:
         """In about how many seconds it may be the turn of an item that is parked.
@@ -266,14 +266,14 @@ class Bulkhead(Generic[T]):
     def expect(self, key: str, endpoint: str, hook_id: str, now: float, back_in_s: float) -> None:
         """An item that is parked will be added again after about so long."""
         if (found := self._find(endpoint, hook_id)) is not None:
-            lane, hook = found
+            queue, hook = found
             hook.expect(key, now, back_in_s)
-            self._place(lane, hook, now)
+            self._place(queue, hook, now)
 
-    def _find(self, endpoint: str, hook_id: str) -> tuple[_Lane[T], HookLane[T]] | None:
-        lane = self._lanes.get(endpoint)
-        hook = None if lane is None else lane.hooks.get(hook_id)
-        return None if lane is None or hook is None else (lane, hook)
+    def _find(self, endpoint: str, hook_id: str) -> tuple[_EndpointQueue[T], HookQueue[T]] | None:
+        queue = self._queues.get(endpoint)
+        hook = None if queue is None else queue.hooks.get(hook_id)
+        return None if queue is None or hook is None else (queue, hook)
 
     def withdraw(self, now: float, patience_s: float) -> list[T]:
         """Take what could not run for so long yet even if nothing else wanted to; to be parked.
@@ -282,30 +282,30 @@ class Bulkhead(Generic[T]):
         for a low rate; and what fills an endpoint that does not keep up any more.
         """
         items: list[T] = []
-        for lane in list(self._lanes.values()):
-            if lane.common > (room := self._room(lane, now)):
-                items += self._shed(lane, room, now)
-            for hook in [hook for hook in lane.hooks.values() if hook.apart]:
+        for queue in list(self._queues.values()):
+            if queue.common > (room := self._room(queue, now)):
+                items += self._shed(queue, room, now)
+            for hook in [hook for hook in queue.hooks.values() if hook.apart]:
                 at = hook.expected_at(now)
                 while len(hook) and at is not None and at > now + patience_s:
-                    items.append(self._take_last(lane, hook, now))
-                self._place(lane, hook, now)
+                    items.append(self._take_last(queue, hook, now))
+                self._place(queue, hook, now)
         return items
 
     def drain(self) -> list[T]:
         """Take all that waits; what is under way is still to be `done`."""
         items: list[T] = []
-        for lane in list(self._lanes.values()):
-            for hook in list(lane.hooks.values()):
+        for queue in list(self._queues.values()):
+            for hook in list(queue.hooks.values()):
                 items += hook.drain()
                 if not hook.running:
-                    self._forget(lane, hook)
-            lane.ready.clear()
-            lane.waiting = lane.common = 0
-            self._turns.drop(lane.endpoint)
-            if not self._shares.of(lane.endpoint):
-                del self._lanes[lane.endpoint]
-        self._probes, self._wakes = Ranking(), Ranking()
+                    self._forget(queue, hook)
+            queue.ready.clear()
+            queue.waiting = queue.common = 0
+            self._round_robin.drop(queue.endpoint)
+            if not self._limiter.of(queue.endpoint):
+                del self._queues[queue.endpoint]
+        self._probes, self._wakes = PriorityMap(), PriorityMap()
         self._size = 0
         return items
 
@@ -318,7 +318,7 @@ class Bulkhead(Generic[T]):
 
     def figures(self, now: float, most: int = 100) -> list[EndpointFigures]:
         """The endpoints with an open circuit, then those with the most to do; so many at most."""
-        names = {**dict.fromkeys(self._circuits.failing()), **dict.fromkeys(self._lanes)}
+        names = {**dict.fromkeys(self._circuits.failing()), **dict.fromkeys(self._queues)}
         return heapq.nsmallest(
             most,
             (self._figures(name, now) for name in names),
@@ -326,61 +326,61 @@ class Bulkhead(Generic[T]):
         )
 
     def _figures(self, endpoint: str, now: float) -> EndpointFigures:
-        lane = self._lanes.get(endpoint)
+        queue = self._queues.get(endpoint)
         return EndpointFigures(
             endpoint,
-            in_flight=self._shares.of(endpoint),
-            waiting=lane.waiting if lane else 0,
+            in_flight=self._limiter.of(endpoint),
+            waiting=queue.waiting if queue else 0,
             circuit=self._circuits.state(endpoint, now),
             failures=self._circuits.failures(endpoint),
         )
 
     # Room
 
-    def _no_room(self, lane: _Lane[T], hook: HookLane[T], now: float) -> str | None:
+    def _no_room(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> str | None:
         """Why there is no room for one more item of the hook; None if there is."""
-        waiting = len(hook) if hook.apart else lane.common
-        if waiting >= (self._limits.hook_waiting if hook.apart else self._room(lane, now)):
+        waiting = len(hook) if hook.apart else queue.common
+        if waiting >= (self._limits.hook_waiting if hook.apart else self._room(queue, now)):
             return FULL
-        if self._circuits.is_closed(lane.endpoint):
+        if self._circuits.is_closed(queue.endpoint):
             return None
-        return CIRCUIT_OPEN if waiting >= self._room_while_open(lane.endpoint, now) else None
+        return CIRCUIT_OPEN if waiting >= self._room_while_open(queue.endpoint, now) else None
 
     def _room_while_open(self, endpoint: str, now: float) -> int:
         """How many items may wait for a circuit that is not closed, of a hook or in common."""
         soon = self._circuits.probe_in_s(endpoint, now) <= PROBE_SOON_S
         return self._limits.open_waiting if soon else 0
 
-    def _room(self, lane: _Lane[T], now: float) -> int:
+    def _room(self, queue: _EndpointQueue[T], now: float) -> int:
         """How many items may wait for the endpoint, of hooks that do not wait by themselves."""
         limits = self._limits
-        if limits.keeping_up <= limits.waiting or lane.common < limits.waiting:
+        if limits.keeping_up <= limits.waiting or queue.common < limits.waiting:
             return limits.waiting
-        oldest_s = self._shares.oldest_s(lane.endpoint, now)
-        takes_s = max(lane.takes_s, oldest_s if oldest_s > QUICK_S else 0.0)
-        wait_s = lane.common / limits.in_flight * takes_s
+        oldest_s = self._limiter.oldest_s(queue.endpoint, now)
+        takes_s = max(queue.takes_s, oldest_s if oldest_s > QUICK_S else 0.0)
+        wait_s = queue.common / limits.in_flight * takes_s
         return limits.keeping_up if wait_s <= KEEPS_UP_S else limits.waiting
 
-    def _shed(self, lane: _Lane[T], limit: int, now: float) -> Iterator[T]:
+    def _shed(self, queue: _EndpointQueue[T], limit: int, now: float) -> Iterator[T]:
         """Take what waits beyond a limit, the latest items first."""
-        if lane.waiting <= limit:
+        if queue.waiting <= limit:
             return
-        for hook in list(lane.hooks.values()):
-            while len(hook) and (len(hook) if hook.apart else lane.common) > limit:
-                yield self._take_last(lane, hook, now)
-            self._place(lane, hook, now)
+        for hook in list(queue.hooks.values()):
+            while len(hook) and (len(hook) if hook.apart else queue.common) > limit:
+                yield self._take_last(queue, hook, now)
+            self._place(queue, hook, now)
 
-    def _take_last(self, lane: _Lane[T], hook: HookLane[T], now: float) -> T:
+    def _take_last(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> T:
         item = hook.take_last(now)
-        self._count(lane, hook, -1)
-        self.parked += 1
+        self._count(queue, hook, -1)
+        self.deferred += 1
         return item
 
-    def _count(self, lane: _Lane[T], hook: HookLane[T], items: int) -> None:
+    def _count(self, queue: _EndpointQueue[T], hook: HookQueue[T], items: int) -> None:
         self._size += items
-        lane.waiting += items
+        queue.waiting += items
         if not hook.apart:
-            lane.common += items
+            queue.common += items
 
     # Places
 
@@ -391,50 +391,50 @@ class Bulkhead(Generic[T]):
         for key in self._sweeps.pop_until(now):
             self._look_again(key, now)
         for endpoint in self._probes.pop_until(now):
-            self._place_lane(self._lanes[endpoint], now)
+            self._place_queue(self._queues[endpoint], now)
 
     def _look_again(self, key: tuple[str, str], now: float) -> None:
-        lane = self._lanes[key[0]]
-        self._place(lane, lane.hooks[key[1]], now)
+        queue = self._queues[key[0]]
+        self._place(queue, queue.hooks[key[1]], now)
 
-    def _place(self, lane: _Lane[T], hook: HookLane[T], now: float) -> None:
+    def _place(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> None:
         """Put a hook and its endpoint where they belong: ready, waiting for a time, or nowhere."""
-        key = lane.endpoint, hook.id
+        key = queue.endpoint, hook.id
         hook.forget_lost(now)
         at = hook.runs_at()
         if at is not None and at <= now:
-            lane.ready.setdefault(hook.id, hook)
+            queue.ready.setdefault(hook.id, hook)
             self._wakes.drop(key)
         else:
-            lane.ready.pop(hook.id, None)
+            queue.ready.pop(hook.id, None)
             _set(self._wakes, key, at)
         if hook.is_idle(now):
-            self._forget(lane, hook)
+            self._forget(queue, hook)
         else:
             _set(self._sweeps, key, hook.sweep_at(now))
-        self._place_lane(lane, now)
+        self._place_queue(queue, now)
 
-    def _place_lane(self, lane: _Lane[T], now: float) -> None:
-        endpoint = lane.endpoint
-        in_flight = self._shares.of(endpoint)
-        wants = bool(lane.ready) and in_flight < self._limits.in_flight
+    def _place_queue(self, queue: _EndpointQueue[T], now: float) -> None:
+        endpoint = queue.endpoint
+        in_flight = self._limiter.of(endpoint)
+        wants = bool(queue.ready) and in_flight < self._limits.in_flight
         if wants and self._circuits.allows(endpoint, now):
-            self._turns.put(endpoint, now)
+            self._round_robin.put(endpoint, now)
             self._probes.drop(endpoint)
             return
-        self._turns.drop(endpoint)
+        self._round_robin.drop(endpoint)
         _set(self._probes, endpoint, self._circuits.probe_at(endpoint) if wants else None)
-        if not lane.hooks and not in_flight:
-            self._lanes.pop(endpoint, None)
+        if not queue.hooks and not in_flight:
+            self._queues.pop(endpoint, None)
 
-    def _forget(self, lane: _Lane[T], hook: HookLane[T]) -> None:
-        lane.hooks.pop(hook.id, None)
-        self._wakes.drop((lane.endpoint, hook.id))
-        self._sweeps.drop((lane.endpoint, hook.id))
+    def _forget(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> None:
+        queue.hooks.pop(hook.id, None)
+        self._wakes.drop((queue.endpoint, hook.id))
+        self._sweeps.drop((queue.endpoint, hook.id))
 
 
-def _set(ranking: Ranking[K], key: K, at: float | None) -> None:
+def _set(priorities: PriorityMap[K], key: K, at: float | None) -> None:
     if at is None:
-        ranking.drop(key)
+        priorities.drop(key)
     else:
-        ranking.set(key, at)
+        priorities.set(key, at)

@@ -11,7 +11,7 @@ import math
 from typing import Generic, TypeVar
 
 from callboard.webhooks.retries.delay_classes import LEAST_MS, MAX_LATENESS
-from callboard.webhooks.values.priority_map import Ranking
+from callboard.webhooks.values.priority_map import PriorityMap
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ MAX_AWAY = 10_000
 """Items of a hook that are remembered while they are away; more have no place."""
 
 
-class HookLane(Generic[T]):
+class HookQueue(Generic[T]):
     """What waits of a hook, and what it waits for."""
 
     def __init__(self, id: str) -> None:
@@ -37,7 +37,7 @@ class HookLane(Generic[T]):
         self._limited = False
         self._waiting: list[tuple[int, str, T]] = []
         self._places = 0
-        self._away: Ranking[str] = Ranking()
+        self._away: PriorityMap[str] = PriorityMap()
         self._due_at: dict[str, float] = {}
         # The rate (as ITU-T I.371 has it): one item each `_interval_s`. `_paid_until` is the time
         # that the items so far have used up; they may be `_ahead_s` ahead of it.
@@ -62,7 +62,7 @@ class HookLane(Generic[T]):
         """Its options as they are now."""
         self.ordered = ordered
         if not ordered and self._due_at:
-            self._away, self._due_at = Ranking(), {}
+            self._away, self._due_at = PriorityMap(), {}
         self._limited = rate_per_s is not None
         before_s, self._interval_s, self._ahead_s = self._interval_s, 0.0, 0.0
         if rate_per_s is not None:
@@ -103,7 +103,7 @@ class HookLane(Generic[T]):
     def drain(self) -> list[T]:
         """Take all items, and forget those that are away."""
         items = [item for _place, _key, item in sorted(self._waiting, key=lambda w: w[0])]
-        self._waiting, self._away, self._due_at = [], Ranking(), {}
+        self._waiting, self._away, self._due_at = [], PriorityMap(), {}
         return items
 
     # Away

@@ -2,18 +2,18 @@
 
 import heapq
 
-from callboard.webhooks.dispatch.concurrency import SlotShares
+from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
 
 
-class EndpointTurns:
+class RoundRobin:
     """Endpoints in the order of their turns.
 
     Those that are doubtful while such have no room are kept apart when their turn comes, and then
     go first. A turn costs the same however many there are that may not have one.
     """
 
-    def __init__(self, shares: SlotShares) -> None:
-        self._shares = shares
+    def __init__(self, limiter: ConcurrencyLimiter) -> None:
+        self._limiter = limiter
         self._in_turn = _Line()
         self._held = _Line()
         self._last = 0
@@ -24,9 +24,9 @@ class EndpointTurns:
 
         To be told again when it has more or fewer under way.
         """
-        under_way = self._shares.of(endpoint)
+        under_way = self._limiter.of(endpoint)
         if endpoint in self._held:
-            if self._shares.is_doubtful(endpoint, now):
+            if self._limiter.is_doubtful(endpoint, now):
                 self._held.move(endpoint, under_way)
                 return
             self._held.drop(endpoint)
@@ -45,20 +45,20 @@ class EndpointTurns:
 
     def next(self, now: float) -> str | None:
         """Take the endpoint whose turn it is; None if there is no slot for any."""
-        shares = self._shares
-        if not shares.free:
+        limiter = self._limiter
+        if not limiter.free:
             return None
-        doubtful = shares.doubtful(now)
-        held = self._held.first(shares.room_for_doubtful(doubtful))
+        doubtful = limiter.doubtful(now)
+        held = self._held.first(limiter.room_for_doubtful(doubtful))
         if held is not None:
             self._held.drop(held)
             return held
-        while (endpoint := self._in_turn.first(shares.free)) is not None:
+        while (endpoint := self._in_turn.first(limiter.free)) is not None:
             self._in_turn.drop(endpoint)
-            under_way = shares.of(endpoint)
-            if not shares.is_doubtful(endpoint, now):
+            under_way = limiter.of(endpoint)
+            if not limiter.is_doubtful(endpoint, now):
                 return endpoint
-            if under_way < shares.room_for_doubtful(doubtful):
+            if under_way < limiter.room_for_doubtful(doubtful):
                 return endpoint
             self._last += 1
             self._held.put(endpoint, self._last, under_way)

@@ -27,14 +27,14 @@ def attempt_database(delivery: Delivery, now_unix_s: float) -> str:
 def attempt_document(
     delivery: Delivery,
     outcome: Outcome,
-    tries_left: int,
+    attempts_left: int,
     now_unix_s: float,
     body_limit: int,
     policy: Policy = _KAZOO,
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
-    `tries_left` counts this try, and so counts down; `policy` says what is a success. Of a body
+    `attempts_left` counts this try, and so counts down; `policy` says what is a success. Of a body
     `body_limit` bytes are kept, and a mark where it was cut. The headers are in lower case, but for
     signatures, which would be none then. A 201 to a PUT is recorded as the success it is, unlike
     in Kazoo.
@@ -61,8 +61,8 @@ def attempt_document(
             "result": "failure",
             "reason": "kazoo http client error",
             "client_error": outcome.kind,
-            "retries": tries_left,
-            "retries_left": tries_left if tries_left > 1 else _NO_MORE,
+            "retries": attempts_left,
+            "retries_left": attempts_left if attempts_left > 1 else _NO_MORE,
         }
         return document
     document |= {
@@ -75,8 +75,8 @@ def attempt_document(
     return document | {
         "result": "failure",
         "reason": "bad response code",
-        "try": tries_left,
-        "retries_left": tries_left - 1 if tries_left > 1 else _NO_MORE,
+        "try": attempts_left,
+        "retries_left": attempts_left - 1 if attempts_left > 1 else _NO_MORE,
     }
 
 

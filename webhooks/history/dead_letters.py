@@ -37,12 +37,12 @@ class NotRepeatable(Exception):
 def dead_letter(
     delivery: Delivery,
     reason: str,
-    tries_made: int,
+    attempts_made: int,
     history: tuple[tuple[int, str], ...],
     now_unix_s: float,
     node: str,
 ) -> dict[str, Any]:
-    """The letter of a delivery given up. `history`: as in `Later`."""
+    """The letter of a delivery given up. `history`: as in `RetryMessage`."""
     form, content = delivery.content
     return {
         **_letter(["delivery", delivery.id], DELIVERY, reason, now_unix_s, node),
@@ -57,12 +57,12 @@ def dead_letter(
         "uri": _whole(without_user(delivery.uri)),
         "content_type": form,
         **_body(content),
-        "tries": tries_made,
+        "tries": attempts_made,
         "history": [{"at_ms": at_ms, "outcome": told} for at_ms, told in history],
     }
 
 
-def poison_letter(record: Mapping[str, Any], number: int, node: str) -> dict[str, Any]:
+def poison_dead_letter(record: Mapping[str, Any], number: int, node: str) -> dict[str, Any]:
     """The letter of a message that was set aside on a node, as record `number` of its file."""
     return {
         **_letter(

@@ -98,7 +98,7 @@ def again(once: Once, hook: Hook) -> Delivery:
         url=request.url,
         headers=(*request.headers, *hook.options.headers, (ID_HEADER, once.webhook_id)),
         body=request.body,
-        tries=hook.tries,
+        max_attempts=hook.max_attempts,
         options=hook.options,
     )
 

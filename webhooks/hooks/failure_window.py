@@ -22,7 +22,7 @@ DEFAULT_EXPIRY_MS = 60_000
 
 HookKey = tuple[str, str]
 """(account id, hook id)"""
-FailedTry = tuple[str, str, int]
+FailedAttempt = tuple[str, str, int]
 """(account id, hook id, Gregorian milliseconds)"""
 Flush = tuple[str, str | None]
 """(account id, hook id): forget this hook's failures; None: those of all the account's hooks."""
@@ -158,7 +158,7 @@ class Shared:
     """What one node tells the others; `origin` names the memory that it comes from."""
 
     origin: str
-    failures: tuple[FailedTry, ...]
+    failures: tuple[FailedAttempt, ...]
     flushes: tuple[Flush, ...]
 
 
@@ -167,7 +167,7 @@ class NotShared(ValueError):
 
 
 def shared_body(
-    origin: str, failures: Iterable[FailedTry], flushes: Iterable[Flush]
+    origin: str, failures: Iterable[FailedAttempt], flushes: Iterable[Flush]
 ) -> dict[str, Any]:
     """The JSON of a message to the other nodes; `read_shared` reads it."""
     return {"Origin": origin, "Failures": list(failures), "Flushes": list(flushes)}

@@ -18,7 +18,7 @@ ALL = "all"
 """A hook on every event of every module."""
 FORM_DATA, JSON = "form-data", "json"
 VERBS = ("get", "post", "put")
-DEFAULT_TRIES, MAX_TRIES = 2, 5
+DEFAULT_ATTEMPTS, MAX_ATTEMPTS = 2, 5
 
 _CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
 # Shared by the many hooks that have none.
@@ -41,8 +41,8 @@ class InvalidHook(Exception):
 class Hook(Positional):
     """A hook as it is held in memory (Kazoo: the webhook record).
 
-    `event`: as it is matched, `CHANNEL_CREATE`, `object`, `all`. `tries`: attempts in all, 1 to 5.
-    `custom_data` and `modifiers` are empty if the document has none.
+    `event`: as it is matched, `CHANNEL_CREATE`, `object`, `all`. `max_attempts`: attempts in all, 1
+    to 5. `custom_data` and `modifiers` are empty if the document has none.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Hook(Positional):
     event: str
     verb: str = "post"
     format: str = FORM_DATA
-    tries: int = DEFAULT_TRIES
+    max_attempts: int = DEFAULT_ATTEMPTS
     include_subaccounts: bool = False
     include_internal_legs: bool = True
     custom_data: Mapping[str, Any] = field(default=_NONE, hash=False)
@@ -79,7 +79,7 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
         event=intern(hook_event(id, _text(document, "hook", id), known_events)),
         verb=intern(verb),
         format=JSON if format == JSON else FORM_DATA,
-        tries=_tries(document.get("retries")),
+        max_attempts=_max_attempts(document.get("retries")),
         include_subaccounts=as_bool(document.get("include_subaccounts"), False),
         include_internal_legs=as_bool(document.get("include_internal_legs"), True),
         custom_data=_object(document, "custom_data", id),
@@ -158,10 +158,10 @@ def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str,
     return value
 
 
-def _tries(value: Any) -> int:
+def _max_attempts(value: Any) -> int:
     """Kazoo clamps `retries` to 1..5 and means tries by it."""
     number = as_int(value)
-    return DEFAULT_TRIES if number is None else min(max(number, 1), MAX_TRIES)
+    return DEFAULT_ATTEMPTS if number is None else min(max(number, 1), MAX_ATTEMPTS)
 
 
 def is_enabled(document: Mapping[str, Any]) -> bool:
@@ -219,7 +219,7 @@ def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str
     document = {
         "http_verb": "post",
         "format": FORM_DATA,
-        "retries": DEFAULT_TRIES,
+        "retries": DEFAULT_ATTEMPTS,
         "enabled": True,
         "include_internal_legs": True,
         **{k: v for k, v in public.items() if not k.startswith(("_", "pvt_"))},

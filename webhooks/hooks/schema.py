@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from callboard.webhooks.hooks.hook import DEFAULT_TRIES, FORM_DATA, JSON, VERBS
+from callboard.webhooks.hooks.hook import DEFAULT_ATTEMPTS, FORM_DATA, JSON, VERBS
 from callboard.webhooks.values.documents import merge, public_fields, stamped
 
 _OFFERED = {"support_level": "supported"}
@@ -46,7 +46,7 @@ SCHEMA: Mapping[str, Any] = {
             "type": "integer",
             "minimum": 0,
             "maximum": 4,
-            "default": DEFAULT_TRIES,
+            "default": DEFAULT_ATTEMPTS,
             **_OFFERED,
         },
         "enabled": {

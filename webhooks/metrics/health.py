@@ -43,10 +43,10 @@ def readiness(
         problems.append("the top supervisor has not answered yet")
     broken = {p: status for p, status in children.items() if status not in (RUNNING, ENDED)}
     problems += [f"{path} is {status}" for path, status in sorted(broken.items())]
-    down = sorted(actor for actor, up in brokers.items() if not up and not _elsewhere(actor))
+    down = sorted(actor for actor, up in brokers.items() if not up and not _remote(actor))
     if down:
         problems.append(f"the broker is down for {', '.join(down)}")
-    elif not any(not _elsewhere(actor) for actor in brokers):
+    elif not any(not _remote(actor) for actor in brokers):
         problems.append("nobody is connected to the broker yet")
     if store_problem is None:
         problems.append("the store has not answered yet")
@@ -55,5 +55,5 @@ def readiness(
     return NotReady(tuple(problems)) if problems else Ready()
 
 
-def _elsewhere(actor: str) -> bool:
+def _remote(actor: str) -> bool:
     return actor.startswith(ANOTHER_ZONE)

@@ -25,8 +25,8 @@ LEAST_PAUSE_S = 1.0
 LEAST_PART = 0.1
 MAX_RETRY_AFTER_S = 86_400
 
-FIRST_PARKED_S = 5.0
-MAX_PARKED_S = 600.0
+FIRST_DEFERRAL_S = 5.0
+MAX_DEFERRAL_S = 600.0
 LONGEST_ROUND_S = 660.0
 """The longest pause, with what its waits may be longer (delay_classes.py)."""
 
@@ -94,9 +94,9 @@ def policy_named(name: str, steps_s: tuple[float, ...] = STANDARD_STEPS_S) -> Po
     return KazooPolicy() if name == KAZOO else StandardPolicy(steps_s)
 
 
-def max_tries(policy: Policy, delivery: Delivery) -> int:
+def max_attempts(policy: Policy, delivery: Delivery) -> int:
     """How many tries a delivery has in all."""
-    return delivery.tries if isinstance(policy, KazooPolicy) else len(policy.steps_s) + 1
+    return delivery.max_attempts if isinstance(policy, KazooPolicy) else len(policy.steps_s) + 1
 
 
 def succeeded(policy: Policy, method: str, response: Response) -> bool:
@@ -109,25 +109,25 @@ def succeeded(policy: Policy, method: str, response: Response) -> bool:
 def verdict(
     policy: Policy,
     delivery: Delivery,
-    tries_made: int,
+    attempts_made: int,
     outcome: Outcome,
     now_unix_s: float,
     random: Random,
 ) -> Done | Retry | GiveUp:
-    """What follows from a try. `tries_made` counts it, and so is 1 after the first.
+    """What follows from a try. `attempts_made` counts it, and so is 1 after the first.
 
     An address that is refused is refused for good, whatever the policy.
     """
     if isinstance(outcome, Response) and succeeded(policy, delivery.method, outcome):
         return Done()
     reason = f"status {outcome.status}" if isinstance(outcome, Response) else outcome.kind
-    if reason.startswith("refused") or tries_made >= max_tries(policy, delivery):
+    if reason.startswith("refused") or attempts_made >= max_attempts(policy, delivery):
         return GiveUp(reason, disable=_gone(policy, outcome))
     if isinstance(policy, KazooPolicy):
         return GiveUp(reason) if isinstance(outcome, Response) else Retry(policy.pause_ms)
     if _gone(policy, outcome):
         return GiveUp(reason, disable=True)
-    pause_s = _jittered(policy.steps_s[tries_made - 1], random)
+    pause_s = _jittered(policy.steps_s[attempts_made - 1], random)
     if isinstance(outcome, Response) and outcome.status in _HONOURS_RETRY_AFTER:
         pause_s = max(pause_s, retry_after_s(outcome.headers, now_unix_s))
     return Retry(math.ceil(pause_s * 1000))
@@ -174,10 +174,10 @@ def _http_date(text: str) -> float | None:
         return None
 
 
-def park(
+def deferral(
     since_unix_s: float,
     now_unix_s: float,
-    rounds: int,
+    deferrals: int,
     most_s: float,
     random: Random,
     turn_in_s: float | None = None,
@@ -196,18 +196,18 @@ def park(
     `turn_in_s`: in how many seconds it may be its turn, where that is known, because it only waits
     for others of an ordered hook. It comes back seconds after that, however long it has waited.
 
-    `rounds`: how often it was put off. Time that these cannot account for does not count: the clock
-    has jumped, or nobody was there to try.
+    `deferrals`: how often it was put off. Time that these cannot account for does not count: the
+    clock has jumped, or nobody was there to try.
     """
-    parked_s = min(now_unix_s - since_unix_s, rounds * LONGEST_ROUND_S)
-    if parked_s >= most_s:
-        return GiveUp(f"endpoint not available for {round(parked_s)} s")
+    deferred_s = min(now_unix_s - since_unix_s, deferrals * LONGEST_ROUND_S)
+    if deferred_s >= most_s:
+        return GiveUp(f"endpoint not available for {round(deferred_s)} s")
     if turn_in_s is not None:
         early_s = turn_in_s * (1 - MAX_LATENESS)
-        pause_s = min(early_s + FIRST_PARKED_S * (0.5 + 0.5 * random()), MAX_PARKED_S)
+        pause_s = min(early_s + FIRST_DEFERRAL_S * (0.5 + 0.5 * random()), MAX_DEFERRAL_S)
     else:
         chance = 0.5 + 0.5 * random()
-        step_s = min(max(parked_s, FIRST_PARKED_S), MAX_PARKED_S)
-        pause_s = max(step_s * chance, probe_in_s + FIRST_PARKED_S * chance)
-        pause_s = one_wait(min(pause_s, MAX_PARKED_S) * 1000) / 1000
+        step_s = min(max(deferred_s, FIRST_DEFERRAL_S), MAX_DEFERRAL_S)
+        pause_s = max(step_s * chance, probe_in_s + FIRST_DEFERRAL_S * chance)
+        pause_s = one_wait(min(pause_s, MAX_DEFERRAL_S) * 1000) / 1000
     return Retry(math.ceil(pause_s * 1000))

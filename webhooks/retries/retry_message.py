@@ -24,24 +24,24 @@ class UnreadableDelivery(ValueError):
 
 
 @frozen
-class Later(Positional):
+class RetryMessage(Positional):
     """A delivery and what is known of it so far.
 
-    `tries_made`: requests made; `due_ms`: when it is due (Unix ms); `left`: its waits, as
-    delay_classes.py names them. `parked_since_ms`: since when it finds no room, None if it was
-    tried. `rounds`: how often it was put off, which tells an older copy from a newer one.
+    `attempts_made`: requests made; `due_ms`: when it is due (Unix ms); `left`: its waits, as
+    delay_classes.py names them. `deferred_since_ms`: since when it finds no room, None if it was
+    tried. `deferrals`: how often it was put off, which tells an older copy from a newer one.
     `history`: the latest tries that failed, as (Unix ms, what came of it).
     """
 
     delivery: Delivery
-    tries_made: int
+    attempts_made: int
     due_ms: int
     left: Waits = ()
-    parked_since_ms: int | None = None
-    rounds: int = 1
+    deferred_since_ms: int | None = None
+    deferrals: int = 1
     history: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
-    def waiting_for(self, left: Waits) -> "Later":
+    def waiting_for(self, left: Waits) -> "RetryMessage":
         """The same with other waits left."""
         return evolve(self, left=left)
 
@@ -51,7 +51,7 @@ def in_time(delay_ms: int, now_unix_s: float) -> tuple[int, Waits]:
     return int(now_unix_s * 1000) + delay_ms, waits(delay_ms)
 
 
-def with_try(
+def with_attempt(
     history: tuple[tuple[int, str], ...], now_unix_s: float, outcome: Outcome
 ) -> tuple[tuple[int, str], ...]:
     """A history with one more failed try; the oldest are left out of a long one."""
@@ -59,24 +59,24 @@ def with_try(
     return (*history, (int(now_unix_s * 1000), told))[-MAX_HISTORY:]
 
 
-def as_json(later: Later) -> bytes:
+def as_json(retry: RetryMessage) -> bytes:
     """As a message of the retry queue. Bodies that are no text are in base64.
 
     A delivery that is part of a trace has the members `traceparent` and maybe `tracestate`.
     """
-    delivery, options = later.delivery, later.delivery.options
+    delivery, options = retry.delivery, retry.delivery.options
     try:
         body = {"body": delivery.body.decode()}
     except UnicodeDecodeError:
         body = {"body_base64": base64.b64encode(delivery.body).decode()}
     document = {
         "version": VERSION,
-        "tries_made": later.tries_made,
-        "due_ms": later.due_ms,
-        "left": later.left,
-        "parked_since_ms": later.parked_since_ms,
-        "rounds": later.rounds,
-        "history": later.history,
+        "tries_made": retry.attempts_made,
+        "due_ms": retry.due_ms,
+        "left": retry.left,
+        "parked_since_ms": retry.deferred_since_ms,
+        "rounds": retry.deferrals,
+        "history": retry.history,
         "delivery": {
             "id": delivery.id,
             "event_id": delivery.event_id,
@@ -87,7 +87,7 @@ def as_json(later: Later) -> bytes:
             "method": delivery.method,
             "url": delivery.url,
             "headers": delivery.headers,
-            "tries": delivery.tries,
+            "tries": delivery.max_attempts,
             **body,
             **dict(with_context((), delivery.trace)),
         },
@@ -106,7 +106,7 @@ def as_json(later: Later) -> bytes:
         return json.dumps(document, separators=(",", ":")).encode()
 
 
-def from_json(message: bytes) -> Later:
+def from_json(message: bytes) -> RetryMessage:
     """What `as_json` has written; members that are unknown are ignored.
 
     Raises UnreadableDelivery for anything else.
@@ -120,16 +120,16 @@ def from_json(message: bytes) -> Later:
         raise UnreadableDelivery(
             f"version {document.get('version')!r} is unknown: this Callboard reads {VERSION}"
         )
-    return Later(
+    return RetryMessage(
         delivery=_delivery(
             _object(document.get("delivery"), "delivery"),
             _options(_object(document.get("options", {}), "options")),
         ),
-        tries_made=_whole(document, "tries_made"),
+        attempts_made=_whole(document, "tries_made"),
         due_ms=_whole(document, "due_ms"),
         left=_texts(document, "left"),
-        parked_since_ms=_or_none(document, "parked_since_ms", _whole),
-        rounds=_whole(document, "rounds"),
+        deferred_since_ms=_or_none(document, "parked_since_ms", _whole),
+        deferrals=_whole(document, "rounds"),
         history=_history(document.get("history", [])),
     )
 
@@ -154,7 +154,7 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
         url=_text(document, "url"),
         headers=_pairs(document, "headers"),
         body=_body(document),
-        tries=_whole(document, "tries"),
+        max_attempts=_whole(document, "tries"),
         options=options,
         trace=trace_context(document),
     )

@@ -9,7 +9,7 @@ K = TypeVar("K")
 _SPARE = 64
 
 
-class Ranking(Generic[K]):
+class PriorityMap(Generic[K]):
     """Each key has one rank, which may change; the key of the least rank is found at once.
 
     Keys that left are cleared from the heap when they make up more than a half of it, so that it

@@ -349,7 +349,7 @@ def test_a_callflow_s_webhook_fires_the_hook_it_brings_and_no_other(fire, hook):
 def test_without_a_format_that_hook_sends_a_form(directory):
     own = {key: value for key, value in CALLFLOW["Hook"].items() if key != "format"}
     (made,) = MODULE.firing(Event(callflow(Hook=own)), directory).hooks
-    assert (made.format, made.verb, made.tries, made.account_id) == (
+    assert (made.format, made.verb, made.max_attempts, made.account_id) == (
         "form-data",
         "post",
         3,

@@ -1,6 +1,6 @@
 import pytest
 
-from callboard.actors.base.confirmed_publisher import Batch, Republishing
+from callboard.actors.base.confirmed_publisher import Batch, ConfirmedPublisher
 from callboard.adapters.broker.protocol import (
     BrokerError,
     Confirmed,
@@ -38,8 +38,8 @@ def outbox():
 
 
 @pytest.fixture
-def republishing(outbox):
-    return Republishing(outbox)
+def publisher(outbox):
+    return ConfirmedPublisher(outbox)
 
 
 @pytest.fixture
@@ -51,40 +51,40 @@ def message(key="queue"):
     return OutgoingMessage("", key, b"{}")
 
 
-def test_a_batch_is_settled_when_the_broker_has_answered_for_all_of_it(republishing, ended):
+def test_a_batch_is_settled_when_the_broker_has_answered_for_all_of_it(publisher, ended):
     batch, other = Batch(ended.append), Batch(ended.append)
     for id in ("a", "b", "c"):
-        republishing.publish(batch, id, message())
-    republishing.publish(other, "d", message())
-    republishing.on_broker(Confirmed((1, 4)))
-    republishing.on_broker(Unconfirmed((2,), "the connection was lost"))
-    republishing.complete(batch)
+        publisher.publish(batch, id, message())
+    publisher.publish(other, "d", message())
+    publisher.on_broker(Confirmed((1, 4)))
+    publisher.on_broker(Unconfirmed((2,), "the connection was lost"))
+    publisher.complete(batch)
     assert ended == []
-    republishing.on_broker(Returned(3, "no queue"))
-    republishing.on_broker(Confirmed((3,)))
+    publisher.on_broker(Returned(3, "no queue"))
+    publisher.on_broker(Confirmed((3,)))
     assert ended == [batch]
     assert batch.taken == ["a"]
     assert batch.refused == [
         ("b", "the broker did not take it: the connection was lost"),
         ("c", "there is no queue for it: no queue"),
     ]
-    republishing.complete(other)
+    publisher.complete(other)
     assert (ended, other.taken) == ([batch, other], ["d"])
-    assert len(republishing) == 0
+    assert len(publisher) == 0
 
 
-def test_an_empty_batch_and_one_that_cannot_be_published_are_settled(republishing, ended):
+def test_an_empty_batch_and_one_that_cannot_be_published_are_settled(publisher, ended):
     empty, odd = Batch(ended.append), Batch(ended.append)
-    republishing.complete(empty)
-    republishing.publish(odd, "a", message("k" * 300))
-    republishing.complete(odd)
+    publisher.complete(empty)
+    publisher.publish(odd, "a", message("k" * 300))
+    publisher.complete(odd)
     assert ended == [empty, odd]
     assert odd.refused == [("a", "a routing key has 255 bytes at most")]
 
 
-def test_what_is_others_is_left_alone(republishing, ended):
-    republishing.on_broker(Confirmed((7,)))
-    republishing.on_broker(Returned(7, "no queue"))
+def test_what_is_others_is_left_alone(publisher, ended):
+    publisher.on_broker(Confirmed((7,)))
+    publisher.on_broker(Returned(7, "no queue"))
     assert ended == []
 
 

@@ -3,9 +3,9 @@
 import pytest
 from attrs import evolve
 
-from callboard.webhooks.acknowledgement.receipts import Owed, Waiter
+from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.dispatch.jobs import InHand
+from callboard.webhooks.dispatch.jobs import Jobs
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.policy import KazooPolicy, StandardPolicy
 
@@ -14,26 +14,26 @@ BRIDGE, QUEUE = ("event_bridge", 1), ("deliveries/retry_queue", 1)
 
 
 class Hand:
-    """An InHand whose sources send one delivery a part."""
+    """Jobs whose sources send one delivery a share."""
 
     def __init__(self, finished=()):
-        self.owed = Owed()
+        self.receipts = Receipts()
         self.finished = set(finished)
         self.now = 1000.0
-        self.jobs = InHand(self.owed, "kazoo", (5.0,), self.finished, lambda: self.now)
-        self._parts = 0
+        self.jobs = Jobs(self.receipts, "kazoo", (5.0,), self.finished, lambda: self.now)
+        self._shares = 0
 
-    def take(self, source, later=None, delivery=DELIVERY):
-        self._parts += 1
-        part = str(self._parts)
-        self.owed.take(source, part, {self._parts: 1})
-        return self.jobs.take(delivery, Waiter(source, part, self._parts), later)
+    def take(self, source, retry=None, delivery=DELIVERY):
+        self._shares += 1
+        share = str(self._shares)
+        self.receipts.take(source, share, {self._shares: 1})
+        return self.jobs.take(delivery, Receipt(source, share, self._shares), retry)
 
     def settled(self, source):
         path = source[0]
-        if path not in self.owed.paths():
+        if path not in self.receipts.paths():
             return []
-        return [tag for _part, tags in self.owed.report(path).settled for tag in tags]
+        return [tag for _part, tags in self.receipts.report(path).settled for tag in tags]
 
 
 @pytest.fixture
@@ -73,50 +73,50 @@ def test_the_policy_is_the_deliverys_or_the_nodes(hand):
     other = evolve(DELIVERY, id="j", options=Options(policy="standard"))
     job = hand.take(BRIDGE, delivery=other)
     assert job.policy == StandardPolicy((5.0,))
-    job.tries_made = 1
-    assert job.tries_left == 1
+    job.attempts_made = 1
+    assert job.attempts_left == 1
 
 
 def test_what_is_put_off_is_settled_when_it_is_kept_and_comes_back_as_it_was(hand):
     job = hand.take(BRIDGE)
-    job.tries_made, job.history, job.parked_since_s = 1, ((5, "timeout"),), 7.5
-    later = job.put_off(2000, now_unix_s=10.0)
-    assert (later.due_ms, later.left, later.rounds) == (12_000, ("2s",), 1)
+    job.attempts_made, job.history, job.deferred_since_s = 1, ((5, "timeout"),), 7.5
+    retry = job.defer(2000, now_unix_s=10.0)
+    assert (retry.due_ms, retry.left, retry.deferrals) == (12_000, ("2s",), 1)
     assert hand.settled(BRIDGE) == []
-    hand.jobs.kept(job)
+    hand.jobs.deferred(job)
     assert hand.settled(BRIDGE) == [1]
 
     # Its event comes again: it is known, and not begun beside the one that comes back.
     assert hand.take(BRIDGE) is None
     assert hand.settled(BRIDGE) == [2]
 
-    back = hand.take(QUEUE, later)
-    assert (back.tries_made, back.history, back.parked_since_s) == (1, ((5, "timeout"),), 7.5)
-    assert back.rounds == 1
+    back = hand.take(QUEUE, retry)
+    assert (back.attempts_made, back.history, back.deferred_since_s) == (1, ((5, "timeout"),), 7.5)
+    assert back.deferrals == 1
     hand.jobs.finish(back)
     assert hand.settled(QUEUE) == [3]
 
 
 def test_a_copy_that_is_quicker_than_the_word_of_it_is_begun(hand):
     job = hand.take(BRIDGE)
-    later = job.put_off(2000, now_unix_s=10.0)
-    back = hand.take(QUEUE, later)
+    retry = job.defer(2000, now_unix_s=10.0)
+    back = hand.take(QUEUE, retry)
     assert back is not None
     assert back is not job
     assert hand.settled(BRIDGE) == [1]
-    hand.jobs.kept(job)  # The late word says nothing of the new one.
+    hand.jobs.deferred(job)  # The late word says nothing of the new one.
     assert len(hand.jobs) == 1
     assert hand.settled(QUEUE) == []
 
 
 def test_an_older_copy_waits_for_the_newer_one_to_be_kept(hand):
-    first = hand.take(BRIDGE).put_off(2000, now_unix_s=10.0)
+    first = hand.take(BRIDGE).defer(2000, now_unix_s=10.0)
     job = hand.take(QUEUE, first)
-    job.put_off(2000, now_unix_s=20.0)
+    job.defer(2000, now_unix_s=20.0)
     assert hand.take(QUEUE, first) is None
     hand.settled(BRIDGE)
     assert hand.settled(QUEUE) == []
-    hand.jobs.kept(job)
+    hand.jobs.deferred(job)
     assert hand.settled(QUEUE) == [2, 3]
 
 
@@ -131,8 +131,8 @@ def test_after_an_hour_the_same_event_is_meant_to_come_again(hand):
 
 def test_what_was_put_off_long_ago_is_not_waited_for(hand):
     job = hand.take(BRIDGE)
-    job.put_off(5000, 0.0)
-    hand.jobs.kept(job)
+    job.defer(5000, 0.0)
+    hand.jobs.deferred(job)
     assert hand.take(BRIDGE) is None
     hand.now += 3601
     assert hand.take(BRIDGE) is not None

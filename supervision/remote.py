@@ -1,10 +1,10 @@
 """Supervision across actor systems: a supervisor on each machine that has joined (conventions).
 
-Only the link between `Outposts` and each `Outpost` leaves the machine. What it lacks of a local
-one is made up for: Thespian does not report that an actor elsewhere has died with its machine, a
-process elsewhere cannot be killed by its number, and the kernel ends nobody there whose supervisor
-has died. So both ends go by what they hear of each other, and each acts alone when it hears
-nothing.
+Only the link between `RemoteSupervisors` and each `RemoteSupervisor` leaves the machine. What it
+lacks of a local one is made up for: Thespian does not report that an actor elsewhere has died with
+its machine, a process elsewhere cannot be killed by its number, and the kernel ends nobody there
+whose supervisor has died. So both ends go by what they hear of each other, and each acts alone when
+it hears nothing.
 """
 
 import os
@@ -22,10 +22,10 @@ from callboard.supervision.supervisor import BURIAL_S, ENDED, RUNNING, STARTING,
 AGAIN_S = 5.0
 """How long until an outpost that ended is tried again, while its machine is there."""
 
-OUTPOST_STOP_S = 15.0
+REMOTE_SUPERVISOR_STOP_S = 15.0
 """How long an outpost may take to stop when asked."""
 
-OUTPOSTS_STOP_S = OUTPOST_STOP_S + BURIAL_S + 1.0
+REMOTE_SUPERVISORS_STOP_S = REMOTE_SUPERVISOR_STOP_S + BURIAL_S + 1.0
 """How long all of them may take: they are asked at once, and one that is gone is given up."""
 
 MEMBER = "callboard: member"
@@ -38,7 +38,7 @@ Capabilities = Mapping[str, Any]
 
 
 @frozen
-class OutpostsSpec:
+class RemoteSupervisorsSpec:
     """`children_of` says what runs on a machine, from its capabilities; None: nothing.
 
     It is called in the actor, so it must pickle: a function of a module. `args` are passed on.
@@ -49,7 +49,7 @@ class OutpostsSpec:
     supervisor: SupervisorSpec
 
 
-class Outpost(Supervisor):
+class RemoteSupervisor(Supervisor):
     """A supervisor in another actor system than its own supervisor's.
 
     It ends, and everything below it, when that one has not been heard of for `hang_s`: the other
@@ -79,27 +79,30 @@ class Outpost(Supervisor):
             os._exit(CRASH_EXIT_STATUS)
 
 
-def outpost(name: str, inside: SupervisorSpec) -> ChildSpec:
+def remote_supervisor(name: str, inside: SupervisorSpec) -> ChildSpec:
     """The specification of the outpost on the machine of that name, with this inside."""
-    return ChildSpec(name, Outpost, inside, restart=TEMPORARY, shutdown_s=OUTPOST_STOP_S)
+    return ChildSpec(
+        name, RemoteSupervisor, inside, restart=TEMPORARY, shutdown_s=REMOTE_SUPERVISOR_STOP_S
+    )
 
 
-class Outposts(Supervisor):
-    """One `Outpost` on each machine that has joined and fits; started with an `OutpostsSpec`.
+class RemoteSupervisors(Supervisor):
+    """One `RemoteSupervisor` on each machine that has joined and fits; started with an
+    `RemoteSupervisorsSpec`.
 
     An outpost that ends is started again as long as its machine is there, however often: that says
     nothing of this side.
     """
 
-    def specification(self, args: OutpostsSpec) -> SupervisorSpec:
+    def specification(self, args: RemoteSupervisorsSpec) -> SupervisorSpec:
         """No children yet."""
-        self._outposts = args
+        self._remote_specification = args
         self._there: dict[str, ActorSystemConventionUpdate] = {}
         self._namesakes: dict[str, ActorSystemConventionUpdate] = {}
         self._requirements: dict[str, Capabilities] = {}
         return args.supervisor
 
-    def on_start(self, args: OutpostsSpec) -> None:
+    def on_start(self, args: RemoteSupervisorsSpec) -> None:
         """Hear of machines."""
         super().on_start(args)
         self.notifyOnSystemRegistrationChanges(True)
@@ -138,10 +141,12 @@ class Outposts(Supervisor):
             self._namesakes[name] = self._there[name]
         self._left(name)  # the same machine again: it was restarted
         capabilities = update.remoteCapabilities
-        inside = self._outposts.children_of(self._outposts.args, capabilities)
+        inside = self._remote_specification.children_of(
+            self._remote_specification.args, capabilities
+        )
         if inside is None:
             return
-        child = outpost(name, inside)
+        child = remote_supervisor(name, inside)
         others = tuple(other for other in self.spec.children if other.id != name)
         self.spec = evolve(self.spec, children=(*others, child))
         known = self._children.setdefault(name, _Child(child))

@@ -12,12 +12,12 @@ from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError, Response
 from callboard.webhooks.retries.retry_message import (
-    Later,
+    RetryMessage,
     UnreadableDelivery,
     as_json,
     from_json,
     in_time,
-    with_try,
+    with_attempt,
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -41,28 +41,28 @@ deliveries = st.builds(
     ),
     headers=pairs,
     body=st.binary(max_size=50),
-    tries=whole,
+    max_attempts=whole,
     options=options,
     trace=traces,
 )
 laters = st.builds(
-    Later,
+    RetryMessage,
     delivery=deliveries,
-    tries_made=whole,
+    attempts_made=whole,
     due_ms=whole,
     left=st.lists(texts, max_size=4).map(tuple),
-    parked_since_ms=st.none() | whole,
-    rounds=whole,
+    deferred_since_ms=st.none() | whole,
+    deferrals=whole,
     history=st.lists(st.tuples(whole, texts), max_size=20).map(tuple),
 )
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
-LATER = Later(DELIVERY, 1, 5000, ("2s",))
+LATER = RetryMessage(DELIVERY, 1, 5000, ("2s",))
 
 
 @given(laters)
-def test_what_is_written_is_read_again(later):
-    assert from_json(as_json(later)) == later
+def test_what_is_written_is_read_again(retry):
+    assert from_json(as_json(retry)) == retry
 
 
 @given(st.binary(max_size=200))
@@ -94,7 +94,7 @@ def test_any_value_of_a_member_is_read_or_refused(path, value):
         place = place[key]
     place[path[-1]] = value
     try:
-        assert isinstance(from_json(json.dumps(document).encode()), Later)
+        assert isinstance(from_json(json.dumps(document).encode()), RetryMessage)
     except UnreadableDelivery as problem:
         assert str(problem)
 
@@ -129,8 +129,8 @@ def test_a_lone_surrogate_in_the_body_is_refused():
 
 
 def test_a_lone_surrogate_in_what_an_error_said_loses_no_delivery():
-    later = evolve(LATER, history=((1, "name \udcff unknown"),))
-    assert from_json(as_json(later)) == later
+    retry = evolve(LATER, history=((1, "name \udcff unknown"),))
+    assert from_json(as_json(retry)) == retry
 
 
 def test_when_it_is_due_and_how_it_waits():
@@ -138,13 +138,13 @@ def test_when_it_is_due_and_how_it_waits():
 
 
 def test_a_history_tells_the_latest_tries():
-    history = with_try((), 1.5, Response(503))
-    assert with_try(history, 2.0, ClientError("timeout")) == (
+    history = with_attempt((), 1.5, Response(503))
+    assert with_attempt(history, 2.0, ClientError("timeout")) == (
         (1500, "status 503"),
         (2000, "timeout"),
     )
     for number in range(30):
-        history = with_try(history, float(number), Response(500))
+        history = with_attempt(history, float(number), Response(500))
     assert len(history) == 20
     assert history[-1] == (29_000, "status 500")
 

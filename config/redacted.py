@@ -34,13 +34,13 @@ def without_secrets(settings: Settings) -> Settings:
     )
 
 
-def with_own(told: Settings, own: Settings) -> Settings:
+def with_own(received: Settings, own: Settings) -> Settings:
     """What was told, with the secrets of the machine on which it is to hold."""
     return evolve(
-        told,
+        received,
         secrets=evolve(own.secrets, key_file=own.secrets_key_file.absolute()),
-        tracing=evolve(told.tracing, headers=own.tracing.headers),
-        delivery=evolve(told.delivery, proxy=own.delivery.proxy or told.delivery.proxy),
+        tracing=evolve(received.tracing, headers=own.tracing.headers),
+        delivery=evolve(received.delivery, proxy=own.delivery.proxy or received.delivery.proxy),
     )
 
 

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
-from callboard.webhooks.dispatch.dispatcher import Bulkhead, BulkheadLimits
+from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits
 from callboard.webhooks.hooks.options import NO_OPTIONS
 
 SLOTS = 32
@@ -16,7 +16,7 @@ class Traffic:
 
     def __init__(self, slots=SLOTS):
         circuits = Circuits(CircuitLimits(), Random(1).random)
-        self.bulkhead = Bulkhead(BulkheadLimits(slots=slots, keeping_up=500), circuits)
+        self.dispatcher = Dispatcher(DispatchLimits(slots=slots, keeping_up=500), circuits)
         self.under_way = {}
         self.keys = iter(range(1_000_000))
         self.now = 0.0
@@ -24,11 +24,11 @@ class Traffic:
     def offer(self, endpoint, count=40):
         for _item in range(count):
             key = str(next(self.keys))
-            self.bulkhead.add(key, key, endpoint, "hook", NO_OPTIONS, self.now)
+            self.dispatcher.add(key, key, endpoint, "hook", NO_OPTIONS, self.now)
 
     def start(self):
         """Give turns as long as there are any; how many by endpoint are under way."""
-        while len(self.under_way) < 1000 and (turn := self.bulkhead.next(self.now)) is not None:
+        while len(self.under_way) < 1000 and (turn := self.dispatcher.next(self.now)) is not None:
             self.under_way[turn.number] = turn
         endpoints = [turn.endpoint for turn in self.under_way.values()]
         return {endpoint: endpoints.count(endpoint) for endpoint in endpoints}
@@ -36,7 +36,7 @@ class Traffic:
     def end(self, endpoint, reached=True):
         for number, turn in list(self.under_way.items()):
             if turn.endpoint == endpoint:
-                self.bulkhead.done(self.under_way.pop(number), self.now, reached)
+                self.dispatcher.done(self.under_way.pop(number), self.now, reached)
 
     def answer(self, endpoint, count=40):
         """Offer so many to an endpoint that answers at once, and see them all answered."""
@@ -71,7 +71,7 @@ def test_a_new_endpoint_gets_its_chance_beside_many_that_hang(traffic, count):
         traffic.offer(f"hanging{number}")
     assert sum(traffic.start().values()) == 24
     assert traffic.answer("healthy") > 0
-    assert not traffic.bulkhead.next(traffic.now)
+    assert not traffic.dispatcher.next(traffic.now)
 
 
 def test_one_that_is_known_to_answer_finds_a_slot_beside_any_number_that_hang(traffic):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.exceptions import HTTPError
 
-from callboard.adapters.http.response import Answer, plain_head, read_answer
+from callboard.adapters.http.response import HttpResponse, plain_head, read_response
 from callboard.webhooks.retries.outcome import Response
 from performance.counting import instructions
 
@@ -73,7 +73,7 @@ def answer(parts, method="POST", limit=LIMIT):
     """What is read; a connection on which more has yet to arrive must not be kept either."""
     connection = Arriving(parts)
     try:
-        read = read_answer(connection, method, limit)
+        read = read_response(connection, method, limit)
         return read._replace(keep=read.keep and not connection.parts)
     except (OSError, HTTPException, HTTPError, ValueError) as error:
         return type(error)
@@ -90,7 +90,9 @@ def test_a_plain_answer_means_what_http_client_would_make_of_it(status, fields, 
 def test_an_answer_may_come_in_pieces(cut):
     data = OK + b"Content-Length: 5\r\n\r\nhello"
     fields = {"Content-Length": "5"}
-    assert answer([data[:cut], data[cut:]]) == Answer(Response(200, fields, b"hello"), keep=True)
+    assert answer([data[:cut], data[cut:]]) == HttpResponse(
+        Response(200, fields, b"hello"), keep=True
+    )
 
 
 @pytest.mark.parametrize("rest", [b"", b"Server: a\r\nServer: b\r\n"], ids=["plain", "not plain"])
@@ -122,13 +124,13 @@ def test_what_most_endpoints_answer_is_plain(head):
 
 def test_the_connection_of_an_answer_after_an_interim_one_is_kept():
     data = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK + b"Content-Length: 3\r\n\r\nabc"
-    kept = Answer(Response(200, {"Content-Length": "3"}, b"abc"), keep=True)
+    kept = HttpResponse(Response(200, {"Content-Length": "3"}, b"abc"), keep=True)
     assert answer([data]) == answer([data[:50], data[50:]]) == kept
 
 
 def test_an_answer_to_head_has_no_body():
     data = OK + b"Content-Length: 5\r\n\r\n"
-    assert answer([data], "HEAD") == Answer(Response(200, {"Content-Length": "5"}), keep=True)
+    assert answer([data], "HEAD") == HttpResponse(Response(200, {"Content-Length": "5"}), keep=True)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from callboard.supervision import (
     ChildSpec,
     Locate,
     Located,
-    Outposts,
-    OutpostsSpec,
     Ready,
+    RemoteSupervisors,
+    RemoteSupervisorsSpec,
     Stop,
     SupervisorSpec,
 )
-from callboard.supervision.elsewhere import outpost
+from callboard.supervision.remote import remote_supervisor
 from support.trees import SIMPLE
 from support.workers import Worker
 
@@ -23,10 +23,12 @@ FIRST, SECOND = "10.0.0.1:19100", "10.0.0.2:19100"
 PATH = "elsewhere/there"
 
 
-@pytest.mark.parametrize(("children_s", "outpost_s"), [((), 10), ((2, 3), 10), ((10, 10, 5), 25)])
-def test_an_outpost_may_take_as_long_to_start_as_its_children(children_s, outpost_s):
+@pytest.mark.parametrize(
+    ("children_s", "remote_supervisor_s"), [((), 10), ((2, 3), 10), ((10, 10, 5), 25)]
+)
+def test_an_outpost_may_take_as_long_to_start_as_its_children(children_s, remote_supervisor_s):
     children = tuple(ChildSpec(f"w{n}", Worker, start_s=s) for n, s in enumerate(children_s))
-    assert outpost("there", SupervisorSpec(children)).start_s == outpost_s
+    assert remote_supervisor("there", SupervisorSpec(children)).start_s == remote_supervisor_s
 
 
 def one_worker(args, _capabilities):
@@ -39,17 +41,19 @@ class Convention:
     def __init__(self, grow, journal):
         self.journal = journal
         args = {"journal": str(journal), "deaf": True}
-        outposts = OutpostsSpec(one_worker, args, SupervisorSpec(heartbeat_s=0.1, hang_s=1.0))
-        child = ChildSpec("elsewhere", Outposts, outposts)
+        remote_supervisors = RemoteSupervisorsSpec(
+            one_worker, args, SupervisorSpec(heartbeat_s=0.1, hang_s=1.0)
+        )
+        child = ChildSpec("elsewhere", RemoteSupervisors, remote_supervisors)
         self.tree = grow(SIMPLE, SupervisorSpec((child,), heartbeat_s=0.1, hang_s=1.0))
         self.tree.hear(Ready)
 
     def tell(self, place, added, name="there"):
         top = self.tree.top
-        outposts = self.tree.ask(top, Locate("elsewhere"), Located).peer.address
+        remote_supervisors = self.tree.ask(top, Locate("elsewhere"), Located).peer.address
         capabilities = {MEMBER: name, PLACE: place}
         update = ActorSystemConventionUpdate(ActorAddress(place), capabilities, added)
-        self.tree.system.tell(outposts, update)
+        self.tree.system.tell(remote_supervisors, update)
 
     def joined(self, place, name="there"):
         self.tree.system.updateCapability(PLACE, place)

@@ -27,7 +27,7 @@ def subscribers_of(*kinds: str) -> tuple[str, ...]:
 
 
 @define
-class Outbox:
+class SubscriberQueue:
     """What one subscriber is to be told of one kind; one batch at a time is under way."""
 
     subscription: int
@@ -77,7 +77,7 @@ class NotificationPublisher:
         timer: Callable[[Call], Timer],
     ) -> None:
         self._peers, self._send = peers, send
-        self._outboxes: dict[str, Outbox] = {}
+        self._queues: dict[str, SubscriberQueue] = {}
         self._batches_due = timer(self._send_batches)
 
     def notify(self, notice: Notice) -> None:
@@ -85,25 +85,25 @@ class NotificationPublisher:
         kind = KIND_OF[type(notice)]
         for path, peer in self._peers().items():
             if path.startswith(f"subscribers/{kind}/"):
-                outbox = self._outboxes.setdefault(path, Outbox(peer.incarnation, kind))
-                outbox.add(notice)
+                queue = self._queues.setdefault(path, SubscriberQueue(peer.incarnation, kind))
+                queue.add(notice)
                 self._send_soon()
 
     def seen(self, message: NoticesSeen) -> None:
         """A subscriber has a batch: the next may follow."""
-        outbox = self._outboxes.get(subscription_path(message.kind, message.subscription))
-        if outbox is not None:
-            outbox.seen(message.number)
-            if outbox.due():
+        queue = self._queues.get(subscription_path(message.kind, message.subscription))
+        if queue is not None:
+            queue.seen(message.number)
+            if queue.due():
                 self._send_soon()
 
     def _send_batches(self) -> None:
         subscribers = self._peers()
-        self._outboxes = {p: outbox for p, outbox in self._outboxes.items() if p in subscribers}
-        for path, outbox in self._outboxes.items():
-            if outbox.due():
-                self._send(subscribers[path].address, outbox.batch())
+        self._queues = {p: queue for p, queue in self._queues.items() if p in subscribers}
+        for path, queue in self._queues.items():
+            if queue.due():
+                self._send(subscribers[path].address, queue.batch())
 
     def _send_soon(self) -> None:
         if not self._batches_due.is_set:
-            self._batches_due.within(INTERVAL_S * max(1, len(self._outboxes)))
+            self._batches_due.within(INTERVAL_S * max(1, len(self._queues)))

@@ -32,7 +32,7 @@ TRACED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 @frozen
 class Work:
     delivery: Delivery
-    tries_made: int = 0
+    attempts_made: int = 0
 
 
 def delivery(url, **changes):

@@ -7,7 +7,7 @@ import pytest
 from thespian.actors import ActorSystemConventionUpdate
 
 from callboard.supervision import ChildSpec, Ready, SupervisorSpec
-from callboard.supervision.elsewhere import MEMBER, Outposts, OutpostsSpec
+from callboard.supervision.remote import MEMBER, RemoteSupervisors, RemoteSupervisorsSpec
 from support.trees import MULTI, SIMPLE
 from support.workers import Worker
 
@@ -17,17 +17,17 @@ def on_each(inside, _capabilities):
 
 
 @pytest.fixture
-def outposts(grow):
+def remote_supervisors(grow):
     """outposts(base, *children): what there is on no machine yet."""
 
-    def outposts(base, *children):
+    def remote_supervisors(base, *children):
         each = SupervisorSpec(children)
-        args = OutpostsSpec(on_each, each, SupervisorSpec(heartbeat_s=0.1))
-        tree = grow(base, args, top=Outposts, capabilities={MEMBER: "here"})
+        args = RemoteSupervisorsSpec(on_each, each, SupervisorSpec(heartbeat_s=0.1))
+        tree = grow(base, args, top=RemoteSupervisors, capabilities={MEMBER: "here"})
         tree.hear(Ready)
         return tree
 
-    return outposts
+    return remote_supervisors
 
 
 def tell(tree, machine, *, joined):
@@ -40,8 +40,8 @@ def statuses(tree):
 
 
 @pytest.mark.parametrize("base", [SIMPLE, pytest.param(MULTI, marks=pytest.mark.multiprocess)])
-def test_a_machine_on_which_nothing_starts_holds_up_no_other(outposts, base):
-    tree = outposts(base)
+def test_a_machine_on_which_nothing_starts_holds_up_no_other(remote_supervisors, base):
+    tree = remote_supervisors(base)
     tell(tree, "gone", joined=True)
     tell(tree, "here", joined=True)
     found = tree.wait(lambda tree: statuses(tree).get("here") == "running")
@@ -50,9 +50,9 @@ def test_a_machine_on_which_nothing_starts_holds_up_no_other(outposts, base):
 
 
 @pytest.mark.multiprocess
-def test_nothing_is_started_on_a_machine_that_left_before_its_turn(outposts, tmp_path):
+def test_nothing_is_started_on_a_machine_that_left_before_its_turn(remote_supervisors, tmp_path):
     go = tmp_path / "go"
-    tree = outposts(MULTI, ChildSpec("a", Worker, {"start_after": str(go)}))
+    tree = remote_supervisors(MULTI, ChildSpec("a", Worker, {"start_after": str(go)}))
     tell(tree, "here", joined=True)
     tell(tree, "gone", joined=True)
     tell(tree, "gone", joined=False)

@@ -52,7 +52,7 @@ def test_it_is_sent_as_it_was(once, verb, format):
     assert re.fullmatch(r"[0-9a-f]{32}", more.id)
     assert more.id != delivery.id
     assert more.webhook_id == delivery.id
-    assert evolve(more, id=delivery.id, tries=delivery.tries) == delivery
+    assert evolve(more, id=delivery.id, max_attempts=delivery.max_attempts) == delivery
 
 
 @pytest.mark.parametrize("once", [letter_of, by_attempt])
@@ -61,11 +61,11 @@ def test_it_goes_to_the_hook_of_now(once):
         HOOK,
         uri="https://other.example/",
         verb="put",
-        tries=5,
+        max_attempts=5,
         options=Options(policy="standard", headers=(("X-Key", "2"),), secrets=("s",)),
     )
     more = again(once(first()), now)
-    assert (more.method, more.url, more.uri, more.tries) == ("PUT", now.uri, now.uri, 5)
+    assert (more.method, more.url, more.uri, more.max_attempts) == ("PUT", now.uri, now.uri, 5)
     assert more.options == now.options
     assert ("X-Key", "2") in more.headers
     assert json.loads(more.body) == PAYLOAD

@@ -1,6 +1,6 @@
 import threading
 
-from callboard.actors.base.thread_pool import LOOKING, Crew
+from callboard.actors.base.thread_pool import LOOKING, ThreadPool
 
 PATIENCE_S = 10
 
@@ -10,15 +10,15 @@ def test_all_threads_work_while_each_waits():
     all_here = threading.Barrier(threads + 1)
 
     def wait(_work):
-        crew.waits()
+        pool.waits()
         all_here.wait(PATIENCE_S)
 
-    crew = Crew(threads, wait, "test")
+    pool = ThreadPool(threads, wait, "test")
     for round in range(2):
         for number in range(threads):
-            crew.add((round, number))
+            pool.add((round, number))
         all_here.wait(PATIENCE_S)
-    assert not len(crew)
+    assert not len(pool)
 
 
 def test_no_more_threads_are_awake_than_look_for_work():
@@ -29,9 +29,9 @@ def test_no_more_threads_are_awake_than_look_for_work():
         go_on.wait(PATIENCE_S)
         done.release()
 
-    crew = Crew(LOOKING + 3, work, "test")
+    pool = ThreadPool(LOOKING + 3, work, "test")
     for number in range(20):
-        crew.add(number)
+        pool.add(number)
     go_on.set()
     assert all(done.acquire(timeout=PATIENCE_S) for _ in range(20))
     assert len(awake) <= LOOKING
@@ -41,19 +41,19 @@ def test_threads_end_when_they_are_done_and_begin_nothing_more():
     begun, go_on, done = threading.Semaphore(0), threading.Event(), []
 
     def work(number):
-        crew.waits()
+        pool.waits()
         begun.release()
         go_on.wait(PATIENCE_S)
         done.append(number)
 
     before = set(threading.enumerate())
-    crew = Crew(LOOKING + 1, work, "test")
+    pool = ThreadPool(LOOKING + 1, work, "test")
     threads = set(threading.enumerate()) - before
     for number in range(LOOKING + 3):
-        crew.add(number)
+        pool.add(number)
     assert all(begun.acquire(timeout=PATIENCE_S) for _ in threads)
-    crew.close()
-    assert not len(crew)
+    pool.close()
+    assert not len(pool)
     go_on.set()
     for thread in threads:
         thread.join(PATIENCE_S)
@@ -66,13 +66,13 @@ def test_one_that_waits_and_is_back_looks_for_work_again():
 
     def work(waits):
         if waits:
-            crew.waits()
+            pool.waits()
             back.wait(PATIENCE_S)
         done.release()
 
-    crew = Crew(1, work, "test")
+    pool = ThreadPool(1, work, "test")
     for waits in (True, False, True, False):
-        crew.add(waits)
+        pool.add(waits)
     assert not done.acquire(blocking=False)
     back.set()
     assert all(done.acquire(timeout=PATIENCE_S) for _ in range(4))

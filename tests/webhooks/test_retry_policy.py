@@ -13,8 +13,8 @@ from callboard.webhooks.retries.policy import (
     KazooPolicy,
     StandardPolicy,
     chosen,
-    max_tries,
-    park,
+    deferral,
+    max_attempts,
     policy_named,
     retry_after_s,
     succeeded,
@@ -31,13 +31,13 @@ fractions = st.floats(0, 1, exclude_max=True)
 statuses = st.integers(100, 599)
 
 
-def delivery(method="POST", tries=3):
+def delivery(method="POST", max_attempts=3):
     uri = "https://example.org/"
-    return Delivery("d", "e", "h", "a", "all", uri, method, uri, (), b"", tries)
+    return Delivery("d", "e", "h", "a", "all", uri, method, uri, (), b"", max_attempts)
 
 
-def then(policy, tries_made, outcome, *, random=0.5, now=NOW, method="POST"):
-    return verdict(policy, delivery(method), tries_made, outcome, now, lambda: random)
+def then(policy, attempts_made, outcome, *, random=0.5, now=NOW, method="POST"):
+    return verdict(policy, delivery(method), attempts_made, outcome, now, lambda: random)
 
 
 # Which policy
@@ -74,9 +74,9 @@ def test_a_step_must_be_a_time(step):
 
 
 def test_how_many_tries_there_are():
-    assert max_tries(KAZOO, delivery(tries=4)) == 4
-    assert max_tries(STANDARD, delivery(tries=4)) == 10
-    assert max_tries(StandardPolicy(()), delivery(tries=4)) == 1
+    assert max_attempts(KAZOO, delivery(max_attempts=4)) == 4
+    assert max_attempts(STANDARD, delivery(max_attempts=4)) == 10
+    assert max_attempts(StandardPolicy(()), delivery(max_attempts=4)) == 1
 
 
 # kazoo
@@ -90,19 +90,19 @@ def test_kazoo_takes_200_for_success_and_201_to_a_put(method, status):
     assert (then(KAZOO, 1, Response(status), method=method) == Done()) is expected
 
 
-@pytest.mark.parametrize("tries_made", [1, 2, 3])
+@pytest.mark.parametrize("attempts_made", [1, 2, 3])
 @pytest.mark.parametrize("status", [204, 302, 410, 429, 503])
-def test_kazoo_does_not_try_a_bad_status_again(tries_made, status):
+def test_kazoo_does_not_try_a_bad_status_again(attempts_made, status):
     response = Response(status, {"Retry-After": "5"})
-    assert then(KAZOO, tries_made, response) == GiveUp(f"status {status}", disable=False)
+    assert then(KAZOO, attempts_made, response) == GiveUp(f"status {status}", disable=False)
 
 
 @pytest.mark.parametrize(
-    ("tries_made", "expected"),
+    ("attempts_made", "expected"),
     [(1, Retry(2000)), (2, Retry(2000)), (3, GiveUp("timeout")), (4, GiveUp("timeout"))],
 )
-def test_kazoo_tries_a_client_error_again_while_there_are_tries(tries_made, expected):
-    assert then(KAZOO, tries_made, TIMEOUT) == expected
+def test_kazoo_tries_a_client_error_again_while_there_are_tries(attempts_made, expected):
+    assert then(KAZOO, attempts_made, TIMEOUT) == expected
 
 
 # Both
@@ -121,7 +121,7 @@ def test_a_refused_connection_is_no_refused_address(policy):
 
 @pytest.mark.parametrize("policy", [KAZOO, STANDARD])
 def test_a_success_on_the_last_try_is_a_success(policy):
-    last = max_tries(policy, delivery())
+    last = max_attempts(policy, delivery())
     assert then(policy, last, Response(200)) == Done()
 
 
@@ -170,9 +170,9 @@ def test_a_larger_number_makes_a_longer_pause(step, one, other):
     )
 
 
-@pytest.mark.parametrize("tries_made", [1, 5, 10])
-def test_410_gives_up_and_the_hook_with_it(tries_made):
-    assert then(STANDARD, tries_made, Response(410)) == GiveUp("status 410", disable=True)
+@pytest.mark.parametrize("attempts_made", [1, 5, 10])
+def test_410_gives_up_and_the_hook_with_it(attempts_made):
+    assert then(STANDARD, attempts_made, Response(410)) == GiveUp("status 410", disable=True)
 
 
 @pytest.mark.parametrize(
@@ -261,14 +261,14 @@ def test_no_retry_after_asks_for_too_much(wish, now):
     ],
 )
 def test_what_is_parked_comes_back_more_and_more_rarely(parked_s, least_ms, most_ms):
-    assert park(NOW, NOW + parked_s, 99, DAY_S, lambda: 0.0) == Retry(least_ms)
-    assert park(NOW, NOW + parked_s, 99, DAY_S, lambda: 1 - 1e-12) == Retry(most_ms)
+    assert deferral(NOW, NOW + parked_s, 99, DAY_S, lambda: 0.0) == Retry(least_ms)
+    assert deferral(NOW, NOW + parked_s, 99, DAY_S, lambda: 1 - 1e-12) == Retry(most_ms)
 
 
 @given(fractions, st.integers(0, DAY_S), st.floats(0, 300))
 def test_what_is_parked_waits_once_and_not_in_vain(fraction, parked_s, probe_in_s):
     """One wait; about as long as the endpoint is left alone, or longer where the step is."""
-    then = park(NOW, NOW + parked_s, 9999, 2 * DAY_S, lambda: fraction, None, probe_in_s)
+    then = deferral(NOW, NOW + parked_s, 9999, 2 * DAY_S, lambda: fraction, None, probe_in_s)
     assert len(waits(then.after_ms)) == 1
     # The next class is 2 or 2.5 times the one before: the nearest is wrong by its root at most.
     assert then.after_ms / 1000 * 2.5**0.5 >= probe_in_s
@@ -283,31 +283,33 @@ def test_what_is_parked_waits_once_and_not_in_vain(fraction, parked_s, probe_in_
 def test_what_waits_for_its_turn_comes_back_for_that(turn_in_s, least_ms, most_ms):
     for parked_s in (0, 5000):
         least, most = (
-            park(NOW, NOW + parked_s, 99, DAY_S, lambda fraction=fraction: fraction, turn_in_s)
+            deferral(NOW, NOW + parked_s, 99, DAY_S, lambda fraction=fraction: fraction, turn_in_s)
             for fraction in (0.0, 1 - 1e-12)
         )
         assert (least, most) == (Retry(least_ms), Retry(most_ms))
-    assert isinstance(park(NOW, NOW + DAY_S, 999, DAY_S, lambda: 0.0, turn_in_s), GiveUp)
+    assert isinstance(deferral(NOW, NOW + DAY_S, 999, DAY_S, lambda: 0.0, turn_in_s), GiveUp)
 
 
 def test_what_is_parked_for_too_long_is_given_up():
-    assert isinstance(park(NOW, NOW + 99, 1, 100, lambda: 0.0), Retry)
-    assert park(NOW, NOW + 100, 1, 100, lambda: 0.0) == GiveUp("endpoint not available for 100 s")
+    assert isinstance(deferral(NOW, NOW + 99, 1, 100, lambda: 0.0), Retry)
+    assert deferral(NOW, NOW + 100, 1, 100, lambda: 0.0) == GiveUp(
+        "endpoint not available for 100 s"
+    )
 
 
 def test_what_was_parked_while_the_clock_jumped_or_nobody_was_there_is_not_given_up():
-    assert park(NOW, NOW + 10 * DAY_S, 1, 4 * DAY_S, lambda: 1 - 1e-12) == Retry(600_000)
-    assert isinstance(park(NOW, NOW + 10 * DAY_S, 600, 4 * DAY_S, lambda: 0.0), GiveUp)
+    assert deferral(NOW, NOW + 10 * DAY_S, 1, 4 * DAY_S, lambda: 1 - 1e-12) == Retry(600_000)
+    assert isinstance(deferral(NOW, NOW + 10 * DAY_S, 600, 4 * DAY_S, lambda: 0.0), GiveUp)
 
 
 @given(fractions, st.integers(600, 10 * DAY_S))
 def test_what_is_parked_all_the_time_is_given_up_when_it_should_be(fraction, most_s):
     """However the pauses fall: the rounds never hold it back."""
-    now, rounds = NOW, 0
-    while isinstance(then := park(NOW, now, rounds, most_s, lambda: fraction), Retry):
+    now, deferrals = NOW, 0
+    while isinstance(then := deferral(NOW, now, deferrals, most_s, lambda: fraction), Retry):
         assert now < NOW + most_s
         now += then.after_ms / 1000
-        rounds += 1
+        deferrals += 1
     assert now <= NOW + most_s + 600
 
 

@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from callboard.webhooks.acknowledgement.event_ledger import Batch, Books, batch_of, part_name
+from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger, batch_of, share_name
 
 ONE, OTHER = ("deliverer-1", 1), ("deliverer-2", 1)
 
@@ -16,42 +16,42 @@ class Arrived:
     body: bytes = b"12345"
 
 
-def books(*tags, modules=("m",)):
-    made = Books()
+def ledger(*tags, modules=("m",)):
+    made = EventLedger()
     for tag in tags:
         assert made.take(Arrived(tag), modules)
     return made
 
 
-def send(books, id=1, module="m", most=100):
-    events = books.cut(module, most, 1000)
-    books.sent(Batch(id, module, events, incarnation=1, sent_at=0.0))
+def send(ledger, id=1, module="m", most=100):
+    events = ledger.cut(module, most, 1000)
+    ledger.sent(Batch(id, module, events, incarnation=1, sent_at=0.0))
     return [event.tag for event in events]
 
 
-def routed(books, id=1, **parts):
+def routed(ledger, id=1, **shares):
     """Parts by the path of their deliverer: deliverer_1=(1, 2)."""
     holders = {"deliverer_1": ONE, "deliverer_2": OTHER}
-    named = {part_name(id, n): tags for n, tags in enumerate(parts.values())}
-    held = {part_name(id, n): holders[path] for n, path in enumerate(parts)}
-    return books.routed(id, named, held, now=0.0)[1]
+    named = {share_name(id, n): tags for n, tags in enumerate(shares.values())}
+    held = {share_name(id, n): holders[path] for n, path in enumerate(shares)}
+    return ledger.routed(id, named, held, now=0.0)[1]
 
 
 def test_an_event_nobody_wants_is_not_kept():
-    made = Books()
+    made = EventLedger()
     assert not made.take(Arrived(1), ())
     assert made.open == 0
 
 
 def test_an_event_without_deliveries_is_done_when_it_is_routed():
-    made = books(1, 2)
+    made = ledger(1, 2)
     assert send(made) == [1, 2]
     assert routed(made, deliverer_1=(2,)) == [1]
     assert made.open == 1
 
 
 def test_an_event_of_two_modules_waits_for_both():
-    made = books(1, modules=("m", "n"))
+    made = ledger(1, modules=("m", "n"))
     send(made, 1, "m")
     send(made, 2, "n")
     assert routed(made, 1) == []
@@ -59,16 +59,16 @@ def test_an_event_of_two_modules_waits_for_both():
 
 
 def test_an_event_in_two_parts_waits_for_both():
-    made = books(1)
+    made = ledger(1)
     send(made)
     assert routed(made, deliverer_1=(1,), deliverer_2=(1,)) == []
     assert made.settled("1/0", [1]) == []
     assert made.settled("1/1", [1]) == [1]
-    assert (made.open, made.parts) == (0, 0)
+    assert (made.open, made.shares) == (0, 0)
 
 
 def test_news_of_a_part_may_overtake_the_word_that_it_exists():
-    made = books(1, 2)
+    made = ledger(1, 2)
     send(made)
     assert made.settled("1/0", [1]) == []
     assert routed(made, deliverer_1=(1, 2)) == [1]
@@ -76,7 +76,7 @@ def test_news_of_a_part_may_overtake_the_word_that_it_exists():
 
 
 def test_news_of_what_is_unknown_or_comes_twice_changes_nothing():
-    made = books(1)
+    made = ledger(1)
     made.accepted("7/0")
     assert made.settled("7/0", [1]) == []
     send(made)
@@ -87,7 +87,7 @@ def test_news_of_what_is_unknown_or_comes_twice_changes_nothing():
 
 
 def test_what_the_dead_had_goes_back_once_and_whole():
-    made = books(1, 2)
+    made = ledger(1, 2)
     send(made)
     routed(made, deliverer_1=(1, 2), deliverer_2=(2,))
     made.died(OTHER)
@@ -98,7 +98,7 @@ def test_what_the_dead_had_goes_back_once_and_whole():
 
 
 def test_a_part_sent_to_one_who_had_died_is_lost():
-    made = books(1)
+    made = ledger(1)
     made.died(ONE)
     made = made.emptied()
     assert made.take(Arrived(1), ["m"])
@@ -108,7 +108,7 @@ def test_a_part_sent_to_one_who_had_died_is_lost():
 
 
 def test_a_part_that_is_missed_goes_back():
-    made = books(1, 2)
+    made = ledger(1, 2)
     send(made)
     routed(made, deliverer_1=(1,), deliverer_2=(2,))
     assert made.lost(["1/0", "no such part"]) == [1]
@@ -116,7 +116,7 @@ def test_a_part_that_is_missed_goes_back():
 
 
 def test_what_went_back_is_not_sent_on():
-    made = books(1, modules=("m", "n"))
+    made = ledger(1, modules=("m", "n"))
     send(made, 1, "m")
     routed(made, 1, deliverer_1=(1,))
     made.died(ONE)
@@ -125,7 +125,7 @@ def test_what_went_back_is_not_sent_on():
 
 
 def test_a_batch_is_cut_by_number_and_by_bytes():
-    made = books(*range(10))
+    made = ledger(*range(10))
     assert [e.tag for e in made.cut("m", 3, 1000)] == [0, 1, 2]
     assert [e.tag for e in made.cut("m", 100, 6)] == [3, 4]
     assert list(made.waiting()) == ["m"]
@@ -134,13 +134,13 @@ def test_a_batch_is_cut_by_number_and_by_bytes():
 
 
 def test_what_is_old_is_named():
-    made = books(1, 2)
+    made = ledger(1, 2)
     send(made, 1, most=1)
     send(made, 2)
     routed(made, 2, deliverer_1=(2,))
     assert [batch.id for batch in made.stale_batches(before=1.0)] == [1]
     assert made.stale_batches(before=0.0) == []
-    assert made.stale_parts(before=1.0) == {"deliverer-1": ["2/0"]}
+    assert made.stale_shares(before=1.0) == {"deliverer-1": ["2/0"]}
     assert made.on_the_way == 1
     made.accepted("2/0")
     assert made.on_the_way == 0
@@ -151,12 +151,12 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.books = Books()
+        self.ledger = EventLedger()
         self.tags = self.ids = 0
         self.out = []
         self.needs = {}  # tag -> what it waits for: module names, then parts
         self.batches = {}
-        self.parts = {}
+        self.shares = {}
         self.incarnations = {"deliverer-1": 1, "deliverer-2": 1}
 
     def acknowledge(self, tags):
@@ -173,13 +173,13 @@ class Life(RuleBasedStateMachine):
     def arrive(self, modules):
         self.tags += 1
         self.needs[self.tags] = set(modules)
-        self.books.take(Arrived(self.tags), sorted(modules))
+        self.ledger.take(Arrived(self.tags), sorted(modules))
 
     @rule(module=st.sampled_from(["m", "n"]), most=st.integers(1, 4))
     def send(self, module, most):
-        if events := self.books.cut(module, most, 1000):
+        if events := self.ledger.cut(module, most, 1000):
             self.ids += 1
-            self.books.sent(Batch(self.ids, module, events, 1, 0.0))
+            self.ledger.sent(Batch(self.ids, module, events, 1, 0.0))
             self.batches[self.ids] = (module, [event.tag for event in events])
 
     @precondition(lambda self: self.batches)
@@ -187,50 +187,50 @@ class Life(RuleBasedStateMachine):
     def route(self, data):
         id = data.draw(st.sampled_from(sorted(self.batches)))
         module, tags = self.batches.pop(id)
-        parts, holders = {}, {}
+        shares, holders = {}, {}
         for number, path in enumerate(self.incarnations):
-            share = data.draw(st.sets(st.sampled_from(tags)))
-            if share:
-                name = part_name(id, number)
-                parts[name], holders[name] = tuple(share), (path, self.incarnations[path])
-        for name, share in parts.items():
-            self.parts[name] = (holders[name], set(share))
-            for tag in set(share) & self.needs.keys():
+            drawn = data.draw(st.sets(st.sampled_from(tags)))
+            if drawn:
+                name = share_name(id, number)
+                shares[name], holders[name] = tuple(drawn), (path, self.incarnations[path])
+        for name, drawn in shares.items():
+            self.shares[name] = (holders[name], set(drawn))
+            for tag in set(drawn) & self.needs.keys():
                 self.needs[tag].add(name)
         for tag in tags:
             if tag in self.needs:
                 self.needs[tag].discard(module)
-        self.acknowledge(self.books.routed(id, parts, holders, 0.0)[1])
-        self.give_back(self.books.lost())
+        self.acknowledge(self.ledger.routed(id, shares, holders, 0.0)[1])
+        self.give_back(self.ledger.lost())
 
-    @precondition(lambda self: self.parts)
+    @precondition(lambda self: self.shares)
     @rule(data=st.data())
     def settle(self, data):
-        name = data.draw(st.sampled_from(sorted(self.parts)))
-        _holder, tags = self.parts[name]
+        name = data.draw(st.sampled_from(sorted(self.shares)))
+        _holder, tags = self.shares[name]
         done = data.draw(st.sets(st.sampled_from(sorted(tags)))) if tags else set()
         for tag in done & self.needs.keys():
             self.needs[tag].discard(name)
         tags -= done
-        self.acknowledge(self.books.settled(name, done))
+        self.acknowledge(self.ledger.settled(name, done))
 
     @rule(path=st.sampled_from(["deliverer-1", "deliverer-2"]))
     def die(self, path):
-        self.books.died((path, self.incarnations[path]))
+        self.ledger.died((path, self.incarnations[path]))
         self.incarnations[path] += 1
-        self.give_back(self.books.lost())
-        self.parts = {n: p for n, p in self.parts.items() if p[0][0] != path}
+        self.give_back(self.ledger.lost())
+        self.shares = {n: p for n, p in self.shares.items() if p[0][0] != path}
 
-    @precondition(lambda self: self.parts)
+    @precondition(lambda self: self.shares)
     @rule(data=st.data())
     def miss(self, data):
-        name = data.draw(st.sampled_from(sorted(self.parts)))
-        del self.parts[name]
-        self.give_back(self.books.lost([name]))
+        name = data.draw(st.sampled_from(sorted(self.shares)))
+        del self.shares[name]
+        self.give_back(self.ledger.lost([name]))
 
     @invariant()
     def what_is_in_hand_is_what_is_not_out(self):
-        assert self.books.open == len(self.needs)
+        assert self.ledger.open == len(self.needs)
         assert len(self.out) == len(set(self.out))
         assert len(self.out) + len(self.needs) == self.tags
 
@@ -242,12 +242,12 @@ class Life(RuleBasedStateMachine):
             for tag in tags:
                 if tag in self.needs:
                     self.needs[tag].discard(module)
-            self.acknowledge(self.books.routed(id, {}, {}, 0.0)[1])
-        for name, (_holder, tags) in self.parts.items():
+            self.acknowledge(self.ledger.routed(id, {}, {}, 0.0)[1])
+        for name, (_holder, tags) in self.shares.items():
             for tag in tags & self.needs.keys():
                 self.needs[tag].discard(name)
-            self.acknowledge(self.books.settled(name, tags))
-        assert self.books.open == 0
+            self.acknowledge(self.ledger.settled(name, tags))
+        assert self.ledger.open == 0
         assert sorted(self.out) == list(range(1, self.tags + 1))
 
 
@@ -256,4 +256,4 @@ TestLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=
 
 
 def test_a_part_names_its_batch():
-    assert batch_of(part_name(12, 3)) == 12
+    assert batch_of(share_name(12, 3)) == 12

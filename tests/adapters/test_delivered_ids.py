@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from callboard.adapters.local.delivered_ids import RECENT_S, ROW_BYTES, ROWS, FinishedFile
+from callboard.adapters.local.delivered_ids import RECENT_S, ROW_BYTES, ROWS, DeliveredIds
 
 
 def refuse(error):
@@ -20,7 +20,7 @@ def open_file(tmp_path):
     opened = []
 
     def open_(on_error=refuse, path=tmp_path / "finished.ids", **clock):
-        opened.append(FinishedFile(path, on_error, **clock))
+        opened.append(DeliveredIds(path, on_error, **clock))
         return opened[-1]
 
     yield open_

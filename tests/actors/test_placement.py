@@ -8,7 +8,7 @@ from callboard.actors.base.placement import (
     Placement,
     deliverer_for,
     deliverers_among,
-    is_elsewhere,
+    is_remote,
 )
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -57,9 +57,9 @@ def test_only_the_hooks_of_a_deliverer_that_is_down_move():
 
 
 def test_deliverers_elsewhere_are_told_by_their_path():
-    assert is_elsewhere("deliveries/elsewhere/there/deliverer-1")
-    assert not is_elsewhere("deliveries/deliverer-1")
-    assert not is_elsewhere("deliveries/elsewhere")
+    assert is_remote("deliveries/elsewhere/there/deliverer-1")
+    assert not is_remote("deliveries/deliverer-1")
+    assert not is_remote("deliveries/elsewhere")
 
 
 def events(count, first=0, each=1, **options):

@@ -10,24 +10,24 @@ from callboard.webhooks.dispatch import hook_queue as hook_lane
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
 from callboard.webhooks.dispatch.dispatcher import (
     Added,
-    Bulkhead,
-    BulkheadLimits,
+    Dispatcher,
+    DispatchLimits,
     EndpointFigures,
-    Park,
+    NoRoom,
     endpoint_of,
 )
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.retries.delay_classes import LEAST_MS, MAX_LATENESS
-from callboard.webhooks.retries.policy import park
+from callboard.webhooks.retries.policy import deferral
 
-FULL, OPEN = Park("full"), Park("circuit open")
+FULL, OPEN = NoRoom("full"), NoRoom("circuit open")
 ORDERED = Options(ordered=True)
 TEN_A_SECOND = Options(rate_per_s=10.0)
 
 
-def bulkhead(failures=3, **limits):
+def dispatcher(failures=3, **limits):
     circuits = Circuits(CircuitLimits(failures, first_pause_s=10.0), lambda: 0.999_999)
-    return Bulkhead(BulkheadLimits(**limits), circuits)
+    return Dispatcher(DispatchLimits(**limits), circuits)
 
 
 def add(made, *keys, endpoint="e", hook="h", options=NO_OPTIONS, now=0.0):
@@ -95,7 +95,7 @@ def test_the_endpoint_of_a_uri(uri, endpoint):
 
 
 def test_endpoints_take_turns_and_so_do_their_hooks():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "a1", "a2", "a3", endpoint="a", hook="h")
     add(made, "a4", "a5", endpoint="a", hook="i")
     add(made, "b1", endpoint="b")
@@ -104,7 +104,7 @@ def test_endpoints_take_turns_and_so_do_their_hooks():
 
 
 def test_a_full_endpoint_holds_up_nobody_else():
-    made = bulkhead(in_flight=1)
+    made = dispatcher(in_flight=1)
     add(made, "a1", "a2", endpoint="a")
     add(made, "b1", endpoint="b")
     first, other = turns(made)
@@ -116,24 +116,24 @@ def test_a_full_endpoint_holds_up_nobody_else():
 
 
 def test_what_finds_no_room_is_to_be_parked():
-    made = bulkhead(waiting=2)
+    made = dispatcher(waiting=2)
     assert add(made, "1", "2", "3", "4") == [Added(), Added(), FULL, FULL]
     assert add(made, "5", endpoint="other") == Added()
-    assert (len(made), made.parked) == (3, 2)
+    assert (len(made), made.deferred) == (3, 2)
     assert items(made, most=1) == ["1"]
     assert add(made, "3") == Added()
 
 
 @pytest.mark.parametrize("options", [ORDERED, TEN_A_SECOND])
 def test_hooks_that_may_have_to_wait_wait_by_themselves(options):
-    made = bulkhead(waiting=1, hook_waiting=2)
+    made = dispatcher(waiting=1, hook_waiting=2)
     assert add(made, "1", "2", "3", options=options) == [Added(), Added(), FULL]
     assert add(made, "4", "5", hook="plain") == [Added(), FULL]
     assert add(made, "6", hook="i", options=options) == Added()
 
 
 def test_a_hook_that_changes_its_options_changes_where_it_waits():
-    made = bulkhead(waiting=2, hook_waiting=2)
+    made = dispatcher(waiting=2, hook_waiting=2)
     add(made, "1", "2", hook="h")
     assert add(made, "3", hook="plain") == FULL
     assert add(made, "4", hook="h", options=ORDERED) == FULL
@@ -143,7 +143,7 @@ def test_a_hook_that_changes_its_options_changes_where_it_waits():
 
 
 def test_a_turn_ends_once():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1")
     turn = made.next(0)
     ended(made, turn)
@@ -152,7 +152,7 @@ def test_a_turn_ends_once():
 
 
 def test_draining_takes_what_waits_and_leaves_what_is_under_way():
-    made = bulkhead(in_flight=1)
+    made = dispatcher(in_flight=1)
     add(made, "1", "2", "3")
     add(made, "o1", "o2", hook="o", options=ORDERED)
     add(made, "r1", "r2", endpoint="f", options=Options(rate_per_s=0.1))
@@ -171,14 +171,14 @@ def test_draining_takes_what_waits_and_leaves_what_is_under_way():
 
 
 def test_an_open_circuit_lets_nothing_run_and_little_wait():
-    made = opened(bulkhead())
+    made = opened(dispatcher())
     assert add(made, "1", "2") == [Added(), OPEN]
     assert items(made, 9) == []
     assert made.wake_at() == pytest.approx(10, rel=1e-5)
 
 
 def test_an_opening_circuit_sheds_what_waits():
-    made = bulkhead(in_flight=3, open_waiting=2)
+    made = dispatcher(in_flight=3, open_waiting=2)
     add(made, *"abc")
     under_way = turns(made)
     add(made, *"123456")
@@ -186,12 +186,12 @@ def test_an_opening_circuit_sheds_what_waits():
     assert ended(made, under_way[0], reached=False) == []
     assert ended(made, under_way[1], reached=False) == []
     assert ended(made, under_way[2], reached=False) == ["6", "5", "4", "3", "o3"]
-    assert (len(made), made.parked) == (4, 5)
+    assert (len(made), made.deferred) == (4, 5)
     assert made.next(0) is None
 
 
 def test_a_hook_that_lost_all_its_items_has_no_turn():
-    made = bulkhead(failures=1)
+    made = dispatcher(failures=1)
     add(made, "bad", hook="p")
     bad = made.next(0)
     add(made, "h1", hook="h")
@@ -202,7 +202,7 @@ def test_a_hook_that_lost_all_its_items_has_no_turn():
 
 
 def test_the_latest_items_of_a_hook_are_shed_in_whatever_order_they_came():
-    made = bulkhead(failures=1, open_waiting=2)
+    made = dispatcher(failures=1, open_waiting=2)
     add(made, "bad", hook="p")
     bad = made.next(0)
     add(made, "1", "2", "3", options=ORDERED)
@@ -212,7 +212,7 @@ def test_the_latest_items_of_a_hook_are_shed_in_whatever_order_they_came():
 
 
 def test_a_late_answer_closes_the_circuit_and_needs_no_probe():
-    made = bulkhead(failures=1)
+    made = dispatcher(failures=1)
     add(made, "bad", "late")
     bad, late = turns(made)
     ended(made, bad, reached=False)
@@ -224,7 +224,7 @@ def test_a_late_answer_closes_the_circuit_and_needs_no_probe():
 
 
 def test_a_probe_that_reaches_the_endpoint_closes_the_circuit():
-    made = opened(bulkhead(open_waiting=3))
+    made = opened(dispatcher(open_waiting=3))
     add(made, "1", "2", "3")
     probe = made.next(10)
     assert (probe.item, probe.probe, made.next(10)) == ("1", True, None)
@@ -234,7 +234,7 @@ def test_a_probe_that_reaches_the_endpoint_closes_the_circuit():
 
 
 def test_a_probe_that_fails_opens_the_circuit_for_longer():
-    made = opened(bulkhead(open_waiting=3))
+    made = opened(dispatcher(open_waiting=3))
     add(made, "1", "2", "3")
     assert ended(made, made.next(10), 12, reached=False) == ["3", "2"]
     assert add(made, "2", now=21.9) == OPEN
@@ -246,7 +246,7 @@ def test_a_probe_that_fails_opens_the_circuit_for_longer():
 @pytest.mark.parametrize("options", [NO_OPTIONS, ORDERED, TEN_A_SECOND])
 def test_nothing_waits_for_endpoints_that_are_left_alone_for_long(options):
     """Else thousands of them would hold as many events in hand."""
-    made = opened(bulkhead())
+    made = opened(dispatcher())
     add(made, "probe", hook="p", options=options)
     ended(made, made.next(10), 10, reached=False)
     add(made, "probe", hook="p", options=options, now=30)
@@ -259,20 +259,20 @@ def test_nothing_waits_for_endpoints_that_are_left_alone_for_long(options):
 
 
 def test_a_probe_that_says_nothing_gives_way_to_another():
-    made = opened(bulkhead(open_waiting=3))
+    made = opened(dispatcher(open_waiting=3))
     add(made, "1", "2")
     ended(made, made.next(10), 12, reached=None)
     assert made.next(12).probe
 
 
 def test_an_open_circuit_is_of_no_concern_to_other_endpoints():
-    made = opened(bulkhead())
+    made = opened(dispatcher())
     assert add(made, "1", "2", endpoint="other") == [Added(), Added()]
     assert items(made) == ["1", "2"]
 
 
 def test_figures_name_the_endpoints_in_trouble_first():
-    made = opened(bulkhead(in_flight=1), endpoint="open")
+    made = opened(dispatcher(in_flight=1), endpoint="open")
     add(made, "1", endpoint="idle")
     add(made, "2", "3", "4", endpoint="busy")
     turns(made)
@@ -288,7 +288,7 @@ def test_figures_name_the_endpoints_in_trouble_first():
 
 
 def test_an_ordered_hook_runs_one_at_a_time():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "o1", "o2", hook="o", options=ORDERED)
     add(made, "p1", "p2", hook="p")
     first, *others = turns(made)
@@ -298,7 +298,7 @@ def test_an_ordered_hook_runs_one_at_a_time():
 
 
 def test_later_items_wait_behind_a_failing_one():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "o1", "o2", hook="o", options=ORDERED)
     ended(made, made.next(0), reached=True, back_in_s=2)
     add(made, "p1", hook="p")
@@ -311,7 +311,7 @@ def test_later_items_wait_behind_a_failing_one():
 
 
 def test_what_an_ordered_hook_waits_for_always_finds_room():
-    made = bulkhead(hook_waiting=1)
+    made = dispatcher(hook_waiting=1)
     add(made, "1", options=ORDERED)
     first = made.next(0)
     assert add(made, "2", "3", options=ORDERED) == [Added(), FULL]
@@ -321,14 +321,14 @@ def test_what_an_ordered_hook_waits_for_always_finds_room():
 
 
 def test_an_item_of_an_ordered_hook_displaces_a_later_one():
-    made = bulkhead(hook_waiting=1)
+    made = dispatcher(hook_waiting=1)
     add(made, "1", options=ORDERED)
     turn = made.next(0)
     assert add(made, "2", "3", "4", options=ORDERED) == [Added(), FULL, FULL]
     ended(made, turn)
     turn = made.next(0)
     assert add(made, "4", "3", "4", options=ORDERED) == [Added(), Added(("4",)), FULL]
-    assert (len(made), made.parked) == (1, 4)
+    assert (len(made), made.deferred) == (1, 4)
     ended(made, turn)
     assert finished(made) == ["3"]
     assert add(made, "4", options=ORDERED) == Added()
@@ -336,7 +336,7 @@ def test_an_item_of_an_ordered_hook_displaces_a_later_one():
 
 
 def test_parked_items_of_an_ordered_hook_keep_their_places():
-    made = bulkhead(hook_waiting=2)
+    made = dispatcher(hook_waiting=2)
     assert add(made, *"12345", options=ORDERED) == [Added(), Added(), FULL, FULL, FULL]
     ended(made, made.next(0))
     assert add(made, "5", options=ORDERED) == Added()
@@ -350,7 +350,7 @@ def test_parked_items_of_an_ordered_hook_keep_their_places():
 
 
 def test_shed_items_of_an_ordered_hook_keep_their_places():
-    made = bulkhead(failures=1, in_flight=2)
+    made = dispatcher(failures=1, in_flight=2)
     add(made, "bad", hook="p")
     bad = made.next(0)
     add(made, "1", "2", "3", options=ORDERED)
@@ -363,7 +363,7 @@ def test_shed_items_of_an_ordered_hook_keep_their_places():
 
 
 def test_an_item_that_is_gone_is_not_waited_for():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", options=ORDERED)
     ended(made, made.next(0), back_in_s=5)
     assert made.next(0) is None
@@ -374,7 +374,7 @@ def test_an_item_that_is_gone_is_not_waited_for():
 
 
 def test_a_hook_whose_only_item_is_gone_is_forgotten():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", options=ORDERED)
     ended(made, made.next(0), back_in_s=5)
     assert made.endpoints == 1
@@ -384,7 +384,7 @@ def test_a_hook_whose_only_item_is_gone_is_forgotten():
 
 
 def test_an_item_that_is_lost_is_not_waited_for_for_ever():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", options=ORDERED)
     ended(made, made.next(0), back_in_s=100)
     assert made.wake_at() == 100 * (1 + MAX_LATENESS) + hook_lane.LOST_AFTER_S
@@ -394,7 +394,7 @@ def test_an_item_that_is_lost_is_not_waited_for_for_ever():
 
 def test_places_are_remembered_of_so_many_only(monkeypatch):
     monkeypatch.setattr(hook_lane, "MAX_AWAY", 2)
-    made = bulkhead(hook_waiting=1)
+    made = dispatcher(hook_waiting=1)
     add(made, *"12345", options=ORDERED)
     ended(made, made.next(0))
     assert [add(made, key, options=ORDERED) for key in "45"] == [Added(), FULL]
@@ -402,7 +402,7 @@ def test_places_are_remembered_of_so_many_only(monkeypatch):
 
 
 def test_a_hook_that_is_ordered_no_more_waits_for_nothing():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", options=ORDERED)
     ended(made, made.next(0), back_in_s=5)
     add(made, "3")
@@ -413,7 +413,7 @@ def test_a_hook_that_is_ordered_no_more_waits_for_nothing():
 
 
 def test_a_limited_hook_keeps_its_rate_and_holds_up_no_other():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", options=TEN_A_SECOND)
     add(made, "p1", hook="p")
     assert items(made) == ["1", "p1"]
@@ -423,7 +423,7 @@ def test_a_limited_hook_keeps_its_rate_and_holds_up_no_other():
 
 
 def test_a_high_rate_may_be_used_a_tenth_of_a_second_ahead():
-    made = bulkhead(in_flight=99, hook_waiting=99)
+    made = dispatcher(in_flight=99, hook_waiting=99)
     add(made, *map(str, range(50)), options=Options(rate_per_s=100.0))
     assert len(items(made)) == 10
     assert len(items(made, 0.055)) == 5
@@ -432,7 +432,7 @@ def test_a_high_rate_may_be_used_a_tenth_of_a_second_ahead():
 
 
 def test_a_rate_is_kept_while_nothing_waits():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", options=TEN_A_SECOND)
     ended(made, made.next(0), 0.01)
     add(made, "2", options=TEN_A_SECOND, now=0.02)
@@ -441,7 +441,7 @@ def test_a_rate_is_kept_while_nothing_waits():
 
 
 def test_a_limit_that_is_raised_counts_from_now_on():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", options=Options(rate_per_s=0.001))
     assert items(made) == ["1"]
     add(made, "3", options=TEN_A_SECOND)
@@ -450,7 +450,7 @@ def test_a_limit_that_is_raised_counts_from_now_on():
 
 
 def test_a_limit_that_is_lifted_holds_nothing():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", options=Options(rate_per_s=0.001))
     assert items(made) == ["1"]
     add(made, "3")
@@ -461,7 +461,7 @@ def test_a_limit_that_is_lifted_holds_nothing():
 
 
 def test_nothing_is_remembered_of_what_has_ended():
-    made = bulkhead(hook_waiting=1)
+    made = dispatcher(hook_waiting=1)
     for number in range(300):
         options = [NO_OPTIONS, ORDERED, TEN_A_SECOND][number % 3]
         add(made, "1", "2", endpoint=f"e{number}", hook=f"h{number}", options=options)
@@ -500,9 +500,9 @@ class AnyUse(RuleBasedStateMachine):
         slots=st.sampled_from([1, 2, 3, 4, 6, 8, 1000]),
     )
     def begin(self, failures, **limits):
-        self.limits = BulkheadLimits(**limits)
+        self.limits = DispatchLimits(**limits)
         self.circuits = Circuits(CircuitLimits(failures, 1.0, 8.0), lambda: 0.5)
-        self.made = Bulkhead(self.limits, self.circuits)
+        self.made = Dispatcher(self.limits, self.circuits)
         self.now = 100.0
         self.where = {}  # item: (endpoint, hook); in the order of their first add
         self.waiting, self.away, self.ended = set(), set(), set()
@@ -734,7 +734,7 @@ TestAnyUse = AnyUse.TestCase
 
 
 def test_what_waits_behind_a_failed_one_of_an_ordered_hook_is_withdrawn():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", "3", options=ORDERED)
     ended(made, made.next(0.0), back_in_s=300.0)
     assert sorted(made.withdraw(1.0, 30.0)) == ["2", "3"]
@@ -749,7 +749,7 @@ def test_what_waits_behind_a_failed_one_of_an_ordered_hook_is_withdrawn():
 
 
 def test_what_waits_behind_one_that_is_back_soon_is_withdrawn_only_if_that_is_overdue():
-    made = bulkhead()
+    made = dispatcher()
     add(made, "1", "2", options=ORDERED)
     ended(made, made.next(0.0), back_in_s=20.0)
     assert made.withdraw(1.0, 30.0) == []
@@ -760,7 +760,7 @@ def test_what_waits_behind_one_that_is_back_soon_is_withdrawn_only_if_that_is_ov
 
 
 def test_nobody_knows_the_turn_of_what_waits_for_no_other_or_for_a_circuit():
-    made = bulkhead(failures=1, waiting=1, hook_waiting=1)
+    made = dispatcher(failures=1, waiting=1, hook_waiting=1)
     assert add(made, "1", "2") == [Added(), FULL]
     assert add(made, "o1", "o2", hook="o", options=ORDERED) == [Added(), FULL]
     assert made.turn_in_s("2", "e", "h", 0.0) is None
@@ -773,36 +773,36 @@ def test_nobody_knows_the_turn_of_what_waits_for_no_other_or_for_a_circuit():
 @pytest.mark.parametrize(("count", "most_s"), [(1, 60), (100, 120), (1_000, 600)])
 def test_what_waited_behind_a_failing_one_is_delivered_in_order_soon_after_it(count, most_s):
     """The one that fails is away for five minutes, as with the second of the usual steps."""
-    made, random = bulkhead(hook_waiting=20, waiting=20), Random(count)
+    made, random = dispatcher(hook_waiting=20, waiting=20), Random(count)
     away, done = [], []  # away: (when it is back, its number)
     now, back_at, passes = 0.0, 0.0, 0
 
-    def put_off(number, back_in_s):
+    def defer(number, back_in_s):
         late_s = random.uniform(0, max(back_in_s * MAX_LATENESS, LEAST_MS / 1000))
         heapq.heappush(away, (now + back_in_s + late_s, number))
 
-    def parked(number):
+    def deferred(number):
         nonlocal passes
         passes += 1
         item = number, "e", "h", now
-        then = park(0.0, now, 99, 1e9, random.random, made.turn_in_s(*item))
+        then = deferral(0.0, now, 99, 1e9, random.random, made.turn_in_s(*item))
         made.expect(*item, then.after_ms / 1000)
-        put_off(number, then.after_ms / 1000)
+        defer(number, then.after_ms / 1000)
 
     def come(number):
         answer = made.add(number, number, "e", "h", ORDERED, now)
-        for other in (number,) if isinstance(answer, Park) else answer.displaced:
-            parked(other)
+        for other in (number,) if isinstance(answer, NoRoom) else answer.displaced:
+            deferred(other)
 
     come(0)
     ended(made, made.next(now), now, back_in_s=300.0)
-    put_off(0, 300.0)
+    defer(0, 300.0)
     for number in range(1, count + 1):
         come(number)
     while len(done) <= count:
         now += 1.0
         for number in made.withdraw(now, 30.0):
-            parked(number)
+            deferred(number)
         while away and away[0][0] <= now:
             come(heapq.heappop(away)[1])
         done += finished(made, now)
@@ -813,7 +813,7 @@ def test_what_waited_behind_a_failing_one_is_delivered_in_order_soon_after_it(co
 
 
 def test_what_runs_soon_or_when_another_is_done_is_not_withdrawn():
-    made = bulkhead(in_flight=1)
+    made = dispatcher(in_flight=1)
     add(made, "1", "2", options=ORDERED)
     add(made, "a", "b", hook="limited", options=TEN_A_SECOND)
     add(made, "x", "y", hook="plain")
@@ -824,7 +824,7 @@ def test_what_runs_soon_or_when_another_is_done_is_not_withdrawn():
 
 
 def test_a_low_rate_does_not_hold_items_for_long():
-    made = bulkhead()
+    made = dispatcher()
     rare = Options(rate_per_s=0.01)
     add(made, "1", "2", "3", options=rare)
     assert items(made) == ["1"]
@@ -836,7 +836,7 @@ def test_a_low_rate_does_not_hold_items_for_long():
 
 
 def keeping_up():
-    return bulkhead(in_flight=2, waiting=3, keeping_up=6)
+    return dispatcher(in_flight=2, waiting=3, keeping_up=6)
 
 
 def test_an_endpoint_of_which_nothing_is_known_may_have_more_waiting():

@@ -1,19 +1,19 @@
 """The books of the retry queue."""
 
-from callboard.webhooks.acknowledgement.batch_ledger import HandedOut
+from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 
 ONE, OTHER = ("deliveries/deliverer-1", 1), ("deliveries/deliverer-2", 1)
 
 
-def books():
-    books = HandedOut()
-    books.sent("1", ONE, [10, 11], now=5.0)
-    books.sent("2", OTHER, [12], now=6.0)
-    return books
+def ledger():
+    ledger = BatchLedger()
+    ledger.sent("1", ONE, [10, 11], now=5.0)
+    ledger.sent("2", OTHER, [12], now=6.0)
+    return ledger
 
 
 def test_what_is_settled_is_given_back_once():
-    out = books()
+    out = ledger()
     assert out.settled("1", [11, 99]) == [11]
     assert out.settled("1", [11]) == []
     assert len(out) == 2
@@ -21,7 +21,7 @@ def test_what_is_settled_is_given_back_once():
 
 
 def test_parts_are_on_the_way_until_they_are_seen():
-    out = books()
+    out = ledger()
     assert out.on_the_way == 2
     out.accepted("1")
     out.settled("2", [])
@@ -29,7 +29,7 @@ def test_parts_are_on_the_way_until_they_are_seen():
 
 
 def test_what_the_dead_had_is_free_again():
-    out = books()
+    out = ledger()
     out.settled("1", [10])
     assert out.died(ONE) == [11]
     assert out.died(("deliveries/deliverer-2", 2)) == []
@@ -38,4 +38,4 @@ def test_what_the_dead_had_is_free_again():
 
 
 def test_old_parts_are_asked_after():
-    assert books().stale(before=5.5) == {"deliveries/deliverer-1": ["1"]}
+    assert ledger().stale(before=5.5) == {"deliveries/deliverer-1": ["1"]}

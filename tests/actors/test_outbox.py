@@ -1,0 +1,46 @@
+"""Items on their way to an actor that is to keep them."""
+
+from callboard.actors.base.outbox import Outbox
+
+
+def filled(count, most_batches=2):
+    outbox = Outbox(2, most_batches)
+    for item in range(count):
+        outbox.add(item)
+    return outbox
+
+
+def test_a_bounded_number_of_batches_is_out():
+    outbox = filled(5)
+    assert outbox.next(0.0) == (1, [0, 1])
+    assert outbox.next(0.0) == (2, [2, 3])
+    assert outbox.next(0.0) is None
+    assert outbox.confirmed(1) == [0, 1]
+    assert outbox.confirmed(1) == []
+    assert outbox.next(0.0) == (3, [4])
+    assert len(outbox) == 3
+    assert outbox.waiting == 0
+
+
+def test_what_its_keeper_had_not_kept_goes_out_first():
+    outbox = filled(5)
+    outbox.next(0.0)
+    outbox.next(0.0)
+    outbox.take_back()
+    assert outbox.next(0.0) == (3, [0, 1])
+    assert outbox.confirmed(1) == []
+
+
+def test_a_batch_ends_with_the_item_that_makes_it_large():
+    outbox = Outbox(10, 2, size=len, most_bytes=3)
+    for item in ("ab", "cd", "ef"):
+        outbox.add(item)
+    assert outbox.next(0.0) == (1, ["ab", "cd"])
+
+
+def test_overdue_batches_are_told_once_in_a_while():
+    outbox = filled(3)
+    outbox.next(0.0)
+    outbox.next(50.0)
+    assert outbox.overdue(before=10.0, now=70.0) == [(1, [0, 1])]
+    assert outbox.overdue(before=10.0, now=71.0) == []
