@@ -1,4 +1,4 @@
-# `make` shows what there is. PYTHON=… chooses the interpreter of the environment in .venv.
+# `make` lists the targets. PYTHON=… chooses the interpreter for the environment in .venv.
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test chaos bench bounds docs services lint types lock clean
+.PHONY: help venv demo test chaos bench bounds docs map services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,29 +23,34 @@ test: $(INSTALLED) ## Run the tests; those whose server is missing are skipped
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
 
-bench: $(VENV)/.bench ## Measure it beside what people use instead; BENCH="throughput …" RUNS=1 QUICK=1
+bench: $(VENV)/.bench ## Compare it with the common alternatives; BENCH="throughput …" RUNS=1 QUICK=1
 	@$(BIN)/python bench/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) \
 		$(if $(BACKLOG),--backlog $(BACKLOG)) $(if $(INTO),--into $(INTO)) $(BENCH)
 
-bounds: $(INSTALLED) ## Count anew what an event costs, and let it cost no more from now on
+bounds: $(INSTALLED) ## Count the cost of an event again, and make it the new bound
 	@CALLBOARD_RENEW_BOUNDS=1 $(BIN)/python -m pytest tests/performance
 
-docs: $(INSTALLED) ## Build the documentation into build/docs; a link that leads nowhere fails
+docs: $(INSTALLED) ## Build the documentation into build/docs; a broken link fails the build
 	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning docs build/docs
+
+map: $(INSTALLED) ## Print the rooms of the code, what each is for, and what it imports
+	@$(BIN)/python docs/_generate/rooms.py
 
 services: ## Install RabbitMQ, a CouchDB, nginx, strace and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
 
-lint: $(INSTALLED) ## Check style
+lint: $(INSTALLED) ## Check style, the direction of imports, and the words of the documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --cache-dir $(VENV)/import_linter
+	@$(BIN)/python -m pytest --no-header tests/test_prose.py
 
 types: $(INSTALLED) ## Check types
 	@mkdir -p $(VENV)/types
 	@ln -sfn ../.. $(VENV)/types/callboard
 	@cd $(VENV)/types && ../bin/mypy --config-file ../../pyproject.toml -p callboard
 
-lock: $(INSTALLED) ## Pin the dependencies anew; UPGRADE=--upgrade for newer versions
+lock: $(INSTALLED) ## Pin the dependencies again; UPGRADE=--upgrade for newer versions
 	@$(PIP) uv==$(UV_VERSION)
 	@$(call pin,requirements.lock)
 	@$(call pin,requirements-tracing.lock --extra tracing --constraints requirements.lock)
@@ -57,12 +62,12 @@ lock: $(INSTALLED) ## Pin the dependencies anew; UPGRADE=--upgrade for newer ver
 pin = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command 'make lock' $(UPGRADE) pyproject.toml --output-file $(1)
 
-clean: ## Remove what was made here, also .venv and .services
+clean: ## Remove everything that make created, including .venv and .services
 	rm -rf $(VENV) .services build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Makes the environment with the first of these that is Python 3.11 to 3.13 and can do so. A name
-# alone proves nothing: version managers put a python3.13 on the path that only says it is unset.
+# Creates the environment with the first of these that is a working Python 3.11 to 3.13. The name
+# alone is not enough: version managers put a python3.13 on the path that only prints an error.
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(BIN)/python -c '' 2>/dev/null && exit; \
 	for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
@@ -75,7 +80,7 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# What Callboard is measured against (bench/contenders), beside the tools that measure.
+# The alternatives that Callboard is compared with (bench/contenders), and the tools that measure.
 $(VENV)/.bench: $(INSTALLED) requirements-bench.lock
 	@$(PIP) --require-hashes -r requirements-bench.lock
 	@touch $@

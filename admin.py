@@ -1,22 +1,21 @@
 """Callboard's administration, as messages that any Thespian actor can send.
 
-Send a request to Callboard's top supervisor, or to the actor of its tree that carries it out
-(`redelivery` for each `RedeliveryRequest`, `maintenance` for all others); whoever sent it hears the
-answer named in its docstring, or `Refused`, which says why and means that nothing was changed. An
-account is named by its id, or by its database in either form
-(`account/ab/cd/ef…`, `account%2Fab%2Fcd%2Fef…`). The rules behind the commands are Kazoo's
-(webhooks_maintenance); `callboard maintenance` is made of these messages.
+Send a request to Callboard's top supervisor, or to the actor of its tree that handles it
+(`redelivery` for each `RedeliveryRequest`, `maintenance` for all others). The sender receives the
+response named in the request's docstring, or `Refused` with a reason, which means that nothing was
+changed. Name an account by its id, or by its database in either form (`account/ab/cd/ef…`,
+`account%2Fab%2Fcd%2Fef…`). The rules of the commands are Kazoo's (webhooks_maintenance);
+`callboard maintenance` sends these messages.
 
-Pages: an answer holds a bounded number of things. Where its `more` is not None, there is more to
-see, or to do: send the same request again with `after=answer.more`. Nothing goes on by itself, so
-whoever stops asking stops the work between two pages, and may take it up again later.
+Pages: a response holds a bounded number of items. If its `more` is not None, there is more to read
+or to do: send the same request again with `after=response.more`. Each page needs its own request: a
+sender that stops asking stops the work between two pages, and may continue it later.
 
-Versions: every message carries the `version` it was written for. Fields are only ever added, with
-defaults, and a message that arrives from an older or a newer Callboard loses what is not known
-here and takes the defaults for what it lacks; so a host built against an older version keeps
-working. What would change a meaning gets a new class and raises `VERSION`; the old class stays. A
-request of a version that is newer than this Callboard is refused. `ref` is any text of the
-sender's; the answer carries it back.
+Versions: every message carries the `version` it was written for. Later versions only add fields,
+with defaults. A message from an older or a newer Callboard loses unknown fields and gets the
+defaults for missing ones, so a host built against an older version keeps working. A change of
+meaning gets a new class and raises `VERSION`; the old class stays. Callboard refuses a request
+whose version is newer than its own. `ref` is any text; the response carries it back.
 """
 
 from collections.abc import Mapping
@@ -31,14 +30,14 @@ VERSION = 1
 """The version of these messages."""
 
 PAGE_LIMIT = 5000
-"""No page holds more, whatever its request says."""
+"""The maximum number of items of a page; larger limits in requests are reduced to it."""
 
 Cursor = tuple[str, ...]
-"""Where a page ends; its inside is nobody's business but Callboard's."""
+"""The end of a page; opaque to senders."""
 
 
 class Message:
-    """A message pickles by the names of its fields: unknown ones are dropped, missing ones are
+    """A message that is pickled by field names: unknown fields are dropped, missing ones get
     their defaults."""
 
     __slots__ = ()
@@ -61,7 +60,7 @@ def _names(kind: type[Any]) -> dict[str, Any]:
 
 @frozen
 class AdminRequest(Message):
-    """What all requests have."""
+    """The base class of all requests."""
 
     version: int = field(default=VERSION, kw_only=True)
     ref: str = field(default="", kw_only=True)
@@ -69,7 +68,7 @@ class AdminRequest(Message):
 
 @frozen
 class AdminAnswer(Message):
-    """What all answers have; `ref` is the request's."""
+    """The base class of all responses; `ref` is the request's."""
 
     version: int = field(default=VERSION, kw_only=True)
     ref: str = field(default="", kw_only=True)
@@ -82,12 +81,12 @@ class Refused(AdminAnswer):
     reason: str
 
 
-# What is in memory
+# Memory
 
 
 @frozen
 class HooksConfigured(AdminRequest):
-    """Which hooks may fire, of one account or of all? -> `ConfiguredHooks`, by account and id."""
+    """List hooks that may fire, of one account or all. -> `ConfiguredHooks`, by account and id."""
 
     account: str | None = None
     after: Cursor = ()
@@ -96,7 +95,7 @@ class HooksConfigured(AdminRequest):
 
 @frozen
 class ConfiguredHook(Message):
-    """A hook in memory. `event`: as it is matched (`CHANNEL_CREATE`, `all`); `tries`: in all."""
+    """A hook in memory. `event`: as matched (`CHANNEL_CREATE`, `all`). `tries`: attempt limit."""
 
     account_id: str
     hook_id: str
@@ -116,7 +115,7 @@ class ConfiguredHooks(AdminAnswer):
 
 @frozen
 class FailureStatus(AdminRequest):
-    """Which hooks fail, of one account or of all? -> `FailingHooks`, by account and id."""
+    """List failing hooks, of one account or of all. -> `FailingHooks`, by account and id."""
 
     account: str | None = None
     after: Cursor = ()
@@ -125,7 +124,7 @@ class FailureStatus(AdminRequest):
 
 @frozen
 class FailingHook(Message):
-    """A hook, and how many of its tries failed within its account's failure window."""
+    """A hook, and the number of failed attempts within its account's failure window."""
 
     account_id: str
     hook_id: str
@@ -134,7 +133,7 @@ class FailingHook(Message):
 
 @frozen
 class FailingHooks(AdminAnswer):
-    """One page of the hooks that fail; it may be empty and still not the last."""
+    """One page of failing hooks; it may be empty and still not the last."""
 
     hooks: tuple[FailingHook, ...]
     more: Cursor | None = None
@@ -142,14 +141,14 @@ class FailingHooks(AdminAnswer):
 
 @frozen
 class FlushAccountFailures(AdminRequest):
-    """Forget the failures of an account's hooks. -> `FailuresFlushed`."""
+    """Clear the failures of an account's hooks. -> `FailuresFlushed`."""
 
     account: str
 
 
 @frozen
 class FlushHookFailures(AdminRequest):
-    """Forget the failures of a hook. -> `FailuresFlushed`."""
+    """Clear the failures of a hook. -> `FailuresFlushed`."""
 
     account: str
     hook_id: str
@@ -157,7 +156,7 @@ class FlushHookFailures(AdminRequest):
 
 @frozen
 class FailuresFlushed(AdminAnswer):
-    """So many failed tries are forgotten."""
+    """The number of failed attempts that were cleared."""
 
     count: int
 
@@ -167,9 +166,9 @@ class FailuresFlushed(AdminAnswer):
 
 @frozen
 class SetFailureExpiry(AdminRequest):
-    """Failures count for so many milliseconds, with an account or by default. -> `SettingSaved`.
+    """Set how many milliseconds failures count, for an account or by default. -> `SettingSaved`.
 
-    An integer, or a float or text that says one (floats are rounded).
+    An integer, or a float or text with a number (floats are rounded).
     """
 
     expiry_ms: int | float | str
@@ -178,9 +177,9 @@ class SetFailureExpiry(AdminRequest):
 
 @frozen
 class SetDisableThreshold(AdminRequest):
-    """So many failures disable a hook, with an account or by default. -> `SettingSaved`.
+    """Set how many failures disable a hook, for an account or by default. -> `SettingSaved`.
 
-    An integer, or a float or text that says one (floats are rounded).
+    An integer, or a float or text with a number (floats are rounded).
     """
 
     count: int | float | str
@@ -189,7 +188,7 @@ class SetDisableThreshold(AdminRequest):
 
 @frozen
 class SettingSaved(AdminAnswer):
-    """The setting is stored; `account_id` None: as the default of all accounts."""
+    """The setting is stored; `account_id` None means the default of all accounts."""
 
     key: str
     value: int
@@ -198,7 +197,7 @@ class SettingSaved(AdminAnswer):
 
 @frozen
 class EnableAccountHooks(AdminRequest):
-    """Enable an account's hooks that were disabled for their failures. -> `HooksEnabled`."""
+    """Enable an account's hooks that were disabled for failures. -> `HooksEnabled`."""
 
     account: str
     after: Cursor = ()
@@ -206,7 +205,7 @@ class EnableAccountHooks(AdminRequest):
 
 @frozen
 class EnableDescendantHooks(AdminRequest):
-    """The same for an account and all accounts below it. -> `HooksEnabled`."""
+    """Enable such hooks of an account and all its descendants. -> `HooksEnabled`."""
 
     account: str
     after: Cursor = ()
@@ -214,11 +213,11 @@ class EnableDescendantHooks(AdminRequest):
 
 @frozen
 class AccountHooks(Message):
-    """What became of an account's hooks, or of some of them.
+    """The result for an account's hooks, or for some of them.
 
-    `seen`: hooks looked at. `enabled`: ids of those that are enabled again. `failed`: (id, reason)
-    of those that could not be saved. `problem`: why the hooks could not be read. `complete`: the
-    account has no further hooks; else the next `AccountHooks` goes on with it.
+    `seen`: number of hooks read. `enabled`: ids of hooks that were enabled. `failed`: (id, reason)
+    of hooks that could not be saved. `problem`: why the hooks could not be read. `complete`: the
+    account has no further hooks; otherwise the next `AccountHooks` continues with it.
     """
 
     account_id: str
@@ -231,18 +230,18 @@ class AccountHooks(Message):
 
 @frozen
 class HooksEnabled(AdminAnswer):
-    """One page of accounts whose hooks were looked at."""
+    """One page of accounts with their results."""
 
     accounts: tuple[AccountHooks, ...]
     more: Cursor | None = None
 
 
-# What is in the store
+# The store
 
 
 @frozen
 class RegisterViews(AdminRequest):
-    """Store the views of Callboard's databases anew. -> `ViewsRegistered`."""
+    """Store the views of Callboard's databases again. -> `ViewsRegistered`."""
 
     after: Cursor = ()
 
@@ -257,21 +256,21 @@ class ViewsRegistered(AdminAnswer):
 
 @frozen
 class ResetHookDefinitions(AdminRequest):
-    """Make the event modules' metadata documents anew. -> `DefinitionsReset`."""
+    """Recreate the event modules' metadata documents. -> `DefinitionsReset`."""
 
 
 @frozen
 class ResetHookDefinition(AdminRequest):
-    """The same for one: `channel_create` or `webhooks_channel_create`. -> `DefinitionsReset`."""
+    """Recreate one: `channel_create` or `webhooks_channel_create`. -> `DefinitionsReset`."""
 
     definition: str
 
 
 @frozen
 class DefinitionsReset(AdminAnswer):
-    """Ids of the metadata documents that were deleted and, if modules have them, made anew.
+    """Ids of the metadata documents that were deleted and, if a module exists, recreated.
 
-    `failed`: ids of those that could not be deleted.
+    `failed`: ids of documents that could not be deleted.
     """
 
     reset: tuple[str, ...]
@@ -280,11 +279,11 @@ class DefinitionsReset(AdminAnswer):
 
 @frozen
 class CleanUpOrphans(AdminRequest):
-    """Delete the hooks of accounts that are gone (Kazoo: kt_webhooks). -> `OrphansCleanedUp`.
+    """Delete the hooks of deleted accounts (Kazoo: kt_webhooks). -> `OrphansCleanedUp`.
 
-    An account is gone when it has neither a database nor a document in `accounts`. `delete`
-    False only looks. A page ends with each account; the next one waits some seconds, to spare
-    the store.
+    A deleted account has neither a database nor a document in `accounts`. With `delete` False,
+    hooks are only reported. A page ends with each account; the next one waits some seconds, to
+    reduce the load of the store.
     """
 
     after: Cursor = ()
@@ -293,7 +292,7 @@ class CleanUpOrphans(AdminRequest):
 
 @frozen
 class Orphans(Message):
-    """An account that is gone, and how many hooks it has left behind."""
+    """A deleted account, and the number of its remaining hooks."""
 
     account_id: str
     hooks: int
@@ -301,31 +300,31 @@ class Orphans(Message):
 
 @frozen
 class OrphansCleanedUp(AdminAnswer):
-    """The accounts that are gone; their hooks are deleted, unless only a look was asked for."""
+    """The deleted accounts; their hooks are deleted, unless the request set `delete` to False."""
 
     accounts: tuple[Orphans, ...]
     more: Cursor | None = None
 
 
-# Deliveries given up and events set aside, and sending once more
+# Dead letters, and sending again
 
 IDS_LIMIT = 100
-"""No request names more things to retry, replay or purge."""
+"""The maximum number of ids in a request to retry, replay or purge."""
 MONTHS_LIMIT = 120
-"""No request looks at the attempts of more months."""
+"""The maximum number of months whose attempts a request reads."""
 
 
 @frozen
 class RedeliveryRequest(AdminRequest):
-    """What the requests have that the actor `redelivery` of the tree carries out."""
+    """The base class of the requests that the tree's actor `redelivery` handles."""
 
 
 @frozen
 class ListDeadLetters(RedeliveryRequest):
-    """Which dead letters are there? -> `DeadLettersListed`, the newest first.
+    """List dead letters. -> `DeadLettersListed`, newest first.
 
-    `kind`: `DELIVERY` or `EVENT`. `since_s` and `until_s`: Unix seconds in which they became dead,
-    both included. A page looks at so many letters; fewer may be of the kind that is asked for.
+    `kind`: `DELIVERY` or `EVENT`. `since_s` and `until_s`: the period of their creation in Unix
+    seconds, both included. A page reads `limit` dead letters; fewer may be of this kind.
     """
 
     account: str | None = None
@@ -339,11 +338,11 @@ class ListDeadLetters(RedeliveryRequest):
 
 @frozen
 class DeadLetter(Message):
-    """A dead letter in short. `at_s`: Unix seconds.
+    """A summary of a dead letter. `at_s`: Unix seconds.
 
-    `subject`: the endpoint of a delivery, without its password; exchange and routing key of an
-    event. `name`: the hook's event; of an event the module that failed on it. `tries`: requests
-    that were made. Account and hook are "" with an event.
+    `subject`: a delivery's endpoint, without the password; an event's exchange and routing key.
+    `name`: the hook's event, or the module that failed on an event. `tries`: the number of
+    attempts. Account and hook are "" for an event.
     """
 
     id: str
@@ -367,7 +366,7 @@ class DeadLettersListed(AdminAnswer):
 
 @frozen
 class ShowDeadLetter(RedeliveryRequest):
-    """All that is known of a dead letter. -> `DeadLetterShown`, or `Refused` if there is none."""
+    """Show a dead letter. -> `DeadLetterShown`, or `Refused` if it does not exist."""
 
     id: str
 
@@ -384,11 +383,11 @@ class DeadLetterShown(AdminAnswer):
 
 @frozen
 class RetryDeadLetters(RedeliveryRequest):
-    """Try these once more, `IDS_LIMIT` at most. -> `DeadLettersRetried`.
+    """Send dead letters again, at most `IDS_LIMIT`. -> `DeadLettersRetried`.
 
-    A delivery goes to its hook as that is now, with the same `webhook-id`, and has all its tries
-    anew. An event goes to the nodes' queue again. A letter leaves once the broker has what was
-    made of it.
+    A delivery goes to its hook as the hook is now, with the same `webhook-id` and a full set of
+    attempts. An event goes to the nodes' queue again. A dead letter is deleted once the broker
+    has confirmed the message.
     """
 
     ids: tuple[str, ...]
@@ -396,7 +395,7 @@ class RetryDeadLetters(RedeliveryRequest):
 
 @frozen
 class DeadLettersRetried(AdminAnswer):
-    """Ids of those on their way again; (id, reason) of the others, which stay."""
+    """Ids of dead letters that were sent; (id, reason) of the others, which remain."""
 
     retried: tuple[str, ...]
     refused: tuple[tuple[str, str], ...] = ()
@@ -404,14 +403,14 @@ class DeadLettersRetried(AdminAnswer):
 
 @frozen
 class PurgeDeadLetters(RedeliveryRequest):
-    """Delete these for ever, `IDS_LIMIT` at most. -> `DeadLettersPurged`."""
+    """Delete dead letters permanently, at most `IDS_LIMIT`. -> `DeadLettersPurged`."""
 
     ids: tuple[str, ...]
 
 
 @frozen
 class DeadLettersPurged(AdminAnswer):
-    """Ids of those that are gone, also those that were; (id, reason) of the others."""
+    """Ids of dead letters that no longer exist; (id, reason) of the others."""
 
     purged: tuple[str, ...]
     refused: tuple[tuple[str, str], ...] = ()
@@ -419,9 +418,9 @@ class DeadLettersPurged(AdminAnswer):
 
 @frozen
 class ListAttempts(RedeliveryRequest):
-    """Which attempts of a hook are stored? -> `AttemptsListed`, the oldest first.
+    """List the stored attempts of a hook. -> `AttemptsListed`, oldest first.
 
-    Of a window of Unix seconds, both included, which may cover `MONTHS_LIMIT` months. Successful
+    The period is in Unix seconds, both included, and may cover `MONTHS_LIMIT` months. Successful
     attempts are stored only while `log_successful_attempts` is set.
     """
 
@@ -434,10 +433,10 @@ class ListAttempts(RedeliveryRequest):
 
 @frozen
 class StoredAttempt(Message):
-    """A stored attempt in short. `at_s`: Unix seconds.
+    """A summary of a stored attempt. `at_s`: Unix seconds.
 
-    `id` names it to `ReplayAttempts`; `event_id` is shared by all attempts of one delivery, and
-    `outcome` is the answer's status, or the error. `problem`: why it cannot be replayed, if so.
+    `id` identifies it in `ReplayAttempts`; all attempts of one delivery share `event_id`;
+    `outcome` is the response's status, or the error. `problem`: why it cannot be replayed.
     """
 
     id: str
@@ -458,10 +457,10 @@ class AttemptsListed(AdminAnswer):
 
 @frozen
 class ReplayAttempts(RedeliveryRequest):
-    """Send once more what these attempts sent, `IDS_LIMIT` at most. -> `AttemptsReplayed`.
+    """Send the deliveries of these attempts again, at most `IDS_LIMIT`. -> `AttemptsReplayed`.
 
-    Each goes to the hook as that is now, with the same `webhook-id`. `run`: any text that names
-    this replay; within a run an attempt is replayed once, however often it is asked for.
+    Each goes to the hook as it is now, with the same `webhook-id`. `run`: any text that names
+    this replay; within a run an attempt is replayed only once, even if requested again.
     """
 
     hook_id: str
@@ -471,7 +470,7 @@ class ReplayAttempts(RedeliveryRequest):
 
 @frozen
 class AttemptsReplayed(AdminAnswer):
-    """Ids of the attempts on their way again; (id, reason) of the others."""
+    """Ids of the attempts that were sent again; (id, reason) of the others."""
 
     replayed: tuple[str, ...]
     refused: tuple[tuple[str, str], ...] = ()
@@ -479,10 +478,10 @@ class AttemptsReplayed(AdminAnswer):
 
 @frozen
 class TestHook(RedeliveryRequest):
-    """Send a sample event to a hook, now and once. -> `HookTested`.
+    """Send a sample event to a hook once, now. -> `HookTested`.
 
-    It is signed and sent as any delivery, with the header `X-Callboard-Test: true`. It counts as no
-    failure, is not retried and not recorded. A hook that is disabled may be tested, too.
+    It is signed and sent like any delivery, with the header `X-Callboard-Test: true`. It does not
+    count as a failure, and is neither retried nor recorded. Disabled hooks can be tested, too.
     """
 
     hook_id: str
@@ -490,11 +489,11 @@ class TestHook(RedeliveryRequest):
 
 @frozen
 class HookTested(AdminAnswer):
-    """What was sent, and what came of it; `request_headers` without the transport's own.
+    """The test's request and its result; `request_headers` without the transport's own.
 
-    `status` 0: there was no answer, and `error` says why (as attempts do: `timeout`,
-    `failed_connect: …`, `refused: …`), `detail` more of it. Bodies are text, what is none
-    replaced; `response_cut`: there was more. `duration_s`: from the sending to the last byte.
+    `status` 0: there was no response; `error` gives the reason (as in attempts: `timeout`,
+    `failed_connect: …`, `refused: …`) and `detail` more information. Bodies are text, with other
+    bytes replaced; `response_cut`: the body was truncated. `duration_s`: until the last byte.
     """
 
     hook_id: str

@@ -1,4 +1,4 @@
-"""Callboard inside an actor system of yours: a supervised child of one of your actors.
+"""Callboard inside your own actor system: a supervised child of one of your actors.
 
 Any Thespian actor can be the host, on any system base:
 
@@ -10,55 +10,55 @@ Any Thespian actor can be the host, on any system base:
             self.callboard = self.createActor(embed.Callboard)
             self.send(self.callboard, embed.begin(settings))
 
-        def receiveMsg_Ready(self, ready, sender):              # the whole tree stands
+        def receiveMsg_Ready(self, ready, sender):              # the whole tree runs
             self.send(sender, embed.SubscribeToNotices())
             self.send(sender, embed.Ask("hook_listener", embed.AddHook({...})))
 
-        def receiveMsg_HookSaved(self, saved, sender): ...      # the answer to Ask
+        def receiveMsg_HookSaved(self, saved, sender): ...      # the response to Ask
         def receiveMsg_Refused(self, refused, sender): ...      # or this one
 
-        def receiveMsg_Notices(self, message, sender):          # what happens in there
+        def receiveMsg_Notices(self, message, sender):          # notifications
             self.send(sender, message.seen())
             for notice in message.notices: ...
 
         def receiveMsg_str(self, stop, sender):
             self.send(self.callboard, embed.Stop())
 
-        def receiveMsg_GaveUp(self, gave_up, sender): ...       # it failed; why
-        def receiveMsg_ChildActorExited(self, exited, sender):  # it has ended, in whatever way
+        def receiveMsg_GaveUp(self, gave_up, sender): ...       # it failed, with the reason
+        def receiveMsg_ChildActorExited(self, exited, sender):  # it has ended, for any reason
             ...
 
     settings = embed.load(None, os.environ, {"data.dir": "/var/lib/mine"}).settings
     ActorSystem("multiprocTCPBase").tell(host, settings)
 
-What you send, and what you hear:
+The messages:
 
-| you send to `Callboard` | you hear |
+| you send to `Callboard` | you receive |
 |---|---|
 | `begin(settings)` | `Ready`; or `GaveUp` with the reason, then `ChildActorExited` |
-| `Ask(path, message)` | the actor's own answer, directly from it; or `Refused` |
+| `Ask(path, message)` | the actor's response, directly from the actor; or `Refused` |
 | `Locate(path)` | `Located`, with the actor's address until its next restart |
-| `GetTree()` | a `TreeNode`: who runs, where, how often restarted |
-| any request of `callboard.admin` | the answer it names, or `Refused` |
+| `GetTree()` | a `TreeNode`: the actors with their processes and restarts |
+| any request of `callboard.admin` | the response that it names, or `Refused` |
 | `SubscribeToNotices(kinds)`, `Unsubscribe()` | `Subscribed`, then `Notices`; `Unsubscribed` |
-| `Stop()` | `Finished`, when all is settled and ended, then `ChildActorExited` |
+| `Stop()` | `Finished`, when everything has settled and ended, then `ChildActorExited` |
 
-`ChildActorExited` without `GaveUp` or `Finished` before it: the top was killed. Create another; it
-carries on with what is stored. Or let a `callboard.supervision.Supervisor` of yours do that: its
-children may include `child_spec(settings)`. Paths in messages to Callboard and in its notices begin
-at Callboard itself, wherever it hangs.
+`ChildActorExited` without `GaveUp` or `Finished` before it means that the top was killed. Create
+another; it continues with the stored data. Or let your own `callboard.supervision.Supervisor` do
+that: its children may include `child_spec(settings)`. Paths in messages to Callboard and in its
+notifications begin at Callboard itself, wherever it is in your system.
 
-Several Callboards, each with its own `data.dir`, live in one actor system without knowing of each
-other. A data directory has one owner: a second one is refused (`GaveUp`). Two on one broker share
-the work of its queue, as two nodes do; give them different `amqp.queue`s to keep them apart.
+Several Callboards, each with its own `data.dir`, can run in one actor system independently. A data
+directory has one owner: a second Callboard is refused (`GaveUp`). Two on one broker share the work
+of its queue, as two nodes do; give them different `amqp.queue`s to separate them.
 
-What remains yours: the actor system and its transport, so that of the settings `actors.base`,
-`admin_port`, `bind` and `key` mean nothing here (to have your actors' ports sealed, call
-`callboard.adapters.local.sealed_transport.seal` before you create the system); and the logs of your
-processes. Callboard's actor processes log to standard error as `settings.log` says; where its
-actors share a process with yours (simpleSystemBase), they log as structlog is configured there,
-else to the logger `callboard` of `logging`. On that base they run only while you call `tell`, `ask`
-or `listen`.
+You own the actor system and its transport: Callboard ignores the settings `actors.base`,
+`admin_port`, `bind` and `key` (to seal your actors' ports, call
+`callboard.adapters.local.sealed_transport.seal` before you create the system). You also own the
+logs of your processes. Callboard's actor processes log to standard error, as `settings.log`
+configures. If its actors share a process with yours (simpleSystemBase), they use its structlog
+configuration, or else the logger `callboard` of `logging`. On that base they run only while you
+call `tell`, `ask` or `listen`.
 """
 
 from callboard.actors.messages import (
@@ -107,9 +107,9 @@ from callboard.supervision import (
 )
 
 START_S = 300.0
-"""How long the tree may take to stand where a supervisor of the host starts it."""
+"""Time limit for the start of the tree by a host's supervisor."""
 SHUTDOWN_S = 60.0
-"""How long it may take to settle and stop when a supervisor of the host asks it to."""
+"""Time limit for the tree to settle and stop when a host's supervisor stops it."""
 
 __all__ = [
     "CHILD_RESTARTED",
@@ -156,10 +156,10 @@ __all__ = [
 
 
 def begin(settings: Settings, *, owner_pid: int | None = None) -> Start:
-    """The first message to a `Callboard`: start the tree that these settings ask for.
+    """The first message to a `Callboard`: starts the tree with these settings.
 
-    `owner_pid`: a process of this machine, such as your main program; when it ends, this tree stops
-    in order, as if asked to.
+    `owner_pid`: a process of this machine, such as your main program; when it ends, the tree stops
+    in order.
     """
     return Start(args=Top(settings, owner_pid), heartbeat_s=0)
 
@@ -173,8 +173,8 @@ def child_spec(
 ) -> ChildSpec:
     """Callboard as a child of a `callboard.supervision.Supervisor` of the host.
 
-    Actors of the host whose own ChildSpec names `id` among its peers can send it messages; those
-    that name `{id}/*` reach the actors of the tree as well.
+    An actor of the host whose ChildSpec lists `id` as a peer can send messages to Callboard; with
+    `{id}/*` it can also send to the actors of the tree.
     """
     return ChildSpec(
         id,

@@ -2,11 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from pathlib import Path
 
-from report import Figure, Section, amount, by_unit
+from report import Figure, Report, Section, amount, by_unit
 
 WIDTH, LABEL, BAR, LINE, GAP = 960, 360, 440, 22, 34
 COLOURS = ("#2f6f9f", "#c2703d", "#4f8a4c", "#8a5a9e", "#b0483f", "#5b6770")
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write the report into the folder, with the image as report.svg."""
+    report.write(folder)
+    (folder / "report.svg").write_text(plot(report.sections))
 
 
 def plot(sections: Sequence[Section]) -> str:

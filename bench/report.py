@@ -1,4 +1,4 @@
-"""What was measured: figures in sections, as text, Markdown, JSON and a plot."""
+"""What was measured: figures in sections, as text, Markdown and JSON; plot.py makes the image."""
 
 import json
 import statistics
@@ -97,14 +97,11 @@ class Report:
         return "\n".join([self.setting, *(_text(section, layout) for section in sections)])
 
     def write(self, folder: Path) -> None:
-        """Write report.txt, report.md, report.json and report.svg into the folder."""
-        from plot import plot  # it imports Figure and Section from here
-
+        """Write report.txt, report.md and report.json into the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "report.txt").write_text(self.text() + "\n")
         (folder / "report.md").write_text(self.markdown() + "\n")
         (folder / "report.json").write_text(self.json() + "\n")
-        (folder / "report.svg").write_text(plot(self.sections))
 
 
 def amount(value: float) -> str:

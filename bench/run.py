@@ -14,6 +14,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+import plot
 from measures import MEASURES
 from report import Report, Section
 from surroundings import Bench, setting
@@ -43,7 +44,7 @@ def main() -> int:
                 traceback.print_exc()
                 failed = True
             print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-            Report(where, sections).write(options.into)
+            plot.write(Report(where, sections), options.into)
     print(Report(where, sections).text())
     return int(failed)
 

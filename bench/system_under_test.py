@@ -21,6 +21,16 @@ from callboard.config.loader import load
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from services import free_port
 
+START = """
+import sys
+from callboard.run_system import main
+
+def down(frames):
+    return down(frames - 1) if frames else main(["start"])
+
+down(int(sys.argv[1]))
+"""
+
 
 def print_setting() -> None:
     print(
@@ -40,13 +50,18 @@ class SystemUnderTest:
     """Started by `with`; `ready_s`: seconds from the command to the whole tree.
 
     `config` is its configuration file. `data__dir` names a folder that is to outlive it; else it
-    has one of its own. `python`: that of another installation, to measure another version.
+    has one of its own. `python`: that of another installation, to measure another version. `depth`:
+    so many frames further down the stack than usual.
     """
 
     def __init__(
-        self, config: Path = Path(os.devnull), python: str = sys.executable, **settings: str
+        self,
+        config: Path = Path(os.devnull),
+        python: str = sys.executable,
+        depth: int = 0,
+        **settings: str,
     ) -> None:
-        self._config, self._python = str(config), python
+        self._config, self._python, self._depth = str(config), python, depth
         self._folder = tempfile.TemporaryDirectory(prefix="callboard-bench-")
         self._overrides = {
             "data.dir": self._folder.name,
@@ -59,7 +74,10 @@ class SystemUnderTest:
     def __enter__(self) -> "SystemUnderTest":
         began = time.monotonic()
         self._owner = subprocess.Popen(
-            self._command("start"), env=self._environment, stdout=subprocess.PIPE, text=True
+            [self._python, "-c", START, str(self._depth)],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._owner.stdout is not None
         if "ready" not in self._owner.stdout.readline():

@@ -1,4 +1,4 @@
-"""The command line, one file a group of commands."""
+"""The command line: `main`, and one room for each group of commands."""
 
 from importlib.metadata import version
 
@@ -25,10 +25,10 @@ from callboard.cli.tryout.listen import listen
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("callboard"), "-V", "--version", prog_name="callboard")
 def main() -> None:
-    """Callboard turns the events of an AMQP bus into webhooks.
+    """Callboard turns AMQP events into webhooks.
 
-    Without any configuration everything is embedded: `callboard demo` shows it at work. Exit
-    codes: 0 done, 1 failed, 2 wrong usage.
+    Without configuration it uses the embedded broker and store; `callboard demo` shows it at work.
+    Exit codes: 0 done, 1 failed, 2 wrong usage.
     """
 
 

@@ -41,7 +41,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 @frozen
 class Facts:
-    """What is known of a key besides its value; lies in the attrs metadata under "facts"."""
+    """A key's help text, rule and secrecy; stored in the attrs metadata under "facts"."""
 
     help: str
     rule: Rule
@@ -49,7 +49,7 @@ class Facts:
 
 
 def data_home() -> Path:
-    """Where this user keeps data: the XDG base directory specification; for root /var/lib."""
+    """This user's data directory, by the XDG base directory specification; for root /var/lib."""
     if os.geteuid() == 0:
         return Path("/var/lib/callboard")
     home = os.environ.get("XDG_DATA_HOME", "")
@@ -85,19 +85,19 @@ def _with_hostname(name: str) -> str:
 
 @frozen
 class NodeSettings:
-    """What this node is called."""
+    """This node's name and zone."""
 
     name: str = _key(
         "callboard@{hostname}",
         _node_name(),
-        "Name of this node, sent along with what it publishes; {hostname} is filled in.",
+        "Name of this node, included in its messages; {hostname} is replaced.",
     )
-    zone: str = _key("local", text("text without spaces", r"\S+"), "Zone this node belongs to.")
+    zone: str = _key("local", text("text without spaces", r"\S+"), "Zone of this node.")
 
 
 @frozen
 class AmqpSettings:
-    """The bus that events come from."""
+    """The bus that provides the events."""
 
     url: str = _key(
         "memory://",
@@ -107,32 +107,32 @@ class AmqpSettings:
     prefetch: int = _key(
         1000,
         whole(1, 65535),
-        "Events taken from the broker and not yet settled, at most.",
+        "Maximum number of events taken from the broker and not yet settled.",
     )
     queue: str = _key(
         "callboard.events",
         text("a queue name of 1 to 255 characters, not amq.…", r"(?!amq\.).{1,255}"),
-        "Queue that all nodes share for events; the names of our other queues begin with it.",
+        "Queue that all nodes share for events; prefix of the other queues' names.",
     )
     queue_type: str = _key(
         "classic",
         choice("classic", "quorum"),
-        "Kind of the queues that all nodes share: quorum ones are replicated by RabbitMQ.",
+        "Type of the queues that all nodes share; RabbitMQ replicates quorum queues.",
     )
     consumer_priority: int = _key(
         0,
         whole(-1000, 1000),
-        "Nodes of a higher priority are given events first; the others get what is too much.",
+        "Nodes with a higher priority receive events first; the others receive the excess.",
     )
     zones: tuple[str, ...] = _key(
         (),
         urls("amqp", "amqps"),
-        "Brokers of the cluster's other zones, whose changes of documents are heard too.",
+        "Brokers of the cluster's other zones, which send document changes.",
     )
     join_kazoo: bool = _key(
         False,
         flag(),
-        "Take events from the queue of Kazoo's own webhooks application instead, beside it.",
+        "Take events from the queue of Kazoo's own webhooks application, and share them with it.",
     )
 
 
@@ -143,22 +143,22 @@ class CouchdbSettings:
     url: str = _key(
         "sqlite://",
         url("sqlite", "http", "https"),
-        "Document store; sqlite:// is the embedded one, kept in the data directory.",
+        "Document store; sqlite:// is the embedded one, in the data directory.",
     )
-    timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for an answer, milliseconds.")
+    timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for a response, milliseconds.")
     write_defaults: bool = _key(
-        True, flag(), "Whether settings that nobody has made are written into system_config."
+        True, flag(), "Whether missing settings are written into system_config with their defaults."
     )
 
 
 @frozen
 class DataSettings:
-    """Where this node keeps its files."""
+    """The place of this node's files."""
 
     dir: Path = _key(
         "",
         path(data_home),
-        "Folder of this node's files; empty means $XDG_DATA_HOME/callboard or "
+        "Directory of this node's files; empty means $XDG_DATA_HOME/callboard or "
         "~/.local/share/callboard, for root /var/lib/callboard.",
     )
 
@@ -183,7 +183,7 @@ class ActorsSettings:
     key: str = _key(
         "",
         text("text", r"(?s).*"),
-        "The key itself; where it is set, key_file is not read.",
+        "The key itself; if set, key_file is ignored.",
         secret=True,
     )
     convention: bool = _key(
@@ -197,13 +197,13 @@ class ActorsSettings:
     hang_timeout_ms: int = _key(
         12_000,
         whole(10, DAY_MS),
-        "An actor silent for so long is killed and restarted, milliseconds; more than "
+        "An actor silent for this time is killed and restarted, milliseconds; more than "
         "heartbeat_ms.",
     )
     max_restarts: int = _key(
         5,
         whole(1, 1_000_000),
-        "How many children of one supervisor may be restarted within ten seconds; with one more it "
+        "How often a supervisor may restart children within ten seconds; at the next failure it "
         "gives up.",
     )
 
@@ -217,62 +217,62 @@ class ActorsSettings:
 
 @frozen
 class DeliverySettings:
-    """How webhooks are sent."""
+    """Sending of webhooks."""
 
     workers: int = _key(
-        0, whole(0, 1024), "Processes that deliver; 0 means one for each processor core."
+        0, whole(0, 1024), "Deliverer processes; 0 means one for each processor core."
     )
     transport: str = _key(
         "requests",
         choice("requests", "curl"),
-        "What makes the requests: requests needs a thread for each; curl does not, and needs "
+        "HTTP client: requests needs a thread for each request; curl does not, but needs "
         "pip install 'callboard[async]'.",
     )
     threads: int = _key(
         32,
         whole(1, 1024),
-        "Requests under way in a worker, at most, by the transport requests; each has a thread.",
+        "Maximum requests in flight in a worker with the transport requests, a thread each.",
     )
     in_flight: int = _key(
         2000,
         whole(1, 65535),
-        "Requests under way in a worker, at most, by the transport curl.",
+        "Maximum requests in flight in a worker with the transport curl.",
     )
     in_flight_per_endpoint: int = _key(
         16,
         whole(1, 1024),
-        "Requests under way to one endpoint (host and port) in a worker, at most.",
+        "Maximum requests in flight to one endpoint (host and port) in a worker.",
     )
     waiting_per_endpoint: int = _key(
         0,
         whole(0, 65535),
-        "Deliveries that wait for a slow endpoint in a worker, at most; 0 means an eighth of "
+        "Maximum deliveries that wait for a slow endpoint in a worker; 0 means an eighth of "
         "amqp.prefetch for all workers together.",
     )
     circuit_failures: int = _key(
         10,
         whole(1, 1_000_000),
-        "Connection errors in a row after which an endpoint is left alone for a while.",
+        "Consecutive connection errors after which an endpoint's circuit opens.",
     )
     retry_policy: str = _key(
         "kazoo",
         choice("kazoo", "standard"),
-        "How deliveries are retried whose hook and account say nothing of it.",
+        "Retry policy of deliveries whose hook and account set none.",
     )
     retry_steps_s: tuple[float, ...] = _key(
         (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0),
         durations(),
-        "Longest pauses of the policy standard after each try but the last, seconds.",
+        "Longest delays of the policy standard after each attempt but the last, seconds.",
     )
     retry_prefetch: int = _key(
         1000,
         whole(1, 65535),
-        "Deliveries taken back from the retry queue and not yet settled, at most.",
+        "Maximum deliveries taken from the retry queue and not yet settled.",
     )
     park_hours: int = _key(
         96,
         whole(1, 8760),
-        "How long a delivery waits for an endpoint without being tried before it is given up, "
+        "How long a delivery waits for an endpoint without an attempt before it is exhausted, "
         "hours.",
     )
     connect_timeout_ms: int = _key(
@@ -282,35 +282,34 @@ class DeliverySettings:
         "of system_config/webhooks, or 10000.",
     )
     request_timeout_ms: int = _key(
-        10_000, whole(1, DAY_MS), "Longest wait for an endpoint's answer, milliseconds."
+        10_000, whole(1, DAY_MS), "Longest wait for an endpoint's response, milliseconds."
     )
     allow_networks: tuple[IPv4Network | IPv6Network, ...] = _key(
-        (), networks(), "Private networks that hooks may nevertheless point to."
+        (), networks(), "Private networks that hooks may point to."
     )
     ports: tuple[int, ...] = _key(
         (),
         ports(),
-        "Ports that hooks may point to; empty means all but those of other well-known protocols.",
+        "Ports that hooks may point to; empty means all except those of other known protocols.",
     )
     url_credentials: bool = _key(
-        False, flag(), "Whether the uri of a hook may hold a user and a password."
+        False, flag(), "Whether the URL of a hook may contain a user and a password."
     )
     follow_redirects: int = _key(
-        0, whole(0, 10), "Redirects followed for one request, at most; each is checked."
+        0, whole(0, 10), "Maximum redirects to follow for one request; each is checked."
     )
     max_payload: int = _key(
-        1_048_576, whole(0, 1_000_000_000), "Bytes of a payload, at most; a larger one is refused."
+        1_048_576, whole(0, 1_000_000_000), "Maximum bytes of a payload; a larger one is refused."
     )
     ca_bundle: Path | None = _key(
         "",
         path(lambda: None),
-        "PEM file of the authorities that endpoints' certificates are verified by; empty means "
-        "those that come with certifi.",
+        "PEM file of the authorities that verify endpoints' certificates; empty means certifi's.",
     )
     client_certificates: Path | None = _key(
         "",
         path(lambda: None),
-        "Folder of the client certificates that hooks may name; empty means there are none.",
+        "Directory of the client certificates that hooks may name; empty means none.",
     )
     proxy: str = _key(
         "",
@@ -318,13 +317,13 @@ class DeliverySettings:
             "empty or http://user:password@host:port",
             r"(http://([^\s/@]+@)?([^\s/@:\[\]]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?)?",
         ),
-        "HTTP proxy that all webhooks are sent through; empty means none.",
+        "HTTP proxy for all webhooks; empty means none.",
     )
 
 
 @frozen
 class SecretsSettings:
-    """What the hooks' signing secrets are encrypted with in the store."""
+    """Encryption of the hooks' signing secrets in the store."""
 
     key: str = _key(
         "",
@@ -332,8 +331,7 @@ class SecretsSettings:
             "keys of 32 bytes in base64, separated by commas or blanks",
             r"([A-Za-z0-9+/_-]{43}=)?([\s,]+[A-Za-z0-9+/_-]{43}=)*\s*",
         ),
-        "Keys that hooks' secrets are encrypted with, the newest first; where there are some, "
-        "key_file is not read.",
+        "Keys that encrypt the hooks' secrets, newest first; if set, key_file is ignored.",
         secret=True,
     )
     key_file: Path | None = _key(
@@ -346,21 +344,23 @@ class SecretsSettings:
 
 @frozen
 class AttemptsSettings:
-    """The record of what was sent and answered."""
+    """The records of requests and responses."""
 
     body_limit: int = _key(
-        65_536, whole(0, 10_000_000), "Bytes kept of a body in an attempt; more is cut."
+        65_536,
+        whole(0, 10_000_000),
+        "Bytes of a body that an attempt stores; longer ones are truncated.",
     )
     spool_mb: int = _key(
         256,
         whole(1, 1_000_000),
-        "Megabytes that attempts may take on disk while the store is away; the oldest go first.",
+        "Megabytes of attempts on disk while the store is away; then the oldest are dropped.",
     )
 
 
 @frozen
 class DeadLettersSettings:
-    """Deliveries that were given up, and events that could not be handled."""
+    """Exhausted deliveries and quarantined events."""
 
     keep_days: int = _key(
         30, whole(0, 36_500), "How long dead letters are kept, days; 0 means until they are purged."
@@ -369,36 +369,36 @@ class DeadLettersSettings:
 
 @frozen
 class DisablerSettings:
-    """The part that disables hooks that keep failing."""
+    """Disabling of hooks that fail repeatedly."""
 
-    enabled: bool = _key(True, flag(), "Whether hooks that keep failing are disabled.")
+    enabled: bool = _key(True, flag(), "Whether hooks that fail repeatedly are disabled.")
 
 
 @frozen
 class ApiSettings:
-    """The REST API, and what else is served over HTTP."""
+    """The REST API, and everything else served over HTTP."""
 
     enabled: bool | None = _key(
         "",
         flag_or_empty(),
-        "Whether the API is served; empty means: by `callboard start`, but not embedded.",
+        "Whether the API is served; empty means by `callboard start`, but not when embedded.",
     )
     bind: str = _key("127.0.0.1", address(), "Address that the API listens on.")
     port: int = _key(
-        8000, whole(0, 65535), "TCP port of the API; 0 means any that is free, see api.json."
+        8000, whole(0, 65535), "TCP port of the API; 0 means any free port, see api.json."
     )
     admin_token: str = _key(
         "",
         text("empty, or 16 to 512 printable characters without blanks", r"([!-~]{16,512})?"),
         "Token that may do everything; empty means the one in the file api.token of the data "
-        "directory, which is made at the first start.",
+        "directory, created at the first start.",
         secret=True,
     )
     metrics_token: str = _key(
         "",
         text("empty, or 16 to 512 printable characters without blanks", r"([!-~]{16,512})?"),
-        "Token that may read /metrics and nothing else, for Prometheus; empty means that it "
-        "takes the admin's.",
+        "Token that may only read /metrics, for Prometheus; empty means that /metrics accepts "
+        "the admin's token.",
         secret=True,
     )
     cors_origins: tuple[str, ...] = _key(
@@ -409,31 +409,31 @@ class ApiSettings:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _key(
         (),
         networks(),
-        "Networks of proxies whose X-Forwarded-For is believed; empty means none.",
+        "Networks of proxies whose X-Forwarded-For is trusted; empty means none.",
     )
     max_body: int = _key(
-        1_048_576, whole(1024, 1_000_000_000), "Bytes of a request's body, at most."
+        1_048_576, whole(1024, 1_000_000_000), "Maximum bytes of a request's body."
     )
     events: bool = _key(
-        False, flag(), "Whether events may be posted to /v2/events; brings the module event."
+        False, flag(), "Whether events may be posted to /v2/events; adds the module event."
     )
 
 
 @frozen
 class LogSettings:
-    """What is logged, and how."""
+    """Level and format of logs."""
 
     level: str = _key(
         "info",
         choice("debug", "info", "warning", "error", "critical"),
-        "Least level of what is logged.",
+        "Lowest level to log.",
     )
     format: str = _key("text", choice("text", "json"), "key=value for people, or JSON.")
 
 
 @frozen
 class TracingSettings:
-    """Where it is told what became of each event, by OpenTelemetry."""
+    """OpenTelemetry tracing of events."""
 
     endpoint: str = _key(
         "",
@@ -441,7 +441,7 @@ class TracingSettings:
             "empty or a URL http://host:port or https://…, without user and password",
             r"(https?://([^\s/@:\[\]?#]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?)?",
         ),
-        "OTLP/HTTP collector that spans are sent to; empty means there are none.",
+        "OTLP/HTTP collector that receives the spans; empty means no spans.",
     )
     headers: str = _key(
         "",
@@ -449,19 +449,19 @@ class TracingSettings:
             "name=value, several separated by commas",
             r"(?a)(\s*[\w!#$%&'*+.^`|~-]+=[\x21-\x2b\x2d-\x7e][\x20-\x2b\x2d-\x7e]*(,|$))*",
         ),
-        "Headers that the collector wants, such as Authorization=Bearer 0123.",
+        "Headers that the collector requires, such as Authorization=Bearer 0123.",
         secret=True,
     )
     sample_ratio: float = _key(
         1.0,
         fraction(),
-        "Which part of the traces that begin here is recorded; others are as their first span.",
+        "Fraction of the traces that begin here to record; others follow their first span.",
     )
     service_name: str = _key(
         "callboard", text("text, not empty", r"[^\x00-\x1f\x7f]+"), "service.name of the spans."
     )
     propagate: bool = _key(
-        True, flag(), "Whether endpoints are sent traceparent and tracestate, also without tracing."
+        True, flag(), "Whether endpoints receive traceparent and tracestate, also without tracing."
     )
 
     @property
@@ -482,9 +482,9 @@ _PATH = r"[^.]+(\.[^.]+)*"
 
 @frozen
 class ModuleSettings:
-    """An event module for a bus that is not Kazoo's: a `[[modules]]` table of the file.
+    """An event module for another bus than Kazoo's: a `[[modules]]` table of the file.
 
-    Paths lead into a message: keys with dots between them, numbers for the members of lists.
+    A path selects a value in a message: keys separated by dots, numbers for items of lists.
     """
 
     id: str = _key(
@@ -493,45 +493,45 @@ class ModuleSettings:
             "a name of letters, digits and -_. after a letter or digit",
             r"(?a)[^\W_][\w.-]*",
         ),
-        "What hooks name the module by.",
+        "The module's id, which hooks name.",
     )
     exchange: str = _key(
         NOTHING,
         text("an exchange's name of 1 to 255 characters", r"(?s).{1,255}"),
-        "Exchange that its messages come from.",
+        "Exchange that publishes its messages.",
     )
     bindings: tuple[str, ...] = _key(
         NOTHING,
         strings("routing keys or patterns of up to 255 characters", r"(?s).{0,255}"),
-        "Routing keys to bind: patterns where the exchange is a topic exchange.",
+        "Routing keys to bind; patterns if the exchange is a topic exchange.",
     )
     exchange_type: str = _key(
         "topic", choice("topic", "direct", "fanout"), "Type of the exchange, as it exists."
     )
     exchange_durable: bool = _key(True, flag(), "Whether the exchange is durable, as it exists.")
     name: str = _key("", text("text", r"(?s).*"), "Name for people; by default the id.")
-    description: str = _key("", text("text", r"(?s).*"), "What it fires for, for people.")
+    description: str = _key("", text("text", r"(?s).*"), "When it fires, for people.")
     account: str = _key(
         "", text("a path such as data.account.id", f"({_PATH})?"), "Path of the account's id."
     )
     account_id: str = _key(
-        "", text("an account's id", r"\S*"), "The account of all messages, in place of a path."
+        "", text("an account's id", r"\S*"), "The account of all messages, instead of a path."
     )
     only: Mapping[str, str | int | float | bool] = _key(
         {},
         table('a table of paths, each in quotes, and values: { "data.state" = "paid" }', scalar()),
-        "What must lie at some paths for a message to fire.",
+        "Required values at some paths for a message to fire.",
     )
     fields: Mapping[str, str] = _key(
         {},
         table('a table of keys and paths: { order = "data.id" }', text("a path", _PATH)),
-        "The payload's keys, and the paths of their values; * is the whole message, and so is "
-        "the payload without any.",
+        "The payload's keys and the paths of their values; * is the whole message, which is also "
+        "the default payload.",
     )
 
     def __attrs_post_init__(self) -> None:
         if bool(self.account) == bool(self.account_id):
-            raise ValueError("needs one of account, a path, and account_id, a constant")
+            raise ValueError("needs either account, a path, or account_id, a constant")
 
 
 @frozen

@@ -38,7 +38,7 @@ class Start:
 
 @frozen
 class Ready:
-    """A child has started; the next one may. `pid` is its process."""
+    """A child has started; its supervisor may start the next. `pid` is its process."""
 
     path: str
     incarnation: int
@@ -61,12 +61,12 @@ class Heard:
 
 @frozen
 class Stop:
-    """Finish what you have begun, then end. Whoever takes too long is killed."""
+    """Finish the work in progress, then end. After its time limit an actor is killed."""
 
 
 @frozen
 class Finished:
-    """A child is about to end, and means to: a normal exit (OTP: reason `normal`)."""
+    """A child ends intentionally: a normal exit (OTP: reason `normal`)."""
 
     path: str
     incarnation: int
@@ -178,14 +178,14 @@ class GetTree:
 
 @frozen
 class Locate:
-    """Ask the top supervisor where the actor of that path is; answered with `Located`."""
+    """Ask the top supervisor for the actor at that path; the response is `Located`."""
 
     path: str
 
 
 @frozen
 class Located:
-    """`peer` is None while that actor is down, or where there is none."""
+    """`peer` is None while that actor is down, or if it does not exist."""
 
     path: str
     peer: Peer | None

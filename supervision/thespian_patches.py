@@ -3,7 +3,7 @@
 They are made for version `MADE_FOR`; tests/supervision/test_thespian_patches.py fails on any other
 one, and where the source of a name in `INTERNALS` has changed.
 
-Two patches of behaviour, by `apply`:
+Three patches of behaviour, by `apply`:
 
 **Children that ended.** When it hears that one child has ended, Thespian forgets the processes of
 all that have ended by then. One of these whose own word was lost, because it was killed, or because
@@ -12,6 +12,8 @@ for it for ever, and so do all above, up to the admin, whose port stays taken.
 
 **Where an actor runs.** It is forked from within a handler of its parent, some thirty frames deeper
 than that one; its loop now runs in a place of its own on the stack (roomy_stack.py).
+
+**What a message costs for nothing** (lean_transport.py).
 """
 
 import os
@@ -26,6 +28,7 @@ from thespian.system.actorManager import ActorManager
 from thespian.system.admin import convention
 from thespian.system.multiprocCommon import MultiProcReplicator
 
+from callboard.supervision.lean_transport import lean
 from callboard.supervision.roomy_stack import roomy
 
 MADE_FOR = "4.0.1"
@@ -34,7 +37,12 @@ INTERNALS = {
     # Replaced by `apply`.
     "system.actorManager:ActorManager.run": "61eca98d7462681d",
     "system.multiprocCommon:MultiProcReplicator._childExited": "1f97052182247a5d",
-    # What these two rely on, and `child_processes`.
+    # Replaced by `lean`, and what that relies on.
+    "system.transport.TCPTransport:selectors": "385a620a3c2f6307",
+    "system.transport.TCPTransport:TCPTransport._check_fd": "33b9c079c81eece8",
+    "system.transport:ReceiveEnvelope": "1630e86d55074f22",
+    "system.transport:TransmitIntent": "1cffb12f81138b77",
+    # What the first two rely on, and `child_processes`.
     "system.multiprocCommon:MultiProcReplicator._checkChildLiveness": "f4dc4c3437d077c0",
     "system.multiprocCommon:MultiProcReplicator.childDied": "6d22bfa68f41b117",
     "system.multiprocCommon:MultiProcReplicator._startChildActor": "82ed67923c810e7f",
@@ -99,6 +107,7 @@ def apply() -> None:
     """Patch Thespian in this process and in those that are forked from it."""
     MultiProcReplicator._childExited = _forget
     ActorManager.run = _run_roomy
+    lean()
 
 
 def _forget(self: Any, child: Any) -> None:

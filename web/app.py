@@ -14,10 +14,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable
 from callboard.web import errors
 from callboard.web.access.throttling import Guard
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import TAGS, without_framework_errors
 from callboard.web.envelopes.envelope import failure
 from callboard.web.envelopes.middleware import EnvelopeMiddleware
@@ -79,9 +80,9 @@ def create_app(
     options = options or ApiOptions()
     app = FastAPI(
         title="Callboard",
-        summary="Events of an AMQP bus, sent to webhooks.",
-        description="The paths and envelopes of Kazoo's Crossbar for webhooks, and more in the "
-        "same style. Times are Gregorian seconds: Unix time plus 62167219200.",
+        summary="Webhooks from AMQP events.",
+        description="The paths and envelopes of Kazoo's Crossbar for webhooks, with further paths "
+        "in the same style. Times are Gregorian seconds: Unix time plus 62167219200.",
         version=backend.node.version,
         openapi_tags=TAGS,
         # Their pages take scripts from other hosts.

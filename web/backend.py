@@ -15,14 +15,6 @@ from callboard.webhooks.modules.protocol import EventModule
 A = TypeVar("A")
 
 
-class NoAnswer(Exception):
-    """An actor is down, was restarted over the question, or is silent; the text says which."""
-
-
-class RefusedByActor(Exception):
-    """An actor said no; the text is its reason."""
-
-
 @frozen
 class NodeFacts:
     """What does not change while the node runs.

@@ -8,10 +8,9 @@ from typing import Any
 from attrs import field, frozen
 from thespian.actors import ActorAddress
 
-from callboard.actors.messages import Refused
+from callboard.actors.messages import NoAnswer, Refused, RefusedByActor
 from callboard.actors.messages.paths import TOP
 from callboard.supervision import Answer, Peer, Question
-from callboard.web.backend import NoAnswer, RefusedByActor
 
 
 @frozen

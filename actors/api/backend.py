@@ -11,13 +11,20 @@ from callboard.actors.api.asking import Asked
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.delivery.transports import check_hook, doubt, rules
-from callboard.actors.messages import ApplyHook, HookApplied, Published, PublishEvents
+from callboard.actors.messages import (
+    ApplyHook,
+    HookApplied,
+    NoAnswer,
+    Published,
+    PublishEvents,
+    RefusedByActor,
+)
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
 from callboard.config.show import shown
-from callboard.web.backend import NoAnswer, NodeFacts, RefusedByActor
+from callboard.web.backend import NodeFacts
 from callboard.webhooks.hooks.hook import Hook
 
 APPLY_S = 4.0

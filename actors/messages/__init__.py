@@ -1,5 +1,7 @@
 """The messages between Callboard's actors: frozen values, batches wherever there are many.
 
+`paths` has the paths of the actors that they are sent to.
+
 Thespian moves some hundreds of messages a second between processes, whatever their size, so
 events, deliveries, settlements, attempts and failures never travel alone. It also writes out each
 message two or three times, for a log of its own that is off; so what batches hold is not shown.
@@ -64,6 +66,8 @@ from callboard.actors.messages.metrics import MetricsText as MetricsText
 from callboard.actors.messages.operations import Ask as Ask
 from callboard.actors.messages.operations import GetSettings as GetSettings
 from callboard.actors.messages.operations import ListTable as ListTable
+from callboard.actors.messages.operations import NoAnswer as NoAnswer
+from callboard.actors.messages.operations import RefusedByActor as RefusedByActor
 from callboard.actors.messages.operations import TableListed as TableListed
 from callboard.actors.messages.retries import Defer as Defer
 from callboard.actors.messages.retries import Deferred as Deferred

@@ -1,16 +1,16 @@
-"""What subscribers are told, and how they say that they want to be: public messages, version 1.
+"""Notifications for subscribed actors, and the subscription: public messages, version 1.
 
-An actor sends `SubscribeToNotices` to the top supervisor and hears `Subscribed`. From then on it
-gets `Notices`: batches, at most some ten a second from each process, which it confirms:
+An actor sends `SubscribeToNotices` to the top supervisor and receives `Subscribed`. From then on it
+receives `Notices`: batches, at most some ten per second from each process, which it confirms:
 
     def receiveMsg_Notices(self, message, sender):
         self.send(sender, message.seen())
         for notice in message.notices: ...
 
-Who confirms nothing for a minute is taken for dead and hears no more; an empty batch now and then
-asks whether somebody is there. Nothing waits for a subscriber: when notices come too fast for it,
-`left_out` says how many are missing. A notice can get lost with a process that dies; the log and
-the stored attempts are the record.
+A subscriber that confirms nothing for a minute is considered dead and unsubscribed; empty batches
+check whether it is alive. Callboard never waits for a subscriber: if notifications arrive faster
+than it confirms them, `left_out` counts the missing ones. A notification can be lost with a process
+that dies; the log and the stored attempts are the record.
 
 In later versions fields may be added, at the end and with a default; nothing is renamed.
 """
@@ -39,7 +39,7 @@ def _known(_instance: Any, _attribute: Any, kinds: tuple[str, ...]) -> None:
 
 @frozen
 class HookDisabled:
-    """A hook fires no more because it failed too often, or whatever `reason` says."""
+    """A hook was disabled because it failed too often, or for another `reason`."""
 
     account_id: str
     hook_id: str
@@ -51,8 +51,8 @@ class HookDisabled:
 class ChildRestarted:
     """An actor of the tree has ended and runs again.
 
-    `pid`: its process now; `restarts`: how often it has been restarted since the top supervisor
-    began; `reason`: why its predecessor ended, as far as its supervisor knows.
+    `pid`: its new process; `restarts`: its restarts since the top supervisor started; `reason`:
+    why its predecessor ended, if its supervisor knows.
     """
 
     path: str
@@ -64,10 +64,9 @@ class ChildRestarted:
 
 @frozen
 class DeliveryFailed:
-    """A delivery was given up: nothing more will be tried.
+    """A delivery is exhausted; there will be no further attempt.
 
-    `event_id` names this firing in the stored attempts; `delivery_id` is what the receiver would
-    have seen as `webhook-id`.
+    `event_id` identifies this delivery in the stored attempts; `delivery_id` is its `webhook-id`.
     """
 
     account_id: str
@@ -90,10 +89,10 @@ KIND_OF: dict[type, str] = {
 
 @frozen
 class SubscribeToNotices:
-    """To the top supervisor: tell me of these kinds from now on; replaces what was asked before.
+    """To the top supervisor: subscribe to these kinds; replaces an earlier subscription.
 
-    Answered with `Subscribed`, or `Refused` when there are too many subscribers. Raises ValueError
-    for a kind that there is none of.
+    The response is `Subscribed`, or `Refused` if there are too many subscribers. Raises ValueError
+    for an unknown kind.
     """
 
     kinds: tuple[str, ...] = field(default=KINDS, converter=_kinds, validator=_known)
@@ -102,7 +101,7 @@ class SubscribeToNotices:
 
 @frozen
 class Subscribed:
-    """These kinds are sent now; processes of the tree know within moments."""
+    """The subscription to these kinds; it takes effect within moments."""
 
     kinds: tuple[str, ...]
     version: int = 1
@@ -110,14 +109,14 @@ class Subscribed:
 
 @frozen
 class Unsubscribe:
-    """To the top supervisor: tell me nothing more. Answered with `Unsubscribed`."""
+    """To the top supervisor: end the subscription. The response is `Unsubscribed`."""
 
     version: int = 1
 
 
 @frozen
 class Unsubscribed:
-    """Nothing more is sent: it was asked for, or nothing was confirmed for too long."""
+    """The subscription has ended: on request, or because no batch was confirmed for too long."""
 
     reason: str
     version: int = 1
@@ -125,9 +124,9 @@ class Unsubscribed:
 
 @frozen
 class Notices:
-    """A batch of notices; to be confirmed with `seen()`. Empty: are you there?
+    """A batch of notifications, to be confirmed with `seen()`; empty as a check for life.
 
-    `left_out`: how many before these are missing because there were too many.
+    `left_out`: the number of notifications dropped before these.
     """
 
     subscription: int
@@ -138,13 +137,13 @@ class Notices:
     version: int = 1
 
     def seen(self) -> "NoticesSeen":
-        """What to answer to the sender of the batch."""
+        """The confirmation, for the sender of the batch."""
         return NoticesSeen(self.subscription, self.kind, self.number)
 
 
 @frozen
 class NoticesSeen:
-    """A subscriber has received a batch; the next may come."""
+    """Confirms a batch; the sender may send the next."""
 
     subscription: int
     kind: str

@@ -1,4 +1,4 @@
-"""Requests of maintenance and to the top supervisor.
+"""Requests of maintenance and to the top supervisor; what becomes of a question to an actor.
 
 `ask` is the asker's number for its question.
 """
@@ -8,6 +8,14 @@ from typing import Any
 from attrs import frozen
 
 from callboard.admin import ConfiguredHook
+
+
+class NoAnswer(Exception):
+    """An actor is down, was restarted over the question, or is silent; the text says which."""
+
+
+class RefusedByActor(Exception):
+    """An actor said no; the text is its reason."""
 
 
 @frozen

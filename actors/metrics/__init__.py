@@ -1,1 +1,1 @@
-"""The metrics of the whole system."""
+"""The actor that adds up what all others count: for Prometheus, for people, and for health."""

@@ -5,10 +5,10 @@ from callboard.actors.system.tree import Top, WebhooksSupervisor
 
 
 class Callboard(WebhooksSupervisor):
-    """Callboard as a child of an actor of a host.
+    """Callboard as a child of a host's actor.
 
-    It owns its data directory itself, keeps its paths wherever in a tree it hangs, and leaves the
-    actor system alone, whose end is the host's business.
+    It owns its data directory, keeps its paths at any place in a tree, and does not end the actor
+    system, which belongs to the host.
     """
 
     names_begin_here = True

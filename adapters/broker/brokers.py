@@ -1,11 +1,11 @@
 """Which broker a URL means."""
 
-import re
 from pathlib import Path
 
 from callboard.adapters.broker.embedded.connection import EmbeddedConnection
 from callboard.adapters.broker.protocol import BrokerConnection, BrokerError, Topology
 from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
+from callboard.adapters.broker.urls import mask_url
 
 
 def connect(
@@ -30,8 +30,3 @@ def connect(
             raise BrokerError(
                 f"{mask_url(url)}: not a broker's URL; it begins with amqp://, amqps:// or memory://"
             )
-
-
-def mask_url(url: str) -> str:
-    """The URL as it may be printed: with `***` for the password, even for one not well formed."""
-    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url, flags=re.DOTALL)

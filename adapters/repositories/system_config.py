@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from callboard.adapters.store.protocol import DatabaseMissing, Document, DocumentStore
 from callboard.adapters.store.updating import revise
+from callboard.webhooks.events.directory import Account
 from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.values.documents import public_fields, stamped
 from callboard.webhooks.values.json_values import as_object
 from callboard.webhooks.values.kazoo_names import account_database, encoded, gregorian_s
-
-if TYPE_CHECKING:
-    from callboard.adapters.repositories.directory import StoreDirectory
 
 DATABASE = "system_config"
 CATEGORY = "webhooks"
@@ -57,8 +55,23 @@ def _save(store: DocumentStore, category: str, key: str, value: Any, *, replace:
     return saved
 
 
+class AccountDirectory(Protocol):
+    """What writing an account's setting asks of the directory that reads them."""
+
+    node: str
+
+    def account(self, account_id: str) -> Account | None:
+        """The account, or None if there is none of that id."""
+
+    def reseller_id(self, account_id: str) -> str | None:
+        """The account's reseller."""
+
+    def forget(self, database: str, id: str) -> None:
+        """This document has changed."""
+
+
 def set_account_setting(
-    store: DocumentStore, directory: "StoreDirectory", account_id: str, key: str, value: Any
+    store: DocumentStore, directory: AccountDirectory, account_id: str, key: str, value: Any
 ) -> Document:
     """Store a setting of one account in its document `configs_webhooks`; the document then.
 

@@ -25,7 +25,7 @@ from callboard.adapters.store.protocol import (
     View,
     may_be_read,
 )
-from callboard.adapters.store.stores import mask_url
+from callboard.adapters.store.urls import mask_url
 
 # CouchDB 1 and BigCouch say the first, CouchDB 2 and 3 the second.
 _NO_DATABASE = ("no_db_file", "Database does not exist.")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import requests
 from attrs import frozen
 
-from callboard.adapters.store.stores import mask_url
+from callboard.adapters.store.urls import mask_url
 
 Stage = Literal["address", "credentials", "protocol"]
 

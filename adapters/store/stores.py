@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from callboard.adapters.store.protocol import DocumentStore
+from callboard.adapters.store.urls import mask_url
 
 FILE_NAME = "store.sqlite3"
 
@@ -29,16 +30,6 @@ def connect(url: str, data_dir: str | Path, timeout_s: float = 10.0) -> Document
     from callboard.adapters.store.couchdb import CouchdbStore
 
     return CouchdbStore(url, timeout_s=timeout_s)
-
-
-def mask_url(url: str) -> str:
-    """The URL with its password, if it has one, as `***`: fit for logs and errors."""
-    authority_start = url.find("//") + 2
-    userinfo, at, rest = url[authority_start:].rpartition("@")
-    user, colon, _password = userinfo.partition(":")
-    if not colon:
-        return url
-    return f"{url[:authority_start] if '//' in url else ''}{user}:***{at}{rest}"
 
 
 def _port_is_bad(url: str) -> bool:

@@ -155,7 +155,8 @@ class Hook:
 class Callboard(Contender):
     """Callboard as it comes, with a module of its own for the bus, and hooks that sign.
 
-    `python`: that of another installation, to measure another version beside this one.
+    `python`: that of another installation, to measure another version beside this one. `depth`: as
+    in SystemUnderTest.
 
     `account` is the line of the module that says whose an event is. `hooks` are stored before it
     starts; without any it is given one, for the account `bench`, to where it is let deliver to.
@@ -169,11 +170,12 @@ class Callboard(Contender):
         account: str = ONE_ACCOUNT,
         hooks: Sequence[Hook] = (),
         python: str = sys.executable,
+        depth: int = 0,
         **settings: str,
     ) -> None:
         self.name = name
         self._account, self._hooks, self.settings = account, hooks, settings
-        self._python = python
+        self._python, self._depth = python, depth
 
     @contextmanager
     def running(self, amqp_url: str, url: str, folder: Path) -> Iterator[Running]:
@@ -185,6 +187,7 @@ class Callboard(Contender):
         system = SystemUnderTest(
             config,
             self._python,
+            self._depth,
             amqp__url=amqp_url,
             delivery__allow_networks="127.0.0.0/8",
             data__dir=str(data),

@@ -8,6 +8,7 @@ MEASURES = (
     "throughput",
     "latency",
     "rates",
+    "stack",
     "fan_out",
     "slow",
     "failing",

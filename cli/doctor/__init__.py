@@ -1,4 +1,4 @@
-"""`callboard doctor`: what is there to be mended?"""
+"""`callboard doctor`: finds problems of an installation."""
 
 from collections.abc import Callable
 
@@ -17,10 +17,10 @@ COLOURS = {Result.OK: "green", Result.WARNING: "yellow", Result.PROBLEM: "bold r
 @as_json
 @with_settings(lazy=True)
 def doctor(configured: Callable[[], Loaded], json_: bool) -> None:
-    """Look for what keeps Callboard from working, and say what to do about it.
+    """Find problems that prevent Callboard from working, and print how to fix them.
 
-    Changes nothing, and can be run before the first start as well as beside a running system.
-    Exit code 1 if there is a problem.
+    It changes nothing. Run it before the first start or while the system runs. Exit code 1 if
+    there is a problem.
     """
     # Not imported for every command: the checks need much of what there is.
     from callboard.cli.doctor.checks import checks

@@ -1,13 +1,13 @@
-"""Can events be had: is the broker there, and does it let us?"""
+"""Checks of the broker: availability and permissions."""
 
 from collections.abc import Iterator
 
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.delivery.retry_queue import topology
 from callboard.actors.events.bridge import event_queue
-from callboard.adapters.broker.brokers import mask_url
 from callboard.adapters.broker.protocol import Exchange, Queue
 from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed, Stage, look
+from callboard.adapters.broker.urls import mask_url
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
@@ -16,9 +16,9 @@ TIMEOUT_S = 5.0
 
 PERMISSIONS = "rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'"
 MEND: dict[Stage, str] = {
-    "url": "write amqp.url as amqp://user:password@host:port/vhost, what is special in it as %XX",
-    "address": "see that RabbitMQ runs and that its port can be reached from here",
-    "credentials": "mend user and password in amqp.url; user guest may come from localhost alone",
+    "url": "write amqp.url as amqp://user:password@host:port/vhost, with special characters as %XX",
+    "address": "check that RabbitMQ runs and that this machine can reach its port",
+    "credentials": "correct user and password in amqp.url; user guest works only from localhost",
     "vhost": f"rabbitmqctl add_vhost VHOST; {PERMISSIONS}",
     "permissions": PERMISSIONS,
     "protocol": "see RabbitMQ's log",
@@ -26,10 +26,10 @@ MEND: dict[Stage, str] = {
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
-    """Every broker of the settings: of events, and of other zones."""
+    """Checks every configured broker: that of the events, and those of other zones."""
     url, queue = settings.amqp.url, settings.amqp.queue
     if url.startswith("memory:"):
-        yield ok("broker", "the embedded one, which no other program can reach")
+        yield ok("broker", "the embedded broker, which no other program can reach")
     else:
         shared = event_queue(settings), topology(settings).queue
         yield from _at("broker", url, queue, _exchanges(settings), tuple(filter(None, shared)))
@@ -60,13 +60,13 @@ def _at(
         yield problem(
             "exchange",
             f"{exchange} cannot be declared: {reason}",
-            "let the module's table say how it exists: exchange_type, exchange_durable",
+            "set the module's exchange_type and exchange_durable as the exchange exists",
         )
     for other, reason in about.unlike_queues:
         yield problem(
             "queue",
             f"{other} cannot be declared: {reason}",
-            "set amqp.queue_type to its kind, or amqp.queue to another name (docs/nodes.md)",
+            "set amqp.queue_type to its type, or amqp.queue to another name (docs/nodes.md)",
         )
     if about.waiting and not about.consumers:
         what = f"{about.waiting} events wait in {queue}, and nobody takes them"

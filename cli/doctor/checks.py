@@ -1,4 +1,4 @@
-"""All checks of the doctor, in the order in which they are told."""
+"""All checks of the doctor, in the order of the report."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -39,11 +39,13 @@ OF_SETTINGS: tuple[tuple[str, Look], ...] = (
 
 
 def checks(configured: Callable[[], Loaded]) -> tuple[Check, ...]:
-    """All of them; without a configuration, those that need none."""
+    """All checks; without a configuration, those that need none."""
     try:
         loaded = configured()
     except ConfigError as error:
-        wrong = problem("configuration", str(error), "mend it: config/default.toml has every key")
+        wrong = problem(
+            "configuration", str(error), "correct it: config/default.toml documents every key"
+        )
         return (*ALWAYS, Check("configuration", lambda: [wrong]))
     file = Check("configuration", lambda: [configuration.file(loaded)])
     rest = (Check(name, partial(_all, look, loaded.settings)) for name, look in OF_SETTINGS)

@@ -1,4 +1,4 @@
-"""Does the configuration mean what its author meant?"""
+"""Checks of the configuration."""
 
 import stat
 from collections.abc import Iterator, Sequence
@@ -11,24 +11,24 @@ from callboard.config.loader import Loaded
 from callboard.config.settings import Settings
 
 METADATA = (ip_network("169.254.169.254/32"), ip_network("fd00:ec2::254/128"))
-"""Where clouds tell a machine its credentials."""
+"""Addresses of cloud metadata services, which provide credentials."""
 WIDE = {4: 8, 6: 16}
-"""Networks of shorter prefixes than these are most of what there is."""
+"""Shorter prefixes than these cover most of all addresses."""
 
 Network = IPv4Network | IPv6Network
 
 
 def file(loaded: Loaded) -> Finding:
-    """The file that was read, and whether others may read the passwords in it."""
+    """Checks the configuration file, and whether other users may read its passwords."""
     if loaded.file is None:
-        return ok("configuration", "no file: defaults, environment and command line")
+        return ok("configuration", "no file; defaults, environment and command line apply")
     changed = sum(origin != "default" for origin in loaded.origins.values())
     what = f"{loaded.file}, {changed} keys set in all"
     if loaded.file.is_file() and loaded.file.stat().st_mode & stat.S_IROTH and _secret(loaded):
         return warning(
             "configuration",
             f"{loaded.file} holds a password and is open to every user",
-            f"chmod 640 {loaded.file}, and let its group be the one Callboard runs in",
+            f"chmod 640 {loaded.file}, and set its group to the one Callboard runs in",
         )
     return ok("configuration", what)
 
@@ -47,20 +47,20 @@ def _secret(loaded: Loaded) -> bool:
 
 
 def modules(settings: Settings) -> Iterator[Finding]:
-    """Whether every event module can be loaded."""
+    """Checks that every event module can be loaded."""
     found = event_modules(settings)
     for trouble in found.problems:
         what = f"{trouble.module} ({trouble.source}): {trouble.reason}"
-        yield problem("event modules", what, "mend or remove it: `callboard modules list`")
+        yield problem("event modules", what, "correct or remove it: `callboard modules list`")
     yield ok("event modules", ", ".join(module.id for module in found.modules))
 
 
 def delivery(settings: Settings) -> Iterator[Finding]:
-    """The files that deliveries need, and where hooks may point."""
+    """Checks the files that deliveries need, and where hooks may point."""
     try:
         check(settings.delivery)
     except OSError as error:
-        yield problem("delivery", str(error), "name a file or folder that is there")
+        yield problem("delivery", str(error), "name an existing file or directory")
     except TransportUnavailable as error:
         yield problem("delivery", *str(error).split(": ", 1))
     else:
@@ -69,15 +69,15 @@ def delivery(settings: Settings) -> Iterator[Finding]:
 
 
 def openness(networks: Sequence[Network]) -> Finding:
-    """Whether hooks may point where the operator would be sorry for it."""
+    """Checks whether hooks may point to dangerous networks."""
     mend = "keep delivery.allow_networks as small as the endpoints need (docs/security.md)"
     shown = ", ".join(map(str, networks))
     for network in networks:
         if network.prefixlen < WIDE[network.version]:
-            return warning("allow_networks", f"{network} is most of the network there is", mend)
+            return warning("allow_networks", f"{network} covers most of all addresses", mend)
         if any(place.version == network.version and network.overlaps(place) for place in METADATA):
-            return warning("allow_networks", f"{network} has the metadata of clouds in it", mend)
+            return warning("allow_networks", f"{network} includes a cloud metadata service", mend)
     if any(network.is_loopback for network in networks):
         what = f"{shown}: hooks may reach every service of this machine"
-        return warning("allow_networks", what, f"fine for trying out; else {mend}")
+        return warning("allow_networks", what, f"acceptable for a trial; otherwise {mend}")
     return ok("allow_networks", shown or "hooks may point to public addresses only")

@@ -1,4 +1,4 @@
-"""What a check of the doctor says, and how checks are run so that none can hang it."""
+"""Results of the doctor's checks, and running the checks with a time limit."""
 
 import threading
 import time
@@ -8,11 +8,11 @@ from enum import StrEnum
 from attrs import frozen
 
 LIMIT_S = 20.0
-"""How long the checks may take together; each has time-outs of its own."""
+"""Time limit for all checks together; each has its own time-outs."""
 
 
 class Result(StrEnum):
-    """How it is: `WARNING` works, and may cause trouble; `PROBLEM` does not work."""
+    """Severity. `WARNING` works, and may cause trouble; `PROBLEM` does not work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -21,7 +21,7 @@ class Result(StrEnum):
 
 @frozen
 class Finding:
-    """One thing that was looked at. `mend`: what to do about it, empty if it is as it should be."""
+    """The result of a check. `mend`: the remedy, empty if there is no problem."""
 
     name: str
     result: Result
@@ -30,32 +30,32 @@ class Finding:
 
 
 def ok(name: str, what: str) -> Finding:
-    """All is well."""
+    """A finding without a problem."""
     return Finding(name, Result.OK, what)
 
 
 def warning(name: str, what: str, mend: str) -> Finding:
-    """It works, and may cause trouble."""
+    """A finding that works, and may cause trouble."""
     return Finding(name, Result.WARNING, what, mend)
 
 
 def problem(name: str, what: str, mend: str) -> Finding:
-    """It does not work."""
+    """A finding that does not work."""
     return Finding(name, Result.PROBLEM, what, mend)
 
 
 @frozen
 class Check:
-    """A name, and a function that looks at something and changes nothing."""
+    """A name, and a function that checks something and changes nothing."""
 
     name: str
     look: Callable[[], Iterable[Finding]]
 
 
 def findings(checks: Sequence[Check], limit_s: float = LIMIT_S) -> Iterator[Finding]:
-    """What all checks find, in their order; they are made at the same time.
+    """The findings of all checks, in order; the checks run concurrently.
 
-    One that is not done within the limit is a problem, and so is one that fails unexpectedly.
+    A check that exceeds the limit, or fails unexpectedly, is a problem.
     """
     end = time.monotonic() + limit_s
     running = [_Running(check) for check in checks]
@@ -65,7 +65,7 @@ def findings(checks: Sequence[Check], limit_s: float = LIMIT_S) -> Iterator[Find
 
 
 class _Running(threading.Thread):
-    """A check under way; a daemon, so that one that hangs is left behind at the end."""
+    """A running check; a daemon thread, so that a hanging check does not block the exit."""
 
     def __init__(self, check: Check) -> None:
         super().__init__(name=check.name, daemon=True)
@@ -78,14 +78,14 @@ class _Running(threading.Thread):
         try:
             self._found = tuple(self._check.look())
         except PermissionError as error:
-            what = f"{error.filename or name} may not be looked at"
-            self._found = (problem(name, what, "run this as the user who runs Callboard"),)
+            what = f"{error.filename or name} cannot be accessed"
+            self._found = (problem(name, what, "run the doctor as the user who runs Callboard"),)
         except Exception as error:  # noqa: BLE001 - a check that fails must not end the others
-            what = f"could not be looked at: {type(error).__name__}: {error}"
-            self._found = (problem(name, what, "report this as a defect of Callboard"),)
+            what = f"the check failed: {type(error).__name__}: {error}"
+            self._found = (problem(name, what, "report this as a bug of Callboard"),)
 
     def found(self, limit_s: float) -> tuple[Finding, ...]:
         if self._found is not None:
             return self._found
         what = f"no result within {limit_s:g} s"
-        return (problem(self._check.name, what, "see whether what it asks for hangs"),)
+        return (problem(self._check.name, what, "find out whether the checked service hangs"),)

@@ -1,4 +1,4 @@
-"""Is what Callboard is made of installed as it needs it?"""
+"""Checks of the installed Python and libraries."""
 
 import platform
 import sys
@@ -14,7 +14,7 @@ PYTHONS = SpecifierSet(">=3.11,<3.14")
 
 
 def python(running: str = platform.python_version()) -> Finding:
-    """The interpreter's version."""
+    """Checks the interpreter's version."""
     what = f"{running} ({sys.executable})"
     if PYTHONS.contains(running, prereleases=True):
         return ok("python", what)
@@ -22,7 +22,7 @@ def python(running: str = platform.python_version()) -> Finding:
 
 
 def libraries() -> Iterator[Finding]:
-    """The versions of the libraries, against those that Callboard says it works with."""
+    """Checks the versions of the libraries against Callboard's requirements."""
     found = []
     for text in requires("callboard") or ():
         needed = Requirement(text)

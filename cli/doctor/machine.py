@@ -1,4 +1,4 @@
-"""Is this machine fit for it: ports, names, limits, texts?"""
+"""Checks of this machine: ports, names, limits, encodings."""
 
 import locale
 import resource
@@ -15,12 +15,12 @@ from callboard.config.options import sections
 from callboard.config.settings import Settings
 
 BESIDE_REQUESTS = 256
-"""Descriptors of an actor that are no requests: files, the broker, the store, other actors."""
+"""An actor's descriptors besides requests: files, the broker, the store, other actors."""
 
 
 @frozen
 class Port:
-    """A TCP port that a key names."""
+    """A TCP port from the settings."""
 
     key: str
     bind: str
@@ -28,7 +28,7 @@ class Port:
 
 
 def limits(settings: Settings) -> Finding:
-    """Open files against the requests that a worker may have under way."""
+    """Checks the open-file limit against a worker's concurrent requests."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if settings.delivery.transport == CURL:
         soft = hard  # A worker raises its own limit.
@@ -36,10 +36,10 @@ def limits(settings: Settings) -> Finding:
 
 
 def open_files(soft: int, hard: int, requests: int) -> Finding:
-    """Whether so many requests have descriptors enough: a connection each, kept for the next."""
+    """Checks that the limit covers this many requests: a kept connection for each."""
     needed = 2 * requests + BESIDE_REQUESTS
     files = "unlimited" if soft == resource.RLIM_INFINITY else soft
-    what = f"{files} open files, {requests} requests under way"
+    what = f"{files} open files, {requests} requests in flight"
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return ok("open files", what)
     more = f"`ulimit -n {needed}`" if hard == resource.RLIM_INFINITY or hard >= needed else "root"
@@ -48,7 +48,7 @@ def open_files(soft: int, hard: int, requests: int) -> Finding:
 
 
 def texts() -> Finding:
-    """The encoding of names of files, and of what is printed."""
+    """Checks the encoding of file names and output."""
     files, printed = sys.getfilesystemencoding(), locale.getpreferredencoding(False)
     what = f"files {files}, texts {printed}"
     if {files.lower().replace("-", ""), printed.lower().replace("-", "")} == {"utf8"}:
@@ -57,18 +57,18 @@ def texts() -> Finding:
 
 
 def hostname(settings: Settings) -> Finding:
-    """Whether this machine's own name means something, and the node is called by it."""
+    """Checks that this machine's name resolves and is the node's host name."""
     name = socket.gethostname()
     try:
         address = socket.getaddrinfo(name, None)[0][4][0]
     except OSError as error:
-        mend = f"let {name} stand in /etc/hosts"
-        return warning("hostname", f"{name} is not known: {error.strerror or error}", mend)
+        mend = f"let {name} be in /etc/hosts"
+        return warning("hostname", f"{name} does not resolve: {error.strerror or error}", mend)
     return ok("hostname", f"{name} is {address}; this node is {settings.node.name}")
 
 
 def listening(settings: Settings) -> tuple[Port, ...]:
-    """Every port that a section with an address to bind names, unless it is switched off."""
+    """The port of every enabled section that has an address to bind."""
     return tuple(
         Port(f"{section}.{name}", part.bind, number)
         for section in sections()
@@ -80,7 +80,7 @@ def listening(settings: Settings) -> tuple[Port, ...]:
 
 
 def ports(settings: Settings) -> Iterator[Finding]:
-    """Whether the ports are free; those of a running system are in use, as they should be."""
+    """Checks that the ports are free, or in use by the running system."""
     try:
         owner = owner_of(settings)
         hidden = False
@@ -91,16 +91,16 @@ def ports(settings: Settings) -> Iterator[Finding]:
         if taken is None:
             yield ok(name, f"free at {port.bind} ({port.key})")
         elif owner is not None:
-            yield ok(name, f"in use, as a system is running ({port.key})")
+            yield ok(name, f"in use by the running system ({port.key})")
         elif hidden:
-            mend = "run this as the user who runs Callboard"
-            yield warning(name, f"in use, and by whom may not be seen ({port.key})", mend)
+            mend = "run the doctor as the user who runs Callboard"
+            yield warning(name, f"in use; the user is not visible ({port.key})", mend)
         else:
             yield problem(name, f"{port.bind} cannot be bound: {taken}", f"set another {port.key}")
 
 
 def _taken(port: Port) -> str | None:
-    """Why it cannot be bound; None if it can."""
+    """The reason why the port cannot be bound, or None."""
     family = socket.AF_INET6 if ":" in port.bind else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

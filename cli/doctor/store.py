@@ -1,4 +1,4 @@
-"""Can hooks be had, and attempts be kept: is the store there, and does it let us?"""
+"""Checks of the store: availability, permissions, contents."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.couchdb_probe import ProbeFailed, Stage, StoreAbout, look
 from callboard.adapters.store.protocol import DocumentStore, StoreError
-from callboard.adapters.store.stores import FILE_NAME, mask_url
+from callboard.adapters.store.stores import FILE_NAME
+from callboard.adapters.store.urls import mask_url
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
@@ -17,24 +18,24 @@ from callboard.webhooks.hooks.secrets import SecretsRefused, stored_secrets
 
 TIMEOUT_S = 5.0
 SKEW_S = 5.0
-"""Clocks further apart make attempts and failures stand at wrong times."""
+"""A greater difference of clocks gives attempts and failures wrong times."""
 TOLERANCE_S = 300.0
-"""Clocks further apart than this make receivers refuse what is signed."""
+"""With a greater difference of clocks receivers reject signatures."""
 HOOKS = 2000
-"""Hooks whose secrets are looked at."""
+"""Number of hooks whose secrets are checked."""
 
 MEND: dict[Stage, str] = {
-    "address": "see that CouchDB runs and that its port can be reached from here",
-    "credentials": "mend user and password in couchdb.url, what is special in them as %XX",
-    "protocol": "see that couchdb.url leads to CouchDB itself, without a path",
+    "address": "check that CouchDB runs and that this machine can reach its port",
+    "credentials": "correct user and password in couchdb.url, with special characters as %XX",
+    "protocol": "check that couchdb.url points to CouchDB itself, without a path",
 }
-START = "`callboard start` makes what is missing"
+START = "`callboard start` creates it"
 ADMIN = "give the user of couchdb.url the rights of an admin"
 COPY = "give all nodes the same secrets.key_file (docs/signatures.md)"
 
 
 def store(settings: Settings) -> Iterator[Finding]:
-    """The store of the settings."""
+    """Checks the configured store."""
     url = settings.couchdb.url
     if url.startswith("sqlite:"):
         yield _embedded(settings)
@@ -60,33 +61,33 @@ def store(settings: Settings) -> Iterator[Finding]:
 def _embedded(settings: Settings) -> Finding:
     file = settings.data.dir / FILE_NAME
     if not file.exists():
-        return ok("store", f"the embedded one; {file} will be made at the first start")
+        return ok("store", f"the embedded store; {file} will be made at the first start")
     if not os.access(file, os.R_OK | os.W_OK):
-        return problem("store", f"{file} may not be written", "run as its owner, or chown it")
+        return problem("store", f"{file} is not writable", "run as its owner, or chown it")
     with file.open("rb") as opened:
         if file.stat().st_size and opened.read(15) != b"SQLite format 3":
-            return problem("store", f"{file} is no database", "put it aside, or restore it")
-    return ok("store", f"the embedded one, {file}")
+            return problem("store", f"{file} is no database", "move it away, or restore it")
+    return ok("store", f"the embedded store, {file}")
 
 
 def clock(ahead_s: float | None) -> Finding:
-    """How far the store's clock is from ours. `ahead_s`: its time minus ours."""
+    """Checks the store's clock. `ahead_s`: its time minus this machine's."""
     if ahead_s is None:
-        return ok("clock", "the store does not tell its time")
+        return ok("clock", "the store's response has no time")
     off = abs(ahead_s)
     what = f"the store's is {off:.1f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
-    mend = "let both follow NTP: `timedatectl set-ntp true`"
+    mend = "synchronise both by NTP: `timedatectl set-ntp true`"
     if off > TOLERANCE_S:
-        return problem("clock", f"{what}: receivers may refuse what is signed", mend)
+        return problem("clock", f"{what}: receivers may reject signatures", mend)
     if off > SKEW_S:
         return warning("clock", what, mend)
     return ok("clock", "this machine's and the store's agree")
 
 
 def _contents(couchdb: DocumentStore, about: StoreAbout, settings: Settings) -> Iterator[Finding]:
-    """What is in it, as far as there is something."""
+    """Checks the existing databases and views."""
     if about.is_admin is False:
-        what = "we are no admin of it: databases and views cannot be made"
+        what = "the user is no admin: databases and views cannot be created"
         yield warning("rights", what, ADMIN)
     if not couchdb.database_exists(DATABASE):
         missing = f"{DATABASE} is missing"
@@ -107,7 +108,7 @@ def _contents(couchdb: DocumentStore, about: StoreAbout, settings: Settings) -> 
 
 
 def secrets_of(couchdb: DocumentStore, settings: Settings) -> Finding:
-    """Whether this node has the keys that the hooks' secrets were encrypted with."""
+    """Checks that this node has the keys that encrypted the hooks' secrets."""
     rows = couchdb.view(DATABASE, EVERY_HOOK, include_documents=True, limit=HOOKS)
     needed: dict[str, str] = {}
     try:

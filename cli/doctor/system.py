@@ -1,4 +1,4 @@
-"""Does a system run, and is it whole?"""
+"""Checks of the running system."""
 
 import time
 from collections.abc import Iterator
@@ -16,41 +16,41 @@ from callboard.supervision import GetTree, TreeNode
 TIMEOUT_S = 5.0
 MANY_RESTARTS = 20
 SETTLED_S = 20.0
-"""What an actor says of itself may be as old as two heartbeats; a new one is not judged by it."""
+"""An actor's figures may be two heartbeats old; a new actor is not judged by them."""
 
 
 def running_system(settings: Settings) -> Iterator[Finding]:
-    """The system of this data directory, if one is running."""
+    """Checks the system that runs on this data directory, if any."""
     try:
         owner = owner_of(settings)
         if owner is None:
-            yield ok("system", f"none is running on {settings.data.dir}: `callboard start`")
+            yield ok("system", f"no system is running on {settings.data.dir}: `callboard start`")
             return
         yield same_version(owner.version, version("callboard"))
         client = attach(settings)
         top = client.ask(client.top, GetTree(), TreeNode, TIMEOUT_S)
         theirs = client.ask(client.top, GetSettings(), Settings, TIMEOUT_S)
     except SystemUnreachable as error:
-        yield problem("system", str(error), "see its log, and `callboard status`")
+        yield problem("system", str(error), "read its log, and run `callboard status`")
         return
     yield tree(top, time.time())
     yield same_settings(theirs, settings)
 
 
 def same_version(theirs: str, ours: str) -> Finding:
-    """Whether it runs what is installed."""
+    """Checks that the running version is the installed one."""
     if theirs == ours:
-        return ok("version", f"the running system is {ours}, as is installed")
+        return ok("version", f"the running system is {ours}, like the installation")
     what = f"the running system is {theirs or 'an older one'}, installed is {ours}"
     return warning("version", what, "restart it: `callboard stop`, then start")
 
 
 def tree(top: TreeNode, now_unix_s: float) -> Finding:
-    """Whether everything that should run does, and did not have to be restarted all the time."""
+    """Checks that all actors run, and do not restart frequently."""
     nodes = list(top.below())
     broken = not_running(top)
     if broken:
-        mend = "see its log for why they ended: `callboard tree`"
+        mend = "read its log for the reasons; see `callboard tree`"
         return problem("system", f"not running: {', '.join(broken)}", mend)
     down = [
         node.path
@@ -59,22 +59,22 @@ def tree(top: TreeNode, now_unix_s: float) -> Finding:
     ]
     if down:
         return problem(
-            "system", f"no broker for {', '.join(down)}", "see what is said of the broker"
+            "system", f"no broker for {', '.join(down)}", "see the result for the broker"
         )
     restarts = sum(node.restarts for node in nodes)
     if restarts > MANY_RESTARTS:
-        what = f"whole, but actors were restarted {restarts} times"
-        return warning("system", what, "see its log for why: `callboard tree`")
+        what = f"complete, but actors were restarted {restarts} times"
+        return warning("system", what, "read its log for the reasons; see `callboard tree`")
     return ok("system", f"running, {len(nodes)} actors, tree whole, {restarts} restarts")
 
 
 def same_settings(theirs: Settings, ours: Settings) -> Finding:
-    """Whether it was started with the configuration that was looked at here."""
+    """Checks that the system was started with this configuration."""
     ours = with_api(ours)  # as `callboard start` does
     other = [name for name in sections() if getattr(theirs, name) != getattr(ours, name)]
     if theirs.modules != ours.modules:
         other.append("modules")
     if not other:
-        return ok("settings", "the running system has these")
-    what = f"the running system was started with other ones in {', '.join(other)}"
-    return warning("settings", what, "restart it, or give this command its configuration")
+        return ok("settings", "the running system uses these settings")
+    what = f"the running system was started with different settings in {', '.join(other)}"
+    return warning("settings", what, "restart it, or run the doctor with its configuration")

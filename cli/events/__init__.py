@@ -1,1 +1,1 @@
-"""Commands for events and their modules."""
+"""`callboard publish` and `callboard modules`."""

@@ -30,14 +30,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 @click.group()
 def modules() -> None:
-    """List the event modules, or begin one of your own."""
+    """List the event modules, or create your own."""
 
 
 @modules.command("list")
 @as_json
 @with_settings()
 def list_(loaded: Loaded, json_: bool) -> None:
-    """List the modules that a system would load; exit code 1 if some cannot be."""
+    """List the modules that a system would load. Exit code 1 if some cannot be loaded."""
     found = event_modules(loaded.settings)
     if json_:
         print_json(
@@ -89,17 +89,19 @@ def _bindings(module: EventModule) -> str:
     default=".",
     show_default="this folder",
     type=click.Path(path_type=Path),
-    help="Folder to make the project's folder in.",
+    help="Parent directory of the new project.",
 )
 @with_settings()
 def new(loaded: Loaded, name: str, into: Path) -> None:
-    """Begin a module NAME: a folder NAME with a small package, its test, and its entry point."""
+    """Create a module NAME: a directory NAME with a small package, its test and its entry point."""
     _check_name(loaded, name)
     folder = into / name
     if not into.is_dir():
-        raise Failure(f"there is no folder {into}: make it, or name another with --into")
+        raise Failure(f"there is no directory {into}: create it, or name another with --into")
     if folder.exists():
-        raise Failure(f"{folder} is there already: take another name, or another folder (--into)")
+        raise Failure(
+            f"{folder} already exists: choose another name, or another directory (--into)"
+        )
     files = project(name)
     try:
         folder.mkdir()
@@ -109,12 +111,11 @@ def new(loaded: Loaded, name: str, into: Path) -> None:
         raise Failure(f"{problem.filename} cannot be written: {problem.strerror}") from None
     place = escaped(str(folder.resolve()))
     say(
-        f"made {escaped(str(folder))} with {', '.join(files)}\n"
+        f"created {escaped(str(folder))} with {', '.join(files)}\n"
         "next:\n"
-        f"  1. say in callboard_{name}.py where its messages come from, whose they are, "
-        "and what is sent\n"
+        f"  1. in callboard_{name}.py, define its exchanges, bindings, account and payload\n"
         f"  2. python -m pytest {place}\n"
-        f"  3. python -m pip install {place}   (into the environment that Callboard is in)\n"
+        f"  3. python -m pip install {place}   (into Callboard's environment)\n"
         "  4. callboard modules list, and restart Callboard"
     )
 
@@ -122,8 +123,8 @@ def new(loaded: Loaded, name: str, into: Path) -> None:
 def _check_name(loaded: Loaded, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise WrongUsage(
-            f"{name!r} is no name for a module: take 1 to 64 lower-case letters, digits and _, "
-            "a letter first"
+            f"{name!r} is no valid module name: use 1 to 64 lower-case letters, digits and _, "
+            "starting with a letter"
         )
     taken = {module.id for module in event_modules(loaded.settings).modules}
     if name in taken | {ALL, EXAMPLE}:

@@ -22,8 +22,12 @@ OutgoingEvent = tuple[str, str, bytes, str]
 
 @click.command()
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("--exchange", help="Exchange to publish to; by default callevt, for call events.")
-@click.option("--routing-key", help="Routing key; by default made of the event's name and call id.")
+@click.option(
+    "--exchange", help="Exchange to publish to; by default callevt, which carries call events."
+)
+@click.option(
+    "--routing-key", help="Routing key; by default derived from the event's name and call id."
+)
 @as_json
 @with_settings()
 def publish(
@@ -31,8 +35,8 @@ def publish(
 ) -> None:
     """Publish events from FILE or standard input, through the running system.
 
-    FILE holds one JSON object, a list of them, or one a line. An object with `exchange`,
-    `routing_key` and `body` is published as it says; any other is an event's body.
+    FILE contains one JSON object, a list of them, or one per line. `exchange`, `routing_key` and
+    `body` of an object define the message; any other object is an event's body.
     """
     events = [
         _outgoing(number, event, exchange, routing_key)
@@ -63,7 +67,7 @@ def _objects(text: bytes) -> Iterator[dict[str, Any]]:
         whole = [_line(number, line) for number, line in enumerate(text.splitlines(), 1) if line]
     for value in whole if isinstance(whole, list) else [whole]:
         if not isinstance(value, dict):
-            raise WrongUsage(f"an event is a JSON object, and this is none: {value!r:.60}")
+            raise WrongUsage(f"an event must be a JSON object, not {value!r:.60}")
         yield value
 
 
@@ -82,7 +86,7 @@ def _outgoing(
     elif routing_key is None:
         if not {"Event-Name", "Call-ID"} <= event.keys():
             raise WrongUsage(
-                f"event {number} has no Event-Name and Call-ID to make a routing key of: "
+                f"event {number} lacks Event-Name or Call-ID for a routing key: "
                 f"give --exchange and --routing-key"
             )
         routing_key = f"call.{event['Event-Name']}.{encode_segment(str(event['Call-ID']))}"

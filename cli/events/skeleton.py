@@ -20,7 +20,7 @@ description = "{title}: an event module of Callboard."
 requires-python = ">=3.11"
 dependencies = ["callboard"]
 
-# By this Callboard finds the module.
+# Callboard finds the module by this entry point.
 [project.entry-points."{group}"]
 {name} = "callboard_{name}:MODULE"
 
@@ -32,7 +32,7 @@ pythonpath = ["."]
 """
 
 _TEST = '''\
-"""What {title} fires for, and what its hooks send."""
+"""Tests of {title}: when it fires, and its payload."""
 
 from callboard_{name} import MODULE
 
@@ -44,7 +44,7 @@ MESSAGE = {{
     "Account-ID": "an-account",
     "What": "something",
 }}
-# What the module may look up of the cluster; it looks up nothing yet.
+# The cluster's data for look-ups; the module makes none yet.
 DIRECTORY = None
 
 
@@ -56,7 +56,7 @@ def test_it_fires_for_the_account_of_the_message():
     assert firing.payload == {{"what": "something"}}
 
 
-def test_other_messages_are_passed_over():
+def test_other_messages_are_ignored():
     assert not MODULE.responds_to(Event(MESSAGE | {{"Event-Name": "another"}}))
 
 
@@ -83,7 +83,7 @@ def project(name: str) -> dict[str, str]:
 
 
 def _module(name: str, title: str) -> str:
-    """The example's own text, so that there is no second one."""
+    """The example's own source, which avoids a second copy."""
     text = _DOCSTRING.sub(f'"""{title}: an event module of Callboard."""', inspect.getsource(skel))
     replaced = {"skel": name, "Skel": title, "Skeleton": f"{title.replace(' ', '')}Module"}
     return re.sub(r"\b(skel|Skeleton|Skel)\b", lambda found: replaced[found[1]], text)

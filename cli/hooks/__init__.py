@@ -1,1 +1,1 @@
-"""`callboard hooks`."""
+"""`callboard hooks`: added, edited, listed and removed, with their secrets."""

@@ -37,12 +37,12 @@ from callboard.cli.terminal.progress import counting
 from callboard.config.loader import Loaded
 
 DEFAULTS = {"hook": "all", "http_verb": "post", "format": "json", "retries": 2}
-"""What `hooks add` says where nothing is said."""
+"""Defaults of `hooks add`."""
 
 
 @click.group()
 def hooks() -> None:
-    """Add, look at, change and remove hooks, and manage their secrets."""
+    """Add, show, change and remove hooks, and manage their secrets."""
 
 
 hooks.add_command(secret)
@@ -51,12 +51,12 @@ hooks.add_command(list_)
 
 @hooks.command()
 @click.argument("uri")
-@click.option("--account", required=True, help="The account whose events it is for.")
+@click.option("--account", required=True, help="The hook's account.")
 @with_fields
 @as_json
 @with_settings()
 def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> None:
-    """Store a hook that sends events to URI: by default all of the account's, as JSON, by post."""
+    """Add a hook that sends events to URI: by default all of the account's, as JSON, by post."""
     document = {"name": uri, **DEFAULTS, **members(fields), "uri": uri, "pvt_account_id": account}
     with attached(loaded) as client:
         saved = client.ask_actor(HOOK_LISTENER, AddHook(document), HookSaved)
@@ -72,7 +72,7 @@ def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> N
 @as_json
 @with_settings()
 def show(loaded: Loaded, hook_id: str, json_: bool) -> None:
-    """Show all that is stored of a hook, but for its secrets."""
+    """Show a stored hook, without its secrets."""
     with attached(loaded) as client:
         stored = client.ask_actor(HOOK_LISTENER, GetHook(hook_id), HookSaved)
     if json_:
@@ -83,22 +83,22 @@ def show(loaded: Loaded, hook_id: str, json_: bool) -> None:
 
 @hooks.command()
 @click.argument("hook_id")
-@click.option("--uri", help="Where it sends to.")
+@click.option("--uri", help="The URL to call.")
 @with_fields
 @click.option(
     "--unset",
     "gone",
     multiple=True,
     metavar="MEMBER",
-    help="Take away, as headers; may be repeated.",
+    help="Field to remove, such as headers; may be repeated.",
 )
 @as_json
 @with_settings()
 def edit(loaded: Loaded, hook_id: str, gone: tuple[str, ...], json_: bool, **fields: Any) -> None:
-    """Change what is given of a hook, and leave the rest: --header replaces all of its headers."""
+    """Change the given fields of a hook; --header replaces all of its headers."""
     changes = {**unset(gone), **members(fields)}
     if not changes:
-        raise WrongUsage("say what to change: see `callboard hooks edit --help`")
+        raise WrongUsage("give the fields to change: see `callboard hooks edit --help`")
     with attached(loaded) as client:
         saved = client.ask_actor(HOOK_LISTENER, EditHook(hook_id, changes), HookSaved)
     if "uri" in changes:
@@ -114,7 +114,7 @@ def edit(loaded: Loaded, hook_id: str, gone: tuple[str, ...], json_: bool, **fie
 @as_json
 @with_settings()
 def enable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
-    """Let hooks fire again, also those that were disabled for their failures."""
+    """Enable hooks, including those that were disabled for failures."""
     _each(loaded, hook_ids, json_, "enabled", lambda id: EditHook(id, {"enabled": True}))
 
 
@@ -123,7 +123,7 @@ def enable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
 @as_json
 @with_settings()
 def disable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
-    """Let hooks fire no more, until they are enabled."""
+    """Disable hooks until you enable them."""
     _each(loaded, hook_ids, json_, "disabled", lambda id: EditHook(id, {"enabled": False}))
 
 
@@ -132,7 +132,7 @@ def disable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
 @as_json
 @with_settings()
 def remove(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
-    """Remove hooks; `delete` is the same."""
+    """Remove hooks; `delete` is an alias."""
     _each(loaded, hook_ids, json_, "removed", RemoveHook)
 
 
@@ -145,7 +145,7 @@ hooks.add_command(_delete, "delete")
 @as_json
 @with_settings()
 def problems(loaded: Loaded, json_: bool) -> None:
-    """List stored hooks that cannot fire, with the reason; exit code 1 if there are any."""
+    """List stored hooks that cannot fire, with the reason. Exit code 1 if there are any."""
     with attached(loaded) as client:
         found = client.ask_actor(HOOK_LISTENER, ListHookProblems(), HookProblems)
     if json_:
@@ -157,7 +157,7 @@ def problems(loaded: Loaded, json_: bool) -> None:
         else:
             say("every stored hook that is enabled can fire")
         if found.loading:
-            say("[yellow]hooks are being loaded: more problems may be found[/]")
+            say("[yellow]hooks are still loading: there may be more problems[/]")
     if found.problems:
         raise SystemExit(FAILED)
 
@@ -169,7 +169,7 @@ def _each(
     done: str,
     request: Callable[[str], EditHook | RemoveHook],
 ) -> None:
-    """Ask for each hook; one that is refused does not keep the others from it."""
+    """Send a request for each hook; a refusal does not affect the others."""
     saved, failed = [], []
     with attached(loaded) as client, counting(done, len(hook_ids), quiet=json_) as step:
         for hook_id in dict.fromkeys(hook_ids):
@@ -195,6 +195,6 @@ def _each(
 
 
 def _warn(loaded: Loaded, uri: str) -> None:
-    """Say what speaks against a uri at this moment; on standard error, for programs too."""
+    """Print a warning about a URL that is currently unusable, to standard error."""
     if reason := doubt(uri, rules(loaded.settings.delivery)):
         click.echo(f"warning: {reason}", err=True)

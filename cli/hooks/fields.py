@@ -1,4 +1,4 @@
-"""Everything a hook can have, as options of `callboard hooks add` and `hooks edit`."""
+"""All fields of a hook, as options of `callboard hooks add` and `hooks edit`."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -18,12 +18,12 @@ SETTABLE = (
     *("include_subaccounts", "include_internal_legs", "custom_data", "modifiers"),
     *("retry_policy", "ordered", "rate_limit", "headers", "client_certificate"),
 )
-"""Members of a hook's document that these options set."""
+"""Members of a hook's document that the options set."""
 NEEDED = ("name", "uri", "hook")
-"""Members that no hook can be without."""
+"""Required members."""
 
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("--name",), {"help": "A name for people; by default the uri."}),
+    (("--name",), {"help": "A name for people; by default the URL."}),
     (
         ("--event", "hook"),
         {"help": "Event module, or all.", "shell_complete": event_types},
@@ -32,7 +32,10 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--format",), {"type": click.Choice((JSON, FORM_DATA))}),
     (
         ("--retries",),
-        {"type": click.IntRange(0, MAX_ATTEMPTS - 1), "help": "Tries in all, policy kazoo."},
+        {
+            "type": click.IntRange(0, MAX_ATTEMPTS - 1),
+            "help": "Number of attempts, with the policy kazoo.",
+        },
     ),
     (("--retry-policy",), {"type": click.Choice(POLICIES), "help": "By default the account's."}),
     (
@@ -44,31 +47,38 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "type": click.FloatRange(0, min_open=True),
             "metavar": "NUMBER",
-            "help": "Requests a second, at most.",
+            "help": "Maximum requests per second.",
         },
     ),
     (
         ("--header", "headers"),
-        {"multiple": True, "metavar": "NAME:VALUE", "help": "Sent along; may be repeated."},
+        {
+            "multiple": True,
+            "metavar": "NAME:VALUE",
+            "help": "Additional header of each request; may be repeated.",
+        },
     ),
     (
         ("--client-certificate",),
-        {"metavar": "NAME", "help": "A file of delivery.client_certificates to show."},
+        {
+            "metavar": "NAME",
+            "help": "Client certificate to present: a file of delivery.client_certificates.",
+        },
     ),
-    (("--custom-data",), {"metavar": "JSON", "help": "Object laid over every payload."}),
+    (("--custom-data",), {"metavar": "JSON", "help": "Object merged into every payload."}),
     (
         ("--modifiers",),
-        {"metavar": "JSON", "help": "Object of what the payload's members must be to fire."},
+        {"metavar": "JSON", "help": "Object with the values that a payload must have to fire."},
     ),
     (
         ("--include-subaccounts/--no-subaccounts", "include_subaccounts"),
-        {"default": None, "help": "Fire for descendants' events too."},
+        {"default": None, "help": "Also fire for descendants' events."},
     ),
     (
         ("--internal-legs/--no-internal-legs", "include_internal_legs"),
-        {"default": None, "help": "Fire for loopback channels too; the default."},
+        {"default": None, "help": "Also fire for loopback channels; the default."},
     ),
-    (("--group",), {"help": "Shown in listings."}),
+    (("--group",), {"help": "A group name for listings."}),
     (
         ("--enabled/--disabled", "enabled"),
         {"default": None, "help": "Whether it may fire; the default is enabled."},
@@ -77,14 +87,14 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 
 
 def with_fields(command: Command) -> Command:
-    """Give a command an option for every member of a hook; those not given are None, or empty."""
+    """Add an option for every member of a hook; options not given are None, or empty."""
     for names, about in reversed(_OPTIONS):
         command = click.option(*names, **about)(command)
     return command
 
 
 def members(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a document that the options ask for. Raises WrongUsage."""
+    """The members of a document that the options set. Raises WrongUsage."""
     found = {name: value for name, value in given.items() if value is not None and value != ()}
     for name in ("custom_data", "modifiers"):
         if name in found:
@@ -95,13 +105,13 @@ def members(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unset(names: Iterable[str]) -> dict[str, None]:
-    """The members that are to go. Raises WrongUsage."""
+    """The members to remove. Raises WrongUsage."""
     gone = [name.replace("-", "_") for name in names]
     for name in gone:
         if name not in SETTABLE:
             raise WrongUsage(f"--unset {name}: use one of {', '.join(sorted(SETTABLE))}")
         if name in NEEDED:
-            raise WrongUsage(f"--unset {name}: every hook needs it; change it instead")
+            raise WrongUsage(f"--unset {name}: every hook requires it; change it instead")
     return dict.fromkeys(gone)
 
 

@@ -1,4 +1,4 @@
-"""`callboard hooks list`: very many hooks, in pages, and only those that are wanted."""
+"""`callboard hooks list`: the selected hooks, in pages."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +20,7 @@ from callboard.webhooks.hooks.hook import is_auto_disabled, is_enabled, matched_
 
 PAGE = 500
 PAGE_S = 60.0
-"""How long a page may take."""
+"""Time limit for one page."""
 
 Document = Mapping[str, Any]
 
@@ -33,13 +33,13 @@ STATES: Mapping[str, Callable[[Document], bool]] = {
 
 @click.command("list")
 @click.option("--account", help="Only this account's.")
-@click.option("--event", help="Only those on this event.", shell_complete=event_types)
-@click.option("--uri", help="Only those with this in their uri.")
-@click.option("--name", help="Only those with this in their name or group, in any case.")
-@click.option("--state", type=click.Choice(tuple(STATES)), help="Only those in this state.")
+@click.option("--event", help="Only hooks of this event type.", shell_complete=event_types)
+@click.option("--uri", help="Only hooks whose URL contains this text.")
+@click.option("--name", help="Only hooks whose name or group contains this text; ignores case.")
+@click.option("--state", type=click.Choice(tuple(STATES)), help="Only hooks in this state.")
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1))
-@click.option("--all", "all_", is_flag=True, help="However many there are.")
-@click.option("--after", metavar="ACCOUNT/HOOK", help="Go on behind this one.")
+@click.option("--all", "all_", is_flag=True, help="No limit.")
+@click.option("--after", metavar="ACCOUNT/HOOK", help="Continue after this hook.")
 @as_json
 @with_settings()
 def list_(
@@ -51,7 +51,7 @@ def list_(
     json_: bool,
     **wanted: str | None,
 ) -> None:
-    """List the stored hooks by account and id, disabled ones too."""
+    """List the stored hooks, including disabled ones, by account and id."""
     start = _cursor(after)
     with attached(loaded) as client, counting("reading hooks", quiet=json_) as read:
         found = (d for d in _stored(client, account, start, read) if _is_wanted(d, **wanted))
@@ -61,7 +61,7 @@ def list_(
         more = not all_ and last is not None and next(found, None) is not None
     if more and last is not None:
         going_on = f"--after {last.get('pvt_account_id')}/{last['_id']}"
-        click.echo(f"there are more: go on with {going_on}, or give --all", err=True)
+        click.echo(f"there are more: continue with {going_on}, or give --all", err=True)
 
 
 def _cursor(after: str | None) -> tuple[str, str] | None:
@@ -69,14 +69,16 @@ def _cursor(after: str | None) -> tuple[str, str] | None:
         return None
     account_id, slash, hook_id = after.partition("/")
     if not (account_id and slash and hook_id):
-        raise WrongUsage(f"--after {after!r}: write ACCOUNT/HOOK, as a listing that was cut says")
+        raise WrongUsage(
+            f"--after {after!r}: write ACCOUNT/HOOK, as printed by a shortened listing"
+        )
     return account_id, hook_id
 
 
 def _stored(
     client: Client, account_id: str | None, after: tuple[str, str] | None, read: Step
 ) -> Iterator[Document]:
-    """The stored hooks, page by page, as they are wanted."""
+    """The selected stored hooks, page by page."""
     more = True
     while more:
         question = ListHooks(account_id, PAGE, after)
@@ -102,7 +104,7 @@ def _is_wanted(
 
 
 def _print_json(documents: Iterator[Document]) -> Document | None:
-    """An array, one document a line, however many there are; the last of them."""
+    """Print a JSON array with one document per line. Returns the last document."""
     last: Document | None = None
     for document in documents:
         click.echo("[\n" if last is None else ",\n", nl=False)
@@ -136,7 +138,7 @@ def _print_table(documents: Iterator[Document]) -> Document | None:
 
 
 def state_of(document: Document) -> str:
-    """Whether it may fire; if not, the reason where there is one."""
+    """Whether the hook may fire; if not, the reason if known."""
     if is_enabled(document):
         return "yes"
     reason = document.get("pvt_disabled_message")
@@ -144,7 +146,7 @@ def state_of(document: Document) -> str:
 
 
 def describe(document: Document) -> None:
-    """One hook with all that is stored of it, but for its secrets."""
+    """A hook with all stored members except its secrets."""
     for name, value in document.items():
         shown = value if isinstance(value, str) else json.dumps(value, default=str)
         say(f"[bold]{escaped(name)}[/]: {escaped(shown)}")

@@ -45,20 +45,22 @@ PAGE_TIMEOUT_S = 120.0
 
 @click.group()
 def secret() -> None:
-    """Manage the secrets that a hook's deliveries are signed with.
+    """Manage the secrets that sign a hook's deliveries.
 
-    To rotate: `new`, give it to the receiver, `retire` the old one. In between, deliveries carry
-    a signature by each.
+    To rotate, create a `new` one, give it to the receiver, and `retire` the old one. In between,
+    deliveries carry both signatures.
     """
 
 
 @secret.command()
 @click.argument("hook_id")
-@click.option("--ed25519", is_flag=True, help="A key pair, of which the receiver gets one half.")
+@click.option(
+    "--ed25519", is_flag=True, help="Create a key pair; the receiver gets the public key."
+)
 @as_json
 @with_settings()
 def new(loaded: Loaded, hook_id: str, ed25519: bool, json_: bool) -> None:
-    """Make a secret for a hook, and print once what its receiver needs."""
+    """Create a secret for a hook, and print it (or its public key) once, for the receiver."""
     made = new_secret(ED25519 if ed25519 else HMAC_SHA256)
     secrets = _add(loaded, hook_id, made)
     shown = made.public_text or made.text
@@ -69,7 +71,7 @@ def new(loaded: Loaded, hook_id: str, ed25519: bool, json_: bool) -> None:
     what = "secret" if made.public_text is None else "public key"
     say(f"The {what} of hook {hook_id}, fingerprint {made.fingerprint}:\n\n  {shown}\n")
     if made.public_text is None:
-        say("It is not shown again. Give it to the receiver, and keep it nowhere else.")
+        say("It is not shown again. Give it to the receiver, and store it nowhere else.")
     else:
         say("Give it to the receiver; the private key stays here.")
     _say_what_signs(secrets)
@@ -80,7 +82,7 @@ def new(loaded: Loaded, hook_id: str, ed25519: bool, json_: bool) -> None:
 @as_json
 @with_settings()
 def import_(loaded: Loaded, hook_id: str, json_: bool) -> None:
-    """Add a secret that the receiver has already, from standard input: whsec_… or whsk_…."""
+    """Add a secret that the receiver already has, from standard input: whsec_… or whsk_…."""
     try:
         given = parse_secret(_read().strip())
     except InvalidSecret as problem:
@@ -98,7 +100,7 @@ def import_(loaded: Loaded, hook_id: str, json_: bool) -> None:
 @as_json
 @with_settings()
 def list_(loaded: Loaded, hook_id: str, json_: bool) -> None:
-    """List a hook's secrets, the newest first; what they are is shown to nobody."""
+    """List a hook's secrets, newest first; the secrets themselves are never shown."""
     with attached(loaded) as client:
         found = client.ask_actor(HOOK_LISTENER, ListSecrets(hook_id), HookSecrets)
     if json_:
@@ -116,7 +118,7 @@ def list_(loaded: Loaded, hook_id: str, json_: bool) -> None:
 @as_json
 @with_settings()
 def retire(loaded: Loaded, hook_id: str, fingerprint: str, json_: bool) -> None:
-    """Sign a hook's deliveries no more with the secret of this fingerprint."""
+    """Stop signing a hook's deliveries with the secret of this fingerprint."""
     with attached(loaded) as client:
         left = client.ask_actor(HOOK_LISTENER, RetireSecret(hook_id, fingerprint), HookSecrets)
     if json_:
@@ -130,7 +132,7 @@ def retire(loaded: Loaded, hook_id: str, fingerprint: str, json_: bool) -> None:
 @as_json
 @with_settings()
 def reencrypt(loaded: Loaded, json_: bool) -> None:
-    """Encrypt all hooks' secrets with the newest key, so that older keys are needed no more."""
+    """Encrypt all hooks' secrets with the newest key, so that older keys can be removed."""
     hooks, failed = 0, dict[str, str]()
     after: str | None = ""
     with (

@@ -1,1 +1,1 @@
-"""Commands for dead letters, replays, maintenance and tokens."""
+"""`callboard dead-letters`, `replay`, `test-hook`, `maintenance` and `tokens`."""

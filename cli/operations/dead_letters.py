@@ -22,19 +22,24 @@ Command = Callable[..., Any]
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Deliveries that were given up, and events that could not be handled.
+    """Manage exhausted deliveries and quarantined events.
 
-    They are kept for dead_letters.keep_days, in the store, for all nodes.
+    The store keeps them for dead_letters.keep_days; all nodes share them.
     """
 
 
 def _filters(command: Command) -> Command:
     for option in (
-        click.option("--until", "until_s", type=WHEN, help="Not younger than this."),
-        click.option("--since", "since_s", type=WHEN, help="Not older: 2026-11-24T10:00, or 2h."),
+        click.option("--until", "until_s", type=WHEN, help="Only those since this time."),
+        click.option(
+            "--since",
+            "since_s",
+            type=WHEN,
+            help="Only those until this time: 2026-11-24T10:00, or 2h.",
+        ),
         click.option("--kind", type=click.Choice([admin.DELIVERY, admin.EVENT])),
-        click.option("--hook", "hook_id", help="Only of this hook."),
-        click.option("--account", help="Only of this account."),
+        click.option("--hook", "hook_id", help="Only this hook's."),
+        click.option("--account", help="Only this account's."),
     ):
         command = option(command)
     return command
@@ -46,7 +51,7 @@ def _filters(command: Command) -> Command:
 @as_json
 @with_settings()
 def list_(loaded: Loaded, limit: int, json_: bool, **filters: Any) -> None:
-    """List them, the newest first."""
+    """List dead letters, newest first."""
     with attached(loaded) as client:
         found = list(islice(_found(client, filters), limit + 1))
     letters, more = found[:limit], len(found) > limit
@@ -71,7 +76,7 @@ def list_(loaded: Loaded, limit: int, json_: bool, **filters: Any) -> None:
 @click.argument("id")
 @with_settings()
 def show(loaded: Loaded, id: str) -> None:
-    """Print all that is known of one, as JSON: what was sent, its history, the reason."""
+    """Print a dead letter as JSON: the content, its history, the reason."""
     with attached(loaded) as client:
         letter = ask(client, REDELIVERY, admin.ShowDeadLetter(id), admin.DeadLetterShown)
     print_json(dict(letter.document))
@@ -87,11 +92,11 @@ def show(loaded: Loaded, id: str) -> None:
 def retry(
     loaded: Loaded, ids: tuple[str, ...], all_: bool, rate: float, json_: bool, **filters: Any
 ) -> None:
-    """Send these once more, or those that the options choose; RATE of them a second.
+    """Send dead letters again, selected by id or by the options; RATE per second.
 
-    A delivery goes to its hook as that is now, with all its tries anew and the same webhook-id, by
-    which a receiver can tell that it has had it. An event is handled again by all modules that
-    take it. Exit code 1 if some could not be sent; those stay.
+    A delivery goes to its hook as the hook is now, with a full set of attempts and the same
+    webhook-id, so that a receiver can recognise a repeat. All modules that accept an event handle
+    it again. Exit code 1 if some could not be sent; these remain.
     """
 
     def send(some: tuple[str, ...]) -> tuple[Any, Any]:
@@ -115,10 +120,10 @@ def retry(
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @_filters
 @click.option("--all", "all_", is_flag=True, help="All there are.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @with_settings()
 def purge(loaded: Loaded, ids: tuple[str, ...], all_: bool, yes: bool, **filters: Any) -> None:
-    """Delete these for ever, or those that the options choose: --until 30d, what is older."""
+    """Delete dead letters permanently, selected by id or by the options, such as --until 30d."""
 
     def send(some: tuple[str, ...]) -> tuple[Any, Any]:
         request = admin.PurgeDeadLetters(some, ref=some[0])
@@ -145,10 +150,10 @@ def _found(client: Client, filters: dict[str, Any]) -> Iterator[admin.DeadLetter
 def _chosen(
     client: Client, ids: tuple[str, ...], filters: dict[str, Any], *, all_: bool
 ) -> list[str]:
-    """The letters meant. What is retried first is what became dead first."""
+    """The selected dead letters, oldest first, which is the order of retries."""
     filtered = any(value is not None for value in filters.values())
     if bool(ids) + filtered + all_ != 1:
-        raise WrongUsage("give ids, or options that choose, or --all")
+        raise WrongUsage("give ids, selecting options, or --all")
     if ids:
         return list(dict.fromkeys(ids))
     return [letter.id for letter in _found(client, filters)][::-1]

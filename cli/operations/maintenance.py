@@ -31,7 +31,7 @@ Argument = TypeVar("Argument")
 
 
 class _KazooNames(click.Group):
-    """Takes dashes for the underscores of Kazoo's names."""
+    """A group that accepts dashes for the underscores of Kazoo's names."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
@@ -39,16 +39,16 @@ class _KazooNames(click.Group):
 
 
 class _Refusal(WrongUsage):
-    """A bad argument, in Kazoo's words."""
+    """An invalid argument, in Kazoo's wording."""
 
     def show(self, file: Any = None) -> None:
-        """As it is."""
+        """The value unchanged."""
         click.echo(self.message, err=True)
 
 
 @click.group(cls=_KazooNames)
 def maintenance() -> None:
-    """What Kazoo's operators know as `sup webhooks_maintenance`.
+    """Run the commands of Kazoo's `sup webhooks_maintenance`.
 
     An ACCOUNT is an id, or a database's name in either form.
     """
@@ -59,7 +59,7 @@ def maintenance() -> None:
 @as_json
 @with_settings()
 def hooks_configured(loaded: Loaded, account: str | None, json_: bool) -> None:
-    """List the hooks in memory: those that may fire."""
+    """List the hooks in memory, that is, hooks that may fire."""
     request = admin.HooksConfigured(_account(account), limit=admin.PAGE_LIMIT)
     with attached(loaded) as client:
         hooks = (
@@ -83,7 +83,7 @@ def hooks_configured(loaded: Loaded, account: str | None, json_: bool) -> None:
 @as_json
 @with_settings()
 def failure_status(loaded: Loaded, account: str | None, json_: bool) -> None:
-    """List the hooks that failed of late, and how often."""
+    """List the hooks that failed recently, with the number of failures."""
     request = admin.FailureStatus(_account(account), limit=admin.PAGE_LIMIT)
     with attached(loaded) as client:
         hooks = (
@@ -131,7 +131,7 @@ def set_disable_threshold(loaded: Loaded, arguments: tuple[str, ...]) -> None:
 @click.argument("account")
 @with_settings()
 def enable_account_hooks(loaded: Loaded, account: str) -> None:
-    """Enable the hooks of an account that were disabled for their failures."""
+    """Enable an account's hooks that were disabled for failures."""
     request = admin.EnableAccountHooks(_checked(account_argument, account))
     with attached(loaded) as client:
         _print_enabled(_enabled(client, request))
@@ -141,7 +141,7 @@ def enable_account_hooks(loaded: Loaded, account: str) -> None:
 @click.argument("account")
 @with_settings()
 def enable_descendant_hooks(loaded: Loaded, account: str) -> None:
-    """The same for an account and all accounts below it."""
+    """Enable such hooks of an account and all its descendants."""
     request = admin.EnableDescendantHooks(_checked(account_argument, account))
     with attached(loaded) as client:
         _print_enabled(_enabled(client, request), naming=True)
@@ -151,7 +151,7 @@ def enable_descendant_hooks(loaded: Loaded, account: str) -> None:
 @click.argument("account")
 @with_settings()
 def flush_account_failures(loaded: Loaded, account: str) -> None:
-    """Forget the failures of an account's hooks."""
+    """Clear the failures of an account's hooks."""
     request = admin.FlushAccountFailures(_checked(account_argument, account))
     with attached(loaded) as client:
         flushed = ask(client, MAINTENANCE, request, admin.FailuresFlushed)
@@ -163,7 +163,7 @@ def flush_account_failures(loaded: Loaded, account: str) -> None:
 @click.argument("hook")
 @with_settings()
 def flush_hook_failures(loaded: Loaded, account: str, hook: str) -> None:
-    """Forget the failures of one hook."""
+    """Clear the failures of one hook."""
     hook_id = _checked(hook_argument, hook)
     request = admin.FlushHookFailures(_checked(account_argument, account), hook_id)
     with attached(loaded) as client:
@@ -174,7 +174,7 @@ def flush_hook_failures(loaded: Loaded, account: str, hook: str) -> None:
 @maintenance.command("register_views")
 @with_settings()
 def register_views(loaded: Loaded) -> None:
-    """Store the views of the databases anew; prints nothing."""
+    """Store the views of the databases again; prints nothing."""
     with attached(loaded) as client, counting("storing views, page") as step:
         for _page in pages(client, MAINTENANCE, admin.RegisterViews(), admin.ViewsRegistered):
             step(1)
@@ -183,7 +183,7 @@ def register_views(loaded: Loaded) -> None:
 @maintenance.command("reset_hook_definitions")
 @with_settings()
 def reset_hook_definitions(loaded: Loaded) -> None:
-    """Make the metadata documents of all event modules anew."""
+    """Recreate the metadata documents of all event modules."""
     _reset(loaded, admin.ResetHookDefinitions())
 
 
@@ -191,18 +191,18 @@ def reset_hook_definitions(loaded: Loaded) -> None:
 @click.argument("definition", shell_complete=modules)
 @with_settings()
 def reset_hook_definition(loaded: Loaded, definition: str) -> None:
-    """Make the metadata document of one event module anew, with or without `webhooks_` before."""
+    """Recreate an event module's metadata document; the prefix `webhooks_` is optional."""
     known = {module.id for module in event_modules(loaded.settings).modules}
     id = _checked(lambda given: definition_argument(given, known), definition)
     _reset(loaded, admin.ResetHookDefinition(id))
 
 
 @maintenance.command("clean_up_orphans")
-@click.option("--dry-run", is_flag=True, help="Only look.")
+@click.option("--dry-run", is_flag=True, help="Report the hooks without deleting them.")
 @as_json
 @with_settings()
 def clean_up_orphans(loaded: Loaded, dry_run: bool, json_: bool) -> None:
-    """Delete the hooks of accounts that are gone, one account every few seconds."""
+    """Delete the hooks of deleted accounts, one account every few seconds."""
     request = admin.CleanUpOrphans(delete=not dry_run)
     with attached(loaded) as client:
         found = pages(client, MAINTENANCE, request, admin.OrphansCleanedUp)
@@ -272,7 +272,7 @@ def _account_and_value(arguments: tuple[str, ...]) -> tuple[str | None, str]:
 
 
 def _stream_json(values: Iterable[Any]) -> None:
-    """A JSON array, one value a line, however many there are."""
+    """Print a JSON array with one value per line."""
     lead = "[\n"
     for value in values:
         click.echo(lead + json.dumps(attrs.asdict(value)), nl=False)

@@ -1,4 +1,4 @@
-"""What `callboard maintenance` prints, to the letter as Kazoo's webhooks_maintenance does."""
+"""The output of `callboard maintenance`, identical to that of Kazoo's webhooks_maintenance."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,7 +13,7 @@ NO_HOOKS = "no webhooks configured"
 
 
 def _line(cells: Sequence[object], widths: Sequence[int]) -> str:
-    """Cells cut or filled to their widths; nothing in them may move the cursor of a terminal."""
+    """Cells truncated or padded to their widths, without control characters."""
     texts = ("".join(c if c.isprintable() else "?" for c in str(cell)) for cell in cells)
     filled = (text[:width].ljust(width) for text, width in zip(texts, widths, strict=True))
     return f"| {' | '.join(filled)} |"
@@ -25,27 +25,27 @@ def hooks_header() -> str:
 
 
 def hook_line(hook: ConfiguredHook) -> str:
-    """A row of it."""
+    """A row of the table."""
     return _line((hook.uri, hook.verb, hook.event, hook.tries, hook.account_id), HOOK_WIDTHS)
 
 
 def hooks_found(count: int) -> str:
-    """What follows the rows."""
+    """The end of the table of hooks."""
     return f"found {count} webhooks" if count else NO_HOOKS
 
 
 def failures_rule() -> str:
-    """What the table of failures begins and ends with."""
+    """The first and last line of the table of failures."""
     return _line(["-" * width for width in FAILURE_WIDTHS], FAILURE_WIDTHS)
 
 
 def failures_header() -> str:
-    """Its head."""
+    """The head of the table of failures."""
     return _failures("Account", "Hook", "Count")
 
 
 def failure_line(hook: FailingHook) -> str:
-    """A row of it."""
+    """A row of the table."""
     return _failures(hook.account_id, hook.hook_id, str(hook.count))
 
 
@@ -54,23 +54,23 @@ def _failures(account: str, hook: str, count: str) -> str:
 
 
 def failures_flushed(count: int, hook_id: str | None = None) -> str:
-    """What flush_account_failures and flush_hook_failures say."""
+    """The output of flush_account_failures and flush_hook_failures."""
     return f"flushed {count} failure entries" + ("" if hook_id is None else f" for {hook_id}")
 
 
 def expiry_set(expiry_ms: int, account_id: str | None) -> str:
-    """What set_failure_expiry says."""
+    """The output of set_failure_expiry."""
     account = "" if account_id is None else f" on account {account_id}"
     return f"set default expiry for failure attempts to {expiry_ms}ms{account}"
 
 
 def threshold_set(count: int) -> str:
-    """What set_disable_threshold says, with an account or without."""
+    """The output of set_disable_threshold, with or without an account."""
     return f"set default count of failed attempts to disable hook to {count}"
 
 
 def whole_accounts(reports: Iterable[AccountHooks]) -> Iterator[AccountHooks]:
-    """One report for each account, where several follow each other on an account of many hooks."""
+    """Merges consecutive reports on one account with many hooks into one."""
     begun: AccountHooks | None = None
     for part in reports:
         whole = part
@@ -87,12 +87,12 @@ def whole_accounts(reports: Iterable[AccountHooks]) -> Iterator[AccountHooks]:
 
 
 def checking_account(account_id: str) -> str:
-    """What enable_descendant_hooks says before each account."""
+    """The line of enable_descendant_hooks before each account."""
     return f"## checking account {account_id} for hooks to enable ##"
 
 
 def account_enabled(report: AccountHooks) -> Iterator[str]:
-    """What became of an account's hooks; that some could not be saved, Kazoo does not say."""
+    """The result for an account's hooks; Kazoo does not report hooks that could not be saved."""
     if report.enabled:
         yield f"re-enabled {len(report.enabled)} hooks"
         yield f"IDs: {', '.join(report.enabled)}"
@@ -107,21 +107,21 @@ def account_enabled(report: AccountHooks) -> Iterator[str]:
 
 
 def definitions_reset(answer: DefinitionsReset) -> Iterator[str]:
-    """What reset_hook_definitions and reset_hook_definition say."""
+    """The output of reset_hook_definitions and reset_hook_definition."""
     if answer.failed:
         yield f"failed to delete hook definitions: {', '.join(answer.failed)}"
     yield f"reinitialized hooks: {', '.join(answer.reset)}"
 
 
 def orphans_line(orphans: Orphans, *, deleted: bool) -> str:
-    """What clean_up_orphans (no command of Kazoo's) says of an account."""
+    """The report of clean_up_orphans (Callboard's own command) for an account."""
     if deleted:
         return f"deleted {orphans.hooks} hooks of account {orphans.account_id}, which is gone"
     return f"account {orphans.account_id} is gone and has {orphans.hooks} hooks"
 
 
 def orphans_found(accounts: int, hooks: int, *, deleted: bool) -> str:
-    """What clean_up_orphans ends with."""
+    """The last line of clean_up_orphans."""
     if not accounts:
         return "no hooks of accounts that are gone"
     return f"{'deleted' if deleted else 'found'} {hooks} hooks of {accounts} accounts"

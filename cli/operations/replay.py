@@ -18,18 +18,20 @@ from callboard.config.loader import Loaded
 from callboard.webhooks.history.replaying import one_of_each
 
 LATELY_S = 31 * 24 * 3600
-"""How far it is looked back for one delivery."""
+"""How far back to search for one delivery."""
 
 
 @click.command()
-@click.option("--hook", "hook_id", required=True, help="The hook whose deliveries to send again.")
-@click.option("--since", "since_s", type=WHEN, help="Tried since: 2026-11-24T10:00 (UTC), or 2h.")
-@click.option("--until", "until_s", type=WHEN, help="Tried until then; by default now.")
-@click.option("--failed", is_flag=True, help="Only those of which no try succeeded.")
+@click.option("--hook", "hook_id", required=True, help="The hook whose deliveries are sent again.")
+@click.option(
+    "--since", "since_s", type=WHEN, help="Attempts since: 2026-11-24T10:00 (UTC), or 2h."
+)
+@click.option("--until", "until_s", type=WHEN, help="Attempts until; by default now.")
+@click.option("--failed", is_flag=True, help="Only deliveries without a successful attempt.")
 @click.option("--event-id", help="Only this delivery.")
 @click.option("--attempt", "attempt_id", help="Only the delivery of this attempt.")
 @click.option("--rate", default=20.0, show_default=True, type=click.FloatRange(0.01, 10_000))
-@click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
+@click.option("--dry-run", is_flag=True, help="Only count the deliveries.")
 @as_json
 @with_settings()
 def replay(
@@ -44,13 +46,13 @@ def replay(
     dry_run: bool,
     json_: bool,
 ) -> None:
-    """Send a hook's deliveries of a time once more, RATE a second, from their stored attempts.
+    """Send a hook's deliveries of a period again, RATE per second, from their stored attempts.
 
-    Each goes to the hook as that is now, once, with the same webhook-id, by which a receiver can
-    tell that it has had it. Successful attempts are stored only while log_successful_attempts is
-    set in system_config/webhooks: without it there is nothing to replay of what succeeded at once,
-    and what succeeded at a later try looks as if it had failed. Bodies that were cut
-    (attempts.body_limit) cannot be replayed. What was given up lies whole in the dead letters.
+    Each goes once to the hook as it is now, with the same webhook-id, so that a receiver can
+    recognise a repeat. Successful attempts are stored only while log_successful_attempts is set in
+    system_config/webhooks: without it, deliveries that succeeded at once cannot be replayed, and
+    those that succeeded at a later attempt look like failures. Truncated bodies
+    (attempts.body_limit) cannot be replayed. The dead letters hold exhausted deliveries completely.
     """
     if since_s is None and event_id is None and attempt_id is None:
         raise WrongUsage("give --since, or one delivery by --event-id or --attempt")
@@ -77,7 +79,7 @@ def replay(
         found = {"would_replay": ids} if dry_run else {"replayed": replayed}
         print_json({**found, "skipped": dict(skipped), "run": run})
     elif not chosen:
-        say("no attempt is stored that this would replay")
+        say("there is no stored attempt to replay")
     else:
         done = f"{len(ids)} would be sent" if dry_run else f"{len(replayed)} on their way again"
         say(f"{done}, {len(skipped)} skipped")
@@ -91,10 +93,10 @@ def replay(
 @as_json
 @with_settings()
 def test_hook(loaded: Loaded, hook_id: str, json_: bool) -> None:
-    """Send a sample event to a hook now, and print request, answer and timing.
+    """Send a sample event to a hook now, and print request, response and timing.
 
-    It is signed and sent as any delivery, with the header X-Callboard-Test. It counts as no
-    failure, is not retried, and leaves no record. Exit code 1 if it did not succeed.
+    It is signed and sent like any delivery, with the header X-Callboard-Test. It does not count as
+    a failure, is not retried, and leaves no record. Exit code 1 if it did not succeed.
     """
     with attached(loaded) as client:
         tested = ask(client, REDELIVERY, admin.TestHook(hook_id), admin.HookTested)
@@ -112,7 +114,7 @@ def _say_test(tested: admin.HookTested) -> None:
     took = f"after {tested.duration_s * 1000:.0f} ms"
     if tested.error:
         detail = f" ({escaped(tested.detail)})" if tested.detail else ""
-        say(f"[bold red]no answer: {escaped(tested.error)}[/]{detail} {took}")
+        say(f"[bold red]no response: {escaped(tested.error)}[/]{detail} {took}")
         return
     colour = "green" if tested.succeeded else "red"
     say(f"[bold {colour}]{tested.status}[/] {took}")

@@ -20,20 +20,20 @@ from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 
 @click.group()
 def tokens() -> None:
-    """Manage the tokens by which accounts use the API.
+    """Manage the tokens that give accounts access to the API.
 
-    A token reaches its account and all accounts below it. The admin's token, which reaches
-    everything, is in the file api.token of the data directory.
+    A token gives access to its account and all its descendants. The admin's token, which gives
+    access to everything, is in the file api.token of the data directory.
     """
 
 
 @tokens.command()
-@click.option("--account", required=True, help="The account that the token is for.")
+@click.option("--account", required=True, help="The token's account.")
 @click.option("--name", default="", help="A name for people.")
 @as_json
 @with_settings()
 def add(loaded: Loaded, account: str, name: str, json_: bool) -> None:
-    """Make a token, and print it once."""
+    """Create a token, and print it once."""
     account_id = _account(account)
     with _store(loaded) as store:
         made = add_token(store, account_id, name, time.time())
@@ -49,7 +49,7 @@ def add(loaded: Loaded, account: str, name: str, json_: bool) -> None:
 @as_json
 @with_settings()
 def list_(loaded: Loaded, account: str | None, json_: bool) -> None:
-    """List the tokens; what they are is shown to nobody."""
+    """List the tokens; the tokens themselves are never shown."""
     account_id = None if account is None else _account(account)
     with _store(loaded) as store:
         found = [_shown(facts) for facts in list_tokens(store, account_id)]
@@ -63,7 +63,7 @@ def list_(loaded: Loaded, account: str | None, json_: bool) -> None:
 @click.argument("token_id")
 @with_settings()
 def revoke(loaded: Loaded, token_id: str) -> None:
-    """Make a token void at once."""
+    """Revoke a token at once."""
     with _store(loaded) as store:
         facts = revoke_token(store, token_id)
     if facts is None:
@@ -73,7 +73,7 @@ def revoke(loaded: Loaded, token_id: str) -> None:
 
 @contextmanager
 def _store(loaded: Loaded) -> Iterator[DocumentStore]:
-    """The store itself: a system need not run."""
+    """The store, accessed directly; no system need run."""
     couchdb = loaded.settings.couchdb
     store = stores.connect(couchdb.url, loaded.settings.data.dir, couchdb.timeout_ms / 1000)
     try:

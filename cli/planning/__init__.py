@@ -1,1 +1,1 @@
-"""`callboard plan`: how many machines a load takes."""
+"""`callboard plan`: how many machines a load takes, by measured costs (measured.toml)."""

@@ -1,8 +1,8 @@
-"""How many machines a load takes: the arithmetic, each line with its formula.
+"""Capacity planning: the machines for a load, as lines with their formulas.
 
-Steady state at the peak, by two laws: utilisation (work a second, by what a core does of it) and
-Little's law (requests under way = requests a second x how long one takes). What is measured comes
-in as `Costs`; nothing here knows a figure.
+The plan assumes a steady state at the peak and uses two laws: utilisation (CPU time per second,
+divided by the cores) and Little's law (requests in flight = requests per second x duration of a
+request). `Costs` holds the measured values; this module contains none.
 """
 
 import math
@@ -16,7 +16,7 @@ DAY_S = 86_400
 MONTH_DAYS = 30
 
 LEAST, MOST = 1e-9, 1e15
-"""Between these is every input, or 0 where none can be: no product of them is beyond floats."""
+"""Limits of every input (some may also be 0), so that no product exceeds the range of floats."""
 
 
 @frozen
@@ -52,58 +52,66 @@ def _count(rule: Any, help: str) -> Any:
 
 @frozen(kw_only=True)
 class Workload:
-    """What is asked of the system."""
+    """The load to plan for."""
 
-    deliveries_per_day: float = _number(_POSITIVE, "Deliveries a day: events times their hooks.")
-    peak: float = _number(_within(1), "Busiest moment, by the mean of the day.")
-    fan_out: float = _number(_POSITIVE, "Deliveries of an event, mean.")
-    body_bytes: float = _number(_within(0), "Body of an event and of its requests, mean.")
-    answer_ms: float = _number(_within(0), "How long an endpoint takes to answer, mean.")
-    failing: float = _number(_within(0, 1), "Share of deliveries whose first try fails.")
-    failing_ms: float = _number(_within(0), "How long a try that fails takes, mean.")
-    retries: float = _number(_within(0), "Further tries of a delivery whose first fails, mean.")
+    deliveries_per_day: float = _number(_POSITIVE, "Deliveries per day: events times their hooks.")
+    peak: float = _number(_within(1), "Ratio of the peak rate to the day's mean.")
+    fan_out: float = _number(_POSITIVE, "Mean number of deliveries per event.")
+    body_bytes: float = _number(_within(0), "Mean body size of an event and its requests.")
+    answer_ms: float = _number(_within(0), "Mean response time of endpoints.")
+    failing: float = _number(_within(0, 1), "Fraction of deliveries whose first attempt fails.")
+    failing_ms: float = _number(_within(0), "Mean duration of a failing attempt.")
+    retries: float = _number(
+        _within(0), "Mean number of further attempts after a failed first one."
+    )
     stored: float = _number(
-        _within(0, 1), "Share of successes that leave an attempt: 1 with log_successful_attempts."
+        _within(0, 1), "Fraction of successes stored as attempts: 1 with log_successful_attempts."
     )
     keep_days: float = _number(_within(0), "How long attempts are kept.")
-    outage_minutes: float = _number(_within(0), "An outage to catch up after, at the peak.")
+    outage_minutes: float = _number(
+        _within(0), "Length of an outage at the peak to catch up after."
+    )
 
 
 @frozen(kw_only=True)
 class Costs:
-    """What was measured."""
+    """Measured costs."""
 
-    event_us: float = _number(_within(0), "CPU of a node for an event, its deliveries aside.")
+    event_us: float = _number(_within(0), "CPU of a node for an event, without its deliveries.")
     single_us: float = _number(
-        _within(0), "Of that, CPU of the one process that has most: a core is all it can use."
+        _within(0), "The part of it in the busiest process, which can use one core at most."
     )
-    delivery_us: float = _number(_within(0), "CPU of a node for a try.")
-    retry_us: float = _number(_within(0), "CPU of a node to put a try off and take it back.")
-    broker_us: float = _number(_POSITIVE, "CPU of the broker for a message, in and out.")
-    queue_per_s: float = _number(_POSITIVE, "Messages a second that one queue takes and gives.")
-    request_bytes: float = _number(_within(0), "Bytes of a request around its body.")
-    answer_bytes: float = _number(_within(0), "Bytes of an answer.")
-    message_bytes: float = _number(_within(0), "Bytes of an AMQP message around its body.")
-    attempt_bytes: float = _number(_within(0), "Bytes of a stored attempt around its body.")
-    node_mb: float = _number(_within(0), "Memory of a node, its deliverers aside.")
+    delivery_us: float = _number(_within(0), "CPU of a node for an attempt.")
+    retry_us: float = _number(_within(0), "CPU of a node to defer a delivery and receive it again.")
+    broker_us: float = _number(_POSITIVE, "CPU of the broker to receive and deliver a message.")
+    queue_per_s: float = _number(_POSITIVE, "Messages per second through one queue.")
+    request_bytes: float = _number(_within(0), "Bytes of a request without its body.")
+    answer_bytes: float = _number(_within(0), "Bytes of a response.")
+    message_bytes: float = _number(_within(0), "Bytes of an AMQP message without its body.")
+    attempt_bytes: float = _number(_within(0), "Bytes of a stored attempt without its body.")
+    node_mb: float = _number(_within(0), "Memory of a node without its deliverers.")
     deliverer_mb: float = _number(_within(0), "Memory of a deliverer.")
-    node_connections: int = _count(_within(0), "AMQP connections of a node, a channel each.")
+    node_connections: int = _count(_within(0), "AMQP connections of a node, with one channel each.")
 
 
 @frozen(kw_only=True)
 class Machines:
-    """What there is to run on."""
+    """The available machines."""
 
-    cores: int = _count(_within(1), "Cores of a node; it has a deliverer for each.")
-    busy: float = _number(_within(0.01, 1), "Share of its cores that a node may use at the peak.")
+    cores: int = _count(_within(1), "Cores of a node, with one deliverer for each.")
+    busy: float = _number(
+        _within(0.01, 1), "Fraction of its cores that a node may use at the peak."
+    )
     spare: int = _count(_within(0), "Nodes that may be away at the peak.")
-    threads: int = _count(_within(1), "Requests under way in a deliverer (delivery.threads).")
-    prefetch: int = _count(_within(1), "Unsettled events of a node (amqp.prefetch).")
+    threads: int = _count(
+        _within(1), "Maximum requests in flight in a deliverer (delivery.threads)."
+    )
+    prefetch: int = _count(_within(1), "Maximum unsettled events of a node (amqp.prefetch).")
 
 
 @frozen
 class _Flow:
-    """What passes a second at the peak."""
+    """Rates per second at the peak."""
 
     load: Workload
     costs: Costs
@@ -130,24 +138,24 @@ class _Flow:
 
     @property
     def cores(self) -> float:
-        """Cores at work."""
+        """Busy cores."""
         costs = self.costs
         per_event, per_try = self.events * costs.event_us, self.tries * costs.delivery_us
         return (per_event + per_try + self.retries * costs.retry_us) / 1e6
 
     @property
     def good(self) -> float:
-        """Deliveries, by one, whose first try succeeds."""
+        """Fraction of deliveries whose first attempt succeeds."""
         return 1 - self.load.failing
 
     @property
     def failed(self) -> float:
-        """Tries that fail, by one delivery: all of those whose first does, to be safe."""
+        """Failing attempts per delivery; retries count as failing, to be safe."""
         return self.load.failing * (1 + self.load.retries)
 
     @property
     def taken_s(self) -> float:
-        """How long the tries of a delivery take together."""
+        """Total duration of a delivery's attempts."""
         return (self.good * self.load.answer_ms + self.failed * self.load.failing_ms) / 1000
 
     @property
@@ -156,7 +164,7 @@ class _Flow:
 
 
 def plan(load: Workload, costs: Costs, machines: Machines) -> tuple[PlanLine, ...]:
-    """The figures, in the order in which one follows from another."""
+    """The figures, each after those that it depends on."""
     flow = _Flow(load, costs)
     needed = _needed(flow, machines)
     return (
@@ -181,7 +189,7 @@ def _load(flow: _Flow) -> Iterator[PlanLine]:
     with_retries = (
         f"{_n(flow.peak)} x (1 + {_n(load.failing)} failing x {_n(load.retries)} retries)"
     )
-    yield line("tries", "tries (requests)", flow.tries, "/s", with_retries)
+    yield line("tries", "attempts (requests)", flow.tries, "/s", with_retries)
 
 
 def _by_cores(flow: _Flow, machines: Machines) -> int:
@@ -193,7 +201,7 @@ def _under_way(flow: _Flow) -> float:
 
 
 def _room(machines: Machines) -> int:
-    """Requests that a node can have under way."""
+    """Maximum requests in flight in a node."""
     return machines.cores * machines.threads
 
 
@@ -202,7 +210,7 @@ def _by_room(flow: _Flow, machines: Machines) -> int:
 
 
 def _by_single(flow: _Flow, machines: Machines) -> int:
-    """Nodes that the busiest single process asks for, be there ever so many cores."""
+    """Nodes that the busiest process requires, independent of the number of cores."""
     return _up(flow.events * flow.costs.single_us / 1e6 / machines.busy)
 
 
@@ -216,15 +224,15 @@ def _nodes(flow: _Flow, machines: Machines, needed: int) -> Iterator[PlanLine]:
     load, costs = flow.load, flow.costs
     line = partial(PlanLine, "nodes")
     work = (
-        f"({_n(flow.events)} events x {_n(costs.event_us)} µs + {_n(flow.tries)} tries x "
+        f"({_n(flow.events)} events x {_n(costs.event_us)} µs + {_n(flow.tries)} attempts x "
         f"{_n(costs.delivery_us)} µs + {_n(flow.retries)} retries x {_n(costs.retry_us)} µs) / s"
     )
-    yield line("cores", "cores at work", flow.cores, "cores", work)
+    yield line("cores", "busy cores", flow.cores, "cores", work)
     little = (
         f"Little: {_n(flow.peak)}/s x ({_n(flow.good)} good x {_n(load.answer_ms)} ms + "
-        f"{_n(flow.failed)} failing tries x {_n(load.failing_ms)} ms)"
+        f"{_n(flow.failed)} failing attempts x {_n(load.failing_ms)} ms)"
     )
-    yield line("in_flight", "requests under way", _under_way(flow), "requests", little)
+    yield line("in_flight", "requests in flight", _under_way(flow), "requests", little)
     by_cores, by_room = _by_cores(flow, machines), _by_room(flow, machines)
     busy = _n(machines.busy)
     each_core = _counted(machines.cores, "deliverer")
@@ -232,7 +240,7 @@ def _nodes(flow: _Flow, machines: Machines, needed: int) -> Iterator[PlanLine]:
     yield line("nodes_by_cores", "by cores", by_cores, "nodes", f"{_n(flow.cores)} / {each}, up")
     each = f"({each_core} x {_counted(machines.threads, 'thread')} x {busy} busy)"
     formula = f"{_n(_under_way(flow))} / {each}, up"
-    yield line("nodes_by_in_flight", "by requests under way", by_room, "nodes", formula)
+    yield line("nodes_by_in_flight", "by requests in flight", by_room, "nodes", formula)
     by_single = _by_single(flow, machines)
     formula = f"{_n(flow.events)} events x {_n(costs.single_us)} µs / s / {busy} busy, up"
     yield line("nodes_by_single", "by the busiest process", by_single, "nodes", formula)
@@ -240,13 +248,13 @@ def _nodes(flow: _Flow, machines: Machines, needed: int) -> Iterator[PlanLine]:
     threads = _up(_under_way(flow) / (least * machines.cores * machines.busy))
     each = f"({_counted(least, 'node')} x {each_core} x {busy} busy)"
     formula = f"{_n(_under_way(flow))} / {each}, up"
-    yield line("threads", "threads with which cores decide", threads, "a deliverer", formula)
+    yield line("threads", "threads at which cores decide", threads, "a deliverer", formula)
     nodes = needed + machines.spare
     larger = f"the largest of {by_cores}, {by_room} and {by_single}, and {machines.spare} spare"
     yield line("nodes", "nodes", nodes, "nodes", larger)
     for key, what, count in (
         ("busy", "busy at the peak", nodes),
-        ("busy_without_spares", "busy, the spares away", needed),
+        ("busy_without_spares", "busy, without the spares", needed),
     ):
         share = flow.cores / (count * machines.cores)
         formula = (
@@ -266,20 +274,18 @@ def _broker(flow: _Flow, machines: Machines, nodes: int) -> Iterator[PlanLine]:
     yield line("messages", "messages in, and as many out", messages, "/s", twice)
     cores = messages * costs.broker_us / 1e6
     formula = f"{_n(messages)} x {_n(costs.broker_us)} µs; more with replicas"
-    yield line("broker_cores", "cores at work", cores, "cores", formula)
+    yield line("broker_cores", "busy cores", cores, "cores", formula)
     queues = max(1, _up(flow.events / costs.queue_per_s))
     formula = f"{_n(flow.events)} / {_n(costs.queue_per_s)} a queue, up"
-    yield line("queues", "event queues, each with nodes of its own", queues, "queues", formula)
+    yield line("queues", "event queues, each with its own nodes", queues, "queues", formula)
     connections = nodes * costs.node_connections
     formula = f"{_counted(nodes, 'node')} x {costs.node_connections}, a channel each"
     yield line("connections", "connections", connections, "connections", formula)
     held = nodes * machines.prefetch
     formula = f"{_counted(nodes, 'node')} x {machines.prefetch:,} prefetch"
-    yield line("unsettled", "unsettled events, at most", held, "events", formula)
+    yield line("unsettled", "unsettled events, maximum", held, "events", formula)
     hour_gb = flow.events * 3600 * flow.message_bytes / 1e9
-    formula = (
-        f"{_n(flow.events)} x 3,600 s x {_n(flow.message_bytes)} bytes, should no node be there"
-    )
+    formula = f"{_n(flow.events)} x 3,600 s x {_n(flow.message_bytes)} bytes, if no node runs"
     yield line("backlog", "an hour's backlog", hour_gb, "GB", formula)
 
 
@@ -301,7 +307,7 @@ def _storage(flow: _Flow) -> Iterator[PlanLine]:
     a_day = load.deliveries_per_day * (good + flow.failed)
     formula = (
         f"{_n(load.deliveries_per_day)} x ({_n(flow.good)} good x {_n(load.stored)} stored + "
-        f"{_n(flow.failed)} failing tries)"
+        f"{_n(flow.failed)} failing attempts)"
     )
     yield line("attempts", "attempts", a_day, "a day", formula)
     at_peak = a_day / DAY_S * load.peak
@@ -326,7 +332,7 @@ def _catching_up(flow: _Flow, machines: Machines, nodes: int) -> Iterator[PlanLi
         f"the least of {cores} cores / {_n(core_s * 1e6)} µs, {room:,} requests / "
         f"{_n(flow.taken_s * 1000)} ms and {_counted(nodes, 'node')} / {_n(single_s * 1e6)} µs"
     )
-    yield line("most", "deliveries, at most", most, "/s", formula)
+    yield line("most", "deliveries, maximum", most, "/s", formula)
     outage = flow.load.outage_minutes
     minutes = _ratio(outage * flow.peak, most - flow.peak) if outage else 0.0
     formula = f"{_n(outage)} minutes x {_n(flow.peak)} / ({_n(most)} - {_n(flow.peak)})"
@@ -334,24 +340,24 @@ def _catching_up(flow: _Flow, machines: Machines, nodes: int) -> Iterator[PlanLi
 
 
 def _ratio(of: float, by: float) -> float:
-    """A quotient; without bound where the divisor is not above 0."""
+    """A quotient; infinite if the divisor is not above 0."""
     if of == math.inf or by <= 0:
         return math.inf
     return of / by
 
 
 def _up(value: float) -> int:
-    """Rounded up, but not for what only the machine's arithmetic has too much."""
+    """Rounded up, ignoring floating-point errors."""
     return math.ceil(value * (1 - 1e-12))
 
 
 def _counted(number: int, one: str) -> str:
-    """A number and what there is so much of."""
+    """A number with its noun."""
     return f"{number:,} {one if number == 1 else one + 's'}"
 
 
 def _n(value: float) -> str:
-    """A number as people read it: whole where it is large, three digits where it is small."""
+    """A readable number: whole if large, with three digits if small."""
     if value == math.inf:
         return "unbounded"
     if value >= 1000 or value == int(value):

@@ -16,12 +16,12 @@ INPUTS: dict[str, type[Any]] = {"workload": Workload, "costs": Costs, "machines"
 
 
 def measured() -> dict[str, dict[str, float]]:
-    """What is taken where the command line says nothing, by section and name."""
+    """Default values of the inputs, by section and name."""
     return tomllib.loads((files("callboard.cli.planning") / "measured.toml").read_text())
 
 
 def _with_inputs() -> Callable[[Command], Command]:
-    """Give a command an option for each input."""
+    """Add an option for each input to a command."""
     defaults = measured()
     fields = [(s, each) for s, made in INPUTS.items() for each in attrs.fields(made)]
 
@@ -43,10 +43,10 @@ def _with_inputs() -> Callable[[Command], Command]:
 @as_json
 @_with_inputs()
 def plan_(json_: bool, **given: float) -> None:
-    """Work out the machines for a load: nodes, broker, connections, network, storage.
+    """Calculate the machines for a load: nodes, broker, connections, network, storage.
 
-    Nothing is asked or changed. Each line shows how its figure comes about. Measured defaults are
-    from a small machine: measure on yours before you buy.
+    It contacts no server and changes nothing. Each line shows its formula. The measured defaults
+    are from a small machine: measure on yours before you buy.
     """
     try:
         lines = plan(

@@ -1,4 +1,4 @@
-"""What the commands that attach to a running system share."""
+"""Functions shared by the commands that attach to a running system."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from callboard.cli.terminal.output import Failure
 from callboard.config.loader import Loaded
 
 PATIENCE_S = 60.0
-"""How long a page may take."""
+"""Time limit for one page."""
 
 Answer = TypeVar("Answer", bound=AdminAnswer)
 
 
 def owner(loaded: Loaded) -> Owner | None:
-    """Who runs the system; None if nobody does. Not being allowed to know fails the command."""
+    """The process that runs the system, or None. Fails the command if access is denied."""
     try:
         return owner_of(loaded.settings)
     except SystemUnreachable as problem:
@@ -27,7 +27,7 @@ def owner(loaded: Loaded) -> Owner | None:
 
 @contextmanager
 def attached(loaded: Loaded) -> Iterator[Client]:
-    """The running system; whatever keeps us from it, or it from answering, fails the command."""
+    """The running system. Fails the command if it cannot be reached or does not respond."""
     try:
         yield attach(loaded.settings)
     except SystemUnreachable as problem:
@@ -35,7 +35,7 @@ def attached(loaded: Loaded) -> Iterator[Client]:
 
 
 def pages(client: Client, path: str, request: Any, kind: type[Answer]) -> Iterator[Answer]:
-    """All pages of an answer, one after the other, of the actor at that path of the tree."""
+    """All pages of a response from the actor at this path, one after the other."""
     number, more = 0, request.after
     while more is not None:
         numbered = attrs.evolve(request, after=more, ref=str(number))
@@ -45,7 +45,7 @@ def pages(client: Client, path: str, request: Any, kind: type[Answer]) -> Iterat
 
 
 def ask(client: Client, path: str, request: AdminRequest, kind: type[Answer]) -> Answer:
-    """The answer to this request; one to an earlier request that was repeated is passed over."""
+    """The response to this request; responses to repeated earlier requests are skipped."""
     answer: Answer = client.ask_actor(path, request, kind, PATIENCE_S)
     while answer.ref != request.ref:
         answer = client.hear((kind,), PATIENCE_S)

@@ -10,14 +10,14 @@ from callboard.config.show import effective
 
 @click.group()
 def config() -> None:
-    """Look at the configuration."""
+    """Show the configuration."""
 
 
 @config.command()
 @as_json
 @with_settings(shown=True)
 def show(loaded: Loaded, json_: bool) -> None:
-    """Print every key with its value and where that comes from; secrets are hidden."""
+    """Print every key with its value and origin; secrets are masked."""
     rows = effective(loaded)
     if json_:
         print_json({row.key: {"value": row.value, "origin": row.origin} for row in rows})

@@ -41,7 +41,8 @@ from callboard.supervision import GetTree, Stop, TreeNode
 def start(loaded: Loaded) -> None:
     """Run the system in the foreground.
 
-    SIGTERM and SIGINT settle what is under way and stop in order; a second one stops now.
+    On SIGTERM or SIGINT it settles events in progress and stops in order; a second signal stops
+    it immediately.
     """
     settings = loaded.settings
     try:
@@ -54,7 +55,7 @@ def start(loaded: Loaded) -> None:
         logger().warning(
             "convention_on_loopback",
             bind=settings.actors.bind,
-            todo="set actors.bind to an address that other machines reach",
+            todo="set actors.bind to an address that other machines can reach",
         )
 
     def ready(_client: Client, seconds: float) -> None:
@@ -76,7 +77,7 @@ def start(loaded: Loaded) -> None:
 
 
 def _tell_service_manager() -> None:
-    """The service is up; that nobody can be told so does not end it."""
+    """Notifies the service manager; a failure to do so does not end the service."""
     try:
         tell_ready(os.environ)
     except OSError as problem:
@@ -85,20 +86,20 @@ def _tell_service_manager() -> None:
 
 @click.command()
 @click.argument("node", metavar="HOST:PORT")
-@click.option("--name", help="What this machine is called; by default its host name.")
+@click.option("--name", help="Name of this machine; by default its host name.")
 @with_settings()
 def join(loaded: Loaded, node: str, name: str | None) -> None:
-    """Deliver for a node that runs elsewhere, in the foreground.
+    """Run deliverers for a node on another machine, in the foreground.
 
-    HOST:PORT are actors.bind and actors.admin_port of the node, which needs actors.convention. This
-    machine needs the same key (actors.key, or its file), its own actors.bind that the node can
+    HOST:PORT are actors.bind and actors.admin_port of the node, which must set actors.convention.
+    This machine needs the same key (actors.key, or its file), an actors.bind that the node can
     reach, and a data directory. It offers delivery.workers deliverers.
     """
     settings = loaded.settings
     _check_way(node, settings.actors.bind)
     name = name or socket.gethostname()
     if not re.fullmatch(r"[^/\s*?\[]+", name):
-        raise WrongUsage("--name must be a name without blanks and / * ? [")
+        raise WrongUsage("--name must not contain spaces or / * ? [")
     workers = settings.delivery.workers or os.cpu_count() or 1
     place = f"{settings.actors.bind}:{settings.actors.admin_port}"
     worker = WorkerCapabilities(name, workers, settings.data.dir.absolute(), place)
@@ -114,7 +115,7 @@ def join(loaded: Loaded, node: str, name: str | None) -> None:
 
 
 def _check_way(node: str, bind: str) -> None:
-    """Refuse what is no place of a node, or one that could not reach this machine."""
+    """Reject an invalid node, and a node that could not reach this machine."""
     host, _, port = node.rpartition(":")
     try:
         address = IPv4Address(host)
@@ -126,8 +127,8 @@ def _check_way(node: str, bind: str) -> None:
         raise WrongUsage(f"HOST:PORT must be the node's actors.bind, not {host}")
     if ip_address(bind).is_loopback and not address.is_loopback:
         raise WrongUsage(
-            f"the node at {node} cannot reach this machine at {bind}: set actors.bind to the "
-            "address that it has for the node (--actors-bind)"
+            f"the node at {node} cannot reach this machine at {bind}: set actors.bind to an "
+            "address that the node can reach (--actors-bind)"
         )
 
 
@@ -135,7 +136,7 @@ def _check_way(node: str, bind: str) -> None:
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the end.")
 @with_settings()
 def stop(loaded: Loaded, timeout: float) -> None:
-    """Stop the running system in order, and wait until it has ended."""
+    """Stop the running system in order, and wait for its end."""
     running = owner_in(loaded)
     with attached(loaded) as client:
         assert running is not None
@@ -151,12 +152,12 @@ def stop(loaded: Loaded, timeout: float) -> None:
     "--wait",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="Wait so long for it to be whole, with its hooks loaded.",
+    help="Wait up to SECONDS until it is complete and its hooks are loaded.",
 )
 @as_json
 @with_settings()
 def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
-    """Tell whether a system is running and whole (exit code 0), or not (1)."""
+    """Show whether a system is running and complete (exit code 0), or not (1)."""
     if wait is not None:
         wait_until_loaded(loaded.settings, wait, quiet=json_)
     running = owner_in(loaded)
@@ -184,7 +185,7 @@ def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
         )
     else:
         uptime = age(time.time() - running.started_at)
-        whole = "[green]whole[/]" if not broken else f"[red]not whole: {', '.join(broken)}[/]"
+        whole = "[green]whole[/]" if not broken else f"[red]not complete: {', '.join(broken)}[/]"
         say(f"running for {uptime} (process {running.pid}), {len(nodes)} actors, tree {whole}")
         print_table(("actor", "figures"), ((p, figures_text(s)) for p, s in figures.items()))
     raise SystemExit(FAILED if broken else DONE)

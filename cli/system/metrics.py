@@ -14,9 +14,9 @@ from callboard.config.loader import Loaded
 @as_json
 @with_settings()
 def health(loaded: Loaded, json_: bool) -> None:
-    """Tell whether the node is ready for work (exit code 0), or why it is not (1).
+    """Show whether the node is ready (exit code 0), or why it is not (1).
 
-    Ready means that the broker and the store answer and that every actor runs.
+    Ready means that the broker and the store respond and every actor runs.
     """
     with attached(loaded) as client:
         found: Health = client.ask_actor(METRICS, GetHealth(), Health)

@@ -26,11 +26,13 @@ from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.metrics.snapshot import Snapshot, as_plain
 
 ANSWER_S = 3.0
-"""How long the view waits for an answer before it says that there is none."""
+"""Time limit for a response before the view reports that there is none."""
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Print it once and end; so does output to a file.")
+@click.option(
+    "--once", is_flag=True, help="Print everything once and end, as for output to a file."
+)
 @click.option(
     "--interval", default=2.0, show_default=True, type=click.FloatRange(min=0.1), help="Seconds."
 )
@@ -39,8 +41,8 @@ ANSWER_S = 3.0
 def top(loaded: Loaded, once: bool, interval: float, json_: bool) -> None:
     """Watch the tree, rates, latencies, endpoints and the retry queue; q ends it.
 
-    A system that ends, or an actor that dies, is shown, and shown again once it is back. --json
-    prints everything once.
+    It shows when the system ends or an actor dies, and continues when it is back. --json prints
+    everything once.
     """
     watcher = _Watcher(loaded.settings)
     if once or json_ or not sys.stdout.isatty():
@@ -68,7 +70,7 @@ def _as_json(found: View) -> dict[str, object]:
 
 
 class _Watcher:
-    """Asks the system, and attaches to it anew where it was lost. What it was told last is kept."""
+    """Queries the system, and attaches again if it was lost. Keeps the last response."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -76,7 +78,7 @@ class _Watcher:
         self._seen = View()
 
     def look(self) -> View:
-        """The system now; what is missing is named."""
+        """The system's state; missing parts are named."""
         try:
             self._seen = self._ask()
         except SystemUnreachable as problem:
@@ -97,7 +99,7 @@ class _Watcher:
 
 @contextmanager
 def _keyboard() -> Iterator[None]:
-    """Keys are heard as they are pressed."""
+    """Reads keys as they are pressed."""
     if not sys.stdin.isatty():
         yield
         return
@@ -110,7 +112,7 @@ def _keyboard() -> Iterator[None]:
 
 
 def _ended_within(seconds: float) -> bool:
-    """Wait, but no longer than until q is pressed; whether it was."""
+    """Wait until the time-out or until q is pressed; returns whether it was."""
     end = time.monotonic() + seconds
     while (left_s := end - time.monotonic()) > 0:
         keyboard = [sys.stdin.fileno()] if sys.stdin.isatty() else []

@@ -1,4 +1,4 @@
-"""What `callboard top` shows."""
+"""The view of `callboard top`."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from callboard.webhooks.dispatch.circuit_breaker import CLOSED
 from callboard.webhooks.metrics.snapshot import Percentiles, Snapshot
 
 FRESH_S = 10.0
-"""How long a restart is pointed at."""
+"""How long a restart is highlighted."""
 
 _RATES = {
     "events": "events",
@@ -38,7 +38,7 @@ _LEVELS = {
 
 @frozen
 class View:
-    """What is known of the system; `problem`: why there is nothing newer."""
+    """The last known state of the system; `problem`: why there is no newer one."""
 
     tree: TreeNode | None = None
     figures: Snapshot | None = None
@@ -48,7 +48,7 @@ class View:
 
 
 def view(seen: View) -> RenderableType:
-    """All of it, for a terminal."""
+    """The whole view, for a terminal."""
     parts: list[RenderableType] = [_headline(seen)]
     columns = Table.grid(padding=(0, 3))
     columns.add_row(

@@ -1,4 +1,4 @@
-"""The supervision tree, and what it consists of, as text."""
+"""The supervision tree and its nodes, as text."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from callboard.supervision import TreeNode
 
 
 def print_tree(top: TreeNode) -> None:
-    """The tree as a table: who, where, for how long, how often restarted, and its figures."""
+    """The tree as a table: actor, process, uptime, restarts and figures."""
     rows: list[tuple[object, ...]] = [
         ("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")
     ]
@@ -26,7 +26,7 @@ def _cells(node: TreeNode) -> tuple[object, ...]:
 
 
 def branches(node: TreeNode, indent: str) -> Iterator[tuple[str, TreeNode]]:
-    """Every node below, with the lines that lead to it."""
+    """Every descendant, with the lines that lead to it."""
     for child in node.children:
         last = child is node.children[-1]
         yield indent + ("└─ " if last else "├─ "), child
@@ -34,7 +34,7 @@ def branches(node: TreeNode, indent: str) -> Iterator[tuple[str, TreeNode]]:
 
 
 def figures_text(stats: Mapping[str, Any]) -> str:
-    """For people, without the zeros."""
+    """The figures for people, without zeros."""
     return " ".join(f"{name}={value}" for name, value in stats.items() if value != 0)
 
 

@@ -1,4 +1,4 @@
-"""The wait for a system that is starting, until its hooks are loaded."""
+"""Waiting for a starting system, until its hooks are loaded."""
 
 import time
 
@@ -13,9 +13,9 @@ LOOK_S = 0.5
 
 
 def wait_until_loaded(settings: Settings, timeout_s: float, *, quiet: bool) -> None:
-    """Wait until a system runs, is whole and has its hooks; too long a wait fails the command.
+    """Wait until a system runs, is complete and has its hooks. Fails the command on a time-out.
 
-    An actor's figures are as old as its heartbeat, so this may be told a few seconds late.
+    An actor's figures are as old as its heartbeat, so this may return a few seconds late.
     """
     end = time.monotonic() + timeout_s
     client, seen, lacking = None, 0, ""
@@ -38,12 +38,12 @@ def wait_until_loaded(settings: Settings, timeout_s: float, *, quiet: bool) -> N
 
 
 def _lacking(top: TreeNode) -> str:
-    """What is not there yet; empty if all is."""
+    """The missing parts; empty if the system is ready."""
     down = not_running(top)
     if down:
         return f"not running: {', '.join(down)}"
     loaded = any(node.path == HOOK_TABLE and node.stats.get("loaded") for node in top.children)
-    return "" if loaded else "hooks are being loaded"
+    return "" if loaded else "hooks are loading"
 
 
 def not_running(top: TreeNode) -> list[str]:

@@ -1,1 +1,4 @@
-"""Input and output of commands: options, tables, progress, shell completion."""
+"""Input and output of commands: options, tables, JSON, progress, shell completion.
+
+Offers what all commands share, and `callboard completion`.
+"""

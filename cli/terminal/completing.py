@@ -1,4 +1,4 @@
-"""What the shell completes beyond commands and options."""
+"""Shell completion of values."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from callboard.webhooks.hooks.hook import ALL
 
 
 def event_types(_context: click.Context, _option: Any, begun: str) -> list[CompletionItem]:
-    """What `--event` may be: the modules that come along or are installed, and all."""
-    known = [CompletionItem(ALL, help="every event of every module"), *_modules()]
+    """The values of `--event`: the included and installed modules, and all."""
+    known = [CompletionItem(ALL, help="all events of all modules"), *_modules()]
     return [item for item in known if item.value.startswith(begun)]
 
 

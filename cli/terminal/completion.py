@@ -1,4 +1,4 @@
-"""`callboard completion`: what teaches a shell to complete its commands."""
+"""`callboard completion`: the scripts for shell completion."""
 
 import shutil
 
@@ -16,15 +16,15 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script by which SHELL completes commands, options and event types.
+    """Print the script that completes commands, options and event types in SHELL.
 
     \b
     bash: callboard completion bash > ~/.local/share/bash-completion/completions/callboard
-    zsh:  callboard completion zsh > a file `_callboard` in a folder of $fpath
+    zsh:  callboard completion zsh > a file `_callboard` in a directory of $fpath
     fish: callboard completion fish > ~/.config/fish/completions/callboard.fish
     """
     made = get_completion_class(shell)
     assert made is not None  # they are all click's own
     if shell == "bash" and shutil.which("bash") is None:
-        raise Failure("bash is not on the path: click asks it for its version")
+        raise Failure("bash is not on the path; click needs it to read its version")
     click.echo(made(context.find_root().command, {}, PROGRAM, VARIABLE).source())

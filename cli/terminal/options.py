@@ -1,4 +1,4 @@
-"""The options of every command: one for each key of the configuration."""
+"""The common options of all commands: one for each key of the configuration."""
 
 import functools
 import os
@@ -17,10 +17,10 @@ Command = Callable[..., Any]
 
 
 def with_settings(*, shown: bool = False, lazy: bool = False) -> Callable[[Command], Command]:
-    """Give a command `--config` and an option for each key, and call it with `loaded`.
+    """Add `--config` and an option for each key to a command, and call it with `loaded`.
 
-    `shown`: list them all in its help; they work in any case. `lazy`: call it with `configured`
-    instead, which loads them, and raises ConfigError.
+    `shown`: list the options in its help; they always work. `lazy`: call it with `configured`
+    instead, a function that loads the settings and raises ConfigError.
     """
 
     def decorate(command: Command) -> Command:
@@ -47,8 +47,8 @@ def with_settings(*, shown: bool = False, lazy: bool = False) -> Callable[[Comma
 
 
 def as_json(command: Command) -> Command:
-    """Give a command `--json`."""
-    return click.option("--json", "json_", is_flag=True, help="Output for programs.")(command)
+    """Add `--json` to a command."""
+    return click.option("--json", "json_", is_flag=True, help="Print output for programs.")(command)
 
 
 def _parameter(key: str) -> str:

@@ -1,4 +1,4 @@
-"""How commands speak: tables for people, JSON for programs, and errors that say what to do."""
+"""Output of commands: tables for people, JSON for programs, and errors with remedies."""
 
 import json
 import sys
@@ -14,12 +14,12 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 
 class Failure(click.ClickException):
-    """A command could not do its work: the text on standard error, exit code 1."""
+    """A command failed: the text on standard error, exit code 1."""
 
     exit_code = FAILED
 
     def show(self, file: Any = None) -> None:
-        """In red, when somebody is watching."""
+        """Print the error, in red on a terminal."""
         complain(self.message)
 
 
@@ -30,25 +30,25 @@ class WrongUsage(Failure):
 
 
 def say(text: str) -> None:
-    """A line for people; markup of rich is understood."""
+    """Print a line for people, with rich's markup."""
     Console(highlight=False, soft_wrap=True).print(text)
 
 
 def complain(text: str) -> None:
-    """What went wrong, as it is, on standard error."""
+    """Print an error without markup, to standard error."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"[bold red]error:[/] {escaped(text)}"
     )
 
 
 def print_json(value: Any) -> None:
-    """A value for programs."""
+    """Print a value for programs."""
     json.dump(value, sys.stdout, indent=2, default=str)
     sys.stdout.write("\n")
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows for people; wide ones are not cut when the output is no terminal."""
+    """Print rows for people; without a terminal, wide rows are not truncated."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
         table.add_column(header, overflow="fold")
@@ -59,10 +59,10 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """A number and what there is so much of, as `1 hook`, `2 hooks`."""
+    """A number with its noun, such as `1 hook`, `2 hooks`."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def escaped(text: str) -> str:
-    """The text as it is, for `say`."""
+    """The text with escaped markup, for `say`."""
     return text.replace("[", r"\[")

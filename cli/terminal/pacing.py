@@ -1,4 +1,4 @@
-"""Many things, sent a few at a time, at a bounded rate, with progress for whoever watches."""
+"""Sends many ids in batches at a limited rate, and shows progress."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from callboard.cli.terminal.output import escaped, say
 
 SHOWN = 10
-"""Reasons that are told one by one."""
+"""Up to this many reasons are printed one by one."""
 
 Reasons = Sequence[tuple[str, str]]
 
@@ -23,9 +23,9 @@ def paced(
     doing: str,
     most: int,
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Send all of them, `rate` a second and `most` at once; those taken, and those refused.
+    """Send all ids, `rate` per second and `most` at once; returns accepted and refused ids.
 
-    `send` takes some ids, and returns the same of these. Interrupted, it returns what is done.
+    `send` takes some ids and returns the same for these. If interrupted, returns those done.
     """
     taken: list[str] = []
     refused: list[tuple[str, str]] = []
@@ -49,7 +49,7 @@ def _chunks(ids: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _progress() -> Progress:
-    """On standard error, so that the output stays the output's."""
+    """Progress on standard error, which keeps the output clean."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,7 +61,7 @@ def _progress() -> Progress:
 
 
 def say_why(refused: Iterable[tuple[str, str]]) -> None:
-    """Why some were not taken: one by one, or where they are many, by reason."""
+    """Print why ids were refused: one by one, or if there are many, by reason."""
     refused = list(refused)
     if len(refused) <= SHOWN:
         for id, reason in refused:

@@ -1,4 +1,4 @@
-"""Progress of long work, for whoever watches: on standard error, and only if that is a terminal."""
+"""Progress of long commands: on standard error, and only if that is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,14 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
 Step = Callable[[int], None]
-"""So many more are done."""
+"""Reports that this many more are done."""
 
 
 @contextmanager
 def counting(what: str, total: int | None = None, *, quiet: bool = False) -> Iterator[Step]:
-    """Show how much of a work is done while it is: a bar where its `total` is known.
+    """Show progress while the work runs, as a bar if its `total` is known.
 
-    It is gone when the work is done. `quiet`: show nothing, as with --json.
+    It disappears at the end. `quiet`: show nothing, as with --json.
     """
     # Not the console's word for it, which FORCE_COLOR changes.
     if quiet or not sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""Times as people write them: `2026-11-24T10:00`, `2026-11-24`, or how long ago, `90m`."""
+"""Times as people write them: `2026-11-24T10:00`, `2026-11-24`, or an age, `90m`."""
 
 import re
 import time
@@ -12,12 +12,12 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class When(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
-    """A time, in Unix seconds. What has no zone is UTC."""
+    """A time in Unix seconds. Without a zone it is UTC."""
 
     name = "time"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Seconds; a number is one already."""
+        """The time in seconds; a number is returned unchanged."""
         if isinstance(value, int | float):
             return float(value)
         if ago := _AGO.fullmatch(value):
@@ -26,7 +26,7 @@ class When(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
             at = datetime.fromisoformat(value)
         except ValueError:
             self.fail(
-                f"{value!r} is no time: give 2026-11-24T10:00 (UTC, or with a zone: +01:00), "
+                f"{value!r} is no valid time: give 2026-11-24T10:00 (UTC, or with a zone: +01:00), "
                 f"2026-11-24, or how long ago: 90m, 2h, 7d",
                 param,
                 ctx,

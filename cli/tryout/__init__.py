@@ -1,1 +1,1 @@
-"""Commands to try Callboard out: the demo, and a receiver that shows what arrives."""
+"""To try Callboard out: `callboard demo`, and `callboard listen`, which shows what arrives."""

@@ -1,4 +1,4 @@
-"""What `callboard listen` prints of an arrival."""
+"""The output of `callboard listen` for a request."""
 
 import json
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from callboard.cli.terminal.output import counted, escaped
 from callboard.webhooks.deliveries.verifying import Verdict
 
 DULL_HEADERS = frozenset({"host", "content-length", "connection", "accept", "accept-encoding"})
-"""Headers that tell nothing of webhooks: not shown to people."""
+"""Headers that are unrelated to webhooks; omitted in the output for people."""
 
 
 def lines(arrival: Arrival) -> Iterator[str]:
-    """For people, with rich's markup: a headline, headers, body."""
+    """The output for people, with rich's markup: a headline, headers, body."""
     request, made = arrival.request, arrival.made
     at = datetime.fromtimestamp(request.time).strftime("%H:%M:%S.%f")[:-3]
     since = "" if made.since_last_s is None else f"  +{made.since_last_s:.3f} s"
@@ -40,7 +40,7 @@ def lines(arrival: Arrival) -> Iterator[str]:
 
 
 def as_object(arrival: Arrival) -> dict[str, Any]:
-    """For programs."""
+    """The output for programs."""
     request, made = arrival.request, arrival.made
     return {
         "time": request.time,
@@ -59,7 +59,7 @@ def as_object(arrival: Arrival) -> dict[str, Any]:
 
 
 def summary(account: Arrivals) -> Iterator[str]:
-    """What there was, all told."""
+    """The summary at the end."""
     yield (
         f"[bold]{counted(account.requests, 'request')}[/], "
         f"{counted(account.deliveries, 'delivery', 'deliveries')} by webhook-id, "
@@ -71,7 +71,7 @@ def summary(account: Arrivals) -> Iterator[str]:
 
 
 def content(request: ReceivedRequest) -> Any:
-    """The body as what it is: JSON, the pairs of a form, a text, or None where it is empty."""
+    """The decoded body: JSON, the pairs of a form, a text, or None if it is empty."""
     if not request.body:
         return None
     text = request.body.decode(errors="replace")
@@ -102,5 +102,5 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _shown(text: str) -> str:
-    """Nothing that arrives may move the cursor of a terminal."""
+    """The text without control characters, which could move a terminal's cursor."""
     return escaped("".join(c if c.isprintable() else "�" for c in text))

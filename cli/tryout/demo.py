@@ -31,15 +31,15 @@ START_S = 20.0
 ARRIVE_S = 30.0
 
 Expected = tuple[str, str, str]
-"""Path of the hook, event, call: what has to arrive."""
+"""The hook's path, event and call of each expected request."""
 
 
 @click.command()
 @click.option("--calls", default=20, show_default=True, type=click.IntRange(1, 10_000))
 def demo(calls: int) -> None:
-    """Show the main job: events in, webhooks out, and a process killed in between.
+    """Run a demonstration: events in, webhooks out, and processes killed in between.
 
-    Uses a temporary folder and ports of its own; nothing is left behind.
+    It uses a temporary directory and its own ports, and removes everything at the end.
     """
     with tempfile.TemporaryDirectory(prefix="callboard-demo-") as folder, _Screen() as screen:
         settings = _settings(Path(folder))
@@ -84,7 +84,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _running(settings: Settings) -> Iterator[Client]:
-    """A system of our own in a second process, as `callboard start` runs it."""
+    """A separate system in a second process, as `callboard start` runs it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")} | {
         "CALLBOARD_CONFIG": os.devnull,
         "CALLBOARD_DATA_DIR": str(settings.data.dir),
@@ -156,7 +156,7 @@ def _kill(client: Client, path: str) -> None:
 
 
 class _Screen:
-    """The receiver, and what it prints."""
+    """The receiver and its output."""
 
     def __init__(self) -> None:
         self._arrived: Counter[Expected] = Counter()
@@ -170,15 +170,15 @@ class _Screen:
         self._receiver.stop()
 
     def url(self, path: str) -> str:
-        """Where a hook is to send to."""
+        """The URL for a hook."""
         return f"{self._receiver.url}{path}"
 
     def count(self) -> int:
-        """Requests that arrived."""
+        """Received requests."""
         return sum(self._arrived.values())
 
     def missing(self, expected: set[Expected]) -> set[Expected]:
-        """What has not arrived, after a reasonable wait."""
+        """The requests that have not arrived after a reasonable wait."""
         end = time.monotonic() + ARRIVE_S
         while not expected <= self._arrived.keys() and time.monotonic() < end:
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""`callboard listen`: a receiver that shows what arrives, and can be told to fail."""
+"""`callboard listen`: a receiver that shows requests and simulates failures."""
 
 import json
 import signal
@@ -28,44 +28,51 @@ from callboard.webhooks.deliveries.signing import InvalidSecret
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 KEEP = 1000
-"""Arrivals that are remembered."""
+"""Number of remembered requests."""
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
-"""Addresses that mean all of this machine's, its loopback among them."""
+"""Addresses that mean all of this machine's, including loopback."""
 
 
 @click.command()
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--path", help="The only path that is there; others are answered 404.")
+@click.option("--path", help="The only existing path; other paths respond with 404.")
 @click.option(
     "--secret",
     multiple=True,
     envvar="WEBHOOK_SECRET",
     show_envvar=True,
-    help="whsec_… to verify signatures by; may be repeated.",
+    help="whsec_… to verify signatures with; may be repeated.",
 )
-@click.option("--public-key", multiple=True, help="whpk_… to verify signatures by.")
-@click.option("--strict", is_flag=True, help="Answer 401 to what is not signed well.")
-@click.option("--status", type=click.IntRange(200, 599), help="Answer with this status.")
-@click.option("--retry-after", metavar="SECONDS", help="Send Retry-After; 503 without --status.")
-@click.option("--redirect", metavar="URL", help="Redirect there; 302 without --status.")
 @click.option(
-    "--hang", type=click.FloatRange(0), metavar="SECONDS", help="Answer so late; 0: never."
+    "--public-key", multiple=True, help="whpk_… to verify signatures with; may be repeated."
 )
-@click.option("--drip", is_flag=True, help="Answer byte by byte, without end.")
-@click.option("--close", is_flag=True, help="Close the connection instead of answering.")
+@click.option(
+    "--strict", is_flag=True, help="Respond with 401 to requests without a valid signature."
+)
+@click.option("--status", type=click.IntRange(200, 599), help="Respond with this status.")
+@click.option("--retry-after", metavar="SECONDS", help="Send Retry-After; 503 without --status.")
+@click.option("--redirect", metavar="URL", help="Redirect to URL; 302 without --status.")
+@click.option(
+    "--hang",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Delay the response by SECONDS; 0 never responds.",
+)
+@click.option("--drip", is_flag=True, help="Respond byte by byte, without end.")
+@click.option("--close", is_flag=True, help="Close the connection without a response.")
 @click.option(
     "--fail-rate",
     type=click.FloatRange(0, 1),
-    help="Fail so large a part of the requests: with 500, or as said above.",
+    help="Fraction of requests that fail: with 500, or with the option above.",
 )
 @click.option(
     "--first-fail",
     type=click.IntRange(1),
     metavar="N",
-    help="Fail the first N tries of each delivery: with 500, or as said above.",
+    help="Fail the first N attempts of each delivery: with 500, or with the option above.",
 )
-@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many requests.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after this many requests.")
 @as_json
 @with_settings()
 def listen(
@@ -80,13 +87,13 @@ def listen(
     json_: bool,
     **conduct: Any,
 ) -> None:
-    """Receive webhooks on this machine, and show them: for developing, and for a first look.
+    """Receive webhooks on this machine and show them, for development and trials.
 
-    Answers 200, or as the path says: /status/500, /slow/300 (milliseconds), /hang, /drip, /close.
-    What it is told to fail by has precedence. Ctrl-C ends it, with a summary.
+    It responds with 200, or as the path requests: /status/500, /slow/300 (milliseconds), /hang,
+    /drip, /close. Failure options take precedence. Ctrl-C ends it and prints a summary.
     """
     if strict and not secret + public_key:
-        raise WrongUsage("--strict takes a --secret or a --public-key to verify by")
+        raise WrongUsage("--strict requires a --secret or a --public-key")
     screen = _Screen(count, json_)
     try:
         listener = Listener(
@@ -129,7 +136,7 @@ def _misbehaviour(
     fail_rate: float | None, first_fail: int | None, **answer: Any
 ) -> Misbehaviour | None:
     if fail_rate is not None and first_fail is not None:
-        raise WrongUsage("give one of --fail-rate and --first-fail")
+        raise WrongUsage("give either --fail-rate or --first-fail")
     behaviour = _behaviour(**answer)
     when: When = ALWAYS
     if fail_rate is not None:
@@ -149,13 +156,13 @@ def _behaviour(
     drip: bool,
     close: bool,
 ) -> Behaviour | None:
-    """The bad answer that is asked for; None if none is."""
+    """The requested failure response, or None."""
     silent = [option for option, given in (("--drip", drip), ("--close", close)) if given]
     if hang == 0:
         silent.append("--hang 0")
     answers = [status, retry_after, redirect, hang or None]
     if len(silent) > 1 or (silent and any(given is not None for given in answers)):
-        raise WrongUsage(f"{silent[0]} cannot be had together with another way to fail")
+        raise WrongUsage(f"{silent[0]} cannot be combined with another failure option")
     if silent:
         return Drip() if drip else Close() if close else Hang()
     if all(given is None for given in answers):
@@ -164,12 +171,12 @@ def _behaviour(
     default = 302 if redirect else 503 if retry_after else 200
     given = {name: value for name, value in headers.items() if value is not None}
     if any(not (value.isascii() and value.isprintable()) for value in given.values()):
-        raise WrongUsage("--retry-after and --redirect take printable ASCII")
+        raise WrongUsage("--retry-after and --redirect must be printable ASCII")
     return Answer(status or default, headers=given, delay_s=hang or 0.0)
 
 
 def _introduce(listener: Listener, bind: str, path: str, delivery: DeliverySettings) -> None:
-    """Where it listens, and what a first try needs."""
+    """Print the address, and the commands for a first delivery."""
     url = (f"http://127.0.0.1:{listener.port}" if bind in EVERYWHERE else listener.url) + path
     say(f"[bold]Listening on {escaped(url)}[/]   (Ctrl-C ends)")
     say(f"  send here:  callboard hooks add {escaped(url)} --account ACCOUNT")
@@ -177,13 +184,13 @@ def _introduce(listener: Listener, bind: str, path: str, delivery: DeliverySetti
     if refused is not None:
         why = escaped(refused.removeprefix("refused: "))
         say(
-            f"  but first:  hooks may not point here ({why}) unless the system is started with\n"
+            f"  but first:  hooks may not point here ({why}) unless you start the system with\n"
             "              callboard start --delivery-allow-networks 127.0.0.0/8"
         )
 
 
 class _Screen:
-    """What is printed, and until when: a context in which signals end it."""
+    """Prints requests until a signal or the requested count; a context manager."""
 
     def __init__(self, count: int | None, json_: bool) -> None:
         self._left = count
@@ -191,13 +198,13 @@ class _Screen:
         self._ended = threading.Event()
 
     def show(self, arrival: Arrival) -> None:
-        """Print an arrival; nothing more once there were enough."""
+        """Print a request, unless the count has been reached."""
         if self._left is not None and self._left <= 0:
             return
         try:
             self._print(arrival)
         except BrokenPipeError:
-            self._ended.set()  # nobody reads it any more
+            self._ended.set()  # the reader has closed the pipe
             return
         if self._left is not None:
             self._left -= 1
@@ -212,7 +219,7 @@ class _Screen:
                 say(line)
 
     def wait(self) -> None:
-        """Until a signal, or until there were enough."""
+        """Wait for a signal or for the count."""
         self._ended.wait()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Made-up calls, as a switch tells of them: the events that the demo plays."""
+"""Invented calls, as a switch publishes them: the events of the demo."""
 
 import time
 from collections.abc import Iterator

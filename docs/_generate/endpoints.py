@@ -1,4 +1,4 @@
-"""Every endpoint of the REST API, as its OpenAPI document tells of it."""
+"""Every endpoint of the REST API, from its OpenAPI document."""
 
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ def _of(tag: str, operations: list[Operation]) -> Iterator[str]:
 
 
 def _parameters(parameters: list[Mapping[str, Any]]) -> str:
-    rows = ["| parameter | in | type | what |", "|---|---|---|---|"]
+    rows = ["| parameter | in | type | meaning |", "|---|---|---|---|"]
     for one in parameters:
         type = one["schema"].get("type", "")
         rows.append(f"| `{one['name']}` | {one['in']} | {type} | {one.get('description', '')} |")
@@ -46,8 +46,8 @@ def _parameters(parameters: list[Mapping[str, Any]]) -> str:
 
 
 def _answers(responses: Mapping[str, Mapping[str, Any]]) -> str:
-    """422 is what the framework adds of itself; the API answers 400 in its place."""
-    rows = ["| answer | when |", "|---|---|"]
+    """The framework adds 422; the API responds with 400 instead."""
+    rows = ["| response | when |", "|---|---|"]
     rows += [
         f"| {status} | {answer['description']} |"
         for status, answer in responses.items()

@@ -7,7 +7,7 @@ from callboard.webhooks.hooks.schema import SCHEMA
 
 def fields() -> str:
     """A row for each field."""
-    rows = ["| field | what | type | default |", "|---|---|---|---|"]
+    rows = ["| field | meaning | type | default |", "|---|---|---|---|"]
     for name, field in SCHEMA["properties"].items():
         required = "required" if name in SCHEMA["required"] else ""
         default = f"`{json.dumps(field['default'])}`" if "default" in field else required

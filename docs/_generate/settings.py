@@ -1,4 +1,4 @@
-"""Every setting: the comments of default.toml, and what the code knows of each key."""
+"""Every setting: the comments of default.toml, and the facts in the code."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def settings() -> str:
         ]
         sections.append("\n\n".join([f"## {section}", *keys]))
     if known:
-        raise ValueError(f"default.toml says nothing of {', '.join(known)}")
+        raise ValueError(f"default.toml does not describe {', '.join(known)}")
     return "\n\n".join(sections)
 
 
@@ -44,7 +44,7 @@ def _key(option: Option, comment: str, default: str) -> str:
 
 def module_settings() -> str:
     """The keys of a `[[modules]]` table."""
-    rows = ["| key | what | allowed | default |", "|---|---|---|---|"]
+    rows = ["| key | meaning | allowed | default |", "|---|---|---|---|"]
     for key in attrs.fields(ModuleSettings):
         facts = key.metadata["facts"]
         default = "required" if key.default is attrs.NOTHING else f"`{json.dumps(key.default)}`"

@@ -3,10 +3,9 @@
 import pytest
 
 from callboard.actors.api.asking import Asked, Asking
-from callboard.actors.messages import Refused
+from callboard.actors.messages import NoAnswer, Refused, RefusedByActor
 from callboard.actors.messages.paths import TOP
 from callboard.supervision import Answer, Peer
-from callboard.web.backend import NoAnswer, RefusedByActor
 
 
 @pytest.fixture

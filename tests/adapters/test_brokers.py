@@ -1,9 +1,10 @@
 import pytest
 
-from callboard.adapters.broker.brokers import connect, mask_url
+from callboard.adapters.broker.brokers import connect
 from callboard.adapters.broker.embedded.connection import EmbeddedConnection
 from callboard.adapters.broker.protocol import BrokerError, Topology
 from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
+from callboard.adapters.broker.urls import mask_url
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import requests
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable, View
-from callboard.adapters.store.stores import connect, mask_url
+from callboard.adapters.store.stores import connect
+from callboard.adapters.store.urls import mask_url
 from services import free_port
 from support.patience import patient
 

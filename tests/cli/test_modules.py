@@ -135,7 +135,7 @@ def test_no_name_gets_in_the_way_of_the_module_s_own_text(name, tmp_path):
 def test_bad_names_are_refused(name, tmp_path):
     refused = callboard("new", "--into", str(tmp_path), "--", name)
     assert refused.returncode == 2
-    assert f"{name!r} is no name for a module: take 1 to 64" in refused.stderr
+    assert f"{name!r} is no valid module name: use 1 to 64" in refused.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -151,14 +151,14 @@ def test_a_folder_that_exists_is_left_alone(tmp_path):
     (tmp_path / "order").mkdir()
     refused = callboard("new", "order", "--into", str(tmp_path))
     assert refused.returncode == 1
-    assert "is there already" in refused.stderr
+    assert "already exists" in refused.stderr
     assert not list((tmp_path / "order").iterdir())
 
 
 def test_a_place_that_is_none_is_refused(tmp_path):
     refused = callboard("new", "order", "--into", str(tmp_path / "nowhere"))
     assert refused.returncode == 1
-    assert "there is no folder" in refused.stderr
+    assert "there is no directory" in refused.stderr
     (tmp_path / "file").touch()
     refused = callboard("new", "order", "--into", str(tmp_path / "file"))
     assert refused.returncode == 1

@@ -54,4 +54,4 @@ def test_what_cannot_be_is_wrong_usage(option, value, rule):
 def test_the_help_tells_each_input_with_its_default():
     told = " ".join(run("--help").stdout.split())
     assert "--deliveries-per-day FLOAT" in told
-    assert "Requests under way in a deliverer (delivery.threads). [default: 32]" in told
+    assert "Maximum requests in flight in a deliverer (delivery.threads). [default: 32]" in told

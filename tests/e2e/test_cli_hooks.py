@@ -147,9 +147,9 @@ def test_listings_are_filtered_and_go_on_where_they_were_cut(system, run):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["edit", NONE], 2, "say what to change"),
+        (["edit", NONE], 2, "give the fields to change"),
         (["edit", NONE, "--name", "x"], 1, "there is no hook"),
-        (["edit", NONE, "--unset", "uri"], 2, "every hook needs it"),
+        (["edit", NONE, "--unset", "uri"], 2, "every hook requires it"),
         (["edit", NONE, "--unset", "colour"], 2, "use one of"),
         (["list", "--after", "x"], 2, "ACCOUNT/HOOK"),
         (["enable"], 2, "HOOK_ID"),

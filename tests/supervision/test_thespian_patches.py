@@ -112,7 +112,7 @@ def _defined(scope, name):
                 return node
             case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
                 return node
-            case ast.ImportFrom(names=names) if name in {alias.name for alias in names}:
+            case ast.ImportFrom() | ast.Import() if name in [alias.name for alias in node.names]:
                 return node
             case ast.If() | ast.Try() if any(_names(part, name) for part in ast.walk(node)):
                 return node

@@ -18,6 +18,7 @@ from callboard.actors.messages import (
     HookSecrets,
     ListHookProblems,
     ListSecrets,
+    NoAnswer,
     ReencryptSecrets,
     RetireSecret,
     SecretsReencrypted,
@@ -28,7 +29,6 @@ from callboard.adapters.store.views import ACCOUNTS, ALL, WEBHOOKS
 from callboard.config.settings import ApiSettings, DeliverySettings, Settings
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.app import ApiOptions, create_app
-from callboard.web.backend import NoAnswer
 from callboard.webhooks.history.dead_letters import TYPE
 from callboard.webhooks.hooks.secrets import StoredSecret
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot

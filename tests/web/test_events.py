@@ -4,8 +4,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from callboard import admin
+from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.store.protocol import StoreError, StoreUnavailable
-from callboard.web.backend import NoAnswer, RefusedByActor
 from callboard.web.documents.samples import SAMPLES
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
 from callboard.webhooks.values.kazoo_names import account_database

@@ -5,10 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
+from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText, NoAnswer
 from callboard.adapters.repositories.tokens import add_token
 from callboard.web.app import THREADS
-from callboard.web.backend import NoAnswer
 from callboard.web.routes import health
 from support.api import ADMIN, CHILD, Api
 from support.patience import patient

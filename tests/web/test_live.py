@@ -10,10 +10,9 @@ import pytest
 import requests
 
 from callboard.actors.api.thread import ApiThread
-from callboard.actors.messages import GetFigures, GetHealth, Health
+from callboard.actors.messages import GetFigures, GetHealth, Health, NoAnswer
 from callboard.adapters.repositories.tokens import add_token
 from callboard.supervision import GetTree, TreeNode
-from callboard.web.backend import NoAnswer
 from callboard.web.live import event_stream, sampler
 from callboard.web.live.event_stream import EventStream
 from callboard.web.live.sampler import Sampler

@@ -3,10 +3,9 @@
 import pytest
 
 from callboard import admin
-from callboard.actors.messages import ReencryptSecrets, SecretsReencrypted
+from callboard.actors.messages import NoAnswer, ReencryptSecrets, SecretsReencrypted
 from callboard.config.rules import HIDDEN
 from callboard.config.settings import ApiSettings, Settings
-from callboard.web.backend import NoAnswer
 from support.api import CHILD, OTHER, PARENT, Api, whole_system
 
 HOOKS = "/v2/callboard/hooks"

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.repositories.posted_events import DATABASE
 from callboard.adapters.repositories.tokens import add_token
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.settings import AmqpSettings, ApiSettings, Settings
-from callboard.web.backend import NoAnswer, RefusedByActor
 from support.api import OTHER, PARENT, WITH_EVENTS, Api
 
 EVENT = {"name": "order.paid", "account_id": PARENT, "payload": {"order": 17}}

@@ -98,7 +98,7 @@ def test_each_line_shows_its_numbers():
     lines = {line.key: line for line in plan(LOAD, COSTS, MACHINES)}
     assert lines["deliveries_mean"].formula == "86,400,000 a day / 86,400 s"
     assert lines["in_flight"].formula == (
-        "Little: 2,000/s x (0.9 good x 100 ms + 0.3 failing tries x 1,000 ms)"
+        "Little: 2,000/s x (0.9 good x 100 ms + 0.3 failing attempts x 1,000 ms)"
     )
     assert lines["nodes"].formula == "the largest of 2, 8 and 1, and 1 spare"
     assert len({line.key for line in lines.values()}) == len(lines)

@@ -1,14 +1,14 @@
 // The page: who is signed in, the bar at the top, the view that the address names.
 
-import * as api from "./parts/api.js";
+import * as api from "./data/api.js";
 import { Question } from "./parts/dialog.js";
 import { duration } from "./parts/format.js";
 import { html, render, useEffect, useState } from "./parts/html.js";
 import { moveRow, useKeys } from "./parts/keys.js";
-import { follow, live, stop } from "./parts/live.js";
+import { follow, live, stop } from "./data/live.js";
 import { Notes } from "./parts/notes.js";
 import { go, link, route } from "./parts/route.js";
-import { remembered, session, signedIn, signOut } from "./parts/session.js";
+import { remembered, session, signedIn, signOut } from "./data/session.js";
 import { useStore } from "./parts/store.js";
 import { theme, toggleTheme } from "./parts/theme.js";
 import { DeadLetters } from "./views/dead_letters.js";

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of envelopes, bodies and errors."""
+"""Envelopes, bodies and errors in the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,15 +8,18 @@ from callboard.webhooks.hooks.options import LEAST_RATE, MOST_RATE
 
 TAGS = [
     {"name": "hooks", "description": "The hooks of an account."},
-    {"name": "re-enabling", "description": "Hooks that were disabled for their failures."},
-    {"name": "attempts", "description": "What was sent, and what was answered."},
-    {"name": "events", "description": "The kinds of events and samples of them; open to all."},
+    {"name": "re-enabling", "description": "Enabling hooks that were disabled for failures."},
+    {"name": "attempts", "description": "Stored requests with their responses."},
+    {"name": "events", "description": "The event types, with samples; needs no token."},
     {"name": "sending again", "description": "Replays and tests of a hook."},
-    {"name": "secrets", "description": "What a hook's deliveries are signed with."},
-    {"name": "dead letters", "description": "Deliveries that were given up."},
+    {"name": "secrets", "description": "The secrets that sign a hook's deliveries."},
+    {"name": "dead letters", "description": "Exhausted deliveries, and quarantined events."},
     {"name": "posting", "description": "Events from clients without a broker."},
-    {"name": "operator", "description": "The whole node, for those who see everything."},
-    {"name": "health", "description": "Whether this process is well."},
+    {
+        "name": "operator",
+        "description": "The whole node, for tokens with access to everything.",
+    },
+    {"name": "health", "description": "Liveness, readiness and metrics."},
 ]
 
 _COMMON: dict[str, Any] = {
@@ -55,17 +58,17 @@ ERROR: dict[str, Any] = {
 }
 
 _WHAT = {
-    400: "The body or the query breaks a rule; `data` says which.",
-    401: "No token, or none that is known.",
+    400: "The body or the query breaks a rule, which `data` names.",
+    401: "The token is missing or unknown.",
     403: "The token is not for this account.",
-    404: "There is no such thing here.",
-    409: "Somebody else changed the document meanwhile.",
-    412: "The document has another revision than If-Match wants.",
+    404: "The resource does not exist.",
+    409: "Another client changed the document meanwhile.",
+    412: "The document's revision differs from If-Match.",
     413: "The body is too long.",
     422: "The Idempotency-Key was used with another body.",
     429: "Too many wrong tokens came from this address.",
-    500: "A failure of ours.",
-    503: "The store or an actor does not answer.",
+    500: "An internal error.",
+    503: "The store or an actor does not respond.",
 }
 
 
@@ -74,7 +77,7 @@ def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These errors, in their envelope."""
+    """Descriptions of these errors, in their envelope."""
     return {s: {"description": _WHAT[s], "content": _json(ERROR)} for s in statuses}
 
 
@@ -83,18 +86,18 @@ def _success(status: int) -> dict[int | str, dict[str, Any]]:
 
 
 OPEN = _success(200) | errors(400, 404, 429, 500, 503)
-"""Of paths that take no token."""
+"""Responses of paths without a token."""
 ENVELOPE = _success(200) | errors(400, 401, 403, 404, 429, 500, 503)
-"""Of paths that take one."""
+"""Responses of paths with a token."""
 
 
 def changes(status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """Of paths that change a document."""
+    """Responses of paths that change a document."""
     return _success(status) | errors(400, 401, 403, 404, 409, 412, 413, 429, 500, 503)
 
 
 def posted() -> dict[int | str, dict[str, Any]]:
-    """Of the path that events are posted to."""
+    """Responses of the path for posted events."""
     return changes(202) | errors(422)
 
 
@@ -103,29 +106,29 @@ def _query(name: str, description: str, type: str = "string") -> dict[str, Any]:
 
 
 _PAGING = [
-    _query("page_size", "Elements of a page.", "integer"),
+    _query("page_size", "Number of elements on a page.", "integer"),
     _query("start_key", "The `next_start_key` of the page before."),
-    _query("paginate", "false: all at once.", "boolean"),
-    _query("ascending", "true: in the opposite order.", "boolean"),
+    _query("paginate", "false returns all elements at once.", "boolean"),
+    _query("ascending", "true reverses the order.", "boolean"),
 ]
 PAGES: dict[str, Any] = {"parameters": _PAGING}
 """The parameters of a listing."""
 RANGES: dict[str, Any] = {
     "parameters": [
-        _query("created_from", "From here on, Gregorian seconds.", "integer"),
-        _query("created_to", "Up to here, Gregorian seconds.", "integer"),
+        _query("created_from", "Start of the period, Gregorian seconds.", "integer"),
+        _query("created_to", "End of the period, Gregorian seconds.", "integer"),
         *_PAGING,
     ]
 }
-"""The parameters of a listing of what happened."""
+"""The parameters of a listing by time."""
 
 
 _CREATED = RANGES["parameters"][:2]
 LETTERS: dict[str, Any] = {
     "parameters": [
-        _query("account_id", "Of this account; for the operator."),
-        _query("hook_id", "Of this hook."),
-        _query("kind", "delivery, or event: one that could not be handled."),
+        _query("account_id", "Only this account's; for the operator."),
+        _query("hook_id", "Only this hook's."),
+        _query("kind", "delivery, or event for quarantined events."),
         *_CREATED,
         *_PAGING[:3],
     ]
@@ -133,10 +136,10 @@ LETTERS: dict[str, Any] = {
 """The parameters of a listing of dead letters."""
 HOOK_SEARCH: dict[str, Any] = {
     "parameters": [
-        _query("account_id", "Of this account."),
-        _query("event", "Of this kind of event."),
-        _query("enabled", "Whether they are.", "boolean"),
-        _query("uri", "With this in their uri, in any case."),
+        _query("account_id", "Only this account's."),
+        _query("event", "Only hooks of this event type."),
+        _query("enabled", "Only hooks in this state.", "boolean"),
+        _query("uri", "Only hooks whose URL contains this text; ignores case."),
         *_PAGING,
     ]
 }
@@ -186,7 +189,7 @@ POST_EVENT: dict[str, Any] = {
         {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "Names the event among those of its account, for 24 hours.",
+            "description": "Identifies the event within its account for 24 hours.",
             "schema": {"type": "string"},
         }
     ],
@@ -203,16 +206,16 @@ POST_EVENT: dict[str, Any] = {
         "The event.",
     ),
 }
-"""Header and body of an event that is posted."""
+"""Header and body of a posted event."""
 COMMAND: dict[str, Any] = {
-    "parameters": [_query("start_key", "The `next_start_key` of the answer before.")],
+    "parameters": [_query("start_key", "The `next_start_key` of the response before.")],
     **body_of({"type": "object"}, "The arguments."),
 }
 """Parameters and body of a command of maintenance."""
 
 
 def without_framework_errors(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document without the errors that the framework would answer: ours has its own."""
+    """The OpenAPI document without the framework's errors, which Callboard replaces."""
     for path in document["paths"].values():
         for operation in path.values():
             theirs = "HTTPValidationError" in str(operation["responses"].get("422"))

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import structlog
 
-from callboard.actors.messages import GetFigures, GetHealth, Health
+from callboard.actors.messages import GetFigures, GetHealth, Health, NoAnswer, RefusedByActor
 from callboard.actors.messages.paths import METRICS
 from callboard.supervision import GetTree, TreeNode
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.backend import Backend
 from callboard.web.live.event_stream import event
 from callboard.web.live.live_view import history, tick
 from callboard.webhooks.metrics.snapshot import Snapshot

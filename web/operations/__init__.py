@@ -1,1 +1,1 @@
-"""Requests to actors on a client's behalf, and replays."""
+"""Requests to actors on a client's behalf, and replays that go on after their response."""

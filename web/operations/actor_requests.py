@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.actors.messages import NoAnswer, RefusedByActor
+from callboard.web.backend import Backend
 from callboard.web.errors import (
     ApiError,
     backend_failed,

@@ -9,8 +9,9 @@ from typing import TypeVar
 from attrs import evolve, field, frozen
 
 from callboard import admin
+from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.actors.messages.paths import REDELIVERY
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.backend import Backend
 from callboard.webhooks.history.replaying import one_of_each
 
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"

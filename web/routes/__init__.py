@@ -1,1 +1,1 @@
-"""The paths of the API, one file a topic, each with a `router` for `callboard.web.app`."""
+"""The paths of the API: one file for each topic, with a `router` for `callboard.web.app`."""

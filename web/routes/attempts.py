@@ -1,4 +1,4 @@
-"""What was sent for an account's hooks, and what was answered."""
+"""The stored attempts of an account's hooks."""
 
 import time
 from typing import Any
@@ -34,7 +34,7 @@ _TEXTS = ("req_body", "resp_body", QUERY)
     responses=ENVELOPE,
 )
 def account_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """Newest first, over all months of the span; generic filters apply."""
+    """Newest first, across all months of the period; generic filters apply."""
     return _attempts(request, account, backend, None)
 
 
@@ -47,7 +47,7 @@ def account_attempts(request: Request, account: TheAccount, backend: TheBackend)
 def hook_attempts(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """Newest first, over all months of the span; generic filters apply."""
+    """Newest first, across all months of the period; generic filters apply."""
     stored_hook(backend, account, hook_id)
     return _attempts(request, account, backend, hook_id)
 
@@ -78,7 +78,7 @@ def _position(document: Document) -> list[Any]:
 
 
 def _weight(document: Document) -> int:
-    """Of what a hook sent and was answered, which may be long."""
+    """Bytes of an attempt's bodies and query."""
     texts = (document.get(name) for name in _TEXTS)
     return sum(len(text.encode()) for text in texts if isinstance(text, str))
 
@@ -95,7 +95,7 @@ def _start(paging: Paging) -> tuple[int, str] | None:
 
 
 def _shown(document: Document) -> dict[str, Any]:
-    """With an id, which Kazoo does not show, so that it can be named for being sent again."""
+    """Adds the id, which Kazoo does not show and replay needs."""
     created = document["pvt_created"]
     month = time.strftime("%Y%m", time.gmtime(created - GREGORIAN_OFFSET_S))
     return {**public_fields(document), "id": f"{month}/{document['_id']}", "timestamp": created}

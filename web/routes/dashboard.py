@@ -1,4 +1,4 @@
-"""The dashboard: one page and its files, under a policy that lets them load nothing else."""
+"""The dashboard: one page and its files, with a policy that forbids loading anything else."""
 
 from collections.abc import Mapping
 
@@ -29,13 +29,13 @@ _ASSETS: Mapping[str, Asset] = assets()
 
 @router.get("/")
 async def page(request: Request) -> Response:
-    """The page. Whoever opens it learns nothing before they show a token."""
+    """The page. It shows no data without a token."""
     return _served(request, "index.html")
 
 
 @router.get("/dashboard/{path:path}")
 async def asset(request: Request, path: str) -> Response:
-    """A file that the page is made of. Raises ApiError 404."""
+    """A file of the page. Raises ApiError 404."""
     return _served(request, path)
 
 

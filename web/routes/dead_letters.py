@@ -1,4 +1,4 @@
-"""Dead letters: an account's, of its hooks; and for the operator all, with poison events."""
+"""Dead letters: those of an account's hooks, and for the operator all, with quarantined events."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -55,7 +55,7 @@ _ACTION = body_of(
     _OF_ACCOUNT, summary="List an account's dead letters", openapi_extra=LETTERS, responses=ENVELOPE
 )
 def account_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """The newest first, without their bodies; generic filters apply."""
+    """Newest first, without their bodies; generic filters apply."""
     return _list(request, backend, account.id)
 
 
@@ -66,7 +66,7 @@ def account_letters(request: Request, account: TheAccount, backend: TheBackend) 
     responses=changes(),
 )
 def act_on_account(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """A delivery goes to its hook as that is now, with the same webhook-id and all its tries."""
+    """A delivery goes to its hook as it is now, with the same webhook-id and all attempts."""
     return _act(request, backend, account.id)
 
 
@@ -74,7 +74,7 @@ def act_on_account(request: Request, account: TheAccount, backend: TheBackend) -
 def account_letter(
     request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
 ) -> Response:
-    """What was to be sent, and what became of it; no secrets, no signatures."""
+    """The content and its history, without secrets and signatures."""
     return success(request, _shown(_letter(backend, letter_id, account.id)))
 
 
@@ -82,19 +82,19 @@ def account_letter(
 def purge_account_letter(
     request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
 ) -> Response:
-    """For ever."""
+    """Permanently."""
     return _purge(request, backend, letter_id, account.id)
 
 
 @router.get(
     _OF_ALL,
     tags=["operator"],
-    summary="List dead letters and poison events",
+    summary="List dead letters and quarantined events",
     openapi_extra=LETTERS,
     responses=ENVELOPE,
 )
 def all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """The newest first, without their bodies; generic filters apply."""
+    """Newest first, without their bodies; generic filters apply."""
     return _list(request, backend, request.query_params.get("account_id"))
 
 
@@ -113,26 +113,26 @@ def act_on_all(request: Request, _caller: Admin, backend: TheBackend) -> Respons
 @router.get(
     _OF_ALL + "/{letter_id}",
     tags=["operator"],
-    summary="Show a dead letter or poison event",
+    summary="Show a dead letter or quarantined event",
     responses=ENVELOPE,
 )
 def any_letter(
     request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
 ) -> Response:
-    """All that is known of it."""
+    """With all stored data."""
     return success(request, _shown(_letter(backend, letter_id, None)))
 
 
 @router.delete(
     _OF_ALL + "/{letter_id}",
     tags=["operator"],
-    summary="Purge a dead letter or poison event",
+    summary="Purge a dead letter or quarantined event",
     responses=changes(),
 )
 def purge_any_letter(
     request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
 ) -> Response:
-    """For ever."""
+    """Permanently."""
     return _purge(request, backend, letter_id, None)
 
 
@@ -200,7 +200,7 @@ def _listed(row: Row) -> dict[str, Any]:
 
 
 def _letter(backend: Backend, id: str, account_id: str | None) -> Document:
-    """The letter. Raises ApiError 404, also where it is another account's."""
+    """The dead letter. Raises ApiError 404, also if it belongs to another account."""
     letter = DeadLetterStore(backend.store).get([id]).get(id)
     if letter is None or account_id not in (None, letter.get("pvt_account_id")):
         raise bad_identifier(id)

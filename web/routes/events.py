@@ -1,4 +1,4 @@
-"""The kinds of events, and samples of them: open to everybody."""
+"""The event types, with samples; these paths need no token."""
 
 from typing import Annotated
 
@@ -19,9 +19,9 @@ from callboard.web.errors import ApiError, forbidden
 router = APIRouter(prefix="/v2/webhooks", tags=["events"])
 
 
-@router.get("", summary="List the kinds of events", openapi_extra=PAGES, responses=OPEN)
+@router.get("", summary="List the event types", openapi_extra=PAGES, responses=OPEN)
 def list_definitions(request: Request, caller: Anybody, backend: TheBackend) -> Response:
-    """By name, descending; what `hook` of a hook may be, and what its custom_data selects by."""
+    """By name, descending: the values of a hook's `hook`, and the selection by its custom_data."""
     paging = paging_of(request.query_params, page_size(backend))
     kinds = sorted(known_definitions(backend).values(), key=_position, reverse=not paging.ascending)
     if paging.start is not None:
@@ -42,11 +42,11 @@ def _position(definition: Definition) -> list[str]:
 
 @router.get("/samples", summary="List the ids of samples", responses=OPEN)
 def list_samples(request: Request, _caller: Anybody) -> Response:
-    """Of each there is a list of payloads."""
+    """Each is a list of payloads."""
     return success(request, sorted(SAMPLES))
 
 
-@router.get("/samples/{sample_id}", summary="Show samples of a kind of event", responses=OPEN)
+@router.get("/samples/{sample_id}", summary="Show samples of an event type", responses=OPEN)
 def show_sample(
     request: Request,
     _caller: Anybody,
@@ -70,5 +70,5 @@ def show_sample(
     include_in_schema=False,
 )
 def nothing_else(_caller: Known) -> Response:
-    """These belong to nobody, and are changed by nobody."""
+    """Refuses every change: no account owns these documents."""
     raise forbidden()

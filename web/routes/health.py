@@ -1,4 +1,4 @@
-"""Whether this process is well, whether the node can do its work, and its metrics."""
+"""Liveness, readiness and metrics."""
 
 import asyncio
 from typing import Any
@@ -6,14 +6,19 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
+from callboard.actors.messages import (
+    GetHealth,
+    GetMetrics,
+    Health,
+    MetricsText,
+    NoAnswer,
+    RefusedByActor,
+)
 from callboard.actors.messages.paths import METRICS
 from callboard.web.access.callers import TheBackend, backend_of, scraper
-from callboard.web.backend import NoAnswer, RefusedByActor
 
-"""The path of the actor that counts."""
 READY_S = 3.0
-"""How long it may take to say whether the node is ready."""
+"""Time limit for the readiness check."""
 
 router = APIRouter(tags=["health"])
 
@@ -65,17 +70,17 @@ _METRICS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/healthz", summary="Is the process alive?", responses=_WELL)
+@router.get("/healthz", summary="Check that the process is alive", responses=_WELL)
 async def healthz(request: Request) -> Response:
-    """Answers while the process serves; asks neither store nor broker nor another actor."""
+    """Responds while the process serves; does not use the store, the broker or another actor."""
     return JSONResponse({"status": "ok", **backend_of(request).stats()})
 
 
-@router.get("/readyz", summary="Can the node do its work?", responses=_READY)
+@router.get("/readyz", summary="Check that the node is ready", responses=_READY)
 async def readyz(request: Request) -> Response:
-    """Whether broker and store are up and the tree is whole; open to everybody, as `/healthz`.
+    """Checks that broker and store are up and the tree is complete; needs no token, as `/healthz`.
 
-    Waits in no thread: all of those may be busy with requests that wait for a slow store.
+    It uses no worker thread, because all of them may wait for a slow store.
     """
     asked = backend_of(request).question(METRICS, GetHealth(), Health)
     try:
@@ -101,6 +106,6 @@ def _unready(problem: str) -> Health:
     response_class=Response,
 )
 def metrics(backend: TheBackend) -> Response:
-    """Takes the admin's token, or that of `api.metrics_token`, as `Authorization: Bearer`."""
+    """Accepts the admin's token or `api.metrics_token`, as `Authorization: Bearer`."""
     text = backend.ask(METRICS, GetMetrics(), MetricsText)
     return Response(text.text, media_type=text.content_type)

@@ -1,4 +1,4 @@
-"""An account's hooks: list, create, show, replace, change, delete, enable again."""
+"""An account's hooks: list, create, show, replace, change, delete, enable."""
 
 import time
 import uuid
@@ -48,7 +48,7 @@ _REENABLING = body_of(
 )
 
 REENABLE_S = 30.0
-"""How long enabling hooks again may take in all."""
+"""Time limit for enabling hooks."""
 
 
 @router.get("/webhooks", summary="List the hooks of an account", openapi_extra=PAGES)
@@ -91,7 +91,7 @@ def _position(row: Row) -> list[Any]:
     responses=changes(201),
 )
 def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """Stored, told to every node, and in effect here when this answers."""
+    """At the response, the hook is stored, announced to all nodes, and in effect on this one."""
     now = time.time()
     public = valid_hook(backend, data_of(request), account.id, sees_all=account.caller.sees_all)
     document = new_hook(
@@ -131,18 +131,18 @@ def _account_document(backend: Backend, account: AccountAccess) -> Document:
     openapi_extra=_REENABLING,
 )
 def enable_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """Those that were disabled because they kept failing."""
+    """Hooks that were disabled because they failed repeatedly."""
     return _enable(request, backend, admin.EnableAccountHooks(account.id))
 
 
 @router.patch(
     "/descendants/webhooks",
     tags=["re-enabling"],
-    summary="Enable the hooks of an account and of all below it again",
+    summary="Enable the hooks of an account and its descendants again",
     openapi_extra=_REENABLING,
 )
 def enable_descendants(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """Those that were disabled because they kept failing."""
+    """Hooks that were disabled because they failed repeatedly."""
     return _enable(request, backend, admin.EnableDescendantHooks(account.id))
 
 
@@ -185,7 +185,7 @@ def _enable(
 def show_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """With `disable_reason` where it was disabled because it kept failing."""
+    """With `disable_reason` if it was disabled because it failed repeatedly."""
     document = stored_hook(backend, account, hook_id)
     return success(request, shown_hook(document), revision=document["_rev"])
 
@@ -199,7 +199,7 @@ def show_hook(
 def replace_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """What the body does not have, the hook has no more. Enables the hook, unless it says
+    """Members that the body lacks are removed. Enables the hook, unless the body has
     `enabled: false`."""
     stored = stored_hook(backend, account, hook_id)
     return _save(request, account, backend, stored, data_of(request))
@@ -214,7 +214,7 @@ def replace_hook(
 def change_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """Top-level members are laid over the hook's."""
+    """The body's top-level members replace the hook's."""
     stored = stored_hook(backend, account, hook_id)
     members = {**shown_hook(stored), **data_of(request)}
     public = {key: value for key, value in members.items() if value is not None}
@@ -245,9 +245,9 @@ def _save(
 def delete_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """Softly: its document stays, marked; with `should_soft_delete=false` it goes.
+    """Marks its document as deleted; `should_soft_delete=false` deletes the document.
 
-    That may stand in the query, the envelope, or its `data`.
+    Send this flag in the query, the envelope, or its `data`.
     """
     stored = stored_hook(backend, account, hook_id)
     _check_precondition(request, stored)
@@ -263,7 +263,7 @@ def delete_hook(
 
 
 def _said(request: Request, name: str) -> Any:
-    """A flag that may come in several places (cb_context: req_value)."""
+    """A flag from the data, the envelope or the query (cb_context: req_value)."""
     data = state_of(request).peek("data")
     for place in (data if isinstance(data, dict) else {}, state_of(request).envelope()):
         if name in place:
@@ -272,7 +272,7 @@ def _said(request: Request, name: str) -> Any:
 
 
 def stored_hook(backend: Backend, account: AccountAccess, hook_id: str) -> Document:
-    """The hook's document. Raises ApiError 404 also where it is another account's."""
+    """The hook's document. Raises ApiError 404, also if it belongs to another account."""
     document = HookStore(backend.store).get(hook_id)
     if document is None or is_deleted(document) or document.get("pvt_account_id") != account.id:
         raise bad_identifier(hook_id)

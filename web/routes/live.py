@@ -1,4 +1,4 @@
-"""What happens now, as a stream: for the dashboard."""
+"""The live stream for the dashboard."""
 
 from collections.abc import AsyncIterator
 
@@ -16,16 +16,16 @@ router = APIRouter(prefix="/v2/callboard", tags=["live"])
 
 @router.get("/token", include_in_schema=False)
 def show_token(request: Request, caller: Known) -> Response:
-    """Whose token this is; `account_id` is absent for the admin's."""
+    """The token's account; `account_id` is absent for the admin's."""
     account = caller.account_id
     return success(request, {} if account is None else {"account_id": account})
 
 
 @router.get("/live", include_in_schema=False)
 async def follow(request: Request, _caller: Admin) -> Response:
-    """Server-sent events without end: `history` (columns of the charts), then `tick` once a
-    second. What they hold is the dashboard's business and may change, so it is not in the
-    OpenAPI document."""
+    """Endless server-sent events: `history` (columns of the charts), then `tick` once per second.
+    Their format is internal to the dashboard and may change, so it is not in the OpenAPI
+    document."""
     sampler: Sampler = request.app.state.sampler
     watcher = sampler.watch()
     if watcher is None:

@@ -43,7 +43,7 @@ Check = Callable[[Any], Any]
 
 @frozen
 class Command:
-    """A message, what it takes and is answered with. `paged`: it has `after`, the answer `more`."""
+    """A message, its arguments and response. `paged`: it has `after`, and the response `more`."""
 
     message: type[Any]
     answer: type[Any]
@@ -93,7 +93,7 @@ COMMANDS: Mapping[str, Command] = {
 
 @router.post(
     "/{command}",
-    summary="Carry out a command of maintenance",
+    summary="Run a maintenance command",
     openapi_extra=COMMAND,
     responses=changes(),
 )
@@ -101,9 +101,9 @@ def carry_out(
     request: Request,
     _caller: Admin,
     backend: TheBackend,
-    command: Annotated[str, Path(description="By Kazoo's names.")],
+    command: Annotated[str, Path(description="A command, by Kazoo's name.")],
 ) -> Response:
-    """One page of it; where there is more to see or to do, the answer has `next_start_key`."""
+    """Runs one page; if there is more, the response has `next_start_key`."""
     known = COMMANDS.get(command.replace("-", "_"))
     if known is None:
         raise bad_identifier(command)
@@ -143,7 +143,7 @@ def _checked(name: str, value: Any, check: Check) -> Any:
 
 
 def _cursor(command: Command, start: list[Any]) -> Any:
-    """Positions are made of texts: many, or of secrets one."""
+    """A cursor consists of texts: several, or one for secrets."""
     if not all(isinstance(part, str) for part in start):
         raise invalid_member("start_key", "error", "is no next_start_key of an earlier page")
     if command.message is ReencryptSecrets:

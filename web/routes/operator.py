@@ -1,4 +1,4 @@
-"""What the operator of a node looks at, over all accounts."""
+"""The operator's view of a node, across all accounts."""
 
 import json
 import time
@@ -40,25 +40,25 @@ router = APIRouter(prefix="/v2/callboard", tags=["operator"])
 
 @router.get("/tree", summary="Show the supervision tree", responses=ENVELOPE)
 def tree(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Who runs, where, since when (Unix seconds), restarted how often."""
+    """The actors with process, start time (Unix seconds) and restarts."""
     return success(request, attrs.asdict(asked(backend, "", GetTree(), TreeNode)))
 
 
-@router.get("/health", summary="Is this node ready for work?", responses=ENVELOPE)
+@router.get("/health", summary="Show whether the node is ready", responses=ENVELOPE)
 def health(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """`ready`, and `problems` where it is not."""
+    """`ready`, and `problems` if it is not."""
     return success(request, attrs.asdict(asked(backend, METRICS, GetHealth(), Health)))
 
 
 @router.get("/figures", summary="Show totals, rates and percentiles", responses=ENVELOPE)
 def figures(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Of this node, with the last ten minutes."""
+    """This node's figures, with the last ten minutes."""
     return success(request, as_plain(asked(backend, METRICS, GetFigures(), Snapshot)))
 
 
 @router.get("/endpoints", summary="List endpoints with their circuits", responses=ENVELOPE)
 def endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Those whose circuit is not closed, then the busiest."""
+    """Endpoints whose circuit is not closed, then the busiest."""
     seen = asked(backend, METRICS, GetFigures(), Snapshot).endpoints
     return success(request, [attrs.asdict(one) for one in seen])
 
@@ -121,7 +121,7 @@ def _listed(row: Row) -> dict[str, Any]:
 
 @router.get("/hooks/problems", summary="List hooks that cannot fire", responses=ENVELOPE)
 def hook_problems(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Stored hooks that are enabled, and why not in effect; `loading`: there may be more."""
+    """Enabled stored hooks that cannot fire, with the reason; `loading`: there may be more."""
     found = asked(backend, HOOK_LISTENER, ListHookProblems(), HookProblems)
     return success(request, attrs.asdict(found))
 
@@ -146,7 +146,7 @@ def hook(
 
 @router.get("/modules", summary="List the event modules", responses=ENVELOPE)
 def modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """What hooks may name, and which messages each asks the broker for."""
+    """The modules that hooks may name, with their bindings."""
     return success(
         request,
         [
@@ -164,7 +164,7 @@ def modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
 
 @router.get("/settings", summary="Show the settings", responses=ENVELOPE)
 def settings(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """What holds on this node; secrets are hidden."""
+    """This node's effective settings; secrets are masked."""
     shown = [{"key": key, "value": value} for key, value in backend.node.settings]
     return success(request, shown)
 
@@ -184,7 +184,7 @@ _TOKEN = body_of(
 
 @router.get("/tokens", summary="List tokens", openapi_extra=PAGES, responses=ENVELOPE)
 def tokens(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Of the account `account_id`, or all; what they are is shown to nobody."""
+    """Tokens of the account `account_id`, or all; the tokens themselves are never shown."""
     query = request.query_params
     paging = paging_of(query, page_size(backend))
     found, page = page_of(
@@ -206,12 +206,12 @@ def _tokens(
 @router.put(
     "/tokens",
     status_code=201,
-    summary="Make a token of an account",
+    summary="Create a token of an account",
     openapi_extra=_TOKEN,
     responses=changes(201),
 )
 def new_token(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Shown in this answer and never again."""
+    """The token is shown only in this response."""
     data = data_of(request)
     check_members(data, ("account_id", "name"))
     try:
@@ -227,9 +227,9 @@ def revoke(
     request: Request,
     _caller: Admin,
     backend: TheBackend,
-    token_id: Annotated[str, Path(description="The token's id, as it is listed.")],
+    token_id: Annotated[str, Path(description="The token's id, as listed.")],
 ) -> Response:
-    """At once, and on all nodes."""
+    """Takes effect at once, on all nodes."""
     facts = revoke_token(backend.store, token_id)
     if facts is None:
         raise bad_identifier(token_id)
@@ -256,12 +256,12 @@ _MESSAGE = body_of(
 @router.post(
     "/publish",
     status_code=202,
-    summary="Publish a message as it is",
+    summary="Publish a message unchanged",
     openapi_extra=_MESSAGE,
     responses=changes(202),
 )
 def publish(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Persistent and confirmed; `unroutable`: it found no queue."""
+    """The message is persistent and confirmed; `unroutable`: it reached no queue."""
     data = data_of(request)
     check_members(data, ("exchange", "routing_key", "body"))
     exchange, key = member(data, "exchange", str), member(data, "routing_key", str)

@@ -1,4 +1,4 @@
-"""Events from clients that have no broker."""
+"""Events from clients without a broker."""
 
 import hashlib
 import json
@@ -11,10 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
 from callboard.web.access.callers import Known, TheBackend
 from callboard.web.access.tokens import Caller
-from callboard.web.backend import Backend, NoAnswer, RefusedByActor
+from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import POST_EVENT, posted
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import ApiError, datastore_timeout, forbidden, invalid_member
@@ -37,8 +38,8 @@ _KEY = re.compile(r"[!-~]{1,200}")
 def post_event(request: Request, caller: Known, backend: TheBackend) -> Response:
     """Hooks of the account on `event` fire for it.
 
-    202 means that the broker has it on its disk. The same `Idempotency-Key` and body have the same
-    answer for 24 hours. At least once: repeats have the same webhook-id.
+    202 means that the event is on the broker's disk. The same `Idempotency-Key` and body return
+    the same response for 24 hours. At least once: repeats have the same webhook-id.
     """
     data = data_of(request)
     check_members(data, ("name", "account_id", "payload"))
@@ -73,7 +74,7 @@ def _accepted(request: Request, event_id: str) -> Response:
 
 
 def _publish_noted(backend: Backend, notes: PostedEvents, noted: Noted, event: PostedEvent) -> None:
-    """Publish it as it was noted first; then let that be known."""
+    """Publish the event as first recorded; then record that it was published."""
     first = PostedEvent(noted.event_id, event.name, event.account_id, noted.at, event.data)
     if _publish(backend, first):
         notes.forget(noted)
@@ -99,7 +100,7 @@ def _unroutable() -> ApiError:
 
 
 def _account(caller: Caller, data: Mapping[str, Any]) -> str:
-    """Whose event it is. Raises ApiError 400, 403."""
+    """The event's account. Raises ApiError 400, 403."""
     if "account_id" not in data and caller.account_id is not None:
         return caller.account_id
     try:
@@ -137,7 +138,7 @@ def _fingerprint(event: PostedEvent) -> str:
 
 
 def _sweep(request: Request, notes: PostedEvents, now: float) -> None:
-    """Forget what is older than a day, every minute or so; who posts pays for it."""
+    """Delete records older than a day, about every minute, as part of a post."""
     if now - getattr(request.app.state, "swept_at", 0.0) < SWEEP_S:
         return
     request.app.state.swept_at = now

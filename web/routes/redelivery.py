@@ -1,4 +1,4 @@
-"""Sending once more what was sent for a hook, and sending it a sample."""
+"""Replays of a hook's deliveries, and test deliveries."""
 
 import re
 import time
@@ -44,13 +44,13 @@ _REUSED: Mapping[int | str, dict[str, Any]] = {
     422: {**errors(422)[422], "description": "The id is of a replay of something else."}
 }
 
-RunId = Annotated[str, Path(description="The id that the PUT was answered with.")]
+RunId = Annotated[str, Path(description="The id from the PUT's response.")]
 
 
 @router.put(
     "/replay",
     status_code=202,
-    summary="Send a hook's deliveries once more",
+    summary="Send a hook's deliveries again",
     openapi_extra=_REPLAY,
     responses={**changes(202), **_REUSED},
 )
@@ -102,11 +102,11 @@ def _wanted(data: Mapping[str, Any], account_id: str, hook_id: str, longest_s: i
     )
 
 
-@router.get("/replay/{run_id}", summary="How far is a replay?", responses=ENVELOPE)
+@router.get("/replay/{run_id}", summary="Show the progress of a replay", responses=ENVELOPE)
 def show_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
-    """404 where the process of the API was restarted meanwhile: begin it anew with its id."""
+    """404 after a restart of the API's process: start the replay again with the same id."""
     return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
 
 
@@ -114,7 +114,7 @@ def show_replay(
 def stop_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
-    """What was sent is sent."""
+    """Deliveries that were already sent are not undone."""
     _progress(request, account, backend, hook_id, run_id)
     replays_of(request).stop((hook_id, run_id))
     return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
@@ -155,9 +155,9 @@ def _shown(progress: Progress) -> dict[str, Any]:
 def test_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """Now and once, signed as any delivery, with X-Callboard-Test; also if it is disabled.
+    """Sends it once, now, signed like any delivery, with X-Callboard-Test; also to a disabled hook.
 
-    It counts as no failure, is not retried and not recorded.
+    It does not count as a failure, and is neither retried nor recorded.
     """
     stored_hook(backend, account, hook_id)
     tested = asked(backend, REDELIVERY, admin.TestHook(hook_id), admin.HookTested, TEST_S)

@@ -1,4 +1,4 @@
-"""The secrets that a hook's deliveries are signed with."""
+"""The secrets that sign a hook's deliveries."""
 
 from typing import Annotated, Any
 
@@ -41,7 +41,7 @@ _BODY = body_of(
 def list_secrets(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """The newest first; what they are is shown to nobody."""
+    """Newest first; the secrets themselves are never shown."""
     stored_hook(backend, account, hook_id)
     found = asked(backend, HOOK_LISTENER, ListSecrets(hook_id), HookSecrets)
     return success(request, [_shown(secret) for secret in found.secrets])
@@ -57,7 +57,7 @@ def list_secrets(
 def add_secret(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """Shown in this answer and never again; from now on deliveries carry a signature by it, too."""
+    """The response is the only one to show it; from now on deliveries also carry its signature."""
     data = data_of(request)
     check_members(data, ("kind", "secret"))
     stored_hook(backend, account, hook_id)
@@ -92,9 +92,9 @@ def retire_secret(
     account: TheAccount,
     backend: TheBackend,
     hook_id: HookId,
-    fingerprint: Annotated[str, Path(description="As it is listed.")],
+    fingerprint: Annotated[str, Path(description="The fingerprint, as listed.")],
 ) -> Response:
-    """Deliveries are signed with it no more; what is left is the answer."""
+    """Deliveries are no longer signed with it; the response lists the remaining secrets."""
     stored_hook(backend, account, hook_id)
     found = asked(backend, HOOK_LISTENER, ListSecrets(hook_id), HookSecrets)
     if fingerprint not in {secret.fingerprint for secret in found.secrets}:

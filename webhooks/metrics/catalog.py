@@ -1,6 +1,6 @@
-"""Every metric: its name after Prometheus' conventions, what it means, and its labels.
+"""All metrics: names by Prometheus' conventions, help texts and labels.
 
-No label grows with hooks, endpoints or accounts. `docs/metrics.md` is made of this.
+No label grows with hooks, endpoints or accounts. `docs/metrics.md` is generated from this file.
 """
 
 from attrs import field, frozen, validators
@@ -38,34 +38,34 @@ def _seconds(name: str, help: str, *labels: str) -> Metric:
 
 MESSAGES_RECEIVED = Metric(
     "callboard_messages_received_total",
-    "Messages taken from the broker's queue of events, those that came again among them.",
+    "Messages received from the broker's queue of events, including redelivered ones.",
 )
 MESSAGES_ACKNOWLEDGED = Metric(
     "callboard_messages_acknowledged_total",
-    "Messages acknowledged: each of their deliveries is settled.",
+    "Messages acknowledged after all their deliveries were settled.",
 )
 MESSAGES_REQUEUED = Metric(
     "callboard_messages_requeued_total",
-    "Messages given back to the broker, as the process died that had them.",
+    "Messages returned to the broker because the process that held them died.",
 )
 MESSAGES_UNCLAIMED = Metric(
     "callboard_messages_unclaimed_total",
-    "Messages of exchanges that no event module asks for any more; acknowledged.",
+    "Messages that no event module subscribes to any more; acknowledged without deliveries.",
 )
 EVENTS_IN_HAND = _gauge(
     "callboard_events_in_hand",
-    "Events taken from the broker and not acknowledged yet; amqp.prefetch bounds them.",
+    "Events received from the broker and not yet acknowledged; limited by amqp.prefetch.",
 )
 EVENTS = Metric(
     "callboard_events_total",
-    "Events by event module and outcome: fired (hooks wanted it), no_hook, or poison (set aside).",
+    "Events by event module and outcome: fired, no_hook, or poison (quarantined).",
     labels=("event", "outcome"),
 )
 FIRED, NO_HOOK, POISON = "fired", "no_hook", "poison"
 
 BATCH_SIZE = Metric(
     "callboard_batch_size",
-    "How much travels in one message between processes: events, deliveries, put_off deliveries "
+    "Items in one message between processes: events, deliveries, put_off (deferred) deliveries "
     "or attempts.",
     HISTOGRAM,
     ("content",),
@@ -76,103 +76,103 @@ BATCH_SIZE = Metric(
 
 DELIVERIES_MADE = Metric(
     "callboard_deliveries_made_total",
-    "Deliveries that events have made, by event.",
+    "Deliveries created, by event.",
     COUNTER,
     ("event",),
 )
 DELIVERIES = Metric(
     "callboard_deliveries_total",
-    "Deliveries that came to an end: delivered, or given_up after their last try.",
+    "Finished deliveries: delivered, or given_up (exhausted) after the last attempt.",
     labels=("outcome",),
 )
 DELIVERED, GIVEN_UP = "delivered", "given_up"
 DELIVERIES_PUT_OFF = Metric(
     "callboard_deliveries_put_off_total",
-    "Deliveries that the retry queue took over, counted each time.",
+    "Deliveries deferred to the retry queue, counted each time.",
 )
 DELIVERIES_PARKED = Metric(
     "callboard_deliveries_parked_total",
-    "How often a delivery found no room at its endpoint, or lost it, and went to the retry queue "
-    "untried.",
+    "Deliveries deferred to the retry queue without an attempt, because their endpoint had no "
+    "capacity or its circuit was open; counted each time.",
 )
 DELIVERIES_REPEATED = Metric(
     "callboard_deliveries_repeated_total",
-    "Deliveries that came again although they were done, and were not sent again.",
+    "Finished deliveries that arrived again and were dropped.",
 )
 ATTEMPTS = Metric(
     "callboard_attempts_total",
-    "Requests by result: class of the status, timeout, connection_error, refused (an address, "
-    "payload or secret that we do not use), or error.",
+    "Requests by result: status class, timeout, connection_error, refused (not sent because of "
+    "its address, payload or secret), or error.",
     labels=("result",),
 )
 ATTEMPTS_FAILED = Metric(
     "callboard_attempts_failed_total",
-    "Requests that were no success by the retry policy of their delivery.",
+    "Requests that failed by their delivery's retry policy.",
 )
 REQUEST_SECONDS = _seconds(
     "callboard_request_duration_seconds",
-    "How long requests to endpoints take, to the answer or the error; without those refused.",
+    "Duration of requests to endpoints, until the response or the error; without refused ones.",
 )
 DELIVERY_SECONDS = _seconds(
     "callboard_delivery_latency_seconds",
-    "From an event's arrival from the broker to the answer that took its delivery; of deliveries "
-    "that did not pass through the retry queue.",
+    "Time from an event's arrival to the successful response; only deliveries that did not pass "
+    "through the retry queue.",
 )
-IN_FLIGHT = _gauge("callboard_requests_in_flight", "Requests under way.")
+IN_FLIGHT = _gauge("callboard_requests_in_flight", "Requests in flight.")
 WAITING = _gauge(
     "callboard_deliveries_waiting", "Deliveries that wait for a turn at their endpoint."
 )
 RETRYING = _gauge(
     "callboard_deliveries_retrying",
-    "Deliveries that wait in memory for a retry after a short pause.",
+    "Deliveries that wait in memory for a retry after a short delay.",
 )
 LEAVING = _gauge(
     "callboard_deliveries_leaving",
-    "Deliveries on their way into the retry queue, which does not have them safe yet.",
+    "Deliveries sent to the retry queue and not yet confirmed by it.",
 )
 CIRCUITS = _gauge(
     "callboard_circuits",
-    "Endpoints whose circuit is open or half_open. Each deliverer has circuits of its own: an "
+    "Endpoints whose circuit is open or half_open. Each deliverer has its own circuits, so an "
     "endpoint may count once for each.",
     "state",
 )
 CIRCUITS_OPENED = Metric(
-    "callboard_circuits_opened_total", "How often a closed circuit has opened."
+    "callboard_circuits_opened_total", "Circuits that changed from closed to open."
 )
 
 # The retry queue
 
 RETRY_QUEUE_MESSAGES = _gauge(
     "callboard_retry_queue_messages",
-    "Deliveries in the broker's retry queues, by queue: the wait they are in, or due. All nodes "
-    "of a bus see the same.",
+    "Deliveries in the broker's retry queues, by queue: the delay, or due. All nodes of a bus "
+    "report the same value.",
     "queue",
 )
 RETRIES_HANDED_OUT = Metric(
-    "callboard_retries_handed_out_total", "Deliveries that came back from the retry queue."
+    "callboard_retries_handed_out_total", "Deliveries received from the retry queue."
 )
 RETRIES_POISON = Metric(
     "callboard_retries_poison_total",
-    "Messages in the retry queue that were no deliveries, and were set aside.",
+    "Messages in the retry queue that could not be read and were quarantined.",
 )
 
 # Attempts and hooks
 
-ATTEMPTS_WRITTEN = Metric("callboard_attempts_written_total", "Attempts that the store has taken.")
+ATTEMPTS_WRITTEN = Metric("callboard_attempts_written_total", "Attempts written to the store.")
 ATTEMPTS_DROPPED = Metric(
     "callboard_attempts_dropped_total",
-    "Attempts that were not kept: the store refused them, or there was no room meanwhile.",
+    "Attempts dropped because the store rejected them or the disk limit was reached.",
 )
 ATTEMPTS_WAITING = _gauge(
-    "callboard_attempts_waiting", "Attempts on disk that the store does not have yet."
+    "callboard_attempts_waiting", "Attempts on disk, not yet written to the store."
 )
-HOOKS = _gauge("callboard_hooks", "Hooks in memory: those that may fire.")
+HOOKS = _gauge("callboard_hooks", "Hooks in memory, that is, hooks that may fire.")
 HOOK_PROBLEMS = _gauge("callboard_hook_problems", "Stored hooks that cannot fire.")
 HOOKS_DISABLED = Metric(
-    "callboard_hooks_disabled_total", "How often a hook was to be disabled for its failures."
+    "callboard_hooks_disabled_total", "Decisions to disable a hook because of its failures."
 )
 FAILURES = _gauge(
-    "callboard_failures_remembered", "Failed tries that are remembered, of all nodes of the bus."
+    "callboard_failures_remembered", "Failed attempts in memory, of all nodes of the bus."
 )
 
 # The system
@@ -180,20 +180,22 @@ FAILURES = _gauge(
 BROKER_UP = _gauge(
     "callboard_broker_up", "Whether an actor's connection to the broker is up: 1 or 0.", "actor"
 )
-STORE_UP = _gauge("callboard_store_up", "Whether the document store answered last: 1 or 0.")
+STORE_UP = _gauge(
+    "callboard_store_up", "Whether the document store responded to the last check: 1 or 0."
+)
 STORE_SECONDS = _seconds(
     "callboard_store_probe_duration_seconds",
-    "How long the document store takes to look for one document, asked every few seconds.",
+    "Duration of a look-up of one document in the store, made every few seconds.",
 )
 CHILD_UP = _gauge("callboard_child_up", "Whether an actor of the tree runs: 1 or 0.", "child")
 CHILD_RESTARTS = Metric(
     "callboard_child_restarts_total",
-    "How often an actor of the tree was restarted.",
+    "Restarts of an actor of the tree.",
     COUNTER,
     ("child",),
 )
 NODE = _gauge(
-    "callboard_node_info", "Always 1; the labels say which node this is.", "version", "node", "zone"
+    "callboard_node_info", "Always 1; the labels identify the node.", "version", "node", "zone"
 )
 
 METRICS: tuple[Metric, ...] = tuple(m for m in list(globals().values()) if isinstance(m, Metric))

@@ -15,8 +15,8 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
     AMQPConnectorException,
 )
 
-from callboard.adapters.broker.brokers import mask_url
 from callboard.adapters.broker.protocol import Exchange, Queue
+from callboard.adapters.broker.urls import mask_url
 
 Stage = Literal["url", "address", "credentials", "vhost", "permissions", "protocol"]
 

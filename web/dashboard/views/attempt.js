@@ -1,6 +1,6 @@
 // One attempt: what was sent, what came back. All of it is somebody else's text.
 
-import * as api from "../parts/api.js";
+import * as api from "../data/api.js";
 import { Dialog } from "../parts/dialog.js";
 import { Exchange } from "../parts/exchange.js";
 import { fromGregorian, time } from "../parts/format.js";

@@ -1,6 +1,6 @@
 // The attempts of a hook, the latest first; new ones appear by themselves on the first page.
 
-import * as api from "../parts/api.js";
+import * as api from "../data/api.js";
 import { fromGregorian, time } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";

@@ -1,6 +1,6 @@
 // One dead letter, with all that is known of it.
 
-import * as api from "../parts/api.js";
+import * as api from "../data/api.js";
 import { Dialog } from "../parts/dialog.js";
 import { fromGregorian, pretty, time } from "../parts/format.js";
 import { html } from "../parts/html.js";

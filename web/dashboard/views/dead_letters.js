@@ -1,6 +1,6 @@
 // Deliveries that were given up, and events that could not be handled: look, retry, throw away.
 
-import * as api from "../parts/api.js";
+import * as api from "../data/api.js";
 import { confirmed } from "../parts/dialog.js";
 import { count, fromGregorian, time } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";

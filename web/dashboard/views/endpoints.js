@@ -2,7 +2,7 @@
 
 import { count } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
-import { live } from "../parts/live.js";
+import { live } from "../data/live.js";
 import { useStore } from "../parts/store.js";
 import { Field, State } from "../parts/widgets.js";
 

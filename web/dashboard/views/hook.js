@@ -1,6 +1,6 @@
 // One hook: what it is, its attempts, and what can be done with it.
 
-import * as api from "../parts/api.js";
+import * as api from "../data/api.js";
 import { html, useState } from "../parts/html.js";
 import { useKeys } from "../parts/keys.js";
 import { useAnswer } from "../parts/loading.js";

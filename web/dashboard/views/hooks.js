@@ -1,12 +1,12 @@
 // All hooks, a page at a time: however many there are, the server looks for what is wanted.
 
-import * as api from "../parts/api.js";
+import * as api from "../data/api.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages, useSettled } from "../parts/loading.js";
 import { doing } from "../parts/notes.js";
 import { go } from "../parts/route.js";
-import { session } from "../parts/session.js";
+import { session } from "../data/session.js";
 import { useStore } from "../parts/store.js";
 import { Choice, Field, Pager, Problem, State } from "../parts/widgets.js";
 

@@ -3,7 +3,7 @@
 import { Chart } from "../parts/chart.js";
 import { count, milliseconds, rate, time } from "../parts/format.js";
 import { html } from "../parts/html.js";
-import { live } from "../parts/live.js";
+import { live } from "../data/live.js";
 import { link } from "../parts/route.js";
 import { useStore } from "../parts/store.js";
 import { EndpointTable } from "./endpoints.js";

@@ -1,8 +1,8 @@
 // The way in: a token, of the administrator or of an account.
 
-import * as api from "../parts/api.js";
+import * as api from "../data/api.js";
 import { html, useState } from "../parts/html.js";
-import { farewell, signedIn } from "../parts/session.js";
+import { farewell, signedIn } from "../data/session.js";
 import { useStore } from "../parts/store.js";
 
 export function SignIn() {

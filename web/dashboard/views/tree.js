@@ -1,7 +1,7 @@
 // The live supervision tree. A row flashes when its actor was restarted.
 
 import { html, useEffect, useMemo, useRef, useState } from "../parts/html.js";
-import { nodes } from "../parts/changes.js";
+import { nodes } from "../data/changes.js";
 import { count, duration } from "../parts/format.js";
 import { State } from "../parts/widgets.js";
 

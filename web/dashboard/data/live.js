@@ -2,7 +2,7 @@
 
 import { changes } from "./changes.js";
 import { session, signOut } from "./session.js";
-import { store } from "./store.js";
+import { store } from "../parts/store.js";
 import { events, Refusal } from "./stream.js";
 
 const KEPT_POINTS = 600;

@@ -1,7 +1,7 @@
 // Who is signed in. The token lives in this tab alone, goes out as a header and never as a cookie,
 // so no other site can use it.
 
-import { store } from "./store.js";
+import { store } from "../parts/store.js";
 
 const KEY = "callboard.token";
 
