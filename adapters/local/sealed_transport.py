@@ -18,6 +18,7 @@ left, with the data still sent there. Conventions belong on a private network or
 user can also still fill the backlog of a port while its actor is busy.
 
 Actor processes inherit the seal because Thespian forks them from the process that called `seal`.
+What is replaced or overridden here is in the list of supervision/thespian_patches.py.
 """
 
 import hmac
@@ -172,17 +173,6 @@ def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
     except (TimeoutError, ConnectionError):
         return "stranger"
     return "ours" if hmac.compare_digest(got, wanted) else "stranger"
-
-
-def thespian_log(path: Path) -> None:
-    """Redirect Thespian's debug log there, away from the `thespian.log` that all users share.
-
-    Call it before `ActorSystem(…)`; the folder is created (mode 0700) if it is missing.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ["THESPLOG_FILE"] = str(path)
-    utilis._thesplog_file = str(path)
-    utilis._thesplog_old_file = f"{path}.old"
 
 
 # The key file

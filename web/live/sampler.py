@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import structlog
 
 from callboard.actors.messages import GetFigures, GetHealth, Health, NoAnswer, RefusedByActor
+from callboard.actors.messages.paths import METRICS
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.backend import Backend
 from callboard.web.live.event_stream import event
@@ -97,8 +98,8 @@ class Sampler:
     async def _look(self) -> None:
         tree, snapshot, health = await asyncio.gather(
             self._asked("", GetTree(), TreeNode),
-            self._asked("metrics", GetFigures(), Snapshot),
-            self._asked("metrics", GetHealth(), Health),
+            self._asked(METRICS, GetFigures(), Snapshot),
+            self._asked(METRICS, GetHealth(), Health),
         )
         problems = [answer for answer in (tree, snapshot) if isinstance(answer, str)]
         problems += health.problems if isinstance(health, Health) else ()

@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 
 from callboard import admin
 from callboard.actors.messages import NoAnswer, RefusedByActor
+from callboard.actors.messages.paths import REDELIVERY
 from callboard.web.backend import Backend
 from callboard.webhooks.history.replaying import one_of_each
 
@@ -24,7 +25,6 @@ PATIENCE_S = 30.0
 TRIES = 5
 """How many times a page is requested while actors are being restarted."""
 
-REDELIVERY = "redelivery"
 
 A = TypeVar("A")
 
