@@ -18,7 +18,7 @@ left, with the data still sent there. Conventions belong on a private network or
 user can also still fill the backlog of a port while its actor is busy.
 
 Actor processes inherit the seal because Thespian forks them from the process that called `seal`.
-What is replaced or overridden here is in the list of supervision/thespian_patches.py.
+supervision/thespian_patches.py lists the internals of Thespian that this module replaces.
 """
 
 import hmac
