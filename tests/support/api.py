@@ -42,9 +42,9 @@ OTHER = "3333333333333333333333333333cccc"
 
 
 class StubBackend:
-    """A store that is real, and actors that answer what the test has told.
+    """A real store, and actors whose replies the test defines.
 
-    `answers`: by class of the question, the answer, an exception, or a function of the question.
+    `answers`: by class of the question, the reply, an exception, or a function of the question.
     """
 
     def __init__(self, store, settings=None):
@@ -141,7 +141,7 @@ FINGERPRINT = "0123456789ab"
 
 
 def whole_system():
-    """What the actors of a system that is well would answer."""
+    """The replies of a healthy system's actors."""
     secrets = HookSecrets("h", (StoredSecret(FINGERPRINT, "hmac-sha256", 1, "x"),))
     none = Percentiles()
     tree = TreeNode("callboard", "", "WebhooksSupervisor", "", "running", 1, 2.0, 0, {})

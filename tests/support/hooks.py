@@ -1,4 +1,4 @@
-"""Hook documents as a system finds them in its store."""
+"""Stores with hook documents for a system to load."""
 
 import itertools
 
@@ -12,7 +12,7 @@ _numbers = itertools.count(1)
 
 
 def prepared_store(url, folder):
-    """A store with accounts and hooks to come, at the URL or in the folder."""
+    """A store with accounts, ready for hooks, at the URL or in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     store = stores.connect(url, folder)
     for database, views in [("webhooks", WEBHOOKS), ("accounts", ACCOUNTS)]:
@@ -27,7 +27,7 @@ def save_account(store, id, *tree):
 
 
 def save_hook(store, uri, account_id, hook="channel_create", **fields):
-    """Store a hook; its id."""
+    """Store a hook; returns its id."""
     id = f"{next(_numbers):032x}"
     public = {"name": "n", "uri": uri, "hook": hook, "format": "json", "pvt_account_id": account_id}
     store.save("webhooks", new_hook(public, 0, id, "node") | fields)

@@ -40,7 +40,7 @@ class Member:
         self.start()
 
     def run(self, *arguments):
-        """A command on this machine's data directory."""
+        """Run a command on this machine's data directory."""
         return subprocess.run(
             [sys.executable, *self.program, *arguments],
             env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
@@ -67,7 +67,7 @@ class Member:
         assert "waiting" in line, f"not waiting: {line!r}\n{self.log.read_text()}"
 
     def wait_for(self, text, times=1, timeout_s=10.0):
-        """Wait until its log says so."""
+        """Wait until its log contains the text."""
         end = time.monotonic() + patient(timeout_s)
         while self.log.read_text().count(text) < times:
             assert time.monotonic() < end, f"no {text} in {self.log.read_text()}"
@@ -85,7 +85,7 @@ class Member:
         self.process.stdout.close()
 
     def close(self):
-        """Stop; a process that is left over fails the test."""
+        """Stop; the test fails if a process remains."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(timeout=30)

@@ -1,10 +1,10 @@
-"""A document store in which something else happens between two calls."""
+"""A document store with interventions between two calls."""
 
 
 class Meddled:
-    """The store given, but for `before`: name of a method -> function(*arguments) called first.
+    """The given store, with `before`: name of a method -> function(*arguments) called first.
 
-    Each function is called once; what it raises reaches the caller. `calls` are the names of all
+    Each function is called once; its exceptions reach the caller. `calls` are the names of all
     methods called.
     """
 
@@ -26,7 +26,7 @@ class Meddled:
 
 
 def refuse(error):
-    """A function that raises it, whatever it is called with."""
+    """A function that raises the error for any arguments."""
 
     def refusing(*_arguments):
         raise error
