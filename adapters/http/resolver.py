@@ -55,7 +55,7 @@ class Lookups:
         self._patience: list[tuple[float, int, _Lookup]] = []
 
     def ask(self, guard: AddressGuard, host: str, port: int, until: float, then: Then) -> None:
-        """Look up a host and pass the result to `then`: in `run`, or at once if it is known.
+        """Look up a host and pass the result to `then`: in `run`, or at once for an address.
 
         Passes TimeoutError if there is no result at `until`, a time.monotonic().
         """

@@ -125,7 +125,7 @@ class SecretBox:
                 f"{self._file} cannot be read ({problem.strerror}): all nodes need the keys"
             ) from None
         except UnicodeDecodeError:
-            raise SecretBoxError(f"{self._file} holds what is no key") from None
+            raise SecretBoxError(f"{self._file} holds an invalid key") from None
 
 
 def key_hint(sealed: str) -> str:

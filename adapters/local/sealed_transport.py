@@ -457,7 +457,7 @@ class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
         return waiting
 
 
-# What is said of strangers
+# Log lines about refused connections
 
 _last_complaint = float("-inf")
 _unmentioned = 0

@@ -49,7 +49,7 @@ def definitions(
 
 
 def _stored(store: DocumentStore, master: str) -> list[Document]:
-    end = DEFINITION_PREFIX + "{"  # in ASCII it follows the letters
+    end = DEFINITION_PREFIX + "{"  # in ASCII it follows a to z
     try:
         documents = list(
             store.documents(account_database(master), start=DEFINITION_PREFIX, end=end)

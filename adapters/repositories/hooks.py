@@ -93,7 +93,7 @@ class HookStore:
                     raise
             else:
                 return Edited(document, changed=True)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def listed(
         self, account_id: str | None, limit: int, after: tuple[str, str] | None = None

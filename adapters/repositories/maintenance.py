@@ -305,7 +305,7 @@ def reset_definitions(
     if id is not None:
         stored = [document for document in [store.get(database, id)] if document is not None]
     else:
-        end = DEFINITION_PREFIX + "{"  # in ASCII it follows the letters
+        end = DEFINITION_PREFIX + "{"  # in ASCII it follows a to z
         stored = list(store.documents(database, start=DEFINITION_PREFIX, end=end))
     deleted, failed = delete_all(store, database, stored)
     ids = [change.document["_id"] for change in deleted]

@@ -281,7 +281,7 @@ class CouchdbStore:
             # The library fails in various ways on responses that are not CouchDB's: a proxy's error
             # page without a content type or in chunks, a body that is not JSON.
             self.close()
-            raise StoreUnavailable(f"{where}: not an answer of CouchDB: {error!r}") from error
+            raise StoreUnavailable(f"{where}: not a response of CouchDB: {error!r}") from error
 
 
 class _NoCache(http.Cache):  # type: ignore[misc]

@@ -204,7 +204,7 @@ class Replays:
             except NoAnswer:
                 if not attempts_left or stop.wait(1.0):
                     raise
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def _note(self, wanted: Wanted, *, found: int) -> None:
         with self._lock:

@@ -78,7 +78,7 @@ def cursor_argument(value: Any, size: int) -> tuple[str, ...]:
     whole = isinstance(value, tuple) and len(value) in (0, size)
     if whole and all(isinstance(part, str) for part in value):
         return tuple(value)
-    raise BadArgument(f"{value!r} is no page's end: give as `after` the `more` of an answer")
+    raise BadArgument(f"{value!r} is no page's end: give as `after` the `more` of a response")
 
 
 def key_argument(value: Any) -> HookKey | None:

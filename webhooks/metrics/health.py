@@ -47,7 +47,7 @@ def readiness(
     if down:
         problems.append(f"the broker is down for {', '.join(down)}")
     elif not any(not _remote(actor) for actor in brokers):
-        problems.append("nobody is connected to the broker yet")
+        problems.append("no actor is connected to the broker yet")
     if store_problem is None:
         problems.append("the store has not answered yet")
     elif store_problem:

@@ -201,7 +201,7 @@ class AmqpSession:
     def fail_unless_up(self) -> None:
         """End the connection if it is not set up in time."""
         if self.up_since is None:
-            self._fail(f"cannot {self._doing}: no answer")
+            self._fail(f"cannot {self._doing}: no response")
             self.abort()  # such a peer would not respond to `close` either
 
     def stop_consuming(self) -> None:
