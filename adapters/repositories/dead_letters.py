@@ -75,6 +75,9 @@ class DeadLetterStore:
         elif window.account_id is not None:
             view, owner = "by_account", [window.account_id]
         newest: list[Any] = [_AFTER_ALL] if window.until is None else [window.until, _AFTER_ALL]
+        first = window.until if after is None else after[0]
+        if first is not None and window.since is not None and first < window.since:
+            return [], None  # A store refuses a reversed range.
         rows = self._rows(
             f"dead_letters/{view}",
             start=[*owner, *(newest if after is None else after)],

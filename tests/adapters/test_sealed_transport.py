@@ -395,6 +395,7 @@ class TestSeal:
                 os.environ.get("THESPIAN_BASE_IPADDR"),
             )
 
+        unseal()  # A test before, which attached to a system, may have left it sealed.
         before = state()
         seal(KEY)
         assert state() != before
