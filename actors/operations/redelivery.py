@@ -332,7 +332,7 @@ class Redelivery(Answering, DeadLetterRetention):
     def on_exit(self) -> None:
         """Let go of tests that are under way."""
         super().on_exit()
-        if hasattr(self, "_trials"):
+        if hasattr(self, "_samples"):
             self._samples.close()
 
 
