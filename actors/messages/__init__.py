@@ -1,5 +1,7 @@
 """The messages between Callboard's actors: frozen values, batches wherever there are many.
 
+`paths` has the paths of the actors that they are sent to.
+
 Thespian moves some hundreds of messages a second between processes, whatever their size, so
 events, deliveries, settlements, attempts and failures never travel alone. It also writes out each
 message two or three times, for a log of its own that is off; so what batches hold is not shown.
