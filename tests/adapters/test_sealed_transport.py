@@ -395,6 +395,7 @@ class TestSeal:
                 os.environ.get("THESPIAN_BASE_IPADDR"),
             )
 
+        unseal()  # Whoever has attached to a system has sealed.
         before = state()
         seal(KEY)
         assert state() != before
