@@ -42,6 +42,7 @@ from callboard.supervision.spec import (
     SupervisorSpec,
 )
 from callboard.supervision.supervisor import Supervisor
+from callboard.supervision.timer import Call, Timer
 
 __all__ = [
     "MEMBER",
@@ -55,6 +56,7 @@ __all__ = [
     "TRANSIENT",
     "Answer",
     "AskedBy",
+    "Call",
     "ChildSpec",
     "Finished",
     "Forwarded",
@@ -74,6 +76,7 @@ __all__ = [
     "SupervisedActor",
     "Supervisor",
     "SupervisorSpec",
+    "Timer",
     "TreeNode",
     "die_with_parent",
 ]

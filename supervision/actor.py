@@ -12,8 +12,10 @@ import os
 import select
 import signal
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from thespian.actors import (
@@ -38,7 +40,8 @@ from callboard.supervision.messages import (
     Start,
     Stop,
 )
-from callboard.supervision.thespian_patches import mend
+from callboard.supervision.thespian_patches import apply
+from callboard.supervision.timer import Call, Timer
 
 CRASH_EXIT_STATUS = 70
 """Exit status of the process of an actor that crashed (sysexits.h: EX_SOFTWARE)."""
@@ -57,19 +60,27 @@ PARENT_CHECK_S = 2.0
 """How often the parent process is looked for where no heartbeats are wanted."""
 
 _PR_SET_PDEATHSIG = 1
-_HEARTBEAT = "supervision: heartbeat due"
-_POLL = "supervision: poll descriptors"
 
 
-mend()
+C = TypeVar("C", bound="_Closable")
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+apply()
 
 
 class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     """An actor that a `Supervisor` can start, watch and stop.
 
-    Subclasses override `on_start`, and where needed `on_peers`, `on_timer`, `on_stop`, `on_exit`
-    and `stats`; messages arrive at `receiveMsg_{class name}(message, sender)` as in Thespian.
-    An exception in any of these ends the actor.
+    Subclasses override `on_start`, and where needed `on_peers`, `on_stop` and `stats`; timers call
+    the functions that they were set with; messages arrive at `receiveMsg_{class name}(message,
+    sender)` as in Thespian. An exception in any of these ends the actor.
+
+    `closing`: what is to be released when the actor ends, registered where it is made. An actor
+    that is killed releases nothing.
     """
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
@@ -83,11 +94,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
             # A collection would write to all that was there at the fork, and so unshare it.
             self.freeze()
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
-        self._polling = False
+        self._poll_due = self.timer(self._poll_descriptors)
         self._ended = False
+        self.closing = ExitStack()
         self._parent_pid: int | None = None
         self._started = False
-        self._beating = False
         self._fds: tuple[int, ...] = ()
         self.path = ""
         self.incarnation = 0
@@ -105,15 +116,9 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """`self.peers` has changed; `before` is what it was."""
 
-    def on_timer(self, payload: Any) -> None:
-        """A timer set by `after` is due."""
-
     def on_stop(self) -> None:
         """Finish what has begun, then call `finish`; at once unless overridden."""
         self.finish()
-
-    def on_exit(self) -> None:
-        """Release what the process holds; the last call, and not made when the actor is killed."""
 
     def stats(self) -> Mapping[str, Any]:
         """Figures shown in the tree; cheap, small and of simple types."""
@@ -121,10 +126,27 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
 
     # What subclasses use
 
-    def after(self, seconds: float, payload: Any) -> None:
-        """Have `on_timer(payload)` called in so many seconds, from `BREATH_S` to `LONGEST_S`."""
+    def after(self, seconds: float, call: Call) -> None:
+        """Call it in so many seconds, from `BREATH_S` to `LONGEST_S`, unless the actor has ended.
+
+        Thespian hands the payload of a wakeup to the actor as it is: it is neither copied nor
+        pickled, so that it may be a function.
+        """
         seconds = min(max(BREATH_S, seconds), LONGEST_S)
-        self.wakeupAfter(timedelta(seconds=seconds), payload)
+        self.wakeupAfter(timedelta(seconds=seconds), call)
+
+    def every(self, seconds: float, call: Call) -> None:
+        """Call it again and again, each time so many seconds after the last call has returned."""
+        self.after(seconds, partial(self._call_and_repeat, seconds, call))
+
+    def timer(self, call: Call) -> Timer:
+        """A timer that calls it once each time it was set."""
+        return Timer(self.after, call)
+
+    def own(self, thing: C) -> C:
+        """That thing; it is closed when the actor ends, the last one of several first."""
+        self.closing.callback(thing.close)
+        return thing
 
     def watch(self, *fds: int) -> None:
         """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""
@@ -208,51 +230,47 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.on_stop()
 
     def receiveMsg_WakeupMessage(self, message: WakeupMessage, _sender: ActorAddress) -> None:
-        """A timer: the base's own, or the subclass's."""
-        if message.payload == _HEARTBEAT:
-            self._beating = False
-            self._beat()
-        elif message.payload == _POLL:
-            self._polling = False
-            ready = select.select(self._fds, (), (), 0)[0] if self._fds else []
-            if ready:
-                ActorTypeDispatcher.receiveMessage(self, WatchMessage(ready), self.myAddress)
-        else:
-            self.on_timer(message.payload)
+        """A timer is due."""
+        message.payload()
 
     def receiveMsg_ActorExitRequest(self, _message: ActorExitRequest, _sender: Any) -> None:
         """Thespian ends this actor now."""
         self._ended = True
         self._fds = ()
-        self.on_exit()
+        self.closing.close()
 
     def heartbeat(self) -> None:
         """Show the supervisor now that this actor lives, with its current figures."""
         if self.heartbeat_s and not self._ended:
             self.send(self.supervisor, Heartbeat(self.path, self.incarnation, self.stats()))
 
-    @staticmethod
-    def is_heartbeat(message: Any) -> bool:
-        """Whether this message only lets an actor show that it lives."""
-        return isinstance(message, WakeupMessage) and message.payload == _HEARTBEAT
+    def is_heartbeat(self, message: Any) -> bool:
+        """Whether this message only lets the actor show that it lives."""
+        return isinstance(message, WakeupMessage) and message.payload == self._beat
 
     def _beat(self) -> None:
         if self._parent_pid is not None and os.getppid() != self._parent_pid:
             os._exit(CRASH_EXIT_STATUS)
-        if not self._beating and not self._ended:
-            self._beating = True
+        if not self._ended:
             self.heartbeat()
-            self.after(self.heartbeat_s or PARENT_CHECK_S, _HEARTBEAT)
+            self.after(self.heartbeat_s or PARENT_CHECK_S, self._beat)
+
+    def _call_and_repeat(self, seconds: float, call: Call) -> None:
+        call()
+        self.every(seconds, call)
 
     def _watches(self) -> ThespianWatch | None:
         if not self._fds or self._ended:
             return None
         if self._can_watch:
             return ThespianWatch(list(self._fds))
-        if not self._polling:
-            self._polling = True
-            self.after(POLL_S, _POLL)
+        self._poll_due.within(POLL_S)
         return None
+
+    def _poll_descriptors(self) -> None:
+        ready = select.select(self._fds, (), (), 0)[0] if self._fds else []
+        if ready:
+            ActorTypeDispatcher.receiveMessage(self, WatchMessage(ready), self.myAddress)
 
     def _crash(self, message: Any) -> None:
         while isinstance(message, Forwarded | Question):

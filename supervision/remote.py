@@ -34,9 +34,6 @@ MEMBER = "callboard: member"
 PLACE = "callboard: place"
 """The capability that tells machines of one name apart, where the operator has them so."""
 
-_AGAIN = "supervision: try outposts again"
-_UNHEARD = "supervision: has the supervisor been heard?"
-
 Capabilities = Mapping[str, Any]
 
 
@@ -68,22 +65,18 @@ class RemoteSupervisor(Supervisor):
         """Begin to listen for the other side."""
         self._unheard = 0
         super().on_start(args)
-        self.after(self.spec.heartbeat_s, _UNHEARD)
+        self.every(self.spec.heartbeat_s, self._count_silence)
 
     def receiveMsg_Heard(self, _message: Heard, _sender: ActorAddress) -> None:
         """The supervisor lives, and has heard of this."""
         self._unheard = 0
 
-    def on_timer(self, payload: Any) -> None:
+    def _count_silence(self) -> None:
         """Count the periods without a word; a process that stood still itself counts one."""
-        if payload != _UNHEARD:
-            super().on_timer(payload)
-            return
         self._unheard += 1
         if self._unheard * self.spec.heartbeat_s > self.spec.hang_s:
             self.log.error("supervisor_lost", unheard=self._unheard)
             os._exit(CRASH_EXIT_STATUS)
-        self.after(self.spec.heartbeat_s, _UNHEARD)
 
 
 def remote_supervisor(name: str, inside: SupervisorSpec) -> ChildSpec:
@@ -113,7 +106,7 @@ class RemoteSupervisors(Supervisor):
         """Hear of machines."""
         super().on_start(args)
         self.notifyOnSystemRegistrationChanges(True)
-        self.after(AGAIN_S, _AGAIN)
+        self.every(AGAIN_S, self._try_again)
 
     def receiveMsg_ActorSystemConventionUpdate(
         self, update: ActorSystemConventionUpdate, _sender: ActorAddress
@@ -190,11 +183,8 @@ class RemoteSupervisors(Supervisor):
             self._plan.append(("start", name))
             self._advance()
 
-    def on_timer(self, payload: Any) -> None:
-        """Try again what has ended on machines that are there."""
-        if payload != _AGAIN:
-            super().on_timer(payload)
-            return
+    def _try_again(self) -> None:
+        """Start again what has ended on machines that are there."""
         for name, update in list(self._namesakes.items()):
             if not self._is_taken(name, update):
                 del self._namesakes[name]
@@ -202,7 +192,6 @@ class RemoteSupervisors(Supervisor):
         for name in sorted(self._there):
             if self._children[name].status == ENDED:
                 self._begin(name)
-        self.after(AGAIN_S, _AGAIN)
 
     def receiveMsg_Heartbeat(self, message: Heartbeat, sender: ActorAddress) -> None:
         """An outpost lives; let it know that this does. One that was given up is to end."""

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from attrs import Factory, define, evolve
@@ -34,6 +35,7 @@ from callboard.supervision.messages import (
     TreeNode,
 )
 from callboard.supervision.spec import ChildSpec, SupervisorSpec
+from callboard.supervision.thespian_patches import child_processes
 
 WAITING, STARTING, RUNNING, STOPPING = "waiting", "starting", "running", "stopping"
 DOWN, ENDED = "down", "ended"
@@ -42,7 +44,6 @@ BURIAL_S = 2.0
 """How long Thespian may take to report the end of a process that was killed."""
 
 _ALIVE = (STARTING, RUNNING, STOPPING)
-_CHECK = "supervision: look for hanging children"
 _START, _STOP = "start", "stop"
 
 
@@ -70,15 +71,6 @@ class _Child:
     below: Mapping[str, Peer] = Factory(dict)
     below_version: int = 0
     told: Mapping[str, Peer] | None = None
-
-
-@define(frozen=True)
-class _Deadline:
-    """A timer: the child must have left this status by now."""
-
-    id: str
-    incarnation: int
-    status: str
 
 
 class Supervisor(SupervisedActor):
@@ -116,7 +108,7 @@ class Supervisor(SupervisedActor):
         self._versions = itertools.count(1)
         self._announced = False
         self._last_check = time.monotonic()
-        self.after(self.spec.heartbeat_s, _CHECK)
+        self.every(self.spec.heartbeat_s, self._check_liveness)
         self._advance()
 
     def announce_ready(self) -> None:
@@ -223,13 +215,6 @@ class Supervisor(SupervisedActor):
         """The directory has changed somewhere in the tree."""
         self._tell_children()
 
-    def on_timer(self, payload: Any) -> None:
-        """Look for children that hang, or that took too long to start or to stop."""
-        if payload == _CHECK:
-            self._check_liveness()
-        elif isinstance(payload, _Deadline):
-            self._overdue(payload)
-
     # Starting and stopping, one step after the other
 
     def _advance(self) -> None:
@@ -311,11 +296,13 @@ class Supervisor(SupervisedActor):
         self._set_deadline(child, BURIAL_S)
 
     def _set_deadline(self, child: _Child, seconds: float) -> None:
-        self.after(seconds, _Deadline(child.spec.id, child.incarnation, child.status))
+        overdue = partial(self._overdue, child.spec.id, child.incarnation, child.status)
+        self.after(seconds, overdue)
 
-    def _overdue(self, deadline: _Deadline) -> None:
-        child = self._children[deadline.id]
-        if (child.incarnation, child.status) != (deadline.incarnation, deadline.status):
+    def _overdue(self, id: str, incarnation: int, status: str) -> None:
+        """The child should have left this status by now."""
+        child = self._children[id]
+        if (child.incarnation, child.status) != (incarnation, status):
             return
         if child.killed:
             self._exited(child)
@@ -381,7 +368,6 @@ class Supervisor(SupervisedActor):
             )
             child.fault = f"it was silent for {now - seen[id]:.1f} s"
             self._kill(child)
-        self.after(self.spec.heartbeat_s, _CHECK)
 
     # The directory
 
@@ -450,14 +436,8 @@ class Supervisor(SupervisedActor):
         return tuple(id for id, child in self._children.items() if child.status in statuses)
 
     def _pid_of(self, address: ActorAddress) -> int | None:
-        """The process just forked for this child; Thespian's public API does not tell it.
-
-        Needed to end a child that hangs before it could say `Ready`.
-        """
-        for info in getattr(self._myRef, "_child_procs", ()):
-            if info.childAddr == address:
-                return int(info.childProc.pid)
-        return None
+        """The process just forked for this child, to end one that hangs before its `Ready`."""
+        return next((pid for child, pid in child_processes(self) if child == address), None)
 
     def _node(self, child: _Child) -> TreeNode:
         return TreeNode(

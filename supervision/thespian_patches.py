@@ -1,8 +1,13 @@
-"""Mends three things of Thespian (4.0.1).
+"""The patches of Thespian, and the list of all its internals that this project touches.
 
-**Children that ended.** When it hears that one child has ended, it forgets the processes of all
-that have ended by then. One of these whose own word was lost, because it was killed, or because a
-busy parent did not take it within seven seconds, is never reported: a parent that is to end waits
+They are made for version `MADE_FOR`; tests/supervision/test_thespian_patches.py fails on any other
+one, and where the source of a name in `INTERNALS` has changed.
+
+Three patches of behaviour, by `apply`:
+
+**Children that ended.** When it hears that one child has ended, Thespian forgets the processes of
+all that have ended by then. One of these whose own word was lost, because it was killed, or because
+a busy parent did not take it within seven seconds, is never reported: a parent that is to end waits
 for it for ever, and so do all above, up to the admin, whose port stays taken.
 
 **Where an actor runs.** It is forked from within a handler of its parent, some thirty frames deeper
@@ -11,15 +16,98 @@ than that one; its loop now runs in a place of its own on the stack (roomy_stack
 **What a message costs for nothing** (lean_transport.py).
 """
 
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from thespian.actors import ActorAddress
+from thespian.system import utilis
 from thespian.system.actorManager import ActorManager
+from thespian.system.admin import convention
 from thespian.system.multiprocCommon import MultiProcReplicator
 
 from callboard.supervision.lean_transport import lean
 from callboard.supervision.roomy_stack import roomy
 
+MADE_FOR = "4.0.1"
+
+INTERNALS = {
+    # Replaced by `apply`.
+    "system.actorManager:ActorManager.run": "61eca98d7462681d",
+    "system.multiprocCommon:MultiProcReplicator._childExited": "1f97052182247a5d",
+    # Replaced by `lean`, and what that relies on.
+    "system.transport.TCPTransport:selectors": "385a620a3c2f6307",
+    "system.transport.TCPTransport:TCPTransport._check_fd": "33b9c079c81eece8",
+    "system.transport:ReceiveEnvelope": "1630e86d55074f22",
+    "system.transport:TransmitIntent": "1cffb12f81138b77",
+    # What the first two rely on, and `child_processes`.
+    "system.multiprocCommon:MultiProcReplicator._checkChildLiveness": "f4dc4c3437d077c0",
+    "system.multiprocCommon:MultiProcReplicator.childDied": "6d22bfa68f41b117",
+    "system.multiprocCommon:MultiProcReplicator._startChildActor": "82ed67923c810e7f",
+    "system.multiprocCommon:MultiProcReplicator.h_EndpointConnected": "bfb679e943e55259",
+    "system.multiprocCommon:ChildInfo": "ce0b25054343e877",
+    "system.systemCommon:systemCommonBase._handleChildExited": "43475629c71eb619",
+    "actors:Actor.createActor": "c4490a801db068c3",
+    # A wakeup's payload is handed over as it is (actor.py).
+    "system.actorManager:ActorManager.wakeupAfter": "6dfdc6bf036531e5",
+    "system.transport.wakeupTransportBase:wakeupTransportBase.addWakeup": "55096902c23d2755",
+    "system.transport.wakeupTransportBase:wakeupTransportBase._realizeWakeups": "da64fc17df1fd06c",
+    "system.transport.wakeupTransportBase:wakeupTransportBase._deliver_wakeups": "1ffb200fcfa8fdf1",
+    "system.simpleSystemBase:ActorRef.wakeupAfter": "887c1c5cd04ffb3e",
+    "system.simpleSystemBase:WakeupManager": "a952ca1b3d914598",
+    "system.simpleSystemBase:ActorSystemBase._realizeWakeups": "289ff908abbe798b",
+    "actors:WakeupMessage": "a56a4e5ab4260682",
+    # Set by `log_to` and `register_every`; the log is also written to (sealed_transport.py).
+    "system.utilis:_thesplog_file": "6039ea6549a89b35",
+    "system.utilis:_thesplog_old_file": "c47fc1de08aa656e",
+    "system.utilis:thesplog": "2a930d461a0ca887",
+    "system.admin.convention:CONVENTION_REREGISTRATION_PERIOD": "11a801a72ad887b0",
+    "system.admin.convention:CONVENTION_RESTART_PERIOD": "bbb84beb160ac6c4",
+    "system.admin.convention:CONVENTION_REGISTRATION_MISS_MAX": "3abb099918e4d58c",
+    # Replaced by `seal` (adapters/local/sealed_transport.py).
+    "system.multiprocTCPBase:ActorSystemBase.transportType": "d83cf49e6ba89f51",
+    "system.transport.TCPTransport:toSendBuffer": "1a56aa9485e20142",
+    "system.transport.TCPTransport:ReceiveBuffer": "a1df080c750f0b2f",
+    "system.transport.TCPTransport:TCPIncomingPersistent": "2f4e081acf989164",
+    "system.transport.TCPTransport:ackMsg": "fed1d782042f124a",
+    "system.transport.TCPTransport:ackDataErrMsg": "12c31322be7ceaa5",
+    "system.transport.IPBase:IPActorAddress.bindArgs": "d70c386f0261970c",
+    # Overridden by the sealed transport and its connections.
+    "system.transport.TCPTransport:TCPTransport.__init__": "80eaa45b1d8d11ef",
+    "system.transport.TCPTransport:TCPTransport.external_transport_clone": "627fd40714584bda",
+    "system.transport.TCPTransport:TCPTransport._acceptNewIncoming": "eddb41ed8eb853f9",
+    "system.transport.TCPTransport:TCPTransport._handlePossibleIncoming": "483c079f580e7f1f",
+    "system.transport.TCPTransport:TCPTransport._handleReadableIncoming": "6f320acbe25d05a7",
+    "system.transport.TCPTransport:TCPTransport._addedDataToIncoming": "bf2eaffa8bb1c619",
+    "system.transport.TCPTransport:TCPTransport._check_XMIT_4_done": "a81b8d4e33a0d275",
+    "system.transport.TCPTransport:TCPIncoming_Common": "e3fcc780f3ecdd87",
+    # What the seal relies on.
+    "system.transport.TCPTransport:TCPTransport._runWithExpiry": "9e42260155a25607",
+    "system.transport.TCPTransport:TCPTransport._finishIncoming": "1c1470406f6ea8be",
+    "system.transport.TCPTransport:TCPTransport._next_XMIT_3": "f41434492156d9d0",
+    "system.transport.TCPTransport:TCPTransport._next_XMIT_4": "a351be03ea11a080",
+    "system.transport.TCPTransport:ExternalTransportCopy": "c59ee3af9bad232a",
+    "system.transport.TCPTransport:RoutedTCPv4ActorAddress": "07ed528a66849f07",
+    "system.transport.TCPTransport:MAX_INCOMING_SOCKET_PERIOD": "fbfe568831da8db2",
+    "system.transport.streamBuffer:ackPacket": "110852d24498a7f7",
+    "system.transport.streamBuffer:ackDataErrPacket": "c3b3d2707b3e6f34",
+    "system.transport.IPBase:ThisSystem.add_local_addr": "1fd3a93e06741826",
+    "system.transport.IPBase:thisSystem": "ee90806d951d905c",
+    "system.timing:ExpirationTimer": "5ad2d579d9f939e1",
+}
+"""`module:name` below `thespian`, and a digest of the statement that defines it: SHA-256 of its
+source, the first 16 hex digits. A name that is imported there is digested where it is defined."""
+
 _run = ActorManager.run
+
+
+def apply() -> None:
+    """Patch Thespian in this process and in those that are forked from it."""
+    MultiProcReplicator._childExited = _forget
+    ActorManager.run = _run_roomy
+    lean()
 
 
 def _forget(self: Any, child: Any) -> None:
@@ -35,8 +123,26 @@ def _run_roomy(self: Any) -> None:
     roomy(_run, self)
 
 
-def mend() -> None:
-    """Do so in this process and in those that are forked from it."""
-    MultiProcReplicator._childExited = _forget
-    ActorManager.run = _run_roomy
-    lean()
+def child_processes(actor: Any) -> Iterator[tuple[ActorAddress, int]]:
+    """The children of an actor with the ids of their processes, which no public API shows."""
+    for info in getattr(actor._myRef, "_child_procs", ()):
+        yield info.childAddr, int(info.childProc.pid)
+
+
+def log_to(path: Path) -> None:
+    """Have Thespian write its own debug log there, not to the `thespian.log` all users share.
+
+    Call it before `ActorSystem(…)`; the folder is made (mode 0700) if it is missing.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["THESPLOG_FILE"] = str(path)
+    utilis._thesplog_file = str(path)
+    utilis._thesplog_old_file = f"{path}.old"
+
+
+def register_every(period_s: float, missed: int) -> None:
+    """How often a machine registers with the node it has joined, and how many times it may not."""
+    # Both: it sleeps for the latter before it looks whether the former is over.
+    convention.CONVENTION_REREGISTRATION_PERIOD = timedelta(seconds=period_s)
+    convention.CONVENTION_RESTART_PERIOD = timedelta(seconds=period_s)
+    convention.CONVENTION_REGISTRATION_MISS_MAX = missed

@@ -9,10 +9,8 @@ from attrs import field, frozen
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages import NoAnswer, Refused, RefusedByActor
+from callboard.actors.messages.paths import TOP
 from callboard.supervision import Answer, Peer, Question
-
-TOP = ""
-"""The path of the top of the tree."""
 
 
 @frozen

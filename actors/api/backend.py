@@ -19,6 +19,7 @@ from callboard.actors.messages import (
     PublishEvents,
     RefusedByActor,
 )
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
@@ -94,7 +95,7 @@ class ActorBackend:
         self.changed([change])
         message = ApplyHook(change.document["pvt_account_id"], change.document["_id"])
         try:
-            self.ask("hook_listener", message, HookApplied, APPLY_S)
+            self.ask(HOOK_LISTENER, message, HookApplied, APPLY_S)
         except (NoAnswer, RefusedByActor):
             return  # It is saved and will be told of; the listener loads all hooks as it starts.
 
@@ -118,7 +119,7 @@ class ActorBackend:
     ) -> int:
         """See `Backend.publish`."""
         events = PublishEvents(tuple(messages))
-        return self.ask("event_bridge", events, Published, timeout_s).unroutable
+        return self.ask(EVENT_BRIDGE, events, Published, timeout_s).unroutable
 
     def stats(self) -> Mapping[str, Any]:
         """See `Backend.stats`."""

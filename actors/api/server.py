@@ -7,11 +7,12 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.api.asking import TOP, Asked, Asking
+from callboard.actors.api.asking import Asked, Asking
 from callboard.actors.api.backend import ActorBackend, Changed, ServerEnded, SlicedJob
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
+from callboard.actors.messages.paths import TOP
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
@@ -21,9 +22,6 @@ RETRY_S = 3.0
 """Between two attempts to listen on a port that is taken."""
 FAREWELL_S = 4.0
 """How long the server may take to end before this actor ends anyway."""
-
-_LISTEN = "callboard: try to listen again"
-_ENOUGH = "callboard: end without the server"
 
 
 class ApiServer(StoreWorker):
@@ -43,6 +41,8 @@ class ApiServer(StoreWorker):
         self._asking = Asking(self.send)
         self._inbox: Inbox[SlicedJob] = Inbox()
         self._documents = self.connect_store()
+        self.closing.callback(self._stop_thread)
+        self.closing.callback(self._asking.give_up)
         self.work_with(Topology(exchanges=(Exchange("configuration"),)))
         self.watch(self.broker.fileno(), self._inbox.fileno())
         self._began = time.monotonic()
@@ -64,6 +64,8 @@ class ApiServer(StoreWorker):
     # The server
 
     def _listen(self) -> None:
+        if self._stopping:
+            return
         api = self.settings.api
         try:
             token = api.admin_token or admin_token(self.settings.api_token_file)
@@ -80,7 +82,7 @@ class ApiServer(StoreWorker):
         if self._problem != problem:
             self._problem = problem
             self.log.error("api_cannot_listen", reason=problem, retry_s=RETRY_S)
-        self.after(RETRY_S, _LISTEN)
+        self.after(RETRY_S, self._listen)
 
     def _listens(self, port: int) -> None:
         """In the server's thread."""
@@ -113,22 +115,17 @@ class ApiServer(StoreWorker):
             self._leave()
             return
         self._thread.stop()
-        self.after(FAREWELL_S, _ENOUGH)
+        self.after(FAREWELL_S, self._leave)
 
     def _leave(self) -> None:
         with suppress(FileNotFoundError):
             self.settings.api_place_file.unlink()
         self.finish()
 
-    def on_exit(self) -> None:
-        """Close the connections; the thread ends with the process, or by itself."""
-        super().on_exit()
-        if hasattr(self, "_asking"):
-            self._asking.give_up()
-        if hasattr(self, "_thread") and self._thread is not None:
+    def _stop_thread(self) -> None:
+        """It ends with the process, or by itself."""
+        if self._thread is not None:
             self._thread.stop()
-        if hasattr(self, "_documents"):
-            self._documents.close()
 
     # What the server's threads want
 
@@ -151,14 +148,3 @@ class ApiServer(StoreWorker):
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """Actors that died answer no more."""
         self._asking.on_peers(before, self.peers)
-
-    def on_timer(self, payload: Any) -> None:
-        """Listen again, or end."""
-        match payload:
-            case str(what) if what == _LISTEN:
-                if not self._stopping:
-                    self._listen()
-            case str(what) if what == _ENOUGH:
-                self._leave()
-            case _:
-                super().on_timer(payload)

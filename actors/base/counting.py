@@ -6,14 +6,12 @@ from typing import Any
 from thespian.actors import ActorAddress, WakeupMessage
 
 from callboard.actors.messages import Figures
+from callboard.actors.messages.paths import METRICS
 from callboard.supervision import SupervisedActor
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics.tally import FigureSet, Tally
 
-METRICS = "metrics"
 TELL_S = 1.0
-
-_TELL = "callboard: tell the figures"
 
 
 class Counting(SupervisedActor):
@@ -45,7 +43,7 @@ class Counting(SupervisedActor):
     def receiveMessage(self, message: Any, sender: ActorAddress) -> Any:
         """Handle one message; what it has changed is told within a second."""
         watched = super().receiveMessage(message, sender)
-        telling = isinstance(message, WakeupMessage) and message.payload == _TELL
+        telling = isinstance(message, WakeupMessage) and message.payload == self._tell_when_due
         if (
             self._counts_on
             and not self._tell_due
@@ -53,16 +51,12 @@ class Counting(SupervisedActor):
             and not self.is_heartbeat(message)
         ):
             self._tell_due = True
-            self.after(TELL_S, _TELL)
+            self.after(TELL_S, self._tell_when_due)
         return watched
 
-    def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
-        """It is time to tell, or whatever else there is to do."""
-        if message.payload == _TELL:
-            self._tell_due = False
-            self.tell_figures()
-        else:
-            super().receiveMsg_WakeupMessage(message, sender)
+    def _tell_when_due(self) -> None:
+        self._tell_due = False
+        self.tell_figures()
 
     def finish(self) -> None:
         """What was counted last is not lost in an orderly end."""

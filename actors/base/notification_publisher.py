@@ -1,21 +1,19 @@
 """Telling subscribers: batched, bounded, and without waiting for any of them."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import Factory, define
-from thespian.actors import ActorAddress, WakeupMessage
+from thespian.actors import ActorAddress
 
 from callboard.actors.messages.notifications import KIND_OF, Notice, Notices, NoticesSeen
-from callboard.supervision import Peer, SupervisedActor
+from callboard.supervision import Call, Peer, Timer
 
 INTERVAL_S = 0.1
 """Time between two batches of a process; with more than one subscriber, so much for each."""
 MAX_WAITING = 100
 """Notices that wait for a subscriber, and so the largest batch; more are counted, not kept."""
-
-_NOTICES = "callboard: notices are due"
 
 
 def subscription_path(kind: str, subscription: int) -> str:
@@ -65,52 +63,47 @@ class SubscriberQueue:
             self._under_way = None
 
 
-class NotificationPublisher(SupervisedActor):
-    """An actor that has notices for subscribers, which it knows as peers.
+class NotificationPublisher:
+    """Sends an actor's notices to the subscribers, which that actor knows as peers.
 
-    Its ChildSpec names `subscribers_of(kind)` among the peers. While nobody subscribes, `notify`
-    looks at its peers and does nothing.
+    The actor's ChildSpec names `subscribers_of(kind)` among the peers; the actor passes on each
+    `NoticesSeen` to `seen`. Without subscribers `notify` looks at the peers and does nothing.
     """
 
-    def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
-        super().__init__(capabilities)
+    def __init__(
+        self,
+        peers: Callable[[], Mapping[str, Peer]],
+        send: Callable[[ActorAddress, Notices], None],
+        timer: Callable[[Call], Timer],
+    ) -> None:
+        self._peers, self._send = peers, send
         self._queues: dict[str, SubscriberQueue] = {}
-        self._notices_timer = False
-
-    def subscribers(self) -> Mapping[str, Peer]:
-        """Where the subscribers are, among others."""
-        return self.peers
+        self._batches_due = timer(self._send_batches)
 
     def notify(self, notice: Notice) -> None:
         """Have every subscriber to this kind told soon."""
         kind = KIND_OF[type(notice)]
-        for path, peer in self.subscribers().items():
+        for path, peer in self._peers().items():
             if path.startswith(f"subscribers/{kind}/"):
                 queue = self._queues.setdefault(path, SubscriberQueue(peer.incarnation, kind))
                 queue.add(notice)
-                self._notices_soon()
+                self._send_soon()
 
-    def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
+    def seen(self, message: NoticesSeen) -> None:
         """A subscriber has a batch: the next may follow."""
         queue = self._queues.get(subscription_path(message.kind, message.subscription))
         if queue is not None:
             queue.seen(message.number)
             if queue.due():
-                self._notices_soon()
+                self._send_soon()
 
-    def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
-        """Notices are due, or whatever else there is to do."""
-        if message.payload != _NOTICES:
-            super().receiveMsg_WakeupMessage(message, sender)
-            return
-        self._notices_timer = False
-        subscribers = self.subscribers()
+    def _send_batches(self) -> None:
+        subscribers = self._peers()
         self._queues = {p: queue for p, queue in self._queues.items() if p in subscribers}
         for path, queue in self._queues.items():
             if queue.due():
-                self.send(subscribers[path].address, queue.batch())
+                self._send(subscribers[path].address, queue.batch())
 
-    def _notices_soon(self) -> None:
-        if not self._notices_timer:
-            self._notices_timer = True
-            self.after(INTERVAL_S * max(1, len(self._queues)), _NOTICES)
+    def _send_soon(self) -> None:
+        if not self._batches_due.is_set:
+            self._batches_due.within(INTERVAL_S * max(1, len(self._queues)))

@@ -9,11 +9,9 @@ from operator import attrgetter
 
 from attrs import frozen
 
+from callboard.actors.messages.paths import DELIVERIES, ELSEWHERE
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
-
-DELIVERERS = "deliveries/*deliverer-*"
-"""The peers to ask for by whoever has something for deliverers, here or elsewhere."""
 
 WHOLE_EVENTS, WHOLE_DELIVERIES = 32, 64
 """A batch of up to so many goes to one deliverer: a second message costs more than it saves."""
@@ -21,7 +19,7 @@ WHOLE_EVENTS, WHOLE_DELIVERIES = 32, 64
 _BY_ID = ""
 """In place of a path: each delivery went by its own id."""
 
-_DELIVERER = re.compile(r"deliveries/(elsewhere/[^/]+/)?deliverer-\d+")
+_DELIVERER = re.compile(rf"({ELSEWHERE}/[^/]+|{DELIVERIES})/deliverer-\d+")
 
 
 def is_deliverer(path: str) -> bool:
@@ -31,8 +29,7 @@ def is_deliverer(path: str) -> bool:
 
 def is_remote(path: str) -> bool:
     """Whether it is a deliverer's path on a machine that has joined, with a clock of its own."""
-    found = _DELIVERER.fullmatch(path)
-    return found is not None and found[1] is not None
+    return is_deliverer(path) and path.startswith(f"{ELSEWHERE}/")
 
 
 def deliverers_among(peers: Mapping[str, Peer]) -> list[Peer]:

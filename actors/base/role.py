@@ -7,7 +7,6 @@ from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.base.counting import Counting
 from callboard.actors.base.own_settings import completed
-from callboard.actors.base.timer import Timer
 from callboard.actors.messages import ConfigurationChanged
 from callboard.adapters.broker import brokers
 from callboard.adapters.broker.protocol import (
@@ -23,8 +22,6 @@ from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.webhooks.metrics.catalog import BROKER_UP
-
-_BROKER_DUE = "callboard: broker connection due"
 
 
 @frozen
@@ -57,10 +54,10 @@ class Role(Counting):
         """The start of the subclass."""
 
     def connect_store(self) -> DocumentStore:
-        """A connection of this actor's own to the document store."""
+        """A connection of this actor's own to the document store, closed when it ends."""
         couchdb = self.settings.couchdb
         timeout_s = couchdb.timeout_ms / 1000
-        return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
+        return self.own(stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration as this node sees them, in step with the bus."""
@@ -89,17 +86,15 @@ class BrokerRole(Role):
 
     broker: BrokerConnection
 
-    def on_start(self, args: Setup) -> None:
-        """Nothing is due yet."""
-        self._deadline = Timer(_BROKER_DUE)
-        super().on_start(args)
-
     def connect_broker(self, topology: Topology, url: str = "") -> None:
         """Begin to connect, to the node's own broker by default; `on_broker` hears of it."""
-        self.broker = brokers.connect(
-            url or self.settings.amqp.url, topology, self.settings.data.dir, name=self.path
+        url = url or self.settings.amqp.url
+        # Closed, it gives back what was not acknowledged.
+        self.broker = self.own(
+            brokers.connect(url, topology, self.settings.data.dir, name=self.path)
         )
         self.broker.open()
+        self._broker_due = self.timer(self._poll)
         self.tally.set(BROKER_UP, 0, self.path)
         self.watch(self.broker.fileno())
         self._arm()
@@ -114,16 +109,6 @@ class BrokerRole(Role):
         """The connection has something to do."""
         self._poll()
 
-    def on_timer(self, payload: Any) -> None:
-        """The connection's deadline; subclasses with timers of their own call this."""
-        if self._deadline.rings(payload):
-            self._poll()
-
-    def on_exit(self) -> None:
-        """Give back what was not acknowledged."""
-        if hasattr(self, "broker"):
-            self.broker.close()
-
     def _poll(self) -> None:
         for event in self.broker.poll():
             if isinstance(event, ConnectionUp | ConnectionDown):
@@ -135,4 +120,4 @@ class BrokerRole(Role):
     def _arm(self) -> None:
         deadline = self.broker.deadline()
         if deadline is not None:
-            self._deadline.set(deadline, self.after)
+            self._broker_due.at(deadline)

@@ -3,6 +3,7 @@
 import uuid
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
@@ -31,11 +32,6 @@ LETTERS_RETRY_S = 30.0
 POLICY_S = 30.0
 """How long a change of `log_successful_attempts` may take to be noticed."""
 
-_WRITE = "callboard: write attempts"
-_WRITE_LETTERS = "callboard: write dead letters"
-_POLICY = "callboard: read the attempt policy"
-_KEEP = "callboard: there may be room on the disk"
-
 
 class AttemptLog(Role):
     """Keeps attempts on disk until the store has them; confirms when they are on disk.
@@ -49,21 +45,23 @@ class AttemptLog(Role):
         self._store = self.connect_store()
         self._directory = self.directory(self._store)
         most = self.settings.attempts.spool_mb * 1024 * 1024
-        self._spool = Spool(self.settings.data.dir / "attempts.sqlite3", max_bytes=most)
-        self._letters = Spool(
-            self.settings.data.dir / "dead_letters.sqlite3", max_bytes=most, dropping=False
+        folder = self.settings.data.dir
+        self._spool = self.own(Spool(folder / "attempts.sqlite3", max_bytes=most))
+        self._letters = self.own(
+            Spool(folder / "dead_letters.sqlite3", max_bytes=most, dropping=False)
         )
-        self._refused_dead_letters = RefusedDeadLetters(self.settings.data.dir, self.log)
+        self._refused_dead_letters = self.own(RefusedDeadLetters(folder, self.log))
         self._unkept: deque[tuple[Attempts, ActorAddress]] = deque()
-        self._waiting_for_room = False
+        self._room_due = self.timer(self._keep)
         self._ready_databases: set[str] = set()
-        self._writing: set[Spool] = set()
-        self._at_once = {spool: self._bulk(spool) for spool in (self._spool, self._letters)}
+        spools = self._spool, self._letters
+        self._write_due = {spool: self.timer(partial(self._write, spool)) for spool in spools}
+        self._at_once = {spool: self._bulk(spool) for spool in spools}
         self._written = 0
         self._refused = 0
         self._policy = AttemptPolicy(successes=False, connect_timeout_ms=CONNECT_TIMEOUT_MS)
         self._read_policy()
-        self.after(POLICY_S, _POLICY)
+        self.every(POLICY_S, self._read_policy)
         self._write_soon(self._spool, 0)
         self._write_soon(self._letters, 0)
 
@@ -93,7 +91,7 @@ class AttemptLog(Role):
         if any((m.batch, s) == (message.batch, sender) for m, s in self._unkept):
             return
         self._unkept.append((message, sender))
-        if not self._waiting_for_room:
+        if not self._room_due.is_set:
             self._keep()
 
     def _keep(self) -> None:
@@ -117,8 +115,7 @@ class AttemptLog(Role):
                 self._spool.append(attempts)
             except StoreUnavailable as problem:
                 self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
-                self._waiting_for_room = True
-                self.after(RETRY_S, _KEEP)
+                self._room_due.within(RETRY_S)
                 return
             self._unkept.popleft()
             self.send(sender, AttemptsPersisted(message.batch))
@@ -130,27 +127,13 @@ class AttemptLog(Role):
         """A deliverer asks what is wanted."""
         self.send(sender, self._policy)
 
-    def on_timer(self, payload: Any) -> None:
-        """Write what waits; notice a changed policy."""
-        if payload in (_WRITE, _WRITE_LETTERS):
-            spool = self._spool if payload == _WRITE else self._letters
-            self._writing.discard(spool)
-            self._write(spool)
-        elif payload == _KEEP:
-            self._waiting_for_room = False
-            self._keep()
-        elif payload == _POLICY:
-            self._read_policy()
-            self.after(POLICY_S, _POLICY)
-
     def on_configuration(self) -> None:
         """`log_successful_attempts` may have changed."""
         self._read_policy()
 
     def _write_soon(self, spool: Spool, seconds: float) -> None:
-        if spool not in self._writing:
-            self._writing.add(spool)
-            self.after(seconds, _WRITE if spool is self._spool else _WRITE_LETTERS)
+        if not self._write_due[spool].is_set:  # a pause after a failure is not cut short
+            self._write_due[spool].within(seconds)
 
     def _bulk(self, spool: Spool) -> int:
         return BULK if spool is self._spool else LETTERS_BULK
@@ -226,11 +209,3 @@ class AttemptLog(Role):
             self._policy = policy
             for deliverer in deliverers_among(self.peers):
                 self.send(deliverer.address, policy)
-
-    def on_exit(self) -> None:
-        """Close the files."""
-        if hasattr(self, "_spool"):
-            self._spool.close()
-            self._letters.close()
-            self._refused_dead_letters.close()
-            self._store.close()

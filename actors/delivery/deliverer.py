@@ -11,12 +11,12 @@ from typing import Any
 
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.outbox import Outbox
 from callboard.actors.base.placement import is_remote
-from callboard.actors.base.role import Setup
-from callboard.actors.base.timer import Timer
+from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
-from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recording, is_new
+from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recorder, is_new
 from callboard.actors.delivery.senders import Sending, Sent
 from callboard.actors.delivery.transports import sending, slots
 from callboard.actors.messages import (
@@ -30,6 +30,8 @@ from callboard.actors.messages import (
     Progress,
     Reconcile,
 )
+from callboard.actors.messages.notifications import NoticesSeen
+from callboard.actors.messages.paths import EVENT_BRIDGE, RETRY_QUEUE
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
@@ -59,9 +61,6 @@ from callboard.webhooks.retries.outcome import (
 from callboard.webhooks.retries.policy import KazooPolicy, deferral, verdict
 from callboard.webhooks.retries.retry_message import RetryMessage
 
-EVENT_BRIDGE = "event_bridge"
-RETRY_QUEUE = "deliveries/retry_queue"
-
 LINGER_S, LONGER_S = 0.005, 0.025
 """How long outcomes gather before they are reported: that saves messages. The longer time while
 there is more to do, so that nobody waits for the report."""
@@ -81,14 +80,8 @@ KEEPING_UP = 10_000
 OVERDUE_S = 60.0
 """A batch that is not kept after so long is sent again: its message may have been lost."""
 
-_FLUSH = "callboard: report outcomes"
-_HAND_OUT = "callboard: hand out what is to be kept"
-_RETRIES = "callboard: retries are due"
-_WAKE = "callboard: a turn may be due"
-_SWEEP = "callboard: put off what cannot run"
 
-
-class Deliverer(Recording):
+class Deliverer(Role):
     """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
 
     A delivery is settled when it succeeded, when its last failed attempt is safe in the attempt
@@ -98,22 +91,37 @@ class Deliverer(Recording):
 
     def begin(self, setup: Setup) -> None:
         """Start what sends."""
-        super().begin(setup)
         delivery = self.settings.delivery
         signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
-        self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
-        self._sending: Sending[Job] = sending(self.settings, slots(delivery), signer, self._tracing)
+        self._tracing = self.own(
+            tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        )
+        self._sending: Sending[Job] = self.own(
+            sending(self.settings, slots(delivery), signer, self._tracing)
+        )
         self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
         self._receipts = Receipts()
-        self._finished = DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared)
+        self._finished = self.own(
+            DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared)
+        )
         self._jobs = Jobs(
             self._receipts,
             delivery.retry_policy,
             delivery.retry_steps_s,
             self._finished,
             time.monotonic,
+        )
+        self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
+        self._recorder = Recorder(
+            self.settings,
+            finished=self._finish_job,
+            notify=self._notifications.notify,
+            peer=self.peer,
+            send=self.send,
+            tally=self.tally,
+            log=self.log,
         )
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
@@ -123,10 +131,10 @@ class Deliverer(Recording):
         self._ids = itertools.count()
         self._remote = is_remote(self.path)
         self._stopping = False
-        self._flush_due = Timer(_FLUSH)
-        self._hand_out_due = Timer(_HAND_OUT)
-        self._sweep_due = False
-        self._wake = Timer(_WAKE)
+        self._flush_due = self.timer(self._flush)
+        self._hand_out_due = self.timer(self._hand_out)
+        self._sweep_due = self.timer(self._sweep)
+        self._turn_due = self.timer(self._take_turns)
         for result in RESULTS:
             self.tally.count(catalog.ATTEMPTS, result, by=0)
         self.watch(self._sending.fileno())
@@ -135,7 +143,7 @@ class Deliverer(Recording):
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is in hand."""
         return {
-            **self.recorded,
+            **self._recorder.counts,
             "repeats": self._jobs.repeats,
             "put_off": self._jobs.deferrals,
             "in_flight": self._dispatcher.in_flight,
@@ -148,10 +156,10 @@ class Deliverer(Recording):
 
     def measure(self) -> None:
         """What became of deliveries, and what is in hand."""
-        tally, dispatcher = self.tally, self._dispatcher
-        tally.set(catalog.DELIVERIES, self.recorded["delivered"], catalog.DELIVERED)
-        tally.set(catalog.DELIVERIES, self.recorded["given_up"], catalog.GIVEN_UP)
-        tally.set(catalog.ATTEMPTS_FAILED, self.recorded["failed_tries"])
+        tally, dispatcher, counts = self.tally, self._dispatcher, self._recorder.counts
+        tally.set(catalog.DELIVERIES, counts["delivered"], catalog.DELIVERED)
+        tally.set(catalog.DELIVERIES, counts["given_up"], catalog.GIVEN_UP)
+        tally.set(catalog.ATTEMPTS_FAILED, counts["failed_tries"])
         tally.set(catalog.DELIVERIES_PUT_OFF, self._jobs.deferrals)
         tally.set(catalog.DELIVERIES_PARKED, dispatcher.deferred)
         tally.set(catalog.DELIVERIES_REPEATED, self._jobs.repeats)
@@ -209,7 +217,7 @@ class Deliverer(Recording):
         now = time.monotonic()
         at = now if self._begin_some(now) else self._dispatcher.wake_at()
         if at is not None and self._sending.free:
-            self._wake.set(at, self.after)
+            self._turn_due.at(at)
         if self._receipts.settled >= REPORTED_AT_ONCE:
             self._flush()
         else:
@@ -244,14 +252,14 @@ class Deliverer(Recording):
         if isinstance(then, Done):
             if job.taken_at is not None:
                 self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)
-            self.delivered(job, outcome, now)
+            self._recorder.delivered(job, outcome, now)
             return
-        self.failed(job, outcome, now)
+        self._recorder.failed(job, outcome, now)
         if isinstance(then, Retry):
-            self.retried(job, outcome, now)
+            self._recorder.retried(job, outcome, now)
             self._retry(job, then.after_ms)
         else:
-            self.exhausted(job, outcome, then, now)
+            self._recorder.exhausted(job, outcome, then, now)
 
     def _count(self, sent: Sent[Job]) -> None:
         result = result_of(sent.outcome)
@@ -268,7 +276,7 @@ class Deliverer(Recording):
             for other in shed:
                 self._defer_unattempted(other)
 
-    def finished(self, job: Job) -> None:
+    def _finish_job(self, job: Job) -> None:
         """A delivery is at its end: settle what waited for it."""
         self._jobs.finish(job)
         self._flush_soon()
@@ -285,11 +293,13 @@ class Deliverer(Recording):
             self._pausing[job.endpoint] += 1
             due = time.monotonic() + after_ms / 1000
             heapq.heappush(self._pauses, (due, next(self._ids), job))
-            self.after(after_ms / 1000, _RETRIES)
+            self.after(after_ms / 1000, self._end_pauses)
         else:
             self._defer(job, after_ms)
 
     def _end_pauses(self) -> None:
+        if self._stopping:
+            return
         now = time.monotonic()
         while self._pauses and self._pauses[0][0] <= now:
             job = heapq.heappop(self._pauses)[2]
@@ -297,6 +307,7 @@ class Deliverer(Recording):
             if not self._pausing[job.endpoint]:
                 del self._pausing[job.endpoint]
             self._add(job)
+        self._go_on()
 
     def _defer_unattempted(self, job: Job) -> None:
         """There is no room for it: it comes back later, untried, or is given up after days."""
@@ -304,7 +315,7 @@ class Deliverer(Recording):
         if job.deferred_since_s is None or job.deferred_since_s > now:  # The clock was set back.
             job.deferred_since_s = now
             if not self._circuits.is_closed(job.endpoint):
-                self.skipped(job, now)
+                self._recorder.skipped(job, now)
         most_s = self.settings.delivery.park_hours * 3600
         clock = time.monotonic()
         item = job.delivery.id, job.endpoint, job.delivery.hook_id, clock
@@ -318,7 +329,7 @@ class Deliverer(Recording):
             self._defer(job, then.after_ms)
         else:
             self._dispatcher.gone(*item)
-            self.exhausted(job, ClientError(then.reason), then, now)
+            self._recorder.exhausted(job, ClientError(then.reason), then, now)
 
     def _defer(self, job: Job, after_ms: int) -> None:
         """Let the retry queue have it; its events are settled once that keeps it."""
@@ -344,90 +355,80 @@ class Deliverer(Recording):
         self._flush_soon()
 
     def receiveMsg_AttemptsPersisted(
-        self, message: AttemptsPersisted, sender: ActorAddress
+        self, message: AttemptsPersisted, _sender: ActorAddress
     ) -> None:
         """A batch of attempts is safe: there may be room for the next."""
-        super().receiveMsg_AttemptsPersisted(message, sender)
+        self._recorder.attempts_kept(message)
         self._flush_soon()
 
     # Timers and reports
 
-    def on_timer(self, payload: Any) -> None:
-        """Report what has gathered; go on with what is due."""
-        if self._flush_due.rings(payload):
-            self._flush()
-            return
-        if self._hand_out_due.rings(payload):
-            self._hand_out()
-            return
-        if self._stopping:
-            return
-        if payload == _RETRIES:
-            self._end_pauses()
-        elif payload == _SWEEP:
-            self._sweep_due = False
-            self._sweep()
-            if self._is_idle():
-                return
-        elif not self._wake.rings(payload):
-            return  # One of before.
-        self._go_on()
+    def _take_turns(self) -> None:
+        if not self._stopping:
+            self._go_on()
 
     def _sweep(self) -> None:
+        """Put off what could not run for long; send again what was not confirmed for long."""
+        if self._stopping:
+            return
         now = time.monotonic()
         for job in self._dispatcher.withdraw(now, PATIENCE_S):
             self._defer_unattempted(job)
         if retry_queue := self.peer(RETRY_QUEUE):
             for number, batch in self._deferrals.overdue(now - OVERDUE_S, now):
                 self._send_deferrals(retry_queue, number, batch)
-        self.report_overdue(now - OVERDUE_S, now)
+        self._recorder.report_overdue(now - OVERDUE_S, now)
+        if not self._is_idle():
+            self._go_on()
 
     def _is_idle(self) -> bool:
         """Whether nothing here can change with time alone."""
-        held = (self._jobs, self._deferrals, self._dispatcher.in_flight, self.unrecorded)
+        held = (self._jobs, self._deferrals, self._dispatcher.in_flight, self._recorder.unrecorded)
         return not (any(held) or self._circuits.open)
 
     def _flush_soon(self) -> None:
         linger_s = LONGER_S if len(self._jobs) else LINGER_S
-        self._flush_due.set(time.monotonic() + linger_s, self.after)
-        if not self._sweep_due:
-            self._sweep_due = True
-            self.after(SWEEP_S, _SWEEP)
+        self._flush_due.within(linger_s)
+        self._sweep_due.within(SWEEP_S)
 
     def _flush(self) -> None:
         for path in self._receipts.paths():
             if source := self.peer(path):
                 report = self._receipts.report(path)
                 self.send(source, Progress(report.source, report.accepted, report.settled))
-        gathered = self.unreported + self._deferrals.waiting
+        gathered = self._recorder.unreported + self._deferrals.waiting
         if gathered >= GATHERED or self._stopping:
             self._hand_out()
         elif gathered:
-            self._hand_out_due.set(time.monotonic() + GATHER_S, self.after)
+            self._hand_out_due.within(GATHER_S)
         if self._stopping:
             self._finish_if_idle()
 
     def _hand_out(self) -> None:
-        self.report_attempts()
+        self._recorder.report_attempts()
         self._report_deferrals()
 
     # Peers and stopping
 
-    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, sender: ActorAddress) -> None:
+    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
         """What the cluster's configuration says of tries."""
-        super().receiveMsg_AttemptPolicy(message, sender)
+        self._recorder.follow(message)
         if not self.settings.delivery.connect_timeout_ms:
             self._sending.connect_within(message.connect_timeout_ms / 1000)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """New sources count anew; a new retry queue gets what the one before had not kept."""
-        super().on_peers(before)
+        self._recorder.on_peers(before, self.peers)
         for path in (EVENT_BRIDGE, RETRY_QUEUE):
             if is_new(path, before, self.peers):
                 self._receipts.serve((path, self.peers[path].incarnation))
         if is_new(RETRY_QUEUE, before, self.peers):
             self._deferrals.take_back()
         self._flush_soon()
+
+    def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
+        """A subscriber has a batch of notices."""
+        self._notifications.seen(message)
 
     def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
         """A source misses these shares; those that are unknown here never arrived."""
@@ -442,20 +443,10 @@ class Deliverer(Recording):
         self._flush_soon()
 
     def _finish_if_idle(self) -> None:
-        if not self._dispatcher.in_flight and not self.unrecorded:
+        if not self._dispatcher.in_flight and not self._recorder.unrecorded:
             self.finish()
         else:
             self._flush_soon()
-
-    def on_exit(self) -> None:
-        """Tell the rest, and close what is open."""
-        super().on_exit()
-        if hasattr(self, "_sending"):
-            self._sending.close()
-        if hasattr(self, "_tracing"):
-            self._tracing.close()
-        if hasattr(self, "_finished"):
-            self._finished.close()
 
 
 def limits(settings: Settings) -> DispatchLimits:

@@ -1,16 +1,14 @@
-"""What a deliverer tells others of its tries: attempts, failures, and hooks to be disabled."""
+"""The record of a deliverer's attempts, and those who are told: log, failure cache, listener."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from attrs import evolve, frozen
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.outbox import Outbox
-from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import (
     AttemptPolicy,
     Attempts,
@@ -19,7 +17,9 @@ from callboard.actors.messages import (
     FailedAttempts,
     WhichAttempts,
 )
-from callboard.actors.messages.notifications import DeliveryFailed
+from callboard.actors.messages.notifications import DeliveryFailed, Notice
+from callboard.actors.messages.paths import ATTEMPT_LOG, FAILURE_CACHE, HOOK_LISTENER
+from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Job
@@ -27,13 +27,10 @@ from callboard.webhooks.history.attempts import attempt_database, attempt_docume
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.tally import Tally
 from callboard.webhooks.retries.outcome import GiveUp, Outcome, Response
 from callboard.webhooks.retries.retry_message import with_attempt
 from callboard.webhooks.values.kazoo_names import gregorian_ms
-
-FAILURE_CACHE = "failure_cache"
-HOOK_LISTENER = "hook_listener"
-ATTEMPT_LOG = "deliveries/attempt_log"
 
 MAX_BATCHES_OUT = 4
 MAX_SUCCESSES_WAITING = 5_000
@@ -60,22 +57,34 @@ class _Record:
         )
 
 
-class Recording(NotificationPublisher, Role):
-    """The part of a deliverer that keeps the record; `finished` hears when it is safe."""
+class Recorder:
+    """Records what came of each attempt, and hands the record to other actors in batches.
 
-    def begin(self, setup: Setup) -> None:
-        """Nothing is recorded yet."""
+    `finished` is called with a delivery that is at its end: at once if it was taken, and when its
+    record is safe in the attempt log if it was given up. `send` sends to the address of a peer,
+    and `peer` looks that up by the peer's path.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        finished: Callable[[Job], None],
+        notify: Callable[[Notice], None],
+        peer: Callable[[str], ActorAddress | None],
+        send: Callable[[ActorAddress, Any], None],
+        tally: Tally,
+        log: Any,
+    ) -> None:
+        self._settings, self._finished, self._notify = settings, finished, notify
+        self._peer, self._send, self._tally, self._log = peer, send, tally, log
         self._attempts: Outbox[_Record] = Outbox(
             ATTEMPT_BATCH, MAX_BATCHES_OUT, lambda record: record.size
         )
         self._failures: list[tuple[str, str, int]] = []
         self._disables: list[DisableHook] = []
         self._keep_successes = False
-        self.recorded = dict.fromkeys(("delivered", "given_up", "failed_tries", "unrecorded"), 0)
-
-    def finished(self, job: Job) -> None:
-        """A delivery is at its end, and on record where it was given up."""
-        raise NotImplementedError
+        self.counts = dict.fromkeys(("delivered", "given_up", "failed_tries", "unrecorded"), 0)
 
     @property
     def unrecorded(self) -> int:
@@ -84,22 +93,22 @@ class Recording(NotificationPublisher, Role):
 
     @property
     def unreported(self) -> int:
-        """Records and failures that nobody has been told of yet."""
+        """Records and failures that were not sent yet."""
         return self._attempts.waiting + len(self._failures) + len(self._disables)
 
     # What came of a try
 
     def delivered(self, job: Job, outcome: Outcome, now: float) -> None:
         """The endpoint has taken it."""
-        self.recorded["delivered"] += 1
-        self.log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
+        self.counts["delivered"] += 1
+        self._log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
         if self._keep_successes:
             self._record(job, outcome, now)
-        self.finished(job)
+        self._finished(job)
 
     def failed(self, job: Job, outcome: Outcome, now: float) -> None:
         """A try failed."""
-        self.recorded["failed_tries"] += 1
+        self.counts["failed_tries"] += 1
         delivery = job.delivery
         job.history = with_attempt(job.history, now, outcome)
         self._count_failure(delivery, now)
@@ -119,9 +128,9 @@ class Recording(NotificationPublisher, Role):
     def exhausted(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
         """Nothing more is tried. It is `finished` once its letter and its attempt are safe."""
         delivery = job.delivery
-        self.recorded["given_up"] += 1
+        self.counts["given_up"] += 1
         self._note("given_up", delivery, reason=then.reason)
-        self.notify(
+        self._notify(
             DeliveryFailed(
                 delivery.account_id,
                 delivery.hook_id,
@@ -134,7 +143,7 @@ class Recording(NotificationPublisher, Role):
         if then.disable:
             self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
         letter = dead_letter(
-            delivery, then.reason, job.attempts_made, job.history, now, self.settings.node.name
+            delivery, then.reason, job.attempts_made, job.history, now, self._settings.node.name
         )
         attempt = self._attempt(job, outcome, now)
         self._attempts.add(_Record(((DEAD_LETTERS, letter), attempt), ends=job))
@@ -143,7 +152,7 @@ class Recording(NotificationPublisher, Role):
         self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
 
     def _note(self, event: str, delivery: Delivery, **facts: Any) -> None:
-        self.log.info(
+        self._log.info(
             event,
             account=delivery.account_id,
             hook=delivery.hook_id,
@@ -154,7 +163,7 @@ class Recording(NotificationPublisher, Role):
 
     def _record(self, job: Job, outcome: Outcome, now: float) -> None:
         if self._attempts.waiting > MAX_SUCCESSES_WAITING:
-            self.recorded["unrecorded"] += 1
+            self.counts["unrecorded"] += 1
         else:
             self._attempts.add(_Record((self._attempt(job, outcome, now),)))
 
@@ -164,7 +173,7 @@ class Recording(NotificationPublisher, Role):
             outcome,
             job.attempts_left + 1 if job.attempts_made else job.attempts_left,
             now,
-            self.settings.attempts.body_limit,
+            self._settings.attempts.body_limit,
             job.policy,
         )
 
@@ -172,47 +181,45 @@ class Recording(NotificationPublisher, Role):
 
     def report_attempts(self) -> None:
         """Tell what has gathered to those who are up."""
-        if self._failures and (cache := self.peer(FAILURE_CACHE)):
-            self.send(cache, FailedAttempts(tuple(self._failures)))
+        if self._failures and (cache := self._peer(FAILURE_CACHE)):
+            self._send(cache, FailedAttempts(tuple(self._failures)))
             self._failures = []
-        if self._disables and (listener := self.peer(HOOK_LISTENER)):
+        if self._disables and (listener := self._peer(HOOK_LISTENER)):
             for disable in self._disables:
-                self.send(listener, disable)
+                self._send(listener, disable)
             self._disables = []
-        if log := self.peer(ATTEMPT_LOG):
+        if log := self._peer(ATTEMPT_LOG):
             while (out := self._attempts.next(time.monotonic())) is not None:
                 number, records = out
-                self.tally.observe(catalog.BATCH_SIZE, len(records), "attempts")
+                self._tally.observe(catalog.BATCH_SIZE, len(records), "attempts")
                 self._hand_over(log, number, records)
 
     def report_overdue(self, before: float, now: float) -> None:
         """Tell the attempt log again what went out before then: the message, or its answer, may
         be lost. Some attempts may be stored twice for it."""
-        if log := self.peer(ATTEMPT_LOG):
+        if log := self._peer(ATTEMPT_LOG):
             for number, records in self._attempts.overdue(before, now):
                 self._hand_over(log, number, records)
 
     def _hand_over(self, log: ActorAddress, number: int, records: Sequence[_Record]) -> None:
         documents = chain.from_iterable(record.documents for record in records)
-        self.send(log, Attempts(number, tuple(documents)))
+        self._send(log, Attempts(number, tuple(documents)))
 
-    def receiveMsg_AttemptsPersisted(
-        self, message: AttemptsPersisted, _sender: ActorAddress
-    ) -> None:
-        """A batch of attempts is safe: deliveries given up in it are settled."""
+    def attempts_kept(self, message: AttemptsPersisted) -> None:
+        """A batch of attempts is safe: deliveries given up in it are at their end."""
         for record in self._attempts.confirmed(message.batch):
             if record.ends is not None:
-                self.finished(record.ends)
+                self._finished(record.ends)
 
-    def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
-        """Whether successes are wanted too."""
-        self._keep_successes = message.successes
+    def follow(self, policy: AttemptPolicy) -> None:
+        """Record successes too, or no longer."""
+        self._keep_successes = policy.successes
 
-    def on_peers(self, before: Mapping[str, Peer]) -> None:
+    def on_peers(self, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> None:
         """A new attempt log gets what the one before had not confirmed."""
-        if is_new(ATTEMPT_LOG, before, self.peers):
+        if is_new(ATTEMPT_LOG, before, now):
             self._attempts.take_back()
-            self.send(self.peers[ATTEMPT_LOG].address, WhichAttempts())
+            self._send(now[ATTEMPT_LOG].address, WhichAttempts())
 
 
 def is_new(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> bool:

@@ -62,11 +62,6 @@ STALE_S = 60.0
 
 DEPTHS_S = 5.0
 
-_KEEP = "callboard: there may be room on the disk"
-_REPUBLISH = "callboard: publish again"
-_RECONCILE = "callboard: reconcile"
-_DEPTHS = "callboard: count what waits"
-
 
 @define
 class _Batch:
@@ -102,18 +97,18 @@ class RetryQueue(BrokerRole):
         self._publishing: dict[int, _Publish] = {}
         self._returned: set[int] = set()
         self._batches: dict[tuple[Source, int], _Batch] = {}
-        self._republish_due = False
+        self._republish_due = self.timer(self._publish_all)
         self._due: deque[tuple[int, RetryMessage]] = deque()
         self._ledger = BatchLedger()
         names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "poison")
         self._counts = dict.fromkeys(names, 0)
         self._unkept: deque[tuple[IncomingMessage, str]] = deque()
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
-        self.after(RECONCILE_S, _RECONCILE)
-        self.after(DEPTHS_S, _DEPTHS)
+        self.every(RECONCILE_S, self._reconcile)
+        self.every(DEPTHS_S, self.broker.ask_depths)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is in hand."""
@@ -200,7 +195,7 @@ class RetryQueue(BrokerRole):
                 self._poison.append([("poison", _as_document(message, reason))])
             except StoreError as problem:
                 self.log.error("retry_not_set_aside", reason=str(problem))
-                self.after(KEEP_AGAIN_S, _KEEP)
+                self.after(KEEP_AGAIN_S, self._keep)
                 return
             self._unkept.popleft()
             self.broker.ack([message.tag])
@@ -264,9 +259,7 @@ class RetryQueue(BrokerRole):
 
     def _publish_soon(self, publish: _Publish) -> None:
         self._to_publish.append(publish)
-        if not self._republish_due:
-            self._republish_due = True
-            self.after(REPUBLISH_S, _REPUBLISH)
+        self._republish_due.within(REPUBLISH_S)
 
     # Out to the deliverers
 
@@ -321,30 +314,12 @@ class RetryQueue(BrokerRole):
                 self._requeue(self._ledger.died((path, peer.incarnation)))
         self._dispatch()
 
-    def on_timer(self, payload: Any) -> None:
-        """Publish again; ask after what has been under way for suspiciously long."""
-        if payload == _KEEP:
-            self._keep()
-        elif payload == _REPUBLISH:
-            self._republish_due = False
-            self._publish_all()
-        elif payload == _RECONCILE:
-            source = self.path, self.incarnation
-            for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
-                if address := self.peer(path):
-                    self.send(address, Reconcile(source, tuple(shares)))
-            self.after(RECONCILE_S, _RECONCILE)
-        elif payload == _DEPTHS:
-            self.broker.ask_depths()
-            self.after(DEPTHS_S, _DEPTHS)
-        else:
-            super().on_timer(payload)
-
-    def on_exit(self) -> None:
-        """Give back what was not acknowledged."""
-        super().on_exit()
-        if hasattr(self, "_poison"):
-            self._poison.close()
+    def _reconcile(self) -> None:
+        """Ask after what has been under way for suspiciously long."""
+        source = self.path, self.incarnation
+        for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
+            if address := self.peer(path):
+                self.send(address, Reconcile(source, tuple(shares)))
 
 
 def topology(settings: Settings) -> Topology:

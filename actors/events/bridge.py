@@ -27,6 +27,7 @@ from callboard.actors.messages import (
     Refused,
     Routed,
 )
+from callboard.actors.messages.paths import responder_path
 from callboard.adapters.broker.protocol import (
     Binding,
     BrokerError,
@@ -60,7 +61,6 @@ from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
 
-RESPONDERS = "responders/"
 KAZOO_QUEUE = Queue(
     "webhooks_shared_listener",
     durable=False,
@@ -81,9 +81,6 @@ STALE_S = 60.0
 
 KEEP_AGAIN_S = 2.0
 """How often it is tried to put on a full disk what was set aside."""
-
-_RECONCILE = "callboard: reconcile"
-_KEEP = "callboard: there may be room on the disk"
 
 
 @define
@@ -115,18 +112,17 @@ class EventBridge(BrokerRole):
         self._ledger: EventLedger[RawEvent] = EventLedger()
         self._aside: dict[int, list[dict[str, Any]]] = {}
         self._done_with: list[int] = []
-        self._keep_due = False
+        self._keep_due = self.timer(self._keep_aside)
         self._ids = itertools.count(1)
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
         names = ("received", "acknowledged", "requeued", "unclaimed", "poison")
         self._counts = dict.fromkeys(names, 0)
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
+        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
         queue = event_queue(self.settings)
-        self._spans = EventSpans(
-            tracing(self.settings, self.path, self.log, own_process=self.own_process), queue.name
-        )
+        traced = tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        self._spans = self.own(EventSpans(traced, queue.name))
         self.connect_broker(
             Topology(
                 exchanges=tuple(
@@ -139,7 +135,7 @@ class EventBridge(BrokerRole):
                 priority=amqp.consumer_priority,
             )
         )
-        self.after(RECONCILE_S, _RECONCILE)
+        self.every(RECONCILE_S, self._reconcile)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and what is in hand."""
@@ -250,7 +246,7 @@ class EventBridge(BrokerRole):
         if self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
         for module in self._ledger.waiting():
-            responder = self.peers.get(RESPONDERS + module)
+            responder = self.peers.get(responder_path(module))
             while responder and self._ledger.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
                 events = self._ledger.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
                 if not events:
@@ -296,9 +292,7 @@ class EventBridge(BrokerRole):
             self._poison.append([("poison", document) for document in documents])
         except StoreError as problem:
             self.log.error("event_not_set_aside", reason=str(problem), events=len(self._aside))
-            if not self._keep_due:
-                self._keep_due = True
-                self.after(KEEP_AGAIN_S, _KEEP)
+            self._keep_due.within(KEEP_AGAIN_S)
             return
         self._aside.clear()
         done, self._done_with = self._done_with, []
@@ -331,29 +325,21 @@ class EventBridge(BrokerRole):
                 self._ledger.died((path, peer.incarnation))
         self._requeue(self._ledger.lost())
         for batch in self._ledger.batches:
-            responder = self.peers.get(RESPONDERS + batch.module)
+            responder = self.peers.get(responder_path(batch.module))
             if responder and responder.incarnation != batch.incarnation:
                 self._ledger.resend(batch.id)
                 self._send_batch(next(self._ids), batch.module, batch.events, responder)
         self._dispatch()
 
-    def on_timer(self, payload: Any) -> None:
+    def _reconcile(self) -> None:
         """Ask after what has been under way for suspiciously long."""
-        if payload == _KEEP:
-            self._keep_due = False
-            self._keep_aside()
-            return
-        if payload != _RECONCILE:
-            super().on_timer(payload)
-            return
         old = time.monotonic() - STALE_S
         for batch in self._ledger.stale_batches(before=old):
-            if responder := self.peers.get(RESPONDERS + batch.module):
+            if responder := self.peers.get(responder_path(batch.module)):
                 self._send_batch(batch.id, batch.module, batch.events, responder)
         for deliverer, shares in self._ledger.stale_shares(before=old).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))
-        self.after(RECONCILE_S, _RECONCILE)
 
     # Asked from outside
 
@@ -399,14 +385,6 @@ class EventBridge(BrokerRole):
                 for other in request.waiting:
                     self._publishing.pop(other, None)
                 self.send(request.requester, Refused(f"the broker did not take it: {reason}"))
-
-    def on_exit(self) -> None:
-        """Give unacknowledged events back."""
-        super().on_exit()
-        if hasattr(self, "_poison"):
-            self._poison.close()
-        if hasattr(self, "_spans"):
-            self._spans.close()
 
 
 def event_queue(settings: Settings) -> Queue:

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
@@ -25,6 +26,7 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
@@ -36,14 +38,8 @@ from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.policy import with_policy
 
-EVENT_BRIDGE = "event_bridge"
-HOOK_TABLE = "hook_table"
-
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
-
-_STORE_RETRY = "callboard: the store may be back"
-_SUBSCRIPTION = "callboard: have the hooks come?"
 
 
 class Responder(Role):
@@ -58,14 +54,16 @@ class Responder(Role):
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
         self._directory = self.directory(self.connect_store())
-        self._tracing = tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        self._tracing = self.own(
+            tracing(self.settings, self.path, self.log, own_process=self.own_process)
+        )
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
         self._from_table: Resequencer[HookPage | HooksChanged | Barrier] = Resequencer()
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
-        self._waiting_for_store = False
+        self._store_retry = self.timer(self._work)
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -99,7 +97,7 @@ class Responder(Role):
         self._pages_came = False
         self._stream = max(self._stream + 1, time.time_ns())
         self.send(table.address, Subscribe((*self._module.events, ALL), self._stream))
-        self.after(SUBSCRIBE_AGAIN_S, (_SUBSCRIPTION, table.incarnation))
+        self.after(SUBSCRIBE_AGAIN_S, partial(self._check_subscription, table.incarnation))
 
     def receiveMsg_HookPage(self, message: HookPage, sender: ActorAddress) -> None:
         """Some of the hooks; the old ones serve until all new ones are here."""
@@ -152,14 +150,6 @@ class Responder(Role):
             self._held.append((message, sender))
         self._work()
 
-    def on_timer(self, payload: Any) -> None:
-        """Try the store again."""
-        if payload == _STORE_RETRY:
-            self._waiting_for_store = False
-            self._work()
-        elif isinstance(payload, tuple) and payload[0] == _SUBSCRIPTION:
-            self._check_subscription(payload[1])
-
     def _check_subscription(self, incarnation: int) -> None:
         """Subscribe again where no page came: the message was lost, or the hooks are not loaded."""
         table = self.peers.get(HOOK_TABLE)
@@ -167,12 +157,12 @@ class Responder(Role):
             return
         if self._pages_came:
             self._pages_came = False
-            self.after(SUBSCRIBE_AGAIN_S, (_SUBSCRIPTION, incarnation))
+            self.after(SUBSCRIBE_AGAIN_S, partial(self._check_subscription, incarnation))
         else:
             self._subscribe(table)
 
     def _work(self) -> None:
-        while self._held and self._loaded and not self._waiting_for_store:
+        while self._held and self._loaded and not self._store_retry.is_set:
             deliverers = deliverers_among(self.peers)
             if not deliverers:
                 return
@@ -181,8 +171,7 @@ class Responder(Role):
                 self._route(batch, bridge, deliverers)
             except StoreError as problem:
                 self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
-                self._waiting_for_store = True
-                self.after(STORE_RETRY_S, _STORE_RETRY)
+                self._store_retry.within(STORE_RETRY_S)
                 return
             self._held.popleft()
 
@@ -265,11 +254,6 @@ class Responder(Role):
             return delivery
         account = self._directory.retry_policy_of(delivery.account_id)
         return with_policy(delivery, account, self.settings.delivery.retry_policy)
-
-    def on_exit(self) -> None:
-        """Tell the rest."""
-        if hasattr(self, "_tracing"):
-            self._tracing.close()
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

@@ -8,6 +8,7 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import DisableHook, FailuresSeen, GetFailures
+from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_LISTENER
 from callboard.adapters.store.protocol import StoreError
 from callboard.webhooks.hooks.failure_window import (
     DEFAULT_EXPIRY_MS,
@@ -19,13 +20,8 @@ from callboard.webhooks.metrics.catalog import HOOKS_DISABLED
 from callboard.webhooks.values.json_values import is_true
 from callboard.webhooks.values.kazoo_names import gregorian_ms
 
-FAILURE_CACHE = "failure_cache"
-HOOK_LISTENER = "hook_listener"
-
 RETRY_S = 5.0
 FIRST_S = 1.0
-
-_COUNT = "callboard: count failures"
 
 
 class Disabler(Role):
@@ -38,7 +34,7 @@ class Disabler(Role):
         """Count for the first time soon: failures may be older than this process."""
         self._directory = self.directory(self.connect_store())
         self._asked = 0
-        self.after(FIRST_S, _COUNT)
+        self.after(FIRST_S, self._count)
 
     def stats(self) -> Mapping[str, Any]:
         """How often a hook was asked to be disabled."""
@@ -48,10 +44,8 @@ class Disabler(Role):
         """How often a hook was asked to be disabled."""
         self.tally.set(HOOKS_DISABLED, self._asked)
 
-    def on_timer(self, payload: Any) -> None:
+    def _count(self) -> None:
         """Ask the cache who fails, unless an operator has switched the disabler off."""
-        if payload != _COUNT:
-            return
         pause_s = RETRY_S
         try:
             expiry_ms = self._directory.setting(
@@ -63,7 +57,7 @@ class Disabler(Role):
                 self.send(cache, GetFailures())
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem))
-        self.after(pause_s, _COUNT)
+        self.after(pause_s, self._count)
 
     def receiveMsg_FailuresSeen(self, message: FailuresSeen, _sender: ActorAddress) -> None:
         """Have every hook disabled that failed as often as its account allows."""

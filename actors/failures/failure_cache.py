@@ -56,9 +56,6 @@ GATHER_S = 0.5
 MAX_UNSHARED = 50_000
 """Failures kept for the other nodes while the broker is away; the oldest go first."""
 
-_PRUNE = "callboard: forget old failures"
-_SHARE = "callboard: tell the other nodes"
-
 
 class FailureCache(BrokerRole):
     """Failed tries by (account, hook, time) (Kazoo: webhooks_cache).
@@ -74,7 +71,7 @@ class FailureCache(BrokerRole):
         self._unshared: deque[FailedAttempt] = deque(maxlen=MAX_UNSHARED)
         self._flushes: list[Flush] = []
         self._under_way: dict[int, tuple[tuple[FailedAttempt, ...], tuple[Flush, ...]]] = {}
-        self._gathering = False
+        self._share_due = self.timer(self._share)
         self._connected = False
         self._exchange = f"{self.settings.amqp.queue}.failures"
         self.connect_broker(
@@ -85,7 +82,7 @@ class FailureCache(BrokerRole):
                 prefetch=50,
             )
         )
-        self.after(PRUNE_S, _PRUNE)
+        self.every(PRUNE_S, self._prune)
 
     def stats(self) -> Mapping[str, Any]:
         """How many failures are remembered."""
@@ -133,16 +130,9 @@ class FailureCache(BrokerRole):
         )
         self.send(sender, FailuresCounted(message.ask, tuple(counts)))
 
-    def on_timer(self, payload: Any) -> None:
-        """Forget what no window reaches; tell the other nodes."""
-        if payload == _PRUNE:
-            self._failures.prune(gregorian_ms(time.time()) - KEEP_MS)
-            self.after(PRUNE_S, _PRUNE)
-        elif payload == _SHARE:
-            self._gathering = False
-            self._share()
-        else:
-            super().on_timer(payload)
+    def _prune(self) -> None:
+        """Forget the failures that no window reaches."""
+        self._failures.prune(gregorian_ms(time.time()) - KEEP_MS)
 
     def _record(self, failures: Iterable[FailedAttempt]) -> None:
         for account_id, hook_id, at_ms in failures:
@@ -173,9 +163,8 @@ class FailureCache(BrokerRole):
                 self._share_soon()
 
     def _share_soon(self) -> None:
-        if self._connected and not self._gathering:
-            self._gathering = True
-            self.after(GATHER_S, _SHARE)
+        if self._connected:
+            self._share_due.within(GATHER_S)
 
     def _share(self) -> None:
         if not self._connected or not (self._unshared or self._flushes):

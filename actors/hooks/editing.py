@@ -1,48 +1,94 @@
-"""The part of the hook listener that shows, edits and removes stored hooks for whoever asks."""
+"""Stored hooks as an API for other actors: shown, listed, added, edited and removed."""
 
-from collections.abc import Mapping
+import time
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.role import BrokerRole
-from callboard.actors.messages import EditHook, GetHook, HookSaved, HookSecrets, Refused, RemoveHook
-from callboard.adapters.repositories.hooks import Change, Edited, HookStore
+from callboard.actors.hooks.changes import AppliedReplies, HookChanges
+from callboard.actors.messages import (
+    AddHook,
+    EditHook,
+    GetHook,
+    HookList,
+    HookSaved,
+    ListHooks,
+    Refused,
+    RemoveHook,
+)
+from callboard.adapters.repositories.hooks import Change, HookStore
 from callboard.adapters.store.protocol import Document, StoreError
-from callboard.webhooks.hooks.hook import InvalidHook, edited, is_deleted, is_enabled, with_changes
+from callboard.webhooks.hooks.hook import (
+    InvalidHook,
+    edited,
+    is_deleted,
+    is_enabled,
+    new_hook,
+    with_changes,
+)
 from callboard.webhooks.hooks.secrets import without_secrets
+from callboard.webhooks.values.kazoo_names import gregorian_s
 
 
-class HookEditing(BrokerRole):
-    """Shows, edits and removes stored hooks; the listener is one."""
+class HookEditing:
+    """Carries out requests about stored hooks, and answers each in the end.
 
-    _store: HookStore
+    `check` raises InvalidHook for a document whose hook could never fire, or never be sent.
+    `ensure_account` is called before a hook is added to an account; it may raise StoreError.
+    """
 
-    def _check(self, document: Document) -> None:
-        """Raises InvalidHook for a hook that could never fire, or never be sent."""
-        raise NotImplementedError
+    def __init__(
+        self,
+        store: HookStore,
+        changes: HookChanges,
+        replies: AppliedReplies,
+        send: Callable[[ActorAddress, Any], None],
+        check: Callable[[Document], None],
+        ensure_account: Callable[[str], None],
+        node: str,
+    ) -> None:
+        self._store, self._changes, self._replies, self._send = store, changes, replies, send
+        self._check, self._ensure_account, self._node = check, ensure_account, node
 
-    def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
-        """Change a stored hook and let everybody know. Raises StoreError."""
-        raise NotImplementedError
-
-    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved | HookSecrets) -> None:
-        """Answer once the change is in effect."""
-        raise NotImplementedError
-
-    def receiveMsg_GetHook(self, message: GetHook, sender: ActorAddress) -> None:
+    def show(self, message: GetHook, sender: ActorAddress) -> None:
         """Show a stored hook."""
         try:
             document = self._store.get(message.hook_id)
         except StoreError as problem:
-            self.send(sender, Refused(str(problem)))
+            self._send(sender, Refused(str(problem)))
             return
         if document is None or is_deleted(document):
-            self.send(sender, Refused(no_hook(message.hook_id)))
+            self._send(sender, Refused(no_hook(message.hook_id)))
         else:
-            self.send(sender, HookSaved(without_secrets(document)))
+            self._send(sender, HookSaved(without_secrets(document)))
 
-    def receiveMsg_EditHook(self, message: EditHook, sender: ActorAddress) -> None:
+    def list(self, message: ListHooks, sender: ActorAddress) -> None:
+        """Show the stored hooks, disabled ones too."""
+        try:
+            documents, more = self._store.listed(message.account_id, message.limit, message.after)
+        except StoreError as problem:
+            self._send(sender, Refused(str(problem)))
+        else:
+            self._send(sender, HookList(tuple(map(without_secrets, documents)), more))
+
+    def add(self, message: AddHook, sender: ActorAddress) -> None:
+        """Store a new hook; refuse one that could never fire, or never be sent."""
+        now = gregorian_s(time.time())
+        document = new_hook(message.document, now, uuid.uuid4().hex, self._node)
+        try:
+            self._check(document)
+            self._ensure_account(document["pvt_account_id"])
+            document = self._changes.add(document)
+        except InvalidHook as invalid:
+            self._send(sender, Refused(invalid.reason))  # its id is nobody's yet
+        except StoreError as problem:
+            self._send(sender, Refused(str(problem)))
+        else:
+            self._replies.reply(sender, HookSaved(document))
+
+    def edit(self, message: EditHook, sender: ActorAddress) -> None:
         """Change a stored hook; refuse what an enabled one could not fire with, or not be sent."""
 
         def change(document: Document) -> Mapping[str, Any]:
@@ -52,26 +98,24 @@ class HookEditing(BrokerRole):
                 self._check(wanted)
             return changes
 
-        self._edit_for(sender, message.hook_id, "doc_edited", change)
+        self._edit(sender, message.hook_id, "doc_edited", change)
 
-    def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
+    def remove(self, message: RemoveHook, sender: ActorAddress) -> None:
         """Mark a hook as deleted."""
-        self._edit_for(sender, message.hook_id, "doc_deleted", lambda _: {"pvt_deleted": True})
+        self._edit(sender, message.hook_id, "doc_deleted", lambda _: {"pvt_deleted": True})
 
-    def _edit_for(
-        self, sender: ActorAddress, hook_id: str, event_name: str, change: Change
-    ) -> None:
+    def _edit(self, sender: ActorAddress, hook_id: str, event_name: str, change: Change) -> None:
         try:
-            edit = self._edit(hook_id, event_name, change)
+            edit = self._changes.edit(hook_id, event_name, change)
         except (InvalidHook, StoreError) as problem:
-            self.send(sender, Refused(str(problem)))
+            self._send(sender, Refused(str(problem)))
             return
         if edit.document is None:
-            self.send(sender, Refused(no_hook(hook_id)))
+            self._send(sender, Refused(no_hook(hook_id)))
         else:
-            self._answer_when_applied(sender, HookSaved(without_secrets(edit.document)))
+            self._replies.reply(sender, HookSaved(without_secrets(edit.document)))
 
 
 def no_hook(hook_id: str) -> str:
-    """What is said of a hook that is not stored."""
+    """The reason of a refusal: that hook is not stored."""
     return f"there is no hook {hook_id}: `callboard hooks list` shows those there are"

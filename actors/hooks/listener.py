@@ -1,10 +1,7 @@
 """Configuration changes: from the store and the bus into the hook table, and the other way."""
 
-import itertools
-import json
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -13,33 +10,44 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.notification_publisher import NotificationPublisher
-from callboard.actors.base.role import Setup
+from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook
+from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import HookEditing
+from callboard.actors.hooks.loading import LOAD_STALLS_S, RETRY_S, HookLoading
+from callboard.actors.hooks.parser import HookParser
 from callboard.actors.hooks.secrets import HookSecretEditing
 from callboard.actors.messages import (
     AddHook,
+    AddSecret,
     Applied,
     ApplyHook,
-    Barrier,
-    ChangeHooks,
     ConfigurationChanged,
     DisableHook,
+    EditHook,
     FlushFailures,
+    GetHook,
     HookApplied,
-    HookList,
-    HookProblem,
     HookProblems,
-    HookSaved,
-    HookSecrets,
     HooksLoaded,
     ListHookProblems,
     ListHooks,
-    LoadHooks,
-    Refused,
+    ListSecrets,
+    ReencryptSecrets,
+    RemoveHook,
+    RetireSecret,
     ZoneChanges,
 )
-from callboard.actors.messages.notifications import HookDisabled
+from callboard.actors.messages.notifications import HookDisabled, NoticesSeen
+from callboard.actors.messages.paths import (
+    ALL_RESPONDERS,
+    ATTEMPT_LOG,
+    DISABLER,
+    FAILURE_CACHE,
+    HOOK_TABLE,
+    MAINTENANCE,
+    REDELIVERY,
+)
 from callboard.adapters.broker.protocol import (
     Binding,
     BrokerEvent,
@@ -52,10 +60,10 @@ from callboard.adapters.broker.protocol import (
     Received,
     Topology,
     Unconfirmed,
-    json_properties,
 )
 from callboard.adapters.broker.publications import event_in
-from callboard.adapters.repositories.hooks import DATABASE, Change, Edited, HookStore
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Document, StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.events.changes import (
@@ -63,32 +71,19 @@ from callboard.webhooks.events.changes import (
     HookGone,
     HookWritten,
     changed_document,
-    document_change,
     hook_change,
-    webhook_disabled,
 )
 from callboard.webhooks.events.event import Event, PoisonEvent
-from callboard.webhooks.hooks.hook import (
-    Hook,
-    InvalidHook,
-    disabling,
-    is_deleted,
-    is_enabled,
-    new_hook,
-    parse_hook,
-)
-from callboard.webhooks.hooks.secrets import without_secrets
+from callboard.webhooks.hooks.hook import disabling, is_deleted, is_enabled
 from callboard.webhooks.metrics.catalog import HOOK_PROBLEMS
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-HOOK_TABLE = "hook_table"
-FAILURE_CACHE = "failure_cache"
 DOCUMENT_READERS = (
-    "disabler",
-    "maintenance",
-    "redelivery",
-    "responders/*",
-    "deliveries/attempt_log",
+    DISABLER,
+    MAINTENANCE,
+    REDELIVERY,
+    ALL_RESPONDERS,
+    ATTEMPT_LOG,
 )
 """Actors with a directory, which have to hear what has changed in the store."""
 
@@ -112,25 +107,9 @@ CHANGES = Topology(
 
 BROKER_S = 1.0
 """How long a load waits for the broker, whose coming up would begin it anew."""
-RETRY_S = 2.0
-NOT_YET_S = 0.1
-APPLY_S = 3.0
-"""How long a change may take to reach every responder before its author is answered anyway."""
-MISSES_AT_ONCE = 20
-PAGES_ON_THE_WAY = 2
-"""So that the next page is read while the table takes in the one before."""
-LOAD_STALLS_S = 30.0
-"""A load that makes no progress for so long begins anew: a message was lost."""
-MAX_PROBLEMS = 1000
-"""Hooks that cannot be loaded, kept with the reason; more are only counted."""
-
-_LOAD = "callboard: load the hooks"
-_AGAIN = "callboard: look at a hook again"
-_APPLIED = "callboard: a change should be in effect by now"
-_STALLED = "callboard: has the load stalled?"
 
 
-class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
+class HookListener(BrokerRole):
     """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
 
     Every (re)connection to the bus begins with a load, since changes may have been missed; the
@@ -139,23 +118,29 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
 
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection's coming up starts the load."""
+        settings, table = self.settings, partial(self.peer, HOOK_TABLE)
         self._store = HookStore(self.connect_store())
-        self.keep_secrets()
-        modules = event_modules(self.settings).modules
-        self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
-        self._pages: Iterator[tuple[Hook, ...]] | None = None
-        self._load = 0
-        self._numbers = itertools.count()
-        self._load_due: float | None = None
-        self._loaded_to: Any = None
-        self._total = 0
-        self._problems: dict[str, HookProblem] = {}
-        self._misses = 0
-        self._unanswered = 0
-        self._tickets = itertools.count(1)
-        self._replies: dict[int, tuple[ActorAddress, HookApplied | HookSaved | HookSecrets]] = {}
-        self._progress_at = time.monotonic()
-        self.after(LOAD_STALLS_S, _STALLED)
+        modules = event_modules(settings).modules
+        self._parser = HookParser(
+            frozenset(e for m in modules for e in (m.id, *m.events)), self.log
+        )
+        self._loading = HookLoading(
+            self._store, self._parser, table, self.send, self.timer, self.log
+        )
+        self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
+        self._changes = HookChanges(self._store, self._publish, settings.node.name, self._refresh)
+        self._editor = HookEditing(
+            self._store,
+            self._changes,
+            self._replies,
+            self.send,
+            self._check,
+            self._ensure_account,
+            settings.node.name,
+        )
+        box = SecretBox(settings.secrets.key, settings.secrets_key_file)
+        self._secrets = HookSecretEditing(self._store, box, self._changes, self._replies, self.send)
+        self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
         self._connected = False
         self.connect_broker(
             Topology(
@@ -165,91 +150,39 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
                 prefetch=CHANGES.prefetch,
             )
         )
-        self._load_within(BROKER_S)
+        self._loading.begin_within(BROKER_S)
+        self.every(LOAD_STALLS_S, self._loading.begin_anew_if_stalled)
 
     def stats(self) -> Mapping[str, Any]:
         """Hooks loaded, and those that could not be understood."""
         return {
             "broker": "up" if self._connected else "down",
-            "loaded": self._total,
-            "problems": len(self._problems),
-            "loading": self._pages is not None,
+            "loaded": self._loading.total,
+            "problems": len(self._parser.problems),
+            "loading": self._loading.under_way,
         }
 
     def measure(self) -> None:
         """Hooks that cannot fire."""
-        self.tally.set(HOOK_PROBLEMS, len(self._problems))
+        self.tally.set(HOOK_PROBLEMS, len(self._parser.problems))
 
     # Loading
 
-    def _load_within(self, seconds: float) -> None:
-        """Begin a load, or go on with one, after so long; or earlier, if that was asked for."""
-        due = time.monotonic() + seconds
-        if self._load_due is None or due < self._load_due:
-            self._load_due = due
-            self.after(seconds, (_LOAD, due))
-
-    def _begin_load(self) -> None:
-        self._load = max(self._load + 1, time.time_ns())
-        self._numbers = itertools.count()
-        self._progress_at = time.monotonic()
-        self._problems.clear()
-        self._loaded_to = None
-        self._unanswered = 0
-        self._pages = self._stored_pages()
-        self._send_pages()
-
-    def _stored_pages(self) -> Iterator[tuple[Hook, ...]]:
-        for page in self._store.pages(gregorian_s(time.time()), after=self._loaded_to):
-            enabled = (document for document in page.documents if is_enabled(document))
-            understood = (self._understood(document) for document in enabled)
-            hooks = tuple(hook for hook in understood if hook is not None)
-            self._loaded_to = page.end
-            yield hooks
-
-    def _send_pages(self) -> None:
-        while self._pages is not None and self._unanswered < PAGES_ON_THE_WAY:
-            if not self._send_page():
-                return
-
-    def _send_page(self) -> bool:
-        """Send the next page to the table; whether it could be read."""
-        table = self.peer(HOOK_TABLE)
-        if self._pages is None or table is None:
-            return False
-        try:
-            page = next(self._pages, None)
-        except StoreError as problem:
-            # Database and views are missing until the initializer has made them.
-            self.log.info("hooks_not_loaded", reason=str(problem))
-            self._pages = None if self._loaded_to is None else self._stored_pages()
-            self._misses += 1
-            self._load_within(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
-            return False
-        self._misses = 0
-        last = page is None
-        if last:
-            self._pages = None
-        self._unanswered += 1
-        self.send(table, LoadHooks(self._load, next(self._numbers), page or (), last))
-        return True
-
     def receiveMsg_HooksLoaded(self, message: HooksLoaded, _sender: ActorAddress) -> None:
         """The table has the page; send the next."""
-        if message.stream != self._load:
-            return
-        self._total, self._progress_at = message.total, time.monotonic()
-        self._unanswered -= 1
-        if self._pages is not None:
-            self._send_pages()
-        elif not self._unanswered:
-            self.log.info("hooks_loaded", hooks=message.total, problems=len(self._problems))
+        self._loading.loaded(message)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """A new table is empty: load."""
         if HOOK_TABLE in self.peers and self.peers[HOOK_TABLE] != before.get(HOOK_TABLE):
-            self._pages = None
-            self._load_within(0 if self._connected else BROKER_S)
+            self._load()
+
+    def receiveMsg_ListHookProblems(self, _message: ListHookProblems, sender: ActorAddress) -> None:
+        """Somebody wants to know which hooks cannot fire, and why."""
+        self.send(sender, HookProblems(self._parser.problems, self._loading.under_way))
+
+    def _load(self) -> None:
+        self._loading.begin_within(0 if self._connected else BROKER_S)
 
     # Changes on the bus
 
@@ -263,8 +196,7 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
                 self._connected = True
                 self.log.info("broker_up")
                 self._tell_everyone(ConfigurationChanged(None))
-                self._pages = None
-                self._load_within(0)
+                self._load()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -275,8 +207,7 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
         """Changes in another zone; load all anew where some may have been missed."""
         if message.messages is None:
             self._tell_everyone(ConfigurationChanged(None))
-            self._pages = None
-            self._load_within(0 if self._connected else BROKER_S)
+            self._load()
         else:
             self._take_in(message.messages)
 
@@ -288,7 +219,7 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
             match hook_change(event):
                 case AccountGone(account_id):
                     self._flush(account_id, None)
-                    self._tell_table(remove_account=account_id)
+                    self._loading.change(remove_account=account_id)
                 case HookGone(account_id, hook_id):
                     self._gone(account_id, hook_id)
                 case HookWritten(hook_id, account_id, True, document) if document:
@@ -318,7 +249,7 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
             document = self._store.get(hook_id)
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), hook=hook_id)
-            self.after(RETRY_S, (_AGAIN, hook_id, account_id))
+            self.after(RETRY_S, partial(self._refresh, hook_id, account_id))
             return
         if document is not None:
             self._put(document, account_id)
@@ -333,102 +264,69 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
             if account_id is not None:
                 self._gone(account_id, hook_id)
             return
-        hook = self._understood(document)
+        hook = self._parser.stored(document)
         if hook is not None:
-            self._tell_table(put=(hook,))
+            self._loading.change(put=(hook,))
 
     def _gone(self, account_id: str, hook_id: str) -> None:
-        self._problems.pop(hook_id, None)
+        self._parser.forget(hook_id)
         self._flush(account_id, hook_id)
-        self._tell_table(remove=((account_id, hook_id),))
-
-    def _understood(self, document: Document) -> Hook | None:
-        """The hook of a document; one that cannot fire is remembered among the problems."""
-        hook_id = str(document.get("_id"))
-        self._problems.pop(hook_id, None)
-        try:
-            return parse_hook(document, self._known_events)
-        except InvalidHook as invalid:
-            self.log.warning("hook_skipped", hook=hook_id, reason=str(invalid))
-            if len(self._problems) < MAX_PROBLEMS:
-                account_id = str(document.get("pvt_account_id") or "")
-                self._problems[hook_id] = HookProblem(account_id, hook_id, invalid.reason)
-            return None
-
-    def receiveMsg_ListHookProblems(self, _message: ListHookProblems, sender: ActorAddress) -> None:
-        """Somebody wants to know which hooks cannot fire, and why."""
-        self.send(sender, HookProblems(tuple(self._problems.values()), self._pages is not None))
-
-    def _tell_table(self, **change: Any) -> None:
-        # Without a table there is nothing to change: the next one is loaded from the store.
-        if table := self.peer(HOOK_TABLE):
-            self.send(table, ChangeHooks(self._load, next(self._numbers), **change))
+        self._loading.change(remove=((account_id, hook_id),))
 
     def _flush(self, account_id: str, hook_id: str | None) -> None:
         if cache := self.peer(FAILURE_CACHE):
             self.send(cache, FlushFailures(account_id, hook_id))
 
-    def on_timer(self, payload: Any) -> None:
-        """Load, or look again at a hook that could not be read."""
-        match payload:
-            case (str(what), float(due)) if what == _LOAD:
-                self._load_is_due(due)
-            case (str(what), int(ticket)) if what == _APPLIED:
-                # The table or a responder is being restarted: it will load what is stored.
-                self.receiveMsg_Applied(Applied(ticket), self.myAddress)
-            case (str(what), hook_id, account_id) if what == _AGAIN:
-                self._refresh(hook_id, account_id)
-            case str(what) if what == _STALLED:
-                if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
-                    self._pages = None
-                    self._load_within(0)
-                self.after(LOAD_STALLS_S, _STALLED)
-            case _:
-                super().on_timer(payload)
-
-    def _load_is_due(self, due: float) -> None:
-        if due != self._load_due:
-            return  # an earlier time was asked for meanwhile
-        self._load_due = None
-        if self._pages is not None:
-            self._send_pages()
-        elif self.peer(HOOK_TABLE):
-            self._begin_load()
-
     # Changes of our own
 
-    def receiveMsg_AddHook(self, message: AddHook, sender: ActorAddress) -> None:
-        """Store a new hook; refuse one that could never fire, or never be sent."""
-        document = new_hook(
-            message.document, gregorian_s(time.time()), uuid.uuid4().hex, self.settings.node.name
-        )
-        try:
-            self._check(document)
-            self._ensure_account(document["pvt_account_id"])
-            document = self._store.add(document)
-        except InvalidHook as invalid:
-            self.send(sender, Refused(invalid.reason))  # its id is nobody's yet
-            return
-        except StoreError as problem:
-            self.send(sender, Refused(str(problem)))
-            return
-        self._publish_change("doc_created", DATABASE, document)
-        self._refresh(document["_id"], document["pvt_account_id"])
-        self._answer_when_applied(sender, HookSaved(document))
+    def receiveMsg_GetHook(self, message: GetHook, sender: ActorAddress) -> None:
+        """Show a stored hook."""
+        self._editor.show(message, sender)
 
-    def _ensure_account(self, account_id: str) -> None:
-        embedded = self.settings.couchdb.url.startswith("sqlite:")
-        if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
-            self._tell_everyone(ConfigurationChanged((("accounts", account_id),)))
+    def receiveMsg_ListHooks(self, message: ListHooks, sender: ActorAddress) -> None:
+        """Show the stored hooks, disabled ones too."""
+        self._editor.list(message, sender)
+
+    def receiveMsg_AddHook(self, message: AddHook, sender: ActorAddress) -> None:
+        """Store a new hook."""
+        self._editor.add(message, sender)
+
+    def receiveMsg_EditHook(self, message: EditHook, sender: ActorAddress) -> None:
+        """Change a stored hook."""
+        self._editor.edit(message, sender)
+
+    def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
+        """Mark a hook as deleted."""
+        self._editor.remove(message, sender)
+
+    def receiveMsg_AddSecret(self, message: AddSecret, sender: ActorAddress) -> None:
+        """Have a hook's deliveries signed with one more secret."""
+        self._secrets.add(message, sender)
+
+    def receiveMsg_RetireSecret(self, message: RetireSecret, sender: ActorAddress) -> None:
+        """Have a hook's deliveries signed with one secret less."""
+        self._secrets.retire(message, sender)
+
+    def receiveMsg_ListSecrets(self, message: ListSecrets, sender: ActorAddress) -> None:
+        """Show which secrets a hook has."""
+        self._secrets.list(message, sender)
+
+    def receiveMsg_ReencryptSecrets(self, message: ReencryptSecrets, sender: ActorAddress) -> None:
+        """Bring a page of hooks under the newest key."""
+        self._secrets.reencrypt(message, sender)
 
     def receiveMsg_ApplyHook(self, message: ApplyHook, sender: ActorAddress) -> None:
         """Another actor saved a hook, and has told every node; this one need not wait for that."""
         self._refresh(message.hook_id, message.account_id)
-        self._answer_when_applied(sender, HookApplied(message.hook_id))
+        self._replies.reply(sender, HookApplied(message.hook_id))
 
-    def _check(self, document: Document) -> None:
-        """See `HookEditing._check`."""
-        check_hook(parse_hook(document, self._known_events), self.settings.delivery)
+    def receiveMsg_Applied(self, message: Applied, _sender: ActorAddress) -> None:
+        """A change is in effect."""
+        self._replies.applied(message.ticket)
+
+    def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
+        """A subscriber has a batch of notices."""
+        self._notifications.seen(message)
 
     def receiveMsg_DisableHook(self, message: DisableHook, _sender: ActorAddress) -> None:
         """Stop a hook that failed too often; never create it.
@@ -437,9 +335,8 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
         the failures. A hook that is not stored, as a callflow's, keeps its own until they age.
         """
         try:
-            edited = self._edit(
-                message.hook_id, "doc_edited", partial(disabling, reason=message.reason)
-            )
+            change = partial(disabling, reason=message.reason)
+            edited = self._changes.edit(message.hook_id, "doc_edited", change)
         except StoreError as problem:
             self.log.warning("hook_not_disabled", hook=message.hook_id, reason=str(problem))
             return
@@ -449,50 +346,17 @@ class HookListener(NotificationPublisher, HookEditing, HookSecretEditing):
         self._flush(message.account_id, message.hook_id)
         if edited.changed:
             self.log.warning("hook_disabled", account=message.account_id, hook=message.hook_id)
-            self._publish_disabled(message)
-            self.notify(HookDisabled(message.account_id, message.hook_id, message.reason))
+            self._changes.publish_disabled(message)
+            disabled = HookDisabled(message.account_id, message.hook_id, message.reason)
+            self._notifications.notify(disabled)
 
-    def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
-        """Change a stored hook and let everybody know."""
-        edited = self._store.edit(hook_id, change, gregorian_s(time.time()))
-        if edited.changed and edited.document is not None:
-            self._publish_change(event_name, DATABASE, edited.document)
-            self._refresh(hook_id, edited.document.get("pvt_account_id"))
-        return edited
+    def _check(self, document: Document) -> None:
+        check_hook(self._parser.parse(document), self.settings.delivery)
 
-    def _answer_when_applied(
-        self, sender: ActorAddress, reply: HookApplied | HookSaved | HookSecrets
-    ) -> None:
-        """Answer once every responder knows: the next event finds the change in effect."""
-        ticket = next(self._tickets)
-        self._replies[ticket] = sender, reply
-        self.after(APPLY_S, (_APPLIED, ticket))
-        if table := self.peer(HOOK_TABLE):
-            self.send(table, Barrier(self._load, next(self._numbers), ticket))
+    def _ensure_account(self, account_id: str) -> None:
+        embedded = self.settings.couchdb.url.startswith("sqlite:")
+        if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
+            self._tell_everyone(ConfigurationChanged((("accounts", account_id),)))
 
-    def receiveMsg_Applied(self, message: Applied, _sender: ActorAddress) -> None:
-        """A change is in effect."""
-        if message.ticket in self._replies:
-            self.send(*self._replies.pop(message.ticket))
-
-    def receiveMsg_ListHooks(self, message: ListHooks, sender: ActorAddress) -> None:
-        """Show the stored hooks, disabled ones too."""
-        try:
-            documents, more = self._store.listed(message.account_id, message.limit, message.after)
-        except StoreError as problem:
-            self.send(sender, Refused(str(problem)))
-        else:
-            self.send(sender, HookList(tuple(map(without_secrets, documents)), more))
-
-    def _publish_change(self, event_name: str, database: str, document: Document) -> None:
-        """What Kazoo's data layer would publish for this save."""
-        key, body = document_change(event_name, database, document, self.settings.node.name)
-        self._publish("configuration", key, body)
-
-    def _publish_disabled(self, disabled: DisableHook) -> None:
-        key, body = webhook_disabled(disabled.account_id, disabled.hook_id, self.settings.node.name)
-        self._publish("notifications", key, body)
-
-    def _publish(self, exchange: str, key: str, body: Mapping[str, Any]) -> None:
-        properties = json_properties(time.time())
-        self.broker.publish(OutgoingMessage(exchange, key, json.dumps(body).encode(), properties))
+    def _publish(self, message: OutgoingMessage) -> None:
+        self.broker.publish(message)

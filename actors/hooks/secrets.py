@@ -1,17 +1,16 @@
-"""The part of the hook listener that keeps the secrets which deliveries are signed with."""
+"""The secrets that the deliveries of stored hooks are signed with."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.role import BrokerRole
+from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import no_hook
 from callboard.actors.messages import (
     AddSecret,
-    HookSaved,
     HookSecrets,
     ListSecrets,
     ReencryptSecrets,
@@ -20,7 +19,7 @@ from callboard.actors.messages import (
     SecretsReencrypted,
 )
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
-from callboard.adapters.repositories.hooks import Change, Edited, HookStore
+from callboard.adapters.repositories.hooks import Change, HookStore
 from callboard.adapters.store.protocol import Document, StoreError
 from callboard.webhooks.deliveries.signing import InvalidSecret, parse_secret
 from callboard.webhooks.hooks.secrets import (
@@ -38,24 +37,21 @@ PAGE = 200
 """Hooks whose secrets are encrypted anew at a time: changes on the bus wait meanwhile."""
 
 
-class HookSecretEditing(BrokerRole):
-    """Adds, retires and lists the secrets of stored hooks; the listener is one."""
+class HookSecretEditing:
+    """Adds, retires, lists and re-encrypts the secrets of stored hooks."""
 
-    _store: HookStore
+    def __init__(
+        self,
+        store: HookStore,
+        box: SecretBox,
+        changes: HookChanges,
+        replies: AppliedReplies,
+        send: Callable[[ActorAddress, Any], None],
+    ) -> None:
+        self._store, self._box = store, box
+        self._changes, self._replies, self._send = changes, replies, send
 
-    def keep_secrets(self) -> None:
-        """Begin; the keys are read when they are needed."""
-        self._box = SecretBox(self.settings.secrets.key, self.settings.secrets_key_file)
-
-    def _edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
-        """Change a stored hook and let everybody know. Raises StoreError."""
-        raise NotImplementedError
-
-    def _answer_when_applied(self, sender: ActorAddress, reply: HookSaved | HookSecrets) -> None:
-        """Answer once the change is in effect."""
-        raise NotImplementedError
-
-    def receiveMsg_AddSecret(self, message: AddSecret, sender: ActorAddress) -> None:
+    def add(self, message: AddSecret, sender: ActorAddress) -> None:
         """Have a hook's deliveries signed with one more secret."""
 
         def change(document: Document) -> Mapping[str, Any]:
@@ -73,40 +69,40 @@ class HookSecretEditing(BrokerRole):
 
         self._edit_secrets(sender, message.hook_id, change)
 
-    def receiveMsg_RetireSecret(self, message: RetireSecret, sender: ActorAddress) -> None:
+    def retire(self, message: RetireSecret, sender: ActorAddress) -> None:
         """Have a hook's deliveries signed with one secret less."""
         change = partial(retiring, fingerprint=message.fingerprint)
         self._edit_secrets(sender, message.hook_id, change)
 
-    def receiveMsg_ListSecrets(self, message: ListSecrets, sender: ActorAddress) -> None:
-        """Tell which secrets a hook has."""
+    def list(self, message: ListSecrets, sender: ActorAddress) -> None:
+        """Answer with the secrets that a hook has."""
         self._edit_secrets(sender, message.hook_id, lambda _: {})
 
     def _edit_secrets(self, sender: ActorAddress, hook_id: str, change: Change) -> None:
         try:
-            edited = self._edit(hook_id, "doc_edited", change)
+            edited = self._changes.edit(hook_id, "doc_edited", change)
             secrets = stored_secrets(edited.document or {})
         except (StoreError, SecretBoxError, InvalidSecret, SecretsRefused) as problem:
-            self.send(sender, Refused(str(problem)))
+            self._send(sender, Refused(str(problem)))
             return
         if edited.document is None:
-            self.send(sender, Refused(no_hook(hook_id)))
+            self._send(sender, Refused(no_hook(hook_id)))
         else:
-            self._answer_when_applied(sender, HookSecrets(hook_id, secrets))
+            self._replies.reply(sender, HookSecrets(hook_id, secrets))
 
-    def receiveMsg_ReencryptSecrets(self, message: ReencryptSecrets, sender: ActorAddress) -> None:
+    def reencrypt(self, message: ReencryptSecrets, sender: ActorAddress) -> None:
         """Bring a page of hooks under the newest key; one that cannot be is passed over."""
         changed, failed = 0, []
         try:
             hooks, more = self._store.after(message.after, PAGE)
         except StoreError as problem:
-            self.send(sender, Refused(str(problem)))
+            self._send(sender, Refused(str(problem)))
             return
         for hook_id in [hook["_id"] for hook in hooks if hook.get(MEMBER)]:
             reencrypted = partial(self._box.resealed, hook_id=hook_id)
             try:
                 change = partial(reencrypting, reencrypted=reencrypted)
-                changed += self._edit(hook_id, "doc_edited", change).changed
+                changed += self._changes.edit(hook_id, "doc_edited", change).changed
             except (StoreError, SecretBoxError, SecretsRefused) as problem:
                 failed.append((hook_id, str(problem)))
-        self.send(sender, SecretsReencrypted(changed, tuple(failed), more))
+        self._send(sender, SecretsReencrypted(changed, tuple(failed), more))

@@ -35,8 +35,6 @@ PAGE_HOOKS = 1000
 LISTING_S = 60.0
 """How long the order of very many hooks is remembered after somebody's last page of it."""
 
-_LISTING_OLD = "callboard: forget the listing"
-
 
 @define
 class _Subscriber:
@@ -227,7 +225,7 @@ class HookTable(Role):
     def receiveMsg_ListTable(self, message: ListTable, sender: ActorAddress) -> None:
         """Somebody wants to see the hooks, page by page; each walk begins with a fresh listing."""
         if self._listing is None:
-            self.after(LISTING_S, _LISTING_OLD)
+            self.after(LISTING_S, self._forget_listing)
         if self._listing is None or message.after is None:
             self._listing = HookListing(map(key_of, self._hooks))
         self._listing_used = time.monotonic()
@@ -241,14 +239,13 @@ class HookTable(Role):
                 hooks.append(_configured(hook))
         self.send(sender, TableListed(message.ask, tuple(hooks), more=False))
 
-    def on_timer(self, payload: Any) -> None:
-        """Forget the listing once nobody has asked for a while."""
-        if payload == _LISTING_OLD:
-            left_s = self._listing_used + LISTING_S - time.monotonic()
-            if left_s > 0:
-                self.after(left_s, _LISTING_OLD)
-            else:
-                self._listing = None
+    def _forget_listing(self) -> None:
+        """Forget the listing, unless it was asked for of late."""
+        left_s = self._listing_used + LISTING_S - time.monotonic()
+        if left_s > 0:
+            self.after(left_s, self._forget_listing)
+        else:
+            self._listing = None
 
 
 def _configured(hook: Hook) -> ConfiguredHook:

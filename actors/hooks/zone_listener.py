@@ -6,9 +6,8 @@ from typing import Any
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.hooks.listener import CHANGES
 from callboard.actors.messages import ZoneChanges
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.broker.protocol import BrokerEvent, ConnectionDown, ConnectionUp, Received
-
-HOOK_LISTENER = "hook_listener"
 
 
 class ZoneListener(BrokerRole):

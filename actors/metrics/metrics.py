@@ -32,8 +32,6 @@ from callboard.webhooks.metrics.trend import STEP_S, Trend
 PROBE_S = 5.0
 PROBE_TIMEOUT_S = 5.0
 
-_LOOK = "callboard: look at the figures"
-
 
 class Metrics(Role):
     """Adds up what the others tell, over their deaths; looks at the tree and at the store.
@@ -55,7 +53,7 @@ class Metrics(Role):
         self._own_numbers = itertools.count(1)
         node = self.settings.node
         self.tally.set(catalog.NODE, 1, version("callboard"), node.name, node.zone)
-        self._probe = StoreProbe(self._connect, PROBE_S)
+        self._probe = self.own(StoreProbe(self._connect, PROBE_S))
         self._look()
 
     def _connect(self) -> DocumentStore:
@@ -89,13 +87,9 @@ class Metrics(Role):
             self.tally.set(catalog.CHILD_UP, int(node.status == RUNNING), path)
             self._restarts[path] = node.restarts
 
-    def on_timer(self, payload: Any) -> None:
-        """Look at everything."""
-        if payload == _LOOK:
-            self._look()
-
     def _look(self) -> None:
-        self.after(STEP_S, _LOOK)
+        """Look at everything, once in `STEP_S`."""
+        self.after(STEP_S, self._look)
         self.send(self.supervisor, GetTree())
         self._hear_of_the_store()
         self._take_in_own()
@@ -168,8 +162,3 @@ class Metrics(Role):
         found = readiness(self._children, age_s, brokers, self._store_problem)
         problems = found.problems if isinstance(found, NotReady) else ()
         self.send(sender, Health(not problems, problems))
-
-    def on_exit(self) -> None:
-        """Ask the store no more."""
-        if hasattr(self, "_probe"):
-            self._probe.close()

@@ -32,10 +32,6 @@ RETRY_S = 2.0
 LOOK_AGAIN_S = 60.0
 """How often a master account is looked for that no message told of."""
 
-_TRY = "callboard: prepare the store"
-_STEP = "callboard: go on preparing"
-_LOOK = "callboard: look for a master account"
-
 _ACCOUNTS = Topology(
     exchanges=(Exchange("configuration"),),
     queue=Queue("", durable=False, exclusive=True, auto_delete=True),
@@ -65,27 +61,14 @@ class Initializer(BrokerRole):
         self._work: Generator[None, None, bool] | None = None
         self._all_but_master = False
         self._waiting = False
-        self._try_due = False
-        self._look_due = False
+        self._try_due = self.timer(self._begin_work)
+        self._look_due = self.timer(self._begin_work)
         self._news = False
         self._try_in(0)
 
     def stats(self) -> Mapping[str, Any]:
         """What it still waits for."""
         return {"waits_for": "a master account"} if self._waiting else {}
-
-    def on_timer(self, payload: Any) -> None:
-        """Begin, go on, or look again."""
-        if payload == _TRY:
-            self._try_due = False
-            self._begin_work()
-        elif payload == _STEP:
-            self._step()
-        elif payload == _LOOK:
-            self._look_due = False
-            self._begin_work()
-        else:
-            super().on_timer(payload)
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Something may tell of an account."""
@@ -102,16 +85,9 @@ class Initializer(BrokerRole):
             case ConnectionDown(reason, retry_in_s):
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
 
-    def on_exit(self) -> None:
-        """Close the connections."""
-        super().on_exit()
-        if hasattr(self, "_store"):
-            self._store.close()
-
     def _try_in(self, seconds: float) -> None:
-        if not self._try_due:
-            self._try_due = True
-            self.after(seconds, _TRY)
+        if not self._try_due.is_set:  # a pause after a failure is not cut short
+            self._try_due.within(seconds)
 
     def _begin_work(self) -> None:
         if self._work is None:
@@ -133,7 +109,7 @@ class Initializer(BrokerRole):
             self.log.warning("store_not_prepared", reason=str(problem))
             self._try_in(RETRY_S)
         else:
-            self.after(0, _STEP)
+            self.after(0, self._step)
 
     def _prepare(self) -> Generator[None, None, bool]:
         """All of it, or after the first time what depends on the master account; whether done."""
@@ -173,9 +149,7 @@ class Initializer(BrokerRole):
             self.connect_broker(_ACCOUNTS)
         if self._news:
             self._try_in(0)
-        if not self._look_due:
-            self._look_due = True
-            self.after(LOOK_AGAIN_S, _LOOK)
+        self._look_due.within(LOOK_AGAIN_S)
 
 
 def _tells_of_an_account(message: IncomingMessage) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -21,9 +22,9 @@ from callboard.actors.messages import (
     ListTable,
     TableListed,
 )
+from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_TABLE
 from callboard.actors.operations.answering import Answering, Asker
 from callboard.actors.operations.doc_type_update import DocTypeUpdateListener
-from callboard.actors.operations.store_worker import FAILURE_CACHE
 from callboard.adapters.repositories import maintenance as work
 from callboard.adapters.repositories.system_config import set_account_setting, set_system_setting
 from callboard.adapters.store.protocol import DatabaseMissing
@@ -41,15 +42,12 @@ from callboard.webhooks.hooks.arguments import (
 )
 from callboard.webhooks.values.kazoo_names import account_database, gregorian_ms, gregorian_s
 
-HOOK_TABLE = "hook_table"
 CATEGORY = "webhooks"
 
 PEER_S = 5.0
 """How long another actor may take to answer."""
 ORPHAN_PAUSE_S = 5.0
 """Between the hooks of one account that is gone and those of the next."""
-
-_SILENT = "callboard: should have been answered by now"
 
 
 @frozen
@@ -168,7 +166,7 @@ class Maintenance(Answering, DocTypeUpdateListener):
         ask = next(self.numbers)
         self._questions[ask] = _Question(peer, to, then)
         self.send(address, question(ask))
-        self.after(PEER_S, (_SILENT, ask))
+        self.after(PEER_S, partial(self._give_up_on, ask))
 
     def receiveMsg_TableListed(self, message: TableListed, _sender: ActorAddress) -> None:
         """The hook table's answer."""
@@ -193,6 +191,10 @@ class Maintenance(Answering, DocTypeUpdateListener):
         if question is not None:
             with self.refusing(question.to):
                 question.then(answer)
+
+    def _give_up_on(self, ask: int) -> None:
+        if question := self._questions.pop(ask, None):
+            self.refuse(question.to, f"{question.peer} did not answer within {PEER_S:g} s")
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """An actor that died takes its questions with it."""
@@ -253,15 +255,6 @@ class Maintenance(Answering, DocTypeUpdateListener):
 
         steps = work.orphans(self.store, after, delete=delete)
         self.work(Page(steps, self.page(to, answer)), pause_s)
-
-    def on_timer(self, payload: Any) -> None:
-        """Give up on an actor that does not answer."""
-        match payload:
-            case (str(what), int(ask)) if what == _SILENT:
-                if question := self._questions.pop(ask, None):
-                    self.refuse(question.to, f"{question.peer} did not answer within {PEER_S:g} s")
-            case _:
-                super().on_timer(payload)
 
 
 def _account(argument: str | None) -> str | None:

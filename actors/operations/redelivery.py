@@ -82,7 +82,7 @@ class Redelivery(Answering, DeadLetterRetention):
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._counts = dict.fromkeys(("retried", "replayed", "tested"), 0)
-        self._samples = SampleDeliveries(self.settings)
+        self._samples = self.own(SampleDeliveries(self.settings))
         self.work_with(Topology())
         self._publisher = ConfirmedPublisher(self.broker)
         self.watch(self.broker.fileno(), self._samples.fileno())
@@ -328,12 +328,6 @@ class Redelivery(Answering, DeadLetterRetention):
                 self._counts["tested"] += 1
                 self.answer(to, tested)
         super().receiveMsg_WatchMessage(message, sender)
-
-    def on_exit(self) -> None:
-        """Let go of tests that are under way."""
-        super().on_exit()
-        if hasattr(self, "_trials"):
-            self._samples.close()
 
 
 def _ids(ids: Any) -> tuple[str, ...]:

@@ -23,9 +23,6 @@ PURGE_AGAIN_S = 1.0
 PURGE_AT_ONCE = 20
 DAY_S = 24 * 3600
 
-_POISON = "callboard: has something been set aside?"
-_PURGE = "callboard: are there letters that are too old?"
-
 
 class DeadLetterRetention(StoreWorker):
     """Makes dead letters of what this node has set aside, and deletes those that are too old."""
@@ -34,11 +31,11 @@ class DeadLetterRetention(StoreWorker):
         """What waits from before goes first."""
         super().begin(setup)
         self.letters = DeadLetterStore(self.store)
-        self._poison = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
-        self._refused = RefusedDeadLetters(self.settings.data.dir, self.log)
+        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
+        self._refused = self.own(RefusedDeadLetters(self.settings.data.dir, self.log))
         self._purged = 0
-        self.after(0, _POISON)
-        self.after(PURGE_AGAIN_S, _PURGE)
+        self.after(0, self._look_for_poison)
+        self.after(PURGE_AGAIN_S, self._look_for_old)
 
     def stats(self) -> Mapping[str, Any]:
         """Events set aside that are no letters yet; letters deleted for their age."""
@@ -48,16 +45,13 @@ class DeadLetterRetention(StoreWorker):
             "too_old": self._purged,
         }
 
-    def on_timer(self, payload: Any) -> None:
-        """Look again, soon if there is more."""
-        if payload == _POISON:
-            more = self._take_poison()
-            self.after(0 if more else POISON_S, _POISON)
-        elif payload == _PURGE:
-            more = self._purge_old()
-            self.after(PURGE_AGAIN_S if more else PURGE_S, _PURGE)
-        else:
-            super().on_timer(payload)
+    def _look_for_poison(self) -> None:
+        more = self._take_poison()
+        self.after(0 if more else POISON_S, self._look_for_poison)
+
+    def _look_for_old(self) -> None:
+        more = self._purge_old()
+        self.after(PURGE_AGAIN_S if more else PURGE_S, self._look_for_old)
 
     def _take_poison(self) -> bool:
         """Make letters of some of what was set aside; whether to go on at once."""
@@ -87,10 +81,3 @@ class DeadLetterRetention(StoreWorker):
             return False
         self._purged += sum(saved.error is None for saved in gone)
         return len(ids) == PURGE_AT_ONCE
-
-    def on_exit(self) -> None:
-        """Close the file."""
-        super().on_exit()
-        if hasattr(self, "_poison"):
-            self._poison.close()
-            self._refused.close()

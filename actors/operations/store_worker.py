@@ -2,12 +2,14 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.base.slices import Page, SlicedJob
 from callboard.actors.hooks.change_publisher import ChangePublisher
 from callboard.actors.messages import FlushHooks
+from callboard.actors.messages.paths import FAILURE_CACHE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -20,10 +22,6 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.repositories.maintenance import DATABASE, Change
 from callboard.adapters.store.protocol import StoreError
-
-FAILURE_CACHE = "failure_cache"
-
-_SLICE = "callboard: go on with a piece of work"
 
 
 class StoreWorker(BrokerRole):
@@ -53,17 +51,11 @@ class StoreWorker(BrokerRole):
             "unpublished": len(self._changes),
         }
 
-    def on_exit(self) -> None:
-        """Close the connections."""
-        super().on_exit()
-        if hasattr(self, "store"):
-            self.store.close()
-
     def work(self, piece: Page | SlicedJob, pause_s: float = 0.0) -> None:
         """Begin a piece of work after so many seconds."""
         number = next(self.numbers)
         self._works[number] = piece
-        self.after(pause_s, (_SLICE, number))
+        self.after(pause_s, partial(self._go_on, number))
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Forget the failures of hooks that were changed, and let every node know."""
@@ -97,14 +89,6 @@ class StoreWorker(BrokerRole):
             case Unconfirmed(ids, _reason):
                 self._changes.lost(ids)
 
-    def on_timer(self, payload: Any) -> None:
-        """Go on with a piece of work; subclasses with timers of their own call this."""
-        match payload:
-            case (str(what), int(number)) if what == _SLICE:
-                self._go_on(number)
-            case _:
-                super().on_timer(payload)
-
     def _go_on(self, number: int) -> None:
         piece = self._works.pop(number)
         try:
@@ -120,4 +104,4 @@ class StoreWorker(BrokerRole):
             piece.done(tuple(piece.found), piece.after, "")
         else:
             self._works[number] = piece
-            self.after(0, (_SLICE, number))
+            self.after(0, partial(self._go_on, number))

@@ -22,7 +22,6 @@ from typing import Any, TextIO
 
 from attrs import asdict, frozen
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
-from thespian.system.admin import convention
 
 from callboard.actors.base import own_settings
 from callboard.actors.messages import Refused
@@ -31,7 +30,7 @@ from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.adapters.local import sealed_transport
 from callboard.config.logs import log_definitions, stderr_handler
 from callboard.config.settings import Settings
-from callboard.supervision import Locate, Located, Peer, die_with_parent
+from callboard.supervision import Locate, Located, Peer, die_with_parent, thespian_patches
 
 TOP = "callboard"
 """Thespian's global name of the top supervisor."""
@@ -205,7 +204,7 @@ def create(settings: Settings) -> ActorSystem:
         return ActorSystem(actors.base, logDefs=log_definitions(settings.log), transientUnique=True)
     _check_address(actors.bind)
     key = _key(settings, make=True)
-    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    thespian_patches.log_to(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, actors.bind)
     _end_leftover(settings, key)
     return _actor_system(settings)
@@ -258,7 +257,7 @@ def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSyst
             "alone (mode 0600), or set actors.key_file or actors.key"
         )
     key = _key(settings, make=False)
-    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    thespian_patches.log_to(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
     own_settings.keep(settings)
@@ -273,10 +272,7 @@ def _convention(settings: Settings) -> dict[str, Any]:
 
 def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = None) -> ActorSystem:
     period_s = max(LEAST_REGISTRATION_S, settings.actors.heartbeat_ms / 1000)
-    # Both: it sleeps for the latter before it looks whether the former is over.
-    convention.CONVENTION_REREGISTRATION_PERIOD = timedelta(seconds=period_s)
-    convention.CONVENTION_RESTART_PERIOD = timedelta(seconds=period_s)
-    convention.CONVENTION_REGISTRATION_MISS_MAX = REGISTRATIONS_MISSED
+    thespian_patches.register_every(period_s, REGISTRATIONS_MISSED)
     return ActorSystem(
         MULTIPROCESS,
         {
@@ -420,7 +416,7 @@ def attach(settings: Settings) -> Client:
             f"process {owner.pid} owns {settings.data.dir}, but nothing answers on port "
             f"{owner.admin_port}: it is starting or ending; try again"
         )
-    sealed_transport.thespian_log(settings.data.dir / "thespian.log")
+    thespian_patches.log_to(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, owner.bind)
     system = ActorSystem(
         MULTIPROCESS, {"Admin Port": owner.admin_port}, logDefs=False, transientUnique=True

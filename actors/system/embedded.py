@@ -1,7 +1,5 @@
 """The top supervisor as a part of somebody else's actor system."""
 
-from contextlib import ExitStack
-
 from callboard.actors.system.actor_system import SystemUnreachable, ownership
 from callboard.actors.system.tree import Top, WebhooksSupervisor
 
@@ -14,12 +12,12 @@ class Callboard(WebhooksSupervisor):
     """
 
     names_begin_here = True
+    owns_actor_system = False
 
     def on_start(self, args: Top) -> None:
         """Start the tree, unless another system runs on the data directory."""
-        self._owned = ExitStack()
         try:
-            self._owned.enter_context(ownership(args.settings, embedded=True))
+            self.closing.enter_context(ownership(args.settings, embedded=True))
         except (SystemUnreachable, OSError) as problem:
             self.give_up(str(problem))
             return
@@ -27,15 +25,10 @@ class Callboard(WebhooksSupervisor):
 
     def finish(self) -> None:
         """Give the data directory back before anybody hears that this has ended."""
-        self._owned.close()
+        self.closing.close()
         super().finish()
 
     def give_up(self, reason: str) -> None:
         """The same when it ends because nothing helped."""
-        self._owned.close()
+        self.closing.close()
         super().give_up(reason)
-
-    def on_exit(self) -> None:
-        """The same when somebody else ends it."""
-        if hasattr(self, "_owned"):
-            self._owned.close()

@@ -13,16 +13,10 @@ class OrphanGuard(SupervisedActor):
 
     def on_start(self, args: int) -> None:
         """Watch it."""
-        self._orphaned = False
         self.watch(os.pidfd_open(args))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: ActorAddress | Any) -> None:
-        """It has ended, whatever the reason."""
+        """It has ended, whatever the reason: nobody else would end its actor system."""
         self.watch()
-        self._orphaned = True
+        self.closing.callback(self.actorSystemShutdown)
         self.finish()
-
-    def on_exit(self) -> None:
-        """Nobody else would end the actor system of a dead owner."""
-        if self._orphaned:
-            self.actorSystemShutdown()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import define
-from thespian.actors import ActorAddress, WakeupMessage
+from thespian.actors import ActorAddress
 
 from callboard.actors.base.notification_publisher import NotificationPublisher, subscription_path
 from callboard.actors.messages import Refused
@@ -24,8 +24,6 @@ ASK_S = 20.0
 """How often a subscriber is asked whether it is there."""
 MAX_UNANSWERED = 3
 
-_ASK = "callboard: are the subscribers there?"
-
 
 @define
 class _Subscriber:
@@ -36,7 +34,7 @@ class _Subscriber:
     unanswered: int = 0
 
 
-class SubscriptionRegistry(NotificationPublisher, Supervisor):
+class SubscriptionRegistry(Supervisor):
     """A top supervisor with subscribers.
 
     They are peers of the actors that have notices for them, and so get them straight from there;
@@ -45,9 +43,11 @@ class SubscriptionRegistry(NotificationPublisher, Supervisor):
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
+        # The top's own notices go to its guests.
+        self._notifications = NotificationPublisher(self.guests, self.send, self.timer)
         self._subscribers: dict[int, _Subscriber] = {}
         self._last_subscription = 0
-        self._asking = False
+        self._ask_due = self.timer(self._ask_all)
         self._known: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
 
@@ -59,10 +59,6 @@ class SubscriptionRegistry(NotificationPublisher, Supervisor):
             for kind in subscriber.kinds
         }
         return {p: Peer(p, number, address, 0) for p, (number, address) in paths.items()}
-
-    def subscribers(self) -> Mapping[str, Peer]:
-        """The top's own notices go to its guests."""
-        return self.guests()
 
     # Subscribing
 
@@ -90,18 +86,13 @@ class SubscriptionRegistry(NotificationPublisher, Supervisor):
         else:
             self.send(sender, Unsubscribed("there was no subscription"))
 
-    def receiveMsg_NoticesSeen(self, message: NoticesSeen, sender: ActorAddress) -> None:
+    def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
         """A subscriber is there."""
-        super().receiveMsg_NoticesSeen(message, sender)
+        self._notifications.seen(message)
         if message.subscription in self._subscribers:
             self._subscribers[message.subscription].unanswered = 0
 
-    def receiveMsg_WakeupMessage(self, message: WakeupMessage, sender: ActorAddress) -> None:
-        """Ask who is there, or whatever else is due."""
-        if message.payload != _ASK:
-            super().receiveMsg_WakeupMessage(message, sender)
-            return
-        self._asking = False
+    def _ask_all(self) -> None:
         # By questions, not by time: where one process runs all, it may have stood still.
         for number, subscriber in list(self._subscribers.items()):
             if subscriber.unanswered >= MAX_UNANSWERED:
@@ -118,9 +109,8 @@ class SubscriptionRegistry(NotificationPublisher, Supervisor):
         self.send(subscriber.address, Unsubscribed(reason))
 
     def _ask_later(self) -> None:
-        if self._subscribers and not self._asking:
-            self._asking = True
-            self.after(ASK_S, _ASK)
+        if self._subscribers:
+            self._ask_due.within(ASK_S)
 
     def _subscription_of(self, address: ActorAddress) -> int | None:
         for number, subscriber in self._subscribers.items():
@@ -137,4 +127,5 @@ class SubscriptionRegistry(NotificationPublisher, Supervisor):
             self._known[path] = peer.incarnation
             if before is not None and before != peer.incarnation:
                 self._restarts[path] = self._restarts.get(path, 0) + 1
-                self.notify(ChildRestarted(path, peer.pid, self._restarts[path], peer.because))
+                restarted = ChildRestarted(path, peer.pid, self._restarts[path], peer.because)
+                self._notifications.notify(restarted)

@@ -8,10 +8,8 @@ from attrs import evolve, frozen
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.api.server import ApiServer
-from callboard.actors.base.counting import METRICS
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.notification_publisher import subscribers_of
-from callboard.actors.base.placement import DELIVERERS
 from callboard.actors.base.role import Setup
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.delivery.deliverer import Deliverer
@@ -25,6 +23,26 @@ from callboard.actors.hooks.table import HookTable
 from callboard.actors.hooks.zone_listener import ZoneListener
 from callboard.actors.messages import Ask, GetSettings, Quiesce, Quiesced, Refused
 from callboard.actors.messages.notifications import DELIVERY_FAILED, HOOK_DISABLED
+from callboard.actors.messages.paths import (
+    ALL_DELIVERERS,
+    ALL_RESPONDERS,
+    API,
+    ATTEMPT_LOG,
+    DELIVERIES,
+    DISABLER,
+    ELSEWHERE,
+    EVENT_BRIDGE,
+    FAILURE_CACHE,
+    HOOK_LISTENER,
+    HOOK_TABLE,
+    INITIALIZER,
+    MAINTENANCE,
+    METRICS,
+    REDELIVERY,
+    RESPONDERS,
+    RETRY_QUEUE,
+    id_of,
+)
 from callboard.actors.metrics.metrics import Metrics
 from callboard.actors.operations.initializer import Initializer
 from callboard.actors.operations.maintenance import Maintenance
@@ -49,8 +67,6 @@ from callboard.supervision import (
 DRAIN_S = 10.0
 """How long events under way may take to settle before the tree is stopped."""
 
-_DRAINED_ENOUGH = "callboard: stop now"
-
 
 def tree(settings: Settings) -> SupervisorSpec:
     """The whole supervision tree, in starting order."""
@@ -60,44 +76,44 @@ def tree(settings: Settings) -> SupervisorSpec:
             module.id,
             Responder,
             Setup(settings, module.id),
-            peers=(METRICS, "event_bridge", "hook_table", DELIVERERS),
+            peers=(METRICS, EVENT_BRIDGE, HOOK_TABLE, ALL_DELIVERERS),
         )
         for module in event_modules(settings).modules
     )
     workers = settings.delivery.workers or os.cpu_count() or 1
     deliverers = deliverer_specs(setup, workers)
     attempt_log = ChildSpec(
-        "attempt_log",
+        id_of(ATTEMPT_LOG),
         AttemptLog,
         setup,
-        peers=(METRICS, DELIVERERS),
+        peers=(METRICS, ALL_DELIVERERS),
     )
     retry_queue = ChildSpec(
-        "retry_queue",
+        id_of(RETRY_QUEUE),
         RetryQueue,
         setup,
-        peers=(METRICS, DELIVERERS),
+        peers=(METRICS, ALL_DELIVERERS),
     )
-    bridge_peers = (METRICS, "responders/*", DELIVERERS)
+    bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS)
 
     zone_listeners = (
         ChildSpec(
             f"zone_listener-{number}",
             ZoneListener,
             Setup(settings, zone=url),
-            peers=(METRICS, "hook_listener"),
+            peers=(METRICS, HOOK_LISTENER),
         )
         for number, url in enumerate(settings.amqp.zones, 1)
     )
 
     # Its peers are all of them: whoever has a question through the API may have it for anybody.
-    api = (ChildSpec("api", ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
+    api = (ChildSpec(API, ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
 
     remote_supervisors = RemoteSupervisorsSpec(deliverers_on, setup, _spec(settings, ()))
     elsewhere = (
         (
             ChildSpec(
-                "elsewhere",
+                id_of(ELSEWHERE),
                 RemoteSupervisors,
                 remote_supervisors,
                 shutdown_s=REMOTE_SUPERVISORS_STOP_S,
@@ -115,31 +131,29 @@ def tree(settings: Settings) -> SupervisorSpec:
         (
             # First up and last down, as all others have something to tell it.
             ChildSpec(METRICS, Metrics, setup, peers=("*",)),
+            ChildSpec(FAILURE_CACHE, FailureCache, setup, peers=(METRICS,), label="webhooks_cache"),
             ChildSpec(
-                "failure_cache", FailureCache, setup, peers=(METRICS,), label="webhooks_cache"
-            ),
-            ChildSpec(
-                "hook_table",
+                HOOK_TABLE,
                 HookTable,
                 setup,
-                peers=(METRICS, "responders/*"),
+                peers=(METRICS, ALL_RESPONDERS),
                 label="kazoo_etsmgr_srv",
             ),
             ChildSpec(
-                "disabler",
+                DISABLER,
                 Disabler,
                 setup,
-                peers=(METRICS, "failure_cache", "hook_listener"),
+                peers=(METRICS, FAILURE_CACHE, HOOK_LISTENER),
                 label="webhooks_disabler",
             ),
             ChildSpec(
-                "hook_listener",
+                HOOK_LISTENER,
                 HookListener,
                 setup,
                 peers=(
                     METRICS,
-                    "hook_table",
-                    "failure_cache",
+                    HOOK_TABLE,
+                    FAILURE_CACHE,
                     *DOCUMENT_READERS,
                     *subscribers_of(HOOK_DISABLED),
                 ),
@@ -147,30 +161,30 @@ def tree(settings: Settings) -> SupervisorSpec:
             ),
             *zone_listeners,
             ChildSpec(
-                "event_bridge",
+                EVENT_BRIDGE,
                 EventBridge,
                 setup,
                 peers=bridge_peers,
                 label="webhooks_shared_listener",
             ),
             ChildSpec(
-                "maintenance",
+                MAINTENANCE,
                 Maintenance,
                 setup,
-                peers=(METRICS, "hook_table", "failure_cache"),
+                peers=(METRICS, HOOK_TABLE, FAILURE_CACHE),
                 label="webhooks_maintenance",
             ),
-            ChildSpec("redelivery", Redelivery, setup),
-            ChildSpec("responders", Supervisor, nested(*responders), shutdown_s=15.0),
+            ChildSpec(REDELIVERY, Redelivery, setup),
+            ChildSpec(RESPONDERS, Supervisor, nested(*responders), shutdown_s=15.0),
             ChildSpec(
-                "deliveries",
+                DELIVERIES,
                 Supervisor,
                 nested(attempt_log, retry_queue, *deliverers, *elsewhere),
                 shutdown_s=25.0,
             ),
             *api,
             ChildSpec(
-                "initializer",
+                INITIALIZER,
                 Initializer,
                 setup,
                 TEMPORARY,
@@ -191,11 +205,11 @@ def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
             shutdown_s=12.0,
             peers=(
                 METRICS,
-                "event_bridge",
-                "failure_cache",
-                "hook_listener",
-                "deliveries/attempt_log",
-                "deliveries/retry_queue",
+                EVENT_BRIDGE,
+                FAILURE_CACHE,
+                HOOK_LISTENER,
+                ATTEMPT_LOG,
+                RETRY_QUEUE,
                 *subscribers_of(DELIVERY_FAILED),
             ),
         )
@@ -239,13 +253,15 @@ class WebhooksSupervisor(SubscriptionRegistry):
     Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
     """
 
+    owns_actor_system = True
+    """Whether the actor system is to end with the process that it runs for."""
+
     settings: Settings | None = None
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
         # Whoever attaches may find it before `Start`, or where there never is one.
         self._draining = False
-        self._orphaned = False
 
     def specification(self, args: Top) -> SupervisorSpec:
         """The tree that these settings ask for."""
@@ -263,7 +279,7 @@ class WebhooksSupervisor(SubscriptionRegistry):
 
     def receiveMsg_AdminRequest(self, message: AdminRequest, sender: ActorAddress) -> None:
         """An administrative request (callboard.admin), from whoever knows only the top."""
-        path = "redelivery" if isinstance(message, RedeliveryRequest) else "maintenance"
+        path = REDELIVERY if isinstance(message, RedeliveryRequest) else MAINTENANCE
         peer = self._directory().get(path)
         if peer is None:
             self.send(sender, Refused(f"{path} is being restarted: try again", ref=message.ref))
@@ -279,38 +295,27 @@ class WebhooksSupervisor(SubscriptionRegistry):
             self.send(peer.address, Forwarded(sender, message.message))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
-        """The owner's process has ended: so does this, and the actor system with it."""
+        """The owner's process has ended: so does this, and the actor system if it is its own."""
         self.watch()
         self.log.warning("owner_ended")
-        self._orphaned = True
+        if self.owns_actor_system:
+            self.closing.callback(self.actorSystemShutdown)  # nobody else would end it
         self.on_stop()
-
-    def on_exit(self) -> None:
-        """Nobody else would end the actor system of a dead owner."""
-        if self._orphaned:
-            self.actorSystemShutdown()
 
     def on_stop(self) -> None:
         """Drain, then stop; asked twice, stop at once."""
         if self.settings is None:
             self.finish()
             return
-        bridge = self._directory().get("event_bridge")
+        bridge = self._directory().get(EVENT_BRIDGE)
         if self._draining or bridge is None:
             super().on_stop()
             return
         self._draining = True
         self.log.info("draining")
         self.send(bridge.address, Quiesce())
-        self.after(DRAIN_S, _DRAINED_ENOUGH)
+        self.after(DRAIN_S, super().on_stop)  # what is not settled by then goes back to the broker
 
     def receiveMsg_Quiesced(self, _message: Quiesced, _sender: ActorAddress) -> None:
         """Nothing is under way any more."""
         super().on_stop()
-
-    def on_timer(self, payload: Any) -> None:
-        """What is not settled by now goes back to the broker."""
-        if payload == _DRAINED_ENOUGH:
-            super().on_stop()
-        else:
-            super().on_timer(payload)

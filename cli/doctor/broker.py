@@ -69,7 +69,7 @@ def _at(
             "set amqp.queue_type to its type, or amqp.queue to another name (docs/nodes.md)",
         )
     if about.waiting and not about.consumers:
-        what = f"{about.waiting} events wait in {queue}, and nobody takes them"
+        what = f"{about.waiting} events wait in {queue}, and no consumer takes them"
         yield warning("events", what, "callboard start")
 
 

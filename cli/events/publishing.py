@@ -7,6 +7,7 @@ from typing import IO, Any
 import click
 
 from callboard.actors.messages import Published, PublishEvents
+from callboard.actors.messages.paths import EVENT_BRIDGE
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import WrongUsage, counted, print_json, say
@@ -48,7 +49,7 @@ def publish(
     ):
         for first in range(0, len(events), BATCH):
             batch = PublishEvents(tuple(events[first : first + BATCH]))
-            published = client.ask_actor("event_bridge", batch, Published, timeout_s=30.0)
+            published = client.ask_actor(EVENT_BRIDGE, batch, Published, timeout_s=30.0)
             count += published.count
             unroutable += published.unroutable
             step(len(batch.events))

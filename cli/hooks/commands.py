@@ -17,6 +17,7 @@ from callboard.actors.messages import (
     ListHookProblems,
     RemoveHook,
 )
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.actors.system.actor_system import RequestRefused
 from callboard.cli.hooks.fields import members, unset, with_fields
 from callboard.cli.hooks.listing import describe, list_
@@ -35,7 +36,6 @@ from callboard.cli.terminal.output import (
 from callboard.cli.terminal.progress import counting
 from callboard.config.loader import Loaded
 
-LISTENER = "hook_listener"
 DEFAULTS = {"hook": "all", "http_verb": "post", "format": "json", "retries": 2}
 """Defaults of `hooks add`."""
 
@@ -59,7 +59,7 @@ def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> N
     """Add a hook that sends events to URI: by default all of the account's, as JSON, by post."""
     document = {"name": uri, **DEFAULTS, **members(fields), "uri": uri, "pvt_account_id": account}
     with attached(loaded) as client:
-        saved = client.ask_actor(LISTENER, AddHook(document), HookSaved)
+        saved = client.ask_actor(HOOK_LISTENER, AddHook(document), HookSaved)
     _warn(loaded, uri)
     if json_:
         print_json(saved.document)
@@ -74,7 +74,7 @@ def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> N
 def show(loaded: Loaded, hook_id: str, json_: bool) -> None:
     """Show a stored hook, without its secrets."""
     with attached(loaded) as client:
-        stored = client.ask_actor(LISTENER, GetHook(hook_id), HookSaved)
+        stored = client.ask_actor(HOOK_LISTENER, GetHook(hook_id), HookSaved)
     if json_:
         print_json(stored.document)
     else:
@@ -100,7 +100,7 @@ def edit(loaded: Loaded, hook_id: str, gone: tuple[str, ...], json_: bool, **fie
     if not changes:
         raise WrongUsage("give the fields to change: see `callboard hooks edit --help`")
     with attached(loaded) as client:
-        saved = client.ask_actor(LISTENER, EditHook(hook_id, changes), HookSaved)
+        saved = client.ask_actor(HOOK_LISTENER, EditHook(hook_id, changes), HookSaved)
     if "uri" in changes:
         _warn(loaded, changes["uri"])
     if json_:
@@ -147,7 +147,7 @@ hooks.add_command(_delete, "delete")
 def problems(loaded: Loaded, json_: bool) -> None:
     """List stored hooks that cannot fire, with the reason. Exit code 1 if there are any."""
     with attached(loaded) as client:
-        found = client.ask_actor(LISTENER, ListHookProblems(), HookProblems)
+        found = client.ask_actor(HOOK_LISTENER, ListHookProblems(), HookProblems)
     if json_:
         print_json([attrs.asdict(problem) for problem in found.problems])
     else:
@@ -174,7 +174,7 @@ def _each(
     with attached(loaded) as client, counting(done, len(hook_ids), quiet=json_) as step:
         for hook_id in dict.fromkeys(hook_ids):
             try:
-                saved.append(client.ask_actor(LISTENER, request(hook_id), HookSaved).document)
+                saved.append(client.ask_actor(HOOK_LISTENER, request(hook_id), HookSaved).document)
             except RequestRefused as problem:
                 failed.append((hook_id, str(problem)))
             step(1)

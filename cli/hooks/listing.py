@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from callboard.actors.messages import HookList, ListHooks
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.actors.system.actor_system import Client
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.completing import event_types
@@ -81,7 +82,7 @@ def _stored(
     more = True
     while more:
         question = ListHooks(account_id, PAGE, after)
-        page: HookList = client.ask_actor("hook_listener", question, HookList, PAGE_S)
+        page: HookList = client.ask_actor(HOOK_LISTENER, question, HookList, PAGE_S)
         read(len(page.documents))
         yield from page.documents
         more = page.more and bool(page.documents)

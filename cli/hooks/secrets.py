@@ -14,6 +14,7 @@ from callboard.actors.messages import (
     RetireSecret,
     SecretsReencrypted,
 )
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import (
@@ -101,7 +102,7 @@ def import_(loaded: Loaded, hook_id: str, json_: bool) -> None:
 def list_(loaded: Loaded, hook_id: str, json_: bool) -> None:
     """List a hook's secrets, newest first; the secrets themselves are never shown."""
     with attached(loaded) as client:
-        found = client.ask_actor("hook_listener", ListSecrets(hook_id), HookSecrets)
+        found = client.ask_actor(HOOK_LISTENER, ListSecrets(hook_id), HookSecrets)
     if json_:
         print_json([_listed(stored) for stored in found.secrets])
     elif found.secrets:
@@ -119,7 +120,7 @@ def list_(loaded: Loaded, hook_id: str, json_: bool) -> None:
 def retire(loaded: Loaded, hook_id: str, fingerprint: str, json_: bool) -> None:
     """Stop signing a hook's deliveries with the secret of this fingerprint."""
     with attached(loaded) as client:
-        left = client.ask_actor("hook_listener", RetireSecret(hook_id, fingerprint), HookSecrets)
+        left = client.ask_actor(HOOK_LISTENER, RetireSecret(hook_id, fingerprint), HookSecrets)
     if json_:
         print_json([_listed(stored) for stored in left.secrets])
         return
@@ -140,7 +141,7 @@ def reencrypt(loaded: Loaded, json_: bool) -> None:
     ):
         while after is not None:
             page = client.ask_actor(
-                "hook_listener", ReencryptSecrets(after), SecretsReencrypted, PAGE_TIMEOUT_S
+                HOOK_LISTENER, ReencryptSecrets(after), SecretsReencrypted, PAGE_TIMEOUT_S
             )
             hooks, after = hooks + page.hooks, page.more
             step(page.hooks)
@@ -164,7 +165,7 @@ def _read() -> str:
 def _add(loaded: Loaded, hook_id: str, added: Secret) -> HookSecrets:
     with attached(loaded) as client:
         answer: HookSecrets = client.ask_actor(
-            "hook_listener", AddSecret(hook_id, added.text), HookSecrets
+            HOOK_LISTENER, AddSecret(hook_id, added.text), HookSecrets
         )
     return answer
 

@@ -8,6 +8,7 @@ import attrs
 import click
 
 from callboard import admin
+from callboard.actors.messages.paths import REDELIVERY
 from callboard.actors.system.actor_system import Client
 from callboard.cli.system.attached import ask, attached, pages
 from callboard.cli.terminal.options import as_json, with_settings
@@ -15,8 +16,6 @@ from callboard.cli.terminal.output import FAILED, WrongUsage, print_json, print_
 from callboard.cli.terminal.pacing import paced, say_why
 from callboard.cli.terminal.times import WHEN, shown
 from callboard.config.loader import Loaded
-
-REDELIVERY = "redelivery"
 
 Command = Callable[..., Any]
 

@@ -9,6 +9,7 @@ import click
 
 from callboard import admin
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.messages.paths import MAINTENANCE
 from callboard.actors.system.actor_system import Client
 from callboard.cli.operations import maintenance_text as text
 from callboard.cli.system.attached import ask, attached, pages
@@ -25,8 +26,6 @@ from callboard.webhooks.hooks.arguments import (
     expiry_argument,
     hook_argument,
 )
-
-MAINTENANCE = "maintenance"
 
 Argument = TypeVar("Argument")
 

@@ -8,7 +8,7 @@ import attrs
 import click
 
 from callboard import admin
-from callboard.cli.operations.dead_letters import REDELIVERY
+from callboard.actors.messages.paths import REDELIVERY
 from callboard.cli.system.attached import ask, attached, pages
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import FAILED, WrongUsage, escaped, print_json, say

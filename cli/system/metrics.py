@@ -2,8 +2,8 @@
 
 import click
 
-from callboard.actors.base.counting import METRICS
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
+from callboard.actors.messages.paths import METRICS
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import DONE, FAILED, escaped, print_json, say

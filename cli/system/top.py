@@ -14,8 +14,8 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from callboard.actors.base.counting import METRICS
 from callboard.actors.messages import GetFigures, GetHealth, Health
+from callboard.actors.messages.paths import METRICS
 from callboard.actors.system.actor_system import Client, SystemUnreachable, attach
 from callboard.cli.system.top_view import View, view
 from callboard.cli.terminal.options import as_json, with_settings

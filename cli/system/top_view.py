@@ -20,15 +20,15 @@ FRESH_S = 10.0
 _RATES = {
     "events": "events",
     "fired": "  with hooks",
-    "poison": "  set aside",
+    "poison": "  quarantined",
     "attempts": "requests",
     "failed_attempts": "  failed",
     "delivered": "delivered",
-    "given_up": "given up",
-    "put_off": "put off",
+    "given_up": "exhausted",
+    "put_off": "deferred",
 }
 _LEVELS = {
-    "in_hand": "events in hand",
+    "in_hand": "events in progress",
     "in_flight": "requests in flight",
     "waiting": "waiting",
     "retry_queue": "in the retry queue",

@@ -2,6 +2,7 @@
 
 import time
 
+from callboard.actors.messages.paths import HOOK_TABLE
 from callboard.actors.system.actor_system import SystemUnreachable, attach
 from callboard.cli.terminal.output import Failure
 from callboard.cli.terminal.progress import counting
@@ -9,7 +10,6 @@ from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode
 
 LOOK_S = 0.5
-TABLE = "hook_table"
 
 
 def wait_until_loaded(settings: Settings, timeout_s: float, *, quiet: bool) -> None:
@@ -42,7 +42,7 @@ def _lacking(top: TreeNode) -> str:
     down = not_running(top)
     if down:
         return f"not running: {', '.join(down)}"
-    loaded = any(node.path == TABLE and node.stats.get("loaded") for node in top.children)
+    loaded = any(node.path == HOOK_TABLE and node.stats.get("loaded") for node in top.children)
     return "" if loaded else "hooks are loading"
 
 
@@ -53,4 +53,4 @@ def not_running(top: TreeNode) -> list[str]:
 
 def _hooks(top: TreeNode | None) -> int:
     nodes = () if top is None else top.children
-    return sum(node.stats.get("hooks", 0) for node in nodes if node.path == TABLE)
+    return sum(node.stats.get("hooks", 0) for node in nodes if node.path == HOOK_TABLE)

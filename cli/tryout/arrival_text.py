@@ -24,9 +24,9 @@ def lines(arrival: Arrival) -> Iterator[str]:
     target = request.path + (f"?{request.query}" if request.query else "")
     notes = [_verdict(arrival.verdict)] if arrival.verdict is not None else []
     if made.repeat:
-        notes.append("[yellow]repeat of what was answered well[/]")
+        notes.append("[yellow]repeat of a successful delivery[/]")
     elif made.number > 1:
-        notes.append(f"try {made.number}")
+        notes.append(f"attempt {made.number}")
     well = "green" if arrival.answer.startswith("2") else "red"
     yield (
         f"{at}{since}  [bold]{_shown(request.method)} {_shown(target)}[/]  "

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import click
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
+from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, HOOK_LISTENER
 from callboard.actors.system.actor_system import Client, SystemUnreachable, attach
 from callboard.adapters.receiver import ReceivedRequest, Receiver
 from callboard.cli.system.tree_text import print_tree
@@ -124,7 +125,7 @@ def _add_hook(client: Client, uri: str, event: str, format: str) -> None:
         "hook": event,
         "format": format,
     }
-    client.ask_actor("hook_listener", AddHook(document), HookSaved)
+    client.ask_actor(HOOK_LISTENER, AddHook(document), HookSaved)
     say(f"  {event:15} as {format:10} to {uri}")
 
 
@@ -137,13 +138,13 @@ def _play(client: Client, calls: int) -> set[Expected]:
             (exchange, key, json.dumps(body).encode(), "application/json")
             for exchange, key, body in events
         )
-        client.ask_actor("event_bridge", PublishEvents(batch), Published)
+        client.ask_actor(EVENT_BRIDGE, PublishEvents(batch), Published)
         for _exchange, _key, body in events:
             expected.add(("/everything", body["Event-Name"].lower(), body["Call-ID"]))
         expected.add(("/new-calls", "channel_create", events[0][2]["Call-ID"]))
         if number == (calls + 1) // 2:
-            _kill(client, "deliveries/deliverer-1")
-            _kill(client, "event_bridge")
+            _kill(client, f"{DELIVERIES}/deliverer-1")
+            _kill(client, EVENT_BRIDGE)
     return expected
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from callboard.actors.api.asking import TOP, Asked, Asking
+from callboard.actors.api.asking import Asked, Asking
 from callboard.actors.messages import NoAnswer, Refused, RefusedByActor
+from callboard.actors.messages.paths import TOP
 from callboard.supervision import Answer, Peer
 
 

@@ -109,13 +109,13 @@ def test_news_that_come_during_a_look_lead_to_another(grow, store):
                 self.on_broker(Received((account_created(),)))
             return found
 
-        def after(self, seconds, payload):
-            timers.append(payload)
-            super().after(seconds, payload)
+        def after(self, seconds, call):
+            timers.append(seconds)
+            super().after(seconds, call)
 
     grow(Searching).wait(ended)
     assert looks == [None, None, None, ACCOUNT]
-    assert timers.count(initializer._LOOK) == 1
+    assert timers.count(initializer.LOOK_AGAIN_S) == 1
 
 
 def test_looking_again_changes_nothing_while_there_is_none(grow, store, monkeypatch):

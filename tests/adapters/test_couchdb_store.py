@@ -144,7 +144,7 @@ def test_an_answer_that_is_no_couchdbs(answering):
     html = {"Content_Type": "text/html"}
     store = CouchdbStore(answering(lambda request: request.reply(200, b"<html/>", **html)).url)
     for call in (CALLS[4], CALLS[5], CALLS[6], CALLS[8]):
-        with pytest.raises(StoreUnavailable, match="not an answer of CouchDB"):
+        with pytest.raises(StoreUnavailable, match="not a response of CouchDB"):
             call(store)
 
 

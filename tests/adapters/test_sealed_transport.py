@@ -27,9 +27,9 @@ from callboard.adapters.local.sealed_transport import (
     probe,
     read_key,
     seal,
-    thespian_log,
     unseal,
 )
+from callboard.supervision.thespian_patches import log_to
 from performance.counting import c_calls
 from services import free_port
 from support.patience import patient
@@ -179,7 +179,7 @@ def start(tmp_path):
         systems.append(System())
         return systems[-1]
 
-    thespian_log(tmp_path / "thespian.log")
+    log_to(tmp_path / "thespian.log")
     yield start
     for each in systems:
         each.close()
@@ -307,7 +307,7 @@ class TestListening:
         assert listening == [["127.0.0.1"]] * 4
 
     def test_another_loopback_address_can_be_chosen(self, tmp_path):
-        thespian_log(tmp_path / "thespian.log")
+        log_to(tmp_path / "thespian.log")
         seal(KEY, bind="127.0.0.2")
         try:
             system = System()
@@ -395,7 +395,7 @@ class TestSeal:
                 os.environ.get("THESPIAN_BASE_IPADDR"),
             )
 
-        unseal()  # Whoever has attached to a system has sealed.
+        unseal()  # A test before, which attached to a system, may have left it sealed.
         before = state()
         seal(KEY)
         assert state() != before
@@ -409,9 +409,9 @@ class TestSeal:
 
 class TestThespianLog:
     def test_goes_where_told_even_after_thespian_has_logged(self, tmp_path):
-        thespian_log(tmp_path / "before.log")
+        log_to(tmp_path / "before.log")
         thesplog("first", level=40)
-        thespian_log(tmp_path / "data" / "thespian.log")
+        log_to(tmp_path / "data" / "thespian.log")
         thesplog("second", level=40)
         assert "second" in (tmp_path / "data" / "thespian.log").read_text()
         assert "second" not in (tmp_path / "before.log").read_text()

@@ -137,7 +137,7 @@ def test_no_sealed_text_crashes_it(text):
         ("", "has no key"),
         (key(1) + "\nhunter2", "key number 2 of .* is not 32 bytes in base64"),
         (key(1)[:20], "key number 1 of .* is not 32 bytes"),
-        ("schlüssel", "holds what is no key"),
+        ("schlüssel", "holds an invalid key"),
     ],
 )
 def test_a_bad_key_file_says_what_is_wrong_and_shows_nothing(file, content, says):

@@ -73,7 +73,7 @@ def test_a_consumer_that_is_not_answered_is_tried_again(drive, rabbitmq, amqp_ur
     assert rabbitmq.erlang(f"sys:suspend({replica})") == "ok"
     driver = drive(topology, backoff=Backoff(longest_s=0.2), set_up_s=0.5)
     try:
-        assert driver.down().reason == "cannot consume from queue 'events': no answer"
+        assert driver.down().reason == "cannot consume from queue 'events': no response"
     finally:
         rabbitmq.erlang(f"sys:resume({replica})")
     driver.up()

@@ -62,6 +62,11 @@ def test_pages_show_the_newest_first_and_each_once(letters, window, ids, limit):
     assert all_pages(letters, limit, **window) == list(ids)
 
 
+def test_a_reversed_period_holds_none(letters):
+    assert all_pages(letters, since=300, until=299) == []
+    assert letters.page(Window(since=300), (299, "4"), 2) == ([], None)
+
+
 def test_without_a_letter_there_is_no_database_and_nothing_is_found(store):
     letters = DeadLetterStore(store)
     assert letters.page(Window(), None, 10) == ([], None)

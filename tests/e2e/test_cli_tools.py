@@ -74,6 +74,6 @@ def test_a_signed_webhook_is_seen_by_a_listener(system, tmp_path):
         assert system.run("publish", os.fspath(event)).returncode == 0
         shown = listener.stdout.read()  # until it ends, by --count
     assert "answered close" in shown
-    assert "answered 200  try 2" in shown
+    assert "answered 200  attempt 2" in shown
     assert "webhook-signature: v1," in shown
     assert "2 requests, 1 delivery by webhook-id, 1 answered well, 0 repeats" in shown

@@ -22,7 +22,8 @@ from thespian.actors import ActorAddress, ActorSystem, ActorTypeDispatcher
 from thespian.system.transport import TransmitIntent
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 
-from callboard.adapters.local.sealed_transport import Limits, seal, thespian_log, unseal
+from callboard.adapters.local.sealed_transport import Limits, seal, unseal
+from callboard.supervision.thespian_patches import log_to
 from services import free_port
 from support.patience import patient
 
@@ -198,7 +199,7 @@ def system(tmp_path, limits):
             processors=[structlog.processors.JSONRenderer()],
             logger_factory=structlog.WriteLoggerFactory(lines),
         )
-        thespian_log(tmp_path / "thespian.log")
+        log_to(tmp_path / "thespian.log")
         seal(KEY, limits=limits)
         try:
             system = System(log)

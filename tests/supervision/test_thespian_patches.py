@@ -1,17 +1,126 @@
-"""Each child that ended is told of, also when another is heard of first."""
+"""The patches of Thespian do what they are for, and fit the version that is installed."""
 
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import inspect
 import multiprocessing
 import signal
+from functools import cache
 
 import pytest
 from thespian.actors import ChildActorExited
 from thespian.system.multiprocCommon import ChildInfo, MultiProcReplicator
 
+from callboard.adapters.local import sealed_transport
 from callboard.supervision import SupervisedActor
+from callboard.supervision.thespian_patches import INTERNALS, MADE_FOR
 from support.patience import patient
 from support.workers import Worker
 
-assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It mends Thespian.
+assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It patches Thespian.
+
+TO_DO = """
+Thespian {found} is installed, and callboard.supervision.thespian_patches is made for {MADE_FOR}.
+
+1. Read what has changed at these names, and in what they call:
+   {changed}
+2. Check that each patch is needed still (docs/adr/0004-crash-and-owner.md, 0026-a-roomy-stack.md),
+   that the seal lets nothing pass unchecked (adapters/local/sealed_transport.py: what reads, what
+   answers, what listens), and that a wakeup's payload is neither copied nor pickled
+   (supervision/actor.py: after).
+3. Run tests/supervision, tests/adapters/test_sealed_transport.py, tests/embedding, tests/faults and
+   tests/e2e with it.
+4. Then write the version and the new digests into supervision/thespian_patches.py.
+"""
+
+
+def test_thespian_is_as_the_patches_were_made_for():
+    found = importlib.metadata.version("thespian")
+    digests = {name: digest_of(name) for name in INTERNALS}
+    changed = [f"{name}: {new}" for name, new in digests.items() if new != INTERNALS[name]]
+    instructions = TO_DO.format(found=found, MADE_FOR=MADE_FOR, changed="\n   ".join(changed))
+    assert not changed and found == MADE_FOR, instructions
+
+
+def test_all_that_the_seal_replaces_or_overrides_is_among_the_internals():
+    transport, incoming = sealed_transport._SealedTransport, sealed_transport._SealedIncoming
+    overridden = {
+        _overridden(sealed, name)
+        for sealed in (transport, incoming)
+        for name, value in vars(sealed).items()
+        if inspect.isfunction(value)
+    } - {None}
+    assert len(overridden) == 10
+    try:
+        sealed_transport.seal(b"k" * 32)
+        replaced = {
+            f"{getattr(place, '__module__', place.__name__)}:{_prefix(place)}{name}"
+            for place, name, _value in sealed_transport._replaced
+        }
+    finally:
+        sealed_transport.unseal()
+    assert len(replaced) == 7
+    touched = {name.removeprefix("thespian.") for name in overridden | replaced}
+    # A class that is listed is listed with its methods.
+    assert not {n for n in touched if not {n, n.rpartition(".")[0]} & INTERNALS.keys()}
+
+
+def _overridden(sealed, name):
+    """What a method of this name overrides in Thespian, if anything."""
+    for base in sealed.__mro__[1:-1]:
+        if name in vars(base):
+            return f"{base.__module__}:{base.__name__}.{name}"
+    return None
+
+
+def _prefix(place):
+    return f"{place.__name__}." if inspect.isclass(place) else ""
+
+
+def digest_of(name):
+    """Of the source of `module:name`, wherever that is defined; not of what replaces it now."""
+    return hashlib.sha256(source_of(name).encode()).hexdigest()[:16]
+
+
+def source_of(name):
+    module, _, path = name.partition(":")
+    module = f"thespian.{module.removeprefix('thespian.')}"
+    first, *rest = path.split(".")
+    text, tree = _parsed(module)
+    node = _defined(tree, first)
+    if isinstance(node, ast.ImportFrom):
+        return source_of(f"{node.module}:{path}")
+    for part in rest:
+        node = _defined(node, part)
+    begin = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    return "\n".join(text.splitlines()[begin - 1 : node.end_lineno])
+
+
+@cache
+def _parsed(module):
+    text = inspect.getsource(importlib.import_module(module))
+    return text, ast.parse(text)
+
+
+def _defined(scope, name):
+    """The statement that defines the name last; conditions are looked into."""
+    for node in reversed(scope.body):
+        match node:
+            case ast.FunctionDef(name=found) | ast.ClassDef(name=found) if found == name:
+                return node
+            case ast.Assign(targets=[ast.Name(id=found)]) if found == name:
+                return node
+            case ast.ImportFrom() | ast.Import() if name in [alias.name for alias in node.names]:
+                return node
+            case ast.If() | ast.Try() if any(_names(part, name) for part in ast.walk(node)):
+                return node
+    raise LookupError(f"{name} is gone")
+
+
+def _names(node, name):
+    return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
 
 
 class Parent(MultiProcReplicator):

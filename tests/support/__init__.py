@@ -1,1 +1,1 @@
-"""What the tests of more than one area build on."""
+"""Builders and running systems shared by the tests of more than one area."""

@@ -1,4 +1,4 @@
-"""The project as it is built for others to install."""
+"""Builds the project's distributions."""
 
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ NOT_SOURCES = shutil.ignore_patterns(
 
 
 def build(folder: Path) -> tuple[Path, Path]:
-    """The source archive, and the wheel that was built from it."""
+    """The source archive, and the wheel built from it."""
     if Version(version("setuptools")) < Version("77"):
         pytest.fail("building needs setuptools 77: pip install --upgrade setuptools")
     shutil.copytree(PROJECT, folder / "source", ignore=NOT_SOURCES)

@@ -1,4 +1,4 @@
-"""The bus past all nodes, as a Kazoo node uses it."""
+"""Publishes directly on the bus, as a Kazoo node does."""
 
 import pika
 

@@ -1,4 +1,4 @@
-"""Publishing that survives its broker, and the death of random processes of a running system."""
+"""Publishing that survives the broker's death, and kills of a system's random processes."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ from support.patience import patient
 from support.running import outgoing
 
 PAUSE_S = (0.2, 0.6)
-"""Between two kills."""
+"""The pause between two kills."""
 WHOLE_PAUSE_S = 8.0
-"""Between two kills after which the whole tree begins anew: it must get somewhere meanwhile."""
+"""The pause between two kills that restart the whole tree: it must make progress in between."""
 RESTART_S = 2.0
 """RestartSec of the unit in docs/operations.md."""
 RESTART_WITHIN_S = patient(30.0)
@@ -28,7 +28,7 @@ _CHILD = re.compile(r"event=child_started .*actor=(\S+) child=(\S+) child_pid=(\
 
 
 class Worker(threading.Thread):
-    """A thread that runs until it is done; its failure is the test's."""
+    """A thread that runs until its work is done; the test fails with it."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -49,9 +49,9 @@ class Worker(threading.Thread):
 
 
 class Publisher(Worker):
-    """Publishes persistent messages, so many a second, each until the broker has confirmed it.
+    """Publishes persistent messages at a rate per second, each until the broker has confirmed it.
 
-    An event whose confirm was lost with the connection is published again: it may be there twice.
+    An event whose confirm was lost with the connection is published again, so it may exist twice.
     """
 
     def __init__(self, url, bodies, per_s):
@@ -98,7 +98,7 @@ class Publisher(Worker):
 
 
 class BrokerKiller(Worker):
-    """kill -9 of the broker, and its start, whenever so many events are published."""
+    """Kills the broker (kill -9) and starts it again, each time after a number of events."""
 
     def __init__(self, broker, publisher, after):
         super().__init__()
@@ -117,9 +117,10 @@ class BrokerKiller(Worker):
 
 
 class Killer:
-    """kill -9 of random processes of a system; its owner is started again, as systemd would.
+    """Kills random processes of a system (kill -9); its owner is restarted, as systemd would.
 
-    In the test's own thread: what a thread has started with `die_with_parent` ends with the thread.
+    Runs in the test's own thread: a process started by a thread with `die_with_parent` ends with
+    it.
     """
 
     def __init__(self, system, seed):
@@ -129,7 +130,7 @@ class Killer:
         self.kills = Counter()
         self.history = []
         self.ended_by_itself = []
-        """What the log said before, each time."""
+        """The log before each end that was not a kill."""
         self.refused_starts = 0
 
     def work(self, while_):
@@ -157,7 +158,7 @@ class Killer:
             self._start_again()
 
     def _start_again(self):
-        """Every two seconds: what an owner left behind has the lock until it has ended."""
+        """Retry every two seconds: processes of the dead owner hold the lock until they end."""
         end = time.monotonic() + RESTART_WITHIN_S
         while True:
             self._system.process.wait()
@@ -178,7 +179,7 @@ class Killer:
         return name not in WHOLE or time.monotonic() - self._whole_at > WHOLE_PAUSE_S
 
     def _named(self):
-        """The processes of the system, and what each is."""
+        """The processes of the system, with their roles."""
         children = {
             int(pid): f"{actor}/{child}".removeprefix("WebhooksSupervisor/")
             for actor, child, pid in _CHILD.findall(self._system.log.read_text())
@@ -210,11 +211,11 @@ CAUSES = (
     ("the bridge or the broker", re.compile(r"(event_bridge|broker)$")),
     ("something else", re.compile("")),
 )
-"""What a kill takes away, the most far-reaching first."""
+"""The processes lost by each kill, the most far-reaching kill first."""
 
 
 def causes(repeats, kills):
-    """Count repeats by what was killed since the delivery was first answered.
+    """Count repeats by the kill since the delivery's first response.
 
     `repeats`: (first, again) seconds. `kills`: (seconds, name). Of several kills the most
     far-reaching one counts.

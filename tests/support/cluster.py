@@ -1,4 +1,4 @@
-"""A store as a Kazoo cluster has it before any webhooks application starts."""
+"""A store like a Kazoo cluster's before any webhooks application has started."""
 
 import couchdb
 
@@ -8,7 +8,7 @@ from support.running import ACCOUNT
 
 
 def empty(couchdb_url):
-    """Drop every database: the server is shared by the tests of a run."""
+    """Drop every database: all tests of a run share the server."""
     server = couchdb.Server(couchdb_url)
     for name in list(server):
         if not name.startswith("_"):

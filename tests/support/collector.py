@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry's spans: takes OTLP over HTTP and shows what came."""
+"""A collector of OpenTelemetry's spans: accepts OTLP over HTTP and returns the spans."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ STATUS = {Status.STATUS_CODE_UNSET: "unset", Status.STATUS_CODE_ERROR: "error"}
 
 @frozen
 class Span:
-    """A span as it was sent; ids in hex, `parent_id` empty at the root; times in seconds."""
+    """A received span; ids in hex, `parent_id` empty at the root; times in seconds."""
 
     name: str
     kind: str
@@ -36,13 +36,13 @@ class Span:
 
 
 class Collector:
-    """Listens from `with` to its end, on a port of its own unless one is given."""
+    """A context manager that listens, on a free port unless one is given."""
 
     def __init__(self, port=0, status=200):
         self.status = status
         self.spans: list[Span] = []
         self.requests = []
-        """Path and headers of each, those that were refused too."""
+        """Path and headers of each request, including refused ones."""
         self._came = threading.Condition()
         collector = self
 
@@ -82,7 +82,7 @@ class Collector:
             return self.status
 
     def wait_for(self, condition, timeout_s=20.0):
-        """Wait until `condition(spans)` is true; what it gave."""
+        """Wait until `condition(spans)` is true; returns its value."""
         timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         with self._came:

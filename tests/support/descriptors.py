@@ -1,4 +1,4 @@
-"""Which file descriptors this process has, and who writes into them."""
+"""The file descriptors of this process, and writes to them."""
 
 import os
 import select
@@ -14,7 +14,7 @@ def open_descriptors():
 
 @contextmanager
 def freed_by(close):
-    """Those that `close` frees belong to somebody else meanwhile: nothing may be written there."""
+    """Reuse the descriptors that `close` frees, and assert that nothing is written to them."""
     ours, theirs = socket.socketpair()
     before = open_descriptors()
     close()

@@ -1,11 +1,10 @@
-"""Endpoints of many manners in a process of their own, so that they cost the test nothing.
+"""Endpoints with various behaviours, in a process of their own, to save the test's time.
 
     PYTHONPATH=tests python -m support.endpoints RECORD ok refuse hang flaky drip …
 
-Prints their urls as one JSON list, and writes a line for each request that came in: its path, the
-`call_id` of its body, the status it is answered with (or what happens instead), and when (seconds
-of the monotonic clock, which all processes of a machine share). They end when standard input
-closes.
+Prints their urls as one JSON list, and writes a line for each request: its path, the `call_id` of
+its body, the status of the response (or the behaviour), and the time (seconds of the monotonic
+clock, which all processes of a machine share). The process ends when standard input closes.
 """
 
 import json
@@ -33,7 +32,7 @@ MANNERS = {
 
 
 def serve(record, manner):
-    """An endpoint that runs; nobody listens on the port of one that refuses."""
+    """Start an endpoint; one that refuses has no listener on its port."""
     if manner == "refuse":
         return f"http://127.0.0.1:{free_port()}"
 
@@ -58,9 +57,9 @@ def main() -> None:
 
 @frozen
 class Arrival:
-    """A request; `outcome`: the status it was answered with, or the manner of its endpoint.
+    """A request; `outcome`: the status of the response, or the behaviour of its endpoint.
 
-    `at_s`: when, on the monotonic clock.
+    `at_s`: the time, on the monotonic clock.
     """
 
     path: str
@@ -70,7 +69,7 @@ class Arrival:
 
 
 class Endpoints:
-    """A process of endpoints, from `with` to its end."""
+    """A process with endpoints; a context manager."""
 
     def __init__(self, record: Path, manners) -> None:
         self._record = record

@@ -1,8 +1,7 @@
-"""What may come from outside: JSON of every kind, bytes that nearly are some, and real messages
-with something wrong in them.
+"""Input from outside: JSON of every kind, malformed bytes, and real messages with faults.
 
-`CALLBOARD_TEST_FUZZ=20000 python -m pytest tests/fuzz` tries so many examples of each, instead of a
-few dozen.
+`CALLBOARD_TEST_FUZZ=20000 python -m pytest tests/fuzz` runs this many examples of each test,
+instead of a few dozen.
 """
 
 import gzip
@@ -15,11 +14,11 @@ from hypothesis import strategies as st
 ACCOUNT = "1b" * 16
 EXAMPLES = int(os.environ.get("CALLBOARD_TEST_FUZZ", "60"))
 TIMEOUT_S = 120 + EXAMPLES
-"""For a test, by pytest-timeout: machines may be busy."""
+"""The time limit of a test, by pytest-timeout: machines may be busy."""
 
 
 def fuzzed(factor=1.0, **options):
-    """The settings of a fuzzing test; `factor`: for those whose examples take long."""
+    """The settings of a fuzzing test; `factor`: for tests with slow examples."""
     return settings(
         max_examples=max(10, int(EXAMPLES * factor)),
         deadline=None,
@@ -29,9 +28,9 @@ def fuzzed(factor=1.0, **options):
 
 
 def fuzzed_as_it_runs(factor=1.0):
-    """The same for a system that goes on from one example to the next.
+    """The same for a system that keeps running from one example to the next.
 
-    None of its examples can be tried again from where it was, to make it smaller.
+    Its examples cannot be repeated from the same state, so they are not shrunk.
     """
     return fuzzed(factor, phases=[Phase.generate], database=None, report_multiple_bugs=False)
 
@@ -67,7 +66,7 @@ values = st.recursive(
 
 
 def nested(depth):
-    """Lists within each other, as text: Python cannot write them."""
+    """Nested lists, as text: Python cannot serialise them."""
     return b"[" * depth + b"]" * depth
 
 
@@ -89,7 +88,7 @@ def changed(draw, sample, keys=()):
 
 @st.composite
 def bodies(draw, documents):
-    """The body of a message and its content encoding: JSON, or what nearly is."""
+    """The body of a message and its content encoding: JSON, or malformed."""
     body = json.dumps(draw(documents)).encode()
     match draw(st.integers(0, 9)):
         case 0:

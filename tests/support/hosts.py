@@ -1,4 +1,4 @@
-"""Hosts that embed Callboard, and the tests' conversation with them."""
+"""Hosts that embed Callboard, and the tests' messages to and from them."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from support.trees import MULTI
 
 @frozen
 class Create:
-    """To a Host: make a Callboard of this name."""
+    """To a Host: create a Callboard with this name."""
 
     name: str
     start: object
@@ -41,9 +41,10 @@ class Send:
 
 @frozen
 class Heard:
-    """From a Host or a Listener: what it was sent.
+    """From a Host or a Listener: a message that it received.
 
-    `name`: by which Callboard, if that is known, or of which listener; `pid`: in which process.
+    `name`: the Callboard that sent it, if known, or the listener; `pid`: the process that received
+    it.
     """
 
     name: str
@@ -53,14 +54,14 @@ class Heard:
 
 @frozen
 class Attend:
-    """To a Listener: what it is called, and what to subscribe to."""
+    """To a Listener: its name, and what to subscribe to."""
 
     name: str
     callboard: ActorAddress
 
 
 class Host(Actor):
-    """A plain actor that does what the test says, and passes on whatever else it hears."""
+    """A plain actor that obeys the test, and forwards all other messages to it."""
 
     def __init__(self):
         self.callboards = {}
@@ -76,7 +77,7 @@ class Host(Actor):
             self.send(self.callboards[message.name], message.message)
         elif self.test is not None:
             if isinstance(message, embed.Ready):
-                message = Peer("", 0, sender, message.pid)  # An address that others can use, too.
+                message = Peer("", 0, sender, message.pid)  # usable by other processes, too
             if isinstance(message, embed.Notices):
                 self.send(sender, message.seen())
             who = message.childAddress if isinstance(message, ChildActorExited) else sender
@@ -87,7 +88,7 @@ class Host(Actor):
 
 
 class Listener(ActorTypeDispatcher):
-    """Subscribes to a Callboard it is told of, and passes on what it hears."""
+    """Subscribes to a given Callboard, and forwards its messages."""
 
     confirms = True
 
@@ -117,7 +118,7 @@ class DeafListener(Listener):
 
 
 class Hosted:
-    """An actor system with a Host, and everything that was heard in it."""
+    """An actor system with a Host, and all messages received in it."""
 
     def __init__(self, base, host=Host):
         capabilities = {"Admin Port": free_port()} if base == MULTI else {}
@@ -132,7 +133,7 @@ class Hosted:
         self.system.tell(self.host, Create(name, embed.begin(settings, **options)))
 
     def begin(self, name, settings):
-        """Create a Callboard and wait until it stands."""
+        """Create a Callboard and wait until it is ready."""
         self.create(name, settings)
         top = self.hear(name, Peer, 30)
         self.pid = top.pid
@@ -148,13 +149,13 @@ class Hosted:
         return found
 
     def listen(self, seconds):
-        """Let the actors run (on simpleSystemBase nothing else does), and hear them."""
+        """Let the actors run (simpleSystemBase needs this), and receive their messages."""
         message = self.system.listen(timedelta(seconds=seconds))
         if isinstance(message, Heard):
             self.heard.append(message)
 
     def hear(self, name, kind, timeout_s=15.0):
-        """The next message of that kind, or that text, from that Callboard; None: from anybody."""
+        """The next message of that kind, or that text, from that Callboard; None: from any."""
 
         def found():
             for heard in self.heard:
@@ -179,7 +180,7 @@ class Hosted:
         return [(heard.name, str(heard.message)[:200]) for heard in self.heard[-20:]]
 
     def notice(self, kind, name=None):
-        """The next notice of this class to that listener; for a host, to that of the Callboard."""
+        """The next notification of this class to that listener; for a host, to its Callboard's."""
 
         def found():
             notices = [n for batch in self.batches(name) for n in batch.notices]
@@ -188,7 +189,7 @@ class Hosted:
         return self.wait(found, what=kind.__name__)
 
     def batches(self, name=None):
-        """All batches of notices that were heard, by that listener."""
+        """All batches of notifications received, by that listener."""
         return [
             heard.message
             for heard in self.heard
@@ -196,7 +197,7 @@ class Hosted:
         ]
 
     def listener(self, name, callboard, kind=Listener):
-        """Another actor that subscribes to that Callboard; the process it lives in."""
+        """Create another actor that subscribes to that Callboard; returns its process."""
         self.system.tell(self.system.createActor(kind), Attend(name, self.addresses[callboard]))
         self.wait(lambda: any(h.name == name for h in self.heard), what=f"word of {name}")
         return next(h.pid for h in self.heard if h.name == name)
@@ -216,7 +217,7 @@ class Hosted:
             answer = self.hear(None, (embed.HookSaved, embed.Refused))
             return answer if isinstance(answer, embed.HookSaved) else None
 
-        # Refused until the store is prepared, which may be after `Ready`.
+        # Refused until the store is prepared, possibly after `Ready`.
         return self.wait(answer, what=f"hook to {uri}").document["_id"]
 
     def publish(self, name, numbers):
@@ -226,7 +227,7 @@ class Hosted:
         self.ask(name, message, embed.Published)
 
     def family(self):
-        """All processes of this system but this one."""
+        """All processes of this system except this one."""
         if self.base != MULTI:
             return []
         port = self.system._systemBase.adminAddr.addressDetails.connectArgs[0][1]
@@ -237,7 +238,7 @@ class Hosted:
         return []
 
     def wait_for_calls(self, receiver, path, numbers, timeout_s=15.0):
-        """Wait until the receiver has these calls on that path, and no others."""
+        """Wait until the receiver has exactly these calls on that path."""
         expected = {f"call-{number}@switch" for number in numbers}
 
         def arrived():

@@ -1,4 +1,4 @@
-"""What tests of the transport share: resolvers that answer as told, and servers' certificates."""
+"""Shared by tests of the transports: resolvers with fixed results, and servers' certificates."""
 
 import itertools
 import os
@@ -15,14 +15,14 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 def answer(address, port):
-    """An entry of getaddrinfo's answer."""
+    """An entry of getaddrinfo's result."""
     if ":" in address:
         return (socket.AF_INET6, socket.SOCK_STREAM, 0, "", (address, port, 0, 0))
     return (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))
 
 
 def resolves_to(*addresses):
-    """A resolver that gives the n-th lookup the n-th list of addresses, the last for ever."""
+    """A resolver whose n-th look-up returns the n-th list of addresses; the last one repeats."""
     answers = itertools.chain(addresses, itertools.repeat(addresses[-1]))
 
     def resolve(_host, port, *_args):
@@ -32,14 +32,14 @@ def resolves_to(*addresses):
 
 
 def server_context(authority, *names, **arguments):
-    """TLS of a server with a certificate for these names."""
+    """A TLS context with a server certificate for these names."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*names, **arguments).configure_cert(context)
     return context
 
 
 class DrivenCurl:
-    """A `CurlTransport` in a thread of its own, so that any thread may wait for an answer."""
+    """A `CurlTransport` in a thread of its own, so that any thread may wait for a response."""
 
     def __init__(self, *args, pool_size=None, endpoints=None, **arguments):
         self._transport = CurlTransport(*args, **arguments)
@@ -64,7 +64,7 @@ class DrivenCurl:
         os.eventfd_write(self._bell, 1)
 
     def _drive(self):
-        """A defect ends it; whoever waits for an answer then waits for the test's time-out."""
+        """Ended by an exception; threads that wait for a response then hit the time-out."""
         while True:
             ready, _, _ = select.select((self._bell, self._transport), (), ())
             if self._bell in ready:
@@ -80,4 +80,4 @@ class DrivenCurl:
 
 
 TRANSPORTS = {"requests": RequestsTransport, "curl": DrivenCurl}
-"""What makes requests, behind one protocol: all of them keep the same contract."""
+"""The transports, behind one protocol: all of them pass the same contract tests."""

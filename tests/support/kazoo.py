@@ -1,4 +1,4 @@
-"""A Kazoo cluster in one process: its documents, and its messages on their way to requests."""
+"""A Kazoo cluster in one process: its documents, and its messages up to the requests."""
 
 import gzip
 import json
@@ -67,12 +67,12 @@ def change(name: str = "doc_edited", id: str = "doc", database: str | None = Non
 
 
 def encoded_database(account_id: str) -> str:
-    """As Kazoo writes it into messages."""
+    """The form in Kazoo's messages."""
     return f"account%2F{account_id[:2]}%2F{account_id[2:4]}%2F{account_id[4:]}"
 
 
 def database(account_id: str) -> str:
-    """As CouchDB names it."""
+    """The form in CouchDB."""
     return encoded_database(account_id).replace("%2F", "/")
 
 
@@ -91,7 +91,7 @@ class Cluster:
         self._hooks = 0
 
     def put(self, database: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Store a document, in place of what was there."""
+        """Store a document, replacing an existing one."""
         self.store.ensure_database(database)
         before = self.store.get(database, document["_id"])
         saved = dict(document) | ({"_rev": before["_rev"]} if before else {})
@@ -100,22 +100,25 @@ class Cluster:
         return saved
 
     def account(self, id: str, *tree: str, **fields: Any) -> None:
-        """An account and its ancestors."""
+        """Store an account with its ancestors."""
         account = {"_id": id, "pvt_type": "account", "pvt_account_id": id, "pvt_tree": list(tree)}
         self.put("accounts", account | fields)
 
     def number(self, number: str, owner: str = ACCOUNT) -> None:
-        """A telephone number that is somebody's."""
+        """Store a telephone number with its owner."""
         self.put(f"numbers/{number[:5]}", {"_id": number, "pvt_assigned_to": owner})
 
     def configure(self, category: str, section: str = "default", **values: Any) -> None:
-        """Values of a section of system_config."""
+        """Store values of a section of system_config."""
         document = self.store.get("system_config", category) or {"_id": category}
         section_values = document.get(section, {}) | values
         self.put("system_config", document | {section: section_values})
 
     def hook(self, hook: str = "channel_create", account: str = ACCOUNT, **fields: Any) -> str:
-        """A hook's document, in JSON unless told otherwise; its id. A field None is left out."""
+        """Store a hook's document, with JSON as its default format; returns its id.
+
+        None omits a field.
+        """
         self._hooks += 1
         id = fields.pop("_id", f"hook{self._hooks}")
         document = {
@@ -131,7 +134,7 @@ class Cluster:
         return id
 
     def hooks(self) -> list[Hook]:
-        """Those that fire; `refused` says why others do not."""
+        """The hooks that can fire; `refused` has the reasons for the others."""
         known = {event for module in self.modules for event in (module.id, *module.events)}
         found = []
         for page in HookStore(self.store).pages(NOW):
@@ -143,7 +146,7 @@ class Cluster:
         return found
 
     def fire(self, body: Any, exchange: str = "", key: str = "", zipped: bool = False):
-        """What a message has to be sent to whom; raises PoisonEvent for one that is not valid."""
+        """The deliveries of a message; raises PoisonEvent for an invalid one."""
         index = HookIndex()
         for hook in self.hooks():
             index.put(hook)
@@ -164,7 +167,7 @@ class Cluster:
         return [delivery.hook_id for delivery in self.fire(body, **how)]
 
     def payload(self, body: Any, **how: Any) -> dict[str, Any]:
-        """What the one hook there is sends, without the cluster's id."""
+        """The payload of the only hook, without the cluster's id."""
         (delivery,) = self.fire(body, **how)
         sent: dict[str, Any] = json.loads(delivery.body)
         assert sent.pop("cluster_id") == CLUSTER
@@ -172,12 +175,12 @@ class Cluster:
 
 
 def pairs(delivery: Delivery) -> list[tuple[str, str]]:
-    """What form data or a query says."""
+    """The pairs in form data or in a query."""
     text = delivery.body.decode() or delivery.url.partition("?")[2]
     return parse_qsl(text, keep_blank_values=True)
 
 
 def next_attempt(delivery, attempts_left, outcome):
-    """What follows from a try under Kazoo's policy; `attempts_left` counts the ended one, too."""
+    """The verdict on an attempt under Kazoo's policy; `attempts_left` includes this attempt."""
     made = delivery.max_attempts - attempts_left + 1
     return verdict(KazooPolicy(), delivery, made, outcome, now_unix_s=0.0, random=lambda: 0.0)

@@ -1,4 +1,4 @@
-"""The metrics of a running system, as Prometheus would read them."""
+"""The metrics of a running system, in the form for Prometheus."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -7,13 +7,13 @@ from playwright.sync_api import expect
 from support.patience import patient
 
 PATIENCE_MS = patient(20_000)
-"""How long something may take to appear."""
+"""How long an element may take to appear."""
 
 expect.set_options(timeout=PATIENCE_MS)
 
 
 class Dashboard:
-    """A page on the dashboard of a running system. Nothing may go wrong in it unnoticed."""
+    """The dashboard of a running system, in a page. Every error in it fails the test."""
 
     def __init__(self, browser, system, *, token=None, size=(1280, 800), colours="light"):
         system.wait(system.settings.api_place_file.exists, what="the API")
@@ -66,6 +66,6 @@ class Dashboard:
         dialog.dismiss()
 
     def _console(self, message):
-        # A refusal of the server is shown to the operator; the browser notes it, too.
+        # A server's refusal is shown to the operator; the browser logs it, too.
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.wrong.append(f"console: {message.text}")

@@ -1,7 +1,7 @@
-"""How long tests wait for what is to happen, before they call it missing.
+"""How long tests wait for an event before they fail.
 
-`CALLBOARD_TEST_PATIENCE=4 python -m pytest` waits four times as long, on a machine that is slow or
-busy. A test that passes takes no longer by it.
+`CALLBOARD_TEST_PATIENCE=4 python -m pytest` waits four times as long, on a slow or busy machine. A
+passing test takes no longer by it.
 """
 
 import os
@@ -10,5 +10,5 @@ PATIENCE = float(os.environ.get("CALLBOARD_TEST_PATIENCE", "1"))
 
 
 def patient(seconds):
-    """So long, on a machine like this."""
+    """This time, adjusted to the machine."""
     return seconds * PATIENCE

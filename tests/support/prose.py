@@ -77,7 +77,7 @@ def findings(rules: Rules, name: str, text: str) -> Iterator[str]:
 
 
 def unused_exceptions(rules: Rules, texts: Mapping[str, str]) -> Iterator[str]:
-    """Exceptions that nothing needs any more."""
+    """Exceptions that are no longer needed."""
     for file, words in rules.exceptions.items():
         bare = Rules(rules.words, {}, frozenset(), ())
         used = "\n".join(findings(bare, file, texts.get(file, ""))).lower()
@@ -142,7 +142,7 @@ def _help() -> dict[str, str]:
 
 
 def _reference() -> dict[str, str]:
-    """The generated parts of the reference, by name; not those made of docstrings."""
+    """The generated parts of the reference, by name, except those made of docstrings."""
     sys.path.append(str(PROJECT / "docs"))
     try:
         from _generate import GENERATED

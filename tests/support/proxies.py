@@ -1,4 +1,4 @@
-"""A forward proxy on loopback that keeps a list of what it was asked for."""
+"""A forward proxy on loopback that records its requests."""
 
 import socket
 import threading
@@ -6,9 +6,9 @@ from contextlib import contextmanager, suppress
 
 
 class ForwardProxy:
-    """Answers CONNECT by a tunnel and an absolute url by an answer of its own.
+    """Responds to CONNECT with a tunnel, and to an absolute URL with a fixed response.
 
-    Every name leads to `target` (host and port), whatever was asked for: nothing is resolved.
+    Every name leads to `target` (host and port): nothing is resolved.
     """
 
     def __init__(self, target, status="200 Connection established"):

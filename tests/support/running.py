@@ -38,13 +38,13 @@ def call_event(number, name="CHANNEL_CREATE", account=ACCOUNT):
 
 
 def outgoing(body):
-    """What PublishEvents takes."""
+    """The messages for PublishEvents."""
     key = f"call.{body['Event-Name']}.{encode_segment(body['Call-ID'])}"
     return "callevt", key, json.dumps(body).encode(), "application/json"
 
 
 class PatientClient:
-    """A client of a system that may answer late."""
+    """A client of a system that may respond late."""
 
     def __init__(self, client):
         self.client, self.system, self.top = client, client.system, client.top
@@ -147,7 +147,7 @@ class RunningSystem:
         return [node.path for node in self.tree().below()]
 
     def wait(self, condition, timeout_s=15.0, what="the condition"):
-        """Wait until `condition()` is true; what it gave."""
+        """Wait until `condition()` is true; returns its value."""
         timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         while not (result := condition()):
@@ -162,9 +162,9 @@ class RunningSystem:
         )
 
     def wait_settled(self, events):
-        """Wait until the bridge has taken at least so many events and acknowledged all it took.
+        """Wait until the bridge has taken at least this many events and acknowledged all of them.
 
-        Each change of a hook that came while the broker was up is among them.
+        Hook changes that arrived while the broker was up count as events.
         """
 
         def settled():
@@ -174,7 +174,7 @@ class RunningSystem:
         self.wait(settled, what=f"{events} events acknowledged")
 
     def kill(self, path):
-        """kill -9; returns when its successor runs."""
+        """Kill an actor (kill -9); returns when its successor runs."""
         before = self.node(path)
         os.kill(before.pid, signal.SIGKILL)
 
@@ -185,7 +185,7 @@ class RunningSystem:
         self.wait(replaced, what=f"the successor of {path}")
 
     def state(self):
-        """What tells one that is stuck from one that is slow: all figures, and the log's end."""
+        """Facts to distinguish a stuck system from a slow one: all figures, the log's end."""
         try:
             figures = [
                 f"{node.path} {node.status}, {node.restarts} restarts: "
@@ -205,7 +205,7 @@ class RunningSystem:
         return processes_of(self.log)
 
     def close(self):
-        """Stop; a process that is left over fails the test."""
+        """Stop; the test fails if a process remains."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -1,4 +1,4 @@
-"""A TCP proxy that hands on what it is sent after a delay: a server that has become slow."""
+"""A TCP proxy that forwards data after a delay, like a slow server."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import threading
 
 
 class SlowProxy:
-    """Listens on loopback and leads to `port` there; `delay_s` may be changed while it runs."""
+    """Listens on loopback and forwards to `port` there; `delay_s` may be changed at any time."""
 
     def __init__(self, port):
         self._target = port
@@ -22,7 +22,7 @@ class SlowProxy:
         return self
 
     def __exit__(self, *_exc):
-        # Left open, its sockets would be inherited by whatever processes the next tests fork.
+        # Otherwise processes that later tests fork would inherit its open sockets.
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

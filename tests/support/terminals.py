@@ -1,4 +1,4 @@
-"""A terminal as somebody who follows a page uses it: a shell that is typed into, and its output."""
+"""A terminal of a user who follows a page: a shell with typed input, and its output."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from support.patience import patient
 PATIENCE_S = patient(60.0)
 
 _VARIES = {
-    # what is printed, and what may stand in its place
+    # the printed text, and its permitted replacement
     "secret": (r"whsec_[\w+/=]+", r"whsec_[\w+/=]+"),
     "hex": (r"\b[0-9a-f]{12,}\b", r"[0-9a-f]+"),
     "number": (r"\d[\d.]*\d", r"[\d.]+"),
@@ -24,9 +24,9 @@ _ANY_THAT_VARIES = re.compile("|".join(f"(?P<{name}>{p})" for name, (p, _) in _V
 
 
 def pattern(printed):
-    """Matches what differs from the printed in ids, blanks, and numbers of more than one digit.
+    """Matches output that differs from `printed` in ids, blanks, and numbers of several digits.
 
-    `…` stands for anything, on a line by itself for any lines.
+    `…` stands for any text; on a line by itself, for any lines.
     """
     return "".join(r"(?:.*\n)*?" if line == "…" else _line(line) for line in printed.splitlines())
 
@@ -40,7 +40,7 @@ def _line(printed):
 
 
 class Terminal:
-    """A shell in a folder; `close` ends it and what runs in it."""
+    """A shell in a folder; `close` ends it and its processes."""
 
     def __init__(self, folder, environment):
         self._shell = subprocess.Popen(
@@ -60,23 +60,23 @@ class Terminal:
         self._commands = 0
 
     def run(self, command, printed):
-        """Type a command that ends well, having printed this and nothing else."""
+        """Type a command that must succeed and print exactly this."""
         mark = self._type(command)
         output, status = self._expect(rf"(?s:(.*?)){mark} (\d+)\n", command).groups()
         as_printed = re.fullmatch(pattern(printed), output)
         assert status == "0" and as_printed, f"{command!r} ended with {status}:\n{output}"
 
     def leave_running(self, command, printed):
-        """Type a command that goes on after it has printed this."""
+        """Type a command that keeps running after it has printed this."""
         self._type(command)
         self._expect(pattern(printed), command)
 
     def shows(self, printed):
-        """Wait until this appears, whatever appears before it."""
+        """Wait until this text appears, after any other text."""
         self._expect(r"(?:.*\n)*?" + pattern(printed), printed)
 
     def ended(self):
-        """Wait until what was left running has ended well."""
+        """Wait until the command left running has succeeded."""
         self._expect(rf"(?:.*\n)*?{self._mark()} 0\n", "the end of what ran here")
 
     def close(self):
@@ -99,7 +99,7 @@ class Terminal:
                 self._news.notify()
 
     def _expect(self, wanted, what):
-        """Wait for it at the beginning of what was not yet looked at, and go on behind it."""
+        """Wait for the text at the start of the unread output, and mark it as read."""
         end = time.monotonic() + PATIENCE_S
         with self._news:
             while not (found := re.match(wanted, self._seen)):

@@ -1,4 +1,4 @@
-"""A supervised tree on either system base, and the ways to look at it."""
+"""A supervised tree on either system base, and functions to inspect it."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ class Tree:
         return self.tree().at(path)
 
     def wait(self, condition, timeout_s=10.0):
-        """Wait until `condition(tree)` holds; the tree it held for."""
+        """Wait until `condition(tree)` holds; returns that tree."""
         timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
         while True:
@@ -74,7 +74,7 @@ class Tree:
         os.kill(self.node(path).pid, signal.SIGKILL)
 
     def close(self):
-        """End the system; a test that leaves a process behind has failed."""
+        """End the system; the test fails if a process remains."""
         family = self._family() if self.base == MULTI else []
         self.system.shutdown()
         left = psutil.wait_procs(family, timeout=patient(5))[1]
@@ -83,7 +83,7 @@ class Tree:
         assert not left, f"left behind: {left}"
 
     def _family(self):
-        """The system's admin, found by its port, and everything below it."""
+        """The system's admin, found by its port, and all its descendants."""
         port = self.system._systemBase.adminAddr.addressDetails.connectArgs[0][1]
         here = psutil.Process().cmdline()
         for process in psutil.process_iter(["cmdline"]):

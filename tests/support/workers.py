@@ -8,7 +8,7 @@ from callboard.supervision import Forwarded, Peer, SupervisedActor, Supervisor
 
 
 class Worker(SupervisedActor):
-    """Answers with what it knows; does what it is told."""
+    """Replies with its state; obeys commands."""
 
     def on_start(self, args):
         self.args = args or {}
@@ -49,7 +49,7 @@ class Worker(SupervisedActor):
 
 
 class Branch(Supervisor):
-    """A supervisor below which paths begin anew, and which takes in whoever says that it wants."""
+    """A supervisor whose descendants' paths start again, and which accepts any member that asks."""
 
     names_begin_here = True
     guest = None
@@ -63,7 +63,7 @@ class Branch(Supervisor):
 
 
 class Relay(Worker):
-    """Hands a message to its peer, which answers whoever sent it."""
+    """Forwards a message to its peer, which replies to the original sender."""
 
     def receiveMsg_str(self, message, sender):
         self.send(self.peer("b"), Forwarded(sender, message))

@@ -22,7 +22,7 @@ def test_all_well():
         ({"children": {**CHILDREN, "event_bridge": "starting"}}, "event_bridge is starting"),
         ({"brokers": {**BROKERS, "event_bridge": 0}}, "the broker is down for event_bridge"),
         ({"children": {}}, "the top supervisor has not answered yet"),
-        ({"brokers": {}}, "nobody is connected to the broker yet"),
+        ({"brokers": {}}, "no actor is connected to the broker yet"),
         ({"store_problem": None}, "the store has not answered yet"),
         ({"store_problem": "no route"}, "the store is down: no route"),
         ({"tree_age_s": 30.0}, "the top supervisor has not answered for 30 s"),

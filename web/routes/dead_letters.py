@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
+from callboard.actors.messages.paths import REDELIVERY
 from callboard.adapters.repositories.dead_letters import DeadLetterStore, Place, Window
 from callboard.adapters.store.protocol import Document, Row
 from callboard.web.access.callers import Admin, TheAccount, TheBackend
@@ -22,7 +23,6 @@ from callboard.webhooks.history.dead_letters import DELIVERY, EVENT
 from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.json_values import as_int
 
-REDELIVERY = "redelivery"
 PATIENCE_S = 30.0
 CHUNK = 500
 

@@ -14,10 +14,9 @@ from callboard.actors.messages import (
     NoAnswer,
     RefusedByActor,
 )
+from callboard.actors.messages.paths import METRICS
 from callboard.web.access.callers import TheBackend, backend_of, scraper
 
-METRICS = "metrics"
-"""The path of the actor that counts."""
 READY_S = 3.0
 """Time limit for the readiness check."""
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
+from callboard.actors.messages.paths import MAINTENANCE
 from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore
 from callboard.adapters.repositories.maintenance import CREATED, DELETED, EDITED, Change
 from callboard.adapters.store.protocol import DatabaseMissing, Document, Row
@@ -165,7 +166,7 @@ def _enable(
             raise datastore_timeout(f"not done within {REENABLE_S:g} s: ask again to go on")
         page = asked(
             backend,
-            "maintenance",
+            MAINTENANCE,
             type(question)(question.account, after),
             admin.HooksEnabled,
             left_s,

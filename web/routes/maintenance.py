@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from callboard import admin
 from callboard.actors.messages import ReencryptSecrets, SecretsReencrypted
+from callboard.actors.messages.paths import HOOK_LISTENER, MAINTENANCE
 from callboard.web.access.callers import Admin, TheBackend
 from callboard.web.envelopes.describing import COMMAND, changes
 from callboard.web.envelopes.envelope import Page, data_of, success
@@ -49,7 +50,7 @@ class Command:
     required: Mapping[str, Check] = attrs.field(factory=dict)
     optional: Mapping[str, Check] = attrs.field(factory=dict)
     paged: bool = False
-    actor: str = "maintenance"
+    actor: str = MAINTENANCE
 
 
 _ACCOUNT: Mapping[str, Check] = {"account": account_argument}
@@ -85,7 +86,7 @@ COMMANDS: Mapping[str, Command] = {
         admin.CleanUpOrphans, admin.OrphansCleanedUp, optional={"delete": _flag}, paged=True
     ),
     "reencrypt_secrets": Command(
-        ReencryptSecrets, SecretsReencrypted, paged=True, actor="hook_listener"
+        ReencryptSecrets, SecretsReencrypted, paged=True, actor=HOOK_LISTENER
     ),
 }
 

@@ -16,6 +16,7 @@ from callboard.actors.messages import (
     HookProblems,
     ListHookProblems,
 )
+from callboard.actors.messages.paths import HOOK_LISTENER, METRICS
 from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore
 from callboard.adapters.repositories.tokens import TokenFacts, add_token, list_tokens, revoke_token
 from callboard.adapters.store.protocol import DatabaseMissing, Row
@@ -33,8 +34,6 @@ from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.metrics.snapshot import Snapshot, as_plain
 from callboard.webhooks.values.json_values import as_bool
-
-METRICS = "metrics"
 
 router = APIRouter(prefix="/v2/callboard", tags=["operator"])
 
@@ -123,7 +122,7 @@ def _listed(row: Row) -> dict[str, Any]:
 @router.get("/hooks/problems", summary="List hooks that cannot fire", responses=ENVELOPE)
 def hook_problems(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Enabled stored hooks that cannot fire, with the reason; `loading`: there may be more."""
-    found = asked(backend, "hook_listener", ListHookProblems(), HookProblems)
+    found = asked(backend, HOOK_LISTENER, ListHookProblems(), HookProblems)
     return success(request, attrs.asdict(found))
 
 

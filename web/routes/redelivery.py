@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
+from callboard.actors.messages.paths import REDELIVERY
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend
 from callboard.web.documents.system_settings import maximum_range_s
@@ -159,6 +160,6 @@ def test_hook(
     It does not count as a failure, and is neither retried nor recorded.
     """
     stored_hook(backend, account, hook_id)
-    tested = asked(backend, "redelivery", admin.TestHook(hook_id), admin.HookTested, TEST_S)
+    tested = asked(backend, REDELIVERY, admin.TestHook(hook_id), admin.HookTested, TEST_S)
     shown = attrs.asdict(tested, filter=attrs.filters.exclude("version", "ref"))
     return success(request, shown)

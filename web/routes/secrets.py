@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard.actors.messages import AddSecret, HookSecrets, ListSecrets, RetireSecret
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.web.access.callers import TheAccount, TheBackend
 from callboard.web.envelopes.describing import ENVELOPE, body_of, changes
 from callboard.web.envelopes.envelope import data_of, success
@@ -21,8 +22,6 @@ from callboard.webhooks.deliveries.signing import (
     parse_secret,
 )
 from callboard.webhooks.hooks.secrets import StoredSecret
-
-LISTENER = "hook_listener"
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}/secrets", tags=["secrets"])
 
@@ -44,7 +43,7 @@ def list_secrets(
 ) -> Response:
     """Newest first; the secrets themselves are never shown."""
     stored_hook(backend, account, hook_id)
-    found = asked(backend, LISTENER, ListSecrets(hook_id), HookSecrets)
+    found = asked(backend, HOOK_LISTENER, ListSecrets(hook_id), HookSecrets)
     return success(request, [_shown(secret) for secret in found.secrets])
 
 
@@ -63,7 +62,7 @@ def add_secret(
     check_members(data, ("kind", "secret"))
     stored_hook(backend, account, hook_id)
     added = _given(data) if "secret" in data else _made(data)
-    asked(backend, LISTENER, AddSecret(hook_id, added.text), HookSecrets)
+    asked(backend, HOOK_LISTENER, AddSecret(hook_id, added.text), HookSecrets)
     shown = {"fingerprint": added.fingerprint, "kind": added.kind}
     if added.public_text is not None:
         shown["public_key"] = added.public_text
@@ -97,10 +96,10 @@ def retire_secret(
 ) -> Response:
     """Deliveries are no longer signed with it; the response lists the remaining secrets."""
     stored_hook(backend, account, hook_id)
-    found = asked(backend, LISTENER, ListSecrets(hook_id), HookSecrets)
+    found = asked(backend, HOOK_LISTENER, ListSecrets(hook_id), HookSecrets)
     if fingerprint not in {secret.fingerprint for secret in found.secrets}:
         raise bad_identifier(fingerprint)
-    left = asked(backend, LISTENER, RetireSecret(hook_id, fingerprint), HookSecrets)
+    left = asked(backend, HOOK_LISTENER, RetireSecret(hook_id, fingerprint), HookSecrets)
     return success(request, [_shown(secret) for secret in left.secrets])
 
 

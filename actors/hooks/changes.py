@@ -1,0 +1,97 @@
+"""Changes of stored hooks, and the answers to those who asked for them."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from callboard.actors.messages import DisableHook, HookApplied, HookSaved, HookSecrets
+from callboard.adapters.broker.protocol import OutgoingMessage, json_properties
+from callboard.adapters.repositories.hooks import DATABASE, Change, Edited, HookStore
+from callboard.adapters.store.protocol import Document
+from callboard.supervision import Call
+from callboard.webhooks.events.changes import document_change, webhook_disabled
+from callboard.webhooks.values.kazoo_names import gregorian_s
+
+APPLY_S = 3.0
+"""How long a change may take to reach every responder before its author is answered anyway."""
+
+Reply = HookApplied | HookSaved | HookSecrets
+
+
+class HookChanges:
+    """Changes stored hooks and publishes each change as Kazoo's data layer does.
+
+    `changed` is called with the id of a hook that was saved, and its account's.
+    """
+
+    def __init__(
+        self,
+        store: HookStore,
+        publish: Callable[[OutgoingMessage], object],
+        node: str,
+        changed: Callable[[str, str | None], None],
+    ) -> None:
+        self._store, self._publish, self._node, self._changed = store, publish, node, changed
+
+    def add(self, document: Document) -> Document:
+        """Store a new hook; with its revision. Raises StoreError."""
+        document = self._store.add(document)
+        self._saved("doc_created", document)
+        return document
+
+    def edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
+        """Change a stored hook. Raises StoreError, and what `change` raises."""
+        edited = self._store.edit(hook_id, change, gregorian_s(time.time()))
+        if edited.changed and edited.document is not None:
+            self._saved(event_name, edited.document)
+        return edited
+
+    def publish_disabled(self, disabled: DisableHook) -> None:
+        """Publish the notification that a hook was disabled."""
+        key, body = webhook_disabled(disabled.account_id, disabled.hook_id, self._node)
+        self._publish(_message("notifications", key, body))
+
+    def _saved(self, event_name: str, document: Document) -> None:
+        key, body = document_change(event_name, DATABASE, document, self._node)
+        self._publish(_message("configuration", key, body))
+        self._changed(document["_id"], document.get("pvt_account_id"))
+
+
+class AppliedReplies:
+    """Answers once every responder knows of a change: the next event finds it in effect.
+
+    `barrier` has `applied` called with that ticket when all that was changed before is in effect.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[ActorAddress, Any], None],
+        after: Callable[[float, Call], None],
+        barrier: Callable[[int], None],
+    ) -> None:
+        self._send, self._after, self._barrier = send, after, barrier
+        self._tickets = itertools.count(1)
+        self._replies: dict[int, tuple[ActorAddress, Reply]] = {}
+
+    def reply(self, to: ActorAddress, reply: Reply) -> None:
+        """Answer when the changes made up to now are in effect."""
+        ticket = next(self._tickets)
+        self._replies[ticket] = to, reply
+        # By then the table or a responder is being restarted: it will load what is stored.
+        self._after(APPLY_S, partial(self.applied, ticket))
+        self._barrier(ticket)
+
+    def applied(self, ticket: int) -> None:
+        """The changes before this ticket are in effect."""
+        if ticket in self._replies:
+            self._send(*self._replies.pop(ticket))
+
+
+def _message(exchange: str, key: str, body: Mapping[str, Any]) -> OutgoingMessage:
+    properties = json_properties(time.time())
+    return OutgoingMessage(exchange, key, json.dumps(body).encode(), properties)

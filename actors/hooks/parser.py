@@ -1,0 +1,49 @@
+"""Hooks as their documents say, and the problems of those that cannot fire."""
+
+from collections.abc import Collection
+from typing import Any
+
+from callboard.actors.messages import HookProblem
+from callboard.adapters.store.protocol import Document
+from callboard.webhooks.hooks.hook import Hook, InvalidHook, parse_hook
+
+MAX_PROBLEMS = 1000
+"""Hooks that cannot be loaded, kept with the reason; more are not kept."""
+
+
+class HookParser:
+    """Parses hook documents; those that are invalid are remembered with the reason."""
+
+    def __init__(self, known_events: Collection[str], log: Any) -> None:
+        self._known_events, self._log = known_events, log
+        self._problems: dict[str, HookProblem] = {}
+
+    @property
+    def problems(self) -> tuple[HookProblem, ...]:
+        """The stored hooks that cannot fire."""
+        return tuple(self._problems.values())
+
+    def parse(self, document: Document) -> Hook:
+        """The hook of a document. Raises InvalidHook; nothing is remembered."""
+        return parse_hook(document, self._known_events)
+
+    def stored(self, document: Document) -> Hook | None:
+        """The hook of a stored document; None, and a problem, where it cannot fire."""
+        hook_id = str(document.get("_id"))
+        self.forget(hook_id)
+        try:
+            return self.parse(document)
+        except InvalidHook as invalid:
+            self._log.warning("hook_skipped", hook=hook_id, reason=str(invalid))
+            if len(self._problems) < MAX_PROBLEMS:
+                account_id = str(document.get("pvt_account_id") or "")
+                self._problems[hook_id] = HookProblem(account_id, hook_id, invalid.reason)
+            return None
+
+    def forget(self, hook_id: str) -> None:
+        """A hook is gone, or is read again."""
+        self._problems.pop(hook_id, None)
+
+    def forget_all(self) -> None:
+        """All hooks are read again."""
+        self._problems.clear()

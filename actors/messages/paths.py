@@ -1,0 +1,34 @@
+"""Paths of the tree's actors, by which they are addressed and named as peers."""
+
+TOP = ""
+METRICS = "metrics"
+FAILURE_CACHE = "failure_cache"
+HOOK_TABLE = "hook_table"
+DISABLER = "disabler"
+HOOK_LISTENER = "hook_listener"
+EVENT_BRIDGE = "event_bridge"
+MAINTENANCE = "maintenance"
+REDELIVERY = "redelivery"
+API = "api"
+INITIALIZER = "initializer"
+
+RESPONDERS = "responders"
+ALL_RESPONDERS = f"{RESPONDERS}/*"
+
+DELIVERIES = "deliveries"
+ATTEMPT_LOG = f"{DELIVERIES}/attempt_log"
+RETRY_QUEUE = f"{DELIVERIES}/retry_queue"
+ELSEWHERE = f"{DELIVERIES}/elsewhere"
+"""The supervisor of the deliverers on other machines."""
+ALL_DELIVERERS = f"{DELIVERIES}/*deliverer-*"
+"""Those on this machine, and on the others."""
+
+
+def responder_path(module: str) -> str:
+    """The path of the responder of an event module."""
+    return f"{RESPONDERS}/{module}"
+
+
+def id_of(path: str) -> str:
+    """What the actor's supervisor calls it in its ChildSpec."""
+    return path.rpartition("/")[2]
