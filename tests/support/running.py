@@ -152,7 +152,7 @@ class RunningSystem:
         end = time.monotonic() + timeout_s
         while not (result := condition()):
             assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.state()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
         return result
 
     def wait_hooks(self, hooks=1):
