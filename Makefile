@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test chaos bench bounds docs map services lint types lock clean
+.PHONY: help venv demo test check chaos bench bounds docs map services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -17,8 +17,14 @@ venv: $(INSTALLED) ## Install Callboard and its tools into .venv
 demo: $(INSTALLED) ## Run the whole system on this machine, without any server
 	@$(BIN)/callboard demo
 
-test: $(INSTALLED) ## Run the tests; those whose server is missing are skipped
-	@$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run all tests, WORKERS=4 at a time; those whose server is missing are skipped
+	@$(BIN)/python -m pytest $(PARALLEL)
+
+PARALLEL = --numprocesses $(or $(WORKERS),4) --dist loadgroup --no-loadscope-reorder
+
+check: $(INSTALLED) ## Check style and types, and run the quick tests, which start no processes
+	@$(MAKE) --silent lint types
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not (multiprocess or rabbitmq or couchdb or browser or slow)'
 
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py

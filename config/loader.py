@@ -15,23 +15,23 @@ from callboard.config.rules import HIDDEN
 from callboard.config.settings import ModuleSettings, Settings
 
 SYSTEM_FILE = Path("/etc/callboard/callboard.toml")
-"""Read where it exists and no other file is named."""
+"""Read if it exists and no other file is named."""
 
 PREFIX = "CALLBOARD_"
 FILE_VARIABLE = "CALLBOARD_CONFIG"
 OTHER_VARIABLES = re.compile(r"CALLBOARD_(CONFIG|REQUIRE_SERVICES|SERVICES_DIR|TEST_.*)")
-"""Variables of ours that are no settings."""
+"""Callboard's variables that are no settings."""
 
 DEFAULT = "default"
 
 
 class ConfigError(Exception):
-    """The configuration is wrong; the text says which key, where, and what is allowed."""
+    """The configuration is wrong; the text gives the key, the place and the permitted values."""
 
 
 @frozen
 class Loaded:
-    """The settings, and for each key (`amqp.url`) where its value comes from."""
+    """The settings, and the origin of each key's value (`amqp.url`)."""
 
     settings: Settings
     origins: Mapping[str, str]
@@ -41,7 +41,7 @@ class Loaded:
 
 @frozen
 class _Written:
-    """A value as it was written, and where."""
+    """A value as it was written, and its place."""
 
     option: Option
     value: Any
@@ -53,10 +53,10 @@ def load(
 ) -> Loaded:
     """The settings of this node.
 
-    `file` is the one of `--config`; without it, the one that CALLBOARD_CONFIG names is read, or
+    `file` is the one of `--config`; without it, the file that CALLBOARD_CONFIG names is read, or
     else /etc/callboard/callboard.toml if it exists. `overrides` are the command line's, by key
-    (`amqp.url`); those that are None were not given. Raises ConfigError for a file that cannot
-    be read, for a name that is no key, and for a value that is not allowed.
+    (`amqp.url`); None means that an option was not given. Raises ConfigError for an unreadable
+    file, an unknown key, or a value that is not permitted.
     """
     file = _file(file, environ)
     text, tables = _read(file) if file else ("", {})
@@ -145,7 +145,7 @@ def _converted(written: _Written) -> Any:
     except ValueError as error:
         shown = repr(written.value)
         if option.secret or ("URL" in option.rule.allowed and "@" in shown):
-            shown = HIDDEN  # what is no URL cannot be relied on to show its password as one
+            shown = HIDDEN  # a value that is no URL may contain a password in any place
         raise ConfigError(f"{written.origin}: {option.key} = {shown}: {error}") from None
 
 
@@ -171,7 +171,7 @@ def _section(made: type[Any], values: Mapping[str, Any], origins: Mapping[str, s
 
 
 def _near(wrong: str, known: Iterable[str] | None = None) -> str:
-    """A question after the name that was meant, or what there is."""
+    """A question with the most similar name, or the permitted names."""
     keys = [option.key for option in options()]
     moved = [key for key in keys if key.partition(".")[2] == wrong.rpartition(".")[2]]
     names = known or (keys if "." in wrong else [*sections(), *keys])
@@ -182,7 +182,7 @@ def _near(wrong: str, known: Iterable[str] | None = None) -> str:
 
 
 def _line(text: str, section: str, name: str = "") -> str:
-    """The line a key stands on, as `:3`; empty where it is written in an unusual way."""
+    """The line of a key, as `:3`; empty if it is written in an unusual way."""
     here = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):

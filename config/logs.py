@@ -1,8 +1,8 @@
-"""Structured logs: one thing a line, on standard error, from many processes at once.
+"""Structured logs: one event per line, on standard error, from many processes at once.
 
-Every process calls `configure_logs` once it runs, forked ones again. The program logs through
-`structlog.get_logger()`; what libraries log through `logging` takes the same way, from WARNING
-upwards. Secrets are hidden, and no value can begin a line of its own.
+Every process calls `configure_logs` at its start, and again after a fork. The program logs through
+`structlog.get_logger()`; libraries' records from `logging` are written the same way, from WARNING
+upwards. Secrets are masked, and no value can start a new line.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from callboard.config.settings import LogSettings
 STDERR = 2
 
 LONGEST_LINE = 4096
-"""Bytes, newline included: a pipe takes so many in one piece (PIPE_BUF of Linux; POSIX, write)."""
+"""Bytes, newline included: a pipe takes this many in one piece (Linux's PIPE_BUF; POSIX, write)."""
 
 _SECRET_KEY = re.compile(
     r"key|(.*[-_])?(password|passwd|secret|token|authorization|cookie|(api|private|secret)[-_]?key)",
@@ -30,15 +30,15 @@ _SECRET_KEY = re.compile(
 )
 _PLAIN = re.compile(r'[^\s"=\\]+')
 _LIBRARY_ROOT = logging.root
-"""The root of the loggers that were made before Thespian put its own root into an actor."""
+"""The root of the loggers created before Thespian put its own root into an actor."""
 
 
 def configure_logs(log: LogSettings) -> None:
-    """Log as `log` says in this process, whatever was configured before.
+    """Log as `log` defines in this process, replacing any earlier configuration.
 
-    In an actor's process Thespian replaces `logging.root` by a forwarder that refuses
-    `addHandler`, so the handlers are set, not added. Loggers that were made before the fork hang
-    below the earlier root, which is therefore set as well.
+    In an actor's process Thespian replaces `logging.root` by a forwarder that refuses `addHandler`,
+    so the handlers are set, not added. Loggers created before the fork are below the earlier root,
+    which is therefore set as well.
     """
     structlog.configure(
         processors=[*_common(), _renderer(log.format)],
@@ -53,8 +53,10 @@ def configure_logs(log: LogSettings) -> None:
 
 
 def logger() -> Any:
-    """The program's logger. Where structlog is not configured, as in a host's process, its lines
-    go to the logger `callboard` of `logging`, without secrets.
+    """The program's logger.
+
+    Without a configured structlog, as in a host's process, its lines go to the logger `callboard`
+    of `logging`, without secrets.
     """
     if structlog.is_configured():
         return structlog.get_logger("callboard")
@@ -73,7 +75,7 @@ def logger() -> Any:
 
 
 def log_definitions(log: LogSettings) -> dict[str, Any]:
-    """The same for processes that are not ours: pass it as `logDefs` to a Thespian ActorSystem."""
+    """The same for processes of a host: pass it as `logDefs` to a Thespian ActorSystem."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -89,7 +91,7 @@ def log_definitions(log: LogSettings) -> dict[str, Any]:
 
 
 def stderr_handler(format: str) -> logging.Handler:
-    """A handler that writes the records of `logging` as our lines; `format` is text or json."""
+    """A handler that writes the records of `logging` in our format; `format` is text or json."""
     handler = _StderrHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -107,8 +109,8 @@ def stderr_handler(format: str) -> logging.Handler:
 def write_line(line: str) -> None:
     """Write a line to standard error in one piece.
 
-    A line that cannot be written (the reader is gone, the disk is full) is lost: there is no
-    better place to say so, and the work must go on.
+    A line that cannot be written (the reader is gone, the disk is full) is lost: there is no better
+    place to report that, and the work must go on.
     """
     with contextlib.suppress(OSError):
         os.write(STDERR, f"{line}\n".encode(errors="backslashreplace"))
@@ -150,7 +152,7 @@ def _common() -> tuple[Processor, ...]:
 
 
 def _preformatted_exception(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Thespian's forwarder sends the traceback as text."""
+    """Keep the traceback that Thespian's forwarder sends as text."""
     text = event["_record"].exc_text
     return {**event, "exception": text} if text and "exc_info" not in event else event
 
@@ -188,7 +190,7 @@ def _renderer(format: str) -> Processor:
 
 
 def _fitted(render: Callable[[Mapping[str, Any]], str], event: Mapping[str, Any]) -> str:
-    """The line, its long values cut until it is short enough to be written in one piece."""
+    """The line, with long values cut so that it can be written in one piece."""
     line = render(event)
     longest = LONGEST_LINE // 2
     while len(line.encode(errors="backslashreplace")) >= LONGEST_LINE and longest > 1:
@@ -213,7 +215,7 @@ def _logfmt(event: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    """As it is if that is unmistakable, else quoted as in JSON, control characters escaped."""
+    """The value unchanged if that is unambiguous, else quoted as in JSON, with escaped controls."""
     text = str(value) if isinstance(value, str) else json.dumps(value)
     if text.isprintable() and _PLAIN.fullmatch(text):
         return text

@@ -14,11 +14,11 @@ _HEADER = re.compile(r"\s*\[\[\s*modules\s*\]\]")
 
 
 class WrongTable(Exception):
-    """A table that is not allowed; the text begins with its line, as `:12: `, where it has one."""
+    """An invalid table; the text starts with its line, as `:12: `, if that is known."""
 
 
 def module_settings(written: Any, text: str) -> tuple[ModuleSettings, ...]:
-    """The tables, checked. `text`: the file's, to tell lines.
+    """The checked tables. `text`: the file's, to find the lines.
 
     Raises WrongTable.
     """

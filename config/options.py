@@ -11,12 +11,12 @@ from callboard.config.settings import Facts, Settings
 
 @frozen
 class Option:
-    """One key, and the names it has in each place it may be written in."""
+    """One key, and its names in each place where it may be written."""
 
     section: str
     name: str
     default: Any
-    """As written in `default.toml`."""
+    """The value in `default.toml`."""
     help: str
     rule: Rule
     secret: bool
@@ -38,7 +38,7 @@ class Option:
 
     @property
     def type(self) -> type[int] | type[bool] | type[str]:
-        """What a command line should read; lists are text, separated by commas."""
+        """The type for a command line; lists are text, separated by commas."""
         return self.rule.type
 
 

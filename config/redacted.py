@@ -1,4 +1,4 @@
-"""Settings as they leave for another machine: without secrets, in whose place it has its own.
+"""Settings for another machine: without secrets, which it replaces by its own.
 
 Between machines messages are sealed, not encrypted: docs/adr/0025-deliverers-on-other-machines.md.
 """
@@ -12,11 +12,11 @@ from callboard.config.options import options
 from callboard.config.settings import Settings
 
 WITHHELD = "withheld"
-"""The host in the URL of a server that only the node talks to."""
+"""The host in the URL of a server that only the node uses."""
 
 
 def without_secrets(settings: Settings) -> Settings:
-    """The settings for deliverers elsewhere, which need neither broker nor store nor API."""
+    """The settings for remote deliverers, which need neither broker nor store nor API."""
     sections: dict[str, Any] = {}
     for option in options():
         if option.secret:
@@ -35,7 +35,7 @@ def without_secrets(settings: Settings) -> Settings:
 
 
 def with_own(received: Settings, own: Settings) -> Settings:
-    """What was told, with the secrets of the machine on which it is to hold."""
+    """The received settings, with the secrets of the machine that receives them."""
     return evolve(
         received,
         secrets=evolve(own.secrets, key_file=own.secrets_key_file.absolute()),

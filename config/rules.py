@@ -1,4 +1,4 @@
-"""What a key may hold: each rule turns what was written into a value, or says what is allowed."""
+"""The permitted values of keys: each rule converts a written value, or names those permitted."""
 
 import ipaddress
 import re
@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 HIDDEN = "***"
+"""Shown in place of a secret."""
 MAX_SECONDS = 30 * 24 * 3600
-"""Stands where a secret would."""
 
 _URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
 
@@ -21,19 +21,19 @@ _ORIGIN = re.compile(r"https?://[^/@\s?#*]+")
 
 @frozen
 class Rule:
-    """One kind of value, as a sentence for people and as an attrs converter.
+    """One kind of value: a sentence for people and an attrs converter.
 
-    A rule takes text (environment, command line) as well as typed values (TOML, Python), and
-    takes its own results again. It raises ValueError, never naming the value: it may be secret.
+    A rule takes text (environment, command line) as well as typed values (TOML, Python), and its
+    own results. It raises ValueError, never with the value: it may be secret.
     """
 
     allowed: str
     type: type[int] | type[bool] | type[str]
-    """What a command line should read: lists and paths are read as text."""
+    """The type for a command line: lists and paths are read as text."""
     convert: Callable[[Any], Any]
 
     def __call__(self, written: Any) -> Any:
-        """The value of what was written."""
+        """The converted value."""
         try:
             return self.convert(written)
         except (TypeError, ValueError):
@@ -54,7 +54,7 @@ def whole(least: int, most: int) -> Rule:
 
 
 def choice(*names: str) -> Rule:
-    """One of a few words."""
+    """One of a fixed set of words."""
 
     def convert(written: Any) -> str:
         if written not in names:
@@ -94,7 +94,7 @@ def flag() -> Rule:
 
 
 def text(allowed: str, pattern: str) -> Rule:
-    """Text that matches a regular expression as a whole; `allowed` says so in words."""
+    """Text that matches a regular expression as a whole; `allowed` describes it in words."""
 
     def convert(written: Any) -> str:
         if not re.fullmatch(pattern, _text(written)):
@@ -132,7 +132,7 @@ def urls(*schemes: str) -> Rule:
 
 
 def flag_or_empty() -> Rule:
-    """True or false; None where nothing is written."""
+    """True or false; None for an empty text."""
     either = flag()
     return Rule(
         "true, false or empty",
@@ -147,7 +147,7 @@ def address() -> Rule:
 
 
 def path(empty: Callable[[], Path | None]) -> Rule:
-    """A path, `~` being the home; `empty` says what no text at all means."""
+    """A path, with `~` for the home; `empty` gives the meaning of an empty text."""
 
     def convert(written: Any) -> Path | None:
         if written is None or written == "":

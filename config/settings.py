@@ -1,7 +1,7 @@
-"""The settings: one frozen class a section, checked where they are made, so that nobody re-checks.
+"""The settings: one frozen class a section, checked at construction and not again later.
 
-The defaults live here; `default.toml` documents them and a test holds the two together. Names
-carry their units. A secret, and the password of a URL, is hidden from `repr`.
+The defaults are here; `default.toml` documents them, and a test compares the two. Names contain
+their units. Secrets, and the passwords of URLs, are masked in `repr`.
 """
 
 import os
@@ -466,7 +466,7 @@ class TracingSettings:
 
     @property
     def traces_url(self) -> str:
-        """Where spans are posted: by default the path that OTLP/HTTP gives to traces."""
+        """The URL for spans; by default with the path that OTLP/HTTP defines for traces."""
         base = self.endpoint.rstrip("/")
         return base if base.count("/") > 2 else f"{base}/v1/traces"
 
@@ -555,20 +555,20 @@ class Settings:
 
     @property
     def actors_key_file(self) -> Path:
-        """File with the key between actors: as set, or actors.key in the data directory."""
+        """The file with the key between actors: as set, or actors.key in the data directory."""
         return self.actors.key_file or self.data.dir / "actors.key"
 
     @property
     def api_token_file(self) -> Path:
-        """File with the API's admin token, where no other is set."""
+        """The file with the API's admin token, if no other is set."""
         return self.data.dir / "api.token"
 
     @property
     def api_place_file(self) -> Path:
-        """File that says where the API is served now."""
+        """The file with the API's present address."""
         return self.data.dir / "api.json"
 
     @property
     def secrets_key_file(self) -> Path:
-        """File with the keys of hooks' secrets: as set, or secrets.key in the data directory."""
+        """The file with the keys of hooks' secrets: as set, or secrets.key in data.dir."""
         return self.secrets.key_file or self.data.dir / "secrets.key"

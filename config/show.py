@@ -1,4 +1,4 @@
-"""The settings as rows for people: what holds, and where it comes from."""
+"""The settings as rows for people: effective values and their origins."""
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -13,7 +13,7 @@ from callboard.config.settings import Settings
 
 @frozen
 class Row:
-    """One key, its value with secrets hidden, and its origin."""
+    """One key, its value with secrets masked, and its origin."""
 
     key: str
     value: str
@@ -21,7 +21,7 @@ class Row:
 
 
 def effective(loaded: Loaded) -> tuple[Row, ...]:
-    """Every key with the value that holds, in the order of `default.toml`; then the modules."""
+    """Every key with its effective value, in the order of `default.toml`; then the modules."""
     return tuple(
         Row(key, value, loaded.origins.get(key, str(loaded.file)))
         for key, value in shown(loaded.settings)
@@ -29,7 +29,7 @@ def effective(loaded: Loaded) -> tuple[Row, ...]:
 
 
 def shown(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Every key and its value, secrets hidden, in the order of `default.toml`; then the modules."""
+    """Every key and its value, secrets masked, in the order of `default.toml`; then the modules."""
     keys = tuple(
         (option.key, _shown(getattr(getattr(settings, option.section), option.name), option.secret))
         for option in options()

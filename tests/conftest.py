@@ -1,17 +1,35 @@
 """Fixtures that more than one area uses; servers live in `services`, one module each."""
 
 import logging
+import os
+import sys
 
 import pytest
 import pytest_timeout
 import structlog
+from hypothesis import HealthCheck, settings
 
 from support.building import build
 from support.patience import patient
 from support.receiver import Receiver
 from support.running import RunningSystem
 
-pytest_plugins = ("services.rabbitmq", "services.couchdb", "services.chromium")
+pytest_plugins = (
+    "support.parallel",
+    "services.rabbitmq",
+    "services.couchdb",
+    "services.chromium",
+)
+
+# Before any test is imported, which takes the settings of its time. How long an example takes says
+# nothing of the code where others use the same cores.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+# Python keeps what it compiled, even where the environment says otherwise: the tests start it some
+# hundred times.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(tryfirst=True)

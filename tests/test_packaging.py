@@ -18,7 +18,7 @@ from support.patience import patient
 PACKAGING = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
 NOT_SHIPPED = {"tests", "bench", "docs", "build", "dist"}
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def packages() -> dict[str, Path]:

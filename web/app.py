@@ -1,4 +1,4 @@
-"""The application: its routes, its middleware, and how failures are answered."""
+"""The application: its routes, its middleware, and the responses to failures."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -41,7 +41,7 @@ from callboard.web.routes import (
 )
 
 THREADS = 16
-"""So many requests may wait for the store or an actor; others wait for them."""
+"""The most requests that may wait for the store or an actor; more are queued."""
 
 ROUTERS = (
     attempts.router,
@@ -57,15 +57,17 @@ ROUTERS = (
     live.router,
     dashboard.router,
 )
-"""In this order: a fixed path stands before one with a name in its place."""
+"""In this order: a fixed path is before one with a parameter in its place."""
 
 _log = structlog.get_logger("callboard")
 
 
 @frozen
 class ApiOptions:
-    """How the API is served. `max_body`: bytes; `metrics_token`: for /metrics alone;
-    `trusted_proxies`: see web/access/clients.py."""
+    """The API's options. `max_body`: bytes; `metrics_token`: for /metrics only.
+
+    `trusted_proxies`: see web/access/clients.py.
+    """
 
     max_body: int = 1_048_576
     cors_origins: Sequence[str] = ()
@@ -76,7 +78,7 @@ class ApiOptions:
 def create_app(
     backend: Backend, options: ApiOptions | None = None, guard: Guard | None = None
 ) -> FastAPI:
-    """The application before this backend. `guard`: who has tried wrong tokens."""
+    """The application before this backend. `guard`: tracks wrong tokens."""
     options = options or ApiOptions()
     app = FastAPI(
         title="Callboard",
@@ -85,7 +87,7 @@ def create_app(
         "in the same style. Times are Gregorian seconds: Unix time plus 62167219200.",
         version=backend.node.version,
         openapi_tags=TAGS,
-        # Their pages take scripts from other hosts.
+        # Their pages load scripts from other hosts.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -133,7 +135,7 @@ async def _api_error(request: Request, error: Any) -> Response:
 
 
 async def _http_error(request: Request, error: Any) -> Response:
-    """What the framework itself refuses."""
+    """The response to a request that the framework itself refuses."""
     if error.status_code == 404:
         return failure(request, errors.bad_identifier(request.url.path))
     if error.status_code == 405:
@@ -173,7 +175,7 @@ async def _refused(request: Request, error: Any) -> Response:
 
 
 async def _defect(request: Request, _error: Any) -> Response:
-    """A defect of ours; the server logs it, and the client learns nothing of it."""
+    """The response to a bug in Callboard: the server logs it, and the client gets no details."""
     return failure(request, ApiError(500, "unspecified_fault"))
 
 

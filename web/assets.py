@@ -1,4 +1,4 @@
-"""The files of the dashboard, all in memory: they are few, and nothing else can be asked for."""
+"""The dashboard's files, all in memory: they are few, and no other path can be read."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _TYPES = {
 
 @frozen
 class Asset:
-    """A file as it is served."""
+    """A file in the form in which it is sent."""
 
     content: bytes = field(repr=False)
     media_type: str

@@ -1,4 +1,4 @@
-"""What the API asks of the system behind it."""
+"""The API's interface to the system behind it."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -17,11 +17,11 @@ A = TypeVar("A")
 
 @frozen
 class NodeFacts:
-    """What does not change while the node runs.
+    """A node's facts that do not change while it runs.
 
-    `embedded_store`: accounts come with their first hook there, as there is no Kazoo that has
-    them. `known_events`: what `webhooks.hook.parse_hook` takes. `settings`: key and value of
-    each, secrets hidden.
+    `embedded_store`: accounts are created with their first hook, as there is no Kazoo that manages
+    them. `known_events`: the argument of `parse_hook`. `settings`: key and value of each, with
+    secrets masked.
     """
 
     name: str
@@ -35,7 +35,7 @@ class NodeFacts:
 
 
 class Backend(Protocol):
-    """The system as the API sees it; called from many threads at once, and all of it may block."""
+    """The system as the API uses it; called from many threads at once, and any call may block."""
 
     @property
     def node(self) -> NodeFacts:
@@ -43,43 +43,47 @@ class Backend(Protocol):
 
     @property
     def store(self) -> DocumentStore:
-        """A connection to the document store of the API's own, which threads may share."""
+        """The API's own connection to the document store, which threads may share."""
 
     @property
     def admin_token(self) -> str:
-        """The token that may do everything."""
+        """The token with all permissions."""
 
     def check_hook(self, hook: Hook) -> None:
-        """Refuse a hook that nothing would ever be sent for. Raises InvalidHook."""
+        """Refuse a hook to which nothing could ever be sent. Raises InvalidHook."""
 
     def doubt(self, uri: str) -> str | None:
-        """What speaks against a uri at this moment, by its name's meaning; waits a second for that
-        at most. A sentence for whoever has just made the hook."""
+        """A present objection to a URL, by the address of its name; takes at most a second.
+
+        A sentence for the client that has just created the hook.
+        """
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Let every node know of documents that were saved. Returns at once; none gets lost
-        while this process lives."""
+        """Notify all nodes of saved documents.
+
+        Returns at once; no change is lost while this process lives.
+        """
 
     def hook_saved(self, change: Change) -> None:
         """The same for a hook; returns once it is in effect here, or after a few seconds."""
 
     def question(self, path: str, message: Any, kind: type[A]) -> "Future[A]":
-        """Ask the actor at that path of the tree; the top of the tree is at the empty path.
+        """Ask the actor at that path of the tree; the top supervisor has the empty path.
 
-        The future raises NoAnswer, RefusedByActor. Cancel it to give up.
+        The future raises NoAnswer, RefusedByActor. Cancel it to stop waiting.
         """
 
     def ask(self, path: str, message: Any, kind: type[A], timeout_s: float = 5.0) -> A:
-        """The same, and wait for the answer. Raises NoAnswer, RefusedByActor."""
+        """The same, and wait for the reply. Raises NoAnswer, RefusedByActor."""
 
     def publish(
         self, messages: Sequence[tuple[str, str, bytes, str]], timeout_s: float = 10.0
     ) -> int:
         """Publish (exchange, routing key, body, content type) messages.
 
-        Returns once the broker has confirmed them all; the number of those that found no queue.
-        Raises NoAnswer, RefusedByActor: they may have been published, or not.
+        Returns the number of messages that found no queue, once the broker has confirmed them all.
+        Raises NoAnswer, RefusedByActor: the messages may have been published, or not.
         """
 
     def stats(self) -> Mapping[str, Any]:
-        """Figures of the server for `/healthz`."""
+        """The server's figures for `/healthz`."""

@@ -1,14 +1,14 @@
-"""The errors of the API, as Crossbar words them (cb_context, api_util)."""
+"""The errors of the API, in Crossbar's words (cb_context, api_util)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 Problems = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""What is wrong with a document: path of a member -> rule -> `message` and what else is known."""
+"""A document's faults: path of a member -> rule -> `message` and further facts."""
 
 
 class ApiError(Exception):
-    """An answer that is no success: HTTP status, `message` and `data` of its envelope."""
+    """A failure response: HTTP status, and `message` and `data` of its envelope."""
 
     def __init__(
         self,
@@ -35,22 +35,22 @@ def invalid_member(path: str, rule: str, message: str, **more: Any) -> ApiError:
 
 
 def bad_identifier(id: str) -> ApiError:
-    """404: there is nothing of that id, or nothing that the caller may see."""
+    """404: the id is unknown, or the caller may not see it."""
     return ApiError(404, "bad_identifier", {"message": "bad identifier", "cause": id})
 
 
 def invalid_credentials() -> ApiError:
-    """401: no token, or none that is known."""
+    """401: no token, or an unknown one."""
     return ApiError(401, "invalid_credentials", headers={"WWW-Authenticate": "Bearer"})
 
 
 def forbidden() -> ApiError:
-    """403: the token is known, and may not do this."""
+    """403: the token is valid, but lacks the permission."""
     return ApiError(403, "forbidden")
 
 
 def too_many_requests(retry_after_s: int) -> ApiError:
-    """429: wrong tokens came from there; wait so long."""
+    """429: the client's address has sent wrong tokens; it must wait this long."""
     return ApiError(
         429,
         "too_many_requests",
@@ -60,27 +60,27 @@ def too_many_requests(retry_after_s: int) -> ApiError:
 
 
 def conflict() -> ApiError:
-    """409: the document was changed meanwhile."""
+    """409: the document was changed in the meantime."""
     return ApiError(409, "datastore_conflict")
 
 
 def precondition_failed() -> ApiError:
-    """412: the document has another revision than `If-Match` wants."""
+    """412: the document's revision differs from the one in `If-Match`."""
     return ApiError(412, "precondition_failed")
 
 
 def datastore_fault() -> ApiError:
-    """503: a document that has to be there is not."""
+    """503: a required document is missing."""
     return ApiError(503, "datastore_fault", {"message": "datastore fatal error"})
 
 
 def datastore_timeout(cause: str) -> ApiError:
-    """503: what was asked for did not come in time."""
+    """503: a result did not arrive in time."""
     return ApiError(503, "datastore timeout", {"message": "datastore timeout", "cause": cause})
 
 
 def backend_failed(cause: str) -> ApiError:
-    """500: the system behind the API said no."""
+    """500: the system behind the API refused."""
     return ApiError(
         500, "Request failed on the backend", {"message": "request failed", "cause": cause}
     )

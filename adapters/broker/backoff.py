@@ -1,4 +1,4 @@
-"""How long to wait before connecting again."""
+"""The pauses before connecting again."""
 
 from random import uniform
 
@@ -6,7 +6,7 @@ from random import uniform
 class Backoff:
     """Pauses that double from `first_s` to `longest_s`, each shortened by up to half at random.
 
-    The chance keeps clients that a broker lost together from all coming back together.
+    The randomness prevents clients that lost a broker together from all returning at once.
     """
 
     def __init__(self, first_s: float = 0.1, longest_s: float = 10.0) -> None:
@@ -15,9 +15,9 @@ class Backoff:
         self._next_s = first_s
 
     def pause_s(self, lasted_s: float) -> float:
-        """The pause after a connection that lasted so long (0: it did not come about).
+        """The pause in seconds after a connection that lasted `lasted_s` (0: it failed).
 
-        One that lasted longer than the pause before it was a good one: the pauses begin anew.
+        A connection that lasted longer than the pause before it resets the pauses to `first_s`.
         """
         if lasted_s > self._next_s:
             self._next_s = self._first_s

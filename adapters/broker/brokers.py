@@ -1,4 +1,4 @@
-"""Which broker a URL means."""
+"""Chooses the broker for a URL."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ def connect(
     """A connection, not yet open, to the broker at the URL.
 
     `amqp://` and `amqps://` mean RabbitMQ, which shows `name` in its list of connections;
-    `memory://` means the embedded broker, whose messages lie in `data_dir`.
-    Raises `BrokerError` for any other URL.
+    `memory://` means the embedded broker, whose messages are stored in `data_dir`. Raises
+    `BrokerError` for any other URL.
     """
     scheme, separator, _rest = url.partition("://")
     match scheme.lower() if separator else "":

@@ -1,4 +1,4 @@
-"""Message properties to and from pika's, and to and from the bytes AMQP makes of them."""
+"""Converts message properties to and from pika's, and to and from AMQP's bytes."""
 
 import struct
 from typing import Any
@@ -18,7 +18,7 @@ UNENCODABLE = (
     UnicodeEncodeError,
     struct.error,
 )
-"""What pika raises for a value that has no place in an AMQP frame."""
+"""Raised by pika for a value that does not fit in an AMQP frame."""
 
 
 def unencodable(message: OutgoingMessage, error: Exception) -> BrokerError:
@@ -44,7 +44,7 @@ def to_pika(properties: Properties) -> Any:
 
 
 def from_pika(properties: Any) -> Properties:
-    """The values of a `pika.BasicProperties`; those Callboard has no use for are left out."""
+    """The values of a `pika.BasicProperties`; those that Callboard does not use are omitted."""
     return Properties(
         content_type=properties.content_type,
         content_encoding=properties.content_encoding,
@@ -58,9 +58,9 @@ def from_pika(properties: Any) -> Properties:
 
 
 def encode(message: OutgoingMessage) -> bytes:
-    """The message's properties as AMQP puts them on the wire.
+    """The message's properties in AMQP's wire format.
 
-    Raises `BrokerError` where a message with this key and these properties could not be sent.
+    Raises `BrokerError` if a message with this key and these properties could not be sent.
     """
     try:
         for name in (message.exchange, message.routing_key):
@@ -71,7 +71,7 @@ def encode(message: OutgoingMessage) -> bytes:
 
 
 def decode(encoded: bytes) -> Properties:
-    """What `encode` encoded."""
+    """Decodes the result of `encode`."""
     properties = pika.BasicProperties()
     properties.decode(encoded)
     return from_pika(properties)
@@ -81,11 +81,11 @@ _pika_decode_value = data.decode_value
 
 
 def _decode_value(encoded: bytes, offset: int) -> tuple[Any, int]:
-    """Read one value of a header table; two kinds better than pika, which does all others.
+    """Read one value of a header table; pika does so, except for two kinds that it gets wrong.
 
-    pika (1.4) cuts floats to integers, and for a timestamp beyond the year 9999 it raises, which
-    ends the connection: such a message would come again and end the next one too. It is given as
-    an integer.
+    pika (1.4) truncates floats to integers, and for a timestamp beyond the year 9999 it raises,
+    which ends the connection: such a message would be redelivered and end the next one too. It is
+    returned as an integer.
     """
     kind = encoded[offset : offset + 1]
     if kind in (b"f", b"d"):
@@ -100,5 +100,5 @@ def _decode_value(encoded: bytes, offset: int) -> tuple[Any, int]:
         return seconds, offset + 9
 
 
-# pika offers no place to put a decoder of one's own.
+# pika has no way to register a decoder.
 data.decode_value = _decode_value

@@ -1,9 +1,9 @@
-"""What Callboard asks of a message broker: one connection, driven by its owner's event loop.
+"""Callboard's interface to a message broker: one connection, driven by its owner's event loop.
 
 A `BrokerConnection` never blocks and never starts a thread that calls back. Its owner (an actor)
-waits until `fileno()` is readable, or until `deadline()` has come, and then calls `poll()`, which
-does whatever can be done now and returns what happened. Lost connections are reported and
-reopened by the connection itself, with a growing pause; its owner only hears of it.
+waits until `fileno()` is readable or `deadline()` has passed, and then calls `poll()`, which does
+all that can be done without waiting and returns the events. The connection reports its own loss,
+and reopens itself after a growing pause.
 
 Implementations: `callboard.adapters.broker.rabbitmq.connection` (RabbitMQ, through pika) and
 `callboard.adapters.broker.embedded.connection` (`memory://`). One contract test suite runs against
@@ -23,7 +23,7 @@ FANOUT = "fanout"
 
 
 class BrokerError(Exception):
-    """The broker refused something, or cannot be used as asked."""
+    """The broker refused a request, or cannot be used as requested."""
 
 
 @frozen
@@ -48,11 +48,11 @@ class Queue:
 
 @frozen
 class DelayQueue:
-    """A durable queue that nobody consumes: after `delay_ms` its messages go on to queue `to`.
+    """A durable queue without consumers: after `delay_ms` its messages move to queue `to`.
 
     Publish to it by its name, through the default exchange. On RabbitMQ it is a queue with a
     message TTL that dead-letters to `to` (TTL and dead-letter exchange extensions). `quorum`: a
-    replicated one, which lets go of a message only once `to` has it.
+    replicated queue, which releases a message only once `to` has it.
     """
 
     name: str
@@ -63,7 +63,7 @@ class DelayQueue:
 
 @frozen
 class Binding:
-    """Messages of `exchange` whose routing key matches `key` go to the queue."""
+    """Messages of `exchange` whose routing key matches `key` are routed to the queue."""
 
     exchange: str
     key: str
@@ -71,10 +71,10 @@ class Binding:
 
 @frozen
 class Topology:
-    """What to declare whenever the connection comes up, in this order; then consume from `queue`.
+    """Declared in this order each time the connection comes up; then `queue` is consumed.
 
     `queue` None: a connection that only publishes. `prefetch`: unacknowledged messages at most.
-    `priority`: consumers of a higher one are served first, up to their prefetch (RabbitMQ's
+    `priority`: consumers with a higher one are served first, up to their prefetch (RabbitMQ's
     consumer priorities; the embedded broker has one consumer a queue).
     """
 
@@ -88,7 +88,10 @@ class Topology:
 
 @frozen
 class Properties:
-    """The AMQP properties Callboard reads or sets. `timestamp` is whatever the publisher put in."""
+    """The AMQP properties that Callboard reads or sets.
+
+    `timestamp` is the publisher's, in any unit.
+    """
 
     content_type: str | None = None
     content_encoding: str | None = None
@@ -101,7 +104,7 @@ class Properties:
 
 
 def json_properties(now_unix_s: float, headers: Mapping[str, Any] | None = None) -> Properties:
-    """Those of a message as Kazoo sends it: JSON, stamped in Gregorian microseconds."""
+    """The properties of a message as Kazoo sends it: JSON, stamped in Gregorian microseconds."""
     return Properties(
         content_type="application/json",
         timestamp=gregorian_us(now_unix_s),
@@ -111,7 +114,7 @@ def json_properties(now_unix_s: float, headers: Mapping[str, Any] | None = None)
 
 @frozen
 class OutgoingMessage:
-    """A message to publish. `mandatory`: hear of it (`Returned`) when no queue takes it."""
+    """A message to publish. `mandatory`: report it as `Returned` if no queue takes it."""
 
     exchange: str
     routing_key: str
@@ -122,7 +125,10 @@ class OutgoingMessage:
 
 @frozen
 class IncomingMessage:
-    """A consumed message. `tag` names it in `ack` and `requeue`, until the connection is lost."""
+    """A consumed message.
+
+    `tag` identifies it in `ack` and `requeue` until the connection is lost.
+    """
 
     tag: int
     exchange: str
@@ -134,17 +140,17 @@ class IncomingMessage:
 
 @frozen
 class ConnectionUp:
-    """Connected, declared, and (where there is a queue) consuming. All earlier tags are void."""
+    """Connected, declared, and (if there is a queue) consuming. All earlier tags are void."""
 
     queue: str | None
 
 
 @frozen
 class ConnectionDown:
-    """The connection was lost or could not be made; tried again after `retry_in_s` seconds.
+    """The connection was lost or failed; it is attempted again in `retry_in_s` seconds.
 
-    Unacknowledged messages come again (redelivered) from the broker once it is up; publishes that
-    were not confirmed yet are reported as `Unconfirmed` before this.
+    The broker redelivers unacknowledged messages once it is up; publishes that were not confirmed
+    yet are reported as `Unconfirmed` before this.
     """
 
     reason: str
@@ -167,7 +173,7 @@ class Confirmed:
 
 @frozen
 class Unconfirmed:
-    """These publishes were refused, or the connection was lost first: publish again or give up."""
+    """These publishes were refused, or the connection was lost: publish again or drop them."""
 
     publish_ids: tuple[int, ...]
     reason: str
@@ -183,7 +189,7 @@ class Returned:
 
 @frozen
 class Depths:
-    """How many messages wait, by queue: not those that a consumer has."""
+    """The number of waiting messages by queue, without those that a consumer holds."""
 
     messages: Mapping[str, int]
 
@@ -195,10 +201,10 @@ class BrokerConnection(Protocol):
     """One connection to a broker, with at most one consumer."""
 
     def open(self) -> None:
-        """Begin to connect. Returns at once; `poll` reports how it went."""
+        """Start to connect. Returns at once; `poll` reports the result."""
 
     def fileno(self) -> int:
-        """A descriptor that is readable whenever `poll` has something to do; fixed from `open` on.
+        """A descriptor that is readable when `poll` has work to do; fixed from `open` on.
 
         (An epoll descriptor or a pipe will do: it stays valid across reconnects.)
         """
@@ -206,20 +212,20 @@ class BrokerConnection(Protocol):
     def deadline(self) -> float | None:
         """When to call `poll` even if nothing is readable, on `time.monotonic`'s scale.
 
-        To be asked after each `poll`. Whatever else makes it earlier makes `fileno()` readable.
+        To be read after each `poll`. A change that makes it earlier makes `fileno()` readable.
         """
 
     def poll(self) -> Sequence[BrokerEvent]:
-        """Do what can be done without waiting, and report what happened, in order."""
+        """Do all that can be done without waiting, and report the events in order."""
 
     def ack(self, tags: Sequence[int]) -> None:
-        """These messages are done with. Tags of an earlier connection are ignored."""
+        """Acknowledge these messages. Tags of an earlier connection are ignored."""
 
     def requeue(self, tags: Sequence[int]) -> None:
-        """Give these messages back to the queue; they come again, marked redelivered."""
+        """Give these messages back to the queue; they are redelivered and marked so."""
 
     def publish(self, message: OutgoingMessage) -> int:
-        """Publish with confirm; the id is named later in `Confirmed` or `Unconfirmed`.
+        """Publish with confirm; a later `Confirmed` or `Unconfirmed` contains the id.
 
         While the connection is down: reported as `Unconfirmed` by the next `poll`.
         """
@@ -227,12 +233,12 @@ class BrokerConnection(Protocol):
     def ask_depths(self) -> None:
         """Have the messages counted in the topology's queues; a later `poll` reports `Depths`.
 
-        While the connection is down, and if it is lost meanwhile, nothing is reported. A queue
-        that was deleted is declared again by it.
+        While the connection is down, or if it is lost in the meantime, nothing is reported. A queue
+        that was deleted is declared again by this.
         """
 
     def stop_consuming(self) -> None:
-        """No new messages from now on; those outstanding can still be acknowledged."""
+        """Accept no new messages from now on; outstanding ones can still be acknowledged."""
 
     def close(self) -> None:
-        """Flush what was acknowledged, give everything else back, release all resources."""
+        """Flush acknowledgements, give all other messages back, and release all resources."""

@@ -1,4 +1,4 @@
-"""Events from the messages of a broker, and the record of messages that are none."""
+"""Turns a broker's messages into events, and malformed ones into records for the quarantine."""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from callboard.adapters.broker.protocol import IncomingMessage, OutgoingMessage,
 from callboard.webhooks.events.event import Event, parse_event
 
 EXCHANGE_HEADER, KEY_HEADER = "x-callboard-exchange", "x-callboard-routing-key"
-"""Where an event was published to that lies in our queue once more, without its exchange."""
+"""The original exchange and routing key of an event that was put into our queue directly."""
 
 _OF_THE_BROKER = ("x-death", "x-first-death-", "x-last-death-")
 """Headers that RabbitMQ adds to dead-lettered messages."""
 
 
 def event_in(message: IncomingMessage) -> Event:
-    """The event that a consumed message is. Raises PoisonEvent."""
+    """The event in a consumed message. Raises PoisonEvent."""
     properties = message.properties
     return parse_event(
         message.body,
@@ -31,7 +31,7 @@ def event_in(message: IncomingMessage) -> Event:
 
 @frozen
 class Publication:
-    """A message as it was published: what of it is kept beyond the broker.
+    """A message as it was published: the parts that are stored outside the broker.
 
     `headers`: values of JSON.
     """
@@ -46,7 +46,7 @@ class Publication:
 
 
 def publication_of(message: IncomingMessage) -> Publication:
-    """A consumed message, without what only a broker can keep."""
+    """A consumed message, without the parts that only a broker can store."""
     properties = message.properties
     return Publication(
         message.body,
@@ -62,7 +62,7 @@ def publication_of(message: IncomingMessage) -> Publication:
 def set_aside(
     message: Publication, *, module: str, reason: str, now_unix_s: float
 ) -> dict[str, Any]:
-    """The record of a message that cannot be handled: all of it, and why; `module`: by whom."""
+    """The quarantine's record of a whole message, with the reason and the module it failed in."""
     return {
         "module": module,
         "reason": reason,
@@ -78,7 +78,7 @@ def set_aside(
 
 
 def plain_headers(properties: Properties) -> dict[str, Any]:
-    """A message's headers, but for the broker's own and those that JSON has no values for."""
+    """A message's headers, except the broker's own and those with values that JSON lacks."""
     return {
         name: value
         for name, value in properties.headers.items()
@@ -99,9 +99,9 @@ def _is_finite(value: Any) -> bool:
 
 
 def for_queue(queue: str, message: Publication) -> OutgoingMessage:
-    """A message that was consumed once, to be put into our queue again, and into no other.
+    """A message consumed before, to be put into our queue again, and into no other.
 
-    Published to its exchange it would reach everybody else on the bus a second time.
+    Published to its exchange it would reach all other consumers on the bus a second time.
     """
     headers, key = message.headers, message.routing_key
     if message.exchange:
@@ -118,7 +118,7 @@ def for_queue(queue: str, message: Publication) -> OutgoingMessage:
 
 
 def as_published(message: IncomingMessage) -> IncomingMessage:
-    """The message as it came from its exchange at first, if it is one of `for_queue`."""
+    """The message as its exchange delivered it at first, if it was made by `for_queue`."""
     headers = message.properties.headers
     if message.exchange or EXCHANGE_HEADER not in headers:
         return message

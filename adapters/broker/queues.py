@@ -1,4 +1,4 @@
-"""How the queues that all nodes share are declared: classic ones, or RabbitMQ's replicated ones."""
+"""How the queues shared by all nodes are declared: classic ones, or RabbitMQ's replicated ones."""
 
 from callboard.adapters.broker.protocol import Queue
 
@@ -7,10 +7,10 @@ NEVER = 2**31 - 1
 
 
 def shared_queue(name: str, type: str) -> Queue:
-    """A durable queue of that type; "classic" leaves the type to the broker, as ever.
+    """A durable queue of that type; "classic" leaves the type to the broker.
 
-    Without a limit of ours a quorum queue of RabbitMQ 4 drops what was given back 20 times: an
-    event that was in the hands of deliverers that died so often, for whatever reason.
+    Without an explicit limit, a quorum queue of RabbitMQ 4 drops a message that was given back 20
+    times, such as an event whose deliverers died that often for any reason.
     """
     if type != "quorum":
         return Queue(name)

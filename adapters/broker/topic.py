@@ -8,7 +8,7 @@ from callboard.adapters.broker.protocol import DIRECT, FANOUT, TOPIC
 
 
 def matches(pattern: str, routing_key: str) -> bool:
-    """Whether a topic exchange sends a message with this key to a binding with this pattern.
+    """Whether a topic exchange routes a message with this key to a binding with this pattern.
 
     Both are words separated by dots; in the pattern `*` stands for exactly one word and `#` for
     zero or more. A word may be empty: `a..b` has three, and "" has none (as RabbitMQ counts).
@@ -18,9 +18,9 @@ def matches(pattern: str, routing_key: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern as an expression over words that each begin with a dot."""
+    """The pattern as an expression over words that each start with a dot."""
     words = pattern.split(".") if pattern else []
-    # Adjacent `#` mean the same as one; kept, they would make a failing match exponential.
+    # Adjacent `#` are equivalent to one; kept, they would make a failing match exponential.
     words = [word for i, word in enumerate(words) if word != "#" or words[i - 1 : i] != ["#"]]
     return re.compile("".join(map(_expression, words)), re.DOTALL)
 
@@ -40,4 +40,4 @@ BOUND_BY: dict[str, Callable[[str, str], bool]] = {
     DIRECT: lambda key, routing_key: key == routing_key,
     FANOUT: lambda _key, _routing_key: True,
 }
-"""Whether a message with a routing key goes to a binding with a key, by type of exchange."""
+"""Whether a routing key matches a binding's key, by type of exchange."""

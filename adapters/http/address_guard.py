@@ -1,10 +1,10 @@
-"""Which addresses a webhook may be sent to: what stands between a tenant's uri and our own network.
+"""Which addresses a webhook may be sent to: protects our own network from tenants' URLs.
 
-Whoever may save a hook chooses where our servers connect to; without a check that includes the
-cloud's metadata service and every machine behind the firewall (server-side request forgery,
-OWASP). A check of the uri is not enough, as a name may resolve to anything, and to something else
-the second time. So a name is resolved once, each address is checked, and the connection is made
-to the checked address (`callboard.adapters.http.connection`).
+A tenant who may save a hook chooses where our servers connect to. Without a check that includes the
+cloud's metadata service and every machine behind the firewall (server-side request forgery, OWASP).
+A check of the URL is not enough, as a name may resolve to any address, and to a different one the
+second time. So a name is resolved once, each address is checked, and the connection is made to the
+checked address (`callboard.adapters.http.connection`).
 """
 
 import socket
@@ -19,8 +19,8 @@ IPNetwork = IPv4Network | IPv6Network
 Resolver = Callable[..., list[Any]]
 """Has the signature and the errors of `socket.getaddrinfo`."""
 
-# Spelled out instead of asking `ipaddress.is_global`, whose answers differ between the patch
-# releases of the Pythons we support.
+# Spelled out instead of using `ipaddress.is_global`, whose results differ between the patch
+# releases of the supported Pythons.
 _NOT_PUBLIC_V4 = tuple(
     (IPv4Network(network), reason)
     for network, reason in (
@@ -62,7 +62,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class AddressRefusedError(Exception):
-    """None of the addresses of a host may be called. The text names one of them and the reason."""
+    """All addresses of a host are refused. The text names one of them and the reason."""
 
 
 @frozen
@@ -79,24 +79,24 @@ def _networks(networks: Iterable[IPNetwork | str]) -> tuple[IPNetwork, ...]:
 
 @frozen
 class AddressGuard:
-    """Lets public unicast addresses through, and those of `allow_networks` (IPv4 or IPv6).
+    """Permits public unicast addresses, and those of `allow_networks` (IPv4 or IPv6).
 
-    Refused is what the IANA special-purpose address registries (RFC 6890) do not call globally
-    reachable. An IPv4 address inside an IPv6 one (mapped, RFC 4291; NAT64, RFC 6052) is judged by
-    itself, so allowing `::/0` does not open IPv4. 6to4 and Teredo tunnels are refused whatever
-    they lead to, unless both the tunnel's network and the address within are allowed.
+    It refuses addresses that the IANA special-purpose address registries (RFC 6890) do not list as
+    globally reachable. An IPv4 address inside an IPv6 one (mapped, RFC 4291; NAT64, RFC 6052) is
+    checked by itself, so allowing `::/0` does not open IPv4. 6to4 and Teredo tunnels are refused
+    with any destination, unless both the tunnel's network and the address within are allowed.
     """
 
     allow_networks: tuple[IPNetwork, ...] = field(default=(), converter=_networks)
     resolve: Resolver = socket.getaddrinfo
 
     def candidates(self, host: str, port: int) -> list[Candidate]:
-        """The addresses of `host` we may connect to, in the resolver's order; never empty.
+        """The permitted addresses of `host`, in the resolver's order; never empty.
 
-        Every spelling goes through the resolver, so `2130706433` or `0x7f.1` are judged by what
-        they mean. Refused addresses are left out. Raises `AddressRefusedError` when none remains,
-        and `socket.gaierror` for a name that does not resolve. There is no time limit but the
-        resolver's own (resolv.conf(5): `timeout`, `attempts`): getaddrinfo cannot be interrupted.
+        Every spelling goes through the resolver, so `2130706433` or `0x7f.1` are judged by their
+        meaning. Refused addresses are omitted. Raises `AddressRefusedError` if none remains, and
+        `socket.gaierror` for a name that does not resolve. The only time limit is the resolver's
+        own (resolv.conf(5): `timeout`, `attempts`): getaddrinfo cannot be interrupted.
         """
         allowed: list[Candidate] = []
         refused = ""
@@ -111,7 +111,7 @@ class AddressGuard:
         return allowed
 
     def refusal(self, address: IPAddress) -> str | None:
-        """Why `address` may not be called, in a word or two; None if it may."""
+        """The reason to refuse `address`, in a word or two; None if it is permitted."""
         address = _unwrapped(address)
         if not self._allows(address):
             return _special_purpose(address)
@@ -129,7 +129,7 @@ class AddressGuard:
 
 
 ANYWHERE = AddressGuard(("0.0.0.0/0", "::/0"))
-"""Lets every address through."""
+"""Permits every address."""
 
 
 def _unwrapped(address: IPAddress) -> IPAddress:

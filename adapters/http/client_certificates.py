@@ -1,4 +1,4 @@
-"""Client certificates that hooks name, and the TLS of those that name none."""
+"""Client certificates that hooks name, and the TLS context of hooks without one."""
 
 import re
 import ssl
@@ -14,14 +14,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no separators, no leading 
 
 
 class NoCertificateError(Exception):
-    """A client certificate that cannot be used; the text says which, and why."""
+    """An unusable client certificate; the text names it and gives the reason."""
 
 
 @frozen(eq=False)
 class ClientCertificate:
-    """One as its file was when it was read; another one once that was replaced.
+    """A certificate as read from its file; a replaced file yields a new object.
 
-    `context` shows it, `pem` is the file.
+    `context` presents it, `pem` is the file.
     """
 
     context: ssl.SSLContext
@@ -29,12 +29,12 @@ class ClientCertificate:
 
 
 class ClientCertificates:
-    """TLS contexts: without a certificate, and one for each certificate that was asked for.
+    """TLS contexts: one without a certificate, and one for each certificate in use.
 
     `folder`: PEM files with certificate and key. `{folder}/{account}/{name}` is for the hooks of
-    that account alone, `{folder}/{name}` for those of all. A file that is replaced is read anew.
-    `ca_bundle`: a PEM file; by default certifi's. Thread-safe. Raises OSError for a CA bundle
-    that cannot be read.
+    that account only, `{folder}/{name}` for those of all. A replaced file is read again.
+    `ca_bundle`: a PEM file; by default certifi's. Thread-safe. Raises OSError for an unreadable CA
+    bundle.
     """
 
     def __init__(self, ca_bundle: str | None = None, folder: Path | None = None) -> None:
@@ -45,7 +45,7 @@ class ClientCertificates:
         self.without = tls_context(self.ca_bundle)
 
     def named(self, account_id: str, name: str) -> ClientCertificate:
-        """The certificate of this name. Raises NoCertificateError."""
+        """The certificate with this name. Raises NoCertificateError."""
         path = certificate_path(self._folder, account_id, name)
         with self._lock:
             try:
@@ -54,7 +54,7 @@ class ClientCertificates:
                 known, certificate = self._known.get(path, (None, None))
                 if certificate is None or known != version:
                     context = tls_context(self.ca_bundle)
-                    # A key that is encrypted would make OpenSSL ask at the terminal, and wait.
+                    # For an encrypted key OpenSSL would prompt at the terminal, and wait.
                     context.load_cert_chain(path, password=_no_password)
                     certificate = ClientCertificate(context, path.read_bytes())
                     self._known[path] = version, certificate

@@ -1,12 +1,12 @@
-"""urllib3 connections for webhooks: checked addresses, one deadline, a bounded answer.
+"""urllib3 connections for webhooks: checked addresses, one deadline, a bounded response.
 
-requests and urllib3 know no overall time limit (their read timeout is one for each `recv`, so an
-endpoint that drips holds a thread for ever), no limit for what a malformed response makes them
-read, and no check of the address they connect to. All three belong to the socket, so they are put
-there: the sockets below ask the `Exchange` of the running thread before each operation.
+requests and urllib3 have no overall time limit (their read timeout applies to each `recv`, so an
+endpoint that drips holds a thread for ever), no limit on the size of a malformed response, and no
+check of the addresses they connect to. All three belong to the socket: the sockets below consult
+the `Exchange` of the running thread before each operation.
 
-Pools, connections, TLS and proxies are those of requests' adapter. What it does for each request
-beyond them takes ten times as long as to send a few kilobytes, so a request is written here.
+Pools, connections, TLS and proxies are those of requests' adapter. Its further work for each
+request takes ten times as long as sending a few kilobytes, so requests are written here.
 """
 
 import errno
@@ -37,15 +37,15 @@ T = TypeVar("T")
 
 CLOSED = "socket_closed_remotely"
 SOON_S = 0.001
-"""What takes no longer is not waited for."""
+"""The thread does not announce shorter waits."""
 QUICK_S = 0.005
-"""An exchange that takes longer waits, however soon each of its bytes comes."""
+"""An exchange that takes longer announces its wait, however soon each of its bytes arrives."""
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
-"""Methods that need not say that they have no body (RFC 9110, 8.6)."""
+"""Methods that need no statement that the body is empty (RFC 9110, 8.6)."""
 
 
 class ExchangeError(Exception):
-    """The exchange failed; `error` says how."""
+    """The exchange failed; `error` gives the reason."""
 
     def __init__(self, error: ClientError) -> None:
         super().__init__(error.kind)
@@ -58,13 +58,13 @@ class StaleConnectionError(Exception):
 
 @define
 class Exchange:
-    """One request and its response: the limits for it, and how far it has come.
+    """One request and its response: its limits and its progress.
 
     `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
-    `receivable`: bytes that may still come in, headers and TLS-decrypted body together. `on_wait`:
+    `receivable`: bytes that may still arrive, headers and TLS-decrypted body together. `on_wait`:
     called before the thread waits for longer than `SOON_S`, or `QUICK_S` in all. `afresh`: do not
-    use a kept connection. `tls`: in place of the adapter's, to show a client certificate. `begun`:
-    a time.monotonic().
+    use a kept connection. `tls`: in place of the adapter's, to present a client certificate.
+    `begun`: a time.monotonic().
     """
 
     guard: AddressGuard
@@ -79,16 +79,16 @@ class Exchange:
     waits: bool = False
 
     def remaining_s(self) -> float:
-        """Seconds left, more than 0. Raises TimeoutError when there are none."""
+        """Seconds left, more than 0. Raises TimeoutError if none are left."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
 
     def patiently(self, connection: socket.socket, operation: Callable[[], T]) -> T:
-        """Carry out an operation of a socket, which may have to wait for the other side.
+        """Carry out a socket operation that may have to wait for the peer.
 
-        A time limit stays set: to set it is a system call, upon which another thread runs.
+        A time limit stays set: setting it is a system call, which lets another thread run.
         """
         quick = not self.waits and time.monotonic() - self.begun < QUICK_S
         if quick and self.remaining_s() > SOON_S:
@@ -97,27 +97,27 @@ class Exchange:
             try:
                 return operation()
             except TimeoutError:
-                pass  # It is waited for below.
+                pass  # The wait follows below.
         self.wait()
         connection.settimeout(self.remaining_s())
         return operation()
 
     def wait(self) -> None:
-        """Say once that the thread waits, from now to the end of the exchange."""
+        """Announce once that the thread waits, from now to the end of the exchange."""
         if not self.waits:
             self.waits = True
             self.on_wait()
 
     def count(self, received: int) -> None:
-        """So many bytes have come in. Raises ExchangeError if that is too much."""
+        """Count received bytes. Raises ExchangeError beyond the limit."""
         self.received += received
         if self.received > self.receivable:
             raise ExchangeError(ClientError("bad_response", "too long"))
 
     def connect(self, host: str, port: int) -> socket.socket:
-        """A connection to the first of the host's checked addresses that takes one.
+        """A connection to the first of the host's checked addresses that accepts one.
 
-        A silent address may not use up the time of those after it: each gets its share. Raises
+        A silent address must not use up the time of the later ones: each gets its share. Raises
         AddressRefusedError, socket.gaierror, or the OSError of the last address.
         """
         candidates = self.guard.candidates(host, port)
@@ -125,38 +125,38 @@ class Exchange:
             try:
                 return _connected(candidate, self.remaining_s() / (len(candidates) - tried))
             except OSError:
-                continue  # The next address may do; the last one's error is reported.
+                continue  # The next address may work; the last one's error is reported.
         return _connected(candidates[-1], self.remaining_s())
 
 
 EXCHANGE: ContextVar[Exchange] = ContextVar("exchange")
-"""What the running thread is sending: urllib3 has no room to hand it down to the socket."""
+"""The running thread's exchange: urllib3 has no way to pass it down to the socket."""
 
 
 class TimedSocket(socket.socket):
-    """Ends each operation at the exchange's deadline, and counts what comes in."""
+    """Ends each operation at the exchange's deadline, and counts received bytes."""
 
     def recv(self, *args: Any, **kwargs: Any) -> bytes:
-        """As socket.recv, by which answers begin."""
+        """Like socket.recv, with which responses start."""
         exchange, receive = EXCHANGE.get(), super().recv
         received = exchange.patiently(self, lambda: receive(*args, **kwargs))
         exchange.count(len(received))
         return received
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """As socket.recv_into, by which http.client reads."""
+        """Like socket.recv_into, which http.client uses."""
         exchange, receive = EXCHANGE.get(), super().recv_into
         received = exchange.patiently(self, lambda: receive(*args, **kwargs))
         exchange.count(received)
         return received
 
     def send(self, *args: Any, **kwargs: Any) -> int:
-        """As socket.send, by which requests go out."""
+        """Like socket.send, with which requests are sent."""
         send = super().send
         return EXCHANGE.get().patiently(self, lambda: send(*args, **kwargs))
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
-        """As socket.sendall, whose time limit is one for the whole."""
+        """Like socket.sendall, whose time limit is for the whole."""
         self.settimeout(EXCHANGE.get().remaining_s())
         super().sendall(*args, **kwargs)
 
@@ -165,7 +165,7 @@ class TimedTlsSocket(TimedSocket, ssl.SSLSocket):
     """The same over TLS."""
 
     def do_handshake(self, block: bool = False) -> None:
-        """As ssl.SSLSocket.do_handshake, whose time limit is one for the whole."""
+        """Like ssl.SSLSocket.do_handshake, whose time limit is for the whole."""
         self.settimeout(EXCHANGE.get().remaining_s())
         super().do_handshake(block)
 
@@ -199,7 +199,7 @@ class _Connection(HTTPConnection):
         return EXCHANGE.get().connect(self._dns_host, self.port)
 
     def connect(self) -> None:
-        """As HTTPConnection.connect, TLS included, within the time for connecting."""
+        """Like HTTPConnection.connect, TLS included, within the time for connecting."""
         self._answered = False
         exchange = EXCHANGE.get()
         exchange.wait()
@@ -213,13 +213,13 @@ class _Connection(HTTPConnection):
             exchange.deadline = deadline
 
     def exchange(self, request: bytes, method: str, limit: int) -> HttpResponse:
-        """Send a request, head and body in one piece, and read its answer (see `read_response`)."""
+        """Send a request, head and body in one piece, and read the response (`read_response`)."""
         left = memoryview(request)
         try:
             while left:
                 left = left[self.sock.send(left) :]
         except (BrokenPipeError, ConnectionResetError):
-            pass  # The endpoint may have answered before it closed.
+            pass  # The endpoint may have responded before it closed.
         except OSError as error:
             raise self._failure(error) from error
         try:
@@ -233,10 +233,10 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """As HTTPConnection.is_connected, by which urllib3 judges one that it has kept.
+        """Like HTTPConnection.is_connected, by which urllib3 checks a kept connection.
 
-        What came unasked since the last answer must not be taken for the next one: neither what
-        lies in the socket, which urllib3 looks for, nor what TLS has decrypted of a record.
+        Unrequested data since the last response must not be taken for the next one: neither data in
+        the socket, which urllib3 checks, nor the rest of a decrypted TLS record.
         """
         held_back = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
         return super().is_connected and not held_back
@@ -253,7 +253,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 
 class _Afresh(HTTPConnectionPool):
-    """Closes a kept connection where the exchange asks for a new one."""
+    """Closes a kept connection if the exchange requires a new one."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)
@@ -273,12 +273,12 @@ class _TlsPool(_Afresh, HTTPSConnectionPool):
 class GuardedAdapter(HTTPAdapter):
     """requests' adapter over the connections above; `exchange` needs `EXCHANGE` to be set.
 
-    Keeps connections to so many endpoints (scheme, host and port; the least recently used one
-    goes first), so many to each. Does not repeat anything, follow redirects, keep cookies, or
-    look into the environment.
+    Keeps connections to a limited number of endpoints (scheme, host and port; the least recently
+    used one goes first), and a limited number to each. Does not repeat requests, follow redirects,
+    keep cookies, or read the environment.
 
-    With a `proxy`, `http://user:password@host:port`, http is asked of it and https tunnelled
-    through it; the connections, and so `Exchange.guard`, are those to the proxy then.
+    With a `proxy`, `http://user:password@host:port`, http is requested from it and https tunnelled
+    through it; the connections, and so `Exchange.guard`, are then those to the proxy.
     """
 
     def __init__(
@@ -291,7 +291,7 @@ class GuardedAdapter(HTTPAdapter):
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
     ) -> None:
-        """As HTTPAdapter.init_poolmanager, with pools of our own connections."""
+        """Like HTTPAdapter.init_poolmanager, with pools of our own connections."""
         if self._proxy:
             auth = parse_url(self._proxy).auth
             self.poolmanager = ProxyManager(
@@ -309,7 +309,7 @@ class GuardedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def exchange(self, request: PreparedRequest, limit: int) -> Response:
-        """Send a request just as it is prepared; of the answer's body `limit` bytes are kept.
+        """Send a prepared request unchanged; at most `limit` bytes of the response's body are kept.
 
         Raises ExchangeError, and StaleConnectionError.
         """
@@ -341,7 +341,7 @@ class GuardedAdapter(HTTPAdapter):
 def _written(
     request: PreparedRequest, target: Target, for_proxy: Mapping[str, str] | None
 ) -> bytes:
-    """A request on the wire; `for_proxy`: what a proxy that forwards it is told besides."""
+    """A request in wire format; `for_proxy`: the headers for a proxy that forwards it."""
     url = request.url or ""
     body = request.body if isinstance(request.body, bytes) else b""
     path = encoded_path(url) if for_proxy is None else absolute_form(url)
@@ -358,14 +358,14 @@ def _written(
 
 
 def unreachable(error: AddressRefusedError | OSError | HTTPException) -> ClientError:
-    """What comes of an error of connecting, name lookup and all."""
+    """The outcome for an error of connecting, including name lookup."""
     if isinstance(error, AddressRefusedError):
         return ClientError("refused: address", str(error))
     return ClientError(f"failed_connect: {connect_error(error)}", str(error))
 
 
 def connect_error(error: OSError | HTTPException) -> str:
-    """An error of connecting by its Erlang name, as Kazoo's attempts have it.
+    """An error of connecting by its Erlang name, as in Kazoo's attempts.
 
     `proxy`: the proxy refused, or did not speak HTTP.
     """

@@ -1,7 +1,7 @@
-"""Webhooks by libcurl: thousands of requests in flight, and none of them waits for another.
+"""Webhooks by libcurl: thousands of requests in flight, without waiting for each other.
 
-The same rules, names of errors and limits as `RequestsTransport`. The address that a name means is
-asked and checked whenever a connection is to be opened, and libcurl is told that address alone: it
+Its rules, names of errors and limits are those of `RequestsTransport`. An endpoint's name is
+resolved and checked each time a connection is to be opened, and libcurl gets only the address: it
 resolves nothing itself.
 """
 
@@ -28,15 +28,15 @@ K = TypeVar("K")
 Place = tuple[tuple[str, str, int], ClientCertificate | None]
 
 MAX_PLACES = 100_000
-"""Endpoints whose latest address is remembered, to find kept connections by."""
+"""The most endpoints whose latest address is remembered, to find kept connections."""
 
 
 @define(eq=False)
 class _Call(Generic[K]):
-    """A request under way. `hops`: what is made of it; `place` and `target`: of the latest.
+    """A request in flight. `hops`: the requests it leads to; `place` and `target`: of the latest.
 
-    `addresses`: those that are still to be tried. `connect_by` is a time.monotonic(), as `deadline`
-    is. `afresh`: a kept connection was stale.
+    `addresses`: those not attempted yet. `connect_by` is a time.monotonic(), as `deadline` is.
+    `afresh`: a kept connection was stale.
     """
 
     key: K
@@ -53,11 +53,11 @@ class _Call(Generic[K]):
 class CurlTransport(Generic[K]):
     """HTTP/1.1 by libcurl, with kept connections; for one thread, which never waits.
 
-    What is begun under a key comes out of `ended` under it; `fileno()` is readable when there may
-    be some. `in_flight`: how many connections are kept in all. The other arguments, limits and
+    `ended` returns requests under the key given to `begin`; `fileno()` is readable when some may
+    have ended. `in_flight`: how many connections are kept in all. The other arguments, limits and
     errors are those of `RequestsTransport`.
 
-    Raises OSError for a CA bundle that cannot be read.
+    Raises OSError for an unreadable CA bundle.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class CurlTransport(Generic[K]):
         certificate: str | None = None,
         account_id: str = "",
     ) -> None:
-        """Make one request; see `RequestsTransport.send` for what comes of it."""
+        """Start one request; see `RequestsTransport.send` for its outcome."""
         request = HttpRequest(method, url, tuple(headers), body or None)
         hops = self._policy.exchange(request, certificate, account_id)
         call = _Call(key, hops, time.monotonic() + self._request_timeout_s)
@@ -109,12 +109,12 @@ class CurlTransport(Generic[K]):
             self._multi.wake()
 
     def refuse(self, key: K, outcome: ClientError) -> None:
-        """Let a request end that is not made at all."""
+        """End a request without sending it."""
         self._ended.append((key, outcome))
         self._multi.wake()
 
     def ended(self) -> Iterator[tuple[K, Outcome]]:
-        """Requests that have ended, each with its outcome. Goes on with the others."""
+        """Requests that have ended, each with its outcome. Also drives the others."""
         self._multi.run()
         self._lookups.run()
         self._collect()
@@ -122,7 +122,7 @@ class CurlTransport(Generic[K]):
             yield self._ended.popleft()
 
     def connect_within(self, seconds: float) -> None:
-        """From now on wait no longer than this for a connection."""
+        """Set the time limit for connecting, from now on."""
         self._connect_timeout_s = seconds
 
     def close(self) -> None:
@@ -152,14 +152,14 @@ class CurlTransport(Generic[K]):
             self._ask_endpoint(call, partial(self._checked, call))
 
     def _checked(self, call: _Call[K], found: Found) -> None:
-        """The proxy may be asked for the endpoint, unless its address is refused."""
+        """Use the proxy for the endpoint, unless the endpoint's address is refused."""
         if isinstance(found, list):
             self._try_kept(call)
         else:
             self._end(call, unreachable(found))
 
     def _try_kept(self, call: _Call[K]) -> None:
-        """Send it on a connection that is open, where there may be one."""
+        """Send it on an open connection, if there may be one."""
         address = self._places.get(call.place)
         if address is None:
             self._connect(call)
@@ -167,7 +167,7 @@ class CurlTransport(Generic[K]):
             self._attempt(call, address)
 
     def _connect(self, call: _Call[K]) -> None:
-        """Ask where to connect to."""
+        """Resolve the address to connect to."""
         call.connect_by = min(call.deadline, time.monotonic() + self._connect_timeout_s)
         then = partial(self._connect_to, call)
         if self._proxy is None:
@@ -188,7 +188,7 @@ class CurlTransport(Generic[K]):
             self._end(call, unreachable(found))
 
     def _try_next(self, call: _Call[K]) -> None:
-        """Connect to the next address. A silent one may not use up the time of those after it."""
+        """Connect to the next address. A silent one must not use up the time of the later ones."""
         left_s = call.connect_by - time.monotonic()
         if left_s <= 0:
             self._end(call, unreachable(TimeoutError("the deadline has passed")))
@@ -197,14 +197,14 @@ class CurlTransport(Generic[K]):
         self._attempt(call, address, left_s / (1 + len(call.addresses)))
 
     def _attempt(self, call: _Call[K], address: Candidate, connect_s: float | None = None) -> None:
-        """Send it; `connect_s`: how long opening a connection may take, None: on a kept one."""
+        """Send it; `connect_s`: the time for opening a connection, None: use a kept one."""
         assert call.request is not None
         left_s = call.deadline - time.monotonic()
         call.request.attempt(address, left_s, connect_s, afresh=call.afresh)
         self._multi.begin(call.request.easy)
 
     def _collect(self) -> None:
-        """See to attempts that have ended, and to those that end at once."""
+        """Handle attempts that have ended, including those that end at once."""
         while ended := self._multi.ended():
             for easy, code, text in ended:
                 self._attempted(easy.request, code, text)

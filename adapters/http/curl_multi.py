@@ -1,6 +1,6 @@
-"""libcurl's transfers by the hundred in one thread, which may do other things besides.
+"""Hundreds of libcurl's transfers in one thread, which may do other work besides.
 
-libcurl tells which sockets to wait for and how long; this waits with epoll, whose descriptor its
+libcurl names the sockets to wait for, and the time; this waits with epoll, whose descriptor its
 owner may watch along with others. Nothing here blocks.
 """
 
@@ -23,10 +23,10 @@ _MOST_TIMES = 5
 
 
 class CurlMulti:
-    """`fileno()` is readable when `run` has something to do.
+    """`fileno()` is readable when `run` has work to do.
 
-    `connections`: how many are kept for further requests, at most. One thread alone may use it;
-    `wake` is for any.
+    `connections`: the most connections kept for further requests. For use in one thread; only
+    `wake` may be called from any.
     """
 
     def __init__(self, connections: int) -> None:
@@ -47,7 +47,7 @@ class CurlMulti:
         return self._epoll.fileno()
 
     def wake(self) -> None:
-        """Make `fileno()` readable; nothing, after `close`."""
+        """Make `fileno()` readable; no effect after `close`."""
         with self._ringing:
             if not self._closed:
                 os.eventfd_write(self._bell, 1)
@@ -57,12 +57,12 @@ class CurlMulti:
         self._timer.ring_at(at)
 
     def begin(self, easy: pycurl.Curl) -> None:
-        """Begin a transfer, as far as that goes without waiting. It may have ended then."""
+        """Start a transfer, without waiting. It may have ended on return."""
         self._multi.add_handle(easy)
         self._catch_up()
 
     def run(self) -> None:
-        """Go on with what need not wait any longer."""
+        """Continue all transfers that need not wait."""
         for descriptor, events in self._epoll.poll(0, _AT_ONCE):
             if descriptor == self._bell:
                 with suppress(BlockingIOError):
@@ -79,7 +79,7 @@ class CurlMulti:
         self._catch_up()
 
     def ended(self) -> list[tuple[pycurl.Curl, int, str]]:
-        """Transfers that have ended, with libcurl's code (0: well) and text."""
+        """Transfers that have ended, with libcurl's code (0: success) and text."""
         ended = []
         more = 1
         while more:
@@ -115,7 +115,7 @@ class CurlMulti:
             self._due = time.monotonic() + timeout_ms / 1000
 
     def _catch_up(self) -> None:
-        """Do what is due, which may make more due, and be woken for the rest."""
+        """Do all due work, including work that becomes due by it; set the timer for the rest."""
         for _time in range(_MOST_TIMES):
             if self._due is None:
                 return
@@ -127,7 +127,7 @@ class CurlMulti:
 
 
 class _Timer:
-    """A thread that calls `ring` when it is time; it may ring too often, never too late."""
+    """A thread that calls `ring` at a set time; it may ring too often, never too late."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
@@ -137,14 +137,14 @@ class _Timer:
         threading.Thread(target=self._run, name="curl-alarm", daemon=True).start()
 
     def ring_at(self, at: float) -> None:
-        """Ring then, or before."""
+        """Ring at this time, or before."""
         if self._at is None or at < self._at:
             with self._changed:
                 self._at = at
                 self._changed.notify()
 
     def close(self) -> None:
-        """Ring no more."""
+        """Stop ringing."""
         with self._changed:
             self._open = False
             self._changed.notify()

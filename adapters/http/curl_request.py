@@ -1,4 +1,4 @@
-"""One request by libcurl: how it is told what to send, and what is made of how it ended."""
+"""One request by libcurl: its options, and the interpretation of its result."""
 
 import math
 import socket
@@ -19,7 +19,7 @@ from callboard.adapters.http.target import absolute_form, encoded_path
 from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
 
 MAX_HEADERS = 100
-"""Header lines of a response, at most; http.client has the same limit."""
+"""The most header lines of a response; http.client has the same limit."""
 
 _TLS = (
     pycurl.E_SSL_CONNECT_ERROR,
@@ -30,9 +30,9 @@ _TLS = (
 )
 _HUNG_UP = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "unexpected eof", "Connection reset")
 _LARGE = 16 * 1024
-"""A body of more bytes is not kept until the next request."""
+"""A body of more bytes is freed before the next request."""
 _BODILESS = ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")
-"""Methods whose requests say nothing of a body where there is none (as urllib3 has it)."""
+"""Methods whose requests do not declare an empty body (like urllib3's)."""
 
 
 @frozen
@@ -45,7 +45,7 @@ class Proxy:
 
 
 def proxy_of(url: str) -> Proxy | None:
-    """The proxy of a `http://user:password@host:port`; None of an empty one."""
+    """The proxy of a `http://user:password@host:port`; None for an empty URL."""
     if not url:
         return None
     parts = parse_url(url)
@@ -54,11 +54,11 @@ def proxy_of(url: str) -> Proxy | None:
 
 
 class CurlRequest:
-    """Makes a request of one hop after the other, on connections that libcurl keeps.
+    """Makes the requests of one hop after another, on connections that libcurl keeps.
 
-    `easy` is libcurl's handle, `call` what it is used for, `address` the latest. The request goes
-    out once at most in an attempt: libcurl would repeat it on one kept connection after the other
-    until one is not stale.
+    `easy` is libcurl's handle, `call` its current use, `address` the latest. The request is sent at
+    most once in an attempt: libcurl itself would repeat it on each stale connection until one
+    works.
     """
 
     def __init__(self, ca_bundle: str, max_response_bytes: int, proxy: Proxy | None) -> None:
@@ -81,7 +81,7 @@ class CurlRequest:
             CAINFO=ca_bundle,
             NOSIGNAL=1,
             HTTP_CONTENT_DECODING=0,
-            PROXY="",  # The environment has no say.
+            PROXY="",  # The environment is ignored.
             HEADERFUNCTION=self._header,
             WRITEFUNCTION=self._body,
             OPENSOCKETFUNCTION=self._socket,
@@ -96,7 +96,7 @@ class CurlRequest:
                 self._set(PROXYUSERPWD=proxy.credentials, PROXYAUTH=pycurl.HTTPAUTH_BASIC)
 
     def prepare(self, hop: Hop) -> None:
-        """What to send, and to whom."""
+        """Set the content and the destination."""
         request, target = hop.request, hop.target
         to_proxy = self._proxied and target.scheme == "http"
         path = absolute_form(request.url) if to_proxy else encoded_path(request.url)
@@ -124,10 +124,10 @@ class CurlRequest:
     def attempt(
         self, address: Candidate, left_s: float, connect_s: float | None, *, afresh: bool
     ) -> None:
-        """How to send it now: on a kept connection to that address, or on a new one.
+        """Set the connection: a kept one to that address, or a new one.
 
-        `connect_s`: how long that may take to open; None: no new one. `afresh`: no kept one.
-        `left_s`: for all of it.
+        `connect_s`: the time for opening it; None: no new one. `afresh`: no kept one. `left_s`: the
+        time for the whole attempt.
         """
         self._begin()
         self._connects = connect_s is not None
@@ -148,33 +148,33 @@ class CurlRequest:
             setopt(pycurl.FRESH_CONNECT, int(afresh))
 
     def rest(self) -> None:
-        """Let go of what was sent, until `prepare`."""
+        """Release the content, until `prepare`."""
         self.call = None
         self._begin()
         if self._body_size > _LARGE:
             self._body_size = 0
             self.easy.setopt(pycurl.POSTFIELDS, b"")
-            self._does = None  # Libcurl makes it a POST by that.
+            self._does = None  # This makes libcurl send a POST.
 
     # How it ended
 
     @property
     def went_out(self) -> bool:
-        """Whether there was a connection that it was sent on."""
+        """Whether there was a connection on which it was sent."""
         return self._sent
 
     @property
     def lacks_connection(self) -> bool:
-        """Whether there was no kept connection, or one that turned out stale."""
+        """Whether there was no kept connection, or only a stale one."""
         return self._lacks
 
     @property
     def found_nobody(self) -> bool:
-        """Whether the address took no connection."""
+        """Whether the address accepted no connection."""
         return not self._sent and not self.easy.getinfo(pycurl.CONNECT_TIME)
 
     def outcome(self, code: int, text: str) -> Outcome:
-        """What came of the attempt, by libcurl's code and text."""
+        """The outcome of the attempt, by libcurl's code and text."""
         if self._refused is not None:
             return self._refused
         if code == 0 or self._cut:
@@ -186,7 +186,7 @@ class CurlRequest:
         return ClientError(f"failed_connect: {connect_error(self._error(code, text))}", text)
 
     def _error(self, code: int, text: str) -> OSError | HTTPException:
-        """What Python would have raised."""
+        """The exception that Python would have raised."""
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return TimeoutError(text)
         if code in _TLS:
@@ -200,7 +200,7 @@ class CurlRequest:
         return OSError(self.easy.getinfo(pycurl.OS_ERRNO), text)
 
     def _broke_off(self, code: int, text: str) -> bool:
-        """Whether the connection ended; libcurl has the same codes for what it cannot read."""
+        """Whether the connection broke; libcurl uses the same codes for unreadable responses."""
         if code == pycurl.E_GOT_NOTHING:
             return not self._head_bytes
         if code == pycurl.E_RECV_ERROR:
@@ -253,16 +253,16 @@ class CurlRequest:
         return connection
 
     def _goes_out(self, *_connection: object) -> Any:
-        """Whether the request may be sent, on a connection that is open now."""
+        """Whether the request may be sent on the connection that is open now."""
         if self._sent:
             self._lacks = True
             return pycurl.PREREQFUNC_ABORT
         self._sent = True
-        self._head_bytes = 0  # There was one of a proxy's.
+        self._head_bytes = 0  # The earlier head was a proxy's.
         return pycurl.PREREQFUNC_OK
 
     def _header(self, line: bytes) -> int | None:
-        """A line of a head, or of trailers, which nobody needs."""
+        """A line of a head, or of trailers, which are ignored."""
         self._head_bytes += len(line)
         if self._head_bytes > HEADERS_BYTES:
             self._refused = ClientError("bad_response", "too long")
@@ -277,7 +277,7 @@ class CurlRequest:
         return None
 
     def _body(self, data: bytes) -> int | None:
-        """A part of the body; what is too much is not read."""
+        """A part of the body; data beyond the limit is not read."""
         room = self._limit - len(self._received)
         self._received += data[:room]
         if len(data) > room:
@@ -313,5 +313,5 @@ class CurlRequest:
 
 
 def _ms(seconds: float) -> int:
-    """Milliseconds for libcurl, where 0 would mean for ever."""
+    """Milliseconds for libcurl, where 0 would mean no limit."""
     return max(1, math.ceil(seconds * 1000))

@@ -1,19 +1,21 @@
-"""File descriptors that requests leave to their process: an actor without any cannot go on."""
+"""Reserves file descriptors for the process: an actor without any cannot go on."""
 
 import errno
 import os
 import resource
 
 RESERVED = 40
-"""Thespian opens one each time it waits for messages, and one for each actor it sends to; threads
-that look up a name open one each."""
+"""Thespian opens one each time it waits for messages, and one for each actor it sends to.
+
+Threads that look up a name open one each.
+"""
 
 
 def leave_some(descriptor: int) -> None:
-    """Raise the OSError of a process that has no more, if this new one is among the last.
+    """Raise the OSError for a lack of descriptors if this new one is among the reserved ones.
 
-    The kernel gives the lowest number that is free, so there are at most as many left as there are
-    numbers above it.
+    The kernel gives the lowest free number, so there are at most as many left as there are numbers
+    above it.
     """
     most, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and descriptor >= most - RESERVED:
@@ -21,7 +23,7 @@ def leave_some(descriptor: int) -> None:
 
 
 def allow(descriptors: int) -> int:
-    """Raise this process's own limit to so many, as far as that may be; how many of them it has."""
+    """Raise the process's limit to this number, if permitted; returns the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= descriptors:
         return descriptors

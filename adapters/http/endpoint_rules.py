@@ -1,7 +1,7 @@
-"""Which urls a webhook may be sent to, by what is written in them; and at once, before any look-up.
+"""Which URLs a webhook may be sent to, by their text alone, at once and without any look-up.
 
-What a name means is known only when it is called, and is checked there
-(`callboard.adapters.http.connection`). What is written can be refused when a hook is made.
+The address of a name is known only at the time of the request, and is checked then
+(`callboard.adapters.http.connection`). A URL's text can be refused when a hook is created.
 """
 
 import socket
@@ -15,18 +15,18 @@ from callboard.adapters.http.target import Target, UrlRefusedError, target_of
 
 OTHER_PROTOCOLS = frozenset(
     {
-        # The "bad ports" of the Fetch standard, 2.9: browsers call none of them, since what
-        # listens there may take the text of an HTTP request for commands of its own.
+        # The "bad ports" of the Fetch standard, 2.9: browsers never call them, since their servers
+        # may interpret the text of an HTTP request as commands.
         *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95),
         *(101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161),
         *(179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563),
         *(587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190),
         *(5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
-        # Files, databases, caches, brokers: worth more than a webhook to whoever reaches them.
+        # Files, databases, caches, brokers: attractive targets for an attacker.
         *(445, 1433, 1521, 3306, 3389, 4369, 5432, 5671, 5672, 6379, 9042, 11211, 27017),
     }
 )
-"""Ports that are not called unless `ports` names them."""
+"""Ports that are called only if `ports` names them."""
 
 
 def _ports(ports: Iterable[int]) -> frozenset[int]:
@@ -35,9 +35,9 @@ def _ports(ports: Iterable[int]) -> frozenset[int]:
 
 @frozen
 class EndpointRules:
-    """What a url may hold. `ports`: the only ones; empty means all but `OTHER_PROTOCOLS`.
+    """The permitted contents of a URL. `ports`: the only ones; empty: all but `OTHER_PROTOCOLS`.
 
-    `credentials`: whether there may be a user and a password.
+    `credentials`: whether user and password are permitted.
     """
 
     guard: AddressGuard
@@ -45,7 +45,7 @@ class EndpointRules:
     credentials: bool = False
 
     def target(self, url: str) -> Target:
-        """Where a url leads. Raises UrlRefusedError; addresses are left to the connection."""
+        """The URL's destination. Raises UrlRefusedError; addresses are left to the connection."""
         target = target_of(url)
         if target.credentials is not None and not self.credentials:
             raise UrlRefusedError("credentials", "it holds a user or a password (or an @)")
@@ -60,11 +60,11 @@ class EndpointRules:
         return port in self.ports if self.ports else port not in OTHER_PROTOCOLS
 
     def refusal(self, url: str) -> str | None:
-        """Why a hook must not have this uri, in a sentence; None if nothing speaks against it.
+        """The reason why a hook must not have this URL, in a sentence; None if it may.
 
-        Looks at what is written alone, never asks a resolver, and so never waits: addresses in
-        any spelling, and the names of this very machine (RFC 6761, 6.3). Any other name may mean
-        something else by the time of a delivery, and is judged then.
+        Checks the text only, never uses a resolver, and so never waits: addresses in any spelling,
+        and the names of this machine (RFC 6761, 6.3). Any other name may have another meaning by
+        the time of a delivery, and is checked then.
         """
         try:
             target = self.target(url)
@@ -78,7 +78,7 @@ class EndpointRules:
 
 
 def _written_addresses(host: str, port: int) -> list[str]:
-    """The address that a host is, whatever its spelling; none if it is a name to look up."""
+    """The host's address in any spelling; empty if the host is a name to look up."""
     host = host.strip("[]")
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):

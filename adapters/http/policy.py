@@ -1,8 +1,8 @@
-"""What decides about a request whatever library makes it: may it go, with what, and what follows.
+"""The decisions about a request, whatever its library: permission, headers, and redirects.
 
-A transport drives `HttpPolicy.exchange`, which asks nobody and waits for nothing: it yields each
-request that is to be made, takes the response, and returns the outcome. Names are looked up, and
-addresses checked, by the transport when it connects.
+A transport drives `HttpPolicy.exchange`, which does no I/O: it yields each request to be made,
+takes the response, and returns the outcome. The transport resolves names and checks addresses when
+it connects.
 """
 
 import re
@@ -27,7 +27,7 @@ from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
 USER_AGENT = f"Callboard/{version('callboard')}"
 
 HEADERS_BYTES = 64 * 1024
-"""Of a response, at most."""
+"""The most bytes of a response's head."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, 5.5
@@ -36,14 +36,14 @@ _FRAMING = frozenset(("host", "content-length", "transfer-encoding"))
 
 @frozen
 class Hop:
-    """A request to make now, where it goes, and the certificate to show there."""
+    """A request to make now, its destination, and the certificate to present there."""
 
     request: HttpRequest
     target: Target
     certificate: ClientCertificate | None = None
 
     def fields(self) -> list[tuple[str, str]]:
-        """The header fields it is sent with, but for those of HTTP itself."""
+        """The header fields to send, except those of HTTP itself."""
         agent, authorization = USER_AGENT, self.target.authorization
         fields = []
         for field in self.request.headers:
@@ -61,11 +61,11 @@ class Hop:
 
 
 class PolicyArguments(TypedDict, total=False):
-    """What a transport is told of its policy, besides the guard.
+    """A transport's arguments for its policy, besides the guard.
 
-    `ports`, `credentials`: see `EndpointRules`. `follow_redirects`: that many at most, each
-    checked like the url itself. `max_payload`: bytes of a body, or of the query where there is no
-    body. `ca_bundle`, `client_certificates`: see `ClientCertificates`.
+    `ports`, `credentials`: see `EndpointRules`. `follow_redirects`: the most redirects to follow,
+    each checked like the URL itself. `max_payload`: bytes of a body, or of the query where there is
+    no body. `ca_bundle`, `client_certificates`: see `ClientCertificates`.
     """
 
     ports: Iterable[int]
@@ -77,7 +77,7 @@ class PolicyArguments(TypedDict, total=False):
 
 
 class HttpPolicy:
-    """The rules of a transport. Raises OSError for a CA bundle that cannot be read."""
+    """The rules of a transport. Raises OSError for an unreadable CA bundle."""
 
     def __init__(
         self,
@@ -98,10 +98,10 @@ class HttpPolicy:
     def exchange(
         self, request: HttpRequest, certificate: str | None, account_id: str
     ) -> Generator[Hop, Response, Outcome]:
-        """The requests that are made for one, each for the response to the one before.
+        """The requests to make for one, each after the response to the one before.
 
-        Returns the answer to the last of them, or why there is none: `refused: …` with `scheme`,
-        `url`, `credentials`, `port`, `method`, `header`, `payload`, `certificate`, `redirect`.
+        Returns the last response, or the reason for its absence: `refused: …` with `scheme`, `url`,
+        `credentials`, `port`, `method`, `header`, `payload`, `certificate`, `redirect`.
         """
         refused = self._refusal(request)
         if refused is not None:
@@ -114,7 +114,7 @@ class HttpPolicy:
             return ClientError("refused: certificate", str(error))
 
     def _refusal(self, request: HttpRequest) -> ClientError | None:
-        """What about this request, apart from where it goes, forbids sending it, if anything."""
+        """The reason not to send this request, apart from its destination; None: none."""
         if not _TOKEN.fullmatch(request.method):
             return ClientError("refused: method")
         for name, value in request.headers:

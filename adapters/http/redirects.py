@@ -1,4 +1,4 @@
-"""Where a redirect leads, and what may go there (RFC 9110, 15.4)."""
+"""The destination of a redirect, and the headers to send there (RFC 9110, 15.4)."""
 
 from attrs import evolve, field, frozen
 
@@ -9,12 +9,12 @@ _KEEP, _SEE_OTHER = (301, 302, 307, 308), 303
 _FOR_ANYBODY = frozenset(
     {"accept", "content-type", "user-agent", "webhook-id", "x-account-id", "x-hook-id"}
 )
-"""Headers that hold no secret and prove nothing. Of a hook's own ones nobody knows."""
+"""Headers without secrets or signatures. A hook's own headers may contain secrets."""
 
 
 @frozen
 class HttpRequest:
-    """A request as it is asked for; `body` None: none."""
+    """A request to make; `body` None: none."""
 
     method: str
     url: str
@@ -23,12 +23,12 @@ class HttpRequest:
 
 
 def redirection(request: HttpRequest, response: Response) -> HttpRequest | None:
-    """The request that follows from a redirect; None if the response is none.
+    """The request that follows from a redirect; None for other responses.
 
-    303 is followed with a GET. The others keep method and body: where the RFC lets a client make
-    a GET of a POST (301, 302) a webhook would be taken for delivered that nobody has read.
-    Another origin gets neither credentials nor signatures, nor the headers that a hook asks for.
-    Raises UrlRefusedError for a way from https to http, and for a `Location` that is no url.
+    303 is followed with a GET. The others keep method and body: where the RFC lets a client turn a
+    POST into a GET (301, 302), a webhook would count as delivered although its content was not
+    sent. Another origin gets neither credentials nor signatures, nor the hook's own headers. Raises
+    UrlRefusedError for a redirect from https to http, and for a `Location` that is no URL.
     """
     location = next((v for k, v in response.headers.items() if k.lower() == "location"), None)
     if location is None or response.status not in (*_KEEP, _SEE_OTHER):

@@ -1,4 +1,4 @@
-"""Names looked up in threads, for one that must not wait."""
+"""Looks up names in threads, for a caller that must not wait."""
 
 import heapq
 import threading
@@ -14,32 +14,34 @@ from attrs import define
 from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError, Candidate
 
 Found = list[Candidate] | AddressRefusedError | OSError
-"""The addresses that may be called; or an error as `AddressGuard.candidates` raises it."""
+"""The permitted addresses, or an error of `AddressGuard.candidates`."""
 Then = Callable[[Found], None]
 
 THREADS, KEPT = 24, 8
-"""Threads for all, and for hosts alone whose latest answer came quickly: however many keep us
-waiting, a quarter is left to those."""
+"""Threads for all hosts, and threads only for hosts whose latest look-up was quick.
+
+So a quarter of the threads remains for quick hosts, however many others hang.
+"""
 QUICK_S = 1.0
 MAX_QUICK = 10_000
-"""Such hosts, at most; beyond, the one is forgotten that was asked for longest ago."""
+"""The most quick hosts to remember; beyond, the one with the oldest look-up is forgotten."""
 
 _Question = tuple[AddressGuard, str, int]
 
 
 @define(eq=False)
 class _Lookup:
-    """A question, and who waits for its answer, by number."""
+    """A look-up, and the callers that wait for it, by number."""
 
     question: _Question
     askers: dict[int, Then]
 
 
 class Lookups:
-    """Asks guards for the addresses of hosts; those who ask for the same at once share an answer.
+    """Looks up hosts' addresses by guards; simultaneous look-ups of the same host share a result.
 
-    `wake` is called, in another thread, when `run` has answers to give; `wake_at` with the
-    time.monotonic() at which somebody will have waited long enough.
+    `wake` is called, in another thread, when `run` has results to deliver; `wake_at` with the
+    time.monotonic() at which a caller's time limit passes.
     """
 
     def __init__(self, wake: Callable[[], None], wake_at: Callable[[float], None]) -> None:
@@ -53,9 +55,9 @@ class Lookups:
         self._patience: list[tuple[float, int, _Lookup]] = []
 
     def ask(self, guard: AddressGuard, host: str, port: int, until: float, then: Then) -> None:
-        """Have `then` called with the answer: by `run`, or at once where nobody need be asked.
+        """Look up a host and pass the result to `then`: in `run`, or at once if it is known.
 
-        With TimeoutError, if there is none at `until`, a time.monotonic().
+        Passes TimeoutError if there is no result at `until`, a time.monotonic().
         """
         question = guard, host, port
         if _is_address(host):
@@ -72,7 +74,10 @@ class Lookups:
         self._wake_at(self._patience[0][0])
 
     def run(self) -> None:
-        """Give the answers that there are. Raises what a defect of ours raised in a thread."""
+        """Deliver the results so far.
+
+        Raises exceptions of the threads that are bugs in Callboard.
+        """
         while self._answers:
             lookup, answer, took_s = self._answers.popleft()
             if answer is None and lookup.askers:
@@ -87,7 +92,7 @@ class Lookups:
         self._end_waiting()
 
     def close(self) -> None:
-        """Look up no more; nobody waits for what hangs."""
+        """Stop all look-ups, without waiting for those that hang."""
         for lookup in self._asked.values():
             lookup.askers.clear()
         self._threads.close()
@@ -98,14 +103,14 @@ class Lookups:
         threads.add(lookup)
 
     def _look_up(self, lookup: _Lookup) -> None:
-        """Answer a question, unless those who asked have given up: then None is the answer."""
+        """Carry out a look-up; the result is None if all its callers have timed out."""
         began = time.monotonic()
         answer = _answer(lookup.question) if lookup.askers else None
         self._answers.append((lookup, answer, time.monotonic() - began))
         self._wake()
 
     def _end_waiting(self) -> None:
-        """Let nobody wait longer than they would; what is found later is not told to them."""
+        """End the waits whose time limit has passed; their callers get no later result."""
         now = time.monotonic()
         while self._patience:
             until, number, lookup = self._patience[0]
@@ -128,9 +133,9 @@ class Lookups:
 
 
 class _Threads:
-    """Threads that `do` one lookup after the other: `most` of them, begun where none is idle.
+    """Threads that `do` one look-up after another: at most `most`, started when none is idle.
 
-    A process that ends does not wait for them.
+    They do not delay the end of the process.
     """
 
     def __init__(self, most: int, do: Callable[[_Lookup], None], name: str) -> None:
@@ -140,7 +145,7 @@ class _Threads:
         self._count = 0
 
     def add(self, lookup: _Lookup) -> None:
-        """Have it done."""
+        """Add a look-up."""
         self._lookups.put(lookup)
         if self._count < self._most and not self._idle.acquire(blocking=False):
             name = f"{self._name}-{self._count}"
@@ -148,7 +153,7 @@ class _Threads:
             threading.Thread(target=self._live, name=name, daemon=True).start()
 
     def close(self) -> None:
-        """End the threads, each when it is done with what it does."""
+        """End the threads, each after its current look-up."""
         for _thread in range(self._count):
             self._lookups.put(None)
 

@@ -1,8 +1,8 @@
-"""Answers to HTTP/1.1 requests: the plain ones read at once, all others by http.client and urllib3.
+"""Responses to HTTP/1.1 requests: plain ones parsed here, others by http.client and urllib3.
 
-What nearly every endpoint answers, a status, some fields and a short body whose length is given,
-takes http.client and urllib3 four times as long to read as all the rest of a delivery over HTTP.
-Whatever is not as plain as that is theirs, from its first byte on.
+Nearly all endpoints respond with a status, some fields and a short body of known length.
+http.client and urllib3 take four times as long to read that as the rest of a delivery over HTTP
+takes. Responses that are less plain are left to them completely.
 """
 
 import http.client
@@ -27,14 +27,14 @@ _FOLD = re.compile(r"\r?\n[ \t]+")  # RFC 9112, 5.2
 
 
 class HttpResponse(NamedTuple):
-    """An answer, and whether another may follow on its connection."""
+    """A response, and whether its connection can be used again."""
 
     response: Response
     keep: bool
 
 
 class _Head(NamedTuple):
-    """A status and fields, and where in what was received the body begins and ends."""
+    """A status and fields, and the start and end of the body in the received data."""
 
     status: int
     fields: dict[str, str]
@@ -43,9 +43,9 @@ class _Head(NamedTuple):
 
 
 def read_response(connection: socket.socket, method: str, limit: int) -> HttpResponse:
-    """The answer to a request. Of its body `limit` bytes are kept, and the rest is not read.
+    """The response to a request. At most `limit` bytes of its body are read.
 
-    Raises OSError, HTTPException, HTTPError or ValueError where there is no answer or no end to it.
+    Raises OSError, HTTPException, HTTPError or ValueError if the response is missing or incomplete.
     """
     received = bytearray() if method == "HEAD" else bytearray(connection.recv(_CHUNK))
     head = plain_head(received)
@@ -59,8 +59,10 @@ def read_response(connection: socket.socket, method: str, limit: int) -> HttpRes
 
 
 def plain_head(received: bytes | bytearray) -> _Head | None:
-    """The head of an answer if that came at once and is plain: no field comes twice, or goes on in
-    a second line; the length is given, and the connection stays.
+    """The head of a response, if it arrived at once and is plain; else None.
+
+    Plain: no field occurs twice or continues on a second line, the length is given, and the
+    connection stays open.
     """
     found = _PLAIN.match(received)
     if found is None or found[1] in _BODILESS:
@@ -83,7 +85,7 @@ def plain_head(received: bytes | bytearray) -> _Head | None:
 
 
 class _Resumed(io.RawIOBase):
-    """What was received already, and then what comes; http.client takes it for a socket."""
+    """Received data followed by the rest from the socket; http.client uses it like a socket."""
 
     def __init__(self, received: bytearray, connection: socket.socket) -> None:
         self._received = received
@@ -95,7 +97,7 @@ class _Resumed(io.RawIOBase):
         return _Reader(self)
 
     def end(self, reader: io.BufferedReader) -> None:
-        """Nothing more is wanted; `left` is some of what came nevertheless."""
+        """End reading; `left` is a part of any surplus data."""
         self._over = True
         self.left = reader.peek(1)
 
@@ -114,7 +116,7 @@ class _Resumed(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """Tells the connection when http.client is done."""
+    """Notifies the connection when http.client has finished."""
 
     raw: _Resumed
 
@@ -130,7 +132,7 @@ def _read_any(connection: Any, method: str, limit: int) -> HttpResponse:
     while 100 < original.status < 200 and original.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
         original.headers = None  # type: ignore[assignment]
         original.begin()  # http.client reads on after 100 only (RFC 9110, 15.2).
-    if original.status < 200:  # It is no answer, and what follows it is not HTTP.
+    if original.status < 200:  # It is no response, and the data after it is not HTTP.
         raise http.client.HTTPException(f"interim status {original.status}")
     response = HTTPResponse(
         body=original,
@@ -142,7 +144,7 @@ def _read_any(connection: Any, method: str, limit: int) -> HttpResponse:
     )
     body = response.read(limit + 1, decode_content=False)
     if response.length_remaining and len(body) <= limit:
-        response.read(1)  # urllib3 tells of a body that broke off only now.
+        response.read(1)  # urllib3 reports an incomplete body only here.
     keep = (
         original.isclosed()
         and not original.will_close
@@ -156,7 +158,7 @@ def _read_any(connection: Any, method: str, limit: int) -> HttpResponse:
 
 
 def _framed(fields: http.client.HTTPMessage) -> bool:
-    """Whether all would agree where the body ends (RFC 9112, 6.3 and 11.2)."""
+    """Whether all parsers would agree on the end of the body (RFC 9112, 6.3 and 11.2)."""
     codings = [_value(text).lower() for text in fields.get_all("transfer-encoding", [])]
     lengths = [_value(text) for text in fields.get_all("content-length", [])]
     if codings:
@@ -165,5 +167,5 @@ def _framed(fields: http.client.HTTPMessage) -> bool:
 
 
 def _value(text: str) -> str:
-    """A field's value without the whitespace around it, and the line breaks within."""
+    """A field's value without surrounding whitespace and inner line breaks."""
     return _FOLD.sub(" ", text).strip(" \t")

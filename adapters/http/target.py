@@ -1,4 +1,4 @@
-"""From the url of a hook to what goes on the wire."""
+"""Converts a hook's URL to the parts of a request."""
 
 import re
 import socket
@@ -20,9 +20,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class UrlRefusedError(ValueError):
-    """A url no request is made to; the text is `scheme`, `credentials`, `port` or `url`.
+    """A URL that is refused; the text is `scheme`, `credentials`, `port` or `url`.
 
-    `detail` is for people: what is wrong, and what is allowed.
+    `detail` is for people: the fault and the permitted values.
     """
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -32,10 +32,10 @@ class UrlRefusedError(ValueError):
 
 @frozen
 class Target:
-    """An endpoint (scheme, host and port) and the path to ask it for, without the query.
+    """An endpoint (scheme, host and port) and the path to request, without the query.
 
     `host` is in ASCII (IDNA), an IPv6 address in brackets. `port` None: the scheme's.
-    `credentials`: what stands before the @, percent-encoded; None without any.
+    `credentials`: the part before the @, percent-encoded; None without any.
     """
 
     scheme: str
@@ -46,23 +46,23 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What may be trusted alike (RFC 6454): scheme, host and port."""
+        """The URL's origin (RFC 6454): scheme, host and port."""
         port = _DEFAULT_PORTS[self.scheme] if self.port is None else self.port
         return self.scheme, self.host, port
 
     @property
     def address(self) -> str:
-        """The host as a resolver wants it."""
+        """The host in the form for a resolver."""
         return self.host.strip("[]")
 
     @property
     def authority(self) -> str:
-        """Host and port as a url has them."""
+        """Host and port as in a URL."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
     @property
     def host_field(self) -> str:
-        """Host and port as a request names them (RFC 9110, 7.2): without the scheme's own port."""
+        """Host and port as in a request (RFC 9110, 7.2): without the scheme's default port."""
         return self.host if self.port == _DEFAULT_PORTS[self.scheme] else self.authority
 
     @property
@@ -76,7 +76,7 @@ class Target:
 
 
 def target_of(url: str) -> Target:
-    """Where a url leads, by requests' rules (IDNA, percent-encoding).
+    """A URL's destination, by requests' rules (IDNA, percent-encoding).
 
     Raises UrlRefusedError: only http and https, no control characters, nothing ambiguous.
     """
@@ -86,13 +86,13 @@ def target_of(url: str) -> Target:
 
 
 def request_path(url: str) -> str:
-    """Path and query as a request asks for them; what is not ASCII is left to urllib3 to encode."""
+    """Path and query for a request; urllib3 encodes characters beyond ASCII."""
     base, query = _halves(url)
     return _parsed(base).path + query
 
 
 def encoded_path(url: str) -> str:
-    """As `request_path`, and encoded as urllib3 does it."""
+    """Like `request_path`, encoded in urllib3's way."""
     path = request_path(url)
     if _PLAIN.fullmatch(path):
         return path
@@ -100,13 +100,13 @@ def encoded_path(url: str) -> str:
 
 
 def absolute_form(url: str) -> str:
-    """What a proxy is asked for (RFC 9112, 3.2.2): the whole url but for the credentials."""
+    """The request target for a proxy (RFC 9112, 3.2.2): the whole URL without credentials."""
     target = target_of(url)
     return f"{target.scheme}://{target.authority}{encoded_path(url)}"
 
 
 def redirected(url: str, location: str) -> str:
-    """Where a `Location` leads that came from `url` (RFC 9110, 10.2.2). Raises UrlRefusedError."""
+    """The destination of a `Location` from `url` (RFC 9110, 10.2.2). Raises UrlRefusedError."""
     try:
         return urljoin(url, location)
     except ValueError as error:
@@ -119,15 +119,15 @@ def _halves(url: str) -> tuple[str, str]:
     return base, mark + query
 
 
-# Parsing costs as much as sending. A hook's uri is always the same, while the query of a GET never
-# is: so it is kept out.
+# Parsing takes as long as sending. A hook's URL is constant, but the query of each GET is new, so
+# it is excluded.
 @lru_cache(maxsize=1024)
 def _parsed(base: str) -> Target:
     if not _HTTP.match(base):
         raise UrlRefusedError("scheme", "only http:// and https:// are called")
     if "\\" in base:
-        # Browsers take it for a slash, other programs for a letter: a host that depends on who
-        # reads the url is no host.
+        # Browsers read it as a slash, other programs as an ordinary character: a host that depends
+        # on the parser is no host.
         raise UrlRefusedError("url", "it holds a backslash: write / or %5C")
     prepared = PreparedRequest()
     try:
@@ -142,7 +142,7 @@ def _parsed(base: str) -> Target:
 
 
 def _check_host(host: str) -> None:
-    """Refuse hosts that not every reader takes for the same."""
+    """Refuse hosts that parsers interpret differently."""
     if "%" in host:
         raise UrlRefusedError("url", f"its host {host} holds a %")
     last = host.rstrip(".").rpartition(".")[2]
@@ -152,7 +152,7 @@ def _check_host(host: str) -> None:
 
 
 def _is_address(host: str) -> bool:
-    """Whether the resolver takes a host for an address, in whatever spelling; asks nobody."""
+    """Whether the resolver reads a host as an address, in any spelling; makes no look-up."""
     try:
         socket.getaddrinfo(host.strip("[]"), None, flags=socket.AI_NUMERICHOST)
     except (socket.gaierror, UnicodeError):

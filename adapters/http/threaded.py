@@ -1,9 +1,9 @@
-"""Sends webhooks over HTTP; whatever an endpoint does comes back as a value.
+"""Sends webhooks over HTTP; every result, including failures, is returned as a value.
 
-The way of a request: checked here, prepared as one of requests, sent by the pools and guarded
-connections of its adapter (`callboard.adapters.http.connection`). A requests Session is left out:
-it looks up proxies and passwords in the environment for every request, keeps cookies, follows
-redirects by rules of its own, and takes a third of the throughput.
+A request is checked here, prepared like one of requests, and sent by the pools and guarded
+connections of requests' adapter (`callboard.adapters.http.connection`). A requests Session is not
+used: it looks up proxies and passwords in the environment for every request, keeps cookies, follows
+redirects by its own rules, and costs a third of the throughput.
 """
 
 import socket
@@ -37,23 +37,23 @@ from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
 class RequestsTransport:
     """HTTP/1.1 by requests and urllib3, with kept connections.
 
-    `request_timeout_s` limits the whole request: connecting, sending, and the response to its
-    last byte. Only the resolver keeps its own time (see `AddressGuard.candidates`).
-    `connect_timeout_s` limits TCP and TLS together. Of a response's body `max_response_bytes` are
-    kept; the rest is not read, its connection is closed. Bodies come as they were sent: never
-    inflated, and `Accept-Encoding: identity` asks for that.
+    `request_timeout_s` limits the whole request: connecting, sending, and the response to its last
+    byte. Only the resolver has its own time limit (see `AddressGuard.candidates`).
+    `connect_timeout_s` limits TCP and TLS together. At most `max_response_bytes` of a response's
+    body are kept; the rest is not read, and its connection is closed. Bodies are never
+    decompressed, and `Accept-Encoding: identity` asks endpoints not to compress them.
 
     `pool_size` connections are kept to each of `endpoints` endpoints (scheme, host and port):
-    usually the number of threads. The environment (proxies, CA bundles, netrc) has no say.
+    usually the number of threads. The environment (proxies, CA bundles, netrc) is ignored.
 
     `policy`: see `PolicyArguments`; redirects are followed within the one time limit. `proxy`:
-    `http://user:password@host:port`. Only it sees the address that is called; names are resolved
-    and checked here as well, but it may find another address.
+    `http://user:password@host:port`. Only the proxy determines the address that is called; names
+    are resolved and checked here as well, but it may find another address.
 
     `on_wait` is called, in the thread of a request, before that waits for longer than `SOON_S`, or
     once it has taken `QUICK_S`.
 
-    Raises OSError for a CA bundle that cannot be read.
+    Raises OSError for an unreadable CA bundle.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RequestsTransport:
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
         self._max_response_bytes = max_response_bytes
-        # Chunked coding (RFC 9112, 7.1) spends at least 5 bytes on framing each chunk.
+        # Chunked coding (RFC 9112, 7.1) uses at least 5 bytes to frame each chunk.
         self._receivable = HEADERS_BYTES + 8 * max_response_bytes
         self._guard = AddressGuard(allow_networks) if guard is None else guard
         self._policy = HttpPolicy(self._guard, **policy)
@@ -91,19 +91,19 @@ class RequestsTransport:
         certificate: str | None = None,
         account_id: str = "",
     ) -> Outcome:
-        """Make one request. Thread-safe. `certificate`: the account's or everybody's, by name.
+        """Make one request. Thread-safe. `certificate`: the name of the account's or a shared one.
 
         Kinds of ClientError, by the names that Kazoo's attempts have from Erlang where there is
         one: `timeout`; `failed_connect: …` with `nxdomain`, `timeout`, `tls_alert`, `closed`,
-        `proxy`, or an errno's name as `econnrefused`; `socket_closed_remotely`; `bad_response`
-        (not HTTP, or too much of it); `refused: …` with `scheme`, `url`, `credentials`, `port`,
+        `proxy`, or an errno's name as `econnrefused`; `socket_closed_remotely`; `bad_response` (not
+        HTTP, or too much of it); `refused: …` with `scheme`, `url`, `credentials`, `port`,
         `method`, `header`, `payload`, `certificate`, `address`, `redirect`: not sent, or followed
-        no further, and trying again will not help.
+        no further, and a retry will not help.
 
-        A kept connection may be closed by the endpoint just when a request goes out. If it ends
-        before any byte of a response, the request is made once more on a new connection, within
-        the same deadline (RFC 9112, 9.3.1). No client can tell this from an endpoint that took
-        the request and then died; such a repeat is what "at least once" already promises.
+        An endpoint may close a kept connection just when a request is sent. If the connection ends
+        before any byte of a response, the request is made once more on a new connection, within the
+        same deadline (RFC 9112, 9.3.1). A client cannot distinguish this from an endpoint that took
+        the request and then died; such a repeat is within the guarantee of "at least once".
         """
         request = HttpRequest(method, url, tuple(headers), body or None)
         hops = self._policy.exchange(request, certificate, account_id)
@@ -125,7 +125,7 @@ class RequestsTransport:
             EXCHANGE.reset(token)
 
     def connect_within(self, seconds: float) -> None:
-        """From now on wait no longer than this for a connection."""
+        """Set the time limit for connecting, from now on."""
         self._connect_timeout_s = seconds
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class RequestsTransport:
             return self._adapter.exchange(prepared, self._max_response_bytes)
 
     def _check_address(self, target: Target) -> None:
-        """As the connection would check it, were there no proxy."""
+        """Check the address as the connection would do without a proxy."""
         self.on_wait()
         try:
             self._guard.candidates(target.address, target.origin[2])
@@ -164,14 +164,14 @@ class RequestsTransport:
 
 
 class _Fields(list[tuple[str, str]]):
-    """The header fields of a prepared request, of which several may have one name."""
+    """The header fields of a prepared request, in which names may repeat."""
 
     def items(self) -> list[tuple[str, str]]:
         return self
 
 
 def _prepared(hop: Hop) -> PreparedRequest:
-    """A checked request as requests wants it, without the work of its own preparation."""
+    """A checked request in requests' form, without the work of its own preparation."""
     request = hop.request
     prepared = PreparedRequest()
     prepared.method = request.method

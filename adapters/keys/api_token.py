@@ -6,13 +6,13 @@ from pathlib import Path
 from callboard.adapters.keys.key_file import put_if_missing
 
 LEAST = 16
-"""Characters of a token."""
+"""The least number of characters in a token."""
 
 
 def admin_token(path: Path) -> str:
-    """The token in the file, which is made (mode 0600) where there is none.
+    """The token in the file, which is created (mode 0600) if it is missing.
 
-    Raises OSError; ValueError for a file that holds none.
+    Raises OSError; ValueError for a file without a token.
     """
     put_if_missing(path, secrets.token_urlsafe(32))
     token = path.read_text().strip()

@@ -1,4 +1,4 @@
-"""Files that hold a key: made whole or not at all, readable by their owner alone."""
+"""Key files: created completely or not at all, readable by their owner only."""
 
 import os
 import tempfile
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def put_if_missing(path: Path, text: str) -> None:
-    """Make the file (mode 0600) with this line unless there is one. Raises OSError.
+    """Create the file (mode 0600) with this line unless it exists. Raises OSError.
 
-    Of several processes that do so at once the first wins.
+    If several processes do so at once, the first wins.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".key-") as draft:

@@ -1,11 +1,11 @@
-"""Hooks' secrets as they lie in the store: encrypted with a key that only the nodes have.
+"""Hooks' secrets in the store: encrypted with a key that only the nodes have.
 
-Fernet (AES-128-CBC with HMAC-SHA256, of the package cryptography) does the work. What is stored is
+Fernet (AES-128-CBC with HMAC-SHA256, of the package cryptography) encrypts. The stored text is
 
     hint of the key . Fernet token of: the hook's id, a line feed, the secret
 
-The hint, 8 hex digits of the key's SHA-256, says at once which key is missing. The id keeps a
-secret with its hook: copied into another hook's document it opens no more.
+The hint, 8 hex digits of the key's SHA-256, identifies a missing key. The id binds a secret to its
+hook: it cannot be decrypted in another hook's document.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ _STANDARD_BASE64 = str.maketrans("-_", "+/")
 
 
 class SecretBoxError(Exception):
-    """A secret cannot be encrypted or decrypted; the text says why and shows nothing of it."""
+    """A secret cannot be encrypted or decrypted; the text gives the reason without the secret."""
 
 
 class SecretBox:
-    """The keys of this node: `keys`, or if there are none, those in the file.
+    """The keys of this node: `keys` or, if empty, those in the file.
 
-    Keys are 32 bytes in base64, separated by commas, blanks or line feeds. The first encrypts,
-    all decrypt. A file is read anew when a secret asks for a key that was not in it.
+    Keys are 32 bytes in base64, separated by commas, blanks or line feeds. The first encrypts, all
+    decrypt. The file is read again when a secret needs an unknown key.
     """
 
     def __init__(self, keys: str, file: Path) -> None:
@@ -47,7 +47,7 @@ class SecretBox:
         self._keys: Mapping[str, Fernet] = {}
 
     def sealed(self, secret: str, hook_id: str) -> str:
-        """The hook's secret, encrypted. Where there is no key at all, one is made in the file.
+        """The hook's secret, encrypted. If there is no key at all, one is created in the file.
 
         Raises SecretBoxError.
         """
@@ -58,7 +58,7 @@ class SecretBox:
         return f"{hint}.{token.decode()}"
 
     def opened(self, sealed: str, hook_id: str) -> str:
-        """What was sealed for this hook. Raises SecretBoxError."""
+        """The secret, decrypted, if it was encrypted for this hook. Raises SecretBoxError."""
         hint, _, token = sealed.partition(".")
         if not _HINT.fullmatch(hint):
             raise SecretBoxError("it is damaged: it names no key")
@@ -79,7 +79,7 @@ class SecretBox:
         return secret
 
     def resealed(self, sealed: str, hook_id: str) -> str:
-        """The same secret under the key that encrypts now; as it is if it is so already.
+        """The secret re-encrypted with the first key; unchanged if it uses that key already.
 
         Raises SecretBoxError.
         """
@@ -129,7 +129,7 @@ class SecretBox:
 
 
 def key_hint(sealed: str) -> str:
-    """Which key it was encrypted with."""
+    """The hint of the key that encrypted the secret."""
     return sealed.partition(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""The headers a delivery is sent with: its own, and signatures where its hook has secrets."""
+"""The headers of a delivery: its own, and signatures if its hook has secrets."""
 
 from functools import lru_cache
 
@@ -12,16 +12,16 @@ from callboard.webhooks.deliveries.signing import (
 )
 
 SECRETS_KNOWN = 4096
-"""How many decrypted secrets are kept in memory: opening one takes longer than signing."""
+"""How many decrypted secrets are cached: decrypting takes longer than signing."""
 
 REFUSED = "refused: signature"
-"""The kind of the ClientError where a delivery cannot be signed: it is not sent unsigned."""
+"""The kind of ClientError if a delivery cannot be signed: it is not sent unsigned."""
 
 Headers = tuple[tuple[str, str], ...]
 
 
 class SigningRefused(Exception):
-    """A secret of the hook cannot be used, or the delivery's id; the text says why."""
+    """A secret of the hook or the delivery's id is unusable; the text gives the reason."""
 
 
 class Signer:
@@ -29,11 +29,11 @@ class Signer:
 
     def __init__(self, box: SecretBox) -> None:
         self._box = box
-        # What fails is not kept: the key may be put in place meanwhile.
+        # Failures are not cached: the key may be provided later.
         self._secret = lru_cache(SECRETS_KNOWN)(self._opened)
 
     def signed(self, delivery: Delivery, now_unix_s: float) -> Headers:
-        """All headers of a try that is made now. Raises SigningRefused."""
+        """All headers of an attempt made now. Raises SigningRefused."""
         if not delivery.options.secrets:
             return delivery.headers
         secrets = [self._secret(sealed, delivery.hook_id) for sealed in delivery.options.secrets]

@@ -1,13 +1,13 @@
-"""Delivery ids that are finished, in a small file that all deliverers of a node share.
+"""The ids of finished deliveries, in a small file shared by all deliverers of a node.
 
-What a killed process has written into a file is there for the next one, and for those beside it.
-So an event that comes again after a death is not delivered again where it was.
+An id written by a killed process remains readable for its successor and for the other processes. So
+an event that is redelivered after a crash does not repeat its finished deliveries.
 
-The file is a table of fixed size: an id belongs to one of its rows, and goes first there, and the
-last of the row falls out. It lies in the memory of all, so that reading and writing a row takes
-neither a lock nor a system call, upon which another thread would run first. Two processes that
-write the same row at once may lose an id, which costs a repeat and nothing else: an id that was
-not finished is never found, for a torn entry is the digest of nothing.
+The file is a table of fixed size: an id belongs to one row and is put first in it, and the row's
+last entry is dropped. The file is mapped into the memory of all processes, so that reading and
+writing a row needs neither a lock nor a system call, which would let another thread run first. Two
+processes that write the same row at once may lose an id, which only causes a repeat: an unfinished
+id is never found, because a torn entry is the digest of no id.
 """
 
 import mmap
@@ -21,7 +21,7 @@ from callboard.webhooks.dispatch.jobs import RECENT_S
 
 DIGEST_BYTES = 12
 ENTRY_BYTES = DIGEST_BYTES + 4
-"""A digest of the id, and when it was finished: Unix seconds."""
+"""A digest of the id, and the time it was finished: Unix seconds."""
 ROW_BYTES = 64 * ENTRY_BYTES
 ROWS = 2048
 """2 MB, which hold about the last 130,000 ids."""
@@ -30,8 +30,8 @@ ROWS = 2048
 class DeliveredIds:
     """A set of ids, of which the oldest are forgotten; see the module.
 
-    Where the file cannot be used (a full disk, a folder that is not ours) nothing is ever known,
-    and `on_error` hears why, once.
+    If the file cannot be used (a full disk, missing permissions), the set stays empty and
+    `on_error` is called once with the reason.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class DeliveredIds:
             on_error(error)
 
     def add(self, id: str) -> None:
-        """This one is finished."""
+        """Record this delivery as finished."""
         if self._table is None:
             return
         digest, row = _place(id)
@@ -61,7 +61,7 @@ class DeliveredIds:
         self._table[row] = entry + self._table[row][:-ENTRY_BYTES]
 
     def __contains__(self, id: str) -> bool:
-        """Whether it was finished lately. A clock that has jumped makes it forget."""
+        """Whether it was finished recently. After a jump of the clock, ids may be forgotten."""
         if self._table is None:
             return False
         digest, row = _place(id)
@@ -73,7 +73,7 @@ class DeliveredIds:
         return abs(self._clock() - finished_s) <= RECENT_S
 
     def close(self) -> None:
-        """Close the file; what is in it stays."""
+        """Close the file; its contents stay."""
         if self._table is not None:
             self._table.close()
             self._table = None

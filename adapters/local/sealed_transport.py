@@ -1,23 +1,24 @@
-"""Actor ports that only the holders of a key can talk to.
+"""Actor ports that accept only peers with the system's key.
 
-Thespian's `multiprocTCPBase` gives every actor a TCP port on all interfaces and unpickles whatever
-arrives there, which lets anybody who can connect run code. After `seal` the ports listen on one
-address, and what passes between actors is a frame that is checked before anything is unpickled:
+Thespian's `multiprocTCPBase` gives every actor a TCP port on all interfaces and unpickles all data
+that arrives there, which lets any client that can connect run code. After `seal` the ports listen
+on one address, and actors exchange frames that are checked before anything is unpickled:
 
     b"CBF1" | payload length, 8 bytes | seal of the payload, 32 | seal of these 44, 32 | payload
 
 Both seals are HMAC-SHA256 with the system's key (RFC 2104); the payload is Thespian's pickle.
-The second seal is why a stranger cannot make an actor keep more than 100 bytes, whatever length
-it announces: what is read at once is checked at once. Acknowledgements are frames, too.
+Because of the second seal, a client without the key cannot make an actor buffer more than 100
+bytes, whatever length it announces: data read in one step is checked at once. Acknowledgements are
+frames, too.
 
-What the seal does not do: it neither encrypts nor prevents replay. Who reads the traffic (on
-loopback that takes root; across hosts of a Thespian convention, anyone on the path) sees the
-messages and can send recorded ones again, acknowledgements included; so can a local process that
-binds a port an actor has just left, with what is still sent there. Conventions belong on a private
-network or a tunnel. A local user can also still fill the backlog of a port while its actor is busy.
+The seal neither encrypts nor prevents replay. An observer of the traffic (on loopback only root;
+across hosts of a Thespian convention, anyone on the path) sees the messages and can send recorded
+ones again, acknowledgements included. So can a local process that binds a port an actor has just
+left, with the data still sent there. Conventions belong on a private network or a tunnel. A local
+user can also still fill the backlog of a port while its actor is busy.
 
 Actor processes inherit the seal because Thespian forks them from the process that called `seal`.
-What is replaced or overridden here is in the list of supervision/thespian_patches.py.
+supervision/thespian_patches.py lists the internals of Thespian that this module replaces.
 """
 
 import hmac
@@ -47,7 +48,10 @@ from callboard.adapters.keys import key_file
 
 KEY_BYTES = 32
 COMPLAINT_EVERY_S = 10.0
-"""A process logs refused strangers at most this often; the line says how many went unmentioned."""
+"""The least seconds between a process's log lines about refused connections.
+
+Each line contains the number of connections not logged.
+"""
 
 Verdict = Literal["absent", "ours", "stranger"]
 
@@ -55,33 +59,33 @@ _MAGIC = b"CBF1"
 _CLAIM = struct.Struct(">4sQ32s")
 _HEADER_BYTES = _CLAIM.size + 32
 FIRST_READ_BYTES = 32 * 1024
-"""Read at most so much at once of a frame whose header is not known: most frames are smaller."""
+"""The most bytes to read at once from a frame with an unknown header: most frames are smaller."""
 # An acknowledgement is the smallest frame; it is read at once, and nothing beyond it.
 _SMALLEST_FRAME_BYTES = _HEADER_BYTES + len(pickle.dumps(streamBuffer.ackPacket))
-# A pickle begins with b"\x80", so neither of these nor a header can be taken for a message.
+# A pickle starts with b"\x80", so neither of these nor a header can be mistaken for a message.
 _PROBE = b"callboard probe "
 _ANSWER = b"callboard answer "
 
 
 class KeyFileError(Exception):
-    """The key file cannot be used; the text says why and what to do."""
+    """The key file cannot be used; the text gives the reason and a remedy."""
 
 
 class FrameTooLargeError(ValueError):
-    """A message is larger than the system's frames may be."""
+    """A message exceeds the system's maximum frame size."""
 
 
 class StrangerError(Exception):
-    """A connection brought something that was not sealed with our key."""
+    """A connection sent data that was not sealed with our key."""
 
 
 @frozen
 class Limits:
-    """What a port puts up with.
+    """The limits of a port.
 
     `max_frame_bytes`: the largest message, pickled; an actor that sends a larger one gets it back
-    as a PoisonMessage, `ActorSystem.tell` and `ask` raise FrameTooLargeError. `first_header_s`:
-    how long a connection may take until its first sealed header is in; longer than any handler,
+    as a PoisonMessage, `ActorSystem.tell` and `ask` raise FrameTooLargeError. `first_header_s`: how
+    long a connection may take until its first sealed header has arrived; longer than any handler,
     because an actor connects while it handles a message and sends afterwards (if it is too late,
     Thespian sends again after 35 s). `strangers`: connections without a sealed header that one
     process keeps; beyond, the oldest is reset.
@@ -146,10 +150,10 @@ def unseal() -> None:
 
 
 def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
-    """Who listens on the admin port: nobody, an actor system sealed with this key, or another.
+    """The kind of process that listens on the admin port: none, a system with this key, or another.
 
-    Needs no `seal` and starts nothing. "stranger": the listener did not prove within the time
-    that it holds the key (another key, another program, or a system that hangs).
+    Needs no `seal` and starts nothing. `"stranger"`: the listener did not prove within the time
+    that it has the key (another key, another program, or a system that hangs).
     """
     end = time.monotonic() + timeout_s
     nonce = secrets.token_bytes(16)
@@ -175,7 +179,7 @@ def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
 
 
 def load_or_make_key(path: Path) -> bytes:
-    """The key in this file; a new one is put there (mode 0600) if there is none.
+    """The key in this file; a new one is created (mode 0600) if it is missing.
 
     Processes that do so at once agree on one key. Raises KeyFileError as `read_key` does.
     """
@@ -240,7 +244,7 @@ def _in_force() -> _Sealing:
 
 
 def _to_frame(message: Any, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
-    """Stands in for Thespian's `toSendBuffer`."""
+    """Replaces Thespian's `toSendBuffer`."""
     sealing, payload = _in_force(), dumps(message)
     if len(payload) > sealing.limits.max_frame_bytes:
         most = sealing.limits.max_frame_bytes
@@ -249,10 +253,10 @@ def _to_frame(message: Any, dumps: Callable[[Any], bytes] = pickle.dumps) -> byt
 
 
 class _FrameReader:
-    """Stands in for Thespian's `ReceiveBuffer`: one frame, of which nothing is trusted unchecked.
+    """Replaces Thespian's `ReceiveBuffer`: one frame, all parts of which are checked before use.
 
-    Thespian never reads more than `remainingAmount`, so our own frames never have a surplus; what
-    has one does not match its seal.
+    Thespian never reads more than `remainingAmount`, so our own frames never have surplus data; a
+    frame that has some does not match its seal.
     """
 
     def __init__(self, deserialize: Callable[[Any], Any]) -> None:
@@ -307,8 +311,8 @@ class _FrameReader:
     def completed(self) -> tuple[Any, bytes] | None:
         """The message and no surplus, or None, which makes Thespian drop the connection.
 
-        (Where Thespian waits for an acknowledgement, an exception here would lose the message it
-        was sending, and its place in the actor's queue, for ever.)
+        (While Thespian waits for an acknowledgement, an exception here would lose the message that
+        it was sending, and its place in the actor's queue, for ever.)
         """
         if self._message is None and self.payload and not self.payload.startswith(_PROBE):
             try:
@@ -325,7 +329,7 @@ class _FrameReader:
 
 
 class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
-    """A connection being read: a stranger's until its first sealed header is in."""
+    """A connection being read, untrusted until its first sealed header has arrived."""
 
     _openSock: Any  # noqa: N815 - Thespian's
 
@@ -341,23 +345,23 @@ class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
 
     @property
     def payload(self) -> bytes:
-        """The frame, once it is whole and its seal right; else empty."""
+        """The frame, once it is complete and its seal valid; otherwise empty."""
         payload: bytes = self._rData.payload
         return payload
 
     @property
     def header_seen(self) -> bool:
-        """Whether its frame begins with a header that is sealed with our key."""
+        """Whether its frame starts with a header that is sealed with our key."""
         seen: bool = self._rData.header_seen
         return seen
 
     def remainingSize(self) -> int:  # noqa: N802
-        """How much to read: the rest of the frame, after which the peer waits for our word."""
+        """The bytes to read: the rest of the frame, after which the peer waits for a reply."""
         left: int = self._rData.remainingAmount()
         return left if self.header_seen else max(left, FIRST_READ_BYTES)
 
     def addData(self, data: bytes) -> None:  # noqa: N802
-        """Raises StrangerError, upon which Thespian closes the connection."""
+        """Raises StrangerError, which makes Thespian close the connection."""
         was_stranger = self.is_stranger
         super().addData(data)
         if self._rData.fault:
@@ -367,10 +371,10 @@ class _SealedIncoming(TCPTransport.TCPIncomingPersistent):  # type: ignore[misc]
             self._expires = ExpirationTimer(TCPTransport.MAX_INCOMING_SOCKET_PERIOD)
 
     def reset(self, reason: str) -> None:
-        """Close with a TCP reset: should it be one of ours after all, it sends again.
+        """Close with a TCP reset: a peer with our key would then send again.
 
-        (After an orderly close its next write would be a broken pipe, which Thespian takes for a
-        dead actor.)
+        (After an orderly close its next write would be a broken pipe, which Thespian interprets as
+        a dead actor.)
         """
         _complain(reason, _peer(self.socket))
         self._openSock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -388,20 +392,20 @@ _listeners: WeakKeyDictionary[socket.socket, int] = WeakKeyDictionary()
 
 
 def _close_inherited() -> None:
-    """Close the listening sockets that this process has from the one it was forked from.
+    """Close the listening sockets that this process inherited from its parent.
 
-    Thespian leaves the admin's to its logger process. Were the admin killed, the logger would hold
-    the port, and no system could start on it.
+    Thespian leaves the admin's to its logger process. If the admin were killed, the logger would
+    keep the port, and no system could start on it.
     """
     for listener, owner in list(_listeners.items()):
         if owner != os.getpid():
             del _listeners[listener]
-            with suppress(OSError):  # closed under its number already, as Thespian does in actors
+            with suppress(OSError):  # its number is closed already, as Thespian does in actors
                 listener.close()
 
 
 class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
-    """Thespian's TCP transport, wary of strangers; useless in a process that is not sealed."""
+    """Thespian's TCP transport with the seal's checks; unusable in a process that is not sealed."""
 
     def __init__(self, *args: Any) -> None:
         self._limits = _in_force().limits
@@ -410,7 +414,7 @@ class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
         _listeners[self.socket] = os.getpid()
 
     def external_transport_clone(self) -> "_SealedTransport":
-        """As Thespian's, which names its own class."""
+        """Like Thespian's method, which names its own class."""
         routed = isinstance(self.myAddress.addressDetails, TCPTransport.RoutedTCPv4ActorAddress)
         copy = TCPTransport.ExternalTransportCopy()
         return _SealedTransport(copy, self._adminAddr, self.txOnly, routed)
@@ -430,7 +434,7 @@ class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
         return super()._handlePossibleIncoming(incoming, *args, **kwargs)
 
     def _handleReadableIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
-        """As Thespian's, which reads once; here a frame is read as far as it has come."""
+        """Like Thespian's method, which reads once; here all available data of a frame is read."""
         going_on = super()._handleReadableIncoming(incoming, *args, **kwargs)
         while going_on is incoming and incoming.header_seen and _readable(incoming.socket):
             going_on = super()._handleReadableIncoming(incoming, *args, **kwargs)
@@ -439,7 +443,7 @@ class _SealedTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
     def _addedDataToIncoming(self, incoming: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802
         if incoming.payload.startswith(_PROBE):
             nonce = incoming.payload.removeprefix(_PROBE)
-            with suppress(ConnectionError):  # it did not wait for the answer
+            with suppress(ConnectionError):  # it did not wait for the response
                 incoming.socket.send(_frame(_in_force().key, _ANSWER + nonce))
             incoming.close()
             return None
@@ -489,5 +493,5 @@ def _log(event: str, **fields: Any) -> None:
     """Log from inside the transport, where an exception would end the actor."""
     try:
         structlog.get_logger("callboard").warning(event, **fields)
-    except (OSError, ValueError) as error:  # no standard output any more
+    except (OSError, ValueError) as error:  # standard output is closed
         utilis.thesplog("%s %s (log: %s)", event, fields, error, level=30)

@@ -1,4 +1,4 @@
-"""What systemd is told of a service of `Type=notify` (sd_notify(3))."""
+"""Notifications to systemd from a service of `Type=notify` (sd_notify(3))."""
 
 import socket
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ VARIABLE = "NOTIFY_SOCKET"
 
 
 def tell_ready(environ: Mapping[str, str]) -> None:
-    """The service is up. Nothing happens where nobody wants to know. Raises OSError."""
+    """Report that the service is ready. No effect without a notify socket. Raises OSError."""
     address = environ.get(VARIABLE, "")
     if not address:
         return

@@ -1,4 +1,4 @@
-"""What has arrived at a receiver: tries of deliveries, told apart by `webhook-id`."""
+"""The requests at a receiver: attempts of deliveries, distinguished by `webhook-id`."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from callboard.webhooks.deliveries.verifying import ID_HEADER, Verdict
 class Attempt:
     """One request among those of its delivery.
 
-    `delivery`: its `webhook-id`, None without. `number`: from 1. `repeat`: an earlier one had a
-    good answer already, so that this one is to be dropped. `since_last_s`: since the request
-    before it, of whichever delivery; None for the first.
+    `delivery`: its `webhook-id`, None without. `number`: from 1. `repeat`: an earlier one already
+    had a success response, so that this one is to be dropped. `since_last_s`: since the previous
+    request of any delivery; None for the first.
     """
 
     delivery: str | None
@@ -25,7 +25,7 @@ class Attempt:
 
 @define
 class Arrivals:
-    """Keeps account of what arrives; never forgets an id, so it is for people who watch."""
+    """Tracks arriving requests. It never forgets an id, so it is meant for interactive use."""
 
     requests: int = 0
     good: int = 0
@@ -37,11 +37,11 @@ class Arrivals:
 
     @property
     def deliveries(self) -> int:
-        """How many different deliveries there were; a request without id is none."""
+        """The number of distinct deliveries; requests without an id are not counted."""
         return len(self._attempts)
 
     def take(self, headers: Mapping[str, str], verdict: Verdict | None, now_s: float) -> Attempt:
-        """A request has come in. `verdict`: None where there is no key to judge it by."""
+        """Record a request. `verdict`: None without a key to verify it."""
         delivery = headers.get(ID_HEADER) or None
         since, self._last_at = None if self._last_at is None else now_s - self._last_at, now_s
         self.requests += 1
@@ -55,7 +55,7 @@ class Arrivals:
         return Attempt(delivery, number, repeat, since)
 
     def answered_well(self, delivery: str | None) -> None:
-        """It has been answered with a status that counts as success."""
+        """Record that the delivery got a response with a success status."""
         self.good += 1
         if delivery is not None:
             self._answered_well.add(delivery)

@@ -1,4 +1,4 @@
-"""How a receiver is to behave that is told to fail: always, by chance, or at first."""
+"""The injected faults of a receiver: always, by chance, or at first."""
 
 import random
 from collections.abc import Callable
@@ -9,39 +9,39 @@ from callboard.adapters.receiver.arrivals import Attempt
 from callboard.adapters.receiver.server import Answer, Behaviour, ReceivedRequest, behaviour_of_path
 
 Chance = Callable[[], float]
-"""A number from 0 up to 1, as `random.random`."""
+"""A number from 0 up to 1, like `random.random`."""
 
 
 @frozen
 class Always:
-    """Every request is answered badly."""
+    """Every request fails."""
 
     def strikes(self, _request: ReceivedRequest, _attempt: Attempt) -> bool:
-        """Yes."""
+        """Always True."""
         return True
 
 
 @frozen
 class Sometimes:
-    """So large a part of the requests is answered badly, by chance."""
+    """This part of the requests fails, by chance."""
 
     rate: float
     chance: Chance = random.random
 
     def strikes(self, _request: ReceivedRequest, _attempt: Attempt) -> bool:
-        """Whether this one is."""
+        """Whether this request fails."""
         return self.chance() < self.rate
 
 
 @define
 class AtFirst:
-    """The first tries of each delivery are; requests without id count together."""
+    """The first attempts of each delivery fail; requests without an id are counted together."""
 
     tries: int
     _unnamed: int = 0
 
     def strikes(self, _request: ReceivedRequest, made: Attempt) -> bool:
-        """Whether this one is."""
+        """Whether this request fails."""
         if made.delivery is not None:
             return made.number <= self.tries
         self._unnamed += 1
@@ -56,13 +56,13 @@ ALWAYS = Always()
 
 @frozen
 class Misbehaviour:
-    """What a bad answer is, and when it is given."""
+    """The failing behaviour, and when it applies."""
 
     behaviour: Behaviour = FAILURE
     when: When = ALWAYS
 
     def of(self, request: ReceivedRequest, made: Attempt) -> Behaviour:
-        """What to do with a request; otherwise what its path says (see `receiver`)."""
+        """The behaviour for a request; by default the one that its path names (see `server`)."""
         if self.when.strikes(request, made):
             return self.behaviour
         return behaviour_of_path(request)

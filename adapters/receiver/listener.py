@@ -1,4 +1,4 @@
-"""A receiver of webhooks that judges what arrives: behind `callboard listen`, and for tests.
+"""A receiver of webhooks that verifies requests: for `callboard listen`, and for tests.
 
 with Listener(keys=["whsec_…"]) as listener:
     …                                  # let a hook send to listener.url + "/calls"
@@ -28,9 +28,9 @@ from callboard.webhooks.deliveries.verifying import Verdict, parse_verifying_key
 
 @frozen
 class Arrival:
-    """A request that came in, what it is worth, and what was done with it.
+    """A request, the result of its verification, and the response to it.
 
-    `verdict`: None where there is no key to judge it by. `answer`: in words, as `200` or `hang`.
+    `verdict`: None without a key to verify it. `answer`: in words, as `200` or `hang`.
     """
 
     request: ReceivedRequest
@@ -42,9 +42,9 @@ class Arrival:
 class Listener(Serving):
     """The server, in a thread of its own; a context manager.
 
-    `keys`: `whsec_…` and `whpk_…`; raises InvalidSecret. `path`: others are answered 404.
-    `strict`: what is not signed well is answered 401. `on_arrival` is called in the server's
-    thread, and should be quick. `keep`: how many arrivals are remembered (None: all).
+    `keys`: `whsec_…` and `whpk_…`; raises InvalidSecret. `path`: other paths get 404. `strict`:
+    requests without a valid signature get 401. `on_arrival` is called in the server's thread, and
+    should be quick. `keep`: how many arrivals are remembered (None: all).
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Listener(Serving):
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The server's URL, without a slash at the end."""
         return self._receiver.url
 
     @property
@@ -91,12 +91,15 @@ class Listener(Serving):
 
     @property
     def arrivals(self) -> Sequence[Arrival]:
-        """What has arrived and is remembered, oldest first."""
+        """The arrivals that are remembered, oldest first."""
         with self._judged:
             return tuple(self._arrived)
 
     def wait_for(self, arrivals: int, timeout_s: float = 10.0) -> Sequence[Arrival]:
-        """Wait until so many have arrived all told; what is remembered. Raises TimeoutError."""
+        """Wait until this many requests have arrived in total. Raises TimeoutError.
+
+        Returns those that are remembered.
+        """
         with self._judged:
             if not self._judged.wait_for(lambda: self.account.requests >= arrivals, timeout_s):
                 raise TimeoutError(f"only {self.account.requests} requests within {timeout_s:g} s")
@@ -134,7 +137,7 @@ class Listener(Serving):
 
 
 def in_words(behaviour: Behaviour) -> str:
-    """An answer's status, with its delay if there is one; the name of any other behaviour."""
+    """A response's status, with its delay if there is one; the name of any other behaviour."""
     if isinstance(behaviour, Answer):
         late = f" after {behaviour.delay_s:g} s" if behaviour.delay_s else ""
         return f"{behaviour.status}{late}"

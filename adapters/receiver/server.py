@@ -1,17 +1,17 @@
-"""A small HTTP/1.1 server that receives webhooks: for the demo, for tests, for a first look.
+"""A small HTTP/1.1 server that receives webhooks: for the demo, for tests, for first experiments.
 
-It answers by path, so that a hook's uri says how its endpoint behaves:
+The path selects the response, so that a hook's URL defines how its endpoint behaves:
 
-| path | what it does |
+| path | behaviour |
 |---|---|
-| `/status/500` | answers with that status |
-| `/slow/200` | answers 200 after so many milliseconds |
-| `/hang` | takes the request and never answers |
-| `/drip` | answers one byte at a time, without end |
-| `/close` | closes the connection without an answer |
-| anything else, as `/ok` | answers 200 |
+| `/status/500` | responds with that status |
+| `/slow/200` | responds with 200 after that many milliseconds |
+| `/hang` | takes the request and never responds |
+| `/drip` | responds one byte at a time, without end |
+| `/close` | closes the connection without a response |
+| anything else, as `/ok` | responds with 200 |
 
-It is no server for the open network: no limits on time or on the number of connections.
+It is no server for the open network: it limits neither times nor the number of connections.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 @frozen
 class ReceivedRequest:
-    """A request as it came in.
+    """A request as it arrived.
 
-    Names of `headers` are in lower case. `time`: seconds since the epoch. `connection`: the
-    number of the connection it came on, from 1.
+    Names of `headers` are in lower case. `time`: seconds since the epoch. `connection`: the number
+    of its connection, from 1.
     """
 
     method: str
@@ -50,7 +50,7 @@ class ReceivedRequest:
 
 @frozen
 class Answer:
-    """Answer, after a while if need be. `headers` replace those we would send."""
+    """Respond, optionally after a delay. `headers` replace the default ones."""
 
     status: int = 200
     body: bytes = b""
@@ -60,17 +60,17 @@ class Answer:
 
 @frozen
 class Hang:
-    """Never answer."""
+    """Never respond."""
 
 
 @frozen
 class Close:
-    """Close the connection without an answer."""
+    """Close the connection without a response."""
 
 
 @frozen
 class Drip:
-    """Send `head`, then `byte` again and again, `pause_s` apart, until the peer has gone."""
+    """Send `head`, then `byte` repeatedly, `pause_s` apart, until the peer has gone."""
 
     head: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
     byte: bytes = b"."
@@ -89,7 +89,7 @@ Answerer = Callable[[ReceivedRequest], Behaviour]
 
 
 def behaviour_of_path(request: ReceivedRequest) -> Behaviour:
-    """What the table above says about a path."""
+    """The behaviour that the table above defines for a path."""
     match request.path.split("/")[1:]:
         case ["status", status, *_] if status.isdecimal():
             return Answer(int(status))
@@ -108,8 +108,8 @@ class Receiver(Serving):
     """The server, in a thread of its own; a context manager that starts and stops it.
 
     `port` 0 lets the system choose. `keep`: how many requests are remembered (None: all).
-    `on_request` is called in the server's thread with each request, before it is answered; it
-    should be quick. `tls` makes it an https server.
+    `on_request` is called in the server's thread with each request, before the response; it should
+    be quick. `tls` makes it an https server.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Receiver(Serving):
         return self
 
     def stop(self) -> None:
-        """Close all connections and the port. What was received can still be read."""
+        """Close all connections and the port. The received requests can still be read."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -158,29 +158,29 @@ class Receiver(Serving):
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end: append a path."""
+        """The server's URL, without a slash at the end: append a path."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     @property
     def requests(self) -> Sequence[ReceivedRequest]:
-        """What has come in and is remembered, oldest first."""
+        """The requests that are remembered, oldest first."""
         with self._arrived:
             return tuple(self._requests)
 
     @property
     def count(self) -> int:
-        """How many requests have come in, remembered or not."""
+        """The number of requests received, remembered or not."""
         with self._arrived:
             return self._count
 
     @property
     def connections(self) -> int:
-        """How many connections have been made, all told."""
+        """The number of connections made in total."""
         return self._connected
 
     def answer(self, prefix: str, behaviour: Behaviour | Answerer) -> None:
-        """From now on, behave so for paths that begin with `prefix`; the longest prefix wins."""
+        """Set the behaviour for paths that start with `prefix`; the longest prefix wins."""
         answerer = behaviour if callable(behaviour) else _always(behaviour)
         self._answerers = {**self._answerers, prefix: answerer}
 
@@ -193,9 +193,9 @@ class Receiver(Serving):
         wanted: int | Callable[[Sequence[ReceivedRequest]], bool],
         timeout_s: float = 10.0,
     ) -> Sequence[ReceivedRequest]:
-        """Wait until so many requests have come in all told, or until `wanted(requests)` holds.
+        """Wait until this many requests have arrived in total, or until `wanted(requests)` holds.
 
-        Returns the requests. Raises TimeoutError, telling how many there were.
+        Returns the requests. Raises TimeoutError, with the number of requests.
         """
 
         def holds() -> bool:
@@ -240,7 +240,7 @@ class Receiver(Serving):
         self._connections.discard(connection)
 
     def _behaviour(self, request: ReceivedRequest) -> Behaviour:
-        """Remember the request, tell about it, and say what to do."""
+        """Remember the request, report it to `on_request`, and return the behaviour for it."""
         if self._on_request is not None:
             self._on_request(request)
         with self._arrived:
@@ -254,7 +254,7 @@ class Receiver(Serving):
 
 
 class _BadRequestError(Exception):
-    """A request that cannot be read; `status` is what to answer it with."""
+    """An unreadable request; `status` is that of the response."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)
@@ -339,7 +339,7 @@ class _Connection(asyncio.Protocol):
             self._read_request()
 
     def _read_request(self) -> None:
-        """Behave on the request at the start of the buffer, if all of it is there."""
+        """Handle the request at the start of the buffer, if it is complete."""
         try:
             head_end = self._buffer.find(b"\r\n\r\n")
             if (len(self._buffer) if head_end < 0 else head_end) > MAX_HEAD_BYTES:

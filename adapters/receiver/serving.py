@@ -5,7 +5,7 @@ from typing import Self
 
 
 class Serving(ABC):
-    """What can be started once, and stopped; a context manager that does both."""
+    """A server that can be started once, and stopped; a context manager that does both."""
 
     @abstractmethod
     def start(self) -> Self:
@@ -13,7 +13,7 @@ class Serving(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Close the port and all connections. What was received can still be read."""
+        """Close the port and all connections. The received requests can still be read."""
 
     def __enter__(self) -> Self:
         return self.start()

@@ -1,4 +1,4 @@
-"""The attempts of an account over a span of time, out of its monthly databases."""
+"""The attempts of an account over a period, from its monthly databases."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,10 +23,10 @@ def attempts(
     ascending: bool = False,
     start: tuple[int, str] | None = None,
 ) -> Iterator[Document]:
-    """Attempts of an account, or of one hook, in the order of time; Gregorian seconds, inclusive.
+    """Attempts of an account, or of one hook, in order of time; Gregorian seconds, inclusive.
 
-    `start`: time and id of the one to begin with, where an earlier reading ended. Reads page by
-    page while being iterated; months without a database are passed over. Raises StoreError.
+    `start`: time and id of the first attempt to return, where an earlier reading ended. Reads page
+    by page during iteration; months without a database are skipped. Raises StoreError.
     """
     if start is not None:
         bound = start[0]
@@ -70,13 +70,13 @@ def _rows(
 
 
 def _before(document: Document, start: tuple[int, str], *, ascending: bool) -> bool:
-    """Whether a row comes before the one to begin with: rows of one second come by id."""
+    """Whether a row is before the start: rows of the same second are in order of their ids."""
     place = document["pvt_created"], document["_id"]
     return place < start if ascending else place > start
 
 
 def _months(created_from: int, created_to: int, *, ascending: bool) -> list[str]:
-    """The months of a span, `YYYYMM`."""
+    """The months of a period, `YYYYMM`."""
     first, last = _month(created_from), _month(created_to)
     months = [f"{m // 12:04}{m % 12 + 1:02}" for m in range(first, last + 1)]
     return months if ascending else months[::-1]

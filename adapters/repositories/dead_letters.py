@@ -1,4 +1,4 @@
-"""The dead letters in the store: written by any node, and listed, read and removed by any."""
+"""The dead letters in the store: any node writes, lists, reads and removes them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +21,12 @@ _AFTER_ALL: dict[str, Any] = {}
 """Sorts after every number and text (CouchDB, view collation)."""
 
 Place = tuple[int, str]
-"""Where a page ended: a letter's time and id."""
+"""The end of a page: a dead letter's time and id."""
 
 
 @frozen
 class Window:
-    """Which letters are meant: of a hook, an account or all, of a kind, of a time.
+    """Selects dead letters: of a hook, an account or all, of a kind, of a period.
 
     `since` and `until`: Gregorian seconds, both included.
     """
@@ -38,23 +38,23 @@ class Window:
     until: int | None = None
 
     def shows(self, row: Row) -> bool:
-        """Whether a row of the view that was chosen for it is meant."""
+        """Whether a row of the selected view is in the window."""
         return (self.kind is None or row.value.get("kind") == self.kind) and (
             self.account_id is None or row.value.get("account_id") == self.account_id
         )
 
 
 class DeadLetterStore:
-    """Database `callboard_dead_letters` of a document store; raises what the store raises.
+    """Database `callboard_dead_letters` of a document store; raises the store's errors.
 
-    It is made with the first letter; as long as there is none, there are no letters.
+    It is created with the first dead letter; a missing database counts as an empty one.
     """
 
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
     def add(self, letters: Sequence[Document]) -> list[Saved]:
-        """Store letters; how each fared. A conflict means that it is there."""
+        """Store dead letters; returns each result. A conflict means that it is stored already."""
         try:
             return self._documents.save_many(DATABASE, letters)
         except DatabaseMissing:
@@ -65,9 +65,9 @@ class DeadLetterStore:
     def page(
         self, window: Window, after: Place | None, limit: int
     ) -> tuple[list[Row], Place | None]:
-        """Letters behind a place, the newest first, and where to go on if there are more.
+        """Dead letters after a place, newest first, and the next page's place if there are more.
 
-        Rows without documents; `limit` letters are looked at.
+        Rows without documents; at most `limit` dead letters are read.
         """
         view, owner = "by_time", []
         if window.hook_id is not None:
@@ -87,7 +87,7 @@ class DeadLetterStore:
         return [row for row in rows[:limit] if window.shows(row)], more
 
     def older_than(self, created: int, limit: int) -> list[str]:
-        """Ids of letters that became dead before then, the oldest first."""
+        """Ids of the dead letters created before then, oldest first."""
         return [
             str(row.id)
             for row in self._rows("dead_letters/by_time", end=[created], limit=limit)
@@ -107,16 +107,16 @@ class DeadLetterStore:
         except StoreUnavailable:
             raise
         except StoreError:
-            # Whoever made the database has not come to the views yet, or died before.
+            # The process that created the database has not stored the views yet, or died before.
             self._documents.ensure_views(DATABASE, DEAD_LETTERS)
             return read()
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
-        """Those of these letters that there are."""
+        """The existing ones of these dead letters."""
         found = self._documents.get_many(DATABASE, ids)
         return {id: letter for id, letter in found.items() if letter.get("pvt_type") == TYPE}
 
     def remove(self, letters: Sequence[Document]) -> list[Saved]:
-        """Delete letters as they were read; how each fared. One that was changed stays."""
+        """Delete dead letters as they were read; returns each result. A changed one stays."""
         gone = [{"_id": d["_id"], "_rev": d["_rev"], "_deleted": True} for d in letters]
         return self._documents.save_many(DATABASE, gone) if gone else []

@@ -1,4 +1,4 @@
-"""What kinds of events hooks may name, as the cluster knows them: the metadata documents."""
+"""The kinds of events that hooks may name, as stored in the cluster's metadata documents."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ HIDDEN = frozenset({*RETIRED, "webhooks_skel"})
 
 @frozen
 class Definition:
-    """A kind of event. `modifiers`: what a hook on it has to select by, in its custom_data."""
+    """A kind of event. `modifiers`: the required selection in a hook's custom_data."""
 
     id: str
     name: str
@@ -30,9 +30,9 @@ class Definition:
 def definitions(
     store: DocumentStore, modules: Iterable[EventModule], node: str, zone: str
 ) -> dict[str, Definition]:
-    """By id, what the master account's database has; of our modules those that it lacks, too.
+    """The definitions in the master account's database, by id, and our modules' missing ones.
 
-    Without a master account there is nowhere to store them. Raises StoreError.
+    Without a master account there is no place to store them. Raises StoreError.
     """
     directory = StoreDirectory(store, node, zone, write_defaults=False)
     found = {

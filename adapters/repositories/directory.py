@@ -1,4 +1,4 @@
-"""The directory that event modules look things up in, read from the store and cached."""
+"""The event modules' directory, read from the store and cached."""
 
 import time
 import uuid
@@ -17,13 +17,13 @@ from callboard.webhooks.values.json_values import as_int, as_object
 from callboard.webhooks.values.kazoo_names import account_database, decoded, is_account_id
 
 TTL_S = 30.0
-"""How long a document that was read is believed, unless told otherwise."""
+"""How long a document is cached, in seconds, unless it is reported as changed."""
 MISSING_TTL_S = 2.0
-"""How long one that was not there is believed to be missing: it may be about to be made."""
+"""How long the absence of a document is cached, in seconds: it may be about to be created."""
 MAX_CACHED = 100_000
 
 OWN_CATEGORIES = frozenset({"webhooks"})
-"""The categories of system_config whose defaults are Callboard's to write."""
+"""The categories of system_config whose defaults Callboard writes."""
 
 _MISSING: Mapping[str, Any] = {}
 _AT_ONCE = 500
@@ -31,7 +31,7 @@ _AT_ONCE = 500
 
 @define
 class _Read:
-    """A document, or that there is none, and when the store said so (monotonic clock)."""
+    """A document or its absence, and the time of the store's response (monotonic clock)."""
 
     read_at: float
     believed_until: float
@@ -39,12 +39,12 @@ class _Read:
 
 
 class StoreDirectory:
-    """Look-ups in a DocumentStore (`webhooks.directory.Directory`); raises what the store raises.
+    """Look-ups in a DocumentStore (`webhooks.directory.Directory`); raises the store's errors.
 
-    What was read is believed for `ttl_s` seconds, absence for `missing_ttl_s`; that of settings for
-    `ttl_s` as well while the store is not available. Neither is once `forget` says that it changed.
-    `write_defaults`: whether what nobody has configured yet is written into system_config (Kazoo:
-    it is not locked).
+    Documents are cached for `ttl_s` seconds, their absence for `missing_ttl_s`; the absence of
+    settings for `ttl_s`, too, while the store is unavailable. `forget` ends either.
+    `write_defaults`: whether unconfigured settings are written into system_config (Kazoo: it is not
+    locked).
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class StoreDirectory:
         self._log = structlog.get_logger("callboard")
 
     def forget(self, database: str, id: str) -> None:
-        """Read this document again when it is next wanted: it changed.
+        """Read this document again at the next look-up: it has changed.
 
         The database may be named in Kazoo's encoded form, as in a change event.
         """
@@ -107,8 +107,8 @@ class StoreDirectory:
     def setting(self, category: str, key: str, default: Any) -> Any:
         """A key of `system_config/{category}`: node's, zone's, then the default section's.
 
-        Where none has it and the category is ours, a default that is not None is written into
-        the default section: once, and what comes of it is only logged.
+        If none has it and the category is Callboard's, a default that is not None is written into
+        the default section: once, and a failure is only logged.
         """
         document = self._document("system_config", category)
         value = resolve_setting(document, self.node, self._zone, key, None)
@@ -129,10 +129,10 @@ class StoreDirectory:
         return resolve_setting(document, self.node, self._zone, key, default)
 
     def cluster_id(self) -> str | None:
-        """The cluster's id; made up and stored where there is none.
+        """The cluster's id; generated and stored if it is missing.
 
-        None where there is none and nothing may be written. Nodes that make one up at the same
-        time end with the same.
+        None if it is missing and must not be written. Nodes that generate one at the same time end
+        with the same id.
         """
         document = self._document("system_config", "cluster")
         id = as_object(document.get("default")).get("cluster_id")
@@ -142,11 +142,11 @@ class StoreDirectory:
         return id if isinstance(id, str) and id else None
 
     def master_account_id(self) -> str | None:
-        """The master account; None where there is no account yet.
+        """The master account; None while there is no account.
 
         The setting `master_account_id` of `system_config/accounts`; unset, the oldest account,
-        which is then saved as the setting. Reading all accounts takes its time where there are
-        many: `find_master_account` does it by pages.
+        which is then saved as the setting. Reading a great number of accounts takes time:
+        `find_master_account` does it by pages.
         """
         search = self.find_master_account()
         while True:
@@ -157,7 +157,7 @@ class StoreDirectory:
                 return master
 
     def find_master_account(self) -> Generator[None, None, str | None]:
-        """What `master_account_id` does, with a pause after each page of accounts."""
+        """Like `master_account_id`, with a pause after each page of accounts."""
         master = self.setting("accounts", "master_account_id", None)
         if isinstance(master, str) and master:
             return master
@@ -177,16 +177,16 @@ class StoreDirectory:
         return self._keep("system_config", category, document)
 
     def retry_policy_of(self, account_id: str) -> Any:
-        """`retry_policy` of the account's document `configs_webhooks`, whatever it is."""
+        """`retry_policy` of the account's document `configs_webhooks`, of any type."""
         return (self._account_config(account_id) or {}).get("retry_policy")
 
     # The limits of failing hooks
 
     def failure_limits(self, account_ids: Collection[str]) -> dict[str, Limits]:
-        """When hooks of these accounts are disabled (webhooks_disabler).
+        """The limits of failing hooks of these accounts (webhooks_disabler).
 
-        By the account's own document `configs_webhooks`, else its reseller's; a key that it lacks
-        is the system's (system_config/webhooks).
+        By the account's own document `configs_webhooks`, else its reseller's; keys that it lacks
+        take the system's values (system_config/webhooks).
         """
         system = {
             "attempt_failure_count": self.setting(
@@ -222,10 +222,10 @@ class StoreDirectory:
         return self._account_config(reseller_id) if isinstance(reseller_id, str) else None
 
     def _account_config(self, account_id: str) -> Mapping[str, Any] | None:
-        """An account's own settings; what is no account's id has none, and no database either."""
+        """An account's own settings; None without a document, or for an invalid account id."""
         if not is_account_id(account_id):
             return None
-        # Most accounts have none: to look for it every two seconds would be too often.
+        # Most accounts have none: a look-up every two seconds would be too frequent.
         config = self._document(
             account_database(account_id), ACCOUNT_CONFIG, missing_ttl_s=self._ttl_s
         )
@@ -250,7 +250,7 @@ class StoreDirectory:
         return self._keep(database, id, document, missing_ttl_s)
 
     def _prefetch(self, database: str, ids: Iterable[str]) -> None:
-        """Read those of the documents that are not believed any more, many at once."""
+        """Read all those documents that are not cached any more, in few requests."""
         now = time.monotonic()
         due = [id for id in ids if not self._believes(database, id, now)]
         for first in range(0, len(due), _AT_ONCE):

@@ -14,19 +14,19 @@ from callboard.webhooks.hooks.hook import is_deleted, with_changes
 DATABASE = "webhooks"
 LISTING = "webhooks/webhooks_listing"
 EVERY_HOOK = "webhooks/crossbar_listing"
-"""Lists disabled hooks, too."""
+"""Includes disabled hooks."""
 
 PAGE = 500
 SAVES = 5
-"""How often a save is tried again when somebody else saved in between."""
+"""The most repetitions of a save that conflicts with another client's."""
 
 Change = Callable[[Document], Mapping[str, Any]]
-"""What to change of a document: the new members, None for one that goes; none if all is well."""
+"""A document's changes: the new members, None for one to remove; empty for no change."""
 
 
 @frozen
 class Edited:
-    """The document after an edit, None where there is no such hook; whether it was changed."""
+    """The document after an edit, None if the hook does not exist; and whether it was changed."""
 
     document: Document | None
     changed: bool
@@ -34,26 +34,26 @@ class Edited:
 
 @frozen
 class HookPage:
-    """Some of the stored hooks. `end`: where the next page goes on, which shows the last again."""
+    """A page of stored hooks. `end`: the start of the next page, which repeats the last hook."""
 
     documents: list[Document]
     end: Any
 
 
 class HookStore:
-    """Database `webhooks` of a document store; raises what the store raises."""
+    """Database `webhooks` of a document store; raises the store's errors."""
 
     def __init__(self, store: DocumentStore) -> None:
         self.documents = store
 
     def pages(self, now_gregorian_s: int, after: Any = None) -> Iterator[HookPage]:
-        """All hooks that are not disabled, in pages, each read when asked for.
+        """All hooks that are not disabled, in pages, each read on demand.
 
-        Those on modules of old are migrated first. `after`: where an earlier page ended, to go on
+        Hooks on former modules are migrated first. `after`: the end of an earlier page, to continue
         from there.
         """
         start = ... if after is None else after
-        # As many rows a page as the store reads at once: none of them is older than its page.
+        # A page has as many rows as the store reads at once: no row is older than its page.
         rows = self.documents.view(
             DATABASE, LISTING, include_documents=True, page_size=PAGE, start=start
         )
@@ -62,12 +62,12 @@ class HookStore:
             yield HookPage(migrated(self.documents, documents, now_gregorian_s), page[-1].key)
 
     def get(self, hook_id: str) -> Document | None:
-        """A hook's document, deleted softly or not; None for a document of another kind."""
+        """A hook's document, even if softly deleted; None for a document of another kind."""
         document = self.documents.get(DATABASE, hook_id)
         return document if document and document.get("pvt_type") == "webhook" else None
 
     def add(self, document: Document) -> Document:
-        """Store a new hook; with its revision. The database is made if nobody has made it yet."""
+        """Store a new hook; returns it with its revision. A missing database is created."""
         try:
             rev = self.documents.save(DATABASE, document)
         except DatabaseMissing:
@@ -77,7 +77,7 @@ class HookStore:
         return {**document, "_rev": rev}
 
     def edit(self, hook_id: str, change: Change, now_gregorian_s: int) -> Edited:
-        """Change a stored hook, whoever else does so at the same time. Raises Conflict at last."""
+        """Change a stored hook despite concurrent changes. Raises Conflict after several."""
         for attempts_left in reversed(range(SAVES)):
             document = self.get(hook_id)
             if document is None or is_deleted(document):
@@ -98,9 +98,9 @@ class HookStore:
     def listed(
         self, account_id: str | None, limit: int, after: tuple[str, str] | None = None
     ) -> tuple[list[Document], bool]:
-        """The hooks of an account or of all, disabled ones too; and whether there are more.
+        """The hooks of an account or of all, with disabled ones; and whether there are more.
 
-        They are ordered by account and id; `after`: these two of the one before the first.
+        They are ordered by account and id; `after`: these two of the last hook before the page.
         """
         keys: dict[str, Any] = {}
         if account_id is not None:
@@ -115,9 +115,9 @@ class HookStore:
         return found[:limit], len(found) > limit
 
     def after(self, hook_id: str, limit: int) -> tuple[list[Document], str | None]:
-        """The hooks behind this id, by id, disabled ones too, and where to go on, if there is more.
+        """The hooks after this id, by id, with disabled ones, and the next start if there are more.
 
-        `limit` documents are looked at, some of which may be no hooks.
+        At most `limit` documents are read, some of which may be no hooks.
         """
         rows = self.documents.documents(DATABASE, start=hook_id, page_size=limit + 2)
         found = [document for document in islice(rows, limit + 2) if document["_id"] != hook_id]
@@ -125,9 +125,10 @@ class HookStore:
         return [d for d in found[:limit] if d.get("pvt_type") == "webhook"], more
 
     def ensure_account(self, account_id: str, now_gregorian_s: int) -> bool:
-        """Make the document of an account that there is none of; whether it was made now.
+        """Create a missing account's document; returns whether it was created now.
 
-        For the embedded store, where accounts come with their first hook; Kazoo makes its own.
+        For the embedded store, where accounts are created with their first hook; Kazoo creates its
+        own.
         """
         self.documents.ensure_database("accounts")
         if self.documents.get("accounts", account_id) is not None:

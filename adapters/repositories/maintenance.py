@@ -1,8 +1,8 @@
-"""Maintenance of what is stored: work over many documents, cut into slices.
+"""Maintenance of stored documents: work on many documents, in slices.
 
-Every function is a generator whose steps each take a handful of requests to the store, so that an
-actor can take one step at a time and do other things in between. A step tells what it found, what
-it changed, and where to go on (`after`) if the work stops here. All of them may raise StoreError.
+Every function is a generator whose steps each take a few requests to the store, so that an actor
+can do other work between steps. A step contains its results, its changes, and the position
+(`after`) from which the work can be resumed. All functions may raise StoreError.
 """
 
 import itertools
@@ -32,13 +32,13 @@ from callboard.webhooks.values.kazoo_names import account_database, account_of_d
 DATABASE = "webhooks"
 HOOKS_BY_ACCOUNT = "webhooks/accounts_listing"
 HOOKS_IN_ORDER = "webhooks/crossbar_listing"
-"""Keys [account, hook]; disabled hooks too."""
+"""Keys [account, hook]; includes disabled hooks."""
 DESCENDANTS = "accounts/listing_by_descendants"
 
 HOOKS_A_STEP = 200
 ACCOUNTS_A_STEP = 50
 SAVES = 5
-"""How often a save is tried again when somebody else saved in between."""
+"""The most repetitions of a save that conflicts with another client's."""
 
 Reasons = tuple[tuple[str, str], ...]
 """(id, reason) of documents that could not be saved."""
@@ -48,7 +48,7 @@ CREATED, EDITED, DELETED = "doc_created", "doc_edited", "doc_deleted"
 
 @frozen
 class Change:
-    """A document that was saved, and how every node is to hear of it (`doc_edited` and so on)."""
+    """A saved document, and the change to publish to all nodes (`doc_edited` and so on)."""
 
     event: str
     database: str
@@ -57,7 +57,7 @@ class Change:
 
 @frozen
 class Step:
-    """One slice of the work. `found`: for whoever asked; `page_ends`: let him have it now."""
+    """One slice of the work. `found`: for the client; `page_ends`: to be sent at once."""
 
     found: tuple[Any, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -120,9 +120,9 @@ def _save_all(
     documents: list[Document],
     change: Callable[[Document], Document | None],
 ) -> tuple[list[Document], Reasons]:
-    """Save what `change` makes of documents (None: nothing), again where somebody was faster.
+    """Save the result of `change` for documents (None: nothing), again after conflicts.
 
-    Those that were saved, with their new revisions, and why the others were not.
+    Returns the saved ones, with their new revisions, and the reasons for the others.
     """
     done: list[Document] = []
     failed: dict[str, str] = {}
@@ -146,9 +146,9 @@ def _save_all(
 def enable_descendants(
     store: DocumentStore, account_id: str, now_gregorian_s: int, after: Cursor = ()
 ) -> Iterator[Step]:
-    """The same for an account, and then for all accounts below it.
+    """The same for an account, and then for all its descendants.
 
-    Most of very many accounts have no hooks: a batch of those takes two requests in all.
+    Most accounts have no hooks: a batch of those takes two requests in all.
     """
     accounts = _from_the_top(store, account_id, after)
     while batch := list(itertools.islice(accounts, ACCOUNTS_A_STEP)):
@@ -165,7 +165,7 @@ def enable_descendants(
 
 
 def _from_the_top(store: DocumentStore, account_id: str, after: Cursor) -> Iterator[str]:
-    """The account and its descendants; `after` (account, hook) is in it if it has hooks left."""
+    """The account and its descendants; `after` (account, hook) is included if it has hooks left."""
     last, hook = after or (account_id, "not begun")
     if last == account_id and hook:
         yield account_id
@@ -181,10 +181,10 @@ def _from_the_top(store: DocumentStore, account_id: str, after: Cursor) -> Itera
 
 
 def orphans(store: DocumentStore, after: Cursor = (), *, delete: bool) -> Iterator[Step]:
-    """Delete the hooks of accounts that are gone (Kazoo: kt_webhooks); `found` are `Orphans`.
+    """Delete the hooks of deleted accounts (Kazoo: kt_webhooks); `found` are `Orphans`.
 
-    Kazoo asks for the account's database alone. Here an account that still has a document in
-    `accounts` is spared too: a bus that is not Kazoo's has no such databases.
+    Kazoo checks the account's database only. Here an account with a document in `accounts` is kept,
+    too: a bus other than Kazoo's has no such databases.
     """
     last = after[0] if after else ...
     rows = store.view(DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=ACCOUNTS_A_STEP)
@@ -210,7 +210,7 @@ def _is_gone(store: DocumentStore, account_id: str, known: Mapping[str, Document
 def _delete_hooks(store: DocumentStore, account_id: str) -> Iterator[Step]:
     count = 0
     while True:
-        # From the start each time: a view must not shrink under its pages.
+        # From the start each time: a view must not shrink during paging.
         rows = store.view(
             DATABASE,
             HOOKS_BY_ACCOUNT,
@@ -230,7 +230,7 @@ def _delete_hooks(store: DocumentStore, account_id: str) -> Iterator[Step]:
 def delete_all(
     store: DocumentStore, database: str, documents: list[Document]
 ) -> tuple[tuple[Change, ...], Reasons]:
-    """Hard-delete documents; the changes to publish, and why some could not be deleted."""
+    """Hard-delete documents; the changes to publish, and the reasons for failures."""
     kinds = {document["_id"]: document for document in documents}
 
     def gone(document: Document) -> Document:
@@ -247,9 +247,9 @@ def delete_all(
 def register_views(
     store: DocumentStore, directory: StoreDirectory, now_unix_s: float, after: Cursor = ()
 ) -> Iterator[Step]:
-    """Store our views in `webhooks`, in the master account's database, in the MODbs of now.
+    """Store our views in `webhooks`, in the master account's database, in the current MODbs.
 
-    Databases that do not exist are left alone; `found` are the names of the others.
+    Databases that do not exist are skipped; `found` are the names of the others.
     """
     if not after:
         yield from _refresh_views(store, DATABASE, WEBHOOKS, ("",))
@@ -276,7 +276,7 @@ def _refresh_views(
 
 
 def _master_account(directory: StoreDirectory) -> Generator[Step, None, str | None]:
-    """The master account; looking for it may take a while where nobody has configured it."""
+    """The master account; finding an unconfigured one may take a while."""
     search = directory.find_master_account()
     while True:
         try:
@@ -293,10 +293,10 @@ def reset_definitions(
     modules: Sequence[EventModule],
     id: str | None = None,
 ) -> Iterator[Step]:
-    """Delete one or all of the modules' metadata documents and make them anew.
+    """Delete one or all of the modules' metadata documents and create them again.
 
-    `found` is one `DefinitionsReset`. One that was not there is made, too. A document that
-    belongs to no module any more stays deleted.
+    `found` is one `DefinitionsReset`. A missing one is created, too. A document that no longer
+    belongs to a module stays deleted.
     """
     master = yield from _master_account(directory)
     if master is None:

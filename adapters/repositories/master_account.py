@@ -1,4 +1,4 @@
-"""Which account is the master of a cluster that does not say so itself (kapps_util)."""
+"""Finds the master account of a cluster without a configured one (kapps_util)."""
 
 import math
 from collections.abc import Generator
@@ -13,10 +13,10 @@ PAGE = 200
 
 
 def oldest_account(store: DocumentStore) -> Generator[None, None, str | None]:
-    """The account with the smallest `pvt_created`; None where there is no account yet.
+    """The account with the smallest `pvt_created`; None while there is no account.
 
-    Pauses after each page of accounts. One that does not say when it was created comes after all
-    that do. Raises StoreError, also where the database lacks Kazoo's view.
+    Pauses after each page of accounts. Accounts without a creation time count as the youngest.
+    Raises StoreError, also if the database lacks Kazoo's view.
     """
     rows = store.view(DATABASE, LISTING, include_documents=True, page_size=PAGE)
     oldest: tuple[float, str] | None = None

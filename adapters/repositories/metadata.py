@@ -17,10 +17,10 @@ _log = structlog.get_logger("callboard")
 def store_metadata(
     store: DocumentStore, modules: Iterable[EventModule], node: str, directory: StoreDirectory
 ) -> None:
-    """Create or update what `GET /v2/webhooks` lists, in the master account's database.
+    """Create or update the documents for `GET /v2/webhooks`, in the master account's database.
 
-    Without a master account there is no place for it yet. A module whose document cannot be made
-    or stored is logged, and the others go on. Raises StoreUnavailable.
+    Without a master account there is no place to store them yet. A module whose document cannot be
+    made or stored is logged, and the others continue. Raises StoreUnavailable.
     """
     master = directory.master_account_id()
     if master is None:
@@ -33,7 +33,7 @@ def store_metadata(
 def store_module_metadata(
     store: DocumentStore, module: EventModule, node: str, directory: StoreDirectory, master: str
 ) -> None:
-    """Create or update one module's document. A conflict is fine: another node was faster."""
+    """Create or update one module's document. A conflict is no error: another node was faster."""
     database = account_database(master)
     try:
         existing = store.get(database, f"webhooks_{module.id}")

@@ -1,7 +1,7 @@
-"""Hooks on modules of old, migrated in the store while hooks are loaded.
+"""Migrates hooks on former modules in the store while hooks are loaded.
 
-A twin is saved before its hook: whatever happens in between, either the hook is untouched and the
-next load migrates it, or both are there. See docs/adr/0007-hook-migration.md.
+A twin is saved before its hook: after any failure in between, either the hook is unchanged and the
+next load migrates it, or both are present. See docs/adr/0007-hook-migration.md.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from callboard.webhooks.values.documents import public_fields
 
 DATABASE = "webhooks"
 ROUNDS = 3
-"""How often a hook is tried that others edit at the same time."""
+"""The most attempts for a hook that others edit at the same time."""
 
 _log = structlog.get_logger("callboard")
 
@@ -26,8 +26,8 @@ def migrated(
 ) -> list[Document]:
     """The hooks to load in place of these, as they are stored now, in the same order.
 
-    Those to be migrated are saved, and their twins appended. One that could not be is returned as
-    it was; one that was deleted or disabled meanwhile is left out. Raises what the store raises.
+    Migrated hooks are saved, and their twins appended. A hook that cannot be migrated is returned
+    unchanged; one that was deleted or disabled meanwhile is omitted. Raises the store's errors.
     """
     results = _Results()
     due = _due(documents, now_gregorian_s)
@@ -44,7 +44,7 @@ def migrated(
 
 @define
 class _Results:
-    """What became of the hooks, by id (None: gone), and the twins that are in place."""
+    """The results for the hooks, by id (None: gone), and the stored twins."""
 
     hooks: dict[str, Document | None] = Factory(dict)
     twins: dict[str, Document] = Factory(dict)
@@ -63,7 +63,7 @@ def _due(documents: Iterable[Document], now_gregorian_s: int) -> _Due:
 
 
 def _migrate(store: DocumentStore, due: _Due, results: _Results) -> list[Document]:
-    """Save twins, then hooks; those hooks that somebody edited meanwhile and that are still old."""
+    """Save twins, then hooks; returns hooks edited in the meantime that still need migration."""
     twins = _save_twins(store, [plan.twin for _document, plan in due if plan.twin])
     ready: _Due = []
     for document, plan in due:
@@ -96,7 +96,7 @@ def _migrate(store: DocumentStore, due: _Due, results: _Results) -> list[Documen
 
 
 def _save_twins(store: DocumentStore, twins: list[Document]) -> dict[str, Document]:
-    """The twins that are in place now, by id: saved just now, or by another node before."""
+    """The stored twins, by id: saved now, or earlier by another node."""
     if not twins:
         return {}
     found = {}
@@ -111,7 +111,7 @@ def _save_twins(store: DocumentStore, twins: list[Document]) -> dict[str, Docume
 
 
 def _stored_twin(store: DocumentStore, twin: Document) -> Document | None:
-    """The twin that is there already; made anew if it was deleted, or its hook edited since."""
+    """The existing twin; created again if it was deleted, or its hook edited since."""
     stored = store.get(DATABASE, twin["_id"])
     if stored is None or not is_twin_of(stored, twin["other_id"]):
         return None
@@ -129,7 +129,7 @@ def _stored_twin(store: DocumentStore, twin: Document) -> Document | None:
 def _give_up(
     store: DocumentStore, document: Document, plan: Migration, reason: str, results: _Results
 ) -> None:
-    """Leave a hook as it is, without a twin."""
+    """Leave a hook unchanged, without a twin."""
     _log.error("hook_not_migrated", hook=document["_id"], name=document["hook"], reason=reason)
     results.hooks[document["_id"]] = document
     if plan.twin is not None:
@@ -137,7 +137,7 @@ def _give_up(
 
 
 def _remove_twin(store: DocumentStore, hook_id: str, twin_id: str) -> None:
-    """Delete the twin of a hook that was not migrated, unless another node just did it."""
+    """Delete the twin of a hook that was not migrated, unless another node has just migrated it."""
     documents = store.get_many(DATABASE, [hook_id, twin_id])
     stored = documents.get(twin_id)
     if stored is None or not is_twin_of(stored, hook_id):

@@ -1,9 +1,9 @@
-"""Which events were posted by which key, for a day, in database `callboard_posted_events`.
+"""Posted events by their keys, kept for a day, in database `callboard_posted_events`.
 
-An event is noted before it is published, and once more when the broker has it. So a repeat finds
-what it is a repeat of: an event that is only noted is published again as it was, with its id.
+An event is recorded before it is published, and again when the broker has it. So a repeat finds the
+original: an event that was recorded but not published is published again unchanged, with its id.
 
-A document's id begins with the day of its first post, so that old ones lie together.
+A document's id starts with the day of its first post, so that old ones are adjacent.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from callboard.webhooks.values.kazoo_names import gregorian_s
 DATABASE = "callboard_posted_events"
 KEPT_S = 24 * 3600
 SWEPT = 1000
-"""So many old ones are deleted at a time."""
+"""The number of old records to delete at a time."""
 
 
 @frozen
 class Noted:
-    """What the store knows of a post. `published`: the broker has it."""
+    """The store's record of a post. `published`: the broker has it."""
 
     document: Document
     published: bool
@@ -34,13 +34,13 @@ class Noted:
 
 
 class PostedEvents:
-    """The notes in a document store; raises what the store raises."""
+    """The records in a document store; raises the store's errors."""
 
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
     def note(self, event: PostedEvent, key: str, fingerprint: str, now_unix_s: float) -> Noted:
-        """Note an event under its account's key; what is noted, which may be an earlier one."""
+        """Record an event under its account's key; returns the record, possibly an earlier one."""
         digest = hashlib.sha256(f"{event.account_id}\n{key}".encode()).hexdigest()
         ids = [f"{_day(now_unix_s - KEPT_S)}-{digest}", f"{_day(now_unix_s)}-{digest}"]
         for _again in range(2):
@@ -57,12 +57,12 @@ class PostedEvents:
                 "fingerprint": fingerprint,
                 "published": False,
             }
-            if ids[-1] in there:  # Of a clock that was put back.
+            if ids[-1] in there:  # Written by a clock that was set back.
                 document["_rev"] = there[ids[-1]]["_rev"]
             try:
                 return _noted({**document, "_rev": self._save(document)})
             except Conflict:
-                continue  # Somebody else noted the same key just now.
+                continue  # Another client has just recorded the same key.
         raise Conflict("this key is being used by others")
 
     def _save(self, document: Document) -> str:
@@ -73,21 +73,21 @@ class PostedEvents:
             return self._documents.save(DATABASE, document)
 
     def published(self, noted: Noted) -> None:
-        """The broker has the event. Where another has noted so already, that is as good."""
+        """Record that the broker has the event. Another client's record of this is as good."""
         try:
             self._documents.save(DATABASE, {**noted.document, "published": True})
         except Conflict:
             return
 
     def forget(self, noted: Noted) -> None:
-        """The event reached nobody."""
+        """Remove the record: the event was not published."""
         try:
             self._documents.delete(DATABASE, noted.document["_id"], noted.document["_rev"])
         except Conflict:
             return
 
     def sweep(self, now_unix_s: float) -> bool:
-        """Delete some of those whose time is over; whether there may be more."""
+        """Delete some expired records; returns whether there may be more."""
         end = _day(now_unix_s - KEPT_S)
         old = islice(self._documents.documents(DATABASE, end=end, page_size=SWEPT), SWEPT)
         try:

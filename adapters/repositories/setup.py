@@ -1,7 +1,7 @@
-"""What has to be in the store, made step by step (webhooks_init).
+"""Creates the required databases, views and documents, step by step (webhooks_init).
 
 Each function is a generator that pauses after every few requests, so that an actor can do other
-things in between. All of it may be done again at any time, and by several nodes at once.
+work in between. All steps may be repeated at any time, and by several nodes at once.
 """
 
 import time
@@ -28,7 +28,7 @@ _log = structlog.get_logger("callboard")
 
 
 def prepare_hooks(store: DocumentStore, node: str) -> Iterator[None]:
-    """The database of hooks, its views, and the schema of hooks where schemas are kept."""
+    """The database of hooks, its views, and the schema of hooks where schemas are stored."""
     store.ensure_database(HOOKS)
     store.ensure_views(HOOKS, WEBHOOKS)
     yield
@@ -39,12 +39,12 @@ def prepare_hooks(store: DocumentStore, node: str) -> Iterator[None]:
     except StoreUnavailable:
         raise
     except StoreError as problem:
-        # Nobody's hook depends on it.
+        # No hook depends on it.
         _log.error("schema_not_revised", reason=str(problem))
 
 
 def prepare_accounts(store: DocumentStore) -> Iterator[None]:
-    """The database of accounts and its views, for a store without a Kazoo, whose own they are."""
+    """The database of accounts and its views, for a store without a Kazoo, which owns them."""
     store.ensure_database("accounts")
     yield
     store.ensure_views("accounts", ACCOUNTS)
@@ -70,7 +70,7 @@ def prepare_master_account(
 
 
 def prepare_attempts(store: DocumentStore, unix_s: float) -> Iterator[None]:
-    """The databases of that month, and their views, of every account that has a hook."""
+    """The databases of that month, and their views, for every account with a hook."""
     for row in store.view(HOOKS, ACCOUNTS_LISTING, group=True, page_size=PAGE):
         yield
         account_id = row.key
@@ -88,7 +88,7 @@ def prepare_attempts(store: DocumentStore, unix_s: float) -> Iterator[None]:
 
 
 def _delete(store: DocumentStore, database: str, id: str) -> None:
-    """Delete a document whatever it says and whoever is editing it."""
+    """Delete a document in any version, despite concurrent edits."""
     for attempts_left in reversed(range(SAVES)):
         document = store.get(database, id)
         if document is None:

@@ -1,4 +1,4 @@
-"""The attempts of a hook, as they lie in the monthly databases of its account."""
+"""The stored attempts of a hook, in the monthly databases of its account."""
 
 import re
 import time
@@ -21,12 +21,12 @@ BY_HOOK = "webhooks/attempts_by_hook_listing"
 _MONTH = re.compile(r"[0-9]{6}")
 
 CHUNK = 50
-"""Attempts that are read at a time, with the bodies of request and answer."""
+"""The number of attempts to read at a time, with the bodies of request and response."""
 
 
 @frozen
 class AttemptWindow:
-    """Attempts of a hook, of a time in Unix seconds, both ends included."""
+    """Attempts of a hook in a period, in Unix seconds, both ends included."""
 
     account_id: str
     hook_id: str
@@ -35,7 +35,7 @@ class AttemptWindow:
 
     @property
     def months(self) -> tuple[str, ...]:
-        """The months that it touches, in UTC, as databases are named: `202611`."""
+        """The months in the period, in UTC, as databases are named: `202611`."""
         first, last = time.gmtime(self.since_s), time.gmtime(self.until_s)
         span = range(first.tm_year * 12 + first.tm_mon - 1, last.tm_year * 12 + last.tm_mon)
         return tuple(f"{month // 12:04}{month % 12 + 1:02}" for month in span)
@@ -106,7 +106,7 @@ def _attempt(month: str, document: Document) -> StoredAttempt:
 def read_attempts(
     store: DocumentStore, account_id: str, hook_id: str, ids: Sequence[str]
 ) -> dict[str, Document]:
-    """Those of these attempts (`StoredAttempt.id`) that there are of this hook."""
+    """The existing ones of these attempts (`StoredAttempt.id`) of this hook."""
     by_month: dict[str, list[str]] = {}
     for id in ids:
         month, _slash, document_id = id.partition("/")

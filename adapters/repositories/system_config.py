@@ -1,4 +1,4 @@
-"""Writing settings: sections of `system_config`, and an account's own (kapps_config and kin)."""
+"""Writes settings: sections of `system_config`, and an account's own (kapps_config and kin)."""
 
 import time
 from collections.abc import Mapping
@@ -15,21 +15,21 @@ from callboard.webhooks.values.kazoo_names import account_database, encoded, gre
 DATABASE = "system_config"
 CATEGORY = "webhooks"
 ACCOUNT_CONFIG = f"configs_{CATEGORY}"
-"""The document in an account's database that holds its own settings, without sections."""
+"""The document in an account's database with its own settings, without sections."""
 
 
 def set_system_setting(store: DocumentStore, category: str, key: str, value: Any) -> Document:
-    """Store a setting in section `default` of `system_config/{category}`; the document then.
+    """Store a setting in section `default` of `system_config/{category}`; returns the document.
 
-    Document and database are made where they are missing.
+    A missing document or database is created.
     """
     return _save(store, category, key, value, replace=True)
 
 
 def default_setting(store: DocumentStore, category: str, key: str, value: Any) -> Document:
-    """The document of a category, with `value` stored in `default` if nothing was there.
+    """The document of a category, after storing `value` in `default` if the key was missing.
 
-    Of several who do so at once the first decides.
+    If several clients do so at once, the first decides.
     """
     return _save(store, category, key, value, replace=False)
 
@@ -51,7 +51,7 @@ def _save(store: DocumentStore, category: str, key: str, value: Any, *, replace:
     except DatabaseMissing:
         store.ensure_database(DATABASE)
         saved = revise(store, DATABASE, category, change)
-    assert saved is not None  # `change` leaves only what there is
+    assert saved is not None  # `change` leaves only existing documents
     return saved
 
 
@@ -73,10 +73,11 @@ class AccountDirectory(Protocol):
 def set_account_setting(
     store: DocumentStore, directory: AccountDirectory, account_id: str, key: str, value: Any
 ) -> Document:
-    """Store a setting of one account in its document `configs_webhooks`; the document then.
+    """Store a setting of one account in its document `configs_webhooks`; returns the document.
 
-    An account without such a document gets one with all that held for it so far: its reseller's,
-    else the default section of the system's. Raises DatabaseMissing if there is no such account.
+    An account without such a document gets one with all settings that applied to it so far: its
+    reseller's, else the default section of the system's. Raises DatabaseMissing if there is no such
+    account.
     """
     database = account_database(account_id)
 
@@ -98,7 +99,7 @@ def set_account_setting(
     try:
         saved = revise(store, database, ACCOUNT_CONFIG, change)
     except DatabaseMissing:
-        # The embedded store knows accounts that have no database yet.
+        # The embedded store has accounts without a database.
         if directory.account(account_id) is None:
             raise
         store.ensure_database(database)
@@ -109,7 +110,7 @@ def set_account_setting(
 
 
 def _inherited(store: DocumentStore, reseller_id: str | None) -> Mapping[str, Any]:
-    """The settings of an account without any of its own."""
+    """The settings that apply to an account without its own."""
     if reseller_id is not None:
         theirs = store.get(account_database(reseller_id), ACCOUNT_CONFIG)
         if theirs is not None and not is_deleted(theirs):

@@ -1,7 +1,7 @@
-"""The tokens of accounts, in database `callboard_tokens`: of each, a digest and whose it is.
+"""The tokens of accounts, in database `callboard_tokens`: a digest and the account of each.
 
-A token reads `cbt_{id}_{secret}`; the id finds its document, the secret is 32 random bytes, so
-that a plain digest of it gives nothing away.
+A token has the form `cbt_{id}_{secret}`; the id finds its document. The secret is 32 random bytes,
+so that a plain digest of it reveals nothing.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _ID = re.compile(r"[0-9a-f]{16}")
 
 @frozen
 class TokenFacts:
-    """What is known of a token. `created`: Gregorian seconds."""
+    """A token's public facts. `created`: Gregorian seconds."""
 
     id: str
     account_id: str
@@ -34,14 +34,14 @@ class TokenFacts:
 
 @frozen
 class NewToken:
-    """A token just made, which is nowhere to be seen again."""
+    """A new token; its text is not shown again."""
 
     facts: TokenFacts
     text: str = field(repr=False)
 
 
 def add_token(store: DocumentStore, account_id: str, name: str, now_unix_s: float) -> NewToken:
-    """Make a token that lets its bearer at this account and those below it. Raises StoreError."""
+    """Create a token that gives access to this account and its descendants. Raises StoreError."""
     facts = TokenFacts(secrets.token_hex(8), account_id, name, gregorian_s(now_unix_s))
     text = f"cbt_{facts.id}_{secrets.token_urlsafe(32)}"
     store.ensure_database(DATABASE)
@@ -70,7 +70,7 @@ def list_tokens(store: DocumentStore, account_id: str | None = None) -> Iterator
 
 
 def revoke_token(store: DocumentStore, id: str) -> TokenFacts | None:
-    """Make a token void at once; None where there is none of that id. Raises StoreError."""
+    """Revoke a token at once; returns None if the id is unknown. Raises StoreError."""
     document = store.get(DATABASE, id) if _ID.fullmatch(id) else None
     facts = None if document is None else _facts(document)
     if document is not None and facts is not None:
@@ -79,7 +79,7 @@ def revoke_token(store: DocumentStore, id: str) -> TokenFacts | None:
 
 
 def account_of_token(store: DocumentStore, text: str) -> str | None:
-    """Whose token this is; None if it is nobody's. Raises StoreError."""
+    """The account of this token; None for an invalid one. Raises StoreError."""
     match = _TOKEN.fullmatch(text)
     document = store.get(DATABASE, match[1]) if match else None
     if document is None:

@@ -27,20 +27,21 @@ from callboard.adapters.store.protocol import (
 )
 from callboard.adapters.store.urls import mask_url
 
-# CouchDB 1 and BigCouch say the first, CouchDB 2 and 3 the second.
+# CouchDB 1 and BigCouch use the first, CouchDB 2 and 3 the second.
 _NO_DATABASE = ("no_db_file", "Database does not exist.")
 
 _DESIGN_SAVES = 10
 
 
 class CouchdbStore:
-    """The databases of one CouchDB (or of the proxy before a cluster of them).
+    """The databases of one CouchDB server (or of the proxy before a cluster).
 
-    `timeout_s` bounds each wait for the server: to connect, and for each piece of an answer.
-    Threads and forked processes may use one store; each has connections of its own, kept alive.
+    `timeout_s` bounds each wait for the server: to connect, and for each part of a response.
+    Threads and forked processes may share a store; each has its own connections, which are kept
+    alive.
 
-    A request whose connection breaks is sent once more by the library. A save that had reached
-    the server the first time then ends in Conflict: read the document again.
+    The library repeats a request once if its connection breaks. A save whose first request had
+    reached the server then ends in Conflict: read the document again.
     """
 
     def __init__(self, url: str, timeout_s: float = 10.0) -> None:
@@ -69,7 +70,7 @@ class CouchdbStore:
         return True
 
     def ensure_views(self, database: str, views: Sequence[View]) -> None:
-        """See `DocumentStore.ensure_views`. Nothing is written where nothing changes."""
+        """See `DocumentStore.ensure_views`. Nothing is written without a change."""
         for design in sorted({view.design for view in views}):
             ours = {view.name: _functions(view) for view in views if view.design == design}
             self._ensure_design(database, f"_design/{design}", ours)
@@ -101,7 +102,7 @@ class CouchdbStore:
             return None if document is None else dict(document)
 
     def get_many(self, database: str, ids: Sequence[str]) -> dict[str, Document]:
-        """See `DocumentStore.get_many`. A missing database holds none of them."""
+        """See `DocumentStore.get_many`. A missing database counts as an empty one."""
         if not ids:
             return {}
         try:
@@ -170,7 +171,7 @@ class CouchdbStore:
             group=group or ...,
             reduce=... if reduce is None else reduce,
         )
-        json.encode(options)  # a key that is not JSON is the caller's mistake: before any request
+        json.encode(options)  # a key that is not JSON must raise before any request
         for row in self._paged(database, view, options, page_size, limit):
             if "id" not in row and not group:
                 raise StoreError(f"view {view} of {database} has a reduce: say reduce=False")
@@ -186,7 +187,7 @@ class CouchdbStore:
                 yield row["doc"]
 
     def close(self) -> None:
-        """Drop this thread's connections; others' go with their threads."""
+        """Drop this thread's connections; those of other threads end with their threads."""
         self._own.__dict__.clear()
 
     def _paged(
@@ -197,7 +198,7 @@ class CouchdbStore:
         page_size: int,
         limit: int | None = None,
     ) -> Iterator[Document]:
-        """The rows as the server sends them; every page asks for the first row of the next too."""
+        """The rows as the server sends them; every page also requests the first row of the next."""
         anchor: dict[str, Any] = {}
         skip = 0
         left = sys.maxsize if limit is None else limit
@@ -216,9 +217,9 @@ class CouchdbStore:
             )
 
     def _anchor(self, row: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters by which a page starts at this row, but for a `skip` among equal ones.
+        """The parameters with which a page starts at this row, except the `skip` among equal ones.
 
-        Rows of several `keys` have no common order, hence only the skip.
+        Rows of several `keys` have no common order, so they need `skip` alone.
         """
         if "keys" in options:
             return {}
@@ -227,7 +228,7 @@ class CouchdbStore:
         return {"startkey": row["key"], "startkey_docid": row["id"]}
 
     def _knows_startkey_docid(self) -> bool:
-        """CouchDB does; PouchDB's server, which says what it is, leaves the parameter unread."""
+        """True for CouchDB; PouchDB's server, which identifies itself, ignores the parameter."""
         if self._is_couchdb is None:
             with self._errors("asking what it is"):
                 _status, _headers, about = self._server().resource.get_json()
@@ -240,11 +241,11 @@ class CouchdbStore:
             return rows
 
     def _database(self, name: str) -> couchdb.Database:
-        # Not server[name]: that asks whether the database exists, each time.
+        # Not server[name], which checks each time that the database exists.
         return couchdb.Database(self._server().resource(name), name)
 
     def _server(self) -> couchdb.Server:
-        """This thread's client: the library's connections bear neither sharing nor a fork."""
+        """This thread's client: the library's connections support neither sharing nor a fork."""
         if getattr(self._own, "pid", None) != os.getpid():
             session = http.Session(timeout=self._timeout_s)
             session.cache = _NoCache()
@@ -254,7 +255,7 @@ class CouchdbStore:
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        """Turn what the library raises while `doing` into the errors of our port."""
+        """Convert the library's exceptions while `doing` into the port's errors."""
         where = f"{self.url}: {doing}"
         try:
             yield
@@ -272,22 +273,22 @@ class CouchdbStore:
         except (http.HTTPError, http.RedirectLimit) as error:
             raise StoreError(f"{where}: {_reason(error)}") from error
         except (OSError, HTTPException) as error:
-            self.close()  # what is left of those connections is in an unknown state
+            self.close()  # the state of those connections is unknown
             raise StoreUnavailable(f"{where}: {error or type(error).__name__}") from error
         except UnicodeEncodeError as error:
             raise StoreError(f"{where}: {error}") from error
         except (AttributeError, TypeError, ValueError) as error:
-            # The library stumbles over answers that are no CouchDB's: a proxy's error page
-            # without a content type or in chunks, a body that is not JSON.
+            # The library fails in various ways on responses that are not CouchDB's: a proxy's error
+            # page without a content type or in chunks, a body that is not JSON.
             self.close()
             raise StoreUnavailable(f"{where}: not an answer of CouchDB: {error!r}") from error
 
 
 class _NoCache(http.Cache):  # type: ignore[misc]
-    """Keeps nothing: the library's cache of answers would hold stale rows in memory for naught."""
+    """Caches nothing: the library's cache would hold stale rows in memory without use."""
 
     def put(self, url: str, response: Any) -> None:
-        """Forget it."""
+        """Does nothing."""
 
 
 def _functions(view: View) -> Document:
@@ -300,12 +301,12 @@ def _given(**options: Any) -> dict[str, Any]:
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether both are the same JSON; to Python's `==`, true would be 1."""
+    """Whether both are the same JSON; by Python's `==`, true equals 1."""
     return bool(json.encode(one) == json.encode(other))
 
 
 def _check_storable(document: Document) -> None:
-    """Raise StoreError for what is no JSON in UTF-8: NaN, half a surrogate pair, an object."""
+    """Raise StoreError for values that are no JSON in UTF-8: NaN, a lone surrogate, an object."""
     try:
         json.encode(document).encode()
     except (TypeError, ValueError) as error:
@@ -313,7 +314,7 @@ def _check_storable(document: Document) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What the server gave as reason; CONFLICT for that."""
+    """The server's reason for an error; CONFLICT for conflicts."""
     if isinstance(error, couchdb.ResourceConflict):
         return CONFLICT
     told = error.args[0] if error.args else ""
@@ -321,7 +322,7 @@ def _reason(error: Exception) -> str:
 
 
 def _with_quoted_credentials(url: str) -> str:
-    """The URL with user and password in the one form that the library reads rightly."""
+    """The URL with user and password in the only form that the library parses correctly."""
     parts = urlsplit(url)
     if parts.username is None:
         return url

@@ -1,4 +1,4 @@
-"""A look at a CouchDB from outside: what it is, who we are to it, and what its clock says."""
+"""Checks a CouchDB from outside: its kind, Callboard's rights, and its clock."""
 
 import time
 from email.utils import parsedate_to_datetime
@@ -13,7 +13,7 @@ Stage = Literal["address", "credentials", "protocol"]
 
 
 class ProbeFailed(Exception):
-    """The store cannot be used. `stage`: what keeps us from it; the text says more."""
+    """The store cannot be used. `stage`: the step that failed; the text has the details."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(reason)
@@ -22,10 +22,10 @@ class ProbeFailed(Exception):
 
 @frozen
 class StoreAbout:
-    """What a store says of itself.
+    """A store's description of itself.
 
-    `is_admin`: whether we may make databases there; None if it does not tell. `ahead_s`: its clock
-    minus ours, as far as a header of whole seconds tells; None without.
+    `is_admin`: whether Callboard may create databases there; None if unknown. `ahead_s`: its clock
+    minus ours, to the precision of a header in whole seconds; None without one.
     """
 
     product: str
@@ -35,9 +35,9 @@ class StoreAbout:
 
 
 def look(url: str, timeout_s: float) -> StoreAbout:
-    """What there is at this URL. Raises ProbeFailed. `timeout_s` bounds each wait."""
+    """The store at this URL. Raises ProbeFailed. `timeout_s` bounds each wait."""
     with requests.Session() as session:
-        session.trust_env = False  # no proxy, no netrc: the store client asks none either
+        session.trust_env = False  # no proxy, no netrc: the store client uses none either
         before = time.time()
         response = _get(session, url, timeout_s)
         ours = (before + time.time()) / 2
@@ -77,14 +77,14 @@ def _ahead_s(date: str | None, ours: float) -> float | None:
     if date is None:
         return None
     try:
-        # The header is cut to whole seconds: half a second is its mean error.
+        # The header is truncated to whole seconds: half a second is its mean error.
         return parsedate_to_datetime(date).timestamp() + 0.5 - ours
     except ValueError:
         return None
 
 
 def _reason(error: requests.RequestException) -> str:
-    """What the system said, out of what requests has wrapped it in; never the url's password."""
+    """The system's message, unwrapped from requests' exception; never the URL's password."""
     inner: BaseException = error
     while (cause := inner.__cause__ or inner.__context__) is not None:
         inner = cause

@@ -1,7 +1,7 @@
 """A document store in one SQLite file: for a first run, for tests, for a single machine.
 
-What it keeps of CouchDB: revisions and their conflicts, views in CouchDB's order of keys. What it
-leaves out: attachments, replication, design documents as documents.
+It has CouchDB's revisions and conflicts, and views in CouchDB's order of keys. It lacks
+attachments, replication, and design documents as documents.
 """
 
 import json
@@ -74,10 +74,10 @@ _Map = Callable[[Mapping[str, Any]], Iterable[tuple[Any, Any]]]
 
 
 class SqliteFile:
-    """A SQLite file of ours, readable by its owner only, shared by processes and threads.
+    """A SQLite file readable by its owner only, shared by processes and threads.
 
     Opened at the first use and again after a fork. A transaction that returned survives the death
-    of the process; with `synced` also a power failure, which takes a while longer.
+    of the process; with `synced` also a power failure, at the cost of some time.
 
     `schema`: the statements that fill a new file. `timeout_s`: how long to wait for other writers.
     """
@@ -100,12 +100,12 @@ class SqliteFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection in a transaction: committed at the end, undone on any error."""
+        """The connection in a transaction: committed at the end, rolled back on any error."""
         with self.reading() as connection, _transaction(connection):
             yield connection
 
     def close(self) -> None:
-        """Close the file; it opens again when used."""
+        """Close the file; it reopens at the next use."""
         opened = self._opened
         if opened is not None and opened.pid == os.getpid():
             with opened.lock:
@@ -115,7 +115,7 @@ class SqliteFile:
     def _open(self) -> "_Opened":
         opened = self._opened
         if opened is not None and opened.pid != os.getpid():
-            # SQLite forbids even closing what a parent process opened.
+            # SQLite forbids even closing a connection that a parent process opened.
             self._left_behind.append(opened)
             opened = None
         if opened is None:
@@ -130,7 +130,7 @@ class SqliteFile:
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}")
-        if _is_new(connection):  # else no lock is needed: another's long write must not matter
+        if _is_new(connection):  # else no lock: another's long write must not matter
             with _transaction(connection):
                 if _is_new(connection):
                     for statement in self._schema.split(";"):
@@ -176,7 +176,7 @@ class EmbeddedStore:
 
     The rows of views are written together with their documents, so every process that saves must
     know the views of the database: those given here and those it passed to `ensure_views`. A save
-    in a database that has a view unknown to the process raises StoreError.
+    in a database with a view unknown to the process raises StoreError.
     """
 
     def __init__(self, path: Path, timeout_s: float = 10.0, views: Iterable[View] = ()) -> None:
@@ -184,7 +184,10 @@ class EmbeddedStore:
         self._maps = {_declared(view): view.map_document for view in views}
 
     def ensure_database(self, database: str) -> bool:
-        """See `DocumentStore.ensure_database`. Raises StoreError for a name CouchDB refuses."""
+        """See `DocumentStore.ensure_database`.
+
+        Raises StoreError for a name that CouchDB refuses.
+        """
         if not _DATABASE_NAME.fullmatch(database):
             raise StoreError(f"{self._file.path}: {database!r} is no name for a database")
         if self.database_exists(database):
@@ -218,7 +221,7 @@ class EmbeddedStore:
         return self.get_many(database, [id]).get(id) if may_be_read(id) else None
 
     def get_many(self, database: str, ids: Sequence[str]) -> dict[str, Document]:
-        """See `DocumentStore.get_many`. A missing database holds none of them."""
+        """See `DocumentStore.get_many`. A missing database counts as an empty one."""
         statement = (
             "SELECT id, rev, body FROM documents WHERE database = ? AND NOT deleted"
             " AND id IN (SELECT value FROM json_each(?))"
@@ -267,7 +270,7 @@ class EmbeddedStore:
         page_size: int = 1000,
         limit: int | None = None,
     ) -> Iterator[Row]:
-        """See `DocumentStore.view`. Strings come in the order of `sort_key`."""
+        """See `DocumentStore.view`. Strings are in the order of `sort_key`."""
         with self._file.reading() as connection:
             view_id = _find_view(connection, self._database(connection, database), view)
             _check_reduce(connection, view_id, view, group=group, reduce=reduce)
@@ -329,13 +332,13 @@ class EmbeddedStore:
 
 
 def sort_key(value: Any) -> bytes:
-    """Bytes that sort as CouchDB sorts the JSON value: null, booleans, numbers, strings, arrays,
-    objects.
+    """Bytes that sort like CouchDB's order of JSON values.
 
-    Strings sort by their case-folded code points, then lower case before upper. That is CouchDB's
-    order (ICU's root collation) for letters a-z and for digits; it differs in punctuation, which
-    ICU puts before digits, and in accented letters, which ICU puts beside their base letters.
-    Integers beyond 2**53 are rounded, as JavaScript does.
+    The types sort as null, booleans, numbers, strings, arrays, objects. Strings sort by their
+    case-folded code points, then lower case before upper. That is CouchDB's order (ICU's root
+    collation) for a-z and for digits. It differs in punctuation, which ICU puts before
+    digits, and in accented characters, which ICU puts beside their base characters. Integers beyond
+    2**53 are rounded, as JavaScript does.
     """
     match value:
         case None:
@@ -363,13 +366,13 @@ def _sorting_number(value: float) -> bytes:
 
 
 def _ended(text: str) -> bytes:
-    """UTF-8 with an end that sorts before any continuation."""
+    """UTF-8 with an end mark that sorts before any continuation."""
     return text.encode().replace(b"\0", b"\0\xff") + b"\0"
 
 
 @frozen
 class _Declared:
-    """A view as it is stored: two processes mean the same one if all of this is equal."""
+    """A view as it is stored: two processes have the same view if all fields are equal."""
 
     name: str
     source: str
@@ -385,10 +388,10 @@ def _name(view: View) -> str:
 
 
 class _Reader:
-    """Reads the rows of a view in [low, high], page after page, narrowing the range as it goes.
+    """Reads the rows of a view in [low, high], page by page, narrowing the range as it goes.
 
-    The range is half open inside: from a place up to, without, another. A place is a row's
-    (sort, id, number), or (sort,) of a group.
+    Internally the range is half open: from one position up to, but excluding, another. A position
+    is a row's (sort, id, number), or (sort,) of a group.
     """
 
     def __init__(self, view_id: int, low: Any, high: Any, *, descending: bool, group: bool) -> None:
@@ -514,7 +517,7 @@ def _save(
 
 
 def _body(document: Document, id: Any) -> str:
-    """The document's own members as JSON. Raises ValueError, TypeError for what CouchDB refuses."""
+    """The document's own members as JSON. Raises ValueError or TypeError where CouchDB refuses."""
     if not isinstance(id, str) or not id or id.startswith("_"):
         raise ValueError(f"{id!r} is no document id")
     members = {name: member for name, member in document.items() if name not in _OUR_MEMBERS}
@@ -522,7 +525,7 @@ def _body(document: Document, id: Any) -> str:
         if name.startswith("_"):
             raise ValueError(f"Bad special document member: {name}")
     body = _to_json(members)
-    (id + body).encode()  # half a surrogate pair is no UTF-8
+    (id + body).encode()  # a lone surrogate is no UTF-8
     return body
 
 

@@ -1,4 +1,4 @@
-"""Whether the document store answers: asked every few seconds, in a thread of its own."""
+"""Checks every few seconds, in a thread of its own, whether the document store responds."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from attrs import frozen
 from callboard.adapters.store.protocol import DocumentStore, StoreError
 
 DATABASE, DOCUMENT = "system_config", "webhooks"
-"""What is asked for; it need not exist."""
+"""The document that is read; it need not exist."""
 
 CLOSE_S = 1.0
 """How long a store that hangs may hold up the end of its actor."""
@@ -18,14 +18,14 @@ CLOSE_S = 1.0
 
 @frozen
 class Probed:
-    """How one question went. `problem`: "" if the store answered."""
+    """The result of one check. `problem`: "" if the store responded."""
 
     took_s: float
     problem: str
 
 
 class StoreProbe:
-    """Asks until it is closed. A store that hangs holds up this thread and nobody else."""
+    """Checks until it is closed. A hanging store blocks only this thread."""
 
     def __init__(self, connect: Callable[[], DocumentStore], every_s: float) -> None:
         self._connect, self._every_s = connect, every_s
@@ -35,7 +35,7 @@ class StoreProbe:
         self._thread.start()
 
     def results(self) -> Iterator[Probed]:
-        """What was learnt since the last call. Raises what a defect of ours raised."""
+        """The results since the last call. Raises errors that are bugs in Callboard."""
         while self._results:
             result = self._results.popleft()
             if isinstance(result, Exception):
@@ -43,7 +43,7 @@ class StoreProbe:
             yield result
 
     def close(self) -> None:
-        """Ask no more. Waits until the store is closed, for `CLOSE_S` at most.
+        """Stop probing, and wait until the store is closed, for `CLOSE_S` at most.
 
         A process that is forked while a thread closes a SQLite file inherits SQLite's lock, and
         hangs at its first use.

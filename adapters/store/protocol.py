@@ -1,7 +1,7 @@
-"""What Callboard asks of a document store: CouchDB's documents, revisions and views, no more.
+"""Callboard's interface to a document store: CouchDB's documents, revisions and views, no more.
 
-Database names are CouchDB's own (`webhooks`, `account/ab/cd/ef…-202611`). Documents are plain
-dicts with `_id` and `_rev`. Calls block; every call ends within the store's time-out.
+Database names are CouchDB's own (`webhooks`, `account/ab/cd/ef…-202611`). Documents are plain dicts
+with `_id` and `_rev`. Calls block; every call ends within the store's time-out.
 
 Implementations: `callboard.adapters.store.couchdb` (through couchdb) and
 `callboard.adapters.store.embedded` (SQLite). One contract test suite runs against both.
@@ -16,29 +16,29 @@ Document = dict[str, Any]
 
 
 def may_be_read(id: str) -> bool:
-    """Whether there can be a document of that id to `get`, or a design document.
+    """Whether `get` may read a document or design document with this id.
 
-    CouchDB has other things at the addresses that the other ids would make: the database itself,
-    its listings, its security object.
+    The addresses of the other ids are used by CouchDB itself: for the database, its listings, and
+    its security object.
     """
     name = id.removeprefix("_design/")
     return name not in ("", ".", "..") and not name.startswith("_")
 
 
 class StoreError(Exception):
-    """Anything a document store can answer besides success."""
+    """Any failure of a document store."""
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached or does not answer: try again later."""
+    """The store cannot be reached or does not respond: retry later."""
 
 
 class Conflict(StoreError):
-    """The document was changed meanwhile (HTTP 409): read it again."""
+    """The document was changed in the meantime (HTTP 409): read it again."""
 
 
 class DatabaseMissing(StoreError):
-    """No such database (HTTP 404, reason `no_db_file`)."""
+    """The database does not exist (HTTP 404, reason `no_db_file`)."""
 
 
 @frozen
@@ -58,7 +58,7 @@ class View:
 
 @frozen
 class Row:
-    """A row of a view. `document` only when asked for; `id` is None in grouped rows."""
+    """A row of a view. `document` only if requested; `id` is None in grouped rows."""
 
     id: str | None
     key: Any
@@ -67,12 +67,12 @@ class Row:
 
 
 CONFLICT = "conflict"
-"""The error of a document that is there already, or that somebody else has changed."""
+"""The error for a document that already exists, or that another client has changed."""
 
 
 @frozen
 class Saved:
-    """How one document of a bulk save fared: `rev` when saved, else `error` (CONFLICT, …)."""
+    """The result for one document of a bulk save: `rev` if saved, else `error` (CONFLICT, …)."""
 
     id: str
     rev: str | None = None
@@ -80,7 +80,7 @@ class Saved:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the store does not take it: neither saved nor in conflict with what is there."""
+        """Whether the store rejects the document: neither saved nor in conflict."""
         return self.error not in (None, CONFLICT)
 
 
@@ -88,34 +88,34 @@ class DocumentStore(Protocol):
     """Documents with revisions, in named databases. Every method may raise StoreUnavailable."""
 
     def ensure_database(self, database: str) -> bool:
-        """Create it where it is missing; whether it was made now."""
+        """Create the database if it is missing; returns whether it was created."""
 
     def database_exists(self, database: str) -> bool:
-        """Whether there is such a database."""
+        """Whether the database exists."""
 
     def ensure_views(self, database: str, views: Sequence[View]) -> None:
         """Store the design documents of these views, leaving other views of them in place."""
 
     def get(self, database: str, id: str) -> Document | None:
-        """The document, or None when it (or the database) does not exist or is deleted.
+        """The document, or None if it (or the database) does not exist or is deleted.
 
-        None without a request for what `may_be_read` says no to.
+        Returns None without a request if `may_be_read` is False.
         """
 
     def get_many(self, database: str, ids: Sequence[str]) -> dict[str, Document]:
-        """Those of the documents that exist, by id, in one request."""
+        """The existing ones of these documents, by id, in one request."""
 
     def save(self, database: str, document: Document) -> str:
-        """Create or update; the new revision. Without `_id` the store makes one, 32 hex digits.
+        """Create or update; returns the new revision. A missing `_id` is generated: 32 hex digits.
 
-        The dict passed in is left as it is. Raises Conflict, DatabaseMissing.
+        The dict passed in is not changed. Raises Conflict, DatabaseMissing.
         """
 
     def save_many(self, database: str, documents: Sequence[Document]) -> list[Saved]:
-        """Save in one request, each for itself, in order. Raises DatabaseMissing."""
+        """Save in one request, each independently, in order. Raises DatabaseMissing."""
 
     def delete(self, database: str, id: str, rev: str) -> None:
-        """Delete one revision. Raises Conflict, DatabaseMissing; a document gone is no error."""
+        """Delete one revision. Raises Conflict, DatabaseMissing; a missing document is no error."""
 
     def view(
         self,
@@ -133,17 +133,17 @@ class DocumentStore(Protocol):
         page_size: int = 1000,
         limit: int | None = None,
     ) -> Iterator[Row]:
-        """The rows of `design/name`, read page by page while being iterated (bounded memory).
+        """The rows of `design/name`, read page by page during iteration (bounded memory).
 
-        `start` and `end` are inclusive keys; with `descending`, `start` is the higher one.
-        `...` stands for "not given". A view with a reduce yields its rows only with
-        `reduce=False` or `group=True`. Raises DatabaseMissing; StoreError for an unknown view.
+        `start` and `end` are inclusive keys; with `descending`, `start` is the higher one. `...`
+        stands for "not given". A view with a reduce yields its rows only with `reduce=False` or
+        `group=True`. Raises DatabaseMissing; StoreError for an unknown view.
         """
 
     def documents(
         self, database: str, *, start: str = "", end: str = "\uffff", page_size: int = 1000
     ) -> Iterator[Document]:
-        """All documents with ids in [start, end], by id, paged; design documents left out."""
+        """All documents with ids in [start, end], by id, in pages, without design documents."""
 
     def close(self) -> None:
         """Release connections and files."""

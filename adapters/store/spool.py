@@ -1,4 +1,4 @@
-"""Records that wait on disk for a store that is away."""
+"""Records that wait on disk while the store is unavailable."""
 
 import json
 import sqlite3
@@ -19,15 +19,15 @@ CREATE TABLE records (
 _DROPPED_AT_ONCE = 10
 
 FIRST_BYTES = 8_000_000
-"""What a store takes in one request well within its time-out."""
+"""The most bytes that a store surely accepts in one request within its time-out."""
 
 
 class Spool:
     """A queue of (database, document) in a SQLite file, first in first out.
 
-    What `append` returned from survives the death of the process. The file keeps to about
-    `max_bytes`: when it is full the oldest records are dropped and counted. With `dropping` False
-    nothing more is taken until there is room, and what was taken survives the loss of power too.
+    Records survive the death of the process once `append` has returned. The file stays at about
+    `max_bytes`: when it is full, the oldest records are dropped and counted. With `dropping` False
+    it refuses new records until there is room, and records also survive the loss of power.
 
     Every method may raise StoreUnavailable: the file or the disk is full, or cannot be opened.
     """
@@ -47,7 +47,7 @@ class Spool:
 
     @property
     def dropped(self) -> int:
-        """How many records this object dropped unread since it was made."""
+        """The number of records that this object has dropped unread."""
         return self._dropped
 
     def append(self, records: Sequence[tuple[str, Document]]) -> None:
@@ -76,7 +76,7 @@ class Spool:
     def first(self, n: int, most_bytes: int = FIRST_BYTES) -> list[tuple[int, str, Document]]:
         """The `n` oldest records as (id, database, document), oldest first; they stay.
 
-        Fewer where these are large: up to the one with which they reach `most_bytes`.
+        Fewer if they are large: up to the record with which they reach `most_bytes`.
         """
         found = []
         with self._file.reading() as connection:
@@ -90,7 +90,7 @@ class Spool:
         return found
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Forget these records; an id that is gone already is no error."""
+        """Remove these records; a missing id is no error."""
         with self._file.writing() as connection:
             connection.executemany("DELETE FROM records WHERE id = ?", [(id,) for id in ids])
 
@@ -100,7 +100,7 @@ class Spool:
         return int(count)
 
     def count(self) -> int | None:
-        """How many records wait; None where the file cannot be read now, as on a full disk."""
+        """The number of records; None if the file cannot be read now, as on a full disk."""
         try:
             return len(self)
         except StoreError:

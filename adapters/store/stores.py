@@ -1,4 +1,4 @@
-"""Which document store a URL means."""
+"""Chooses the document store for a URL."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,8 +12,8 @@ FILE_NAME = "store.sqlite3"
 def connect(url: str, data_dir: str | Path, timeout_s: float = 10.0) -> DocumentStore:
     """The store at `url`: `http(s)://[user:password@]host:port` or `sqlite://`.
 
-    Nothing is opened yet: an unreachable store shows at the first call. The embedded store is the
-    file `store.sqlite3` in `data_dir`. Each client library is imported only when it is wanted.
+    Nothing is opened yet: an unreachable store raises at the first call. The embedded store is the
+    file `store.sqlite3` in `data_dir`. Each client library is imported only when it is needed.
     Raises ValueError for any other URL.
     """
     if url == "sqlite://":

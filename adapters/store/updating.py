@@ -1,11 +1,11 @@
-"""Changing a document that others may change at the same time."""
+"""Changes a document that other clients may change at the same time."""
 
 from collections.abc import Callable
 
 from callboard.adapters.store.protocol import Conflict, Document, DocumentStore
 
 SAVES = 10
-"""How often a save is tried when somebody else saves in between, each time on what they saved."""
+"""The most saves of one change, each based on the latest version of another client."""
 
 
 def revise(
@@ -14,10 +14,10 @@ def revise(
     id: str,
     change: Callable[[Document | None], Document | None],
 ) -> Document | None:
-    """Read a document and save what `change` makes of it; the document as it is stored then.
+    """Read a document and save the result of `change`; returns the stored document.
 
-    `change` gets None where there is no document, and returns None to leave things as they are.
-    After a conflict both happen again. Raises DatabaseMissing, and Conflict when it never ends.
+    `change` gets None if there is no document, and returns None to change nothing. After a conflict
+    both steps are repeated. Raises DatabaseMissing, and Conflict after too many conflicts.
     """
     attempts_left = SAVES
     while True:

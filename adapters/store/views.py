@@ -1,9 +1,9 @@
-"""The CouchDB views that Callboard reads, and their twins for the embedded store.
+"""The CouchDB views that Callboard reads, and their equivalents for the embedded store.
 
-Names, keys and values are Kazoo's, so that on a cluster both read the same rows. All of them skip
-other kinds of documents and those deleted softly (`pvt_deleted`).
+Names, keys and values are Kazoo's, so that both read the same rows of a cluster. All of them skip
+other kinds of documents and softly deleted ones (`pvt_deleted`).
 
-The views of `ACCOUNTS` are Kazoo's own property: on a cluster leave its design document alone.
+The views of `ACCOUNTS` belong to Kazoo: never change its design document on a cluster.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ def _is(document: Mapping[str, Any], kind: str) -> bool:
 
 
 def _members(document: Mapping[str, Any], **members: str) -> dict[str, Any]:
-    """Some members under other names; one that is missing stays out, as JSON.stringify has it."""
+    """Some members under other names; a missing one is omitted, like in JSON.stringify."""
     return {name: document[key] for name, key in members.items() if key in document}
 
 
@@ -94,7 +94,7 @@ _LETTER = {
     "routing_key": "routing_key",
     "tries": "tries",
 }
-"""What is listed of a dead letter, so that its body need not be read."""
+"""The listed fields of a dead letter, so that its body need not be read."""
 
 
 def _letters(document: Mapping[str, Any], *owner: str) -> Rows:
@@ -170,7 +170,7 @@ WEBHOOKS = (
         _crossbar_listing,
     ),
 )
-"""Of the database `webhooks`."""
+"""Views of the database `webhooks`."""
 
 MODB = (
     View(
@@ -192,7 +192,7 @@ MODB = (
         _attempts_by_time_listing,
     ),
 )
-"""Of an account's database of a month (`account/ab/cd/ef…-YYYYMM`)."""
+"""Views of an account's monthly database (`account/ab/cd/ef…-YYYYMM`)."""
 
 ACCOUNT = (
     View(
@@ -205,7 +205,7 @@ ACCOUNT = (
         _webhook_meta_listing,
     ),
 )
-"""Of an account's database (`account/ab/cd/ef…`)."""
+"""Views of an account's database (`account/ab/cd/ef…`)."""
 
 ACCOUNTS = (
     View(
@@ -229,13 +229,13 @@ ACCOUNTS = (
         _listing_by_descendants,
     ),
 )
-"""Of the database `accounts`, for a store without a Kazoo."""
+"""Views of the database `accounts`, for a store without a Kazoo."""
 
 DEAD_LETTERS = (
     View("dead_letters", "by_time", _letters_javascript(), _letters_by_time),
     View("dead_letters", "by_account", _letters_javascript("pvt_account_id"), _letters_by_account),
     View("dead_letters", "by_hook", _letters_javascript("hook_id"), _letters_by_hook),
 )
-"""Of the database of dead letters (webhooks/history/dead_letters.py)."""
+"""Views of the database of dead letters (webhooks/history/dead_letters.py)."""
 
 ALL = (*WEBHOOKS, *MODB, *ACCOUNT, *ACCOUNTS, *DEAD_LETTERS)

@@ -1,11 +1,11 @@
 """Spans by OpenTelemetry, sent to a collector by OTLP over HTTP.
 
-The one place that imports OpenTelemetry; it is imported only where spans are wanted. Its global
-providers are left alone: they belong to a host.
+Only this module imports OpenTelemetry, and it is imported only if tracing is configured. It does
+not set OpenTelemetry's global providers: they belong to a host application.
 
 Names and attributes follow the semantic conventions (messaging spans of RabbitMQ, HTTP client
-spans). Of a url only scheme, host and port are told: the path and the query of a webhook often are
-its secret, and the payload where the method is GET.
+spans). Of a URL only scheme, host and port are recorded: the path and the query of a webhook often
+contain its secret, and the payload where the method is GET.
 """
 
 import logging
@@ -40,19 +40,19 @@ from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.retries.outcome import Outcome, Response
 
 QUEUE_SPANS = 2048
-"""Spans that wait to be sent; more are dropped. Some megabytes at most."""
+"""The most spans that wait to be sent; more are dropped. Some megabytes at most."""
 BATCH_SPANS = 512
 INTERVAL_MS = 1000
-"""How long spans gather: what a process has when it is killed is lost."""
+"""How long spans are batched; a killed process loses its batch."""
 EXPORT_S = 5.0
-"""How long the collector may take for a batch, all tries together."""
+"""The time for the collector to accept a batch, all attempts together, in seconds."""
 PAUSE_S = 10.0
-"""How long a collector is left alone that did not take a batch; spans are dropped meanwhile."""
+"""The pause after the collector has refused a batch, in seconds; spans are dropped meanwhile."""
 CLOSE_S = 0.5
-"""How long the end of a process waits for the last batch; where batches fail it does not."""
+"""How long a process waits at its end for the last batch; not at all while batches fail."""
 
 _LIBRARY = "opentelemetry"
-_NOTHING = Context()  # not the current context: what a host does is not our parent
+_NOTHING = Context()  # not the current context: a host's work is not our parent
 
 Report = Callable[..., None]
 Attributes = dict[str, str | int]
@@ -60,7 +60,7 @@ Attributes = dict[str, str | int]
 
 @frozen
 class Collector:
-    """Where spans go. `report(event, **facts)` logs what changes: told once, not each time."""
+    """The destination of spans. `report(event, **facts)` logs a change once, not each time."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -71,9 +71,9 @@ class Collector:
 class OtlpTracing:
     """`Tracing` by OpenTelemetry.
 
-    `resource`: what is said of this process with every span, beside its version. `sample_ratio`:
-    how many of the traces that begin here are recorded; for others their parent has decided.
-    `system`: the name of the messaging system. `propagate`: whether endpoints hear of the trace.
+    `resource`: the process's attributes on every span, beside its version. `sample_ratio`: the part
+    of new traces that is recorded; for others their parent has decided. `system`: the name of the
+    messaging system. `propagate`: whether endpoints receive the trace context.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class OtlpTracing:
         return span
 
     def close(self) -> None:
-        """See `Tracing`. What the collector does not take within CLOSE_S is dropped."""
+        """See `Tracing`. Spans that the collector does not accept within CLOSE_S are dropped."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(0 if self._export.failing else CLOSE_S)
@@ -153,14 +153,14 @@ class OtlpTracing:
 
 
 class _Span:
-    """A span that is ours, recorded or not."""
+    """One of Callboard's spans, recorded or not."""
 
     def __init__(self, span: OpenTelemetrySpan, parent: TraceContext | None) -> None:
         self._span = span
         self.recorded = span.is_recording()
         self.context = parent
         own = span.get_span_context()
-        if own.is_valid:  # Not where a variable of OpenTelemetry has switched it off.
+        if own.is_valid:  # Not if a variable of OpenTelemetry has disabled it.
             self.context = TraceContext(
                 f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}",
                 parent.tracestate if parent else "",
@@ -181,7 +181,7 @@ class _Span:
         self._span.end()
 
     def answered(self, outcome: Outcome) -> None:
-        # Of an error its kind is told: what the details hold nobody knows.
+        # Only an error's kind is recorded: its details may contain secrets.
         if not isinstance(outcome, Response):
             self.tell({"error.type": outcome.kind})
             self.fail(outcome.kind)
@@ -226,16 +226,16 @@ def _request(delivery: Delivery, attempts_made: int) -> Attributes:
 
 
 def _sendable(value: str | int) -> str | int:
-    """Without halves of surrogate pairs, which JSON lets through and protobuf does not."""
+    """The value without lone surrogates, which JSON allows and protobuf does not."""
     if isinstance(value, int) or value.isascii():
         return value
     return value.encode(errors="replace").decode()
 
 
 class _Export(SpanExporter):
-    """OpenTelemetry's exporter, which rests when the collector fails, and says so once.
+    """OpenTelemetry's exporter, which pauses when the collector fails, and reports that once.
 
-    Called in a thread of its own, so that nothing waits for it but spans.
+    Called in a thread of its own, so that only spans wait for it.
     """
 
     def __init__(self, collector: Collector) -> None:
@@ -249,7 +249,7 @@ class _Export(SpanExporter):
         self._dropped = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send a batch, or drop it while the collector is left alone."""
+        """Send a batch, or drop it during the pause after a failure."""
         result = SpanExportResult.FAILURE
         if time.monotonic() >= self._again_at:
             self._said.of_export = ""
@@ -281,10 +281,11 @@ class _Export(SpanExporter):
 
 
 class _Said(logging.Handler):
-    """Takes what the library logs, which would be a line for each batch.
+    """Captures the library's log, which would have a line for each batch.
 
-    Of an export the first is kept, which says why it fails; anything else is reported, each thing
-    once. In a process that is shared with a host, the host's loggers have it all as well.
+    The first message of an export is kept as the reason for its failure; each other message is
+    reported once. In a process shared with a host application, the host's loggers receive all
+    messages as well.
     """
 
     def __init__(self, collector: Collector) -> None:
@@ -298,7 +299,7 @@ class _Said(logging.Handler):
             self._library.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take in one record."""
+        """Take a log record."""
         if record.name.startswith(f"{_LIBRARY}.exporter"):
             self.of_export = self.of_export or record.getMessage()
         elif record.msg not in self._reported:
@@ -306,5 +307,5 @@ class _Said(logging.Handler):
             self._report("tracing_trouble", reason=record.getMessage())
 
     def forget(self) -> None:
-        """Listen no more."""
+        """Stop capturing."""
         self._library.removeHandler(self)

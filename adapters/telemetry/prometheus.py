@@ -1,6 +1,6 @@
 """Figures in Prometheus' text format, through its official client.
 
-Imported by the one actor that needs it; no other process pays for the client.
+Imported only by the actor that needs it; other processes do not load the client.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ from callboard.webhooks.metrics.tally import Distribution, Key, nothing
 V = TypeVar("V")
 
 CONTENT_TYPE: str = CONTENT_TYPE_LATEST
-"""What the text is, for HTTP."""
+"""The text's content type for HTTP."""
 
 
 def exposition(
@@ -30,14 +30,14 @@ def exposition(
     distributions: Mapping[Key, Distribution],
     gauges: Mapping[Key, float],
 ) -> str:
-    """The text of every metric of the catalog; counters without labels are there from the start."""
+    """The text of every metric of the catalog; counters without labels start at 0."""
     registry = CollectorRegistry()
     registry.register(_Figures(counters, distributions, gauges))
     return generate_latest(registry).decode()
 
 
 class _Figures(Collector):
-    """What the client collects from."""
+    """The client's source of figures."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class _Figures(Collector):
         self._counters, self._distributions, self._gauges = counters, distributions, gauges
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: names cannot clash, as nobody else registers any."""
+        """Nothing: names cannot clash, as there is no other collector."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
@@ -84,7 +84,7 @@ def _of(
 
 
 def _buckets(metric: catalog.Metric, values: Distribution) -> list[tuple[str, float]]:
-    """Cumulative counts by upper bound, as Prometheus wants them."""
+    """Cumulative counts by upper bound, as Prometheus requires."""
     seen, cumulative = 0, []
     bounds = [*map(str, metric.buckets), "+Inf"]
     for bound, count in zip(bounds, values.counts, strict=True):

@@ -1,8 +1,8 @@
-"""What actors tell of an event's way, as spans of one trace, from its message to the response.
+"""Records an event's processing as spans of one trace, from its message to the response.
 
-A span is begun in one actor, and its context goes along with what it causes, in the messages
-between actors; the span itself never leaves its process. Without tracing the spans are nothing, and
-the context goes along unchanged: what a message said of its trace is what the endpoint hears.
+An actor starts a span, and messages between actors carry its context to the work that follows; the
+span itself never leaves its process. Without tracing the spans do nothing, and the context of the
+incoming message is passed through to the endpoint.
 """
 
 from typing import Protocol
@@ -16,41 +16,41 @@ from callboard.webhooks.retries.outcome import Outcome
 
 
 class Span(Protocol):
-    """Something that takes time, until it is ended in one of these ways. Thread-safe."""
+    """An operation with a duration, ended in one of these ways. Thread-safe."""
 
     @property
     def context(self) -> TraceContext | None:
-        """What is told to all that is caused by it; None: nothing."""
+        """The context for all work that this operation causes; None: none."""
 
     def end(self, deliveries: int | None = None) -> None:
-        """It went well; so many deliveries were made of the event."""
+        """It succeeded; `deliveries`: the number made from the event."""
 
     def fail(self, reason: str) -> None:
-        """It did not; `reason` holds no secrets."""
+        """It failed; `reason` contains no secrets."""
 
     def answered(self, outcome: Outcome) -> None:
-        """A try has ended."""
+        """An attempt has ended."""
 
 
 class Tracing(Protocol):
-    """Begins spans. None of it waits for anything, and none of it raises."""
+    """Starts spans. No method waits or raises."""
 
     def consume(self, message: IncomingMessage, queue: str, parent: TraceContext | None) -> Span:
-        """A message was taken from a queue, until it is acknowledged or given back."""
+        """A message was consumed from a queue; ends when it is acknowledged or given back."""
 
     def match(self, module: str, parent: TraceContext | None) -> Span:
-        """The hooks of an event are found, and what they are to be sent."""
+        """The search for an event's hooks, and the making of their deliveries."""
 
     def deliver(self, delivery: Delivery, attempts_made: int) -> Span:
-        """A try; its context is for the endpoint."""
+        """An attempt; its context is for the endpoint."""
 
     def close(self) -> None:
-        """Send what has gathered, if that goes quickly."""
+        """Send batched spans, if that is quick."""
 
 
 @frozen
 class PassedOn:
-    """The span of nobody: the context is its parent's."""
+    """No-op span; passes the parent's context through."""
 
     context: TraceContext | None
 
@@ -69,7 +69,7 @@ NO_TRACE = PassedOn(None)
 
 @frozen
 class NoTracing:
-    """`propagate`: whether endpoints hear of the trace that a message belongs to."""
+    """`propagate`: whether endpoints receive the context of the incoming message's trace."""
 
     propagate: bool = True
 

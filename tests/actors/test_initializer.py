@@ -30,19 +30,29 @@ def store(tmp_path):
 
 @pytest.fixture
 def grow(tmp_path):
-    """grow(**settings) -> Tree with the initializer as its only child."""
+    """grow(actor, **settings) -> Tree with the initializer as its only child."""
     trees = []
 
-    def grow(**settings):
+    def grow(actor=Initializer, **settings):
         overrides = {"data.dir": str(tmp_path), "log.level": "error"} | settings
         loaded = load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides).settings
-        child = ChildSpec("initializer", Initializer, Setup(loaded), TEMPORARY)
+        child = ChildSpec("initializer", actor, Setup(loaded), TEMPORARY)
         trees.append(Tree(SIMPLE, SupervisorSpec((child,))))
         return trees[-1]
 
     yield grow
     for tree in trees:
         tree.close()
+
+
+def with_store(store):
+    """The initializer, on this store."""
+
+    class Connected(Initializer):
+        def connect_store(self):
+            return store
+
+    return Connected
 
 
 def waits(tree):
@@ -76,38 +86,34 @@ def test_an_account_that_no_message_tells_of_is_found_in_time(grow, store, monke
     assert made(store)
 
 
-def test_an_account_that_came_before_anybody_listened_is_found(grow, store, monkeypatch):
-    connect = Initializer.connect_broker
+def test_an_account_that_came_before_anybody_listened_is_found(grow, store):
+    class Connecting(Initializer):
+        def connect_broker(self, topology):
+            add_account(store)
+            super().connect_broker(topology)
 
-    def connecting(self, topology):
-        add_account(store)
-        connect(self, topology)
-
-    monkeypatch.setattr(Initializer, "connect_broker", connecting)
-    grow().wait(ended)
+    grow(Connecting).wait(ended)
     assert made(store)
 
 
-def test_news_that_come_during_a_look_lead_to_another(grow, store, monkeypatch):
-    search, after = Initializer._find_master_account, Initializer.after
+def test_news_that_come_during_a_look_lead_to_another(grow, store):
     looks, timers = [], []
 
-    def searching(self):
-        found = yield from search(self)
-        looks.append(found)
-        if len(looks) == 3:
-            add_account(store)
-        if 1 < len(looks) < 4:  # The first is over before there is a connection.
-            self.on_broker(Received((account_created(),)))
-        return found
+    class Searching(Initializer):
+        def _find_master_account(self):
+            found = yield from super()._find_master_account()
+            looks.append(found)
+            if len(looks) == 3:
+                add_account(store)
+            if 1 < len(looks) < 4:  # The first is over before there is a connection.
+                self.on_broker(Received((account_created(),)))
+            return found
 
-    def setting_timers(self, seconds, call):
-        timers.append(seconds)
-        after(self, seconds, call)
+        def after(self, seconds, call):
+            timers.append(seconds)
+            super().after(seconds, call)
 
-    monkeypatch.setattr(Initializer, "_find_master_account", searching)
-    monkeypatch.setattr(Initializer, "after", setting_timers)
-    grow().wait(ended)
+    grow(Searching).wait(ended)
     assert looks == [None, None, None, ACCOUNT]
     assert timers.count(initializer.LOOK_AGAIN_S) == 1
 
@@ -115,14 +121,13 @@ def test_news_that_come_during_a_look_lead_to_another(grow, store, monkeypatch):
 def test_looking_again_changes_nothing_while_there_is_none(grow, store, monkeypatch):
     monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.01)
     looks = []
-    search = initializer.Initializer._worked
 
-    def counting(self, *, complete):
-        looks.append(complete)
-        search(self, complete=complete)
+    class Counting(Initializer):
+        def _worked(self, *, complete):
+            looks.append(complete)
+            super()._worked(complete=complete)
 
-    monkeypatch.setattr(initializer.Initializer, "_worked", counting)
-    tree = grow()
+    tree = grow(Counting)
     tree.wait(lambda _: len(looks) > 3)
     assert not any(looks)
     assert store.get("system_config", "accounts") is None
@@ -143,8 +148,7 @@ def test_whatever_fails_it_tries_again(grow, store, monkeypatch, method):
     store.ensure_database("accounts")
     add_account(store)
     meddled = Meddled(store, **{method: refuse(StoreUnavailable("away"))})
-    monkeypatch.setattr(Initializer, "connect_store", lambda _self: meddled)
-    tree = grow()
+    tree = grow(with_store(meddled))
     tree.wait(ended)
     assert made(store)
     assert meddled.calls.count("ensure_database") > 1
@@ -154,8 +158,7 @@ def test_the_store_is_away_when_the_account_comes(grow, store, monkeypatch):
     monkeypatch.setattr(initializer, "RETRY_S", 0.01)
     monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.05)
     meddled = Meddled(store)
-    monkeypatch.setattr(Initializer, "connect_store", lambda _self: meddled)
-    tree = grow()
+    tree = grow(with_store(meddled))
     tree.wait(waits)
     away = refuse(StoreUnavailable("away"))
     meddled.before |= dict.fromkeys(["get", "ensure_views"], away)

@@ -41,8 +41,8 @@ def test_what_one_has_finished_all_know(open_file):
 def test_it_outlives_a_kill(open_file, tmp_path):
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from callboard.adapters.local.delivered_ids import FinishedFile\n"
-        "FinishedFile(Path(sys.argv[1]), print).add('a')\n"
+        "from callboard.adapters.local.delivered_ids import DeliveredIds\n"
+        "DeliveredIds(Path(sys.argv[1]), print).add('a')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, tmp_path / "finished.ids"], check=False)

@@ -14,9 +14,10 @@ from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.endpoint_rules import OTHER_PROTOCOLS, EndpointRules
 from callboard.adapters.receiver.server import Answer, Close, Drip
 from callboard.config.settings import DeliverySettings
-from callboard.webhooks.hooks.hook import Hook, InvalidHook
+from callboard.webhooks.hooks.hook import InvalidHook
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError
+from support.hooks import hooks_with
 from support.http import LOOPBACK, resolves_to, server_context
 from support.patience import patient
 from support.proxies import forward_proxy
@@ -405,8 +406,7 @@ def test_a_ca_bundle_that_cannot_be_read_is_named_with_its_setting(tmp_path):
         transport(DeliverySettings(ca_bundle=tmp_path / "absent.pem"), 1)
 
 
-def hook(uri, certificate=None):
-    return Hook("h1", "a1", uri, "all", options=Options(certificate=certificate))
+hook = hooks_with()
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,7 @@ def hook(uri, certificate=None):
 def test_a_hook_that_would_never_be_sent_is_refused(certificates, uri, certificate, reason):
     settings = DeliverySettings(client_certificates=certificates)
     with pytest.raises(InvalidHook, match=reason):
-        check_hook(hook(uri, certificate), settings)
+        check_hook(hook(uri=uri, options=Options(certificate=certificate)), settings)
 
 
 def test_a_hook_is_not_judged_by_a_look_up(certificates, monkeypatch):
@@ -438,8 +438,9 @@ def test_a_hook_is_not_judged_by_a_look_up(certificates, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", counted)
     settings = DeliverySettings(client_certificates=certificates, allow_networks=["10.0.0.0/8"])
-    check_hook(hook("https://no-such-name.example/", "all.pem"), settings)
-    check_hook(hook("http://10.1.2.3:8000/"), settings)
+    named = {"uri": "https://no-such-name.example/", "options": Options(certificate="all.pem")}
+    check_hook(hook(**named), settings)
+    check_hook(hook(uri="http://10.1.2.3:8000/"), settings)
     assert asked == []
 
 

@@ -3,8 +3,6 @@
 import json
 import os
 import resource
-import subprocess
-import sys
 import threading
 import time
 from ipaddress import ip_network
@@ -22,19 +20,12 @@ from callboard.cli.doctor.finding import Check, findings, ok
 from callboard.config.loader import load
 from callboard.supervision import TreeNode
 from services import free_port
+from support import commands
 from support.patience import patient
 
 
 def doctor(*arguments, **environment):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
-    return subprocess.run(
-        [sys.executable, "-m", "callboard.run_system", "doctor", *arguments],
-        env=kept | {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_API_PORT": "0"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-    )
+    return commands.run("doctor", *arguments, **{"CALLBOARD_API_PORT": "0"} | environment)
 
 
 def by_name(ran):

@@ -1,11 +1,8 @@
 """`callboard listen`, as a person runs it."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import requests
 
 from callboard.cli.tryout.listen import listen as listen_command
 from callboard.webhooks.deliveries.signing import new_secret, signature_headers
+from support import commands
 from support.patience import patient
 
 SECRET = new_secret()
@@ -25,12 +23,8 @@ def listen():
     processes = []
 
     def listen(*arguments, **environment):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "callboard.run_system", "listen", "--port", "0", *arguments],
-            env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
-            stdout=subprocess.PIPE,
-            text=True,
+        process = commands.Command(
+            commands.environment(**environment), "listen", "--port", "0", *arguments
         )
         processes.append(process)
         first = process.stdout.readline()
@@ -58,13 +52,7 @@ def send(url, body="{}", id="msg_1", **headers):
 
 
 def refused(*arguments):
-    run = subprocess.run(
-        [sys.executable, "-m", "callboard.run_system", "listen", "--port", "0", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-    )
+    run = commands.run("listen", "--port", "0", *arguments)
     return run.returncode, run.stderr
 
 
@@ -100,28 +88,10 @@ def test_where_it_is_allowed_nothing_is_said_of_it(listen):
 
 
 def test_programs_get_one_object_a_line_and_an_end(listen, unused_port):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "callboard.run_system",
-            "listen",
-            "--json",
-            "--count",
-            "2",
-            "--port",
-            str(unused_port),
-            "--first-fail",
-            "1",
-            "--status",
-            "503",
-            "--retry-after",
-            "7",
-        ],
-        env=kept | {"CALLBOARD_CONFIG": os.devnull, "WEBHOOK_SECRET": SECRET.text},
-        stdout=subprocess.PIPE,
-        text=True,
+    process = commands.Command(
+        commands.environment(WEBHOOK_SECRET=SECRET.text),
+        *("listen", "--json", "--count", "2", "--port", str(unused_port)),
+        *("--first-fail", "1", "--status", "503", "--retry-after", "7"),
     )
     url = f"http://127.0.0.1:{unused_port}/form"
     end = time.monotonic() + patient(20)
@@ -134,8 +104,8 @@ def test_programs_get_one_object_a_line_and_an_end(listen, unused_port):
             time.sleep(0.05)
     assert (first.status_code, first.headers["Retry-After"]) == (503, "7")
     assert send(url, '{"c": 2}').status_code == 200
-    told = [json.loads(line) for line in process.communicate(timeout=patient(20))[0].splitlines()]
-    assert process.returncode == 0
+    assert process.wait(patient(20)) == 0
+    told = [json.loads(line) for line in process.stdout]
     assert [(t["body"], t["try"], t["signature"], t["answer"]) for t in told] == [
         ({"a": "1", "b": ""}, 1, "ok", "503"),
         ({"c": 2}, 2, "ok", "200"),

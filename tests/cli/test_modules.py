@@ -1,12 +1,12 @@
 """`callboard modules`, which needs no running system."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
+from support import commands
 from support.patience import patient
 
 SHOP = """
@@ -18,12 +18,11 @@ account = "customer.id"
 """
 
 
-def run(*arguments, cwd=None, **environment):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
+def run(*arguments, cwd):
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=cwd,
-        env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
+        env=commands.environment(),
         capture_output=True,
         text=True,
         timeout=patient(60),
@@ -32,7 +31,7 @@ def run(*arguments, cwd=None, **environment):
 
 
 def callboard(*arguments, **environment):
-    return run("callboard.run_system", "modules", *arguments, **environment)
+    return commands.run("modules", *arguments, **environment)
 
 
 @pytest.fixture
@@ -93,6 +92,7 @@ def test_a_wrong_table_is_wrong_usage(configured):
     assert "modules table 1: exchange is missing" in listed.stderr
 
 
+@pytest.mark.slow
 def test_a_new_module_passes_its_test_and_is_found_once_installed(tmp_path):
     made = callboard("new", "order_paid", "--into", str(tmp_path))
     assert made.returncode == 0, made.stderr
@@ -110,7 +110,7 @@ def test_a_new_module_passes_its_test_and_is_found_once_installed(tmp_path):
 
     site = tmp_path / "site"
     offline = ("--no-index", "--no-deps", "--no-build-isolation", "--target", str(site))
-    installed = run("pip", "install", "--quiet", *offline, str(folder))
+    installed = run("pip", "install", "--quiet", *offline, str(folder), cwd=folder)
     assert installed.returncode == 0, installed.stderr
     listed = callboard("list", "--json", PYTHONPATH=str(site))
     assert listed.returncode == 0, listed.stdout
@@ -124,6 +124,7 @@ def test_a_new_module_passes_its_test_and_is_found_once_installed(tmp_path):
     assert "'order_paid' is taken" in again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["firing", "event", "any", "callboard"])
 def test_no_name_gets_in_the_way_of_the_module_s_own_text(name, tmp_path):
     assert callboard("new", name, "--into", str(tmp_path)).returncode == 0

@@ -2,16 +2,11 @@
 
 import pytest
 
-from callboard.adapters.store import views
-from callboard.adapters.store.couchdb import CouchdbStore
-from callboard.adapters.store.embedded import EmbeddedStore
+from support.stores import STORES, opened
 
 
-@pytest.fixture(params=["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)])
+@pytest.fixture(params=STORES)
 def store(request, tmp_path):
-    if request.param == "embedded":
-        made = EmbeddedStore(tmp_path / "data" / "store.sqlite3", views=views.ALL)
-    else:
-        made = CouchdbStore(request.getfixturevalue("couchdb_url"), timeout_s=60)
+    made = opened(request, tmp_path)
     yield made
     made.close()

@@ -6,6 +6,7 @@ from callboard.adapters.repositories import hooks as hook_store
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Conflict, StoreUnavailable
 from callboard.adapters.store.views import WEBHOOKS
+from support.hooks import documents_with
 from support.stores import Meddled, refuse
 
 ACCOUNT = "1b" * 16
@@ -19,9 +20,7 @@ def hooks(store):
     return HookStore(store)
 
 
-def hook(id, account=ACCOUNT, **fields):
-    document = {"_id": id, "pvt_type": "webhook", "pvt_account_id": account, "hook": "all"}
-    return document | {"uri": "https://e.example/", "name": id} | fields
+hook = documents_with(pvt_account_id=ACCOUNT)
 
 
 def ids(page):
@@ -42,7 +41,7 @@ def test_reading_goes_on_where_it_ended(hooks, monkeypatch):
     for id in "abcde":
         hooks.add(hook(id))
     first = next(hooks.pages(NOW))
-    hooks.add(hook("a", account="0a" * 16) | {"_id": "before"})
+    hooks.add(hook("a", "0a" * 16) | {"_id": "before"})
     rest = [id for page in hooks.pages(NOW, after=first.end) for id in ids(page)]
     assert rest == ["b", "c", "d", "e"]
 
@@ -107,7 +106,7 @@ def test_an_edit_gives_up_on_one_who_always_saves_first(store, hooks):
 def test_listed_shows_disabled_ones_and_whether_there_are_more(hooks):
     for id in "abc":
         hooks.add(hook(id, enabled=id != "b"))
-    hooks.add(hook("other", account="0a" * 16))
+    hooks.add(hook("other", "0a" * 16))
     found, more = hooks.listed(ACCOUNT, 2)
     assert ([d["_id"] for d in found], more) == (["a", "b"], True)
     found, more = hooks.listed(None, 4)
@@ -125,7 +124,7 @@ def test_an_account_is_made_once(store, hooks):
 def test_a_listing_goes_on_behind_a_hook(hooks):
     other = "0a" * 16
     for account, id in ((other, "x"), (ACCOUNT, "a"), (ACCOUNT, "b"), (ACCOUNT, "c")):
-        hooks.add(hook(id, account=account))
+        hooks.add(hook(id, account))
 
     def listed(account, limit, after):
         documents, more = hooks.listed(account, limit, after)

@@ -18,6 +18,7 @@ from callboard.adapters.store.views import ACCOUNTS, WEBHOOKS
 from callboard.admin import AccountHooks, DefinitionsReset, Orphans
 from callboard.webhooks.modules.discovery import discover
 from callboard.webhooks.values.kazoo_names import account_database, modb
+from support.hooks import AUTO_DISABLED, documents_with
 from support.stores import Meddled, refuse
 
 NOW = 63_900_000_000
@@ -44,11 +45,7 @@ def family(hooks):
     return hooks
 
 
-def hook(id, account_id=TOP, **fields):
-    disabled = {"enabled": False, "pvt_disabled_message": "too many failed attempts"}
-    return {"_id": id, "pvt_type": "webhook", "pvt_account_id": account_id, "uri": "http://x"} | (
-        disabled | fields
-    )
+hook = documents_with(pvt_account_id=TOP, **AUTO_DISABLED)
 
 
 def found(steps):
@@ -79,7 +76,7 @@ class TestEnableAccount:
                 hook("h2", pvt_disabled_message=None),
                 hook("h3", enabled=True),
                 hook("h4", pvt_deleted=True),
-                hook("h5", account_id=LEFT),
+                hook("h5", LEFT),
                 hook("h6"),
             ],
         )

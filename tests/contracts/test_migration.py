@@ -9,6 +9,7 @@ from callboard.adapters.repositories.migration import migrated
 from callboard.adapters.store import views
 from callboard.adapters.store.protocol import Conflict, Saved, StoreUnavailable
 from callboard.webhooks.hooks.migration import migration
+from support.hooks import documents_with
 from support.stores import Meddled, refuse
 
 ACCOUNT = "a1" * 16
@@ -16,16 +17,11 @@ LISTING = "webhooks/webhooks_listing"
 NOW = 63_900_000_000
 
 
+hook_of = documents_with(pvt_account_id=ACCOUNT, uri="http://u/")
+
+
 def hook(id, event="inbound_fax", **fields):
-    return {
-        "_id": id,
-        "pvt_type": "webhook",
-        "pvt_account_id": ACCOUNT,
-        "name": "n",
-        "uri": "http://u/",
-        "hook": event,
-        **fields,
-    }
+    return hook_of(id, event=event, **fields)
 
 
 TWIN = migration(hook("fax"), NOW).twin["_id"]

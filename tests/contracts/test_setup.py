@@ -19,6 +19,7 @@ from callboard.webhooks.hooks.schema import SCHEMA
 from callboard.webhooks.modules.kazoo import channel_answer, channel_create
 from callboard.webhooks.modules.metadata import RETIRED
 from callboard.webhooks.values.kazoo_names import account_database
+from support.hooks import documents_with
 from support.stores import Meddled, refuse
 
 A, B = "a1" * 16, "b2" * 16
@@ -36,8 +37,7 @@ def do(steps):
     return sum(1 for _ in steps)
 
 
-def hook(id, account_id):
-    return {"_id": id, "pvt_type": "webhook", "pvt_account_id": account_id, "hook": "all"}
+hook = documents_with()
 
 
 def metadata(store, module="channel_create"):
@@ -201,7 +201,8 @@ class TestAttempts:
     def test_what_is_no_account_is_passed_over(self, store):
         do(prepare_hooks(store, "apps@one"))
         store.save_many(
-            "webhooks", [hook("1", None), hook("2", "?"), hook("3", ["x"]), hook("4", B)]
+            "webhooks",
+            [hook("1", pvt_account_id=None), hook("2", "?"), hook("3", ["x"]), hook("4", B)],
         )
         with structlog.testing.capture_logs() as logs:
             do(prepare_attempts(store, NOVEMBER))

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callboard.adapters.store.couchdb import CouchdbStore
-from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.protocol import Conflict, DatabaseMissing, Saved, StoreError, View
+from support.stores import STORES, opened
 
 ACCOUNT = "account/ab/cd/ef0123456789abcdef0123456789-202611"
 UNKNOWN_REV = "3-0123456789abcdef0123456789abcdef"
@@ -40,12 +39,9 @@ TAGS = View(
 )
 
 
-@pytest.fixture(params=["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)])
+@pytest.fixture(params=STORES)
 def store(request, tmp_path):
-    if request.param == "embedded":
-        made = EmbeddedStore(tmp_path / "data" / "store.sqlite3")
-    else:
-        made = CouchdbStore(request.getfixturevalue("couchdb_url"), timeout_s=60)
+    made = opened(request, tmp_path, ())
     yield made
     made.close()
 

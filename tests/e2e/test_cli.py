@@ -1,35 +1,38 @@
 """Every command with good and bad arguments, as a person types them."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
+from contextlib import closing
 
 import pytest
 
+from support import commands
 from support.patience import patient
-from support.running import ACCOUNT, call_event
+from support.running import ACCOUNT, RunningSystem, call_event
 
 pytestmark = pytest.mark.multiprocess
 
 
+run = commands.run
+"""A command without any system."""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A system for all tests that leave it running.
+
+    (By commands alone once a test has attached to another: a process has one key at a time.)
+    """
+    with closing(RunningSystem(tmp_path_factory.mktemp("cli") / "data")) as system:
+        yield system
+
+
 @pytest.fixture
-def system(start):
-    return start()
-
-
-def run(*arguments, **environment):
-    """A command without any system."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
-    return subprocess.run(
-        [sys.executable, "-m", "callboard.run_system", *arguments],
-        env=kept | {"CALLBOARD_CONFIG": os.devnull} | environment,
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-    )
+def system(shared):
+    """The same; the hooks that a test adds go with it."""
+    yield shared
+    for hook in json.loads(shared.run("hooks", "list", "--json").stdout):
+        assert shared.run("hooks", "rm", hook["_id"]).returncode == 0
 
 
 def test_status_and_tree_show_the_whole_system(system):
@@ -142,7 +145,8 @@ def test_publish_refuses_what_is_no_event(system, text, says):
     assert says in refused.stderr
 
 
-def test_stop_ends_the_system_in_order(system):
+def test_stop_ends_the_system_in_order(start):
+    system = start()
     family = system.family()
     stopped = system.run("stop")
     assert (stopped.returncode, stopped.stdout.strip()) == (0, "stopped")
@@ -152,7 +156,8 @@ def test_stop_ends_the_system_in_order(system):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_with_exit_code_0(system, number):
+def test_a_signal_stops_it_with_exit_code_0(start, number):
+    system = start()
     system.process.send_signal(number)
     assert system.process.wait(timeout=patient(30)) == 0
     assert not system.family()

@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import subprocess
-import sys
 
 import pytest
 
+from support import commands
 from support.running import ACCOUNT, RunningSystem, call_event
 
 pytestmark = pytest.mark.multiprocess
@@ -60,13 +59,9 @@ def test_the_doctor_tells_a_wrong_key_and_other_settings(system):
 def test_a_signed_webhook_is_seen_by_a_listener(system, tmp_path):
     """What a newcomer does: listen, add a hook, give it a secret, publish."""
     account = ACCOUNT[::-1]
-    listening = [sys.executable, "-m", "callboard.run_system", "listen", "--port", "0"]
-    with subprocess.Popen(
-        [*listening, "--count", "2", "--first-fail", "1", "--close"],
-        env=system.environment | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as listener:
+    listening = ("listen", "--port", "0", "--count", "2", "--first-fail", "1", "--close")
+    unbuffered = system.environment | {"PYTHONUNBUFFERED": "1"}
+    with commands.Command(unbuffered, *listening) as listener:
         url = re.search(r"http://\S+", listener.stdout.readline())[0]
         added = system.run("hooks", "add", url, "--account", account, "--event", "channel_create")
         assert added.returncode == 0, added.stderr

@@ -10,28 +10,25 @@ from standardwebhooks import Webhook
 
 from callboard import admin
 from callboard.adapters.receiver.server import Answer
+from support import stores
 from support.hooks import prepared_store, save_account
 from support.running import ACCOUNT, call_event
 
 pytestmark = pytest.mark.multiprocess
 
-BOTH = ["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mark.couchdb])]
-
-
 OTHER = "b" * 32
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=stores.BOTH)
 def urls(request, tmp_path):
-    """The settings of a system: everything embedded, or on real servers, which know accounts."""
-    if request.param == "embedded":
-        return {}
-    amqp, couchdb = (request.getfixturevalue(name) for name in ("amqp_url", "couchdb_url"))
-    store = prepared_store(couchdb, tmp_path)
-    save_account(store, ACCOUNT)
-    save_account(store, OTHER)
-    store.close()
-    return {"amqp__url": amqp, "couchdb__url": couchdb}
+    """The settings of a system; the real servers know accounts."""
+    settings = stores.urls(request)
+    if settings:
+        store = prepared_store(settings["couchdb__url"], tmp_path)
+        save_account(store, ACCOUNT)
+        save_account(store, OTHER)
+        store.close()
+    return settings
 
 
 def ask(system, request, kind):
@@ -50,10 +47,6 @@ def dead(system, count):
     return system.wait(lambda: len(found := letters(system)) == count and found, 30, "the letters")
 
 
-def known(system, hooks=1):
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == hooks)
-
-
 def test_what_was_given_up_is_listed_shown_and_delivered_once_more(urls, start, receiver):
     system = start(delivery__retry_policy="standard", delivery__retry_steps_s="0.2,0.2", **urls)
     hook = system.add_hook(
@@ -61,7 +54,7 @@ def test_what_was_given_up_is_listed_shown_and_delivered_once_more(urls, start, 
     )
     secret = json.loads(system.run("hooks", "secret", "new", hook, "--json").stdout)["secret"]
     other = system.add_hook(f"{receiver.url}/ok", account=OTHER, format="json")
-    known(system, 2)
+    system.wait_hooks(2)
     system.publish([call_event(1), call_event(2, account=OTHER)])
     (letter,) = dead(system, 1)
     assert (letter.kind, letter.account_id, letter.hook_id) == ("delivery", ACCOUNT, hook)
@@ -105,7 +98,7 @@ def test_what_was_given_up_is_listed_shown_and_delivered_once_more(urls, start, 
 def test_what_cannot_be_sent_stays_and_says_why(start, receiver):
     system = start()
     gone, off = (system.add_hook(f"{receiver.url}/status/500", format="json") for _ in "ab")
-    known(system, 2)
+    system.wait_hooks(2)
     system.publish([call_event(1)])
     dead(system, 2)
     system.run("hooks", "rm", gone)
@@ -130,7 +123,7 @@ def test_what_cannot_be_sent_stays_and_says_why(start, receiver):
 def test_a_delivery_that_is_given_up_again_is_a_letter_again(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish([call_event(1)])
     (first,) = dead(system, 1)
     answer = ask(system, admin.RetryDeadLetters((first.id,)), admin.DeadLettersRetried)
@@ -144,7 +137,7 @@ def test_a_delivery_that_is_given_up_again_is_a_letter_again(start, receiver):
 def test_an_event_that_could_not_be_handled_is_handled_when_its_module_can(urls, start, receiver):
     system = start(**urls)
     hook = system.add_hook(f"{receiver.url}/ok", event="sms", format="json")
-    known(system)
+    system.wait_hooks()
     good = {
         "Event-Category": "sms", "Event-Name": "inbound", "App-Name": "a", "App-Version": "1",
         "Msg-ID": "m1", "Account-ID": ACCOUNT, "Message-ID": "1", "From": "a", "To": "b",
@@ -177,7 +170,7 @@ def test_an_event_that_could_not_be_handled_is_handled_when_its_module_can(urls,
 def test_letters_survive_the_death_of_the_actor_that_writes_them(start, receiver):
     system = start(disabler__enabled="false")
     system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish(call_event(number) for number in range(20))
     os.kill(system.node("deliveries/attempt_log").pid, signal.SIGKILL)
     receiver.wait_for(20)
@@ -193,7 +186,7 @@ def test_letters_wait_on_disk_while_the_store_is_away(
     store.close()
     system = start(couchdb__url=couchdb_url, couchdb__timeout_ms=1000)
     system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish([call_event(0)])
     dead(system, 1)
     couchdb_server.stop()
@@ -215,7 +208,7 @@ def test_letters_wait_on_disk_while_the_store_is_away(
 def test_old_letters_go_by_themselves(start, receiver):
     system = start(dead_letters__keep_days=7)
     system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish([call_event(1), call_event(2)])
     found = dead(system, 2)
     store = prepared_store("sqlite://", system.settings.data.dir)

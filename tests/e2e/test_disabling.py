@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from callboard.adapters.store import stores
 from services import free_port
 from support.running import call_event
+from support.stores import first_store
 
 pytestmark = pytest.mark.multiprocess
 
@@ -14,9 +14,7 @@ pytestmark = pytest.mark.multiprocess
 @pytest.fixture
 def store(tmp_path):
     """The embedded store of the first system that the test starts, with eager limits."""
-    folder = tmp_path / "data0"
-    folder.mkdir()
-    store = stores.connect("sqlite://", folder)
+    store = first_store(tmp_path)
     store.ensure_database("system_config")
     limits = {"attempt_failure_count": 3, "attempt_failure_expiry_ms": 8000}
     store.save("system_config", {"_id": "webhooks", "default": limits})

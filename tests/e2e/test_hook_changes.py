@@ -7,6 +7,7 @@ import pytest
 from callboard.webhooks.events.changes import document_change
 from support.cluster import prepared
 from support.running import ACCOUNT, call_event
+from support.stores import BOTH, urls
 
 pytestmark = pytest.mark.multiprocess
 
@@ -62,14 +63,9 @@ class Cluster:
         self.system.wait(lambda: self.fire() == paths, what=f"deliveries to {paths}")
 
 
-@pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq])])
+@pytest.fixture(params=BOTH)
 def cluster(request, start, receiver, tmp_path):
-    settings = {}
-    if request.param == "real":
-        settings = {
-            "amqp__url": request.getfixturevalue("amqp_url"),
-            "couchdb__url": request.getfixturevalue("couchdb_url"),
-        }
+    settings = urls(request)
     folder = tmp_path / "data0"
     folder.mkdir()
     store = prepared(settings.get("couchdb__url", "sqlite://"), folder)

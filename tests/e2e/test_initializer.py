@@ -13,6 +13,7 @@ from callboard.webhooks.modules.metadata import RETIRED
 from callboard.webhooks.values.kazoo_names import account_database, encode_segment, encoded, modb
 from services import couchdb
 from support.running import ACCOUNT
+from support.stores import BOTH, first_store, urls
 
 pytestmark = pytest.mark.multiprocess
 
@@ -56,22 +57,14 @@ class Site:
         return {d["_id"] for d in self.store.documents(MASTER, start="webhooks_", end="webhooks_~")}
 
 
-@pytest.fixture(
-    params=[
-        "embedded",
-        pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mark.couchdb]),
-    ]
-)
+@pytest.fixture(params=BOTH)
 def site(request, start, tmp_path):
     """A Site with embedded parts, or on RabbitMQ and CouchDB."""
-    if request.param == "embedded":
-        settings = {}
-        (tmp_path / "data0").mkdir()
-        store = stores.connect("sqlite://", tmp_path / "data0")
+    settings = urls(request)
+    if settings:
+        store = stores.connect(settings["couchdb__url"], tmp_path)
     else:
-        url = request.getfixturevalue("couchdb_url")
-        settings = {"amqp__url": request.getfixturevalue("amqp_url"), "couchdb__url": url}
-        store = stores.connect(url, tmp_path)
+        store = first_store(tmp_path)
     yield Site(start, store, settings)
     store.close()
 

@@ -11,20 +11,19 @@ import pytest
 from callboard.webhooks.values.kazoo_names import modb
 from support.patience import patient
 from support.running import ACCOUNT, call_event
+from support.stores import BOTH, urls
 
 EVENTS = 1000
 
 pytestmark = pytest.mark.multiprocess
 
 
-@pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq])])
+@pytest.fixture(params=BOTH)
 def system(request, start):
-    if request.param == "embedded":
-        return start()
-    amqp_url = request.getfixturevalue("amqp_url")
-    couchdb_url = request.getfixturevalue("couchdb_url")
-    prepare_cluster(couchdb_url)
-    return start(amqp__url=amqp_url, couchdb__url=couchdb_url)
+    settings = urls(request)
+    if settings:
+        prepare_cluster(settings["couchdb__url"])
+    return start(**settings)
 
 
 def prepare_cluster(url):
@@ -52,7 +51,7 @@ def arrived(requests):
 
 def test_a_thousand_events_arrive_with_the_right_bodies_and_headers(system, receiver, request):
     hook = system.add_hook(f"{receiver.url}/hook", format="json")
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     system.publish(call_event(number) for number in range(EVENTS))
     requests = receiver.wait_for(lambda got: len(got) >= EVENTS, timeout_s=60)
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from callboard import admin
 from callboard.cli import main
 from callboard.webhooks.values.kazoo_names import account_database, modb
+from support import stores
 from support.hooks import AUTO_DISABLED, prepared_store, save_account, save_hook
 from support.running import ACCOUNT, call_event
 
@@ -29,16 +30,11 @@ FAILURES = f"| {'Account':32} | {'Hook':32} | Count |"
 
 pytestmark = pytest.mark.multiprocess
 
-BOTH = ["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mark.couchdb])]
-
 
 @pytest.fixture(params=["embedded"])
 def urls(request):
     """The settings of a system: everything embedded, or on real servers."""
-    if request.param == "embedded":
-        return {}
-    amqp, couchdb = (request.getfixturevalue(name) for name in ("amqp_url", "couchdb_url"))
-    return {"amqp__url": amqp, "couchdb__url": couchdb}
+    return stores.urls(request)
 
 
 @pytest.fixture
@@ -100,7 +96,7 @@ def test_hooks_configured_lists_what_may_fire(maintenance, store):
     save_hook(store, long, CHILD, "all", http_verb="get", retries=5)
     save_hook(store, "https://crm.example.org/off", ACCOUNT, **AUTO_DISABLED)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 2)
+    system.wait_hooks(2)
     mine, other = row("https://crm.example.org/calls"), row(long, CHILD, "get", "all", 5)
 
     assert maintenance("hooks_configured") == [HEADER, mine, other, "found 2 webhooks"]
@@ -119,7 +115,7 @@ def test_hooks_configured_goes_page_by_page(maintenance, store):
         save_hook(store, "https://crm.example.org/", account) for account in (CHILD, ACCOUNT) * 3
     ]
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 6)
+    system.wait_hooks(6)
     found, after = [], ()
     while after is not None:
         request = admin.HooksConfigured(after=after, limit=4)
@@ -140,7 +136,7 @@ def test_failures_are_shown_and_flushed(maintenance, store, receiver):
     other = save_hook(store, f"{receiver.url}/status/404", CHILD)
     system = maintenance.start()
     assert maintenance("failure_status") == [RULE, FAILURES, RULE]
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 3)
+    system.wait_hooks(3)
     for number, account in enumerate([ACCOUNT, CHILD, ACCOUNT]):
         system.publish([call_event(number, account=account)])
         wanted = [2, 3, 5][number]
@@ -175,13 +171,13 @@ def test_a_hook_that_is_enabled_again_begins_without_failures(maintenance, store
     store.save("system_config", {"_id": "webhooks", "default": limits})
     hook = save_hook(store, f"{receiver.url}/status/500", ACCOUNT)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     for number in range(2):
         system.publish([call_event(number)])
         receiver.wait_for(number + 1)
     system.wait(lambda: store.get("webhooks", hook)["enabled"] is False)
     assert maintenance("enable_account_hooks", ACCOUNT) == ["re-enabled 1 hooks", f"IDs: {hook}"]
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     assert maintenance("failure_status") == [RULE, FAILURES, RULE]
     assert store.get("webhooks", hook)["enabled"] is True
 
@@ -190,7 +186,7 @@ def test_failures_outside_the_window_are_not_counted(maintenance, store, receive
     store.save("system_config", {"_id": "webhooks", "default": {"attempt_failure_expiry_ms": 300}})
     save_hook(store, f"{receiver.url}/status/500", ACCOUNT)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     system.publish([call_event(1)])
     system.wait(lambda: system.node("failure_cache").stats.get("failures") == 1)
     system.wait(lambda: maintenance("failure_status") == [RULE, FAILURES, RULE])
@@ -200,7 +196,7 @@ def test_failures_outside_the_window_are_not_counted(maintenance, store, receive
 # Settings
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_settings_are_stored_as_defaults(maintenance, store):
     assert maintenance("set_failure_expiry", "30000") == [
         "set default expiry for failure attempts to 30000ms"
@@ -213,7 +209,7 @@ def test_settings_are_stored_as_defaults(maintenance, store):
     assert default["attempt_failure_count"] == 3
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_settings_of_an_account_begin_with_all_that_held_for_it(maintenance, store):
     assert maintenance("set_disable_threshold", "9")
     assert maintenance("set_failure_expiry", ENCODED, "5000.5") == [
@@ -233,7 +229,7 @@ def test_settings_of_an_account_begin_with_all_that_held_for_it(maintenance, sto
 # Enabling
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_hooks_of_an_account_are_enabled_again(maintenance, store, receiver):
     ids = [save_hook(store, f"{receiver.url}/{n}", ACCOUNT, **AUTO_DISABLED) for n in range(2)]
     by_hand = save_hook(store, f"{receiver.url}/off", ACCOUNT, enabled=False)
@@ -258,7 +254,7 @@ def test_hooks_of_an_account_are_enabled_again(maintenance, store, receiver):
     assert sorted(r.path for r in receiver.wait_for(2)) == ["/0", "/1"]
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_hooks_of_descendants_are_enabled_again(maintenance, store, receiver):
     mine = save_hook(store, f"{receiver.url}/a", ACCOUNT, **AUTO_DISABLED)
     theirs = save_hook(store, f"{receiver.url}/c", GRANDCHILD, **AUTO_DISABLED)
@@ -289,7 +285,7 @@ def test_hooks_of_descendants_are_enabled_again(maintenance, store, receiver):
 
 
 @pytest.mark.couchdb
-@pytest.mark.parametrize("urls", [BOTH[1]], indirect=True)
+@pytest.mark.parametrize("urls", [stores.BOTH[1]], indirect=True)
 def test_what_cannot_be_read_is_reported(maintenance, store, couchdb_url):
     system = maintenance.start()
     system.wait(
@@ -312,7 +308,7 @@ def test_what_cannot_be_read_is_reported(maintenance, store, couchdb_url):
 # The store
 
 
-@pytest.mark.parametrize("urls", BOTH, indirect=True)
+@pytest.mark.parametrize("urls", stores.BOTH, indirect=True)
 def test_views_are_registered(maintenance, store, urls):
     save_hook(store, "https://crm.example.org/", ACCOUNT)
     month = modb(ACCOUNT, time.time())
@@ -348,7 +344,7 @@ def test_orphans_are_cleaned_up(maintenance, store):
         save_hook(store, "https://crm.example.org/", account)
     kept = save_hook(store, "https://crm.example.org/", ACCOUNT)
     system = maintenance.start()
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 4)
+    system.wait_hooks(4)
     assert maintenance("clean_up_orphans", "--dry-run") == [
         f"account {STRANGER} is gone and has 2 hooks",
         f"account {'e5' * 16} is gone and has 1 hooks",
@@ -361,7 +357,7 @@ def test_orphans_are_cleaned_up(maintenance, store):
         "deleted 3 hooks of 2 accounts",
     ]
     assert time.monotonic() - began > 5  # one account every few seconds
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     assert maintenance("hooks_configured")[1:] == [
         row("https://crm.example.org/"),
         "found 1 webhooks",

@@ -24,10 +24,6 @@ EVENTS = 120
 DELIVERED = ("deliveries_total", "delivered")
 
 
-def known(system, hooks):
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == hooks)
-
-
 def figures_of(system):
     return system.client.ask_actor("metrics", GetFigures(), Snapshot)
 
@@ -37,7 +33,7 @@ def test_counters_add_up_exactly(start, receiver):
     system = start(disabler__enabled=False, delivery__waiting_per_endpoint=2 * EVENTS)
     system.add_hook(f"{receiver.url}/ok", format="json")
     system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system, 2)
+    system.wait_hooks(2)
     system.publish(call_event(n) for n in range(EVENTS))
     system.publish(call_event(n, "CHANNEL_ANSWER") for n in range(7))
     system.send(("callevt", "call.CHANNEL_CREATE.x", ["no event"]))
@@ -88,7 +84,7 @@ def test_counters_add_up_exactly(start, receiver):
 def test_what_a_killed_deliverer_had_counted_stays(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/ok", format="json")
-    known(system, 1)
+    system.wait_hooks(1)
     system.publish(call_event(n) for n in range(EVENTS))
     system.wait(lambda: metrics(system).get(DELIVERED) == EVENTS)
     system.kill("deliveries/deliverer-1")
@@ -110,7 +106,7 @@ def test_what_a_killed_deliverer_had_counted_stays(start, receiver):
 def test_killed_metrics_are_told_again_what_the_living_have_counted(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/ok", format="json")
-    known(system, 1)
+    system.wait_hooks(1)
     system.publish(call_event(n) for n in range(EVENTS))
     system.wait(lambda: metrics(system).get(DELIVERED) == EVENTS)
     system.kill("metrics")
@@ -123,7 +119,7 @@ def test_killed_metrics_are_told_again_what_the_living_have_counted(start, recei
 def test_retries_are_seen_in_the_queue(start, receiver):
     system = start(delivery__retry_policy="standard", delivery__retry_steps_s="3600,3600")
     system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system, 1)
+    system.wait_hooks(1)
     system.publish(call_event(n) for n in range(10))
 
     def depth():

@@ -6,10 +6,10 @@ import pytest
 
 from callboard.actors.messages import Published, PublishEvents
 from callboard.actors.system.actor_system import RequestRefused
-from callboard.adapters.store import stores
 from callboard.webhooks.hooks.hook import new_hook
 from callboard.webhooks.values.kazoo_names import modb
 from support.running import ACCOUNT, call_event
+from support.stores import first_store
 
 pytestmark = pytest.mark.multiprocess
 
@@ -17,9 +17,7 @@ pytestmark = pytest.mark.multiprocess
 @pytest.fixture
 def store(tmp_path):
     """The embedded store of the first system that the test starts."""
-    folder = tmp_path / "data0"
-    folder.mkdir()
-    store = stores.connect("sqlite://", folder)
+    store = first_store(tmp_path)
     yield store
     store.close()
 

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from urllib.parse import parse_qs
 
@@ -16,6 +14,7 @@ from callboard.adapters.receiver.server import Answer
 from callboard.webhooks.history.dead_letters import DATABASE as LETTERS
 from callboard.webhooks.hooks.secrets import MEMBER
 from callboard.webhooks.values.kazoo_names import modb
+from support import commands
 from support.hooks import prepared_store
 from support.patience import patient
 from support.running import ACCOUNT, call_event
@@ -32,10 +31,6 @@ def store(tmp_path):
     store.save("system_config", {"_id": "webhooks", "default": {"log_successful_attempts": True}})
     yield store
     store.close()
-
-
-def known(system, hooks=1):
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == hooks)
 
 
 def written(system, attempts):
@@ -71,7 +66,7 @@ def test_a_window_is_replayed_one_request_for_each_delivery(store, start, receiv
     system = start(delivery__workers=1)
     hook = system.add_hook(f"{receiver.url}/post", format="json")
     get = system.add_hook(f"{receiver.url}/get?token=1", http_verb="get", format="form-data")
-    known(system, 2)
+    system.wait_hooks(2)
     system.publish(call_event(number) for number in (1, 2, 3))
     receiver.wait_for(6)
     written(system, 6)
@@ -101,7 +96,7 @@ def test_a_window_is_replayed_one_request_for_each_delivery(store, start, receiv
 def test_one_delivery_is_replayed(store, start, receiver):
     system = start(attempts__body_limit=500)
     hook = system.add_hook(f"{receiver.url}/short", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish(call_event(number) for number in (1, 2))
     system.publish([call_event(3) | {"Caller-ID-Name": "x" * 1000}])
     receiver.wait_for(3)
@@ -123,7 +118,7 @@ def test_a_retry_that_is_interrupted_can_be_run_again(start, receiver):
     count = 60
     system = start(disabler__enabled=False)
     hook = system.add_hook(f"{receiver.url}/status/500", format="json")
-    known(system)
+    system.wait_hooks()
     system.publish(call_event(number) for number in range(count))
 
     def letters():
@@ -136,20 +131,11 @@ def test_a_retry_that_is_interrupted_can_be_run_again(start, receiver):
     known_ids = {request.headers["webhook-id"] for request in receiver.requests}
     receiver.answer("/status/500", lambda _request: Answer(200))
     before = receiver.count
-    retrying = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "callboard.run_system",
-            *["dead-letters", "retry", "--all", "--rate", "20"],
-        ],
-        env=system.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    retry = ("dead-letters", "retry", "--all", "--rate", "20")
+    retrying = commands.Command(system.environment, *retry)
     receiver.wait_for(before + 10, timeout_s=30)
     os.kill(system.node("redelivery").pid, signal.SIGKILL)
-    retrying.communicate(timeout=patient(60))
+    retrying.wait(patient(60))
     if letters():
         system.run("dead-letters", "retry", "--hook", hook, "--rate", "1000")
     assert letters() == ()
@@ -190,7 +176,7 @@ def test_a_hook_is_tested_and_nothing_comes_of_it(start, receiver, store):
     )
     secret = json.loads(system.run("hooks", "secret", "new", ok, "--json").stdout)["secret"]
     hanging, failing = (system.add_hook(f"{receiver.url}{p}") for p in ("/hang", "/status/500"))
-    known(system, 3)
+    system.wait_hooks(3)
     document = store.get("webhooks", ok) | {"_id": "private", "uri": PRIVATE}
     document.pop("_rev")
     store.save("webhooks", document | {"hook": "all", MEMBER: []})

@@ -18,6 +18,7 @@ from callboard.webhooks.values.kazoo_names import modb
 from support.cluster import prepared
 from support.patience import patient
 from support.running import ACCOUNT, call_event
+from support.stores import BOTH, urls
 
 pytestmark = pytest.mark.multiprocess
 
@@ -73,13 +74,12 @@ def attempts(system):
     return [document for document in documents if document["pvt_type"] == "webhook_attempt"]
 
 
-@pytest.fixture(params=["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq])])
+@pytest.fixture(params=BOTH)
 def system(request, start, tmp_path):
-    if request.param == "embedded":
-        return start(log__level="debug")
-    urls = {f"{n}__url": request.getfixturevalue(f"{n}_url") for n in ("amqp", "couchdb")}
-    prepared(urls["couchdb__url"], tmp_path).close()
-    return start(log__level="debug", **urls)
+    settings = urls(request)
+    if settings:
+        prepared(settings["couchdb__url"], tmp_path).close()
+    return start(log__level="debug", **settings)
 
 
 def test_receivers_verify_what_is_sent(system, receiver):

@@ -27,10 +27,6 @@ def collector():
         yield collector
 
 
-def known(system, hooks=1):
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == hooks)
-
-
 def of_trace(spans, trace=TRACE):
     return [span for span in spans if span.trace_id == trace]
 
@@ -51,7 +47,7 @@ def test_an_event_is_one_trace_from_its_message_to_the_answer(
     system = start(tracing__endpoint=collector.url, tracing__service_name="hooks", **url)
     for path in ("/a", "/b"):
         system.add_hook(f"{receiver.url}{path}", format="json", headers={"x-own": "kept"})
-    known(system, 2)
+    system.wait_hooks(2)
     publish_with_headers(system, call_event(1), TRACED)
     requests = receiver.wait_for(2)
     spans = collector.wait_for(lambda spans: len(found := of_trace(spans)) >= 4 and found)
@@ -92,7 +88,7 @@ def test_a_retried_delivery_keeps_its_trace(start, receiver, collector):
         delivery__retry_steps_s="1,1",
     )
     system.add_hook(f"{receiver.url}/once", format="json")
-    known(system)
+    system.wait_hooks()
     publish_with_headers(system, call_event(1), TRACED)
     sent = [parent_sent(request) for request in receiver.wait_for(2, timeout_s=20)]
     posts = collector.wait_for(
@@ -110,7 +106,7 @@ def test_an_unreachable_collector_harms_nothing(start, receiver):
     port = free_port()
     system = start(tracing__endpoint=f"http://127.0.0.1:{port}", delivery__workers=1)
     system.add_hook(f"{receiver.url}/ok", format="json")
-    known(system)
+    system.wait_hooks()
     system.wait(lambda: "collector_down" in system.log.read_text(), what="the line of the log")
     system.publish(call_event(number) for number in range(800))
     receiver.wait_for(800, timeout_s=60)
@@ -125,7 +121,7 @@ def test_an_unreachable_collector_harms_nothing(start, receiver):
 def test_a_context_is_passed_on_without_tracing_and_only_a_valid_one(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/ok", format="json")
-    known(system)
+    system.wait_hooks()
     publish_with_headers(system, call_event(1), TRACED)
     publish_with_headers(
         system, call_event(2), {"traceparent": PARENT.upper(), "tracestate": "a=1"}

@@ -17,7 +17,7 @@ EVENTS = 300
 def test_deliveries_resume_by_themselves(start, receiver, rabbitmq, amqp_url):
     system = start(amqp__url=amqp_url, amqp__prefetch=20)
     system.add_hook(f"{receiver.url}/slow/500", format="json")
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     half = EVENTS // 2
     publish_durably(amqp_url, map(call_event, range(half)))
     receiver.wait_for(20)
@@ -42,7 +42,7 @@ def test_deliveries_resume_by_themselves(start, receiver, rabbitmq, amqp_url):
 def test_a_dropped_connection_is_made_again(start, receiver, rabbitmq, amqp_url):
     system = start(amqp__url=amqp_url)
     system.add_hook(f"{receiver.url}/ok", format="json")
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     dropping = threading.Thread(target=rabbitmq.drop_connections)
     dropping.start()
     dropping.join()

@@ -41,7 +41,7 @@ def test_every_kind_of_child_may_be_killed_under_load(start, receiver):
     # More than OTP's five restarts in ten seconds would be the test's doing, so it takes its time.
     system = start()
     system.add_hook(f"{receiver.url}/slow/5", format="json")
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     published = set()
     for number, kind in enumerate(KINDS):
         first = number * EVENTS_PER_KIND
@@ -77,7 +77,7 @@ def test_a_deliverer_with_a_thousand_requests_under_way_may_be_killed(start, rec
         actors__hang_timeout_ms=int(patient(15_000)),  # A thousand at once is some work.
     )
     system.add_hook(f"{receiver.url}/calls", format="json")
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     receiver.answer("/calls", Hang())
     published = [call_event(number) for number in range(1000)]
     system.publish(published)
@@ -98,7 +98,7 @@ def test_what_was_done_before_all_deliverers_died_is_not_done_again(start, recei
     )
     system.add_hook(f"{receiver.url}/ok", format="json")
     system.add_hook(f"{receiver.url}/hang", format="json", retries=1)
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 2)
+    system.wait_hooks(2)
     system.publish(call_event(n) for n in range(20))
 
     def requests(path):
@@ -123,7 +123,7 @@ def test_what_is_under_way_when_the_bridge_dies_is_not_sent_again(start, receive
         delivery__in_flight_per_endpoint=100,
     )
     system.add_hook(f"{receiver.url}/hang", format="json", retries=1)
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     receiver.answer("/hang", Hang())
     for first in range(0, 24, 3):
         system.publish(call_event(n) for n in range(first, first + 3))
@@ -143,7 +143,7 @@ def test_what_is_under_way_when_the_bridge_dies_is_not_sent_again(start, receive
 def test_a_frozen_deliverer_is_replaced_and_its_events_come_again(start, receiver):
     system = start()
     system.add_hook(f"{receiver.url}/slow/20", format="json")
-    system.wait(lambda: system.node("hook_table").stats.get("hooks") == 1)
+    system.wait_hooks()
     system.publish(call_event(n) for n in range(200))
     receiver.wait_for(10)
     frozen = system.node("deliveries/deliverer-2").pid

@@ -9,3 +9,4 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.parent.name == "fuzz":
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            item.add_marker(pytest.mark.slow)

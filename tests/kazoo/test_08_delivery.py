@@ -285,7 +285,7 @@ def played(tmp_path_factory):
             store.save("webhooks", hook | {"uri": uri if "//" in uri else receiver.url + uri})
         system = RunningSystem(folder, delivery__request_timeout_ms=int(patient(1500)))
         try:
-            system.wait(lambda: system.node("hook_table").stats.get("hooks") == len(HOOKS))
+            system.wait_hooks(len(HOOKS))
             began = time.monotonic()
             system.publish([call_event(1)])
             tries = len(HOOKS) - len(SILENT) + sum(SILENT.values())

@@ -237,7 +237,7 @@ def failed(tmp_path_factory):
             store.save("webhooks", hook | {"_id": name, "name": name} | fields)
         system = RunningSystem(folder)
         try:
-            system.wait(lambda: system.node("hook_table").stats.get("hooks") == 3)
+            system.wait_hooks(3)
             for number in range(3):  # one by one: failures of one millisecond are one
                 system.publish([call_event(number)])
                 receiver.wait_for(2 * number + 2)

@@ -3,8 +3,7 @@
 import pytest
 
 from callboard.adapters.store import views
-from callboard.adapters.store.couchdb import CouchdbStore
-from callboard.adapters.store.embedded import EmbeddedStore
+from support.stores import STORES, opened
 
 A, B = "a1" * 16, "b2" * 16
 HOOK = {"pvt_type": "webhook", "pvt_account_id": A, "name": "n", "uri": "u", "hook": "all"}
@@ -37,12 +36,9 @@ VIEWS = dict(zip(DOCUMENTS, (views.WEBHOOKS, views.MODB, views.ACCOUNT), strict=
 HOOKS, ATTEMPTS, METADATA = DOCUMENTS
 
 
-@pytest.fixture(params=["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)])
+@pytest.fixture(params=STORES)
 def store(request, tmp_path):
-    if request.param == "embedded":
-        made = EmbeddedStore(tmp_path / "store.sqlite3", views=views.ALL)
-    else:
-        made = CouchdbStore(request.getfixturevalue("couchdb_url"), timeout_s=60)
+    made = opened(request, tmp_path)
     for database, documents in DOCUMENTS.items():
         made.ensure_database(database)
         made.ensure_views(database, VIEWS[database])

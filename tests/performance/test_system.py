@@ -20,7 +20,7 @@ from services import missing
 from support.endpoints import Endpoints
 from support.running import RunningSystem, call_event
 
-pytestmark = [pytest.mark.multiprocess, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.multiprocess, pytest.mark.alone, pytest.mark.timeout(300)]
 
 EVENTS = 1_000
 WARM = 100

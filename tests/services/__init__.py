@@ -7,15 +7,20 @@ import socket
 
 import pytest
 
+PORTS = range(15_000, 32_000)
+WORKERS = 16
+"""So many can run at once."""
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS
+
 
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that was free a moment ago.
 
     Below the range that the kernel takes ports for connections from (Linux: from 32768), so that
-    it stays free while its server is stopped.
+    it stays free while its server is stopped. Each worker of pytest-xdist has ports of its own.
     """
     while True:
-        port = secrets.choice(range(15_000, 32_000))
+        port = secrets.choice(PORTS[WORKER::WORKERS])
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

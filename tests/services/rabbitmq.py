@@ -4,14 +4,11 @@ The server runs with an Erlang shell on its standard input. That gives the tests
 its inside (virtual hosts, queue depths, alarms), and ends it when the test run ends for any reason.
 """
 
-import errno
 import os
-import random
 import re
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +21,7 @@ import pika
 import psutil
 import pytest
 
-from services import missing
+from services import free_port, missing
 from support.patience import patient
 
 PROGRAMS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
@@ -48,15 +45,6 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> No
         select.select([], [], [], 0.01)
 
 
-def server_port() -> int:
-    """A free port below those that the kernel gives to clients, who would take it while we boot."""
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED:
-                return port
-
-
 def end(processes: list[psutil.Process]) -> None:
     """End these processes and wait until they are gone."""
     for process in processes:
@@ -70,12 +58,12 @@ class RabbitMQ:
 
     def __init__(self, program: str, folder: Path) -> None:
         self.folder = folder
-        self.port = server_port()
+        self.port = free_port()
         self._program = program
         self._console = folder / "console.txt"
         self._questions = 0
         self._server: subprocess.Popen[bytes] | None = None
-        self._epmd_port = server_port()
+        self._epmd_port = free_port()
         (folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port))
         (folder / "enabled_plugins").write_text("[].\n")
         self._environment = {
@@ -87,7 +75,7 @@ class RabbitMQ:
             "RABBITMQ_ALLOW_INPUT": "1",
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "no-env.conf"),
-            "RABBITMQ_DIST_PORT": str(server_port()),
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
             "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "config"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),

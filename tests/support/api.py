@@ -44,7 +44,8 @@ OTHER = "3333333333333333333333333333cccc"
 class StubBackend:
     """A store that is real, and actors that answer what the test has told.
 
-    `answers`: by class of the question, the answer, an exception, or a function of the question.
+    `answers`: by class of the question, the answer, an exception, a future, or a function of the
+    question.
     """
 
     def __init__(self, store, settings=None):
@@ -76,6 +77,8 @@ class StubBackend:
         self.asked.append((path, message))
         future = Future()
         answer = self.answers.get(type(message), NoAnswer(f"{path} is down"))
+        if isinstance(answer, Future):
+            return answer
         if callable(answer):
             answer = answer(message)
         if isinstance(answer, Exception):

@@ -1,12 +1,48 @@
-"""Hook documents as a system finds them in its store."""
+"""Hooks, their documents, and the store that a system finds them in."""
 
 import itertools
 
 from callboard.adapters.store import stores
 from callboard.adapters.store.views import ACCOUNTS, WEBHOOKS
-from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.hooks.hook import Hook, new_hook
+from callboard.webhooks.hooks.matching import HookIndex
 
 AUTO_DISABLED = {"enabled": False, "pvt_disabled_message": "too many failed attempts"}
+
+
+def hooks_with(**defaults):
+    """hook(id, account_id, event, uri, **fields) -> Hook, each with a default."""
+    defaults = {
+        "id": "h",
+        "account_id": "a",
+        "event": "all",
+        "uri": "https://x.example/",
+    } | defaults
+
+    def hook(*first, **fields):
+        return Hook(**defaults | dict(zip(defaults, first, strict=False)) | fields)
+
+    return hook
+
+
+def index_of(*hooks):
+    """An index of these hooks."""
+    index = HookIndex()
+    for one in hooks:
+        index.put(one)
+    return index
+
+
+def documents_with(**defaults):
+    """hook(id, account_id, event, **fields) -> the document of a hook, as it is stored."""
+
+    def hook(id, account_id=None, event="all", **fields):
+        stored = {"_id": id, "pvt_type": "webhook", "name": id, "uri": "https://e.example/"}
+        mine = {"pvt_account_id": account_id} if account_id is not None else {}
+        return {"hook": event, **stored, **defaults, **mine, **fields}
+
+    return hook
+
 
 _numbers = itertools.count(1)
 

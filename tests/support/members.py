@@ -1,13 +1,10 @@
 """Another machine that delivers for a node: `callboard join` on another loopback address."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
-from callboard.supervision import die_with_parent
 from services import free_port
+from support import commands
 from support.patience import patient
 from support.running import processes_of
 
@@ -15,7 +12,8 @@ from support.running import processes_of
 class Member:
     """`callboard join` a node; ended, with all its processes, by `close`."""
 
-    program = ("-m", "callboard.run_system")
+    program: tuple[str, ...] | None = None
+    """What Python runs in place of Callboard."""
 
     def __init__(self, node, data_dir, name="other", bind="127.0.0.2", workers=1, **settings):
         self.name = name
@@ -31,38 +29,20 @@ class Member:
             "actors.hang_timeout_ms": str(actors.hang_timeout_ms),
             "delivery.workers": str(workers),
         } | settings
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
-        self._environment = kept | {
+        self._environment = commands.environment() | {
             f"CALLBOARD_{key.replace('.', '_')}".upper(): value for key, value in overrides.items()
         }
-        self._data_dir = str(data_dir)
         data_dir.mkdir(parents=True, exist_ok=True)
         self.start()
 
     def run(self, *arguments):
         """A command on this machine's data directory."""
-        return subprocess.run(
-            [sys.executable, *self.program, *arguments],
-            env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
-            capture_output=True,
-            text=True,
-            timeout=patient(60),
-            check=False,
-        )
+        return commands.run_in(self._environment, *arguments)
 
     def start(self):
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, *self.program, "join"),
-                    *(self.node, "--name", self.name),
-                ],
-                env=self._environment | {"CALLBOARD_CONFIG": os.devnull},
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                preexec_fn=die_with_parent,  # A killed test run leaves no system behind.
-            )
+            joining = ("join", self.node, "--name", self.name)
+            self.process = commands.start(self.program, self._environment, *joining, stderr=log)
         line = self.process.stdout.readline()
         assert "waiting" in line, f"not waiting: {line!r}\n{self.log.read_text()}"
 
@@ -75,7 +55,7 @@ class Member:
 
     def family(self):
         """All processes of this machine."""
-        return processes_of(self._data_dir)
+        return processes_of(self.log)
 
     def kill(self):
         """kill -9, all of its processes at once."""

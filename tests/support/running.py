@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,9 +12,10 @@ import psutil
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
 from callboard.actors.system.actor_system import SystemUnreachable, attach
 from callboard.config.loader import load
-from callboard.supervision import GetTree, TreeNode, die_with_parent
+from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.values.kazoo_names import encode_segment
 from services import free_port
+from support import commands
 from support.patience import patient
 
 ACCOUNT = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
@@ -59,26 +59,23 @@ class PatientClient:
         return self.client.hear(kinds, patient(timeout_s))
 
 
-def processes_of(data_dir):
-    """All processes that were started on this data directory."""
+def processes_of(log):
+    """All processes whose standard error is this file: a system's, and no zombies."""
 
     def is_its(process):
         try:
-            return (
-                process.environ().get("CALLBOARD_DATA_DIR") == data_dir
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
-        except psutil.Error:
+            return Path(f"/proc/{process.pid}/fd/2").readlink() == log
+        except OSError:
             return False
 
-    return [p for p in psutil.process_iter() if p.pid != os.getpid() and is_its(p)]
+    return [process for process in psutil.process_iter() if is_its(process)]
 
 
 class RunningSystem:
     """`callboard start` on a data directory; ended, with all its processes, by `close`."""
 
-    program = ("-m", "callboard.run_system")
-    """What Python runs."""
+    program: tuple[str, ...] | None = None
+    """What Python runs in place of Callboard."""
 
     def __init__(self, data_dir: Path, config=os.devnull, **settings):
         self.config = str(config)
@@ -100,37 +97,21 @@ class RunningSystem:
 
     @property
     def environment(self):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("CALLBOARD_")}
         mine = {
             f"CALLBOARD_{key.replace('.', '_')}".upper(): value
             for key, value in self.overrides.items()
         }
-        return kept | mine | {"CALLBOARD_CONFIG": self.config}
+        return commands.environment(CALLBOARD_CONFIG=self.config, **mine)
 
     def start(self):
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.program, "start"],
-                env=self.environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                preexec_fn=die_with_parent,  # A killed test run leaves no system behind.
-            )
+            self.process = commands.start(self.program, self.environment, "start", stderr=log)
         line = self.process.stdout.readline()
         assert "ready" in line, f"not ready: {line!r}\n{self.log.read_text()}"
 
-    def run(self, *arguments, input=None, **environment):
+    def run(self, *arguments, input="", **environment):
         """Run a command of the CLI against this system."""
-        return subprocess.run(
-            [sys.executable, "-m", "callboard.run_system", *arguments],
-            env=self.environment | environment,
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=patient(60),
-            check=False,
-        )
+        return commands.run_in(self.environment | environment, *arguments, input=input)
 
     @property
     def client(self):
@@ -171,8 +152,14 @@ class RunningSystem:
         end = time.monotonic() + timeout_s
         while not (result := condition()):
             assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.state()}"
-            time.sleep(0.02)
+            time.sleep(0.05)
         return result
+
+    def wait_hooks(self, hooks=1):
+        """Wait until so many hooks may fire."""
+        self.wait(
+            lambda: self.node("hook_table").stats.get("hooks") == hooks, what=f"{hooks} hooks"
+        )
 
     def wait_settled(self, events):
         """Wait until the bridge has taken at least so many events and acknowledged all it took.
@@ -215,7 +202,7 @@ class RunningSystem:
 
     def family(self):
         """All processes of this system."""
-        return processes_of(self.overrides["data.dir"])
+        return processes_of(self.log)
 
     def close(self):
         """Stop; a process that is left over fails the test."""

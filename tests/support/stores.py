@@ -1,4 +1,38 @@
-"""A document store in which something else happens between two calls."""
+"""Document stores for tests: each of them, that of a system, and one that is meddled with.
+
+`BOTH` are parameters of a fixture, with which `urls` and `opened` take everything embedded or on
+real servers.
+"""
+
+import pytest
+
+from callboard.adapters.store import stores, views
+from callboard.adapters.store.couchdb import CouchdbStore
+from callboard.adapters.store.embedded import EmbeddedStore
+
+BOTH = ["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mark.couchdb])]
+STORES = ["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)]
+
+
+def urls(request):
+    """The settings of a system: everything embedded, or on RabbitMQ and CouchDB."""
+    if request.param == "embedded":
+        return {}
+    return {f"{name}__url": request.getfixturevalue(f"{name}_url") for name in ("amqp", "couchdb")}
+
+
+def opened(request, folder, its_views=views.ALL):
+    """A store of the one kind or the other."""
+    if request.param == "embedded":
+        return EmbeddedStore(folder / "data" / "store.sqlite3", views=its_views)
+    return CouchdbStore(request.getfixturevalue("couchdb_url"), timeout_s=60)
+
+
+def first_store(tmp_path):
+    """The embedded store of the first system that a test starts."""
+    folder = tmp_path / "data0"
+    folder.mkdir()
+    return stores.connect("sqlite://", folder)
 
 
 class Meddled:

@@ -43,8 +43,7 @@ def test_a_system_that_does_not_answer_is_not_ready(api):
 
 def test_a_system_that_is_silent_is_not_ready(api, monkeypatch):
     monkeypatch.setattr(health, "READY_S", 0.05)
-    silent = Future()
-    monkeypatch.setattr(api.backend, "question", lambda *_question: silent)
+    silent = api.backend.answers[GetHealth] = Future()
     unready = api.call("GET", "/readyz", token=None)
     assert unready.status_code == 503
     assert unready.json()["problems"] == ["metrics did not answer within 0.05 s"]

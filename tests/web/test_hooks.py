@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from callboard.adapters.store.embedded import EmbeddedStore
 from support.api import ADMIN, CHILD, OTHER, PARENT, Api
+from support.stores import Meddled
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"
 HOOK = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
@@ -235,16 +235,13 @@ def test_a_change_of_another_revision_is_refused(api):
     assert (answer.status_code, answer.json()["message"]) == (412, "precondition_failed")
 
 
-def test_a_change_that_another_was_faster_than_is_a_conflict(api, monkeypatch):
+def test_a_change_that_another_was_faster_than_is_a_conflict(api):
     id = api.add_hook()["id"]
-    save = EmbeddedStore.save
 
-    def slower(store, database, document):
-        monkeypatch.undo()
-        save(store, database, store.get(database, id) | {"name": "faster"})
-        return save(store, database, document)
+    def faster(database, _document):
+        api.store.save(database, api.store.get(database, id) | {"name": "faster"})
 
-    monkeypatch.setattr(EmbeddedStore, "save", slower)
+    api.backend.store = Meddled(api.store, save=faster)
     answer = api.call("PATCH", f"{HOOKS}/{id}", {"name": "slower"})
     assert (answer.status_code, answer.json()["message"]) == (409, "datastore_conflict")
     assert api.data("GET", f"{HOOKS}/{id}")["name"] == "faster"

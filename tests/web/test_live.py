@@ -166,7 +166,7 @@ def test_many_pages_cost_one_look_and_no_page_none(watched):
         while_watched = looks_made()
         for watcher in watchers:
             looks.leave(watcher)
-        while not looks.at_rest:
+        while asyncio.all_tasks() != {asyncio.current_task()}:
             await asyncio.sleep(0.01)
         assert await first(looks.watch(), 2)
         return while_watched
@@ -252,21 +252,30 @@ def test_only_the_admin_may_follow(watched, token, status, account_token):
     assert answer.status_code == status
 
 
-def test_it_is_served_until_the_reader_goes(watched, tmp_path):
+def test_it_is_served_until_the_reader_goes(watched, monkeypatch):
+    monkeypatch.setattr(sampler, "WATCHERS", 1)
     ports, ended = queue.Queue(), queue.Queue()
     server = ApiThread("127.0.0.1", 0, lambda: watched.app, ports.put, ended.put)
     server.start()
     url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}/v2/callboard/live"
+
+    def read():
+        headers = {"X-Auth-Token": ADMIN}
+        return requests.get(url, headers=headers, stream=True, timeout=patient(20))
+
+    def served():
+        with read() as answer:
+            return answer.ok
+
     try:
-        with requests.get(
-            url, headers={"X-Auth-Token": ADMIN}, stream=True, timeout=patient(20)
-        ) as answer:
+        with read() as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             assert answer.headers["cache-control"] == "no-store"
             lines = answer.iter_lines()
             names = [line for line in islice(lines, 12) if line.startswith(b"event:")]
+            assert not served(), "there is room for one"
         assert names[:3] == [b"event: history", b"event: tick", b"event: tick"]
-        wait_until(lambda: watched.app.state.sampler.watching == 0)
+        wait_until(served)
     finally:
         server.stop()
         assert ended.get(timeout=patient(20)) is None

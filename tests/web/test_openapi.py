@@ -15,6 +15,8 @@ from schemathesis.specs.openapi.checks import (
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
 from support.api import ADMIN, FINGERPRINT, PARENT, WITH_EVENTS, Api, whole_system
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -10,6 +10,7 @@ from callboard.adapters.repositories.tokens import add_token
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.settings import AmqpSettings, ApiSettings, Settings
 from support.api import OTHER, PARENT, WITH_EVENTS, Api
+from support.stores import Meddled, refuse
 
 EVENT = {"name": "order.paid", "account_id": PARENT, "payload": {"order": 17}}
 
@@ -81,11 +82,9 @@ def test_an_event_that_reaches_nobody_is_refused_and_may_come_again(api):
     assert post(api, EVENT | {"payload": {}}).status_code == 202
 
 
-def test_nothing_is_published_while_the_store_is_away(api, monkeypatch):
-    def away(*_arguments, **_options):
-        raise StoreUnavailable("connection refused")
-
-    monkeypatch.setattr(api.store, "get_many", away)
+def test_nothing_is_published_while_the_store_is_away(api):
+    away = refuse(StoreUnavailable("connection refused"))
+    api.backend.store = Meddled(api.store, get_many=away)
     assert post(api).status_code == 503
     assert api.backend.published == []
 

@@ -5,14 +5,9 @@ from typing import Any
 
 import pytest
 from attrs import define, field
-from hypothesis import HealthCheck, settings
 
 from callboard.webhooks.events.directory import Account
 from callboard.webhooks.events.event import Event
-
-# How long an example takes says nothing of the code where others use the same cores.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
 
 PARENT = "0a" * 16
 ACCOUNT = "1b" * 16

@@ -1,17 +1,17 @@
 """Modules that a few plain values make, for buses that are not Kazoo's."""
 
 import json
+from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.delivery import deliveries
 from callboard.webhooks.events.event import Event
-from callboard.webhooks.hooks.hook import Hook
-from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.protocol import EventExchange
+from support.hooks import hooks_with, index_of
 
 ORDER = {
     "type": "order.paid",
@@ -125,14 +125,11 @@ def test_it_is_named_and_bound_as_it_says():
 
 
 def fired(directory, *hooks, made=None, body=ORDER, key="order.1.paid"):
-    index = HookIndex()
-    for hook in hooks:
-        index.put(hook)
-    return deliveries(Event(body, "shop", key), made or module(), index, directory, None)
+    event = Event(body, "shop", key)
+    return deliveries(event, made or module(), index_of(*hooks), directory, None)
 
 
-def hook(id, account, event="order_paid", **fields):
-    return Hook(id, account, "https://x.example/", event, format="json", **fields)
+hook = hooks_with(event="order_paid", format="json")
 
 
 def test_hooks_fire_for_an_account_that_no_database_knows(directory):
@@ -163,20 +160,81 @@ def test_messages_that_differ_in_their_key_alone_are_two(directory):
     assert paid.id == again.id != other.id
 
 
+scalars = st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=2)
+steps = st.sampled_from("abc01") | st.text(min_size=1, max_size=3).filter(lambda s: "." not in s)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
-    max_leaves=20,
+    scalars,
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(steps, children, max_size=3),
+    max_leaves=8,
 )
-paths = st.from_regex(r"[^.]+(\.[^.]+)*", fullmatch=True)
+bodies = st.builds(
+    lambda body, id: body | {"id": id},
+    st.dictionaries(steps, json_values, max_size=4),
+    st.integers(0, 9) | st.text("xyz"),
+)
 
 
-@given(st.dictionaries(st.text(), json_values), st.dictionaries(st.text(), paths), paths)
-def test_no_message_breaks_it(body, fields, account):
-    made = module(fields=fields, account=account, only={account: "x"})
-    assert made.responds_to(Event(body)) in (True, False)
-    sent = payload(made, body)
-    assert sent is None or (fields and set(sent) <= set(fields)) or sent == body
+def places(value, path=()):
+    """Whatever lies within a value, by its path."""
+    found = {".".join(path): value} if path else {"*": value}
+    if isinstance(value, dict):
+        members = value.items()
+    elif isinstance(value, list):
+        members = ((str(number), member) for number, member in enumerate(value))
+    else:
+        members = ()
+    for step, member in members:
+        found = places(member, (*path, step)) | found
+    return found
+
+
+def written(value):
+    """As JSON, in which true is not 1."""
+    return json.dumps(value, sort_keys=True)
+
+
+@st.composite
+def messages_and_modules(draw):
+    """A message, and a module whose paths lead to something in it or nowhere."""
+    body = draw(bodies)
+    there = places(body)
+    anywhere = st.lists(steps, min_size=1, max_size=3).map(".".join)
+    paths = st.sampled_from(sorted(there)) | anywhere
+    account = draw(st.just("id") | paths)
+    fields = draw(st.dictionaries(st.text(max_size=2), paths, max_size=3))
+    only = {
+        path: there[path] if path in there and draw(st.booleans()) else draw(scalars)
+        for path in draw(st.lists(paths, min_size=1, max_size=2, unique=True))
+    }
+    return body, module(account=account, fields=fields, only=only)
+
+
+def test_it_counts_and_sends_what_lies_at_its_paths():
+    seen = Counter()
+
+    @settings(max_examples=200)
+    @given(messages_and_modules())
+    def check(pair):
+        body, made = pair
+        there = places(body)
+        counts = all(
+            path in there and written(there[path]) == written(value)
+            for path, value in made.only.items()
+        )
+        assert made.responds_to(Event(body)) is counts
+        account = there.get(made.account)
+        firing = made.firing(Event(body), None)
+        if account == "" or isinstance(account, bool) or not isinstance(account, str | int):
+            assert firing is None
+        else:
+            assert firing.account_id == str(account)
+            wanted = {key: there[path] for key, path in made.fields.items() if path in there}
+            assert firing.payload == (wanted if made.fields else body)
+        seen.update([("counts", counts), ("fires", firing is not None)])
+
+    check()
+    # Neither by chance alone.
+    assert min(seen[what, how] for what in ("counts", "fires") for how in (True, False)) >= 10
 
 
 @given(st.lists(st.text("abc", min_size=1), min_size=1), json_values.filter(lambda v: v != {}))

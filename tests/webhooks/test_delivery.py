@@ -9,25 +9,18 @@ from attrs import evolve, frozen
 
 from callboard.webhooks.deliveries.delivery import deliveries, delivery_id, new_event_id
 from callboard.webhooks.events.event import MAX_NESTING, Event, parse_event
-from callboard.webhooks.hooks.hook import Hook, parse_hook
+from callboard.webhooks.hooks.hook import parse_hook
 from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.modules.kazoo.channel_create import MODULE
 from callboard.webhooks.modules.kazoo.skel import MODULE as SKEL
 from callboard.webhooks.modules.protocol import Firing
+from support.hooks import hooks_with, index_of
 
 PARENT = "0a" * 16
 ACCOUNT = "1b" * 16
 
 
-def hook(id="h", account_id=ACCOUNT, **fields):
-    return Hook(id, account_id, **({"uri": "https://x.org/in", "event": "CHANNEL_CREATE"} | fields))
-
-
-def index_of(*hooks):
-    index = HookIndex()
-    for one in hooks:
-        index.put(one)
-    return index
+hook = hooks_with(account_id=ACCOUNT, event="CHANNEL_CREATE", uri="https://x.org/in")
 
 
 def deliver(event, directory, *hooks, module=MODULE):

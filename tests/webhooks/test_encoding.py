@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard.webhooks.deliveries.encoding import form_encode, json_encode, request_for
-from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.deliveries.encoding import (
+    content,
+    content_type,
+    form_encode,
+    json_encode,
+    request_with,
+)
+from support.hooks import hooks_with
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 scalars = st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -127,8 +133,11 @@ def test_half_a_surrogate_pair_does_not_stop_a_delivery():
     assert json.loads(json_encode({"a": "\ud800"})) == {"a": "?"}
 
 
-def hook(**fields):
-    return Hook("h1", "a1", **({"uri": "https://example.org/in", "event": "all"} | fields))
+hook = hooks_with(id="h1", account_id="a1", uri="https://example.org/in")
+
+
+def request_for(hook, payload):
+    return request_with(hook, content(content_type(hook), payload))
 
 
 NAMES = {"X-Hook-ID": "h1", "X-Account-ID": "a1"}

@@ -3,19 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.webhooks.events.directory import Account
-from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
+from support.hooks import hooks_with, index_of
 
-
-def hook(id, account_id="a", event="object", **fields):
-    return Hook(id, account_id, "https://example.org/", event, **fields)
-
-
-def index_of(*hooks):
-    index = HookIndex()
-    for one in hooks:
-        index.put(one)
-    return index
+hook = hooks_with(event="object")
 
 
 def ids(hooks):

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: what routes depend on."""
+"""The caller of a request, and its permissions: dependencies of the routes."""
 
 import hmac
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ TheBackend = Annotated[Backend, Depends(backend_of)]
 
 
 def anybody(request: Request) -> Caller | None:
-    """Whoever asks; None: without a token. Raises ApiError 401, 429 over a bad one."""
+    """The caller; None: without a token. Raises ApiError 401, 429 for a wrong one."""
     token = _token(request)
     if not token:
         return None
@@ -50,7 +50,7 @@ def anybody(request: Request) -> Caller | None:
     if caller is None:
         guard.wrong(address)
         raise invalid_credentials()
-    if caller.sees_all:  # a token of one account says nothing of tries for another's
+    if caller.sees_all:  # one account's valid token is no evidence about attempts for another's
         guard.right(address)
     state = state_of(request)
     state.caller, state.token = caller, token
@@ -58,7 +58,7 @@ def anybody(request: Request) -> Caller | None:
 
 
 def _guarded(request: Request) -> tuple[Guard, str]:
-    """Who remembers wrong tokens, and the client's address. Raises ApiError 429."""
+    """The guard against wrong tokens, and the client's address. Raises ApiError 429."""
     guard: Guard = request.app.state.guard
     address = client_address(
         request.client.host if request.client else "",
@@ -78,7 +78,7 @@ def known(
     _header: Annotated[Any, Security(_HEADER)],
     _bearer: Annotated[Any, Security(_BEARER)],
 ) -> Caller:
-    """Somebody with a good token. Raises ApiError 401."""
+    """A caller with a valid token. Raises ApiError 401."""
     if caller is None:
         raise invalid_credentials()
     return caller
@@ -88,7 +88,7 @@ Known = Annotated[Caller, Depends(known)]
 
 
 def admin(caller: Known) -> Caller:
-    """Somebody who may do everything. Raises ApiError 401, 403."""
+    """A caller with all permissions. Raises ApiError 401, 403."""
     if not caller.sees_all:
         raise forbidden()
     return caller
@@ -102,7 +102,10 @@ def scraper(
     _header: Annotated[Any, Security(_HEADER)],
     _bearer: Annotated[Any, Security(_BEARER)],
 ) -> None:
-    """Somebody who may read the metrics: their own token, or the admin's. Raises ApiError."""
+    """Permits readers of the metrics: by the metrics' own token, or the admin's.
+
+    Raises ApiError.
+    """
     expected: str = request.app.state.metrics_token
     given = _token(request).encode(errors="replace")
     if given:
@@ -113,7 +116,7 @@ def scraper(
 
 @frozen
 class AccountAccess:
-    """An account that the caller may work on. `document`: its own, None where there is none."""
+    """An account that the caller may use. `document`: the account's, None if it has none."""
 
     id: str
     document: Mapping[str, Any] | None
@@ -125,7 +128,7 @@ def account(
     backend: TheBackend,
     account_id: Annotated[str, Path(description="The account's id.")],
 ) -> AccountAccess:
-    """The account of the path. Raises ApiError 401, 403; 404 for what names no account."""
+    """The account in the path. Raises ApiError 401, 403; 404 for an invalid id."""
     try:
         id = account_argument(account_id)
     except BadArgument:

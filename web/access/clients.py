@@ -1,4 +1,4 @@
-"""Which client a request comes from, also where it comes through proxies of ours."""
+"""The client of a request, also behind trusted proxies."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -7,11 +7,11 @@ Network = IPv4Network | IPv6Network
 
 
 def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """The address of whoever asks, by who connected and the `X-Forwarded-For` headers.
+    """The client's address, by the peer of the connection and the `X-Forwarded-For` headers.
 
-    Anybody may write that header, but each proxy adds the address that it was called from to its
-    end. So it is read from its end, past the proxies that are trusted, to the first that is not:
-    what stands before that may be made up. `trusted` empty: the header is not believed at all.
+    Any client may send that header, but each proxy appends the address of its own peer. So it is
+    read from its end, past the trusted proxies, to the first address that is not trusted: the
+    addresses before that may be forged. `trusted` empty: the header is ignored.
     """
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
     address = peer

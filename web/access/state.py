@@ -1,4 +1,4 @@
-"""What is known of a request besides what the framework tells."""
+"""A request's state, in addition to the framework's."""
 
 import json
 import math
@@ -14,13 +14,13 @@ from callboard.web.backend import NodeFacts
 from callboard.web.errors import ApiError
 
 _ALWAYS_FINITE = 308
-"""Digits of an integer that any float can stand for."""
+"""The most digits with which an integer always fits in a float."""
 _REQUEST_ID = re.compile(r"[!-~]{1,100}")
 
 
 @define
 class RequestState:
-    """Of one request. `body`: all of it; `caller`, `token`: once the token is found good."""
+    """One request's state. `body`: all of it; `caller`, `token`: set once the token is valid."""
 
     node: NodeFacts
     request_id: str
@@ -30,13 +30,13 @@ class RequestState:
     _parsed: Any = None
 
     def envelope(self) -> dict[str, Any]:
-        """The body's JSON object; empty where there is no body. Raises ApiError."""
+        """The body's JSON object; empty without a body. Raises ApiError."""
         if self._parsed is None:
             self._parsed = _object(self.body)
         return dict(self._parsed)
 
     def peek(self, key: str) -> Any:
-        """A member of the envelope; None where the body is none."""
+        """A member of the envelope; None if the body has no envelope."""
         try:
             return self.envelope().get(key)
         except ApiError:
@@ -50,7 +50,7 @@ def state_of(request: Request) -> RequestState:
 
 
 def request_id(given: str | None) -> str:
-    """The id that the client has chosen, if it is fit for a header; else a new one."""
+    """The client's id for the request, if it is valid in a header; else a new one."""
     return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
@@ -62,7 +62,7 @@ def _object(body: bytes) -> dict[str, Any]:
         parsed = json.loads(
             text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
         )
-        if "\\u" in text:  # half a surrogate pair, which no store and no broker takes
+        if "\\u" in text:  # a lone surrogate, which no store and no broker accepts
             json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as problem:
         raise ApiError(

@@ -1,4 +1,4 @@
-"""Slowing down those who try tokens: by address, exponentially, in bounded memory."""
+"""Slows down clients that guess tokens: by address, exponentially, in bounded memory."""
 
 import math
 import threading
@@ -10,17 +10,17 @@ from ipaddress import IPv6Address, ip_address
 from attrs import evolve, frozen
 
 FREE_TRIES = 5
-"""So many wrong tokens cost nothing."""
+"""The number of wrong tokens without a delay."""
 FIRST_S = 1.0
 LONGEST_S = 300.0
 FORGOTTEN_S = 3600.0
-"""A wrong token is forgotten after so long without another."""
+"""How long a wrong token counts without another, in seconds."""
 MAX_ADDRESSES = 10_000
 
 
 @frozen
 class Wrong:
-    """How often an address was wrong of late, and when it was last. Times are monotonic."""
+    """An address's recent number of wrong tokens, and the time of the last. Times are monotonic."""
 
     count: int = 0
     last: float = 0.0
@@ -31,7 +31,7 @@ class Wrong:
         return evolve(self, count=count + 1, last=now)
 
     def wait_s(self, now: float) -> float:
-        """How long this address is to wait before it is heard again; 0: not at all."""
+        """Seconds until requests from this address are accepted again; 0: at once."""
         beyond = self.count - FREE_TRIES
         if beyond < 0:
             return 0.0
@@ -40,7 +40,7 @@ class Wrong:
 
 
 def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 that one IPv6 host commands."""
+    """The network that counts as one client: an IPv4 address, or the /64 of an IPv6 host."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -53,9 +53,9 @@ def network_of(address: str) -> str:
 
 
 class Guard:
-    """Remembers the addresses that wrong tokens came from, of late and not too many.
+    """Remembers the addresses of recent wrong tokens, up to a limit.
 
-    Where there are too many, the one that was wrong longest ago is forgotten.
+    Beyond the limit, the address with the oldest wrong token is forgotten.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Guard:
         self._lock = threading.Lock()
 
     def wait_s(self, address: str) -> int:
-        """Whole seconds that requests with a token from there are refused for; 0: none."""
+        """Whole seconds for which requests with a token from this address are refused; 0: none."""
         with self._lock:
             wrong = self._wrong.get(network_of(address), Wrong())
             return math.ceil(wrong.wait_s(self._clock()))
 
     def wrong(self, address: str) -> None:
-        """A wrong token came from there."""
+        """Record a wrong token from this address."""
         network = network_of(address)
         with self._lock:
             self._wrong[network] = self._wrong.pop(network, Wrong()).again(self._clock())
@@ -81,10 +81,10 @@ class Guard:
                 self._wrong.popitem(last=False)
 
     def right(self, address: str) -> None:
-        """A good token came from there: begin anew."""
+        """Record a valid token from this address, which resets its count."""
         with self._lock:
             self._wrong.pop(network_of(address), None)
 
     def __len__(self) -> int:
-        """How many addresses are remembered."""
+        """The number of addresses remembered."""
         return len(self._wrong)

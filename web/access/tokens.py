@@ -1,4 +1,4 @@
-"""Who a token makes its bearer, and which accounts that lets them at."""
+"""The caller that a token identifies, and the accounts that it may use."""
 
 import hmac
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from callboard.adapters.store.protocol import DocumentStore
 
 @frozen
 class Caller:
-    """Somebody with a good token. `account_id` None: the admin, who may do everything.
+    """A caller with a valid token. `account_id` None: the admin, with all permissions.
 
-    `superduper`: of an account whose document says so (Kazoo: pvt_superduper_admin).
+    `superduper`: the account's document grants all permissions (Kazoo: pvt_superduper_admin).
     """
 
     account_id: str | None
@@ -22,14 +22,14 @@ class Caller:
 
     @property
     def sees_all(self) -> bool:
-        """Whether no account is closed to them."""
+        """Whether the caller may use every account."""
         return self.account_id is None or self.superduper
 
 
 def caller_of(token: str, admin_token: str, store: DocumentStore) -> Caller | None:
-    """Whose token this is; None if it is nobody's. Raises StoreError.
+    """The caller with this token; None if it is invalid. Raises StoreError.
 
-    Compared in constant time; of an account's token the store holds no more than a digest.
+    Compared in constant time; the store has only a digest of an account's token.
     """
     if hmac.compare_digest(token.encode(errors="replace"), admin_token.encode()):
         return Caller(None)
@@ -41,9 +41,9 @@ def caller_of(token: str, admin_token: str, store: DocumentStore) -> Caller | No
 
 
 def may_use(caller: Caller, account_id: str, account: Mapping[str, Any] | None) -> bool:
-    """Whether the caller may work on this account: their own, or one below it (`pvt_tree`).
+    """Whether the caller may use this account: its own, or a descendant (`pvt_tree`).
 
-    `account`: the account's document, None where there is none.
+    `account`: the account's document, None if it has none.
     """
     if caller.sees_all or caller.account_id == account_id:
         return True

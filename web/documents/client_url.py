@@ -1,4 +1,4 @@
-"""Which uris a hook may have: Kazoo's rule (kzd_webhooks, kz_web), beside our own."""
+"""Which URLs a hook may have: Kazoo's rule (kzd_webhooks, kz_web), and Callboard's."""
 
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address, ip_network
@@ -13,11 +13,11 @@ def uri_problem(
     blacklist: Mapping[str, Any],
     refusal: Callable[[str], str | None],
 ) -> dict[str, dict[str, Any]] | None:
-    """The rule that the uri breaks and what is said of it; None where it breaks none.
+    """The rule that the URL breaks, with its message; None if it breaks none.
 
-    `blacklist`: `client.blacklist` of system_config/kazoo_web, where somebody has made one.
-    Kazoo's default, localhost and 127.0.0.1, is contained in `refusal`, our own rule, which says
-    why a uri must not be called.
+    `blacklist`: `client.blacklist` of system_config/kazoo_web, if configured. Kazoo's default,
+    localhost and 127.0.0.1, is included in `refusal`, Callboard's rule, which returns the reason to
+    refuse a URL.
     """
     parts = _parts(uri)
     if parts is None or not parts.scheme or not parts.hostname:

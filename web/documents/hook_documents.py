@@ -1,4 +1,4 @@
-"""Hook documents as clients write and see them (cb_webhooks)."""
+"""Hook documents in the form that clients send and receive (cb_webhooks)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.json_values import as_object
 
 SHOWN_ONLY = ("id", "disable_reason")
-"""Members of answers that are none of the document; a client may send them back."""
+"""Members of responses that are not in the document; a client may send them back."""
 
 OPTIONS: Mapping[str, Any] = {
     "retry_policy": {
@@ -42,14 +42,14 @@ OPTIONS: Mapping[str, Any] = {
         "type": "string",
     },
 }
-"""What Callboard's hooks may have beyond Kazoo's (`callboard.webhooks.hooks.options`)."""
+"""A hook's members beyond Kazoo's (`callboard.webhooks.hooks.options`)."""
 
 _NOT_LISTED = "value not found in enumerated list of values"
 _ADMIN_ONLY = frozenset(type.name for type in NOTIFICATION_TYPES.values() if type.admin_only)
 
 
 def hook_schema(hooks: list[str] | None = None) -> dict[str, Any]:
-    """The JSON schema of a hook; `hooks`: the kinds of events that there are."""
+    """The JSON schema of a hook; `hooks`: the existing kinds of events."""
     properties = {**SCHEMA["properties"], **OPTIONS}
     if hooks is not None:
         properties["hook"] = {**properties["hook"], "enum": hooks}
@@ -65,7 +65,7 @@ def known_definitions(backend: Backend) -> dict[str, Definition]:
 def valid_hook(
     backend: Backend, data: Mapping[str, Any], account_id: str, *, sees_all: bool
 ) -> dict[str, Any]:
-    """The public fields to store. Raises ApiError 400 with all that is wrong; 503."""
+    """The public fields to store. Raises ApiError 400 with all faults; 503."""
     data = {key: value for key, value in data.items() if key not in SHOWN_ONLY}
     known = known_definitions(backend)
     document, problems = checked(data, hook_schema(sorted({*known, ALL})))
@@ -93,7 +93,7 @@ def valid_hook(
 def _check_modifiers(
     document: Mapping[str, Any], definition: Definition | None, *, sees_all: bool
 ) -> None:
-    """The hook's custom_data must choose among what the kind of event offers."""
+    """Check that the hook's custom_data selects among the values of the kind of event."""
     if definition is None:
         raise datastore_fault()
     chosen = as_object(document.get("custom_data"))
@@ -123,7 +123,7 @@ def _choices(modifier: Any) -> list[str] | None:
 
 
 def _check_whole(backend: Backend, document: Mapping[str, Any], account_id: str) -> None:
-    """What the schema does not say, and would keep the hook from ever firing."""
+    """Check for faults that the schema permits, but with which the hook could never fire."""
     whole = {**document, "_id": "new", "pvt_account_id": account_id}
     try:
         backend.check_hook(parse_hook(whole, backend.node.known_events | {document["hook"]}))
@@ -134,7 +134,7 @@ def _check_whole(backend: Backend, document: Mapping[str, Any], account_id: str)
 
 
 def shown_hook(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A single hook as clients see it."""
+    """A single hook in the form for clients."""
     shown = {**public_fields(document), "id": document["_id"]}
     if (reason := document.get("pvt_disabled_message")) is not None:
         shown["disable_reason"] = reason
@@ -152,7 +152,7 @@ def listed_hook(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shown_definition(definition: Definition, *, sees_all: bool) -> dict[str, Any]:
-    """A kind of event as clients see it; some are for admins' eyes only."""
+    """A kind of event in the form for clients; some are visible to admins only."""
     shown: dict[str, Any] = {
         "id": definition.id,
         "name": definition.name,
@@ -175,8 +175,11 @@ def _without_admin_only(modifier: Any) -> Any:
 
 
 def replaced(stored: Mapping[str, Any], public: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """The stored document with other public fields. A hook that is enabled has no reason not
-    to be: so any change that does not say `enabled: false` enables it again, as in Kazoo."""
+    """The stored document with other public fields.
+
+    An enabled hook has no reason for being disabled: any change without `enabled: false` enables
+    the hook again, as in Kazoo.
+    """
     private = {key: value for key, value in stored.items() if key.startswith(("_", "pvt_"))}
     document = {**private, **public, "pvt_modified": now}
     if is_enabled(document):

@@ -1,4 +1,4 @@
-"""Samples of what hooks send, for those who write receivers. All names and numbers are made up."""
+"""Samples of hooks' payloads, for developers of receivers. All names and numbers are invented."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -78,7 +78,7 @@ _EXAMPLES: Mapping[str, Any] = {
 
 
 def _notification(type: NotificationType) -> dict[str, Any]:
-    """A notification of that kind with the members that a valid one has."""
+    """A notification of that kind with all required members."""
     members = {header.lower().replace("-", "_"): header for header in type.required}
     return {
         "account_id": _ACCOUNT,
@@ -141,4 +141,4 @@ SAMPLES: Mapping[str, list[dict[str, Any]]] = {
     "webhooks_object": [_object(a) for a in ("doc_created", "doc_edited", "doc_deleted")],
     "webhooks_parking": [_parking(e) for e in ("PARK_PARKED", "PARK_RETRIEVED", "PARK_ABANDONED")],
 }
-"""By id, each a list: one for each thing that the kind of event may tell."""
+"""By id, each a list: one for each case of the kind of event."""

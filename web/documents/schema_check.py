@@ -1,6 +1,6 @@
-"""Checking documents by a JSON schema, with the errors that Crossbar makes of it (kz_json_schema).
+"""Checks documents by a JSON schema, with Crossbar's errors (kz_json_schema).
 
-Not strict, as Crossbar by default: a value of the wrong type is converted where the schema tells
+Not strict, like Crossbar's default: a value of the wrong type is converted where the schema defines
 how, and checked again.
 """
 
@@ -17,9 +17,9 @@ Found = dict[str, dict[str, dict[str, Any]]]
 
 
 def checked(document: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[dict[str, Any], Found]:
-    """The document with the schema's defaults, converted where needed; and what is wrong with it.
+    """The document with the schema's defaults, converted where needed; and its faults.
 
-    Where something stays wrong, nothing is converted, so that the errors show what was given.
+    If any fault remains, nothing is converted, so that the errors show the original values.
     """
     filled = {**_defaults(schema), **document}
     validator = Draft4Validator(schema)
@@ -79,7 +79,7 @@ def _worded(error: ValidationError) -> Iterator[tuple[str, str, dict[str, Any]]]
 
 
 def _converted(value: Any, schema: Mapping[str, Any]) -> Any:
-    """The value as the schema wants it, as far as that is plain."""
+    """The value converted to the schema's type, where that is unambiguous."""
     match schema.get("type"):
         case "boolean" if value in ("true", "false"):
             return value == "true"

@@ -1,4 +1,4 @@
 """Requests and responses in Crossbar's form: envelopes, filters, pages, spans of time.
 
-Offers `success`, the middleware that every request passes, and what OpenAPI says of all this.
+Offers `success`, the middleware that every request passes, and their description in OpenAPI.
 """

@@ -1,4 +1,4 @@
-"""Requests and answers in Crossbar's envelopes."""
+"""Requests and responses in Crossbar's envelopes."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def success(
     warnings: Iterable[str] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An answer that carries `data`.
+    """A success response with `data`.
 
     `revision`: the document's; a client that has it already (`If-None-Match`) gets 304.
     """
@@ -55,7 +55,7 @@ def success(
 
 
 def failure(request: Request, error: ApiError) -> Response:
-    """An answer that says what went wrong."""
+    """A failure response for the error."""
     body = {
         "data": error.data,
         "error": str(error.status),

@@ -12,11 +12,11 @@ _NOTHING = object()
 
 
 def filters_in(query: Iterable[tuple[str, str]]) -> Condition:
-    """The test that a query makes of documents: all of its filters must let them through.
+    """The condition in a query: documents must pass all of its filters.
 
     `filter_KEY`, `filter_not_KEY`, `has_key`, `key_missing`, `has_value`, `value_missing`,
-    `modified_from`, `modified_to`. A dot in a KEY leads into an object. A value may be a JSON
-    list, any of which is meant.
+    `modified_from`, `modified_to`. A dot in a KEY leads into an object. A value may be a JSON list,
+    of which any element may match.
     """
     conditions = [condition for name, value in query if (condition := _condition(name, value))]
     return lambda document: all(condition(document) for condition in conditions)

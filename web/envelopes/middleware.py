@@ -1,4 +1,4 @@
-"""What every request passes: its id, its body read to a bound, its tunnelled method."""
+"""Applied to every request: its id, its body with a size limit, its tunnelled method."""
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,18 +11,18 @@ from callboard.web.envelopes.envelope import failure
 from callboard.web.errors import ApiError
 
 TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
-"""Methods that a POST may carry as `verb` of its envelope, for clients that know no others."""
+"""Methods that a POST may carry as `verb` of its envelope, for clients limited to POST."""
 
 BODY_S = 30
-"""How long the body of a request may take to come, whoever sends it."""
+"""The time limit for receiving a request's body, in seconds, for all clients."""
 
 
 class _TooLong(Exception):
-    """A body is longer than it may be."""
+    """A body exceeds the size limit."""
 
 
 class EnvelopeMiddleware:
-    """Reads the body before anything else, so that whatever follows need not wait for it."""
+    """Reads the body first, so that later code need not wait for it."""
 
     def __init__(self, app: ASGIApp, node: NodeFacts, max_body: int) -> None:
         self._app = app
@@ -30,7 +30,7 @@ class EnvelopeMiddleware:
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -77,7 +77,7 @@ class EnvelopeMiddleware:
 
 
 class _Replay:
-    """Gives the body that was read already, then what the server has to say."""
+    """Returns the body that was already read, then the server's messages."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body

@@ -1,4 +1,4 @@
-"""Listings page by page, with keys that say nothing to anybody else (crossbar_view)."""
+"""Listings page by page, with opaque keys (crossbar_view)."""
 
 import base64
 import binascii
@@ -13,11 +13,11 @@ from callboard.web.errors import invalid_member
 from callboard.webhooks.values.json_values import as_bool, as_int
 
 MAX_PAGE = 5000
-"""No page holds more, whatever the request says."""
+"""The most elements on a page, whatever the request demands."""
 MAX_SEEN = 20_000
-"""So many elements are looked at for a page, at most; with filters it may end up empty."""
+"""The most elements to examine for a page; with filters it may end up empty."""
 MAX_BYTES = 16_000_000
-"""A page whose elements have long texts ends before it holds more of them."""
+"""A page with long texts ends before it exceeds this number of bytes."""
 
 R = TypeVar("R")
 
@@ -28,7 +28,7 @@ def _weightless(_row: Any) -> int:
 
 @frozen
 class Paging:
-    """How a listing is wanted. `size` None: all at once; `start`: an element's position."""
+    """The requested part of a listing. `size` None: all at once; `start`: an element's position."""
 
     size: int | None
     start: list[Any] | None = None
@@ -37,7 +37,7 @@ class Paging:
 
 
 def paging_of(query: Mapping[str, str], default_size: int) -> Paging:
-    """What the query says. Raises ApiError 400."""
+    """The paging in the query. Raises ApiError 400."""
     ascending = as_bool(query.get("ascending"), as_bool(query.get("descending"), True) is False)
     if as_bool(query.get("paginate"), True) is False:
         return Paging(None, ascending=ascending)
@@ -61,10 +61,10 @@ def page_of(
     position: Callable[[R], list[Any]],
     weight: Callable[[R], int] = _weightless,
 ) -> tuple[list[R], Page | None]:
-    """The elements that are wanted, and the page they are; None where all are there.
+    """The wanted elements, and their page; None if these are all elements.
 
     `weight`: the bytes of an element's texts. A page has at least one element, however heavy.
-    Raises ApiError 400 where all at once are too many.
+    Raises ApiError 400 if all at once are too many.
     """
     found: list[R] = []
     held = 0

@@ -1,4 +1,4 @@
-"""What the dashboard is told about once a second, in what JSON has."""
+"""The dashboard's data, sent about once a second, in JSON's types."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _LEVELS = {
 """Figures, and the levels they show."""
 _PERCENTILES = ("p50", "p90", "p99")
 TOP = "callboard"
-"""What the top of the tree is called, which has no name among children."""
+"""The name of the top supervisor, which has none as a child."""
 
 
 def tick(
@@ -28,11 +28,11 @@ def tick(
     snapshot: Snapshot | None,
     problems: Sequence[str],
 ) -> dict[str, Any]:
-    """The state of everything; what could not be learned is None, and `problems` say why.
+    """The state of the whole node; unavailable parts are None, with the reasons in `problems`.
 
-    `point`: what the charts have new, by the names of `history`, times in Unix seconds and
-    durations in milliseconds. `figures`: rates per second of the last steps, percentiles in
-    milliseconds of the last minute, levels of now.
+    `point`: the charts' new values, by the names of `history`, times in Unix seconds and durations
+    in milliseconds. `figures`: rates per second over the last steps, percentiles in milliseconds
+    over the last minute, present levels.
     """
     return {
         "at": at_unix_s,
@@ -68,7 +68,7 @@ def _point(series: Series) -> dict[str, float | None] | None:
 
 def _figures(snapshot: Snapshot) -> dict[str, float | None]:
     percentiles = snapshot.latency_s
-    # Endpoints, where the level counts each circuit in each deliverer.
+    # Endpoints, whereas the level counts each circuit in each deliverer.
     circuits = sum(one.circuit == OPEN for one in snapshot.endpoints)
     return {
         **{name: _last(snapshot.series.rates, rate) for name, rate in _RATES.items()},

@@ -1,4 +1,4 @@
-"""One look at the system about once a second, for however many pages are open."""
+"""Samples the system about once a second, for any number of open pages."""
 
 import asyncio
 import time
@@ -16,11 +16,11 @@ from callboard.webhooks.metrics.snapshot import Snapshot
 
 PERIOD_S = 1.0
 ANSWER_S = 3.0
-"""How long an actor may take to answer."""
+"""How long an actor may take to reply, in seconds."""
 WATCHERS = 32
-"""So many pages are served at once."""
+"""The most pages served at once."""
 AHEAD = 8
-"""So many looks may wait for a slow reader; then it is dropped."""
+"""The most samples that may wait for a slow reader before it is dropped."""
 
 A = TypeVar("A")
 
@@ -28,7 +28,7 @@ _log = structlog.get_logger("callboard")
 
 
 class Watcher:
-    """A page that is open: what there is to tell it."""
+    """An open page: the frames to send to it."""
 
     def __init__(self) -> None:
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue(AHEAD + 1)
@@ -39,7 +39,7 @@ class Watcher:
             yield frame
 
     def tell(self, frame: bytes) -> bool:
-        """Whether there was room for the frame."""
+        """Add a frame; returns whether there was room."""
         if self._frames.qsize() >= AHEAD:
             self.end()
             return False
@@ -47,15 +47,15 @@ class Watcher:
         return True
 
     def end(self) -> None:
-        """There will be no more."""
+        """End the stream."""
         if not self._frames.full():
             self._frames.put_nowait(None)
 
 
 class Sampler:
-    """Asks the tree and the figures while somebody watches, and tells everybody the same.
+    """Queries the tree and the figures while pages are open, and sends all of them the same.
 
-    Lives in the server's event loop.
+    Runs in the server's event loop.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -66,7 +66,7 @@ class Sampler:
         self._closed = False
 
     def watch(self) -> Watcher | None:
-        """A new watcher; None if there are too many. Give it to `leave` in the end."""
+        """A new watcher; None if there are too many. Pass it to `leave` in the end."""
         if self._closed or len(self._watchers) >= WATCHERS:
             return None
         watcher = Watcher()
@@ -78,22 +78,12 @@ class Sampler:
             self._task.add_done_callback(self._ended)
         return watcher
 
-    @property
-    def watching(self) -> int:
-        """How many watch."""
-        return len(self._watchers)
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing is asked, as nobody watches."""
-        return self._task is None
-
     def leave(self, watcher: Watcher) -> None:
-        """It watches no more."""
+        """Remove a watcher."""
         self._watchers.discard(watcher)
 
     def close(self) -> None:
-        """The server is about to end: so do all streams."""
+        """End all streams, as the server is about to end."""
         self._closed = True
         for watcher in self._watchers:
             watcher.end()
@@ -132,7 +122,7 @@ class Sampler:
                 _log.warning("live_reader_dropped", reason="it reads too slowly")
 
     async def _asked(self, path: str, message: Any, kind: type[A]) -> A | str:
-        """The answer; or, in words, why there is none."""
+        """The reply or, in words, the reason for its absence."""
         future = self._backend.question(path, message, kind)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_S)
@@ -142,7 +132,7 @@ class Sampler:
             return str(problem)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Nobody watches any more; or it failed, and the pages will come again."""
+        """There are no watchers left; or it failed, and the pages will reconnect."""
         self._task, self._history = None, None
         for watcher in self._watchers:
             watcher.end()

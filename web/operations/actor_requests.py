@@ -1,4 +1,4 @@
-"""Asking actors on a client's behalf, and reading what the client has said of it."""
+"""Asks actors on a client's behalf, and reads the client's arguments."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ A = TypeVar("A")
 
 
 def asked(backend: Backend, path: str, message: Any, kind: type[A], timeout_s: float = 10.0) -> A:
-    """An actor's answer. Raises ApiError 503 where none comes, 500 where it says no."""
+    """An actor's reply. Raises ApiError 503 if there is none, 500 if the actor refuses."""
     try:
         return backend.ask(path, message, kind, timeout_s)
     except NoAnswer as silence:
@@ -28,7 +28,7 @@ def asked(backend: Backend, path: str, message: Any, kind: type[A], timeout_s: f
 
 
 def check_members(data: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raise ApiError 400 for members that nothing is made of: else a typing error does harm."""
+    """Raise ApiError 400 for unknown members: a typing error could do harm."""
     unknown = sorted(set(data) - set(known))
     if unknown:
         message = f"there are only {', '.join(sorted(known)) or 'none'}"
@@ -36,7 +36,7 @@ def check_members(data: Mapping[str, Any], known: Collection[str]) -> None:
 
 
 def member(data: Mapping[str, Any], name: str, kind: type[A], default: A | None = None) -> A:
-    """A member of that class. Raises ApiError 400; also where it is missing and has no default."""
+    """A member of that class. Raises ApiError 400, also if it is missing and has no default."""
     value = data.get(name, default)
     if value is None:
         raise invalid_member(name, "required", "Field is required but missing", value=None)

@@ -1,4 +1,4 @@
-"""Replays that go on when their request is answered: in threads, at a bounded rate."""
+"""Replays that continue after the response to their request: in threads, at a limited rate."""
 
 import threading
 import time
@@ -17,13 +17,13 @@ from callboard.webhooks.history.replaying import one_of_each
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 
 AT_ONCE = 16
-"""More replays do not run at the same time, and of one account no more than one."""
+"""The most replays at the same time; one for each account."""
 REMEMBERED = 100
 REASONS = 100
-"""So many attempts that were skipped are told one by one."""
+"""The most skipped attempts that are reported individually."""
 PATIENCE_S = 30.0
 TRIES = 5
-"""So often a page is asked for while actors are being restarted."""
+"""How many times a page is requested while actors are being restarted."""
 
 
 A = TypeVar("A")
@@ -34,9 +34,9 @@ Key = tuple[str, str]
 
 @frozen
 class Wanted:
-    """What to replay. `run`: names it, among those of the hook; times are Unix seconds.
+    """A replay's parameters. `run`: its name among those of the hook; times are Unix seconds.
 
-    `asked_span`: the times that the request itself has named; others depend on when it was made.
+    `asked_span`: the times named in the request; others depend on its time.
     """
 
     account_id: str
@@ -53,11 +53,11 @@ class Wanted:
 
     @property
     def key(self) -> "Key":
-        """By which it is known here."""
+        """The key that identifies it here."""
         return self.hook_id, self.run
 
     def repeats(self, other: "Wanted") -> bool:
-        """Whether it would send the same once more, at whatever rate."""
+        """Whether it would send the same attempts again, at any rate."""
         return self._as_asked() == other._as_asked()
 
     def _as_asked(self) -> "Wanted":
@@ -66,7 +66,7 @@ class Wanted:
 
 @frozen
 class Progress:
-    """How far a replay is. `found`: None while attempts are still being listed."""
+    """A replay's progress. `found`: None while attempts are still being listed."""
 
     wanted: Wanted
     state: str = RUNNING
@@ -78,17 +78,17 @@ class Progress:
 
 
 class TooMany(Exception):
-    """As many replays run as may; the text says of whom."""
+    """The limit of replays is reached; the text says whether the account's or the node's."""
 
 
 class NameTaken(Exception):
-    """A replay of that hook has this name, and was to do something else."""
+    """Another replay of that hook, with other parameters, has this name."""
 
 
 class Replays:
-    """The replays of this process, the last hundred of them. They die with it.
+    """The last hundred replays of this process. They end with it.
 
-    Whoever asks for the same `run` again has what was sent already sent with the same webhook-id.
+    A second request for the same `run` resends attempts with the same webhook-id.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -98,7 +98,7 @@ class Replays:
         self._stop: dict[Key, threading.Event] = {}
 
     def begin(self, wanted: Wanted) -> Progress:
-        """Start it, unless it runs or is done already. Raises NameTaken, TooMany."""
+        """Start it, unless it is running or done already. Raises NameTaken, TooMany."""
         key = wanted.key
         with self._lock:
             known = self._progress.get(key)
@@ -126,12 +126,12 @@ class Replays:
             del self._progress[oldest]
 
     def get(self, key: Key) -> Progress | None:
-        """How far it is; None if it is not known here."""
+        """Its progress; None if it is unknown here."""
         with self._lock:
             return self._progress.get(key)
 
     def stop(self, key: Key) -> None:
-        """Send no more of it."""
+        """Stop sending its attempts."""
         with self._lock:
             if key in self._stop:
                 self._stop[key].set()
@@ -159,7 +159,7 @@ class Replays:
                 self._progress[wanted.key] = evolve(known, state=state, reason=reason)
 
     def _replay(self, wanted: Wanted) -> bool:
-        """Whether it was done to its end."""
+        """Run a replay; returns whether it was completed."""
         stop = self._stop[wanted.key]
         chosen = one_of_each(
             self._attempts(wanted, stop), wanted.event_id, wanted.attempt_id, failed=wanted.failed
@@ -197,7 +197,7 @@ class Replays:
             after = page.more
 
     def _ask(self, request: admin.RedeliveryRequest, kind: type[A], stop: threading.Event) -> A:
-        """The answer; an actor that is being restarted is asked again."""
+        """An actor's reply; repeats the request while the actor is being restarted."""
         for attempts_left in reversed(range(TRIES)):
             try:
                 return self._backend.ask(REDELIVERY, request, kind, PATIENCE_S)

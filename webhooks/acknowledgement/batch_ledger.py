@@ -1,4 +1,4 @@
-"""The retry queue's ledger: which deliverer has which of the messages that are due."""
+"""The retry queue's ledger: which deliverer holds which of the due messages."""
 
 from collections.abc import Iterable
 
@@ -17,30 +17,30 @@ class _Share:
 
 @define
 class BatchLedger:
-    """Shares, each with the delivery tags that its holder has; void with the connection."""
+    """Shares and the delivery tags in them, by holder. Valid for one broker connection only."""
 
     _shares: dict[str, _Share] = Factory(dict)
 
     def __len__(self) -> int:
-        """Tags that deliverers have."""
+        """The number of tags that deliverers hold."""
         return sum(len(share.tags) for share in self._shares.values())
 
     @property
     def on_the_way(self) -> int:
-        """Shares that no deliverer has confirmed to have."""
+        """The number of shares whose receipt no deliverer has confirmed."""
         return sum(not share.accepted for share in self._shares.values())
 
     def sent(self, share: str, holder: Holder, tags: Iterable[int], now: float) -> None:
-        """A share went to a deliverer."""
+        """Record that a share was sent to a deliverer."""
         self._shares[share] = _Share(holder, set(tags), now)
 
     def accepted(self, share: str) -> None:
-        """A deliverer has received a share."""
+        """Record that a deliverer has received a share."""
         if share in self._shares:
             self._shares[share].accepted = True
 
     def settled(self, name: str, tags: Iterable[int]) -> list[int]:
-        """A deliverer has settled tags of a share; those that were open."""
+        """Record that a deliverer has settled tags of a share; returns those that were open."""
         share = self._shares.get(name)
         if share is None:
             return []
@@ -52,16 +52,16 @@ class BatchLedger:
         return sorted(done)
 
     def died(self, holder: Holder) -> list[int]:
-        """A deliverer is gone; the tags that it had."""
+        """Forget a dead deliverer; returns the tags that it held."""
         return self.lost([name for name, share in self._shares.items() if share.holder == holder])
 
     def lost(self, names: Iterable[str]) -> list[int]:
-        """Shares that no deliverer has; their tags."""
+        """Forget shares that no deliverer holds; returns their tags."""
         shares = [self._shares.pop(name) for name in names if name in self._shares]
         return sorted(tag for share in shares for tag in share.tags)
 
     def stale(self, before: float) -> dict[str, list[str]]:
-        """Shares that are older than that, by the path of their deliverer."""
+        """Shares sent before this time, by the path of their deliverer."""
         stale: dict[str, list[str]] = {}
         for name, share in self._shares.items():
             if share.since < before:

@@ -1,9 +1,9 @@
-"""The ledger of an event's way: who has it, and when it may be acknowledged.
+"""The ledger of events between arrival and acknowledgement.
 
-An event is *open* from its arrival until all that was made of it is *settled*. In between it
-waits for each module that wants it to route it (in a *batch*), and then for each *share*
-of a routed batch that one deliverer has. Nothing here knows of a broker or of actors: every method
-says which delivery tags are done with, or must go back.
+An event is *open* from its arrival until all work made from it is *settled*. Until then it waits
+for each interested module to route it (in a *batch*), and then for each *share*: the part of a
+routed batch that one deliverer holds. The ledger knows neither brokers nor actors; its methods
+return the delivery tags to acknowledge or to give back to the broker.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import Factory, define, frozen
 
 Mark = str
-"""What an open event waits for: a module that has not routed it, or a share."""
+"""A step that an open event waits for: a module that has not routed it, or a share."""
 
 
 class Tagged(Protocol):
@@ -21,11 +21,11 @@ class Tagged(Protocol):
 
     @property
     def tag(self) -> int:
-        """The broker's name for it."""
+        """The broker's delivery tag."""
 
     @property
     def body(self) -> bytes:
-        """Its content."""
+        """The message body."""
 
 
 E = TypeVar("E", bound=Tagged)
@@ -36,7 +36,7 @@ Holder = tuple[str, int]
 
 @frozen
 class Batch(Generic[E]):
-    """Events of one module that its responder (of that incarnation) was sent to route."""
+    """Events of one module that were sent to its responder (of that incarnation) for routing."""
 
     id: int
     module: str
@@ -47,7 +47,7 @@ class Batch(Generic[E]):
 
 @define
 class _Share:
-    """Events that a deliverer has, or is about to get."""
+    """Events that a deliverer holds, or is about to receive."""
 
     holder: Holder
     tags: set[int]
@@ -57,7 +57,7 @@ class _Share:
 
 @define
 class EventLedger(Generic[E]):
-    """Everything between the broker and the acknowledgement; void with the connection."""
+    """All open events, batches and shares. Valid for one broker connection only."""
 
     _waiting: dict[str, deque[E]] = Factory(dict)
     _batches: dict[int, Batch[E]] = Factory(dict)
@@ -68,32 +68,32 @@ class EventLedger(Generic[E]):
 
     @property
     def open(self) -> int:
-        """Events in hand."""
+        """The number of open events."""
         return len(self._open)
 
     @property
     def shares(self) -> int:
-        """Shares that deliverers have."""
+        """The number of shares that deliverers hold."""
         return len(self._shares)
 
     @property
     def batches(self) -> list[Batch[E]]:
-        """Batches that are not routed."""
+        """Batches that are not routed yet."""
         return list(self._batches.values())
 
     @property
     def on_the_way(self) -> int:
-        """Shares that no deliverer has confirmed to have."""
+        """The number of shares whose receipt no deliverer has confirmed."""
         return sum(not share.accepted for share in self._shares.values())
 
     def emptied(self) -> "EventLedger[E]":
-        """A new ledger for a new connection, where all events come anew; the dead stay dead."""
+        """A ledger for a new connection, which redelivers all events; known deaths are kept."""
         return EventLedger(gone=self._gone)
 
     # In
 
     def take(self, event: E, modules: Iterable[str]) -> bool:
-        """An event that these modules want; whether there are any."""
+        """Open an event that these modules want. Returns False if no module does."""
         marks = set()
         for module in modules:
             self._waiting.setdefault(module, deque()).append(event)
@@ -103,17 +103,18 @@ class EventLedger(Generic[E]):
         return bool(marks)
 
     def waiting(self) -> Iterator[str]:
-        """Modules with events to be sent."""
+        """Modules that have events to send."""
         return (module for module, events in list(self._waiting.items()) if events)
 
     def batches_of(self, module: str) -> int:
-        """How many batches of this module are not routed."""
+        """The number of this module's batches that are not routed yet."""
         return sum(batch.module == module for batch in self._batches.values())
 
     def cut(self, module: str, most_events: int, most_bytes: int) -> tuple[E, ...]:
-        """The module's next events, up to so many, and up to the one that reaches so many bytes.
+        """Take the module's next events: at most `most_events`, and up to `most_bytes`.
 
-        Those that went back to the broker meanwhile are left out, which may leave none.
+        The event that reaches `most_bytes` is included. Events given back to the broker in the
+        meantime are skipped, so the result may be empty.
         """
         waiting = self._waiting.get(module, deque())
         events: list[E] = []
@@ -126,13 +127,13 @@ class EventLedger(Generic[E]):
         return tuple(events)
 
     def sent(self, batch: Batch[E]) -> None:
-        """A batch went to its responder."""
+        """Record that a batch was sent to its responder."""
         self._batches[batch.id] = batch
 
     # Routed
 
     def resend(self, id: int) -> Batch[E]:
-        """Take a batch back from a responder that is gone. Raises KeyError if it was routed."""
+        """Take back a batch from a dead responder. Raises KeyError if it was routed already."""
         return self._batches.pop(id)
 
     def routed(
@@ -142,10 +143,10 @@ class EventLedger(Generic[E]):
         holders: Mapping[str, Holder],
         now: float,
     ) -> tuple[Batch[E] | None, list[int]]:
-        """A responder has routed a batch; the batch, and the tags that wait for nothing more.
+        """Record that a batch is routed; returns it, and the tags that wait for nothing more.
 
-        None: the batch is unknown, its word came too late or twice. Shares whose deliverer died
-        before are lost at once: see `lost`.
+        The batch is None if it is unknown: the report was late or a duplicate. Shares whose
+        deliverer died earlier are lost at once: see `lost`.
         """
         batch = self._batches.pop(id, None)
         if batch is None:
@@ -166,14 +167,14 @@ class EventLedger(Generic[E]):
     # Out
 
     def accepted(self, share: str) -> None:
-        """A deliverer has received a share, maybe before its batch is known to be routed."""
+        """Record that a deliverer has a share, possibly before its batch is known to be routed."""
         if share in self._shares:
             self._shares[share].accepted = True
         elif self._may_come(share):
             self._early.setdefault(share, set())
 
     def settled(self, share: str, tags: Iterable[int]) -> list[int]:
-        """A deliverer has settled events of a share; the tags that wait for nothing more."""
+        """Record settled events of a share; returns the tags that wait for nothing more."""
         if share in self._shares:
             return self._settle(share, tags)
         if self._may_come(share):
@@ -181,7 +182,7 @@ class EventLedger(Generic[E]):
         return []
 
     def _may_come(self, share: str) -> bool:
-        """Whether a share's news may have overtaken the responder's word on its batch."""
+        """Whether a report on this share may have overtaken the responder's report on its batch."""
         return batch_of(share) in self._batches
 
     def _settle(self, name: str, tags: Iterable[int]) -> list[int]:
@@ -194,7 +195,7 @@ class EventLedger(Generic[E]):
         return self._strike(name, settled)
 
     def _strike(self, mark: Mark, tags: Iterable[int]) -> list[int]:
-        """Strike out one thing that events were waiting for; those that wait for nothing more."""
+        """Remove a mark from events; returns the tags that wait for nothing more."""
         done = []
         for tag in tags:
             marks = self._open.get(tag)
@@ -208,11 +209,11 @@ class EventLedger(Generic[E]):
     # Losses
 
     def died(self, holder: Holder) -> None:
-        """A deliverer is gone; a responder may not have noticed yet."""
+        """Record a deliverer's death, which a responder may not have noticed yet."""
         self._gone.add(holder)
 
     def lost(self, shares: Iterable[str] = ()) -> list[int]:
-        """Forget the events of these shares and of all that the dead had; the tags to give back."""
+        """Forget the events of these shares and of all dead deliverers; the tags to give back."""
         names = {name for name, share in self._shares.items() if share.holder in self._gone}
         names.update(name for name in shares if name in self._shares)
         tags = {tag for name in names for tag in self._shares[name].tags}
@@ -225,11 +226,11 @@ class EventLedger(Generic[E]):
         return given_back
 
     def stale_batches(self, before: float) -> list[Batch[E]]:
-        """Batches that were sent before then."""
+        """Batches sent before this time."""
         return [batch for batch in self._batches.values() if batch.sent_at < before]
 
     def stale_shares(self, before: float) -> dict[str, list[str]]:
-        """Shares that are older than that, by the path of their deliverer."""
+        """Shares sent before this time, by the path of their deliverer."""
         stale: dict[str, list[str]] = {}
         for name, share in self._shares.items():
             if share.since < before:
@@ -243,7 +244,7 @@ def share_name(batch: int, number: int) -> str:
 
 
 def batch_of(share: str) -> int:
-    """The batch that a share belongs to."""
+    """The id of the batch that a share belongs to."""
     return int(share.partition("/")[0])
 
 

@@ -1,8 +1,8 @@
-"""What a deliverer owes: the shares that its sources sent, until each of their tags is settled.
+"""A deliverer's open receipts: the shares received from sources, until all their tags are settled.
 
-A source is an actor that hands out deliveries and wants to hear when they are settled: the event
-bridge and the retry queue. Of each only the latest incarnation counts, as what an earlier one
-sent comes again.
+A source is an actor that hands out deliveries and waits for reports on them: the event bridge or
+the retry queue. Only the latest incarnation of a source counts, because the broker redelivers all
+that an earlier one has sent.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ Source = tuple[str, int]
 
 @frozen
 class Receipt:
-    """One delivery of a tag of a share: what its source waits for."""
+    """One delivery of a tag of a share, which its source waits for."""
 
     source: Source
     share: str
@@ -24,7 +24,7 @@ class Receipt:
 
 @frozen
 class Report:
-    """News for a source: shares that arrived, and (share, tags) that are settled."""
+    """A report to a source: shares that arrived, and settled events as (share, tags)."""
 
     source: Source
     accepted: tuple[str, ...]
@@ -33,7 +33,7 @@ class Report:
 
 @define
 class _Account:
-    """What one incarnation of a source is owed. `left`: deliveries by tag, by share."""
+    """The open shares of one incarnation of a source. `left`: deliveries by tag, by share."""
 
     incarnation: int
     left: dict[str, dict[int, int]] = Factory(dict)
@@ -42,13 +42,13 @@ class _Account:
 
 
 class Receipts:
-    """The shares in hand, by source."""
+    """The open shares, by source."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, _Account] = {}
 
     def serve(self, source: Source) -> bool:
-        """Whether this incarnation is the latest; nothing more is owed to the ones before it."""
+        """Drop the receipts of earlier incarnations; returns whether this one is the latest."""
         path, incarnation = source
         account = self._accounts.get(path)
         if account is None or incarnation > account.incarnation:
@@ -57,7 +57,7 @@ class Receipts:
         return incarnation == account.incarnation
 
     def take(self, source: Source, share: str, deliveries: Mapping[int, int]) -> bool:
-        """A share has arrived, with so many deliveries by tag; False: it is known, or outdated."""
+        """Record a share's number of deliveries by tag; False if it is a duplicate or outdated."""
         if not self.serve(source):
             return False
         account = self._accounts[source[0]]
@@ -68,7 +68,7 @@ class Receipts:
         return True
 
     def settle(self, receipt: Receipt) -> None:
-        """One of the deliveries is settled."""
+        """Record that one of the deliveries is settled."""
         path, incarnation = receipt.source
         account = self._accounts.get(path)
         if account is None or account.incarnation != incarnation:
@@ -85,16 +85,16 @@ class Receipts:
 
     @property
     def settled(self) -> int:
-        """How many events are settled that no report has told of."""
+        """The number of settled events that no report has included yet."""
         accounts = self._accounts.values()
         return sum(len(tags) for account in accounts for tags in account.settled.values())
 
     def paths(self) -> list[str]:
-        """Sources that there is news for."""
+        """The paths of sources for which a report is due."""
         return [path for path, known in self._accounts.items() if known.accepted or known.settled]
 
     def report(self, path: str) -> Report:
-        """The news for a source, which is no longer news then."""
+        """The report for a source; a second call returns only later changes."""
         account = self._accounts[path]
         settled = tuple((share, tuple(tags)) for share, tags in account.settled.items())
         report = Report((path, account.incarnation), tuple(account.accepted), settled)
@@ -102,7 +102,7 @@ class Receipts:
         return report
 
     def unknown(self, source: Source, shares: Iterable[str]) -> tuple[str, ...]:
-        """Those of the shares that are not here, nor settled and about to be reported."""
+        """The shares that are neither open here nor settled and about to be reported."""
         account = self._accounts.get(source[0])
         if account is None or account.incarnation != source[1]:
             return tuple(shares)

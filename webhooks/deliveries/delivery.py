@@ -1,4 +1,4 @@
-"""From an event to its deliveries: the whole of the domain in one call."""
+"""From an event to its deliveries: the domain's whole work in one call."""
 
 import hashlib
 import json
@@ -28,16 +28,16 @@ from callboard.webhooks.values.pickling import Positional
 _identity_text = json.JSONEncoder(sort_keys=True).encode
 
 ID_HEADER = "webhook-id"
-"""The header with the delivery's id, by which a receiver knows a repeat (Standard Webhooks)."""
+"""The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
 
 
 @frozen
 class Delivery(Positional):
-    """One request to make for one hook and one event, whatever tries it takes.
+    """One request to make for one hook and one event, with all its attempts.
 
-    `id` is the same whenever the same event comes again; `event_id` is made anew (ten hex digits)
-    and names this firing in the attempts. `account_id` is the hook's. `trace`: what its tries are
-    caused by, if that is known.
+    `id` is the same each time the same event is redelivered; `event_id` (ten hex digits) is random
+    for each firing and names it in the attempt records. `account_id` is the hook's. `trace`: the
+    trace context that its attempts have as their parent, if known.
     """
 
     id: str
@@ -56,13 +56,13 @@ class Delivery(Positional):
 
     @property
     def webhook_id(self) -> str:
-        """What receivers know it by; `id`, but for one that is sent once more (redelivery.py)."""
+        """The id sent to receivers: `id`, except for a resent delivery (history/resending.py)."""
         sent = (value for name, value in reversed(self.headers) if name == ID_HEADER)
         return next(sent, self.id)
 
     @property
     def content(self) -> tuple[str, bytes]:
-        """The payload as it is encoded, and the type of that, wherever the request has it."""
+        """The encoded payload and its content type, from the body or the query."""
         if self.method == "GET":
             return FORM_TYPE, query_added(self.uri, self.url).encode()
         form = (value for name, value in self.headers if name.lower() == "content-type")
@@ -75,12 +75,12 @@ def new_event_id() -> str:
 
 
 def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
-    """What identifies a delivery: 32 hex digits, the same on every redelivery of the event.
+    """The delivery's identity: 32 hex digits, the same on every redelivery of the event.
 
-    Msg-ID alone will not do, since a switch makes it of the time: the event's name and the call's
-    (or document's) identity take part too. The module's id does, as one event may fire a hook on
-    `all` through several of them; and where there is no Msg-ID, as from other buses, exchange and
-    routing key, with the AMQP message id, or without one the whole body.
+    Msg-ID alone is not unique, since switches derive it from the time: the event's name and the
+    call's (or document's) id are included. So is the module's id, because one event may fire a hook
+    on `all` through several modules. Without Msg-ID, as on other buses, exchange and routing key
+    identify the event together with the AMQP message id or, without one, the whole body.
     """
     body = event.body
     identity: Any = body.get("Msg-ID")
@@ -99,16 +99,15 @@ def deliveries(
     cluster_id: str | None,
     make_event_id: Callable[[], str] = new_event_id,
 ) -> tuple[Delivery, ...]:
-    """What an event has to be sent to whom; nothing if it is not the module's, or of no account.
+    """The deliveries of an event; none if the module ignores it or no account is known for it.
 
-    The account must exist, unless the firing says otherwise: Kazoo fires nothing for an unknown
-    one. Raises what the module and the
-    directory raise.
+    The account must exist unless the firing permits any: Kazoo fires nothing for an unknown
+    account. Raises the module's and the directory's errors.
     """
     firing = module.firing(event, directory) if module.responds_to(event) else None
     if firing is None:
         return ()
-    # A Kazoo cluster's id belongs into Kazoo's payloads; those of other buses are as configured.
+    # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as configured.
     encoder = _Encoder(firing.payload, None if firing.any_account else cluster_id)
     return tuple(
         _delivery(delivery_id(event, module.id, hook.id), make_event_id(), hook, encoder, event)
@@ -129,7 +128,7 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterator[H
 
 
 class _Encoder:
-    """A firing's payload as the hooks send it: encoded once for all that send the same."""
+    """A firing's payload as the hooks send it, encoded once for all hooks with the same form."""
 
     def __init__(self, payload: Mapping[str, Any], cluster_id: str | None) -> None:
         self._payload = payload

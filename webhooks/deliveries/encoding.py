@@ -29,19 +29,19 @@ class HttpRequest:
 def form_encode(payload: Mapping[str, Any]) -> str:
     """Pairs in the object's order: nested objects as `a[b]=v`, lists as `a[]=v`.
 
-    Empty objects, empty lists and nulls give nothing.
+    Empty objects, empty lists and nulls are omitted.
     """
     return "&".join(f"{key}={value}" for key, value in _object_pairs(payload))
 
 
 def json_encode(payload: Mapping[str, Any]) -> bytes:
-    """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON has not."""
+    """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON lacks."""
     try:
         text = orjson.dumps(payload, option=_INDENTED)
-    except TypeError:  # An integer beyond 64 bits, half a surrogate pair, or what is no JSON.
+    except TypeError:  # An integer beyond 64 bits, a lone surrogate, or no JSON value.
         text = _by_json(payload).encode(errors="replace")
     else:
-        if b"null" in text:  # To orjson a NaN is one.
+        if b"null" in text:  # orjson encodes NaN as null.
             json.dumps(payload, allow_nan=False)
     return text
 
@@ -50,27 +50,22 @@ def _by_json(payload: Mapping[str, Any]) -> str:
     return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def request_for(hook: Hook, payload: Mapping[str, Any]) -> HttpRequest:
-    """The request that sends the payload to the hook's uri."""
-    return request_with(hook, content(content_type(hook), payload))
-
-
 def content_type(hook: Hook) -> str:
-    """The form in which the hook sends its payload, in the body or, for get, in the query."""
+    """The content type of the hook's payload, sent in the body or, for get, in the query."""
     return JSON_TYPE if hook.format == JSON and hook.verb != "get" else FORM_TYPE
 
 
 def content(content_type: str, payload: Mapping[str, Any]) -> bytes:
-    """The payload in that form."""
+    """The payload encoded as this content type."""
     if content_type == JSON_TYPE:
         return json_encode(payload)
     return form_encode(payload).encode()
 
 
 def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpRequest:
-    """The request that sends this content to the hook's uri.
+    """The request that sends this content to the hook's URL.
 
-    `form`: the content's type; by default the hook's, and a form where the hook is a get.
+    `form`: the content type; the default is the hook's own, and a form for hooks that use get.
     """
     names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
     if hook.verb == "get":
@@ -80,13 +75,13 @@ def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpReq
 
 
 def query_added(uri: str, url: str) -> str:
-    """The pairs that were added to a uri to make this url."""
+    """The query pairs that were added to `uri` to make `url`."""
     added = url.removeprefix(uri.partition("#")[0])
     return added[1:] if added[:1] in ("?", "&") else added
 
 
 def _with_query(uri: str, query: str) -> str:
-    """The uri with the pairs added to its query; its fragment is never sent."""
+    """The URL with the pairs added to its query; its fragment is never sent."""
     uri = uri.partition("#")[0]
     if not query:
         return uri
@@ -108,7 +103,7 @@ def _pairs(value: Any, name: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         for element in value:
             if isinstance(element, Mapping | list | tuple):
-                # A list's own lists and objects go as their JSON text.
+                # Lists and objects within a list are sent as JSON text.
                 text = json.dumps(element, separators=(",", ":"), ensure_ascii=False)
                 yield f"{name}[]", _escape(text)
             else:

@@ -1,7 +1,7 @@
-"""Signatures that prove to a receiver who sent a delivery, and when (Standard Webhooks 1.0.0).
+"""Signatures that prove the sender and the time of a delivery (Standard Webhooks 1.0.0).
 
-Signed is `{id}.{timestamp}.{body}`. The body of a get is empty, and so the query of its url is not
-covered: the signature then proves who asked and when, and nothing of the content.
+The signed content is `{id}.{timestamp}.{body}`. The body of a get is empty, so its query is not
+covered: the signature then proves sender and time, but not the content.
 """
 
 import binascii
@@ -22,14 +22,14 @@ SHARED_PREFIX, PRIVATE_PREFIX, PUBLIC_PREFIX = "whsec_", "whsk_", "whpk_"
 
 NEW_SECRET_BYTES = 32
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
-"""How many bytes a shared secret has (Standard Webhooks: 192 to 512 bits)."""
+"""The permitted sizes of a shared secret in bytes (Standard Webhooks: 192 to 512 bits)."""
 SEED_BYTES = 32
-"""A private key of ed25519 (RFC 8032, 5.1.5)."""
+"""The size of an ed25519 private key in bytes (RFC 8032, 5.1.5)."""
 FINGERPRINT_DIGITS = 12
 
 
 class InvalidSecret(ValueError):
-    """What should be a secret is none. The text says why, and shows nothing of it."""
+    """The text is no valid secret. The message gives the reason without showing any part of it."""
 
 
 @frozen
@@ -43,22 +43,22 @@ class SharedSecret:
 
     @property
     def text(self) -> str:
-        """As the receiver gets it: `whsec_…`."""
+        """The secret in the form that the receiver gets: `whsec_…`."""
         return SHARED_PREFIX + b64encode(self.key).decode()
 
     @property
     def fingerprint(self) -> str:
-        """What names the secret without telling it."""
+        """A public name for the secret, which does not reveal it."""
         return _fingerprint(self.key)
 
     def signature(self, content: bytes) -> str:
-        """The content's signature, as the header has it."""
+        """The content's signature in the header's form."""
         return "v1," + b64encode(hmac.digest(self.key, content, "sha256")).decode()
 
 
 @frozen
 class KeyPair:
-    """A key that only the sender knows, and its public half; signs with ed25519, `v1a`."""
+    """A private key that only the sender has, and its public key; signs with ed25519, `v1a`."""
 
     key: Ed25519PrivateKey = field(repr=False)
 
@@ -66,21 +66,21 @@ class KeyPair:
 
     @property
     def text(self) -> str:
-        """The private key, `whsk_…`, which nobody else needs."""
+        """The private key, `whsk_…`. Only the sender needs it."""
         return PRIVATE_PREFIX + b64encode(self.key.private_bytes_raw()).decode()
 
     @property
     def public_text(self) -> str:
-        """What the receiver gets: `whpk_…`."""
+        """The public key for the receiver: `whpk_…`."""
         return PUBLIC_PREFIX + b64encode(self.key.public_key().public_bytes_raw()).decode()
 
     @property
     def fingerprint(self) -> str:
-        """The public key's."""
+        """The public key's fingerprint."""
         return _fingerprint(self.key.public_key().public_bytes_raw())
 
     def signature(self, content: bytes) -> str:
-        """The content's signature, as the header has it."""
+        """The content's signature in the header's form."""
         return "v1a," + b64encode(self.key.sign(content)).decode()
 
 
@@ -97,7 +97,7 @@ def new_secret(kind: str = HMAC_SHA256) -> Secret:
 def parse_secret(text: str) -> Secret:
     """The secret written as `whsec_…` or `whsk_…`; raises InvalidSecret.
 
-    A private key may be followed by its public key within the base64, as libsodium and Go have it.
+    The base64 of a private key may also contain its public key, as libsodium and Go write it.
     """
     if text.startswith(PUBLIC_PREFIX):
         raise InvalidSecret(
@@ -114,9 +114,9 @@ def parse_secret(text: str) -> Secret:
 def signature_headers(
     secrets: Iterable[Secret], delivery_id: str, now_unix_s: float, body: bytes
 ) -> tuple[tuple[str, str], ...]:
-    """The headers that go with `webhook-id`; a signature by each secret, in their order.
+    """The headers that accompany `webhook-id`, with one signature for each secret, in their order.
 
-    Raises ValueError for an id with a full stop, by which one content could pass for another.
+    Raises ValueError for an id with a full stop, which would make signed contents ambiguous.
     """
     if "." in delivery_id:
         raise ValueError(f"the delivery id {delivery_id!r} has a full stop in it")

@@ -1,6 +1,6 @@
-"""What a receiver makes of a signed delivery (Standard Webhooks 1.0.0): ours, or not.
+"""A receiver's check of a signed delivery (Standard Webhooks 1.0.0).
 
-The other side of `signing`; `callboard listen` judges with it what arrives.
+The counterpart of `signing`; `callboard listen` checks arriving requests with it.
 """
 
 import hmac
@@ -25,14 +25,14 @@ from callboard.webhooks.deliveries.signing import (
 
 ID_HEADER = "webhook-id"
 TOLERANCE_S = 300
-"""How far the clocks of both sides may be apart, and a delivery may be under way."""
+"""The most seconds that clock difference and transit time of a delivery may add up to."""
 
 _SIGNATURE_CHARACTERS = 8192
-"""More than any number of secrets makes."""
+"""Longer than a header with any permitted number of secrets."""
 
 
 class Verdict(StrEnum):
-    """What the signature of a request proves."""
+    """The result of checking a request's signature."""
 
     OK = "ok"
     WRONG = "wrong"
@@ -43,12 +43,12 @@ class Verdict(StrEnum):
 
 @frozen
 class PublicKey:
-    """The half of a key pair that the receiver has; verifies `v1a`."""
+    """The receiver's half of a key pair; verifies `v1a`."""
 
     key: Ed25519PublicKey = field(repr=False)
 
     def signed(self, content: bytes, signature: str) -> bool:
-        """Whether the holder of the private key has signed this."""
+        """Whether the holder of the private key has signed this content."""
         version, _, text = signature.partition(",")
         if version != "v1a":
             return False
@@ -66,7 +66,7 @@ class SharedKey:
     secret: SharedSecret
 
     def signed(self, content: bytes, signature: str) -> bool:
-        """Whether somebody who knows the secret has signed this."""
+        """Whether a holder of the secret has signed this content."""
         wanted = self.secret.signature(content).encode()
         return hmac.compare_digest(wanted, signature.encode(errors="replace"))
 
@@ -75,7 +75,7 @@ VerifyingKey = PublicKey | SharedKey
 
 
 def parse_verifying_key(text: str) -> VerifyingKey:
-    """What a receiver was given: `whsec_…` or `whpk_…`. Raises InvalidSecret."""
+    """The key that a receiver was given: `whsec_…` or `whpk_…`. Raises InvalidSecret."""
     if text.startswith(PUBLIC_PREFIX):
         return PublicKey(_public_key(text))
     if text.startswith(SHARED_PREFIX):
@@ -101,10 +101,10 @@ def verify(
     now_unix_s: float,
     tolerance_s: float = TOLERANCE_S,
 ) -> Verdict:
-    """What the signatures in `headers` (names in lower case) prove to a holder of these keys.
+    """The result of checking the signatures in `headers` (names in lower case) with these keys.
 
-    One good signature by one of the keys is enough. A request that is signed well but late is
-    `TOO_OLD`: whoever recorded it may be sending it again.
+    One valid signature by one of the keys is enough. A validly signed but late request is
+    `TOO_OLD`: it may be a replay of a recorded one.
     """
     id, timestamp = headers.get(ID_HEADER, ""), headers.get(TIMESTAMP_HEADER, "")
     signatures = headers.get(SIGNATURE_HEADER, "")

@@ -1,4 +1,4 @@
-"""Circuit breakers: an endpoint that cannot be reached is left alone, but for a probe at times."""
+"""Circuit breakers: an unreachable endpoint gets no requests, except for an occasional probe."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from callboard.webhooks.retries.outcome import Outcome, Response
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
 
 MAX_CIRCUITS = 100_000
-"""Failing endpoints that are remembered; beyond, the one is forgotten that failed longest ago."""
+"""The most failing endpoints to remember; beyond, the one with the oldest failure is forgotten."""
 
 
 @frozen
@@ -37,9 +37,9 @@ class _Circuit:
 
 
 def reached(outcome: Outcome) -> bool | None:
-    """Whether the endpoint was reached: any answer says yes, an error of the client no.
+    """Whether the endpoint was reached: True for any response, False for none.
 
-    An address that we refuse to call says nothing about it: None.
+    None for a forbidden address, which says nothing about the endpoint.
     """
     if isinstance(outcome, Response):
         return True
@@ -47,12 +47,13 @@ def reached(outcome: Outcome) -> bool | None:
 
 
 class Circuits:
-    """The circuits of all endpoints. Only those are held whose latest request failed.
+    """The circuits of all endpoints; only endpoints whose latest request failed are stored.
 
-    Closed: requests go. Open: none does until the pause is over. Half-open: one request goes, the
-    probe; if it reaches the endpoint the circuit closes, else it is open again, for longer. A late
-    answer to a request from before closes it too; a late error changes nothing. `random` gives
-    numbers from 0 to below 1: of each pause a half is random, lest probes meet.
+    Closed: requests are sent. Open: no request is sent until the pause is over. Half-open: one
+    request is sent, the probe; if it reaches the endpoint the circuit closes, otherwise it opens
+    again, for longer. A late response to an earlier request closes it too; a late error changes
+    nothing. `random` returns numbers from 0 to below 1: half of each pause is random, so that
+    probes do not coincide.
     """
 
     def __init__(self, limits: CircuitLimits, random: Callable[[], float]) -> None:
@@ -61,19 +62,19 @@ class Circuits:
         self._circuits: OrderedDict[str, _Circuit] = OrderedDict()
         self._open = 0
         self.opened = 0
-        """How often a closed circuit has opened."""
+        """How many times a closed circuit has opened."""
 
     def __len__(self) -> int:
-        """How many endpoints failed at their latest request."""
+        """The number of endpoints whose latest request failed."""
         return len(self._circuits)
 
     @property
     def open(self) -> int:
-        """How many circuits are not closed."""
+        """The number of circuits that are not closed."""
         return self._open
 
     def half_open(self, now: float) -> int:
-        """How many of those that are not closed may be tried, or are being tried."""
+        """The number of circuits whose probe may be sent or is in flight."""
         return sum(self.state(endpoint, now) == HALF_OPEN for endpoint in self.failing())
 
     def state(self, endpoint: str, now: float) -> str:
@@ -84,7 +85,7 @@ class Circuits:
         return HALF_OPEN if circuit.probing or now >= circuit.probe_at else OPEN
 
     def failures(self, endpoint: str) -> int:
-        """How many of its requests failed in a row; those of before it opened, and probes."""
+        """Consecutive failures of its requests: those before the circuit opened, and probes."""
         circuit = self._circuits.get(endpoint)
         return 0 if circuit is None else circuit.failures
 
@@ -93,30 +94,33 @@ class Circuits:
         return (name for name, circuit in self._circuits.items() if circuit.pause_s)
 
     def is_closed(self, endpoint: str) -> bool:
-        """Whether nothing is held against the endpoint."""
+        """Whether the endpoint's circuit is closed."""
         circuit = self._circuits.get(endpoint)
         return circuit is None or not circuit.pause_s
 
     def allows(self, endpoint: str, now: float) -> bool:
-        """Whether a request may go."""
+        """Whether a request may be sent."""
         circuit = self._circuits.get(endpoint)
         if circuit is None or not circuit.pause_s:
             return True
         return not circuit.probing and now >= circuit.probe_at
 
     def probe_at(self, endpoint: str) -> float | None:
-        """From when on a probe may go; None if the circuit is closed, or a probe under way."""
+        """The earliest time of the probe; None if the circuit is closed or a probe is in flight."""
         circuit = self._circuits.get(endpoint)
         waits = circuit is not None and circuit.pause_s and not circuit.probing
         return circuit.probe_at if circuit is not None and waits else None
 
     def probe_in_s(self, endpoint: str, now: float) -> float:
-        """For how long no request may go for sure; 0 if one may, or is under way as a probe."""
+        """Seconds for which certainly no request may be sent.
+
+        0 if one may, or while a probe is in flight.
+        """
         at = self.probe_at(endpoint)
         return 0.0 if at is None else max(0.0, at - now)
 
     def begin(self, endpoint: str) -> bool:
-        """A request goes that `allows` lets go; whether it is the probe."""
+        """Record a request that `allows` permits; returns whether it is the probe."""
         circuit = self._circuits.get(endpoint)
         if circuit is None or not circuit.pause_s:
             return False
@@ -124,7 +128,10 @@ class Circuits:
         return True
 
     def end(self, endpoint: str, now: float, was_reached: bool | None, *, probe: bool) -> None:
-        """A request has ended; `probe`: what `begin` said of it, `was_reached`: see `reached`."""
+        """Record the end of a request.
+
+        `probe`: the result of `begin`; `was_reached`: see `reached`.
+        """
         if was_reached:
             circuit = self._circuits.pop(endpoint, None)
             self._open -= circuit is not None and circuit.pause_s > 0

@@ -1,42 +1,42 @@
-"""Shares of the slots for requests: however many endpoints hang, those that answer find one.
+"""Shares the request slots among endpoints, so that hanging endpoints leave slots for the others.
 
-Two rules, which need not know beforehand who will hang:
+Two rules, which need no prior knowledge of the endpoints:
 
-- An endpoint has no more requests under way than there are slots free for others. Two that hang
+- An endpoint has at most as many requests in flight as there are free slots. Two hanging endpoints
   leave a third of the slots, three a quarter. (The dynamic threshold by which switches share a
   buffer: Choudhury and Hahne, 1998, there with a factor, here 1.)
-- Endpoints that are not known to answer quickly have three quarters of the slots together, and an
-  eighth more for the first request of any of them. So however many hang, an eighth is left to
-  those that do answer, and a new endpoint gets a chance to show it.
+- Endpoints not known to respond quickly share three quarters of the slots, and an eighth more for
+  the first request of each. So an eighth always remains for endpoints that do respond, and a new
+  endpoint gets a chance to prove itself.
 """
 
 from collections import Counter, OrderedDict, deque
 
 QUICK_S = 1.0
-"""An answer within this time is quick, and what is under way for longer no longer is."""
+"""A response within this time is quick; a request in flight for longer counts as late."""
 MAX_QUICK = 10_000
-"""Endpoints that are known to be quick; beyond, the one is forgotten that answered longest ago."""
+"""The most quick endpoints to remember; beyond, the one with the oldest response is forgotten."""
 
 
 class ConcurrencyLimiter:
-    """The requests under way, by endpoint, each with a number; and who may have one more."""
+    """The numbered requests in flight, by endpoint, and which endpoint may have one more."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._most_doubtful = max(1, slots * 3 // 4)
         self.most_with_first = max(1, slots * 7 // 8)
-        """How many may be under way to doubtful endpoints, with the first request of each."""
+        """The limit for all doubtful endpoints together, including the first request of each."""
         self._began: dict[str, dict[int, float]] = {}
         self._endpoints: dict[int, str] = {}
         self._quick: OrderedDict[str, None] = OrderedDict()
-        # Requests that are not known to be late, in the order they began in, and some that ended;
-        # endpoints with late ones; and how many are under way to doubtful endpoints.
+        # Requests not known to be late, in order of their start, including some that have ended;
+        # endpoints with late requests; and the number of requests in flight to doubtful endpoints.
         self._young: deque[tuple[float, int]] = deque()
         self._late: Counter[str] = Counter()
         self._doubtful = 0
 
     def __len__(self) -> int:
-        """How many requests are under way."""
+        """The number of requests in flight."""
         return len(self._endpoints)
 
     def __contains__(self, number: int) -> bool:
@@ -44,26 +44,26 @@ class ConcurrencyLimiter:
 
     @property
     def free(self) -> int:
-        """How many more there may be."""
+        """The number of free slots."""
         return self._slots - len(self._endpoints)
 
     def of(self, endpoint: str) -> int:
-        """How many are under way to an endpoint."""
+        """The number of requests in flight to an endpoint."""
         return len(self._began.get(endpoint, ()))
 
     def oldest_s(self, endpoint: str, now: float) -> float:
-        """How long the oldest of an endpoint has taken so far; 0 if there is none."""
+        """The age in seconds of an endpoint's oldest request in flight; 0 if there is none."""
         return now - next(iter(self._began.get(endpoint, {}).values()), now)
 
     def begin(self, endpoint: str, number: int, now: float) -> None:
-        """A request goes."""
+        """Record the start of a request."""
         self._began.setdefault(endpoint, {})[number] = now
         self._endpoints[number] = endpoint
         self._young.append((now, number))
         self._doubtful += self._is_doubtful(endpoint)
 
     def end(self, number: int, now: float, reached: bool | None) -> float:
-        """A request has ended; how long it took. `reached`: see circuit_breaker.py."""
+        """Record the end of a request; returns its duration. `reached`: see circuit_breaker.py."""
         self._pass_time(now)
         endpoint = self._endpoints.pop(number)
         began = self._began[endpoint]
@@ -91,7 +91,7 @@ class ConcurrencyLimiter:
             self._doubtful += self.of(forgotten)
 
     def _pass_time(self, now: float) -> None:
-        """Some requests are late now."""
+        """Mark requests that have become late."""
         while self._young and now - self._young[0][0] > QUICK_S:
             _began, number = self._young.popleft()
             endpoint = self._endpoints.get(number)
@@ -102,7 +102,7 @@ class ConcurrencyLimiter:
     # Who may have one more
 
     def is_doubtful(self, endpoint: str, now: float) -> bool:
-        """Whether it is not known to answer quickly."""
+        """Whether the endpoint is not known to respond quickly."""
         self._pass_time(now)
         return self._is_doubtful(endpoint)
 
@@ -110,14 +110,14 @@ class ConcurrencyLimiter:
         return endpoint not in self._quick or endpoint in self._late
 
     def doubtful(self, now: float) -> int:
-        """How many are under way to doubtful endpoints."""
+        """The number of requests in flight to doubtful endpoints."""
         self._pass_time(now)
         return self._doubtful
 
     def room_for_doubtful(self, doubtful: int) -> int:
-        """How many a doubtful endpoint must have fewer of, to have one more; others: `free`.
+        """The number of requests at which a doubtful endpoint may start no more; others: `free`.
 
-        `doubtful`: how many are under way to all such.
+        `doubtful`: the number in flight to all doubtful endpoints.
         """
         if doubtful < self._most_doubtful:
             return self.free

@@ -1,10 +1,10 @@
-"""Bulkheads: endpoints and hooks take fair turns, and none can fill the ship.
+"""Schedules deliveries fairly across endpoints and hooks, with a limit for each endpoint.
 
-An endpoint has only so many requests under way and so many waiting; what finds no room is to be
-parked, in the durable retry queue. Endpoints that could run something take turns, and so do the
-hooks of an endpoint. Those that could not are kept apart, so that a turn costs the same however
-many there are. The rules of one hook stand in hook_queue.py, of circuits in circuit_breaker.py, and
-of the slots that endpoints share in concurrency.py.
+An endpoint has a limit of requests in flight and of items waiting; an item beyond them is to be
+deferred, in the durable retry queue. Runnable endpoints take turns, and so do the hooks of an
+endpoint. Endpoints that cannot run are kept apart, so that their number does not affect the cost of
+a turn. hook_queue.py has the rules of one hook, circuit_breaker.py those of circuits, and
+concurrency.py those of the slots that endpoints share.
 """
 
 import heapq
@@ -27,12 +27,14 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 KEEPS_UP_S = 2.5
-"""What has its turn within this time would not be back before if it were parked (policy.py)."""
+"""Deliveries expected to run within this time stay queued; deferring takes longer (policy.py)."""
 PROBE_SOON_S = 10.0
-"""What cannot run for longer, as a circuit is open, does not wait for it: thousands of endpoints
-that are down would hold as many events in hand, and fill the prefetch."""
+"""Items blocked for longer by an open circuit do not wait for it.
+
+Thousands of unreachable endpoints would each keep events in progress, and fill the prefetch.
+"""
 LATEST = 0.1
-"""How much the latest request counts in how long requests of an endpoint take."""
+"""The weight of the latest request in the average duration of an endpoint's requests."""
 
 FULL, CIRCUIT_OPEN = "full", "circuit open"
 
@@ -41,7 +43,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @lru_cache(maxsize=4096)
 def endpoint_of(uri: str) -> str:
-    """The endpoint of a uri: scheme, host and port; the uri itself where it has none."""
+    """The endpoint of a URL: scheme, host and port; the URL itself if it has none."""
     try:
         parts = urlsplit(uri)
         port = parts.port or _PORTS.get(parts.scheme)
@@ -55,17 +57,19 @@ def endpoint_of(uri: str) -> str:
 
 @frozen
 class DispatchLimits:
-    """`in_flight`: requests under way to an endpoint, at most. `waiting`: items that wait for it.
+    """`in_flight`: the most requests in flight to an endpoint.
 
-    Hooks that are ordered or limited in rate wait by themselves, `hook_waiting` items each, lest
-    they take the room of others while they may not run. While a circuit is not closed
-    no more than `open_waiting` wait of either, and none while no request may go for `PROBE_SOON_S`.
+    `waiting`: the most items waiting for it.
 
-    `slots`: requests under way in all, of which concurrency.py gives each endpoint its share.
+    Ordered and rate-limited hooks have a queue of their own, `hook_waiting` items each, so that
+    they take no room from others while they may not run. While a circuit is not closed, at most
+    `open_waiting` items wait in either, and none while no request may be sent for `PROBE_SOON_S`.
+
+    `slots`: all requests in flight, of which concurrency.py gives each endpoint its share.
 
     An endpoint that keeps up may have up to `keeping_up` items waiting: one where the last of them
-    would have its turn within `KEEPS_UP_S`, by how long requests take. By default no more than
-    others.
+    would have its turn within `KEEPS_UP_S`, by the average duration of its requests. By default the
+    limit is that of the others.
     """
 
     in_flight: int = field(default=16, validator=validators.ge(1))
@@ -78,21 +82,24 @@ class DispatchLimits:
 
 @frozen
 class Added(Generic[T]):
-    """The item waits for its turn. `displaced`: those that lost their room by it; to be parked."""
+    """The item waits for its turn.
+
+    `displaced`: items that lost their room to it and are to be deferred.
+    """
 
     displaced: tuple[T, ...] = ()
 
 
 @frozen
 class NoRoom:
-    """There is no room: the item is not held here. `reason`: `full` or `circuit open`."""
+    """There is no room for the item. `reason`: `full` or `circuit open`."""
 
     reason: str
 
 
 @frozen
 class Turn(Generic[T]):
-    """An item whose turn it is; `done` wants it back. `probe`: whether it tries a circuit."""
+    """An item whose turn it is; it ends with `done`. `probe`: whether it probes a circuit."""
 
     item: T
     key: str
@@ -105,7 +112,7 @@ class Turn(Generic[T]):
 
 @frozen
 class EndpointFigures:
-    """What an endpoint does at the moment; `failures`: errors in a row, of its circuit."""
+    """An endpoint's current load; `failures`: consecutive errors, from its circuit."""
 
     endpoint: str
     in_flight: int
@@ -116,9 +123,9 @@ class EndpointFigures:
 
 @define
 class _EndpointQueue(Generic[T]):
-    """An endpoint. `common`: how many items wait of hooks that do not wait by themselves.
+    """An endpoint. `common`: the number of waiting items of hooks without a queue of their own.
 
-    `takes_s`: how long requests take.
+    `takes_s`: the average duration of its requests.
     """
 
     endpoint: str
@@ -129,15 +136,15 @@ class _EndpointQueue(Generic[T]):
     common: int = 0
 
     def took(self, seconds: float) -> None:
-        """A request has ended."""
+        """Record the duration of a request that has ended."""
         self.takes_s += LATEST * (seconds - self.takes_s)
 
 
 class Dispatcher(Generic[T]):
-    """Items in, turns out. Times are seconds of any one clock that does not jump.
+    """Accepts items and returns turns. Times are seconds of any clock that does not jump.
 
-    Keys name items, as delivery ids do: an item that is parked, or fails and is tried again, comes
-    back under its key, and an ordered hook waits for it.
+    Keys identify items, as delivery ids do: an item that is deferred, or is retried after a
+    failure, returns under its key, and an ordered hook waits for it.
     """
 
     def __init__(self, limits: DispatchLimits, circuits: Circuits) -> None:
@@ -152,20 +159,20 @@ class Dispatcher(Generic[T]):
         self._numbers = 0
         self._size = 0
         self.deferred = 0
-        """How often an item found no room, or lost it."""
+        """How many times an item found no room, or lost it."""
 
     def __len__(self) -> int:
-        """How many items wait."""
+        """The number of waiting items."""
         return self._size
 
     @property
     def in_flight(self) -> int:
-        """How many items are under way."""
+        """The number of items in flight."""
         return len(self._limiter)
 
     @property
     def endpoints(self) -> int:
-        """How many endpoints have something waiting, under way, or to be remembered."""
+        """The number of endpoints with an item waiting or in flight, or with other state."""
         return len(self._queues)
 
     # Items
@@ -175,9 +182,9 @@ class Dispatcher(Generic[T]):
     ) -> Added[T] | NoRoom:
         """Let an item wait for its turn, if there is room.
 
-        In an ordered hook one that comes back displaces the last that waits, if its place is before
-        that: so what the hook waits for always finds room. Of `options` those about order and rate
-        matter, the latest for the whole hook.
+        An item of an ordered hook that returns displaces the last waiting one, if its place is
+        before that: the item that the hook waits for always finds room. Of `options` only order and
+        rate matter; the latest apply to the whole hook.
         """
         self._pass_time(now)
         queue = self._queues.get(endpoint)
@@ -204,7 +211,7 @@ class Dispatcher(Generic[T]):
         return answer
 
     def next(self, now: float) -> Turn[T] | None:
-        """The item whose turn it is, now under way; None if nothing may run."""
+        """The item whose turn it is, now in flight; None if nothing may run."""
         self._pass_time(now)
         endpoint = self._round_robin.next(now)
         if endpoint is None:
@@ -226,11 +233,11 @@ class Dispatcher(Generic[T]):
         reached: bool | None,
         back_in_s: float | None = None,
     ) -> list[T]:
-        """A turn has ended; the items that lost their room by it, and are to be parked.
+        """End a turn; returns the items that lost their room by it and are to be deferred.
 
-        `reached`: see circuit_breaker.py. `back_in_s`: the item will be added again after about so
-        long, and the later ones of an ordered hook wait for it; None: it needs nothing more.
-        Raises ValueError if the turn has ended before.
+        `reached`: see circuit_breaker.py. `back_in_s`: the item will be added again after about
+        this time, and the later ones of an ordered hook wait for it; None: it is finished. Raises
+        ValueError if the turn has ended before.
         """
         if turn.number not in self._limiter:
             raise ValueError(f"turn {turn.number} of {turn.key} has ended before")
@@ -247,16 +254,16 @@ class Dispatcher(Generic[T]):
         return shed
 
     def gone(self, key: str, endpoint: str, hook_id: str, now: float) -> None:
-        """An item that was to come back will not: nothing waits for it any longer."""
+        """Record that a deferred item will not return, so that no other item waits for it."""
         if (found := self._find(endpoint, hook_id)) is not None:
             queue, hook = found
             hook.forget(key)
             self._place(queue, hook, now)
 
     def turn_in_s(self, key: str, endpoint: str, hook_id: str, now: float) -> float | None:
-        """In about how many seconds it may be the turn of an item that is parked.
+        """The expected seconds until the turn of a deferred item.
 
-        None where nobody knows: its hook is not ordered, or the circuit of its endpoint not closed.
+        None if unknown: its hook is not ordered, or its endpoint's circuit is not closed.
         """
         found = self._find(endpoint, hook_id)
         if found is None or not self._circuits.is_closed(endpoint):
@@ -264,7 +271,7 @@ class Dispatcher(Generic[T]):
         return found[1].turn_in_s(key, now)
 
     def expect(self, key: str, endpoint: str, hook_id: str, now: float, back_in_s: float) -> None:
-        """An item that is parked will be added again after about so long."""
+        """Record that a deferred item will be added again after about this time."""
         if (found := self._find(endpoint, hook_id)) is not None:
             queue, hook = found
             hook.expect(key, now, back_in_s)
@@ -276,10 +283,10 @@ class Dispatcher(Generic[T]):
         return None if queue is None or hook is None else (queue, hook)
 
     def withdraw(self, now: float, patience_s: float) -> list[T]:
-        """Take what could not run for so long yet even if nothing else wanted to; to be parked.
+        """Take the items that could not run within `patience_s` even alone, to be deferred.
 
-        That is what waits behind an item of an ordered hook that is not expected back by then, or
-        for a low rate; and what fills an endpoint that does not keep up any more.
+        These are items behind one of an ordered hook that is not expected back by then, items held
+        by a low rate, and items beyond the limit of an endpoint that no longer keeps up.
         """
         items: list[T] = []
         for queue in list(self._queues.values()):
@@ -293,7 +300,7 @@ class Dispatcher(Generic[T]):
         return items
 
     def drain(self) -> list[T]:
-        """Take all that waits; what is under way is still to be `done`."""
+        """Take all waiting items; those in flight still need `done`."""
         items: list[T] = []
         for queue in list(self._queues.values()):
             for hook in list(queue.hooks.values()):
@@ -310,14 +317,14 @@ class Dispatcher(Generic[T]):
         return items
 
     def wake_at(self) -> float | None:
-        """When `next` may give something that it does not give now, whatever else happens."""
+        """When `next` may return an item that it does not return now, without any other change."""
         times = [first[0] for first in (self._probes.first(), self._wakes.first()) if first]
         return min(times, default=None)
 
     # Figures
 
     def figures(self, now: float, most: int = 100) -> list[EndpointFigures]:
-        """The endpoints with an open circuit, then those with the most to do; so many at most."""
+        """The endpoints with an open circuit, then the busiest; at most `most`."""
         names = {**dict.fromkeys(self._circuits.failing()), **dict.fromkeys(self._queues)}
         return heapq.nsmallest(
             most,
@@ -338,7 +345,7 @@ class Dispatcher(Generic[T]):
     # Room
 
     def _no_room(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> str | None:
-        """Why there is no room for one more item of the hook; None if there is."""
+        """The reason why there is no room for one more item of the hook; None if there is."""
         waiting = len(hook) if hook.apart else queue.common
         if waiting >= (self._limits.hook_waiting if hook.apart else self._room(queue, now)):
             return FULL
@@ -352,7 +359,7 @@ class Dispatcher(Generic[T]):
         return self._limits.open_waiting if soon else 0
 
     def _room(self, queue: _EndpointQueue[T], now: float) -> int:
-        """How many items may wait for the endpoint, of hooks that do not wait by themselves."""
+        """How many items of hooks without a queue of their own may wait for the endpoint."""
         limits = self._limits
         if limits.keeping_up <= limits.waiting or queue.common < limits.waiting:
             return limits.waiting
@@ -362,7 +369,7 @@ class Dispatcher(Generic[T]):
         return limits.keeping_up if wait_s <= KEEPS_UP_S else limits.waiting
 
     def _shed(self, queue: _EndpointQueue[T], limit: int, now: float) -> Iterator[T]:
-        """Take what waits beyond a limit, the latest items first."""
+        """Take the waiting items beyond a limit, the latest first."""
         if queue.waiting <= limit:
             return
         for hook in list(queue.hooks.values()):
@@ -385,7 +392,7 @@ class Dispatcher(Generic[T]):
     # Places
 
     def _pass_time(self, now: float) -> None:
-        """Let what waited for this time be ready, and forget what need not be remembered longer."""
+        """Make ready the items that waited for this time, and drop unneeded state."""
         for key in self._wakes.pop_until(now):
             self._look_again(key, now)
         for key in self._sweeps.pop_until(now):
@@ -398,7 +405,7 @@ class Dispatcher(Generic[T]):
         self._place(queue, queue.hooks[key[1]], now)
 
     def _place(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> None:
-        """Put a hook and its endpoint where they belong: ready, waiting for a time, or nowhere."""
+        """Sort a hook and its endpoint: ready, waiting for a time, or neither."""
         key = queue.endpoint, hook.id
         hook.forget_lost(now)
         at = hook.runs_at()

@@ -1,9 +1,9 @@
-"""The items of one hook at its endpoint: in strict order if it asks for that, and at its rate.
+"""The items of one hook at its endpoint: in strict order if the hook requires it, and at its rate.
 
-A hook has its own count of items. Each item has a *place* by it, which it keeps while it is away:
-parked, or failed and to be tried again. An ordered hook runs one item at a time, and none while an
-earlier one is away, until that is back or lost. When each is expected back is known, so that the
-others come back soon after.
+A hook counts its own items. Each item has a *place* by this count, which it keeps while it is away:
+deferred, or failed and to be retried. An ordered hook runs one item at a time, and none while an
+earlier one is away, until that returns or is lost. The expected return of each is known, so that
+the others return soon after.
 """
 
 import heapq
@@ -16,19 +16,19 @@ from callboard.webhooks.values.priority_map import PriorityMap
 T = TypeVar("T")
 
 BURST_S = 0.1
-"""A limited hook may run at once what its rate allows in this time, and one item at least."""
+"""A rate-limited hook may run a burst of this time's allowance at once, and at least one item."""
 LOST_AFTER_S = 3600.0
-"""An item that has been away for so long after it should have been back is not waited for."""
+"""An item this long overdue is considered lost; its hook stops waiting for it."""
 OVERDUE_S = 30.0
-"""An item that is late by so much is not expected soon any more."""
+"""An item this late is no longer expected soon."""
 TURN_S = 0.25
-"""What each item that is away before another delays it by: a waiting room of 20 in five seconds."""
+"""The delay that an item which is away causes for each later one: 20 waiting items in 5 seconds."""
 MAX_AWAY = 10_000
-"""Items of a hook that are remembered while they are away; more have no place."""
+"""The most items of a hook to remember while they are away; more have no place."""
 
 
 class HookQueue(Generic[T]):
-    """What waits of a hook, and what it waits for."""
+    """A hook's waiting items, and the items that it waits for."""
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -39,27 +39,27 @@ class HookQueue(Generic[T]):
         self._places = 0
         self._away: PriorityMap[str] = PriorityMap()
         self._due_at: dict[str, float] = {}
-        # The rate (as ITU-T I.371 has it): one item each `_interval_s`. `_paid_until` is the time
-        # that the items so far have used up; they may be `_ahead_s` ahead of it.
+        # The rate (as in ITU-T I.371): one item each `_interval_s`. `_paid_until` is the time that
+        # the items so far have used up; they may be `_ahead_s` ahead of it.
         self._interval_s = self._ahead_s = 0.0
         self._paid_until = -math.inf
 
     def __len__(self) -> int:
-        """How many items wait."""
+        """The number of waiting items."""
         return len(self._waiting)
 
     @property
     def apart(self) -> bool:
-        """Whether its items wait by themselves, as they may not run when others may."""
+        """Whether its items wait in a queue of their own, as they may not run when others may."""
         return self.ordered or self._limited
 
     @property
     def common(self) -> int:
-        """How many items wait among those of other hooks."""
+        """The number of its items that wait among those of other hooks."""
         return 0 if self.apart else len(self._waiting)
 
     def set_options(self, ordered: bool, rate_per_s: float | None) -> None:
-        """Its options as they are now."""
+        """Apply the hook's current options."""
         self.ordered = ordered
         if not ordered and self._due_at:
             self._away, self._due_at = PriorityMap(), {}
@@ -68,7 +68,8 @@ class HookQueue(Generic[T]):
         if rate_per_s is not None:
             self._interval_s = 1 / rate_per_s
             self._ahead_s = max(BURST_S - self._interval_s, 0.0)
-            # One that has become faster is not to wait for what the slow rate has used up.
+            # A hook whose rate was raised does not wait for the time that the slow rate has used
+            # up.
             self._paid_until -= max(before_s - self._interval_s, 0.0)
         else:
             self._paid_until = -math.inf
@@ -80,20 +81,20 @@ class HookQueue(Generic[T]):
         heapq.heappush(self._waiting, (self._take_place(key), key, item))
 
     def take(self, now: float) -> tuple[int, str, T]:
-        """The first item, now running, with its place and key."""
+        """Take the first item, now running, with its place and key."""
         self.running += 1
         if self._limited:
             self._paid_until = max(self._paid_until, now) + self._interval_s
         return heapq.heappop(self._waiting)
 
     def end(self, key: str, place: int, now: float, back_in_s: float | None) -> None:
-        """An item runs no longer; it is away for about `back_in_s`, or ended."""
+        """An item has stopped running; it returns in about `back_in_s` seconds, or is finished."""
         self.running -= 1
         if self.ordered and back_in_s is not None:
             self._set_away(key, place, _latest(now, back_in_s))
 
     def take_last(self, now: float) -> T:
-        """Take the latest item, which is away from now on; `expect` says until when."""
+        """Take the latest item, which is away from now on; `expect` sets its expected return."""
         self._waiting.sort()
         place, key, item = self._waiting.pop()
         if self.ordered:
@@ -113,20 +114,20 @@ class HookQueue(Generic[T]):
         return key in self._away and any(self._away.rank(key) < w[0] for w in self._waiting)
 
     def keep_place(self, key: str, now: float) -> None:
-        """An item is parked instead of put; `expect` says until when."""
+        """Keep the place of an item deferred instead of put; `expect` sets its expected return."""
         if self.ordered:
             self._set_away(key, self._take_place(key), now)
 
     def expect(self, key: str, now: float, back_in_s: float) -> None:
-        """An item that is away will be back after about so long."""
+        """Set the expected return of an item that is away."""
         if key in self._due_at:
             self._due_at[key] = _latest(now, back_in_s)
 
     def turn_in_s(self, key: str, now: float) -> float | None:
-        """In about how many seconds it may be the turn of an item that is away; None: unknown.
+        """The expected seconds until the turn of an item that is away; None: unknown.
 
-        The first is back by then, and those between have run. Where the first is late, nobody
-        knows when it will be back: as long from now as it is late.
+        By then the first item has returned and those between have run. If the first is overdue, its
+        return is unknown, and is estimated as its lateness from now.
         """
         first = self._away.first()
         if first is None or key not in self._away:
@@ -136,12 +137,12 @@ class HookQueue(Generic[T]):
         return abs(self._due_at[first[1]] - now) + (self._away.rank(key) - first[0]) * TURN_S
 
     def forget(self, key: str) -> None:
-        """An item that is away will not be back."""
+        """Forget an item that will not return."""
         self._away.drop(key)
         self._due_at.pop(key, None)
 
     def forget_lost(self, now: float) -> None:
-        """No longer wait for items that should have been back long ago."""
+        """Stop waiting for items that are overdue by LOST_AFTER_S."""
         while (first := self._away.first()) is not None and self._lost_at(first[1]) <= now:
             self.forget(first[1])
 
@@ -171,7 +172,7 @@ class HookQueue(Generic[T]):
     # Time
 
     def runs_at(self) -> float | None:
-        """When its first item may run if nothing else happens; None: not before something does."""
+        """When its first item may run without any other change; None: only after another change."""
         if not self._waiting or (self.ordered and self.running):
             return None
         first = self._first_away()
@@ -180,7 +181,7 @@ class HookQueue(Generic[T]):
         return self._paid_until - self._ahead_s
 
     def expected_at(self, now: float) -> float | None:
-        """The same if what is away comes back when it is expected."""
+        """The same, assuming that the items that are away return when expected."""
         at, first = self.runs_at(), self._first_away()
         if at is None or first is None:
             return at
@@ -188,11 +189,11 @@ class HookQueue(Generic[T]):
         return due_at if now < due_at + OVERDUE_S else at
 
     def is_idle(self, now: float) -> bool:
-        """Whether there is nothing to remember of it."""
+        """Whether it has no state to keep."""
         return not (self._waiting or self.running or self._due_at or self._paid_until > now)
 
     def sweep_at(self, now: float) -> float | None:
-        """When to look whether it has become idle; None while something else will tell."""
+        """When to check whether it has become idle; None while another change causes that."""
         if self._waiting or self.running:
             return None
         first = self._away.first()
@@ -200,5 +201,5 @@ class HookQueue(Generic[T]):
 
 
 def _latest(now: float, delay_s: float) -> float:
-    """When something is back at the latest that is put off for so long (delay_classes.py)."""
+    """The latest return of an item delayed by `delay_s` seconds (delay_classes.py)."""
     return now + delay_s + max(delay_s * MAX_LATENESS, LEAST_MS / 1000)

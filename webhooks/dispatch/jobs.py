@@ -1,4 +1,4 @@
-"""The deliveries that a deliverer has in hand, and those it knows to be done or kept elsewhere."""
+"""A deliverer's deliveries in progress, and those known to be finished or deferred."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,31 +13,36 @@ from callboard.webhooks.retries.policy import Policy, max_attempts, policy_named
 from callboard.webhooks.retries.retry_message import RetryMessage, in_time
 
 REMEMBERED = 20_000
-"""How many finished delivery ids are known, so that an event that comes again is not repeated;
-and how many that were put off."""
+"""The most finished delivery ids to remember, so that redelivered events are not repeated.
+
+As many deferred ids are remembered, too.
+"""
 
 RECENT_S = 3600.0
-"""So long an id counts: what comes after a death comes within seconds of the start after it, and
-later the same event may be meant to come again."""
+"""How long an id is remembered.
+
+Redeliveries after a crash arrive within seconds of the restart; a later repeat may be intended.
+"""
 
 
 class Finished(Protocol):
-    """Ids of deliveries that are finished, whoever has finished them; it may forget old ones."""
+    """Ids of deliveries finished by any deliverer; it may forget old ones."""
 
     def add(self, id: str, /) -> None:
-        """This one is."""
+        """Record this delivery as finished."""
 
     def __contains__(self, id: str, /) -> bool:
-        """Whether this one is known to be."""
+        """Whether this delivery is known to be finished."""
 
 
 @define
 class Job:
-    """A delivery in hand. `receipts` wait for it to be settled.
+    """A delivery in progress. `receipts` wait for it to be settled.
 
-    `deferrals`: how often it was put off; `leaving`: it is being put off now. `headers`: those of
-    the last try; `history`: as in `RetryMessage`; `turn`: while it is under way. `taken_at`: when
-    its event arrived, by the monotonic clock; None if it came from the retry queue.
+    `deferrals`: how many times it was deferred; `leaving`: its deferral is in progress. `headers`:
+    those of the last attempt; `history`: as in `RetryMessage`; `turn`: set while it is in flight.
+    `taken_at`: when its event arrived, by the monotonic clock; None if it came from the retry
+    queue.
     """
 
     delivery: Delivery
@@ -55,11 +60,11 @@ class Job:
 
     @property
     def attempts_left(self) -> int:
-        """How many tries it has after those made."""
+        """The number of attempts that remain."""
         return max_attempts(self.policy, self.delivery) - self.attempts_made
 
     def defer(self, after_ms: int, now_unix_s: float) -> RetryMessage:
-        """It leaves, to come back after a while."""
+        """The message for the retry queue, to return after `after_ms`."""
         self.leaving = True
         self.deferrals += 1
         due_ms, left = in_time(after_ms, now_unix_s)
@@ -76,10 +81,10 @@ class Job:
 
 
 class Jobs:
-    """Jobs by delivery id. What is settled is told to `receipts`.
+    """Jobs by delivery id. Settled receipts are reported to `receipts`.
 
     `policy`: the name of the policy of deliveries that name none; `steps_s`: those of `standard`.
-    `finished`: what is known beyond this, and shared with others. `clock`: seconds, monotonic.
+    `finished`: further finished ids, shared with other deliverers. `clock`: seconds, monotonic.
     """
 
     def __init__(
@@ -97,20 +102,21 @@ class Jobs:
         self._finished_anywhere = finished
         self._away: OrderedDict[str, float] = OrderedDict()
         self.repeats = 0
-        """How many deliveries came that were known to be done, or put off."""
+        """The number of deliveries that were already known as finished or deferred."""
         self.deferrals = 0
-        """How many were put off, and are kept."""
+        """The number of deferrals that were persisted."""
 
     def __len__(self) -> int:
-        """How many deliveries are in hand."""
+        """The number of deliveries in progress."""
         return len(self._jobs)
 
     def take(
         self, delivery: Delivery, receipt: Receipt, retry: RetryMessage | None = None
     ) -> Job | None:
-        """A delivery has come, from the retry queue with what is known of it; the job to begin.
+        """Take a delivery, from the retry queue with its state so far; returns the job to start.
 
-        None if there is nothing to begin: it is done, in hand, or put off and still to come back.
+        None if there is nothing to start: it is finished, in progress, or deferred and still to
+        return.
         """
         job = self._jobs.get(delivery.id)
         if job is not None and retry is not None and self._is_back(job, retry):
@@ -130,13 +136,13 @@ class Jobs:
         return job
 
     def finish(self, job: Job) -> None:
-        """A delivery needs nothing more: settle what waited for it."""
+        """Settle a finished delivery's receipts."""
         self._remember(self._finished, job.delivery.id)
         self._finished_anywhere.add(job.delivery.id)
         self._settle(job)
 
     def deferred(self, job: Job) -> None:
-        """A delivery is safe in the retry queue; no news if it is back by now."""
+        """Record that the retry queue has persisted a delivery; ignored if it has returned."""
         if self._jobs.get(job.delivery.id) is job:
             self.deferrals += 1
             self._remember(self._away, job.delivery.id)
@@ -157,7 +163,7 @@ class Jobs:
 
     @staticmethod
     def _is_back(job: Job, retry: RetryMessage) -> bool:
-        """Whether what has come is what was just put off: it was quicker than the word of it."""
+        """Whether the message is the one just deferred, returned before its confirmation."""
         return job.leaving and retry.deferrals >= job.deferrals
 
     def _job(self, delivery: Delivery, retry: RetryMessage | None) -> Job:

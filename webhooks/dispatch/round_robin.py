@@ -1,4 +1,4 @@
-"""Endpoints that could run something take turns, as far as there are slots for them."""
+"""Runnable endpoints take turns, as far as there are slots for them."""
 
 import heapq
 
@@ -8,8 +8,8 @@ from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
 class RoundRobin:
     """Endpoints in the order of their turns.
 
-    Those that are doubtful while such have no room are kept apart when their turn comes, and then
-    go first. A turn costs the same however many there are that may not have one.
+    Doubtful endpoints that have no room are kept apart when their turn comes, and then go first.
+    The cost of a turn does not depend on the number of endpoints kept apart.
     """
 
     def __init__(self, limiter: ConcurrencyLimiter) -> None:
@@ -20,9 +20,9 @@ class RoundRobin:
         self._first = 0
 
     def put(self, endpoint: str, now: float) -> None:
-        """It could run something: it is the last in turn, unless it has its place.
+        """Add a runnable endpoint at the end, unless it has a place already.
 
-        To be told again when it has more or fewer under way.
+        To be called again when its number of requests in flight changes.
         """
         under_way = self._limiter.of(endpoint)
         if endpoint in self._held:
@@ -39,7 +39,7 @@ class RoundRobin:
             self._in_turn.put(endpoint, self._last, under_way)
 
     def drop(self, endpoint: str) -> None:
-        """It could not."""
+        """Remove an endpoint that is no longer runnable."""
         self._in_turn.drop(endpoint)
         self._held.drop(endpoint)
 
@@ -66,11 +66,11 @@ class RoundRobin:
 
 
 class _Line:
-    """Endpoints by their places, the lowest first; and how many requests each has under way."""
+    """Endpoints by their places, the lowest first, and the number of requests in flight to each."""
 
     def __init__(self) -> None:
         self._places: dict[str, tuple[int, int]] = {}
-        # By the number under way; what is not in `_places` like this is no more.
+        # By the number in flight; entries that differ from `_places` are stale.
         self._heaps: dict[int, list[tuple[int, str]]] = {}
 
     def __contains__(self, endpoint: str) -> bool:
@@ -86,7 +86,7 @@ class _Line:
             )
 
     def move(self, endpoint: str, under_way: int) -> None:
-        """It has its place, and another number under way."""
+        """Record an endpoint's new number of requests in flight; it keeps its place."""
         place, before = self._places[endpoint]
         if under_way != before:
             self.put(endpoint, place, under_way)
@@ -95,7 +95,7 @@ class _Line:
         self._places.pop(endpoint, None)
 
     def first(self, below: int) -> str | None:
-        """The first one that has fewer than so many under way."""
+        """The first endpoint with fewer than `below` requests in flight."""
         found: tuple[int, str] | None = None
         for under_way, heap in list(self._heaps.items()):
             while heap and not self._is_there(heap[0], under_way):

@@ -1,5 +1,4 @@
-"""Changes on the bus: of documents and databases as Kazoo's data layer tells of them (kzs_publish),
-read and made, and the word that a hook was disabled."""
+"""Bus messages about changes: documents and databases (kzs_publish), and disabled hooks."""
 
 import uuid
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from callboard.webhooks.values.kazoo_names import account_of_database, encode_se
 def document_change(
     event_name: str, database: str, document: Mapping[str, Any], node: str
 ) -> tuple[str, dict[str, Any]]:
-    """Routing key and body that tell of a saved document; `event_name`: `doc_edited` and so on.
+    """Routing key and body of a saved document's change; `event_name`: `doc_edited` and so on.
 
     As on a real cluster, `Date-Created` carries pvt_modified and `Date-Modified` pvt_created, and
     the document itself is not sent.
@@ -58,9 +57,9 @@ def webhook_disabled(account_id: str, hook_id: str, node: str) -> tuple[str, dic
 
 @frozen
 class HookWritten:
-    """A hook's document was created or edited: what the store has of it now is to be in effect.
+    """A hook's document was created or edited; its stored version is to take effect.
 
-    `document`: as the message had it, which is rare; Kazoo's own data layer never sends it.
+    `document`: the document in the message, rarely present; Kazoo's own data layer never sends it.
     """
 
     hook_id: str
@@ -85,9 +84,9 @@ class AccountGone:
 
 
 def hook_change(event: Event) -> HookWritten | HookGone | AccountGone | None:
-    """What a document change means for the hooks (webhooks_listener:handle_config); None: nothing.
+    """The meaning of a document change for hooks (webhooks_listener:handle_config); None: none.
 
-    A change without the ids it takes to act on it means nothing, where Kazoo crashes.
+    A change without the necessary ids is ignored, where Kazoo crashes.
     """
     document = event.body.get("Doc")
     document = document if isinstance(document, Mapping) else None
@@ -107,7 +106,7 @@ def hook_change(event: Event) -> HookWritten | HookGone | AccountGone | None:
 
 
 def changed_document(event: Event) -> tuple[str, str] | None:
-    """Database, by CouchDB's name of it, and id of the document that a change tells of."""
+    """The database, by its CouchDB name, and the id of the changed document."""
     if event.database is None or event.document_id is None:
         return None
     return unquote(event.database), event.document_id
@@ -119,9 +118,10 @@ def _text(document: Mapping[str, Any], key: str) -> str | None:
 
 
 def tells_of_an_account(event: Event) -> bool:
-    """Whether there may be an account now where there was none before.
+    """Whether the event may report a new account.
 
-    Its database was made, or its copy in `accounts`. A new hook tells of its account, too.
+    The account's database or its copy in `accounts` was created. A new hook reports its account,
+    too.
     """
     if event.name == "db_created":
         return account_of_database(event.database or "") is not None

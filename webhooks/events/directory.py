@@ -1,4 +1,4 @@
-"""What event modules may look up: accounts, resellers, numbers, system configuration."""
+"""The look-ups available to event modules: accounts, resellers, numbers, system configuration."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -15,10 +15,10 @@ class Account:
 
 
 class Directory(Protocol):
-    """Look-ups that may read a store; they raise what the store raises when it is away."""
+    """Look-ups that may read a store; they raise the store's errors when it is unavailable."""
 
     def account(self, account_id: str) -> Account | None:
-        """The account, or None if there is none of that id."""
+        """The account, or None if the id is unknown."""
 
     def reseller_id(self, account_id: str) -> str | None:
         """The account's reseller (`pvt_reseller_id` of its services document)."""
@@ -33,9 +33,9 @@ class Directory(Protocol):
 def resolve_setting(
     document: Mapping[str, Any] | None, node: str, zone: str, key: str, default: Any
 ) -> Any:
-    """A key of a system_config document: of this node's section, the zone's, or `default`.
+    """A key of a system_config document: from this node's section, the zone's, or `default`.
 
-    A null is taken for absent, and so is a section that is no object (kapps_config).
+    Null counts as absent, and so does a section that is not an object (kapps_config).
     """
     for section in (node, zone, "default"):
         values = (document or {}).get(section)

@@ -1,4 +1,4 @@
-"""An event: the decoded body of a message of the bus."""
+"""An event: the decoded body of a bus message."""
 
 import gzip
 import json
@@ -14,25 +14,25 @@ from attrs import field, frozen
 from callboard.webhooks.events.trace_context import TraceContext
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
-"""A gzip body that grows beyond this is refused, before it fills the memory."""
+"""Limits memory use: a gzip body that expands beyond this size is refused."""
 MAX_NESTING = 100
-"""Objects and lists within each other; what is nested deeper is refused."""
+"""The deepest nesting of objects and lists; deeper values are refused."""
 
 _DIGITS = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in range(256))
 _LONG = b"0" * 19
-"""As many digits as the largest integer of 64 bits has: beyond it orjson makes a float of it."""
+"""As many digits as the largest 64-bit integer has; orjson turns longer integers into floats."""
 
 
 class PoisonEvent(Exception):
-    """A message that is no event: it must be set aside, as it will never be one."""
+    """A malformed event: it must be quarantined, as redelivery cannot help."""
 
 
 @frozen
 class Event:
-    """A message's JSON object, and where it came from.
+    """A message's JSON object and its origin.
 
-    `message_id`: the AMQP property, which Kazoo does not set. `trace`: what its deliveries are
-    caused by.
+    `message_id`: the AMQP property, which Kazoo does not set. `trace`: the trace context that its
+    deliveries have as their parent.
     """
 
     body: Mapping[str, Any] = field(repr=False)
@@ -90,11 +90,11 @@ def parse_event(
     message_id: str | None = None,
     trace: TraceContext | None = None,
 ) -> Event:
-    """Decode a message. Raises PoisonEvent for what is no JSON object.
+    """Decode a message. Raises PoisonEvent if it is not a JSON object.
 
-    JSON is tried whatever the content type says, but for Erlang's external term format, which is
-    refused (Kazoo publishes JSON by default). Of the encodings only gzip changes the bytes; some
-    clients name a character set there.
+    The body is read as JSON whatever its content type, except Erlang's external term format, which
+    is refused (Kazoo publishes JSON by default). Of the content encodings only gzip changes the
+    bytes; some clients put a character set there.
     """
     if content_type == "application/erlang":
         raise PoisonEvent("content type application/erlang is not supported: publish JSON")
@@ -112,11 +112,11 @@ def parse_event(
 
 
 def _decoded(body: bytes) -> Any:
-    """What the JSON says: by orjson, or by `json` where that knows better, or says why not."""
+    """The decoded JSON: by orjson, else by `json`, which accepts more and explains errors."""
     if _LONG not in body.translate(_DIGITS):
         try:
             return orjson.loads(body)
-        except ValueError:  # Half a surrogate pair, a byte order mark, UTF-16; or no JSON at all.
+        except ValueError:  # A lone surrogate, a byte order mark, UTF-16; or no JSON at all.
             pass
     return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
 
@@ -144,7 +144,7 @@ def _finite(text: str) -> float:
 
 
 def too_deep(value: Any) -> bool:
-    """Whether objects and lists lie within each other beyond MAX_NESTING levels."""
+    """Whether objects and lists are nested deeper than MAX_NESTING levels."""
     level = [value]
     for _depth in range(MAX_NESTING):
         level = [child for parent in level for child in _containers(parent)]

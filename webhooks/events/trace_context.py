@@ -1,7 +1,7 @@
-"""Which trace something belongs to, as it travels in headers (W3C Trace Context, Level 1).
+"""The trace context that travels in headers (W3C Trace Context, Level 1).
 
-What does not follow the rules is no context: a message may carry any text, and what is sent on is
-written anew, never copied.
+Invalid headers yield no context: a message may carry any text, and outgoing headers are always
+generated, never copied.
 """
 
 import re
@@ -16,12 +16,12 @@ TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 
 MAX_STATE_MEMBERS = 32
 MAX_STATE_CHARACTERS = 512
-"""How much of a state is sent on: what everybody must be able to take (3.3.1.5)."""
+"""The most characters of `tracestate` to send: every receiver must accept these (3.3.1.5)."""
 LONG_MEMBER = 128
-"""Members longer than this go first when there is too much."""
+"""Members longer than this are dropped first when the state is too long."""
 
 _KNOWN_FLAGS = 0x03
-"""`sampled`, and `random` of Level 2; the others are set to zero, as nobody knows them."""
+"""`sampled`, and `random` of Level 2; unknown flags are set to zero."""
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KEY = r"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
@@ -33,9 +33,9 @@ Headers = tuple[tuple[str, str], ...]
 
 @frozen
 class TraceContext(Positional):
-    """A place in a trace: what is caused by it names it as its parent.
+    """A position in a trace, to be named as the parent of spans.
 
-    Both texts are valid; `tracestate` is what tracing systems note along the way, often nothing.
+    Both texts are valid; `tracestate` holds notes of tracing systems, and is often empty.
     """
 
     traceparent: str
@@ -43,24 +43,24 @@ class TraceContext(Positional):
 
     @property
     def trace_id(self) -> str:
-        """The whole trace: 32 hex digits."""
+        """The trace's id: 32 hex digits."""
         return self.traceparent[3:35]
 
     @property
     def parent_id(self) -> str:
-        """The span that causes what follows: 16 hex digits."""
+        """The id of the parent span: 16 hex digits."""
         return self.traceparent[36:52]
 
     @property
     def flags(self) -> int:
-        """1: sampled, so that its spans are kept somewhere; 2: the trace id is random."""
+        """1: sampled, so that its spans are recorded somewhere; 2: the trace id is random."""
         return int(self.traceparent[53:], 16)
 
 
 def trace_context(headers: Mapping[str, Any]) -> TraceContext | None:
-    """The context in the headers of a message; None where there is none, or no valid one.
+    """The context in a message's headers; None if it is missing or invalid.
 
-    A state that is invalid is left out, and does not make the context invalid (3.3).
+    An invalid state is dropped, and does not make the context invalid (3.3).
     """
     written = headers.get(TRACEPARENT)
     if not isinstance(written, str):
@@ -70,7 +70,7 @@ def trace_context(headers: Mapping[str, Any]) -> TraceContext | None:
 
 
 def with_context(headers: Headers, context: TraceContext | None) -> Headers:
-    """The headers of a request, and the context that it is made in unless they name one."""
+    """A request's headers with this context, unless they contain one already."""
     if context is None or any(name.lower() in (TRACEPARENT, TRACESTATE) for name, _ in headers):
         return headers
     headers = (*headers, (TRACEPARENT, context.traceparent))
@@ -78,7 +78,7 @@ def with_context(headers: Headers, context: TraceContext | None) -> Headers:
 
 
 def _parent(written: str) -> str | None:
-    """In the form of version 00. Later versions may have more to say, at the end (3.2.4)."""
+    """The parent in the form of version 00. Later versions may append fields (3.2.4)."""
     found = _PARENT.fullmatch(written)
     if found is None:
         return None
@@ -103,7 +103,7 @@ def _state(written: Any) -> str:
 
 
 def _short(members: list[str]) -> list[str]:
-    """Those that there is room for: the newest stand first, so the last ones go."""
+    """The members that fit: the newest are first, so the last ones are dropped."""
     if _length(members) > MAX_STATE_CHARACTERS:
         members = [member for member in members if len(member) <= LONG_MEMBER]
     while _length(members) > MAX_STATE_CHARACTERS:

@@ -1,4 +1,4 @@
-"""Which messages are valid (kz_api:validate); one that is not crashes Kazoo's handler."""
+"""Checks that messages are valid (kz_api:validate); Kazoo's handler crashes on an invalid one."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ DEFAULT_HEADERS = ("App-Name", "App-Version", "Event-Category", "Event-Name", "M
 
 @frozen
 class Kind:
-    """What a header's value must be, in words and as a test."""
+    """The type that a header's value must have, in words and as a test."""
 
     name: str
     holds: Callable[[Any], bool]
@@ -32,15 +32,15 @@ LIST_OF_OBJECTS = Kind(
 
 
 def one_of(*values: str) -> Kind:
-    """One of a few texts."""
+    """A value from a fixed set."""
     return Kind(f"one of {', '.join(values)}", lambda value: value in values)
 
 
 def validate(event: Event, required: tuple[str, ...], kinds: Mapping[str, Kind]) -> None:
-    """Raise PoisonEvent, naming all that is wrong, unless the event is valid.
+    """Raise PoisonEvent, naming all faults, unless the event is valid.
 
-    The default headers and `required` must be there, be it as null or "". A header that has a
-    kind must be of it where it is there. Unknown headers are welcome.
+    The default headers and `required` must be present, even as null or "". A header with a kind
+    must match it if it is present. Unknown headers are allowed.
     """
     body = event.body
     wrong = [

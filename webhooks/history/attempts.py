@@ -1,4 +1,4 @@
-"""The record of a try, as Kazoo stores it in the hook's account's monthly database."""
+"""The record of an attempt, as Kazoo stores it in the hook's account's monthly database."""
 
 from codecs import getincrementaldecoder
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
 
 CUT_MARK = "…[cut]"
 QUERY = "pvt_req_query"
-"""What a get sends, which Kazoo does not store: private, so that its clients do not see it."""
+"""The query of a get, which Kazoo does not store: private, so that its clients do not see it."""
 _DECODER = getincrementaldecoder("utf-8")
 
 _KAZOO = KazooPolicy()
@@ -20,7 +20,7 @@ _NO_MORE = "retries exceeded"
 
 
 def attempt_database(delivery: Delivery, now_unix_s: float) -> str:
-    """The database the attempt belongs into."""
+    """The database in which the attempt is stored."""
     return modb(delivery.account_id, now_unix_s)
 
 
@@ -34,10 +34,10 @@ def attempt_document(
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
-    `attempts_left` counts this try, and so counts down; `policy` says what is a success. Of a body
-    `body_limit` bytes are kept, and a mark where it was cut. The headers are in lower case, but for
-    signatures, which would be none then. A 201 to a PUT is recorded as the success it is, unlike
-    in Kazoo.
+    `attempts_left` includes this attempt, and so counts down; `policy` defines success. At most
+    `body_limit` bytes of a body are stored, with a mark where it was cut. The headers are in lower
+    case, except signatures, which would become invalid. A 201 to a PUT is recorded as the success
+    it is, unlike in Kazoo.
     """
     now = gregorian_s(now_unix_s)
     document: dict[str, Any] = {
@@ -93,6 +93,6 @@ def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _text(body: bytes, limit: int, *, cut: bool = False) -> str:
     cut = cut or len(body) > limit
-    # What is left of a character at the cut is dropped; what is no text elsewhere is replaced.
+    # A character cut in half is dropped; invalid bytes elsewhere are replaced.
     text = _DECODER("replace").decode(body[:limit], final=not cut)
     return text + CUT_MARK if cut else text

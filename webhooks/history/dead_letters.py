@@ -1,9 +1,9 @@
-"""Dead letters: deliveries that were given up, and events that could not be handled.
+"""Dead letters: exhausted deliveries, and events that could not be handled.
 
-Each is a document of the database `callboard_dead_letters`. Its id is derived from what it is
-about, so that one that is written twice is a conflict and not a second letter. It holds what was
-to be sent and what became of it; no secrets, no signatures, and no headers, which may be secret
-and are made anew from the hook when it is retried.
+Each is a document of the database `callboard_dead_letters`. Its id is derived from its subject, so
+that writing it twice is a conflict and creates no second dead letter. It holds the content to send
+and the results of the attempts, but no secrets, signatures or headers: headers may be secret, and
+are generated from the hook when the delivery is retried.
 """
 
 import base64
@@ -19,19 +19,19 @@ from callboard.webhooks.values.kazoo_names import account_database, encoded, gre
 DATABASE = "callboard_dead_letters"
 TYPE = "dead_letter"
 DELIVERY, EVENT = "delivery", "event"
-"""The kinds."""
+"""The kinds of dead letters."""
 
 MAX_BODY_BYTES = 4_000_000
-"""Of a longer body nothing is kept: CouchDB takes documents of 8 MB, in which it may be escaped."""
+"""A longer body is not stored: CouchDB takes documents of 8 MB, in which it may be escaped."""
 
 MAX_REASON = 2000
-"""Characters; a module may raise anything."""
+"""The most characters of a reason; a module may raise any error."""
 
 _USER = re.compile(r"(?<=//)[^/?#]*@")
 
 
 class NotRepeatable(Exception):
-    """What a letter, or an attempt, tells is not enough to send it again; the text says why."""
+    """A dead letter or an attempt lacks the data for resending it; the text gives the reason."""
 
 
 def dead_letter(
@@ -42,7 +42,7 @@ def dead_letter(
     now_unix_s: float,
     node: str,
 ) -> dict[str, Any]:
-    """The letter of a delivery given up. `history`: as in `RetryMessage`."""
+    """The dead letter of an exhausted delivery. `history`: as in `RetryMessage`."""
     form, content = delivery.content
     return {
         **_letter(["delivery", delivery.id], DELIVERY, reason, now_unix_s, node),
@@ -63,7 +63,7 @@ def dead_letter(
 
 
 def poison_dead_letter(record: Mapping[str, Any], number: int, node: str) -> dict[str, Any]:
-    """The letter of a message that was set aside on a node, as record `number` of its file."""
+    """The dead letter of a quarantined message, which is record `number` of the node's file."""
     return {
         **_letter(
             ["event", node, number, record], EVENT, record["reason"], record["set_aside_at"], node
@@ -80,7 +80,7 @@ def poison_dead_letter(record: Mapping[str, Any], number: int, node: str) -> dic
 
 
 def body_of(letter: Mapping[str, Any]) -> bytes:
-    """The body that a letter has. Raises NotRepeatable."""
+    """The body in a dead letter. Raises NotRepeatable."""
     if "body_bytes" in letter:
         raise NotRepeatable(
             f"its body of {letter['body_bytes']} bytes was not kept: "
@@ -95,7 +95,7 @@ def body_of(letter: Mapping[str, Any]) -> bytes:
 
 
 def without_user(uri: str) -> str:
-    """The uri without user and password, if it has them: fit for whoever may see the letter."""
+    """The URL without user and password, so that readers of dead letters do not see them."""
     return _USER.sub("", uri, count=1)
 
 
@@ -114,7 +114,7 @@ def _letter(identity: Any, kind: str, reason: str, now_unix_s: float, node: str)
 
 
 def _whole(text: str) -> str:
-    """The text without half characters, which no store takes."""
+    """The text without lone surrogates, which no store accepts."""
     return text.encode(errors="replace").decode()
 
 
@@ -126,7 +126,7 @@ def _body(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         pass
     else:
-        # As JSON a byte may take six: what grows so is no text for people.
+        # In JSON a byte may take six; a text that grows so much is not human-readable.
         if len(json.dumps(text, ensure_ascii=False).encode()) <= MAX_BODY_BYTES * 4 / 3:
             return {"body": text}
     return {"body_base64": base64.b64encode(body).decode()}

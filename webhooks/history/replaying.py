@@ -1,23 +1,23 @@
-"""Which stored attempts a replay sends once more."""
+"""Selects the stored attempts that a replay sends again."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 
 class Attempt(Protocol):
-    """An attempt in short, as `callboard.admin.StoredAttempt`."""
+    """The parts of `callboard.admin.StoredAttempt` needed here."""
 
     @property
     def id(self) -> str:
-        """What names it: `month/id`."""
+        """The attempt's name: `month/id`."""
 
     @property
     def event_id(self) -> str:
-        """What all attempts of one delivery share."""
+        """The id that all attempts of one delivery share."""
 
     @property
     def failed(self) -> bool:
-        """Whether it did."""
+        """Whether the attempt failed."""
 
 
 AnyAttempt = TypeVar("AnyAttempt", bound=Attempt)
@@ -30,7 +30,7 @@ def one_of_each(
     *,
     failed: bool = False,
 ) -> list[AnyAttempt]:
-    """One attempt of each delivery, the oldest first: one that succeeded, else the last.
+    """One attempt of each delivery, the oldest delivery first: a successful one, else the last.
 
     `event_id`: only of this delivery; `attempt_id`: only of the delivery of this attempt, with or
     without its month; `failed`: only of deliveries of which no attempt succeeded.

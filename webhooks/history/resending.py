@@ -1,8 +1,8 @@
-"""Sending once more what was sent before: from a dead letter, or from a stored attempt.
+"""Resends content from a dead letter or from a stored attempt.
 
-It goes to the hook as that is now (uri, method, headers, secrets, options), with the content of
-then and the same `webhook-id`, by which a receiver can tell that it has had it. The delivery's own
-id is another, since deliverers take one that they know for a repeat that is done already.
+The delivery uses the hook's present state (URL, method, headers, secrets, options), with the
+original content and `webhook-id`, by which a receiver can detect that it has received it before.
+The delivery's own id is new, since deliverers skip an id that they know as finished.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from callboard.webhooks.hooks.hook import Hook
 
 @frozen
 class Once:
-    """What was sent. `id`: what to derive a delivery's id from; `form`: the content's type."""
+    """The content to resend. `id`: source of the new delivery's id; `form`: the content type."""
 
     id: str
     webhook_id: str
@@ -37,7 +37,7 @@ class Once:
 
 
 def of_letter(letter: Mapping[str, Any]) -> Once:
-    """What the letter of a delivery tells of it. Raises NotRepeatable."""
+    """The content in a delivery's dead letter. Raises NotRepeatable."""
     try:
         return Once(
             id=_derived("retry", str(letter["delivery_id"])),
@@ -51,9 +51,9 @@ def of_letter(letter: Mapping[str, Any]) -> Once:
 
 
 def of_attempt(attempt: Mapping[str, Any], run: str) -> Once:
-    """What a stored attempt tells, to be replayed once in that run. Raises NotRepeatable.
+    """The content in a stored attempt, to be replayed once in that run. Raises NotRepeatable.
 
-    One of Kazoo's has no `webhook-id`; all attempts of its delivery get the same one.
+    Kazoo's attempts have no `webhook-id`; all attempts of one delivery get the same one.
     """
     headers = attempt.get("req_headers")
     headers = headers if isinstance(headers, Mapping) else {}
@@ -78,10 +78,9 @@ def of_attempt(attempt: Mapping[str, Any], run: str) -> Once:
 
 
 def again(once: Once, hook: Hook) -> Delivery:
-    """The delivery that sends it to the hook as it is now. Raises NotRepeatable.
+    """The delivery that sends the content to the hook's present URL. Raises NotRepeatable.
 
-    JSON can become a form, where the hook has changed, and not the other way round: a form stays
-    one.
+    If the hook's form has changed, JSON can become a form, but a form is never converted to JSON.
     """
     form, sent = once.form, once.content
     if form == JSON_TYPE and content_type(hook) != JSON_TYPE:
@@ -114,6 +113,6 @@ def _as_form(sent: bytes) -> bytes:
 
 
 def _derived(*what: str) -> str:
-    """An id of 32 hex digits; no full stop may be in it (Standard Webhooks)."""
+    """An id of 32 hex digits, which contains no full stop (Standard Webhooks)."""
     text = json.dumps(what).encode(errors="replace")
     return hashlib.blake2b(text, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""The arguments of maintenance commands: what is taken, and what is said of the rest."""
+"""The arguments of maintenance commands: accepted values, and error texts for the others."""
 
 import re
 from collections.abc import Collection
@@ -12,20 +12,20 @@ BAD_EXPIRY = "error in expiry time, must be an integer (milliseconds)"
 BAD_COUNT = "error in count, must be an integer"
 
 MAX_EXPIRY_MS = 24 * 3600 * 1000
-"""No failure is remembered for longer."""
+"""The longest time for which a failure is remembered, in milliseconds."""
 
 DEFINITION_PREFIX = "webhooks_"
 
-# Ids of other buses than Kazoo's; no slash, which would be half a database name.
+# Includes ids of other buses than Kazoo's, but no slash, which could be half a database name.
 _ACCOUNT_ID = re.compile(r"[!-$&-.0-~]+")
 
 
 class BadArgument(ValueError):
-    """An argument that cannot be used; the text says why, and what can."""
+    """An unusable argument; the text gives the reason and the permitted values."""
 
 
 def account_argument(value: Any) -> str:
-    """The account's id, from itself or from either form of its database's name."""
+    """The account's id, from the id itself or from either form of its database's name."""
     if isinstance(value, str):
         if account_id := account_of_database(value):
             return account_id
@@ -38,19 +38,19 @@ def account_argument(value: Any) -> str:
 
 
 def hook_argument(value: Any) -> str:
-    """A hook's id, as it is."""
+    """A hook's id, unchanged."""
     if isinstance(value, str) and value:
         return value
     raise BadArgument(f"{value!r} is no id of a hook")
 
 
 def expiry_argument(value: Any) -> int:
-    """How long failures count, milliseconds."""
+    """How long failures count, in milliseconds."""
     return _whole(value, BAD_EXPIRY, MAX_EXPIRY_MS)
 
 
 def count_argument(value: Any) -> int:
-    """How many failures disable a hook."""
+    """The number of failures that disables a hook."""
     return _whole(value, BAD_COUNT, MAX_TIMES)
 
 
@@ -74,7 +74,7 @@ def definition_argument(value: Any, known: Collection[str]) -> str:
 
 
 def cursor_argument(value: Any, size: int) -> tuple[str, ...]:
-    """Where a page is to go on; empty for the first one."""
+    """The position at which a page starts; empty for the first page."""
     whole = isinstance(value, tuple) and len(value) in (0, size)
     if whole and all(isinstance(part, str) for part in value):
         return tuple(value)
@@ -82,20 +82,20 @@ def cursor_argument(value: Any, size: int) -> tuple[str, ...]:
 
 
 def key_argument(value: Any) -> HookKey | None:
-    """The same where it names a hook."""
+    """The same for pages of hooks: a hook's key, or None for the first page."""
     cursor = cursor_argument(value, 2)
     return (cursor[0], cursor[1]) if cursor else None
 
 
 def limit_argument(value: Any, most: int) -> int:
-    """How many things a page may hold, at most."""
+    """The most items on a page."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise BadArgument(f"{value!r} is no number of things that a page may hold")
     return min(value, most)
 
 
 def version_argument(value: Any, newest: int) -> None:
-    """The version that a message was written for."""
+    """Checks the version that a message was written for."""
     if not isinstance(value, int) or not 1 <= value <= newest:
         raise BadArgument(
             f"version {value!r} is asked for, and this Callboard knows versions up to {newest} of "
@@ -104,7 +104,7 @@ def version_argument(value: Any, newest: int) -> None:
 
 
 def ids_argument(value: Any, most: int) -> tuple[str, ...]:
-    """Ids of things that something is to be done with, each once."""
+    """The ids of the items to act on, without duplicates."""
     if not isinstance(value, tuple) or not all(isinstance(id, str) and id for id in value):
         raise BadArgument(f"{value!r:.100} is no tuple of ids")
     if len(value) > most:
@@ -121,7 +121,7 @@ def time_argument(value: Any) -> float:
 
 
 def choice_argument(value: Any, choices: Collection[str]) -> str:
-    """One of a few words."""
+    """One of a fixed set of words."""
     if value not in choices:
         raise BadArgument(f"{value!r} is none of {', '.join(choices)}")
     return str(value)

@@ -1,4 +1,4 @@
-"""The request to re-enable hooks that comes over the bus, and its reply (kapi_conf, kapi_self)."""
+"""The bus request to re-enable hooks, and its reply (kapi_conf, kapi_self)."""
 
 import re
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ _AT_A_PROCESS = re.compile(r"pid://(.*)/(.*)", re.DOTALL)
 
 
 class InvalidRequest(Exception):
-    """A doc_type_update that cannot be carried out; the text says why."""
+    """A doc_type_update that cannot be carried out; the text gives the reason."""
 
 
 @frozen
 class DocTypeUpdate:
     """Re-enable the hooks of an account, or of it and its descendants.
 
-    `reply_to`: the queue that waits for the reply, None where nobody does; `pid`: the process
-    behind that queue, named in the header `Deliver-To-PID`.
+    `reply_to`: the queue for the reply, None if no reply is expected; `pid`: the process behind
+    that queue, named in the header `Deliver-To-PID`.
     """
 
     action: str
@@ -39,7 +39,7 @@ class DocTypeUpdate:
 
 
 def parse_doc_type_update(body: Mapping[str, Any]) -> DocTypeUpdate:
-    """The request of a message body. Raises InvalidRequest, where Kazoo's handler crashes."""
+    """The request in a message body. Raises InvalidRequest where Kazoo's handler crashes."""
     missing = [header for header in _REQUIRED if header not in body]
     if missing:
         raise InvalidRequest(f"it lacks {', '.join(missing)}")
@@ -81,7 +81,7 @@ def _address(server_id: Any) -> tuple[str | None, str | None]:
 
 
 def doc_type_updated(request: DocTypeUpdate, node: str) -> dict[str, Any]:
-    """The body of the reply; the requester looks at nothing but `Msg-ID`."""
+    """The body of the reply; the requester reads only `Msg-ID`."""
     return {
         "App-Name": "webhooks",
         "App-Version": "4.0.0",

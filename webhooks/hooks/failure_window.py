@@ -1,4 +1,4 @@
-"""Which hooks fail too often: failed tries in a sliding window (webhooks_disabler)."""
+"""Which hooks fail too often: failed attempts in a sliding window (webhooks_disabler)."""
 
 import json
 from collections import OrderedDict
@@ -14,9 +14,9 @@ TOO_MANY_FAILURES = "too many failed attempts"
 """The `pvt_disabled_message` of a hook that was disabled for its failures."""
 
 MAX_TIMES = 10_000
-"""Failures remembered of one hook; no threshold is larger."""
+"""The most failures to remember for one hook; no threshold is larger."""
 MAX_FAILURES = 1_000_000
-"""Failures remembered of all hooks."""
+"""The most failures to remember for all hooks together."""
 
 DEFAULT_EXPIRY_MS = 60_000
 
@@ -39,11 +39,11 @@ class Limits:
 def account_limits(
     own: Mapping[str, Any] | None, reseller: Mapping[str, Any] | None, system: Limits
 ) -> Limits:
-    """The rule of an account by its and its reseller's `configs_webhooks` documents.
+    """An account's limits, from its and its reseller's `configs_webhooks` documents.
 
-    The account's own document decides, else the reseller's; a key that the document lacks is the
-    system's (Kazoo skips the reseller there). An expiry that is no integer is a minute, and a
-    count that is none means more than the system's.
+    The account's own document decides, else the reseller's; keys missing in that document take the
+    system's values (Kazoo skips the reseller there). An expiry that is not an integer counts as a
+    minute; a count that is not an integer counts as more than the system's.
     """
     document = own if own is not None else reseller if reseller is not None else {}
     count, expiry_ms = system.count, system.expiry_ms
@@ -57,20 +57,20 @@ def account_limits(
 
 
 def counting_pause_s(expiry_ms: Any) -> float:
-    """How long after one count of the failures the next is due, by the system's expiry.
+    """The pause in seconds between counts of the failures, by the system's expiry.
 
-    Four counts to an expiry (Kazoo: attempt_failure_expiry_ms div 4), and at most one a second. An
-    expiry that is no integer is a minute, as it is for an account.
+    Four counts per expiry (Kazoo: attempt_failure_expiry_ms div 4), and at most one a second. An
+    expiry that is not an integer counts as a minute, as for an account.
     """
     number = as_int(expiry_ms)
     return max(1.0, (DEFAULT_EXPIRY_MS if number is None else number) / 4000)
 
 
 class FailureWindow:
-    """Failed tries by hook; times are Gregorian milliseconds, and two in one are one.
+    """Failed attempts by hook. Times are Gregorian milliseconds; equal times count once.
 
-    Its memory is bounded: of a hook the latest MAX_TIMES are kept, and beyond MAX_FAILURES in all
-    the hook is forgotten that has not failed for the longest time.
+    Its memory is bounded: the latest MAX_TIMES of a hook are kept, and beyond MAX_FAILURES in all
+    the hook with the oldest latest failure is forgotten.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class FailureWindow:
         return self._size
 
     def record(self, account_id: str, hook_id: str, at_ms: int) -> None:
-        """A try failed."""
+        """Record a failed attempt."""
         key = account_id, hook_id
         times = self._times.setdefault(key, {})
         self._times.move_to_end(key)
@@ -94,15 +94,15 @@ class FailureWindow:
             self._forget(next(iter(self._times)))
 
     def times(self) -> dict[HookKey, tuple[int, ...]]:
-        """When each hook failed."""
+        """The times of each hook's failures."""
         return {key: tuple(times) for key, times in self._times.items()}
 
     def count(self, account_id: str, hook_id: str, since_ms: int) -> int:
-        """How often a hook failed after that time."""
+        """The number of a hook's failures after this time."""
         return _count_after(self._times.get((account_id, hook_id), ()), since_ms)
 
     def keys(self, account_id: str | None, after: HookKey | None, limit: int) -> list[HookKey]:
-        """The hooks that failed, by account and id, behind that key; so many at most."""
+        """The hooks with failures, by account and id, after the key `after`; at most `limit`."""
         wanted = (
             key
             for key in self._times
@@ -111,13 +111,13 @@ class FailureWindow:
         return nsmallest(limit, wanted)
 
     def flush(self, account_id: str, hook_id: str | None = None) -> int:
-        """Forget an account's failures, or one hook's; how many there were."""
+        """Forget an account's failures, or one hook's; returns their number."""
         if hook_id is not None:
             return self._forget((account_id, hook_id))
         return sum(self._forget(key) for key in list(self._times) if key[0] == account_id)
 
     def prune(self, before_ms: int) -> None:
-        """Forget what is older."""
+        """Forget failures before this time."""
         for key, times in list(self._times.items()):
             kept = {at: None for at in times if at >= before_ms}
             if kept:
@@ -135,10 +135,11 @@ class FailureWindow:
 def overdue(
     failures: Mapping[HookKey, Iterable[int]], limits: Mapping[str, Limits], now_ms: int
 ) -> list[HookKey]:
-    """The hooks that failed at least as often, lately, as their account's limits allow.
+    """The hooks whose recent failures reach their account's limit.
 
-    A hook without a recent failure is never among them, whatever the limits. What is to come does
-    not count, but for the little that the clocks of nodes may differ: the clock was set back.
+    A hook without a recent failure is never included, whatever the limits. Failures in the future
+    are ignored, apart from a small tolerance for clock differences between nodes: the clock was set
+    back.
     """
     found = []
     for (account_id, hook_id), times in failures.items():
@@ -155,7 +156,7 @@ def _count_after(times: Iterable[int], since_ms: int) -> int:
 
 @frozen
 class Shared:
-    """What one node tells the others; `origin` names the memory that it comes from."""
+    """A message from one node to the others; `origin` identifies the sender's memory."""
 
     origin: str
     failures: tuple[FailedAttempt, ...]
@@ -163,7 +164,7 @@ class Shared:
 
 
 class NotShared(ValueError):
-    """A message that no node of ours has sent."""
+    """A message that no Callboard node has sent."""
 
 
 def shared_body(
@@ -174,7 +175,7 @@ def shared_body(
 
 
 def read_shared(body: bytes) -> Shared:
-    """What another node tells. Raises NotShared."""
+    """The message of another node. Raises NotShared."""
     try:
         value = json.loads(body)
         return Shared(

@@ -1,4 +1,4 @@
-"""A hook: one account's wish to have an event's payload sent to a uri."""
+"""A hook: one account's subscription, which sends an event's payload to a URL."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -21,12 +21,12 @@ VERBS = ("get", "post", "put")
 DEFAULT_ATTEMPTS, MAX_ATTEMPTS = 2, 5
 
 _CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
-# Shared by the many hooks that have none.
+# Shared by all hooks without options, to save memory.
 _NONE: Mapping[str, Any] = {}
 
 
 class InvalidHook(Exception):
-    """A hook document that cannot fire. `str` of it says what is wrong and what is allowed."""
+    """A hook document that cannot fire. `str` gives the fault and the permitted values."""
 
     def __init__(self, hook_id: str, reason: str) -> None:
         super().__init__(hook_id, reason)
@@ -41,8 +41,8 @@ class InvalidHook(Exception):
 class Hook(Positional):
     """A hook as it is held in memory (Kazoo: the webhook record).
 
-    `event`: as it is matched, `CHANNEL_CREATE`, `object`, `all`. `max_attempts`: attempts in all, 1
-    to 5. `custom_data` and `modifiers` are empty if the document has none.
+    `event`: the form used for matching: `CHANNEL_CREATE`, `object`, `all`. `max_attempts`: attempts
+    in all, 1 to 5. `custom_data` and `modifiers` are empty if the document has none.
     """
 
     id: str
@@ -96,7 +96,7 @@ def _options(document: Mapping[str, Any], hook_id: str) -> Options:
 
 
 def _with_account(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A document without `pvt_account_id` still tells its account by `pvt_account_db`."""
+    """The document with `pvt_account_id`, derived from `pvt_account_db` if it is missing."""
     database = document.get("pvt_account_db")
     if document.get("pvt_account_id") is not None or not isinstance(database, str):
         return document
@@ -104,13 +104,13 @@ def _with_account(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def matched_event(name: str) -> str:
-    """The form in which a hook's name is matched: lower case, the channel events in capitals."""
+    """The form in which a hook's name is matched: lower case, but channel events in capitals."""
     lower = name.lower()
     return lower.upper() if lower in _CHANNEL_EVENTS else lower
 
 
 def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
-    """The event a hook of this name is matched by (kzd_webhooks:event). Raises InvalidHook.
+    """The event that a hook of this name matches (kzd_webhooks:event). Raises InvalidHook.
 
     The channel events and `all` need not be known.
     """
@@ -134,7 +134,7 @@ def _text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
 
 
 def _header_text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
-    """A text that every request carries in a header: nothing in it may end the header."""
+    """A text that is sent in a header: it must not contain a character that ends the header."""
     value = _text(document, key, hook_id)
     if not value.isascii() or not value.isprintable():
         raise InvalidHook(hook_id, f"{key} {value!r} is no header value: use printable ASCII")
@@ -142,9 +142,10 @@ def _header_text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
 
 
 def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str, Any]:
-    """An object, empty if it is none.
+    """An object, or an empty one for any other value.
 
-    One that cannot be encoded is refused, lest it stop the event for everybody else's hooks.
+    An object that cannot be encoded is refused, because it would stop the event for all other
+    hooks.
     """
     value = as_object(document.get(key))
     if not value:
@@ -159,7 +160,7 @@ def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str,
 
 
 def _max_attempts(value: Any) -> int:
-    """Kazoo clamps `retries` to 1..5 and means tries by it."""
+    """Kazoo clamps `retries` to 1..5, and counts all attempts by it."""
     number = as_int(value)
     return DEFAULT_ATTEMPTS if number is None else min(max(number, 1), MAX_ATTEMPTS)
 
@@ -170,31 +171,31 @@ def is_enabled(document: Mapping[str, Any]) -> bool:
 
 
 def is_deleted(document: Mapping[str, Any]) -> bool:
-    """Whether it is soft-deleted."""
+    """Whether the document is soft-deleted."""
     return as_bool(document.get("pvt_deleted"), False)
 
 
 def is_auto_disabled(document: Mapping[str, Any]) -> bool:
-    """Whether it was disabled for its failures, and not by a person."""
+    """Whether the hook was disabled for its failures, and not by a person."""
     return not is_enabled(document) and document.get("pvt_disabled_message") is not None
 
 
 def disabling(document: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    """What to change of a hook that failed too often; nothing if it is disabled already."""
+    """The changes that disable a hook that failed too often; empty if it is disabled already."""
     return {"enabled": False, "pvt_disabled_message": reason} if is_enabled(document) else {}
 
 
 def enabled_again(document: Mapping[str, Any], now_gregorian_s: int) -> dict[str, Any]:
-    """The document of an auto-disabled hook as it lets the hook fire again (kzd_webhooks)."""
+    """The document of an auto-disabled hook with the hook re-enabled (kzd_webhooks)."""
     kept = {key: value for key, value in document.items() if key != "pvt_disabled_message"}
     return {**kept, "enabled": True, "pvt_modified": now_gregorian_s}
 
 
 def edited(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What to change of a document so that its public members are as `changes` says.
+    """The changes that give the document the public members in `changes`.
 
-    None stands for a member that goes; private keys are dropped, and so is what is as it should
-    be already. Enabling a hook takes along the reason that it was disabled for (cb_webhooks).
+    None removes a member; private keys and values already in place are dropped. Enabling a hook
+    also removes the reason for which it was disabled (cb_webhooks).
     """
     wanted = {k: v for k, v in changes.items() if not k.startswith(("_", "pvt_"))}
     changed = {k: v for k, v in wanted.items() if document.get(k) != v}
@@ -205,7 +206,7 @@ def edited(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 
 def with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with these members; those that are None there are gone."""
+    """The document with these members; None removes a member."""
     gone = {key for key, value in changes.items() if value is None}
     return {k: v for k, v in {**document, **changes}.items() if k not in gone}
 
@@ -213,7 +214,7 @@ def with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
 def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:
     """The document to store for a new hook: public fields, defaults, and the usual private ones.
 
-    The account stands in `pvt_account_id`; other private keys of `public` are dropped.
+    The account comes from `pvt_account_id`; other private keys of `public` are dropped.
     """
     account_id = public.get("pvt_account_id")
     document = {

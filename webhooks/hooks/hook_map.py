@@ -1,4 +1,4 @@
-"""Very many hooks, each found by its account and id."""
+"""Finds one of a great number of hooks by its account and id."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ from callboard.webhooks.hooks.hook import Hook
 
 
 class HookMap:
-    """Hooks by (account, hook id), with no key of its own for each: an id is nearly always unique.
+    """Hooks by (account, hook id), without a key object for each: an id is nearly always unique.
 
-    An entry is the hook, or a dictionary of them by account where several have the same id.
+    An entry is the hook, or a dictionary by account if several accounts have a hook with this id.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class HookMap:
                 yield from entry.values()
 
     def get(self, key: HookKey) -> Hook | None:
-        """The hook of that account and id."""
+        """The hook with this account and id."""
         account_id, hook_id = key
         entry = self._hooks.get(hook_id)
         if isinstance(entry, dict):
@@ -35,7 +35,7 @@ class HookMap:
         return entry if entry is not None and entry.account_id == account_id else None
 
     def put(self, hook: Hook) -> None:
-        """Add a hook, or replace the one of that account and id."""
+        """Add a hook, or replace the one with this account and id."""
         entry = self._hooks.get(hook.id)
         if isinstance(entry, dict):
             self._size += hook.account_id not in entry
@@ -48,7 +48,7 @@ class HookMap:
             self._hooks[hook.id] = {entry.account_id: entry, hook.account_id: hook}
 
     def remove(self, key: HookKey) -> None:
-        """Forget a hook, if it is there."""
+        """Forget a hook, if it is present."""
         if self.get(key) is None:
             return
         account_id, hook_id = key
@@ -61,5 +61,5 @@ class HookMap:
 
 
 def key_of(hook: Hook) -> HookKey:
-    """What it is found by."""
+    """A hook's key: its account and id."""
     return hook.account_id, hook.id

@@ -1,4 +1,4 @@
-"""Very many hooks, shown page by page in order, without sorting them all at once."""
+"""Lists a great number of hooks page by page in order, without sorting them all at once."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
@@ -7,9 +7,9 @@ from callboard.webhooks.hooks.failure_window import HookKey
 
 
 class HookListing:
-    """The hooks' keys by account and id, as they were when the listing was made.
+    """The hooks' keys by account and id, as of the creation of the listing.
 
-    Accounts are sorted at once, each one's hooks only when a page reaches them.
+    Accounts are sorted at once, an account's hooks only when a page reaches them.
     """
 
     def __init__(self, keys: Iterable[HookKey]) -> None:
@@ -20,7 +20,7 @@ class HookListing:
         self._sorted: set[str] = set()
 
     def after(self, key: HookKey | None, account_id: str | None = None) -> Iterator[HookKey]:
-        """The keys behind that one (None: all), of one account or of all."""
+        """The keys after this one (None: all), of one account or of all."""
         start = "" if key is None else key[0]
         accounts = self._accounts if account_id is None else [account_id]
         for place in range(bisect_left(accounts, start), len(accounts)):

@@ -9,11 +9,11 @@ from callboard.webhooks.values.json_values import same
 
 
 class HookIndex:
-    """Hooks by event and account, so lean that a process may hold a million.
+    """Hooks by event and account, small enough to hold a million in one process.
 
-    For each event, one entry an account: the hook itself, or a dictionary of them by hook id where
-    there are several. As there are few kinds of events, looking for a hook by its id alone means
-    to look under each of them. Every look-up takes constant time.
+    For each event and account there is one entry: the hook itself, or a dictionary by hook id if
+    there are several. There are few kinds of events, so a look-up by the hook's id alone searches
+    each of them. Every look-up takes constant time.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class HookIndex:
                 yield from _each(entry)
 
     def put(self, hook: Hook) -> None:
-        """Add a hook, or replace the one of that account and id."""
+        """Add a hook, or replace the one with this account and id."""
         self.remove(hook.account_id, hook.id)
         accounts = self._hooks.setdefault(hook.event, {})
         match accounts.get(hook.account_id):
@@ -42,7 +42,7 @@ class HookIndex:
         self._size += 1
 
     def get(self, account_id: str, hook_id: str) -> Hook | None:
-        """The hook of that account and id."""
+        """The hook with this account and id."""
         for accounts in self._hooks.values():
             entry = accounts.get(account_id)
             hook = entry.get(hook_id) if isinstance(entry, dict) else entry
@@ -51,7 +51,7 @@ class HookIndex:
         return None
 
     def remove(self, account_id: str, hook_id: str) -> bool:
-        """Forget a hook; whether it was there."""
+        """Forget a hook; returns whether it was present."""
         hook = self.get(account_id, hook_id)
         if hook is None:
             return False
@@ -65,7 +65,7 @@ class HookIndex:
         return True
 
     def remove_account(self, account_id: str) -> int:
-        """Forget all hooks of an account; how many there were."""
+        """Forget all hooks of an account; returns their number."""
         entries = [accounts.pop(account_id, None) for accounts in self._hooks.values()]
         removed = sum(len(_each(entry)) for entry in entries if entry is not None)
         self._size -= removed
@@ -77,7 +77,7 @@ class HookIndex:
         self._size = 0
 
     def of(self, account_id: str, event: str) -> Iterator[Hook]:
-        """The account's own hooks on that event, and on all events."""
+        """The account's own hooks on this event, and on all events."""
         for name in dict.fromkeys((event, ALL)):
             accounts = self._hooks.get(name)
             entry = None if accounts is None else accounts.get(account_id)
@@ -101,7 +101,7 @@ def candidates(index: HookIndex, account: Account, event: str) -> Iterator[Hook]
 
 
 def fires(hook: Hook, payload: Mapping[str, Any]) -> bool:
-    """Whether the hook's `modifiers` let this payload through: keys that are absent do."""
+    """Whether the hook's `modifiers` accept this payload; keys missing from it match."""
     return all(
         _lets_through(wanted, payload[key])
         for key, wanted in hook.modifiers.items()

@@ -1,8 +1,8 @@
-"""What became of the hooks on modules that are notifications today (webhooks_util, section 3.5).
+"""Migrates hooks on modules that became notifications (webhooks_util, section 3.5).
 
-A hook on `callflow`, `inbound_fax` or `outbound_fax` turns into one on `notifications` that
-selects its own notification. The old fax modules told of failed faxes, too: those are another
-notification, hence another hook, the twin.
+A hook on `callflow`, `inbound_fax` or `outbound_fax` becomes one on `notifications` that selects
+its own notification. The old fax modules also reported failed faxes. Those are a separate
+notification, which needs a second hook, the twin.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ OLD_EVENTS = ("callflow", *WITH_TWIN)
 
 @frozen
 class Migration:
-    """The documents to save in place of an old one: the hook itself, and a fax hook's twin."""
+    """The documents that replace an old one: the hook itself, and a fax hook's twin."""
 
     hook: dict[str, Any]
     twin: dict[str, Any] | None = None
 
 
 def migration(document: Mapping[str, Any], now_gregorian_s: int) -> Migration | None:
-    """How a hook document is to be migrated; None if its hook is not an old one."""
+    """The migration of a hook document; None if it needs none."""
     name = document.get("hook")
     if not isinstance(name, str) or name.lower() not in OLD_EVENTS:
         return None
@@ -45,7 +45,7 @@ def migration(document: Mapping[str, Any], now_gregorian_s: int) -> Migration | 
         "_id": hook["other_id"],
         "type": twin_type,
         "other_id": document["_id"],
-        # Always its own: two hooks that select the same would send everything twice.
+        # Always its own type: two hooks that select the same notification would send it twice.
         "custom_data": {**custom_data, "type": twin_type},
         "pvt_created": now_gregorian_s,
     }
@@ -53,12 +53,12 @@ def migration(document: Mapping[str, Any], now_gregorian_s: int) -> Migration | 
 
 
 def is_twin_of(document: Mapping[str, Any], hook_id: str) -> bool:
-    """Whether the document is the twin that a migration gave to that hook."""
+    """Whether the document is the twin that a migration created for that hook."""
     return document.get("other_id") == hook_id and document.get("hook") == "notifications"
 
 
 def _twin_id(hook_id: str, twin_type: str) -> str:
-    """32 hexadecimal digits that every node finds for itself, so that there is one twin."""
+    """32 hexadecimal digits, the same on every node, so that there is only one twin."""
     return hashlib.sha256(f"{hook_id} {twin_type}".encode()).hexdigest()[:32]
 
 

@@ -1,6 +1,6 @@
-"""What a hook may ask for beyond Kazoo: how it is retried, signed, ordered, limited, and certified.
+"""A hook's options beyond Kazoo: retries, signatures, order, rate, headers and certificate.
 
-All of it is optional, and stands in members of the hook's document that Kazoo's own nodes ignore.
+All are optional, and are stored in members of the hook's document that Kazoo's own nodes ignore.
 """
 
 import re
@@ -17,7 +17,7 @@ KAZOO, STANDARD = "kazoo", "standard"
 POLICIES = (KAZOO, STANDARD)
 
 LEAST_RATE, MOST_RATE = 1 / 86_400, 1e9
-"""What `rate_limit` may be, in requests a second: from one a day, below the other."""
+"""The range of `rate_limit`, in requests a second: from one a day."""
 
 MAX_HEADERS = 20
 MAX_HEADER_CHARACTERS = 4096
@@ -28,10 +28,10 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 RESERVED_HEADERS = frozenset(
     {
-        # Of one connection or of the transport (RFC 9110, 7.6.1; RFC 9112, 6).
+        # They belong to one connection or to the transport (RFC 9110, 7.6.1; RFC 9112, 6).
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
         *("upgrade", "content-length", "content-encoding", "expect", "host", "accept-encoding"),
-        # Ours: what is sent, for whom, and what proves it.
+        # Callboard sets them: content, hook and account, and signatures.
         *("content-type", "x-hook-id", "x-account-id", "traceparent", "tracestate"),
     }
 )
@@ -39,16 +39,16 @@ RESERVED_PREFIXES = ("proxy-", "webhook-")
 
 
 class InvalidOption(ValueError):
-    """An option of a hook that cannot be; the text names the member and says what is allowed."""
+    """An invalid option of a hook; the text names the member and the permitted values."""
 
 
 @frozen
 class Options(Positional):
     """The options of one hook.
 
-    `policy`: how it is retried, None for the account's or the node's choice. `rate_per_s`:
-    requests a second, at most; None: no limit. `headers`: sent along with every request.
-    `secrets`: encrypted, the newest first; `certificate`: the name of a client certificate.
+    `policy`: the retry policy, None for the account's or the node's choice. `rate_per_s`: requests
+    a second, at most; None: no limit. `headers`: sent with every request. `secrets`: encrypted, the
+    newest first; `certificate`: the name of a client certificate.
     """
 
     policy: str | None = None
@@ -63,7 +63,7 @@ NO_OPTIONS = Options()
 
 
 def parse_options(document: Mapping[str, Any]) -> Options:
-    """The options in a hook's document; `NO_OPTIONS` where there are none. Raises InvalidOption."""
+    """The options in a hook's document; `NO_OPTIONS` if there are none. Raises InvalidOption."""
     options = Options(
         policy=_policy(document.get("retry_policy")),
         ordered=as_bool(document.get("ordered"), False),

@@ -1,4 +1,4 @@
-"""The JSON schema of hook documents, by which Kazoo's API checks them (kzd_webhooks)."""
+"""The JSON schema by which Kazoo's API checks hook documents (kzd_webhooks)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -71,15 +71,15 @@ SCHEMA: Mapping[str, Any] = {
         },
     },
 }
-"""Its public fields. What others add, such as the list of kinds of events, is theirs."""
+"""The schema's public fields. Fields added by others, such as the event kinds, stay theirs."""
 
 
 def schema_update(
     existing: Mapping[str, Any] | None, node: str, now_gregorian_s: int
 ) -> dict[str, Any] | None:
-    """The schema document to save; None if what is stored says the same already.
+    """The schema document to save; None if the stored one is up to date.
 
-    As with metadata, ours is merged deeply over what is stored.
+    As with metadata, Callboard's schema is merged deeply over the stored one.
     """
     if existing is None:
         return stamped(

@@ -1,8 +1,8 @@
-"""The signing secrets in a hook's document: what they look like, added and retired.
+"""The signing secrets in a hook's document: their form, adding and retiring them.
 
 Member `pvt_secrets` is a list, the newest first, of objects:
 
-| member | what |
+| member | meaning |
 |---|---|
 | `fingerprint` | names the secret: 12 hex digits |
 | `kind` | `hmac-sha256` or `ed25519` |
@@ -10,7 +10,7 @@ Member `pvt_secrets` is a list, the newest first, of objects:
 | `public_key` | of an ed25519 pair, `whpk_…` |
 | `encrypted` | the secret itself, encrypted |
 
-Kazoo keeps private members of documents that are edited through its API, and shows them to nobody.
+Kazoo keeps private members of documents that are edited through its API, and never shows them.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ MAX_SECRETS = 5
 
 
 class SecretsRefused(ValueError):
-    """A hook's secrets are not as they must be, or cannot be changed so; the text says why."""
+    """A hook's secrets are invalid, or cannot be changed so; the text gives the reason."""
 
 
 @frozen
@@ -38,7 +38,7 @@ class StoredSecret:
 
 
 def stored_secrets(document: Mapping[str, Any]) -> tuple[StoredSecret, ...]:
-    """The secrets of a hook, the newest first. Raises SecretsRefused for what are none."""
+    """The secrets of a hook, the newest first. Raises SecretsRefused for an invalid list."""
     entries = document.get(MEMBER)
     if entries is None:
         return ()
@@ -48,9 +48,9 @@ def stored_secrets(document: Mapping[str, Any]) -> tuple[StoredSecret, ...]:
 
 
 def adding(document: Mapping[str, Any], secret: StoredSecret) -> dict[str, Any]:
-    """What to change of a hook to have this secret as its newest; nothing if it has it already.
+    """The changes that make this the hook's newest secret; empty if the hook has it already.
 
-    Raises SecretsRefused where there are as many as there may be.
+    Raises SecretsRefused if the hook has the most secrets allowed.
     """
     secrets = stored_secrets(document)
     if any(known.fingerprint == secret.fingerprint for known in secrets):
@@ -61,7 +61,7 @@ def adding(document: Mapping[str, Any], secret: StoredSecret) -> dict[str, Any]:
 
 
 def retiring(document: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    """What to change of a hook to sign with this secret no more. Raises SecretsRefused."""
+    """The changes that retire this secret, so that it signs no more. Raises SecretsRefused."""
     secrets = stored_secrets(document)
     kept = [_entry(secret) for secret in secrets if secret.fingerprint != fingerprint]
     if len(kept) == len(secrets):
@@ -73,9 +73,9 @@ def retiring(document: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
 
 
 def reencrypting(document: Mapping[str, Any], reencrypted: Callable[[str], str]) -> dict[str, Any]:
-    """What to change of a hook to have its secrets encrypted anew; nothing where none changes.
+    """The changes that re-encrypt a hook's secrets; empty if none differs.
 
-    Raises SecretsRefused, and what `reencrypted` raises.
+    Raises SecretsRefused, and the errors of `reencrypted`.
     """
     secrets = stored_secrets(document)
     changed = tuple(evolve(s, encrypted=reencrypted(s.encrypted)) for s in secrets)
@@ -83,7 +83,7 @@ def reencrypting(document: Mapping[str, Any], reencrypted: Callable[[str], str])
 
 
 def without_secrets(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document for others to see."""
+    """The document without its secrets, to be shown to others."""
     return {key: value for key, value in document.items() if key != MEMBER}
 
 

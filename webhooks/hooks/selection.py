@@ -7,10 +7,10 @@ from callboard.webhooks.hooks.hook import ALL, Hook
 
 
 def by_custom_data(**told: Any) -> Callable[[Hook], bool]:
-    """Selects the hooks whose custom_data names what the event tells, or `all`, under each key.
+    """Selects the hooks whose custom_data has the event's value, or `all`, under each key.
 
-    A hook without custom_data wants every event; one whose custom_data lacks a key wants none.
-    A hook on all events is not asked: its custom_data is only sent along.
+    A hook without custom_data wants every event; one whose custom_data lacks a key wants none. A
+    hook on all events is not filtered: its custom_data is only sent along.
     """
 
     def selects(hook: Hook) -> bool:

@@ -11,7 +11,7 @@ DURATIONS_S = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
-"""From what a store next door takes to the longest that an endpoint may."""
+"""From the response time of a nearby store to an endpoint's time limit, in seconds."""
 SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
 

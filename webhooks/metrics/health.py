@@ -1,4 +1,4 @@
-"""Whether the system can do its work."""
+"""Whether the system is ready to work."""
 
 from collections.abc import Mapping
 
@@ -7,19 +7,19 @@ from attrs import frozen
 RUNNING, ENDED = "running", "ended"
 
 ANOTHER_ZONE = "zone_listener-"
-"""Actors whose broker is another zone's; without it this node still does its work."""
+"""Actors connected to another zone's broker; without it this node still works."""
 TREE_OLD_S = 10.0
-"""No word from the top supervisor for so long means that it does not answer."""
+"""Without a report from the top supervisor for this time, the tree counts as not responding."""
 
 
 @frozen
 class Ready:
-    """Broker, store and tree are as they should be."""
+    """Broker, store and tree are in order."""
 
 
 @frozen
 class NotReady:
-    """`problems`: what is wrong, in words, one each."""
+    """`problems`: descriptions of the faults, one each."""
 
     problems: tuple[str, ...]
 
@@ -30,11 +30,11 @@ def readiness(
     brokers: Mapping[str, float],
     store_problem: str | None,
 ) -> Ready | NotReady:
-    """Whether broker and store are up and the tree is whole.
+    """Whether broker and store are up and all actors run.
 
-    `children`: the status of every actor by path, `tree_age_s` seconds ago; `brokers`: whether
-    the connection of each actor that has one is up; `store_problem`: None while it is not known
-    yet, and "" if there is none.
+    `children`: the status of every actor by path, `tree_age_s` seconds ago; `brokers`: whether the
+    connection of each actor that has one is up; `store_problem`: None while it is unknown, and ""
+    if there is none.
     """
     problems = []
     if tree_age_s > TREE_OLD_S:

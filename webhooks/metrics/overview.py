@@ -1,4 +1,4 @@
-"""The figures as people read them, of those that Prometheus is given."""
+"""Human-readable figures, made from the metrics for Prometheus."""
 
 import heapq
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ _TOTALS: Mapping[str, tuple[Metric, str | None]] = {
     "put_off": (catalog.DELIVERIES_PUT_OFF, None),
     "parked": (catalog.DELIVERIES_PARKED, None),
 }
-"""What `Snapshot.totals` has, and the last label that counts."""
+"""By the names of `Snapshot.totals`: the metric, and the last label to count (None: all)."""
 
 _LEVELS: Mapping[str, tuple[Metric, str | None]] = {
     "in_hand": (catalog.EVENTS_IN_HAND, None),
@@ -50,7 +50,7 @@ def sample(
     distributions: Mapping[Key, Distribution],
     gauges: Mapping[Key, float],
 ) -> Sample:
-    """What the trend follows."""
+    """The values that the trend follows."""
     none = nothing(catalog.DURATIONS_S)
     return Sample(
         {n: int(_sum(counters, metric, label)) for n, (metric, label) in _TOTALS.items()},
@@ -69,7 +69,7 @@ def snapshot(
     now_unix_s: float,
     since_unix_s: float,
 ) -> Snapshot:
-    """All there is to look at."""
+    """A snapshot of all figures."""
     latest = sample(counters, {}, gauges)
     rates, request_s, latency_s = trend.recent()
     return Snapshot(

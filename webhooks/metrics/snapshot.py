@@ -1,7 +1,7 @@
-"""What people look at: totals, rates, percentiles, busy endpoints, and the last ten minutes.
+"""Figures for display: totals, rates, percentiles, busy endpoints, and the last ten minutes.
 
 `as_plain` makes the plain form that the command line and others show; its shape is that of these
-classes, field by field. Fields are added, and neither renamed nor given another meaning.
+classes, field by field. Fields may be added, but neither renamed nor redefined.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 @frozen
 class Percentiles:
-    """Seconds; None where nothing was measured."""
+    """Seconds; None without measurements."""
 
     p50: float | None = None
     p90: float | None = None
@@ -23,9 +23,9 @@ class Percentiles:
 
 @frozen
 class EndpointSeen:
-    """An endpoint over all deliverers: scheme, host and port. `circuit`: the worst of them.
+    """An endpoint over all deliverers: scheme, host and port. `circuit`: the worst state of them.
 
-    `failures`: errors in a row, in the deliverer with most.
+    `failures`: consecutive errors, in the deliverer with the most.
     """
 
     endpoint: str
@@ -37,9 +37,9 @@ class EndpointSeen:
 
 @frozen
 class Series:
-    """The last ten minutes, the oldest first, all of the same length.
+    """The last ten minutes, the oldest first, all lists of the same length.
 
-    `at_unix_s`: when each was taken. `rates`: per second, by the names of `Snapshot.totals`;
+    `at_unix_s`: the times of the samples. `rates`: per second, by the names of `Snapshot.totals`;
     `levels`: by the names of `Snapshot.levels`; the rest: percentiles in seconds.
     """
 
@@ -53,15 +53,15 @@ class Series:
 
 @frozen
 class Snapshot:
-    """The system at one time.
+    """The system's figures at one time.
 
-    `counting_since_unix_s`: when the totals began; `window_s`: the time that rates and
-    percentiles are over. `totals`, `rates` (per second): `messages`, `acknowledged`, `events`,
-    `fired`, `no_hook`, `poison`, `made`, `attempts`, `failed_attempts`, `delivered`, `given_up`,
-    `put_off`, `parked`. `levels`: `in_hand`, `in_flight`, `waiting`, `retrying`, `retry_queue`,
+    `counting_since_unix_s`: when the totals began; `window_s`: the period of the rates and
+    percentiles. `totals`, `rates` (per second): `messages`, `acknowledged`, `events`, `fired`,
+    `no_hook`, `poison`, `made`, `attempts`, `failed_attempts`, `delivered`, `given_up`, `put_off`,
+    `parked`. `levels`: `in_hand`, `in_flight`, `waiting`, `retrying`, `retry_queue`,
     `attempts_waiting`, `hooks`, `circuits_open`, `circuits_half_open`. `attempts`: totals by
-    result; `events`: totals by event module; `retry_queue`: messages by queue. `request_s`: how
-    long requests took; `latency_s`: from an event's arrival to the answer. `restarts`: by path.
+    result; `events`: totals by event module; `retry_queue`: messages by queue. `request_s`: the
+    duration of requests; `latency_s`: from an event's arrival to the response. `restarts`: by path.
     """
 
     at_unix_s: float
@@ -81,5 +81,5 @@ class Snapshot:
 
 
 def as_plain(snapshot: Snapshot) -> dict[str, Any]:
-    """The snapshot in what JSON has."""
+    """The snapshot in JSON's types."""
     return asdict(snapshot)

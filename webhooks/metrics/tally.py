@@ -1,6 +1,6 @@
-"""Counting: what an actor keeps of its own figures, and how a distribution is read.
+"""Counting: an actor's own figures, and reading values from a distribution.
 
-Figures travel as totals since the actor's start, so that a lost message loses nothing.
+Figures are sent as totals since the actor's start, so that a lost message loses no counts.
 """
 
 from bisect import bisect_left
@@ -16,14 +16,14 @@ Key = tuple[str, tuple[str, ...]]
 
 @frozen
 class Distribution:
-    """How many values fell into each bucket, the last one for what is beyond; and their sum."""
+    """The number of values in each bucket, the last one for all larger values; and their sum."""
 
     counts: tuple[int, ...]
     sum: float = 0.0
 
     @property
     def count(self) -> int:
-        """How many values."""
+        """The number of values."""
         return sum(self.counts)
 
     def __add__(self, other: "Distribution") -> "Distribution":
@@ -41,10 +41,10 @@ def nothing(buckets: Sequence[float]) -> Distribution:
 
 
 def quantile(buckets: Sequence[float], values: Distribution, part: float) -> float | None:
-    """About the value that this part of all values does not exceed; None where there are none.
+    """An estimate of the quantile `part` (0 to 1) of the values; None without values.
 
-    As Prometheus' `histogram_quantile`: values are taken to lie evenly in their bucket, and what
-    is beyond the last bucket counts as its bound.
+    Like Prometheus' `histogram_quantile`: values are assumed to be evenly distributed in their
+    bucket, and values beyond the last bucket count as its bound.
     """
     rank = part * values.count
     if not values.count:
@@ -59,19 +59,19 @@ def quantile(buckets: Sequence[float], values: Distribution, part: float) -> flo
 
 @define
 class Histogram:
-    """Values by bucket. `buckets`: their upper bounds, ascending, which belong to them."""
+    """Values by bucket. `buckets`: their upper bounds, ascending and inclusive."""
 
     buckets: tuple[float, ...]
     _counts: list[int] = Factory(lambda self: [0] * (len(self.buckets) + 1), takes_self=True)
     _sum: float = 0.0
 
     def observe(self, value: float) -> None:
-        """Take a value in."""
+        """Add a value."""
         self._counts[bisect_left(self.buckets, value)] += 1
         self._sum += value
 
     def distribution(self) -> Distribution:
-        """What was taken in so far."""
+        """The values so far."""
         return Distribution(tuple(self._counts), self._sum)
 
 
@@ -98,14 +98,14 @@ class Tally:
         self._counters[key] = self._counters.get(key, 0) + by
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
-        """Set a gauge; or a counter to what somebody else has counted."""
+        """Set a gauge, or a counter to a count made elsewhere."""
         if metric.kind == COUNTER:
             self._counters[metric.name, labels] = int(value)
         else:
             self._gauges[metric.name, labels] = value
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:
-        """Take a value into a histogram."""
+        """Add a value to a histogram."""
         key = metric.name, labels
         histogram = self._histograms.get(key)
         if histogram is None:
@@ -113,7 +113,7 @@ class Tally:
         histogram.observe(value)
 
     def figures(self) -> FigureSet:
-        """All of it, as it is now."""
+        """All present figures."""
         return FigureSet(
             dict(self._counters),
             dict(self._gauges),

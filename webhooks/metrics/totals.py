@@ -1,8 +1,8 @@
-"""The figures of all actors together, which never go down although actors die.
+"""The sums of all actors' figures, which never decrease although actors die.
 
-An actor tells its totals since its start. What it has told more than before is added here; its
-successor begins at nothing, and what it tells is added too. What an actor counted and did not tell
-any more is lost with it.
+An actor reports its totals since its start. The increase since its previous report is added here;
+its successor starts at zero, and its reports are added too. Counts that an actor had not reported
+before its death are lost.
 """
 
 from collections import Counter
@@ -16,12 +16,12 @@ Sender = tuple[str, int]
 """An actor: its path and its incarnation."""
 
 MAX_SENDERS = 1000
-"""Actors that are remembered; beyond, those are forgotten that are gone."""
+"""The most actors to remember; beyond, dead actors are forgotten."""
 
 
 @define
 class _Told:
-    """What an actor has told last."""
+    """An actor's latest report."""
 
     incarnation: int
     number: int = 0
@@ -29,7 +29,7 @@ class _Told:
 
 
 class Totals:
-    """Takes in what actors tell, in any order and any number of times."""
+    """Accepts actors' reports in any order, with duplicates."""
 
     def __init__(self) -> None:
         self.counters: Counter[Key] = Counter()
@@ -39,11 +39,11 @@ class Totals:
         self._told: dict[str, _Told] = {}
 
     def __len__(self) -> int:
-        """How many actors are remembered."""
+        """The number of actors remembered."""
         return len(self._told)
 
     def take(self, sender: Sender, number: int, figures: FigureSet) -> bool:
-        """An actor tells its figures for the `number`th time; whether that was news.
+        """Add an actor's report with this number; returns whether it was new.
 
         False also if there is no room for one more actor.
         """
@@ -75,9 +75,9 @@ class Totals:
                 earlier[key] = _sum(earlier.get(key), grown)
 
     def since_begin(self) -> tuple[dict[Key, int], dict[Key, Distribution]]:
-        """What has happened since these totals began: the part that belongs into rates.
+        """The increase since these totals began: the part that belongs in rates.
 
-        An actor that is older than these totals tells first what it had counted long before.
+        The first report of an actor older than these totals contains earlier counts.
         """
         counters = {key: count - self._earlier[key] for key, count in self.counters.items()}
         earlier = self._earlier_distributions
@@ -87,7 +87,7 @@ class Totals:
         }
 
     def gauges(self, alive: Mapping[str, int]) -> dict[Key, float]:
-        """The sums over the actors that are alive; `alive`: the incarnation by path."""
+        """The sums over the living actors; `alive`: the incarnation by path."""
         sums: dict[Key, float] = {}
         for path, told in self._told.items():
             if alive.get(path) == told.incarnation:
@@ -96,7 +96,7 @@ class Totals:
         return sums
 
     def forget(self, alive: Iterable[str]) -> None:
-        """Make room: forget the actors that are gone; what they counted stays."""
+        """Make room: forget dead actors, but keep their counts."""
         if len(self._told) >= MAX_SENDERS:
             here = set(alive)
             self._told = {path: told for path, told in self._told.items() if path in here}
@@ -107,5 +107,5 @@ def _sum(known: Distribution | None, more: Distribution) -> Distribution:
 
 
 def grown(before: int, now: int) -> int:
-    """By how much a count has grown that may begin anew at 0."""
+    """The increase of a count that may restart at 0."""
     return now - before if now >= before else now

@@ -1,4 +1,4 @@
-"""Rates, percentiles and the last ten minutes, from totals that are looked at every few seconds."""
+"""Rates, percentiles and the last ten minutes, from totals sampled every few seconds."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -12,13 +12,15 @@ STEP_S = 2.0
 KEPT_S = 600.0
 WINDOW_S = 60.0
 SMOOTHED = 2
-"""Steps that a point of a series is over: actors tell their figures about once a second each, and
-not together."""
+"""The number of steps that a point of a series covers.
+
+Actors report their figures about once a second each, and not at the same time.
+"""
 
 
 @frozen
 class Sample:
-    """What is looked at: totals, the distributions of durations, and levels."""
+    """The sampled values: totals, the distributions of durations, and levels."""
 
     totals: Mapping[str, int]
     request: Distribution
@@ -36,8 +38,10 @@ class _Point:
 
 
 class Trend:
-    """Samples in, rates out. `now` is of any clock that does not jump. `buckets`: of both
-    distributions."""
+    """Computes rates from samples. `now` is of any clock that does not jump.
+
+    `buckets`: of both distributions.
+    """
 
     def __init__(self, buckets: tuple[float, ...]) -> None:
         self._buckets = buckets
@@ -45,7 +49,7 @@ class Trend:
         self._points: deque[_Point] = deque(maxlen=int(KEPT_S / STEP_S))
 
     def take(self, now: float, at_unix_s: float, sample: Sample) -> None:
-        """One more sample, about `STEP_S` after the one before."""
+        """Add a sample, about `STEP_S` after the previous one."""
         self._samples.append((now, sample))
         before = self._samples[max(0, len(self._samples) - 1 - SMOOTHED)]
         rates, request_s, latency_s = self._between(before, self._samples[-1])

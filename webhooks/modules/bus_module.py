@@ -1,4 +1,4 @@
-"""Modules for buses that are not Kazoo's, made of a few plain values (`[[modules]]` tables)."""
+"""Modules for buses other than Kazoo's, defined by a few plain values (`[[modules]]` tables)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +20,13 @@ def _lower(id: str) -> str:
 
 @frozen
 class BusModule:
-    """Fires for messages of one exchange. The id is taken in lower case, as hooks are.
+    """Fires for messages of one exchange. The id is converted to lower case, as hooks are.
 
-    A path leads into a message: keys with dots between them, numbers for the members of lists.
-    `keys`: routing keys, or patterns of them, to bind. `only`: what must lie at some paths for a
-    message to count. The account's id lies at the path `account`, or is always `account_id`; it
-    need be in no database. `fields`: payload keys and the paths of their values; without any, the
-    payload is the whole message.
+    A path selects a value in a message: keys separated by dots, numbers for the members of lists.
+    `keys`: routing keys, or patterns of them, to bind. `only`: the values required at some paths;
+    other messages are ignored. The account's id is at the path `account`, or is always
+    `account_id`; it need be in no database. `fields`: payload keys and the paths of their values;
+    without any, the payload is the whole message.
     """
 
     id: str = field(converter=_lower)
@@ -41,7 +41,7 @@ class BusModule:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The event its hooks are matched by."""
+        """The event that its hooks match."""
         return (self.id,)
 
     @property
@@ -59,13 +59,13 @@ class BusModule:
         return {}
 
     def responds_to(self, event: Event) -> bool:
-        """Messages that hold what they must."""
+        """Whether the message has the required values."""
         return all(
             same(wanted, _found(event.body, path, _Absent)) for path, wanted in self.only.items()
         )
 
     def firing(self, event: Event, _directory: Directory) -> Firing | None:
-        """The chosen fields, those that are there; None if the message names no account."""
+        """The chosen fields that are present; None if the message names no account."""
         account_id = self.account_id or _as_id(_found(event.body, self.account, None))
         if not account_id:
             return None
@@ -77,7 +77,7 @@ class BusModule:
 
 
 class _Absent:
-    """Stands for what is not there, since null may be."""
+    """Marks an absent value, since null may be a present one."""
 
 
 def _found(body: Mapping[str, Any], path: str, default: Any) -> Any:
@@ -85,5 +85,5 @@ def _found(body: Mapping[str, Any], path: str, default: Any) -> Any:
 
 
 def _as_id(value: Any) -> str:
-    """Other buses may count their accounts."""
+    """The id as text: other buses may number their accounts."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""

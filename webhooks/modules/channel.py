@@ -1,4 +1,4 @@
-"""What the channel modules share: whose call it is, and its payload (webhooks_channel_util)."""
+"""Shared by the channel modules: the call's account, and its payload (webhooks_channel_util)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from callboard.webhooks.values.e164 import CONVERTERS, e164
 from callboard.webhooks.values.json_values import as_int, as_object, as_text, is_true
 
 CALL_EXCHANGES = (EventExchange("callevt"), EventExchange("callmgr"))
-"""Kazoo declares the two together (kapi_call); the events come through the first."""
+"""Kazoo declares both together (kapi_call); the events use the first."""
 
 Read = tuple[str, str]
 """A payload key and the header or channel variable it is read from."""
@@ -42,9 +42,9 @@ _HEADERS_AS_THEY_ARE: tuple[Read, ...] = (
 
 @frozen
 class ChannelModule:
-    """A module for one call event. The extra fields are those only this event has.
+    """A module for one call event. The extra fields occur in this event only.
 
-    `event_name` is bound; `alike` are names that count as the same event should they arrive.
+    `event_name` is bound; `alike` are names that count as the same event if they arrive.
     """
 
     id: str
@@ -59,7 +59,7 @@ class ChannelModule:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The event its hooks are matched by."""
+        """The event that its hooks match."""
         return (self.event_name,)
 
     @property
@@ -72,7 +72,7 @@ class ChannelModule:
         return {}
 
     def responds_to(self, event: Event) -> bool:
-        """Call events of its name, or one alike."""
+        """Whether it is a call event with its name, or with one of `alike`."""
         return event.category == "call_event" and event.name in (self.event_name, *self.alike)
 
     def firing(self, event: Event, directory: Directory) -> Firing | None:
@@ -100,7 +100,7 @@ class ChannelModule:
         for key, header in _HEADERS_AS_THEY_ARE:
             if header in headers:
                 payload[key] = headers[header]
-        # Kazoo passes on an object only, where switches send text; what people expect is the text.
+        # Kazoo passes on objects only, but switches send text; hook owners expect the text.
         if isinstance(headers.get("Request"), str | dict):
             payload["request"] = headers["Request"]
         if "Call-Forward" in ccvs:
@@ -137,7 +137,7 @@ def _add_texts(payload: dict[str, Any], source: Mapping[str, Any], reads: tuple[
 
 
 def _legs_wanted(headers: Mapping[str, Any]) -> Callable[[Hook], bool]:
-    """Hooks that do not want internal (loopback) legs miss these calls."""
+    """Excludes hooks that do not want internal (loopback) legs from events of such legs."""
     internal = str(headers.get("Channel-Name", "")).startswith("loopback/") or is_true(
         headers.get("Channel-Is-Loopback")
     )

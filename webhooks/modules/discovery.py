@@ -1,8 +1,8 @@
 """Finds the event modules.
 
-A file of `kazoo/`, an entry point of the group `callboard.modules` (in any installed package)
-that names a `MODULE`, or one that the configuration makes. One that cannot be used is reported,
-and skips nobody else.
+A module is a file of `kazoo/`, an entry point of the group `callboard.modules` (in any installed
+package) that names a `MODULE`, or defined by the configuration. An unusable module is reported and
+does not affect the others.
 """
 
 import importlib
@@ -28,19 +28,19 @@ GROUP = "callboard.modules"
 EXAMPLE = "skel"
 
 FILE, ENTRY_POINT, CONFIGURATION = "file", "entry point", "configuration"
-"""Where modules come from."""
+"""The sources of modules."""
 
 ID = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-"""What an id looks like: it is part of documents' names and of paths in the supervision tree."""
+"""The form of an id: it is part of documents' names and of paths in the supervision tree."""
 
 
 class Unfit(Exception):
-    """What calls itself a module and cannot serve as one; the text says why."""
+    """An object that cannot serve as a module; the text gives the reason."""
 
 
 @frozen
 class ModuleProblem:
-    """A module that cannot be used, and why."""
+    """A module that cannot be used, and the reason."""
 
     module: str
     reason: str
@@ -49,7 +49,7 @@ class ModuleProblem:
 
 @frozen
 class Discovery:
-    """The modules that can be used, by id, where each comes from, and those that cannot."""
+    """The usable modules by id, with the source of each, and the unusable ones."""
 
     modules: tuple[EventModule, ...]
     problems: tuple[ModuleProblem, ...]
@@ -58,7 +58,7 @@ class Discovery:
 
 @frozen
 class Candidate:
-    """A module that was found; None with the reason where it cannot be used."""
+    """A module that was found, or None with the reason why it cannot be used."""
 
     source: str
     name: str
@@ -67,9 +67,9 @@ class Candidate:
 
 
 def discover(tables: Iterable[EventModule] = ()) -> Discovery:
-    """All event modules of this installation, and those that the configuration makes.
+    """All event modules of this installation, and those defined by the configuration.
 
-    What is installed is looked for once in a process.
+    Installed modules are searched for once in a process.
     """
     made = [candidate(CONFIGURATION, table.id, partial(_itself, table)) for table in tables]
     return admit([*_installed(), *made])
@@ -87,7 +87,7 @@ def _installed() -> tuple[Candidate, ...]:
 
 
 def admit(candidates: Iterable[Candidate]) -> Discovery:
-    """Take them in turn; one that cannot live with those before it becomes a problem."""
+    """Accept candidates in their order; one in conflict with an earlier one becomes a problem."""
     modules: dict[str, EventModule] = {}
     sources: dict[str, str] = {}
     exchanges = {exchange.name: exchange for exchange in BRIDGE_EXCHANGES}
@@ -106,7 +106,7 @@ def admit(candidates: Iterable[Candidate]) -> Discovery:
 
 
 def candidate(source: str, name: str, make: Callable[[], Any]) -> Candidate:
-    """What `make` gives, if that is a module that makes sense by itself."""
+    """The result of `make`, if it is a valid module by itself."""
     try:
         return Candidate(source, name, _checked(make()))
     except Unfit as problem:
@@ -155,7 +155,7 @@ def _conflict(
     others: Mapping[str, EventModule],
     exchanges: Mapping[str, EventExchange],
 ) -> str:
-    """What keeps the module from living beside others; empty if nothing does."""
+    """The module's conflict with others; empty if there is none."""
     if module.id in others:
         return f"the id {module.id!r} is taken by another module"
     known = dict(exchanges)

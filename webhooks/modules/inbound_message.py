@@ -1,4 +1,4 @@
-"""What the modules of inbound messages share (webhooks_sms, webhooks_mms)."""
+"""Shared by the modules of inbound messages (webhooks_sms, webhooks_mms)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ _READS = (
 
 @frozen
 class InboundMessageModule:
-    """A module for one kind of message that came from a carrier; its id is the Event-Category."""
+    """A module for one kind of message from a carrier; its id is the Event-Category."""
 
     id: str
     name: str
@@ -39,12 +39,12 @@ class InboundMessageModule:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """The event its hooks are matched by."""
+        """The event that its hooks match."""
         return (self.id,)
 
     @property
     def bindings(self) -> tuple[tuple[str, str], ...]:
-        """From outside only: messages between the cluster's own devices are `onnet`."""
+        """Messages from outside only: those between the cluster's own devices are `onnet`."""
         return (("im", f"{self.id}.inbound.offnet.*"),)
 
     def modifiers(self, _directory: Directory) -> Mapping[str, Any]:
@@ -52,11 +52,11 @@ class InboundMessageModule:
         return {}
 
     def responds_to(self, event: Event) -> bool:
-        """Inbound messages of its kind."""
+        """Whether it is an inbound message of its kind."""
         return (event.category, event.name) == (self.id, "inbound")
 
     def firing(self, event: Event, _directory: Directory) -> Firing | None:
-        """The message as its receiver is to see it; None if it was routed to no account."""
+        """The message in the form for its receiver; None if it was routed to no account."""
         validate(event, _REQUIRED, _KINDS)
         account_id = event.account_id
         if account_id is None:

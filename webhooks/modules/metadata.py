@@ -19,10 +19,10 @@ def metadata_update(
     now_gregorian_s: int,
     modifiers: Mapping[str, Any],
 ) -> dict[str, Any] | None:
-    """The document to save for a module; None if what is stored says the same already.
+    """The document to save for a module; None if the stored one is up to date.
 
-    `modifiers`: what `module.modifiers` says. An existing document is merged deeply, ours winning;
-    keys that only it has stay.
+    `modifiers`: the result of `module.modifiers`. An existing document is merged deeply, with
+    Callboard's values taking precedence; keys that only it has stay.
     """
     ours: dict[str, Any] = {"name": module.name, "description": module.description}
     if modifiers:

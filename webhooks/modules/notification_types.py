@@ -19,10 +19,10 @@ from callboard.webhooks.events.validation import (
 class NotificationType:
     """One kind of notification.
 
-    `name`: its Event-Name. `routing_key`: what it is published with, on exchange `notifications`;
-    None for an answer, which goes to a queue. `required`, `kinds`: headers that a valid one has,
-    and what they must be where they are. `bound`: whether we ask the broker for it. `admin_only`:
-    nothing that an ordinary account gets to see.
+    `name`: its Event-Name. `routing_key`: the key it is published with, on exchange
+    `notifications`; None for a reply, which goes to a queue. `required`: headers that a valid one
+    has; `kinds`: the types of headers, if present. `bound`: whether Callboard binds it.
+    `admin_only`: whether it is hidden from ordinary accounts.
     """
 
     name: str
@@ -35,8 +35,8 @@ class NotificationType:
     admin_only: bool = False
 
 
-# Kazoo publishes voicemail_deleted and forgets it in its own list, so that nobody could have it;
-# we offer it. skel is nobody's, and notify_update no event.
+# Kazoo publishes voicemail_deleted but omits it from its own list, so that it cannot be selected;
+# Callboard offers it. skel belongs to no application, and notify_update is no event.
 _ALL = (
     NotificationType(
         "notify_update",

@@ -1,4 +1,4 @@
-"""From a module's payload to the one that a hook sends."""
+"""Turns a module's payload into the one that a hook sends."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ _NORMALIZED = {ord("-"): ord("_"), **{letter: letter + 0x20 for letter in _UPPER
 
 
 def final_payload(hook: Hook, payload: Mapping[str, Any], cluster_id: str | None) -> dict[str, Any]:
-    """The payload with the hook's custom_data laid over it, and the cluster's id last.
+    """The payload with the hook's custom_data merged over it, and the cluster's id last.
 
-    A null in custom_data removes the key. Without a cluster id there is none.
+    A null in custom_data removes the key. Without a cluster id the key is omitted.
     """
     final = dict(payload)
     for key, value in hook.custom_data.items():
@@ -31,10 +31,10 @@ def final_payload(hook: Hook, payload: Mapping[str, Any], cluster_id: str | None
 
 
 def normalize_keys(value: Any) -> Any:
-    """Keys in lower case with `_` for `-`, through objects and lists; members that are null go.
+    """Keys in lower case with `_` for `-`, at any depth; null members are removed.
 
     (kz_json:normalize.) Kazoo changes Latin-1 capitals byte by byte, which breaks keys in UTF-8;
-    here the letters are changed. Of two keys that become one, the later wins.
+    here whole characters are changed. Of two keys that become equal, the later wins.
     """
     if isinstance(value, Mapping):
         return {

@@ -1,4 +1,4 @@
-"""Events that clients post over HTTP, and the module whose hooks fire for them."""
+"""Events that clients post over HTTP, and the module that fires hooks for them."""
 
 import json
 import re
@@ -21,7 +21,7 @@ MAX_NAME = 200
 
 @frozen
 class PostedEvent:
-    """An event of an account. `id`: by which its repeats are known; `at`: Gregorian seconds."""
+    """An event of an account. `id`: identifies its repeats; `at`: Gregorian seconds."""
 
     id: str
     name: str
@@ -31,12 +31,12 @@ class PostedEvent:
 
     @property
     def routing_key(self) -> str:
-        """Its name, so that other consumers may bind to it."""
+        """The event's name, so that other consumers may bind to it."""
         return self.name
 
     @property
     def body(self) -> bytes:
-        """The message, in headers as Kazoo's have them: of `Msg-ID` deliveries get their ids."""
+        """The message, with headers like Kazoo's; the deliveries' ids are derived from `Msg-ID`."""
         headers = {
             "Event-Category": CATEGORY,
             "Event-Name": self.name,
@@ -50,9 +50,9 @@ class PostedEvent:
 
 @frozen
 class PostedEventModule:
-    """Fires for what clients post. A hook's `custom_data.type` selects one name of event.
+    """Fires for posted events. A hook's `custom_data.type` selects one name of event.
 
-    What is sent has the members that the Standard Webhooks specification recommends: `type`,
+    The payload has the members that the Standard Webhooks specification recommends: `type`,
     `timestamp` and `data`.
     """
 
@@ -64,11 +64,11 @@ class PostedEventModule:
     bindings: tuple[tuple[str, str], ...] = ((EXCHANGE.name, "#"),)
 
     def modifiers(self, _directory: Directory) -> Mapping[str, Any]:
-        """None that a hook must have; `type` may be any name."""
+        """No required modifiers; `type` may be any name."""
         return {}
 
     def responds_to(self, event: Event) -> bool:
-        """What was posted."""
+        """Whether it is a posted event."""
         return event.category == CATEGORY
 
     def firing(self, event: Event, _directory: Directory) -> Firing:

@@ -1,4 +1,4 @@
-"""What an event module is: its metadata, its bindings and responders, its handling of an event."""
+"""The protocol of event modules: metadata, bindings, responders, and the handling of an event."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -17,8 +17,10 @@ def every_hook(_hook: Hook) -> bool:
 
 @frozen
 class EventExchange:
-    """An exchange that a module's messages come from. It is declared, and a broker refuses one
-    that exists otherwise (406): Kazoo's are not durable, those of other buses usually are.
+    """An exchange that a module's messages come from.
+
+    It is declared, and a broker refuses a declaration that differs from the existing exchange
+    (406): Kazoo's are not durable, those of other buses usually are.
     """
 
     name: str
@@ -29,17 +31,17 @@ class EventExchange:
 EXCHANGE_TYPES = ("topic", "direct", "fanout")
 
 BRIDGE_EXCHANGES = (EventExchange("configuration"), EventExchange("targeted", "direct"))
-"""Declared whatever modules there are, since Kazoo's requests and replies go through them."""
+"""Declared with any set of modules, since Kazoo's requests and replies use them."""
 
 
 @frozen
 class Firing:
-    """What an event amounts to: whose it is, which hooks may fire, and what they send.
+    """The result of an event: its account, the hooks that may fire, and their payload.
 
     `event`: matched against `Hook.event`. `selects`: a further condition on hooks. `hooks`: those
-    that fire instead of the account's, where the event itself says so (a callflow's webhook).
-    `any_account`: the account need not be in the directory, as accounts of other buses are not;
-    it then has no ancestors.
+    that fire instead of the account's, if the event itself contains them (a callflow's webhook).
+    `any_account`: the account need not be in the directory, as accounts of other buses are not; it
+    then has no ancestors.
     """
 
     account_id: str
@@ -51,24 +53,24 @@ class Firing:
 
 
 class EventModule(Protocol):
-    """One kind of event (Kazoo: a `webhooks_{id}` module). Each file in modules/ holds one.
+    """One kind of event (Kazoo: a `webhooks_{id}` module). Each file in modules/kazoo/ holds one.
 
     `id`, `name`, `description` and `modifiers` make its metadata document; `events` are the
-    `Hook.event`s it may fire, so in lower case but for the channel events; `exchanges` are
-    declared, `bindings` are (exchange, routing key) pairs.
+    `Hook.event`s it may fire, in lower case except the channel events; `exchanges` are declared,
+    `bindings` are (exchange, routing key) pairs.
     """
 
     @property
     def id(self) -> str:
-        """What hooks name it by: `channel_create`."""
+        """The name that hooks use: `channel_create`."""
 
     @property
     def name(self) -> str:
-        """For people: `Channel Create`."""
+        """The display name: `Channel Create`."""
 
     @property
     def description(self) -> str:
-        """One sentence for people."""
+        """One sentence for display."""
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -80,16 +82,16 @@ class EventModule(Protocol):
 
     @property
     def bindings(self) -> tuple[tuple[str, str], ...]:
-        """Where its messages come from."""
+        """The (exchange, routing key) pairs to bind."""
 
     def modifiers(self, directory: Directory) -> Mapping[str, Any]:
-        """What a hook's custom_data may select by, for people; empty for most."""
+        """Values by which a hook's custom_data may select, for display; mostly empty."""
 
     def responds_to(self, event: Event) -> bool:
         """Whether the event's category and name are this module's (gen_listener's responders)."""
 
     def firing(self, event: Event, directory: Directory) -> Firing | None:
-        """What the event fires; None if nothing, as when it belongs to no account.
+        """The event's firing; None if there is none, for example because it belongs to no account.
 
-        Raises PoisonEvent for a message that is not valid: it is set aside.
+        Raises PoisonEvent for an invalid message, which is then quarantined.
         """

@@ -1,4 +1,4 @@
-"""What a hook would be sent, from events that never happened: to try a hook out."""
+"""Sample payloads, made from invented events, for testing a hook."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.values.kazoo_names import account_database, encoded, gregorian_s
 
 ALL_SAMPLED_BY = "CHANNEL_CREATE"
-"""A hook on all events is tried with one of these."""
+"""A hook on all events gets a sample of this one."""
 
 _VALUES: tuple[Any, ...] = ("sample", {"sample": "sample"}, [{"sample": "sample"}], 1, True)
-"""One of these is a value of each kind that a header can be of."""
+"""For each kind of header, one of these is a valid value."""
 
 
 def sample_payload(
@@ -25,11 +25,10 @@ def sample_payload(
     cluster_id: str | None,
     now_unix_s: float,
 ) -> dict[str, Any]:
-    """A payload that this hook could be sent, made by its event's module.
+    """A payload that this hook could send, made by its event's module.
 
-    What the hook selects by (the `type` and `action` of its custom_data) is obeyed. A module for
-    which there is no sample event has a payload that says only what it is. Raises what the
-    directory raises.
+    It matches the hook's selection (`type` and `action` of its custom_data). If a module has no
+    sample event, the payload only identifies itself as a sample. Raises the directory's errors.
     """
     event = _event(hook, now_unix_s)
     for module in modules:

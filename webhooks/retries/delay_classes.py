@@ -1,17 +1,17 @@
-"""Long waits made of a few fixed ones, for queues whose messages all wait equally long.
+"""Long delays composed of a few fixed waits, one queue for each length of wait.
 
-RabbitMQ looks for expired messages at the head of a queue only, so messages of different delays
-in one queue would wait for each other: a durable retry needs a queue for each delay. There are
-14 of them, one a *class*, and a delay is the sum of up to four waits in such queues. With the steps
-1, 2, 5 of coins every delay up to a day is met within a tenth, and three in five take at most two
-waits; twelve classes of threefold steps would need five, and one wait with the same error about
-120 queues.
+RabbitMQ expires messages at the head of a queue only, so messages with different delays in one
+queue would wait for each other: a durable retry needs a queue for each delay. There are 14 of them,
+one for each *class*, and a delay is the sum of up to four waits in such queues. With the steps 1,
+2, 5 of coins every delay up to a day is met within a tenth, and three in five take at most two
+waits. Twelve classes of threefold steps would need five waits; a single wait with the same error
+would need about 120 queues.
 
-A message carries the names of the waits that are left and the time at which it is due. Each time
-it comes back, `next_wait` says where to put it, so that
-- nobody compares clocks while it waits: after a jump of the clock to an earlier time it still
-  waits no longer than planned, and the number of rounds is bounded;
-- what is due goes at once: waits that a broker slept through are not made up for.
+A message carries the names of its remaining waits and the time at which it is due. Each time it
+returns, `next_wait` names its next queue. This has two effects:
+- No clocks are compared during a wait: after the clock jumps back, the message still waits no
+  longer than planned, and the number of waits is bounded.
+- A due message is delivered at once, without the waits that a stopped broker did not serve.
 """
 
 from bisect import bisect_left
@@ -40,12 +40,12 @@ DELAY_CLASSES: Mapping[str, int] = {
 """The classes by name, from short to long: milliseconds."""
 
 MAX_LATENESS = 0.1
-"""By what part of a delay its waits may be longer; at least LEAST_MS are allowed."""
+"""The fraction by which waits may exceed their delay; at least LEAST_MS are allowed."""
 LEAST_MS = DELAY_CLASSES["1s"]
 
 _MAX_WAITS = 4
 _PLANNED_MS = 24 * _H
-"""What so many waits can make within the lateness; the longest class is put before longer ones."""
+"""The longest delay made by _MAX_WAITS waits; longer ones start with waits of the longest class."""
 _LONGEST = list(DELAY_CLASSES)[-1]
 
 Waits = tuple[str, ...]
@@ -53,9 +53,9 @@ Waits = tuple[str, ...]
 
 
 def waits(delay_ms: int) -> Waits:
-    """The fewest waits that make up a delay, and are not shorter; none if there is no delay.
+    """The fewest waits whose sum is at least the delay; none if there is no delay.
 
-    They are longer than the delay by at most a tenth of it or, if that is more, a second.
+    The sum exceeds the delay by at most a tenth of it or a second, whichever is more.
     """
     if delay_ms <= 0:
         return ()
@@ -72,18 +72,17 @@ def waits(delay_ms: int) -> Waits:
 
 
 def one_wait(delay_ms: float) -> int:
-    """The class that is nearest to a delay, by their ratio, in milliseconds: a single wait.
+    """The class nearest to a delay by their ratio, in milliseconds: a single wait.
 
-    For delays that need not be met: each wait more is a way to the broker and back.
+    For delays that need not be exact: each further wait costs a round trip to the broker.
     """
     return min(DELAY_CLASSES.values(), key=lambda ms: max(ms, delay_ms) / min(ms, delay_ms))
 
 
 def next_wait(left: Sequence[str], due_unix_ms: int, now_unix_ms: int) -> tuple[str, Waits] | None:
-    """Where a message waits next and what is left after that; None: it is due.
+    """The class of a message's next wait and the waits after that; None if the message is due.
 
-    `left`: what its waits have left. A name that is no class (any more) is waited for in the
-    shortest class.
+    `left`: the remaining waits. A name that is no class (any more) counts as the shortest class.
     """
     if not left or now_unix_ms >= due_unix_ms:
         return None
@@ -93,7 +92,7 @@ def next_wait(left: Sequence[str], due_unix_ms: int, now_unix_ms: int) -> tuple[
 
 @lru_cache
 def _sums(count: int) -> tuple[tuple[int, ...], tuple[Waits, ...]]:
-    """The delays that so many waits make, in order, and the waits that make them."""
+    """The delays that this number of waits can make, in order, and the waits that make them."""
     longest_first = list(DELAY_CLASSES)[::-1]
     made: dict[int, Waits] = {}
     for names in combinations_with_replacement(longest_first, count):

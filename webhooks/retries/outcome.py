@@ -1,4 +1,4 @@
-"""How a try went, and what can follow from it; policy.py decides which."""
+"""The result of an attempt, and the possible verdicts on it; policy.py chooses among them."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 @frozen
 class Response:
-    """An HTTP answer; `cut`: the body was longer than what the transport reads."""
+    """An HTTP response; `cut`: the body was longer than the transport reads."""
 
     status: int
     headers: Mapping[str, str] = field(factory=dict)
@@ -17,11 +17,11 @@ class Response:
 
 @frozen
 class ClientError:
-    """No answer.
+    """An attempt that got no response.
 
-    `kind` is what attempts store: `timeout`, `failed_connect: nxdomain`, `failed_connect:
-    econnrefused`, `unknown`, and our own `refused: …` for an address we will not call. `detail`
-    is for the log.
+    `kind` is stored with the attempt: `timeout`, `failed_connect: nxdomain`, `failed_connect:
+    econnrefused`, `unknown`, and our own `refused: …` for a forbidden address. `detail` is for the
+    log.
     """
 
     kind: str
@@ -33,19 +33,19 @@ Outcome = Response | ClientError
 
 @frozen
 class Done:
-    """The endpoint has taken it."""
+    """The endpoint has accepted the delivery."""
 
 
 @frozen
 class Retry:
-    """Try again after a pause."""
+    """Attempt the delivery again after a pause."""
 
     after_ms: int
 
 
 @frozen
 class GiveUp:
-    """Nothing more will be tried. `disable`: the hook is to be disabled at once."""
+    """The delivery is exhausted or rejected. `disable`: the hook is to be disabled at once."""
 
     reason: str
     disable: bool = False
@@ -53,13 +53,13 @@ class GiveUp:
 
 TIMEOUT, CONNECTION_ERROR, REFUSED, ERROR = "timeout", "connection_error", "refused", "error"
 RESULTS = ("2xx", "3xx", "4xx", "5xx", "other", TIMEOUT, CONNECTION_ERROR, REFUSED, ERROR)
-"""The classes that attempts are counted in. `refused`: by us, so that nothing was sent."""
+"""The classes by which attempts are counted. `refused`: by Callboard, before sending anything."""
 
 _KINDS = {"timeout": TIMEOUT, "failed_connect": CONNECTION_ERROR, "refused": REFUSED}
 
 
 def result_of(outcome: Outcome) -> str:
-    """Which of `RESULTS` it is."""
+    """The class of an outcome, one of `RESULTS`."""
     if isinstance(outcome, Response):
         return f"{outcome.status // 100}xx" if 200 <= outcome.status < 600 else "other"
     return _KINDS.get(outcome.kind.partition(":")[0], ERROR)

@@ -1,4 +1,4 @@
-"""When a delivery is tried again: the policies `kazoo` and `standard`, and what is only parked."""
+"""When a delivery is retried: the policies `kazoo` and `standard`, and the pauses of deferrals."""
 
 import calendar
 import math
@@ -19,7 +19,7 @@ STANDARD_STEPS_S = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000
 """5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h (the example of Standard Webhooks)."""
 
 KAZOO_PAUSE_MS = 2000
-"""Kazoo's fixed pause before the next try."""
+"""Kazoo's fixed pause before a retry."""
 
 LEAST_PAUSE_S = 1.0
 LEAST_PART = 0.1
@@ -28,14 +28,14 @@ MAX_RETRY_AFTER_S = 86_400
 FIRST_DEFERRAL_S = 5.0
 MAX_DEFERRAL_S = 600.0
 LONGEST_ROUND_S = 660.0
-"""The longest pause, with what its waits may be longer (delay_classes.py)."""
+"""The longest pause of a deferral, including the lateness of its waits (delay_classes.py)."""
 
 GONE = 410
 _HONOURS_RETRY_AFTER = frozenset({429, 503, *range(300, 400)})
 _SECONDS = re.compile(r"[0-9]+")
 
 Random = Callable[[], float]
-"""A number from 0 to below 1, as `random.random` gives it."""
+"""A number from 0 to below 1, like `random.random`."""
 
 
 def _positive_steps(_policy: Any, _field: "Attribute[Any]", steps_s: tuple[float, ...]) -> None:
@@ -46,9 +46,9 @@ def _positive_steps(_policy: Any, _field: "Attribute[Any]", steps_s: tuple[float
 
 @frozen
 class KazooPolicy:
-    """Kazoo's rule (webhooks_util): only errors of the client are tried again, every two seconds.
+    """Kazoo's rule (webhooks_util): only attempts without a response are retried, after 2 s.
 
-    How often is the hook's choice. Success is 200, and 201 to a PUT.
+    The hook sets the number of attempts. Success is 200, and 201 to a PUT.
     """
 
     pause_ms: int = KAZOO_PAUSE_MS
@@ -56,10 +56,10 @@ class KazooPolicy:
 
 @frozen
 class StandardPolicy:
-    """The usual rule among senders of webhooks: anything but success is tried again, for days.
+    """The usual rule among webhook senders: everything but success is retried, for days.
 
-    `steps_s`: the longest pause after the first try, after the second, and so on; there is one
-    try more than steps. Success is any 2xx; 410 Gone gives up, and the hook with it.
+    `steps_s`: the longest pause after the first attempt, after the second, and so on; there is one
+    more attempt than steps. Success is any 2xx; 410 Gone ends the delivery and disables the hook.
     """
 
     steps_s: tuple[float, ...] = field(default=STANDARD_STEPS_S, validator=_positive_steps)
@@ -71,8 +71,8 @@ Policy = KazooPolicy | StandardPolicy
 def chosen(hook: str | None, account: Any, node: str) -> str:
     """The name of the policy: the hook's choice, else its account's, else the node's.
 
-    `account`: the value of `retry_policy` in the account's document `configs_webhooks`, whatever
-    it is; what is no policy's name counts as no choice.
+    `account`: the value of `retry_policy` in the account's document `configs_webhooks`, of any
+    type; a value that names no policy counts as no choice.
     """
     if hook is not None:
         return hook
@@ -84,23 +84,23 @@ def with_policy(delivery: Delivery, account: Any, node: str) -> Delivery:
     options = delivery.options
     policy = chosen(options.policy, account, node)
     if policy in (options.policy, node):
-        return delivery  # Spares the copy.
+        return delivery  # Avoids the copy.
     return evolve(delivery, options=evolve(options, policy=policy))
 
 
 @cache
 def policy_named(name: str, steps_s: tuple[float, ...] = STANDARD_STEPS_S) -> Policy:
-    """The policy of that name; `steps_s` matter to `standard` alone."""
+    """The policy with this name; `steps_s` apply to `standard` only."""
     return KazooPolicy() if name == KAZOO else StandardPolicy(steps_s)
 
 
 def max_attempts(policy: Policy, delivery: Delivery) -> int:
-    """How many tries a delivery has in all."""
+    """The total number of attempts of a delivery."""
     return delivery.max_attempts if isinstance(policy, KazooPolicy) else len(policy.steps_s) + 1
 
 
 def succeeded(policy: Policy, method: str, response: Response) -> bool:
-    """Whether the answer means success."""
+    """Whether the response means success."""
     if isinstance(policy, KazooPolicy):
         return response.status == 200 or (response.status == 201 and method == "PUT")
     return 200 <= response.status < 300
@@ -114,9 +114,9 @@ def verdict(
     now_unix_s: float,
     random: Random,
 ) -> Done | Retry | GiveUp:
-    """What follows from a try. `attempts_made` counts it, and so is 1 after the first.
+    """The verdict on an attempt. `attempts_made` includes it, so it is 1 after the first.
 
-    An address that is refused is refused for good, whatever the policy.
+    A refused address is final, with either policy.
     """
     if isinstance(outcome, Response) and succeeded(policy, delivery.method, outcome):
         return Done()
@@ -134,17 +134,17 @@ def verdict(
 
 
 def _gone(policy: Policy, outcome: Outcome) -> bool:
-    """Whether the endpoint wants nothing more, ever (Standard Webhooks; RFC 9110, 15.5.11)."""
+    """Whether the endpoint rejects all future deliveries (Standard Webhooks; RFC 9110, 15.5.11)."""
     standard = isinstance(policy, StandardPolicy)
     return standard and isinstance(outcome, Response) and outcome.status == GONE
 
 
 def _jittered(step_s: float, random: Random) -> float:
-    """Full jitter: any time up to the step, but a tenth of it and a second at least.
+    """Full jitter: any time up to the step, but at least a tenth of it and at least a second.
 
-    An outage makes many deliveries fail at once; spread over the whole step they come back as
-    thinly as can be. Without the least part a step might be used up at once, and all of the
-    steps together promise nothing; with it they last a tenth of their sum in the worst case, half
+    An outage makes many deliveries fail at once; a random pause up to the whole step spreads them
+    as thinly as possible. Without the lower bound some steps could pass at once, and the total time
+    would not be guaranteed; with it the steps last a tenth of their sum in the worst case, and half
     of it on average.
     """
     least_s = min(step_s, max(LEAST_PAUSE_S, step_s * LEAST_PART))
@@ -152,13 +152,13 @@ def _jittered(step_s: float, random: Random) -> float:
 
 
 def retry_after_s(headers: Mapping[str, str], now_unix_s: float) -> float:
-    """How long the endpoint asks us to wait (RFC 9110, 10.2.3): at most a day, 0 if it does not.
+    """Seconds that the endpoint asks us to wait (RFC 9110, 10.2.3): at most a day, by default 0.
 
-    It may say seconds or a date of any form of HTTP; what is neither is ignored.
+    The header may hold seconds or a date in any form of HTTP; other values are ignored.
     """
     text = next((v for name, v in headers.items() if name.lower() == "retry-after"), "").strip()
     if _SECONDS.fullmatch(text):
-        # Longer ones are more than a day anyway, and Python refuses to read very long ones.
+        # More digits mean more than a day, and Python refuses to read very long numbers.
         digits = text.lstrip("0")
         return float(min(int(digits or "0"), MAX_RETRY_AFTER_S) if len(digits) < 10 else 86_400)
     at = _http_date(text)
@@ -183,21 +183,22 @@ def deferral(
     turn_in_s: float | None = None,
     probe_in_s: float = 0.0,
 ) -> Retry | GiveUp:
-    """When a delivery that found no room comes back; it has not been tried, and loses no try.
+    """When a deferred delivery returns. A deferral made no request and uses up no attempt.
 
-    `since_unix_s`: when it was parked first. The pause is about as long as it has been parked so
-    far, from 5 seconds to 10 minutes, so that what waits for a dead endpoint passes by more and
-    more rarely; a half of it is random. What has been parked for `most_s` seconds is given up.
+    `since_unix_s`: the time of its first deferral. The pause is about as long as the delivery has
+    been deferred so far, from 5 seconds to 10 minutes, so that deliveries for a dead endpoint
+    return more and more rarely; half of the pause is random. After `most_s` seconds of deferrals
+    the delivery is exhausted.
 
-    `probe_in_s`: for how long its endpoint is left alone for sure (circuit_breaker.py): it is to
-    come back after that. Either pause is then rounded to the nearest single wait of
-    delay_classes.py, which may be shorter.
+    `probe_in_s`: the time for which its endpoint's circuit certainly stays open
+    (circuit_breaker.py); the delivery returns after that. Either pause is then rounded to the
+    nearest single wait of delay_classes.py, which may be shorter.
 
-    `turn_in_s`: in how many seconds it may be its turn, where that is known, because it only waits
-    for others of an ordered hook. It comes back seconds after that, however long it has waited.
+    `turn_in_s`: the expected time until its turn, if known, for a delivery that only waits for
+    others of an ordered hook. It returns a few seconds after that, regardless of its time so far.
 
-    `deferrals`: how often it was put off. Time that these cannot account for does not count: the
-    clock has jumped, or nobody was there to try.
+    `deferrals`: the number of deferrals so far. Time that they cannot account for does not count:
+    the clock has jumped, or the system was down.
     """
     deferred_s = min(now_unix_s - since_unix_s, deferrals * LONGEST_ROUND_S)
     if deferred_s >= most_s:

@@ -1,4 +1,4 @@
-"""A delivery that is to come back later, and how it is written into the durable retry queue."""
+"""A delivery that is to return later, and its form in the durable retry queue."""
 
 import base64
 import json
@@ -20,17 +20,17 @@ MAX_HISTORY = 20
 
 
 class UnreadableDelivery(ValueError):
-    """A message of the retry queue that is no delivery; the text says why."""
+    """A message of the retry queue that is no valid delivery; the text gives the reason."""
 
 
 @frozen
 class RetryMessage(Positional):
-    """A delivery and what is known of it so far.
+    """A delivery with its state so far.
 
-    `attempts_made`: requests made; `due_ms`: when it is due (Unix ms); `left`: its waits, as
-    delay_classes.py names them. `deferred_since_ms`: since when it finds no room, None if it was
-    tried. `deferrals`: how often it was put off, which tells an older copy from a newer one.
-    `history`: the latest tries that failed, as (Unix ms, what came of it).
+    `attempts_made`: requests made; `due_ms`: when it is due (Unix ms); `left`: its remaining waits,
+    as delay_classes.py names them. `deferred_since_ms`: the start of its deferrals, None after an
+    attempt. `deferrals`: their number, which distinguishes an older copy from a newer one.
+    `history`: the latest failed attempts, as (Unix ms, result).
     """
 
     delivery: Delivery
@@ -42,27 +42,27 @@ class RetryMessage(Positional):
     history: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
     def waiting_for(self, left: Waits) -> "RetryMessage":
-        """The same with other waits left."""
+        """The same with other remaining waits."""
         return evolve(self, left=left)
 
 
 def in_time(delay_ms: int, now_unix_s: float) -> tuple[int, Waits]:
-    """When something is due (Unix ms) that is put off for so long, and by which waits."""
+    """The due time (Unix ms) of a message delayed by `delay_ms`, and its waits."""
     return int(now_unix_s * 1000) + delay_ms, waits(delay_ms)
 
 
 def with_attempt(
     history: tuple[tuple[int, str], ...], now_unix_s: float, outcome: Outcome
 ) -> tuple[tuple[int, str], ...]:
-    """A history with one more failed try; the oldest are left out of a long one."""
+    """The history with one more failed attempt; the oldest are dropped beyond the limit."""
     told = f"status {outcome.status}" if isinstance(outcome, Response) else outcome.kind
     return (*history, (int(now_unix_s * 1000), told))[-MAX_HISTORY:]
 
 
 def as_json(retry: RetryMessage) -> bytes:
-    """As a message of the retry queue. Bodies that are no text are in base64.
+    """The message for the retry queue. Bodies that are not text are in base64.
 
-    A delivery that is part of a trace has the members `traceparent` and maybe `tracestate`.
+    A delivery within a trace has the members `traceparent` and possibly `tracestate`.
     """
     delivery, options = retry.delivery, retry.delivery.options
     try:
@@ -102,14 +102,14 @@ def as_json(retry: RetryMessage) -> bytes:
     }
     try:
         return orjson.dumps(document)
-    except TypeError:  # Half a surrogate pair, as in what an error said.
+    except TypeError:  # A lone surrogate, for example in an error text.
         return json.dumps(document, separators=(",", ":")).encode()
 
 
 def from_json(message: bytes) -> RetryMessage:
-    """What `as_json` has written; members that are unknown are ignored.
+    """The delivery that `as_json` has written; unknown members are ignored.
 
-    Raises UnreadableDelivery for anything else.
+    Raises UnreadableDelivery for any other message.
     """
     try:
         document = _decoded(message)
@@ -135,7 +135,7 @@ def from_json(message: bytes) -> RetryMessage:
 
 
 def _decoded(message: bytes) -> Any:
-    """What the JSON says: by orjson, or by `json`, which reads half a surrogate pair."""
+    """The decoded JSON: by orjson, or by `json`, which accepts a lone surrogate."""
     try:
         return orjson.loads(message)
     except ValueError:
@@ -162,7 +162,7 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
 
 def _id(document: Mapping[str, Any]) -> str:
     id = _text(document, "id")
-    if len(id.encode()) > 255:  # It is an AMQP message id, too.
+    if len(id.encode()) > 255:  # It is also used as an AMQP message id.
         raise UnreadableDelivery("id is longer than 255 bytes")
     return id
 

@@ -1,4 +1,4 @@
-"""Documents as Kazoo keeps them: public fields beside private ones, and how two are merged."""
+"""Documents in Kazoo's form: public fields beside private ones, and merging two documents."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def public_fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What people see of a document: all but `_id`, `_rev` and the `pvt_` fields (kz_doc)."""
+    """The document's public fields: all but `_id`, `_rev` and the `pvt_` fields (kz_doc)."""
     return {key: value for key, value in document.items() if not key.startswith(("_", "pvt_"))}
 
 
@@ -22,13 +22,13 @@ def stamped(document: Mapping[str, Any], node: str, now_gregorian_s: int) -> dic
 
 
 def document_hash(document: Mapping[str, Any]) -> str:
-    """A digest of the public fields, whatever their order."""
+    """A digest of the public fields, regardless of their order."""
     text = json.dumps(public_fields(document), sort_keys=True, separators=(",", ":"))
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Objects merged key by key, `over` winning; its nulls remove keys, those of `base` go too."""
+    """Objects merged key by key, `over` taking precedence; nulls in either remove their keys."""
     merged = {key: value for key, value in base.items() if value is not None}
     for key, value in over.items():
         if value is None:

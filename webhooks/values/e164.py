@@ -13,11 +13,11 @@ CONVERTERS: Mapping[str, Any] = {
 
 
 def e164(number: str, converters: Mapping[str, Any] = CONVERTERS) -> str:
-    """The number as `+15551234567`; one that no converter knows stays as it is.
+    """The number as `+15551234567`; unchanged if no converter matches.
 
-    The first pattern found in the number decides: the text of its last group (or of the whole
-    match, if there is none) between its `prefix` and `suffix`. Raises re.error for a pattern that
-    is none.
+    The first pattern found in the number decides: the text of its last group (or of the whole match
+    without groups) is put between its `prefix` and `suffix`. Raises re.error for an invalid
+    pattern.
     """
     if number.startswith("+"):
         return number

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MAX_DIGITS = 30
-# Python reads more than JSON and Erlang do: "1_000", " 5", digits of other scripts.
+# Python accepts more than JSON and Erlang do: "1_000", " 5", digits of other scripts.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -18,12 +18,12 @@ def as_bool(value: Any, default: bool) -> bool:
 
 
 def is_true(value: Any) -> bool:
-    """Whether the value says yes: true or `"true"` (kz_term:is_true)."""
+    """Whether the value is true or `"true"` (kz_term:is_true)."""
     return as_bool(value, False)
 
 
 def as_int(value: Any) -> int | None:
-    """An integer, also from numeric strings and floats (rounded); None where there is none.
+    """An integer, also from numeric strings and floats (rounded); None for other values.
 
     A half is rounded away from zero, as in Erlang.
     """
@@ -41,7 +41,7 @@ def as_int(value: Any) -> int | None:
 
 
 def as_number(value: Any) -> int | float | None:
-    """A number, also from numeric strings; None where there is none, or one beyond all floats."""
+    """A number, also from numeric strings; None for other values and numbers beyond all floats."""
     if isinstance(value, str):
         value = _number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -64,12 +64,12 @@ def as_text(value: Any) -> str | None:
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """The object, or an empty one where it is none."""
+    """The object, or an empty one for other values."""
     return value if isinstance(value, dict) else {}
 
 
 def value_at(value: Any, path: Sequence[str], default: Any = None) -> Any:
-    """What lies at a path of keys, within objects and (by number, from 0) lists."""
+    """The value at a path of keys, within objects and (by number, from 0) lists."""
     for step in path:
         if isinstance(value, Mapping) and step in value:
             value = value[step]

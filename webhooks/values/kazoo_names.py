@@ -45,17 +45,17 @@ def modb(account_id: str, unix_s: float) -> str:
 
 
 def encoded(database: str) -> str:
-    """The form Kazoo writes into documents and routing keys: slashes as `%2F`."""
+    """The form in Kazoo's documents and routing keys: slashes as `%2F`."""
     return database.replace("/", "%2F")
 
 
 def decoded(database: str) -> str:
-    """The form CouchDB knows a database by: `%2F` as slashes; the opposite of `encoded`."""
+    """The form that CouchDB uses: `%2F` as slashes; the opposite of `encoded`."""
     return database.replace("%2F", "/").replace("%2f", "/")
 
 
 def account_of_database(name: str) -> str | None:
-    """The account whose database or MODb this is, in any of the three forms; None if it is none."""
+    """The account of a database or MODb, in any of the three forms; None for other names."""
     if match := _ACCOUNT_DATABASE.fullmatch(name):
         return "".join(match.groups()).lower()
     if match := _RAW_ACCOUNT.fullmatch(name):
@@ -66,7 +66,7 @@ def account_of_database(name: str) -> str | None:
 def encode_segment(value: str) -> str:
     """One word of a routing key (kz_amqp_util:encode): bytes escaped, space as `+`.
 
-    The values that mean something to a topic exchange by themselves (`*`, `#`) stay.
+    The values with a special meaning in topic exchanges (`*`, `#`) are kept.
     """
     if value in ("", "*", "#"):
         return value

@@ -1,4 +1,4 @@
-"""Small pickles for the values that travel between processes in great numbers."""
+"""Small pickles for values that travel between processes in great numbers."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,10 +9,10 @@ from attrs import fields
 
 
 class Positional:
-    """Mixed into an attrs class: pickled as its class and values, without the fields' names.
+    """A mixin for attrs classes: pickles the class and values, without the fields' names.
 
-    The values are given to the constructor in order, so each must be a positional argument, and
-    there must be two at least.
+    The values are passed to the constructor in order, so each must be a positional argument, and
+    there must be at least two.
     """
 
     __slots__ = ()

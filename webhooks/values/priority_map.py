@@ -1,4 +1,4 @@
-"""Keys by rank, the least first: timers by their time, items by their number."""
+"""Keys by rank, the lowest first: timers by their time, items by their number."""
 
 import heapq
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ _SPARE = 64
 
 
 class PriorityMap(Generic[K]):
-    """Each key has one rank, which may change; the key of the least rank is found at once.
+    """Each key has one rank, which may change; the key with the lowest rank is found at once.
 
-    Keys that left are cleared from the heap when they make up more than a half of it, so that it
-    is no larger than twice what is held, and a change costs O(log n) on average.
+    Stale heap entries are cleared when they exceed half of the heap, so that its size is at most
+    twice the number of keys, and a change costs O(log n) on average.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class PriorityMap(Generic[K]):
         return key in self._ranks
 
     def rank(self, key: K) -> float:
-        """The rank of a key that is held. Raises KeyError."""
+        """The rank of a key. Raises KeyError."""
         return self._ranks[key][0]
 
     def set(self, key: K, rank: float) -> None:
-        """Hold a key at this rank; of equal ranks the earlier comes first."""
+        """Set a key's rank; of equal ranks the earlier one is first."""
         held = self._ranks.get(key)
         if held is not None and held[0] == rank:
             return
@@ -44,11 +44,11 @@ class PriorityMap(Generic[K]):
             heapq.heapify(self._heap)
 
     def drop(self, key: K) -> None:
-        """Hold a key no longer, if it is held."""
+        """Remove a key, if it is present."""
         self._ranks.pop(key, None)
 
     def first(self) -> tuple[float, K] | None:
-        """The least rank and its key."""
+        """The lowest rank and its key."""
         while self._heap:
             rank, change, key = self._heap[0]
             if self._ranks.get(key) == (rank, change):
@@ -57,7 +57,7 @@ class PriorityMap(Generic[K]):
         return None
 
     def pop_until(self, rank: float) -> Iterator[K]:
-        """Take the keys of this rank and of less, in order."""
+        """Remove and yield the keys up to and including this rank, in order."""
         while (first := self.first()) is not None and first[0] <= rank:
             heapq.heappop(self._heap)
             del self._ranks[first[1]]

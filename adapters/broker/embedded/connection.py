@@ -1,14 +1,14 @@
 """The broker of `memory://` URLs: topic exchanges and queues in one SQLite file, no server.
 
 For a first run, for small installations on one machine, and for tests. Any number of processes
-share the file; what was confirmed outlives the kill of any of them, though not, for the last
-moments, the loss of power (WAL with synchronous=NORMAL). It differs from RabbitMQ in this:
+share the file. Confirmed messages survive the kill of any process but, for the last moments, not a
+loss of power (WAL with synchronous=NORMAL). Differences from RabbitMQ:
 
-- A queue has one consumer: a new one takes the queue over, the one before is told so and waits
-  until the queue is free again.
+- A queue has one consumer: a new one takes the queue over, and the previous one is notified and
+  waits until the queue is free again.
 - Queues that are not durable, auto-delete or exclusive end with their consumer. Exchanges stay.
-- Arguments of queues (`x-message-ttl`, `x-max-length`) and `expiration` have no effect; what a
-  `DelayQueue` asks for has.
+- Queue arguments (`x-message-ttl`, `x-max-length`) and `expiration` have no effect; the delay of a
+  `DelayQueue` has.
 """
 
 import itertools
@@ -42,11 +42,11 @@ from callboard.adapters.broker.protocol import (
 
 FILE = "broker.sqlite3"
 LOOK_AGAIN_S = 5.0
-"""How often a consumer looks at its queue although nobody rang."""
+"""How often a consumer checks its queue without having been woken."""
 DUE_TOGETHER_S = 0.05
-"""Delayed messages that are due within this time go on in one transaction, not one for each."""
+"""Delayed messages due within this time are moved in one transaction, not in one each."""
 BATCH = 1000
-"""Messages that one `poll` returns at most."""
+"""The most messages that one `poll` returns."""
 
 
 class EmbeddedConnection:
@@ -55,7 +55,7 @@ class EmbeddedConnection:
     def __init__(
         self, data_dir: Path, topology: Topology, *, backoff: Backoff | None = None
     ) -> None:
-        """The file is `data_dir/broker.sqlite3`; doorbells lie in `data_dir/connections`."""
+        """The file is `data_dir/broker.sqlite3`; doorbells are in `data_dir/connections`."""
         self._file = data_dir / FILE
         self._folder = data_dir / "connections"
         self._topology = topology
@@ -81,7 +81,7 @@ class EmbeddedConnection:
         self._queue_name = (queue.name or f"amq.gen-{uuid4().hex}") if queue else ""
 
     def open(self) -> None:
-        """See `BrokerConnection.open`. Raises `BrokerError` where `data_dir` cannot be used."""
+        """See `BrokerConnection.open`. Raises `BrokerError` if `data_dir` cannot be used."""
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -113,7 +113,7 @@ class EmbeddedConnection:
                 if self._count_depths:
                     self._report_depths(self._db)
         except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
-            raise  # a mistake of ours
+            raise  # a bug in Callboard
         except (BrokerError, OSError, sqlite3.DatabaseError) as error:
             self._go_down(f"{self._file}: {error}")
         events, self._events = self._events, []
@@ -130,7 +130,7 @@ class EmbeddedConnection:
         self._present().ring()
 
     def publish(self, message: OutgoingMessage) -> int:
-        """See `BrokerConnection.publish`; raises `BrokerError` for what AMQP could not carry."""
+        """See `BrokerConnection.publish`; raises `BrokerError` if AMQP cannot carry it."""
         properties = encode(message)
         publish_id = next(self._publish_ids)
         self._outbox[publish_id] = message, properties
@@ -155,7 +155,7 @@ class EmbeddedConnection:
         if self._db is not None:
             self.poll()
         if self._db is not None:
-            # Where it fails, the next connection finds us gone and does it for us.
+            # If this fails, the next connection detects that this one is gone, and does it then.
             with suppress(sqlite3.OperationalError), database.transaction(self._db):
                 database.leave(self._db, self._presence.token)
             self._db.close()
@@ -171,7 +171,10 @@ class EmbeddedConnection:
         return self._presence
 
     def _no_longer_outstanding(self, tags: Sequence[int]) -> list[int]:
-        """Take the tags off the list; the ids of their messages. Others' tags are ignored."""
+        """Remove the tags from the outstanding ones; returns their message ids.
+
+        Ignores foreign tags.
+        """
         return [self._outstanding.pop(tag) for tag in tags if tag in self._outstanding]
 
     def _retry_is_due(self) -> bool:
@@ -211,7 +214,7 @@ class EmbeddedConnection:
         self._events.append(Depths(depths))
 
     def _work(self, db: sqlite3.Connection) -> None:
-        """Acknowledge, publish and receive, all in one transaction; or nothing, without one."""
+        """Acknowledge, publish and receive in one transaction; none is begun without work."""
         self._next_look = time.monotonic() + LOOK_AGAIN_S if self._consuming else None
         self._check_still_consumer(db)
         due_in_s = self._due_in_s(db)
@@ -245,7 +248,7 @@ class EmbeddedConnection:
         self._look_within(max(self._due_in_s(db), DUE_TOGETHER_S))
 
     def _due_in_s(self, db: sqlite3.Connection) -> float:
-        """How soon a delayed message goes on to our queue; for ever if there is none."""
+        """Seconds until a delayed message moves to this queue; infinite if there is none."""
         if self._queue is None or not self._consuming:
             return math.inf
         due = database.next_due(db, self._queue.name)
@@ -263,8 +266,8 @@ class EmbeddedConnection:
             raise BrokerError(f"queue {self._queue.name!r} was taken over by another consumer")
 
     def _next_messages(self, db: sqlite3.Connection) -> list[int]:
-        """The ids of the messages to give out now: those given back, then new ones."""
-        prefetch = self._topology.prefetch or BATCH + len(self._outstanding)  # 0: no bound
+        """The ids of the messages to deliver now: those given back, then new ones."""
+        prefetch = self._topology.prefetch or BATCH + len(self._outstanding)  # 0: no limit
         room = min(prefetch - len(self._outstanding), BATCH)
         if self._queue is None or not self._consuming or room <= 0:
             return []
@@ -280,7 +283,7 @@ class EmbeddedConnection:
         return [database.read(db, i, next(self._tags), redelivered=i <= delivered) for i in ids]
 
     def _put_outbox(self, db: sqlite3.Connection) -> tuple[list[BrokerEvent], list[int], set[int]]:
-        """What there is to report, the publish ids to confirm, and the queues with new messages."""
+        """The events to report, the publish ids to confirm, and the queues with new messages."""
         router = database.Router(db)
         verdicts: list[BrokerEvent] = []
         confirmed: list[int] = []

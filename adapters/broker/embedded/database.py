@@ -1,6 +1,6 @@
 """Exchanges, queues, bindings and messages of the embedded broker, in one SQLite file.
 
-Every function takes an open database and belongs inside a transaction, except `open_database`.
+Every function takes an open database and runs within a transaction, except `open_database`.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ from callboard.adapters.broker.topic import BOUND_BY
 
 VERSION = 4
 BUSY_S = 5.0
-"""How long a transaction waits for those of other processes."""
+"""How long a transaction waits for those of other processes, in seconds."""
 
 SCHEMA = """
 CREATE TABLE exchange (name TEXT PRIMARY KEY, type TEXT NOT NULL, durable INTEGER NOT NULL);
@@ -78,12 +78,12 @@ DROP INDEX delayed_by_due;
 CREATE INDEX delayed_by_target ON delayed (target, due);
 """
 MIGRATIONS = (SCHEMA, DELAYS, DELAYS_BY_NAME, DELAYS_BY_TARGET)
-"""What leads from each version of the file to the next."""
+"""The scripts that lead from each version of the file to the next."""
 
 
 @frozen
 class Consumption:
-    """What a consumer needs to know of its queue."""
+    """A consumer's queue, as the broker describes it."""
 
     queue: int
     name: str
@@ -93,12 +93,12 @@ class Consumption:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the file, and create it where there is none. Not to be carried across a fork.
+    """Open the file, creating it if it is missing. Not to be used across a fork.
 
     Raises `sqlite3.DatabaseError`, OSError, and `BrokerError` for a file of another version.
     """
     with _alone(path.with_name(f"{path.name}-setup")):
-        # Created here for the sake of its mode, which SQLite gives to the files beside it too.
+        # Created here to set its mode, which SQLite also uses for the files beside it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
         try:
@@ -116,7 +116,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def _alone(lock_file: Path) -> Iterator[None]:
-    """One process at a time: changing to WAL fails at once where another does the same."""
+    """Admit one process at a time: changing to WAL fails at once while another process does so."""
     lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX)
@@ -133,7 +133,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:  # after some errors SQLite has rolled back by itself
+        if db.in_transaction:  # after some errors SQLite has already rolled back
             db.execute("ROLLBACK")
         raise
 
@@ -147,7 +147,7 @@ def declare(
 ) -> Consumption | None:
     """Declare everything and make `token` the queue's consumer.
 
-    Raises `BrokerError`, with AMQP's reply code, for what RabbitMQ would refuse too.
+    Raises `BrokerError`, with AMQP's reply code, for declarations that RabbitMQ would refuse too.
     """
     for exchange in topology.exchanges:
         _declare_exchange(db, exchange)
@@ -176,7 +176,7 @@ def consumer_of(db: sqlite3.Connection, queue_name: str) -> str | None:
 
 
 def leave(db: sqlite3.Connection, token: str) -> None:
-    """End the connection's consuming; queues that do not outlive that vanish."""
+    """End the connection's consuming; queues that do not outlive it are deleted."""
     db.execute(
         "DELETE FROM queue WHERE consumer = ? AND (exclusive OR auto_delete OR NOT durable)",
         (token,),
@@ -185,14 +185,14 @@ def leave(db: sqlite3.Connection, token: str) -> None:
 
 
 def leave_for_the_dead(db: sqlite3.Connection, alive: Callable[[str], bool]) -> None:
-    """`leave` for every connection that was killed before it could."""
+    """`leave` for every connection that was killed before it could do so itself."""
     for (token,) in db.execute("SELECT consumer FROM queue WHERE consumer NOTNULL").fetchall():
         if not alive(token):
             leave(db, token)
 
 
 class Router:
-    """Finds the queues of messages; to be used within one transaction, for it remembers."""
+    """Finds the queues of messages. It caches them, so use it within one transaction."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -200,7 +200,7 @@ class Router:
         self._bindings = cache(self._read_bindings)
 
     def _queues(self, exchange: str, routing_key: str) -> frozenset[int]:
-        """The ids of the queues; raises `BrokerError` where there is no such exchange."""
+        """The ids of the queues; raises `BrokerError` if the exchange does not exist."""
         if exchange == "":
             rows = self._db.execute("SELECT id FROM queue WHERE name = ?", (routing_key,))
             return frozenset(queue for (queue,) in rows)
@@ -229,7 +229,7 @@ def put(db: sqlite3.Connection, queue: int, message: OutgoingMessage, properties
 def put_off(
     db: sqlite3.Connection, message: OutgoingMessage, properties: bytes, now_unix_s: float
 ) -> str | None:
-    """Keep a message for later if it is for a delay queue; the name of that one's target."""
+    """Store a message that is for a delay queue; returns the name of that queue's target."""
     row = None
     if message.exchange == "":
         row = db.execute(
@@ -255,25 +255,25 @@ def put_off(
 
 
 def delayed(db: sqlite3.Connection, delay: str) -> int:
-    """How many messages wait in a delay queue."""
+    """The number of messages in a delay queue."""
     (count,) = db.execute("SELECT count(*) FROM delayed WHERE delay = ?", (delay,)).fetchone()
     return int(count)
 
 
 def messages(db: sqlite3.Connection, queue: int) -> int:
-    """How many messages are in a queue, those its consumer has among them."""
+    """The number of messages in a queue, including those that its consumer holds."""
     (count,) = db.execute("SELECT count(*) FROM message WHERE queue = ?", (queue,)).fetchone()
     return int(count)
 
 
 def next_due(db: sqlite3.Connection, queue_name: str) -> float | None:
-    """When the next delayed message goes on to that queue, in Unix seconds."""
+    """When the next delayed message moves to this queue, in Unix seconds."""
     (due,) = db.execute("SELECT min(due) FROM delayed WHERE target = ?", (queue_name,)).fetchone()
     return due  # type: ignore[no-any-return]
 
 
 def move_due(db: sqlite3.Connection, queue: Consumption, now_unix_s: float, limit: int) -> None:
-    """Let delayed messages go on to their queue, those that were due first first."""
+    """Move due messages to their queue, in the order in which they became due."""
     rows = db.execute(
         "SELECT rowid FROM delayed WHERE target = ? AND due <= ? ORDER BY due, rowid LIMIT ?",
         (queue.name, now_unix_s, limit),
@@ -293,7 +293,7 @@ def remove(db: sqlite3.Connection, messages: list[int]) -> None:
 
 
 def oldest_after(db: sqlite3.Connection, queue: int, message: int, limit: int) -> list[int]:
-    """The ids of at most `limit` messages of the queue that come after this one."""
+    """The ids of at most `limit` messages of the queue that follow this one."""
     rows = db.execute(
         "SELECT id FROM message WHERE queue = ? AND id > ? ORDER BY id LIMIT ?",
         (queue, message, limit),
@@ -302,7 +302,7 @@ def oldest_after(db: sqlite3.Connection, queue: int, message: int, limit: int) -
 
 
 def read(db: sqlite3.Connection, message: int, tag: int, redelivered: bool) -> IncomingMessage:
-    """A message as its consumer gets it."""
+    """A message in the form for its consumer."""
     exchange, routing_key, properties, body = db.execute(
         "SELECT exchange, routing_key, properties, body FROM message WHERE id = ?", (message,)
     ).fetchone()
@@ -317,12 +317,12 @@ def read(db: sqlite3.Connection, message: int, tag: int, redelivered: bool) -> I
 
 
 def mark_delivered(db: sqlite3.Connection, queue: int, message: int) -> None:
-    """Remember that messages up to this one were given out."""
+    """Record that messages up to this one were delivered."""
     db.execute("UPDATE queue SET delivered = ? WHERE id = ?", (message, queue))
 
 
 def consumers(db: sqlite3.Connection, queues: set[int]) -> set[str]:
-    """The tokens of those who consume from these queues."""
+    """The tokens of these queues' consumers."""
     rows = (
         db.execute("SELECT consumer FROM queue WHERE id = ?", (queue,)).fetchone()
         for queue in queues

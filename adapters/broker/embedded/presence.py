@@ -1,4 +1,4 @@
-"""How the connections of the embedded broker, each in its own process, know of one another."""
+"""How connections of the embedded broker, each in its own process, find and wake each other."""
 
 import errno
 import fcntl
@@ -8,21 +8,21 @@ from pathlib import Path
 from uuid import uuid4
 
 _IN_THIS_PROCESS: dict[str, int] = {}
-"""Tokens of this process's connections; the process id tells a forked child whose they are."""
+"""Tokens of this process's connections; the process id distinguishes it from forked children."""
 
 
 class Presence:
     """A connection's sign of life and its doorbell, as two files named by its `token`.
 
-    The sign of life is a POSIX record lock: the kernel releases it when the process ends, however
-    it ends, and a forked child does not inherit it. The doorbell is a FIFO.
+    The sign of life is a POSIX record lock: the kernel releases it at any end of the process, and a
+    forked child does not inherit it. The doorbell is a FIFO.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises OSError where files cannot be made in the folder."""
+        """Raises OSError if files cannot be created in the folder."""
         self.token = uuid4().hex
         self._folder = folder
-        # Only a locked file gets its name: whoever looks in between would take us for dead.
+        # Only a locked file gets its name: without the lock, others would consider us dead.
         unlocked = folder / f"{self.token}.new"
         self._lock = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.lockf(self._lock, fcntl.LOCK_EX)
@@ -33,11 +33,11 @@ class Presence:
         self._bell = os.open(_bell(folder, self.token), os.O_RDWR | os.O_NONBLOCK)
 
     def fileno(self) -> int:
-        """Readable once someone has rung."""
+        """Readable once another connection has rung."""
         return self._bell
 
     def ring(self) -> None:
-        """Ring the own doorbell."""
+        """Ring one's own doorbell."""
         _write(self._bell)
 
     def silence(self) -> None:
@@ -55,11 +55,11 @@ class Presence:
 
 
 def ring(folder: Path, token: str) -> None:
-    """Ring another connection's doorbell; nothing happens where it is gone."""
+    """Ring another connection's doorbell; has no effect if it is gone."""
     try:
         bell = os.open(_bell(folder, token), os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENXIO):  # no such file, or nobody has it open
+        if error.errno in (errno.ENOENT, errno.ENXIO):  # no such file, or no process has it open
             return
         raise
     try:
@@ -86,20 +86,20 @@ def is_alive(folder: Path, token: str) -> bool:
 
 
 def remove_the_dead(folder: Path) -> None:
-    """Remove what killed connections left behind."""
+    """Remove the files of killed connections."""
     for life in folder.glob("*.life"):
         if not is_alive(folder, life.stem):
             _remove(folder, life.stem)
 
 
 def _remove(folder: Path, token: str) -> None:
-    # The doorbell first: as long as the sign of life lies there, someone will come back for both.
+    # The doorbell first: while the sign of life is present, a later call removes both.
     _bell(folder, token).unlink(missing_ok=True)
     _life(folder, token).unlink(missing_ok=True)
 
 
 def _write(bell: int) -> None:
-    with suppress(BlockingIOError):  # a full FIFO is as readable as it gets
+    with suppress(BlockingIOError):  # a full FIFO is readable already
         os.write(bell, b"\0")
 
 

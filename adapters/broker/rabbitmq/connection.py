@@ -23,19 +23,22 @@ from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
 from callboard.adapters.broker.rabbitmq.session import AmqpSession
 
 SET_UP_S = 60.0
-"""How long connecting and declaring may take. RabbitMQ (3.10) never answers a consumer of a quorum
-queue whose leader is not known yet; the next attempt is answered once there is one."""
+"""The most seconds for connecting and declaring.
+
+RabbitMQ (3.10) never responds to a consumer of a quorum queue whose leader is not known yet; the
+next attempt gets a response once there is one.
+"""
 CLOSE_S = 1.0
-"""How long `close` waits for the broker's goodbye."""
+"""How long `close` waits for the broker's confirmation, in seconds."""
 
 
 class AmqpConnection:
-    """The `BrokerConnection` for `amqp://` and `amqps://` URLs (as pika's `URLParameters` reads).
+    """The `BrokerConnection` for `amqp://` and `amqps://` URLs (pika's `URLParameters`).
 
     Publishing and consuming share one channel. So a publish to an exchange that does not exist
-    (404) costs the consumer its connection too, and a broker short of memory, which stops reading
-    from connections that publish, gets no acknowledgements either: it keeps them waiting, and
-    publishes stay unconfirmed until it has recovered. Where that matters, use two connections.
+    (404) ends the consumer's connection too. A broker short of memory stops reading from
+    connections that publish, so it gets no acknowledgements from them either: publishes stay
+    unconfirmed until it has recovered. Where that matters, use two connections.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class AmqpConnection:
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
-        Raises `BrokerError` for a URL that cannot be used.
+        Raises `BrokerError` for an unusable URL.
         """
         self._parameters = _parameters(url, name)
         self._topology = topology
@@ -67,7 +70,7 @@ class AmqpConnection:
         self._last_tag = 0
 
     def open(self) -> None:
-        """Begin to connect; see `BrokerConnection.open`."""
+        """Start to connect; see `BrokerConnection.open`."""
         self._loop = PollableLoop()
         self._io_services = SelectorIOServicesAdapter(self._loop)
         self._consuming = self._topology.queue is not None
@@ -78,7 +81,7 @@ class AmqpConnection:
         return self._running_loop().fileno()
 
     def deadline(self) -> float | None:
-        """See `BrokerConnection.deadline`: heartbeats, time limits, the next attempt."""
+        """See `BrokerConnection.deadline`: heartbeats, time limits, the next attempt to connect."""
         return self._running_loop().deadline()
 
     def poll(self) -> Sequence[BrokerEvent]:
@@ -103,7 +106,7 @@ class AmqpConnection:
             session.requeue(tags)
 
     def publish(self, message: OutgoingMessage) -> int:
-        """See `BrokerConnection.publish`; raises `BrokerError` for what AMQP cannot carry."""
+        """See `BrokerConnection.publish`; raises `BrokerError` if AMQP cannot carry it."""
         publish_id = next(self._publish_ids)
         if (session := self._live_session()) is not None:
             session.publish(publish_id, message)
@@ -124,7 +127,7 @@ class AmqpConnection:
         self._consuming = False
 
     def close(self) -> None:
-        """See `BrokerConnection.close`; takes `CLOSE_S` at most."""
+        """See `BrokerConnection.close`; takes at most `CLOSE_S`."""
         if self._loop is None:
             return
         if self._session is not None:
@@ -171,7 +174,7 @@ def _parameters(url: str, name: str) -> Any:
     try:
         parameters = pika.URLParameters(url)
     except (ValueError, TypeError):
-        # The error's text may hold a part of the password.
+        # The error's text may contain a part of the password.
         expected = "amqp://user:password@host:port/vhost?option=value"
         raise BrokerError(f"not a usable AMQP URL (expected {expected})") from None
     parameters.client_properties = {

@@ -1,11 +1,11 @@
-"""Marks: messages that have RabbitMQ write to its disk what came into a queue before them.
+"""Markers: messages that make RabbitMQ write the earlier messages of a queue to its disk.
 
-A classic queue writes a message at once only where its publisher waits for a confirm, and what a
-queue dead-letters has no such publisher. So what came out of a delay queue is in memory alone for
-a while, gone from the queue it was in: a broker that is killed then loses it (seen with RabbitMQ
-3.10: 100 of 100, for a tenth of a second and more). A queue is written in its order, so a message
-of ours that is confirmed says that all before it are on the disk. Queues that are replicated need
-none of it.
+A classic queue writes a message at once only if its publisher waits for a confirm, and
+dead-lettered messages have no such publisher. So a message that leaves a delay queue is in memory
+only for a while, and gone from its earlier queue: a broker that is killed then loses it (seen with
+RabbitMQ 3.10: 100 of 100, for a tenth of a second and more). A queue is written in its order, so
+the confirm of a marker means that all messages before it are on the disk. Replicated queues need no
+markers.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,16 +14,16 @@ from typing import Any
 from attrs import define
 
 TYPE = "callboard.mark"
-"""The AMQP property `type` of a mark. It has no body."""
+"""The AMQP property `type` of a marker. It has no body."""
 KEPT_S = 0.1
-"""How long its consumer keeps a mark: one that is gone from the queue too soon is never written."""
+"""How long its consumer holds a marker: one that leaves the queue too soon is never written."""
 PAUSE_S = 0.02
-"""How soon after a mark the next may follow."""
+"""The least pause between two markers, in seconds."""
 
 
 @define
 class Marks:
-    """When to publish a mark. `publish` does it; `later` calls after so many seconds."""
+    """Decides when to `publish` a marker; `later` calls back after a number of seconds."""
 
     publish: Callable[[], None]
     later: Callable[[float, Callable[[], None]], object]
@@ -31,14 +31,14 @@ class Marks:
     _wanted: bool = False
 
     def arrived(self, headers: Mapping[str, Any] | None) -> None:
-        """A message came out of the queue; its headers tell whether it was dead-lettered there."""
+        """A message left the queue; its headers show whether it was dead-lettered there."""
         if not headers or "x-death" not in headers:
             return
         self._wanted = True
         self._go_on()
 
     def confirmed(self) -> None:
-        """The mark is on the disk, and so is what came before it."""
+        """The marker and all messages before it are on the disk."""
         self.later(PAUSE_S, self._end)
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""An event loop for pika that waits for nothing: someone else waits, on its one descriptor."""
+"""An event loop for pika that never waits: its owner waits, on a single descriptor."""
 
 import os
 import sched
@@ -9,17 +9,17 @@ from collections.abc import Callable
 from contextlib import suppress
 
 TURNS = 16
-"""How often `run_ready` looks again before it gives its caller a turn."""
+"""How many times `run_ready` checks for more work before it returns to its caller."""
 
 Handler = Callable[[int, int], None]
 
 
 class PollableLoop:
-    """What pika's `SelectorIOServicesAdapter` expects of an I/O loop, driven from outside.
+    """The I/O loop that pika's `SelectorIOServicesAdapter` expects, driven from outside.
 
-    The owner waits until `fileno()` is readable or `deadline()` has come, and calls `run_ready`.
+    The owner waits until `fileno()` is readable or `deadline()` has passed, and calls `run_ready`.
     The descriptor is that of an epoll (or kqueue): it is readable when any descriptor within is
-    ready, and stays the same while connections come and go.
+    ready, and stays the same across connections.
     """
 
     READ = selectors.EVENT_READ
@@ -39,7 +39,7 @@ class PollableLoop:
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._run_callbacks)
 
     def fileno(self) -> int:
-        """Readable whenever `run_ready` has something to do before the deadline."""
+        """Readable whenever `run_ready` has work to do before the deadline."""
         return self._selector.fileno()
 
     def deadline(self) -> float | None:
@@ -47,28 +47,28 @@ class PollableLoop:
         return None if self._timers.empty() else self._timers.queue[0].time
 
     def run_ready(self) -> None:
-        """Run what is due or ready now, without waiting."""
+        """Run all due timers and ready handlers, without waiting."""
         for _ in range(TURNS):
             self._timers.run(blocking=False)
             ready = self._selector.select(timeout=0)
             if not ready:
                 return
             for key, events in ready:
-                # An earlier handler may have ended this one's watch.
+                # An earlier handler may have removed this one.
                 if self._selector.get_map().get(key.fd) is not None:
                     key.data(key.fd, events)
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until `fileno()` is readable, for an owner that has nothing else to do."""
+        """Wait until `fileno()` is readable, for an owner without other work."""
         self._selector.select(timeout_s)
 
     def wake(self) -> None:
         """Make `fileno()` readable. Any thread may call it."""
-        with suppress(BlockingIOError):  # a full pipe is as readable as it gets
+        with suppress(BlockingIOError):  # a full pipe is readable already
             os.write(self._wake_write, b"\0")
 
     def close(self) -> None:
-        """Give the descriptors back; the loop cannot be used any more."""
+        """Close the descriptors; the loop cannot be used afterwards."""
         self._callbacks.clear()
         self._selector.close()
         os.close(self._wake_read)
@@ -79,7 +79,7 @@ class PollableLoop:
         return self._timers.enter(delay, 0, callback)
 
     def remove_timeout(self, timeout_handle: sched.Event) -> None:
-        """Forget a timer; one that has already run is fine too."""
+        """Cancel a timer; it may have run already."""
         with suppress(ValueError):
             self._timers.cancel(timeout_handle)
 
@@ -89,7 +89,7 @@ class PollableLoop:
         self.wake()
 
     def add_handler(self, fd: int, handler: Handler, events: int) -> None:
-        """Call `handler(fd, events)` whenever one of the events is there."""
+        """Call `handler(fd, events)` each time one of the events occurs."""
         self._selector.register(fd, events, handler)
 
     def update_handler(self, fd: int, events: int) -> None:
@@ -101,14 +101,14 @@ class PollableLoop:
         self._selector.unregister(fd)
 
     def start(self) -> None:
-        """Not for this loop: it has no thread to itself."""
+        """Not supported: the loop has no thread of its own."""
         raise NotImplementedError("driven by run_ready")
 
     def stop(self) -> None:
-        """Not for this loop: it never runs on."""
+        """Not supported: the loop never keeps running."""
         raise NotImplementedError("driven by run_ready")
 
     def _run_callbacks(self, _fd: int, _events: int) -> None:
         os.read(self._wake_read, 65536)
-        for _ in range(len(self._callbacks)):  # those they add have their turn after the sockets
+        for _ in range(len(self._callbacks)):  # callbacks added meanwhile run after the sockets
             self._callbacks.popleft()()

@@ -1,7 +1,7 @@
-"""A look at RabbitMQ from outside: can we connect, and may we declare what we need?
+"""Checks RabbitMQ from outside: whether Callboard can connect and declare what it needs.
 
-Nothing that is there is changed. Exchanges are looked at, and declared again as they are; the two
-queues it declares are exclusive, and go with its connection.
+Existing objects are not changed. Exchanges are inspected, and declared again as they are; the two
+queues that it declares are exclusive, and end with its connection.
 """
 
 import uuid
@@ -22,7 +22,7 @@ Stage = Literal["url", "address", "credentials", "vhost", "permissions", "protoc
 
 
 class ProbeFailed(Exception):
-    """The broker cannot be used. `stage`: what keeps us from it; the text: in its own words."""
+    """The broker cannot be used. `stage`: the step that failed; the text: the broker's message."""
 
     def __init__(self, stage: Stage, reason: str) -> None:
         super().__init__(reason)
@@ -31,10 +31,10 @@ class ProbeFailed(Exception):
 
 @frozen
 class BrokerAbout:
-    """What a broker says of itself. `waiting`: messages of our queue, None if it is not there.
+    """A broker's description of itself. `waiting`: messages of our queue, None if it is missing.
 
-    `unlike`: exchanges that exist otherwise than we would declare them, and why they cannot be;
-    `unlike_queues`: the same of queues.
+    `unlike`: exchanges that differ from our declarations, with the reason why that is a problem;
+    `unlike_queues`: the same for queues.
     """
 
     product: str
@@ -52,9 +52,9 @@ def look(
     timeout_s: float,
     queues: Iterable[Queue] = (),
 ) -> BrokerAbout:
-    """What there is at this URL, and whether we may do there what we have to. Raises ProbeFailed.
+    """The state of the broker at this URL, and our permissions there. Raises ProbeFailed.
 
-    `queues` are those that we would declare. `timeout_s` bounds each wait.
+    `queues`: the queues that Callboard would declare. `timeout_s` bounds each wait.
     """
     connection = _connect(url, timeout_s)
     try:
@@ -63,7 +63,7 @@ def look(
         unlike_queues = tuple(_unlike_queues(connection, queues))
         for name in ("", f"{queue}.doctor-{uuid.uuid4().hex[:8]}"):
             _declare(connection, name)
-        # BlockingConnection has no public way to it.
+        # BlockingConnection has no public access to it.
         about = connection._impl.server_properties or {}
         return BrokerAbout(
             str(about.get("product", "an AMQP broker")),
@@ -102,14 +102,14 @@ def _connect(url: str, timeout_s: float) -> Any:
 
 
 def _queue(connection: Any, name: str) -> tuple[int | None, int]:
-    """Messages that wait in a queue, and who consumes from it."""
+    """The number of messages in a queue, and the number of its consumers."""
     channel = connection.channel()
     try:
         found = channel.queue_declare(name, passive=True).method
     except pika_errors.ChannelClosedByBroker as error:
         if error.reply_code == 403:
             raise ProbeFailed("permissions", error.reply_text) from error
-        return None, 0  # it is made at the first start
+        return None, 0  # created at the first start
     return found.message_count, found.consumer_count
 
 
@@ -121,7 +121,7 @@ def _unlike(connection: Any, exchanges: Iterable[Exchange]) -> Iterator[tuple[st
         except pika_errors.ChannelClosedByBroker as error:
             if error.reply_code == 403:
                 raise ProbeFailed("permissions", error.reply_text) from error
-            continue  # it is made at the first start
+            continue  # created at the first start
         try:
             channel.exchange_declare(exchange.name, exchange.type, durable=exchange.durable)
         except pika_errors.ChannelClosedByBroker as error:
@@ -138,7 +138,7 @@ def _unlike_queues(connection: Any, queues: Iterable[Queue]) -> Iterator[tuple[s
         try:
             channel.queue_declare(queue.name, passive=True)
         except pika_errors.ChannelClosedByBroker:
-            continue  # it is made at the first start
+            continue  # created at the first start
         try:
             channel.queue_declare(
                 queue.name,
@@ -162,7 +162,7 @@ def _declare(connection: Any, name: str) -> None:
 
 
 def _told(error: BaseException) -> str:
-    """What the broker or the system said, out of what pika has wrapped it in."""
+    """The broker's or the system's message, unwrapped from pika's exception."""
     for part in error.args:
         if isinstance(part, BaseException):
             return _told(part) or type(part).__name__

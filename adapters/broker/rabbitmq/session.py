@@ -1,4 +1,4 @@
-"""One connection to RabbitMQ and its channel, from the attempt to connect until it is lost."""
+"""One connection to RabbitMQ and its channel, from the attempt to connect until its loss."""
 
 import time
 from collections import OrderedDict
@@ -35,20 +35,23 @@ QUORUM_DELAY = {
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
 }
-"""Of a replicated queue from which nothing is lost on its way on; it demands this overflow."""
+"""Arguments of a replicated queue that loses no message when it dead-letters it.
+
+RabbitMQ requires this overflow for it.
+"""
 
 MARK_ID = 0
-"""The publish id of our marks (flush_markers.py); those of our owner begin with 1."""
+"""The publish id of markers (flush_markers.py); those of the owner start at 1."""
 
 ACK_LINGER_S = 0.1
-"""How long an acknowledgement may wait for those of the messages before."""
+"""How long an acknowledgement may wait for those of earlier messages, in seconds."""
 
 
 class AmqpSession:
-    """Connects, declares the topology, consumes, and keeps account of tags and confirms.
+    """Connects, declares the topology, consumes, and tracks tags and confirms.
 
-    It never comes back: whoever made it makes another one when `on_lost(session, reason)` is
-    called. Tags are the channel's delivery tags plus `tag_base`, so that they stay apart between
+    A session is never reused: its owner creates another one when `on_lost(session, reason)` is
+    called. Tags are the channel's delivery tags plus `tag_base`, so that they differ between
     sessions. Without a `consumer_tag` it declares everything but does not consume.
     """
 
@@ -77,7 +80,7 @@ class AmqpSession:
         self._received: list[IncomingMessage] = []
         self._confirmed: list[int] = []
         self._unsettled: OrderedDict[int, None] = OrderedDict()  # tags, in order of delivery
-        self._acked: set[int] = set()  # those of them that the broker is still to hear of
+        self._acked: set[int] = set()  # those to be acknowledged to the broker
         self._rest_due = False
         self._io_services = io_services
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
@@ -98,20 +101,20 @@ class AmqpSession:
 
     @property
     def is_up(self) -> bool:
-        """Declared, consuming, and not ending."""
+        """Declared, consuming, and not closing."""
         return self.up_since is not None and not self._ending
 
     @property
     def is_closed(self) -> bool:
-        """Whether the socket is gone too."""
+        """Whether the socket is closed too."""
         return bool(self._connection.is_closed)
 
     def lasted_s(self) -> float:
-        """How long it has been up; 0 if it never was."""
+        """How long it has been up, in seconds; 0 if it never was."""
         return 0.0 if self.up_since is None else time.monotonic() - self.up_since
 
     def take_events(self) -> list[BrokerEvent]:
-        """What happened since it was last asked."""
+        """The events since the last call."""
         events, self._events = self._events, []
         if self._received:
             events.append(Received(tuple(self._received)))
@@ -124,9 +127,9 @@ class AmqpSession:
     def ack(self, tags: Sequence[int]) -> None:
         """Acknowledge; tags that are not outstanding are ignored.
 
-        One frame acknowledges all messages before the first that is left open. Those behind it wait
-        for that one a moment: each would take a frame by itself, and for each frame the broker
-        would send one message by itself.
+        One frame acknowledges all messages before the first open one. Acknowledgements after it
+        wait for a moment: each would need its own frame, and for each frame the broker would send a
+        single message.
         """
         self._acked.update(tag for tag in tags if tag in self._unsettled)
         self._settle_first(self._acked, self._channel.basic_ack)
@@ -134,7 +137,7 @@ class AmqpSession:
             self._ack_rest()
         elif self._acked and not self._rest_due:
             self._rest_due = True
-            # By a callback, as that has the owner poll, and so hear of the new deadline.
+            # In a callback, so that the owner polls and learns the new deadline.
             self._io_services.add_callback_threadsafe(self._linger)
 
     def _linger(self) -> None:
@@ -152,7 +155,7 @@ class AmqpSession:
         self._settle_each(left, self._channel.basic_nack)
 
     def publish(self, publish_id: int, message: OutgoingMessage) -> None:
-        """Publish; raises `BrokerError` for what AMQP cannot carry."""
+        """Publish; raises `BrokerError` for a message that AMQP cannot carry."""
         try:
             self._channel.basic_publish(
                 message.exchange,
@@ -178,9 +181,9 @@ class AmqpSession:
             self._await_confirm(MARK_ID)
 
     def ask_depths(self) -> None:
-        """Declare the queues once more: that answers with how many messages they have.
+        """Declare the queues again: the response contains their numbers of messages.
 
-        A passive declaration would close the channel where a queue was deleted.
+        A passive declaration would close the channel if a queue was deleted.
         """
         depths: dict[str, int] = {}
         asked = [(delay.name, self._declare_delay(delay)) for delay in self._topology.delays]
@@ -196,30 +199,30 @@ class AmqpSession:
             self._events.append(Depths(depths))
 
     def fail_unless_up(self) -> None:
-        """The time for setting up is over."""
+        """End the connection if it is not set up in time."""
         if self.up_since is None:
             self._fail(f"cannot {self._doing}: no answer")
-            self.abort()  # who has not answered this would not answer `close` either
+            self.abort()  # such a peer would not respond to `close` either
 
     def stop_consuming(self) -> None:
-        """Cancel the consumer; pika gives back what is still on its way."""
+        """Cancel the consumer; pika gives back messages that are still on their way."""
         if self._consumer_tag is not None:
             self._channel.basic_cancel(self._consumer_tag, callback=lambda _frame: None)
 
     def close(self) -> None:
-        """Begin to close politely; `is_closed` tells when it is done. `on_lost` is not called."""
+        """Start a graceful close; `is_closed` reports its end. `on_lost` is not called."""
         self._ack_rest()
         self._on_lost = lambda _session, _reason: None
         self._end()
 
     def abort(self) -> None:
-        """Begin to close the socket without another word."""
-        # pika has no public way to give up on a peer that does not answer `close`.
+        """Close the socket without a handshake."""
+        # pika has no public way to leave a peer that does not respond to `close`.
         if self._connection._transport is not None:
             self._connection._transport.abort()
 
     def _settle_first(self, tags: set[int], send: Callable[[int, bool], None]) -> None:
-        """Settle those before the first message that is left open, by one frame."""
+        """Settle the tags before the first open one, by one frame."""
         newest = None
         while self._unsettled and (oldest := next(iter(self._unsettled))) in tags:
             newest = oldest
@@ -229,14 +232,14 @@ class AmqpSession:
             send(newest - self._tag_base, True)
 
     def _settle_each(self, tags: set[int], send: Callable[[int, bool], None]) -> None:
-        """Settle those behind it, by a frame each."""
+        """Settle the tags after the first open one, by a frame each."""
         for tag in sorted(tags):
             del self._unsettled[tag]
             send(tag - self._tag_base, False)
         tags.clear()
 
     def _set_up(self) -> Iterator[tuple[str, Callable[..., object]]]:
-        """What to ask of the broker, in order: in words, and the request that takes a callback."""
+        """The requests to the broker, in order: a description, and a call with a callback."""
         channel, topology = self._channel, self._topology
         yield "turn on publisher confirms", partial(channel.confirm_delivery, self._on_confirm)
         for exchange in topology.exchanges:
@@ -375,9 +378,9 @@ class AmqpSession:
                 self._events.append(Unconfirmed(tuple(publish_ids), reason))
 
     def _on_return(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
-        """Find the returned message: basic.return does not say which one of ours it was.
+        """Find the returned message: basic.return does not identify it.
 
-        Returns come in the order of publishing, and before the message's confirm.
+        Returns arrive in the order of publishing, and before the message's confirm.
         """
         for number, message in self._mandatory.items():
             if (message.exchange, message.routing_key, message.body) == (
@@ -399,7 +402,7 @@ class AmqpSession:
     def _on_connection_over(self, _connection: Any, error: Exception) -> None:
         self._fail(self._in_words(error))
         reason = self._failure or "closed by its owner"
-        # What was received is void: it will come again, with a new tag.
+        # The received messages are void: they will be redelivered with new tags.
         self._received.clear()
         self._events = self.take_events()
         if unconfirmed := [id for id in self._unconfirmed.values() if id != MARK_ID]:
@@ -412,7 +415,7 @@ class AmqpSession:
         return f"connection to {self._address} lost: {describe(error)}"
 
     def _fail(self, reason: str) -> None:
-        """Something is wrong: end the connection; the first reason is the one to report."""
+        """End the connection because of an error; only the first reason is reported."""
         if not self._ending:
             self._failure = reason
             self._end()
@@ -424,7 +427,7 @@ class AmqpSession:
 
 
 def _advice(error: BaseException) -> str:
-    """What to do about it, where that is known."""
+    """Advice for the error, if there is any."""
     if isinstance(error, pika_errors.ChannelClosedByBroker) and "x-queue-type" in error.reply_text:
         return (
             "; it exists as another kind of queue: set amqp.queue_type to that kind, or amqp.queue "
@@ -434,7 +437,7 @@ def _advice(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """What went wrong, in words, out of pika's nested errors."""
+    """The error in words, extracted from pika's nested exceptions."""
     match error:
         case AMQPConnectionWorkflowFailed(exceptions=(*_, last)):
             return describe(last)

@@ -6,8 +6,7 @@ import pytest
 
 from callboard.webhooks.deliveries.delivery import deliveries
 from callboard.webhooks.events.event import parse_event
-from callboard.webhooks.hooks.hook import Hook
-from callboard.webhooks.hooks.matching import HookIndex
+from support.hooks import hooks_with, index_of
 
 ACCOUNT = "1b" * 16
 
@@ -33,9 +32,7 @@ def fire(directory):
     """fire(module, message, *hooks) -> {hook id: payload sent}."""
 
     def fire(module, message, *hooks, content_encoding=None):
-        index = HookIndex()
-        for hook in hooks:
-            index.put(hook)
+        index = index_of(*hooks)
         event = parsed(message, content_encoding)
         sent = deliveries(event, module, index, directory, None)
         return {delivery.hook_id: json.loads(delivery.body) for delivery in sent}
@@ -45,9 +42,10 @@ def fire(directory):
 
 @pytest.fixture
 def hook():
-    """Makes a hook in JSON, named by its number."""
+    """hook(event, id, account, **fields) -> a hook in JSON."""
+    made = hooks_with(format="json")
 
     def hook(event, id="h", account=ACCOUNT, **fields):
-        return Hook(id, account, "https://x.example/", event, format="json", **fields)
+        return made(id, account, event, **fields)
 
     return hook

@@ -1,4 +1,4 @@
-"""Channel Create: a channel came into being (Kazoo: webhooks_channel_create)."""
+"""Channel Create: a channel was created (Kazoo: webhooks_channel_create)."""
 
 from callboard.webhooks.modules.channel import ChannelModule
 

@@ -1,9 +1,9 @@
-"""Channel Destroy: a channel is gone (Kazoo: webhooks_channel_destroy)."""
+"""Channel Destroy: a channel was destroyed (Kazoo: webhooks_channel_destroy)."""
 
 from callboard.webhooks.modules.channel import ChannelModule
 
-# Kazoo treats CHANNEL_DISCONNECTED, a channel whose switch was lost, as a destroyed one, but
-# binds no queue to it; so it arrives only where an operator has bound it.
+# Kazoo counts CHANNEL_DISCONNECTED, a channel whose switch was lost, as a destroyed one, but binds
+# no queue to it; it arrives only if an operator has bound it.
 MODULE = ChannelModule(
     id="channel_destroy",
     name="Channel Destroy",

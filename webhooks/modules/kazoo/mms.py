@@ -1,8 +1,8 @@
-"""MMS: a multimedia message came from a carrier (Kazoo: webhooks_mms)."""
+"""MMS: a multimedia message arrived from a carrier (Kazoo: webhooks_mms)."""
 
 from callboard.webhooks.modules.inbound_message import InboundMessageModule
 
-# Published with a gzip body, which is inflated where events are parsed; `body` is MIME text.
+# Published with a gzip body, which is decompressed when events are parsed; `body` is MIME text.
 MODULE = InboundMessageModule(
     id="mms",
     name="MMS",

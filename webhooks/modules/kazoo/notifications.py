@@ -1,4 +1,4 @@
-"""Notifications: whatever Kazoo's applications want people to know (webhooks_notifications)."""
+"""Notifications of Kazoo's applications to people (webhooks_notifications)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from callboard.webhooks.modules.protocol import EventExchange, Firing
 from callboard.webhooks.values.json_values import value_at
 
 CALLFLOW = "webhook"
-"""The notification by which a callflow has a hook of its own fired (cf_webhook)."""
+"""The notification by which a callflow fires a hook that it contains itself (cf_webhook)."""
 
 _BOUND = tuple(type for type in NOTIFICATION_TYPES.values() if type.bound)
 
@@ -58,13 +58,13 @@ class Notifications:
         return {"type": {"type": "object", "items": dict(sorted(items.items()))}}
 
     def responds_to(self, event: Event) -> bool:
-        """Notifications of any name."""
+        """Whether it is a notification, of any name."""
         return event.category == "notification"
 
     def firing(self, event: Event, _directory: Directory) -> Firing | None:
-        """The whole message, its keys normalised; None if it names no account.
+        """The whole message with normalised keys; None if it names no account.
 
-        A callflow's webhook fires the hook it brings, and no other.
+        A callflow's webhook fires only the hook that it contains.
         """
         type = NOTIFICATION_TYPES.get(event.name or "")
         if type is None:
@@ -80,7 +80,7 @@ class Notifications:
 
 
 def _account(body: Mapping[str, Any]) -> str | None:
-    """The first that is defined decides; if it is no text, there is no account."""
+    """The first defined value decides; if it is not text, there is no account."""
     for path in _ACCOUNT_PATHS:
         found = value_at(body, path)
         if found is not None:

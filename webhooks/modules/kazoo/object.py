@@ -16,7 +16,7 @@ TYPES = (
     *("account", "callflow", "device", "faxbox", "media", "user", "vmbox"),
     *("fax", "mailbox_message", "call_recording"),
 )
-"""What hooks may select by where `system_config/webhooks` `object_types` does not say."""
+"""The types that hooks may select by default, without `system_config/webhooks` `object_types`."""
 
 _DOCUMENT_ACTIONS = ("doc_created", "doc_edited", "doc_deleted")
 _ACTIONS = (*_DOCUMENT_ACTIONS, "db_created", "db_edited", "db_deleted", "db_views_updated")
@@ -25,10 +25,10 @@ _KINDS = {"ID": STRING, "Rev": STRING, "Is-Soft-Deleted": BOOLEAN}
 
 @frozen
 class ObjectChange:
-    """Fires for the account in whose database the change was.
+    """Fires for the account whose database has changed.
 
-    An account's document lies in the account's own database and, as a copy, in `accounts`; so its
-    change may fire twice.
+    An account's document is stored in the account's own database and, as a copy, in `accounts`; so
+    its change may fire twice.
     """
 
     id: str = "object"
@@ -36,14 +36,14 @@ class ObjectChange:
     description: str = "Fires when a document of the account is created, edited or deleted."
     events: tuple[str, ...] = ("object",)
     exchanges: tuple[EventExchange, ...] = (EventExchange("configuration"),)
-    # Kazoo is bound by `#`. What that has besides is no change, and must not go to a durable queue:
-    # a doc_type_update that no node takes is to come back to its publisher.
+    # Kazoo binds `#`. The exchange's other messages are not changes, and must not go to a durable
+    # queue: a doc_type_update that no node takes must be returned to its publisher.
     bindings: tuple[tuple[str, str], ...] = tuple(
         ("configuration", f"{action}.#") for action in _ACTIONS
     )
 
     def modifiers(self, directory: Directory) -> Mapping[str, Any]:
-        """The types of documents, as configured, and what may be done to them."""
+        """The configured types of documents, and the kinds of changes."""
         types = directory.setting("webhooks", "object_types", list(TYPES))
         return {
             "type": {
@@ -59,11 +59,11 @@ class ObjectChange:
         }
 
     def responds_to(self, event: Event) -> bool:
-        """Changes; what else is told on the exchange, such as doc_type_update, is not ours."""
+        """Whether it is a change, unlike the exchange's other messages (doc_type_update)."""
         return event.category == "configuration" and event.name in _ACTIONS
 
     def firing(self, event: Event, _directory: Directory) -> Firing | None:
-        """What was changed, and how; None for a database that belongs to no account."""
+        """The changed document and the kind of change; None for a database without an account."""
         validate(event, ("ID", "Database"), _KINDS)
         account_id = _account(event)
         if account_id is None:

@@ -1,4 +1,4 @@
-"""Call Parking: a call was parked, fetched, or given up while parked (Kazoo: webhooks_parking)."""
+"""Call Parking: a call was parked, retrieved or abandoned there (Kazoo: webhooks_parking)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,9 +25,9 @@ _NOT_SENT = frozenset(
 
 @frozen
 class Parking:
-    """Fires for the account of the call, which the channel variables name; without it, not.
+    """Fires for the account named in the channel variables; calls without one are ignored.
 
-    Internal legs are not told apart here.
+    Internal legs are not distinguished here.
     """
 
     id: str = "parking"
@@ -42,11 +42,11 @@ class Parking:
         return {}
 
     def responds_to(self, event: Event) -> bool:
-        """The three call events of parking."""
+        """Whether it is one of the three call events of parking."""
         return event.category == "call_event" and event.name in EVENTS
 
     def firing(self, event: Event, _directory: Directory) -> Firing | None:
-        """The message without its envelope, its keys normalised, and its account."""
+        """The message without its envelope, with normalised keys, and its account."""
         validate(event, ("Call-ID",), _OBJECTS)
         account_id = as_object(event.body.get("Custom-Channel-Vars")).get("Account-ID")
         if not isinstance(account_id, str) or not account_id:

@@ -1,4 +1,4 @@
-"""SMS: a text message came from a carrier (Kazoo: webhooks_sms)."""
+"""SMS: a text message arrived from a carrier (Kazoo: webhooks_sms)."""
 
 from callboard.webhooks.modules.inbound_message import InboundMessageModule
 

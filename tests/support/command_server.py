@@ -1,0 +1,100 @@
+"""Forks a process for each command of Callboard that is asked for: see support/commands.py."""
+
+import contextlib
+import gc
+import importlib
+import io
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import time
+
+REQUEST_BYTES = 200_000
+
+
+def serve(control):
+    """Answer requests; returns one, in a process of its own, or None when nobody is left to ask."""
+    import callboard.cli
+    from callboard.supervision import die_with_parent
+
+    assert callboard.cli
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the keyboard; commands hear of it themselves
+    gc.collect()
+    gc.freeze()
+    while True:
+        request, fds, _flags, _address = socket.recv_fds(control, REQUEST_BYTES, 4)
+        if not request:
+            return None
+        reap()
+        if os.fork() == 0:
+            control.close()
+            die_with_parent()
+            if wait_for_command(socket.socket(fileno=fds[0]), fds[1:]):
+                die_with_parent()
+                return json.loads(request), fds[1:]
+            os._exit(0)
+        for fd in fds:
+            os.close(fd)
+
+
+def reap():
+    """Forget those who have waited for commands that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def wait_for_command(conversation, fds):
+    """Fork and tell what becomes of it; true in the new process."""
+    pid = os.fork()
+    if pid == 0:
+        conversation.close()
+        return True
+    for fd in fds:
+        os.close(fd)
+    conversation.send(str(pid).encode())
+    status = os.waitpid(pid, 0)[1]
+    with contextlib.suppress(OSError):  # who asked may have gone
+        conversation.send(str(os.waitstatus_to_exitcode(status)).encode())
+    return False
+
+
+def become(request, fds):
+    """What a process of this command would have, had it been started the usual way."""
+    for number, fd in enumerate(fds):
+        os.dup2(fd, number)
+        os.close(fd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    sys.path.insert(0, request["cwd"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    importlib.invalidate_caches()
+    sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for name, fd, errors in (("stdout", 1, "strict"), ("stderr", 2, "backslashreplace")):
+        file = io.TextIOWrapper(
+            os.fdopen(fd, "wb", closefd=False),
+            encoding="utf-8",
+            errors=errors,
+            line_buffering=fd == 2 or os.isatty(fd),
+            write_through=unbuffered,
+        )
+        setattr(sys, name, file)
+        setattr(sys, f"__{name}__", file)
+    sys.argv = ["callboard", *request["arguments"]]
+
+
+def main():
+    command = serve(socket.socket(fileno=int(sys.argv[1])))
+    if command is not None:
+        become(*command)
+        runpy.run_module("callboard.run_system", run_name="__main__", alter_sys=True)
+
+
+main()
