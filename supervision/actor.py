@@ -83,6 +83,9 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     that is killed releases nothing.
     """
 
+    ends_where_it_fails = True
+    """Its handlers raise nothing (lean_transport.py)."""
+
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         capabilities = capabilities or {}

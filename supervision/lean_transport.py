@@ -1,67 +1,303 @@
-"""Two costs of Thespian's TCP transport that are paid for nothing, for each message.
+"""Thespian's TCP transport, without the work it does for each message although nothing needs it.
 
-**Texts for a log that is off.** It describes each message for its debug log before it asks whether
-that is written. The description is made when it is written now.
+Its semantics stay: the frames, an acknowledgement for each message, retries, timeouts and order.
 
-**A selector for each turn of the loop.** It opens an epoll, registers each descriptor by a call of
-the kernel, waits, and closes it. One poll(2) of all descriptors does the same.
+**The turns of its loop** (`_run`). Thespian asks each connection for its time left in each turn,
+opens an epoll, registers each descriptor by a call of the kernel, and closes it again; and it
+looks at each connection on which nothing has come, which makes it wait 34 ms for an
+acknowledgement if the peer has sent a message at the same time. Here poll(2) is given the same
+table until that changes, the clock is compared with what ends next, and what has come is handled.
+
+**A turn between a message and its acknowledgement** (`_sent`, `_read`). After the last byte the
+acknowledgement is waited for at once, and known by its bytes.
+
+**Texts for a log that is off** (`described_when_read`). Thespian describes each message for its
+debug log before it asks whether that is written.
 """
 
-import errno
 import math
-import os
 import select
-import selectors
+import time
 from collections.abc import Callable
-from types import SimpleNamespace
+from functools import cache
+from logging import LogRecord
 from typing import Any
 
-from thespian.system.transport import ReceiveEnvelope, TCPTransport, TransmitIntent
-
-_POLL_EVENTS = {
-    selectors.EVENT_READ: select.POLLIN,
-    selectors.EVENT_WRITE: select.POLLOUT,
-}
-
-
-class OneTurn:
-    """What Thespian uses of a selector, for a single `select`."""
-
-    def __init__(self) -> None:
-        self._poll = select.poll()
-        self._masks: dict[int, int] = {}
-
-    def register(self, fd: int, events: int) -> None:
-        """Wait for EVENT_READ or EVENT_WRITE of a descriptor."""
-        mask = self._masks.get(fd, 0) | _POLL_EVENTS[events]
-        self._masks[fd] = mask
-        self._poll.register(fd, mask)
-
-    def select(self, timeout_s: float | None) -> list[tuple[SimpleNamespace, int]]:
-        """What is ready; `fd` of each key. Raises OSError (EBADF) as epoll does at registration."""
-        ready = []
-        timeout_ms = None if timeout_s is None else max(0, math.ceil(timeout_s * 1e3))
-        for fd, found in self._poll.poll(timeout_ms):
-            if found & select.POLLNVAL:
-                raise OSError(errno.EBADF, f"descriptor {fd} is closed")
-            mask = self._masks[fd]
-            # An error or a hang-up makes readable and writable what is waited for, as in selectors.
-            events = selectors.EVENT_READ if found & ~select.POLLOUT and mask & select.POLLIN else 0
-            if found & ~select.POLLIN and mask & select.POLLOUT:
-                events |= selectors.EVENT_WRITE
-            ready.append((SimpleNamespace(fd=fd), events))
-        return ready
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-SELECTORS = SimpleNamespace(
-    DefaultSelector=OneTurn,
-    EVENT_READ=selectors.EVENT_READ,
-    EVENT_WRITE=selectors.EVENT_WRITE,
+from thespian.actors import ThespianWatch, WakeupMessage, WatchMessage
+from thespian.system.actorManager import ActorManager
+from thespian.system.timing import currentTime
+from thespian.system.transport import (
+    ReceiveEnvelope,
+    SendStatus,
+    TCPTransport,
+    Thespian__Run_Expired,
+    Thespian__Run_HandlerResult,
+    Thespian__Run_Terminated,
+    TransmitIntent,
+    TransmitOnly,
 )
-"""In place of the module `selectors` where Thespian's transport uses it."""
+
+LOOK_S = 0.25
+"""How often connections with something under way are asked whether their time is over."""
+
+_PAUSES = "_pauseUntil", "_retryTime"
+"""Where Thespian keeps the ends of a connection's pauses."""
+
+_Transport = TCPTransport.TCPTransport
+_handle_any = ActorManager.handleMessages
+_run_any, _send_some, _read_reply = (
+    _Transport._runWithExpiry,
+    _Transport._next_XMIT_2,
+    _Transport._check_XMIT_4_done,
+)
+
+
+def lean() -> None:
+    """Patch the transport in this process and in those that are forked from it."""
+    TCPTransport.IdleSocket = _Idle
+    TCPTransport.opsKey = _peer_key
+    _Transport._runWithExpiry = _run
+    _Transport._next_XMIT_2 = _sent
+    _Transport._check_XMIT_4_done = _read
+    ActorManager.handleMessages = _handle
+    for kind in (ReceiveEnvelope, TransmitIntent):
+        described_when_read(kind)
+
+
+# The turns of the loop
+
+
+class Readiness:
+    """poll(2) of a table of descriptors that seldom changes.
+
+    `listening`: the descriptor of the actor's port.
+    """
+
+    def __init__(self, listening: int) -> None:
+        self.listening = listening
+        self._poll = select.poll()
+        self._wanted: dict[int, int] = {}
+
+    def wait(self, wanted: dict[int, int], timeout_s: float | None) -> list[tuple[int, int]]:
+        """Descriptors that are ready, with their events; `wanted`: the events to wait for."""
+        if wanted != self._wanted:
+            for fd in self._wanted.keys() - wanted.keys():
+                self._poll.unregister(fd)
+            for fd, events in wanted.items() - self._wanted.items():
+                self._poll.register(fd, events)
+            self._wanted = wanted
+        return self._poll.poll(None if timeout_s is None else max(0, math.ceil(timeout_s * 1e3)))
+
+
+def _run(self: Any, handler: Any) -> Any:
+    """Handle what comes until the loop is aborted or its time is over."""
+    if handler is None or handler == TransmitOnly or isinstance(handler, TransmitOnly):
+        return _run_any(self, handler)  # For a client that waits, and to send before the end.
+    vars(self).pop("_aborting_run", None)
+    if not hasattr(self, "readiness"):
+        self.readiness, self.looked_at_s = Readiness(self.socket.fileno()), currentTime()
+    while not _is_over(self):
+        while self._incomingEnvelopes:
+            result = Thespian__Run_HandlerResult(handler(self._incomingEnvelopes.pop(0)))
+            if not result:
+                return result
+        if self.run_time.view().expired():
+            break
+        _exclude(self)
+        wanted, timeout_s = _wanted(self), _timeout_s(self)
+        self._not_processing()
+        ready = self.readiness.wait(wanted, timeout_s)
+        _exclude(self)
+        _take(self, ready)
+        _go_on(self)
+        self._not_processing()
+        finished, self._finished_intents = self._finished_intents, []
+        for intent, status in finished:
+            intent.tx_done(status)
+    return Thespian__Run_Terminated() if _is_aborted(self) else Thespian__Run_Expired()
+
+
+def _exclude(self: Any) -> None:
+    """Keep other threads from sending, until `_not_processing`."""
+    while not self._exclusively_processing():
+        time.sleep(1e-6)
+
+
+def _is_aborted(self: Any) -> bool:
+    return hasattr(self, "_aborting_run")
+
+
+def _is_over(self: Any) -> bool:
+    unsent = self._transmitIntents or self._waitingTransmits
+    return _is_aborted(self) and not (self._aborting_run and unsent)
+
+
+def _wanted(self: Any) -> dict[int, int]:
+    """The events to wait for, by descriptor."""
+    wanted = {self.readiness.listening: select.POLLIN}
+    for fd in self._watches:
+        wanted[fd] = select.POLLIN
+    for idle in self._openSockets.values():
+        wanted[idle.fd] = select.POLLIN
+    for fd, incoming in self._incomingSockets.items():
+        if not incoming.backoffPause():
+            wanted[fd] = select.POLLIN
+    for fd, intent in self._transmitIntents.items():
+        if not intent.backoffPause():
+            wanted[fd] = select.POLLOUT if self._waitForSendable(intent) else select.POLLIN
+    return wanted
+
+
+def _timeout_s(self: Any) -> float | None:
+    """Until something is due: the end of the run, of a pause or a retry, or a look at them all."""
+    ends = [self.run_time._time_to_quit]
+    if self._transmitIntents or self._incomingSockets or self._waitingTransmits:
+        ends.append(self.looked_at_s + LOOK_S)
+        for each in (
+            *self._transmitIntents.values(),
+            *self._incomingSockets.values(),
+            *self._waitingTransmits,
+        ):
+            timers = vars(each)
+            ends += [timers[name]._time_to_quit for name in _PAUSES if name in timers]
+    now = currentTime()
+    return min((end - now for end in ends if end is not None), default=None)
+
+
+def _take(self: Any, ready: list[tuple[int, int]]) -> None:
+    """Read what has come, then write what there is room for."""
+    idle = {each.fd: each for each in self._openSockets.values()}
+    writable = []
+    for fd, events in ready:
+        if events & select.POLLNVAL:
+            _forget(self, fd, idle.get(fd))
+        elif fd == self.readiness.listening:
+            self._acceptNewIncoming()
+        elif fd in self._incomingSockets:
+            _read_from(self, fd, self._incomingSockets.pop(fd))
+        elif fd in self._transmitIntents:
+            if self._waitForSendable(self._transmitIntents[fd]):
+                writable.append(fd)
+            else:
+                self._processIntents(fd)
+        elif fd in idle:
+            _begin_to_read(self, fd, idle[fd])
+    for fd in writable:
+        self._processIntents(fd)
+    watched = [fd for fd, events in ready if fd in self._watches and events != select.POLLNVAL]
+    if watched:
+        self._incomingEnvelopes.append(ReceiveEnvelope(self.myAddress, WatchMessage(watched)))
+
+
+def _forget(self: Any, fd: int, idle: Any) -> None:
+    """A descriptor has been closed: by an actor that watched it, or as an idle connection."""
+    if fd in self._watches:
+        self._watches = [each for each in self._watches if each != fd]
+    elif idle is not None:
+        self._openSockets.pop(TCPTransport.opsKey(idle.rmtaddr), None)
+    else:
+        self._cancel_fd_ops(fd)
+
+
+def _begin_to_read(self: Any, fd: int, idle: Any) -> None:
+    peer = TCPTransport.opsKey(idle.rmtaddr)
+    if self._openSockets.get(peer) is idle:  # Another may have taken its place in this turn.
+        del self._openSockets[peer]
+        _read_from(self, fd, TCPTransport.TCPIncomingPersistent(idle.rmtaddr, idle.socket))
+
+
+def _read_from(self: Any, fd: int, incoming: Any) -> None:
+    if incoming := self._handlePossibleIncoming(incoming, fd, has_exclusive_flag=True):
+        self._incomingSockets[incoming.socket.fileno()] = incoming
+
+
+def _go_on(self: Any) -> None:
+    """Send what waited for a connection or a retry; now and then, end what has taken too long."""
+    waiting, self._waitingTransmits = self._waitingTransmits, []
+    now = currentTime()
+    if now - self.looked_at_s >= LOOK_S:
+        self.looked_at_s = now
+        for fd, incoming in list(self._incomingSockets.items()):
+            del self._incomingSockets[fd]
+            _read_from(self, -1, incoming)
+        for fd, intent in list(self._transmitIntents.items()):
+            if intent.expired():
+                del self._transmitIntents[fd]
+                waiting.append(intent)
+        for peer, idle in list(self._openSockets.items()):
+            if idle.expired():
+                del self._openSockets[peer]
+                TCPTransport._safeSocketShutdown(idle)
+    for intent in waiting:
+        if self._nextTransmitStepCheck(intent, -1):
+            if hasattr(intent, "socket"):
+                self._transmitIntents[intent.socket.fileno()] = intent
+            else:
+                self._waitingTransmits.append(intent)
+
+
+class _Idle(TCPTransport.IdleSocket):  # type: ignore[misc]
+    """A connection on which nothing is under way, with its descriptor."""
+
+    def __init__(self, connection: Any, peer: Any) -> None:
+        super().__init__(connection, peer)
+        self.fd = connection.fileno()
+
+
+def _peer_key(address: Any) -> Any:
+    """The key of a peer's connection: its host and port, which compare without calls of Python."""
+    details = address.addressDetails
+    return getattr(details, "sockname", details)
+
+
+# A message and its acknowledgement
+
+
+def _sent(self: Any, intent: Any) -> Any:
+    """Send; after the last byte, wait for the acknowledgement."""
+    going_on = _send_some(self, intent)
+    if going_on and intent.stage == self._XMITStepShutdownWrite:
+        going_on = self._next_XMIT_3(intent)
+        intent.unread = intent.ackbuf
+    return going_on
+
+
+def _read(self: Any, intent: Any, received: bytes) -> Any:
+    """Take what has come from the peer: mostly the acknowledgement, else perhaps a message."""
+    untouched = vars(intent).pop("unread", None) is intent.ackbuf
+    if untouched and received == TCPTransport.ackMsg:
+        return self._finishIntent(intent, SendStatus.Sent)
+    return _read_reply(self, intent, received)
+
+
+# What a message is
+
+
+def _handle(self: Any, envelope: Any) -> Any:
+    """Hand a message to an actor that ends where it fails; all else is Thespian's to handle."""
+    message, actor = envelope.message, self.actorInst
+    ready = self.asLogger is not None and not getattr(self, "_exiting", False)
+    if not (ready and _is_of_actors(type(message)) and hasattr(actor, "ends_where_it_fails")):
+        return _handle_any(self, envelope)
+    self._sCBStats.inc("Actor.Message Received.Total")
+    self._sCBStats.inc("Actor.Message Received.To Actor")
+    self._addrManager.importAddr(envelope.sender)
+    watched = actor.receiveMessage(message, envelope.sender)
+    self.transport.set_watch(watched.filenos if isinstance(watched, ThespianWatch) else [])
+    going_on = True
+    while going_on and self._receiveQueue:
+        going_on = self._handleOneMessage(self._receiveQueue.pop(0))
+    return going_on
+
+
+@cache
+def _is_of_actors(kind: type) -> bool:
+    """Whether such a message is for the actor alone, and not one by which Thespian works."""
+    own = kind.__module__.partition(".")[0] != "thespian" and not issubclass(kind, LogRecord)
+    return own or kind in (WakeupMessage, WatchMessage)
+
+
+# Texts for a log that is off
 
 
 class When:
@@ -75,14 +311,6 @@ class When:
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (str(self),)
-
-
-def lean() -> None:
-    """Spare both in this process and in those that are forked from it."""
-    TCPTransport.selectors = SELECTORS
-    TCPTransport.TCPTransport._check_fd = staticmethod(os.fstat)
-    for kind in (ReceiveEnvelope, TransmitIntent):
-        described_when_read(kind)
 
 
 def described_when_read(kind: Any) -> None:

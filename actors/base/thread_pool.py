@@ -3,7 +3,6 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from callboard.supervision import RoomyThread
@@ -29,12 +28,15 @@ class ThreadPool(Generic[W]):
         self._do = do
         self._work: deque[W] = deque()
         self._lock = threading.Lock()
-        self._calls: SimpleQueue[bool] = SimpleQueue()
-        self._count = self._asleep = count
+        self._asleep = [threading.Lock() for _thread in range(count)]
         self._looking = 0
+        self._closed = False
         self._mine = threading.local()
-        for number in range(count):
-            RoomyThread(target=self._live, name=f"{name}-{number}", daemon=True).start()
+        for number, bell in enumerate([*self._asleep]):
+            bell.acquire()
+            RoomyThread(
+                target=self._live, args=(bell,), name=f"{name}-{number}", daemon=True
+            ).start()
 
     def __len__(self) -> int:
         """How many pieces of work nobody has begun."""
@@ -58,23 +60,27 @@ class ThreadPool(Generic[W]):
         """Drop what nobody has begun, and end the threads, each when it is done with its work."""
         with self._lock:
             self._work.clear()
-        for _thread in range(self._count):
-            self._calls.put(False)
+            self._closed = True
+            while self._asleep:
+                self._asleep.pop().release()
 
     def _call(self) -> None:
-        """Wake a thread, if there is work that none of those awake will take soon."""
-        if self._work and self._asleep and self._looking < LOOKING:
-            self._asleep -= 1
-            self._looking += 1
-            self._calls.put(True)
+        """Wake a thread, if there is work that none of those awake will take soon.
 
-    def _live(self) -> None:
-        while self._calls.get():
+        The one that fell asleep last, and no other: `SimpleQueue.get` wakes a second one in vain.
+        """
+        if self._work and self._asleep and self._looking < LOOKING:
+            self._looking += 1
+            self._asleep.pop().release()
+
+    def _live(self, bell: threading.Lock) -> None:
+        """`bell` is released to wake this thread."""
+        while bell.acquire() and not self._closed:
             self._mine.looks = True
-            while (work := self._next()) is not None:
+            while (work := self._next(bell)) is not None:
                 self._do(work)
 
-    def _next(self) -> W | None:
+    def _next(self, bell: threading.Lock) -> W | None:
         """The next piece of work; with None the thread is asleep."""
         with self._lock:
             if not self._mine.looks:
@@ -83,5 +89,8 @@ class ThreadPool(Generic[W]):
             if self._work:
                 return self._work.popleft()
             self._looking -= 1
-            self._asleep += 1
+            if self._closed:
+                bell.release()
+            else:
+                self._asleep.append(bell)
             return None

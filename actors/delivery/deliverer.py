@@ -61,9 +61,9 @@ from callboard.webhooks.retries.outcome import (
 from callboard.webhooks.retries.policy import KazooPolicy, deferral, verdict
 from callboard.webhooks.retries.retry_message import RetryMessage
 
-LINGER_S, LONGER_S = 0.005, 0.025
-"""How long outcomes gather before they are reported: that saves messages. The longer time while
-there is more to do, so that nobody waits for the report."""
+LINGER_S, ACCEPTED_S = 0.025, 0.1
+"""How long settled events, and shares that have arrived, gather before they are reported while
+there is more to do: that saves messages, and no sender waits for the report."""
 REPORTED_AT_ONCE = 100
 """So many settled events are reported without waiting for more."""
 GATHER_S, GATHERED = 0.1, 100
@@ -218,10 +218,7 @@ class Deliverer(Role):
         at = now if self._begin_some(now) else self._dispatcher.wake_at()
         if at is not None and self._sending.free:
             self._turn_due.at(at)
-        if self._receipts.settled >= REPORTED_AT_ONCE:
-            self._flush()
-        else:
-            self._flush_soon()
+        self._flush_soon()
 
     def _begin_some(self, now: float) -> bool:
         """Start what may run; whether that was enough for one message, and there may be more."""
@@ -277,9 +274,8 @@ class Deliverer(Role):
                 self._defer_unattempted(other)
 
     def _finish_job(self, job: Job) -> None:
-        """A delivery is at its end: settle what waited for it."""
+        """A delivery is at its end: settle what waited for it; whoever calls reports it."""
         self._jobs.finish(job)
-        self._flush_soon()
 
     def _not_shared(self, error: OSError) -> None:
         self.log.warning("finished_not_shared", reason=str(error))
@@ -387,8 +383,12 @@ class Deliverer(Role):
         return not (any(held) or self._circuits.open)
 
     def _flush_soon(self) -> None:
-        linger_s = LONGER_S if len(self._jobs) else LINGER_S
-        self._flush_due.within(linger_s)
+        """Report now where there is nothing to wait for, else a little later."""
+        if self._receipts.settled >= (REPORTED_AT_ONCE if len(self._jobs) else 1):
+            self._flush()
+        else:
+            hurry = self._receipts.settled or self._stopping
+            self._flush_due.within(LINGER_S if hurry else ACCEPTED_S)
         self._sweep_due.within(SWEEP_S)
 
     def _flush(self) -> None:

@@ -2,20 +2,38 @@
 
 import os
 import pickle
-import selectors
+import select
+import signal
 import socket
 import time
+from contextlib import suppress
+from datetime import timedelta
+from logging import LogRecord
 
+import psutil
 import pytest
-from thespian.actors import ActorAddress
-from thespian.system.transport import ReceiveEnvelope, TCPTransport, TransmitIntent
+from thespian.actors import (
+    Actor,
+    ActorAddress,
+    ActorExitRequest,
+    ActorSystem,
+    ChildActorExited,
+    DeadEnvelope,
+    PoisonMessage,
+    ThespianWatch,
+    WakeupMessage,
+    WatchMessage,
+)
+from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from callboard.supervision import SupervisedActor
-from callboard.supervision.lean_transport import OneTurn
+from callboard.supervision.lean_transport import Readiness, _is_of_actors
+from services import free_port
+from support.patience import patient
 
 assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It mends Thespian.
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+READ, WRITE = select.POLLIN, select.POLLOUT
 
 
 @pytest.fixture
@@ -25,67 +43,195 @@ def pair():
         yield left, right
 
 
-def found(kind, wanted, timeout_s=0.0):
-    """What a selector of that kind finds, by descriptor."""
-    selector = kind()
-    try:
-        for fd, events in wanted:
-            selector.register(fd, events)
-        return {key.fd: events for key, events in selector.select(timeout_s)}
-    finally:
-        selector.close()
+def fill(connection):
+    connection.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            connection.send(bytes(65536))
 
 
 STATES = {
-    "at rest": lambda near, far: None,
-    "something to read": lambda near, far: far.send(b"x"),
-    "the peer is gone": lambda near, far: far.close(),
-    "the peer sends no more": lambda near, far: far.shutdown(socket.SHUT_WR),
-    "no room to write": lambda near, far: fill(near),
-    "closed with unread bytes": lambda near, far: (near.send(b"x"), far.close()),
+    "at rest": (lambda near, far: None, 0, WRITE),
+    "something to read": (lambda near, far: far.send(b"x"), READ, WRITE),
+    "the peer is gone": (lambda near, far: far.close(), READ, WRITE),
+    "the peer sends no more": (lambda near, far: far.shutdown(socket.SHUT_WR), READ, WRITE),
+    "no room to write": (lambda near, far: fill(near), 0, 0),
 }
 
 
-def fill(connection):
-    connection.setblocking(False)
-    try:
-        while True:
-            connection.send(bytes(65536))
-    except BlockingIOError:
-        pass
-
-
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("events", [READ, WRITE])
-def test_it_finds_what_a_selector_finds(pair, state, events):
+def test_what_is_ready_is_found(pair, state):
     near, far = pair
-    fd = near.fileno()
-    STATES[state](near, far)
-    assert found(OneTurn, [(fd, events)]) == found(selectors.DefaultSelector, [(fd, events)])
+    begin, readable, writable = STATES[state]
+    begin(near, far)
+    for wanted, expected in ((READ, readable), (WRITE, writable)):
+        found = dict(Readiness(far.fileno()).wait({near.fileno(): wanted}, 0))
+        assert found.get(near.fileno(), 0) & wanted == expected
 
 
-def test_it_waits_until_something_is_ready(pair):
+def test_the_table_may_change_between_two_waits(pair):
+    near, far = (end.fileno() for end in pair)
+    readiness = Readiness(near)
     pair[0].send(b"x")
-    began = time.monotonic()
-    wanted = [(pair[0].fileno(), READ), (pair[1].fileno(), READ)]
-    assert found(OneTurn, wanted, timeout_s=60) == {pair[1].fileno(): READ}
-    assert time.monotonic() - began < 30
+    pair[1].send(b"x")
+    assert readiness.wait({near: READ}, 0) == [(near, READ)]
+    assert sorted(readiness.wait({near: READ, far: READ}, 60)) == sorted(
+        [(near, READ), (far, READ)]
+    )
+    assert readiness.wait({near: WRITE}, 60) == [(near, WRITE)]
+    assert readiness.wait({}, 0) == []
 
 
 def test_it_waits_no_longer_than_asked(pair):
     began = time.monotonic()
-    assert found(OneTurn, [(pair[0].fileno(), READ)], timeout_s=0.02) == {}
-    assert time.monotonic() - began >= 0.02
+    assert Readiness(0).wait({pair[0].fileno(): READ}, 0.0201) == []
+    assert time.monotonic() - began >= 0.0201
 
 
-def test_a_closed_descriptor_is_an_error_that_thespian_looks_into(pair):
-    closed = os.dup(pair[0].fileno())
-    os.close(closed)
-    for wait in (found, lambda _kind, wanted: TCPTransport.TCPTransport._check_fd(wanted[0][0])):
-        with pytest.raises(OSError, match=r"Bad file|closed") as error:
-            wait(OneTurn, [(closed, READ)])
-        assert error.value.errno == 9
-    TCPTransport.TCPTransport._check_fd(pair[0].fileno())
+# Actors on Thespian's own transport
+
+
+class Steady(Actor):
+    """An actor of a host: Thespian has it try a message that failed once more."""
+
+    tries = 0
+
+    def receiveMessage(self, message, sender):
+        if message == "fail":
+            self.tries += 1
+            raise ValueError("as asked")
+        if message == "tries":
+            self.send(sender, self.tries)
+        if isinstance(message, int):
+            self.send(sender, -message)
+
+
+class Watcher(Actor):
+    """Watches two pipes; closes one of them without a word."""
+
+    def receiveMessage(self, message, sender):
+        if message == "begin":
+            self.asker, self.kept, self.lost = sender, os.pipe(), os.pipe()
+            self.watched = [self.kept[0], self.lost[0]]
+        elif message == "close":
+            os.close(self.lost[0])
+            os.write(self.kept[1], b"x")
+        elif isinstance(message, WatchMessage) and self.kept[0] in message.ready:
+            self.watched = []
+            self.send(self.asker, os.read(self.kept[0], 10))
+        return ThespianWatch(self.watched)
+
+
+class Two(Actor):
+    """Has a partner; each sends the other all its numbers at once."""
+
+    def receiveMessage(self, message, sender):
+        if isinstance(message, tuple):
+            self.asker, (self.partner, count), self.came = sender, message, []
+            for number in range(count):
+                self.send(self.partner, number)
+            self.count = count
+        elif isinstance(message, int):
+            self.came.append(message)
+            if len(self.came) == self.count:
+                self.send(self.asker, self.came)
+        elif message == "partner":
+            self.send(sender, self.createActor(Two))
+
+
+@pytest.fixture
+def system():
+    system = ActorSystem(
+        "multiprocTCPBase",
+        {"Admin Port": free_port()},
+        logDefs={"version": 1, "disable_existing_loggers": False},
+        transientUnique=True,
+    )
+    yield system
+    system.shutdown()
+
+
+def wait_s():
+    return timedelta(seconds=patient(20))
+
+
+@pytest.mark.multiprocess
+def test_a_message_that_failed_is_tried_again_and_sent_back(system):
+    actor = system.createActor(Steady)
+    assert isinstance(system.ask(actor, "fail", wait_s()), PoisonMessage)
+    assert system.ask(actor, "tries", wait_s()) == 2
+
+
+@pytest.mark.multiprocess
+def test_a_watched_descriptor_that_was_closed_is_forgotten(system):
+    actor = system.createActor(Watcher)
+    system.tell(actor, "begin")
+    assert system.ask(actor, "close", wait_s()) == b"x"
+
+
+@pytest.mark.multiprocess
+def test_two_that_send_at_the_same_time_get_everything_in_order(system):
+    first = system.createActor(Two)
+    second = system.ask(first, "partner", wait_s())
+    system.tell(second, (first, 100))
+    came = [system.ask(first, (second, 100), wait_s()), system.listen(wait_s())]
+    assert came == [list(range(100))] * 2
+
+
+@pytest.mark.multiprocess
+@pytest.mark.parametrize("size", [10, 40_000, 3_000_000])
+def test_messages_of_any_size_arrive_whole(system, size):
+    actor = system.createActor(Echo)
+    assert system.ask(actor, bytes(size), wait_s()) == bytes(size)
+
+
+class Echo(Actor):
+    def receiveMessage(self, message, sender):
+        if isinstance(message, bytes):
+            self.send(sender, message)
+
+
+class Forgetful(Actor):
+    """Ends itself by force when asked to."""
+
+    def receiveMessage(self, message, sender):
+        if message == "pid":
+            self.send(sender, os.getpid())
+
+
+class Sender(Actor):
+    """Sends to another, and says which of it was a dead letter."""
+
+    def receiveMessage(self, message, sender):
+        if isinstance(message, tuple):
+            self.send(message[0], message[1])
+            self.send(sender, "sent")
+        elif message == "collect":
+            self.asker = sender
+            self.handleDeadLetters()
+            self.send(sender, "ready")
+        elif isinstance(message, DeadEnvelope):
+            self.send(self.asker, message.deadMessage)
+
+
+@pytest.mark.multiprocess
+def test_a_message_to_a_process_that_was_killed_becomes_a_dead_letter(system):
+    target, sender = system.createActor(Forgetful), system.createActor(Sender)
+    pid = system.ask(target, "pid", wait_s())
+    assert system.ask(sender, "collect", wait_s()) == "ready"
+    assert system.ask(sender, (target, "hello"), wait_s()) == "sent"  # The connection is kept.
+    os.kill(pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], patient(10))
+    system.tell(sender, (target, "lost"))
+    heard = {system.listen(wait_s()), system.listen(wait_s())}
+    assert heard == {"sent", "lost"}
+
+
+def test_what_thespian_works_by_is_left_to_it():
+    for kind in (ActorExitRequest, ChildActorExited, PoisonMessage, LogRecord):
+        assert not _is_of_actors(kind)
+    for kind in (WakeupMessage, WatchMessage, Message, str, tuple):
+        assert _is_of_actors(kind)
 
 
 class Message:

@@ -99,6 +99,7 @@ class AmqpConnection:
         """See `BrokerConnection.ack`."""
         if (session := self._live_session()) is not None:
             session.ack(tags)
+            self._running_loop().write_now()
 
     def requeue(self, tags: Sequence[int]) -> None:
         """See `BrokerConnection.requeue`."""

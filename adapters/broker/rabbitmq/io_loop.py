@@ -58,6 +58,15 @@ class PollableLoop:
                 if self._selector.get_map().get(key.fd) is not None:
                     key.data(key.fd, events)
 
+    def write_now(self) -> None:
+        """Run the handlers that wait to write without asking whether they can: mostly they can.
+
+        Only while no connection is being opened.
+        """
+        for key in [*self._selector.get_map().values()]:
+            if key.events & self.WRITE:
+                key.data(key.fd, self.WRITE)
+
     def wait(self, timeout_s: float) -> None:
         """Wait until `fileno()` is readable, for an owner without other work."""
         self._selector.select(timeout_s)
