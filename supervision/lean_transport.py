@@ -1,10 +1,10 @@
-"""Two costs of Thespian's TCP transport that are paid for nothing, for each message.
+"""Removes two unnecessary costs of each message in Thespian's TCP transport.
 
-**Texts for a log that is off.** It describes each message for its debug log before it asks whether
-that is written. The description is made when it is written now.
+**Texts for a disabled log.** Thespian formats each message for its debug log before it checks
+whether the log is enabled. Now the text is formatted only when it is written.
 
-**A selector for each turn of the loop.** It opens an epoll, registers each descriptor by a call of
-the kernel, waits, and closes it. One poll(2) of all descriptors does the same.
+**A selector for each turn of the loop.** Thespian opens an epoll, registers each descriptor by a
+system call, waits, and closes it. A single poll(2) of all descriptors does the same.
 """
 
 import errno
@@ -25,7 +25,7 @@ _POLL_EVENTS = {
 
 
 class OneTurn:
-    """What Thespian uses of a selector, for a single `select`."""
+    """The methods of a selector that Thespian uses, for a single `select`."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
@@ -38,14 +38,17 @@ class OneTurn:
         self._poll.register(fd, mask)
 
     def select(self, timeout_s: float | None) -> list[tuple[SimpleNamespace, int]]:
-        """What is ready; `fd` of each key. Raises OSError (EBADF) as epoll does at registration."""
+        """The ready descriptors, as `fd` of each key, and their events.
+
+        Raises OSError (EBADF) for a closed descriptor, as epoll does at registration.
+        """
         ready = []
         timeout_ms = None if timeout_s is None else max(0, math.ceil(timeout_s * 1e3))
         for fd, found in self._poll.poll(timeout_ms):
             if found & select.POLLNVAL:
                 raise OSError(errno.EBADF, f"descriptor {fd} is closed")
             mask = self._masks[fd]
-            # An error or a hang-up makes readable and writable what is waited for, as in selectors.
+            # As in selectors, an error or a hang-up counts as each event that is waited for.
             events = selectors.EVENT_READ if found & ~select.POLLOUT and mask & select.POLLIN else 0
             if found & ~select.POLLIN and mask & select.POLLOUT:
                 events |= selectors.EVENT_WRITE
@@ -53,7 +56,7 @@ class OneTurn:
         return ready
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 SELECTORS = SimpleNamespace(
@@ -61,11 +64,11 @@ SELECTORS = SimpleNamespace(
     EVENT_READ=selectors.EVENT_READ,
     EVENT_WRITE=selectors.EVENT_WRITE,
 )
-"""In place of the module `selectors` where Thespian's transport uses it."""
+"""Replaces the module `selectors` in Thespian's transport."""
 
 
 class When:
-    """A text that is made when it is read; pickled, it is plain text."""
+    """A text that is formatted when it is read; pickles as a string."""
 
     def __init__(self, make: Callable[[Any], str], of: Any) -> None:
         self._make, self._of = make, of
@@ -78,7 +81,7 @@ class When:
 
 
 def lean() -> None:
-    """Spare both in this process and in those that are forked from it."""
+    """Apply both changes in this process and in those forked from it."""
     TCPTransport.selectors = SELECTORS
     TCPTransport.TCPTransport._check_fd = staticmethod(os.fstat)
     for kind in (ReceiveEnvelope, TransmitIntent):
@@ -86,7 +89,7 @@ def lean() -> None:
 
 
 def described_when_read(kind: Any) -> None:
-    """Have `identify` of a class of Thespian's make no text by itself."""
+    """Make `identify` of a Thespian class return a `When`."""
     identify = kind.identify
     if identify.__module__ != __name__:
         kind.identify = lambda self: When(identify, self)
