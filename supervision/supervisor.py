@@ -85,9 +85,8 @@ class Supervisor(SupervisedActor):
     """
 
     names_begin_here = False
-    """Whether the paths below are relative to this supervisor, so that they do not depend on its
-    place in a larger tree. Outside, its actors have the paths `{path of this one}/{path inside}`.
-    """
+    """Whether the paths below are relative to this supervisor, and so independent of its place in a
+    larger tree. Outside, its actors have the paths `{path of this one}/{path inside}`."""
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)

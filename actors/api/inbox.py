@@ -10,8 +10,7 @@ T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """Items put in by any thread and taken by the actor. `fileno()` is readable if there are any.
-    """
+    """Items added by any thread and taken by the actor. `fileno()` is readable if there are any."""
 
     def __init__(self) -> None:
         self._things: deque[T] = deque()

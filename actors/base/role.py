@@ -82,8 +82,7 @@ class Role(Counting):
 
 
 class BrokerRole(Role):
-    """An actor with a broker connection, polled when its descriptor is readable or its timer due.
-    """
+    """An actor with a broker connection, polled when it is readable or its timer is due."""
 
     broker: BrokerConnection
 
