@@ -239,7 +239,7 @@ class EventBridge(BrokerRole):
         if tags:
             self._counts["requeued"] += len(tags)
             self.broker.requeue(tags)
-            self._spans.fail("given back to the broker", tags)
+            self._spans.fail("requeued at the broker", tags)
             self._report_if_quiet()
 
     # Responders

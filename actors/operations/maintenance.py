@@ -104,7 +104,7 @@ class Maintenance(Answering, DocTypeUpdateListener):
             case admin.CleanUpOrphans(after, delete):
                 self._clean_up_orphans(to, cursor_argument(after, 1), delete=delete is True)
             case _:
-                raise BadArgument(f"{type(request).__name__} is no request that can be carried out")
+                raise BadArgument(f"{type(request).__name__} is not supported")
 
     # Requests that other actors carry out
 

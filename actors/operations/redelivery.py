@@ -61,8 +61,8 @@ Making = Callable[[Sequence[str]], Iterator[tuple[str, Callable[[], OutgoingMess
 _REMOVED_BY = ("_id", "_rev", "kind")
 """The fields of a dead letter that are needed to delete it."""
 _MAY_BE_DROPPED = (
-    "it is on its way, and its letter stays: Kazoo's queue, which amqp.join_kazoo makes it go by, "
-    "may drop it; purge it when it has been handled"
+    "it is published, and its dead letter stays: Kazoo's queue, which amqp.join_kazoo selects, may "
+    "drop it; purge the dead letter when the event has been handled"
 )
 
 
@@ -115,7 +115,7 @@ class Redelivery(Answering, DeadLetterRetention):
             case admin.TestHook(hook_id):
                 self._test(to, hook_argument(hook_id))
             case _:
-                raise BadArgument(f"{type(request).__name__} is no request that can be carried out")
+                raise BadArgument(f"{type(request).__name__} is not supported")
 
     # Dead letters
 
@@ -197,7 +197,7 @@ class Redelivery(Answering, DeadLetterRetention):
 
     def _delete(self, documents: list[Document]) -> list[tuple[str, str]]:
         """Delete dead letters; returns the ids and reasons of those not deleted."""
-        problem = "it is on its way, but its letter could not be deleted"
+        problem = "it is published, but its dead letter could not be deleted"
         try:
             removed = self.dead_letters.remove(documents)
         except StoreError as error:
@@ -254,7 +254,7 @@ class Redelivery(Answering, DeadLetterRetention):
     ) -> None:
         """Publish the messages that `make` returns for the ids; `settled` gets the results."""
         if len(self._publisher) > MAX_UNCONFIRMED:
-            self.refuse(to, "the broker takes no messages: try again later")
+            self.refuse(to, "the broker does not confirm messages: try again later")
             return
         batch = Batch(settled)
         left = list(ids)
@@ -319,7 +319,7 @@ class Redelivery(Answering, DeadLetterRetention):
     def _test(self, to: Asker, hook_id: str) -> None:
         hook = self._hook_or_refusal(hook_id, enabled=False)
         if self._samples.full:
-            raise BadArgument("other test deliveries are under way: try again in a few seconds")
+            raise BadArgument("other test deliveries are in progress: try again in a few seconds")
         payload = sample_payload(
             hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()
         )
@@ -359,7 +359,7 @@ def _place(after: Any) -> Place | None:
     if not cursor:
         return None
     if not cursor[0].isdecimal():
-        raise BadArgument(f"{after!r} is no page's end")
+        raise BadArgument(f"{after!r} is not the cursor of a page")
     return int(cursor[0]), cursor[1]
 
 

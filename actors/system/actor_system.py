@@ -387,8 +387,8 @@ class Client:
 def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
     names = " or ".join(kind.__name__ for kind in kinds)
     return SystemUnreachable(
-        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded? "
-        "`callboard status` tells"
+        f"no response ({names}) within {timeout_s:g} s: is the system overloaded? "
+        "`callboard status` shows it"
     )
 
 
