@@ -1,4 +1,4 @@
-"""Settings and logs. Stands on its own: nothing here knows of actors or webhooks.
+"""Settings and logs. Independent of actors and webhooks.
 
 loaded = load(None, os.environ)
 configure_logs(loaded.settings.log)

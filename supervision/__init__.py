@@ -2,7 +2,7 @@
 
 A child is a `SupervisedActor`; a `Supervisor` starts the children of its `SupervisorSpec` in
 order, restarts those that end, stops them in reverse order, and may itself be a child. Every
-actor learns the addresses of the peers that its specification names, and again when they change.
+actor receives the addresses of the peers that its specification names, and their changes.
 """
 
 from callboard.supervision.actor import SupervisedActor, die_with_parent

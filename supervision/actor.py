@@ -1,6 +1,6 @@
-"""The base of every supervised actor: it starts when told to, shows that it lives, and crashes.
+"""The base of supervised actors: start, heartbeats, timers, and crashes.
 
-Thespian keeps an actor whose handler raised (it retries the message, then answers
+Thespian keeps an actor whose handler raised (it retries the message, then returns
 `PoisonMessage`). A supervised actor ends instead, so that its supervisor starts a clean one.
 """
 
@@ -50,14 +50,14 @@ LONGEST_S = 30 * 86400.0
 """The longest timer."""
 
 POLL_S = 0.02
-"""How often descriptors are polled where the system base cannot watch them."""
+"""The interval for polling descriptors if the system base cannot watch them."""
 
 BREATH_S = 0.002
-"""The shortest timer. Thespian does not look at its sockets while one is due, so that a row of
-timers of no duration would keep every message out."""
+"""The shortest timer. Thespian does not poll its sockets while a timer is due, so consecutive
+timers of zero seconds would block all messages."""
 
 PARENT_CHECK_S = 2.0
-"""How often the parent process is looked for where no heartbeats are wanted."""
+"""The interval for checking the parent process if there are no heartbeats."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -75,26 +75,25 @@ apply()
 class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     """An actor that a `Supervisor` can start, watch and stop.
 
-    Subclasses override `on_start`, and where needed `on_peers`, `on_stop` and `stats`; timers call
-    the functions that they were set with; messages arrive at `receiveMsg_{class name}(message,
-    sender)` as in Thespian. An exception in any of these ends the actor.
+    Subclasses override `on_start`, and if needed `on_peers`, `on_stop` and `stats`. Timers call
+    their functions, and messages arrive at `receiveMsg_{class name}(message, sender)` as in
+    Thespian. An exception in any of these ends the actor.
 
-    `closing`: what is to be released when the actor ends, registered where it is made. An actor
-    that is killed releases nothing.
+    `closing`: resources to release when the actor ends. An actor that is killed releases none.
     """
 
     ends_where_it_fails = True
-    """Its handlers raise nothing (lean_transport.py)."""
+    """Marks that `receiveMessage` never raises (lean_transport.py)."""
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         capabilities = capabilities or {}
         self.own_process = capabilities.get("Thespian ActorSystem Name") != "simpleSystem"
         if self.own_process:
-            # Now, not at `Start`: nobody would send it if the supervisor died meanwhile.
+            # Not at `Start`, which never comes if the supervisor has died meanwhile.
             die_with_parent()
             _die_if_orphaned()
-            # A collection would write to all that was there at the fork, and so unshare it.
+            # A collection would write to the objects from before the fork, and unshare their pages.
             self.freeze()
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
         self._poll_due = self.timer(self._poll_descriptors)
@@ -111,74 +110,73 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self._peers_version = 0
         self.log: Any = _logger()
 
-    # What subclasses say
+    # Overridden by subclasses
 
     def on_start(self, args: Any) -> None:
         """Begin; `self.peers`, `self.path` and `self.log` are set. Raising here is a crash."""
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """`self.peers` has changed; `before` is what it was."""
+        """`self.peers` has changed; `before`: its previous value."""
 
     def on_stop(self) -> None:
-        """Finish what has begun, then call `finish`; at once unless overridden."""
+        """Finish the work in progress, then call `finish`; by default at once."""
         self.finish()
 
     def stats(self) -> Mapping[str, Any]:
         """Figures shown in the tree; cheap, small and of simple types."""
         return {}
 
-    # What subclasses use
+    # Used by subclasses
 
     def after(self, seconds: float, call: Call) -> None:
-        """Call it in so many seconds, from `BREATH_S` to `LONGEST_S`, unless the actor has ended.
+        """Call it after `seconds`, from `BREATH_S` to `LONGEST_S`, unless the actor has ended.
 
-        Thespian hands the payload of a wakeup to the actor as it is: it is neither copied nor
-        pickled, so that it may be a function.
+        Thespian neither copies nor pickles the payload of a wakeup, so it may be a function.
         """
         seconds = min(max(BREATH_S, seconds), LONGEST_S)
         self.wakeupAfter(timedelta(seconds=seconds), call)
 
     def every(self, seconds: float, call: Call) -> None:
-        """Call it again and again, each time so many seconds after the last call has returned."""
+        """Call it repeatedly, each time `seconds` after the last call has returned."""
         self.after(seconds, partial(self._call_and_repeat, seconds, call))
 
     def timer(self, call: Call) -> Timer:
-        """A timer that calls it once each time it was set."""
+        """A timer that calls it once each time it is set."""
         return Timer(self.after, call)
 
     def own(self, thing: C) -> C:
-        """That thing; it is closed when the actor ends, the last one of several first."""
+        """Close it when the actor ends, in reverse order of these calls; returns it."""
         self.closing.callback(thing.close)
         return thing
 
     def watch(self, *fds: int) -> None:
-        """Have `receiveMsg_WatchMessage` called while any of these descriptors is readable."""
+        """Call `receiveMsg_WatchMessage` while any of these descriptors is readable."""
         self._fds = fds
 
     def freeze(self) -> None:
-        """Have no garbage collection look at what there is now: it is large, and stays."""
+        """Exclude all current objects from garbage collection: they are many, and stay."""
         if self.own_process:
             gc.freeze()
 
     def finish(self) -> None:
-        """End normally: the supervisor is told that this was meant."""
+        """End normally, and report this to the supervisor."""
         if not self._ended:
             if self.supervisor is not None:
                 self.send(self.supervisor, Finished(self.path, self.incarnation))
             self._end()
 
     def peer(self, path: str) -> ActorAddress | None:
-        """Where to send messages for that peer now; None while it is down."""
+        """The address of that peer; None while it is down."""
         peer = self.peers.get(path)
         return peer.address if peer else None
 
     def send(self, target: ActorAddress | AskedBy, message: Any) -> None:
-        """Send a message; to whoever asked a `Question`, as its `Answer`."""
+        """Send a message; to the sender of a `Question`, as its `Answer`."""
         if isinstance(target, AskedBy):
             target, message = target.address, Answer(target.ref, message)
         super().send(target, message)
 
-    # Thespian's side
+    # Messages
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> Any:
         """Handle one message; an exception ends the actor (let it crash)."""
@@ -191,7 +189,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         return self._watches()
 
     def receiveMsg_Start(self, message: Start, sender: ActorAddress) -> None:
-        """Begin under this supervisor, and tell it when ready."""
+        """Begin under this supervisor, and report `Ready`."""
         if self._started:
             return
         self._started = True
@@ -207,12 +205,12 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self._beat()
 
     def announce_ready(self) -> None:
-        """Tell the supervisor that the next child may start; supervisors do so later."""
+        """Report to the supervisor that the next child may start; supervisors do so later."""
         if not self._ended:
             self.send(self.supervisor, Ready(self.path, self.incarnation, os.getpid()))
 
     def receiveMsg_PeersChanged(self, message: PeersChanged, _sender: ActorAddress) -> None:
-        """Some peers went down or came up."""
+        """Update the peers."""
         if message.version <= self._peers_version:
             return
         self._peers_version = message.version
@@ -221,34 +219,34 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
             self.on_peers(before)
 
     def receiveMsg_Forwarded(self, message: Forwarded, _sender: ActorAddress) -> None:
-        """A message by way of another actor; the answer goes straight to whoever asked."""
+        """Handle a message forwarded by another actor; responses go directly to its sender."""
         ActorTypeDispatcher.receiveMessage(self, message.message, message.asker)
 
     def receiveMsg_Question(self, message: Question, sender: ActorAddress) -> None:
-        """A message whose answers are to carry its number."""
+        """Handle a message whose responses must have its number."""
         ActorTypeDispatcher.receiveMessage(self, message.message, AskedBy(sender, message.ref))
 
     def receiveMsg_Stop(self, _message: Stop, _sender: ActorAddress) -> None:
-        """The supervisor asks it to end."""
+        """Stop at the supervisor's request."""
         self.on_stop()
 
     def receiveMsg_WakeupMessage(self, message: WakeupMessage, _sender: ActorAddress) -> None:
-        """A timer is due."""
+        """Call the function of a timer."""
         message.payload()
 
     def receiveMsg_ActorExitRequest(self, _message: ActorExitRequest, _sender: Any) -> None:
-        """Thespian ends this actor now."""
+        """Release the resources; Thespian ends this actor."""
         self._ended = True
         self._fds = ()
         self.closing.close()
 
     def heartbeat(self) -> None:
-        """Show the supervisor now that this actor lives, with its current figures."""
+        """Send the supervisor a heartbeat with the current figures."""
         if self.heartbeat_s and not self._ended:
             self.send(self.supervisor, Heartbeat(self.path, self.incarnation, self.stats()))
 
     def is_heartbeat(self, message: Any) -> bool:
-        """Whether this message only lets the actor show that it lives."""
+        """Whether this message only triggers a heartbeat."""
         return isinstance(message, WakeupMessage) and message.payload == self._beat
 
     def _beat(self) -> None:
@@ -289,9 +287,9 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
 
 
 def _logger() -> Any:
-    """As structlog is configured in this process; where it is not, through `logging`.
+    """A logger as structlog is configured in this process, else through `logging`.
 
-    In a process that belongs to a host, what to do with our lines is the host's decision.
+    The latter applies in a host's process, where the host configures the logs.
     """
     if structlog.is_configured():
         return structlog.get_logger("callboard")
@@ -307,16 +305,16 @@ def _logger() -> Any:
 
 
 def _die_if_orphaned() -> None:
-    """End this process if its parent died before the kernel was told to watch for that."""
+    """End this process if its parent died before `die_with_parent`."""
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():
         os._exit(CRASH_EXIT_STATUS)
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its supervisor's dies (Linux; prctl(2)).
+    """Make the kernel kill this process when its supervisor's process dies (Linux; prctl(2)).
 
-    Elsewhere, and where the supervisor died before this, the heartbeat notices.
+    On other systems, or if the supervisor died before, the heartbeat detects it.
     """
     try:
         prctl = ctypes.CDLL(None, use_errno=True).prctl

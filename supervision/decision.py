@@ -1,7 +1,7 @@
-"""What a supervisor does when a child ends: pure functions of specification and history.
+"""A supervisor's decision when a child ends: pure functions of specification and history.
 
 The rules are those of Erlang/OTP's supervisor (Supervision Principles: restart strategy, maximum
-restart intensity, restart type), stated once here so that they can be tested without an actor.
+restart intensity, restart type). Here they can be tested without an actor.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,18 +20,18 @@ from callboard.supervision.spec import (
 
 @frozen
 class RestartHistory:
-    """When children were restarted, in seconds on any one clock; only what still counts."""
+    """The times of restarts within the window of the restart intensity, in seconds on any clock."""
 
     times: tuple[float, ...] = ()
 
     def restarted(self, now: float, within_s: float) -> "RestartHistory":
-        """The history with one more restart, without those older than `within_s` seconds."""
+        """The history with a restart at `now`, without those older than `within_s` seconds."""
         return evolve(self, times=(*(t for t in self.times if now - t <= within_s), now))
 
 
 @frozen
 class Decision:
-    """What to do, in this order: forget, then either give up, or stop some and start some."""
+    """The actions, in this order: forget, then either give up, or stop some and start some."""
 
     forget: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
@@ -49,8 +49,8 @@ def on_exit(
 ) -> tuple[Decision, RestartHistory]:
     """Decide on the end of `child`, and count the restart if there is one.
 
-    `alive`: ids of the other children that run or are starting. `normal`: it ended because it was
-    done. Temporary children that are stopped along with others are not started again.
+    `alive`: ids of the other children that run or are starting. `normal`: it ended because it had
+    finished. Temporary children that are stopped along with others are not started again.
     """
     if child.restart == TEMPORARY:
         return Decision(forget=(child.id,)), history

@@ -1,18 +1,22 @@
-"""Thespian's TCP transport, without the work it does for each message although nothing needs it.
+"""Thespian's TCP transport with less work for each message.
 
-Its semantics stay: the frames, an acknowledgement for each message, retries, timeouts and order.
+The protocol is unchanged: frames, an acknowledgement for each message, retries, time-outs, order.
 
-**The turns of its loop** (`_run`). Thespian asks each connection for its time left in each turn,
-opens an epoll, registers each descriptor by a call of the kernel, and closes it again; and it
-looks at each connection on which nothing has come, which makes it wait 34 ms for an
-acknowledgement if the peer has sent a message at the same time. Here poll(2) is given the same
-table until that changes, the clock is compared with what ends next, and what has come is handled.
+**The loop** (`_run`). In each turn, Thespian computes the remaining time of each connection, opens
+an epoll, registers each descriptor by a system call, and closes it again. It also reads from
+connections without data, and then pauses them for 34 ms: this happens when two actors send to each
+other at the same time. Here, poll(2) gets a table that changes only with the connections, the clock
+is compared with the next deadline, and only connections with data are read.
 
-**A turn between a message and its acknowledgement** (`_sent`, `_read`). After the last byte the
-acknowledgement is waited for at once, and known by its bytes.
+**Acknowledgements** (`_sent`, `_read`). Thespian spends a turn between sending the last byte and
+waiting for the acknowledgement, and decodes each one. Here there is no such turn, and the bytes are
+compared.
 
-**Texts for a log that is off** (`described_when_read`). Thespian describes each message for its
-debug log before it asks whether that is written.
+**Message types** (`_handle`). Thespian checks for each message whether it is one of its own types.
+Here this is remembered for each type.
+
+**Texts for a disabled log** (`described_when_read`). Thespian formats each message for its debug
+log before it checks whether the log is enabled.
 """
 
 import math
@@ -38,10 +42,10 @@ from thespian.system.transport import (
 )
 
 LOOK_S = 0.25
-"""How often connections with something under way are asked whether their time is over."""
+"""How often the deadlines of active connections are checked."""
 
 _PAUSES = "_pauseUntil", "_retryTime"
-"""Where Thespian keeps the ends of a connection's pauses."""
+"""The attributes of a connection that contain the end of a pause."""
 
 _Transport = TCPTransport.TCPTransport
 _handle_any = ActorManager.handleMessages
@@ -64,11 +68,11 @@ def lean() -> None:
         described_when_read(kind)
 
 
-# The turns of the loop
+# The loop
 
 
 class Readiness:
-    """poll(2) of a table of descriptors that seldom changes.
+    """poll(2) with a table of descriptors that rarely changes.
 
     `listening`: the descriptor of the actor's port.
     """
@@ -79,7 +83,7 @@ class Readiness:
         self._wanted: dict[int, int] = {}
 
     def wait(self, wanted: dict[int, int], timeout_s: float | None) -> list[tuple[int, int]]:
-        """Descriptors that are ready, with their events; `wanted`: the events to wait for."""
+        """The ready descriptors with their events. `wanted`: the events to wait for, by descriptor."""
         if wanted != self._wanted:
             for fd in self._wanted.keys() - wanted.keys():
                 self._poll.unregister(fd)
@@ -90,9 +94,9 @@ class Readiness:
 
 
 def _run(self: Any, handler: Any) -> Any:
-    """Handle what comes until the loop is aborted or its time is over."""
+    """Receive, handle and send messages until the loop is aborted or its time is over."""
     if handler is None or handler == TransmitOnly or isinstance(handler, TransmitOnly):
-        return _run_any(self, handler)  # For a client that waits, and to send before the end.
+        return _run_any(self, handler)  # A waiting client, or the last messages of an actor.
     vars(self).pop("_aborting_run", None)
     if not hasattr(self, "readiness"):
         self.readiness, self.looked_at_s = Readiness(self.socket.fileno()), currentTime()
@@ -118,7 +122,7 @@ def _run(self: Any, handler: Any) -> Any:
 
 
 def _exclude(self: Any) -> None:
-    """Keep other threads from sending, until `_not_processing`."""
+    """Prevent other threads from sending until `_not_processing`."""
     while not self._exclusively_processing():
         time.sleep(1e-6)
 
@@ -149,7 +153,7 @@ def _wanted(self: Any) -> dict[int, int]:
 
 
 def _timeout_s(self: Any) -> float | None:
-    """Until something is due: the end of the run, of a pause or a retry, or a look at them all."""
+    """The time until the next deadline: of the run, a pause, a retry, or the next check."""
     ends = [self.run_time._time_to_quit]
     if self._transmitIntents or self._incomingSockets or self._waitingTransmits:
         ends.append(self.looked_at_s + LOOK_S)
@@ -165,7 +169,7 @@ def _timeout_s(self: Any) -> float | None:
 
 
 def _take(self: Any, ready: list[tuple[int, int]]) -> None:
-    """Read what has come, then write what there is room for."""
+    """Read from the readable connections, then write to the writable ones."""
     idle = {each.fd: each for each in self._openSockets.values()}
     writable = []
     for fd, events in ready:
@@ -190,7 +194,7 @@ def _take(self: Any, ready: list[tuple[int, int]]) -> None:
 
 
 def _forget(self: Any, fd: int, idle: Any) -> None:
-    """A descriptor has been closed: by an actor that watched it, or as an idle connection."""
+    """Stop waiting for a descriptor that is closed."""
     if fd in self._watches:
         self._watches = [each for each in self._watches if each != fd]
     elif idle is not None:
@@ -201,7 +205,7 @@ def _forget(self: Any, fd: int, idle: Any) -> None:
 
 def _begin_to_read(self: Any, fd: int, idle: Any) -> None:
     peer = TCPTransport.opsKey(idle.rmtaddr)
-    if self._openSockets.get(peer) is idle:  # Another may have taken its place in this turn.
+    if self._openSockets.get(peer) is idle:  # It may have been replaced in this turn.
         del self._openSockets[peer]
         _read_from(self, fd, TCPTransport.TCPIncomingPersistent(idle.rmtaddr, idle.socket))
 
@@ -212,7 +216,7 @@ def _read_from(self: Any, fd: int, incoming: Any) -> None:
 
 
 def _go_on(self: Any) -> None:
-    """Send what waited for a connection or a retry; now and then, end what has taken too long."""
+    """Send messages that waited for a connection or a retry; regularly, check the deadlines."""
     waiting, self._waitingTransmits = self._waitingTransmits, []
     now = currentTime()
     if now - self.looked_at_s >= LOOK_S:
@@ -237,7 +241,7 @@ def _go_on(self: Any) -> None:
 
 
 class _Idle(TCPTransport.IdleSocket):  # type: ignore[misc]
-    """A connection on which nothing is under way, with its descriptor."""
+    """A kept connection without a message in transit, with its descriptor."""
 
     def __init__(self, connection: Any, peer: Any) -> None:
         super().__init__(connection, peer)
@@ -245,7 +249,7 @@ class _Idle(TCPTransport.IdleSocket):  # type: ignore[misc]
 
 
 def _peer_key(address: Any) -> Any:
-    """The key of a peer's connection: its host and port, which compare without calls of Python."""
+    """The key of a connection: the peer's host and port, a tuple, which is compared natively."""
     details = address.addressDetails
     return getattr(details, "sockname", details)
 
@@ -254,7 +258,7 @@ def _peer_key(address: Any) -> Any:
 
 
 def _sent(self: Any, intent: Any) -> Any:
-    """Send; after the last byte, wait for the acknowledgement."""
+    """Send; after the last byte, expect the acknowledgement."""
     going_on = _send_some(self, intent)
     if going_on and intent.stage == self._XMITStepShutdownWrite:
         going_on = self._next_XMIT_3(intent)
@@ -263,18 +267,18 @@ def _sent(self: Any, intent: Any) -> Any:
 
 
 def _read(self: Any, intent: Any, received: bytes) -> Any:
-    """Take what has come from the peer: mostly the acknowledgement, else perhaps a message."""
+    """Accept data from the peer: usually the acknowledgement, possibly a message."""
     untouched = vars(intent).pop("unread", None) is intent.ackbuf
     if untouched and received == TCPTransport.ackMsg:
         return self._finishIntent(intent, SendStatus.Sent)
     return _read_reply(self, intent, received)
 
 
-# What a message is
+# Message types
 
 
 def _handle(self: Any, envelope: Any) -> Any:
-    """Hand a message to an actor that ends where it fails; all else is Thespian's to handle."""
+    """Pass a message to an actor whose handlers never raise; Thespian handles all others."""
     message, actor = envelope.message, self.actorInst
     ready = self.asLogger is not None and not getattr(self, "_exiting", False)
     if not (ready and _is_of_actors(type(message)) and hasattr(actor, "ends_where_it_fails")):
@@ -292,16 +296,16 @@ def _handle(self: Any, envelope: Any) -> Any:
 
 @cache
 def _is_of_actors(kind: type) -> bool:
-    """Whether such a message is for the actor alone, and not one by which Thespian works."""
+    """Whether Thespian only passes messages of this type to the actor."""
     own = kind.__module__.partition(".")[0] != "thespian" and not issubclass(kind, LogRecord)
     return own or kind in (WakeupMessage, WatchMessage)
 
 
-# Texts for a log that is off
+# Texts for a disabled log
 
 
 class When:
-    """A text that is made when it is read; pickled, it is plain text."""
+    """A text that is formatted when it is read; it is pickled as a str."""
 
     def __init__(self, make: Callable[[Any], str], of: Any) -> None:
         self._make, self._of = make, of
@@ -314,7 +318,7 @@ class When:
 
 
 def described_when_read(kind: Any) -> None:
-    """Have `identify` of a class of Thespian's make no text by itself."""
+    """Make `identify` of a Thespian class return a `When`."""
     identify = kind.identify
     if identify.__module__ != __name__:
         kind.identify = lambda self: When(identify, self)

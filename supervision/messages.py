@@ -1,4 +1,4 @@
-"""The messages between supervisors, their children and whoever owns the top of the tree."""
+"""The messages between supervisors, their children and the owner of the tree."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,10 +23,10 @@ class Peer:
 
 @frozen
 class Start:
-    """The first message of a child: begin. `args` is its specification's; the sender supervises it.
+    """The first message to a child, from its supervisor. `args`: those of its specification.
 
     `path`: its place in the tree (`deliveries/deliverer-1`), "" for the top. `heartbeat_s` 0: no
-    heartbeats (for the top of a tree whose owner does not want them).
+    heartbeats (if the owner of the tree does not need them).
     """
 
     path: str = ""
@@ -47,7 +47,7 @@ class Ready:
 
 @frozen
 class Heartbeat:
-    """A child lives: sent every `heartbeat_s` seconds, with figures for people."""
+    """A child is alive; sent every `heartbeat_s` seconds, with its figures for users."""
 
     path: str
     incarnation: int
@@ -82,9 +82,9 @@ class GaveUp:
 
 @frozen
 class PeersChanged:
-    """All peers the receiver asked for that are ready now; one that is absent is down.
+    """All of the receiver's peers that are ready now; an absent one is down.
 
-    Thespian does not keep the order of messages: `version` grows, and an older one is void.
+    Thespian does not keep the order of messages: `version` increases, and older ones are ignored.
     """
 
     peers: Mapping[str, Peer]
@@ -93,7 +93,7 @@ class PeersChanged:
 
 @frozen
 class DirectoryReport:
-    """A supervisor's part of the directory, for its parent: every ready actor below it.
+    """A supervisor's part of the directory, for its parent: all ready actors below it.
 
     `version` as in `PeersChanged`.
     """
@@ -138,7 +138,7 @@ class TreeNode:
 
 @frozen
 class Forwarded:
-    """A message on its way through another actor: handled as if `asker` itself had sent it."""
+    """A message forwarded by another actor; handled as if `asker` had sent it."""
 
     asker: ActorAddress
     message: Any
@@ -146,9 +146,9 @@ class Forwarded:
 
 @frozen
 class Question:
-    """A message whose answers must be told from others'. Each of them comes as an `Answer`.
+    """A message whose responses must be matched to it. Each of them is sent as an `Answer`.
 
-    Thespian keeps no order, and an answer may come long after its asker has given it up.
+    Thespian does not keep the order of messages, and a response may arrive after the time-out.
     """
 
     ref: int
@@ -157,7 +157,7 @@ class Question:
 
 @frozen
 class Answer:
-    """What an actor sends back for the `Question` with the same `ref`."""
+    """A response to the `Question` with the same `ref`."""
 
     ref: int
     message: Any
@@ -165,7 +165,7 @@ class Answer:
 
 @frozen
 class AskedBy:
-    """In the place of a `Question`'s sender: what is sent to it goes there as an `Answer`."""
+    """Stands for the sender of a `Question`; messages to it are sent as an `Answer`."""
 
     address: ActorAddress
     ref: int

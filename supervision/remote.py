@@ -1,10 +1,10 @@
 """Supervision across actor systems: a supervisor on each machine that has joined (conventions).
 
-Only the link between `RemoteSupervisors` and each `RemoteSupervisor` leaves the machine. What it
-lacks of a local one is made up for: Thespian does not report that an actor elsewhere has died with
-its machine, a process elsewhere cannot be killed by its number, and the kernel ends nobody there
-whose supervisor has died. So both ends go by what they hear of each other, and each acts alone when
-it hears nothing.
+Only the messages between `RemoteSupervisors` and each `RemoteSupervisor` leave the machine. This
+link lacks three features of a local one: Thespian does not report that an actor has died with its
+machine, a process of another machine cannot be killed by its id, and the kernel does not end the
+processes whose supervisor has died. So both sides exchange heartbeats, and each acts on its own
+when it receives none.
 """
 
 import os
@@ -20,28 +20,28 @@ from callboard.supervision.spec import TEMPORARY, ChildSpec, SupervisorSpec
 from callboard.supervision.supervisor import BURIAL_S, ENDED, RUNNING, STARTING, Supervisor, _Child
 
 AGAIN_S = 5.0
-"""How long until an outpost that ended is tried again, while its machine is there."""
+"""The interval for restarting remote supervisors that ended."""
 
 REMOTE_SUPERVISOR_STOP_S = 15.0
-"""How long an outpost may take to stop when asked."""
+"""The time-out for a remote supervisor to stop."""
 
 REMOTE_SUPERVISORS_STOP_S = REMOTE_SUPERVISOR_STOP_S + BURIAL_S + 1.0
-"""How long all of them may take: they are asked at once, and one that is gone is given up."""
+"""The time-out for all of them, which stop at the same time."""
 
 MEMBER = "callboard: member"
-"""The capability that names a machine; of several with one name only one has an outpost."""
+"""The capability that names a machine; of several with the same name, only one is used."""
 
 PLACE = "callboard: place"
-"""The capability that tells machines of one name apart, where the operator has them so."""
+"""The capability that distinguishes machines with the same name."""
 
 Capabilities = Mapping[str, Any]
 
 
 @frozen
 class RemoteSupervisorsSpec:
-    """`children_of` says what runs on a machine, from its capabilities; None: nothing.
+    """`children_of(args, capabilities)` returns the children to run on a machine; None: none.
 
-    It is called in the actor, so it must pickle: a function of a module. `args` are passed on.
+    It is called in the actor, so it must pickle: a function of a module.
     """
 
     children_of: Callable[[Any, Capabilities], SupervisorSpec | None]
@@ -50,68 +50,67 @@ class RemoteSupervisorsSpec:
 
 
 class RemoteSupervisor(Supervisor):
-    """A supervisor in another actor system than its own supervisor's.
+    """A supervisor in another actor system than its own supervisor.
 
-    It ends, and everything below it, when that one has not been heard of for `hang_s`: the other
-    side has given it up by then, and what it had in hand is done again elsewhere.
+    It ends with all actors below it when it has received nothing from its supervisor for `hang_s`:
+    by then, that side considers it dead, and other actors repeat its work.
     """
 
     @staticmethod
     def actorSystemCapabilityCheck(capabilities: Capabilities, requirements: Capabilities) -> bool:
-        """Only on the machine that is asked for."""
+        """Whether this machine has the required capabilities."""
         return all(capabilities.get(key) == value for key, value in requirements.items())
 
     def on_start(self, args: Any) -> None:
-        """Begin to listen for the other side."""
-        self._unheard = 0
+        """Start to monitor the supervisor."""
+        self._missed = 0
         super().on_start(args)
         self.every(self.spec.heartbeat_s, self._count_silence)
 
     def receiveMsg_Heard(self, _message: Heard, _sender: ActorAddress) -> None:
-        """The supervisor lives, and has heard of this."""
-        self._unheard = 0
+        """The supervisor is alive and has received a heartbeat."""
+        self._missed = 0
 
     def _count_silence(self) -> None:
-        """Count the periods without a word; a process that stood still itself counts one."""
-        self._unheard += 1
-        if self._unheard * self.spec.heartbeat_s > self.spec.hang_s:
-            self.log.error("supervisor_lost", unheard=self._unheard)
+        """Count the periods without a message; a suspension of this process counts as one."""
+        self._missed += 1
+        if self._missed * self.spec.heartbeat_s > self.spec.hang_s:
+            self.log.error("supervisor_lost", unheard=self._missed)
             os._exit(CRASH_EXIT_STATUS)
 
 
 def remote_supervisor(name: str, inside: SupervisorSpec) -> ChildSpec:
-    """The specification of the outpost on the machine of that name, with this inside."""
+    """The specification of the remote supervisor on that machine; `inside`: of its children."""
     return ChildSpec(
         name, RemoteSupervisor, inside, restart=TEMPORARY, shutdown_s=REMOTE_SUPERVISOR_STOP_S
     )
 
 
 class RemoteSupervisors(Supervisor):
-    """One `RemoteSupervisor` on each machine that has joined and fits; started with an
-    `RemoteSupervisorsSpec`.
+    """Supervises a `RemoteSupervisor` on each suitable machine that has joined.
 
-    An outpost that ends is started again as long as its machine is there, however often: that says
-    nothing of this side.
+    Started with a `RemoteSupervisorsSpec`. While its machine is a member, a remote supervisor that
+    ends is restarted without a limit: its end does not indicate a problem on this side.
     """
 
     def specification(self, args: RemoteSupervisorsSpec) -> SupervisorSpec:
-        """No children yet."""
+        """The specification before machines join, without children."""
         self._remote_specification = args
-        self._there: dict[str, ActorSystemConventionUpdate] = {}
+        self._members: dict[str, ActorSystemConventionUpdate] = {}
         self._namesakes: dict[str, ActorSystemConventionUpdate] = {}
         self._requirements: dict[str, Capabilities] = {}
         return args.supervisor
 
     def on_start(self, args: RemoteSupervisorsSpec) -> None:
-        """Hear of machines."""
+        """Subscribe to machines that join and leave."""
         super().on_start(args)
         self.notifyOnSystemRegistrationChanges(True)
-        self.every(AGAIN_S, self._try_again)
+        self.every(AGAIN_S, self._restart_ended)
 
     def receiveMsg_ActorSystemConventionUpdate(
         self, update: ActorSystemConventionUpdate, _sender: ActorAddress
     ) -> None:
-        """A machine has joined, or left, or has not been heard of for long."""
+        """A machine has joined, left, or missed its registrations."""
         name = (update.remoteCapabilities or {}).get(MEMBER)
         if not isinstance(name, str):
             return
@@ -121,7 +120,7 @@ class RemoteSupervisors(Supervisor):
             self.log.error(
                 "machine_name_taken",
                 machine=name,
-                by=str(self._there[name].remoteAdminAddress),
+                by=str(self._members[name].remoteAdminAddress),
                 refused=str(update.remoteAdminAddress),
             )
             self._namesakes[name] = update
@@ -129,17 +128,17 @@ class RemoteSupervisors(Supervisor):
             self._joined(name, update)
 
     def _is_taken(self, name: str, update: ActorSystemConventionUpdate) -> bool:
-        """Whether another machine of that name is there, and its outpost has not ended."""
+        """Whether another machine of that name is a member, and its supervisor has not ended."""
         return self._is_another(name, update) and self._children[name].status != ENDED
 
     def _is_another(self, name: str, update: ActorSystemConventionUpdate) -> bool:
-        there = self._there.get(name)
-        return there is not None and there.remoteAdminAddress != update.remoteAdminAddress
+        member = self._members.get(name)
+        return member is not None and member.remoteAdminAddress != update.remoteAdminAddress
 
     def _joined(self, name: str, update: ActorSystemConventionUpdate) -> None:
         if self._is_another(name, update):
-            self._namesakes[name] = self._there[name]
-        self._left(name)  # the same machine again: it was restarted
+            self._namesakes[name] = self._members[name]
+        self._left(name)  # the same machine may have been restarted
         capabilities = update.remoteCapabilities
         inside = self._remote_specification.children_of(
             self._remote_specification.args, capabilities
@@ -151,7 +150,7 @@ class RemoteSupervisors(Supervisor):
         self.spec = evolve(self.spec, children=(*others, child))
         known = self._children.setdefault(name, _Child(child))
         known.spec = child
-        self._there[name] = update
+        self._members[name] = update
         self._requirements[name] = {
             key: capabilities[key] for key in (MEMBER, PLACE) if key in capabilities
         }
@@ -166,7 +165,7 @@ class RemoteSupervisors(Supervisor):
             del self._namesakes[name]
 
     def _left(self, name: str) -> None:
-        if self._there.pop(name, None) is not None:
+        if self._members.pop(name, None) is not None:
             self.log.warning("machine_left", machine=name)
             self._drop_start(name)
             child = self._children[name]
@@ -175,7 +174,7 @@ class RemoteSupervisors(Supervisor):
 
     def _stop_all(self, reason: str) -> None:
         super()._stop_all(reason)
-        for id in self._ids(STARTING, RUNNING):  # at once: they do not need each other
+        for id in self._ids(STARTING, RUNNING):  # all at once: they are independent
             self._stop(self._children[id])
 
     def _begin(self, name: str) -> None:
@@ -183,18 +182,18 @@ class RemoteSupervisors(Supervisor):
             self._plan.append(("start", name))
             self._advance()
 
-    def _try_again(self) -> None:
-        """Start again what has ended on machines that are there."""
+    def _restart_ended(self) -> None:
+        """Restart the remote supervisors that ended on machines that are members."""
         for name, update in list(self._namesakes.items()):
             if not self._is_taken(name, update):
                 del self._namesakes[name]
                 self._joined(name, update)
-        for name in sorted(self._there):
+        for name in sorted(self._members):
             if self._children[name].status == ENDED:
                 self._begin(name)
 
     def receiveMsg_Heartbeat(self, message: Heartbeat, sender: ActorAddress) -> None:
-        """An outpost lives; let it know that this does. One that was given up is to end."""
+        """Confirm a remote supervisor's heartbeat; end one that was replaced."""
         super().receiveMsg_Heartbeat(message, sender)
         if self._current(message) is None:
             self.send(sender, ActorExitRequest())
@@ -206,7 +205,7 @@ class RemoteSupervisors(Supervisor):
         return self.createActor(child.spec.actor, targetActorRequirements=wanted)
 
     def _kill(self, child: _Child) -> None:
-        """Its process number is another machine's: ask, and give it up soon after."""
+        """Ask it to end, since its process is on another machine; consider it dead soon after."""
         child.killed = True
         self.send(child.address, ActorExitRequest())
         self._set_deadline(child, BURIAL_S)

@@ -21,13 +21,13 @@ REST_FOR_ONE = "rest_for_one"
 """The child that ended and those started after it are stopped and started again."""
 
 START_S = 10.0
-"""How long a child may take to start, unless its specification says otherwise."""
+"""The default time-out for the start of a child."""
 
 _positive = validators.gt(0.0)
 
 
 def _starting_s(child: "ChildSpec") -> float:
-    """A supervisor starts its children one after the other, and each may take as long as it may."""
+    """A supervisor starts its children one after the other, so their time-outs add up."""
     inside = child.args.children if isinstance(child.args, SupervisorSpec) else ()
     return max(START_S, sum(each.start_s for each in inside))
 
@@ -46,12 +46,11 @@ def _unique_ids(_instance: Any, _attribute: Any, children: Iterable["ChildSpec"]
 class ChildSpec:
     """How one child is started, watched, restarted and stopped.
 
-    `actor` is a subclass of `SupervisedActor`; `args` reaches its `on_start` (so it must pickle).
-    `shutdown_s`: how long it may take to stop when asked; 0 kills it at once (OTP: brutal_kill).
-    `start_s`: how long `on_start` may take, and in a supervisor the start of its children; by
-    default the sum of theirs, and `START_S` at least. `peers`: paths of other actors of the tree
-    whose addresses it is to be told, `*` standing for any characters. `label`: a second name, for
-    people.
+    `actor`: a subclass of `SupervisedActor`; `args` are passed to its `on_start`, so they must
+    pickle. `shutdown_s`: the time-out for stopping; 0 kills it at once (OTP: brutal_kill).
+    `start_s`: the time-out for `on_start`, in a supervisor including the start of its children; by
+    default the sum of theirs, and at least `START_S`. `peers`: paths of other actors of the tree
+    whose addresses it receives; `*` matches any characters. `label`: a second name, for users.
     """
 
     id: str = field(validator=validators.matches_re(r"[^/\s*?\[]+"))
@@ -68,12 +67,12 @@ class ChildSpec:
 
 @frozen
 class SupervisorSpec:
-    """The children of a supervisor, in starting order, and what it does when one ends.
+    """The children of a supervisor, in starting order, and its strategy when one ends.
 
-    Restart intensity: more than `max_restarts` within `within_s` seconds, and the supervisor stops
-    its children and gives up, which is an abnormal end in the eyes of its own supervisor.
-    `heartbeat_s`: how often children show that they live; a child silent for `hang_s` seconds is
-    killed and restarted, which OTP does not do.
+    Restart intensity: after more than `max_restarts` within `within_s` seconds, the supervisor
+    stops its children and gives up, which is an abnormal end for its own supervisor.
+    `heartbeat_s`: the interval of heartbeats; a child silent for `hang_s` seconds is killed and
+    restarted, which OTP does not do.
     """
 
     children: tuple[ChildSpec, ...] = field(default=(), validator=_unique_ids)

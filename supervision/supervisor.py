@@ -41,7 +41,7 @@ WAITING, STARTING, RUNNING, STOPPING = "waiting", "starting", "running", "stoppi
 DOWN, ENDED = "down", "ended"
 
 BURIAL_S = 2.0
-"""How long Thespian may take to report the end of a process that was killed."""
+"""The time-out for Thespian to report the end of a process that was killed."""
 
 _ALIVE = (STARTING, RUNNING, STOPPING)
 _START, _STOP = "start", "stop"
@@ -49,9 +49,10 @@ _START, _STOP = "start", "stop"
 
 @define
 class _Child:
-    """What the supervisor knows of one child.
+    """The state of one child.
 
-    `fault`: what it did to be killed, or why it gave up; `because`: why its predecessor ended.
+    `fault`: why it was killed or gave up. `because`: why its predecessor ended. `sent_peers`: the
+    peers last sent to it.
     """
 
     spec: ChildSpec
@@ -70,26 +71,26 @@ class _Child:
     tree: TreeNode | None = None
     below: Mapping[str, Peer] = Factory(dict)
     below_version: int = 0
-    told: Mapping[str, Peer] | None = None
+    sent_peers: Mapping[str, Peer] | None = None
 
 
 class Supervisor(SupervisedActor):
     """Supervises the children of a `SupervisorSpec` (OTP: supervisor).
 
-    Started with the specification as `args`; a subclass may make it from other arguments by
-    overriding `specification`. It is ready when all its children are, or have ended for good.
+    Started with the specification as `args`; a subclass may create it from other arguments by
+    overriding `specification`. It is ready when each child is ready, or has ended for good.
 
-    A child that ends before it is ready is treated as one that ran: what may be restarted is, and
-    counted. In OTP the start of the supervisor fails at once, whatever the child's restart type.
+    A child that ends before it is ready is treated like one that ran: it is restarted if its type
+    permits, and this counts as a restart. In OTP, the start of the supervisor fails at once.
     """
 
     names_begin_here = False
-    """Whether paths begin anew below this supervisor, so that its tree works the same wherever in
-    another tree it hangs. Outside, its actors have the paths `{path of this one}/{path inside}`."""
+    """Whether the paths below are relative to this supervisor, and so independent of its place in a
+    larger tree. Outside, its actors have the paths `{path of this one}/{path inside}`."""
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
-        # Asked for before `Start`, the tree is empty.
+        # Before `Start`, the tree is empty.
         self._children: dict[str, _Child] = {}
         self._ending: str | None = None
 
@@ -112,27 +113,27 @@ class Supervisor(SupervisedActor):
         self._advance()
 
     def announce_ready(self) -> None:
-        """Not before all children are; see `_advance`."""
+        """Do nothing: `_advance` reports it once all children are ready."""
 
     def guests(self) -> Mapping[str, Peer]:
-        """Actors that are no children, and can be peers of actors below where paths begin."""
+        """Other actors, outside of the tree, that can be peers of its actors."""
         return {}
 
     def on_directory(self, directory: Mapping[str, Peer]) -> None:
         """The actors below this supervisor have changed."""
 
     def guests_changed(self) -> None:
-        """Let the children know that there are other guests now."""
-        self._tell_children()
+        """Send the children the changed guests."""
+        self._send_peers()
 
     def give_up(self, reason: str) -> None:
-        """End abnormally, and say why; for a supervisor without living children."""
+        """End abnormally and report the reason; all children must have ended."""
         self.log.error("gave_up", reason=reason)
         self.send(self.supervisor, GaveUp(self.path, reason))
         self._end()
 
     def on_stop(self) -> None:
-        """Stop the children, the last one first; then end."""
+        """Stop the children in reverse order, then end."""
         if self._ending is None:
             self._stop_all("")
 
@@ -141,7 +142,7 @@ class Supervisor(SupervisedActor):
         return {"tree": self.tree()}
 
     def tree(self) -> TreeNode:
-        """The live tree from here down; nested parts are as old as their last heartbeat."""
+        """The tree from here down; nested parts are as old as their last heartbeat."""
         return TreeNode(
             id=self.path.rpartition("/")[2],
             path=self.path,
@@ -158,7 +159,7 @@ class Supervisor(SupervisedActor):
     # Messages
 
     def receiveMsg_Ready(self, message: Ready, sender: ActorAddress) -> None:
-        """A child has started; go on with the next."""
+        """A child has started; start the next."""
         child = self._current(message)
         if child is None or child.status != STARTING:
             return
@@ -169,7 +170,7 @@ class Supervisor(SupervisedActor):
         self._advance()
 
     def receiveMsg_Heartbeat(self, message: Heartbeat, _sender: ActorAddress) -> None:
-        """A child lives."""
+        """A child is alive."""
         child = self._current(message)
         if child is not None:
             child.last_seen = time.monotonic()
@@ -177,20 +178,20 @@ class Supervisor(SupervisedActor):
             child.stats = {k: v for k, v in message.stats.items() if k != "tree"}
 
     def receiveMsg_Finished(self, message: Finished, _sender: ActorAddress) -> None:
-        """A child is about to end, and means to."""
+        """A child is about to end normally."""
         child = self._current(message)
         if child is not None:
             child.normal = True
 
     def receiveMsg_GaveUp(self, message: GaveUp, _sender: ActorAddress) -> None:
-        """A supervisor below could not keep its children alive; its end follows."""
+        """A supervisor below exceeded its restart intensity, and is about to end."""
         self.log.error("supervisor_gave_up", child=message.path, reason=message.reason)
         child = self._children.get(message.path.rpartition("/")[2])
         if child is not None:
             child.fault = message.reason
 
     def receiveMsg_ChildActorExited(self, message: ChildActorExited, _sender: Any) -> None:
-        """A child has ended, whatever the reason."""
+        """A child has ended, for any reason."""
         for child in self._children.values():
             if child.address is not None and message.childAddress == child.address:
                 self._exited(child)
@@ -204,16 +205,16 @@ class Supervisor(SupervisedActor):
             self._children_changed()
 
     def receiveMsg_GetTree(self, _message: GetTree, sender: ActorAddress) -> None:
-        """Somebody wants to see the tree."""
+        """Send the tree."""
         self.send(sender, self.tree())
 
     def receiveMsg_Locate(self, message: Locate, sender: ActorAddress) -> None:
-        """Somebody wants to talk to an actor of the tree."""
-        self.send(sender, Located(message.path, self._everyone().get(message.path)))
+        """Send the address of an actor of the tree."""
+        self.send(sender, Located(message.path, self._all_peers().get(message.path)))
 
     def on_peers(self, _before: Mapping[str, Peer]) -> None:
         """The directory has changed somewhere in the tree."""
-        self._tell_children()
+        self._send_peers()
 
     # Starting and stopping, one step after the other
 
@@ -252,7 +253,7 @@ class Supervisor(SupervisedActor):
         child.incarnation = max(child.incarnation + 1, time.time_ns())
         child.restarts += 1
         child.stats, child.tree, child.below, child.below_version = {}, None, {}, 0
-        child.told = self._peers_for(child.spec)
+        child.sent_peers = self._peers_for(child.spec)
         child.address = self._create(child)
         child.pid = self._pid_of(child.address)
         self.send(
@@ -262,7 +263,7 @@ class Supervisor(SupervisedActor):
                 args=child.spec.args,
                 incarnation=child.incarnation,
                 heartbeat_s=self.spec.heartbeat_s,
-                peers=child.told,
+                peers=child.sent_peers,
             ),
         )
         self._set_deadline(child, child.spec.start_s)
@@ -318,10 +319,10 @@ class Supervisor(SupervisedActor):
     def _exited(self, child: _Child) -> None:
         was = child.status
         child.status, child.address, child.pid = DOWN, None, None
-        child.started_at, child.tree, child.below, child.told = None, None, {}, None
+        child.started_at, child.tree, child.below, child.sent_peers = None, None, {}, None
         self._children_changed()
         if was == STARTING:
-            self._drop_start(child.spec.id)  # it is over; `_decide` says whether there is another
+            self._drop_start(child.spec.id)  # `_decide` may plan another start
         if was != STOPPING and self._ending is None:
             ended = "it finished" if child.normal else "it crashed or was killed"
             child.because = child.fault or ended
@@ -356,7 +357,7 @@ class Supervisor(SupervisedActor):
         now = time.monotonic()
         running = [c for c in self._children.values() if c.status == RUNNING and not c.killed]
         if now - self._last_check > 2 * self.spec.heartbeat_s:
-            # It was this process that stood still: heartbeats may be waiting to be read.
+            # This process was suspended itself; heartbeats may be waiting to be read.
             for child in running:
                 child.last_seen = now
         self._last_check = now
@@ -382,7 +383,7 @@ class Supervisor(SupervisedActor):
             report = DirectoryReport(self.path, self.incarnation, seen, next(self._versions))
             self.send(self.supervisor, report)
             self.heartbeat()
-        self._tell_children()
+        self._send_peers()
         self.on_directory(directory)
 
     def _path_of(self, child: _Child) -> str:
@@ -401,30 +402,30 @@ class Supervisor(SupervisedActor):
                 directory |= child.below
         return directory
 
-    def _everyone(self) -> Mapping[str, Peer]:
+    def _all_peers(self) -> Mapping[str, Peer]:
         if self.path and not self.names_begin_here:
             return self.peers
         return {**self._directory(), **self.guests()}
 
     def _peers_for(self, spec: ChildSpec) -> Mapping[str, Peer]:
-        everyone = self._everyone()
+        all_peers = self._all_peers()
         if issubclass(spec.actor, Supervisor):
-            return dict(everyone)
+            return dict(all_peers)
         return {
             path: peer
-            for path, peer in everyone.items()
+            for path, peer in all_peers.items()
             if any(fnmatchcase(path, wanted) for wanted in spec.peers)
         }
 
-    def _tell_children(self) -> None:
+    def _send_peers(self) -> None:
         for child in self._children.values():
             if child.status in (STARTING, RUNNING):
                 peers = self._peers_for(child.spec)
-                if peers != child.told:
-                    child.told = peers
+                if peers != child.sent_peers:
+                    child.sent_peers = peers
                     self.send(child.address, PeersChanged(peers, next(self._versions)))
 
-    # Looking things up
+    # Helpers
 
     def _current(self, message: Any) -> _Child | None:
         child = self._children.get(message.path.rpartition("/")[2])
@@ -436,7 +437,7 @@ class Supervisor(SupervisedActor):
         return tuple(id for id, child in self._children.items() if child.status in statuses)
 
     def _pid_of(self, address: ActorAddress) -> int | None:
-        """The process just forked for this child, to end one that hangs before its `Ready`."""
+        """The process just forked for this child, so that it can be killed before its `Ready`."""
         return next((pid for child, pid in child_processes(self) if child == address), None)
 
     def _node(self, child: _Child) -> TreeNode:

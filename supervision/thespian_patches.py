@@ -1,19 +1,20 @@
-"""The patches of Thespian, and the list of all its internals that this project touches.
+"""The patches of Thespian, and the list of all its internals that this project uses.
 
-They are made for version `MADE_FOR`; tests/supervision/test_thespian_patches.py fails on any other
-one, and where the source of a name in `INTERNALS` has changed.
+They are made for version `MADE_FOR`; tests/supervision/test_thespian_patches.py fails for any other
+version, and if the source of a name in `INTERNALS` has changed.
 
-Three patches of behaviour, by `apply`:
+`apply` makes three patches:
 
-**Children that ended.** When it hears that one child has ended, Thespian forgets the processes of
-all that have ended by then. One of these whose own word was lost, because it was killed, or because
-a busy parent did not take it within seven seconds, is never reported: a parent that is to end waits
-for it for ever, and so do all above, up to the admin, whose port stays taken.
+**Children that ended.** When Thespian is notified that one child has ended, it forgets the
+processes of all children that have ended by then. If the notification of another one was lost,
+because that child was killed, or because a busy parent did not accept it within seven seconds, its
+end is never reported. A parent that is about to end then waits forever, and so do all actors above
+it, up to the admin, which keeps its port.
 
-**Where an actor runs.** It is forked from within a handler of its parent, some thirty frames deeper
-than that one; its loop now runs in a place of its own on the stack (roomy_stack.py).
+**Stack depth.** An actor is forked from within a handler of its parent, some thirty frames deeper
+than the parent; its loop now runs in its own chunk of the stack (roomy_stack.py).
 
-**What a message costs for nothing** (lean_transport.py).
+**Unnecessary costs of messages** (lean_transport.py).
 """
 
 import os
@@ -37,7 +38,7 @@ INTERNALS = {
     # Replaced by `apply`.
     "system.actorManager:ActorManager.run": "61eca98d7462681d",
     "system.multiprocCommon:MultiProcReplicator._childExited": "1f97052182247a5d",
-    # Replaced by `lean`, and what that relies on.
+    # Replaced by `lean`, and internals that it relies on.
     "system.actorManager:ActorManager.handleMessages": "75271d025659607a",
     "system.actorManager:ActorManager._handleOneMessage": "c030a5514cf57d7c",
     "system.multiprocCommon:MultiProcReplicator._handleReplicatorMessages": "53e7bdc253229df2",
@@ -50,13 +51,13 @@ INTERNALS = {
     "system.transport.TCPTransport:TCPTransport._finishIntent": "f6641948e5e179c7",
     "system.transport.TCPTransport:TCPTransport._cancel_fd_ops": "7a36f955cdb6805f",
     "system.transport.TCPTransport:TCPTransport._waitForSendable": "62e92dec5c84cc4b",
-    "system.transport.asyncTransportBase:asyncTransportBase._exclusively_processing": "a19b32b38194cc5f",
+    "system.transport.asyncTransportBase:asyncTransportBase._exclusively_processing": "a19b32b38194cc5f",  # noqa: E501
     "system.transport.asyncTransportBase:asyncTransportBase._not_processing": "47282667c56e16bb",
-    "system.transport.wakeupTransportBase:wakeupTransportBase._run_subtransport": "96e000edfba8449f",
+    "system.transport.wakeupTransportBase:wakeupTransportBase._run_subtransport": "96e000edfba8449f",  # noqa: E501
     "system.transport:PauseWithBackoff": "d052e41aac67dd65",
     "system.transport:ReceiveEnvelope": "1630e86d55074f22",
     "system.transport:TransmitIntent": "1cffb12f81138b77",
-    # What the first two rely on, and `child_processes`.
+    # The first two and `child_processes` rely on these.
     "system.multiprocCommon:MultiProcReplicator._checkChildLiveness": "f4dc4c3437d077c0",
     "system.multiprocCommon:MultiProcReplicator.childDied": "6d22bfa68f41b117",
     "system.multiprocCommon:MultiProcReplicator._startChildActor": "82ed67923c810e7f",
@@ -64,7 +65,7 @@ INTERNALS = {
     "system.multiprocCommon:ChildInfo": "ce0b25054343e877",
     "system.systemCommon:systemCommonBase._handleChildExited": "43475629c71eb619",
     "actors:Actor.createActor": "c4490a801db068c3",
-    # A wakeup's payload is handed over as it is (actor.py).
+    # A wakeup's payload is not copied (actor.py).
     "system.actorManager:ActorManager.wakeupAfter": "6dfdc6bf036531e5",
     "system.transport.wakeupTransportBase:wakeupTransportBase.addWakeup": "55096902c23d2755",
     "system.transport.wakeupTransportBase:wakeupTransportBase._realizeWakeups": "da64fc17df1fd06c",
@@ -97,7 +98,7 @@ INTERNALS = {
     "system.transport.TCPTransport:TCPTransport._addedDataToIncoming": "bf2eaffa8bb1c619",
     "system.transport.TCPTransport:TCPTransport._check_XMIT_4_done": "a81b8d4e33a0d275",
     "system.transport.TCPTransport:TCPIncoming_Common": "e3fcc780f3ecdd87",
-    # What the seal relies on.
+    # The sealed transport relies on these.
     "system.transport.TCPTransport:TCPTransport._runWithExpiry": "9e42260155a25607",
     "system.transport.TCPTransport:TCPTransport._finishIncoming": "1c1470406f6ea8be",
     "system.transport.TCPTransport:TCPTransport._next_XMIT_3": "f41434492156d9d0",
@@ -111,21 +112,21 @@ INTERNALS = {
     "system.transport.IPBase:thisSystem": "ee90806d951d905c",
     "system.timing:ExpirationTimer": "5ad2d579d9f939e1",
 }
-"""`module:name` below `thespian`, and a digest of the statement that defines it: SHA-256 of its
-source, the first 16 hex digits. A name that is imported there is digested where it is defined."""
+"""`module:name` below `thespian`, and the first 16 hex digits of the SHA-256 of the source of its
+definition. For a name that is imported there, the definition in its own module counts."""
 
 _run = ActorManager.run
 
 
 def apply() -> None:
-    """Patch Thespian in this process and in those that are forked from it."""
+    """Patch Thespian in this process and in those forked from it."""
     MultiProcReplicator._childExited = _forget
     ActorManager.run = _run_roomy
     lean()
 
 
 def _forget(self: Any, child: Any) -> None:
-    """Forget the process of this child alone; SIGCHLD has `childDied` tell of the others."""
+    """Forget only the process of this child; after SIGCHLD, `childDied` reports the others."""
     self._child_procs = [
         each
         for each in getattr(self, "_child_procs", [])
@@ -144,9 +145,9 @@ def child_processes(actor: Any) -> Iterator[tuple[ActorAddress, int]]:
 
 
 def log_to(path: Path) -> None:
-    """Have Thespian write its own debug log there, not to the `thespian.log` all users share.
+    """Set the path of Thespian's debug log, which by default all users share.
 
-    Call it before `ActorSystem(…)`; the folder is made (mode 0700) if it is missing.
+    Call it before `ActorSystem(…)`; creates the folder (mode 0700) if missing.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ["THESPLOG_FILE"] = str(path)
@@ -155,8 +156,8 @@ def log_to(path: Path) -> None:
 
 
 def register_every(period_s: float, missed: int) -> None:
-    """How often a machine registers with the node it has joined, and how many times it may not."""
-    # Both: it sleeps for the latter before it looks whether the former is over.
+    """Set the interval of registrations with a joined node, and the limit of missed ones."""
+    # Thespian sleeps for the second before it checks whether the first is over, so set both.
     convention.CONVENTION_REREGISTRATION_PERIOD = timedelta(seconds=period_s)
     convention.CONVENTION_RESTART_PERIOD = timedelta(seconds=period_s)
     convention.CONVENTION_REGISTRATION_MISS_MAX = missed

@@ -10,11 +10,10 @@ Call = Callable[[], Any]
 
 
 class Timer:
-    """Calls a function once, at the earliest of the times that it was set to since the last call.
+    """Calls a function once, at the earliest of the times set since the last call.
 
-    Thespian cannot cancel a wakeup. Those that an earlier one has overtaken come as well, and do
-    nothing: if each of them called the function, which may set the timer again, they would go on
-    for ever.
+    Thespian cannot cancel a wakeup, so obsolete ones arrive and are ignored. If each of them called
+    the function, which may set the timer again, they would never end.
     """
 
     __slots__ = ("_after", "_at", "_call", "_settings")
@@ -26,16 +25,16 @@ class Timer:
 
     @property
     def is_set(self) -> bool:
-        """Whether the function is going to be called."""
+        """Whether a call is scheduled."""
         return self._at is not None
 
     def at(self, when: float) -> None:
-        """Call the function at this time (monotonic), unless it is called earlier."""
+        """Call the function at this time (monotonic seconds), unless it is called earlier."""
         if self._at is None or when < self._at:
             self._set(when, when - time.monotonic())
 
     def within(self, seconds: float) -> None:
-        """Call the function in so many seconds, unless it is called earlier."""
+        """Call the function after `seconds`, unless it is called earlier."""
         when = time.monotonic() + seconds
         if self._at is None or when < self._at:
             self._set(when, seconds)

@@ -1,5 +1,4 @@
-"""The REST API, after Kazoo's Crossbar: a pure application behind the protocol `Backend`.
+"""The REST API, modelled on Kazoo's Crossbar: an application that uses the protocol `Backend`.
 
-Of the actors it knows their messages alone. `callboard.actors.api.server` serves it, and alone
-imports it.
+It imports only the messages of the actors. Only `callboard.actors.api` imports and serves it.
 """

@@ -1,4 +1,4 @@
-"""The server of the REST API: a thread in an actor, which asks the others on its behalf.
+"""The server of the REST API: a thread in the actor `ApiServer`, which sends its requests.
 
-`ApiServer` is the actor. The web's libraries are imported in its thread and nowhere else.
+The libraries of the web application are imported only in that thread.
 """

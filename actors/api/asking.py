@@ -1,4 +1,4 @@
-"""Questions to other actors on behalf of threads, and their answers."""
+"""Requests of threads to other actors, and their responses."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from callboard.supervision import Answer, Peer, Question
 
 @frozen
 class Asked:
-    """Something a thread wants to know of the actor at `path`: an answer of class `kind`."""
+    """A thread's request to the actor at `path`; the response has the class `kind`."""
 
     path: str
     message: Any
@@ -24,33 +24,33 @@ class Asked:
 
 
 class Asking:
-    """The questions under way. Whoever asks hears an answer, a refusal, or that none will come."""
+    """The pending requests. Each future gets the response, RefusedByActor or NoAnswer."""
 
     def __init__(self, send: Callable[[ActorAddress, Any], None]) -> None:
         self._send = send
         self._numbers = itertools.count(1)
-        self._under_way: dict[int, Asked] = {}
+        self._pending: dict[int, Asked] = {}
 
     def __len__(self) -> int:
-        """How many are under way."""
-        return len(self._under_way)
+        """The number of pending requests."""
+        return len(self._pending)
 
     def ask(self, asked: Asked, address: ActorAddress | None) -> None:
-        """Send a question there; None: the actor is down."""
-        # Those given up would stay for ever otherwise, where no answer comes.
-        given_up = [n for n, one in self._under_way.items() if one.future.cancelled()]
-        for number in given_up:
-            del self._under_way[number]
+        """Send a request; `address` None: the actor is down."""
+        # Cancelled requests without a response would stay here forever.
+        cancelled = [n for n, one in self._pending.items() if one.future.cancelled()]
+        for number in cancelled:
+            del self._pending[number]
         if address is None:
             _fail(asked, NoAnswer(f"{asked.path} is being restarted: try again"))
             return
         number = next(self._numbers)
-        self._under_way[number] = asked
+        self._pending[number] = asked
         self._send(address, Question(number, asked.message))
 
     def answered(self, answer: Answer) -> None:
-        """An actor's answer; one to a question that was given up is void."""
-        asked = self._under_way.get(answer.ref)
+        """Settle a request by an actor's response; ignored if the request was cancelled."""
+        asked = self._pending.get(answer.ref)
         if asked is None:
             return
         match answer.message:
@@ -59,32 +59,32 @@ class Asking:
             case asked.kind():
                 _settle(asked, answer.message)
             case _:
-                return  # Something on the way, such as progress.
-        del self._under_way[answer.ref]
+                return  # An intermediate message, such as progress.
+        del self._pending[answer.ref]
 
     def on_peers(self, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> None:
-        """An actor that died takes its questions with it."""
-        for number, asked in list(self._under_way.items()):
+        """Fail the requests to actors that died."""
+        for number, asked in list(self._pending.items()):
             if asked.path != TOP and now.get(asked.path) != before.get(asked.path):
-                del self._under_way[number]
+                del self._pending[number]
                 _fail(asked, NoAnswer(f"{asked.path} was restarted meanwhile: try again"))
 
     def give_up(self) -> None:
-        """The actor that asks ends."""
-        for asked in self._under_way.values():
+        """Fail all requests: the API stops."""
+        for asked in self._pending.values():
             _fail(asked, NoAnswer("the API is being stopped: try again"))
-        self._under_way.clear()
+        self._pending.clear()
 
 
-def _settle(asked: Asked, answer: Any) -> None:
+def _settle(asked: Asked, response: Any) -> None:
     try:
-        asked.future.set_result(answer)
+        asked.future.set_result(response)
     except InvalidStateError:
-        return  # Cancelled: nobody waits any more.
+        return  # The thread has cancelled it.
 
 
 def _fail(asked: Asked, error: Exception) -> None:
     try:
         asked.future.set_exception(error)
     except InvalidStateError:
-        return  # Cancelled: nobody waits any more.
+        return  # The thread has cancelled it.

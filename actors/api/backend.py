@@ -1,4 +1,4 @@
-"""The system as the API sees it, from threads beside an actor."""
+"""The backend of the API, whose threads reach the system through an actor."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,9 +28,10 @@ from callboard.web.backend import NodeFacts
 from callboard.webhooks.hooks.hook import Hook
 
 APPLY_S = 4.0
-"""How long a change of a hook may take to be in effect here before its author is answered."""
+"""The time-out for a changed hook to take effect on this node; then the client gets its response
+anyway."""
 RESOLVE_S = 1.0
-"""How long a look-up of a name may hold up the answer to whoever makes a hook."""
+"""The time-out for resolving a name when a hook is created."""
 RESOLVERS = 2
 
 A = TypeVar("A")
@@ -38,31 +39,31 @@ A = TypeVar("A")
 
 @frozen
 class Changed:
-    """A thread has saved documents that every node is to hear of."""
+    """Documents that a thread has saved, to be published to all nodes."""
 
     changes: tuple[Change, ...]
 
 
 @frozen
 class ServerEnded:
-    """The server's thread has ended; `problem` None: as it was asked to."""
+    """The server's thread has ended; `problem` None: it was asked to stop."""
 
     problem: BaseException | None
 
 
-SlicedJob = Asked | Changed | ServerEnded
-"""What the threads of the API put into the actor's inbox."""
+InboxItem = Asked | Changed | ServerEnded
+"""Items that the threads of the API put into the actor's inbox."""
 
 
 class ActorBackend:
-    """`callboard.web.backend.Backend` by way of the actor that takes from `inbox`."""
+    """Implements `callboard.web.backend.Backend` by the actor that reads `inbox`."""
 
     def __init__(
         self,
         settings: Settings,
         store: DocumentStore,
         admin_token: str,
-        inbox: "Inbox[SlicedJob]",
+        inbox: "Inbox[InboxItem]",
         stats: Callable[[], Mapping[str, Any]],
     ) -> None:
         self.node = node_facts(settings)
@@ -97,7 +98,7 @@ class ActorBackend:
         try:
             self.ask(HOOK_LISTENER, message, HookApplied, APPLY_S)
         except (NoAnswer, RefusedByActor):
-            return  # It is saved and will be told of; the listener loads all hooks as it starts.
+            return  # It is saved and will be published; a new listener loads all hooks.
 
     def question(self, path: str, message: Any, kind: type[A]) -> "Future[A]":
         """See `Backend.question`."""
@@ -127,7 +128,7 @@ class ActorBackend:
 
 
 def node_facts(settings: Settings) -> NodeFacts:
-    """What the API is to know of this node."""
+    """The facts of this node that the API needs."""
     modules = event_modules(settings).modules
     return NodeFacts(
         name=settings.node.name,

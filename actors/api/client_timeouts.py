@@ -1,4 +1,4 @@
-"""HTTP for clients who may be silent: uvicorn itself waits for them without end."""
+"""Client time-outs for HTTP, which uvicorn lacks: it waits for silent clients forever."""
 
 import asyncio
 
@@ -6,52 +6,52 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S = 10.0
-"""How long the head of a request may take to come."""
+"""The time-out for the head of a request."""
 TAKES_S = 10.0
-"""Within this time a reader is to take LEAST bytes of what waits for it, or all of it."""
+"""Within this time a client must read LEAST bytes of the response, or all of it."""
 LEAST = 65_536
 
 
 class TimedH11Protocol(H11Protocol):
-    """Ends connections on which no request comes, and those whose reader takes nothing.
+    """Closes connections that send no request, and those whose client does not read.
 
-    Each of them would count among the connections that the server may have at once. What follows
-    the head of a request has its own bound (web/envelopes/middleware.py), and so has the silence
-    between two requests (uvicorn's `timeout_keep_alive`).
+    They would count towards the server's limit of connections. The body of a request has its own
+    time-out (web/envelopes/middleware.py), and so has the time between two requests (uvicorn's
+    `timeout_keep_alive`).
     """
 
     _late: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a first request."""
+        """Start the time-out for the first request."""
         super().connection_made(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes alone win no time: the whole head has to come."""
+        """Stop the time-out if the head is complete; single bytes do not extend it."""
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Cancel the time-outs."""
         super().connection_lost(exc)
         for timer in (self._late, self._stuck):
             if timer is not None:
                 timer.cancel()
 
     def on_response_complete(self) -> None:
-        """What ends the connection may still have to be taken by the reader."""
+        """Start the time-outs for the next request and for reading the rest of the response."""
         super().on_response_complete()
         self._watch_reader()
 
     def timeout_keep_alive_handler(self) -> None:
-        """A connection that is closed stays until its reader has taken everything."""
+        """Close the connection, with a time-out for reading the rest of the response."""
         super().timeout_keep_alive_handler()
         self._watch_reader()
 
     def pause_writing(self) -> None:
-        """The reader takes less than comes."""
+        """Start the time-out for reading: the client is slower than the response."""
         super().pause_writing()
         self._watch_reader()
 
@@ -80,5 +80,5 @@ class TimedH11Protocol(H11Protocol):
         return self._untaken() > 0 and (self.flow.write_paused or self.transport.is_closing())
 
     def _untaken(self) -> int:
-        """Bytes."""
+        """Bytes that the client has not read."""
         return self.transport.get_write_buffer_size()

@@ -1,4 +1,4 @@
-"""What other threads of an actor's process have for it, who hears of it by a descriptor."""
+"""An inbox for an actor, filled by other threads of its process and signalled by a descriptor."""
 
 import os
 from collections import deque
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Inbox(Generic[T]):
-    """Things put in by any thread, taken out by the actor. `fileno()` is readable meanwhile."""
+    """Items added by any thread and taken by the actor. `fileno()` is readable if there are any."""
 
     def __init__(self) -> None:
         self._things: deque[T] = deque()
@@ -21,21 +21,21 @@ class Inbox(Generic[T]):
         return self._pipe_out
 
     def put(self, thing: T) -> None:
-        """Have the actor take it."""
+        """Add an item and signal the actor."""
         self._things.append(thing)
         try:
             os.write(self._pipe_in, b"!")
         except BlockingIOError:
-            return  # The pipe is full of wake-ups already.
+            return  # The pipe is full of signals already.
 
     def taken(self) -> Iterator[T]:
-        """All that is there now, in order."""
+        """Take all items, in order."""
         with suppress(BlockingIOError):  # The descriptor that woke the actor was another one.
             os.read(self._pipe_out, 65536)
         while self._things:
             yield self._things.popleft()
 
     def close(self) -> None:
-        """Nothing is taken any more."""
+        """Close the descriptors."""
         os.close(self._pipe_out)
         os.close(self._pipe_in)

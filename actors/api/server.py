@@ -1,4 +1,4 @@
-"""The REST API: a server in a thread, and the actor that asks and tells on its behalf."""
+"""The REST API: a server in a thread, and the actor that sends and receives messages for it."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.api.asking import Asked, Asking
-from callboard.actors.api.backend import ActorBackend, Changed, ServerEnded, SlicedJob
+from callboard.actors.api.backend import ActorBackend, Changed, InboxItem, ServerEnded
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
@@ -19,16 +19,16 @@ from callboard.adapters.keys.api_token import admin_token
 from callboard.supervision import Answer, Peer
 
 RETRY_S = 3.0
-"""Between two attempts to listen on a port that is taken."""
+"""The interval for listening again on a port that is in use."""
 FAREWELL_S = 4.0
-"""How long the server may take to end before this actor ends anyway."""
+"""The time-out for the server to stop; then this actor ends anyway."""
 
 
 class ApiServer(StoreWorker):
-    """Serves `callboard.web` and lets every node know of what is changed through it.
+    """Serves `callboard.web` and publishes the changes made through it.
 
-    The application runs in threads. What it wants of the tree comes through an inbox; answers
-    go back through futures. So a slow client or store holds up no message.
+    The application runs in threads. Its requests to the tree come through an inbox, and responses
+    go back through futures. So a slow client or store does not delay the actor's messages.
     """
 
     def begin(self, setup: Setup) -> None:
@@ -39,7 +39,7 @@ class ApiServer(StoreWorker):
         self._stopping = False
         self._thread: ApiThread | None = None
         self._asking = Asking(self.send)
-        self._inbox: Inbox[SlicedJob] = Inbox()
+        self._inbox: Inbox[InboxItem] = Inbox()
         self._documents = self.connect_store()
         self.closing.callback(self._stop_thread)
         self.closing.callback(self._asking.give_up)
@@ -49,7 +49,7 @@ class ApiServer(StoreWorker):
         self._listen()
 
     def stats(self) -> Mapping[str, Any]:
-        """Where it is served, or why not."""
+        """The port, or the problem that prevents listening."""
         figures: dict[str, Any] = {**super().stats(), "asking": len(self._asking)}
         if self._port is not None:
             figures["port"] = self._port
@@ -58,7 +58,7 @@ class ApiServer(StoreWorker):
         return figures
 
     def _health(self) -> Mapping[str, Any]:
-        """For `/healthz`, from another thread."""
+        """For `/healthz`; called in another thread."""
         return {"uptime_s": round(time.monotonic() - self._began, 1)}
 
     # The server
@@ -78,14 +78,14 @@ class ApiServer(StoreWorker):
         self._thread.start()
 
     def _listen_later(self, problem: str) -> None:
-        """No crash: that would not help, and deliveries do not need the API."""
+        """Retry later. A crash would not help, and deliveries do not need the API."""
         if self._problem != problem:
             self._problem = problem
             self.log.error("api_cannot_listen", reason=problem, retry_s=RETRY_S)
         self.after(RETRY_S, self._listen)
 
     def _listens(self, port: int) -> None:
-        """In the server's thread."""
+        """Called in the server's thread."""
         try:
             write_place(self.settings.api_place_file, self.settings.api.bind, port)
         except OSError as problem:
@@ -94,11 +94,11 @@ class ApiServer(StoreWorker):
         self.log.info("api_listens", bind=self.settings.api.bind, port=port)
 
     def _server_ended(self, problem: BaseException | None) -> None:
-        """In the server's thread."""
+        """Called in the server's thread."""
         self._port = None
         self._inbox.put(ServerEnded(problem))
 
-    def _go_on_without(self, problem: BaseException | None) -> None:
+    def _handle_server_end(self, problem: BaseException | None) -> None:
         if self._stopping:
             self._leave()
             return
@@ -109,7 +109,7 @@ class ApiServer(StoreWorker):
                 raise RuntimeError("the API's server has ended") from problem
 
     def on_stop(self) -> None:
-        """Let requests under way end, then end."""
+        """Let requests in progress end, then end."""
         self._stopping = True
         if self._thread is None or self._problem:
             self._leave()
@@ -123,14 +123,14 @@ class ApiServer(StoreWorker):
         self.finish()
 
     def _stop_thread(self) -> None:
-        """It ends with the process, or by itself."""
+        """Ask the thread to stop; it ends with the process at the latest."""
         if self._thread is not None:
             self._thread.stop()
 
-    # What the server's threads want
+    # Requests of the server's threads
 
     def receiveMsg_WatchMessage(self, message: Any, sender: Any) -> None:
-        """A thread wants something, or the broker's connection has something to do."""
+        """Handle requests of the threads, and poll the broker's connection."""
         for job in self._inbox.taken():
             match job:
                 case Asked(path=path):
@@ -138,13 +138,13 @@ class ApiServer(StoreWorker):
                 case Changed(changes):
                     self.publish(changes)
                 case ServerEnded(problem):
-                    self._go_on_without(problem)
+                    self._handle_server_end(problem)
         super().receiveMsg_WatchMessage(message, sender)
 
     def receiveMsg_Answer(self, message: Answer, _sender: ActorAddress) -> None:
-        """An actor's answer to one of them."""
+        """An actor's response to a thread's request."""
         self._asking.answered(message)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """Actors that died answer no more."""
+        """Fail the requests to actors that died."""
         self._asking.on_peers(before, self.peers)

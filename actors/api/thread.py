@@ -1,4 +1,4 @@
-"""The thread that serves the API; the libraries of the web are imported in it, and nowhere else."""
+"""The thread that serves the API; only it imports the libraries of the web application."""
 
 import errno
 import json
@@ -16,20 +16,20 @@ from callboard.web.backend import Backend
 
 BACKLOG = 128
 CONNECTIONS = 256
-"""Connections at once; beyond, clients are told to come later (503)."""
+"""Limit of simultaneous connections; more are refused with 503."""
 FAREWELL_S = 2
-"""How long requests under way may take to end when the server is asked to stop."""
+"""The time-out for requests in progress when the server is asked to stop."""
 
 
 class PortTaken(Exception):
-    """The address cannot be listened on now; the text says why."""
+    """The server cannot listen on the address; the text says why."""
 
 
 class ApiThread:
-    """A server on a socket of its own, from `start` to `stop`.
+    """A server with its own socket, from `start` to `stop`.
 
-    `ended(problem)` is called in the thread, as its last deed: with None when it was asked to
-    stop, with PortTaken, or with whatever else has ended it.
+    At its end, the thread calls `ended(problem)`: None if it was asked to stop, else PortTaken or
+    the exception that ended it.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class ApiThread:
         self._thread = RoomyThread(target=self._run, name="api", daemon=True)
 
     def start(self) -> None:
-        """Begin; the port is known when `listening` is called."""
+        """Start; `listening` is called with the port."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end; requests under way may end first."""
+        """Ask the server to stop; requests in progress may end first."""
         self._stopped.set()
         if self._server is not None:
             self._server.should_exit = True
@@ -66,7 +66,7 @@ class ApiThread:
             self._serve()
             if not self._stopped.is_set():
                 problem = RuntimeError("the server ended by itself")
-        except BaseException as error:  # noqa: BLE001 - the actor hears of it, and decides
+        except BaseException as error:  # noqa: BLE001 - the actor decides
             problem = error
         self._ended(problem)
 
@@ -78,7 +78,7 @@ class ApiThread:
         app = self._make_app()
 
         class Server(uvicorn.Server):
-            """Ends the streams first, which would not end by themselves."""
+            """Ends the dashboard's streams first, which do not end by themselves."""
 
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
                 app.state.sampler.close()
@@ -105,9 +105,9 @@ class ApiThread:
 
 
 def listening_socket(bind: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises PortTaken."""
+    """A listening socket. Raises PortTaken."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    # With the protocol named, or asyncio does not switch Nagle's algorithm off: 40 ms an answer.
+    # Without IPPROTO_TCP, asyncio does not disable Nagle's algorithm: 40 ms for each response.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -122,7 +122,7 @@ def listening_socket(bind: str, port: int) -> socket.socket:
 
 
 def write_place(path: Path, bind: str, port: int) -> None:
-    """Tell in a file where the API is served. Raises OSError."""
+    """Write the API's address to a file. Raises OSError."""
     host = f"[{bind}]" if ":" in bind else bind
     place = {"url": f"http://{host}:{port}", "bind": bind, "port": port, "pid": os.getpid()}
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".api-", delete=False) as draft:
@@ -131,7 +131,7 @@ def write_place(path: Path, bind: str, port: int) -> None:
 
 
 def app_maker(backend: Backend, api: ApiSettings) -> Callable[[], Any]:
-    """What makes the application, in the thread that is to serve it."""
+    """A function that creates the application, to be called in the server's thread."""
 
     def make() -> Any:
         from callboard.web.app import ApiOptions, create_app

@@ -1,6 +1,6 @@
-"""What actors are made of: their common base, batches, ordered streams.
+"""The common parts of actors: base classes, batches, ordered streams.
 
 Offers `Role` and `BrokerRole`, the bases of the actors; `Outbox`, `Resequencer`, `ThreadPool`,
-`NotificationPublisher` and `ConfirmedPublisher`; which deliverer a delivery goes to; and what the
-settings say of modules and tracing.
+`NotificationPublisher` and `ConfirmedPublisher`; the choice of a deliverer for each delivery; event
+modules and tracing as configured.
 """

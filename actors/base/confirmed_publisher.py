@@ -1,4 +1,4 @@
-"""Messages that an actor puts into our queues for somebody who waits for the broker's word."""
+"""Publishes messages in batches, for requests that wait until the broker has confirmed them."""
 
 from collections.abc import Callable, Iterable
 
@@ -19,50 +19,50 @@ Settled = Callable[["Batch"], None]
 
 @define
 class Batch:
-    """What one request wants published, by names of its own. `settled` hears once of the end."""
+    """The messages of one request, by ids. `settled` is called once all have a result."""
 
     settled: Settled
     taken: list[str] = Factory(list)
     refused: list[tuple[str, str]] = Factory(list)
-    under_way: int = 0
+    unconfirmed: int = 0
     complete: bool = False
 
     def refuse(self, id: str, reason: str) -> None:
-        """One of them cannot be published."""
+        """Record that this message cannot be published."""
         self.refused.append((id, reason))
 
 
 class ConfirmedPublisher:
-    """Publishes batches, mandatory and with confirms; what comes of each item is in its batch."""
+    """Publishes mandatory messages with confirms; each result is recorded in the batch."""
 
     def __init__(self, broker: BrokerConnection) -> None:
         self._broker = broker
-        self._under_way: dict[int, tuple[Batch, str]] = {}
+        self._unconfirmed: dict[int, tuple[Batch, str]] = {}
         self._returned: dict[int, str] = {}
 
     def __len__(self) -> int:
-        """Messages that the broker has not answered for."""
-        return len(self._under_way)
+        """The number of messages that the broker has not confirmed."""
+        return len(self._unconfirmed)
 
     def publish(self, batch: Batch, id: str, message: OutgoingMessage) -> None:
-        """One item of a batch."""
+        """Publish one message of a batch."""
         try:
             number = self._broker.publish(message)
         except BrokerError as problem:  # such as a routing key that is too long
             batch.refuse(id, str(problem))
             return
-        self._under_way[number] = batch, id
-        batch.under_way += 1
+        self._unconfirmed[number] = batch, id
+        batch.unconfirmed += 1
 
     def complete(self, batch: Batch) -> None:
-        """Nothing more is added to the batch."""
+        """Mark the batch as complete; its result is final once all messages are confirmed."""
         batch.complete = True
         self._settle(batch)
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """The broker has something to say of what was published."""
+        """Handle confirms and returned messages."""
         match event:
-            case Returned(number, reason) if number in self._under_way:
+            case Returned(number, reason) if number in self._unconfirmed:
                 self._returned[number] = reason
             case Confirmed(numbers):
                 self._ended(numbers, "")
@@ -71,8 +71,8 @@ class ConfirmedPublisher:
 
     def _ended(self, numbers: Iterable[int], problem: str) -> None:
         for number in numbers:
-            if number in self._under_way:
-                batch, id = self._under_way.pop(number)
+            if number in self._unconfirmed:
+                batch, id = self._unconfirmed.pop(number)
                 reason = problem
                 if number in self._returned:
                     reason = f"there is no queue for it: {self._returned.pop(number)}"
@@ -80,9 +80,9 @@ class ConfirmedPublisher:
                     batch.refuse(id, reason)
                 else:
                     batch.taken.append(id)
-                batch.under_way -= 1
+                batch.unconfirmed -= 1
                 self._settle(batch)
 
     def _settle(self, batch: Batch) -> None:
-        if batch.complete and not batch.under_way:
+        if batch.complete and not batch.unconfirmed:
             batch.settled(batch)

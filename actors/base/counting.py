@@ -1,4 +1,4 @@
-"""What an actor counts, and telling it to the metrics: once a second while it does something."""
+"""Counts of an actor, reported to `metrics` at most once a second."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,67 +11,67 @@ from callboard.supervision import SupervisedActor
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics.tally import FigureSet, Tally
 
-TELL_S = 1.0
+REPORT_S = 1.0
 
 
 class Counting(SupervisedActor):
-    """An actor with a `tally`, which it tells its peer `metrics` whenever it has changed.
+    """An actor with a `tally`, which it reports to its peer `metrics` when it has changed.
 
-    A new peer is told everything. Without that peer nothing is told, and nothing missed. Figures
-    change only with a message that was handled, so an actor without work does not wake to tell.
+    Each report has all figures since the start, so none is lost while `metrics` is down. Figures
+    change only when a message is handled, so an idle actor does not wake to report.
     """
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
         self.tally = Tally()
-        self._last_told: tuple[int, FigureSet, tuple[EndpointFigures, ...]] | None = None
-        self._times_told = 0
-        self._counts_on = False
-        self._tell_due = False
+        self._last_report: tuple[int, FigureSet, tuple[EndpointFigures, ...]] | None = None
+        self._reports = 0
+        self._reporting = False
+        self._report_due = False
 
     def measure(self) -> None:
-        """Put into the tally what is kept elsewhere: gauges, and counts of the subclass's own."""
+        """Set the gauges, and counts that the subclass keeps outside the tally."""
 
     def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
-        """The endpoints that people should see."""
+        """The endpoints to show to users."""
         return ()
 
-    def begin_to_tell(self) -> None:
-        """From now on."""
-        self._counts_on = True
+    def start_reporting(self) -> None:
+        """Report from now on."""
+        self._reporting = True
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> Any:
-        """Handle one message; what it has changed is told within a second."""
+        """Handle one message; changed figures are reported within REPORT_S."""
         watched = super().receiveMessage(message, sender)
-        telling = isinstance(message, WakeupMessage) and message.payload == self._tell_when_due
+        is_report = isinstance(message, WakeupMessage) and message.payload == self._report
         if (
-            self._counts_on
-            and not self._tell_due
-            and not telling
+            self._reporting
+            and not self._report_due
+            and not is_report
             and not self.is_heartbeat(message)
         ):
-            self._tell_due = True
-            self.after(TELL_S, self._tell_when_due)
+            self._report_due = True
+            self.after(REPORT_S, self._report)
         return watched
 
-    def _tell_when_due(self) -> None:
-        self._tell_due = False
-        self.tell_figures()
+    def _report(self) -> None:
+        self._report_due = False
+        self.report_figures()
 
     def finish(self) -> None:
-        """What was counted last is not lost in an orderly end."""
-        self.tell_figures()
+        """Report the last figures, then end."""
+        self.report_figures()
         super().finish()
 
-    def tell_figures(self) -> None:
-        """Tell what has changed."""
+    def report_figures(self) -> None:
+        """Report the figures if they have changed, or if `metrics` was restarted."""
         metrics = self.peers.get(METRICS)
         if metrics is None:
             return
         self.measure()
-        news = metrics.incarnation, self.tally.figures(), self.busiest_endpoints()
-        if news != self._last_told:
-            self._last_told = news
-            self._times_told += 1
+        report = metrics.incarnation, self.tally.figures(), self.busiest_endpoints()
+        if report != self._last_report:
+            self._last_report = report
+            self._reports += 1
             sender = self.path, self.incarnation
-            self.send(metrics.address, Figures(sender, self._times_told, *news[1:]))
+            self.send(metrics.address, Figures(sender, self._reports, *report[1:]))

@@ -1,4 +1,4 @@
-"""The event modules that a system with these settings has."""
+"""The event modules of a system, from its settings."""
 
 from callboard.config.settings import ModuleSettings, Settings
 from callboard.webhooks.modules.bus_module import BusModule
@@ -8,9 +8,9 @@ from callboard.webhooks.modules.protocol import EventExchange
 
 
 def event_modules(settings: Settings) -> Discovery:
-    """Those of the installation, and those that the configuration makes: of its `[[modules]]`
-    tables, and for events that are posted to the API."""
-    # Kazoo's queue forgets its messages with its broker: nobody is to be told that they are safe.
+    """The installed modules, those of the `[[modules]]` tables, and the one for events posted to
+    the API."""
+    # Kazoo's queue is not durable, so the API could not confirm that a posted event is stored.
     posted = (PostedEventModule(),) if settings.api.events and not settings.amqp.join_kazoo else ()
     return discover((*posted, *(_made(table) for table in settings.modules)))
 

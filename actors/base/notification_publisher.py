@@ -1,4 +1,4 @@
-"""Telling subscribers: batched, bounded, and without waiting for any of them."""
+"""Sends notifications to subscribers in batches, with a bound, and without waiting for them."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -11,34 +11,34 @@ from callboard.actors.messages.notifications import KIND_OF, Notice, Notices, No
 from callboard.supervision import Call, Peer, Timer
 
 INTERVAL_S = 0.1
-"""Time between two batches of a process; with more than one subscriber, so much for each."""
+"""The interval between the batches of a process, multiplied by the number of subscribers."""
 MAX_WAITING = 100
-"""Notices that wait for a subscriber, and so the largest batch; more are counted, not kept."""
+"""Limit of waiting notifications, and so of a batch; more are counted in `left_out` and dropped."""
 
 
 def subscription_path(kind: str, subscription: int) -> str:
-    """The path under which a subscriber is a peer of those that have notices of that kind."""
+    """The path of a subscriber as a peer of the actors that send notifications of that kind."""
     return f"subscribers/{kind}/{subscription}"
 
 
 def subscribers_of(*kinds: str) -> tuple[str, ...]:
-    """What the ChildSpec of an actor with such notices names as peers."""
+    """The peers to name in the ChildSpec of an actor that sends these kinds of notifications."""
     return tuple(f"subscribers/{kind}/*" for kind in kinds)
 
 
 @define
 class SubscriberQueue:
-    """What one subscriber is to be told of one kind; one batch at a time is under way."""
+    """The notifications of one kind for one subscriber, with one unconfirmed batch at a time."""
 
     subscription: int
     kind: str
     _waiting: list[Notice] = Factory(list)
     _left_out: int = 0
-    _under_way: int | None = None
+    _unconfirmed: int | None = None
     _numbers: Any = Factory(lambda: itertools.count(1))
 
     def add(self, notice: Notice) -> None:
-        """Keep a notice, or count it when too many wait already."""
+        """Queue a notification, or count it if too many wait already."""
         if len(self._waiting) < MAX_WAITING:
             self._waiting.append(notice)
         else:
@@ -46,28 +46,28 @@ class SubscriberQueue:
 
     def due(self) -> bool:
         """Whether there is a batch that may be sent now."""
-        return self._under_way is None and bool(self._waiting)
+        return self._unconfirmed is None and bool(self._waiting)
 
     def batch(self) -> Notices:
-        """All that waits; nothing more is due until it is seen."""
-        self._under_way = next(self._numbers)
+        """The next batch, with all waiting notifications; no other is due until it is `seen`."""
+        self._unconfirmed = next(self._numbers)
         batch = Notices(
-            self.subscription, self.kind, self._under_way, tuple(self._waiting), self._left_out
+            self.subscription, self.kind, self._unconfirmed, tuple(self._waiting), self._left_out
         )
         self._waiting, self._left_out = [], 0
         return batch
 
     def seen(self, number: int) -> None:
-        """The subscriber has that batch."""
-        if number == self._under_way:
-            self._under_way = None
+        """The subscriber has confirmed the batch."""
+        if number == self._unconfirmed:
+            self._unconfirmed = None
 
 
 class NotificationPublisher:
-    """Sends an actor's notices to the subscribers, which that actor knows as peers.
+    """Sends an actor's notifications to the subscribers, which are its peers.
 
-    The actor's ChildSpec names `subscribers_of(kind)` among the peers; the actor passes on each
-    `NoticesSeen` to `seen`. Without subscribers `notify` looks at the peers and does nothing.
+    The actor's ChildSpec names `subscribers_of(kind)` among the peers, and the actor passes each
+    `NoticesSeen` to `seen`. Without subscribers `notify` does nothing.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class NotificationPublisher:
         self._batches_due = timer(self._send_batches)
 
     def notify(self, notice: Notice) -> None:
-        """Have every subscriber to this kind told soon."""
+        """Queue a notification for every subscriber to its kind."""
         kind = KIND_OF[type(notice)]
         for path, peer in self._peers().items():
             if path.startswith(f"subscribers/{kind}/"):
@@ -90,7 +90,7 @@ class NotificationPublisher:
                 self._send_soon()
 
     def seen(self, message: NoticesSeen) -> None:
-        """A subscriber has a batch: the next may follow."""
+        """A subscriber has confirmed a batch: the next may follow."""
         queue = self._queues.get(subscription_path(message.kind, message.subscription))
         if queue is not None:
             queue.seen(message.number)

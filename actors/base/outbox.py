@@ -1,4 +1,4 @@
-"""Items that another actor is to keep: sent in batches until it says that it has them."""
+"""Items for another actor, sent in batches until it confirms them."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class Outbox(Generic[T]):
-    """Items wait, go out in numbered batches, and are ours until the batch is `confirmed`.
+    """Sends items in numbered batches, and keeps them until the batch is `confirmed`.
 
-    `most_batches` are out at a time, of up to `most_items`, and up to the item that makes them
-    reach `most_bytes`.
+    At most `most_batches` are unconfirmed. A batch has at most `most_items`, and ends with the item
+    that reaches `most_bytes`.
     """
 
     def __init__(
@@ -28,20 +28,21 @@ class Outbox(Generic[T]):
         self._numbers = 0
 
     def __len__(self) -> int:
-        """Items that are not known to be kept."""
+        """The number of unconfirmed and waiting items."""
         return len(self._waiting) + sum(len(batch) for batch, _since in self._out.values())
 
     @property
     def waiting(self) -> int:
-        """Items in no batch yet."""
+        """The number of items in no batch yet."""
         return len(self._waiting)
 
     def add(self, item: T) -> None:
-        """An item to hand over."""
+        """Queue an item."""
         self._waiting.append(item)
 
     def next(self, now: float) -> tuple[int, list[T]] | None:
-        """The next batch to send, now out; None if there is none, or enough are out."""
+        """The next batch to send, with its number; None if there is none, or too many are
+        unconfirmed."""
         if not self._waiting or len(self._out) >= self._most_batches:
             return None
         batch: list[T] = []
@@ -54,17 +55,17 @@ class Outbox(Generic[T]):
         return self._numbers, batch
 
     def confirmed(self, number: int) -> list[T]:
-        """A batch is kept; its items, or none if that was known."""
+        """The items of a confirmed batch; none if it was confirmed before."""
         return self._out.pop(number, ([], 0.0))[0]
 
     def take_back(self) -> None:
-        """Whoever had the batches is gone: they go out again, first of all."""
+        """Queue unconfirmed items again, before all others: the receiver was restarted."""
         for batch, _since in reversed(self._out.values()):
             self._waiting.extendleft(reversed(batch))
         self._out.clear()
 
     def overdue(self, before: float, now: float) -> list[tuple[int, list[T]]]:
-        """Batches that went out before then, to be sent once more, now."""
+        """The batches sent before `before`, to be sent again at `now`."""
         late = [(n, batch) for n, (batch, since) in self._out.items() if since < before]
         for number, batch in late:
             self._out[number] = batch, now

@@ -1,7 +1,8 @@
-"""What a machine that has joined a node keeps to itself: its own secrets, for its own actors.
+"""The secrets of a machine that has joined a node, for the actors that the node starts there.
 
-Its actors inherit them, as they do the seal: Thespian forks them from the process that called
-`keep`. So they are in no message. That process also learns here whether there are such actors.
+The actors inherit them, like the key of the sealed transport, because Thespian forks them from the
+process that called `keep`. So the secrets are in no message. That process can also check whether
+the node has started actors.
 """
 
 import mmap
@@ -14,7 +15,7 @@ from callboard.config.settings import Settings
 
 @frozen
 class _Own:
-    """`begun`: one byte of memory that is shared with the actors; not 0 once one has begun."""
+    """`begun`: one byte of memory shared with the actors; not 0 once one has started."""
 
     settings: Settings
     begun: mmap.mmap = field(factory=lambda: mmap.mmap(-1, 1))
@@ -24,13 +25,13 @@ _own: _Own | None = None
 
 
 def keep(settings: Settings | None) -> None:
-    """These are the settings of this machine; None: it has not joined a node."""
+    """Set the settings of this machine; None: it has not joined a node."""
     global _own
     _own = None if settings is None else _Own(settings)
 
 
 def completed(received: Settings) -> Settings:
-    """What an actor was started with, with the machine's own secrets where it is a node's."""
+    """An actor's settings, with the machine's own secrets if a node has started it here."""
     if _own is None:
         return received
     _own.begun[0] = 1

@@ -1,4 +1,4 @@
-"""Which deliverer a delivery goes to."""
+"""The choice of a deliverer for each delivery."""
 
 import hashlib
 import re
@@ -14,34 +14,34 @@ from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 
 WHOLE_EVENTS, WHOLE_DELIVERIES = 32, 64
-"""A batch of up to so many goes to one deliverer: a second message costs more than it saves."""
+"""A batch of at most these numbers goes to one deliverer; splitting it costs more than it saves."""
 
 _BY_ID = ""
-"""In place of a path: each delivery went by its own id."""
+"""In place of a path: the deliverer was chosen by the id of each delivery."""
 
 _DELIVERER = re.compile(rf"({ELSEWHERE}/[^/]+|{DELIVERIES})/deliverer-\d+")
 
 
 def is_deliverer(path: str) -> bool:
-    """Whether it is a deliverer's path, on this machine or on one that has joined."""
+    """Whether it is the path of a deliverer, on this machine or on one that has joined."""
     return _DELIVERER.fullmatch(path) is not None
 
 
 def is_remote(path: str) -> bool:
-    """Whether it is a deliverer's path on a machine that has joined, with a clock of its own."""
+    """Whether it is the path of a deliverer on a machine that has joined, with its own clock."""
     return is_deliverer(path) and path.startswith(f"{ELSEWHERE}/")
 
 
 def deliverers_among(peers: Mapping[str, Peer]) -> list[Peer]:
-    """The deliverers that are up, always in the same order."""
+    """The deliverers that are up, ordered by path."""
     return [peers[path] for path in sorted(peers) if is_deliverer(path)]
 
 
 def deliverer_for(delivery: Delivery, deliverers: Sequence[Peer]) -> Peer:
-    """The same for the same delivery, which may be known there.
+    """Choose the same deliverer for a repeated delivery, which it then recognizes.
 
-    What is ordered, or limited in rate, goes by its hook: one deliverer has all of it. If that
-    one is down another takes over, and no other hook moves.
+    Deliveries of a hook with an order or a rate limit all go to one deliverer, by rendezvous
+    hashing: if that deliverer is down, another takes over, and other hooks do not move.
     """
     if _goes_by_hook(delivery):
         return max(deliverers, key=lambda peer: _rank(f"{delivery.hook_id} {peer.path}"))
@@ -50,7 +50,7 @@ def deliverer_for(delivery: Delivery, deliverers: Sequence[Peer]) -> Peer:
 
 @frozen
 class EventToPlace:
-    """The deliveries of an event. `message`: what is the same whenever the event comes."""
+    """The deliveries of an event. `message`: a key that is the same if it is redelivered."""
 
     message: Hashable
     tag: int
@@ -58,14 +58,14 @@ class EventToPlace:
 
 
 class Placement:
-    """Shares deliveries out, a small batch whole, and remembers where those of an event went.
+    """Distributes deliveries, small batches whole, and remembers the deliverer of each event.
 
-    An event comes again while its deliveries are under way if the connection to the broker was lost
-    or the bridge died. It then goes where it went before, as they are known there, however the
-    batches are cut this time. `remembered` events are; as many as can be in hand, twice.
+    If the connection to the broker is lost or the bridge dies, an event is redelivered while its
+    deliveries are in progress. It then goes to the same deliverer, which recognizes them, even if
+    the batches differ. `remembered`: the number of events, twice the prefetch.
 
-    A successor of the responder remembers none, but the batches that it is sent again are the same
-    ones, and so go to the same deliverers.
+    A responder's successor remembers none, but it receives the same batches again, which therefore
+    go to the same deliverers.
     """
 
     def __init__(self, remembered: int) -> None:
@@ -73,13 +73,13 @@ class Placement:
         self._places: OrderedDict[Hashable, str] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many events are remembered."""
+        """The number of remembered events."""
         return len(self._places)
 
     def share_out(
         self, events: Sequence[EventToPlace], deliverers: Sequence[Peer]
     ) -> dict[str, dict[int, list[Delivery]]]:
-        """For each deliverer, by its path, the deliveries by the tags of their events."""
+        """The deliveries by the tags of their events, by the path of the deliverer."""
         shares: dict[str, dict[int, list[Delivery]]] = {peer.path: {} for peer in deliverers}
         known, new = {*shares, _BY_ID}, _whole(events, deliverers)
         for event in filter(attrgetter("deliveries"), events):
@@ -95,7 +95,7 @@ class Placement:
 
 
 def _whole(events: Sequence[EventToPlace], deliverers: Sequence[Peer]) -> str:
-    """The path of the deliverer that a new batch goes to; _BY_ID where it is to be split."""
+    """The path of the deliverer for a new batch; _BY_ID if it is to be split."""
     made = [delivery for event in events for delivery in event.deliveries]
     small = len(events) <= WHOLE_EVENTS and 0 < len(made) <= WHOLE_DELIVERIES
     if not small or any(map(_goes_by_hook, made)):

@@ -1,4 +1,4 @@
-"""Messages of a stream in the order they were sent, though Thespian may change it."""
+"""Restores the order of the messages of a stream, which Thespian does not keep."""
 
 from typing import Generic, TypeVar
 
@@ -6,7 +6,7 @@ T = TypeVar("T")
 
 
 class Resequencer(Generic[T]):
-    """Holds back what came too early. Streams and numbers grow; a new stream ends the old one."""
+    """Holds back early messages. Streams and numbers increase; a new stream ends the old one."""
 
     def __init__(self) -> None:
         self.stream = 0
@@ -14,7 +14,7 @@ class Resequencer(Generic[T]):
         self._early: dict[int, T] = {}
 
     def take(self, stream: int, number: int, message: T) -> list[T]:
-        """The messages that are due now. Those of earlier streams, and repeats, are dropped."""
+        """The messages that are due now. Repeats and messages of earlier streams are dropped."""
         if stream > self.stream:
             self.stream, self._next, self._early = stream, 0, {}
         if stream == self.stream and number >= self._next:

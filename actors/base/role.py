@@ -1,4 +1,4 @@
-"""What all of Callboard's actors share: settings, logs, and (for some) a broker connection."""
+"""The bases of Callboard's actors: settings, logs, and for some a broker connection."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ from callboard.webhooks.metrics.catalog import BROKER_UP
 class Setup:
     """The arguments of every actor.
 
-    `module`: the event module of a responder. `zone`: the broker of another zone, of its listener.
+    `module`: the event module of a responder. `zone`: the URL of the broker of a zone listener.
     """
 
     settings: Settings
@@ -48,19 +48,19 @@ class Role(Counting):
             configure_logs(self.settings.log)
         self.log = logger().bind(actor=self.path)
         self.begin(args)
-        self.begin_to_tell()
+        self.start_reporting()
 
     def begin(self, setup: Setup) -> None:
-        """The start of the subclass."""
+        """Start; for subclasses."""
 
     def connect_store(self) -> DocumentStore:
-        """A connection of this actor's own to the document store, closed when it ends."""
+        """A connection to the document store, closed when the actor ends."""
         couchdb = self.settings.couchdb
         timeout_s = couchdb.timeout_ms / 1000
         return self.own(stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
-        """Accounts and system configuration as this node sees them, in step with the bus."""
+        """Accounts and system configuration; changes on the bus invalidate its cache."""
         node, couchdb = self.settings.node, self.settings.couchdb
         self._looked_up = StoreDirectory(
             store, node.name, node.zone, write_defaults=couchdb.write_defaults
@@ -70,7 +70,7 @@ class Role(Counting):
     def receiveMsg_ConfigurationChanged(
         self, message: ConfigurationChanged, _sender: ActorAddress
     ) -> None:
-        """Documents were changed: read them again when they are needed."""
+        """Drop changed documents from the directory's cache."""
         if message.documents is None:
             self._looked_up.forget_all()
         for database, id in message.documents or ():
@@ -78,18 +78,18 @@ class Role(Counting):
         self.on_configuration()
 
     def on_configuration(self) -> None:
-        """Some of what the directory told may have changed."""
+        """Values of the directory may have changed; for subclasses."""
 
 
 class BrokerRole(Role):
-    """An actor with a broker connection, which is polled when its descriptor is readable or due."""
+    """An actor with a broker connection, polled when it is readable or its timer is due."""
 
     broker: BrokerConnection
 
     def connect_broker(self, topology: Topology, url: str = "") -> None:
-        """Begin to connect, to the node's own broker by default; `on_broker` hears of it."""
+        """Begin to connect, by default to the node's broker; `on_broker` receives the events."""
         url = url or self.settings.amqp.url
-        # Closed, it gives back what was not acknowledged.
+        # Closing it returns unacknowledged messages to the broker.
         self.broker = self.own(
             brokers.connect(url, topology, self.settings.data.dir, name=self.path)
         )
@@ -100,13 +100,13 @@ class BrokerRole(Role):
         self._arm()
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Something happened on the connection."""
+        """Handle an event of the connection; for subclasses."""
 
     def after_poll(self) -> None:
-        """All that the connection had to report was reported."""
+        """Called after all pending events; for subclasses."""
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
-        """The connection has something to do."""
+        """Poll the connection."""
         self._poll()
 
     def _poll(self) -> None:

@@ -1,4 +1,4 @@
-"""Threads that wait a lot, of which no more are awake than the work needs."""
+"""A thread pool for work that mostly waits; wakes no more threads than necessary."""
 
 import threading
 from collections import deque
@@ -10,16 +10,15 @@ from callboard.supervision import RoomyThread
 W = TypeVar("W")
 
 LOOKING = 2
-"""So many threads look for work at a time."""
+"""The number of threads that look for work at a time."""
 
 
 class ThreadPool(Generic[W]):
-    """A fixed number of threads that `do` one piece of work after the other.
+    """A fixed number of threads that `do` one item of work after the other.
 
-    To wake a thread takes as long as a quick request. So only `LOOKING` of them look for work, and
-    take the next piece when they are done with one. Whoever must wait for something in between says
-    so by `waits`; then another one looks in its place. While there are threads left, work waits for
-    nothing but the processor.
+    Waking a thread takes as long as a quick request. So only `LOOKING` of them look for work, and
+    take the next item when they finish one. A thread that is about to block calls `waits`, and
+    another one looks in its place. While threads are left, work waits only for the processor.
 
     `do` must not raise.
     """
@@ -39,17 +38,17 @@ class ThreadPool(Generic[W]):
             ).start()
 
     def __len__(self) -> int:
-        """How many pieces of work nobody has begun."""
+        """The number of items that no thread has begun."""
         return len(self._work)
 
     def add(self, work: W) -> None:
-        """Have it done."""
+        """Queue an item."""
         with self._lock:
             self._work.append(work)
             self._call()
 
     def waits(self) -> None:
-        """The thread that calls this is going to wait, until it is done with its work."""
+        """The calling thread is about to block, and does not look until its item is done."""
         if getattr(self._mine, "looks", False):
             self._mine.looks = False
             with self._lock:
@@ -57,7 +56,7 @@ class ThreadPool(Generic[W]):
                 self._call()
 
     def close(self) -> None:
-        """Drop what nobody has begun, and end the threads, each when it is done with its work."""
+        """Drop queued items and end the threads, each after its current item."""
         with self._lock:
             self._work.clear()
             self._closed = True
@@ -65,23 +64,23 @@ class ThreadPool(Generic[W]):
                 self._asleep.pop().release()
 
     def _call(self) -> None:
-        """Wake a thread, if there is work that none of those awake will take soon.
+        """Wake a thread if there is work and fewer than `LOOKING` threads look for it.
 
-        The one that fell asleep last, and no other: `SimpleQueue.get` wakes a second one in vain.
+        Each thread has a lock of its own: `SimpleQueue.get` would wake a second thread for nothing.
         """
         if self._work and self._asleep and self._looking < LOOKING:
             self._looking += 1
             self._asleep.pop().release()
 
     def _live(self, bell: threading.Lock) -> None:
-        """`bell` is released to wake this thread."""
+        """Releasing `bell` wakes this thread."""
         while bell.acquire() and not self._closed:
             self._mine.looks = True
             while (work := self._next(bell)) is not None:
                 self._do(work)
 
     def _next(self, bell: threading.Lock) -> W | None:
-        """The next piece of work; with None the thread is asleep."""
+        """The next item; None: the thread goes to sleep."""
         with self._lock:
             if not self._mine.looks:
                 self._mine.looks = True

@@ -1,4 +1,4 @@
-"""The tracing that the settings ask for."""
+"""Builds the tracing that the settings choose."""
 
 import importlib.util
 from typing import Any
@@ -10,11 +10,11 @@ _EXTRA = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 class TracingUnavailable(Exception):
-    """Spans are wanted, and what makes them is not installed; the text says what to do."""
+    """Tracing is enabled, but OpenTelemetry is not installed; the text says what to install."""
 
 
 def check(tracing: TracingSettings) -> None:
-    """Refuse settings that nothing here can follow. Raises TracingUnavailable."""
+    """Check that the settings can be applied. Raises TracingUnavailable."""
     if tracing.endpoint and not all(map(_is_installed, _EXTRA)):
         raise TracingUnavailable(
             f"tracing.endpoint {tracing.endpoint} needs OpenTelemetry: "
@@ -23,7 +23,7 @@ def check(tracing: TracingSettings) -> None:
 
 
 def tracing(settings: Settings, actor: str, log: Any, *, own_process: bool = True) -> Tracing:
-    """How that actor tells of its work. Raises TracingUnavailable."""
+    """The tracing of an actor. Raises TracingUnavailable."""
     wanted = settings.tracing
     if not wanted.endpoint:
         return NoTracing(wanted.propagate)

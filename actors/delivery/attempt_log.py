@@ -1,4 +1,4 @@
-"""The way of attempts and dead letters into the store: to disk first, then on, in bulk."""
+"""Writes attempts and dead letters to disk first, and then to the store in bulk."""
 
 import uuid
 from collections import deque
@@ -23,25 +23,25 @@ from callboard.webhooks.values.json_values import as_int, is_true
 
 BULK = 500
 LETTERS_BULK = 50
-"""Letters have their whole bodies."""
+"""Smaller, because dead letters include complete bodies."""
 GATHER_S = 0.25
-"""How long records gather on the disk before they go on to the store, together."""
+"""Records collect on disk for this time before they are written to the store."""
 RETRY_S = 2.0
 LETTERS_RETRY_S = 30.0
-"""How soon letters are offered again to a store that refuses them: they are not thrown away."""
+"""Dead letters that the store refuses are never dropped; they are written again after this time."""
 POLICY_S = 30.0
-"""How long a change of `log_successful_attempts` may take to be noticed."""
+"""The interval for reading `log_successful_attempts`."""
 
 
 class AttemptLog(Role):
-    """Keeps attempts on disk until the store has them; confirms when they are on disk.
+    """Keeps attempts on disk until the store has them; confirms them once they are on disk.
 
-    So a delivery that was given up is settled at once, even while CouchDB is away. Its dead letter
-    has a file of its own: where the files are full, the oldest attempts go, and letters do not.
+    An exhausted delivery is therefore settled at once, even while CouchDB is down. Dead letters
+    have their own file: when the files are full, the oldest attempts are dropped, dead letters not.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Open the spool; what an earlier process left in it goes first."""
+        """Open the spools and write what an earlier process left in them."""
         self._store = self.connect_store()
         self._directory = self.directory(self._store)
         most = self.settings.attempts.spool_mb * 1024 * 1024
@@ -66,7 +66,7 @@ class AttemptLog(Role):
         self._write_soon(self._letters, 0)
 
     def stats(self) -> Mapping[str, Any]:
-        """Attempts written since the start, and those that wait on disk."""
+        """Attempts written since the start, and those still on disk."""
         return {
             "written": self._written,
             "refused": self._refused,
@@ -76,17 +76,17 @@ class AttemptLog(Role):
         }
 
     def measure(self) -> None:
-        """What became of attempts."""
+        """Count written, dropped and waiting attempts."""
         self.tally.set(catalog.ATTEMPTS_WRITTEN, self._written)
         self.tally.set(catalog.ATTEMPTS_DROPPED, self._refused + self._spool.dropped)
         if (waiting := self._spool.count()) is not None:
             self.tally.set(catalog.ATTEMPTS_WAITING, waiting)
 
     def receiveMsg_Attempts(self, message: Attempts, sender: ActorAddress) -> None:
-        """Attempts of a deliverer: on disk, then confirmed.
+        """Write a deliverer's attempts to disk, then confirm them.
 
-        While the disk is full they wait here; a deliverer has only so many batches unconfirmed,
-        and sends them again if it hears nothing.
+        While the disk is full they wait in memory. A deliverer has a limited number of unconfirmed
+        batches, and repeats them if there is no confirmation.
         """
         if any((m.batch, s) == (message.batch, sender) for m, s in self._unkept):
             return
@@ -95,23 +95,23 @@ class AttemptLog(Role):
             self._keep()
 
     def _keep(self) -> None:
-        """Put on disk what waits for it.
+        """Write waiting batches to disk.
 
-        The ids are made now: an attempt that is written twice, as when the store's answer was
-        lost, is a conflict and not a second document. Letters, which have theirs, come first: they
-        may be written again if the attempts find no room.
+        Attempts get their ids here, so that an attempt written twice, such as after a lost response
+        of the store, is a conflict and not a second document. Dead letters already have ids. They
+        are written first, because repeating them is harmless if the attempts then do not fit.
         """
         while self._unkept:
             message, sender = self._unkept[0]
-            letters = [(db, dict(doc)) for db, doc in message.documents if db == DEAD_LETTERS]
+            dead_letters = [(db, dict(doc)) for db, doc in message.documents if db == DEAD_LETTERS]
             attempts = [
                 (db, {"_id": uuid.uuid4().hex, **doc})
                 for db, doc in message.documents
                 if db != DEAD_LETTERS
             ]
             try:
-                if letters:
-                    self._letters.append(letters)
+                if dead_letters:
+                    self._letters.append(dead_letters)
                 self._spool.append(attempts)
             except StoreUnavailable as problem:
                 self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
@@ -120,19 +120,19 @@ class AttemptLog(Role):
             self._unkept.popleft()
             self.send(sender, AttemptsPersisted(message.batch))
             self._write_soon(self._spool, GATHER_S)
-            if letters:
+            if dead_letters:
                 self._write_soon(self._letters, GATHER_S)
 
     def receiveMsg_WhichAttempts(self, _message: WhichAttempts, sender: ActorAddress) -> None:
-        """A deliverer asks what is wanted."""
+        """Send a deliverer the attempt policy."""
         self.send(sender, self._policy)
 
     def on_configuration(self) -> None:
-        """`log_successful_attempts` may have changed."""
+        """Read the policy again; `log_successful_attempts` may have changed."""
         self._read_policy()
 
     def _write_soon(self, spool: Spool, seconds: float) -> None:
-        if not self._write_due[spool].is_set:  # a pause after a failure is not cut short
+        if not self._write_due[spool].is_set:  # do not shorten the pause after a failure
             self._write_due[spool].within(seconds)
 
     def _bulk(self, spool: Spool) -> int:
@@ -158,11 +158,11 @@ class AttemptLog(Role):
         except StoreError as problem:
             if spool is self._letters:
                 self.log.error("dead_letters_refused", reason=str(problem), waiting=spool.count())
-                # By itself each shows whether it is the one that is refused.
+                # Written singly, they show which one is refused.
                 self._at_once[spool] = 1
                 self._write_soon(spool, LETTERS_RETRY_S if len(chosen) == 1 else 0)
                 return
-            # Nothing that waiting would mend, such as an account id that makes no database name.
+            # Waiting would not help, such as for an account id that is no valid database name.
             self._refused += len(chosen)
             self.log.error("attempts_refused", database=database, reason=str(problem))
         else:
@@ -171,7 +171,7 @@ class AttemptLog(Role):
         try:
             spool.remove([id for id, _document in chosen])
         except StoreUnavailable as problem:
-            # Even forgetting takes room on the disk; what is written again is a conflict.
+            # Removal needs disk space, too. A document written again is a conflict.
             self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))
             self._write_soon(spool, RETRY_S)
             return
@@ -183,16 +183,16 @@ class AttemptLog(Role):
             self._store.ensure_views(database, LETTER_VIEWS if database == DEAD_LETTERS else MODB)
             self._ready_databases.add(database)
         try:
-            fared = self._store.save_many(database, documents)
+            results = self._store.save_many(database, documents)
         except DatabaseMissing:
             self._ready_databases.discard(database)
             self._save(database, documents)
             return
         if database == DEAD_LETTERS:
-            self._refused_dead_letters.take(documents, fared)
+            self._refused_dead_letters.take(documents, results)
             return
-        for saved in fared:
-            # A conflict means that this attempt is there: it was written before a restart.
+        for saved in results:
+            # A conflict: this attempt was written before a restart.
             if saved.is_refused:
                 self.log.error("attempt_refused", database=database, id=saved.id, error=saved.error)
 

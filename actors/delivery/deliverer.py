@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: a transport sends, the actor decides what goes when and what follows."""
+"""Sends deliveries over HTTP: decides when each is sent, and what follows from its outcome."""
 
 import heapq
 import itertools
@@ -62,35 +62,36 @@ from callboard.webhooks.retries.policy import KazooPolicy, deferral, verdict
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 LINGER_S, ACCEPTED_S = 0.025, 0.1
-"""How long settled events, and shares that have arrived, gather before they are reported while
-there is more to do: that saves messages, and no sender waits for the report."""
+"""While deliveries are in progress, settled events are collected for the first time, received
+shares for the second, and reported in one message: no sender waits for the report."""
 REPORTED_AT_ONCE = 100
-"""So many settled events are reported without waiting for more."""
+"""This number of settled events is reported without further delay."""
 GATHER_S, GATHERED = 0.1, 100
-"""How long gathers what others are to keep, and how many of it go at once: nobody waits for a
-record, or for what comes back later, and to keep it costs a message and a write to the disk."""
+"""Attempt records and deferrals are batched for GATHER_S or GATHERED items; each batch costs one
+message and one disk write."""
 AT_ONCE = 100
-"""How many requests are begun before other messages have their turn: each takes a moment."""
+"""Requests started before the actor handles other messages."""
 DEFERRAL_BATCH = 200
 SWEEP_S = 1.0
 PATIENCE_S = 30.0
-"""What cannot run for so long yet is put off: RabbitMQ takes events back that wait for hours."""
+"""Deliveries that cannot run within this time are deferred: RabbitMQ requeues events that stay
+unacknowledged for hours."""
 KEEPING_UP = 10_000
-"""So many deliveries may wait for an endpoint that keeps up (bulkhead.py)."""
+"""Deliveries that may wait for an endpoint that keeps up (dispatcher.py)."""
 OVERDUE_S = 60.0
-"""A batch that is not kept after so long is sent again: its message may have been lost."""
+"""A batch unconfirmed for this time is sent again; its message may have been lost."""
 
 
 class Deliverer(Role):
     """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
 
-    A delivery is settled when it succeeded, when its last failed attempt is safe in the attempt
-    log, or when the retry queue keeps it for later. A bad endpoint holds no more than its
-    bulkhead's share of the requests under way and of the events in hand.
+    A delivery is settled when it succeeded, when the attempt log has its last failed attempt on
+    disk, or when the retry queue has it. The dispatcher limits the requests in flight and the
+    unsettled events that one bad endpoint can hold.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Start what sends."""
+        """Start the transport."""
         delivery = self.settings.delivery
         signer = Signer(SecretBox(self.settings.secrets.key, self.settings.secrets_key_file))
         self._tracing = self.own(
@@ -141,7 +142,7 @@ class Deliverer(Role):
         self.on_peers({})
 
     def stats(self) -> Mapping[str, Any]:
-        """Counts since the start, and what is in hand."""
+        """Counts since the start, and deliveries in progress."""
         return {
             **self._recorder.counts,
             "repeats": self._jobs.repeats,
@@ -155,7 +156,7 @@ class Deliverer(Role):
         }
 
     def measure(self) -> None:
-        """What became of deliveries, and what is in hand."""
+        """Count results, and deliveries in progress."""
         tally, dispatcher, counts = self.tally, self._dispatcher, self._recorder.counts
         tally.set(catalog.DELIVERIES, counts["delivered"], catalog.DELIVERED)
         tally.set(catalog.DELIVERIES, counts["given_up"], catalog.GIVEN_UP)
@@ -173,13 +174,13 @@ class Deliverer(Role):
         tally.set(catalog.CIRCUITS_OPENED, self._circuits.opened)
 
     def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
-        """Those in trouble, then those with the most to do."""
+        """Endpoints in trouble, then those with the most deliveries."""
         return tuple(self._dispatcher.figures(time.monotonic(), MAX_ENDPOINTS))
 
     # In
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
-        """Deliveries to make; those that are done, or under way already, are not begun again."""
+        """Start deliveries, except those that are finished or in progress."""
         counts = {event.tag: len(event.deliveries) for event in message.events}
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
             for event in message.events:
@@ -190,7 +191,7 @@ class Deliverer(Role):
         self._go_on()
 
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
-        """Deliveries that were put off are due."""
+        """Start deferred deliveries that are due."""
         counts = {tag: 1 for tag, _retry_message in message.items}
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
             for tag, retry in message.items:
@@ -204,16 +205,16 @@ class Deliverer(Role):
             self._add(job)
 
     def _add(self, job: Job) -> None:
-        """Let it wait for its turn, or come back later if there is no room."""
+        """Queue the delivery, or defer it if there is no room."""
         delivery = job.delivery
-        answer = self._dispatcher.add(
+        admission = self._dispatcher.add(
             job, delivery.id, job.endpoint, delivery.hook_id, delivery.options, time.monotonic()
         )
-        for deferred in (job,) if isinstance(answer, NoRoom) else answer.displaced:
+        for deferred in (job,) if isinstance(admission, NoRoom) else admission.displaced:
             self._defer_unattempted(deferred)
 
     def _go_on(self) -> None:
-        """Start what may run, be woken for what may run later, and report."""
+        """Start deliveries that may run, set the timer for the next, and report."""
         now = time.monotonic()
         at = now if self._begin_some(now) else self._dispatcher.wake_at()
         if at is not None and self._sending.free:
@@ -221,7 +222,7 @@ class Deliverer(Role):
         self._flush_soon()
 
     def _begin_some(self, now: float) -> bool:
-        """Start what may run; whether that was enough for one message, and there may be more."""
+        """Start deliveries that may run; True if it stopped at AT_ONCE and there may be more."""
         for _turn in range(AT_ONCE):
             turn = self._dispatcher.next(now) if self._sending.free else None
             if turn is None:
@@ -233,7 +234,7 @@ class Deliverer(Role):
     # Out
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
-        """Some requests have ended."""
+        """Handle completed requests."""
         for sent in self._sending.ended():
             self._conclude(sent)
         self._go_on()
@@ -274,16 +275,16 @@ class Deliverer(Role):
                 self._defer_unattempted(other)
 
     def _finish_job(self, job: Job) -> None:
-        """A delivery is at its end: settle what waited for it; whoever calls reports it."""
+        """Settle the events of a finished delivery; the caller reports them."""
         self._jobs.finish(job)
 
     def _not_shared(self, error: OSError) -> None:
         self.log.warning("finished_not_shared", reason=str(error))
 
-    # Later
+    # Retries and deferrals
 
     def _retry(self, job: Job, after_ms: int) -> None:
-        """Try again after a pause: a short one in memory while there is room, or put it off."""
+        """Attempt again after a pause: in memory if it is short and there is room, else defer."""
         short = isinstance(job.policy, KazooPolicy) and after_ms <= job.policy.pause_ms
         if short and self._pausing[job.endpoint] < self._limits.waiting:
             self._pausing[job.endpoint] += 1
@@ -306,7 +307,7 @@ class Deliverer(Role):
         self._go_on()
 
     def _defer_unattempted(self, job: Job) -> None:
-        """There is no room for it: it comes back later, untried, or is given up after days."""
+        """Defer a delivery that has no room; after `delivery.park_hours` it is exhausted."""
         now = time.time()
         if job.deferred_since_s is None or job.deferred_since_s > now:  # The clock was set back.
             job.deferred_since_s = now
@@ -328,7 +329,7 @@ class Deliverer(Role):
             self._recorder.exhausted(job, ClientError(then.reason), then, now)
 
     def _defer(self, job: Job, after_ms: int) -> None:
-        """Let the retry queue have it; its events are settled once that keeps it."""
+        """Send it to the retry queue, whose confirmation settles its events."""
         self._deferrals.add((job, job.defer(after_ms, time.time())))
         self._flush_soon()
 
@@ -345,7 +346,7 @@ class Deliverer(Role):
         self.send(retry_queue, Defer(number, (self.path, self.incarnation), items))
 
     def receiveMsg_Deferred(self, message: Deferred, _sender: ActorAddress) -> None:
-        """A batch of deliveries is safe in the retry queue."""
+        """The retry queue has stored a batch of deliveries."""
         for job, _retry_message in self._deferrals.confirmed(message.batch):
             self._jobs.deferred(job)
         self._flush_soon()
@@ -353,7 +354,7 @@ class Deliverer(Role):
     def receiveMsg_AttemptsPersisted(
         self, message: AttemptsPersisted, _sender: ActorAddress
     ) -> None:
-        """A batch of attempts is safe: there may be room for the next."""
+        """The attempt log has a batch on disk; there may be room for the next."""
         self._recorder.attempts_kept(message)
         self._flush_soon()
 
@@ -364,7 +365,7 @@ class Deliverer(Role):
             self._go_on()
 
     def _sweep(self) -> None:
-        """Put off what could not run for long; send again what was not confirmed for long."""
+        """Defer deliveries that wait too long; repeat batches that are unconfirmed too long."""
         if self._stopping:
             return
         now = time.monotonic()
@@ -378,12 +379,12 @@ class Deliverer(Role):
             self._go_on()
 
     def _is_idle(self) -> bool:
-        """Whether nothing here can change with time alone."""
+        """Whether nothing here changes without a message."""
         held = (self._jobs, self._deferrals, self._dispatcher.in_flight, self._recorder.unrecorded)
         return not (any(held) or self._circuits.open)
 
     def _flush_soon(self) -> None:
-        """Report now where there is nothing to wait for, else a little later."""
+        """Report at once if no delivery is in progress, otherwise after a short time."""
         if self._receipts.settled >= (REPORTED_AT_ONCE if len(self._jobs) else 1):
             self._flush()
         else:
@@ -411,13 +412,13 @@ class Deliverer(Role):
     # Peers and stopping
 
     def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
-        """What the cluster's configuration says of tries."""
+        """Apply the cluster's settings for attempts."""
         self._recorder.follow(message)
         if not self.settings.delivery.connect_timeout_ms:
             self._sending.connect_within(message.connect_timeout_ms / 1000)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """New sources count anew; a new retry queue gets what the one before had not kept."""
+        """Start receipts for new sources; send a new retry queue the unconfirmed deferrals."""
         self._recorder.on_peers(before, self.peers)
         for path in (EVENT_BRIDGE, RETRY_QUEUE):
             if is_new(path, before, self.peers):
@@ -427,16 +428,16 @@ class Deliverer(Role):
         self._flush_soon()
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
-        """A subscriber has a batch of notices."""
+        """A subscriber has confirmed a batch of notifications."""
         self._notifications.seen(message)
 
     def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
-        """A source misses these shares; those that are unknown here never arrived."""
+        """Report which of a source's missing shares never arrived here."""
         unknown = self._receipts.unknown(message.source, message.shares)
         self.send(sender, NotHeld(message.source, unknown))
 
     def on_stop(self) -> None:
-        """Let the requests under way end; what waits goes back to the broker unsettled."""
+        """Let requests in flight end; waiting deliveries return to the broker unsettled."""
         self._stopping = True
         self._dispatcher.drain()
         self._pauses.clear()
@@ -450,11 +451,12 @@ class Deliverer(Role):
 
 
 def limits(settings: Settings) -> DispatchLimits:
-    """What an endpoint may hold here.
+    """The limits of each endpoint.
 
-    By default an eighth of the events in hand may wait for it in all workers together. One that
-    keeps up may have them all, as often as each fires hooks: a burst to it is taken as it comes,
-    and what it is faster than waits at the broker, where it costs nothing, not in the retry queue.
+    By default, one eighth of the prefetched events may wait for an endpoint, over all workers. An
+    endpoint that keeps up may have all of them, and at least KEEPING_UP deliveries, since an event
+    can fire several hooks: bursts are accepted, and the excess waits at the broker, which is
+    cheaper than the retry queue.
     """
     delivery = settings.delivery
     workers = delivery.workers or os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Records a deliverer's attempts: for the attempt log, the failure cache and the hook listener."""
+"""A deliverer's reports of attempts to the attempt log, the failure cache and the hook listener."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ from callboard.webhooks.values.kazoo_names import gregorian_ms
 
 MAX_BATCHES_OUT = 4
 MAX_SUCCESSES_WAITING = 5_000
-"""Attempts that settle nothing may wait in this number for the attempt log; more are dropped."""
+"""Limit of waiting attempt records on which no delivery's settlement depends; more are dropped."""
 ATTEMPT_BATCH = 200
 _BODIES = ("req_body", "resp_body", "body", "body_base64")
 GONE = "the endpoint answered 410 Gone"
@@ -42,14 +42,14 @@ GONE = "the endpoint answered 410 Gone"
 
 @frozen
 class _Record:
-    """Documents to keep, by their databases, and the delivery that is at its end with them."""
+    """(database, document) pairs to store, and the delivery that is finished once they are."""
 
     documents: tuple[tuple[str, Mapping[str, Any]], ...]
     ends: Job | None = None
 
     @property
     def size(self) -> int:
-        """Roughly, in bytes."""
+        """The approximate size in bytes."""
         return sum(
             len(document.get(body) or "")
             for _database, document in self.documents
@@ -58,11 +58,11 @@ class _Record:
 
 
 class Recorder:
-    """Records what came of each attempt, and hands the record to other actors in batches.
+    """Records the outcome of each attempt and sends the records to other actors in batches.
 
-    `finished` is called with a delivery that is at its end: at once if it was taken, and when its
-    record is safe in the attempt log if it was given up. `send` sends to the address of a peer,
-    and `peer` looks that up by the peer's path.
+    `finished` is called with a finished delivery: at once if it succeeded; if it is exhausted, when
+    the attempt log has its record on disk. `send` sends to the address of a peer, and `peer` finds
+    that address by the peer's path.
     """
 
     def __init__(
@@ -88,18 +88,18 @@ class Recorder:
 
     @property
     def unrecorded(self) -> int:
-        """Attempts that are not safe yet."""
+        """Records not yet confirmed by the attempt log."""
         return len(self._attempts)
 
     @property
     def unreported(self) -> int:
-        """Records and failures that were not sent yet."""
+        """Records and failures not sent yet."""
         return self._attempts.waiting + len(self._failures) + len(self._disables)
 
-    # What came of a try
+    # Outcomes
 
     def delivered(self, job: Job, outcome: Outcome, now: float) -> None:
-        """The endpoint has taken it."""
+        """The delivery succeeded."""
         self.counts["delivered"] += 1
         self._log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
         if self._keep_successes:
@@ -107,26 +107,26 @@ class Recorder:
         self._finished(job)
 
     def failed(self, job: Job, outcome: Outcome, now: float) -> None:
-        """A try failed."""
+        """An attempt failed."""
         self.counts["failed_tries"] += 1
         delivery = job.delivery
         job.history = with_attempt(job.history, now, outcome)
         self._count_failure(delivery, now)
-        self._note("try_failed", delivery, **_told(outcome), tries_left=job.attempts_left)
+        self._note("try_failed", delivery, **_as_fields(outcome), tries_left=job.attempts_left)
 
     def skipped(self, job: Job, now: float) -> None:
-        """Not tried, as its endpoint has not been reached of late. For its hook that is a failure.
+        """No attempt was made, because its endpoint's circuit is open. Counts as a failure.
 
-        Else the hooks of an endpoint that is down would fail no more, and never be disabled.
+        Otherwise the hooks of an endpoint that is down would stop failing and never be disabled.
         """
         self._count_failure(job.delivery, now)
 
     def retried(self, job: Job, outcome: Outcome, now: float) -> None:
-        """A try failed, and others follow."""
+        """An attempt failed and another will follow."""
         self._record(job, outcome, now)
 
     def exhausted(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
-        """Nothing more is tried. It is `finished` once its letter and its attempt are safe."""
+        """The delivery is exhausted; `finished` once its dead letter and attempt are on disk."""
         delivery = job.delivery
         self.counts["given_up"] += 1
         self._note("given_up", delivery, reason=then.reason)
@@ -142,11 +142,11 @@ class Recorder:
         )
         if then.disable:
             self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
-        letter = dead_letter(
+        document = dead_letter(
             delivery, then.reason, job.attempts_made, job.history, now, self._settings.node.name
         )
         attempt = self._attempt(job, outcome, now)
-        self._attempts.add(_Record(((DEAD_LETTERS, letter), attempt), ends=job))
+        self._attempts.add(_Record(((DEAD_LETTERS, document), attempt), ends=job))
 
     def _count_failure(self, delivery: Delivery, now: float) -> None:
         self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
@@ -180,7 +180,7 @@ class Recorder:
     # Reports
 
     def report_attempts(self) -> None:
-        """Tell what has gathered to those who are up."""
+        """Send waiting records to the actors that are up."""
         if self._failures and (cache := self._peer(FAILURE_CACHE)):
             self._send(cache, FailedAttempts(tuple(self._failures)))
             self._failures = []
@@ -195,8 +195,8 @@ class Recorder:
                 self._hand_over(log, number, records)
 
     def report_overdue(self, before: float, now: float) -> None:
-        """Tell the attempt log again what went out before then: the message, or its answer, may
-        be lost. Some attempts may be stored twice for it."""
+        """Repeat batches sent before `before`: the message or its confirmation may be lost. This
+        can store some attempts twice."""
         if log := self._peer(ATTEMPT_LOG):
             for number, records in self._attempts.overdue(before, now):
                 self._hand_over(log, number, records)
@@ -206,29 +206,29 @@ class Recorder:
         self._send(log, Attempts(number, tuple(documents)))
 
     def attempts_kept(self, message: AttemptsPersisted) -> None:
-        """A batch of attempts is safe: deliveries given up in it are at their end."""
+        """The attempt log has a batch on disk: finish its exhausted deliveries."""
         for record in self._attempts.confirmed(message.batch):
             if record.ends is not None:
                 self._finished(record.ends)
 
     def follow(self, policy: AttemptPolicy) -> None:
-        """Record successes too, or no longer."""
+        """Start or stop recording successful attempts."""
         self._keep_successes = policy.successes
 
     def on_peers(self, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> None:
-        """A new attempt log gets what the one before had not confirmed."""
+        """Send a new attempt log the batches that its predecessor did not confirm."""
         if is_new(ATTEMPT_LOG, before, now):
             self._attempts.take_back()
             self._send(now[ATTEMPT_LOG].address, WhichAttempts())
 
 
 def is_new(path: str, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> bool:
-    """Whether there is a new incarnation of that peer."""
+    """Whether the peer is up and its incarnation is new."""
     return path in now and (path not in before or before[path] != now[path])
 
 
-def _told(outcome: Outcome) -> Mapping[str, Any]:
-    """What the log says of it."""
+def _as_fields(outcome: Outcome) -> Mapping[str, Any]:
+    """The outcome as fields of a log event."""
     if isinstance(outcome, Response):
         return {"outcome": outcome.status}
     return {"outcome": outcome.kind} | ({"detail": outcome.detail} if outcome.detail else {})

@@ -1,4 +1,4 @@
-"""Dead letters that the store takes in no way, kept in a file instead."""
+"""Dead letters that the store refuses, kept in a file instead."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,25 +13,26 @@ FILE = "refused.sqlite3"
 
 
 class RefusedDeadLetters:
-    """A file of letters that the store has refused, which the log tells one by one."""
+    """A file of dead letters that the store has refused; each is logged."""
 
     def __init__(self, folder: Path, log: Any) -> None:
         self._spool = Spool(folder / FILE, dropping=False)
         self._log = log
 
-    def take(self, letters: Sequence[Document], fared: Iterable[Saved]) -> None:
-        """Keep the refused ones. Raises StoreUnavailable: the disk is full.
+    def take(self, documents: Sequence[Document], results: Iterable[Saved]) -> None:
+        """Keep the refused ones. Raises StoreUnavailable if the disk is full.
 
-        A conflict means that the store has a letter: whoever wrote it died before he forgot it.
+        Conflicts are not refused: the store has the dead letter, but the process that wrote it
+        ended before removing it from its spool.
         """
         refused = set()
-        for saved in fared:
+        for saved in results:
             if saved.is_refused:
                 self._log.error("dead_letter_refused", id=saved.id, error=saved.error)
                 refused.add(saved.id)
         if refused:
-            self._spool.append([(DATABASE, d) for d in letters if d["_id"] in refused])
+            self._spool.append([(DATABASE, d) for d in documents if d["_id"] in refused])
 
     def close(self) -> None:
-        """Close the file; the letters stay."""
+        """Close the file."""
         self._spool.close()

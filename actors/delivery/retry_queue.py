@@ -1,4 +1,4 @@
-"""The durable retry queue: deliveries that come back later, kept by the broker meanwhile."""
+"""The durable retry queue: the broker stores deferred deliveries until they are due."""
 
 import itertools
 import time
@@ -54,7 +54,7 @@ from callboard.webhooks.retries.retry_message import (
 MAX_ITEMS = 200
 MAX_BYTES = 1_000_000
 MAX_SHARES_ON_THE_WAY = 20
-"""Shares sent to deliverers and not yet seen there; meanwhile what is due gathers."""
+"""Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
 KEEP_AGAIN_S = 2.0
 RECONCILE_S = 30.0
@@ -65,7 +65,7 @@ DEPTHS_S = 5.0
 
 @define
 class _Batch:
-    """What a deliverer put off, until all of it is confirmed."""
+    """Deliveries that a deliverer deferred together. `left`: those the broker has not confirmed."""
 
     id: tuple[Source, int]
     deliverer: ActorAddress
@@ -74,7 +74,8 @@ class _Batch:
 
 @frozen
 class _Publish:
-    """An item to publish, put off by a deliverer or on its next round, and then to be acked."""
+    """A delivery to publish: deferred by a deliverer (`batch`), or received (`tag`) for its next
+    wait and to be acknowledged once it is published."""
 
     item: RetryMessage
     batch: _Batch | None = None
@@ -82,15 +83,16 @@ class _Publish:
 
 
 class RetryQueue(BrokerRole):
-    """Keeps deliveries in delay queues of the broker, and hands out those that are due.
+    """Keeps deliveries in delay queues at the broker, and sends due ones to the deliverers.
 
-    What a deliverer puts off is `Deferred` once the broker has confirmed it; what comes back is
-    acknowledged once a deliverer has settled it, or the next delay queue has it. So whichever
-    process dies, the broker has every delivery, at most twice. All nodes share the queues.
+    A deferral is confirmed with `Deferred` once the broker has confirmed it. A message received
+    from the due queue is acknowledged once a deliverer has settled it or the next delay queue has
+    it. So if any process dies, the broker still has every delivery, at most twice. All nodes share
+    the queues.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Declare the queues, and consume what is due."""
+        """Declare the queues and consume the due queue."""
         self._ids = itertools.count(1)
         self._connected = False
         self._to_publish: deque[_Publish] = deque()
@@ -111,7 +113,7 @@ class RetryQueue(BrokerRole):
         self.every(DEPTHS_S, self.broker.ask_depths)
 
     def stats(self) -> Mapping[str, Any]:
-        """Counts since the start, and what is in hand."""
+        """Counts since the start, and deliveries in progress."""
         return {
             "broker": "up" if self._connected else "down",
             **self._counts,
@@ -120,14 +122,14 @@ class RetryQueue(BrokerRole):
         }
 
     def measure(self) -> None:
-        """What came back; the depths come from the broker."""
+        """Count due deliveries; the broker reports the depths of the queues."""
         self.tally.set(catalog.RETRIES_HANDED_OUT, self._counts["handed_out"])
         self.tally.set(catalog.RETRIES_POISON, self._counts["poison"])
 
-    # The broker's side
+    # Broker events
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Take in what is due; what was not confirmed is published again."""
+        """Take due deliveries; publish unconfirmed ones again."""
         match event:
             case Received(messages):
                 self._take(messages)
@@ -152,11 +154,11 @@ class RetryQueue(BrokerRole):
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
 
     def after_poll(self) -> None:
-        """Hand out what has arrived."""
+        """Send the received deliveries to the deliverers."""
         self._dispatch()
 
     def _forget_received(self) -> None:
-        """The broker gives all that was not acknowledged again."""
+        """Drop received messages; the broker will redeliver those not acknowledged."""
         self._ledger = BatchLedger()
         self._due.clear()
         self._unkept.clear()
@@ -180,7 +182,7 @@ class RetryQueue(BrokerRole):
         self._publish_all()
 
     def _set_aside(self, message: IncomingMessage, reason: str) -> None:
-        """Keep a message that is no delivery, so that it is neither lost nor in the way."""
+        """Quarantine a message that is not a delivery."""
         self._counts["poison"] += 1
         self.log.warning("retry_set_aside", key=message.routing_key, reason=reason)
         self._unkept.append((message, reason))
@@ -188,7 +190,7 @@ class RetryQueue(BrokerRole):
             self._keep()
 
     def _keep(self) -> None:
-        """Put on disk what was set aside; while there is no room it waits, unacknowledged."""
+        """Write quarantined messages to disk; while it is full they stay unacknowledged."""
         while self._unkept:
             message, reason = self._unkept[0]
             try:
@@ -203,10 +205,10 @@ class RetryQueue(BrokerRole):
     # Into the delay queues
 
     def receiveMsg_Defer(self, message: Defer, sender: ActorAddress) -> None:
-        """Deliveries that a deliverer wants to have back later."""
+        """Publish deferred deliveries."""
         id = message.deliverer, message.batch
         if id in self._batches:
-            return  # Sent again, as the broker takes its time.
+            return  # A repeated message; the broker has not confirmed the first yet.
         batch = self._batches[id] = _Batch(id, sender, len(message.items))
         self._counts["put_off"] += len(message.items)
         self._to_publish.extend(_Publish(item, batch=batch) for item in message.items)
@@ -218,7 +220,7 @@ class RetryQueue(BrokerRole):
             self._publishing[self.broker.publish(self._message(publish.item))] = publish
 
     def _message(self, item: RetryMessage) -> OutgoingMessage:
-        """To its next delay queue; to the queue of those that are due if it is by now."""
+        """A message to the delivery's next delay queue, or to the due queue if it is due."""
         name = due_queue(self.settings)
         wait = next_wait(item.left, item.due_ms, int(time.time() * 1000))
         if wait is not None:
@@ -284,7 +286,7 @@ class RetryQueue(BrokerRole):
         self.send(peer.address, DueBatch(share, (self.path, self.incarnation), items))
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
-        """A deliverer has received shares, or settled deliveries."""
+        """A deliverer has accepted shares or settled deliveries."""
         if message.source != (self.path, self.incarnation):
             return
         for share in message.accepted:
@@ -296,7 +298,7 @@ class RetryQueue(BrokerRole):
         self._dispatch()
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
-        """A deliverer does not know these shares: their messages were lost."""
+        """Requeue shares that a deliverer never received."""
         if message.source == (self.path, self.incarnation):
             self._requeue(self._ledger.lost(message.shares))
 
@@ -307,7 +309,7 @@ class RetryQueue(BrokerRole):
     # Deaths and losses
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """Take back what a dead deliverer had."""
+        """Requeue the shares of deliverers that died."""
         for path, peer in before.items():
             now = self.peers.get(path)
             if is_deliverer(path) and (now is None or now.incarnation != peer.incarnation):
@@ -315,7 +317,7 @@ class RetryQueue(BrokerRole):
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Ask after what has been under way for suspiciously long."""
+        """Ask deliverers whether they have the shares that are unsettled for STALE_S."""
         source = self.path, self.incarnation
         for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
             if address := self.peer(path):
@@ -323,7 +325,7 @@ class RetryQueue(BrokerRole):
 
 
 def topology(settings: Settings) -> Topology:
-    """The delay queues, and the queue of what is due, which all nodes share."""
+    """The delay queues and the due queue, which all nodes share."""
     due = due_queue(settings)
     return Topology(
         queue=shared_queue(due, settings.amqp.queue_type),
@@ -342,17 +344,17 @@ def topology(settings: Settings) -> Topology:
 
 
 def due_queue(settings: Settings) -> str:
-    """The queue that deliveries come back to."""
+    """The name of the queue of due deliveries."""
     return f"{settings.amqp.queue}.retries"
 
 
 def delay_queue(settings: Settings, name: str) -> str:
-    """The queue of a delay class."""
+    """The name of the queue of a delay class."""
     return f"{settings.amqp.queue}.retry.{name}"
 
 
 def _cut(due: list[tuple[int, RetryMessage]]) -> Iterable[tuple[tuple[int, RetryMessage], ...]]:
-    """Batches of a share that are not too large for one message."""
+    """Split into batches of at most MAX_ITEMS, each ending at about MAX_BYTES."""
     batch: list[tuple[int, RetryMessage]] = []
     size = 0
     for tag, item in due:

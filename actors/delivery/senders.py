@@ -1,4 +1,4 @@
-"""What makes HTTP requests for an actor, which hears of the answers by a descriptor."""
+"""HTTP senders. They signal completed requests to the actor through a file descriptor."""
 
 import os
 import threading
@@ -22,20 +22,20 @@ if TYPE_CHECKING:  # pycurl is an extra.
     from callboard.adapters.http.curl import CurlTransport
 
 
-TOLD_AT_ONCE = 8
-"""So many requests may have ended before the actor hears of them while others wait to be sent."""
+SIGNAL_AFTER = 8
+"""While requests wait for a thread, the actor is signalled once this number have ended."""
 
 
 class ToSend(Protocol):
-    """Whatever holds a delivery."""
+    """A delivery and its number of earlier attempts."""
 
     @property
     def delivery(self) -> Delivery:
-        """What to send."""
+        """The delivery to send."""
 
     @property
     def attempts_made(self) -> int:
-        """How often it was sent before."""
+        """The number of earlier attempts."""
 
 
 W = TypeVar("W", bound=ToSend)
@@ -43,7 +43,7 @@ W = TypeVar("W", bound=ToSend)
 
 @frozen
 class Sent(Generic[W]):
-    """A request that has ended. `headers`: those it was sent with; `took_s`: None if it was not."""
+    """A request that has ended. `headers`: as sent; `took_s`: None if it was not sent."""
 
     work: W
     outcome: Outcome
@@ -52,7 +52,7 @@ class Sent(Generic[W]):
 
 
 class Sending(Protocol[W]):
-    """Sends so many at once. `fileno()` is readable when requests may have ended."""
+    """Sends up to `count` requests at a time. `fileno()` is readable when some may have ended."""
 
     count: int
     free: int
@@ -61,21 +61,21 @@ class Sending(Protocol[W]):
         """The descriptor to watch."""
 
     def send(self, work: W) -> None:
-        """Send it, while there is one free."""
+        """Send it; requires `free` > 0."""
 
     def ended(self) -> Iterator[Sent[W]]:
-        """Requests that have ended. Raises what a defect of ours raised."""
+        """Requests that have ended. Re-raises exceptions of defects in a sender."""
 
     def connect_within(self, seconds: float) -> None:
-        """From now on wait no longer than this for a connection."""
+        """Set the connect time-out of later requests."""
 
     def close(self) -> None:
-        """Close the connections that are kept, and tell no more; what is under way may end."""
+        """Close idle connections and stop signalling; requests in flight may end."""
 
 
 @define
-class _UnderWay(Generic[W]):
-    """What is being sent, and since when; None if it is not."""
+class _InFlight(Generic[W]):
+    """A request in flight. `began`: monotonic seconds; None if it was refused and not sent."""
 
     work: W
     span: Span
@@ -86,18 +86,18 @@ class _UnderWay(Generic[W]):
 def _request(
     delivery: Delivery, headers: Headers
 ) -> tuple[str, str, Headers, bytes, str | None, str]:
-    """What a transport is to send."""
+    """The arguments for a transport."""
     certificate = delivery.options.certificate
     return delivery.method, delivery.url, headers, delivery.body, certificate, delivery.account_id
 
 
 class SendingLoop(Generic[W]):
-    """A transport that needs no threads, in the actor's own: an actor that watches it drives it."""
+    """Sends without threads: the transport's event loop runs in the actor that watches it."""
 
     def __init__(
         self,
         count: int,
-        transport: "CurlTransport[_UnderWay[W]]",
+        transport: "CurlTransport[_InFlight[W]]",
         signer: Signer,
         tracing: Tracing = NO_TRACING,
     ) -> None:
@@ -116,20 +116,20 @@ class SendingLoop(Generic[W]):
         try:
             headers = with_context(self._signer.signed(delivery, time.time()), span.context)
         except SigningRefused as refused:
-            under_way = _UnderWay(work, span, delivery.headers, None)
-            self._transport.refuse(under_way, ClientError(REFUSED, str(refused)))
+            request = _InFlight(work, span, delivery.headers, None)
+            self._transport.refuse(request, ClientError(REFUSED, str(refused)))
             return
-        under_way = _UnderWay(work, span, headers, time.monotonic())
-        self._transport.begin(under_way, *_request(delivery, headers))
+        request = _InFlight(work, span, headers, time.monotonic())
+        self._transport.begin(request, *_request(delivery, headers))
 
     def ended(self) -> Iterator[Sent[W]]:
         """See `Sending`."""
-        for under_way, outcome in self._transport.ended():
+        for request, outcome in self._transport.ended():
             self.free += 1
-            under_way.span.answered(outcome)
-            began = under_way.began
+            request.span.answered(outcome)
+            began = request.began
             took_s = None if began is None else time.monotonic() - began
-            yield Sent(under_way.work, outcome, under_way.headers, took_s)
+            yield Sent(request.work, outcome, request.headers, took_s)
 
     def connect_within(self, seconds: float) -> None:
         """See `Sending`."""
@@ -141,7 +141,7 @@ class SendingLoop(Generic[W]):
 
 
 class SendingThreads(Generic[W]):
-    """A fixed number of threads."""
+    """Sends with a fixed number of threads."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class SendingThreads(Generic[W]):
         self.count = self.free = count
         self._transport, self._signer, self._tracing = transport, signer, tracing
         self._ended: deque[Sent[W] | Exception] = deque()
-        self._told = False
+        self._signalled = False
         self._waking = threading.Lock()
         self._closed = False
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -172,7 +172,7 @@ class SendingThreads(Generic[W]):
     def ended(self) -> Iterator[Sent[W]]:
         """See `Sending`."""
         os.read(self._pipe_out, 65536)
-        self._told = False
+        self._signalled = False
         while self._ended:
             sent = self._ended.popleft()
             if isinstance(sent, Exception):
@@ -195,34 +195,34 @@ class SendingThreads(Generic[W]):
                 os.close(self._pipe_out)
 
     def _send(self, work: W) -> None:
-        """Send it, and tell the actor: of several quick ones at once."""
+        """Send it and signal the actor, once for several quick requests."""
         sent: Sent[W] | Exception
         try:
             sent = self._sent(work)
         except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
             sent = defect
         self._ended.append(sent)
-        if not self._pool or len(self._ended) >= TOLD_AT_ONCE:
-            self._tell()
+        if not self._pool or len(self._ended) >= SIGNAL_AFTER:
+            self._signal()
 
     def _waits(self) -> None:
-        """The request of this thread takes longer: those that ended before do not wait for it."""
+        """This thread's request takes longer: signal those that have ended."""
         self._pool.waits()
         if self._ended:
-            self._tell()
+            self._signal()
 
-    def _tell(self) -> None:
-        if not self._told:
-            self._told = True
+    def _signal(self) -> None:
+        if not self._signalled:
+            self._signalled = True
             self._wake()
 
     def _sent(self, work: W) -> Sent[W]:
         span = self._tracing.deliver(work.delivery, work.attempts_made)
-        sent = self._tried(work, span.context)
+        sent = self._attempt(work, span.context)
         span.answered(sent.outcome)
         return sent
 
-    def _tried(self, work: W, trace: TraceContext | None) -> Sent[W]:
+    def _attempt(self, work: W, trace: TraceContext | None) -> Sent[W]:
         delivery = work.delivery
         try:
             headers = with_context(self._signer.signed(delivery, time.time()), trace)
@@ -235,5 +235,5 @@ class SendingThreads(Generic[W]):
     def _wake(self) -> None:
         with self._waking:
             if not self._closed:
-                with suppress(BlockingIOError):  # The pipe is full of wake-ups already.
+                with suppress(BlockingIOError):  # The pipe is full of signals already.
                     os.write(self._pipe_in, b"!")

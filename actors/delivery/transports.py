@@ -1,4 +1,4 @@
-"""The transport that the settings ask for, and what they say of a hook before it is sent."""
+"""Builds the transport that the settings choose, and checks hooks against the settings."""
 
 import importlib.util
 import socket
@@ -21,14 +21,14 @@ from callboard.webhooks.hooks.hook import Hook, InvalidHook
 T = TypeVar("T")
 
 CURL = "curl"
-"""The transport that needs an extra."""
+"""The transport that needs the extra `async`."""
 CURL_MODULE = "pycurl"
 
 CONNECT_TIMEOUT_MS = 10_000
-"""Where neither the node nor the cluster says otherwise."""
+"""The default if neither the node nor the cluster sets it."""
 
 KEPT_ENDPOINTS = 1000
-"""To so many endpoints connections are kept, the least recently used one goes first."""
+"""Connections are kept to this number of endpoints; the least recently used is closed first."""
 
 _ALLOWED_BY = {
     "address": "delivery.allow_networks",
@@ -38,18 +38,21 @@ _ALLOWED_BY = {
 
 
 class TransportUnavailable(Exception):
-    """A transport is wanted that is not installed; the text says what to do."""
+    """The chosen transport is not installed; the text says what to install."""
 
 
 def slots(delivery: DeliverySettings) -> int:
-    """How many requests a worker may have under way."""
+    """The limit of a worker's requests in flight."""
     return delivery.in_flight if delivery.transport == CURL else delivery.threads
 
 
 def sending(
     settings: Settings, count: int, signer: Signer, tracing: Tracing = NO_TRACING
 ) -> Sending[Any]:
-    """What sends so many at once. Raises OSError: no such CA bundle; TransportUnavailable."""
+    """A sender of `count` requests at a time.
+
+    Raises OSError if there is no such CA bundle; TransportUnavailable.
+    """
     delivery, body_limit = settings.delivery, settings.attempts.body_limit
     if delivery.transport != CURL:
         made = transport(delivery, body_limit, kept_endpoints(delivery, count))
@@ -63,7 +66,7 @@ def sending(
 
 
 def kept_endpoints(delivery: DeliverySettings, count: int) -> int:
-    """To how many endpoints connections are kept: no more than descriptors may be had for."""
+    """The number of endpoints to keep connections to, limited by the available descriptors."""
     each = delivery.in_flight_per_endpoint
     descriptors = allow(KEPT_ENDPOINTS * each + count + RESERVED)
     return max(1, min(KEPT_ENDPOINTS, (descriptors - count - RESERVED) // each))
@@ -72,7 +75,7 @@ def kept_endpoints(delivery: DeliverySettings, count: int) -> int:
 def transport(
     delivery: DeliverySettings, max_response_bytes: int, endpoints: int = 1
 ) -> RequestsTransport:
-    """A transport for as many threads as `delivery` has. Raises OSError: no such CA bundle."""
+    """A transport for `delivery.threads` threads. Raises OSError if there is no such CA bundle."""
     make = partial(RequestsTransport, pool_size=delivery.threads, endpoints=endpoints)
     return _made(make, delivery, max_response_bytes)
 
@@ -98,7 +101,7 @@ def _made(make: Callable[..., T], delivery: DeliverySettings, max_response_bytes
 
 
 def check(delivery: DeliverySettings) -> None:
-    """Refuse settings that no transport can be made of. Raises OSError, TransportUnavailable."""
+    """Check the settings of the transport. Raises OSError, TransportUnavailable."""
     if delivery.transport == CURL:
         _check_installed(delivery)
     transport(delivery, 0).close()
@@ -116,16 +119,16 @@ def _check_installed(delivery: DeliverySettings) -> None:
 
 
 def rules(delivery: DeliverySettings) -> EndpointRules:
-    """What the settings let a uri be."""
+    """The rules for URLs that the settings define."""
     return EndpointRules(
         AddressGuard(delivery.allow_networks), delivery.ports, delivery.url_credentials
     )
 
 
 def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
-    """Refuse a hook that nothing would ever be sent for, by what is written in it.
+    """Check that the settings permit the hook's URL and certificate. Raises InvalidHook.
 
-    Looks up no name, so that it takes no time: see `EndpointRules.refusal`. Raises InvalidHook.
+    Does not resolve names, and so does not block: see `EndpointRules.refusal`.
     """
     refused = rules(delivery).refusal(hook.uri)
     if refused is not None:
@@ -142,16 +145,16 @@ def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
 
 
 def _allowing(refused: str) -> str:
-    """What would let such a uri be, where something would."""
+    """A hint at the setting that permits such a URL, if there is one."""
     key = _ALLOWED_BY.get(refused.split(":")[1].strip())
     return "" if key is None else f"; {key} may allow it"
 
 
 def doubt(uri: str, known: EndpointRules) -> str | None:
-    """What the name in a uri that is not refused means at this moment, if that speaks against it.
+    """A warning if the URL's host name does not resolve now, or resolves to a refused address.
 
-    A sentence for whoever has just made the hook; by the next delivery the name may mean something
-    else. Asks the resolver, and waits for it.
+    A sentence for the user who has just created the hook; the name may resolve differently at the
+    next delivery. Blocks on the resolver.
     """
     try:
         target = known.target(uri)

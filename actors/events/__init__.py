@@ -1,5 +1,5 @@
 """From the bus to the hooks: the bridge and the responders.
 
-`EventBridge` takes events from the broker, and acknowledges them when they are settled. A
-`Responder` finds the hooks that an event of its module fires, and makes their deliveries.
+`EventBridge` receives events from the broker and acknowledges them when they are settled. A
+`Responder` finds the hooks that an event of its module fires, and creates their deliveries.
 """

@@ -1,4 +1,4 @@
-"""The bridge from the AMQP bus to the responders, and the keeper of its acknowledgements."""
+"""The bridge from the AMQP bus to the responders, which also acknowledges the events."""
 
 import itertools
 import time
@@ -72,20 +72,20 @@ KAZOO_QUEUE = Queue(
 MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000
 MAX_BATCHES_PER_RESPONDER = 2
-"""More would only wait; meanwhile events gather here into larger batches."""
+"""More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
-"""Batches sent to deliverers and not yet seen there; Thespian stalls at some hundreds."""
+"""Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
 RECONCILE_S = 30.0
 STALE_S = 60.0
-"""A batch or share older than this is asked after: its message may have been lost."""
+"""For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
 
 KEEP_AGAIN_S = 2.0
-"""How often it is tried to put on a full disk what was set aside."""
+"""The interval for writing quarantined events again if the disk is full."""
 
 
 @define
 class _Publishing:
-    """A request from outside to publish, until the broker has confirmed it all."""
+    """A request to publish events. `waiting`: the ids not yet confirmed by the broker."""
 
     requester: ActorAddress
     waiting: set[int]
@@ -94,12 +94,14 @@ class _Publishing:
 
 
 class EventBridge(BrokerRole):
-    """AMQP -> responders, in batches; acknowledges (Kazoo: webhooks_shared_listener).
+    """Sends events to the responders in batches, and acknowledges them at the broker.
 
-    A message is acknowledged when each of its deliveries is settled. If a responder dies, what it
-    had not routed goes to its successor; if a deliverer dies, its events go back to the broker
-    and come again; if the bridge dies, the broker gives everything again. Backpressure is the
-    prefetch: never more messages are in hand.
+    In Kazoo this is webhooks_shared_listener.
+
+    A message is acknowledged when all its deliveries are settled. If a responder dies, its
+    successor receives the batches not yet routed; if a deliverer dies, its events are requeued at
+    the broker; if the bridge dies, the broker redelivers all unacknowledged messages. The prefetch
+    limits the number of unsettled events.
     """
 
     def begin(self, setup: Setup) -> None:
@@ -138,7 +140,7 @@ class EventBridge(BrokerRole):
         self.every(RECONCILE_S, self._reconcile)
 
     def stats(self) -> Mapping[str, Any]:
-        """Counts since the start, and what is in hand."""
+        """Counts since the start, and unsettled events."""
         return {
             "broker": "up" if self._connected else "down",
             **self._counts,
@@ -148,17 +150,17 @@ class EventBridge(BrokerRole):
         }
 
     def measure(self) -> None:
-        """What came and went."""
+        """Count messages and unsettled events."""
         self.tally.set(catalog.MESSAGES_RECEIVED, self._counts["received"])
         self.tally.set(catalog.MESSAGES_ACKNOWLEDGED, self._counts["acknowledged"])
         self.tally.set(catalog.MESSAGES_REQUEUED, self._counts["requeued"])
         self.tally.set(catalog.MESSAGES_UNCLAIMED, self._counts["unclaimed"])
         self.tally.set(catalog.EVENTS_IN_HAND, self._ledger.open)
 
-    # The broker's side
+    # Broker events
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Take in messages; forget everything when the connection is lost."""
+        """Take messages; drop all of them if the connection is lost."""
         match event:
             case Received(messages):
                 self._take(messages)
@@ -172,7 +174,7 @@ class EventBridge(BrokerRole):
                 self._done_with.clear()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
-                self._tell_if_quiet()
+                self._report_if_quiet()
             case Confirmed(ids):
                 self._publish_progress(ids)
             case Returned(id, reason):
@@ -183,7 +185,7 @@ class EventBridge(BrokerRole):
                 self._publish_failed(ids, reason)
 
     def after_poll(self) -> None:
-        """Send on what has arrived."""
+        """Send the received events to the responders."""
         self._dispatch()
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
@@ -204,16 +206,16 @@ class EventBridge(BrokerRole):
                 now,
             )
             if not self._ledger.take(event, self._modules_for(message)):
-                # Of a binding that a module once asked for and does no more: the queue keeps it.
+                # The queue still has a binding that a module no longer declares.
                 self._counts["unclaimed"] += 1
                 done.append(message.tag)
         self._acknowledge(done)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
-        """The modules whose binding it came through; else those of its exchange.
+        """The modules with a binding that matches the message, else the modules of its exchange.
 
-        It came through none where an operator has bound the queue to more, for an event that a
-        module takes but does not ask for. What none of them responds to makes no delivery.
+        No binding matches if an operator has added bindings to the queue, for events that a module
+        accepts but does not bind. If no module handles the event, there are no deliveries.
         """
         of_exchange = [
             (m, key) for m, exchange, key in self._bindings if exchange == message.exchange
@@ -230,17 +232,17 @@ class EventBridge(BrokerRole):
             self._counts["acknowledged"] += len(tags)
             self.broker.ack(tags)
             self._spans.end(tags)
-            self._tell_if_quiet()
+            self._report_if_quiet()
 
     def _requeue(self, tags: list[int]) -> None:
-        """Give events back to the broker: they come again."""
+        """Return events to the broker, which redelivers them."""
         if tags:
             self._counts["requeued"] += len(tags)
             self.broker.requeue(tags)
-            self._spans.fail("given back to the broker", tags)
-            self._tell_if_quiet()
+            self._spans.fail("requeued at the broker", tags)
+            self._report_if_quiet()
 
-    # The responders' side
+    # Responders
 
     def _dispatch(self) -> None:
         if self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
@@ -261,7 +263,7 @@ class EventBridge(BrokerRole):
         self.send(responder.address, EventBatch(id, self.incarnation, events))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
-        """A responder has sent a batch's deliveries on their way, or found that there are none."""
+        """A responder has sent a batch's deliveries to the deliverers, or there are none."""
         batch, done = self._ledger.routed(
             message.batch, message.shares, message.deliverers, time.monotonic()
         )
@@ -275,7 +277,7 @@ class EventBridge(BrokerRole):
         self._dispatch()
 
     def _set_aside(self, batch: Batch[RawEvent], tag: int, reason: str) -> None:
-        """Keep an event that cannot be handled, so that it is neither lost nor in the way."""
+        """Quarantine an event that cannot be handled."""
         event = next(event for event in batch.events if event.tag == tag)
         self._counts["poison"] += 1
         self.log.warning(
@@ -284,7 +286,7 @@ class EventBridge(BrokerRole):
         self._aside.setdefault(tag, []).append(_as_document(event, batch.module, reason))
 
     def _keep_aside(self) -> None:
-        """Put on disk what was set aside; while that is full its events stay unacknowledged."""
+        """Write quarantined events to disk; while it is full they stay unacknowledged."""
         documents = [document for kept in self._aside.values() for document in kept]
         if not documents:
             return
@@ -298,10 +300,10 @@ class EventBridge(BrokerRole):
         done, self._done_with = self._done_with, []
         self._acknowledge(done)
 
-    # The deliverers' side
+    # Deliverers
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
-        """A deliverer has received shares, or settled events of shares."""
+        """A deliverer has accepted shares or settled their events."""
         if message.source != (self.path, self.incarnation):
             return
         for share in message.accepted:
@@ -311,14 +313,14 @@ class EventBridge(BrokerRole):
         self._dispatch()
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
-        """A deliverer does not know these shares: their messages were lost."""
+        """Requeue shares that a deliverer never received."""
         if message.source == (self.path, self.incarnation):
             self._requeue(self._ledger.lost(message.shares))
 
     # Deaths and losses
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """Take back what the dead had; give the new ones work."""
+        """Requeue the shares of dead deliverers; send new responders their batches."""
         for path, peer in before.items():
             now = self.peers.get(path)
             if now is None or now.incarnation != peer.incarnation:
@@ -332,7 +334,7 @@ class EventBridge(BrokerRole):
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Ask after what has been under way for suspiciously long."""
+        """Repeat batches, and ask for shares, that are unsettled for STALE_S."""
         old = time.monotonic() - STALE_S
         for batch in self._ledger.stale_batches(before=old):
             if responder := self.peers.get(responder_path(batch.module)):
@@ -341,23 +343,23 @@ class EventBridge(BrokerRole):
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))
 
-    # Asked from outside
+    # Requests from clients
 
     def receiveMsg_Quiesce(self, _message: Quiesce, sender: ActorAddress) -> None:
-        """Take no more; answer when all is settled."""
+        """Stop consuming; respond when all events are settled."""
         self._quiesced_for = sender
         self.broker.stop_consuming()
-        self._tell_if_quiet()
+        self._report_if_quiet()
 
-    def _tell_if_quiet(self) -> None:
+    def _report_if_quiet(self) -> None:
         if self._quiesced_for is not None and not self._ledger.open:
             requester, self._quiesced_for = self._quiesced_for, None
             self.send(requester, Quiesced())
 
     def receiveMsg_PublishEvents(self, message: PublishEvents, sender: ActorAddress) -> None:
-        """Publish for somebody who has no connection of his own.
+        """Publish events for a client without a connection to the broker.
 
-        What comes before something that no broker can take is published.
+        If the broker cannot accept one of them, the events before it are still published.
         """
         try:
             ids = {self.broker.publish(_outgoing(*event)) for event in message.events}
@@ -388,7 +390,7 @@ class EventBridge(BrokerRole):
 
 
 def event_queue(settings: Settings) -> Queue:
-    """The queue that events are taken from, which all nodes share."""
+    """The queue of events, which all nodes share."""
     amqp = settings.amqp
     return KAZOO_QUEUE if amqp.join_kazoo else shared_queue(amqp.queue, amqp.queue_type)
 

@@ -1,4 +1,4 @@
-"""The spans of the events that a bridge has in hand."""
+"""The spans of a bridge's unsettled events."""
 
 from collections.abc import Iterable
 
@@ -8,31 +8,32 @@ from callboard.webhooks.events.trace_context import TraceContext, trace_context
 
 
 class EventSpans:
-    """From the arrival of each event until it is acknowledged or given back, by delivery tag."""
+    """One span for each event, by delivery tag, from its arrival until it is acknowledged or
+    requeued."""
 
     def __init__(self, tracing: Tracing, queue: str) -> None:
         self._tracing, self._queue = tracing, queue
         self._open: dict[int, Span] = {}
 
     def begin(self, message: IncomingMessage) -> TraceContext | None:
-        """An event has come; what is caused by it is told this."""
+        """Begin the span of an event; returns its context for the spans that follow from it."""
         parent = trace_context(message.properties.headers)
         span = self._open[message.tag] = self._tracing.consume(message, self._queue, parent)
         return span.context
 
     def end(self, tags: Iterable[int]) -> None:
-        """These are acknowledged."""
+        """End the spans of acknowledged events."""
         for tag in tags:
             if (span := self._open.pop(tag, None)) is not None:
                 span.end()
 
     def fail(self, reason: str, tags: Iterable[int] | None = None) -> None:
-        """These, or all, come again."""
+        """End the spans of events that will be redelivered; None: all."""
         for tag in tuple(self._open) if tags is None else tags:
             if (span := self._open.pop(tag, None)) is not None:
                 span.fail(reason)
 
     def close(self) -> None:
-        """What is in hand goes back to the broker; the rest is told if that goes quickly."""
+        """End the open spans, whose events return to the broker, and close the tracing."""
         self.fail("stopped")
         self._tracing.close()

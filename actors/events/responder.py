@@ -1,4 +1,4 @@
-"""One event type's responder: events in, the deliveries of the matching hooks out."""
+"""The responder of one event module: finds the matching hooks and creates their deliveries."""
 
 import time
 from collections import deque
@@ -45,12 +45,12 @@ SUBSCRIBE_AGAIN_S = 10.0
 class Responder(Role):
     """Turns the events of one module into deliveries (Kazoo: the module's gen_listener responder).
 
-    Events wait here until the hooks are known, a deliverer is up and the store answers: an event
-    that went on with half of the hooks would be lost to the other half.
+    Events wait here until all hooks are loaded, a deliverer is up and the store responds. An event
+    matched against some of the hooks would be lost for the others.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Find the module; the hooks come from the table once it is there."""
+        """Find the module; the hooks arrive after the subscription to the hook table."""
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
         self._directory = self.directory(self.connect_store())
@@ -70,11 +70,11 @@ class Responder(Role):
         self.on_peers({})
 
     def stats(self) -> Mapping[str, Any]:
-        """Counts since the start, hooks known and batches that wait."""
+        """Counts since the start, loaded hooks and waiting batches."""
         return {**self._counts, "hooks": len(self._hooks), "held": len(self._held)}
 
     def measure(self) -> None:
-        """What became of the events."""
+        """Count events by result, and deliveries."""
         module, counts = self._module.id, self._counts
         no_hook = counts["events"] - self._fired - counts["poison"]
         self.tally.set(catalog.EVENTS, self._fired, module, catalog.FIRED)
@@ -85,7 +85,7 @@ class Responder(Role):
     # Hooks
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """Subscribe to a new table; go on when a deliverer is there."""
+        """Subscribe to a new hook table; continue if a deliverer is up."""
         table = self.peers.get(HOOK_TABLE)
         known = before.get(HOOK_TABLE)
         if table and (known is None or known.incarnation != table.incarnation):
@@ -100,7 +100,7 @@ class Responder(Role):
         self.after(SUBSCRIBE_AGAIN_S, partial(self._check_subscription, table.incarnation))
 
     def receiveMsg_HookPage(self, message: HookPage, sender: ActorAddress) -> None:
-        """Some of the hooks; the old ones serve until all new ones are here."""
+        """A page of the hooks; the old ones are used until all new ones have arrived."""
         self._take_in(message, sender)
 
     def receiveMsg_HooksChanged(self, message: HooksChanged, sender: ActorAddress) -> None:
@@ -108,7 +108,7 @@ class Responder(Role):
         self._take_in(message, sender)
 
     def receiveMsg_Barrier(self, message: Barrier, sender: ActorAddress) -> None:
-        """The table wants to know when its changes are in effect."""
+        """The hook table asks for a message once its earlier changes are in effect."""
         self._take_in(message, sender)
 
     def _take_in(self, message: HookPage | HooksChanged | Barrier, sender: ActorAddress) -> None:
@@ -145,13 +145,13 @@ class Responder(Role):
     # Events
 
     def receiveMsg_EventBatch(self, message: EventBatch, sender: ActorAddress) -> None:
-        """Events of this type; one that is here already came twice, as its answer was late."""
+        """Queue a batch of events, unless it is a repeated message."""
         if all(held.batch != message.batch for held, _sender in self._held):
             self._held.append((message, sender))
         self._work()
 
     def _check_subscription(self, incarnation: int) -> None:
-        """Subscribe again where no page came: the message was lost, or the hooks are not loaded."""
+        """Subscribe again if no page came: the message was lost, or no hooks are loaded yet."""
         table = self.peers.get(HOOK_TABLE)
         if self._incoming is None or table is None or table.incarnation != incarnation:
             return
@@ -183,7 +183,7 @@ class Responder(Role):
             try:
                 event_deliveries = self._traced_deliveries(raw)
             except StoreError:
-                raise  # The event is not to blame: it waits.
+                raise  # The event is valid; it waits.
             except PoisonEvent as problem:
                 poison.append((raw.tag, str(problem)))
                 continue
@@ -218,12 +218,12 @@ class Responder(Role):
         self._fired += fired
 
     def _traced_deliveries(self, raw: RawEvent) -> tuple[Delivery, ...]:
-        """The deliveries of an event, which are caused by the span of finding them."""
+        """The deliveries of an event; the span of the match is the parent of their spans."""
         span = self._tracing.match(self._module.id, raw.trace)
         try:
             made = self._deliveries(raw, span.context)
         except Exception as problem:
-            span.fail(type(problem).__name__)  # What is written in it may be anybody's.
+            span.fail(type(problem).__name__)  # Its text may contain private data.
             raise
         span.end(len(made))
         return made
@@ -249,7 +249,7 @@ class Responder(Role):
         return tuple(map(self._with_policy, made))
 
     def _with_policy(self, delivery: Delivery) -> Delivery:
-        """Settle how it is retried: by its hook's choice, else its account's, else the node's."""
+        """Set the retry policy: that of the hook, else of the account, else of the node."""
         if delivery.options.policy is not None:
             return delivery
         account = self._directory.retry_policy_of(delivery.account_id)

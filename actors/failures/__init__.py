@@ -1,4 +1,4 @@
-"""Failed attempts, and the end of hooks that keep failing.
+"""Failed attempts, and the disabling of hooks with too many of them.
 
-`FailureCache` remembers the failures of all nodes; `Disabler` disables the hooks with too many.
+`FailureCache` remembers the failures of all nodes; `Disabler` disables hooks.
 """

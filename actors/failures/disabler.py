@@ -1,4 +1,4 @@
-"""The end of hooks that keep failing."""
+"""Disables hooks that keep failing."""
 
 import time
 from collections.abc import Mapping
@@ -25,27 +25,27 @@ FIRST_S = 1.0
 
 
 class Disabler(Role):
-    """Disables hooks that failed too often of late (Kazoo: webhooks_disabler).
+    """Disables hooks with too many recent failures (Kazoo: webhooks_disabler).
 
-    It wakes four times in every failure window, counts, and asks the listener to disable.
+    Counts four times in every failure window, and sends `DisableHook` to the hook listener.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Count for the first time soon: failures may be older than this process."""
+        """Schedule the first count soon, since failures may be older than this process."""
         self._directory = self.directory(self.connect_store())
         self._asked = 0
         self.after(FIRST_S, self._count)
 
     def stats(self) -> Mapping[str, Any]:
-        """How often a hook was asked to be disabled."""
+        """The number of requests to disable a hook."""
         return {"asked": self._asked}
 
     def measure(self) -> None:
-        """How often a hook was asked to be disabled."""
+        """Count requests to disable a hook."""
         self.tally.set(HOOKS_DISABLED, self._asked)
 
     def _count(self) -> None:
-        """Ask the cache who fails, unless an operator has switched the disabler off."""
+        """Request the failures, unless an operator has switched the disabler off."""
         pause_s = RETRY_S
         try:
             expiry_ms = self._directory.setting(
@@ -60,7 +60,7 @@ class Disabler(Role):
         self.after(pause_s, self._count)
 
     def receiveMsg_FailuresSeen(self, message: FailuresSeen, _sender: ActorAddress) -> None:
-        """Have every hook disabled that failed as often as its account allows."""
+        """Disable every hook that has reached its account's limit of failures."""
         try:
             limits = self._directory.failure_limits({a for a, _hook in message.failures})
         except StoreError as problem:

@@ -1,4 +1,4 @@
-"""The memory of failed tries, shared by all nodes of the bus."""
+"""Recent failed attempts, shared by all nodes of the bus."""
 
 import json
 import time
@@ -49,28 +49,28 @@ from callboard.webhooks.metrics.catalog import FAILURES
 from callboard.webhooks.values.kazoo_names import gregorian_ms
 
 KEEP_MS = 24 * 3600 * 1000
-"""No longer than this is a failure remembered, whatever an account's window."""
+"""Failures older than this are forgotten, even if an account's window is longer."""
 PRUNE_S = 60.0
 GATHER_S = 0.5
-"""How long news for the other nodes gathers: one message for many failures."""
+"""Failures are collected for this time and sent to the other nodes in one message."""
 MAX_UNSHARED = 50_000
-"""Failures kept for the other nodes while the broker is away; the oldest go first."""
+"""Failures kept for the other nodes while the broker is down; the oldest are dropped first."""
 
 
 class FailureCache(BrokerRole):
-    """Failed tries by (account, hook, time) (Kazoo: webhooks_cache).
+    """Failed attempts by (account, hook, time) (Kazoo: webhooks_cache).
 
-    Kazoo counts on each node for itself, so that a hook behind n nodes may fail n times as often.
-    Here every node tells the others, over a fanout exchange of our own: each counts them all.
+    In Kazoo each node counts only its own failures, so that a hook used by n nodes can fail n times
+    as often. Here the nodes share their failures over a fanout exchange, and each counts all.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Empty: failures do not survive the process that remembers them."""
+        """Begin empty; failures are not stored."""
         self._failures = FailureWindow()
         self._origin = uuid.uuid4().hex
         self._unshared: deque[FailedAttempt] = deque(maxlen=MAX_UNSHARED)
         self._flushes: list[Flush] = []
-        self._under_way: dict[int, tuple[tuple[FailedAttempt, ...], tuple[Flush, ...]]] = {}
+        self._unconfirmed: dict[int, tuple[tuple[FailedAttempt, ...], tuple[Flush, ...]]] = {}
         self._share_due = self.timer(self._share)
         self._connected = False
         self._exchange = f"{self.settings.amqp.queue}.failures"
@@ -85,25 +85,25 @@ class FailureCache(BrokerRole):
         self.every(PRUNE_S, self._prune)
 
     def stats(self) -> Mapping[str, Any]:
-        """How many failures are remembered."""
+        """The number of failures."""
         return {"failures": len(self._failures), "unshared": len(self._unshared)}
 
     def measure(self) -> None:
-        """How many failures are remembered."""
+        """Count failures."""
         self.tally.set(FAILURES, len(self._failures))
 
     def receiveMsg_FailedAttempts(self, message: FailedAttempts, _sender: ActorAddress) -> None:
-        """Tries that failed just now, on this node."""
+        """Record failed attempts of this node, and share them."""
         self._record(message.failures)
         self._unshared.extend(message.failures)
         self._share_soon()
 
     def receiveMsg_GetFailures(self, _message: GetFailures, sender: ActorAddress) -> None:
-        """The disabler counts."""
+        """Send the disabler all failures."""
         self.send(sender, FailuresSeen(self._failures.times()))
 
     def receiveMsg_FlushFailures(self, message: FlushFailures, sender: ActorAddress) -> None:
-        """A hook was edited, re-enabled or disabled, or its account is gone."""
+        """Forget the failures of a hook or an account, after an edit or removal."""
         count = self._failures.flush(message.account_id, message.hook_id)
         if message.everywhere:
             self._flushes.append((message.account_id, message.hook_id))
@@ -112,18 +112,18 @@ class FailureCache(BrokerRole):
             self.send(sender, FailuresForgotten(message.ask, count))
 
     def receiveMsg_FlushHooks(self, message: FlushHooks, _sender: ActorAddress) -> None:
-        """Hooks were enabled again; the other nodes hear of it by their listeners."""
+        """Forget the failures of re-enabled hooks. Other nodes do so when the change arrives."""
         for account_id, hook_id in message.hooks:
             self._failures.flush(account_id, hook_id)
 
     def receiveMsg_ListFailing(self, message: ListFailing, sender: ActorAddress) -> None:
-        """Somebody wants to see which hooks fail, page by page."""
+        """Send a page of the hooks with failures."""
         hooks = self._failures.keys(message.account_id, message.after, message.limit + 1)
         more = len(hooks) > message.limit
         self.send(sender, FailingListed(message.ask, tuple(hooks[: message.limit]), more))
 
     def receiveMsg_CountFailures(self, message: CountFailures, sender: ActorAddress) -> None:
-        """Somebody wants to see how often they fail."""
+        """Send the numbers of failures of hooks."""
         counts = (
             self._failures.count(account_id, hook_id, message.since_ms[account_id])
             for account_id, hook_id in message.hooks
@@ -131,21 +131,21 @@ class FailureCache(BrokerRole):
         self.send(sender, FailuresCounted(message.ask, tuple(counts)))
 
     def _prune(self) -> None:
-        """Forget the failures that no window reaches."""
+        """Forget failures older than KEEP_MS."""
         self._failures.prune(gregorian_ms(time.time()) - KEEP_MS)
 
     def _record(self, failures: Iterable[FailedAttempt]) -> None:
         for account_id, hook_id, at_ms in failures:
             self._failures.record(account_id, hook_id, at_ms)
 
-    # The other nodes
+    # Other nodes
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Count what the others tell; tell again what the broker did not take."""
+        """Record the failures of other nodes; share unconfirmed ones again."""
         match event:
             case Received(messages):
                 for message in messages:
-                    self._take_in(message.body)
+                    self._record_shared(message.body)
                 self.broker.ack([message.tag for message in messages])
             case ConnectionUp():
                 self._connected = True
@@ -154,10 +154,10 @@ class FailureCache(BrokerRole):
                 self._connected = False
             case Confirmed(ids):
                 for id in ids:
-                    self._under_way.pop(id, None)
+                    self._unconfirmed.pop(id, None)
             case Unconfirmed(ids):
                 for id in ids:
-                    failures, flushes = self._under_way.pop(id, ((), ()))
+                    failures, flushes = self._unconfirmed.pop(id, ((), ()))
                     self._unshared.extend(failures)
                     self._flushes.extend(flushes)
                 self._share_soon()
@@ -175,9 +175,9 @@ class FailureCache(BrokerRole):
         body = json.dumps(shared_body(self._origin, failures, flushes)).encode()
         properties = Properties(content_type="application/json")
         id = self.broker.publish(OutgoingMessage(self._exchange, "", body, properties))
-        self._under_way[id] = failures, flushes
+        self._unconfirmed[id] = failures, flushes
 
-    def _take_in(self, body: bytes) -> None:
+    def _record_shared(self, body: bytes) -> None:
         try:
             shared = read_shared(body)
         except NotShared as problem:

@@ -1,6 +1,6 @@
-"""Hooks as they are stored, changed, and held in memory.
+"""Hooks in the store and in memory, and their changes.
 
-`HookListener` reads them from the store and follows their changes on the bus, `ZoneListener` those
-of other zones, and `HookTable` holds them for the responders. The listener's parts load, parse,
-change and edit hooks, and keep their secrets.
+`HookListener` loads hooks from the store and follows their changes on the bus, `ZoneListener`
+follows the changes of other zones, and `HookTable` holds the hooks for the responders. The other
+files are the parts of the listener.
 """

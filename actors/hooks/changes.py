@@ -1,4 +1,4 @@
-"""Changes of stored hooks, and the answers to those who asked for them."""
+"""Changes of stored hooks, and the replies to the requests for them."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from callboard.webhooks.events.changes import document_change, webhook_disabled
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 APPLY_S = 3.0
-"""How long a change may take to reach every responder before its author is answered anyway."""
+"""The time-out for a change to reach all responders; then the request gets its reply anyway."""
 
 Reply = HookApplied | HookSaved | HookSecrets
 
@@ -26,7 +26,7 @@ Reply = HookApplied | HookSaved | HookSecrets
 class HookChanges:
     """Changes stored hooks and publishes each change as Kazoo's data layer does.
 
-    `changed` is called with the id of a hook that was saved, and its account's.
+    `changed` is called with the id of a saved hook and the id of its account.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class HookChanges:
         self._store, self._publish, self._node, self._changed = store, publish, node, changed
 
     def add(self, document: Document) -> Document:
-        """Store a new hook; with its revision. Raises StoreError."""
+        """Store a new hook; returns its document with the revision. Raises StoreError."""
         document = self._store.add(document)
         self._saved("doc_created", document)
         return document
 
     def edit(self, hook_id: str, event_name: str, change: Change) -> Edited:
-        """Change a stored hook. Raises StoreError, and what `change` raises."""
+        """Change a stored hook. Raises StoreError and the exceptions of `change`."""
         edited = self._store.edit(hook_id, change, gregorian_s(time.time()))
         if edited.changed and edited.document is not None:
             self._saved(event_name, edited.document)
@@ -63,9 +63,9 @@ class HookChanges:
 
 
 class AppliedReplies:
-    """Answers once every responder knows of a change: the next event finds it in effect.
+    """Delays replies until all responders have applied a change, so that it affects the next event.
 
-    `barrier` has `applied` called with that ticket when all that was changed before is in effect.
+    `barrier(ticket)` causes a call of `applied(ticket)` once all earlier changes are in effect.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class AppliedReplies:
         self._replies: dict[int, tuple[ActorAddress, Reply]] = {}
 
     def reply(self, to: ActorAddress, reply: Reply) -> None:
-        """Answer when the changes made up to now are in effect."""
+        """Send the reply when the changes made so far are in effect."""
         ticket = next(self._tickets)
         self._replies[ticket] = to, reply
-        # By then the table or a responder is being restarted: it will load what is stored.
+        # If it takes longer, the table or a responder is restarting, and will load the change.
         self._after(APPLY_S, partial(self.applied, ticket))
         self._barrier(ticket)
 

@@ -1,4 +1,4 @@
-"""Stored hooks as an API for other actors: shown, listed, added, edited and removed."""
+"""Requests of other actors to show, list, add, edit and remove stored hooks."""
 
 import time
 import uuid
@@ -33,10 +33,10 @@ from callboard.webhooks.values.kazoo_names import gregorian_s
 
 
 class HookEditing:
-    """Carries out requests about stored hooks, and answers each in the end.
+    """Carries out requests for stored hooks and replies to each.
 
-    `check` raises InvalidHook for a document whose hook could never fire, or never be sent.
-    `ensure_account` is called before a hook is added to an account; it may raise StoreError.
+    `check` raises InvalidHook for a hook that could never fire or never be sent. `ensure_account`
+    is called before a hook is added to an account; it may raise StoreError.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class HookEditing:
             self._send(sender, HookSaved(without_secrets(document)))
 
     def list(self, message: ListHooks, sender: ActorAddress) -> None:
-        """Show the stored hooks, disabled ones too."""
+        """List the stored hooks, including disabled ones."""
         try:
             documents, more = self._store.listed(message.account_id, message.limit, message.after)
         except StoreError as problem:
@@ -74,7 +74,7 @@ class HookEditing:
             self._send(sender, HookList(tuple(map(without_secrets, documents)), more))
 
     def add(self, message: AddHook, sender: ActorAddress) -> None:
-        """Store a new hook; refuse one that could never fire, or never be sent."""
+        """Store a new hook; refuse one that could never fire or never be sent."""
         now = gregorian_s(time.time())
         document = new_hook(message.document, now, uuid.uuid4().hex, self._node)
         try:
@@ -82,14 +82,14 @@ class HookEditing:
             self._ensure_account(document["pvt_account_id"])
             document = self._changes.add(document)
         except InvalidHook as invalid:
-            self._send(sender, Refused(invalid.reason))  # its id is nobody's yet
+            self._send(sender, Refused(invalid.reason))  # without the id, which is new
         except StoreError as problem:
             self._send(sender, Refused(str(problem)))
         else:
             self._replies.reply(sender, HookSaved(document))
 
     def edit(self, message: EditHook, sender: ActorAddress) -> None:
-        """Change a stored hook; refuse what an enabled one could not fire with, or not be sent."""
+        """Change a stored hook; refuse changes with which an enabled hook could not fire."""
 
         def change(document: Document) -> Mapping[str, Any]:
             changes = edited(document, message.changes)
@@ -117,5 +117,5 @@ class HookEditing:
 
 
 def no_hook(hook_id: str) -> str:
-    """The reason of a refusal: that hook is not stored."""
+    """The reason for refusing a request for an unknown hook."""
     return f"there is no hook {hook_id}: `callboard hooks list` shows those there are"

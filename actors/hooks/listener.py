@@ -1,4 +1,4 @@
-"""Configuration changes: from the store and the bus into the hook table, and the other way."""
+"""Applies changes of the configuration to the hook table, and publishes our own changes."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -85,12 +85,12 @@ DOCUMENT_READERS = (
     ALL_RESPONDERS,
     ATTEMPT_LOG,
 )
-"""Actors with a directory, which have to hear what has changed in the store."""
+"""Actors with a directory; they receive `ConfigurationChanged`."""
 
 BINDINGS = (
     "*.webhooks.webhook.*",
     "doc_deleted.*.account.*",
-    # What the directories of our actors have read: Kazoo's data layer drops its caches likewise.
+    # Documents that the directories of our actors cache; Kazoo's data layer does likewise.
     "*.accounts.account.*",
     "*.services.*.*",
     "*.system_config.*.*",
@@ -106,18 +106,18 @@ CHANGES = Topology(
 )
 
 BROKER_S = 1.0
-"""How long a load waits for the broker, whose coming up would begin it anew."""
+"""A load waits this long for the broker, since each connection restarts the load."""
 
 
 class HookListener(BrokerRole):
-    """Keeps the hook table in step with the store (Kazoo: webhooks_listener).
+    """Keeps the hook table consistent with the store (Kazoo: webhooks_listener).
 
-    Every (re)connection to the bus begins with a load, since changes may have been missed; the
-    load streams, page by page, and changes that come meanwhile are not held up by it.
+    Every connection to the bus starts a load, since changes may have been missed. Pages are loaded
+    one after the other, and changes that arrive in between are applied at once.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Listen for changes; the connection's coming up starts the load."""
+        """Listen for changes; the connection to the broker starts the load."""
         settings, table = self.settings, partial(self.peer, HOOK_TABLE)
         self._store = HookStore(self.connect_store())
         modules = event_modules(settings).modules
@@ -154,7 +154,7 @@ class HookListener(BrokerRole):
         self.every(LOAD_STALLS_S, self._loading.restart_if_stalled)
 
     def stats(self) -> Mapping[str, Any]:
-        """Hooks loaded, and those that could not be understood."""
+        """Loaded hooks and invalid hooks."""
         return {
             "broker": "up" if self._connected else "down",
             "loaded": self._loading.total,
@@ -163,7 +163,7 @@ class HookListener(BrokerRole):
         }
 
     def measure(self) -> None:
-        """Hooks that cannot fire."""
+        """Count hooks that cannot fire."""
         self.tally.set(HOOK_PROBLEMS, len(self._parser.problems))
 
     # Loading
@@ -173,12 +173,12 @@ class HookListener(BrokerRole):
         self._loading.loaded(message)
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """A new table is empty: load."""
+        """Load the hooks into a new table."""
         if HOOK_TABLE in self.peers and self.peers[HOOK_TABLE] != before.get(HOOK_TABLE):
             self._load()
 
     def receiveMsg_ListHookProblems(self, _message: ListHookProblems, sender: ActorAddress) -> None:
-        """Somebody wants to know which hooks cannot fire, and why."""
+        """Report the hooks that cannot fire, with the reasons."""
         self.send(sender, HookProblems(self._parser.problems, self._loading.under_way))
 
     def _load(self) -> None:
@@ -187,15 +187,15 @@ class HookListener(BrokerRole):
     # Changes on the bus
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Take in changes; load after every reconnection."""
+        """Apply changes; load after every connection."""
         match event:
             case Received(messages):
-                self._take_in(messages)
+                self._apply(messages)
                 self.broker.ack([message.tag for message in messages])
             case ConnectionUp():
                 self._connected = True
                 self.log.info("broker_up")
-                self._tell_everyone(ConfigurationChanged(None))
+                self._notify_readers(ConfigurationChanged(None))
                 self._load()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -204,17 +204,17 @@ class HookListener(BrokerRole):
                 self.log.warning("change_not_published", changes=len(ids), reason=reason)
 
     def receiveMsg_ZoneChanges(self, message: ZoneChanges, _sender: ActorAddress) -> None:
-        """Changes in another zone; load all anew where some may have been missed."""
+        """Apply changes of another zone; load all hooks if some may have been missed."""
         if message.messages is None:
-            self._tell_everyone(ConfigurationChanged(None))
+            self._notify_readers(ConfigurationChanged(None))
             self._load()
         else:
-            self._take_in(message.messages)
+            self._apply(message.messages)
 
-    def _take_in(self, messages: Iterable[IncomingMessage]) -> None:
+    def _apply(self, messages: Iterable[IncomingMessage]) -> None:
         events = [event for message in messages if (event := self._parsed(message))]
         documents = {changed_document(event) for event in events} - {None}
-        self._tell_everyone(ConfigurationChanged(tuple(d for d in documents if d is not None)))
+        self._notify_readers(ConfigurationChanged(tuple(d for d in documents if d is not None)))
         for event in events:
             match hook_change(event):
                 case AccountGone(account_id):
@@ -236,15 +236,14 @@ class HookListener(BrokerRole):
             self.log.warning("change_unreadable", key=message.routing_key, reason=str(problem))
             return None
 
-    def _tell_everyone(self, changed: ConfigurationChanged) -> None:
-        """Let those know that look documents up; `None`: anything may have changed."""
+    def _notify_readers(self, changed: ConfigurationChanged) -> None:
         if changed.documents is None or changed.documents:
             for path, peer in self.peers.items():
                 if any(fnmatchcase(path, reader) for reader in DOCUMENT_READERS):
                     self.send(peer.address, changed)
 
     def _refresh(self, hook_id: str, account_id: str | None) -> None:
-        """Make the table say of this hook what the store says."""
+        """Update this hook in the table from the store."""
         try:
             document = self._store.get(hook_id)
         except StoreError as problem:
@@ -257,7 +256,7 @@ class HookListener(BrokerRole):
             self._gone(account_id, hook_id)
 
     def _put(self, document: Document, account_id: str | None) -> None:
-        """What a hook's document asks for: to fire, or not to."""
+        """Put the document's hook into the table if it is enabled, else remove it."""
         account_id = document.get("pvt_account_id", account_id)
         hook_id = document["_id"]
         if not is_enabled(document) or is_deleted(document):
@@ -284,7 +283,7 @@ class HookListener(BrokerRole):
         self._editor.show(message, sender)
 
     def receiveMsg_ListHooks(self, message: ListHooks, sender: ActorAddress) -> None:
-        """Show the stored hooks, disabled ones too."""
+        """List the stored hooks, including disabled ones."""
         self._editor.list(message, sender)
 
     def receiveMsg_AddHook(self, message: AddHook, sender: ActorAddress) -> None:
@@ -300,23 +299,23 @@ class HookListener(BrokerRole):
         self._editor.remove(message, sender)
 
     def receiveMsg_AddSecret(self, message: AddSecret, sender: ActorAddress) -> None:
-        """Have a hook's deliveries signed with one more secret."""
+        """Add a secret to a hook."""
         self._secrets.add(message, sender)
 
     def receiveMsg_RetireSecret(self, message: RetireSecret, sender: ActorAddress) -> None:
-        """Have a hook's deliveries signed with one secret less."""
+        """Remove a secret from a hook."""
         self._secrets.retire(message, sender)
 
     def receiveMsg_ListSecrets(self, message: ListSecrets, sender: ActorAddress) -> None:
-        """Show which secrets a hook has."""
+        """List the secrets of a hook."""
         self._secrets.list(message, sender)
 
     def receiveMsg_ReencryptSecrets(self, message: ReencryptSecrets, sender: ActorAddress) -> None:
-        """Bring a page of hooks under the newest key."""
+        """Encrypt the secrets of a page of hooks with the newest key."""
         self._secrets.reencrypt(message, sender)
 
     def receiveMsg_ApplyHook(self, message: ApplyHook, sender: ActorAddress) -> None:
-        """Another actor saved a hook, and has told every node; this one need not wait for that."""
+        """Apply a hook that another actor saved, without waiting for its change on the bus."""
         self._refresh(message.hook_id, message.account_id)
         self._replies.reply(sender, HookApplied(message.hook_id))
 
@@ -325,14 +324,14 @@ class HookListener(BrokerRole):
         self._replies.applied(message.ticket)
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
-        """A subscriber has a batch of notices."""
+        """A subscriber has confirmed a batch of notifications."""
         self._notifications.seen(message)
 
     def receiveMsg_DisableHook(self, message: DisableHook, _sender: ActorAddress) -> None:
-        """Stop a hook that failed too often; never create it.
+        """Disable a stored hook.
 
-        Of several nodes that find so, one changes the document and tells; the others only forget
-        the failures. A hook that is not stored, as a callflow's, keeps its own until they age.
+        If several nodes do so, one changes the document and publishes it; the others only flush
+        its failures. The failures of a hook that is not stored, such as a callflow's, expire.
         """
         try:
             change = partial(disabling, reason=message.reason)
@@ -356,7 +355,7 @@ class HookListener(BrokerRole):
     def _ensure_account(self, account_id: str) -> None:
         embedded = self.settings.couchdb.url.startswith("sqlite:")
         if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
-            self._tell_everyone(ConfigurationChanged((("accounts", account_id),)))
+            self._notify_readers(ConfigurationChanged((("accounts", account_id),)))
 
     def _publish(self, message: OutgoingMessage) -> None:
         self.broker.publish(message)

@@ -1,4 +1,4 @@
-"""Loads hooks from the store into the hook table, and sends it the changes in between."""
+"""Loads hooks from the store into the hook table and sends it changes."""
 
 import itertools
 import time
@@ -19,7 +19,7 @@ RETRY_S = 2.0
 NOT_YET_S = 0.1
 MISSES_AT_ONCE = 20
 PAGES_ON_THE_WAY = 2
-"""So that the next page is read while the table takes in the one before."""
+"""Two, so that the next page is read while the table handles the previous one."""
 LOAD_STALLS_S = 30.0
 """A load without progress for this time is restarted: a message was lost."""
 
@@ -27,8 +27,8 @@ LOAD_STALLS_S = 30.0
 class HookLoading:
     """Loads the stored hooks into the table, page by page, and sends it changes.
 
-    Pages and changes are numbered together, as the table is to take them in this order. Without a
-    table there is nothing to change: the next one is loaded from the store.
+    Pages and changes share one numbering, because the table must apply them in this order. While
+    the table is down changes are dropped: a new table is loaded from the store.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class HookLoading:
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._loaded_to: Any = None
         self._misses = 0
-        self._unanswered = 0
+        self._unconfirmed = 0
         self._progress_at = time.monotonic()
         self.total = 0
-        """Hooks in the table, by its last answer."""
+        """Hooks in the table when it last confirmed a page."""
 
     @property
     def under_way(self) -> bool:
-        """Whether there are pages that were not sent yet."""
+        """Whether some pages have not been sent yet."""
         return self._pages is not None
 
     def begin_within(self, seconds: float) -> None:
-        """Begin a load in so many seconds, or earlier if that was asked for before."""
+        """Begin a load after `seconds`, or earlier if one is due earlier."""
         self._pages = None
         self._due.within(seconds)
 
     def restart_if_stalled(self) -> None:
-        """Restart a load whose last page the table has not answered for `LOAD_STALLS_S`."""
-        if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
+        """Restart a load if the table has confirmed no page for `LOAD_STALLS_S`."""
+        if self._unconfirmed and time.monotonic() - self._progress_at > LOAD_STALLS_S:
             self.begin_within(0)
 
     def loaded(self, message: HooksLoaded) -> None:
@@ -73,20 +73,20 @@ class HookLoading:
         if message.stream != self._stream:
             return
         self.total, self._progress_at = message.total, time.monotonic()
-        self._unanswered -= 1
+        self._unconfirmed -= 1
         if self._pages is not None:
             self._send_pages()
-        elif not self._unanswered:
+        elif not self._unconfirmed:
             problems = len(self._parser.problems)
             self._log.info("hooks_loaded", hooks=message.total, problems=problems)
 
     def change(self, **change: Any) -> None:
-        """Have the table put or remove hooks; members of `ChangeHooks`."""
+        """Send the table a `ChangeHooks` with these fields."""
         if table := self._table():
             self._send(table, ChangeHooks(self._stream, next(self._numbers), **change))
 
     def barrier(self, ticket: int) -> None:
-        """Have the table answer with `Applied` once all that was sent before is in effect."""
+        """Ask the table for `Applied` once all earlier messages are in effect."""
         if table := self._table():
             self._send(table, Barrier(self._stream, next(self._numbers), ticket))
 
@@ -102,7 +102,7 @@ class HookLoading:
         self._progress_at = time.monotonic()
         self._parser.forget_all()
         self._loaded_to = None
-        self._unanswered = 0
+        self._unconfirmed = 0
         self._pages = self._stored_pages()
         self._send_pages()
 
@@ -115,19 +115,19 @@ class HookLoading:
             yield hooks
 
     def _send_pages(self) -> None:
-        while self._pages is not None and self._unanswered < PAGES_ON_THE_WAY:
+        while self._pages is not None and self._unconfirmed < PAGES_ON_THE_WAY:
             if not self._send_page():
                 return
 
     def _send_page(self) -> bool:
-        """Send the next page to the table; whether it could be read."""
+        """Send the next page to the table; False if it could not be read."""
         table = self._table()
         if self._pages is None or table is None:
             return False
         try:
             page = next(self._pages, None)
         except StoreError as problem:
-            # Database and views are missing until the initializer has made them.
+            # The database and its views are missing until the initializer has created them.
             self._log.info("hooks_not_loaded", reason=str(problem))
             self._pages = None if self._loaded_to is None else self._stored_pages()
             self._misses += 1
@@ -137,6 +137,6 @@ class HookLoading:
         last = page is None
         if last:
             self._pages = None
-        self._unanswered += 1
+        self._unconfirmed += 1
         self._send(table, LoadHooks(self._stream, next(self._numbers), page or (), last))
         return True

@@ -1,4 +1,4 @@
-"""Hooks as their documents say, and the problems of those that cannot fire."""
+"""Parses hook documents, and collects the problems of hooks that cannot fire."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,11 +8,11 @@ from callboard.adapters.store.protocol import Document
 from callboard.webhooks.hooks.hook import Hook, InvalidHook, parse_hook
 
 MAX_PROBLEMS = 1000
-"""Hooks that cannot be loaded, kept with the reason; more are not kept."""
+"""Limit of stored problems."""
 
 
 class HookParser:
-    """Parses hook documents; those that are invalid are remembered with the reason."""
+    """Parses hook documents and remembers why a document is invalid."""
 
     def __init__(self, known_events: Collection[str], log: Any) -> None:
         self._known_events, self._log = known_events, log
@@ -24,11 +24,11 @@ class HookParser:
         return tuple(self._problems.values())
 
     def parse(self, document: Document) -> Hook:
-        """The hook of a document. Raises InvalidHook; nothing is remembered."""
+        """Parse a document without remembering a problem. Raises InvalidHook."""
         return parse_hook(document, self._known_events)
 
     def stored(self, document: Document) -> Hook | None:
-        """The hook of a stored document; None, and a problem, where it cannot fire."""
+        """Parse a stored document; None if the hook cannot fire, and its problem is remembered."""
         hook_id = str(document.get("_id"))
         self.forget(hook_id)
         try:
@@ -41,9 +41,9 @@ class HookParser:
             return None
 
     def forget(self, hook_id: str) -> None:
-        """A hook is gone, or is read again."""
+        """Forget the problem of a hook."""
         self._problems.pop(hook_id, None)
 
     def forget_all(self) -> None:
-        """All hooks are read again."""
+        """Forget all problems."""
         self._problems.clear()

@@ -1,4 +1,4 @@
-"""The secrets that the deliveries of stored hooks are signed with."""
+"""Requests of other actors for the signing secrets of stored hooks."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ from callboard.webhooks.hooks.secrets import (
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 PAGE = 200
-"""Hooks whose secrets are encrypted anew at a time: changes on the bus wait meanwhile."""
+"""Hooks to re-encrypt for one message; changes on the bus wait meanwhile."""
 
 
 class HookSecretEditing:
@@ -52,7 +52,7 @@ class HookSecretEditing:
         self._changes, self._replies, self._send = changes, replies, send
 
     def add(self, message: AddSecret, sender: ActorAddress) -> None:
-        """Have a hook's deliveries signed with one more secret."""
+        """Add a secret to a hook."""
 
         def change(document: Document) -> Mapping[str, Any]:
             secret = parse_secret(message.secret)
@@ -70,12 +70,12 @@ class HookSecretEditing:
         self._edit_secrets(sender, message.hook_id, change)
 
     def retire(self, message: RetireSecret, sender: ActorAddress) -> None:
-        """Have a hook's deliveries signed with one secret less."""
+        """Remove a secret from a hook."""
         change = partial(retiring, fingerprint=message.fingerprint)
         self._edit_secrets(sender, message.hook_id, change)
 
     def list(self, message: ListSecrets, sender: ActorAddress) -> None:
-        """Answer with the secrets that a hook has."""
+        """List the secrets of a hook."""
         self._edit_secrets(sender, message.hook_id, lambda _: {})
 
     def _edit_secrets(self, sender: ActorAddress, hook_id: str, change: Change) -> None:
@@ -91,7 +91,7 @@ class HookSecretEditing:
             self._replies.reply(sender, HookSecrets(hook_id, secrets))
 
     def reencrypt(self, message: ReencryptSecrets, sender: ActorAddress) -> None:
-        """Bring a page of hooks under the newest key; one that cannot be is passed over."""
+        """Encrypt the secrets of a page of hooks with the newest key; failures are reported."""
         changed, failed = 0, []
         try:
             hooks, more = self._store.after(message.after, PAGE)

@@ -1,4 +1,4 @@
-"""The owner of the hooks in memory: it outlives its listener and feeds the responders."""
+"""Holds the hooks in memory and sends them to the responders; outlives its listener."""
 
 import itertools
 import time
@@ -33,14 +33,14 @@ from callboard.webhooks.metrics.catalog import HOOKS
 
 PAGE_HOOKS = 1000
 LISTING_S = 60.0
-"""How long the order of very many hooks is remembered after somebody's last page of it."""
+"""The sorted keys for listings are kept for this time after the last page was requested."""
 
 
 @define
 class _Subscriber:
-    """A responder, and the hooks it has still to be sent page by page; None: it has them all.
+    """A responder, and the hooks that it has yet to receive; None: it has received all.
 
-    Until its paging has `begun` it is told of no change: its pages will show it.
+    Until its paging has `begun` it receives no changes, because its pages will include them.
     """
 
     address: ActorAddress
@@ -54,12 +54,12 @@ class _Subscriber:
 class HookTable(Role):
     """Holds every hook that may fire, by (account, hook) (Kazoo: kazoo_etsmgr_srv's table).
 
-    The listener fills it and may die and come back: the hooks stay, and the new listener's load
-    replaces them one by one, so that responders never see fewer than there are.
+    If the listener dies, the hooks stay. The load of its successor replaces them one by one, so
+    that no hook is missing from the responders meanwhile.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Empty; responders wait until the listener has loaded the hooks."""
+        """Begin empty; responders wait until the listener has loaded the hooks."""
         self._hooks = HookMap()
         self._seen: set[HookKey] | None = None
         self._from_listener: Resequencer[LoadHooks | ChangeHooks | Barrier] = Resequencer()
@@ -70,7 +70,7 @@ class HookTable(Role):
         self._listing_used = 0.0
 
     def stats(self) -> Mapping[str, Any]:
-        """How many hooks, and for how many responders."""
+        """The numbers of hooks and of responders."""
         return {
             "hooks": len(self._hooks),
             "loaded": self._loaded,
@@ -78,10 +78,10 @@ class HookTable(Role):
         }
 
     def measure(self) -> None:
-        """How many hooks may fire."""
+        """Count hooks that may fire."""
         self.tally.set(HOOKS, len(self._hooks))
 
-    # The listener's side
+    # From the listener
 
     def receiveMsg_LoadHooks(self, message: LoadHooks, sender: ActorAddress) -> None:
         """A page of the stored hooks."""
@@ -92,7 +92,7 @@ class HookTable(Role):
         self._take_in(message, sender)
 
     def receiveMsg_Barrier(self, message: Barrier, sender: ActorAddress) -> None:
-        """The listener wants to know when its changes are in effect."""
+        """The listener asks for a message once its earlier changes are in effect."""
         self._take_in(message, sender)
 
     def _take_in(self, message: LoadHooks | ChangeHooks | Barrier, sender: ActorAddress) -> None:
@@ -104,14 +104,14 @@ class HookTable(Role):
                 self._barriers[due.ticket] = sender, set(self._subscribers)
                 for subscriber in self._subscribers.values():
                     self._send_in_order(subscriber, Barrier, due.ticket)
-                self._tell_applied()
+                self._report_applied()
             else:
                 self._apply(due)
 
     def _load_page(self, message: LoadHooks) -> None:
-        """At the end of a load, whatever was not mentioned goes."""
+        """Put a page of hooks; after the last page, remove hooks that were in none."""
         if message.number == 0:
-            # An empty table has nothing that might go: a million keys need not be remembered.
+            # Nothing can be missing from an empty table, so a million keys need no memory.
             self._seen = set() if self._hooks else None
         if self._seen is not None:
             self._seen.update(map(key_of, message.hooks))
@@ -150,7 +150,7 @@ class HookTable(Role):
                 continue
             events = subscriber.events
             wanted = tuple(hook for hook in put if hook.event in events)
-            # Also of a hook that has changed its event: who does not want the new one drops it.
+            # Includes hooks whose event has changed to one that the subscriber does not want.
             kept = set(map(key_of, wanted))
             gone = tuple(key_of(h) for h in old if h.event in events and key_of(h) not in kept)
             if wanted or gone:
@@ -162,37 +162,37 @@ class HookTable(Role):
         number = next(subscriber.numbers)
         self.send(subscriber.address, kind(subscriber.stream, number, *facts))
 
-    # The responders' side
+    # Responders
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """Forget responders that are gone; their successors subscribe, maybe before we hear."""
+        """Remove responders that are gone; their successors may have subscribed already."""
         for path, peer in before.items():
             if self.peers.get(path) != peer:
                 self._subscribers.pop(str(peer.address), None)
-        self._tell_applied()
+        self._report_applied()
 
     def receiveMsg_Applied(self, message: Applied, sender: ActorAddress) -> None:
         """A responder has passed a barrier."""
         if message.ticket in self._barriers:
             self._barriers[message.ticket][1].discard(str(sender))
-            self._tell_applied()
+            self._report_applied()
 
-    def _tell_applied(self) -> None:
-        """Tell the listener of barriers that every responder has passed that is still there."""
+    def _report_applied(self) -> None:
+        """Notify the listener of barriers that all responders still up have passed."""
         for ticket, (listener, waiting) in list(self._barriers.items()):
             if not waiting & self._subscribers.keys():
                 del self._barriers[ticket]
                 self.send(listener, Applied(ticket))
 
     def receiveMsg_Subscribe(self, message: Subscribe, sender: ActorAddress) -> None:
-        """A responder wants its hooks, page by page, and every change."""
+        """Send a responder its hooks page by page, and then every change."""
         subscriber = _Subscriber(sender, message.stream, frozenset(message.events))
         self._subscribers[str(sender)] = subscriber
         if self._loaded:
             self._begin_pages(subscriber)
 
     def receiveMsg_NextPage(self, _message: NextPage, sender: ActorAddress) -> None:
-        """A responder is ready for more."""
+        """Send a responder its next page."""
         subscriber = self._subscribers.get(str(sender))
         if subscriber is not None and subscriber.pages is not None:
             self._send_page(subscriber)
@@ -209,7 +209,7 @@ class HookTable(Role):
         hooks: list[Hook] = []
         last = True
         for one in subscriber.pages:
-            # Looked up now, not when paging began: changes in between were sent already.
+            # Look it up now: changes since paging began have been sent already.
             hook = self._hooks.get(key_of(one))
             if hook is not None and hook.event in subscriber.events:
                 hooks.append(hook)
@@ -220,10 +220,10 @@ class HookTable(Role):
         if last:
             subscriber.pages = None
 
-    # Asked from outside
+    # Requests of maintenance
 
     def receiveMsg_ListTable(self, message: ListTable, sender: ActorAddress) -> None:
-        """Somebody wants to see the hooks, page by page; each walk begins with a fresh listing."""
+        """Send a page of the hooks; the first page starts a new listing."""
         if self._listing is None:
             self.after(LISTING_S, self._forget_listing)
         if self._listing is None or message.after is None:
@@ -240,7 +240,7 @@ class HookTable(Role):
         self.send(sender, TableListed(message.ask, tuple(hooks), more=False))
 
     def _forget_listing(self) -> None:
-        """Forget the listing, unless it was asked for of late."""
+        """Drop the listing if it was not used for LISTING_S."""
         left_s = self._listing_used + LISTING_S - time.monotonic()
         if left_s > 0:
             self.after(left_s, self._forget_listing)

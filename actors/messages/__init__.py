@@ -1,10 +1,10 @@
-"""The messages between Callboard's actors: frozen values, batches wherever there are many.
+"""The messages between Callboard's actors: frozen values, in batches if they are frequent.
 
-`paths` has the paths of the actors that they are sent to.
+`paths` has the paths of the actors.
 
-Thespian moves some hundreds of messages a second between processes, whatever their size, so
-events, deliveries, settlements, attempts and failures never travel alone. It also writes out each
-message two or three times, for a log of its own that is off; so what batches hold is not shown.
+Thespian sends a few hundred messages a second between processes, whatever their size, so events,
+deliveries, settlements, attempts and failures are sent in batches. It also formats each message two
+or three times for its disabled debug log, so the contents of batches have `repr=False`.
 """
 
 from callboard.actors.messages.attempts import (

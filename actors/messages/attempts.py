@@ -1,4 +1,4 @@
-"""Records of attempts, and what system_config says of them."""
+"""Records of attempts, and the settings of system_config for them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 @frozen
 class Attempts:
-    """Deliverer to AttemptLog: (database, document) pairs to keep. -> `AttemptsPersisted`."""
+    """Deliverer to AttemptLog: (database, document) pairs to store. -> `AttemptsPersisted`."""
 
     batch: int
     documents: tuple[tuple[str, Mapping[str, Any]], ...] = field(repr=False)
@@ -23,15 +23,15 @@ class AttemptsPersisted:
 
 @frozen
 class WhichAttempts:
-    """Deliverer to AttemptLog: which attempts are wanted? Answered with `AttemptPolicy`."""
+    """Deliverer to AttemptLog: which attempts to record? -> `AttemptPolicy`."""
 
 
 @frozen
 class AttemptPolicy:
-    """AttemptLog to Deliverers: what system_config/webhooks says of attempts.
+    """AttemptLog to Deliverers: the settings of system_config/webhooks for attempts.
 
-    `successes`: whether successful ones are kept too. `connect_timeout_ms`: the cluster's, for
-    nodes that have none of their own.
+    `successes`: whether to record successful ones, too. `connect_timeout_ms`: the default for nodes
+    that do not set it.
     """
 
     successes: bool

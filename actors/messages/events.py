@@ -1,4 +1,4 @@
-"""Events on their way from the broker to the endpoints, and back as acknowledgements."""
+"""Events from the broker to the deliverers, and the reports by which they are acknowledged."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from callboard.webhooks.events.trace_context import TraceContext
 
 @frozen
 class RawEvent:
-    """An event as the broker delivered it. `tag`: the broker's name for it, for acknowledging.
+    """An event as the broker delivered it. `tag`: its delivery tag.
 
-    `trace`: what is caused by it belongs there. `taken_at`: when it arrived, by `time.monotonic`,
-    which all processes of a machine share.
+    `trace`: the parent of the spans that follow from it. `taken_at`: the time of its arrival by
+    `time.monotonic`, which all processes of a machine share.
     """
 
     tag: int
@@ -32,7 +32,7 @@ class RawEvent:
 
 @frozen
 class EventBatch:
-    """EventBridge to Responder: events of its bindings. Answered with `Routed`."""
+    """EventBridge to Responder: events of its bindings. -> `Routed`."""
 
     batch: int
     bridge: int
@@ -41,10 +41,10 @@ class EventBatch:
 
 @frozen
 class Routed:
-    """Responder to EventBridge: what became of the events of a batch.
+    """Responder to EventBridge: the results for the events of a batch.
 
-    `shares`: the events that went to deliverers, by the share they travel in; an event in no share
-    fires no hook. `poison`: events that cannot be handled, with the reason.
+    `shares`: the tags of the events sent to deliverers, by share; an event in no share fires no
+    hook. `poison`: tags of events that cannot be handled, with the reason.
     """
 
     batch: int
@@ -55,7 +55,7 @@ class Routed:
 
 @frozen
 class EventDeliveries:
-    """The deliveries that one event makes. `taken_at`: as in `RawEvent`."""
+    """The deliveries of one event. `taken_at`: as in `RawEvent`."""
 
     tag: int
     deliveries: tuple[Delivery, ...]
@@ -64,7 +64,7 @@ class EventDeliveries:
 
 @frozen
 class DeliveryBatch:
-    """Responder to Deliverer: a share of a routed batch, to be settled at its source, a bridge."""
+    """Responder to Deliverer: a share of a routed batch, to be settled at `source`, a bridge."""
 
     share: str
     source: Source
@@ -73,10 +73,10 @@ class DeliveryBatch:
 
 @frozen
 class Progress:
-    """Deliverer to the source of its work: shares that arrived, (share, delivery tags) settled.
+    """Deliverer to the source of its deliveries: shares that arrived, (share, tags) settled.
 
-    Settled: every delivery of the event has succeeded, is recorded as given up, or lies in the
-    durable retry queue.
+    Settled: every delivery of the event has succeeded, is recorded as exhausted, or is stored in
+    the durable retry queue.
     """
 
     source: Source
@@ -86,7 +86,7 @@ class Progress:
 
 @frozen
 class Reconcile:
-    """The source of shares to Deliverer: do you still hold these? Answered with `NotHeld`."""
+    """The source of shares to Deliverer: do you have these? -> `NotHeld`."""
 
     source: Source
     shares: tuple[str, ...]
@@ -94,7 +94,7 @@ class Reconcile:
 
 @frozen
 class NotHeld:
-    """Deliverer to the source of shares: these are unknown here; their events must come again."""
+    """Deliverer to the source of shares: these never arrived; redeliver their events."""
 
     source: Source
     shares: tuple[str, ...]
@@ -109,7 +109,7 @@ class PublishEvents:
 
 @frozen
 class Published:
-    """The broker has taken that many; so many of them found no queue."""
+    """The broker has confirmed `count` messages, `unroutable` of which matched no queue."""
 
     count: int
     unroutable: int
@@ -117,9 +117,9 @@ class Published:
 
 @frozen
 class Quiesce:
-    """To EventBridge: take no new events and settle those under way. -> `Quiesced`."""
+    """To EventBridge: take no new events and settle those in progress. -> `Quiesced`."""
 
 
 @frozen
 class Quiesced:
-    """EventBridge: nothing is under way any more."""
+    """EventBridge: all events are settled."""

@@ -1,6 +1,6 @@
 """Failed attempts: reported, listed, counted and forgotten.
 
-`ask` is the asker's number for its question.
+`ask`: the requester's number for its request.
 """
 
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from attrs import frozen
 
 @frozen
 class FailedAttempts:
-    """Deliverer to FailureCache: tries that failed, as (account, hook, Gregorian ms)."""
+    """Deliverer to FailureCache: failed attempts as (account, hook, Gregorian ms)."""
 
     failures: tuple[tuple[str, str, int], ...]
 
 
 @frozen
 class GetFailures:
-    """Disabler to FailureCache: who fails? Answered with `FailuresSeen`."""
+    """Disabler to FailureCache: which hooks have failed? -> `FailuresSeen`."""
 
 
 @frozen
 class FailuresSeen:
-    """FailureCache to Disabler: the times (Gregorian ms) of failed tries by (account, hook)."""
+    """FailureCache to Disabler: the times (Gregorian ms) of failed attempts by (account, hook)."""
 
     failures: Mapping[tuple[str, str], tuple[int, ...]]
 
@@ -31,7 +31,7 @@ class FailuresSeen:
 class FlushFailures:
     """Forget the failures of an account, or of one of its hooks; `everywhere`: on all nodes.
 
-    Where `ask` is given, answered with `FailuresForgotten`.
+    With `ask`, the response is `FailuresForgotten`.
     """
 
     account_id: str
@@ -49,7 +49,7 @@ class FlushHooks:
 
 @frozen
 class FailuresForgotten:
-    """FailureCache to Maintenance: so many failed tries were flushed."""
+    """FailureCache to Maintenance: the number of failed attempts that were flushed."""
 
     ask: int
     count: int
@@ -88,7 +88,7 @@ class CountFailures:
 
 @frozen
 class FailuresCounted:
-    """FailureCache to Maintenance: one number for each hook that was asked for."""
+    """FailureCache to Maintenance: one number for each requested hook."""
 
     ask: int
     counts: tuple[int, ...]

@@ -1,7 +1,7 @@
 """Hooks between the listener, the table and the responders, in numbered streams.
 
-Order matters here, and Thespian does not keep it: each message names its stream and its number
-in it, and is held back until the ones before it are there (`resequencer`).
+The order matters, and Thespian does not keep it. So each message has the number of its stream and
+its number in the stream; the receiver holds it back until the earlier ones arrive (`resequencer`).
 """
 
 from attrs import field, frozen
@@ -11,7 +11,7 @@ from callboard.webhooks.hooks.hook import Hook
 
 @frozen
 class Subscribe:
-    """Responder to HookTable: send me the hooks of these events, and their changes from now on."""
+    """Responder to HookTable: send the hooks of these events, and their changes from now on."""
 
     events: tuple[str, ...]
     stream: int
@@ -44,9 +44,9 @@ class HooksChanged:
 
 @frozen
 class Barrier:
-    """Is everything that came before this in the stream in effect? Answered with `Applied`.
+    """Confirm once all earlier messages of the stream are in effect. -> `Applied`.
 
-    Goes from HookListener to HookTable, and from there to every Responder.
+    HookListener sends it to HookTable, which sends it to every Responder.
     """
 
     stream: int
@@ -56,17 +56,17 @@ class Barrier:
 
 @frozen
 class Applied:
-    """The answer to a `Barrier`: everything up to it is in effect."""
+    """The response to a `Barrier`: all earlier messages are in effect."""
 
     ticket: int
 
 
 @frozen
 class LoadHooks:
-    """HookListener to HookTable: one page of the stored hooks. Answered with `HooksLoaded`.
+    """HookListener to HookTable: one page of the stored hooks. -> `HooksLoaded`.
 
-    A load begins a stream, and number 0 the load. What a finished load did not mention is no
-    longer stored, and leaves the table.
+    A load starts a new stream, with number 0. After its last page, the table removes hooks that
+    were in no page, since they are no longer stored.
     """
 
     stream: int
@@ -77,7 +77,7 @@ class LoadHooks:
 
 @frozen
 class HooksLoaded:
-    """HookTable to HookListener: that page is in the table; `total` hooks are."""
+    """HookTable to HookListener: the page is in the table, which has `total` hooks."""
 
     stream: int
     total: int

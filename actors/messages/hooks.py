@@ -1,4 +1,7 @@
-"""Stored hooks: asked for, changed, and told of. Requests name their answer, or `Refused`."""
+"""Requests to read and change stored hooks, and changes of documents.
+
+`->` names the response; it may also be `Refused`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +13,7 @@ from callboard.adapters.broker.protocol import IncomingMessage
 
 @frozen
 class ZoneChanges:
-    """ZoneListener to HookListener: changes that were told on another zone's bus.
+    """ZoneListener to HookListener: changes published on another zone's bus.
 
     `messages` None: some may have been missed.
     """
@@ -20,9 +23,9 @@ class ZoneChanges:
 
 @frozen
 class ConfigurationChanged:
-    """HookListener to whoever looks documents up: these (database, id) documents have changed.
+    """HookListener to actors with a directory: these (database, id) documents have changed.
 
-    `documents` None: changes may have been missed, so anything may have changed.
+    `documents` None: changes may have been missed, so any document may have changed.
     """
 
     documents: tuple[tuple[str, str], ...] | None
@@ -30,14 +33,14 @@ class ConfigurationChanged:
 
 @frozen
 class AddHook:
-    """To HookListener: store this hook document and let every node know. -> `HookSaved`."""
+    """To HookListener: store this hook document and publish the change. -> `HookSaved`."""
 
     document: Mapping[str, Any]
 
 
 @frozen
 class ApplyHook:
-    """To HookListener: a hook was saved, and told of; take it in now. -> `HookApplied`."""
+    """To HookListener: apply a hook that was saved and published. -> `HookApplied`."""
 
     account_id: str
     hook_id: str
@@ -45,23 +48,23 @@ class ApplyHook:
 
 @frozen
 class HookApplied:
-    """That hook is in effect on this node, or was asked to be a few seconds ago."""
+    """The hook is in effect on this node, or waiting for that timed out."""
 
     hook_id: str
 
 
 @frozen
 class GetHook:
-    """To HookListener: what is stored of this hook? -> `HookSaved`."""
+    """To HookListener: show this stored hook. -> `HookSaved`."""
 
     hook_id: str
 
 
 @frozen
 class EditHook:
-    """To HookListener: change public members of a stored hook, None: take away. -> `HookSaved`.
+    """To HookListener: change public fields of a stored hook; None removes one. -> `HookSaved`.
 
-    A hook that is enabled is so without the reason it was disabled for.
+    Enabling a hook also removes the reason why it was disabled.
     """
 
     hook_id: str
@@ -70,14 +73,14 @@ class EditHook:
 
 @frozen
 class RemoveHook:
-    """To HookListener: delete this hook and let every node know. -> `HookSaved`."""
+    """To HookListener: delete this hook and publish the change. -> `HookSaved`."""
 
     hook_id: str
 
 
 @frozen
 class DisableHook:
-    """To HookListener: a hook is not to fire any more, as it failed too often or is unwanted."""
+    """To HookListener: disable a hook that failed too often or whose endpoint is gone."""
 
     account_id: str
     hook_id: str
@@ -86,7 +89,7 @@ class DisableHook:
 
 @frozen
 class HookSaved:
-    """The hook's document is stored as it says."""
+    """The hook's document as stored."""
 
     document: Mapping[str, Any]
 
@@ -95,7 +98,7 @@ class HookSaved:
 class ListHooks:
     """To HookListener: the stored hook documents, of one account or of all. -> `HookList`.
 
-    They are ordered by account and id. `after`: these two of the last one that is known already.
+    They are ordered by account and id. `after`: account and id of the last one of the page before.
     """
 
     account_id: str | None = None
@@ -105,7 +108,7 @@ class ListHooks:
 
 @frozen
 class HookList:
-    """Hook documents by id, at most as many as asked for; `more`: there are others."""
+    """Hook documents, at most `limit`; `more`: there are others."""
 
     documents: tuple[Mapping[str, Any], ...]
     more: bool
@@ -127,7 +130,7 @@ class HookProblem:
 
 @frozen
 class HookProblems:
-    """Hooks that cannot fire, at most a thousand; `loading`: more may be found yet."""
+    """Hooks that cannot fire, at most a thousand; `loading`: there may be more."""
 
     problems: tuple[HookProblem, ...]
     loading: bool

@@ -1,4 +1,4 @@
-"""The figures of actors, and what is made of them."""
+"""The figures of actors, and the metrics and health made of them."""
 
 from attrs import field, frozen
 
@@ -8,9 +8,9 @@ from callboard.webhooks.metrics.tally import FigureSet
 
 @frozen
 class Figures:
-    """Any actor to Metrics: its figures since its start, for the `number`th time.
+    """Any actor to Metrics: its figures since its start. `number`: counts its reports.
 
-    `sender`: its path and incarnation. `endpoints`: of a deliverer, those that people should see.
+    `sender`: its path and incarnation. `endpoints`: a deliverer's endpoints to show to users.
     """
 
     sender: tuple[str, int]
@@ -34,7 +34,7 @@ class MetricsText:
 
 @frozen
 class GetFigures:
-    """To Metrics: the figures for people. -> `Snapshot` (webhooks/metrics/snapshot.py)."""
+    """To Metrics: the figures for users. -> `Snapshot` (webhooks/metrics/snapshot.py)."""
 
 
 @frozen
@@ -44,7 +44,7 @@ class GetHealth:
 
 @frozen
 class Health:
-    """Whether broker and store are up and the tree is whole; `problems`: what is not."""
+    """Whether the broker, the store and all actors are up; `problems`: those that are not."""
 
     ready: bool
     problems: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ def _kinds(wanted: str | Iterable[str]) -> tuple[str, ...]:
 def _known(_instance: Any, _attribute: Any, kinds: tuple[str, ...]) -> None:
     for kind in kinds:
         if kind not in KINDS:
-            raise ValueError(f"there are no notices of the kind {kind!r}, only {', '.join(KINDS)}")
+            raise ValueError(f"there is no kind of notification {kind!r}, only {', '.join(KINDS)}")
 
 
 @frozen

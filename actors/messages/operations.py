@@ -1,6 +1,6 @@
-"""Requests of maintenance and to the top supervisor; what becomes of a question to an actor.
+"""Requests of maintenance and to the top supervisor, and the errors of requests to actors.
 
-`ask` is the asker's number for its question.
+`ask`: the requester's number for its request.
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ from callboard.admin import ConfiguredHook
 
 
 class NoAnswer(Exception):
-    """An actor is down, was restarted over the question, or is silent; the text says which."""
+    """An actor is down, was restarted meanwhile, or did not respond; the text says which."""
 
 
 class RefusedByActor(Exception):
-    """An actor said no; the text is its reason."""
+    """An actor refused a request; the text is its reason."""
 
 
 @frozen
@@ -39,10 +39,10 @@ class TableListed:
 
 @frozen
 class Ask:
-    """To the top supervisor: hand this message to the actor at that path of the tree.
+    """To the top supervisor: forward this message to the actor at that path of the tree.
 
-    That actor answers the asker directly, as if it had been sent the message itself. `Refused`
-    while it is down. As with any message, no answer comes from an actor that dies over it.
+    That actor responds directly to the requester. The top responds with `Refused` while it is down.
+    If it dies while handling the message, there is no response.
     """
 
     path: str
@@ -51,4 +51,4 @@ class Ask:
 
 @frozen
 class GetSettings:
-    """To the top supervisor: how is this system set? Answered with the `Settings`."""
+    """To the top supervisor: get the settings of this system. -> `Settings`."""

@@ -21,7 +21,7 @@ RETRY_QUEUE = f"{DELIVERIES}/retry_queue"
 ELSEWHERE = f"{DELIVERIES}/elsewhere"
 """The supervisor of the deliverers on other machines."""
 ALL_DELIVERERS = f"{DELIVERIES}/*deliverer-*"
-"""Those on this machine, and on the others."""
+"""The deliverers on this machine and on others."""
 
 
 def responder_path(module: str) -> str:
@@ -30,5 +30,5 @@ def responder_path(module: str) -> str:
 
 
 def id_of(path: str) -> str:
-    """What the actor's supervisor calls it in its ChildSpec."""
+    """The id of the actor's ChildSpec."""
     return path.rpartition("/")[2]

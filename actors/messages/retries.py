@@ -1,4 +1,4 @@
-"""Deliveries that are deferred, and those that are due again."""
+"""Deferred deliveries, and deliveries that are due again."""
 
 from attrs import field, frozen
 
@@ -8,7 +8,7 @@ from callboard.webhooks.retries.retry_message import RetryMessage
 
 @frozen
 class DueBatch:
-    """RetryQueue to Deliverer: deliveries that came back, by delivery tag, to be settled there."""
+    """RetryQueue to Deliverer: due deliveries by delivery tag, to be settled at `source`."""
 
     share: str
     source: Source
@@ -17,9 +17,9 @@ class DueBatch:
 
 @frozen
 class Defer:
-    """Deliverer to RetryQueue: keep these durably until they are due. -> `Deferred`.
+    """Deliverer to RetryQueue: store these durably until they are due. -> `Deferred`.
 
-    `deliverer`: its path and incarnation. A batch that is under way already is not kept twice.
+    `deliverer`: its path and incarnation. Repeats of an unconfirmed batch are ignored.
     """
 
     batch: int
@@ -29,6 +29,6 @@ class Defer:
 
 @frozen
 class Deferred:
-    """RetryQueue to Deliverer: the broker has taken responsibility for all of that batch."""
+    """RetryQueue to Deliverer: the broker has confirmed all messages of that batch."""
 
     batch: int

@@ -1,4 +1,4 @@
-"""The secrets that hooks are signed with. Requests name their answer, or `Refused`."""
+"""Requests for the signing secrets of hooks. `->` names the response; it may also be `Refused`."""
 
 from attrs import field, frozen
 
@@ -7,9 +7,9 @@ from callboard.webhooks.hooks.secrets import StoredSecret
 
 @frozen
 class AddSecret:
-    """To HookListener: sign this hook's deliveries with this secret, too. -> `HookSecrets`.
+    """To HookListener: add a secret to this hook. -> `HookSecrets`.
 
-    `secret`: `whsec_…` or `whsk_…`. One that the hook has already is not added again.
+    `secret`: `whsec_…` or `whsk_…`. A secret that the hook has already is not added again.
     """
 
     hook_id: str
@@ -18,7 +18,7 @@ class AddSecret:
 
 @frozen
 class RetireSecret:
-    """To HookListener: sign with this secret of the hook no more. -> `HookSecrets`."""
+    """To HookListener: remove a secret from this hook. -> `HookSecrets`."""
 
     hook_id: str
     fingerprint: str
@@ -26,14 +26,14 @@ class RetireSecret:
 
 @frozen
 class ListSecrets:
-    """To HookListener: which secrets are a hook's deliveries signed with? -> `HookSecrets`."""
+    """To HookListener: list the secrets of a hook. -> `HookSecrets`."""
 
     hook_id: str
 
 
 @frozen
 class HookSecrets:
-    """The secrets of a hook, the newest first, and still encrypted."""
+    """The secrets of a hook, newest first, encrypted."""
 
     hook_id: str
     secrets: tuple[StoredSecret, ...]
@@ -43,7 +43,7 @@ class HookSecrets:
 class ReencryptSecrets:
     """To HookListener: encrypt the hooks' secrets with the newest key. -> `SecretsReencrypted`.
 
-    A page of the hooks behind `after`, by id.
+    For one page of hooks by id, after the id `after`.
     """
 
     after: str = ""
@@ -51,9 +51,9 @@ class ReencryptSecrets:
 
 @frozen
 class SecretsReencrypted:
-    """So many hooks' secrets were encrypted anew. `failed`: (id, reason) where they were not.
+    """The number of hooks that were re-encrypted. `failed`: (id, reason) of those that were not.
 
-    `more`: what the next `ReencryptSecrets` goes on after; None where it is done.
+    `more`: `after` of the next `ReencryptSecrets`; None after the last page.
     """
 
     hooks: int

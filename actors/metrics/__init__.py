@@ -1,1 +1,1 @@
-"""The actor that adds up what all others count: for Prometheus, for people, and for health."""
+"""The actor that adds up the figures of all others, for Prometheus, users and health checks."""

@@ -1,4 +1,4 @@
-"""The figures of the whole system: for Prometheus, for people, and whether all is well."""
+"""The figures of the whole system, for Prometheus, users and health checks."""
 
 import itertools
 import time
@@ -34,14 +34,14 @@ PROBE_TIMEOUT_S = 5.0
 
 
 class Metrics(Role):
-    """Adds up what the others tell, over their deaths; looks at the tree and at the store.
+    """Adds up the reports of the other actors, also over restarts; monitors the tree and the store.
 
-    If it dies itself, counters begin anew at what the living have counted, which Prometheus takes
-    for the reset that it is.
+    If it is restarted itself, counters restart at the counts of the running actors, which
+    Prometheus handles as a counter reset.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Nothing is counted yet."""
+        """Start to monitor the tree and the store."""
         self._since = time.time()
         self._totals = Totals()
         self._trend = Trend(catalog.DURATIONS_S)
@@ -62,20 +62,20 @@ class Metrics(Role):
         return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
 
     def stats(self) -> Mapping[str, Any]:
-        """How many actors have told something."""
+        """The number of actors that have reported."""
         return {"actors": len(self._totals)}
 
-    # What comes in
+    # Reports
 
     def receiveMsg_Figures(self, message: Figures, _sender: ActorAddress) -> None:
-        """An actor tells what it has counted since it began."""
+        """Add an actor's figures since its start."""
         path, incarnation = message.sender
         self._totals.forget(self._alive())
         if self._totals.take(message.sender, message.number, message.figures):
             self._endpoints[path] = incarnation, message.endpoints
 
     def receiveMsg_TreeNode(self, message: TreeNode, _sender: ActorAddress) -> None:
-        """The tree as the top supervisor sees it."""
+        """Count restarts and actors that are up."""
         self._tree_at = time.monotonic()
         nodes = {node.path: node for node in message.below()}
         for gone in self._children.keys() - nodes.keys():
@@ -88,15 +88,15 @@ class Metrics(Role):
             self._restarts[path] = node.restarts
 
     def _look(self) -> None:
-        """Look at everything, once in `STEP_S`."""
+        """Check the tree and the store, every `STEP_S`."""
         self.after(STEP_S, self._look)
         self.send(self.supervisor, GetTree())
-        self._hear_of_the_store()
-        self._take_in_own()
+        self._read_probe()
+        self._add_own()
         now = sample(*self._totals.since_begin(), self._gauges())
         self._trend.take(time.monotonic(), time.time(), now)
 
-    def _hear_of_the_store(self) -> None:
+    def _read_probe(self) -> None:
         for probed in self._probe.results():
             if probed.problem and not self._store_problem:
                 self.log.warning("store_unavailable", reason=probed.problem)
@@ -104,13 +104,13 @@ class Metrics(Role):
             self.tally.set(catalog.STORE_UP, int(not probed.problem))
             self.tally.observe(catalog.STORE_SECONDS, probed.took_s)
 
-    def _take_in_own(self) -> None:
-        """Its own figures need no message."""
+    def _add_own(self) -> None:
+        """Add this actor's own figures."""
         me = self.path, self.incarnation
         self._totals.take(me, next(self._own_numbers), self.tally.figures())
 
-    def tell_figures(self) -> None:
-        """See `_take_in_own`."""
+    def report_figures(self) -> None:
+        """Do nothing; see `_add_own`."""
 
     def _alive(self) -> dict[str, int]:
         peers = {path: peer.incarnation for path, peer in self.peers.items()}
@@ -119,23 +119,23 @@ class Metrics(Role):
     def _gauges(self) -> dict[Key, float]:
         return self._totals.gauges(self._alive())
 
-    # Asked
+    # Requests
 
     def receiveMsg_GetMetrics(self, _message: GetMetrics, sender: ActorAddress) -> None:
-        """For Prometheus; its client is loaded in this process alone, and only if it is wanted."""
+        """Send the metrics for Prometheus; imports its client at the first request."""
         from callboard.adapters.telemetry.prometheus import CONTENT_TYPE, exposition
 
-        self._take_in_own()
+        self._add_own()
         totals = self._totals
         text = exposition(totals.counters, totals.distributions, self._gauges())
         self.send(sender, MetricsText(text, CONTENT_TYPE))
 
     def receiveMsg_GetFigures(self, _message: GetFigures, sender: ActorAddress) -> None:
-        """For people."""
+        """Send the figures for users."""
         alive = self._alive()
         endpoints = itertools.chain.from_iterable(
-            told
-            for path, (incarnation, told) in self._endpoints.items()
+            reported
+            for path, (incarnation, reported) in self._endpoints.items()
             if alive.get(path) == incarnation
         )
         self.send(
@@ -151,8 +151,8 @@ class Metrics(Role):
         )
 
     def receiveMsg_GetHealth(self, _message: GetHealth, sender: ActorAddress) -> None:
-        """For whoever decides whether this node gets work."""
-        self._hear_of_the_store()
+        """Send the health, for load balancers and probes."""
+        self._read_probe()
         brokers = {
             labels[0]: up
             for (name, labels), up in self._gauges().items()

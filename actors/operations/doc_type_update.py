@@ -1,4 +1,4 @@
-"""Requests to re-enable hooks that come over the bus (wire: doc_type_update)."""
+"""Handles requests on the bus to re-enable hooks (wire: doc_type_update)."""
 
 import json
 import time
@@ -38,8 +38,8 @@ REQUESTS_AT_ONCE = 10
 class DocTypeUpdateListener(StoreWorker):
     """Re-enables hooks for Crossbar and replies (Kazoo: handle_doc_type_update).
 
-    The queue of the requests is shared by all nodes, and gone with the last of them, so that a
-    requester hears that nobody runs. He waits two seconds, whatever the work takes.
+    All nodes share the request queue. It is deleted with the last node, so that the broker returns
+    requests when no node runs. Requesters wait for two seconds, even if the work takes longer.
     """
 
     def begin(self, setup: Setup) -> None:
@@ -57,13 +57,13 @@ class DocTypeUpdateListener(StoreWorker):
         )
 
     def prepare_accounts(self) -> None:
-        """The embedded store has no Kazoo that keeps the views of `accounts`."""
+        """Create the views of `accounts` in the embedded store; elsewhere Kazoo does."""
         if self.settings.couchdb.url.startswith("sqlite:"):
             self.store.ensure_database("accounts")
             self.store.ensure_views("accounts", ACCOUNTS)
 
     def on_message(self, message: IncomingMessage) -> None:
-        """Somebody wants an account's hooks to be enabled again (wire: doc_type_update)."""
+        """Re-enable the hooks of an account (wire: doc_type_update)."""
         try:
             event = event_in(message)
             request = parse_doc_type_update(event.body)
@@ -75,15 +75,15 @@ class DocTypeUpdateListener(StoreWorker):
             return
 
         def done(found: tuple[Any, ...], _after: Cursor | None, problem: str) -> None:
-            self._requested_is_done(request, [f.problem or f.failed for f in found], problem)
+            self._finish_request(request, [f.problem or f.failed for f in found], problem)
             self.broker.ack([message.tag])
 
         enable = work.enable_account if request.action == ACCOUNT else work.enable_descendants
         steps = enable(self.store, request.account_id, gregorian_s(time.time()))
         self.work(SlicedJob(steps, done))
 
-    def _requested_is_done(self, request: DocTypeUpdate, failures: list[Any], problem: str) -> None:
-        """Reply if all went well; silence tells the requester that it did not."""
+    def _finish_request(self, request: DocTypeUpdate, failures: list[Any], problem: str) -> None:
+        """Reply if all hooks were enabled; after a failure there is no reply."""
         about = {"action": request.action, "account": request.account_id}
         if failures or problem:
             self.log.warning("doc_type_update_failed", reason=problem or failures[0], **about)

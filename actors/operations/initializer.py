@@ -1,4 +1,4 @@
-"""What has to be in the store before hooks can be loaded, and the wait for a master account."""
+"""Prepares the store before hooks can be loaded, and waits for a master account."""
 
 import time
 from collections.abc import Generator, Mapping
@@ -30,7 +30,7 @@ from callboard.webhooks.events.event import PoisonEvent
 
 RETRY_S = 2.0
 LOOK_AGAIN_S = 60.0
-"""How often a master account is looked for that no message told of."""
+"""The interval for checking for a master account without a message about one."""
 
 _ACCOUNTS = Topology(
     exchanges=(Exchange("configuration"),),
@@ -38,7 +38,7 @@ _ACCOUNTS = Topology(
     bindings=(
         Binding("configuration", "*.*.database.*"),
         Binding("configuration", "doc_created.accounts.account.*"),
-        # On the embedded store an account comes with its first hook, and nothing else tells of it.
+        # In the embedded store, an account's first hook creates it, without a message of its own.
         Binding("configuration", "doc_created.webhooks.webhook.*"),
     ),
 )
@@ -47,12 +47,12 @@ _ACCOUNTS = Topology(
 class Initializer(BrokerRole):
     """Prepares databases, views and metadata, then ends (Kazoo: webhooks_init).
 
-    Its supervisor does not restart it once it has finished. It goes on trying while the store is
-    away, and waits for a master account where there is none: without one metadata has no place.
+    Its supervisor does not restart it once it has finished. It retries while the store is down, and
+    waits for a master account, in whose database the metadata is stored.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Report modules that could not be loaded, and try at once."""
+        """Log modules that could not be loaded, and begin at once."""
         self._modules = event_modules(self.settings)
         for problem in self._modules.problems:
             self.log.error("module_not_loaded", module=problem.module, reason=problem.reason)
@@ -63,40 +63,40 @@ class Initializer(BrokerRole):
         self._waiting = False
         self._try_due = self.timer(self._begin_work)
         self._look_due = self.timer(self._begin_work)
-        self._news = False
+        self._account_seen = False
         self._try_in(0)
 
     def stats(self) -> Mapping[str, Any]:
-        """What it still waits for."""
+        """Whether it waits for a master account."""
         return {"waits_for": "a master account"} if self._waiting else {}
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Something may tell of an account."""
+        """Check for a master account if a message may be about an account."""
         match event:
             case Received(messages):
                 self.broker.ack([message.tag for message in messages])
-                if any(map(_tells_of_an_account, messages)):
-                    self._news = True
+                if any(map(_may_be_of_account, messages)):
+                    self._account_seen = True
                     self._begin_work()
             case ConnectionUp():
-                # An account may have come before anybody listened.
-                self._news = True
+                # An account may have been created before the connection.
+                self._account_seen = True
                 self._begin_work()
             case ConnectionDown(reason, retry_in_s):
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
 
     def _try_in(self, seconds: float) -> None:
-        if not self._try_due.is_set:  # a pause after a failure is not cut short
+        if not self._try_due.is_set:  # do not shorten the pause after a failure
             self._try_due.within(seconds)
 
     def _begin_work(self) -> None:
         if self._work is None:
-            self._news = False
+            self._account_seen = False
             self._work = self._prepare()
             self._step()
 
     def _step(self) -> None:
-        """A piece of the work; other messages have their turn before the next."""
+        """Do one step; other messages are handled before the next."""
         if self._work is None:
             return
         try:
@@ -112,7 +112,7 @@ class Initializer(BrokerRole):
             self.after(0, self._step)
 
     def _prepare(self) -> Generator[None, None, bool]:
-        """All of it, or after the first time what depends on the master account; whether done."""
+        """Prepare everything, or later only what needs the master account; True if complete."""
         store, node = self._store, self.settings.node.name
         if not self._all_but_master:
             yield from prepare_hooks(store, node)
@@ -134,7 +134,7 @@ class Initializer(BrokerRole):
         except StoreUnavailable:
             raise
         except StoreError as problem:
-            # A cluster that is being set up may have accounts and not yet Kazoo's views of them.
+            # A new cluster may have accounts but not yet Kazoo's views of them.
             self.log.warning("accounts_unreadable", reason=str(problem))
             return None
 
@@ -147,12 +147,12 @@ class Initializer(BrokerRole):
             self._waiting = True
             self.log.info("no_master_account_yet")
             self.connect_broker(_ACCOUNTS)
-        if self._news:
+        if self._account_seen:
             self._try_in(0)
         self._look_due.within(LOOK_AGAIN_S)
 
 
-def _tells_of_an_account(message: IncomingMessage) -> bool:
+def _may_be_of_account(message: IncomingMessage) -> bool:
     try:
         event = event_in(message)
     except PoisonEvent:

@@ -1,4 +1,4 @@
-"""What operators and other actors ask for (Kazoo: webhooks_maintenance), and doc_type_update."""
+"""Carries out operators' requests (Kazoo: webhooks_maintenance), and doc_type_update."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -45,14 +45,14 @@ from callboard.webhooks.values.kazoo_names import account_database, gregorian_ms
 CATEGORY = "webhooks"
 
 PEER_S = 5.0
-"""How long another actor may take to answer."""
+"""The time-out for responses of other actors."""
 ORPHAN_PAUSE_S = 5.0
-"""Between the hooks of one account that is gone and those of the next."""
+"""The pause between the orphaned hooks of one account and those of the next."""
 
 
 @frozen
-class _Question:
-    """Asked of another actor on somebody's behalf; `then` takes the answer."""
+class _PeerRequest:
+    """A request to another actor for a client; `then` is called with the response."""
 
     peer: str
     to: Asker
@@ -60,15 +60,15 @@ class _Question:
 
 
 class Maintenance(Answering, DocTypeUpdateListener):
-    """Carries out `callboard.admin`, and the requests to re-enable hooks that Crossbar sends.
+    """Carries out requests of `callboard.admin`, and Crossbar's requests to re-enable hooks.
 
-    Whoever asks is answered in the end, with `Refused` if an actor that knows does not answer.
+    Each request gets a response: `Refused` if another actor that is needed does not respond.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Nothing is asked yet."""
+        """Connect, and listen for requests."""
         super().begin(setup)
-        self._questions: dict[int, _Question] = {}
+        self._peer_requests: dict[int, _PeerRequest] = {}
         self._orphans_not_before = 0.0
 
     # Administrative requests
@@ -104,9 +104,9 @@ class Maintenance(Answering, DocTypeUpdateListener):
             case admin.CleanUpOrphans(after, delete):
                 self._clean_up_orphans(to, cursor_argument(after, 1), delete=delete is True)
             case _:
-                raise BadArgument(f"{type(request).__name__} is no request that can be carried out")
+                raise BadArgument(f"{type(request).__name__} is not supported")
 
-    # What other actors know
+    # Requests that other actors carry out
 
     def _list_table(
         self, to: Asker, account_id: str | None, after: tuple[str, str] | None, limit: int
@@ -157,53 +157,53 @@ class Maintenance(Answering, DocTypeUpdateListener):
         peer: str,
         to: Asker,
         then: Callable[[Any], None],
-        question: Callable[[int], Any],
+        request: Callable[[int], Any],
     ) -> None:
         address = self.peer(peer)
         if address is None:
             self.refuse(to, f"{peer} is being restarted: try again")
             return
         ask = next(self.numbers)
-        self._questions[ask] = _Question(peer, to, then)
-        self.send(address, question(ask))
-        self.after(PEER_S, partial(self._give_up_on, ask))
+        self._peer_requests[ask] = _PeerRequest(peer, to, then)
+        self.send(address, request(ask))
+        self.after(PEER_S, partial(self._time_out, ask))
 
     def receiveMsg_TableListed(self, message: TableListed, _sender: ActorAddress) -> None:
-        """The hook table's answer."""
-        self._answered(message)
+        """The hook table's response."""
+        self._take_response(message)
 
     def receiveMsg_FailingListed(self, message: FailingListed, _sender: ActorAddress) -> None:
-        """The failure cache's answer."""
-        self._answered(message)
+        """The failure cache's response."""
+        self._take_response(message)
 
     def receiveMsg_FailuresCounted(self, message: FailuresCounted, _sender: ActorAddress) -> None:
-        """The failure cache's answer."""
-        self._answered(message)
+        """The failure cache's response."""
+        self._take_response(message)
 
     def receiveMsg_FailuresForgotten(
         self, message: FailuresForgotten, _sender: ActorAddress
     ) -> None:
-        """The failure cache's answer."""
-        self._answered(message)
+        """The failure cache's response."""
+        self._take_response(message)
 
-    def _answered(self, answer: Any) -> None:
-        question = self._questions.pop(answer.ask, None)
-        if question is not None:
-            with self.refusing(question.to):
-                question.then(answer)
+    def _take_response(self, response: Any) -> None:
+        request = self._peer_requests.pop(response.ask, None)
+        if request is not None:
+            with self.refusing(request.to):
+                request.then(response)
 
-    def _give_up_on(self, ask: int) -> None:
-        if question := self._questions.pop(ask, None):
-            self.refuse(question.to, f"{question.peer} did not answer within {PEER_S:g} s")
+    def _time_out(self, ask: int) -> None:
+        if request := self._peer_requests.pop(ask, None):
+            self.refuse(request.to, f"{request.peer} did not answer within {PEER_S:g} s")
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
-        """An actor that died takes its questions with it."""
-        for ask, question in list(self._questions.items()):
-            if self.peers.get(question.peer) != before.get(question.peer):
-                del self._questions[ask]
-                self.refuse(question.to, f"{question.peer} was restarted meanwhile: try again")
+        """Refuse the requests that a dead actor had."""
+        for ask, request in list(self._peer_requests.items()):
+            if self.peers.get(request.peer) != before.get(request.peer):
+                del self._peer_requests[ask]
+                self.refuse(request.to, f"{request.peer} was restarted meanwhile: try again")
 
-    # What the store holds
+    # Requests for the store
 
     def _set(self, to: Asker, key: str, value: int, account_id: str | None) -> None:
         if account_id is None:
@@ -237,24 +237,24 @@ class Maintenance(Answering, DocTypeUpdateListener):
     def _reset_definitions(self, to: Asker, id: str | None) -> None:
         what = "old hook definitions" if id is None else f"hook {id}"
 
-        def answer(found: tuple[Any, ...], _more: admin.Cursor | None) -> admin.AdminAnswer:
+        def response(found: tuple[Any, ...], _more: admin.Cursor | None) -> admin.AdminAnswer:
             reset: admin.DefinitionsReset = found[0]
             return reset
 
         modules = event_modules(self.settings).modules
         steps = work.reset_definitions(self.store, self.accounts, modules, id)
-        self.work(Page(steps, self.page(to, answer, f"failed to clear {what}: ")))
+        self.work(Page(steps, self.page(to, response, f"failed to clear {what}: ")))
 
     def _clean_up_orphans(self, to: Asker, after: admin.Cursor, *, delete: bool) -> None:
         pause_s = self._orphans_not_before - time.monotonic() if delete else 0.0
 
-        def answer(found: tuple[Any, ...], more: admin.Cursor | None) -> admin.AdminAnswer:
+        def response(found: tuple[Any, ...], more: admin.Cursor | None) -> admin.AdminAnswer:
             if delete and found:
                 self._orphans_not_before = time.monotonic() + ORPHAN_PAUSE_S
             return admin.OrphansCleanedUp(found, more)
 
         steps = work.orphans(self.store, after, delete=delete)
-        self.work(Page(steps, self.page(to, answer)), pause_s)
+        self.work(Page(steps, self.page(to, response)), pause_s)
 
 
 def _account(argument: str | None) -> str | None:

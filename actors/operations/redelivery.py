@@ -1,4 +1,4 @@
-"""Dead letters, and sending once more: what was given up, set aside, or is only to be tried."""
+"""Dead letters, their retries, replays of stored attempts, and test deliveries."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,33 +50,33 @@ from callboard.webhooks.values.json_values import as_int
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 CHUNK = 10
-"""Letters or attempts, with their bodies, that are read at a time."""
-UNDER_WAY = 2000
-"""More messages are not published while the broker has not answered for so many."""
-ATTEMPTS_PAGE, LETTERS_PAGE = 500, 1000
-"""No page holds more."""
+"""Dead letters or attempts, with their bodies, to read at a time."""
+MAX_UNCONFIRMED = 2000
+"""Requests are refused while this number of messages is not confirmed by the broker."""
+ATTEMPTS_PAGE, DEAD_LETTERS_PAGE = 500, 1000
+"""The largest permitted pages."""
 
 Making = Callable[[Sequence[str]], Iterator[tuple[str, Callable[[], OutgoingMessage]]]]
 
 _REMOVED_BY = ("_id", "_rev", "kind")
-"""Of a letter: what it takes to delete it, and to know whether to."""
+"""The fields of a dead letter that are needed to delete it."""
 _MAY_BE_DROPPED = (
-    "it is on its way, and its letter stays: Kazoo's queue, which amqp.join_kazoo makes it go by, "
-    "may drop it; purge it when it has been handled"
+    "it is published, and its dead letter stays: Kazoo's queue, which amqp.join_kazoo selects, may "
+    "drop it; purge the dead letter when the event has been handled"
 )
 
 
 class Redelivery(Answering, DeadLetterRetention):
-    """Carries out each `callboard.admin.RedeliveryRequest`, and keeps the dead letters.
+    """Carries out each `callboard.admin.RedeliveryRequest`, and imports and deletes dead letters.
 
-    What is sent once more goes through the queue of deliveries that are due, so that it is as safe
-    there as any other, and shares its endpoints' bulkheads. Only test deliveries are sent from
-    here. A letter is deleted once the broker has confirmed what was made of it: if this actor dies
-    in between, the letter may be retried again, and its receiver sees the same `webhook-id`.
+    Retries and replays are published to the due queue, so that the deliverers send them within the
+    limits of their endpoints. Only test deliveries are sent from here. A dead letter is deleted
+    once the broker has confirmed its retry. If this actor dies in between, the dead letter may be
+    retried again, with the same `webhook-id`.
     """
 
     def begin(self, setup: Setup) -> None:
-        """Connect, and make ready to send tests."""
+        """Connect, and start the sender of test deliveries."""
         super().begin(setup)
         self._hooks = HookStore(self.store)
         modules = self._modules = event_modules(self.settings).modules
@@ -88,7 +88,7 @@ class Redelivery(Answering, DeadLetterRetention):
         self.watch(self.broker.fileno(), self._samples.fileno())
 
     def stats(self) -> Mapping[str, Any]:
-        """Counts since the start, and what is under way."""
+        """Counts since the start, and unconfirmed messages."""
         return {**super().stats(), **self._counts, "unconfirmed": len(self._publisher)}
 
     # Requests
@@ -97,10 +97,10 @@ class Redelivery(Answering, DeadLetterRetention):
         """Carry it out, or refuse it."""
         match request:
             case admin.ListDeadLetters(after=after, limit=limit):
-                most = limit_argument(limit, LETTERS_PAGE)
-                self._list_letters(to, _window(request), _place(after), most)
+                most = limit_argument(limit, DEAD_LETTERS_PAGE)
+                self._list_dead_letters(to, _window(request), _place(after), most)
             case admin.ShowDeadLetter(id):
-                self._show_letter(to, id)
+                self._show_dead_letter(to, id)
             case admin.RetryDeadLetters(ids):
                 self._retry(to, _ids(ids))
             case admin.PurgeDeadLetters(ids):
@@ -115,17 +115,19 @@ class Redelivery(Answering, DeadLetterRetention):
             case admin.TestHook(hook_id):
                 self._test(to, hook_argument(hook_id))
             case _:
-                raise BadArgument(f"{type(request).__name__} is no request that can be carried out")
+                raise BadArgument(f"{type(request).__name__} is not supported")
 
     # Dead letters
 
-    def _list_letters(self, to: Asker, window: Window, after: Place | None, limit: int) -> None:
-        rows, more = self.letters.page(window, after, limit)
+    def _list_dead_letters(
+        self, to: Asker, window: Window, after: Place | None, limit: int
+    ) -> None:
+        rows, more = self.dead_letters.page(window, after, limit)
         cursor = None if more is None else (str(more[0]), more[1])
-        self.answer(to, admin.DeadLettersListed(tuple(map(_in_short, rows)), cursor))
+        self.answer(to, admin.DeadLettersListed(tuple(map(_summary, rows)), cursor))
 
-    def _show_letter(self, to: Asker, id: str) -> None:
-        found = self.letters.get(_ids((id,)))
+    def _show_dead_letter(self, to: Asker, id: str) -> None:
+        found = self.dead_letters.get(_ids((id,)))
         if id not in found:
             raise BadArgument(f"there is no dead letter {id}")
         self.answer(to, admin.DeadLetterShown(found[id]))
@@ -136,7 +138,8 @@ class Redelivery(Answering, DeadLetterRetention):
 
         def steps() -> Iterator[Step]:
             while left:
-                removed = self.letters.remove(list(self.letters.get(left[:CHUNK]).values()))
+                found = self.dead_letters.get(left[:CHUNK])
+                removed = self.dead_letters.remove(list(found.values()))
                 refused.update({saved.id: saved.error for saved in removed if saved.error})
                 del left[:CHUNK]
                 yield Step()
@@ -152,49 +155,53 @@ class Redelivery(Answering, DeadLetterRetention):
         read: dict[str, Document] = {}
 
         def make(some: Sequence[str]) -> Iterator[tuple[str, Callable[[], OutgoingMessage]]]:
-            letters = self.letters.get(some)
-            read.update({id: {k: d.get(k) for k in _REMOVED_BY} for id, d in letters.items()})
+            found = self.dead_letters.get(some)
+            read.update({id: {k: d.get(k) for k in _REMOVED_BY} for id, d in found.items()})
             for id in some:
-                yield id, partial(self._of_letter, id, letters.get(id))
+                yield id, partial(self._of_dead_letter, id, found.get(id))
 
         def settled(batch: Batch) -> None:
             self._counts["retried"] += len(batch.taken)
-            stay = self._forget_retried([read[id] for id in batch.taken])
+            stay = self._delete_retried([read[id] for id in batch.taken])
             retried = tuple(batch.taken)
             self.answer(to, admin.DeadLettersRetried(retried, (*batch.refused, *stay)))
 
         self._publish_all(to, ids, make, settled)
 
-    def _of_letter(self, id: str, letter: Document | None) -> OutgoingMessage:
-        """The message that is made of a letter. Raises NotRepeatable."""
-        if letter is None:
+    def _of_dead_letter(self, id: str, document: Document | None) -> OutgoingMessage:
+        """The message that retries a dead letter. Raises NotRepeatable."""
+        if document is None:
             raise NotRepeatable(f"there is no dead letter {id}")
-        if letter.get("kind") == EVENT:
+        if document.get("kind") == EVENT:
             message = Publication(
-                body_of(letter),
-                str(letter.get("exchange", "")),
-                str(letter.get("routing_key", "")),
-                letter.get("content_type"),
-                letter.get("content_encoding"),
-                letter.get("message_id"),
-                letter.get("headers") or {},
+                body_of(document),
+                str(document.get("exchange", "")),
+                str(document.get("routing_key", "")),
+                document.get("content_type"),
+                document.get("content_encoding"),
+                document.get("message_id"),
+                document.get("headers") or {},
             )
             return for_queue(event_queue(self.settings).name, message)
-        return self._of_delivery(again(of_letter(letter), self._hook(str(letter.get("hook_id")))))
+        hook = self._hook(str(document.get("hook_id")))
+        return self._of_delivery(again(of_letter(document), hook))
 
-    def _forget_retried(self, letters: list[Document]) -> list[tuple[str, str]]:
-        """Delete them, but not those of events that Kazoo's queue has, which may drop them."""
-        kept = [d for d in letters if self.settings.amqp.join_kazoo and d["kind"] == EVENT]
-        stay = self._forget([letter for letter in letters if letter not in kept])
-        return [*stay, *((letter["_id"], _MAY_BE_DROPPED) for letter in kept)]
+    def _delete_retried(self, documents: list[Document]) -> list[tuple[str, str]]:
+        """Delete retried dead letters, except events in Kazoo's queue, which may drop them.
 
-    def _forget(self, letters: list[Document]) -> list[tuple[str, str]]:
-        """Delete letters that were retried; ids and reasons of those that could not be."""
-        problem = "it is on its way, but its letter could not be deleted"
+        Returns the ids and reasons of those not deleted.
+        """
+        kept = [d for d in documents if self.settings.amqp.join_kazoo and d["kind"] == EVENT]
+        stay = self._delete([document for document in documents if document not in kept])
+        return [*stay, *((document["_id"], _MAY_BE_DROPPED) for document in kept)]
+
+    def _delete(self, documents: list[Document]) -> list[tuple[str, str]]:
+        """Delete dead letters; returns the ids and reasons of those not deleted."""
+        problem = "it is published, but its dead letter could not be deleted"
         try:
-            removed = self.letters.remove(letters)
+            removed = self.dead_letters.remove(documents)
         except StoreError as error:
-            return [(letter["_id"], f"{problem}: {error}") for letter in letters]
+            return [(document["_id"], f"{problem}: {error}") for document in documents]
         return [(s.id, f"{problem}: {s.error}") for s in removed if s.error is not None]
 
     # Stored attempts
@@ -229,8 +236,8 @@ class Redelivery(Answering, DeadLetterRetention):
 
         def settled(batch: Batch) -> None:
             self._counts["replayed"] += len(batch.taken)
-            answer = admin.AttemptsReplayed(tuple(batch.taken), tuple(batch.refused))
-            self.answer(to, answer)
+            replayed = admin.AttemptsReplayed(tuple(batch.taken), tuple(batch.refused))
+            self.answer(to, replayed)
 
         self._publish_all(to, ids, make, settled)
 
@@ -240,14 +247,14 @@ class Redelivery(Answering, DeadLetterRetention):
             raise BadArgument(f"there is no hook {hook_id}")
         return str(document.get("pvt_account_id"))
 
-    # Sending once more
+    # Publishing
 
     def _publish_all(
         self, to: Asker, ids: tuple[str, ...], make: Making, settled: Callable[[Batch], None]
     ) -> None:
-        """Publish what is made of each of these, some at a time; then all is `settled`."""
-        if len(self._publisher) > UNDER_WAY:
-            self.refuse(to, "the broker takes no messages: try again later")
+        """Publish the messages that `make` returns for the ids; `settled` gets the results."""
+        if len(self._publisher) > MAX_UNCONFIRMED:
+            self.refuse(to, "the broker does not confirm messages: try again later")
             return
         batch = Batch(settled)
         left = list(ids)
@@ -270,7 +277,7 @@ class Redelivery(Answering, DeadLetterRetention):
         self.work(Page(steps(), done))
 
     def _of_delivery(self, delivery: Delivery) -> OutgoingMessage:
-        """It goes where deliveries go that are due, as if it came back from a pause."""
+        """A message that puts the delivery into the due queue."""
         account = self.accounts.retry_policy_of(delivery.account_id)
         delivery = with_policy(delivery, account, self.settings.delivery.retry_policy)
         due = RetryMessage(delivery, attempts_made=0, due_ms=int(time.time() * 1000))
@@ -281,7 +288,7 @@ class Redelivery(Answering, DeadLetterRetention):
         return OutgoingMessage("", queue, as_json(due), properties, mandatory=True)
 
     def _hook(self, hook_id: str, *, enabled: bool = True) -> Hook:
-        """The hook as it is now. Raises NotRepeatable where nothing can be sent to it."""
+        """The hook as stored now. Raises NotRepeatable if nothing can be sent to it."""
         document = self._hooks.get(hook_id)
         if document is None or is_deleted(document):
             raise NotRepeatable(f"there is no hook {hook_id}")
@@ -303,7 +310,7 @@ class Redelivery(Answering, DeadLetterRetention):
             raise BadArgument(str(problem)) from None
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Hear of what was published."""
+        """Handle confirms, and see the base class."""
         self._publisher.on_broker(event)
         super().on_broker(event)
 
@@ -312,7 +319,7 @@ class Redelivery(Answering, DeadLetterRetention):
     def _test(self, to: Asker, hook_id: str) -> None:
         hook = self._hook_or_refusal(hook_id, enabled=False)
         if self._samples.full:
-            raise BadArgument("other test deliveries are under way: try again in a few seconds")
+            raise BadArgument("other test deliveries are in progress: try again in a few seconds")
         payload = sample_payload(
             hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()
         )
@@ -322,7 +329,7 @@ class Redelivery(Answering, DeadLetterRetention):
         self._samples.begin(with_policy(delivery, account, policy), to)
 
     def receiveMsg_WatchMessage(self, message: WatchMessage, sender: Any) -> None:
-        """A test has ended, or the connection has something to do."""
+        """Respond to tests that have ended, and serve the connection."""
         if self._samples.fileno() in message.ready:
             for to, tested in self._samples.ended():
                 self._counts["tested"] += 1
@@ -352,7 +359,7 @@ def _place(after: Any) -> Place | None:
     if not cursor:
         return None
     if not cursor[0].isdecimal():
-        raise BadArgument(f"{after!r} is no page's end")
+        raise BadArgument(f"{after!r} is not the cursor of a page")
     return int(cursor[0]), cursor[1]
 
 
@@ -360,18 +367,19 @@ def _span(since_s: Any, until_s: Any) -> tuple[float, float]:
     return time_argument(since_s), time_argument(until_s)
 
 
-def _in_short(row: Row) -> admin.DeadLetter:
-    told: Mapping[str, Any] = row.value
-    event = told.get("kind") == EVENT
-    subject = f"{told.get('exchange')} {told.get('routing_key')}" if event else told.get("uri", "")
+def _summary(row: Row) -> admin.DeadLetter:
+    value: Mapping[str, Any] = row.value
+    event = value.get("kind") == EVENT
+    key = f"{value.get('exchange')} {value.get('routing_key')}"
+    subject = key if event else value.get("uri", "")
     return admin.DeadLetter(
         id=str(row.id),
-        kind=str(told.get("kind")),
+        kind=str(value.get("kind")),
         at_s=(as_int(row.key[-2]) or GREGORIAN_OFFSET_S) - GREGORIAN_OFFSET_S,
-        reason=str(told.get("reason", "")),
+        reason=str(value.get("reason", "")),
         subject=str(subject),
-        name=str(told.get("module" if event else "hook_event", "")),
-        account_id=str(told.get("account_id", "")),
-        hook_id=str(told.get("hook_id", "")),
-        tries=as_int(told.get("tries")) or 0,
+        name=str(value.get("module" if event else "hook_event", "")),
+        account_id=str(value.get("account_id", "")),
+        hook_id=str(value.get("hook_id", "")),
+        tries=as_int(value.get("tries")) or 0,
     )

@@ -1,4 +1,4 @@
-"""The part of the redelivery that keeps the letters: brings events in, and takes the old out."""
+"""Imports quarantined events as dead letters, and deletes old dead letters."""
 
 import time
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from callboard.webhooks.history.dead_letters import poison_dead_letter
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 POISON_S = 5.0
-"""How often it is looked whether something was set aside on this node."""
+"""The interval for importing this node's quarantined events."""
 POISON_AT_ONCE = 50
 PURGE_S = 600.0
-"""How often it is looked for letters that are too old,"""
+"""The interval for deleting old dead letters."""
 PURGE_AGAIN_S = 1.0
-"""and how soon again while there are, to spare the store."""
+"""The pause between batches of old dead letters, which limits the load on the store."""
 PURGE_AT_ONCE = 20
 DAY_S = 24 * 3600
 
 
 class DeadLetterRetention(StoreWorker):
-    """Makes dead letters of what this node has set aside, and deletes those that are too old."""
+    """Stores this node's quarantined events as dead letters, and deletes old dead letters."""
 
     def begin(self, setup: Setup) -> None:
-        """What waits from before goes first."""
+        """Import events from before the start at once."""
         super().begin(setup)
-        self.letters = DeadLetterStore(self.store)
+        self.dead_letters = DeadLetterStore(self.store)
         self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
         self._refused = self.own(RefusedDeadLetters(self.settings.data.dir, self.log))
         self._purged = 0
@@ -38,7 +38,7 @@ class DeadLetterRetention(StoreWorker):
         self.after(PURGE_AGAIN_S, self._look_for_old)
 
     def stats(self) -> Mapping[str, Any]:
-        """Events set aside that are no letters yet; letters deleted for their age."""
+        """Quarantined events not imported yet; dead letters deleted for their age."""
         return {
             **super().stats(),
             "set_aside": self._poison.count(),
@@ -54,14 +54,14 @@ class DeadLetterRetention(StoreWorker):
         self.after(PURGE_AGAIN_S if more else PURGE_S, self._look_for_old)
 
     def _take_poison(self) -> bool:
-        """Make letters of some of what was set aside; whether to go on at once."""
+        """Import a batch of quarantined events; whether there may be more."""
         try:
             entries = self._poison.first(POISON_AT_ONCE)
             if not entries:
                 return False
             node = self.settings.node.name
-            letters = [poison_dead_letter(record, id, node) for id, _database, record in entries]
-            self._refused.take(letters, self.letters.add(letters))
+            documents = [poison_dead_letter(record, id, node) for id, _database, record in entries]
+            self._refused.take(documents, self.dead_letters.add(documents))
             self._poison.remove([id for id, _database, _record in entries])
         except StoreError as problem:
             self.log.warning("dead_letters_wait", reason=str(problem))
@@ -69,13 +69,14 @@ class DeadLetterRetention(StoreWorker):
         return True
 
     def _purge_old(self) -> bool:
-        """Delete some letters that are too old; whether there may be more."""
+        """Delete a batch of old dead letters; whether there may be more."""
         days = self.settings.dead_letters.keep_days
         if not days:
             return False
         try:
-            ids = self.letters.older_than(gregorian_s(time.time() - days * DAY_S), PURGE_AT_ONCE)
-            gone = self.letters.remove(list(self.letters.get(ids).values()))
+            before_s = gregorian_s(time.time() - days * DAY_S)
+            ids = self.dead_letters.older_than(before_s, PURGE_AT_ONCE)
+            gone = self.dead_letters.remove(list(self.dead_letters.get(ids).values()))
         except StoreError as problem:
             self.log.warning("dead_letters_not_purged", reason=str(problem))
             return False

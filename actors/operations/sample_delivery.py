@@ -1,4 +1,4 @@
-"""Test deliveries: sent at once, apart from all others, and told to whoever asked."""
+"""Test deliveries: sent at once and separately; the result is the response to the request."""
 
 import time
 from secrets import token_hex
@@ -25,7 +25,7 @@ TEST_HEADER = ("X-Callboard-Test", "true")
 
 @frozen
 class SampleDelivery:
-    """A test delivery under way."""
+    """A test delivery in flight."""
 
     delivery: Delivery
     to: Asker
@@ -34,7 +34,7 @@ class SampleDelivery:
 
 
 class SampleDeliveries:
-    """Sends test deliveries as a deliverer would, but once, and without a record."""
+    """Sends test deliveries as a deliverer would, with a single attempt and no record."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -47,22 +47,22 @@ class SampleDeliveries:
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for another one now."""
+        """Whether SAMPLES_AT_ONCE are in flight."""
         return not self._sending.free
 
     def begin(self, delivery: Delivery, to: Asker) -> None:
-        """Send it; its answer comes from `ended`."""
+        """Send it; `ended` returns the result."""
         self._sending.send(SampleDelivery(delivery, to, time.monotonic()))
 
     def ended(self) -> list[tuple[Asker, admin.HookTested]]:
-        """Those that have ended, and whom to tell. Only when the descriptor is readable."""
-        return [(sent.work.to, self._told(sent)) for sent in self._sending.ended()]
+        """Results of tests that have ended, with their requesters. Call if `fileno` is readable."""
+        return [(sent.work.to, self._result(sent)) for sent in self._sending.ended()]
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close idle connections."""
         self._sending.close()
 
-    def _told(self, sent: Sent[SampleDelivery]) -> admin.HookTested:
+    def _result(self, sent: Sent[SampleDelivery]) -> admin.HookTested:
         delivery, outcome = sent.work.delivery, sent.outcome
         tested = admin.HookTested(
             hook_id=delivery.hook_id,

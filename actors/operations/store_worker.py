@@ -1,4 +1,4 @@
-"""An actor that changes documents, in slices, and lets every node know."""
+"""The base of actors that change documents in slices and publish the changes."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ from callboard.adapters.store.protocol import StoreError
 
 
 class StoreWorker(BrokerRole):
-    """Works on the store slice by slice, by timer, and publishes what it changed.
+    """Works on the store slice by slice, by timer, and publishes the changes.
 
-    Subclasses call `work_with` when they begin, then `work`, and hear of messages in `on_message`.
+    Subclasses call `work_with` in `begin`, then `work`, and receive messages in `on_message`.
     """
 
     def begin(self, setup: Setup) -> None:
@@ -44,7 +44,7 @@ class StoreWorker(BrokerRole):
         self._changes = ChangePublisher(self.broker, self.settings.node.name)
 
     def stats(self) -> Mapping[str, Any]:
-        """What is under way."""
+        """Jobs in progress, and unpublished changes."""
         return {
             "broker": "up" if self._connected else "down",
             "works": len(self._works),
@@ -52,13 +52,13 @@ class StoreWorker(BrokerRole):
         }
 
     def work(self, piece: Page | SlicedJob, pause_s: float = 0.0) -> None:
-        """Begin a piece of work after so many seconds."""
+        """Begin a job after `pause_s` seconds."""
         number = next(self.numbers)
         self._works[number] = piece
         self.after(pause_s, partial(self._go_on, number))
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """Forget the failures of hooks that were changed, and let every node know."""
+        """Publish changes to all nodes, and flush the failures of changed hooks."""
         hooks = tuple(
             (change.document["pvt_account_id"], change.document["_id"])
             for change in changes
@@ -69,10 +69,10 @@ class StoreWorker(BrokerRole):
         self._changes.publish(changes)
 
     def on_message(self, message: IncomingMessage) -> None:
-        """A message came from the queue of the topology."""
+        """Handle a message from the topology's queue."""
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Pass on messages, and see that changes arrive."""
+        """Pass on messages; repeat unconfirmed changes."""
         match event:
             case Received(messages):
                 for message in messages:

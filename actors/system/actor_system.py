@@ -1,8 +1,8 @@
-"""Running and reaching an actor system: the owner's side, and everybody else's.
+"""Starts an actor system, and attaches to a running one.
 
-The owner holds a lock on `{data.dir}/callboard.lock` while its system runs; the file says which
-process that is, and on which port others attach. Every frame between actors is sealed with the
-key in the data directory, so attaching takes the right to read it.
+The owner holds a lock on `{data.dir}/callboard.lock` while its system runs; the file names the
+process and the port to attach to. Every frame between actors is sealed with the key in the data
+directory, so a client must be able to read the key.
 """
 
 import errno
@@ -40,15 +40,15 @@ MULTIPROCESS = "multiprocTCPBase"
 _CONVENTION = "Convention Address.IPv4"
 
 LEAST_REGISTRATION_S = 5.0
-"""How often a machine registers with the node it has joined, at the shortest."""
+"""The shortest interval at which a machine registers with the node it has joined."""
 REGISTRATIONS_MISSED = 6
-"""So often without, and it counts as gone. (By Thespian's default that takes 22 minutes; most go
-sooner, as heartbeats are missed.)"""
+"""A machine has left after this number of missed registrations. Thespian's default would take 22
+minutes; mostly, missed heartbeats show it sooner."""
 
 LEFTOVER_S = 10.0
-"""How long an actor system that is ending may take to leave its port."""
+"""The time-out for an actor system that is ending to release its port."""
 PATIENCE_S = 0.5
-"""How long to wait for an answer before looking whether the actor asked still lives."""
+"""The wait for a response before checking whether the actor is still up."""
 
 
 class SystemUnreachable(Exception):
@@ -56,20 +56,20 @@ class SystemUnreachable(Exception):
 
 
 class SystemLost(SystemUnreachable):
-    """The actor system ended while it was being reached: its admin was killed just then."""
+    """The actor system ended during the start or the attachment; its admin was killed."""
 
 
 class RequestRefused(SystemUnreachable):
-    """The system answers, and will not do what it is asked for; the text is its reason."""
+    """The system refuses the request; the text is its reason."""
 
 
 @frozen
 class Owner:
     """The process that runs the system of a data directory, and where to attach to it.
 
-    `embedded`: it is the top supervisor in a host's actor system, and nobody attaches. `version`:
-    Callboard's in that process. `node`: there is no top supervisor; the machine has joined that
-    node.
+    `embedded`: it runs in a host's actor system, to which clients cannot attach. `version`: that of
+    Callboard in the process. `node`: the node that this machine has joined; it has no top
+    supervisor.
     """
 
     pid: int
@@ -87,11 +87,12 @@ def _lock_file(settings: Settings) -> Path:
 
 
 _not_inherited: set[int] = set()
-"""Descriptors of locks that end with their process, whatever it has forked."""
+"""Descriptors of locks that forked processes must not hold."""
 
 
 def _let_go_of_inherited() -> None:
-    """In a child just forked: its numbers stay taken, so that nobody closes something else."""
+    """Called in a forked child: redirects the descriptors to /dev/null. They stay open, so that a
+    later close does not affect another file."""
     if _not_inherited:
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in _not_inherited:
@@ -105,9 +106,9 @@ os.register_at_fork(after_in_child=_let_go_of_inherited)
 
 @contextmanager
 def ownership(settings: Settings, *, embedded: bool = False, node: str = "") -> Iterator[None]:
-    """Be the only one that runs a system on this data directory. Raises SystemUnreachable.
+    """Hold the lock of the data directory. Raises SystemUnreachable if another process has it.
 
-    `node`: the one that this machine joins.
+    `node`: the node that this machine joins.
     """
     with os.fdopen(_open_lock(settings), "r+") as lock:
         _take(lock, settings)
@@ -133,11 +134,11 @@ def ownership(settings: Settings, *, embedded: bool = False, node: str = "") -> 
             yield
         finally:
             _not_inherited.discard(lock.fileno())
-            fcntl.flock(lock, fcntl.LOCK_UN)  # A child forked just now may have it still.
+            fcntl.flock(lock, fcntl.LOCK_UN)  # A child just forked may still have it.
 
 
 def _open_lock(settings: Settings) -> int:
-    """The lock's file, made along with its folder where it is missing."""
+    """Open the lock file; creates it and its folder if missing."""
     try:
         settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT, 0o600)
@@ -149,7 +150,7 @@ def _open_lock(settings: Settings) -> int:
 
 
 def _take(lock: TextIO, settings: Settings) -> None:
-    """Lock it. What a dead owner left behind has it still: that is waited for, and ended."""
+    """Lock the file. If a dead owner's processes still hold it, end them and wait."""
     end = time.monotonic() + LEFTOVER_S
     while True:
         try:
@@ -168,7 +169,7 @@ def _take(lock: TextIO, settings: Settings) -> None:
             lock.seek(0)
             return
         if settings.actors.base == MULTIPROCESS and not running.get("embedded"):
-            # Its top may never have been told whose it is, and would wait for that for ever.
+            # Its top supervisor may not know its owner yet, and would wait forever.
             key = _key(settings, make=False)
             sealed_transport.seal(key, settings.actors.bind)
             _end_leftover(settings, key)
@@ -176,12 +177,12 @@ def _take(lock: TextIO, settings: Settings) -> None:
 
 
 def _exists(pid: int | None) -> bool:
-    """Whether the process lives; one that is not known may."""
+    """Whether the process exists; True if unknown."""
     return pid is None or Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()
 
 
 def owner_of(settings: Settings) -> Owner | None:
-    """Who runs the system of this data directory now; None if nobody does."""
+    """The process that runs the system of this data directory; None if there is none."""
     try:
         with _lock_file(settings).open("r+") as lock:
             try:
@@ -198,7 +199,7 @@ def owner_of(settings: Settings) -> Owner | None:
 
 
 def create(settings: Settings) -> ActorSystem:
-    """A new actor system, sealed and on the configured address.
+    """Start an actor system, sealed and on the configured address.
 
     Raises SystemUnreachable; SystemLost if its admin ended while it started.
     """
@@ -217,12 +218,12 @@ def create(settings: Settings) -> ActorSystem:
 
 
 def _end_leftover(settings: Settings, key: bytes) -> None:
-    """End an actor system that outlived its owner, and make sure that the port is free."""
+    """End an actor system that outlived its owner, and ensure that the port is free."""
     actors = settings.actors
     end = time.monotonic() + LEFTOVER_S
     while (state := sealed_transport.probe(actors.bind, actors.admin_port, key)) != "absent":
         if state == "ours":
-            # Refused by one that is ending already; it may take a while yet.
+            # A system that is already ending refuses; wait for it.
             with suppress(ActorSystemException):
                 _actor_system(settings).shutdown()
         if time.monotonic() > end:
@@ -235,7 +236,7 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
 
 
 def _check_address(address: str) -> None:
-    """Raises SystemUnreachable where nothing can listen on it, whatever the port."""
+    """Check that a process can listen on the address. Raises SystemUnreachable."""
     ip = ip_address(address)
     if ip.version != 4 or ip.is_unspecified:
         raise SystemUnreachable(
@@ -251,9 +252,9 @@ def _check_address(address: str) -> None:
 
 
 def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSystem:
-    """A new actor system that belongs to the convention of a node, `host:port` of its admin.
+    """Start an actor system that joins the convention of a node. Raises SystemUnreachable.
 
-    Raises SystemUnreachable.
+    `node`: `host:port` of its admin.
     """
     _check_address(settings.actors.bind)
     path = settings.actors_key_file
@@ -271,7 +272,7 @@ def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSyst
 
 
 def _convention(settings: Settings) -> dict[str, Any]:
-    """The capabilities of a node that others may join."""
+    """The capabilities of a node that other machines may join."""
     actors = settings.actors
     return {_CONVENTION: f"{actors.bind}:{actors.admin_port}"} if actors.convention else {}
 
@@ -291,14 +292,14 @@ def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = N
 
 
 def _logger_definitions(settings: Settings) -> dict[str, Any]:
-    """How Thespian's logger process logs; it is to end with the admin, which started it."""
+    """The log configuration of Thespian's logger process, which must end with the admin."""
     definitions = log_definitions(settings.log)
     definitions["handlers"]["stderr"]["()"] = "callboard.actors.system.actor_system.logger_handler"
     return definitions
 
 
 def logger_handler(format: str) -> logging.Handler:
-    """The handler of Thespian's logger process, which makes it in its first moments."""
+    """The handler of Thespian's logger process, which calls this when it starts."""
     die_with_parent()
     return stderr_handler(format)
 
@@ -322,7 +323,7 @@ def _key(settings: Settings, *, make: bool) -> bytes:
 
 
 class Client:
-    """A conversation with a running system from outside of it. Raises SystemLost."""
+    """A client of a running system, outside of it. Raises SystemLost."""
 
     def __init__(self, system: ActorSystem) -> None:
         self.system = system
@@ -331,47 +332,50 @@ class Client:
         except ActorSystemException as problem:
             raise SystemLost(f"the actor system has just ended: {problem}") from None
 
-    def ask(self, address: ActorAddress, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
-        """The answer of that kind. Raises SystemUnreachable when refused, or when none comes."""
-        self.system.tell(address, question)
+    def ask(self, address: ActorAddress, request: Any, kind: type, timeout_s: float = 10.0) -> Any:
+        """Send a request; returns the response of that kind.
+
+        Raises SystemUnreachable if there is none within the time-out; RequestRefused.
+        """
+        self.system.tell(address, request)
         return self.hear((kind,), timeout_s)
 
     def hear(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
-        """The next message of one of these kinds; others are passed over."""
-        answer = self._listen(kinds, timeout_s)
-        if answer is None:
+        """The next message of one of these kinds; ignores others. Raises as `ask` does."""
+        message = self._listen(kinds, timeout_s)
+        if message is None:
             raise _no_answer(kinds, timeout_s)
-        return answer
+        return message
 
     def _listen(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            answer = self.system.listen(timedelta(seconds=left))
-            if isinstance(answer, kinds):
-                return answer
-            if isinstance(answer, Refused):
-                raise RequestRefused(answer.reason)
+            message = self.system.listen(timedelta(seconds=left))
+            if isinstance(message, kinds):
+                return message
+            if isinstance(message, Refused):
+                raise RequestRefused(message.reason)
         return None
 
-    def ask_actor(self, path: str, question: Any, kind: type, timeout_s: float = 10.0) -> Any:
-        """The same, of the actor at that path of the tree.
+    def ask_actor(self, path: str, request: Any, kind: type, timeout_s: float = 10.0) -> Any:
+        """The same for the actor at that path of the tree.
 
-        Waits while it is being restarted, and asks its successor if it died before it answered:
-        the question may be carried out twice.
+        Waits while it is being restarted. If it dies before it has responded, the request is sent
+        to its successor, and so may be carried out twice.
         """
         end = time.monotonic() + timeout_s
         asked: Peer | None = None
         while (left := end - time.monotonic()) > 0:
             self.system.tell(self.top, Locate(path))
-            answer = self._listen((Located, kind), left)
-            if isinstance(answer, Located):
-                peer = answer.peer
+            response = self._listen((Located, kind), left)
+            if isinstance(response, Located):
+                peer = response.peer
                 if peer is not None and (asked is None or asked.incarnation != peer.incarnation):
-                    self.system.tell(peer.address, question)
+                    self.system.tell(peer.address, request)
                     asked = peer
-                answer = self._listen((kind,), min(PATIENCE_S, left))
-            if answer is not None:
-                return answer
+                response = self._listen((kind,), min(PATIENCE_S, left))
+            if response is not None:
+                return response
         if asked is None:
             raise SystemUnreachable(
                 f"{path} is down and did not come back within {timeout_s:g} s: `callboard tree` "
@@ -383,13 +387,13 @@ class Client:
 def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
     names = " or ".join(kind.__name__ for kind in kinds)
     return SystemUnreachable(
-        f"no answer ({names}) within {timeout_s:g} s: is the system overloaded? "
-        "`callboard status` tells"
+        f"no response ({names}) within {timeout_s:g} s: is the system overloaded? "
+        "`callboard status` shows it"
     )
 
 
 def attach(settings: Settings) -> Client:
-    """Reach the running system of this data directory. Raises SystemUnreachable."""
+    """Attach to the running system of this data directory. Raises SystemUnreachable."""
     owner = owner_of(settings)
     if owner is None:
         raise SystemUnreachable(

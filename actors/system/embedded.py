@@ -1,4 +1,4 @@
-"""The top supervisor as a part of somebody else's actor system."""
+"""The top supervisor within a host's actor system."""
 
 from callboard.actors.system.actor_system import SystemUnreachable, ownership
 from callboard.actors.system.tree import Top, WebhooksSupervisor
@@ -7,8 +7,8 @@ from callboard.actors.system.tree import Top, WebhooksSupervisor
 class Callboard(WebhooksSupervisor):
     """Callboard as a child of a host's actor.
 
-    It owns its data directory, keeps its paths at any place in a tree, and does not end the actor
-    system, which belongs to the host.
+    It owns its data directory, and its paths do not depend on its place in the host's tree. It does
+    not end the actor system, which belongs to the host.
     """
 
     names_begin_here = True
@@ -24,11 +24,11 @@ class Callboard(WebhooksSupervisor):
         super().on_start(args)
 
     def finish(self) -> None:
-        """Give the data directory back before anybody hears that this has ended."""
+        """Release the data directory before reporting the end."""
         self.closing.close()
         super().finish()
 
     def give_up(self, reason: str) -> None:
-        """The same when it ends because nothing helped."""
+        """Release the data directory before reporting the failure."""
         self.closing.close()
         super().give_up(reason)

@@ -1,4 +1,4 @@
-"""Running the actor system of a machine that has joined a node: `callboard join`."""
+"""Runs the actor system of a machine that joins a node: `callboard join`."""
 
 import os
 import time
@@ -16,19 +16,19 @@ from callboard.config.settings import Settings
 from callboard.supervision import Ready, Start
 
 START_S = 30.0
-"""How long the actor system may take to stand."""
+"""The time-out for the actor system to start."""
 AGAIN_S = 2.0
 LONELY_S = 30.0
-"""How often it is said that the node has not started anything here yet."""
+"""The interval of the warning that the node has not started any actors here yet."""
 
 
 def run(
     settings: Settings, node: str, worker: WorkerCapabilities, ready: Callable[[], None]
 ) -> None:
-    """Belong to the node until asked to stop by a signal. Raises SystemUnreachable.
+    """Run until a signal asks to stop. Raises SystemUnreachable.
 
-    `ready` is called when the actor system stands; whether the node is there is its own affair: it
-    is registered with again and again.
+    `ready` is called when the actor system has started, even if the node cannot be reached yet: the
+    registration is repeated.
     """
     with actor_system.ownership(settings, node=node), Signals() as signals:
         while not _run_once(settings, node, worker, ready, signals):
@@ -43,9 +43,9 @@ def _run_once(
     ready: Callable[[], None],
     signals: Signals,
 ) -> bool:
-    """One life of the actor system; whether it ended because it was asked to."""
+    """Run the actor system until it ends; whether it was asked to."""
     system = actor_system.join(settings, node, worker)
-    began = said = time.monotonic()
+    began = warned = time.monotonic()
     try:
         orphan_guard = system.createActor(OrphanGuard)
         system.tell(orphan_guard, Start(args=os.getpid(), heartbeat_s=0))
@@ -56,12 +56,12 @@ def _run_once(
                     ready()
             if pid is not None and not exists(pid):
                 return False
-            if time.monotonic() - said > LONELY_S and not own_settings.have_begun():
-                said = time.monotonic()
+            if time.monotonic() - warned > LONELY_S and not own_settings.have_begun():
+                warned = time.monotonic()
                 structlog.get_logger("callboard").warning(
                     "node_starts_nothing_here",
                     node=node,
-                    waited_s=round(said - began),
+                    waited_s=round(warned - began),
                     look_at="is it reached, does it reach this machine, and has it the same key, "
                     "the same version, and actors.convention?",
                 )

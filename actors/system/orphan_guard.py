@@ -1,4 +1,4 @@
-"""The actor that ends the actor system of a machine that has joined, when its owner has ended."""
+"""The actor that ends the actor system of a machine that has joined, once its owner has ended."""
 
 import os
 from typing import Any
@@ -9,14 +9,14 @@ from callboard.supervision import SupervisedActor
 
 
 class OrphanGuard(SupervisedActor):
-    """Watches the process of `callboard join`; started with its number."""
+    """Watches the process of `callboard join`; started with its process id."""
 
     def on_start(self, args: int) -> None:
-        """Watch it."""
+        """Watch the process."""
         self.watch(os.pidfd_open(args))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: ActorAddress | Any) -> None:
-        """It has ended, whatever the reason: nobody else would end its actor system."""
+        """The process has ended: end its actor system."""
         self.watch()
         self.closing.callback(self.actorSystemShutdown)
         self.finish()

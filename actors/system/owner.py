@@ -1,7 +1,7 @@
-"""The process in the foreground: it owns the actor system, and is the guard of its top.
+"""The foreground process: it owns the actor system and watches the top supervisor.
 
-A top supervisor that gave up ends the run; one that was killed, or that hangs, is replaced along
-with the whole system, within the same restart intensity.
+If the top supervisor gives up, the run ends. If it is killed or hangs, the whole system is
+restarted, within the same restart intensity.
 """
 
 import os
@@ -24,39 +24,39 @@ from callboard.supervision.messages import Finished, Heartbeat
 
 TICK_S = 0.5
 STOP_S = 45.0
-"""How long an orderly stop may take before the system is ended anyway."""
+"""The time-out for an orderly stop; then the system is ended anyway."""
 START_S = 30.0
-"""How long a top supervisor may be silent while its tree starts, which may take longer."""
+"""The limit of a top supervisor's silence while its tree starts."""
 
 
 class GivenUp(Exception):
-    """The system cannot be kept alive; the text says why."""
+    """The restart intensity is exceeded; the text says why."""
 
 
 @define
 class Signals:
-    """Signals asked to stop: how often. The second one is impatient."""
+    """Counts signals to stop. The second one ends the system without an orderly stop."""
 
     count: int = 0
     _before: dict[int, object] = field(factory=dict)
 
     def __enter__(self) -> "Signals":
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._heard)
+            self._before[number] = signal.signal(number, self._count)
         return self
 
     def __exit__(self, *_exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+    def _count(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
 
 
 def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
-    """Own a system until it is asked to stop, by a signal or by `Stop` to its top.
+    """Run a system until it is asked to stop, by a signal or by `Stop` to its top supervisor.
 
-    `ready` is called whenever the tree stands, with the seconds that took. Raises GivenUp,
+    `ready` is called each time the tree has started, with the seconds it took. Raises GivenUp,
     SystemUnreachable.
     """
     log = structlog.get_logger("callboard").bind(actor="owner")
@@ -77,7 +77,7 @@ def run(settings: Settings, ready: Callable[[Client, float], None]) -> None:
 
 
 def with_api(settings: Settings) -> Settings:
-    """The API is served unless the settings say that it is not."""
+    """The settings with the API enabled, unless they disable it."""
     enabled = settings.api.enabled is not False
     return evolve(settings, api=evolve(settings.api, enabled=enabled))
 
@@ -88,7 +88,7 @@ def _run_once(
     ready: Callable[[Client, float], None],
     log: structlog.typing.FilteringBoundLogger,
 ) -> bool:
-    """One life of the top supervisor; whether it ended as it should."""
+    """Run the system until its top supervisor ends; whether that was intended."""
     began = time.monotonic()
     try:
         client = Client(actor_system.create(settings))

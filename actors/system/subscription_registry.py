@@ -1,4 +1,4 @@
-"""The subscribers of a tree, kept by its top supervisor."""
+"""The subscribers to notifications, managed by the top supervisor."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,34 +20,34 @@ from callboard.actors.messages.notifications import (
 from callboard.supervision import Peer, Supervisor
 
 MAX_SUBSCRIBERS = 64
-ASK_S = 20.0
-"""How often a subscriber is asked whether it is there."""
-MAX_UNANSWERED = 3
+CHECK_S = 20.0
+"""The interval for checking that a subscriber is alive, by an empty batch."""
+MAX_UNCONFIRMED = 3
 
 
 @define
 class _Subscriber:
-    """Somebody who wants notices. `unanswered`: questions since it last confirmed anything."""
+    """A subscriber. `unconfirmed`: checks since it last confirmed a batch."""
 
     address: ActorAddress
     kinds: tuple[str, ...]
-    unanswered: int = 0
+    unconfirmed: int = 0
 
 
 class SubscriptionRegistry(Supervisor):
     """A top supervisor with subscribers.
 
-    They are peers of the actors that have notices for them, and so get them straight from there;
-    what the top itself has to tell is which children were restarted.
+    They are peers of the actors that send notifications, and receive these directly. The top
+    supervisor itself sends only notifications of restarted children.
     """
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
-        # The top's own notices go to its guests.
+        # Guests are the subscribers, as peers.
         self._notifications = NotificationPublisher(self.guests, self.send, self.timer)
         self._subscribers: dict[int, _Subscriber] = {}
         self._last_subscription = 0
-        self._ask_due = self.timer(self._ask_all)
+        self._check_due = self.timer(self._check_all)
         self._known: dict[str, int] = {}
         self._restarts: dict[str, int] = {}
 
@@ -65,7 +65,7 @@ class SubscriptionRegistry(Supervisor):
     def receiveMsg_SubscribeToNotices(
         self, message: SubscribeToNotices, sender: ActorAddress
     ) -> None:
-        """Somebody wants to be told, or to be told something else than before."""
+        """Add a subscription; it replaces an earlier one of the same subscriber."""
         before = self._subscription_of(sender)
         if before is None and len(self._subscribers) >= MAX_SUBSCRIBERS:
             self.send(sender, Refused(f"there are {MAX_SUBSCRIBERS} subscribers already"))
@@ -76,10 +76,10 @@ class SubscriptionRegistry(Supervisor):
         self._subscribers[self._last_subscription] = _Subscriber(sender, message.kinds)
         self.guests_changed()
         self.send(sender, Subscribed(message.kinds))
-        self._ask_later()
+        self._check_later()
 
     def receiveMsg_Unsubscribe(self, _message: Unsubscribe, sender: ActorAddress) -> None:
-        """Somebody has heard enough."""
+        """Remove a subscription."""
         number = self._subscription_of(sender)
         if number is not None:
             self._drop(number, "it was asked for")
@@ -87,30 +87,30 @@ class SubscriptionRegistry(Supervisor):
             self.send(sender, Unsubscribed("there was no subscription"))
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
-        """A subscriber is there."""
+        """A subscriber has confirmed a batch, so it is alive."""
         self._notifications.seen(message)
         if message.subscription in self._subscribers:
-            self._subscribers[message.subscription].unanswered = 0
+            self._subscribers[message.subscription].unconfirmed = 0
 
-    def _ask_all(self) -> None:
-        # By questions, not by time: where one process runs all, it may have stood still.
+    def _check_all(self) -> None:
+        # Count checks, not time: this process may have been suspended.
         for number, subscriber in list(self._subscribers.items()):
-            if subscriber.unanswered >= MAX_UNANSWERED:
+            if subscriber.unconfirmed >= MAX_UNCONFIRMED:
                 self.log.warning("subscriber_lost", subscription=number)
-                self._drop(number, f"{MAX_UNANSWERED} questions were not confirmed")
+                self._drop(number, f"{MAX_UNCONFIRMED} checks were not confirmed")
             else:
-                subscriber.unanswered += 1
+                subscriber.unconfirmed += 1
                 self.send(subscriber.address, Notices(number, "", 0))
-        self._ask_later()
+        self._check_later()
 
     def _drop(self, number: int, reason: str) -> None:
         subscriber = self._subscribers.pop(number)
         self.guests_changed()
         self.send(subscriber.address, Unsubscribed(reason))
 
-    def _ask_later(self) -> None:
+    def _check_later(self) -> None:
         if self._subscribers:
-            self._ask_due.within(ASK_S)
+            self._check_due.within(CHECK_S)
 
     def _subscription_of(self, address: ActorAddress) -> int | None:
         for number, subscriber in self._subscribers.items():
@@ -121,7 +121,7 @@ class SubscriptionRegistry(Supervisor):
     # Restarts
 
     def on_directory(self, directory: Mapping[str, Peer]) -> None:
-        """Notice what came back as another incarnation."""
+        """Notify subscribers of restarted actors."""
         for path, peer in directory.items():
             before = self._known.get(path)
             self._known[path] = peer.incarnation

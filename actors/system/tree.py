@@ -65,7 +65,7 @@ from callboard.supervision import (
 )
 
 DRAIN_S = 10.0
-"""How long events under way may take to settle before the tree is stopped."""
+"""The time-out for events to settle before the tree is stopped."""
 
 
 def tree(settings: Settings) -> SupervisorSpec:
@@ -106,7 +106,7 @@ def tree(settings: Settings) -> SupervisorSpec:
         for number, url in enumerate(settings.amqp.zones, 1)
     )
 
-    # Its peers are all of them: whoever has a question through the API may have it for anybody.
+    # All actors are its peers, since clients of the API may send requests to any of them.
     api = (ChildSpec(API, ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
 
     remote_supervisors = RemoteSupervisorsSpec(deliverers_on, setup, _spec(settings, ()))
@@ -129,7 +129,7 @@ def tree(settings: Settings) -> SupervisorSpec:
     return _spec(
         settings,
         (
-            # First up and last down, as all others have something to tell it.
+            # Started first and stopped last, as all other actors report to it.
             ChildSpec(METRICS, Metrics, setup, peers=("*",)),
             ChildSpec(FAILURE_CACHE, FailureCache, setup, peers=(METRICS,), label="webhooks_cache"),
             ChildSpec(
@@ -196,7 +196,7 @@ def tree(settings: Settings) -> SupervisorSpec:
 
 
 def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
-    """So many deliverers."""
+    """The specifications of `workers` deliverers."""
     return tuple(
         ChildSpec(
             f"deliverer-{number}",
@@ -218,12 +218,12 @@ def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
 
 
 def deliverers_on(setup: Setup, capabilities: Mapping[str, Any]) -> SupervisorSpec | None:
-    """The deliverers of a machine that has joined; None where it does not fit."""
+    """The deliverers of a machine that has joined; None if its version differs."""
     worker = WorkerCapabilities.of(capabilities)
     if worker is None:
         return None
-    told = without_secrets(setup.settings)
-    settings = evolve(told, data=evolve(told.data, dir=worker.data_dir))
+    public = without_secrets(setup.settings)
+    settings = evolve(public, data=evolve(public.data, dir=worker.data_dir))
     return _spec(settings, deliverer_specs(evolve(setup, settings=settings), worker.workers))
 
 
@@ -238,9 +238,9 @@ def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec
 
 @frozen
 class Top:
-    """What the top supervisor is started with.
+    """The arguments of the top supervisor.
 
-    `owner_pid`: a process of this machine without which the whole actor system is to end.
+    `owner_pid`: a process of this machine; the whole actor system ends with it.
     """
 
     settings: Settings
@@ -250,21 +250,21 @@ class Top:
 class WebhooksSupervisor(SubscriptionRegistry):
     """one_for_one over the tree; started with `Top`.
 
-    Asked to stop, it first lets the bridge settle what is under way, then stops in reverse order.
+    When asked to stop, it first lets the bridge settle its events, then stops in reverse order.
     """
 
     owns_actor_system = True
-    """Whether the actor system is to end with the process that it runs for."""
+    """Whether the actor system ends with its owner's process."""
 
     settings: Settings | None = None
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
-        # Whoever attaches may find it before `Start`, or where there never is one.
+        # A client may reach it before `Start`, or if there never is one.
         self._draining = False
 
     def specification(self, args: Top) -> SupervisorSpec:
-        """The tree that these settings ask for."""
+        """The tree for these settings."""
         self.settings = args.settings
         if self.own_process:
             configure_logs(args.settings.log)
@@ -274,11 +274,11 @@ class WebhooksSupervisor(SubscriptionRegistry):
         return tree(args.settings)
 
     def receiveMsg_GetSettings(self, _message: GetSettings, sender: ActorAddress) -> None:
-        """Somebody who attached wants to know how this system is set."""
+        """Send the settings to a client."""
         self.send(sender, self.settings or Refused("the system is starting: try again"))
 
     def receiveMsg_AdminRequest(self, message: AdminRequest, sender: ActorAddress) -> None:
-        """An administrative request (callboard.admin), from whoever knows only the top."""
+        """Forward an administrative request (callboard.admin) to the actor that handles it."""
         path = REDELIVERY if isinstance(message, RedeliveryRequest) else MAINTENANCE
         peer = self._directory().get(path)
         if peer is None:
@@ -287,7 +287,7 @@ class WebhooksSupervisor(SubscriptionRegistry):
             self.send(peer.address, Forwarded(sender, message))
 
     def receiveMsg_Ask(self, message: Ask, sender: ActorAddress) -> None:
-        """Somebody has a message for an actor of the tree, which answers directly."""
+        """Forward a message to an actor of the tree, which responds directly."""
         peer = self._directory().get(message.path)
         if peer is None:
             self.send(sender, Refused(f"{message.path} is down, or there is no such actor"))
@@ -295,15 +295,15 @@ class WebhooksSupervisor(SubscriptionRegistry):
             self.send(peer.address, Forwarded(sender, message.message))
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
-        """The owner's process has ended: so does this, and the actor system if it is its own."""
+        """The owner's process has ended: stop, and end the actor system if it owns that."""
         self.watch()
         self.log.warning("owner_ended")
         if self.owns_actor_system:
-            self.closing.callback(self.actorSystemShutdown)  # nobody else would end it
+            self.closing.callback(self.actorSystemShutdown)  # no other process would end it
         self.on_stop()
 
     def on_stop(self) -> None:
-        """Drain, then stop; asked twice, stop at once."""
+        """Drain, then stop; if asked twice, stop at once."""
         if self.settings is None:
             self.finish()
             return
@@ -314,8 +314,8 @@ class WebhooksSupervisor(SubscriptionRegistry):
         self._draining = True
         self.log.info("draining")
         self.send(bridge.address, Quiesce())
-        self.after(DRAIN_S, super().on_stop)  # what is not settled by then goes back to the broker
+        self.after(DRAIN_S, super().on_stop)  # unsettled events return to the broker
 
     def receiveMsg_Quiesced(self, _message: Quiesced, _sender: ActorAddress) -> None:
-        """Nothing is under way any more."""
+        """All events are settled: stop."""
         super().on_stop()

@@ -1,4 +1,4 @@
-"""What a machine offers that joins a node: said in the capabilities of its actor system."""
+"""The resources of a machine that joins a node, as capabilities of its actor system."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -17,9 +17,9 @@ _WORKERS = "callboard: deliverers"
 
 @frozen
 class WorkerCapabilities:
-    """So many deliverers may run there, with this data directory.
+    """The number of deliverers (`workers`) that may run on a machine, and its data directory.
 
-    `place`: `host:port` of the machine's own admin.
+    `place`: `host:port` of the machine's admin.
     """
 
     name: str
@@ -29,7 +29,7 @@ class WorkerCapabilities:
 
     @property
     def capabilities(self) -> dict[str, Any]:
-        """As they are told to the node."""
+        """The capabilities to report to the node."""
         return {
             MEMBER: self.name,
             PLACE: self.place,
@@ -40,7 +40,7 @@ class WorkerCapabilities:
 
     @staticmethod
     def of(capabilities: Mapping[str, Any]) -> "WorkerCapabilities | None":
-        """What these capabilities offer; None where it is nothing, or of another version."""
+        """Read these capabilities; None if they have no deliverers or another version."""
         if _WORKERS not in capabilities:
             return None
         theirs = capabilities[_VERSION]

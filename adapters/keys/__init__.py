@@ -1,5 +1,5 @@
-"""Keys in files, and what is encrypted or signed with them.
+"""Key files, encryption and signatures.
 
-Offers `SecretBox` for the secrets in hooks' documents, `Signer` for the headers of deliveries, and
+Offers `SecretBox` for the secrets in hook documents, `Signer` for the headers of deliveries, and
 the files of keys and of the API's token.
 """

@@ -1,5 +1,5 @@
-"""What is kept in the store, one file a kind of document.
+"""Reads and writes documents in the store, with one file for each kind of document.
 
 In: a `DocumentStore`, and values of the domain. Offers hooks, attempts, dead letters, tokens,
-metadata, settings of the cluster, and long work over all of them in slices (`maintenance`).
+metadata, settings of the cluster, and long jobs over all documents in slices (`maintenance`).
 """

@@ -4,7 +4,7 @@ import time
 
 from attrs import frozen
 
-from callboard.actors.base.counting import TELL_S, Counting
+from callboard.actors.base.counting import REPORT_S, Counting
 from callboard.supervision import ChildSpec, Locate, Located, SupervisedActor, SupervisorSpec
 from callboard.webhooks.metrics.catalog import HOOKS
 from support.trees import SIMPLE, Tree
@@ -49,7 +49,7 @@ class Counter(Counting):
 
     def on_start(self, args):
         self.wakes = 0
-        self.begin_to_tell()
+        self.start_reporting()
 
     def receiveMsg_WakeupMessage(self, message, sender):
         self.wakes += 1
@@ -94,7 +94,7 @@ def test_without_work_it_does_not_wake():
         tree.ask(counter, Change(5), Wakes)
         tree.wait(lambda _tree: heard(tree, metrics).value == 5)
         before = heard(tree, metrics).messages
-        until = time.monotonic() + 3 * TELL_S
+        until = time.monotonic() + 3 * REPORT_S
         tree.wait(lambda _tree: time.monotonic() > until)
         assert heard(tree, metrics).messages == before
         # At most once at its start, and once for the change.

@@ -416,7 +416,7 @@ def test_bad_arguments_are_wrong_usage(arguments, says):
         (admin.HooksConfigured(limit="many"), "no number of things"),
         (admin.ResetHookDefinition("nope"), "there are channel_answer, "),
         (admin.RegisterViews(version=2), "knows versions up to 1 of callboard.admin: update it"),
-        (admin.AdminRequest(), "AdminRequest is no request"),
+        (admin.AdminRequest(), "AdminRequest is not supported"),
     ],
 )
 def test_bad_messages_are_refused_and_change_nothing(maintenance, store, request_, says):

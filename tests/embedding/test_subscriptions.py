@@ -126,7 +126,7 @@ def test_nobody_waits_for_a_subscriber_that_does_not_answer(embedding, settings,
 def test_who_confirms_nothing_gets_one_batch_and_is_dropped(
     embedding, base, settings, receiver, monkeypatch
 ):
-    monkeypatch.setattr(subscription_registry, "ASK_S", 1.0)
+    monkeypatch.setattr(subscription_registry, "CHECK_S", 1.0)
     hosted = embedding(base)
     hosted.begin("a", settings(disabler__enabled="false"))
     hosted.add_hook("a", f"{receiver.url}/status/500")

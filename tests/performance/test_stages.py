@@ -195,8 +195,8 @@ def dispatcher_run(waiting, turns=100):
 
 def test_to_wait_for_a_turn(within):
     few, many = dispatcher_run(20), dispatcher_run(5_000)
-    within("stages", {"bulkhead: instructions": many})
-    within("stages", {"bulkhead: growth from 20 waiting to 5,000": many / few}, room=1.2)
+    within("stages", {"dispatcher: instructions": many})
+    within("stages", {"dispatcher: growth from 20 waiting to 5,000": many / few}, room=1.2)
 
 
 def test_memory_of_what_is_kept(within):

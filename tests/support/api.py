@@ -42,10 +42,10 @@ OTHER = "3333333333333333333333333333cccc"
 
 
 class StubBackend:
-    """A store that is real, and actors that answer what the test has told.
+    """A real store, and stubs for actors that return the responses that the test defines.
 
-    `answers`: by class of the question, the answer, an exception, a future, or a function of the
-    question.
+    `answers`: by class of the request, the response, an exception, a future, or a function of the
+    request.
     """
 
     def __init__(self, store, settings=None):

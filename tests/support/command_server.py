@@ -1,4 +1,4 @@
-"""Forks a process for each command of Callboard that is asked for: see support/commands.py."""
+"""Forks a process for each requested command of Callboard: see support/commands.py."""
 
 import contextlib
 import gc
@@ -16,7 +16,7 @@ REQUEST_BYTES = 200_000
 
 
 def serve(control):
-    """Answer requests; returns one, in a process of its own, or None when nobody is left to ask."""
+    """Serve requests. Returns each request in a forked process, and None after the last client."""
     import callboard.cli
     from callboard.supervision import die_with_parent
 

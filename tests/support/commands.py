@@ -67,7 +67,7 @@ def start(program, environment, *arguments, stderr):
 
 
 class Command:
-    """A process that runs a command, for whoever knows subprocess.Popen.
+    """A process that runs a command, with the interface of subprocess.Popen.
 
     `stdio`: three files. Without them it reads nothing, writes errors to `stderr`, and `stdout` is
     a pipe from it, in text.

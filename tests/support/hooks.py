@@ -11,7 +11,7 @@ AUTO_DISABLED = {"enabled": False, "pvt_disabled_message": "too many failed atte
 
 
 def hooks_with(**defaults):
-    """hook(id, account_id, event, uri, **fields) -> Hook, each with a default."""
+    """`hook(id, account_id, event, uri, **fields) -> Hook`, each with a default."""
     defaults = {
         "id": "h",
         "account_id": "a",
@@ -34,7 +34,7 @@ def index_of(*hooks):
 
 
 def documents_with(**defaults):
-    """hook(id, account_id, event, **fields) -> the document of a hook, as it is stored."""
+    """`hook(id, account_id, event, **fields)` -> the document of a hook, as it is stored."""
 
     def hook(id, account_id=None, event="all", **fields):
         stored = {"_id": id, "pvt_type": "webhook", "name": id, "uri": "https://e.example/"}

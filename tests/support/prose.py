@@ -111,16 +111,15 @@ def _markdown(text: str) -> str:
 
 
 def _docstrings(source: str) -> str:
-    """The docstrings alone, on their lines, without code."""
+    """The docstrings alone, those of constants too, on their lines, without code."""
     kept = [""] * (source.count("\n") + 1)
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            doc = ast.get_docstring(node, clean=False)
-            if doc is not None:
-                indent = " " * (node.body[0].col_offset + 4)
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(doc))):
+                indent = " " * (node.col_offset + 4)
                 for offset, line in enumerate(doc.split("\n")):
                     is_code = offset and line.startswith(indent)
-                    kept[node.body[0].lineno - 1 + offset] = "" if is_code else line
+                    kept[node.lineno - 1 + offset] = "" if is_code else line
     return _blanked(CODE, "\n".join(kept))
 
 

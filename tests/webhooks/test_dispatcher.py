@@ -60,7 +60,7 @@ def finished(made, now=0.0):
 
 
 def opened(made, now=0.0, endpoint="e"):
-    """A bulkhead after so many errors that the endpoint's circuit is open."""
+    """A dispatcher after so many errors that the endpoint's circuit is open."""
     for number in range(3):
         add(made, f"bad{number}", endpoint=endpoint, now=now)
         ended(made, made.next(now), now, reached=False)

@@ -1,5 +1,5 @@
-"""Who makes a request, and what they may do.
+"""Authentication and authorization of requests.
 
-Offers what routes depend on: the caller of a token, the accounts that it may see, and the state of
-a request. Guessing tokens is slowed down here.
+Offers the dependencies of routes: the caller that a token identifies, the accounts that it may
+access, and the state of a request. Limits the rate of wrong tokens.
 """

@@ -1,5 +1,5 @@
-"""Hook documents as clients write and see them, and samples of events.
+"""Hook documents in requests and responses, and samples of events.
 
-In: JSON of clients. Offers documents that are checked and ready to be stored, and the errors that
-Crossbar makes of the others.
+In: JSON of clients. Offers validated documents, ready to be stored, and Crossbar's errors for
+invalid ones.
 """

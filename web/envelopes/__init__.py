@@ -1,4 +1,4 @@
-"""Requests and responses in Crossbar's form: envelopes, filters, pages, spans of time.
+"""Requests and responses in Crossbar's format: envelopes, filters, pages, time windows.
 
-Offers `success`, the middleware that every request passes, and their description in OpenAPI.
+Offers `success`, the middleware for all requests, and their OpenAPI description.
 """

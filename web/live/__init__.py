@@ -1,1 +1,1 @@
-"""The dashboard's stream: one look at the system a second, for all open pages."""
+"""The dashboard's stream: one sample of the system each second, shared by all open pages."""

@@ -1,10 +1,10 @@
-"""What a delivery's way through the bulkheads costs, by the number of endpoints, most of them full.
+"""Measures the dispatcher's cost for each delivery, by the number of endpoints, most of them full.
 
-    python bench/bulkhead.py [--items 50000] [--runs 5]
+    python bench/dispatching.py [--items 50000] [--runs 5]
 
-Nine endpoints of ten are full: as many requests under way and items waiting as their limits allow.
-The others take an item, give it its turn, and end it, in rounds of a hundred. The best of the runs
-counts: what disturbs them only adds.
+Nine of ten endpoints are full: they have as many requests in flight and items waiting as their
+limits allow. At the others, items are added, dispatched and completed in rounds of a hundred. The
+result is the best of the runs, since disturbances only add time.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def split(endpoints: int) -> tuple[list[str], list[str]]:
 
 
 def of_dispatcher(endpoints: int, items: int) -> float:
-    """Microseconds an item."""
+    """Microseconds for each item."""
     full, free = split(endpoints)
     dispatcher: Dispatcher[int] = Dispatcher(LIMITS, Circuits(CircuitLimits(), random.random))
     now, keys = time.monotonic(), map(str, itertools.count())
@@ -43,8 +43,8 @@ def of_dispatcher(endpoints: int, items: int) -> float:
     begun = time.perf_counter()
     for _round in range(items // ROUND):
         for _item in range(ROUND):
-            answer = dispatcher.add(0, next(keys), next(targets), "hook", NO_OPTIONS, now)
-            assert isinstance(answer, Added)
+            admission = dispatcher.add(0, next(keys), next(targets), "hook", NO_OPTIONS, now)
+            assert isinstance(admission, Added)
         for _item in range(ROUND):
             turn = dispatcher.next(now)
             assert turn is not None
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=50_000)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    print("endpoints  bulkhead, µs an item  ratio")
+    print("endpoints           µs per item  ratio")
     first = None
     for endpoints in (1, 100, 10_000):
         cost = min(of_dispatcher(endpoints, options.items) for _ in range(options.runs))

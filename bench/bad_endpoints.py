@@ -1,20 +1,21 @@
-"""What bad endpoints cost the healthy ones: their throughput beside bad ones and without them.
+"""Measures the throughput of healthy endpoints with and without bad endpoints beside them.
 
-    python bench/bulkheads.py [--runs 5] [--events 1500] [--healthy 16] [--bad hang,hang,hang]
+    python bench/bad_endpoints.py [--runs 5] [--events 1500] [--healthy 16] [--bad hang,hang,hang]
         [--load 0.75]
 
-One system throughout, embedded broker and store. Three accounts take turns: `alone` has healthy
-hooks only; `beside` has a hook more at each of the bad endpoints: one refuses connections, one
-hangs until the time-out, one answers 500 half the time, one drips; `instead` has healthy ones
-in their place, which are not counted: on a machine with few processors four more deliveries an
-event cost something, however well they go. Measured from the first publication until the healthy
-endpoints have everything; what the bad ones still owe then settles before the next turn. At first
-sight of the bad ones, before any circuit has opened, it is measured apart. The endpoints are in a
-process of their own. The ratios are those of the medians.
+All measurements use one system, with embedded broker and store, and three accounts in turn. `alone`
+has only hooks at healthy endpoints. `beside` has also a hook at each bad endpoint: one refuses
+connections, one hangs until the time-out, one responds with 500 half the time, and one responds
+byte by byte. `instead` has further healthy endpoints in place of the bad ones, which are not
+counted, because on few processors four more deliveries for each event have a cost even if they
+succeed. A measurement lasts from the first publication until the healthy endpoints have received
+all deliveries; the deliveries to bad endpoints settle before the next one. The first burst to the
+bad endpoints, before any circuit has opened, is reported separately. The endpoints run in their own
+process. The ratios are those of the medians.
 
-All that keeps the processors busy, so what is done for the bad ones, too, takes from the healthy
-ones. Then events come as fast as `load` times what was reached alone, to `alone` and `beside`: what
-the healthy ones get of that, and how late.
+The bursts keep the processors busy, so work for the bad endpoints slows the healthy ones. A second
+part therefore publishes events to `alone` and `beside` at `load` times the rate reached alone, and
+reports the throughput of the healthy endpoints and the latency.
 """
 
 import argparse
@@ -45,7 +46,7 @@ PATIENCE_S = 120.0
 
 
 class Healthy:
-    """What has arrived at the healthy endpoints, by account: when, on the monotonic clock."""
+    """The arrivals at the healthy endpoints, by account: (call id, monotonic seconds)."""
 
     def __init__(self, record: Path) -> None:
         self._file = record.open()
@@ -55,7 +56,7 @@ class Healthy:
     def wait_for(self, account: str, count: int) -> None:
         end = time.monotonic() + PATIENCE_S
         while len(self.arrivals[account]) < count:
-            # What is being written may end within a line.
+            # The last line may be incomplete.
             *lines, self._line = (self._line + self._file.read()).split("\n")
             for line in lines:
                 path, call_id, _status, at_s = line.split(" ")
@@ -68,7 +69,7 @@ class Healthy:
 
 
 def add_hooks(client: Client, bad: Sequence[str], urls: Sequence[str]) -> None:
-    """`urls`: of the bad ones, of those in their place, of the healthy ones."""
+    """`urls`: of the bad endpoints, of those in their place, and of the healthy ones."""
     ends = (urls[: len(bad)], urls[len(bad) : 2 * len(bad)], urls[2 * len(bad) :])
     for name, account in ACCOUNTS.items():
         wanted = [("ok", url) for url in ends[2]]
@@ -97,7 +98,7 @@ def publish(client: Client, account: str, first: int, count: int) -> None:
 
 
 def settle(client: Client) -> None:
-    """Wait until nothing is in hand; deliveries that are put off need not be done."""
+    """Wait until all events are settled; deferred deliveries may remain."""
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         top: TreeNode = client.ask(client.top, GetTree(), TreeNode)
@@ -109,29 +110,29 @@ def settle(client: Client) -> None:
 
 
 class Measured:
-    """The accounts of a system, and how many events each has had."""
+    """The accounts of a system, and the number of events published for each."""
 
     def __init__(self, client: Client, healthy: Healthy, endpoints: int) -> None:
         self._client, self._healthy, self._endpoints = client, healthy, endpoints
         self._sent: Counter[str] = Counter()
 
     def burst(self, name: str, events: int) -> float:
-        """All events at once; deliveries a second to the healthy endpoints."""
+        """Publish all events at once; returns deliveries per second to the healthy endpoints."""
         began = time.monotonic()
         self._publish(name, events)
         return self._arrived(name, events, began)
 
     def paced(self, name: str, events: int, events_per_s: float) -> tuple[float, list[float]]:
-        """A lot every TICK_S; deliveries a second, and how late they were, in seconds."""
+        """Publish a batch every TICK_S; returns deliveries per second, and latencies in seconds."""
         account, began = ACCOUNTS[name], time.monotonic()
         due: dict[str, float] = {}
         for tick in range(math.ceil(events / (events_per_s * TICK_S))):
             at = began + tick * TICK_S
             time.sleep(max(0.0, at - time.monotonic()))
-            lot = min(round(events_per_s * TICK_S * (tick + 1)), events) - len(due)
-            numbers = range(self._sent[name], self._sent[name] + lot)
+            batch = min(round(events_per_s * TICK_S * (tick + 1)), events) - len(due)
+            numbers = range(self._sent[name], self._sent[name] + batch)
             due |= {call_event(number, account=account)["Call-ID"]: at for number in numbers}
-            self._publish(name, lot)
+            self._publish(name, batch)
         rate = self._arrived(name, events, began)
         arrivals = self._healthy.arrivals[account][-events * self._endpoints :]
         return rate, [at_s - due[call_id] for call_id, at_s in arrivals]
@@ -148,7 +149,7 @@ class Measured:
 
 
 def measure(measured: Measured, options: argparse.Namespace) -> None:
-    """Print what comes out."""
+    """Measure, and print the results."""
     for name in ACCOUNTS:
         rate = measured.burst(name, WARM_UP)
         if name == "beside":
