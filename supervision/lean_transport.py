@@ -83,7 +83,7 @@ class Readiness:
         self._wanted: dict[int, int] = {}
 
     def wait(self, wanted: dict[int, int], timeout_s: float | None) -> list[tuple[int, int]]:
-        """The ready descriptors with their events. `wanted`: the events to wait for, by descriptor."""
+        """The ready descriptors with their events. `wanted`: the events to wait for."""
         if wanted != self._wanted:
             for fd in self._wanted.keys() - wanted.keys():
                 self._poll.unregister(fd)
@@ -295,7 +295,7 @@ def _handle(self: Any, envelope: Any) -> Any:
 
 
 @cache
-def _is_of_actors(kind: type) -> bool:
+def _is_of_actors(kind: Any) -> bool:
     """Whether Thespian only passes messages of this type to the actor."""
     own = kind.__module__.partition(".")[0] != "thespian" and not issubclass(kind, LogRecord)
     return own or kind in (WakeupMessage, WatchMessage)
