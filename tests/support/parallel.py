@@ -6,6 +6,7 @@ A test marked `alone` counts or times what it does: while it runs, no other work
 """
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,12 @@ def _held(file) -> Iterator[None]:
 
 
 ROOM = pytest.StashKey[Room]()
+
+
+def pytest_collection_finish():
+    """The tests themselves stay: neither this process nor its forks need to look at them again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionstart(session):

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
+import certifi
 import psutil
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
@@ -71,6 +73,13 @@ def processes_of(log):
     return [process for process in psutil.process_iter() if is_its(process)]
 
 
+@cache
+def one_authority():
+    """A CA bundle of one certificate. To load all of certifi's takes a deliverer long."""
+    begin, end, _rest = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----")
+    return begin[begin.index("-----BEGIN") :] + end + "\n"
+
+
 class RunningSystem:
     """`callboard start` on a data directory; ended, with all its processes, by `close`."""
 
@@ -82,16 +91,18 @@ class RunningSystem:
         self.overrides = {
             "data.dir": str(data_dir),
             "actors.admin_port": str(free_port()),
-            "actors.heartbeat_ms": "300",
+            "actors.heartbeat_ms": "500",
             "actors.hang_timeout_ms": str(int(patient(3000))),
             "delivery.allow_networks": "127.0.0.0/8",
             "delivery.workers": "2",
+            "delivery.ca_bundle": str(data_dir.parent / "one-authority.pem"),
             "delivery.request_timeout_ms": str(int(patient(10_000))),
             "api.enabled": "false",
         } | {key.replace("__", "."): str(value) for key, value in settings.items()}
         self.settings = load(None, {"CALLBOARD_CONFIG": self.config}, self.overrides).settings
         self.log = data_dir / "log"
         data_dir.mkdir(parents=True, exist_ok=True)
+        (data_dir.parent / "one-authority.pem").write_text(one_authority())
         self._client = None
         self.start()
 
