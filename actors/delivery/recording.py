@@ -1,4 +1,4 @@
-"""The record of a deliverer's attempts, and those who are told: log, failure cache, listener."""
+"""Records a deliverer's attempts: for the attempt log, the failure cache and the hook listener."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -177,7 +177,7 @@ class Recorder:
             job.policy,
         )
 
-    # To whom it is told
+    # Reports
 
     def report_attempts(self) -> None:
         """Tell what has gathered to those who are up."""

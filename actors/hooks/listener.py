@@ -151,7 +151,7 @@ class HookListener(BrokerRole):
             )
         )
         self._loading.begin_within(BROKER_S)
-        self.every(LOAD_STALLS_S, self._loading.begin_anew_if_stalled)
+        self.every(LOAD_STALLS_S, self._loading.restart_if_stalled)
 
     def stats(self) -> Mapping[str, Any]:
         """Hooks loaded, and those that could not be understood."""

@@ -1,4 +1,4 @@
-"""The stream of hooks from the store into the hook table, and of changes that come meanwhile."""
+"""Loads hooks from the store into the hook table, and sends it the changes in between."""
 
 import itertools
 import time
@@ -21,7 +21,7 @@ MISSES_AT_ONCE = 20
 PAGES_ON_THE_WAY = 2
 """So that the next page is read while the table takes in the one before."""
 LOAD_STALLS_S = 30.0
-"""A load that makes no progress for so long begins anew: a message was lost."""
+"""A load without progress for this time is restarted: a message was lost."""
 
 
 class HookLoading:
@@ -51,7 +51,7 @@ class HookLoading:
         self._unanswered = 0
         self._progress_at = time.monotonic()
         self.total = 0
-        """Hooks in the table, as far as it has told."""
+        """Hooks in the table, by its last answer."""
 
     @property
     def under_way(self) -> bool:
@@ -63,8 +63,8 @@ class HookLoading:
         self._pages = None
         self._due.within(seconds)
 
-    def begin_anew_if_stalled(self) -> None:
-        """Begin anew where the table has not answered for long."""
+    def restart_if_stalled(self) -> None:
+        """Restart a load whose last page the table has not answered for `LOAD_STALLS_S`."""
         if self._unanswered and time.monotonic() - self._progress_at > LOAD_STALLS_S:
             self.begin_within(0)
 

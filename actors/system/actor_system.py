@@ -198,7 +198,10 @@ def owner_of(settings: Settings) -> Owner | None:
 
 
 def create(settings: Settings) -> ActorSystem:
-    """A new actor system, sealed and on the configured address. Raises SystemUnreachable."""
+    """A new actor system, sealed and on the configured address.
+
+    Raises SystemUnreachable; SystemLost if its admin ended while it started.
+    """
     actors = settings.actors
     if actors.base != MULTIPROCESS:
         return ActorSystem(actors.base, logDefs=log_definitions(settings.log), transientUnique=True)
@@ -207,7 +210,10 @@ def create(settings: Settings) -> ActorSystem:
     thespian_patches.log_to(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, actors.bind)
     _end_leftover(settings, key)
-    return _actor_system(settings)
+    try:
+        return _actor_system(settings)
+    except ActorSystemException as problem:
+        raise SystemLost(f"the actor system's admin does not respond: {problem}") from problem
 
 
 def _end_leftover(settings: Settings, key: bytes) -> None:

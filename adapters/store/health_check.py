@@ -12,6 +12,9 @@ from callboard.adapters.store.protocol import DocumentStore, StoreError
 DATABASE, DOCUMENT = "system_config", "webhooks"
 """The document that is read; it need not exist."""
 
+CLOSE_S = 1.0
+"""How long a store that hangs may hold up the end of its actor."""
+
 
 @frozen
 class Probed:
@@ -28,7 +31,8 @@ class StoreProbe:
         self._connect, self._every_s = connect, every_s
         self._results: deque[Probed | Exception] = deque(maxlen=1000)
         self._closed = threading.Event()
-        threading.Thread(target=self._ask_on, name="store-probe", daemon=True).start()
+        self._thread = threading.Thread(target=self._ask_on, name="store-probe", daemon=True)
+        self._thread.start()
 
     def results(self) -> Iterator[Probed]:
         """The results since the last call. Raises errors that are bugs in Callboard."""
@@ -39,8 +43,13 @@ class StoreProbe:
             yield result
 
     def close(self) -> None:
-        """Stop checking."""
+        """Stop probing, and wait until the store is closed, for `CLOSE_S` at most.
+
+        A process that is forked while a thread closes a SQLite file inherits SQLite's lock, and
+        hangs at its first use.
+        """
         self._closed.set()
+        self._thread.join(CLOSE_S)
 
     def _ask_on(self) -> None:
         try:

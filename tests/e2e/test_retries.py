@@ -294,9 +294,12 @@ def test_what_found_no_room_for_days_is_given_up_on_record(start, tmp_path, brok
         later(uri, number, attempts_made=0, deferred_since_ms=since_ms, deferrals=deferrals)
         for number, deferrals in enumerate([1, 1, 1, 100, 100, 1])
     ]
-    first, *others = (("", "callboard.events.retries", json.loads(as_json(p))) for p in parked)
+    first, *others = (("", "callboard.events.retries", json.loads(as_json(i))) for i in parked)
     system.send(first)
-    system.wait(lambda: system.node("deliveries/deliverer-1").stats.get("circuits_open") == 1)
+    system.wait(
+        lambda: system.node("deliveries/deliverer-1").stats.get("circuits_open") == 1,
+        what="an open circuit",
+    )
     system.send(*others)
 
     def reasons():

@@ -8,7 +8,7 @@ import pytest
 
 from callboard import embed
 from callboard.actors.messages import FailedAttempts
-from callboard.actors.system import subscription_registry as announcing
+from callboard.actors.system import subscription_registry
 from support.hosts import DeafListener
 from support.running import ACCOUNT
 from support.trees import MULTI
@@ -126,7 +126,7 @@ def test_nobody_waits_for_a_subscriber_that_does_not_answer(embedding, settings,
 def test_who_confirms_nothing_gets_one_batch_and_is_dropped(
     embedding, base, settings, receiver, monkeypatch
 ):
-    monkeypatch.setattr(announcing, "ASK_S", 1.0)
+    monkeypatch.setattr(subscription_registry, "ASK_S", 1.0)
     hosted = embedding(base)
     hosted.begin("a", settings(disabler__enabled="false"))
     hosted.add_hook("a", f"{receiver.url}/status/500")
@@ -146,7 +146,7 @@ def test_who_confirms_nothing_gets_one_batch_and_is_dropped(
 
 
 def test_there_is_a_limit_to_the_number_of_subscribers(embedding, base, settings, monkeypatch):
-    monkeypatch.setattr(announcing, "MAX_SUBSCRIBERS", 1)
+    monkeypatch.setattr(subscription_registry, "MAX_SUBSCRIBERS", 1)
     hosted = embedding(base)
     hosted.begin("a", settings(disabler__enabled="false"))
     hosted.listener("first", "a")

@@ -19,7 +19,13 @@ from support.hooks import prepared_store, save_account, save_hook
 from support.patience import patient
 from support.running import call_event
 
-pytestmark = [pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.rabbitmq]
+pytestmark = [
+    pytest.mark.multiprocess,
+    pytest.mark.faults,
+    pytest.mark.rabbitmq,
+    # It starts systems again and again, within limits of time that a full machine cannot keep.
+    pytest.mark.alone,
+]
 
 
 @frozen

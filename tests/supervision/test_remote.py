@@ -1,4 +1,4 @@
-"""Outposts, where the machine that is said to have joined is this one."""
+"""Supervisors of other machines, where the machine that is said to have joined is this one."""
 
 import pytest
 from thespian.actors import ActorAddress, ActorSystemConventionUpdate

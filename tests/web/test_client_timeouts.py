@@ -10,7 +10,7 @@ import psutil
 import pytest
 from fastapi.responses import Response
 
-from callboard.actors.api import client_timeouts as impatient
+from callboard.actors.api import client_timeouts
 from callboard.actors.api.thread import ApiThread
 from services.rabbitmq import wait_until
 from support.patience import patient
@@ -22,8 +22,8 @@ LARGE = 30_000_000
 @pytest.fixture
 def place(api, monkeypatch):
     """Where the API is served, by a server of little patience."""
-    monkeypatch.setattr(impatient, "HEAD_S", 0.3)
-    monkeypatch.setattr(impatient, "TAKES_S", 1.0)
+    monkeypatch.setattr(client_timeouts, "HEAD_S", 0.3)
+    monkeypatch.setattr(client_timeouts, "TAKES_S", 1.0)
     api.app.get("/large")(lambda: Response(b"x" * LARGE))
     ports, ended = queue.Queue(), queue.Queue()
     server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.dispatch import circuit_breaker as circuit
+from callboard.webhooks.dispatch import circuit_breaker
 from callboard.webhooks.dispatch.circuit_breaker import (
     CLOSED,
     HALF_OPEN,
@@ -180,7 +180,7 @@ def test_endpoints_in_order_take_no_memory():
 
 
 def test_of_failing_endpoints_so_many_are_remembered(monkeypatch):
-    monkeypatch.setattr(circuit, "MAX_CIRCUITS", 2)
+    monkeypatch.setattr(circuit_breaker, "MAX_CIRCUITS", 2)
     made = circuits(failures=2)
     for endpoint in ["a", "a", "b", "c", "b"]:
         made.end(endpoint, 0, False, probe=False)
@@ -193,7 +193,7 @@ def test_of_failing_endpoints_so_many_are_remembered(monkeypatch):
 
 
 def test_the_endpoint_is_forgotten_that_failed_longest_ago(monkeypatch):
-    monkeypatch.setattr(circuit, "MAX_CIRCUITS", 2)
+    monkeypatch.setattr(circuit_breaker, "MAX_CIRCUITS", 2)
     made = circuits(failures=5)
     for endpoint in ["b", "a", "b", "c"]:
         made.end(endpoint, 0, False, probe=False)

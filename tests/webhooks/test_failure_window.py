@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.hooks import failure_window as failures
+from callboard.webhooks.hooks import failure_window
 from callboard.webhooks.hooks.failure_window import FailureWindow, Limits, account_limits, overdue
 
 NOW = 1_000_000
@@ -70,7 +70,7 @@ def test_a_threshold_of_zero_disables_no_hook_that_has_recovered():
 
 
 def test_a_threshold_beyond_our_memory_can_still_be_reached(monkeypatch):
-    monkeypatch.setattr(failures, "MAX_TIMES", 3)
+    monkeypatch.setattr(failure_window, "MAX_TIMES", 3)
     assert fails([NOW, NOW - 1, NOW - 2, NOW - 3], Limits(1000, 100))
 
 
@@ -95,13 +95,13 @@ def test_old_failures_are_pruned():
 
 
 def test_of_a_hook_only_the_latest_are_kept(monkeypatch):
-    monkeypatch.setattr(failures, "MAX_TIMES", 2)
+    monkeypatch.setattr(failure_window, "MAX_TIMES", 2)
     made = window(*(("a", "h", at) for at in range(5)))
     assert (made.times(), len(made)) == ({("a", "h"): (3, 4)}, 2)
 
 
 def test_beyond_the_bound_the_hook_goes_that_has_not_failed_for_longest(monkeypatch):
-    monkeypatch.setattr(failures, "MAX_FAILURES", 3)
+    monkeypatch.setattr(failure_window, "MAX_FAILURES", 3)
     made = window(("a", "first", 1), ("a", "second", 2), ("a", "first", 3), ("a", "third", 4))
     assert (set(made.times()), len(made)) == ({("a", "first"), ("a", "third")}, 3)
 
@@ -180,8 +180,8 @@ def test_overdue_hooks_are_those_that_counting_by_hand_finds(recorded, limits, n
 
 def test_what_nodes_tell_each_other_is_read_as_it_was_told():
     failures_of_two, flushes = (("a", "h", 1), ("b", "i", 2)), (("a", None), ("a", "h"))
-    body = json.dumps(failures.shared_body("me", failures_of_two, flushes)).encode()
-    shared = failures.read_shared(body)
+    body = json.dumps(failure_window.shared_body("me", failures_of_two, flushes)).encode()
+    shared = failure_window.read_shared(body)
     assert (shared.origin, shared.failures, shared.flushes) == ("me", failures_of_two, flushes)
 
 
@@ -192,5 +192,5 @@ def test_what_nodes_tell_each_other_is_read_as_it_was_told():
      b'{"Origin": 1, "Failures": [["a", "h", Infinity]], "Flushes": []}', b"[" * 100_000],
 )  # fmt: skip
 def test_what_no_node_has_told_is_refused(body):
-    with pytest.raises(failures.NotShared):
-        failures.read_shared(body)
+    with pytest.raises(failure_window.NotShared):
+        failure_window.read_shared(body)
