@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -161,9 +162,11 @@ class RunningSystem:
         """Wait until `condition()` is true; returns its value."""
         timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
+        pause_s = 0.05
         while not (result := condition()):
             assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.state()}"
-            time.sleep(0.1)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 0.3)  # Most figures change with a heartbeat only.
         return result
 
     def wait_hooks(self, hooks=1):
@@ -216,13 +219,13 @@ class RunningSystem:
         return processes_of(self.log)
 
     def close(self):
-        """Stop; the test fails if a process remains."""
-        if self.process.poll() is None:
+        """Stop, at once if deliveries take long; the test fails if a process remains."""
+        for timeout_s in (3, 60):
             self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(timeout=patient(60))
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=patient(timeout_s))
+        if self.process.poll() is None:
+            self.process.kill()
         self.process.stdout.close()
         left = psutil.wait_procs(self.family(), timeout=patient(5))[1]
         for process in left:
