@@ -13,8 +13,6 @@ from performance.counting import statements
 from performance.tap import ACK, BODY, HEADER, FrameTap
 from services.driver import Driver
 
-pytestmark = pytest.mark.alone
-
 EVENTS = 1_000
 BATCH = 100
 TOPOLOGY = Topology(

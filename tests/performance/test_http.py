@@ -8,8 +8,6 @@ from callboard.adapters.http.curl import CurlTransport
 from callboard.adapters.http.threaded import RequestsTransport
 from performance.counting import c_calls, instructions
 
-pytestmark = pytest.mark.alone
-
 REQUESTS = 20
 HEADERS = (("Content-Type", "application/json"), ("webhook-id", "ab" * 16))
 

@@ -18,7 +18,7 @@ from support.patience import patient
 from support.running import RunningSystem, call_event
 from support.trees import MULTI
 
-pytestmark = [pytest.mark.multiprocess, pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.multiprocess, pytest.mark.timeout(300)]
 
 WARM, EVENTS, AT_ONCE = 40, 200, 4
 HOT = {

@@ -1,5 +1,6 @@
 """Forks a process for each requested command of Callboard: see support/commands.py."""
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -10,9 +11,12 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 import time
 
 REQUEST_BYTES = 200_000
+OWNERS = ("start", "join")
+"""Commands that run a system. They end as slowly as Python does: the system has ended before them."""
 
 
 def serve(control):
@@ -90,11 +94,39 @@ def become(request, fds):
     sys.argv = ["callboard", *request["arguments"]]
 
 
+def run():
+    """Run the command to its end; its exit code."""
+    try:
+        runpy.run_module("callboard.run_system", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:  # noqa: BLE001 - Python tells of it and ends, too
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def leave(code):
+    """End as Python does, but leave it to the kernel to free all objects at once."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for file in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            file.flush()
+    os._exit(code)
+
+
 def main():
     command = serve(socket.socket(fileno=int(sys.argv[1])))
     if command is not None:
         become(*command)
-        runpy.run_module("callboard.run_system", run_name="__main__", alter_sys=True)
+        if command[0]["arguments"][0] in OWNERS:
+            runpy.run_module("callboard.run_system", run_name="__main__", alter_sys=True)
+        else:
+            leave(run())
 
 
 main()

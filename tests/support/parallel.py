@@ -2,10 +2,12 @@
 
 What shares a fixture of its module stays on one worker, so that no system is started twice; other
 tests that start processes are handed out one by one, those of a file that start none together.
-A test marked `alone` counts or times what it does: while it runs, no other worker does.
+A test marked `alone` counts or times what it does: while it runs, no other test has processes. These
+begin, beside those that start none; the ones that start many come next, and short ones at the end.
 """
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +18,14 @@ import pytest
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 PROCESSES = ("multiprocess", "rabbitmq", "couchdb", "browser")
 """Marks of tests that wait for other processes most of the time."""
+LONG = ("faults", "e2e", "kazoo", "embedding", "browser", "supervision")
+"""Folders of tests that take seconds each."""
 SERVERS = ("services.",)
 """Modules whose fixtures each worker has for itself."""
 
 
 def pytest_collection_modifyitems(items):
-    """Say which tests stay together; the slow ones begin, and the quick ones fill the gaps."""
+    """Say which tests stay together, and put them in order."""
     for item in items:
         if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
@@ -35,7 +39,7 @@ def _group(item):
     shared = _shared(item)
     if "built" in shared:
         return "built"
-    if shared or not any(map(item.get_closest_marker, PROCESSES)):
+    if shared or not _starts_processes(item):
         return str(item.path.relative_to(item.config.rootpath))
     return None
 
@@ -53,7 +57,13 @@ def _shared(item):
 def _turn(item):
     if item.get_closest_marker("alone"):
         return 0
-    return 1 if any(map(item.get_closest_marker, (*PROCESSES, "slow"))) else 2
+    if not _starts_processes(item):
+        return 1
+    return 2 if item.path.parent.name in LONG else 3
+
+
+def _starts_processes(item):
+    return any(map(item.get_closest_marker, PROCESSES))
 
 
 class Room:
@@ -85,6 +95,12 @@ def _held(file) -> Iterator[None]:
 ROOM = pytest.StashKey[Room]()
 
 
+def pytest_collection_finish():
+    """The tests themselves stay: neither this process nor its forks need to look at them again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_sessionstart(session):
     if WORKER is not None:
         # The folder of the whole run; each worker has its own below it.
@@ -96,7 +112,7 @@ def pytest_sessionstart(session):
 def pytest_runtest_protocol(item, nextitem):
     """Before pytest-timeout's, which would count the wait as the test's."""
     room = item.config.stash.get(ROOM, None)
-    if room is None:
+    if room is None or not (item.get_closest_marker("alone") or _starts_processes(item)):
         return (yield)
     alone = item.get_closest_marker("alone") is not None
     if not item.config.stash.get(INSIDE, False):

@@ -5,8 +5,11 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
+import certifi
 import psutil
 
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
@@ -71,6 +74,13 @@ def processes_of(log):
     return [process for process in psutil.process_iter() if is_its(process)]
 
 
+@cache
+def one_authority():
+    """A CA bundle of one certificate. To load all of certifi's takes a deliverer long."""
+    begin, end, _rest = Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----")
+    return begin[begin.index("-----BEGIN") :] + end + "\n"
+
+
 class RunningSystem:
     """`callboard start` on a data directory; ended, with all its processes, by `close`."""
 
@@ -82,16 +92,18 @@ class RunningSystem:
         self.overrides = {
             "data.dir": str(data_dir),
             "actors.admin_port": str(free_port()),
-            "actors.heartbeat_ms": "300",
+            "actors.heartbeat_ms": "500",
             "actors.hang_timeout_ms": str(int(patient(3000))),
             "delivery.allow_networks": "127.0.0.0/8",
             "delivery.workers": "2",
+            "delivery.ca_bundle": str(data_dir.parent / "one-authority.pem"),
             "delivery.request_timeout_ms": str(int(patient(10_000))),
             "api.enabled": "false",
         } | {key.replace("__", "."): str(value) for key, value in settings.items()}
         self.settings = load(None, {"CALLBOARD_CONFIG": self.config}, self.overrides).settings
         self.log = data_dir / "log"
         data_dir.mkdir(parents=True, exist_ok=True)
+        (data_dir.parent / "one-authority.pem").write_text(one_authority())
         self._client = None
         self.start()
 
@@ -150,9 +162,11 @@ class RunningSystem:
         """Wait until `condition()` is true; returns its value."""
         timeout_s = patient(timeout_s)
         end = time.monotonic() + timeout_s
+        pause_s = 0.05
         while not (result := condition()):
             assert time.monotonic() < end, f"{what} not within {timeout_s} s\n{self.state()}"
-            time.sleep(0.1)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, 0.3)  # Most figures change with a heartbeat only.
         return result
 
     def wait_hooks(self, hooks=1):
@@ -205,13 +219,13 @@ class RunningSystem:
         return processes_of(self.log)
 
     def close(self):
-        """Stop; the test fails if a process remains."""
-        if self.process.poll() is None:
+        """Stop, at once if deliveries take long; the test fails if a process remains."""
+        for timeout_s in (3, 60):
             self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(timeout=patient(60))
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=patient(timeout_s))
+        if self.process.poll() is None:
+            self.process.kill()
         self.process.stdout.close()
         left = psutil.wait_procs(self.family(), timeout=patient(5))[1]
         for process in left:
