@@ -280,8 +280,9 @@ def _read(self: Any, intent: Any, received: bytes) -> Any:
 def _handle(self: Any, envelope: Any) -> Any:
     """Pass a message to an actor whose handlers never raise; Thespian handles all others."""
     message, actor = envelope.message, self.actorInst
+    kind: Any = type(message)
     ready = self.asLogger is not None and not getattr(self, "_exiting", False)
-    if not (ready and _is_of_actors(type(message)) and hasattr(actor, "ends_where_it_fails")):
+    if not (ready and _is_of_actors(kind) and hasattr(actor, "ends_where_it_fails")):
         return _handle_any(self, envelope)
     self._sCBStats.inc("Actor.Message Received.Total")
     self._sCBStats.inc("Actor.Message Received.To Actor")

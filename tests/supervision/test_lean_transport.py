@@ -125,18 +125,23 @@ class Watcher(Actor):
 class Two(Actor):
     """Has a partner; each sends the other all its numbers at once."""
 
+    asker, count = None, 0
+
     def receiveMessage(self, message, sender):
-        if isinstance(message, tuple):
-            self.asker, (self.partner, count), self.came = sender, message, []
-            for number in range(count):
-                self.send(self.partner, number)
-            self.count = count
-        elif isinstance(message, int):
-            self.came.append(message)
-            if len(self.came) == self.count:
-                self.send(self.asker, self.came)
-        elif message == "partner":
+        if message == "partner":
+            self.came = []
             self.send(sender, self.createActor(Two))
+        elif message == "begin":
+            self.came = []
+            self.send(sender, "ready")
+        elif isinstance(message, tuple):
+            self.asker, (partner, self.count) = sender, message
+            for number in range(self.count):
+                self.send(partner, number)
+        else:
+            self.came.append(message)
+        if self.asker and len(self.came) == self.count:
+            self.send(self.asker, self.came)
 
 
 @pytest.fixture
@@ -173,6 +178,7 @@ def test_a_watched_descriptor_that_was_closed_is_forgotten(system):
 def test_two_that_send_at_the_same_time_get_everything_in_order(system):
     first = system.createActor(Two)
     second = system.ask(first, "partner", wait_s())
+    assert system.ask(second, "begin", wait_s()) == "ready"
     system.tell(second, (first, 100))
     came = [system.ask(first, (second, 100), wait_s()), system.listen(wait_s())]
     assert came == [list(range(100))] * 2
@@ -191,8 +197,8 @@ class Echo(Actor):
             self.send(sender, message)
 
 
-class Forgetful(Actor):
-    """Ends itself by force when asked to."""
+class Target(Actor):
+    """Says which process it is."""
 
     def receiveMessage(self, message, sender):
         if message == "pid":
@@ -212,14 +218,17 @@ class Sender(Actor):
             self.send(sender, "ready")
         elif isinstance(message, DeadEnvelope):
             self.send(self.asker, message.deadMessage)
+        elif isinstance(message, int):
+            self.send(self.asker, "received")
 
 
 @pytest.mark.multiprocess
 def test_a_message_to_a_process_that_was_killed_becomes_a_dead_letter(system):
-    target, sender = system.createActor(Forgetful), system.createActor(Sender)
+    target, sender = system.createActor(Target), system.createActor(Sender)
     pid = system.ask(target, "pid", wait_s())
     assert system.ask(sender, "collect", wait_s()) == "ready"
-    assert system.ask(sender, (target, "hello"), wait_s()) == "sent"  # The connection is kept.
+    system.tell(sender, (target, "pid"))  # The connection is kept.
+    assert {system.listen(wait_s()), system.listen(wait_s())} == {"sent", "received"}
     os.kill(pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], patient(10))
     system.tell(sender, (target, "lost"))
