@@ -110,6 +110,10 @@ INTERNALS = {
     "system.transport.streamBuffer:ackDataErrPacket": "c3b3d2707b3e6f34",
     "system.transport.IPBase:ThisSystem.add_local_addr": "1fd3a93e06741826",
     "system.transport.IPBase:thisSystem": "ee90806d951d905c",
+    # Overridden and used by clients (actors/system/actor_system.py).
+    "system.multiprocCommon:multiprocessCommon._startAdmin": "233927bdf68a4090",
+    "system.systemBase:systemBase.__init__": "79ad64f94a11a56e",
+    "system.messages.status:Thespian_SystemStatus": "485ae5ea5b78db45",
     "system.timing:ExpirationTimer": "5ad2d579d9f939e1",
 }
 """`module:name` below `thespian`, and the first 16 hex digits of the SHA-256 of the source of its

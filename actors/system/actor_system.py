@@ -18,10 +18,18 @@ from datetime import timedelta
 from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from attrs import asdict, frozen
-from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
+from thespian.actors import (
+    ActorAddress,
+    ActorSystem,
+    ActorSystemException,
+    ActorSystemFailure,
+    Thespian_StatusReq,
+)
+from thespian.system.multiprocTCPBase import ActorSystemBase
 
 from callboard.actors.base import own_settings
 from callboard.actors.messages import Refused
@@ -47,6 +55,8 @@ minutes; mostly, missed heartbeats show it sooner."""
 
 LEFTOVER_S = 10.0
 """The time-out for an actor system that is ending to release its port."""
+STATUS_S = 10.0
+"""The time-out for a status response from an actor system's admin."""
 PATIENCE_S = 0.5
 """The wait for a response before checking whether the actor is still up."""
 
@@ -225,7 +235,7 @@ def _end_leftover(settings: Settings, key: bytes) -> None:
         if state == "ours":
             # A system that is already ending refuses; wait for it.
             with suppress(ActorSystemException):
-                _actor_system(settings).shutdown()
+                _running_system(actors.admin_port).shutdown()
         if time.monotonic() > end:
             raise SystemUnreachable(
                 f"port {actors.admin_port} of {actors.bind} is taken by another program, by an "
@@ -291,6 +301,27 @@ def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = N
     )
 
 
+class _RunningSystem(ActorSystemBase):  # type: ignore[misc]
+    """Attaches to an admin. Thespian's class would start one if there is none."""
+
+    def _startAdmin(self, *_args: Any) -> None:
+        raise ActorSystemFailure("no admin listens on its port")
+
+
+def _running_system(admin_port: int) -> ActorSystem:
+    """A client's view of the system with its admin on this port. Raises ActorSystemException."""
+    capabilities = {"Admin Port": admin_port}
+    base = _RunningSystem(SimpleNamespace(capabilities=capabilities), logDefs=False)
+    return ActorSystem(base, capabilities, transientUnique=True)
+
+
+def _running_top(system: ActorSystem) -> ActorAddress | None:
+    """The top supervisor, if it exists. Looking it up by `createActor` would create one."""
+    admin = system._systemBase.adminAddr
+    status = system.ask(admin, Thespian_StatusReq(), timedelta(seconds=STATUS_S))
+    return None if status is None or status.inShutdown else status.globalActors.get(TOP)
+
+
 def _logger_definitions(settings: Settings) -> dict[str, Any]:
     """The log configuration of Thespian's logger process, which must end with the admin."""
     definitions = log_definitions(settings.log)
@@ -323,14 +354,10 @@ def _key(settings: Settings, *, make: bool) -> bytes:
 
 
 class Client:
-    """A client of a running system, outside of it. Raises SystemLost."""
+    """A client of an actor system, outside of it."""
 
-    def __init__(self, system: ActorSystem) -> None:
-        self.system = system
-        try:
-            self.top: ActorAddress = system.createActor(WebhooksSupervisor, globalName=TOP)
-        except ActorSystemException as problem:
-            raise SystemLost(f"the actor system has just ended: {problem}") from None
+    def __init__(self, system: ActorSystem, top: ActorAddress) -> None:
+        self.system, self.top = system, top
 
     def ask(self, address: ActorAddress, request: Any, kind: type, timeout_s: float = 10.0) -> Any:
         """Send a request; returns the response of that kind.
@@ -384,6 +411,14 @@ class Client:
         raise _no_answer((kind,), timeout_s)
 
 
+def create_top(system: ActorSystem) -> Client:
+    """Create the top supervisor of a new actor system. Raises SystemLost."""
+    try:
+        return Client(system, system.createActor(WebhooksSupervisor, globalName=TOP))
+    except ActorSystemException as problem:
+        raise SystemLost(f"the actor system has just ended: {problem}") from None
+
+
 def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
     names = " or ".join(kind.__name__ for kind in kinds)
     return SystemUnreachable(
@@ -428,7 +463,13 @@ def attach(settings: Settings) -> Client:
         )
     thespian_patches.log_to(settings.data.dir / "thespian.log")
     sealed_transport.seal(key, owner.bind)
-    system = ActorSystem(
-        MULTIPROCESS, {"Admin Port": owner.admin_port}, logDefs=False, transientUnique=True
-    )
-    return Client(system)
+    try:
+        system = _running_system(owner.admin_port)
+        top = _running_top(system)
+    except ActorSystemException as problem:
+        raise SystemLost(f"the actor system has just ended: {problem}") from None
+    if top is None:
+        raise SystemLost(
+            f"the actor system of process {owner.pid} is starting or ending: try again"
+        )
+    return Client(system, top)

@@ -91,7 +91,7 @@ def _run_once(
     """Run the system until its top supervisor ends; whether that was intended."""
     began = time.monotonic()
     try:
-        client = Client(actor_system.create(settings))
+        client = actor_system.create_top(actor_system.create(settings))
     except SystemLost as problem:
         log.warning("actor_system_lost", reason=str(problem))
         return False

@@ -1,0 +1,74 @@
+"""Clients attach to systems; they never start one."""
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from callboard.actors.system import actor_system
+from callboard.actors.system.actor_system import SystemLost, attach, create, ownership
+from callboard.adapters.local import sealed_transport
+from callboard.config.loader import load
+from services import free_port
+
+pytestmark = pytest.mark.multiprocess
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "data").mkdir()
+    overrides = {"data.dir": str(tmp_path / "data"), "actors.admin_port": str(free_port())}
+    return load(None, {}, overrides).settings
+
+
+@pytest.fixture(autouse=True)
+def no_seal_is_left():
+    yield
+    sealed_transport.unseal()
+
+
+@contextmanager
+def admin_that_ends_after_the_probe(settings):
+    """A port that proves its key once, and is closed when the client has seen that."""
+    key = sealed_transport.load_or_make_key(settings.actors_key_file)
+    probe = sealed_transport._PROBE
+    size = len(sealed_transport._frame(key, probe + bytes(16)))
+    with socket.create_server(("127.0.0.1", settings.actors.admin_port)) as listener:
+
+        def answer():
+            connection, _peer = listener.accept()
+            with connection:
+                frame = connection.recv(size, socket.MSG_WAITALL)
+                listener.close()
+                nonce = frame[-16:]
+                connection.sendall(sealed_transport._frame(key, sealed_transport._ANSWER + nonce))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        thread.join()
+
+
+def test_a_client_starts_no_admin_where_one_has_just_ended(settings):
+    with (
+        ownership(settings),
+        admin_that_ends_after_the_probe(settings),
+        pytest.raises(SystemLost, match="has just ended"),
+    ):
+        attach(settings)
+    with socket.create_server(("127.0.0.1", settings.actors.admin_port)):
+        pass  # Nothing listens there.
+
+
+def test_a_client_creates_no_top_supervisor(settings):
+    with ownership(settings):
+        system = create(settings)
+        try:
+            for _attempt in range(2):
+                with pytest.raises(SystemLost, match="starting or ending"):
+                    attach(settings)
+            top = actor_system.create_top(system).top
+            assert attach(settings).top == top
+        finally:
+            system.shutdown()
