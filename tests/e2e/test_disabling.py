@@ -55,8 +55,8 @@ def test_hooks_of_a_dead_endpoint_are_disabled_although_it_is_left_alone(store, 
         system.publish([call_event(number)])
         receiver.wait_for(number + 1)
     system.wait(lambda: not any(store.get("webhooks", hook)["enabled"] for hook in hooks))
-    stats = system.wait(lambda: system.node("deliveries/deliverer-1").stats)
-    assert 0 < stats["failed_tries"] < 2 * len(hooks)
+    tries = system.wait(lambda: system.node("deliveries/deliverer-1").stats.get("failed_tries"))
+    assert tries < 2 * len(hooks)
     assert store.get("webhooks", good)["enabled"] is True
 
 
