@@ -19,6 +19,8 @@ IDLE_S = 8.0
 WARM_UP = 1000
 BEFORE = "BENCH_BEFORE"
 """The environment variable that names the Python of an earlier version's installation."""
+DEPTH = "BENCH_DEPTH"
+"""The environment variable that starts Callboard so many frames deeper (the measure `stack`)."""
 FULL, IDLE = "full queue", "idle"
 
 TEXT = f"""\
@@ -26,14 +28,17 @@ One hook with a secret, 2 kB, API off, requests at a fixed rate that waits for n
 and system time of all processes of the contender, from the first event until one second after the
 last, idle time included. Saturating is the rate at which a full queue is drained, measured in the
 same process just before; the loop by hand is measured only at rates that it can bear. {BEFORE}
-names the Python of another installation of Callboard, to measure it in the same run."""
+names the Python of another installation of Callboard, to measure it in the same run; {DEPTH} starts
+both deeper on the stack, by so many frames."""
 
 Values = defaultdict[tuple[str, str, str], list[float]]
 """By contender, rate and what was measured; one of each run."""
 
 
 def run(bench: Bench) -> Section:
-    taking_part: list[Contender] = [*_before(), *callboards(), BY_HAND]
+    depth = int(os.environ.get(DEPTH, "0"))
+    now = [Callboard(each.name, depth=depth, **each.settings) for each in callboards()]
+    taking_part: list[Contender] = [*_before(depth), *now, BY_HAND]
     values: Values = defaultdict(list)
     for contender in turns(bench, taking_part):
         with driven(bench, contender) as at_work:
@@ -46,9 +51,9 @@ def run(bench: Bench) -> Section:
     return Section("Rates", figures, TEXT, [_table(values)])
 
 
-def _before() -> list[Callboard]:
+def _before(depth: int) -> list[Callboard]:
     python = os.environ.get(BEFORE)
-    return [Callboard(f"before, {CALLBOARD.name}", python=python)] if python else []
+    return [Callboard(f"before, {CALLBOARD.name}", python=python, depth=depth)] if python else []
 
 
 def _measure(bench: Bench, contender: Contender, at_work: Driven, values: Values) -> None:
