@@ -92,6 +92,12 @@ def test_only_known_kinds_of_events_in_lower_case_are_taken(api):
     ("uri", "rule"),
     [
         ("hooks", "wrong_format"),
+        ("http://[::1", "wrong_format"),
+        ("http://hooks.example.com:99999/", "wrong_format"),
+        ("http://hooks.example.com:x/", "wrong_format"),
+        ("http://\u2100.example.com/", "wrong_format"),
+        ("http://", "wrong_format"),
+        ("http://[v1.x]/", "error"),
         ("ftp://hooks.example.com", "error"),
         ("http://localhost/a", "error"),
         ("http://127.0.0.1/a", "error"),
