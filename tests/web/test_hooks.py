@@ -1,5 +1,6 @@
 """Hooks through the API, compared with what Crossbar does (cb_webhooks)."""
 
+import base64
 import json
 
 import pytest
@@ -271,7 +272,19 @@ def test_the_listing_is_paged_from_the_highest_id(api):
     assert [hook.keys() for hook in listed] == [{"id", "hook", "name", "uri", "enabled"}]
 
 
-@pytest.mark.parametrize("query", ["page_size=0", "page_size=x", "start_key=!", "start_key=MQ"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page_size=0",
+        "page_size=x",
+        "page_size=" + "9" * 5000,
+        "start_key=!",
+        "start_key=MQ",
+        "start_key=" + base64.urlsafe_b64encode(rb'["\ud800", "h"]').decode(),
+        "start_key=" + base64.urlsafe_b64encode(b"[" + b"9" * 5000 + b"]").decode(),
+        "start_key=" + base64.urlsafe_b64encode(b"[" * 20_000).decode(),
+    ],
+)
 def test_a_page_that_cannot_be_is_refused(api, query):
     assert list(problems(api.call("GET", f"{HOOKS}?{query}"))) == [query.split("=")[0]]
 

@@ -98,6 +98,8 @@ def key_of(position: list[Any]) -> str:
 def _position(key: str) -> list[Any]:
     try:
         position = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
+        # Fails for a lone surrogate, which no store accepts.
+        json.dumps(position, ensure_ascii=False).encode()
     except (binascii.Error, ValueError, RecursionError):
         position = None
     if not isinstance(position, list):
