@@ -15,6 +15,9 @@ from callboard.webhooks.deliveries.verifying import Verdict
 DULL_HEADERS = frozenset({"host", "content-length", "connection", "accept", "accept-encoding"})
 """Headers that are unrelated to webhooks; omitted in the output for people."""
 
+MAX_NESTING = 200
+"""Levels of JSON; a deeper body is shown as text. `json` may read more levels than it writes."""
+
 
 def lines(arrival: Arrival) -> Iterator[str]:
     """The output for people, with rich's markup: a headline, headers, body."""
@@ -78,9 +81,23 @@ def content(request: ReceivedRequest) -> Any:
     if "x-www-form-urlencoded" in request.headers.get("content-type", ""):
         return dict(parse_qsl(text, keep_blank_values=True))
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
+    return value if _is_nested_within(value, MAX_NESTING) else text
+
+
+def _is_nested_within(value: Any, levels: int) -> bool:
+    layer = [value]
+    while levels and layer:
+        layer = [
+            member
+            for one in layer
+            if isinstance(one, dict | list)
+            for member in (one.values() if isinstance(one, dict) else one)
+        ]
+        levels -= 1
+    return not layer
 
 
 def _refuse(name: str) -> None:

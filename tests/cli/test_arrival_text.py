@@ -32,6 +32,22 @@ def test_a_body_is_shown_as_what_it_is(body, type, shown):
     assert content(arrival(body, **{"content-type": type}).request) == shown
 
 
+@pytest.mark.parametrize("depth", [1, 150, 250, 900, 940, 960, 980, 1000, 5000, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_deep_json_is_shown_too(depth, opening, closing):
+    body = opening * depth + "1" + closing * depth
+    seen = arrival(body.encode())
+    shown = [line.strip() for line in lines(seen)][1:]
+    assert "".join(shown).replace(" ", "").replace("\\", "") == body
+    written = json.loads(json.dumps(as_object(seen)))["body"]
+    assert (written == body) is (depth > 199)
+
+
+def test_a_number_that_python_does_not_read_is_shown_as_text():
+    body = b"[" + b"9" * 5000 + b"]"
+    assert content(arrival(body).request) == body.decode()
+
+
 @given(st.binary(), st.text())
 def test_nothing_that_arrives_moves_the_cursor(body, header):
     seen = arrival(body, **{"x-header": header})
