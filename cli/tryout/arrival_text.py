@@ -11,12 +11,13 @@ from callboard.adapters.receiver.arrivals import Arrivals
 from callboard.adapters.receiver.listener import Arrival
 from callboard.cli.terminal.output import counted, escaped
 from callboard.webhooks.deliveries.verifying import Verdict
+from callboard.webhooks.events.event import too_deep
 
 DULL_HEADERS = frozenset({"host", "content-length", "connection", "accept", "accept-encoding"})
 """Headers that are unrelated to webhooks; omitted in the output for people."""
 
-MAX_NESTING = 200
-"""Levels of JSON; a deeper body is shown as text. `json` may read more levels than it writes."""
+MAX_LEVELS = 200
+"""A body of more levels is shown as text: `json` may read more levels than it writes."""
 
 
 def lines(arrival: Arrival) -> Iterator[str]:
@@ -84,20 +85,7 @@ def content(request: ReceivedRequest) -> Any:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
-    return value if _is_nested_within(value, MAX_NESTING) else text
-
-
-def _is_nested_within(value: Any, levels: int) -> bool:
-    layer = [value]
-    while levels and layer:
-        layer = [
-            member
-            for one in layer
-            if isinstance(one, dict | list)
-            for member in (one.values() if isinstance(one, dict) else one)
-        ]
-        levels -= 1
-    return not layer
+    return text if too_deep(value, MAX_LEVELS) else value
 
 
 def _refuse(name: str) -> None:

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from callboard.web.envelopes.envelope import Page
 from callboard.web.errors import invalid_member
+from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.values.json_values import as_bool, as_int
 
 MAX_PAGE = 5000
@@ -102,7 +103,7 @@ def _position(key: str) -> list[Any]:
         json.dumps(position, ensure_ascii=False).encode()
     except (binascii.Error, ValueError, RecursionError):
         position = None
-    if not isinstance(position, list):
+    if not isinstance(position, list) or too_deep(position):
         raise invalid_member(
             "start_key", "error", "is no next_start_key of an earlier page", value=key
         )
