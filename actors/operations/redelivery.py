@@ -40,6 +40,7 @@ from callboard.webhooks.hooks.arguments import (
     hook_argument,
     ids_argument,
     limit_argument,
+    place_argument,
     time_argument,
 )
 from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enabled, parse_hook
@@ -98,7 +99,7 @@ class Redelivery(Answering, DeadLetterRetention):
         match request:
             case admin.ListDeadLetters(after=after, limit=limit):
                 most = limit_argument(limit, DEAD_LETTERS_PAGE)
-                self._list_dead_letters(to, _window(request), _place(after), most)
+                self._list_dead_letters(to, _window(request), place_argument(after), most)
             case admin.ShowDeadLetter(id):
                 self._show_dead_letter(to, id)
             case admin.RetryDeadLetters(ids):
@@ -352,15 +353,6 @@ def _window(request: admin.ListDeadLetters) -> Window:
         given(request.since_s, lambda at: gregorian_s(time_argument(at))),
         given(request.until_s, lambda at: gregorian_s(time_argument(at))),
     )
-
-
-def _place(after: Any) -> Place | None:
-    cursor = cursor_argument(after, 2)
-    if not cursor:
-        return None
-    if not cursor[0].isdecimal():
-        raise BadArgument(f"{after!r} is not the cursor of a page")
-    return int(cursor[0]), cursor[1]
 
 
 def _span(since_s: Any, until_s: Any) -> tuple[float, float]:

@@ -1,7 +1,12 @@
 """What waits for a subscriber: one batch at a time, bounded, and what is left out counted."""
 
-from callboard.actors.base.notification_publisher import MAX_WAITING, SubscriberQueue
-from callboard.actors.messages.notifications import HOOK_DISABLED, HookDisabled
+from callboard.actors.base.notification_publisher import (
+    MAX_WAITING,
+    NotificationPublisher,
+    SubscriberQueue,
+)
+from callboard.actors.messages.notifications import HOOK_DISABLED, HookDisabled, NoticesSeen
+from callboard.supervision import Peer, Timer
 
 
 def disabled(*numbers):
@@ -43,3 +48,74 @@ def test_too_many_are_counted():
     queue.seen(batch.number)
     queue.add(*disabled(1))
     assert queue.batch().left_out == 0
+
+
+class Publishing:
+    """A publisher with its peers, the batches that it has sent, and `due()`: its timer's call."""
+
+    def __init__(self, *subscriptions):
+        self.peers = {
+            path(number): Peer(path(number), number, f"of {number}", 1) for number in subscriptions
+        }
+        self.sent = []
+        self._set = []
+        self.publisher = NotificationPublisher(
+            lambda: self.peers,
+            lambda address, batch: self.sent.append((address, batch)),
+            lambda call: Timer(lambda _seconds, due: self._set.append(due), call),
+        )
+
+    def due(self):
+        calls, self._set = self._set, []
+        for call in calls:
+            call()
+        return len(calls)
+
+
+def path(number):
+    return f"subscribers/hook_disabled/{number}"
+
+
+def test_a_subscriber_that_leaves_with_notices_waiting_is_forgotten():
+    publishing = Publishing(1, 2)
+    publishing.publisher.notify(*disabled(1))
+    del publishing.peers[path(1)]
+    assert publishing.due() == 1
+    assert [(address, batch.notices) for address, batch in publishing.sent] == [
+        ("of 2", disabled(1))
+    ]
+    publishing.publisher.seen(NoticesSeen(1, "hook_disabled", 1))
+    assert publishing.due() == 0
+
+
+def test_a_subscriber_that_leaves_after_its_batch_is_forgotten():
+    publishing = Publishing(1)
+    publishing.publisher.notify(*disabled(1))
+    assert publishing.due() == 1
+    publishing.publisher.notify(*disabled(2))
+    ((_address, batch),) = publishing.sent
+    publishing.peers.clear()
+    publishing.publisher.seen(batch.seen())
+    publishing.due()
+    assert publishing.due() == 0
+    assert len(publishing.sent) == 1
+
+
+def test_each_subscriber_is_sent_all_and_others_kinds_go_nowhere():
+    publishing = Publishing(1, 2)
+    publishing.peers["subscribers/child_restarted/3"] = Peer(
+        "subscribers/child_restarted/3", 3, "of 3", 1
+    )
+    publishing.publisher.notify(*disabled(1))
+    publishing.publisher.notify(*disabled(2))
+    assert publishing.due() == 1
+    assert {address: batch.notices for address, batch in publishing.sent} == {
+        "of 1": disabled(1, 2),
+        "of 2": disabled(1, 2),
+    }
+    publishing.publisher.notify(*disabled(3))
+    assert publishing.due() == 1
+    assert len(publishing.sent) == 2
+    publishing.publisher.seen(publishing.sent[0][1].seen())
+    assert publishing.due() == 1
+    assert publishing.sent[2][1].notices == disabled(3)

@@ -6,6 +6,7 @@ import pytest
 
 from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
 from performance.counting import c_calls
+from support.descriptors import open_descriptors
 
 
 @pytest.fixture
@@ -128,3 +129,11 @@ def test_timers_give_no_time_away(loop):
         loop.run_ready()
     assert len(ran) == 20
     assert calls["time", "sleep"] == 0
+
+
+def test_closed_it_leaves_no_descriptor_open():
+    before = open_descriptors()
+    loop = PollableLoop()
+    assert len(open_descriptors() - before) == 3
+    loop.close()
+    assert open_descriptors() == before

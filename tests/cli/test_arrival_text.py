@@ -24,12 +24,30 @@ def arrival(body=b"", **headers):
         (b'{"a": [1]}', "application/json", {"a": [1]}),
         (b"a=1&b=%20&a=2", "application/x-www-form-urlencoded", {"a": "2", "b": " "}),
         (b"a=1", "text/plain", "a=1"),
+        (b"5", "application/json", 5),
+        (b"null", "application/json", None),
         (b"NaN", "application/json", "NaN"),
         (b"\xff", "application/json", "\ufffd"),
     ],
 )
 def test_a_body_is_shown_as_what_it_is(body, type, shown):
     assert content(arrival(body, **{"content-type": type}).request) == shown
+
+
+@pytest.mark.parametrize("depth", [1, 150, 250, 900, 940, 960, 980, 1000, 5000, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_deep_json_is_shown_too(depth, opening, closing):
+    body = opening * depth + "1" + closing * depth
+    seen = arrival(body.encode())
+    shown = [line.strip() for line in lines(seen)][1:]
+    assert "".join(shown).replace(" ", "").replace("\\", "") == body
+    written = json.loads(json.dumps(as_object(seen)))["body"]
+    assert (written == body) is (depth > 199)
+
+
+def test_a_number_that_python_does_not_read_is_shown_as_text():
+    body = b"[" + b"9" * 5000 + b"]"
+    assert content(arrival(body).request) == body.decode()
 
 
 @given(st.binary(), st.text())

@@ -133,6 +133,30 @@ def test_a_twin_is_not_left_without_its_hook(hooks):
     assert hooks.all().keys() == {"fax", "flow"}
 
 
+def test_a_hook_that_the_store_refuses_is_no_conflict(hooks):
+    hooks.save(hook("flow", "callflow"))
+    store = Refusing(hooks.store, "flow")
+    with structlog.testing.capture_logs() as logs:
+        migrated(store, hooks.page(), NOW)
+    assert store.calls == []
+    assert [(line["event"], line["hook"], line["reason"]) for line in logs] == [
+        ("hook_not_migrated", "flow", "forbidden")
+    ]
+
+
+def test_a_twin_that_the_store_refuses_is_no_conflict(hooks):
+    hooks.save(hook("fax"))
+    page = hooks.page()
+    migrated(Meddled(hooks.store), page, NOW)
+    hooks.edit("fax", **page[0] | {"_rev": hooks.all()["fax"]["_rev"]})
+    with structlog.testing.capture_logs() as logs:
+        migrated(Refusing(hooks.store, TWIN), hooks.page(), NOW)
+    assert [(line["event"], line["hook"], line["reason"]) for line in logs] == [
+        ("twin_not_saved", "fax", "forbidden"),
+        ("hook_not_migrated", "fax", "its twin cannot be saved"),
+    ]
+
+
 def test_what_was_interrupted_is_finished(hooks):
     hooks.save(hook("fax"))
     away = Meddled(hooks.store)

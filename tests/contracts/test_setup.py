@@ -17,7 +17,6 @@ from callboard.adapters.store import views
 from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.webhooks.hooks.schema import SCHEMA
 from callboard.webhooks.modules.kazoo import channel_answer, channel_create
-from callboard.webhooks.modules.metadata import RETIRED
 from callboard.webhooks.values.kazoo_names import account_database
 from support.hooks import documents_with
 from support.stores import Meddled, refuse
@@ -26,6 +25,10 @@ A, B = "a1" * 16, "b2" * 16
 MASTER = account_database(A)
 MODULES = (channel_answer.MODULE, channel_create.MODULE)
 NOVEMBER = 1_795_000_000
+
+
+RETIRED = ("webhooks_callflow", "webhooks_inbound_fax", "webhooks_outbound_fax")
+"""The documents that Kazoo's webhooks_init deletes."""
 
 
 @pytest.fixture

@@ -207,6 +207,14 @@ def test_a_token_may_come_in_several_places(api, tokens, name):
     assert client.put(path, json=body).status_code == 201
 
 
+@pytest.mark.parametrize("token", [5, 1.5, True, None, [ADMIN], {"token": ADMIN}])
+def test_a_token_of_the_envelope_that_is_no_text_is_none(api, token):
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    body = {"auth_token": token, "data": HOOK}
+    assert api.client.put(path, json=body).status_code == 401
+    assert api.client.put(path, json=body, params={"auth_token": ADMIN}).status_code == 201
+
+
 def test_a_revoked_token_is_nobodys(api, tokens):
     (facts,) = list_tokens(api.store, CHILD)
     assert revoke_token(api.store, facts.id) == facts

@@ -1,5 +1,6 @@
 """Hooks through the API, compared with what Crossbar does (cb_webhooks)."""
 
+import base64
 import json
 
 import pytest
@@ -92,6 +93,12 @@ def test_only_known_kinds_of_events_in_lower_case_are_taken(api):
     ("uri", "rule"),
     [
         ("hooks", "wrong_format"),
+        ("http://[::1", "wrong_format"),
+        ("http://hooks.example.com:99999/", "wrong_format"),
+        ("http://hooks.example.com:x/", "wrong_format"),
+        ("http://\u2100.example.com/", "wrong_format"),
+        ("http://", "wrong_format"),
+        ("http://[v1.x]/", "error"),
         ("ftp://hooks.example.com", "error"),
         ("http://localhost/a", "error"),
         ("http://127.0.0.1/a", "error"),
@@ -265,7 +272,20 @@ def test_the_listing_is_paged_from_the_highest_id(api):
     assert [hook.keys() for hook in listed] == [{"id", "hook", "name", "uri", "enabled"}]
 
 
-@pytest.mark.parametrize("query", ["page_size=0", "page_size=x", "start_key=!", "start_key=MQ"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page_size=0",
+        "page_size=x",
+        "page_size=" + "9" * 5000,
+        "start_key=!",
+        "start_key=MQ",
+        "start_key=" + base64.urlsafe_b64encode(rb'["\ud800", "h"]').decode(),
+        "start_key=" + base64.urlsafe_b64encode(b"[" + b"9" * 5000 + b"]").decode(),
+        "start_key=" + base64.urlsafe_b64encode(b"[" * 20_000).decode(),
+        "start_key=" + base64.urlsafe_b64encode(b"[" * 970 + b"]" * 970).decode(),
+    ],
+)
 def test_a_page_that_cannot_be_is_refused(api, query):
     assert list(problems(api.call("GET", f"{HOOKS}?{query}"))) == [query.split("=")[0]]
 
@@ -287,6 +307,21 @@ def test_what_no_store_and_no_broker_takes_is_refused(api, value, path):
     answer = api.call(method, path, content=whole)
     assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
     assert api.backend.published == []
+
+
+@pytest.mark.parametrize("depth", [199, 300, 950, 977, 984, 990, 1000, 5000])
+@pytest.mark.parametrize("path", ["name", "custom_data"])
+def test_a_body_of_too_many_levels_is_refused(api, depth, path):
+    body = json.dumps({"data": HOOK | {path: None}}).replace("null", "[" * depth + "]" * depth)
+    answer = api.call("PUT", HOOKS, content=body)
+    assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
+
+
+def test_a_message_of_many_levels_is_published(api):
+    value = "[" * 190 + "]" * 190
+    body = f'{{"data": {{"exchange": "e", "routing_key": "k", "body": {{"a": {value}}}}}}}'
+    assert api.call("POST", "/v2/callboard/publish", content=body).status_code == 202
+    assert api.backend.published == [("e", "k", f'{{"a": {value}}}'.encode(), "application/json")]
 
 
 def test_characters_beyond_16_bits_are_taken(api):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import queue
 import time
+from concurrent.futures import Future
 from itertools import islice
 
 import pytest
@@ -152,6 +153,29 @@ def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
         "the broker is down for event_bridge",
     ]
     assert (tick["figures"], tick["point"], tick["endpoints"]) == (None, None, [])
+    assert tick["tree"]["id"] == "callboard"
+
+
+@pytest.mark.parametrize("answers", ["with an error", "never"])
+def test_health_that_is_not_answered_is_said_and_the_rest_is_shown(watched, answers, monkeypatch):
+    if answers == "never":
+        monkeypatch.setattr(sampler, "ANSWER_S", 0.2)
+        watched.backend.answers[GetHealth] = Future()
+        reason = "metrics does not answer"
+    else:
+        reason = "metrics is being restarted: try again"
+        watched.backend.answers[GetHealth] = NoAnswer(reason)
+
+    async def run():
+        looks = Sampler(watched.backend)
+        watcher = looks.watch()
+        [_history, (_name, tick)] = await first(watcher, 2)
+        looks.leave(watcher)
+        return tick
+
+    tick = asyncio.run(run())
+    assert tick["problems"] == [reason]
+    assert tick["figures"]["events"] == 102.0
     assert tick["tree"]["id"] == "callboard"
 
 

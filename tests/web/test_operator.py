@@ -145,5 +145,16 @@ def test_a_message_is_published_as_it_is(api):
     assert api.call("POST", "/v2/callboard/publish", message).status_code == 409
     api.backend.broker = NoAnswer("event_bridge is down")
     assert api.call("POST", "/v2/callboard/publish", message).status_code == 503
-    long = message | {"routing_key": "k" * 256}
-    assert api.call("POST", "/v2/callboard/publish", long).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["exchange", "routing_key"])
+@pytest.mark.parametrize(
+    ("text", "status"), [("k" * 255, 202), ("k" * 256, 400), ("é" * 127, 202), ("é" * 128, 400)]
+)
+def test_a_name_on_the_bus_has_255_bytes_at_most(api, name, text, status):
+    message = {"exchange": "shop", "routing_key": "k", "body": {}} | {name: text}
+    answer = api.call("POST", "/v2/callboard/publish", message)
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json()["data"][name]["maxLength"]["target"] == 255
+    assert len(api.backend.published) == (status == 202)

@@ -104,7 +104,7 @@ def test_nothing_is_published_while_the_store_is_away(api):
 )
 def test_what_is_no_event_is_refused(api, data, member):
     body = json.dumps({"data": EVENT | data})
-    body = body.replace('"deep"', "[" * 200 + "]" * 200)
+    body = body.replace('"deep"', "[" * 150 + "]" * 150)
     headers = {"X-Auth-Token": api.backend.admin_token, "Idempotency-Key": "k"}
     answer = api.client.post("/v2/events", content=body, headers=headers)
     assert answer.status_code == 400, answer.text

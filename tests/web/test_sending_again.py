@@ -223,6 +223,33 @@ def test_dead_letters_are_listed_newest_first_page_by_page(api, size):
     assert ids(every, f"&account_id={CHILD}") == ["child"]
 
 
+@pytest.mark.parametrize("name", ["created_from", "created_to"])
+@pytest.mark.parametrize(
+    "written", ["yesterday", "", "-1", "1_000", "true", "315569520000", "9" * 5000, "[1]"]
+)
+def test_a_time_that_is_none_is_refused(api, name, written):
+    for path in (f"/v2/accounts/{PARENT}/webhooks/dead_letters", "/v2/callboard/dead_letters"):
+        answer = api.call("GET", path, params={name: written})
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["data"][name]["date_range"]["cause"] == written
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({"created_from": "101"}, ["l3", "l2"]),
+        ({"created_to": "101"}, ["l2", "l1"]),
+        ({"created_from": "101", "created_to": "101"}, ["l2"]),
+        ({"created_from": "103"}, []),
+    ],
+)
+def test_dead_letters_of_a_time_are_found(api, query, ids):
+    for number in (1, 2, 3):
+        api.add_letter(f"l{number}", created=99 + number)
+    found = api.data("GET", f"/v2/accounts/{PARENT}/webhooks/dead_letters", params=query)
+    assert [letter["id"] for letter in found] == ids
+
+
 def test_dead_letters_are_shown_retried_and_purged(api):
     api.add_letter("l1", uri="https://a.example/", history=[{"at_ms": 1, "outcome": "500"}])
     shown = api.data("GET", f"{LETTERS}/l1")

@@ -12,6 +12,7 @@ from callboard.webhooks.hooks.arguments import (
     hook_argument,
     key_argument,
     limit_argument,
+    place_argument,
     version_argument,
 )
 
@@ -85,6 +86,8 @@ def test_hooks_pages_and_versions_are_checked_too():
     assert cursor_argument(("a",), 1) == ("a",)
     assert key_argument(()) is None
     assert key_argument(("a", "h")) == ("a", "h")
+    assert place_argument(()) is None
+    assert place_argument(("63867000000", "l1")) == (63_867_000_000, "l1")
     assert limit_argument(7, 100) == 7
     assert limit_argument(700, 100) == 100
     version_argument(1, 1)
@@ -95,6 +98,10 @@ def test_hooks_pages_and_versions_are_checked_too():
         (lambda v: cursor_argument(v, 1), (7,)),
         (lambda v: cursor_argument(v, 1), "a"),
         (key_argument, ("a",)),
+        (place_argument, ("63867000000",)),
+        (place_argument, ("yesterday", "l1")),
+        (place_argument, ("-1", "l1")),
+        (place_argument, ("9" * 5000, "l1")),
         (lambda v: limit_argument(v, 100), 0),
         (lambda v: limit_argument(v, 100), "7"),
         (lambda v: limit_argument(v, 100), True),

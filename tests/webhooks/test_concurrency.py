@@ -58,6 +58,18 @@ def test_one_endpoint_has_its_sixteen(traffic):
     assert traffic.start() == {"a": 16}
 
 
+@pytest.mark.parametrize(
+    ("slots", "share"), [(1, 1), (2, 1), (3, 2), (4, 2), (7, 4), (8, 4), (31, 16), (32, 16)]
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_no_endpoint_takes_more_than_it_leaves(slots, share, known):
+    traffic = Traffic(slots)
+    if known:
+        traffic.answer("a")
+    traffic.offer("a")
+    assert traffic.start() == {"a": share}
+
+
 def test_those_that_hang_leave_a_share_to_one_of_which_nothing_is_known(traffic):
     for hanging in "ab":
         traffic.offer(hanging)

@@ -13,6 +13,7 @@ from callboard.webhooks.events.event import (
     Event,
     PoisonEvent,
     parse_event,
+    too_deep,
 )
 
 json_values = st.recursive(
@@ -152,3 +153,23 @@ def test_where_it_came_from_stays_with_it():
     event = parse_event(b"{}", None, None, "shop", "order.paid", "m-1")
     assert (event.exchange, event.routing_key, event.message_id) == ("shop", "order.paid", "m-1")
     assert parse(b"{}").message_id is None
+
+
+@pytest.mark.parametrize(
+    ("value", "levels"),
+    [([], 1), ({}, 1), ([1], 1), ([[], []], 2), ({"a": [1, {"b": 2}], "c": 3}, 3)],
+)
+def test_levels_are_those_of_objects_and_lists(value, levels):
+    assert not too_deep(value, levels)
+    assert too_deep(value, levels - 1)
+
+
+@pytest.mark.parametrize("value", [None, True, 5, 1.5, "abc"])
+def test_a_value_that_is_no_object_and_no_list_has_no_level(value):
+    assert not too_deep(value, 0)
+
+
+def test_levels_without_end_are_too_many():
+    endless = []
+    endless.append(endless)
+    assert too_deep(endless)

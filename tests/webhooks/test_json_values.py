@@ -169,3 +169,9 @@ def test_true_is_not_one():
     assert not same(True, 1)
     assert not same(0, False)
     assert not same("1", 1)
+
+
+def test_a_number_of_thousands_of_digits_is_no_index():
+    assert value_at([["a"]], ["0", "0" * 17 + "0"]) == "a"
+    assert value_at(["a"], ["1" * 5000], "none") == "none"
+    assert value_at(["a"], ["1"], "none") == "none"

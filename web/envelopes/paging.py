@@ -10,6 +10,7 @@ from attrs import frozen
 
 from callboard.web.envelopes.envelope import Page
 from callboard.web.errors import invalid_member
+from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.values.json_values import as_bool, as_int
 
 MAX_PAGE = 5000
@@ -98,9 +99,11 @@ def key_of(position: list[Any]) -> str:
 def _position(key: str) -> list[Any]:
     try:
         position = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
+        # Fails for a lone surrogate, which no store accepts.
+        json.dumps(position, ensure_ascii=False).encode()
     except (binascii.Error, ValueError, RecursionError):
         position = None
-    if not isinstance(position, list):
+    if not isinstance(position, list) or too_deep(position):
         raise invalid_member(
             "start_key", "error", "is no next_start_key of an earlier page", value=key
         )

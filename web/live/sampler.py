@@ -101,7 +101,8 @@ class Sampler:
             self._asked(METRICS, GetFigures(), Snapshot),
             self._asked(METRICS, GetHealth(), Health),
         )
-        problems = [answer for answer in (tree, snapshot) if isinstance(answer, str)]
+        answers = (tree, snapshot, health)
+        problems = list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
         problems += health.problems if isinstance(health, Health) else ()
         figures = snapshot if isinstance(snapshot, Snapshot) else None
         now = tick(

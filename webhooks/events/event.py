@@ -4,7 +4,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, NoReturn
 
@@ -143,16 +143,16 @@ def _finite(text: str) -> float:
     return number
 
 
-def too_deep(value: Any) -> bool:
-    """Whether objects and lists are nested deeper than MAX_NESTING levels."""
-    level = [value]
-    for _depth in range(MAX_NESTING):
-        level = [child for parent in level for child in _containers(parent)]
+def too_deep(value: Any, most: int = MAX_NESTING) -> bool:
+    """Whether objects and lists are nested deeper than `most` levels. Never recurses."""
+    level = _containers([value])
+    for _depth in range(most):
         if not level:
             return False
-    return True
+        level = [child for parent in level for child in _containers(parent)]
+    return bool(level)
 
 
-def _containers(parent: Any) -> Iterable[Any]:
+def _containers(parent: Any) -> list[Any]:
     members = parent.values() if isinstance(parent, dict) else parent
     return [member for member in members if isinstance(member, dict | list)]

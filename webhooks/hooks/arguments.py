@@ -14,6 +14,9 @@ BAD_COUNT = "error in count, must be an integer"
 MAX_EXPIRY_MS = 24 * 3600 * 1000
 """The longest time for which a failure is remembered, in milliseconds."""
 
+_MAX_TIME_DIGITS = 12
+"""Of Gregorian seconds. Python refuses to read numbers of thousands of digits."""
+
 DEFINITION_PREFIX = "webhooks_"
 
 # Includes ids of other buses than Kazoo's, but no slash, which could be half a database name.
@@ -85,6 +88,16 @@ def key_argument(value: Any) -> HookKey | None:
     """The same for pages of hooks: a hook's key, or None for the first page."""
     cursor = cursor_argument(value, 2)
     return (cursor[0], cursor[1]) if cursor else None
+
+
+def place_argument(value: Any) -> tuple[int, str] | None:
+    """The same for pages of dead letters: time and id of the last, or None for the first page."""
+    cursor = cursor_argument(value, 2)
+    if not cursor:
+        return None
+    if not cursor[0].isdecimal() or len(cursor[0]) > _MAX_TIME_DIGITS:
+        raise BadArgument(f"{cursor[0][:100]!r} is no page's end: it is no time")
+    return int(cursor[0]), cursor[1]
 
 
 def limit_argument(value: Any, most: int) -> int:

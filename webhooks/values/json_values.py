@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MAX_DIGITS = 30
+_MAX_INDEX_DIGITS = 18
+"""No list is that long. Python refuses to read numbers of thousands of digits."""
 # Python accepts more than JSON and Erlang do: "1_000", " 5", digits of other scripts.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -73,11 +75,18 @@ def value_at(value: Any, path: Sequence[str], default: Any = None) -> Any:
     for step in path:
         if isinstance(value, Mapping) and step in value:
             value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
+        elif isinstance(value, list) and (index := _index(step, len(value))) is not None:
+            value = value[index]
         else:
             return default
     return value
+
+
+def _index(step: str, length: int) -> int | None:
+    if not step.isdecimal() or len(step) > _MAX_INDEX_DIGITS:
+        return None
+    index = int(step)
+    return index if index < length else None
 
 
 def same(one: Any, other: Any) -> bool:

@@ -1,0 +1,201 @@
+"""How hooks are loaded into the table: in order, from where a load was broken off."""
+
+from itertools import islice
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from callboard.actors.hooks import loading
+from callboard.actors.hooks.loading import HookLoading
+from callboard.actors.hooks.parser import HookParser
+from callboard.actors.messages import ChangeHooks, HooksLoaded, LoadHooks
+from callboard.adapters.repositories import hooks
+from callboard.adapters.repositories.hooks import HookStore
+from callboard.adapters.store import views
+from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.protocol import StoreUnavailable
+from callboard.supervision import Timer
+from support.hooks import documents_with
+from support.stores import Meddled, refuse
+
+ACCOUNT = "a1" * 16
+document = documents_with(pvt_account_id=ACCOUNT, uri="http://u/")
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = EmbeddedStore(tmp_path / "store.sqlite3", views=views.ALL)
+    store.ensure_database("webhooks")
+    store.ensure_views("webhooks", views.WEBHOOKS)
+    yield store
+    store.close()
+
+
+class Loading:
+    """A load with the messages to the table, and `due()`: the call of its timer, if it is set."""
+
+    def __init__(self, store):
+        log = structlog.get_logger()
+        self.sent = []
+        self.table = "table"
+        self.waits = []
+        self._due = None
+        self.loading = HookLoading(
+            HookStore(store),
+            HookParser(frozenset({"object"}), log),
+            lambda: self.table,
+            lambda _table, message: self.sent.append(message),
+            lambda call: Timer(self._after, call),
+            log,
+        )
+
+    def _after(self, seconds, due):
+        self.waits.append(seconds)
+        self._due = due
+
+    def due(self):
+        due, self._due = self._due, None
+        if due:
+            due()
+
+    def pages(self):
+        return [
+            ([hook.id for hook in message.hooks], message.last)
+            for message in self.sent
+            if isinstance(message, LoadHooks)
+        ]
+
+    def confirm(self, message, total=0):
+        self.loading.loaded(HooksLoaded(message.stream, total))
+
+
+def stored(store, *ids):
+    for id in ids:
+        store.save("webhooks", document(id, event="object"))
+
+
+def test_pages_are_sent_two_ahead_and_the_last_is_marked(store, monkeypatch):
+    monkeypatch.setattr(hooks, "PAGE", 2)
+    stored(store, "1", "2", "3", "4", "5")
+    it = Loading(store)
+    it.loading.begin_within(0)
+    it.due()
+    assert it.pages() == [(["1", "2"], False), (["3", "4"], False)]
+    for number in range(4):
+        it.confirm(it.sent[min(number, len(it.sent) - 1)])
+    assert it.pages()[2:] == [(["5"], False), ([], True)]
+    assert [message.number for message in it.sent] == [0, 1, 2, 3]
+    assert len({message.stream for message in it.sent}) == 1
+    assert not it.loading.under_way
+
+
+class BreakingOff(Meddled):
+    """A store that goes away after three rows of the first view."""
+
+    def view(self, *arguments, **options):
+        rows = self._store.view(*arguments, **options)
+        self.calls.append("view")
+        if self.calls == ["view"]:
+            yield from islice(rows, 3)
+            raise StoreUnavailable("away")
+        yield from rows
+
+
+def test_a_load_that_was_broken_off_goes_on_where_it_ended(store, monkeypatch):
+    monkeypatch.setattr(hooks, "PAGE", 2)
+    stored(store, "1", "2", "3", "4")
+    it = Loading(BreakingOff(store))
+    it.loading.begin_within(0)
+    with capture_logs() as logs:
+        it.due()
+    assert [(log["event"], log["reason"]) for log in logs] == [("hooks_not_loaded", "away")]
+    assert it.pages() == [(["1", "2"], False)]
+    assert it.loading.under_way
+    assert it.waits == pytest.approx([0, 0.1], abs=0.05)
+    stored(store, "5")
+    it.due()
+    for number in range(3):
+        it.confirm(it.sent[number])
+    # The last row before the break is read once more.
+    assert it.pages()[1:] == [(["2", "3"], False), (["4", "5"], False), ([], True)]
+    assert [message.number for message in it.sent] == [0, 1, 2, 3]
+    assert len({message.stream for message in it.sent}) == 1
+
+
+def test_a_load_that_fails_at_once_begins_again_and_then_more_rarely(store):
+    stored(store, "1")
+    meddled = Meddled(store)
+    it = Loading(meddled)
+    it.loading.begin_within(0)
+    with capture_logs():
+        for _attempt in range(25):
+            meddled.before["view"] = refuse(StoreUnavailable("away"))
+            it.due()
+    assert it.sent == []
+    assert [round(wait, 1) for wait in it.waits] == [0.0] + [0.1] * 19 + [2.0] * 6
+    it.due()
+    assert it.pages() == [(["1"], False), ([], True)]
+
+
+def test_a_later_load_that_fails_at_once_reads_all_from_the_start(store):
+    stored(store, "1", "2")
+    meddled = Meddled(store)
+    it = Loading(meddled)
+    it.loading.begin_within(0)
+    it.due()
+    it.sent.clear()
+    meddled.before["view"] = refuse(StoreUnavailable("away"))
+    it.loading.begin_within(0)
+    with capture_logs():
+        it.due()
+    assert it.sent == []
+    it.due()
+    assert it.pages() == [(["1", "2"], False), ([], True)]
+
+
+def test_changes_and_pages_have_one_numbering(store):
+    stored(store, "1")
+    it = Loading(store)
+    it.loading.begin_within(0)
+    it.due()
+    it.loading.change(remove_account="a")
+    assert [type(message) for message in it.sent] == [LoadHooks, LoadHooks, ChangeHooks]
+    assert [message.number for message in it.sent] == [0, 1, 2]
+    it.table = None
+    it.loading.change(remove_account="b")
+    assert len(it.sent) == 3
+
+
+def test_a_page_of_an_earlier_load_is_not_counted(store):
+    stored(store, "1")
+    it = Loading(store)
+    for _load in range(2):
+        it.loading.begin_within(0)
+        it.due()
+    first, second = it.sent[0], it.sent[2]
+    assert first.stream < second.stream
+    it.confirm(first, total=7)
+    assert it.loading.total == 0
+    it.confirm(second, total=1)
+    assert it.loading.total == 1
+
+
+def test_a_load_that_stalls_is_begun_again(store, monkeypatch):
+    stored(store, "1")
+    it = Loading(store)
+    it.loading.begin_within(0)
+    it.due()
+    it.loading.restart_if_stalled()
+    it.due()
+    assert len(it.sent) == 2
+    monkeypatch.setattr(loading, "LOAD_STALLS_S", -1.0)
+    it.loading.restart_if_stalled()
+    it.due()
+    assert len(it.sent) == 4
+    assert it.sent[2].stream > it.sent[1].stream
+    for message in it.sent[2:]:
+        it.confirm(message, total=1)
+    it.loading.restart_if_stalled()
+    it.due()
+    assert len(it.sent) == 4

@@ -1,0 +1,46 @@
+"""Uptimes, figures and branches of `callboard tree`."""
+
+import pytest
+
+from callboard.cli.system.tree_text import age, branches, figures_text
+from callboard.supervision import TreeNode
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.9, "0 s"),
+        (59.99, "59 s"),
+        (60, "1 min 0 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 0 min"),
+        (3661, "1 h 1 min"),
+        (86_399, "23 h 59 min"),
+        (86_400, "1 d 0 h"),
+        (2 * 86_400 + 5 * 3600 + 59 * 60, "2 d 5 h"),
+        (400 * 86_400, "400 d 0 h"),
+    ],
+)
+def test_an_uptime_has_its_two_largest_units(seconds, text):
+    assert age(seconds) == text
+
+
+def node(id, *children):
+    return TreeNode(id, id, "Actor", "", "running", 1, 2.0, 0, {}, children)
+
+
+def test_branches_lead_to_every_descendant():
+    top = node("top", node("a", node("b"), node("c", node("d"))), node("e", node("f")))
+    assert [branch + child.id for branch, child in branches(top, "")] == [
+        "├─ a",
+        "│  ├─ b",
+        "│  └─ c",
+        "│     └─ d",
+        "└─ e",
+        "   └─ f",
+    ]
+
+
+def test_figures_are_shown_without_zeros():
+    assert figures_text({"broker": "up", "received": 7, "works": 0}) == "broker=up received=7"
