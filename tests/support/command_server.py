@@ -16,7 +16,7 @@ import time
 
 REQUEST_BYTES = 200_000
 OWNERS = ("start", "join")
-"""Commands that run a system. They end as slowly as Python does: the system ends before them."""
+"""Commands that run a system. They end as slowly as Python does: the system ended before them."""
 
 
 def serve(control):

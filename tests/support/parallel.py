@@ -2,8 +2,8 @@
 
 What shares a fixture of its module stays on one worker, so that no system is started twice; other
 tests that start processes are handed out one by one, those of a file that start none together.
-A test marked `alone` counts or times what it does: while it runs, no other test has processes.
-These begin, beside those that start none; the ones that start many come next, and short ones at the end.
+A test marked `alone` counts or times its operations: while it runs, no other test has processes.
+These begin, beside those without processes; then come those that start many, then short ones.
 """
 
 import fcntl
