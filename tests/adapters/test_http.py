@@ -142,6 +142,13 @@ def test_the_user_agent_may_be_chosen(transport, receiver):
     assert receiver.requests[0].headers["user-agent"] == "stage/1"
 
 
+@pytest.mark.parametrize("name", ["Accept-Encoding", "accept-encoding"])
+def test_the_encodings_that_a_caller_accepts_are_sent_once(transport, receiver, name):
+    transport.send("POST", receiver.url, [(name, "gzip")], b"x")
+    (request,) = receiver.requests
+    assert request.headers["accept-encoding"] == "gzip"
+
+
 @pytest.mark.parametrize("body", [None, b""])
 def test_a_get_has_no_body_and_a_post_tells_that_it_is_empty(transport, receiver, body):
     transport.send("GET", receiver.url, (), body)

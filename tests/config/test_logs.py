@@ -130,6 +130,38 @@ def test_secrets_are_hidden_wherever_they_lie(capfd, settings):
     assert "CHANNEL_CREATE" in line
 
 
+@pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])
+def test_secrets_are_hidden_in_values_of_any_type(capfd, settings):
+    configure_logs(settings)
+    structlog.get_logger().info(
+        "request",
+        problem=OSError("https://u:pa55@h/x: refused"),
+        by_number={5: {"token": "pa55"}, 6: "https://u:pa55@h/y"},
+        several={"https://u:pa55@h/z"},
+        pair=(1, {"password": "pa55"}),
+    )
+    (line,) = lines(capfd)
+    assert "pa55" not in line
+    assert line.count("***") == 5
+
+
+def test_a_traceback_that_comes_as_text_is_logged_once(capfd):
+    configure_logs(JSON)
+    record = logging.LogRecord("thespian", logging.ERROR, "f", 1, "failed", None, None)
+    record.exc_text = "Traceback: of another process"
+    logging.getLogger("thespian").handle(record)
+    try:
+        raise ValueError("here")
+    except ValueError:
+        info = sys.exc_info()
+    record = logging.LogRecord("thespian", logging.ERROR, "f", 1, "failed", None, info)
+    record.exc_text = "Traceback: cached by another handler"
+    logging.getLogger("thespian").handle(record)
+    foreign, own = map(json.loads, lines(capfd))
+    assert foreign["exception"] == "Traceback: of another process"
+    assert "ValueError: here" in own["exception"]
+
+
 def test_where_nothing_is_configured_logging_gets_the_lines_without_secrets(capfd, caplog):
     structlog.reset_defaults()
     caplog.set_level(logging.INFO, "callboard")

@@ -44,12 +44,13 @@ def test_hooks_are_created_paged_changed_and_deleted(api):
 
 @pytest.mark.parametrize("size", [1, 2, 50])
 def test_attempts_are_paged_also_within_one_second(api, store, size):
-    now = gregorian_s(time.time())
-    database = modb(PARENT, time.time())
+    created_s = time.time() - 5
+    database = modb(PARENT, created_s)
     store.ensure_database(database)
     store.ensure_views(database, MODB)
     hook = api.add_hook()["id"]
-    attempt = {"pvt_type": "webhook_attempt", "hook_id": hook, "pvt_created": now - 5}
+    created = gregorian_s(created_s)
+    attempt = {"pvt_type": "webhook_attempt", "hook_id": hook, "pvt_created": created}
     ids = [f"{n:032x}" for n in range(5)]
     store.save_many(database, [attempt | {"_id": id, "event_id": id} for id in ids])
     for path in (f"{HOOKS}/attempts", f"{HOOKS}/{hook}/attempts"):

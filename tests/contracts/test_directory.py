@@ -71,8 +71,11 @@ class TestForgetting:
         directory.forget("accounts", A)
         assert directory.account(A).id == A
 
-    def test_what_is_not_known_is_no_error(self, directory):
+    def test_what_is_not_known_is_no_error(self, store, directory):
+        with_accounts(store, **{A: 1})
         directory.forget("accounts", "nobody")
+        directory.forget("nowhere", A)
+        assert directory.account(A).id == A
 
     def test_believes_no_longer_than_told(self, store):
         with_accounts(store, **{A: 1})

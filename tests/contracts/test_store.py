@@ -160,9 +160,12 @@ class TestDocuments:
 
     def test_deleting_what_is_gone_is_no_error(self, people):
         rev = people.save("people", {"_id": "x"})
+        people.save("people", {"_id": "y"})
         people.delete("people", "x", rev)
         people.delete("people", "x", rev)
         people.delete("people", "never", UNKNOWN_REV)
+        assert people.get("people", "x") is None
+        assert [document["_id"] for document in people.documents("people")] == ["y"]
 
     def test_a_deleted_one_may_be_made_again(self, people):
         rev = people.save("people", {"_id": "x", "age": 1})

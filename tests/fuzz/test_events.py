@@ -15,7 +15,14 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import event_in
 from callboard.webhooks.deliveries.delivery import deliveries
-from callboard.webhooks.events.changes import changed_document, hook_change, tells_of_an_account
+from callboard.webhooks.events.changes import (
+    AccountGone,
+    HookGone,
+    HookWritten,
+    changed_document,
+    hook_change,
+    tells_of_an_account,
+)
 from callboard.webhooks.events.directory import Account
 from callboard.webhooks.events.event import Event, PoisonEvent, parse_event
 from callboard.webhooks.hooks.doc_type_update import (
@@ -214,16 +221,20 @@ def test_document_changes(body_and_encoding, exchange, key, content_type, messag
         event = event_in(IncomingMessage(1, exchange, key, body, properties, False))
     except PoisonEvent:
         return
-    hook_change(event)
-    changed_document(event)
-    tells_of_an_account(event)
+    change = hook_change(event)
+    assert change is None or isinstance(change, HookWritten | HookGone | AccountGone)
+    document = changed_document(event)
+    assert document is None or all(isinstance(part, str) for part in document)
+    assert not tells_of_an_account(event) or event.name in ("db_created", "doc_created")
 
 
 @fuzzed()
 @given(texts)
 def test_names_of_databases(name):
-    account_of_database(name)
-    changed_document(Event({"Database": name, "ID": name}))
+    account_id = account_of_database(name)
+    assert account_id is None or (account_id and "/" not in account_id)
+    document = changed_document(Event({"Database": name, "ID": name}))
+    assert document is None if not name else document[1] == name
 
 
 @fuzzed(2)
