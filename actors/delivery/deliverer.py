@@ -447,7 +447,7 @@ class Deliverer(Role):
         if not self._dispatcher.in_flight and not self._recorder.unrecorded:
             self.finish()
         else:
-            self._flush_soon()
+            self._flush_due.within(LINGER_S)
 
 
 def limits(settings: Settings) -> DispatchLimits:
