@@ -154,18 +154,20 @@ def _wanted(self: Any) -> dict[int, int]:
 
 def _timeout_s(self: Any) -> float | None:
     """The time until the next deadline: of the run, a pause, a retry, or the next check."""
-    ends = [self.run_time._time_to_quit]
-    if self._transmitIntents or self._incomingSockets or self._waitingTransmits:
+    now, end = currentTime(), self.run_time._time_to_quit
+    ends = [] if end is None else [end]
+    connections = (
+        *self._transmitIntents.values(),
+        *self._incomingSockets.values(),
+        *self._waitingTransmits,
+    )
+    if connections:
         ends.append(self.looked_at_s + LOOK_S)
-        for each in (
-            *self._transmitIntents.values(),
-            *self._incomingSockets.values(),
-            *self._waitingTransmits,
-        ):
-            timers = vars(each)
-            ends += [timers[name]._time_to_quit for name in _PAUSES if name in timers]
-    now = currentTime()
-    return min((end - now for end in ends if end is not None), default=None)
+    for timers in map(vars, connections):
+        pauses = (timers[name]._time_to_quit for name in _PAUSES if name in timers)
+        # A message that waits for another one to the same peer keeps the pause it had before.
+        ends += [end for end in pauses if end > now]
+    return min(ends) - now if ends else None
 
 
 def _take(self: Any, ready: list[tuple[int, int]]) -> None:
@@ -188,7 +190,7 @@ def _take(self: Any, ready: list[tuple[int, int]]) -> None:
             _begin_to_read(self, fd, idle[fd])
     for fd in writable:
         self._processIntents(fd)
-    watched = [fd for fd, events in ready if fd in self._watches and events != select.POLLNVAL]
+    watched = [fd for fd, _events in ready if fd in self._watches]
     if watched:
         self._incomingEnvelopes.append(ReceiveEnvelope(self.myAddress, WatchMessage(watched)))
 

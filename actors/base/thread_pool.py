@@ -31,7 +31,7 @@ class ThreadPool(Generic[W]):
         self._looking = 0
         self._closed = False
         self._mine = threading.local()
-        for number, bell in enumerate([*self._asleep]):
+        for number, bell in enumerate(self._asleep):
             bell.acquire()
             RoomyThread(
                 target=self._live, args=(bell,), name=f"{name}-{number}", daemon=True

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 from logging import LogRecord
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,7 +17,6 @@ from thespian.actors import (
     Actor,
     ActorAddress,
     ActorExitRequest,
-    ActorSystem,
     ChildActorExited,
     DeadEnvelope,
     PoisonMessage,
@@ -24,12 +24,13 @@ from thespian.actors import (
     WakeupMessage,
     WatchMessage,
 )
+from thespian.system.timing import ExpirationTimer, currentTime
 from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from callboard.supervision import SupervisedActor
-from callboard.supervision.lean_transport import Readiness, _is_of_actors
-from services import free_port
+from callboard.supervision.lean_transport import LOOK_S, Readiness, _is_of_actors, _timeout_s
 from support.patience import patient
+from support.trees import MULTI, actor_system
 
 assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It mends Thespian.
 
@@ -146,12 +147,7 @@ class Two(Actor):
 
 @pytest.fixture
 def system():
-    system = ActorSystem(
-        "multiprocTCPBase",
-        {"Admin Port": free_port()},
-        logDefs={"version": 1, "disable_existing_loggers": False},
-        transientUnique=True,
-    )
+    system = actor_system(MULTI)
     yield system
     system.shutdown()
 
@@ -234,6 +230,25 @@ def test_a_message_to_a_process_that_was_killed_becomes_a_dead_letter(system):
     system.tell(sender, (target, "lost"))
     heard = {system.listen(wait_s()), system.listen(wait_s())}
     assert heard == {"sent", "lost"}
+
+
+def waiting_for(**timers):
+    """A transport with one message that waits, and a run without an end."""
+    intent = TransmitIntent(ActorAddress("x"), "a message")
+    for name, in_s in timers.items():
+        setattr(intent, name, ExpirationTimer(in_s))
+    return SimpleNamespace(
+        run_time=ExpirationTimer(None),
+        looked_at_s=currentTime() + 1000,
+        _transmitIntents={},
+        _incomingSockets={},
+        _waitingTransmits=[intent],
+    )
+
+
+def test_a_pause_that_is_over_does_not_keep_the_loop_awake():
+    assert 900 < _timeout_s(waiting_for(_pauseUntil=-1.0)) <= 1000 + LOOK_S
+    assert 400 < _timeout_s(waiting_for(_pauseUntil=500.0)) <= 500
 
 
 def test_what_thespian_works_by_is_left_to_it():

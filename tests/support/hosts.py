@@ -10,17 +10,15 @@ from attrs import frozen
 from thespian.actors import (
     Actor,
     ActorAddress,
-    ActorSystem,
     ActorTypeDispatcher,
     ChildActorExited,
 )
 
 from callboard import embed
 from callboard.supervision import Peer
-from services import free_port
 from support.patience import patient
 from support.running import ACCOUNT, call_event, outgoing
-from support.trees import MULTI
+from support.trees import MULTI, actor_system
 
 
 @frozen
@@ -121,10 +119,8 @@ class Hosted:
     """An actor system with a Host, and all messages received in it."""
 
     def __init__(self, base, host=Host):
-        capabilities = {"Admin Port": free_port()} if base == MULTI else {}
-        logs = {"version": 1, "disable_existing_loggers": False}
         self.base = base
-        self.system = ActorSystem(base, capabilities, logDefs=logs, transientUnique=True)
+        self.system = actor_system(base)
         self.host = self.system.createActor(host)
         self.heard = []
         self.addresses = {}

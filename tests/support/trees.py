@@ -16,20 +16,21 @@ from support.patience import patient
 SIMPLE, MULTI = "simpleSystemBase", "multiprocTCPBase"
 
 
+def actor_system(base, capabilities=()):
+    """A new actor system with the test's own logging, on a free port if it needs one."""
+    capabilities = dict(capabilities)
+    if base == MULTI:
+        capabilities["Admin Port"] = free_port()
+    logs = {"version": 1, "disable_existing_loggers": False}
+    return ActorSystem(base, capabilities, logDefs=logs, transientUnique=True)
+
+
 class Tree:
     """A top supervisor and the conversation with it; `args` as its `top` takes them."""
 
     def __init__(self, base, args, top=Supervisor, capabilities=()):
         self.base = base
-        capabilities = dict(capabilities)
-        if base == MULTI:
-            capabilities["Admin Port"] = free_port()
-        self.system = ActorSystem(
-            base,
-            capabilities,
-            logDefs={"version": 1, "disable_existing_loggers": False},
-            transientUnique=True,
-        )
+        self.system = actor_system(base, capabilities)
         self.top = self.system.createActor(top)
         self.heard = []
         self.system.tell(self.top, Start(args=args, heartbeat_s=0))
