@@ -11,13 +11,10 @@ from callboard.adapters.receiver.arrivals import Arrivals
 from callboard.adapters.receiver.listener import Arrival
 from callboard.cli.terminal.output import counted, escaped
 from callboard.webhooks.deliveries.verifying import Verdict
-from callboard.webhooks.events.event import too_deep
+from callboard.webhooks.events.event import WRITABLE_NESTING, too_deep
 
 DULL_HEADERS = frozenset({"host", "content-length", "connection", "accept", "accept-encoding"})
 """Headers that are unrelated to webhooks; omitted in the output for people."""
-
-MAX_LEVELS = 200
-"""A body of more levels is shown as text: `json` may read more levels than it writes."""
 
 
 def lines(arrival: Arrival) -> Iterator[str]:
@@ -85,7 +82,7 @@ def content(request: ReceivedRequest) -> Any:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
-    return text if too_deep(value, MAX_LEVELS) else value
+    return text if too_deep(value, WRITABLE_NESTING) else value
 
 
 def _refuse(name: str) -> None:

@@ -12,12 +12,10 @@ from fastapi import Request
 from callboard.web.access.tokens import Caller
 from callboard.web.backend import NodeFacts
 from callboard.web.errors import ApiError
-from callboard.webhooks.events.event import too_deep
+from callboard.webhooks.events.event import WRITABLE_NESTING, too_deep
 
 _ALWAYS_FINITE = 308
 """The most digits with which an integer always fits in a float."""
-MAX_LEVELS = 200
-"""The most levels of a body, more than those of an event: `json` may read more than it writes."""
 _REQUEST_ID = re.compile(r"[!-~]{1,100}")
 
 
@@ -67,8 +65,9 @@ def _object(body: bytes) -> dict[str, Any]:
         )
         if "\\u" in text:  # a lone surrogate, which no store and no broker accepts
             json.dumps(parsed, ensure_ascii=False).encode()
-        if text.count("[") + text.count("{") > MAX_LEVELS and too_deep(parsed, MAX_LEVELS):
-            raise ValueError(f"it has more than {MAX_LEVELS} levels")
+        brackets = text.count("[") + text.count("{")
+        if brackets > WRITABLE_NESTING and too_deep(parsed, WRITABLE_NESTING):
+            raise ValueError(f"it has more than {WRITABLE_NESTING} levels")
     except (ValueError, RecursionError) as problem:
         raise ApiError(
             400, "parse_error", {"message": f"the body is not JSON: {problem}"}

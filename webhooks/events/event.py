@@ -17,6 +17,8 @@ MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """Limits memory use: a gzip body that expands beyond this size is refused."""
 MAX_NESTING = 100
 """The deepest nesting of objects and lists; deeper values are refused."""
+WRITABLE_NESTING = 200
+"""The deepest nesting of any other JSON: `json` may read more levels than it writes."""
 
 _DIGITS = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in range(256))
 _LONG = b"0" * 19
