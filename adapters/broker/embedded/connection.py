@@ -34,10 +34,11 @@ from callboard.adapters.broker.protocol import (
     Depths,
     IncomingMessage,
     OutgoingMessage,
-    Received,
     Returned,
     Topology,
     Unconfirmed,
+    UnreadableMessage,
+    received,
 )
 
 FILE = "broker.sqlite3"
@@ -229,15 +230,16 @@ class EmbeddedConnection:
             verdicts, confirmed, queues = self._put_outbox(db)
             listeners = database.consumers(db, queues)
             ids = self._next_messages(db)
-            received = self._read(db, ids)
+            tags = list(itertools.islice(self._tags, len(ids)))
+            messages = self._read(db, ids, tags)
         self._settled = []
         self._outbox = {}
         self._events += verdicts
-        if received:
-            self._outstanding.update(zip((m.tag for m in received), ids, strict=True))
+        if ids:
+            self._outstanding.update(zip(tags, ids, strict=True))
             self._again = self._again[len(ids) :]
             self._cursor = max(self._cursor, *ids)
-            self._events.append(Received(tuple(received)))
+            self._events += received(messages)
         if confirmed:
             self._events.append(Confirmed(tuple(confirmed)))
         token = self._present().token
@@ -274,13 +276,18 @@ class EmbeddedConnection:
         again = self._again[:room]
         return again + database.oldest_after(db, self._queue.queue, self._cursor, room - len(again))
 
-    def _read(self, db: sqlite3.Connection, ids: list[int]) -> list[IncomingMessage]:
+    def _read(
+        self, db: sqlite3.Connection, ids: list[int], tags: list[int]
+    ) -> list[IncomingMessage | UnreadableMessage]:
         if self._queue is None or not ids:
             return []
         delivered = max(self._cursor, self._queue.delivered)
         if ids[-1] > delivered:
             database.mark_delivered(db, self._queue.queue, ids[-1])
-        return [database.read(db, i, next(self._tags), redelivered=i <= delivered) for i in ids]
+        return [
+            database.read(db, id, tag, redelivered=id <= delivered)
+            for id, tag in zip(ids, tags, strict=True)
+        ]
 
     def _put_outbox(self, db: sqlite3.Connection) -> tuple[list[BrokerEvent], list[int], set[int]]:
         """The events to report, the publish ids to confirm, and the queues with new messages."""
