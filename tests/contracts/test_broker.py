@@ -261,6 +261,7 @@ def test_names_that_are_no_text_make_a_message_unreadable_and_it_can_be_acknowle
     assert unreadable.message.properties.message_id == "caf\ufffd"
     assert b"\x04caf\xe9" in base64.b64decode(unreadable.raw["properties"])
     driver.connection.ack([unreadable.message.tag, driver.messages[0].tag])
+    driver.while_quiet()
     broker.interrupt(driver)
     driver.while_quiet()
     assert len(driver.messages) == len(driver.of(Unreadable)) == 1

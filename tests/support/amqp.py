@@ -116,6 +116,8 @@ def properties(draw):
             encoded += draw(headers)
         elif name == "TIMESTAMP":
             encoded += struct.pack(">Q", draw(bits(False, 64)))
+        elif name == "DELIVERY_MODE":  # A broker refuses others.
+            encoded += struct.pack("B", draw(st.sampled_from((1, 2))))
         else:
             encoded += struct.pack("B", draw(bits(False, 8)))
     return struct.pack(">H", flags) + encoded

@@ -40,6 +40,7 @@ from callboard.adapters.broker.protocol import (
     UnreadableMessage,
     received,
 )
+from callboard.adapters.local.corrupt_file import file_number, is_corrupt, move_aside
 
 FILE = "broker.sqlite3"
 LOOK_AGAIN_S = 5.0
@@ -72,6 +73,7 @@ class EmbeddedConnection:
         self._consuming = False
         self._presence: Presence | None = None
         self._db: sqlite3.Connection | None = None  # None: down
+        self._number: int | None = None  # of the open file
         self._queue: database.Consumption | None = None
         self._displaced = False
         self._count_depths = False
@@ -117,6 +119,8 @@ class EmbeddedConnection:
             raise  # a bug in Callboard
         except (BrokerError, OSError, sqlite3.DatabaseError) as error:
             self._go_down(f"{self._file}: {error}")
+            if is_corrupt(error):
+                self._move_aside(str(error))
         events, self._events = self._events, []
         return events
 
@@ -181,10 +185,17 @@ class EmbeddedConnection:
     def _retry_is_due(self) -> bool:
         return self._next_look is not None and self._next_look <= time.monotonic()
 
+    def _move_aside(self, reason: str) -> None:
+        """Let a new file take the place of a corrupt one, whose messages cannot be read."""
+        with suppress(OSError):  # Then it is tried again with the next connection.
+            move_aside(self._file, self._number, reason)
+
     def _come_up(self) -> sqlite3.Connection:
         token = self._present().token
         alive = partial(is_alive, self._folder)
+        self._number = file_number(self._file)
         db = database.open_database(self._file)
+        self._number = file_number(self._file)
         try:
             with database.transaction(db):
                 database.leave_for_the_dead(db, alive)
@@ -217,6 +228,8 @@ class EmbeddedConnection:
     def _work(self, db: sqlite3.Connection) -> None:
         """Acknowledge, publish and receive in one transaction; none is begun without work."""
         self._next_look = time.monotonic() + LOOK_AGAIN_S if self._consuming else None
+        if file_number(self._file) != self._number:
+            raise BrokerError("it was moved aside")
         self._check_still_consumer(db)
         due_in_s = self._due_in_s(db)
         if not (self._outbox or self._settled or self._next_messages(db) or due_in_s <= 0):
