@@ -61,7 +61,8 @@ class Intake:
     def _go_on(self) -> None:
         pause_s = self._suspects.pause_s(self._most_deaths, WITHIN_S)
         if pause_s:
-            self._log.warning("messages_wait", seconds=round(pause_s, 1), reason="it ended often")
+            if not self._due.is_set:
+                self._log.warning("messages_wait", seconds=round(pause_s, 1))
             self._due.within(pause_s)
             return
         messages = tuple(self._waiting)

@@ -110,7 +110,12 @@ class BrokerRole(Role):
         self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
         most_deaths = max(1, self.settings.actors.max_restarts // 2)
         self._intake = Intake(
-            self._suspects, self._handle, self._refuse, self.timer, most_deaths, self.log
+            self._open_suspects,
+            self._handle_messages,
+            self._quarantine_message,
+            self.timer,
+            most_deaths,
+            self.log,
         )
         self.broker.open()
         self._broker_due = self.timer(self._poll)
@@ -160,7 +165,7 @@ class BrokerRole(Role):
                     continue
                 case Unreadable(unreadable):
                     for message in unreadable:
-                        self._refuse(message)
+                        self._quarantine_message(message)
                     continue
                 case ConnectionUp():
                     self.tally.set(BROKER_UP, 1, self.path)
@@ -173,11 +178,11 @@ class BrokerRole(Role):
             self.after_poll()
         self._arm()
 
-    def _handle(self, messages: tuple[IncomingMessage, ...]) -> None:
+    def _handle_messages(self, messages: tuple[IncomingMessage, ...]) -> None:
         self.on_broker(Received(messages))
         self.after_poll()
 
-    def _refuse(self, unreadable: UnreadableMessage) -> None:
+    def _quarantine_message(self, unreadable: UnreadableMessage) -> None:
         """Quarantine a message that no handler is to see."""
         message = unreadable.message
         self.on_broker(Unreadable((unreadable,)))
@@ -189,7 +194,7 @@ class BrokerRole(Role):
         self.broker.ack(tags)
         self.on_acknowledged(tags)
 
-    def _suspects(self) -> Suspects:
+    def _open_suspects(self) -> Suspects:
         file = self.settings.data.dir / "suspects" / self.path.replace("/", ".")
         return self.own(Suspects(file, self._not_remembered))
 

@@ -50,6 +50,8 @@ class Queue:
         queue = self
 
         class Timer:
+            is_set = False
+
             def within(self, seconds):
                 queue.timers.append((seconds, call))
 
