@@ -47,7 +47,7 @@ from callboard.adapters.broker.protocol import (
     Unconfirmed,
     Unreadable,
 )
-from callboard.adapters.broker.publications import Publication
+from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
@@ -70,6 +70,8 @@ MAX_BATCHES_PER_RESPONDER = 2
 """More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
+WITHOUT_EXCHANGE = "it was put into the queue directly, so that its exchange is unknown"
+"""The reason for quarantining a message that no module can claim, such as a shovel's."""
 RECONCILE_S = 30.0
 STALE_S = 60.0
 """For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
@@ -195,9 +197,13 @@ class EventBridge(BrokerRole):
                 now,
             )
             if not self._ledger.take(event, self._modules_for(message)):
-                # The queue still has a binding that a module no longer declares.
-                self._counts["unclaimed"] += 1
                 done.append(message.tag)
+                if message.exchange:
+                    # The queue still has a binding that a module no longer declares.
+                    self._counts["unclaimed"] += 1
+                else:
+                    self.set_aside(message.tag, publication_of(message), WITHOUT_EXCHANGE)
+        self.quarantine.write()
         self.acknowledge(done)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:

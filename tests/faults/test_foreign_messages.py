@@ -168,6 +168,7 @@ def test_every_message_is_delivered_or_quarantined_and_nothing_restarts(
                     told.append(call(number))
                 else:
                     published["others"] += 1
+                    published["direct"] += key == EVENTS.encode()
             number = len(good) + len(told) + published["others"]
             exchange, key, body, content_type = outgoing(call_event(number))
             sent = pika.BasicProperties(content_type=content_type, delivery_mode=2)
@@ -188,10 +189,15 @@ def test_every_message_is_delivered_or_quarantined_and_nothing_restarts(
     system.wait(all_ended, 60 + MESSAGES / 20, "an end for each message")
     for queue in (EVENTS, RETRIES):
         system.wait(lambda name=queue: rabbitmq.messages(amqp_url, name) == 0, 30, queue)
-    bridge = system.node("event_bridge").stats
     system.wait(
         lambda: (stats := system.node("event_bridge").stats)["received"] == stats["acknowledged"]
     )
+    bridge = system.node("event_bridge").stats
+
+    def direct():
+        return sum(letter["routing_key"] == EVENTS for letter in letters(system))
+
+    system.wait(lambda: direct() + bridge["unclaimed"] == published["direct"], what="dead letters")
     delivered, aside = arrived(), quarantined()
     assert all(delivered[name] == 1 and name not in aside for name in good)
     assert all(delivered[name] + aside[name] == 1 for name in told)
