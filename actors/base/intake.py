@@ -19,6 +19,8 @@ from callboard.supervision import Call, Timer
 
 MOST_DEATHS = 2
 """A message with so many deaths is quarantined."""
+DEADLY = f"handling it has ended the process {MOST_DEATHS} times"
+"""The reason."""
 WITHIN_S = 10.0
 """The period in which supervisors count restarts."""
 
@@ -89,8 +91,7 @@ class Intake:
     def _handle_one(self, message: IncomingMessage) -> None:
         its = digest(message)
         if self._suspects.deaths_of(its) >= MOST_DEATHS:
-            reason = f"handling it has ended the process {MOST_DEATHS} times"
-            self._refuse(UnreadableMessage(message, reason, {}))
+            self._refuse(UnreadableMessage(message, DEADLY, {}))
             self._suspects.clear(its)
             return
         with self._suspects.handling(lambda: [its], its):
@@ -99,9 +100,14 @@ class Intake:
 
 def digest(message: IncomingMessage) -> bytes:
     """Identifies a message when it is redelivered."""
+    id = message.properties.message_id
+    return digest_of(message.exchange, message.routing_key, id, message.body)
+
+
+def digest_of(exchange: str, routing_key: str, message_id: str | None, body: bytes) -> bytes:
+    """Identifies a message of these parts."""
     made = blake2b(digest_size=DIGEST_BYTES)
-    id = message.properties.message_id or ""
-    for part in (message.exchange, message.routing_key, id):
+    for part in (exchange, routing_key, message_id or ""):
         made.update(part.encode(errors="replace") + b"\0")
-    made.update(message.body)
+    made.update(body)
     return made.digest()

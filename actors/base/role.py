@@ -77,6 +77,19 @@ class Role(Counting):
         )
         return self._looked_up
 
+    def open_suspects(self) -> Suspects:
+        """The memory of messages that ended this actor."""
+        file = self.settings.data.dir / "suspects" / self.path.replace("/", ".")
+        return self.own(Suspects(file, self._not_remembered))
+
+    @property
+    def most_deaths(self) -> int:
+        """The restarts within ten seconds that messages may cause: half of the supervisor's."""
+        return max(1, self.settings.actors.max_restarts // 2)
+
+    def _not_remembered(self, error: OSError) -> None:
+        self.log.warning("suspects_not_remembered", reason=str(error))
+
     def receiveMsg_ConfigurationChanged(
         self, message: ConfigurationChanged, _sender: ActorAddress
     ) -> None:
@@ -108,13 +121,12 @@ class BrokerRole(Role):
         # Closing it returns unacknowledged messages to the broker.
         self.broker = self.own(brokers.connect(url, topology, folder, name=self.path))
         self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
-        most_deaths = max(1, self.settings.actors.max_restarts // 2)
         self._intake = Intake(
-            self._open_suspects,
+            self.open_suspects,
             self._handle_messages,
             self._quarantine_message,
             self.timer,
-            most_deaths,
+            self.most_deaths,
             self.log,
         )
         self.broker.open()
@@ -193,13 +205,6 @@ class BrokerRole(Role):
     def _acknowledge_now(self, tags: list[int]) -> None:
         self.broker.ack(tags)
         self.on_acknowledged(tags)
-
-    def _open_suspects(self) -> Suspects:
-        file = self.settings.data.dir / "suspects" / self.path.replace("/", ".")
-        return self.own(Suspects(file, self._not_remembered))
-
-    def _not_remembered(self, error: OSError) -> None:
-        self.log.warning("suspects_not_remembered", reason=str(error))
 
     def _arm(self) -> None:
         deadline = self.broker.deadline()

@@ -86,13 +86,21 @@ class Suspects:
         `digests`: called after an exception only. `one`: the digest, if it is a single message; if
         the block ends, it is suspected no longer.
         """
-        self._mark(_ONE if one else _SOME, one)
+        self.mark(one)
         try:
             yield
         except Exception:
             self._mark(_NONE)
             self._died(digests())
             raise
+        self.unmark(one)
+
+    def mark(self, one: bytes = b"") -> None:
+        """Begin to handle the message with this digest, or some messages."""
+        self._mark(_ONE if one else _SOME, one)
+
+    def unmark(self, one: bytes = b"") -> None:
+        """The process has survived it; the message is suspected no longer."""
         self._mark(_NONE)
         if one:
             self.clear(one)

@@ -99,6 +99,12 @@ def test_the_letter_of_a_delivery():
     }
 
 
+def test_half_a_character_in_what_an_error_said_is_replaced():
+    """No store accepts it, and a dead letter that is refused holds up those behind it."""
+    made = letter(history=((1, "name \udcff unknown"),))
+    assert made["history"] == [{"at_ms": 1, "outcome": "name ? unknown"}]
+
+
 def test_nothing_secret_is_in_it():
     assert "s3cret" not in json.dumps(letter())
 

@@ -64,7 +64,7 @@ def dead_letter(
         "content_type": form,
         **_body(content),
         "tries": attempts_made,
-        "history": [{"at_ms": at_ms, "outcome": told} for at_ms, told in history],
+        "history": [{"at_ms": at_ms, "outcome": _whole(told)} for at_ms, told in history],
     }
 
 

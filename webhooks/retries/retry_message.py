@@ -258,6 +258,4 @@ def _history(value: Any) -> tuple[tuple[int, str], ...]:
             raise UnreadableDelivery("history has a member that is no time and text")
         if not 0 <= item[0] <= 2**53:
             raise UnreadableDelivery("history has a time that is not from 0 to 2**53")
-    # Half a character would make a dead letter that no store accepts.
-    whole = ((at, told.encode(errors="replace").decode()) for at, told in value)
-    return tuple(whole)[-MAX_HISTORY:]
+    return tuple((at, told) for at, told in value)[-MAX_HISTORY:]
