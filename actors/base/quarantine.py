@@ -60,7 +60,7 @@ class Quarantine:
         """Of the tags of handled messages those that may be acknowledged now."""
         if not self._unwritten:
             return list(tags)
-        free = []
+        free: list[int] = []
         for tag in tags:
             (self._withheld if tag in self._unwritten else free).append(tag)
         return free

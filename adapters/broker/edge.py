@@ -3,7 +3,7 @@
 AMQP promises little about a message of another publisher: a short string is any bytes, a header has
 one of 19 types, and tables nest as deeply as a frame is long. After `arrived` every text is a
 `str`, every header a value of JSON, and every name fits in a frame, so that no handler checks or
-fails. What has no such form is an `UnreadableMessage`, with the bytes as they came.
+fails. A message without such a form is an `UnreadableMessage`, with the bytes as they came.
 """
 
 import base64
@@ -76,7 +76,7 @@ def _clean(carried: Carried) -> IncomingMessage:
     if carried.problem is not None:
         raise _Unreadable(f"its properties cannot be decoded: {carried.problem}")
     came = carried.properties
-    texts = {name: _text(name, getattr(came, name)) for name in _TEXTS}
+    texts: dict[str, Any] = {name: _text(name, getattr(came, name)) for name in _TEXTS}
     if came.headers:
         headers = plain_headers(came.headers)
         if not carried.exchange:
@@ -131,9 +131,10 @@ def _is_plain(value: Any, levels: int = MAX_NESTING) -> bool:
 
 
 def _refused(carried: Carried, reason: str) -> UnreadableMessage:
-    """The message with what can be read of it, and its names and properties as they came."""
+    """The message with its readable parts, and its names and properties as they came."""
     came = carried.properties
     headers = came.headers if isinstance(came.headers, dict) else {}
+    texts: dict[str, Any] = {name: _readable(getattr(came, name)) for name in _TEXTS}
     raw = {"properties": carried.encoded}
     for name in ("exchange", "routing_key"):
         if isinstance(value := getattr(carried, name), bytes):
@@ -144,10 +145,7 @@ def _refused(carried: Carried, reason: str) -> UnreadableMessage:
             _readable(carried.exchange) or "",
             _readable(carried.routing_key) or "",
             carried.body,
-            Properties(
-                headers=plain_headers(headers),
-                **{name: _readable(getattr(came, name)) for name in _TEXTS},
-            ),
+            Properties(headers=plain_headers(headers), **texts),
             carried.redelivered,
         ),
         reason,

@@ -142,7 +142,7 @@ class IncomingMessage:
 class UnreadableMessage:
     """A consumed message that has no form in the domain: it must be quarantined.
 
-    `message`: what can be read of it; bytes that are not UTF-8 are replaced. `raw`: its properties
+    `message`: its readable parts; bytes that are not UTF-8 are replaced. `raw`: its properties
     as in their frame, and names that are not UTF-8, in base64.
     """
 

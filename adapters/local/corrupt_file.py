@@ -15,7 +15,7 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class RecordDamaged(Exception):
-    """SQLite read a row, but its content is not what was written."""
+    """SQLite read a row, but its content has changed since it was written."""
 
 
 def is_corrupt(error: Exception) -> bool:

@@ -72,7 +72,7 @@ def poison_dead_letter(record: Mapping[str, Any], number: int, node: str) -> dic
     """The dead letter of a quarantined message, which is record `number` of the node's file.
 
     `raw`, if present: the message's properties as in their AMQP frame, and names that are not
-    UTF-8, in base64. A damaged record becomes a dead letter of what is left.
+    UTF-8, in base64. A damaged record becomes a dead letter of the fields that it has.
     """
     reason, at_s = record.get("reason"), as_number(record.get("set_aside_at"))
     identity = ["event", node, number, record]
