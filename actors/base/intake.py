@@ -45,10 +45,14 @@ class Intake:
         self._open, self._handle, self._refuse = suspects, handle, refuse
         self._most_deaths, self._log = most_deaths, log
         self._waiting: deque[IncomingMessage] = deque()
+        self._refused: list[bytes] = []
         self._due = timer(self._go_on)
 
     def take(self, messages: Iterable[IncomingMessage]) -> None:
         """Handle messages, oldest first; after deaths within a short time, a while later."""
+        # By now the broker has their acknowledgements; before, they could be redelivered.
+        while self._refused:
+            self._suspects.clear(self._refused.pop())
         self._waiting.extend(messages)
         self._go_on()
 
@@ -92,7 +96,7 @@ class Intake:
         its = digest(message)
         if self._suspects.deaths_of(its) >= MOST_DEATHS:
             self._refuse(UnreadableMessage(message, DEADLY, {}))
-            self._suspects.clear(its)
+            self._refused.append(its)
             return
         with self._suspects.handling(lambda: [its], its):
             self._handle((message,))

@@ -267,13 +267,13 @@ class _Kept:
     def qsize(self) -> int:
         return len(self._kept)
 
-    def get(self, block: bool = False, timeout: float | None = None) -> Any:  # noqa: ARG002
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
         try:
             return self._kept.pop()
         except IndexError:
             raise queue.Empty from None
 
-    def put(self, connection: Any, block: bool = False) -> None:  # noqa: ARG002
+    def put(self, connection: Any, block: bool = False) -> None:
         if len(self._kept) >= self._maxsize:
             raise queue.Full
         self._kept.append(connection)

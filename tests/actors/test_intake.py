@@ -121,3 +121,13 @@ def test_messages_that_are_redelivered_for_another_reason_are_handled_together(t
     queue.handle = lambda messages: (seen.append(len(messages)), queue.waiting.clear())
     queue.run()
     assert seen == [50]
+
+
+def test_a_refused_message_that_is_redelivered_is_refused_again(tmp_path):
+    """The process ended before the broker had the acknowledgement."""
+    queue = Queue(tmp_path, bodies(3), raisers=[b"1"])
+    queue.run()
+    assert queue.refused == [b"1"]
+    queue.waiting, queue.handled = [b"1"], []
+    queue.run()
+    assert (queue.refused, len(queue.restarts)) == ([b"1", b"1"], 2)
