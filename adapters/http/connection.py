@@ -267,13 +267,13 @@ class _Kept:
     def qsize(self) -> int:
         return len(self._kept)
 
-    def get(self, block: bool = False, timeout: float | None = None) -> Any:  # noqa: ARG002
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
         try:
             return self._kept.pop()
         except IndexError:
             raise queue.Empty from None
 
-    def put(self, connection: Any, block: bool = False) -> None:  # noqa: ARG002
+    def put(self, connection: Any, block: bool = False) -> None:
         if len(self._kept) >= self._maxsize:
             raise queue.Full
         self._kept.append(connection)
@@ -282,7 +282,7 @@ class _Kept:
 class _Afresh(HTTPConnectionPool):
     """Closes a kept connection if the exchange requires a new one."""
 
-    QueueCls = _Kept
+    QueueCls = _Kept  # type: ignore[assignment]
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)
