@@ -255,7 +255,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 
 class _Kept:
-    """A pool's kept connections, the latest first, as a queue that nobody waits for.
+    """A pool's kept connections, the latest first, as a queue without waiting.
 
     Without the locks of `queue.LifoQueue`, which take as long as writing the request.
     """
@@ -282,7 +282,7 @@ class _Kept:
 class _Afresh(HTTPConnectionPool):
     """Closes a kept connection if the exchange requires a new one."""
 
-    QueueCls = _Kept
+    QueueCls = _Kept  # type: ignore[assignment]
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)
