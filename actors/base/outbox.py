@@ -1,10 +1,33 @@
 """Items for another actor, sent in batches until it confirms them."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+BATCH_BYTES = 1_000_000
+"""A batch ends with the item that reaches this size, so that no message exceeds it by more than its
+largest item (adapters/local/sealed_transport.py limits a message)."""
+
+
+def cut(
+    items: Iterable[T],
+    most_items: int,
+    size: Callable[[T], int],
+    most_bytes: int = BATCH_BYTES,
+) -> Iterator[tuple[T, ...]]:
+    """Batches of at most `most_items`, each ending with the item that reaches `most_bytes`."""
+    batch: list[T] = []
+    bytes_left = most_bytes
+    for item in items:
+        batch.append(item)
+        bytes_left -= size(item)
+        if len(batch) >= most_items or bytes_left <= 0:
+            yield tuple(batch)
+            batch, bytes_left = [], most_bytes
+    if batch:
+        yield tuple(batch)
 
 
 class Outbox(Generic[T]):
@@ -19,7 +42,7 @@ class Outbox(Generic[T]):
         most_items: int,
         most_batches: int,
         size: Callable[[T], int] = lambda _item: 0,
-        most_bytes: int = 1_000_000,
+        most_bytes: int = BATCH_BYTES,
     ) -> None:
         self._most_items, self._most_batches = most_items, most_batches
         self._size, self._most_bytes = size, most_bytes
