@@ -49,6 +49,7 @@ from callboard.adapters.broker.publications import (
     Publication,
     as_published,
     plain_headers,
+    publication_of,
     set_aside,
 )
 from callboard.adapters.broker.queues import shared_queue
@@ -71,6 +72,8 @@ KAZOO_QUEUE = Queue(
 
 MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000
+MAX_EVENT_BYTES = 32 * 2**20
+"""A larger event is quarantined: it would not fit in a message between actors, of 64 MiB."""
 MAX_BATCHES_PER_RESPONDER = 2
 """More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
@@ -193,6 +196,10 @@ class EventBridge(BrokerRole):
         now = time.monotonic()
         for message in map(as_published, messages):
             self._counts["received"] += 1
+            if len(message.body) > MAX_EVENT_BYTES:
+                self._refuse(message)
+                done.append(message.tag)
+                continue
             event = RawEvent(
                 message.tag,
                 message.exchange,
@@ -210,6 +217,16 @@ class EventBridge(BrokerRole):
                 self._counts["unclaimed"] += 1
                 done.append(message.tag)
         self._acknowledge(done)
+        self._keep_aside()
+
+    def _refuse(self, message: IncomingMessage) -> None:
+        """Quarantine a message that is larger than any that actors can send to each other."""
+        reason = f"it has {len(message.body)} bytes: at most {MAX_EVENT_BYTES} can be handled"
+        self._counts["poison"] += 1
+        self.log.warning("event_set_aside", key=message.routing_key, reason=reason)
+        kept = publication_of(message)
+        document = set_aside(kept, module="", reason=reason, now_unix_s=time.time())
+        self._aside.setdefault(message.tag, []).append(document)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
         """The modules with a binding that matches the message, else the modules of its exchange.

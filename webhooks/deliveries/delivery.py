@@ -128,9 +128,9 @@ class _Identity:
 
 
 class FanOut:
-    """An event that may fire hooks, and the making of their deliveries, one by one.
+    """An event that fires hooks, and the making of their deliveries, one by one.
 
-    `hooks`: those that match its account and event, each account's together.
+    `hooks`: those that it fires, each account's together.
     """
 
     def __init__(
@@ -143,18 +143,19 @@ class FanOut:
         make_event_id: Callable[[], str] = new_event_id,
     ) -> None:
         self.hooks = hooks
-        self._trace, self._firing, self._make_event_id = event.trace, firing, make_event_id
+        self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
         # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
         # configured.
         self._encoder = _Encoder(firing.payload, None if firing.any_account else cluster_id)
 
-    def fires(self, hook: Hook) -> bool:
-        """Whether the event fires one of its `hooks`."""
-        return self._firing.selects(hook) and fires(hook, self._firing.payload)
+    @property
+    def encoded_bytes(self) -> int:
+        """The size of the payloads encoded so far; hooks that send the same share one."""
+        return self._encoder.encoded_bytes
 
     def make(self, hook: Hook) -> Delivery:
-        """The delivery for a hook that it fires. Raises the errors of the payload's encoding."""
+        """The delivery for one of the hooks. Raises the errors of the payload's encoding."""
         return self._delivery(hook, self._encoder.content(hook))
 
     def without_payload(self, hook: Hook) -> Delivery:
@@ -189,7 +190,7 @@ def fan_out(
     cluster_id: str | None,
     make_event_id: Callable[[], str] = new_event_id,
 ) -> FanOut | None:
-    """The fan-out of an event; None if the module ignores it or no account is known for it.
+    """The fan-out of an event; None if it fires no hook.
 
     The account must exist unless the firing permits any: Kazoo fires nothing for an unknown
     account. Raises the module's and the directory's errors.
@@ -197,7 +198,10 @@ def fan_out(
     firing = module.firing(event, directory) if module.responds_to(event) else None
     if firing is None:
         return None
-    hooks = list(_hooks(firing, index, directory))
+    selects, payload = firing.selects, firing.payload
+    hooks = [
+        hook for hook in _hooks(firing, index, directory) if selects(hook) and fires(hook, payload)
+    ]
     return FanOut(event, module.id, firing, hooks, cluster_id, make_event_id) if hooks else None
 
 
@@ -211,7 +215,7 @@ def deliveries(
 ) -> tuple[Delivery, ...]:
     """All deliveries of an event, made at once. Raises the errors of `fan_out` and `make`."""
     made = fan_out(event, module, index, directory, cluster_id, make_event_id)
-    return () if made is None else tuple(map(made.make, filter(made.fires, made.hooks)))
+    return () if made is None else tuple(map(made.make, made.hooks))
 
 
 def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[Hook]:
@@ -234,6 +238,7 @@ class _Encoder:
         self._cluster_id = cluster_id
         self._contents: dict[tuple[str, str], bytes] = {}
         self._kept_bytes = 0
+        self.encoded_bytes = 0
 
     def content(self, hook: Hook) -> bytes:
         form = content_type(hook)
@@ -241,6 +246,7 @@ class _Encoder:
         found = self._contents.get(key)
         if found is None:
             found = content(form, final_payload(hook, self._payload, self._cluster_id))
+            self.encoded_bytes += len(found)
             self._kept_bytes += len(found) + len(key[1])
             if key[1] and self._kept_bytes > KEPT_BYTES:
                 self._contents = {k: kept for k, kept in self._contents.items() if not k[1]}
