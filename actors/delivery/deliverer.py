@@ -222,7 +222,13 @@ class Deliverer(Role):
         """Queue the delivery, or defer it if there is no room."""
         delivery = job.delivery
         admission = self._dispatcher.add(
-            job, delivery.id, job.endpoint, delivery.hook_id, delivery.options, time.monotonic()
+            job,
+            delivery.id,
+            job.endpoint,
+            delivery.hook_id,
+            delivery.options,
+            time.monotonic(),
+            delivery.account_id,
         )
         for deferred in (job,) if isinstance(admission, NoRoom) else admission.displaced:
             self._defer_unattempted(deferred)

@@ -212,7 +212,7 @@ class Responder(Role):
             self._work_due.within(0)
 
     def _route_events(self, deliverers: list[Peer], until: float) -> bool:
-        """Route the batches in hand; True if there are more, after one slice at least."""
+        """Route the batches held; True if there are more, after one slice at least."""
         while self._held:
             batch, bridge = self._held[0]
             if self._routing is None:

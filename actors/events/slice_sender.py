@@ -106,11 +106,8 @@ class SliceSender:
         if message.source != self._source():
             return
         for share, tags in message.settled:
-            settled = frozenset(tags).__contains__
             for outbox in self._outboxes.values():
-                self._fan_outs.settled(
-                    outbox.settled(int(share), lambda one, is_in=settled: is_in(one.event.number))
-                )
+                self._fan_outs.settled(outbox.settled(int(share), _of_events(tags)))
         self.report_ended()
 
     def report_ended(self) -> None:
@@ -157,3 +154,8 @@ class SliceSender:
             late = tuple(str(number) for number, _batch in outbox.overdue(now - STALE_S, now))
             if late and (deliverer := self._peers().get(path)):
                 self._send(deliverer.address, Reconcile(self._source(), late))
+
+
+def _of_events(numbers: Iterable[int]) -> Callable[[Made[Receipt]], bool]:
+    events = frozenset(numbers)
+    return lambda one: one.event.number in events

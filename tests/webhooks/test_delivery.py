@@ -141,7 +141,8 @@ def test_hooks_that_send_the_same_share_one_body(call, directory):
     bodies = {delivery.hook_id: delivery.body for delivery in found}
     assert bodies["1"] is bodies["2"]
     assert len({bodies[id] for id in "1345"}) == 4
-    query = next(delivery for delivery in found if delivery.hook_id == "6").request_url.partition("?")[2]
+    got = next(delivery for delivery in found if delivery.hook_id == "6")
+    query = got.request_url.partition("?")[2]
     assert query.encode() == bodies["1"]
 
 

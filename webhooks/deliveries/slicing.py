@@ -62,10 +62,10 @@ class Made(Generic[W]):
 
 
 @define(eq=False)
-class _Account:
+class _Account(Generic[W]):
     """An account's events with the hooks left to make deliveries for, and its unsettled ones."""
 
-    queue: deque[tuple["Event[object]", Iterator[Hook]]] = Factory(deque)
+    queue: deque[tuple[Event[W], Iterator[Hook]]] = Factory(deque)
     deliveries: int = 0
     bytes: int = 0
 
@@ -84,7 +84,7 @@ class FanOuts(Generic[W]):
 
     _finishing: Callable[[str], Callable[[Delivery], Delivery]]
     _events: dict[Hashable, Event[W]] = Factory(dict)
-    _accounts: dict[str, _Account] = Factory(dict)
+    _accounts: dict[str, _Account[W]] = Factory(dict)
     _turns: "OrderedDict[str, None]" = Factory(OrderedDict)
     _numbers: int = 0
     _ended: list[Event[W]] = field(factory=list)
@@ -151,7 +151,7 @@ class FanOuts(Generic[W]):
         ended, self._ended = self._ended, []
         return ended
 
-    def _slice(self, account: _Account, finish: Callable[[Delivery], Delivery]) -> list[Made[W]]:
+    def _slice(self, account: _Account[W], finish: Callable[[Delivery], Delivery]) -> list[Made[W]]:
         made: list[Made[W]] = []
         size = 0
         bodies: set[int] = set()
