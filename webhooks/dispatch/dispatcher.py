@@ -2,12 +2,13 @@
 
 An endpoint has a limit of requests in flight and of items waiting; an item beyond them is to be
 deferred, in the durable retry queue. Runnable endpoints take turns, so do the accounts of an
-endpoint, and the hooks of an account there. Endpoints that cannot run are kept apart, so that their number does not affect the cost of
-a turn. hook_queue.py has the rules of one hook, circuit_breaker.py those of circuits, and
-concurrency.py those of the slots that endpoints share.
+endpoint, and the hooks of an account there. Endpoints that cannot run are kept apart, so that their
+number does not affect the cost of a turn. hook_queue.py has the rules of one hook,
+circuit_breaker.py those of circuits, and concurrency.py those of the slots that endpoints share.
 """
 
 import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache
@@ -130,6 +131,9 @@ class _ReadyHooks(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._accounts)
 
+    def __contains__(self, hook: HookQueue[T]) -> bool:
+        return hook.id in self._accounts.get(hook.account_id, ())
+
     def put(self, hook: HookQueue[T]) -> None:
         """Add a hook at the end, unless it has a place already."""
         hooks = self._accounts.get(hook.account_id)
@@ -195,6 +199,7 @@ class Dispatcher(Generic[T]):
         self._sweeps: PriorityMap[tuple[str, str]] = PriorityMap()
         self._numbers = 0
         self._size = 0
+        self._passed = -math.inf
         self.deferred = 0
         """How many times an item found no room, or lost it."""
 
@@ -237,9 +242,8 @@ class Dispatcher(Generic[T]):
         hook = queue.hooks.get(hook_id)
         if hook is None:
             hook = queue.hooks[hook_id] = HookQueue(hook_id, account_id)
-        queue.common -= hook.common
-        hook.set_options(options.ordered, options.rate_per_s)
-        queue.common += hook.common
+        if options.ordered != hook.ordered or options.rate_per_s != hook.rate_per_s:
+            self._set_options(queue, hook, options)
         reason = self._no_room(queue, hook, now)
         displaces = reason is not None and hook.precedes(key)
         answer: Added[T] | NoRoom
@@ -251,7 +255,8 @@ class Dispatcher(Generic[T]):
             hook.keep_place(key, now)
             self.deferred += 1
             answer = NoRoom(reason)
-        self._place(queue, hook, now)
+        if hook.apart or hook not in queue.ready:  # Else its place is the same.
+            self._place(queue, hook, now)
         return answer
 
     def next(self, now: float) -> Turn[T] | None:
@@ -320,6 +325,13 @@ class Dispatcher(Generic[T]):
             queue, hook = found
             hook.expect(key, now, back_in_s)
             self._place(queue, hook, now)
+
+    def _set_options(self, queue: _EndpointQueue[T], hook: HookQueue[T], options: Options) -> None:
+        queue.common -= hook.common
+        hook.set_options(options.ordered, options.rate_per_s)
+        queue.common += hook.common
+        if not hook.apart:
+            self._drop_times(queue, hook)
 
     def _find(self, endpoint: str, hook_id: str) -> tuple[_EndpointQueue[T], HookQueue[T]] | None:
         queue = self._queues.get(endpoint)
@@ -437,6 +449,9 @@ class Dispatcher(Generic[T]):
 
     def _pass_time(self, now: float) -> None:
         """Make ready the items that waited for this time, and drop unneeded state."""
+        if now == self._passed:
+            return
+        self._passed = now
         for key in self._wakes.pop_until(now):
             self._look_again(key, now)
         for key in self._sweeps.pop_until(now):
@@ -450,6 +465,17 @@ class Dispatcher(Generic[T]):
 
     def _place(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> None:
         """Sort a hook and its endpoint: ready, waiting for a time, or neither."""
+        if hook.apart:
+            self._place_apart(queue, hook, now)
+        elif len(hook):
+            queue.ready.put(hook)
+        else:
+            queue.ready.drop(hook)
+            if not hook.running:
+                queue.hooks.pop(hook.id, None)
+        self._place_queue(queue, now)
+
+    def _place_apart(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> None:
         key = queue.endpoint, hook.id
         hook.forget_lost(now)
         at = hook.runs_at()
@@ -463,7 +489,6 @@ class Dispatcher(Generic[T]):
             self._forget(queue, hook)
         else:
             _set(self._sweeps, key, hook.sweep_at(now))
-        self._place_queue(queue, now)
 
     def _place_queue(self, queue: _EndpointQueue[T], now: float) -> None:
         endpoint = queue.endpoint
@@ -480,6 +505,9 @@ class Dispatcher(Generic[T]):
 
     def _forget(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> None:
         queue.hooks.pop(hook.id, None)
+        self._drop_times(queue, hook)
+
+    def _drop_times(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> None:
         self._wakes.drop((queue.endpoint, hook.id))
         self._sweeps.drop((queue.endpoint, hook.id))
 
