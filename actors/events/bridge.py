@@ -66,6 +66,8 @@ KAZOO_QUEUE = Queue(
 
 MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000
+MAX_EVENT_BYTES = 32 * 2**20
+"""A larger event is quarantined: it would not fit in a message between actors, of 64 MiB."""
 MAX_BATCHES_PER_RESPONDER = 2
 """More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
@@ -184,6 +186,10 @@ class EventBridge(BrokerRole):
         now = time.monotonic()
         for message in map(as_published, messages):
             self._counts["received"] += 1
+            if len(message.body) > MAX_EVENT_BYTES:
+                self._refuse(message)
+                done.append(message.tag)
+                continue
             event = RawEvent(
                 message.tag,
                 message.exchange,
@@ -205,6 +211,11 @@ class EventBridge(BrokerRole):
                     self.set_aside(message.tag, publication_of(message), WITHOUT_EXCHANGE)
         self.quarantine.write()
         self.acknowledge(done)
+
+    def _refuse(self, message: IncomingMessage) -> None:
+        """Quarantine a message that is larger than any that actors can send to each other."""
+        reason = f"it has {len(message.body)} bytes: at most {MAX_EVENT_BYTES} can be handled"
+        self.set_aside(message.tag, publication_of(message), reason)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
         """The modules with a binding that matches the message, else the modules of its exchange.

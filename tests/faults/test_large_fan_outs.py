@@ -1,0 +1,62 @@
+"""Events that fire many hooks, or make large payloads, in a whole system."""
+
+import json
+
+import pytest
+
+from support.running import call_event
+
+pytestmark = [pytest.mark.multiprocess, pytest.mark.faults]
+
+HOOKS, EVENTS = 100, 20
+OTHER = "b" * 32
+
+
+def arrived(receiver):
+    return [(request.path, json.loads(request.body)["call_id"]) for request in receiver.requests]
+
+
+def restarts(system):
+    return sum(node.restarts for node in system.tree().below())
+
+
+def test_a_storm_of_one_account_passes_and_survives_the_death_of_a_deliverer(start, receiver):
+    system = start(delivery__workers=2, delivery__waiting_per_endpoint=65_535)
+    for number in range(HOOKS):
+        system.add_hook(f"{receiver.url}/storm/{number}", format="json")
+    system.add_hook(f"{receiver.url}/other", account=OTHER, format="json")
+    system.wait_hooks(HOOKS + 1)
+    system.publish(call_event(number) for number in range(EVENTS))
+    system.publish([call_event(EVENTS, account=OTHER)])
+    system.wait(lambda: receiver.count > HOOKS, what="the first requests")
+    system.kill("deliveries/deliverer-1")
+    expected = {("/other", f"call-{EVENTS}@switch")} | {
+        (f"/storm/{number}", f"call-{event}@switch")
+        for number in range(HOOKS)
+        for event in range(EVENTS)
+    }
+    system.wait(lambda: set(arrived(receiver)) >= expected, 30, "all deliveries")
+    assert set(arrived(receiver)) == expected
+    system.wait_settled(EVENTS + 1)
+    system.wait(
+        lambda: system.node("responders/channel_create").stats["fan_outs"] == 0,
+        what="the end of all fan-outs",
+    )
+    assert restarts(system) == 1
+
+
+def test_eighty_payloads_of_a_megabyte_for_one_deliverer(start, receiver):
+    """They made one message of 72 MB, which was never sent: 0 requests, no dead letter."""
+    system = start(delivery__workers=1)
+    for number in range(80):
+        system.add_hook(f"{receiver.url}/large", format="json", custom_data={"own": str(number)})
+    system.wait_hooks(80)
+    body = call_event(1) | {"Custom-Application-Vars": {"text": "x" * 950_000}}
+    system.publish([body])
+    system.wait(lambda: receiver.count >= 80, 30, "80 requests")
+    system.wait_settled(1)
+    assert min(len(request.body) for request in receiver.requests) > 900_000
+    own = {json.loads(request.body)["own"] for request in receiver.requests}
+    assert own == {str(number) for number in range(80)}
+    assert len(receiver.requests) == 80
+    assert restarts(system) == 0
