@@ -1,17 +1,16 @@
 """An event: the decoded body of a bus message."""
 
 import gzip
-import json
-import math
 import zlib
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 from attrs import field, frozen
 
 from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.values.exact_numbers import json_read, numbers_are_plain
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """Limits memory use: a gzip body that expands beyond this size is refused."""
@@ -19,10 +18,6 @@ MAX_NESTING = 100
 """The deepest nesting of objects and lists; deeper values are refused."""
 WRITABLE_NESTING = 200
 """The deepest nesting of any other JSON: `json` may read more levels than it writes."""
-
-_DIGITS = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in range(256))
-_LONG = b"0" * 19
-"""As many digits as the largest 64-bit integer has; orjson turns longer integers into floats."""
 
 
 class PoisonEvent(Exception):
@@ -34,7 +29,8 @@ class Event:
     """A message's JSON object and its origin.
 
     `message_id`: the AMQP property, which Kazoo does not set. `trace`: the trace context that its
-    deliveries have as their parent.
+    deliveries have as their parent. `content`: the bytes of the message, inflated. `opaque`: they
+    are no JSON object, and `body` is empty.
     """
 
     body: Mapping[str, Any] = field(repr=False)
@@ -42,6 +38,9 @@ class Event:
     routing_key: str = ""
     message_id: str | None = None
     trace: TraceContext | None = None
+    content: bytes = field(default=b"", repr=False, eq=False)
+    content_type: str | None = field(default=None, eq=False)
+    opaque: bool = False
 
     @property
     def category(self) -> str | None:
@@ -91,17 +90,30 @@ def parse_event(
     routing_key: str,
     message_id: str | None = None,
     trace: TraceContext | None = None,
+    *,
+    any_content: bool = False,
 ) -> Event:
-    """Decode a message. Raises PoisonEvent if it is not a JSON object.
+    """Decode a message. Raises PoisonEvent if it is not a JSON object, unless `any_content`.
 
     The body is read as JSON whatever its content type, except Erlang's external term format, which
     is refused (Kazoo publishes JSON by default). Of the content encodings only gzip changes the
     bytes; some clients put a character set there.
     """
-    if content_type == "application/erlang":
+    if content_type == "application/erlang" and not any_content:
         raise PoisonEvent("content type application/erlang is not supported: publish JSON")
     if content_encoding is not None and content_encoding.lower() == "gzip":
         body = _inflate(body)
+    opaque = False
+    try:
+        decoded = _object(body)
+    except PoisonEvent:
+        if not any_content:
+            raise
+        decoded, opaque = {}, True
+    return Event(decoded, exchange, routing_key, message_id, trace, body, content_type, opaque)
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
         decoded = _decoded(body)
     except (ValueError, RecursionError) as problem:
@@ -110,17 +122,20 @@ def parse_event(
         raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
     if body.count(b"{") + body.count(b"[") > MAX_NESTING and too_deep(decoded):
         raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
-    return Event(decoded, exchange, routing_key, message_id, trace)
+    return decoded
 
 
 def _decoded(body: bytes) -> Any:
-    """The decoded JSON: by orjson, else by `json`, which accepts more and explains errors."""
-    if _LONG not in body.translate(_DIGITS):
+    """The decoded JSON: by orjson, else by `json`, which accepts more and explains errors.
+
+    Numbers keep their spelling (values/exact_numbers.py).
+    """
+    if numbers_are_plain(body):
         try:
             return orjson.loads(body)
         except ValueError:  # A lone surrogate, a byte order mark, UTF-16; or no JSON at all.
             pass
-    return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+    return json_read(body)
 
 
 def _inflate(body: bytes) -> bytes:
@@ -132,17 +147,6 @@ def _inflate(body: bytes) -> bytes:
     if len(plain) > MAX_INFLATED_BYTES:
         raise PoisonEvent(f"the gzip body grows beyond {MAX_INFLATED_BYTES} bytes")
     return plain
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value (RFC 8259, section 6)")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"the number {text} is too large")
-    return number
 
 
 def too_deep(value: Any, most: int = MAX_NESTING) -> bool:
