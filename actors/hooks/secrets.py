@@ -55,16 +55,18 @@ class HookSecretEditing:
         """Add a secret to a hook."""
 
         def change(document: Document) -> Mapping[str, Any]:
-            secret = parse_secret(message.secret)
+            secret, now = parse_secret(message.secret), gregorian_s(time.time())
+            end_in_s = message.others_end_in_s
             return adding(
                 document,
                 StoredSecret(
                     fingerprint=secret.fingerprint,
                     kind=secret.kind,
-                    since=gregorian_s(time.time()),
+                    since=now,
                     encrypted=self._box.sealed(secret.text, message.hook_id),
                     public_key=secret.public_text,
                 ),
+                others_until=None if end_in_s is None else now + end_in_s,
             )
 
         self._edit_secrets(sender, message.hook_id, change)
