@@ -36,7 +36,7 @@ from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.retries.policy import with_policy
+from callboard.webhooks.retries.policy import with_choices
 
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
@@ -237,6 +237,7 @@ class Responder(Role):
             raw.routing_key,
             raw.message_id,
             trace,
+            any_content=getattr(self._module, "any_content", False),
         )
         made = deliveries(
             event,
@@ -246,14 +247,14 @@ class Responder(Role):
             self._directory.cluster_id(),
             new_event_id,
         )
-        return tuple(map(self._with_policy, made))
+        return tuple(map(self._with_choices, made))
 
-    def _with_policy(self, delivery: Delivery) -> Delivery:
-        """Set the retry policy: that of the hook, else of the account, else of the node."""
-        if delivery.options.policy is not None:
-            return delivery
-        account = self._directory.retry_policy_of(delivery.account_id)
-        return with_policy(delivery, account, self.settings.delivery.retry_policy)
+    def _with_choices(self, delivery: Delivery) -> Delivery:
+        """Set the retry policy and what else the account and the event type may choose."""
+        account = self._directory.choices_of(delivery.account_id)
+        settings = self.settings.delivery
+        steps_s = settings.event_retry_steps_s.get(self._module.id, ())
+        return with_choices(delivery, account, settings.retry_policy, steps_s)
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:
