@@ -97,9 +97,9 @@ class AttemptLog(Role):
         """Write waiting batches to disk.
 
         All have ids, so that one written twice, such as after a lost response of the store, is a
-        conflict and not a second document; attempts of the version before get theirs here. Dead
-        letters are written first, because repeating them is harmless if the attempts then do not
-        fit.
+        conflict and not a second document; attempts of an earlier version get theirs here. The
+        dead letters are written first, because repeating them is harmless if the attempts then do
+        not fit.
         """
         while self._unkept:
             message, sender = self._unkept[0]
