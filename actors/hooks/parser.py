@@ -21,7 +21,7 @@ class HookParser:
 
     @property
     def problems(self) -> tuple[HookProblem, ...]:
-        """The stored hooks that cannot fire, or whose uri would be refused today."""
+        """The stored hooks that cannot fire, or whose URL would be refused now."""
         return tuple(self._problems.values())
 
     def parse(self, document: Document) -> Hook:
@@ -31,8 +31,8 @@ class HookParser:
     def stored(self, document: Document) -> Hook | None:
         """Parse a stored document; None if the hook cannot fire. Its problem is remembered.
 
-        A faulty uri that an earlier version has stored is a problem, but the hook goes on: it may
-        reach an endpoint that has become used to it.
+        A faulty URL that an earlier version has stored is a problem, but the hook still fires: it
+        may reach an endpoint that accepts this URL.
         """
         hook_id = str(document.get("_id"))
         self.forget(hook_id)

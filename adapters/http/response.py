@@ -1,6 +1,6 @@
 """Responses to HTTP/1.1 requests: one judgement of their heads and bodies for both transports.
 
-The rules are those of RFC 9112; docs/responses.md lists what is refused. The transport `requests`
+The rules are those of RFC 9112; docs/responses.md lists the refused ones. The transport `requests`
 reads with `read_response`; `curl` passes the lines of the head and a chunked body as they arrived.
 """
 
@@ -287,7 +287,7 @@ class _Arriving:
 
 
 def _check_start(received: bytes | bytearray) -> None:
-    """End at once what does not begin as HTTP does, and might never end its first line."""
+    """Refuse other data than HTTP at once: its first line might never end."""
     if received[:5] != b"HTTP/"[: len(received)]:
         raise BadResponseError(f"no status line: {bytes(received[:40])!r}")
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import field, frozen
@@ -37,7 +37,8 @@ class Delivery(Positional):
 
     `id` is the same each time the same event is redelivered; `event_id` (ten hex digits) is random
     for each firing and names it in the attempt records. `account_id` is the hook's. `trace`: the
-    trace context that its attempts have as their parent, if known.
+    trace context that its attempts have as their parent, if known. `raw`: the body is the message's
+    own, which is never converted to another form.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Delivery(Positional):
     max_attempts: int = 2
     options: Options = NO_OPTIONS
     trace: TraceContext | None = None
+    raw: bool = False
 
     @property
     def webhook_id(self) -> str:
@@ -85,7 +87,8 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
     body = event.body
     identity: Any = body.get("Msg-ID")
     if not identity:
-        identity = [event.exchange, event.routing_key, event.message_id or body]
+        content = hashlib.blake2b(event.content).hexdigest() if event.opaque else body
+        identity = [event.exchange, event.routing_key, event.message_id or content]
     subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
     text = _identity_text([identity, event.name, subject, module_id, hook_id])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -108,7 +111,7 @@ def deliveries(
     if firing is None:
         return ()
     # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as configured.
-    encoder = _Encoder(firing.payload, None if firing.any_account else cluster_id)
+    encoder = _Encoder(firing, None if firing.any_account else cluster_id)
     return tuple(
         _delivery(delivery_id(event, module.id, hook.id), make_event_id(), hook, encoder, event)
         for hook in _hooks(firing, index, directory)
@@ -130,23 +133,31 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterator[H
 class _Encoder:
     """A firing's payload as the hooks send it, encoded once for all hooks with the same form."""
 
-    def __init__(self, payload: Mapping[str, Any], cluster_id: str | None) -> None:
-        self._payload = payload
+    def __init__(self, firing: Firing, cluster_id: str | None) -> None:
+        self._payload, self._raw = firing.payload, firing.raw
         self._cluster_id = cluster_id
         self._contents: dict[tuple[str, str], bytes] = {}
 
-    def content(self, hook: Hook) -> bytes:
+    def is_raw(self, hook: Hook) -> bool:
+        """Whether the hook sends the message's own bytes."""
+        return self._raw is not None and hook.verb != "get"
+
+    def content(self, hook: Hook) -> tuple[str, bytes]:
+        """The content type and the content."""
+        if self._raw is not None and self.is_raw(hook):
+            return self._raw
         form = content_type(hook)
         key = form, json.dumps(hook.custom_data) if hook.custom_data else ""
         if key not in self._contents:
             self._contents[key] = content(
                 form, final_payload(hook, self._payload, self._cluster_id)
             )
-        return self._contents[key]
+        return form, self._contents[key]
 
 
 def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder, event: Event) -> Delivery:
-    request = request_with(hook, encoder.content(hook))
+    form, sent = encoder.content(hook)
+    request = request_with(hook, sent, form)
     return Delivery(
         id=id,
         event_id=event_id,
@@ -161,4 +172,5 @@ def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder, event: Even
         max_attempts=hook.max_attempts,
         options=hook.options,
         trace=event.trace,
+        raw=encoder.is_raw(hook),
     )

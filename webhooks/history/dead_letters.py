@@ -59,6 +59,7 @@ def dead_letter(
         **_body(content),
         "tries": attempts_made,
         "history": [{"at_ms": at_ms, "outcome": told} for at_ms, told in history],
+        **({"raw": True} if delivery.raw else {}),
     }
 
 

@@ -1,6 +1,6 @@
-"""What a hook's uri must not contain: text that RFC 3986 or the resolver gives no meaning.
+"""Checks a hook's URL for text to which RFC 3986 or the resolver gives no meaning.
 
-Earlier versions stored such uris. They sent a blank as `%20`, and called port 80 for port 0.
+Earlier versions stored such URLs. They sent a blank as `%20`, and called port 80 for port 0.
 """
 
 import re
@@ -13,7 +13,7 @@ _PLAIN = re.compile(
     r"https?://[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?){0,3}"
     r"(?::[1-9][0-9]*)?(?:[/?](?:[A-Za-z0-9/._~!$&'()*+,;=:@?\[\]-]|%[0-9A-Fa-f]{2})*)?",
 )
-"""Nearly all uris, which need no closer look."""
+"""Nearly all URLs, which need no closer look."""
 _AUTHORITY = re.compile(r"[a-z]+://([^/?#]*)", re.IGNORECASE)
 _LABEL = re.compile(r"[A-Za-z0-9_-]+")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -24,7 +24,7 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
 
 
 def uri_fault(uri: str) -> str | None:
-    """The fault of a hook's uri, for people, with its remedy; None if it has none.
+    """The fault of a hook's URL, for people, with its remedy; None if it has none.
 
     Checks text, host and port only; scheme, backslashes and addresses are left to the transport's
     rules. Characters beyond ASCII that can be seen are permitted (RFC 3987), and the brackets that
