@@ -20,7 +20,7 @@ from callboard.actors.messages import (
 )
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.repositories.hooks import Change, HookStore
-from callboard.adapters.store.protocol import Document, StoreError
+from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 from callboard.webhooks.deliveries.signing import InvalidSecret, parse_secret
 from callboard.webhooks.hooks.secrets import (
     MEMBER,
@@ -105,6 +105,10 @@ class HookSecretEditing:
             try:
                 change = partial(reencrypting, reencrypted=reencrypted)
                 changed += self._changes.edit(hook_id, "doc_edited", change).changed
+            except StoreUnavailable as problem:
+                # Each further hook would wait for the store again.
+                self._send(sender, Refused(str(problem)))
+                return
             except (StoreError, SecretBoxError, SecretsRefused) as problem:
                 failed.append((hook_id, str(problem)))
         self._send(sender, SecretsReencrypted(changed, tuple(failed), more))
