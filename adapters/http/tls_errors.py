@@ -62,6 +62,9 @@ _REASONS = (
 )
 """By a part of the reason's text, in lower case; the first that fits."""
 
+ALL = frozenset((FAILED, *_CERTIFICATE.values(), *(reason for _part, reason in _REASONS)))
+"""Every reason; docs/security.md says what to do about it."""
+
 _OPENSSL = re.compile(r"ssl routines::([a-z0-9 /-]+)")
 
 

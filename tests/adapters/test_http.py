@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import resource
 import select
 import socket
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -24,6 +26,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests import Request
 
+import callboard
+from callboard.adapters.http import tls_errors
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.connection import (
     EXCHANGE,
@@ -911,6 +915,11 @@ def test_a_server_that_demands_a_client_certificate(make, authority, version):
     reason = "handshake failure" if no_alert else "client certificate required"
     with shaking_hands(context) as port:
         assert kind(post(make(), f"https://127.0.0.1:{port}/")) == f"tls: {reason}"
+
+
+def test_the_documentation_lists_every_reason_of_tls():
+    page = (Path(callboard.__file__).parent / "docs" / "security.md").read_text("utf-8")
+    assert set(re.findall(r"`tls: ([^`]+)`", page)) == set(tls_errors.ALL)
 
 
 def test_a_port_that_does_not_speak_tls(transport):
