@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,11 +31,13 @@ from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
 from callboard.webhooks.deliveries.delivery import Delivery, deliveries, new_event_id
-from callboard.webhooks.events.event import PoisonEvent, parse_event
+from callboard.webhooks.events.event import Event, PoisonEvent, parse_event, whole_event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.metrics import catalog
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.retries.policy import with_choices
 
 STORE_RETRY_S = 1.0
@@ -53,6 +55,7 @@ class Responder(Role):
         """Find the module; the hooks arrive after the subscription to the hook table."""
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
+        self._parse = _parser(self._module)
         self._directory = self.directory(self.connect_store())
         self._tracing = self.own(
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
@@ -229,7 +232,7 @@ class Responder(Role):
         return made
 
     def _deliveries(self, raw: RawEvent, trace: TraceContext | None) -> tuple[Delivery, ...]:
-        event = parse_event(
+        event = self._parse(
             raw.body,
             raw.content_type,
             raw.content_encoding,
@@ -237,7 +240,6 @@ class Responder(Role):
             raw.routing_key,
             raw.message_id,
             trace,
-            any_content=getattr(self._module, "any_content", False),
         )
         made = deliveries(
             event,
@@ -255,6 +257,13 @@ class Responder(Role):
         settings = self.settings.delivery
         steps_s = settings.event_retry_steps_s.get(self._module.id, ())
         return with_choices(delivery, account, settings.retry_policy, steps_s)
+
+
+def _parser(module: EventModule) -> Callable[..., Event]:
+    """Decodes the module's messages."""
+    if isinstance(module, BusModule) and module.raw:
+        return partial(whole_event, any_content=module.any_content)
+    return parse_event
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.delivery import deliveries
-from callboard.webhooks.events.event import Event, PoisonEvent, parse_event
+from callboard.webhooks.events.event import Event, PoisonEvent, whole_event
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.protocol import EventExchange
 from support.hooks import hooks_with, index_of
@@ -48,7 +48,7 @@ def raw_deliveries(
     directory, body=RAW, content_type="application/json; charset=utf-8", encoding=None, **values
 ):
     made = module(account="", account_id="shop", raw=True, **values)
-    event = parse_event(
+    event = whole_event(
         body, content_type, encoding, "shop", "order.1.paid", any_content=made.any_content
     )
     hooks = hooks_with(account_id="shop", event="order_paid", custom_data={"x": "y"})

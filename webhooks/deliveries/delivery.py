@@ -16,7 +16,7 @@ from callboard.webhooks.deliveries.encoding import (
     request_with,
 )
 from callboard.webhooks.events.directory import Account, Directory
-from callboard.webhooks.events.event import Event
+from callboard.webhooks.events.event import Event, WholeEvent
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
@@ -87,7 +87,9 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
     body = event.body
     identity: Any = body.get("Msg-ID")
     if not identity:
-        content = hashlib.blake2b(event.content).hexdigest() if event.opaque else body
+        content: Any = body
+        if isinstance(event, WholeEvent) and event.opaque:
+            content = hashlib.blake2b(event.content).hexdigest()
         identity = [event.exchange, event.routing_key, event.message_id or content]
     subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
     text = _identity_text([identity, event.name, subject, module_id, hook_id])

@@ -29,8 +29,7 @@ class Event:
     """A message's JSON object and its origin.
 
     `message_id`: the AMQP property, which Kazoo does not set. `trace`: the trace context that its
-    deliveries have as their parent. `content`: the bytes of the message, inflated. `opaque`: they
-    are no JSON object, and `body` is empty.
+    deliveries have as their parent.
     """
 
     body: Mapping[str, Any] = field(repr=False)
@@ -38,9 +37,6 @@ class Event:
     routing_key: str = ""
     message_id: str | None = None
     trace: TraceContext | None = None
-    content: bytes = field(default=b"", repr=False, eq=False)
-    content_type: str | None = field(default=None, eq=False)
-    opaque: bool = False
 
     @property
     def category(self) -> str | None:
@@ -82,7 +78,49 @@ class Event:
         return value if isinstance(value, str) and value else None
 
 
+@frozen
+class WholeEvent(Event):
+    """An event with its message, for modules that pass it on unchanged.
+
+    `content`: the bytes, inflated. `opaque`: they are no JSON object, and `body` is empty.
+    """
+
+    content: bytes = field(default=b"", repr=False)
+    content_type: str | None = None
+    opaque: bool = False
+
+
 def parse_event(
+    body: bytes,
+    content_type: str | None,
+    content_encoding: str | None,
+    exchange: str,
+    routing_key: str,
+    message_id: str | None = None,
+    trace: TraceContext | None = None,
+) -> Event:
+    """Decode a message. Raises PoisonEvent if it is not a JSON object.
+
+    The body is read as JSON whatever its content type, except Erlang's external term format, which
+    is refused (Kazoo publishes JSON by default). Of the content encodings only gzip changes the
+    bytes; some clients put a character set there.
+    """
+    if content_type == "application/erlang":
+        raise PoisonEvent("content type application/erlang is not supported: publish JSON")
+    if content_encoding is not None and content_encoding.lower() == "gzip":
+        body = _inflate(body)
+    try:
+        decoded = _decoded(body)
+    except (ValueError, RecursionError) as problem:
+        raise PoisonEvent(f"the body is not JSON: {problem}") from None
+    if not isinstance(decoded, dict):
+        raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
+    if body.count(b"{") + body.count(b"[") > MAX_NESTING and too_deep(decoded):
+        raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
+    return Event(decoded, exchange, routing_key, message_id, trace)
+
+
+def whole_event(
     body: bytes,
     content_type: str | None,
     content_encoding: str | None,
@@ -92,37 +130,19 @@ def parse_event(
     trace: TraceContext | None = None,
     *,
     any_content: bool = False,
-) -> Event:
-    """Decode a message. Raises PoisonEvent if it is not a JSON object, unless `any_content`.
-
-    The body is read as JSON whatever its content type, except Erlang's external term format, which
-    is refused (Kazoo publishes JSON by default). Of the content encodings only gzip changes the
-    bytes; some clients put a character set there.
-    """
-    if content_type == "application/erlang" and not any_content:
-        raise PoisonEvent("content type application/erlang is not supported: publish JSON")
+) -> WholeEvent:
+    """Like `parse_event`, with the message; `any_content`: it need not be a JSON object."""
     if content_encoding is not None and content_encoding.lower() == "gzip":
         body = _inflate(body)
     opaque = False
     try:
-        decoded = _object(body)
+        decoded = parse_event(body, content_type, None, exchange, routing_key).body
     except PoisonEvent:
         if not any_content:
             raise
         decoded, opaque = {}, True
-    return Event(decoded, exchange, routing_key, message_id, trace, body, content_type, opaque)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        decoded = _decoded(body)
-    except (ValueError, RecursionError) as problem:
-        raise PoisonEvent(f"the body is not JSON: {problem}") from None
-    if not isinstance(decoded, dict):
-        raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
-    if body.count(b"{") + body.count(b"[") > MAX_NESTING and too_deep(decoded):
-        raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
-    return decoded
+    origin = exchange, routing_key, message_id, trace
+    return WholeEvent(decoded, *origin, content=body, content_type=content_type, opaque=opaque)
 
 
 def _decoded(body: bytes) -> Any:

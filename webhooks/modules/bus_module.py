@@ -6,7 +6,7 @@ from typing import Any
 from attrs import field, frozen
 
 from callboard.webhooks.events.directory import Directory
-from callboard.webhooks.events.event import Event
+from callboard.webhooks.events.event import Event, WholeEvent
 from callboard.webhooks.modules.protocol import EventExchange, Firing
 from callboard.webhooks.values.json_values import same, value_at
 
@@ -80,11 +80,13 @@ class BusModule:
         if self.fields:
             found = {key: _found(event.body, path, _Absent) for key, path in self.fields.items()}
             payload = {key: value for key, value in found.items() if value is not _Absent}
-        raw = (_content_type(event), event.content) if self.raw else None
+        raw = None
+        if self.raw and isinstance(event, WholeEvent):
+            raw = _content_type(event), event.content
         return Firing(account_id, self.id, payload, any_account=True, raw=raw)
 
 
-def _content_type(event: Event) -> str:
+def _content_type(event: WholeEvent) -> str:
     """The message's content type, if it is valid in a header."""
     given = event.content_type or ""
     if given and given.isascii() and given.isprintable():
