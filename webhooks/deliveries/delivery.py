@@ -244,7 +244,7 @@ class _Encoder:
         self._cluster_id = cluster_id
         self._contents: dict[tuple[str, str], bytes] = {}
         self._kept_bytes = 0
-        self.encoded_bytes = 0
+        self.encoded_bytes = 0 if self._raw is None else len(self._raw[1])
 
     def is_raw(self, hook: Hook) -> bool:
         """Whether the hook sends the message's own bytes."""
