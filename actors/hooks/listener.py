@@ -47,6 +47,7 @@ from callboard.actors.messages.paths import (
     HOOK_TABLE,
     MAINTENANCE,
     REDELIVERY,
+    RETRY_QUEUE,
 )
 from callboard.adapters.broker.protocol import (
     Binding,
@@ -84,6 +85,7 @@ DOCUMENT_READERS = (
     REDELIVERY,
     ALL_RESPONDERS,
     ATTEMPT_LOG,
+    RETRY_QUEUE,
 )
 """Actors with a directory; they receive `ConfigurationChanged`."""
 

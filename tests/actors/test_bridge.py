@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from structlog import get_logger
 
+from callboard.actors.base.quarantine import Quarantine
 from callboard.actors.base.role import Setup
 from callboard.actors.events.bridge import MAX_EVENT_BYTES, EventBridge
 from callboard.actors.messages import EventBatch, Routed
@@ -40,6 +42,11 @@ class Here(EventBridge):
 
     def connect_broker(self, topology, url=""):
         self.broker = Broker()
+        folder = self.settings.data.dir
+        self.log = get_logger()
+        self.quarantine = self.own(
+            Quarantine(folder, self._acknowledge_now, self.timer, self.log)
+        )
 
     def send(self, _address, message):
         self.sent.append(message)
@@ -72,7 +79,7 @@ def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(brid
     (batch,) = (message for message in bridge.sent if isinstance(message, EventBatch))
     assert [event.tag for event in batch.events] == [3]
     assert bridge.broker.acknowledged == [1, 2]
-    records = [record for _id, _database, record in bridge._poison.first(9, 10**9)]
+    records = [record for _id, _database, record in bridge.quarantine._spool.first(9, 10**9)]
     assert [record["reason"] for record in records] == [
         "it has 33554433 bytes: at most 33554432 can be handled"
     ] * 2

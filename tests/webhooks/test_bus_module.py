@@ -62,7 +62,7 @@ def test_raw_passes_bytes_and_content_type_on_whatever_the_format(directory):
         assert made[hook].body == RAW
         assert made[hook].content == ("application/json; charset=utf-8", RAW)
         assert made[hook].raw
-    assert made["get"].url.endswith("?a=1.10&b=%C3%A4&x=y")
+    assert made["get"].request_url.endswith("?a=1.10&b=%C3%A4&x=y")
     assert not made["get"].raw
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.signing import SIGNATURE_HEADER
-from callboard.webhooks.retries.outcome import ClientError, Outcome
+from callboard.webhooks.retries.outcome import Cancelled, ClientError, Outcome
 from callboard.webhooks.retries.policy import KazooPolicy, Policy, succeeded
 from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
 
@@ -16,6 +16,8 @@ QUERY = "pvt_req_query"
 """The query of a get, which Kazoo does not store: private, so that its clients do not see it."""
 RAW = "pvt_raw"
 """The content type of a body that is the message's own: it is not converted when sent again."""
+CANCELLED = "cancelled"
+"""The result of a delivery that ended without an attempt, because of its hook; not Kazoo's."""
 _DECODER = getincrementaldecoder("utf-8")
 
 _KAZOO = KazooPolicy()
@@ -39,7 +41,7 @@ def attempt_id(delivery: Delivery, number: int) -> str:
 
 def attempt_document(
     delivery: Delivery,
-    outcome: Outcome,
+    outcome: Outcome | Cancelled,
     attempts_left: int,
     now_unix_s: float,
     body_limit: int,
@@ -74,6 +76,8 @@ def attempt_document(
         document[RAW] = delivery.content[0]
     if delivery.method == "GET":
         document[QUERY] = _text(delivery.content[1], body_limit)
+    if isinstance(outcome, Cancelled):
+        return document | {"result": CANCELLED, "reason": outcome.reason}
     if isinstance(outcome, ClientError):
         document |= {
             "result": "failure",
