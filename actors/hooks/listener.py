@@ -22,6 +22,7 @@ from callboard.actors.messages import (
     AddSecret,
     Applied,
     ApplyHook,
+    CancelDeliveries,
     ConfigurationChanged,
     DisableHook,
     EditHook,
@@ -303,6 +304,10 @@ class HookListener(BrokerRole):
     def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
         """Mark a hook as deleted."""
         self._editor.remove(message, sender)
+
+    def receiveMsg_CancelDeliveries(self, message: CancelDeliveries, sender: ActorAddress) -> None:
+        """Cancel a hook's deliveries that have not ended yet."""
+        self._editor.cancel(message, sender)
 
     def receiveMsg_AddSecret(self, message: AddSecret, sender: ActorAddress) -> None:
         """Add a secret to a hook."""

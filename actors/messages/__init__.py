@@ -56,6 +56,7 @@ from callboard.actors.messages.hook_streams import (
 from callboard.actors.messages.hooks import (
     AddHook,
     ApplyHook,
+    CancelDeliveries,
     ConfigurationChanged,
     DisableHook,
     EditHook,
@@ -107,6 +108,7 @@ __all__ = [
     "Attempts",
     "AttemptsPersisted",
     "Barrier",
+    "CancelDeliveries",
     "ChangeHooks",
     "ConfigurationChanged",
     "CountFailures",

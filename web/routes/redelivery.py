@@ -1,4 +1,4 @@
-"""Replays of a hook's deliveries, and test deliveries."""
+"""Replays of a hook's deliveries, test deliveries, and the cancelling of deliveries."""
 
 import re
 import time
@@ -11,7 +11,8 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
-from callboard.actors.messages.paths import REDELIVERY
+from callboard.actors.messages import CancelDeliveries, HookSaved
+from callboard.actors.messages.paths import HOOK_LISTENER, REDELIVERY
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend
 from callboard.web.documents.system_settings import maximum_range_s
@@ -149,6 +150,22 @@ def _shown(progress: Progress) -> dict[str, Any]:
         "dry_run": wanted.dry_run,
     }
     return shown | ({"reason": progress.reason} if progress.reason else {})
+
+
+@router.delete(
+    "/deliveries", summary="Cancel a hook's deliveries that have not ended", responses=changes()
+)
+def cancel_deliveries(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """A request in flight is not followed by another. The hook stays as it is.
+
+    Deliveries in memory end at once, those in the retry queue when they are due; each is recorded
+    with the result `cancelled`.
+    """
+    stored_hook(backend, account, hook_id)
+    asked(backend, HOOK_LISTENER, CancelDeliveries(hook_id), HookSaved)
+    return success(request, {"id": hook_id})
 
 
 @router.put("/test", summary="Send a sample event to a hook", responses=changes())
