@@ -73,6 +73,7 @@ class HookTable(Role):
         self._seen: set[HookKey] | None = None
         self._from_listener: Resequencer[LoadHooks | ChangeHooks | Barrier] = Resequencer()
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
+        # Those since the last barrier, the latest PAGE_KEYS at most.
         self._outdated: set[HookKey] = set()
         self._clearing: dict[int, tuple[ActorAddress, set[str]]] = {}
         # Increases over restarts, too.
@@ -155,8 +156,9 @@ class HookTable(Role):
         keys.update(map(key_of, put))
         old = [hook for hook in map(self._hooks.get, keys) if hook is not None]
         self._change_number += 1
-        if old:
-            outdated = tuple(map(key_of, old))
+        for outdated in cut(map(key_of, old), PAGE_KEYS, len):
+            if len(self._outdated) + len(outdated) > PAGE_KEYS:
+                self._outdated.clear()
             self._outdated.update(outdated)
             self._report_outdated(outdated)
         for key in removed:
@@ -191,16 +193,15 @@ class HookTable(Role):
         self.send(sender, HooksFound(message.ask, hooks, self._change_number))
 
     def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int = 0) -> set[str]:
-        """Notify the actors in which deliveries wait; returns the addresses of the deliverers."""
-        deliverers = [peer for path, peer in self.peers.items() if is_deliverer(path)]
-        others = [peer for path, peer in self.peers.items() if path == RETRY_QUEUE]
-        for page in cut(keys, PAGE_KEYS, lambda _key: 100):
-            for peer in (*others, *deliverers):
-                self.send(peer.address, HooksOutdated(self._change_number, page))
-        if ticket:
-            for peer in deliverers:
-                self.send(peer.address, HooksOutdated(self._change_number, (), ticket))
-        return {str(peer.address) for peer in deliverers}
+        """Notify the actors in which deliveries wait; returns the addresses of the deliverers.
+
+        The retry queue is notified of changes only, and not asked to respond.
+        """
+        deliverers = {str(p.address) for path, p in self.peers.items() if is_deliverer(path)}
+        for path, peer in self.peers.items():
+            if is_deliverer(path) or (path == RETRY_QUEUE and not ticket):
+                self.send(peer.address, HooksOutdated(self._change_number, keys, ticket))
+        return deliverers
 
     # Responders
 

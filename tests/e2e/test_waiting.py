@@ -1,74 +1,77 @@
-"""What waits for a hook follows it: exact counts of requests after the hook has changed."""
+"""What waits for a hook follows it: exact counts of requests after each kind of change."""
 
-import json
-import threading
-import time
+from collections import Counter
 
 import pytest
 
 from callboard.actors.messages import CancelDeliveries, EditHook, HookSaved, RemoveHook
 from callboard.adapters.receiver.server import Answer
-from support.running import ACCOUNT, call_event
-from support.stores import first_store
+from support.running import call_event
 
 pytestmark = pytest.mark.multiprocess
 
 WAITING = 100
-SETTINGS = {
-    "delivery__retry_policy": "standard",
-    "delivery__retry_steps_s": "3,3,3,3,3,3",
-    "disabler__enabled": "false",
-}
+AGAIN_S = "12"
+ENDED = "deleted", "disabled", "cancelled"
+FAILING = *ENDED, "edited", "gone"
 
 
-@pytest.fixture
-def failing(start, receiver, tmp_path):
-    """A hook whose first WAITING deliveries have failed once, and wait in the retry queue."""
-    yield Failing(start(**SETTINGS), receiver, tmp_path)
+def test_a_hundred_that_wait_end_or_go_on_as_their_hook_says(start, receiver):
+    system = start(
+        delivery__retry_policy="standard",
+        delivery__retry_steps_s="3,3,3",
+        disabler__enabled="false",
+    )
+    wants = {f"/{name}": Answer(503, headers={"Retry-After": AGAIN_S}) for name in FAILING}
+    for path in wants:
+        receiver.answer(path, lambda request: wants[request.path])
+    hooks = {name: system.add_hook(f"{receiver.url}/{name}", format="json") for name in FAILING}
+    hooks["slow"] = system.add_hook(f"{receiver.url}/slow", format="json", rate_limit=0.01)
+    system.wait_hooks(len(hooks))
 
+    def counts():
+        return Counter(request.path.strip("/") for request in receiver.requests)
 
-class Failing:
-    def __init__(self, system, receiver, tmp_path):
-        self.system, self.receiver = system, receiver
-        self.fails = True
-        receiver.answer("/old", lambda _request: Answer(500 if self.fails else 200))
-        self.id = system.add_hook(f"{receiver.url}/old", format="json")
-        system.wait_hooks()
-        system.publish(call_event(n) for n in range(WAITING))
-        receiver.wait_for(WAITING)
-        system.wait(lambda: self.stats("retry_queue")["kept"] == WAITING)
+    def stats(name):
+        found = [n.stats for n in system.tree().below() if n.path.startswith("deliveries/")]
+        return sum(stats.get(name, 0) for stats in found)
 
-    def stats(self, actor):
-        return self.system.node(f"deliveries/{actor}").stats
+    def ask(message):
+        system.client.ask_actor("hook_listener", message, HookSaved)
 
-    def ask(self, message):
-        self.system.client.ask_actor("hook_listener", message, HookSaved)
+    system.publish(call_event(number) for number in range(WAITING))
+    first = {**dict.fromkeys(FAILING, WAITING), "slow": 1}
+    system.wait(lambda: counts() == first, what="the first attempts")
 
-    def count(self, path="/old"):
-        return sum(request.path == path for request in self.receiver.requests)
+    ask(RemoveHook(hooks["deleted"]))
+    ask(RemoveHook(hooks["slow"]))
+    ask(EditHook(hooks["disabled"], {"enabled": False}))
+    ask(CancelDeliveries(hooks["cancelled"]))
+    edit = {"uri": f"{receiver.url}/new", "http_verb": "put", "headers": {"X-Key": "new"}}
+    ask(EditHook(hooks["edited"], edit | {"format": "form-data"}))
+    assert counts() == first
+    wants.update(dict.fromkeys(wants, Answer(200)))
+    wants["/gone"] = Answer(410)
+    system.publish([call_event(WAITING)])
+    system.wait_hooks(2)
 
-    def ended(self):
-        """Wait until nothing waits any more."""
-        self.system.wait(lambda: self.stats("retry_queue").get("settled", 0) >= WAITING, 30)
+    system.wait(lambda: stats("held") == WAITING, 40, "the held deliveries")
+    new = {"cancelled": WAITING + 1, "gone": WAITING + 1, "new": WAITING + 1}
+    system.wait(lambda: counts() == {**first, **new}, 40, "the deliveries of the edited hook")
+    system.wait(lambda: stats("cancelled") == 4 * WAITING - 1, what="the cancelled deliveries")
+    edited = [request for request in receiver.requests if request.path == "/new"]
+    assert {(r.method, r.headers["x-key"], r.headers["content-type"]) for r in edited} == {
+        ("PUT", "new", "application/x-www-form-urlencoded")
+    }
+    before = {r.headers["webhook-id"] for r in receiver.requests if r.path == "/edited"}
+    assert before < {request.headers["webhook-id"] for request in edited}
 
-    def cancelled(self):
-        deliverers = [n for n in self.system.tree().below() if "deliverer-" in n.path]
-        return sum(n.stats.get("cancelled", 0) for n in deliverers)
+    wants["/gone"] = Answer(200)
+    ask(EditHook(hooks["gone"], {"enabled": True}))
+    new["gone"] += WAITING
+    system.wait(lambda: counts() == {**first, **new}, 40, "the deliveries of the enabled hook")
 
-
-def end(hook, store, name):
-    if name == "deleted":
-        hook.ask(RemoveHook(hook.id))
-    elif name == "disabled":
-        hook.ask(EditHook(hook.id, {"enabled": False}))
-    else:
-        hook.ask(CancelDeliveries(hook.id))
-
-
-@pytest.mark.parametrize("name", ["deleted", "disabled", "cancelled"])
-def test_nothing_is_sent_for_a_hook_that_is(failing, name):
-    end(failing, None, name)
-    failing.fails = False
-    failing.ended()
-    assert failing.count() == WAITING
-    failing.system.wait(lambda: failing.cancelled() == WAITING)
+    listed = system.run("deliveries", "cancel", "--hook", hooks["gone"])
+    assert "cancelled the deliveries" in listed.stdout
+    system.wait(lambda: stats("in_hand") == 0, 40)
+    assert counts() == {**first, **new}

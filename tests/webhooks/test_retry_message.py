@@ -60,6 +60,8 @@ deliveries = st.builds(
     options=options,
     trace=traces,
     raw=st.booleans(),
+    source=texts.map(str.encode),
+    unstored=st.sampled_from([None, False, True]),
 )
 laters = st.builds(
     RetryMessage,
@@ -70,6 +72,7 @@ laters = st.builds(
     deferred_since_ms=st.none() | whole,
     deferrals=whole,
     history=st.lists(st.tuples(whole, texts), max_size=20).map(tuple),
+    taken_ms=st.none() | whole,
 )
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")

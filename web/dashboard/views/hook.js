@@ -1,6 +1,7 @@
 // One hook: what it is, its attempts, and what can be done with it.
 
 import * as api from "../data/api.js";
+import { confirmed } from "../parts/dialog.js";
 import { html, useState } from "../parts/html.js";
 import { useKeys } from "../parts/keys.js";
 import { useAnswer } from "../parts/loading.js";
@@ -28,9 +29,11 @@ export function Hook({ account, id }) {
     await attempted(async () => setTested(await api.test(account, id)));
     setTesting(false);
   };
-  const cancel = () =>
-    confirm("Cancel all deliveries of this hook that have not ended yet?") &&
-    doing(() => api.cancelDeliveries(account, id), "Its deliveries up to now are cancelled.");
+  const cancel = async () => {
+    const text = "Its deliveries that have not ended are not sent any more. The hook stays as it is.";
+    if (await confirmed("Cancel deliveries?", text, "Cancel deliveries"))
+      await doing(() => api.cancelDeliveries(account, id), "Its deliveries up to now are cancelled.");
+  };
   return html`
     <section class="panel page" aria-label="Hook">
       <header>
