@@ -25,7 +25,6 @@ from callboard.webhooks.retries.retry_message import RetryMessage
 from callboard.webhooks.retries.standing import (
     Cancel,
     Ended,
-    Held,
     Ready,
     Send,
     Standing,
@@ -39,9 +38,9 @@ from callboard.webhooks.retries.standing import (
 ASK_AGAIN_S = 1.0
 """The interval for asking a table that is not loaded."""
 ANSWER_S = 10.0
-"""After this time without an answer, the table is asked again; a message may have been lost."""
+"""After this time without a response, the table is asked again; a message may have been lost."""
 REMEMBERED = 20_000
-"""The latest outdated hooks to remember. A table's answer that is older is asked for again."""
+"""The latest outdated hooks to remember. The table is asked again if its response is older."""
 
 Due = tuple[int, RetryMessage]
 """A delivery that is due, and its delivery tag."""
@@ -121,7 +120,7 @@ class HookJudge:
             self._outdated.popitem(last=False)
 
     def found(self, message: HooksFound) -> None:
-        """The table's answer: decide."""
+        """The table's response: decide."""
         due, _since = self._asked.pop(message.ask, ([], 0.0))
         if message.hooks is None:
             self._waiting += due

@@ -226,14 +226,14 @@ class RetryQueue(BrokerRole):
     # The hooks of due deliveries
 
     def receiveMsg_HooksFound(self, message: HooksFound, _sender: ActorAddress) -> None:
-        """The hook table's answer."""
+        """The hook table's response."""
         self._change = message.change
         self._judge.found(message)
         self._publish_all()
         self._dispatch()
 
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, _sender: ActorAddress) -> None:
-        """Hooks were changed or removed: an answer on its way may be outdated."""
+        """Hooks were changed or removed: a response on its way may be outdated."""
         self._judge.outdated(message)
         keys, decided = set(message.keys), list(self._due)
         self._due.clear()

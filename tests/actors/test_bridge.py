@@ -44,9 +44,7 @@ class Here(EventBridge):
         self.broker = Broker()
         folder = self.settings.data.dir
         self.log = get_logger()
-        self.quarantine = self.own(
-            Quarantine(folder, self._acknowledge_now, self.timer, self.log)
-        )
+        self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
 
     def send(self, _address, message):
         self.sent.append(message)

@@ -166,8 +166,14 @@ def test_the_retry_queue_finds_hooks_once_all_are_there(table):
     assert (found.ask, found.hooks) == (3, (hook(1),))
 
 
-@pytest.mark.parametrize("change", [{"put": (hook(1, uri="https://new.example"),)},
-                                    {"remove": (("a", "h1"),)}, {"put": (hook(1, "sms"),)}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"put": (hook(1, uri="https://new.example"),)},
+        {"put": (hook(1, "sms"),)},
+        {"remove": (("a", "h1"),)},
+    ],
+)
 def test_those_with_waiting_deliveries_hear_of_changes_and_answers_are_newer(peers, change):
     peers.receiveMsg_FindHooks(FindHooks(1, ()), "q")
     (before,) = peers.heard("q")

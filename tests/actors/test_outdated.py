@@ -97,9 +97,7 @@ class Here(Deliverer):
         self.shares += 1
         source = RETRY_QUEUE, 1
         items = tuple(enumerate(retries, 1))
-        self.receiveMsg_DueBatch(
-            DueBatch(str(self.shares), source, items, cancelled, change), None
-        )
+        self.receiveMsg_DueBatch(DueBatch(str(self.shares), source, items, cancelled, change), None)
 
     def end(self, outcome):
         self.requests.end(outcome)

@@ -48,6 +48,7 @@ _LETTERS = "/v2/accounts/{account_id}/webhooks/dead_letters"
 OPERATIONS = [
     ("/v2/events", "POST"),
     (f"{_HOOK}/test", "PUT"),
+    (f"{_HOOK}/deliveries", "DELETE"),
     (f"{_HOOK}/replay", "PUT"),
     (f"{_HOOK}/replay/{{run_id}}", "GET"),
     (f"{_HOOK}/replay/{{run_id}}", "DELETE"),

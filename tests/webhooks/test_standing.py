@@ -222,7 +222,8 @@ def test_raw_bytes_stay_and_are_never_put_into_a_query():
 
 
 def test_numbers_keep_their_spelling_when_the_form_changes():
-    exact = evolve(delivery(hook(format=JSON)), body=b'{"price": 1.10, "big": 12345678901234567890}')
+    body = b'{"price": 1.10, "big": 12345678901234567890}'
+    exact = evolve(delivery(hook(format=JSON)), body=body)
     assert presented(exact, hook()).body == b"price=1.10&big=12345678901234567890"
 
 

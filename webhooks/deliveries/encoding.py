@@ -88,9 +88,7 @@ def converted(
     """
     if raw:
         if hook.verb == "get":
-            raise NotConvertible(
-                "its body is the message's own, and the hook has the verb get now"
-            )
+            raise NotConvertible("its body is the message's own, and the hook has the verb get now")
         return form, sent, b""
     wanted = content_type(hook)
     if form == JSON_TYPE and wanted != JSON_TYPE:

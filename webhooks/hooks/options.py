@@ -34,7 +34,7 @@ MAX_RANGES = 20
 """The most members of `success` and of `give_up`."""
 
 CANCELLED_UNTIL = "pvt_deliveries_cancelled_ms"
-"""The member of a hook's document with the latest request to cancel what waits."""
+"""The member of a hook's document with the time of the latest request to cancel its deliveries."""
 
 MAX_HEADERS = 20
 MAX_HEADER_CHARACTERS = 4096
