@@ -127,10 +127,10 @@ class HookJudge:
             self._ask_due.within(ASK_AGAIN_S)
             return
         hooks = {(hook.account_id, hook.id): hook for hook in message.hooks}
-        missing = []
+        left, missing = set(message.left), []
         for tag, retry in due:
             key = _key((tag, retry))
-            if self._outdated.get(key, 0) > message.change:
+            if key in left or self._outdated.get(key, 0) > message.change:
                 self._waiting.append((tag, retry))
             elif (hook := hooks.get(key)) is not None:
                 self._judge(tag, retry, Ready(hook))

@@ -187,10 +187,21 @@ class HookTable(Role):
 
     def receiveMsg_FindHooks(self, message: FindHooks, sender: ActorAddress) -> None:
         """Send the present state of some hooks."""
-        hooks = None
-        if self._loaded:
-            hooks = tuple(hook for key in message.keys if (hook := self._hooks.get(key)))
-        self.send(sender, HooksFound(message.ask, hooks, self._change_number))
+        if not self._loaded:
+            self.send(sender, HooksFound(message.ask, None))
+            return
+        hooks: list[Hook] = []
+        bytes_left = BATCH_BYTES
+        keys = iter(message.keys)
+        for key in keys:
+            hook = self._hooks.get(key)
+            if hook is not None:
+                hooks.append(hook)
+                bytes_left -= size_of(hook)
+                if bytes_left <= 0:
+                    break
+        found = HooksFound(message.ask, tuple(hooks), self._change_number, tuple(keys))
+        self.send(sender, found)
 
     def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int = 0) -> set[str]:
         """Notify the actors in which deliveries wait; returns the addresses of the deliverers.

@@ -76,12 +76,14 @@ class FindHooks:
 class HooksFound:
     """The hooks of a `FindHooks` that may fire; None: the table is not loaded yet.
 
-    `change`: the number of the latest change in effect.
+    `change`: the number of the latest change in effect. `left`: the last of the keys, to be asked
+    for again: their hooks would have made the message too large.
     """
 
     ask: int
     hooks: tuple[Hook, ...] | None = field(repr=False)
     change: int = 0
+    left: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @frozen

@@ -245,5 +245,14 @@ def test_no_message_grows_with_the_size_of_the_hooks(table):
     changes = table.heard("r")
     assert max(len(pickle.dumps(change)) for change in changes) < BATCH_BYTES + 200_000
     assert [one.uri for change in changes for one in change.put] == ["https://new.example"] * 105
+    table.load(*large)
+    left, found = tuple(("a", one.id) for one in large), []
+    while left:
+        table.receiveMsg_FindHooks(FindHooks(1, left), "q")
+        (answer,) = table.heard("q")
+        assert len(pickle.dumps(answer)) < BATCH_BYTES + 200_000
+        found += answer.hooks
+        left = answer.left
+    assert found == large
     removed = [key for change in changes for key in change.removed]
     assert sorted(removed) == sorted(("a", one.id) for one in large)

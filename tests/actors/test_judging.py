@@ -136,6 +136,13 @@ def test_an_answer_from_before_a_change_counts_for_nothing(judge):
     assert judge.decided[-1][1].retry.delivery.uri == "https://new.example/"
 
 
+def test_hooks_too_large_for_one_message_are_asked_for_again(judge):
+    judge.put(due(), due("d2", "g"))
+    judge.found(HooksFound(1, (HOOK,), 1, ((ACCOUNT, "g"),)))
+    assert [tag for tag, _fate in judge.decided] == [1]
+    assert judge.asked[-1] == FindHooks(2, ((ACCOUNT, "g"),))
+
+
 def test_the_changes_remembered_are_bounded(judge):
     keys = tuple((ACCOUNT, str(number)) for number in range(REMEMBERED + 5))
     judge.outdated(HooksOutdated(7, keys))

@@ -6,7 +6,13 @@ import time
 import pytest
 
 from callboard import admin
-from callboard.actors.messages import AddSecret, CancelDeliveries, HookSecrets, NoAnswer, RefusedByActor
+from callboard.actors.messages import (
+    AddSecret,
+    CancelDeliveries,
+    HookSecrets,
+    NoAnswer,
+    RefusedByActor,
+)
 from callboard.web.operations import replays
 from callboard.webhooks.deliveries.signing import parse_secret
 from callboard.webhooks.values.kazoo_names import gregorian_s
