@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from callboard import admin
 from support.running import call_event
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.faults]
@@ -59,4 +60,27 @@ def test_eighty_payloads_of_a_megabyte_for_one_deliverer(start, receiver):
     own = {json.loads(request.body)["own"] for request in receiver.requests}
     assert own == {str(number) for number in range(80)}
     assert len(receiver.requests) == 80
+    assert restarts(system) == 0
+
+
+def test_a_payload_too_large_for_any_message_is_a_dead_letter(start, receiver):
+    """As a form, a text of 12 MB has 36 MB, which fits in no message between actors."""
+    system = start(delivery__workers=1)
+    refused = system.add_hook(f"{receiver.url}/form", format="form-data")
+    system.add_hook(f"{receiver.url}/json", format="json")
+    system.wait_hooks(2)
+    system.publish([call_event(1) | {"Custom-Application-Vars": {"text": "é" * 6_000_000}}])
+    system.publish([call_event(2)])
+
+    def letters():
+        listed = admin.ListDeadLetters()
+        return system.client.ask_actor("redelivery", listed, admin.DeadLettersListed, 30).letters
+
+    (letter,) = system.wait(letters, 30, "the dead letter")
+    assert (letter.hook_id, letter.reason) == (refused, "refused: payload")
+    system.wait(lambda: receiver.count >= 3, 30, "the other deliveries")
+    assert sorted(request.path for request in receiver.requests) == ["/form", "/json", "/json"]
+    system.wait_settled(2)
+    retried = system.run("dead-letters", "retry", letter.id)
+    assert "was not kept" in retried.stdout + retried.stderr
     assert restarts(system) == 0
