@@ -13,6 +13,7 @@ from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
+from callboard.actors.events.event_guard import EventGuard
 from callboard.actors.events.routing import Routing, message_of
 from callboard.actors.events.slice_sender import SliceSender
 from callboard.actors.messages import (
@@ -92,6 +93,9 @@ class Responder(Role):
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
         self.every(RECONCILE_S, self._slices.reconcile)
+        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
+        if pause_s := self._guard.pause_s(self.most_deaths):
+            self._store_retry.within(pause_s)
         self.on_peers({})
 
     def stats(self) -> Mapping[str, Any]:
@@ -230,26 +234,34 @@ class Responder(Role):
 
     def _match(self, routing: Routing, raw: RawEvent) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
+        try:
+            matched, made = self._guard.run(raw, partial(self._traced_match, routing))
+        except StoreError:
+            raise
+        except PoisonEvent as problem:
+            routing.poison.append((raw.tag, str(problem)))
+        except Exception as problem:
+            self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
+            routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
+        else:
+            if matched is not None and made is None:
+                routing.slice(raw, matched)
+            elif matched is not None and made is not None:
+                routing.place(raw, matched, made)
+
+    def _traced_match(
+        self, routing: Routing, raw: RawEvent
+    ) -> tuple[FanOut | None, tuple[Delivery, ...] | None]:
+        """The event's fan-out, and its deliveries if they are few, in a span of its trace."""
         span = self._tracing.match(self._module.id, raw.trace)
         try:
             matched = self._fan_out(raw, span.context)
-            made = self._small(routing, matched) if matched is not None else ()
-        except StoreError as problem:
-            span.fail(type(problem).__name__)
-            raise
+            made = None if matched is None else self._small(routing, matched)
         except Exception as problem:
             span.fail(type(problem).__name__)  # Its text may contain private data.
-            if not isinstance(problem, PoisonEvent):
-                self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
-                problem = PoisonEvent(f"{type(problem).__name__}: {problem}")
-            routing.poison.append((raw.tag, str(problem)))
-            return
-        span.end(len(matched.hooks) if matched is not None else 0)
-        if matched is not None:
-            if made is None:
-                routing.slice(raw, matched)
-            else:
-                routing.place(raw, matched, made)
+            raise
+        span.end(0 if matched is None else len(matched.hooks))
+        return matched, made
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
