@@ -334,5 +334,3 @@ def due_queue(settings: Settings) -> str:
 def delay_queue(settings: Settings, name: str) -> str:
     """The name of the queue of a delay class."""
     return f"{settings.amqp.queue}.retry.{name}"
-
-
