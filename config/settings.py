@@ -23,6 +23,7 @@ from callboard.config.rules import (
     flag_or_empty,
     fraction,
     mask,
+    named_durations,
     networks,
     origins,
     path,
@@ -264,6 +265,11 @@ class DeliverySettings:
         durations(),
         "Longest delays of the policy standard after each attempt but the last, seconds.",
     )
+    event_retry_steps_s: Mapping[str, tuple[float, ...]] = _key(
+        {},
+        named_durations(),
+        "Retry steps by event type, in place of retry_steps_s; together no longer than these.",
+    )
     retry_prefetch: int = _key(
         1000,
         whole(1, 65535),
@@ -350,6 +356,12 @@ class AttemptsSettings:
         65_536,
         whole(0, 10_000_000),
         "Bytes of a body that an attempt stores; longer ones are truncated.",
+    )
+    log_successful: bool | None = _key(
+        "",
+        flag_or_empty(),
+        "Whether successful attempts are stored, too; empty means log_successful_attempts of "
+        "system_config/webhooks, or false. An account's own log_successful_attempts has priority.",
     )
     spool_mb: int = _key(
         256,
@@ -529,9 +541,17 @@ class ModuleSettings:
         "the default payload.",
     )
 
+    raw: bool = _key(
+        False,
+        flag(),
+        "Whether hooks send the message's bytes with its content type, unchanged; not with fields.",
+    )
+
     def __attrs_post_init__(self) -> None:
         if bool(self.account) == bool(self.account_id):
             raise ValueError("needs either account, a path, or account_id, a constant")
+        if self.raw and self.fields:
+            raise ValueError("has both raw and fields: raw sends the whole message")
 
 
 @frozen

@@ -83,7 +83,7 @@ class Recorder:
         )
         self._failures: list[tuple[str, str, int]] = []
         self._disables: list[DisableHook] = []
-        self._keep_successes = False
+        self._keep_successes = settings.attempts.log_successful or False
         self.counts = dict.fromkeys(("delivered", "given_up", "failed_tries", "unrecorded"), 0)
 
     @property
@@ -102,7 +102,8 @@ class Recorder:
         """The delivery succeeded."""
         self.counts["delivered"] += 1
         self._log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
-        if self._keep_successes:
+        chosen = job.delivery.options.log_successful
+        if self._keep_successes if chosen is None else chosen:
             self._record(job, outcome, now)
         self._finished(job)
 
@@ -188,6 +189,8 @@ class Recorder:
             now,
             self._settings.attempts.body_limit,
             job.policy,
+            # The end of a delivery that was deferred too long is no attempt, but has a record.
+            number=job.attempts_made + (job.deferred_since_s is not None),
         )
 
     # Reports
@@ -208,8 +211,7 @@ class Recorder:
                 self._hand_over(log, number, records)
 
     def report_overdue(self, before: float, now: float) -> None:
-        """Repeat batches sent before `before`: the message or its confirmation may be lost. This
-        can store some attempts twice."""
+        """Repeat batches sent before `before`: the message or its confirmation may be lost."""
         if log := self._peer(ATTEMPT_LOG):
             for number, records in self._attempts.overdue(before, now):
                 self._hand_over(log, number, records)
@@ -225,8 +227,9 @@ class Recorder:
                 self._finished(record.ends)
 
     def follow(self, policy: AttemptPolicy) -> None:
-        """Start or stop recording successful attempts."""
-        self._keep_successes = policy.successes
+        """Start or stop recording successful attempts, unless the node's settings say."""
+        if self._settings.attempts.log_successful is None:
+            self._keep_successes = policy.successes
 
     def on_peers(self, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> None:
         """Send a new attempt log the batches that its predecessor did not confirm."""

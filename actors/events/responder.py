@@ -39,12 +39,14 @@ from callboard.webhooks.acknowledgement.event_ledger import share_name
 from callboard.webhooks.acknowledgement.receipts import Receipt
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
 from callboard.webhooks.deliveries.slicing import FanOuts
-from callboard.webhooks.events.event import PoisonEvent, parse_event
+from callboard.webhooks.events.event import Event, PoisonEvent, parse_event, whole_event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.retries.policy import with_policy
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.protocol import EventModule
+from callboard.webhooks.retries.policy import with_choices
 
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
@@ -68,6 +70,7 @@ class Responder(Role):
         """Find the module; the hooks arrive after the subscription to the hook table."""
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
+        self._parse = _parser(self._module)
         self._directory = self.directory(self.connect_store())
         self._tracing = self.own(
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
@@ -269,7 +272,7 @@ class Responder(Role):
             return None
         made = []
         for hook in matched.hooks:
-            made.append(self._with_policy(matched.make(hook)))
+            made.append(self._finishing(hook.account_id)(matched.make(hook)))
             if matched.encoded_bytes > routing.room_bytes:
                 return None
         return tuple(made)
@@ -309,7 +312,7 @@ class Responder(Role):
         self._fired += len(routing.events) + len(routing.large)
 
     def _fan_out(self, raw: RawEvent, trace: TraceContext | None) -> FanOut | None:
-        event = parse_event(
+        event = self._parse(
             raw.body,
             raw.content_type,
             raw.content_encoding,
@@ -327,19 +330,16 @@ class Responder(Role):
             new_event_id,
         )
 
-    def _with_policy(self, delivery: Delivery) -> Delivery:
-        """Set the retry policy: that of the hook, else of the account, else of the node."""
-        if delivery.options.policy is not None:
-            return delivery
-        account = self._directory.retry_policy_of(delivery.account_id)
-        return with_policy(delivery, account, self.settings.delivery.retry_policy)
-
     # Large fan-outs
 
     def _finishing(self, account_id: str) -> Callable[[Delivery], Delivery]:
-        account = self._directory.retry_policy_of(account_id)
-        node = self.settings.delivery.retry_policy
-        return partial(with_policy, account=account, node=node)
+        """Sets the retry policy and what else the account and the event type may choose."""
+        account = self._directory.choices_of(account_id)
+        settings = self.settings.delivery
+        steps_s = settings.event_retry_steps_s.get(self._module.id, ())
+        return partial(
+            with_choices, account=account, node=settings.retry_policy, event_steps_s=steps_s
+        )
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
         """A deliverer has settled deliveries of large fan-outs."""
@@ -353,6 +353,13 @@ class Responder(Role):
     def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
         """Report which of the bridge's shares this responder does not hold."""
         self.send(sender, NotHeld(message.source, self._slices.unknown(message.shares)))
+
+
+def _parser(module: EventModule) -> Callable[..., Event]:
+    """Decodes the module's messages."""
+    if isinstance(module, BusModule) and module.raw:
+        return partial(whole_event, any_content=module.any_content)
+    return parse_event
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

@@ -46,7 +46,7 @@ from callboard.webhooks.hooks.arguments import (
 )
 from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enabled, parse_hook
 from callboard.webhooks.modules.samples import sample_payload
-from callboard.webhooks.retries.policy import with_policy
+from callboard.webhooks.retries.policy import with_choices
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from callboard.webhooks.values.json_values import as_int, as_object
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
@@ -271,14 +271,19 @@ class Redelivery(Answering, DeadLetterRetention):
 
     def _of_delivery(self, delivery: Delivery) -> OutgoingMessage:
         """A message that puts the delivery into the due queue."""
-        account = self.accounts.retry_policy_of(delivery.account_id)
-        delivery = with_policy(delivery, account, self.settings.delivery.retry_policy)
+        delivery = self._with_choices(delivery)
         due = RetryMessage(delivery, attempts_made=0, due_ms=int(time.time() * 1000))
         properties = Properties(
             content_type="application/json", delivery_mode=2, message_id=delivery.id
         )
         queue = due_queue(self.settings)
         return OutgoingMessage("", queue, as_json(due), properties, mandatory=True)
+
+    def _with_choices(self, delivery: Delivery) -> Delivery:
+        """Its account's and its event type's choices; a hook on all has no event type here."""
+        account, settings = self.accounts.choices_of(delivery.account_id), self.settings.delivery
+        steps_s = settings.event_retry_steps_s.get(delivery.hook_event.lower(), ())
+        return with_choices(delivery, account, settings.retry_policy, steps_s)
 
     def _hook(self, hook_id: str, *, enabled: bool = True) -> Hook:
         """The hook as stored now. Raises NotRepeatable if nothing can be sent to it."""
@@ -316,10 +321,7 @@ class Redelivery(Answering, DeadLetterRetention):
         payload = sample_payload(
             hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()
         )
-        account = self.accounts.retry_policy_of(hook.account_id)
-        delivery = sample_delivery(hook, payload)
-        policy = self.settings.delivery.retry_policy
-        self._samples.begin(with_policy(delivery, account, policy), to)
+        self._samples.begin(self._with_choices(sample_delivery(hook, payload)), to)
 
     def receiveMsg_WatchMessage(self, message: WatchMessage, sender: Any) -> None:
         """Respond to tests that have ended, and serve the connection."""

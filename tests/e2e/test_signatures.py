@@ -244,6 +244,12 @@ def test_secrets_are_made_imported_listed_and_retired(start, receiver):
     assert "not signed" in last
     assert listed(system, hook) == []
 
+    command(system, "new", hook)
+    assert "2 signatures" in command(system, "new", hook, "--expires-in", "7d")
+    newest, older = (secret["until"] for secret in listed(system, hook))
+    assert newest is None
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", older)
+
 
 def test_bad_arguments_are_told_and_change_nothing(start, receiver):
     system = start()

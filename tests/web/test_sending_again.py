@@ -186,8 +186,13 @@ def test_a_new_secret_is_shown_once_and_is_the_one_that_signs(api, hook):
     given = api.data("PUT", f"{hook}/secrets", {"secret": made["secret"]})
     assert given == {"fingerprint": made["fingerprint"], "kind": "hmac-sha256"}
     (listed,) = api.data("GET", f"{hook}/secrets")
-    assert listed.keys() == {"fingerprint", "kind", "since", "public_key"}
-    for wrong in ({"kind": "rot13"}, {"secret": "sesame"}, {"secrets": ""}):
+    assert listed.keys() == {"fingerprint", "kind", "since", "public_key", "until"}
+    api.data("PUT", f"{hook}/secrets", {"expires_in": 3600})
+    assert [m for _p, m in api.backend.asked if isinstance(m, AddSecret)][
+        -1
+    ].others_end_in_s == 3600
+    wrongs = [{"kind": "rot13"}, {"secret": "sesame"}, {"secrets": ""}]
+    for wrong in (*wrongs, *({"expires_in": end} for end in (0, -1, "1h", 1.5, 10**9))):
         assert api.call("PUT", f"{hook}/secrets", wrong).status_code == 400
     assert api.call("DELETE", f"{hook}/secrets/ffffffffffff").status_code == 404
     api.backend.answers[AddSecret] = RefusedByActor("the hook has 5 secrets already")

@@ -56,6 +56,19 @@ def test_it_is_sent_as_it_was(once, verb, format):
 
 
 @pytest.mark.parametrize("once", [letter_of, by_attempt])
+@pytest.mark.parametrize("form", ["application/json", "Text/XML; boundary=AbC"])
+def test_a_body_that_was_the_message_s_own_is_not_converted(once, form):
+    hook = evolve(HOOK, format=FORM_DATA)
+    delivery = first(hook)
+    headers = (("Content-Type", form), *delivery.headers[1:])
+    delivery = evolve(delivery, headers=headers, body=b'{"a": 1.10}', raw=True)
+    more = again(once(delivery), hook)
+    assert evolve(more, id=delivery.id, max_attempts=delivery.max_attempts) == delivery
+    with pytest.raises(NotRepeatable, match="verb get"):
+        again(once(delivery), evolve(hook, verb="get"))
+
+
+@pytest.mark.parametrize("once", [letter_of, by_attempt])
 def test_it_goes_to_the_hook_of_now(once):
     now = evolve(
         HOOK,

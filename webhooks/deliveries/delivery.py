@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -17,7 +17,7 @@ from callboard.webhooks.deliveries.encoding import (
     with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
-from callboard.webhooks.events.event import Event
+from callboard.webhooks.events.event import Event, WholeEvent
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
@@ -46,7 +46,8 @@ class Delivery(Positional):
     for each firing and names it in the attempt records. `account_id` is the hook's. `body`: the
     encoded payload, which a get sends in its query unless `url` has it there already; deliveries
     with the same payload share it. `trace`: the trace context that its attempts have as their
-    parent, if known.
+    parent, if known. `raw`: the body is the message's own, which is never converted to another
+    form.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Delivery(Positional):
     max_attempts: int = 2
     options: Options = NO_OPTIONS
     trace: TraceContext | None = None
+    raw: bool = False
 
     @property
     def webhook_id(self) -> str:
@@ -116,7 +118,10 @@ class _Identity:
         body = event.body
         identity: Any = body.get("Msg-ID")
         if not identity:
-            identity = [event.exchange, event.routing_key, event.message_id or body]
+            whole: Any = body
+            if isinstance(event, WholeEvent) and event.opaque:
+                whole = hashlib.blake2b(event.content).hexdigest()
+            identity = [event.exchange, event.routing_key, event.message_id or whole]
         subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
         text = _identity_text([identity, event.name, subject, module_id])
         self._begun = hashlib.blake2b(text[:-1].encode(), digest_size=16)
@@ -147,7 +152,7 @@ class FanOut:
         self._ids = _Identity(event, module_id)
         # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
         # configured.
-        self._encoder = _Encoder(firing.payload, None if firing.any_account else cluster_id)
+        self._encoder = _Encoder(firing, None if firing.any_account else cluster_id)
 
     @property
     def encoded_bytes(self) -> int:
@@ -156,15 +161,15 @@ class FanOut:
 
     def make(self, hook: Hook) -> Delivery:
         """The delivery for one of the hooks. Raises the errors of the payload's encoding."""
-        return self._delivery(hook, self._encoder.content(hook))
+        return self._delivery(hook, *self._encoder.content(hook))
 
     def without_payload(self, hook: Hook) -> Delivery:
         """The delivery for a hook without its payload, for the record that it is not sent."""
-        return self._delivery(hook, b"")
+        return self._delivery(hook, content_type(hook), b"")
 
-    def _delivery(self, hook: Hook, body: bytes) -> Delivery:
+    def _delivery(self, hook: Hook, form: str, body: bytes) -> Delivery:
         id = self._ids.of(hook.id)
-        request = request_with(hook, b"")
+        request = request_with(hook, b"", form)
         return Delivery(
             id=id,
             event_id=self._make_event_id(),
@@ -179,6 +184,7 @@ class FanOut:
             max_attempts=hook.max_attempts,
             options=hook.options,
             trace=self._trace,
+            raw=self._encoder.is_raw(hook),
         )
 
 
@@ -233,14 +239,21 @@ class _Encoder:
     Hooks with custom data of their own may be many, so that their contents are not all kept.
     """
 
-    def __init__(self, payload: Mapping[str, Any], cluster_id: str | None) -> None:
-        self._payload = payload
+    def __init__(self, firing: Firing, cluster_id: str | None) -> None:
+        self._payload, self._raw = firing.payload, firing.raw
         self._cluster_id = cluster_id
         self._contents: dict[tuple[str, str], bytes] = {}
         self._kept_bytes = 0
         self.encoded_bytes = 0
 
-    def content(self, hook: Hook) -> bytes:
+    def is_raw(self, hook: Hook) -> bool:
+        """Whether the hook sends the message's own bytes."""
+        return self._raw is not None and hook.verb != "get"
+
+    def content(self, hook: Hook) -> tuple[str, bytes]:
+        """The content type and the content."""
+        if self._raw is not None and self.is_raw(hook):
+            return self._raw
         form = content_type(hook)
         key = form, json.dumps(hook.custom_data) if hook.custom_data else ""
         found = self._contents.get(key)
@@ -252,4 +265,4 @@ class _Encoder:
                 self._contents = {k: kept for k, kept in self._contents.items() if not k[1]}
                 self._kept_bytes = len(found) + len(key[1])
             self._contents[key] = found
-        return found
+        return form, found

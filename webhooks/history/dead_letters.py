@@ -69,6 +69,7 @@ def dead_letter(
         **(_body(content) if lost_bytes is None else {"body_bytes": lost_bytes}),
         "tries": attempts_made,
         "history": [{"at_ms": at_ms, "outcome": _whole(told)} for at_ms, told in history],
+        **({"raw": True} if delivery.raw else {}),
     }
 
 
