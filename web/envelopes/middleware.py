@@ -1,6 +1,9 @@
-"""Applied to every request: its id, its body with a size limit, its tunnelled method."""
+"""Applied to every request: its id, its body with a size and a time limit, its tunnelled method."""
+
+from typing import Any
 
 import anyio
+import anyio.to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +18,10 @@ TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 BODY_S = 30
 """The time limit for receiving a request's body, in seconds, for all clients."""
+
+
+PARSED_AT_ONCE = 65_536
+"""A longer body, in bytes, is parsed in a thread, since the others would wait for it."""
 
 
 class _TooLong(Exception):
@@ -51,9 +58,6 @@ class EnvelopeMiddleware:
             await failure(Request(scope), error)(scope, receive, send_with_id)
             return
         state.body = body
-        verb = state.peek("verb") if scope["method"] == "POST" else None
-        if isinstance(verb, str) and verb.upper() in TUNNELLED:
-            scope["method"] = verb.upper()
         await self._app(scope, _Replay(body, receive), send_with_id)
 
     def _refusal(self, problem: Exception) -> ApiError:
@@ -74,6 +78,26 @@ class EnvelopeMiddleware:
                 raise _TooLong
             if not message.get("more_body", False):
                 return bytes(chunks)
+
+
+class TunnelMiddleware:
+    """Takes the method of a POST from its envelope. It parses the body, so it needs a slot."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            verb = await self._verb(scope["callboard"])
+            if isinstance(verb, str) and verb.upper() in TUNNELLED:
+                scope["method"] = verb.upper()
+        await self._app(scope, receive, send)
+
+    async def _verb(self, state: RequestState) -> Any:
+        if len(state.body) <= PARSED_AT_ONCE:
+            return state.peek("verb")
+        return await anyio.to_thread.run_sync(state.peek, "verb")
 
 
 class _Replay:
