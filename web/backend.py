@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.repositories.maintenance import Change
@@ -33,7 +33,7 @@ class NodeFacts:
     known_events: frozenset[str]
     endpoints: EndpointRules
     settings: tuple[tuple[str, str], ...] = ()
-    quotas: Quotas = Quotas()
+    quotas: Quotas = Factory(Quotas)
 
 
 class Backend(Protocol):

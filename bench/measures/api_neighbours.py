@@ -32,12 +32,12 @@ NOISE, SLOW = "10,000 requests of another account", f"{SLOW_CONNECTIONS} slow co
 LEAST, MOST = 0.9, 2.0
 
 TEXT = f"""\
-{HEALTHY} accounts send {EACH_PER_S:.0f} requests a second each to the API, on a connection each: they list
-their hooks, show one, and change one in turn. They do so alone, beside an account that lists its
-{NOISY_HOOKS} hooks {NOISY_REQUESTS:,} times on {NOISY_CONNECTIONS} connections as fast as it can,
-and beside {SLOW_CONNECTIONS} connections of the same address that send a byte of a head a second, and
-are opened again when they are closed. A latency is from the time at which the request was due. The
-health is the longest time of `/healthz` and `/readyz`, asked every half second beside the noise."""
+{HEALTHY} accounts send {EACH_PER_S:.0f} requests a second each to the API, on a connection each:
+they list their hooks, show one, and change one in turn. They do so alone, beside an account that
+lists its {NOISY_HOOKS} hooks {NOISY_REQUESTS:,} times on {NOISY_CONNECTIONS} connections as fast as
+it can, and beside {SLOW_CONNECTIONS} connections of the same address that send a byte of a head a
+second, and are opened again when they are closed. A latency is from the time at which the request
+was due. The health is the longest time of `/healthz` and `/readyz`, asked every half second."""
 
 
 @frozen

@@ -176,9 +176,7 @@ def test_test_deliveries_that_take_long_hold_nothing(serve):
     with ThreadPoolExecutor(20) as pool:
         tests = [pool.submit(served.get, test, ADMIN, "PUT") for _ in range(20)]
         asked = served.api.backend.asked
-        wait_until(
-            lambda: sum(isinstance(m, admin.TestHook) for _, m in asked) == 20, "tests", 20
-        )
+        wait_until(lambda: sum(isinstance(m, admin.TestHook) for _, m in asked) == 20, "tests", 20)
         assert served.hooks(CHILD, ADMIN) == 200
         pending.set_result(tested)
         assert {one.result().status_code for one in tests} == {200}

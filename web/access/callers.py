@@ -132,7 +132,7 @@ async def scraper(
     if given:
         _guarded(request)
     expected = (request.app.state.metrics_token, backend_of(request).admin_token)
-    if any([one and hmac.compare_digest(given, one.encode()) for one in expected]):
+    if any(one and hmac.compare_digest(given, one.encode()) for one in expected):
         return
     slot = await admission_of(request).slot_for(request)
     try:

@@ -58,7 +58,8 @@ _Validator = extend(Draft4Validator, {"additionalProperties": _other_members})
 
 def _faults(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Found:
     found: Found = {}
-    worded = (fault for error in _Validator(schema).iter_errors(document) for fault in _worded(error))
+    errors = _Validator(schema).iter_errors(document)
+    worded = (fault for error in errors for fault in _worded(error))
     for path, rule, facts in islice(worded, MAX_FAULTS):
         found.setdefault(path, {}).setdefault(rule, facts)
     return found
