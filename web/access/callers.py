@@ -128,12 +128,11 @@ async def scraper(
 
     With these it needs neither the store nor a thread. Raises ApiError.
     """
-    given = _token(request).encode(errors="replace")
-    if given:
+    if given := (header_token(request) or query_token(request)).encode(errors="replace"):
         _guarded(request)
-    expected = (request.app.state.metrics_token, backend_of(request).admin_token)
-    if any(one and hmac.compare_digest(given, one.encode()) for one in expected):
-        return
+        expected = (request.app.state.metrics_token, backend_of(request).admin_token)
+        if any(one and hmac.compare_digest(given, one.encode()) for one in expected):
+            return
     slot = await admission_of(request).slot_for(request)
     try:
         await admin(await known(await run_in_threadpool(anybody, request), None, None))

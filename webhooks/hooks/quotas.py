@@ -122,4 +122,8 @@ def _members(value: Any) -> Iterator[int]:
 
 
 def _bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, default=str).encode(errors="replace"))
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return 0  # The store cannot write it, either, and says so.
+    return len(text.encode(errors="replace"))
