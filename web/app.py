@@ -22,7 +22,6 @@ from callboard.web.access.admission import (
     SPARE_THREADS,
     THREADS,
     Admission,
-    AdmissionMiddleware,
     KnownTokens,
 )
 from callboard.web.access.fair_slots import FairSlots
@@ -31,7 +30,11 @@ from callboard.web.access.throttling import Guard
 from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import TAGS, without_framework_errors
 from callboard.web.envelopes.envelope import failure
-from callboard.web.envelopes.middleware import EnvelopeMiddleware, TunnelMiddleware
+from callboard.web.envelopes.middleware import (
+    AdmissionMiddleware,
+    EnvelopeMiddleware,
+    TunnelMiddleware,
+)
 from callboard.web.errors import ApiError, path_part
 from callboard.web.live.sampler import Sampler
 from callboard.web.operations.replays import Replays

@@ -20,6 +20,7 @@ from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
 from callboard.supervision import Answer, Peer
 from callboard.web.access.refusals import REFUSALS_S, Refusals
+from callboard.webhooks.metrics.catalog import API_REFUSED
 
 RETRY_S = 3.0
 """The interval for listening again on a port that is in use."""
@@ -62,6 +63,10 @@ class ApiServer(StoreWorker):
         if self._problem:
             figures["problem"] = self._problem
         return figures
+
+    def measure(self) -> None:
+        """Count what was refused because of a limit."""
+        self.tally.set(API_REFUSED, self._refusals.total)
 
     def _health(self) -> Mapping[str, Any]:
         """For `/healthz`; called in another thread."""

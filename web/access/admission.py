@@ -13,15 +13,13 @@ from collections.abc import Hashable
 
 from attrs import define
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.clients import Network, client_address
 from callboard.web.access.fair_slots import FairSlots, TooManyWait
 from callboard.web.access.refusals import Refusals
-from callboard.web.access.state import header_token, query_token, state_of
+from callboard.web.access.state import header_token, query_token
 from callboard.web.access.throttling import network_of
-from callboard.web.envelopes.envelope import failure
 from callboard.web.errors import ApiError, busy, over_rate
 from callboard.webhooks.hooks.quotas import SECTION
 
@@ -34,8 +32,6 @@ ADMIN_SLOTS = THREADS - 4
 TURN_S = 20.0
 """The longest wait for a slot, in seconds."""
 MAX_TOKENS = 10_000
-ADMITTED = "/v2/"
-"""The prefix of the paths that need a slot. The others use neither the store nor a thread."""
 
 
 class KnownTokens:
@@ -134,34 +130,3 @@ class Admission:
 def _token(request: Request) -> str:
     """The token, unless it is in the body: to read it may be the most expensive part."""
     return header_token(request) or query_token(request)
-
-
-class AdmissionMiddleware:
-    """Lets each request that needs a thread wait for a slot. After EnvelopeMiddleware."""
-
-    def __init__(self, app: ASGIApp, admission: Admission) -> None:
-        self._app, self._admission = app, admission
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http" or not scope["path"].startswith(ADMITTED):
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope)
-        try:
-            slot = await self._admission.slot_for(request)
-        except ApiError as error:
-            self._admission.refused(request, error)
-            await failure(request, error)(scope, receive, send)
-            return
-        state_of(request).give_back_slot = slot.give_back
-
-        async def send_and_give_back(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                slot.give_back()
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_and_give_back)
-        finally:
-            slot.give_back()

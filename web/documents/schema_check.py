@@ -53,7 +53,9 @@ def _other_members(
 
 
 _MEMBER_BY_MEMBER = Draft4Validator.VALIDATORS["additionalProperties"]
-_Validator = extend(Draft4Validator, {"additionalProperties": _other_members})
+_Validator: Any = extend(  # type: ignore[no-untyped-call]
+    Draft4Validator, {"additionalProperties": _other_members}
+)
 
 
 def _faults(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Found:

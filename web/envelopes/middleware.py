@@ -1,4 +1,4 @@
-"""Applied to every request: its id, its body with a size and a time limit, its tunnelled method."""
+"""Applied to every request: its id, its body with a size and a time limit, its slot, its method."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from callboard.web.access.state import RequestState, request_id
+from callboard.web.access.admission import Admission
+from callboard.web.access.state import RequestState, request_id, state_of
 from callboard.web.backend import NodeFacts
 from callboard.web.envelopes.envelope import failure
 from callboard.web.errors import ApiError
@@ -19,9 +20,11 @@ TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 BODY_S = 30
 """The time limit for receiving a request's body, in seconds, for all clients."""
 
-
 PARSED_AT_ONCE = 65_536
 """A longer body, in bytes, is parsed in a thread, since the others would wait for it."""
+
+ADMITTED = "/v2/"
+"""The prefix of the paths that need a slot. The others use neither the store nor a thread."""
 
 
 class _TooLong(Exception):
@@ -78,6 +81,37 @@ class EnvelopeMiddleware:
                 raise _TooLong
             if not message.get("more_body", False):
                 return bytes(chunks)
+
+
+class AdmissionMiddleware:
+    """Lets each request that needs a thread wait for a slot. After EnvelopeMiddleware."""
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self._app, self._admission = app, admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or not scope["path"].startswith(ADMITTED):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            slot = await self._admission.slot_for(request)
+        except ApiError as error:
+            self._admission.refused(request, error)
+            await failure(request, error)(scope, receive, send)
+            return
+        state_of(request).give_back_slot = slot.give_back
+
+        async def send_and_give_back(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                slot.give_back()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_give_back)
+        finally:
+            slot.give_back()
 
 
 class TunnelMiddleware:
