@@ -255,7 +255,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 
 class _Kept:
-    """A pool's kept connections, the latest first, as a queue that nobody waits for.
+    """A pool's kept connections, the latest first, as a queue without waiting.
 
     Without the locks of `queue.LifoQueue`, which take as long as writing the request.
     """
