@@ -65,7 +65,7 @@ class ApiServer(StoreWorker):
         return figures
 
     def measure(self) -> None:
-        """Count what was refused because of a limit."""
+        """Count the refusals because of a limit."""
         self.tally.set(API_REFUSED, self._refusals.total)
 
     def _health(self) -> Mapping[str, Any]:

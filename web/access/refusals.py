@@ -11,7 +11,7 @@ MAX_SUBJECTS = 1000
 
 
 class Refusals:
-    """What was refused since the last log line. Threads may share it."""
+    """The refusals since the last log line. Threads may share it."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()

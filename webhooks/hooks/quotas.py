@@ -1,8 +1,8 @@
 """Quotas: how much one account may have or do, so that it cannot harm the others.
 
 The node's settings (section `quotas`) hold for every account; an account's own document
-`configs_webhooks` overrides them by its member `quotas`. They apply to what is written from now on:
-a stored hook above them goes on firing, and an edit may leave it as large as it is.
+`configs_webhooks` overrides them by its member `quotas`. They apply when a hook is written:
+a stored hook above them goes on firing, and an edit may leave its size as it is.
 """
 
 import json
@@ -72,8 +72,7 @@ def check_document(
 ) -> None:
     """Raise QuotaExceeded for a hook's document that is too large.
 
-    `before`: the stored document that it replaces; what exceeds a quota in both, and is not larger
-    now, is permitted.
+    `before`: the stored document that it replaces. It may exceed a quota as far as that one does.
     """
     old = _sizes(before or {})
     for name, size in _sizes(document).items():
