@@ -25,6 +25,7 @@ from services import free_port
 
 HEALTHY, EACH_PER_S = 5, 10.0
 SECONDS, QUICK_S = 20.0, 5.0
+WARM_UP_S = 3.0
 NOISY_REQUESTS, NOISY_CONNECTIONS = 10_000, 50
 NOISY_HOOKS = 200
 SLOW_CONNECTIONS = 300
@@ -95,7 +96,11 @@ def started(folder: Path) -> Iterator[tuple[int, list[Account], Account]]:
         store = connect("sqlite://", folder)
         try:
             healthy = [account(store, f"{number:032x}", 3) for number in range(HEALTHY)]
-            yield port, healthy, account(store, "f" * 32, NOISY_HOOKS)
+            noisy = account(store, "f" * 32, NOISY_HOOKS)
+            while Client(port, "").status("GET", "/readyz") != 200:
+                time.sleep(0.1)
+            served(port, healthy, WARM_UP_S)
+            yield port, healthy, noisy
         finally:
             store.close()
 
@@ -104,7 +109,7 @@ def account(store, id: str, hooks: int) -> Account:  # type: ignore[no-untyped-d
     written = HookStore(store)
     written.ensure_account(id, 0)
     ids = [f"{id}-{number}" for number in range(hooks)]
-    public = {"name": "n", "uri": "https://hooks.example.com/", "hook": "object"}
+    public = {"name": "n", "uri": "https://hooks.example.com/", "hook": "all"}
     for hook_id in ids:
         written.add(new_hook(public | {"pvt_account_id": id}, 0, hook_id, "bench"))
     return Account(id, add_token(store, id, "bench", 0).text, ids)
