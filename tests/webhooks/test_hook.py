@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from callboard.webhooks.events.event import MAX_NESTING
 from callboard.webhooks.hooks.hook import (
+    MAX_OBJECT,
+    MAX_URI,
     Hook,
     InvalidHook,
     disabling,
@@ -296,3 +298,23 @@ def test_an_edit_changes_public_members_that_differ(changes, wanted):
 
 def test_members_that_become_none_are_gone():
     assert with_changes({"a": 1, "b": None, "c": 2}, {"a": None, "c": 3}) == {"b": None, "c": 3}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"custom_data": {"a": "x" * MAX_OBJECT}}, f"custom_data has {MAX_OBJECT + 9} characters"),
+        ({"modifiers": {"a": "x" * MAX_OBJECT}}, f"modifiers has {MAX_OBJECT + 9} characters"),
+        ({"uri": "https://a.example/" + "x" * MAX_URI}, f"uri has {MAX_URI + 18} characters"),
+    ],
+)
+def test_what_no_request_could_contain_is_a_problem_of_the_hook(fields, reason):
+    document = {"_id": "h", "pvt_account_id": "a", "uri": "https://a.example/", "hook": "all"}
+    with pytest.raises(InvalidHook, match=reason):
+        parse_hook(document | fields, ())
+
+
+def test_a_stored_hook_far_above_the_quotas_fires():
+    large = {"a": "x" * (MAX_OBJECT - 9)}
+    document = {"_id": "h", "pvt_account_id": "a", "uri": "https://a.example/", "hook": "all"}
+    assert parse_hook(document | {"custom_data": large}, ()).custom_data == large
