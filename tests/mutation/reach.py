@@ -1,0 +1,178 @@
+"""Which tests run which lines: measured once, and again for test files that could have changed.
+
+Only tests without processes are measured; those that time or count what they do are left out.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from attrs import asdict, define, field, frozen
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("webhooks", "config", "supervision", "adapters", "web", "cli", "actors")
+MEASURED = "not (multiprocess or rabbitmq or couchdb or browser or faults or alone or slow)"
+KEPT = ROOT / ".pytest_cache" / "reach.json"
+
+Lines = Mapping[str, Mapping[int, Iterable[int]]]
+
+
+@frozen
+class TestFile:
+    """The tests of a file that passed: seconds of each, and which of them ran which lines.
+
+    `touched` are the digests of the files that they ran, at that time.
+    """
+
+    digest: str
+    touched: dict[str, str]
+    tests: dict[str, float]
+    lines: dict[str, dict[str, list[int]]]
+    failed: list[str]
+
+    def holds(self, digest: str, digests: Mapping[str, str]) -> bool:
+        """Whether a new measurement would give the same."""
+        unchanged = all(digests.get(path) == then for path, then in self.touched.items())
+        return unchanged and self.digest == digest
+
+
+@define
+class Reach:
+    """The tests that run each line of the product, and what these need to be imported."""
+
+    files: dict[str, TestFile]
+    modules: list[str]
+    _by_file: dict[str, dict[int, list[str]]] = field(factory=dict, init=False)
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """How long each test took."""
+        return {id: s for file in self.files.values() for id, s in file.tests.items()}
+
+    @cached_property
+    def breadth(self) -> dict[str, int]:
+        """How many lines each test runs: one that runs few is about these."""
+        found: dict[str, int] = defaultdict(int)
+        for file in self.files.values():
+            ids = list(file.tests)
+            for lines in file.lines.values():
+                for tests in lines.values():
+                    for number in tests:
+                        found[ids[number]] += 1
+        return found
+
+    def tests(self, path: str, lines: Iterable[int]) -> set[str]:
+        """The tests that run any of these lines."""
+        known = self._by_file.get(path)
+        if known is None:
+            known = self._by_file[path] = defaultdict(list)
+            for file in self.files.values():
+                ids = list(file.tests)
+                for line, tests in file.lines.get(path, {}).items():
+                    known[int(line)] += [ids[number] for number in tests]
+        return {id for line in lines for id in known.get(line, ())}
+
+
+def measured() -> Reach:
+    """What is kept, with what had to be measured again."""
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"files": {}, "modules": []}
+    files = {path: TestFile(**values) for path, values in kept["files"].items()}
+    digests = {
+        str(path.relative_to(ROOT)): _digest(path)
+        for folder in (*FOLDERS, "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    common = "".join(v for k, v in sorted(digests.items()) if k.startswith(SHARED))
+    now = {
+        path: _digest_of(common, digest, digests.get(str(Path(path).parent / "conftest.py"), ""))
+        for path, digest in digests.items()
+        if Path(path).name.startswith("test_") and not path.startswith(UNUSED)
+    }
+    stale = [p for p in now if p not in files or not files[p].holds(now[p], digests)]
+    modules = set(kept["modules"])
+    if stale:
+        print(f"measuring which lines the tests of {len(stale)} files run ...", flush=True)
+        for part in _measure(stale):
+            modules |= set(part["modules"])
+            for path, values in part["files"].items():
+                touched = {name: digests[name] for name in values["lines"]}
+                files[path] = TestFile(now[path], touched, **values)
+    for path in stale:  # without a test that was measured
+        files.setdefault(path, TestFile(now[path], {}, {}, {}, []))
+    files = {path: file for path, file in sorted(files.items()) if path in now}
+    reach = Reach(files, sorted(modules))
+    KEPT.parent.mkdir(exist_ok=True)
+    written = {path: asdict(file) for path, file in files.items()}
+    KEPT.write_text(json.dumps({"files": written, "modules": reach.modules}))
+    return reach
+
+
+SHARED = ("tests/conftest.py", "tests/support/", "tests/services/", "tests/mutation/recording.py")
+UNUSED = (
+    *(
+        f"tests/{name}/"
+        for name in ("e2e", "faults", "performance", "browser", "mutation", "bench")
+    ),
+    *(f"tests/test_{name}.py" for name in ("packaging", "prose", "rooms", "docs", "tutorial")),
+)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _digest_of(*parts: str) -> str:
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def _measure(files: list[str]) -> list[dict]:
+    folder = KEPT.parent / "reach"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.json"):
+        old.unlink()
+    command = [
+        *(sys.executable, "-m", "pytest", "-p", "mutation.recording", "-p", "no:cacheprovider"),
+        *("-m", MEASURED, "--hypothesis-seed=0", "--reach", folder, "--no-header", "-q"),
+        *("--numprocesses", "2", "--dist", "loadgroup", "--timeout", "600"),
+        *files,
+    ]
+    run = subprocess.run(
+        command, cwd=ROOT, text=True, capture_output=True, env=environment(), check=False
+    )
+    if run.returncode not in (0, 1, 5):
+        raise SystemExit(run.stdout[-5000:] + run.stderr[-2000:])
+    failed = [line for line in run.stdout.splitlines() if line.startswith("FAILED")]
+    print(*failed, run.stdout.splitlines()[-1], sep="\n", flush=True)
+    return [json.loads(path.read_text()) for path in folder.glob("*.json")]
+
+
+def environment() -> dict[str, str]:
+    """The environment of the tests, in which this package can be imported."""
+    return os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "0"}
+
+
+def importers(root: Path = ROOT) -> dict[str, set[str]]:
+    """By file of the product: the files that import it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for folder in FOLDERS:
+        for path in (root / folder).rglob("*.py"):
+            own = str(path.relative_to(root))
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+                for name in names:
+                    stem = root.joinpath(*name.split(".")[1:])
+                    for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+                        if name.startswith("callboard.") and file.exists():
+                            found[str(file.relative_to(root))].add(own)
+    return found
