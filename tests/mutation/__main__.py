@@ -86,7 +86,7 @@ def _chosen(arguments: argparse.Namespace, reach: Reach) -> list[Change]:
     found = [change for path in paths for change in changes(ROOT, path)]
     if arguments.since:
         found = [c for c in found if changed[c.path] & set(c.lines)]
-    reached = [change for change in found if _tests(change, reach)]
+    reached = [c for c in found if any(reach.are_run(*place) for place in _places(c, reach))]
     print(f"{len(found)} mutants, {len(reached)} of them on lines that tests run")
     if arguments.sample is None or arguments.sample >= len(reached):
         return reached
@@ -112,30 +112,33 @@ def _changed(since: str) -> dict[str, set[int]]:
 
 
 IMPORTERS = importers()
+EVERY_LINE = range(1, 10_000)
 
 
-def _tests(change: Change, reach: Reach) -> set[str]:
-    """Those that run the line; of one that runs at the import, those that run what it is for."""
+def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
+    """Lines by file: a test that runs any of them may notice the change.
+
+    Those of the change; for what runs at the import, those of its class or its file that use it, or
+    else those of the files that import it.
+    """
     if change.scope.function:
-        return reach.tests(change.path, change.lines)
-    if tests := reach.tests(change.path, change.scope.lines):
-        return tests
-    seen = {change.path}
-    todo = [change.path]
-    while todo:
-        users = {user for path in todo for user in IMPORTERS[path]} - seen
-        if tests := {id for path in users for id in reach.tests(path, range(1, 10_000))}:
-            return tests
-        seen |= users
-        todo = list(users)
-    return set()
+        return [(change.path, change.lines)]
+    own = [(change.path, change.scope.lines)]
+    if change.scope.header or reach.are_run(*own[0]):
+        return own
+    users = {user for path in (change.path, *_exporters(change.path)) for user in IMPORTERS[path]}
+    return [(user, EVERY_LINE) for user in sorted(users)]
+
+
+def _exporters(path: str) -> set[str]:
+    """The `__init__.py` that offer what is in a file to others."""
+    return {user for user in IMPORTERS[path] if user.endswith("__init__.py")}
 
 
 def _trial(change: Change, reach: Reach) -> trials.Trial:
     stem = Path(change.path).stem
-    ids = sorted(
-        _tests(change, reach), key=lambda id: (f"test_{stem}.py" not in id, reach.breadth[id], id)
-    )
+    tests = set().union(*(reach.tests(*place) for place in _places(change, reach)))
+    ids = sorted(tests, key=lambda id: (f"test_{stem}.py" not in id, reach.breadth[id], id))
     chosen, seconds = [], 0.0
     for id in ids:
         if not chosen or seconds + reach.seconds[id] <= TESTS_S:

@@ -48,12 +48,13 @@ class Scope:
     """Where a change is: in a function, in a class or at the top of a file.
 
     `lines` are those which run when the scope is used: of the function, of the class's methods, or
-    of the file's functions.
+    of the file's functions. `header`: of a function or class, its defaults and decorators.
     """
 
     name: str
     lines: range
     function: bool = False
+    header: bool = False
 
 
 @frozen(eq=False)
@@ -137,6 +138,8 @@ def _head(statement: ast.stmt) -> str:
     }
     if isinstance(statement, ast.Try):
         return "try:"
+    if isinstance(statement, NAMED):
+        below["decorator_list"] = []
     bare = type(statement)(**{**dict(ast.iter_fields(statement)), **below})
     return _text(ast.copy_location(bare, statement)).removesuffix("pass").strip()
 
@@ -206,7 +209,7 @@ def _expressions(
     Defaults and decorators run with what is around the function, and matter when it is called.
     """
     if isinstance(statement, NAMED):
-        scope = evolve(_below(statement, scope), name=scope.name, function=False)
+        scope = evolve(_below(statement, scope), name=scope.name, function=False, header=True)
     waiting: list[ast.AST] = [statement]
     while waiting:
         node = waiting.pop()

@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from attrs import asdict, define, field, frozen
 
@@ -70,6 +71,14 @@ class Reach:
 
     def tests(self, path: str, lines: Iterable[int]) -> set[str]:
         """The tests that run any of these lines."""
+        known = self._by_line(path)
+        return {id for line in known.keys() & set(lines) for id in known[line]}
+
+    def are_run(self, path: str, lines: Iterable[int]) -> bool:
+        """Whether any test runs any of these lines."""
+        return not self._by_line(path).keys().isdisjoint(lines)
+
+    def _by_line(self, path: str) -> dict[int, list[str]]:
         known = self._by_file.get(path)
         if known is None:
             known = self._by_file[path] = defaultdict(list)
@@ -77,7 +86,7 @@ class Reach:
                 ids = list(file.tests)
                 for line, tests in file.lines.get(path, {}).items():
                     known[int(line)] += [ids[number] for number in tests]
-        return {id for line in lines for id in known.get(line, ())}
+        return known
 
 
 def measured() -> Reach:
@@ -86,8 +95,7 @@ def measured() -> Reach:
     files = {path: TestFile(**values) for path, values in kept["files"].items()}
     digests = {
         str(path.relative_to(ROOT)): _digest(path)
-        for folder in (*FOLDERS, "tests")
-        for path in (ROOT / folder).rglob("*.py")
+        for path in (*ROOT.glob("*.py"), *files_below(*FOLDERS, "tests"))
     }
     common = "".join(v for k, v in sorted(digests.items()) if k.startswith(SHARED))
     now = {
@@ -96,25 +104,43 @@ def measured() -> Reach:
         if Path(path).name.startswith("test_") and not path.startswith(UNUSED)
     }
     stale = [p for p in now if p not in files or not files[p].holds(now[p], digests)]
-    modules = set(kept["modules"])
+    modules = dict.fromkeys(kept["modules"])
     if stale:
         print(f"measuring which lines the tests of {len(stale)} files run ...", flush=True)
-        for part in _measure(stale):
-            modules |= set(part["modules"])
-            for path, values in part["files"].items():
-                touched = {name: digests[name] for name in values["lines"]}
-                files[path] = TestFile(now[path], touched, **values)
-    for path in stale:  # without a test that was measured
-        files.setdefault(path, TestFile(now[path], {}, {}, {}, []))
+        parts = _measure(stale)
+        modules |= dict.fromkeys(name for part in parts for name in part["modules"])
+        for path in stale:
+            found = [part["files"][path] for part in parts if path in part["files"]]
+            files[path] = _whole(now[path], digests, found)
     files = {path: file for path, file in sorted(files.items()) if path in now}
-    reach = Reach(files, sorted(modules))
+    reach = Reach(files, list(modules))
     KEPT.parent.mkdir(exist_ok=True)
     written = {path: asdict(file) for path, file in files.items()}
     KEPT.write_text(json.dumps({"files": written, "modules": reach.modules}))
     return reach
 
 
-SHARED = ("tests/conftest.py", "tests/support/", "tests/services/", "tests/mutation/recording.py")
+def _whole(digest: str, digests: Mapping[str, str], parts: Iterable[Any]) -> TestFile:
+    """The measurements of a file, of which each worker has run some tests."""
+    tests: dict[str, float] = {}
+    lines: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    failed: list[str] = []
+    for part in parts:
+        for name, by_line in part["lines"].items():
+            for line, numbers in by_line.items():
+                lines[name][line] += [len(tests) + number for number in numbers]
+        tests |= part["tests"]
+        failed += part["failed"]
+    return TestFile(digest, {name: digests[name] for name in lines}, tests, lines, failed)
+
+
+def files_below(*folders: str) -> Iterator[Path]:
+    """The Python files of these folders of the project."""
+    for folder in folders:
+        yield from (ROOT / folder).rglob("*.py")
+
+
+SHARED = ("tests/conftest.py", "tests/support/", "tests/services/")
 UNUSED = (
     *(
         f"tests/{name}/"
@@ -132,7 +158,7 @@ def _digest_of(*parts: str) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
-def _measure(files: list[str]) -> list[dict]:
+def _measure(files: list[str]) -> list[Any]:
     folder = KEPT.parent / "reach"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.json"):

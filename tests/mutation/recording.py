@@ -106,12 +106,12 @@ def _id(nodeid):
 
 
 def _modules():
-    """The modules of others that were imported, which a process may import once for many."""
+    """The modules of others, in the order of their imports, to be imported once for many runs."""
     places = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
-    return sorted(
+    return [
         name
         for name, module in list(sys.modules.items())
         if (getattr(module, "__file__", None) or "").startswith(places)
         and name == getattr(getattr(module, "__spec__", None), "name", None)
         and not name.startswith(("coverage", "xdist", "execnet", "pytest_cov", "__"))
-    )
+    ]

@@ -95,7 +95,7 @@ def _run(tests: Sequence[str]) -> int:
     return pytest.main(
         [
             *("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"),
-            *("--hypothesis-seed=0", "-p", "no:xdist", "--rootdir", str(ROOT)),
+            *("--hypothesis-seed=0", "--rootdir", str(ROOT)),
             *files,
         ],
         plugins=[_Chosen(tests)],
