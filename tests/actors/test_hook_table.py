@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.actors.hooks.table import PAGE_HOOKS, HookTable
+from callboard.actors.hooks.table import HookTable
 from callboard.actors.messages import (
     ChangeHooks,
     HookPage,
@@ -63,13 +63,13 @@ def test_hooks_are_sent_once_all_are_there(table):
 
 
 def test_a_page_follows_when_it_is_asked_for(table):
-    hooks = [hook(number) for number in range(PAGE_HOOKS + 1)]
+    hooks = [hook(number) for number in range(1000 + 1)]
     table.load(*hooks)
     table.subscribe("r", "object")
-    assert table.heard("r") == [HookPage(7, 0, tuple(hooks[:PAGE_HOOKS]), last=False)]
-    table.change(put=(hook(PAGE_HOOKS, uri="https://new.example"),), remove=(("a", "h0"),))
+    assert table.heard("r") == [HookPage(7, 0, tuple(hooks[:1000]), last=False)]
+    table.change(put=(hook(1000, uri="https://new.example"),), remove=(("a", "h0"),))
     table.next_page("r")
-    changed = hook(PAGE_HOOKS, uri="https://new.example")
+    changed = hook(1000, uri="https://new.example")
     assert table.heard("r") == [
         HooksChanged(7, 1, (changed,), (("a", "h0"),)),
         HookPage(7, 2, (changed,), last=True),

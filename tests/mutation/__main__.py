@@ -119,15 +119,18 @@ def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
     """Lines by file: a test that runs any of them may notice the change.
 
     Those of the change; for what runs at the import, those of its class or its file that use it, or
-    else those of the files that import it.
+    else of the files that import it; and files of tests that import it.
     """
     if change.scope.function:
         return [(change.path, change.lines)]
-    own = [(change.path, change.scope.lines)]
-    if change.scope.header or reach.are_run(*own[0]):
-        return own
+    own = change.path, change.scope.lines
+    if change.scope.header:
+        return [own]
     users = {user for path in (change.path, *_exporters(change.path)) for user in IMPORTERS[path]}
-    return [(user, EVERY_LINE) for user in sorted(users)]
+    tests = [(user, EVERY_LINE) for user in sorted(users) if user.startswith("tests/")]
+    if reach.are_run(*own):
+        return [own, *tests]
+    return [*tests, *((user, EVERY_LINE) for user in sorted(users) if user not in dict(tests))]
 
 
 def _exporters(path: str) -> set[str]:
@@ -138,7 +141,15 @@ def _exporters(path: str) -> set[str]:
 def _trial(change: Change, reach: Reach) -> trials.Trial:
     stem = Path(change.path).stem
     tests = set().union(*(reach.tests(*place) for place in _places(change, reach)))
-    ids = sorted(tests, key=lambda id: (f"test_{stem}.py" not in id, reach.breadth[id], id))
+    rank = {id: (f"test_{stem}.py" not in id, reach.breadth[id], id) for id in tests}
+    # The first of each file, then the second of each: different files are about different things.
+    files: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for id in sorted(tests, key=rank.__getitem__):
+        file = id.partition("::")[0]
+        turns[id] = files[file]
+        files[file] += 1
+    ids = sorted(tests, key=lambda id: (f"test_{stem}.py" not in id, turns[id], rank[id]))
     chosen, seconds = [], 0.0
     for id in ids:
         if not chosen or seconds + reach.seconds[id] <= TESTS_S:

@@ -80,6 +80,8 @@ class Reach:
 
     def _by_line(self, path: str) -> dict[int, list[str]]:
         known = self._by_file.get(path)
+        if path in self.files:  # of tests: all of them
+            known = self._by_file[path] = {1: list(self.files[path].tests)}
         if known is None:
             known = self._by_file[path] = defaultdict(list)
             for file in self.files.values():
@@ -185,9 +187,9 @@ def environment() -> dict[str, str]:
 
 
 def importers(root: Path = ROOT) -> dict[str, set[str]]:
-    """By file of the product: the files that import it."""
+    """By file of the product: the files, of product and tests, that import it."""
     found: dict[str, set[str]] = defaultdict(set)
-    for folder in FOLDERS:
+    for folder in (*FOLDERS, "tests"):
         for path in (root / folder).rglob("*.py"):
             own = str(path.relative_to(root))
             for node in ast.walk(ast.parse(path.read_text())):

@@ -131,6 +131,16 @@ def test_the_last_hundred_are_remembered(begun):
     assert replays.get(made[1].key).state == "done"
 
 
+def test_one_that_was_begun_again_is_not_the_oldest(begun):
+    replays = begun(Actor(RefusedByActor("away")))
+    made = [Wanted("a", "h", f"r{number}", 1.0, 2.0) for number in range(101)]
+    for wanted in (*made[:100], made[0], made[100]):
+        replays.begin(wanted)
+        ended(replays, wanted)
+    assert replays.get(made[0].key).state == "done"
+    assert replays.get(made[1].key) is None
+
+
 def test_a_hundred_skipped_attempts_are_named_and_the_rest_counted(begun):
     replays = begun(Actor(attempts(102, problem="cut")))
     replays.begin(WANTED)
@@ -179,3 +189,20 @@ def test_what_ends_while_it_is_listed_is_stopped(begun):
     actor.go_on.set()
     found = ended(replays)
     assert (found.state, found.found, len(actor.asked)) == ("stopped", None, 1)
+
+
+def test_a_batch_is_sent_within_half_a_second(begun):
+    actor = Actor(attempts(5))
+    replays = begun(actor)
+    replays.begin(evolve(WANTED, rate=8.0))
+    assert ended(replays).replayed == 5
+    sent = [request.ids for _path, request, _s in actor.asked[1:]]
+    assert sent == [("m/0", "m/1", "m/2", "m/3"), ("m/4",)]
+
+
+def test_a_batch_has_a_hundred_at_most(begun):
+    actor = Actor(attempts(101))
+    replays = begun(actor)
+    replays.begin(evolve(WANTED, rate=10_000.0))
+    assert ended(replays).replayed == 101
+    assert [len(request.ids) for _path, request, _s in actor.asked[1:]] == [100, 1]

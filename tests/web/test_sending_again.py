@@ -217,8 +217,14 @@ def test_a_new_secret_is_shown_once_and_is_the_one_that_signs(api, hook):
     assert given == {"fingerprint": made["fingerprint"], "kind": "hmac-sha256"}
     (listed,) = api.data("GET", f"{hook}/secrets")
     assert listed.keys() == {"fingerprint", "kind", "since", "public_key"}
-    for wrong in ({"kind": "rot13"}, {"secret": "sesame"}, {"secrets": ""}):
-        assert api.call("PUT", f"{hook}/secrets", wrong).status_code == 400
+    for wrong, member, rule in (
+        ({"kind": "rot13"}, "kind", "enum"),
+        ({"secret": "sesame"}, "secret", "error"),
+        ({"secrets": ""}, "secrets", "additionalProperties"),
+    ):
+        answer = api.call("PUT", f"{hook}/secrets", wrong)
+        assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
+        assert list(answer.json()["data"][member]) == [rule]
     assert api.call("DELETE", f"{hook}/secrets/ffffffffffff").status_code == 404
     api.backend.answers[AddSecret] = RefusedByActor("the hook has 5 secrets already")
     refused = api.call("PUT", f"{hook}/secrets", {})

@@ -398,6 +398,17 @@ def test_places_are_remembered_of_so_many_only():
     assert made.next(0) is None
 
 
+def test_a_hook_whose_rate_changes_keeps_its_order():
+    made = dispatcher()
+    add(made, "1", "2", options=ORDERED)
+    ended(made, made.next(0), back_in_s=5)
+    faster = Options(ordered=True, rate_per_s=1000.0)
+    add(made, "3", options=faster)
+    assert items(made) == []
+    add(made, "1", options=faster, now=5)
+    assert [finished(made, 5 + second) for second in range(3)] == [["1", "2", "3"], [], []]
+
+
 def test_a_hook_that_is_ordered_no_more_waits_for_nothing():
     made = dispatcher()
     add(made, "1", "2", options=ORDERED)
