@@ -86,16 +86,15 @@ def test_the_checks_and_their_order(loaded):
     names = [check.name for check in checks(loaded)]
     assert names == [
         *("python", "libraries", "locale", "configuration", "event modules", "delivery"),
-        *("data directory", "actors' key", "secrets' key", "open files", "hostname", "ports"),
-        *("broker", "store", "system"),
+        *("data directory", "databases", "actors' key", "secrets' key", "open files"),
+        *("hostname", "ports", "broker", "store", "system"),
     ]
 
 
 def test_each_check_finds_something_before_the_first_start(loaded, unused_port):
     found = {}
     for check in checks(lambda: loaded(actors__admin_port=unused_port, api__port=0)):
-        for one in check.look():
-            found.setdefault(check.name, []).append((one.name, one.result))
+        found[check.name] = [(one.name, one.result) for one in check.look()]
     assert found == {
         "python": [("python", OK)],
         "libraries": [("libraries", OK)],
@@ -104,6 +103,7 @@ def test_each_check_finds_something_before_the_first_start(loaded, unused_port):
         "event modules": [("event modules", OK)],
         "delivery": [("delivery", OK), ("allow_networks", OK)],
         "data directory": [("data directory", OK), ("disk space", OK)],
+        "databases": [],
         "actors' key": [("actors' key", OK)],
         "secrets' key": [("secrets' key", OK)],
         "open files": [("open files", OK)],
