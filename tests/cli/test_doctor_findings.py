@@ -62,6 +62,8 @@ def test_a_check_that_goes_wrong_is_a_problem_with_its_name():
 
     looks = {"a": forever.wait, "b": denied, "c": denied_all, "d": broken}
     found = list(findings([Check(name, look) for name, look in looks.items()], limit_s=0.25))
+    # The one that hangs must not keep the process from ending.
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "a"] == [True]
     forever.set()
     as_user = "run the doctor as the user who runs Callboard"
     assert found == [

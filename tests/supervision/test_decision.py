@@ -29,6 +29,7 @@ def test_the_defaults_of_otp_and_ours():
     )
     child = ChildSpec("a", SupervisedActor)
     assert (child.restart, child.shutdown_s, child.peers, child.label) == ("permanent", 5.0, (), "")
+    assert child.start_s == 10.0
 
 
 def supervisor(strategy=ONE_FOR_ONE, restarts=None, max_restarts=5, within_s=10.0):
