@@ -23,7 +23,7 @@ from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Job
-from callboard.webhooks.history.attempts import attempt_database, attempt_document
+from callboard.webhooks.history.attempts import CUT_MARK, attempt_database, attempt_document
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.metrics import catalog
@@ -125,8 +125,15 @@ class Recorder:
         """An attempt failed and another will follow."""
         self._record(job, outcome, now)
 
-    def exhausted(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
-        """The delivery is exhausted; `finished` once its dead letter and attempt are on disk."""
+    def exhausted(
+        self, job: Job, outcome: Outcome, then: GiveUp, now: float, lost_bytes: int | None = None
+    ) -> None:
+        """The delivery is exhausted; `finished` once its dead letter and attempt are on disk.
+
+        `lost_bytes`: the size of its payload, if that is too large to be recorded.
+        """
+        if lost_bytes is not None:
+            job.delivery = evolve(job.delivery, body=CUT_MARK.encode())
         delivery = job.delivery
         self.counts["given_up"] += 1
         self._note("given_up", delivery, reason=then.reason)
@@ -143,7 +150,13 @@ class Recorder:
         if then.disable:
             self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
         document = dead_letter(
-            delivery, then.reason, job.attempts_made, job.history, now, self._settings.node.name
+            delivery,
+            then.reason,
+            job.attempts_made,
+            job.history,
+            now,
+            self._settings.node.name,
+            lost_bytes,
         )
         attempt = self._attempt(job, outcome, now)
         self._attempts.add(_Record(((DEAD_LETTERS, document), attempt), ends=job))

@@ -1,5 +1,6 @@
 """Requests of other actors to show, list, add, edit and remove stored hooks."""
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.base.outbox import cut
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.messages import (
     AddHook,
@@ -71,7 +73,9 @@ class HookEditing:
         except StoreError as problem:
             self._send(sender, Refused(str(problem)))
         else:
-            self._send(sender, HookList(tuple(map(without_secrets, documents)), more))
+            shown = map(without_secrets, documents)
+            page = next(cut(shown, message.limit, lambda shown: len(json.dumps(shown))), ())
+            self._send(sender, HookList(page, more or len(page) < len(documents)))
 
     def add(self, message: AddHook, sender: ActorAddress) -> None:
         """Store a new hook; refuse one that could never fire or never be sent."""

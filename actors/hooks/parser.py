@@ -5,10 +5,12 @@ from typing import Any
 
 from callboard.actors.messages import HookProblem
 from callboard.adapters.store.protocol import Document
-from callboard.webhooks.hooks.hook import Hook, InvalidHook, parse_hook
+from callboard.webhooks.hooks.hook import Hook, InvalidHook, parse_hook, size_of
 
 MAX_PROBLEMS = 1000
 """Limit of stored problems."""
+MAX_HOOK_BYTES = 16 * 2**20
+"""A larger hook cannot fire: actors could not send it to each other in a page of hooks."""
 
 
 class HookParser:
@@ -25,7 +27,10 @@ class HookParser:
 
     def parse(self, document: Document) -> Hook:
         """Parse a document without remembering a problem. Raises InvalidHook."""
-        return parse_hook(document, self._known_events)
+        hook = parse_hook(document, self._known_events)
+        if (size := size_of(hook)) > MAX_HOOK_BYTES:
+            raise InvalidHook(hook.id, f"it has {size} bytes: at most {MAX_HOOK_BYTES} can be held")
+        return hook
 
     def stored(self, document: Document) -> Hook | None:
         """Parse a stored document; None if the hook cannot fire, and its problem is remembered."""

@@ -206,6 +206,7 @@ def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
             peers=(
                 METRICS,
                 EVENT_BRIDGE,
+                ALL_RESPONDERS,
                 FAILURE_CACHE,
                 HOOK_LISTENER,
                 ATTEMPT_LOG,

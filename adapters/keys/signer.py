@@ -38,7 +38,8 @@ class Signer:
             return delivery.headers
         secrets = [self._secret(sealed, delivery.hook_id) for sealed in delivery.options.secrets]
         try:
-            signatures = signature_headers(secrets, delivery.webhook_id, now_unix_s, delivery.body)
+            body = delivery.request_body
+            signatures = signature_headers(secrets, delivery.webhook_id, now_unix_s, body)
         except ValueError as problem:
             raise SigningRefused(str(problem)) from None
         return (*delivery.headers, *signatures)

@@ -1,12 +1,14 @@
 """How hooks are loaded into the table: in order, from where a load was broken off."""
 
+import pickle
 from itertools import islice
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.hooks import loading
+from callboard.actors.base.outbox import BATCH_BYTES
+from callboard.actors.hooks import loading, parser
 from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import ChangeHooks, HooksLoaded, LoadHooks
@@ -40,9 +42,10 @@ class Loading:
         self.table = "table"
         self.waits = []
         self._due = None
+        self.parser = HookParser(frozenset({"object"}), log)
         self.loading = HookLoading(
             HookStore(store, **page),
-            HookParser(frozenset({"object"}), log),
+            self.parser,
             lambda: self.table,
             lambda _table, message: self.sent.append(message),
             lambda call: Timer(self._after, call),
@@ -149,6 +152,35 @@ def test_a_later_load_that_fails_at_once_reads_all_from_the_start(store):
     assert it.sent == []
     it.due()
     assert it.pages() == [(["1", "2"], False), ([], True)]
+
+
+def test_pages_are_bounded_by_bytes(store):
+    """105 hooks were one page; of 1 MB each, it was never sent, and no hook was loaded."""
+    for number in range(105):
+        data = {"n": f"{number} {'x' * 100_000}"}
+        store.save("webhooks", document(f"{number:03}", event="object", custom_data=data))
+    it = Loading(store)
+    it.loading.begin_within(0)
+    it.due()
+    for message in it.sent:  # It grows with each confirmation.
+        it.confirm(message)
+    pages = it.pages()
+    assert [id for ids, _last in pages for id in ids] == [f"{n:03}" for n in range(105)]
+    assert [last for _ids, last in pages] == [False] * (len(pages) - 1) + [True]
+    assert max(len(pickle.dumps(message)) for message in it.sent) < BATCH_BYTES + 200_000
+
+
+def test_a_hook_that_no_message_can_hold_is_a_problem(store, monkeypatch):
+    monkeypatch.setattr(parser, "MAX_HOOK_BYTES", 10_000)
+    store.save("webhooks", document("large", event="object", custom_data={"n": "x" * 10_000}))
+    stored(store, "small")
+    it = Loading(store)
+    it.loading.begin_within(0)
+    with capture_logs():
+        it.due()
+    assert it.pages() == [(["small"], False), ([], True)]
+    (problem,) = it.parser.problems
+    assert (problem.hook_id, problem.reason[:6]) == ("large", "it has")
 
 
 def test_changes_and_pages_have_one_numbering(store):

@@ -115,9 +115,9 @@ def test_whatever_a_hook_holds_its_neighbour_fires(document):
     for delivery in made:
         outcome = TRANSPORT.send(
             delivery.method,
-            delivery.url,
+            delivery.request_url,
             delivery.headers,
-            delivery.body,
+            delivery.request_body,
             delivery.options.certificate,
             delivery.account_id,
         )

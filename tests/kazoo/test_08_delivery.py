@@ -54,8 +54,8 @@ def test_verb_and_format_make_the_request(verb, format, method, content_type, cl
     assert delivery.method == method
     assert dict(delivery.headers).get("Content-Type") == content_type
     if method == "GET":
-        url, _, sent = delivery.url.partition("?")
-        assert (url, delivery.body) == (uri, b"")
+        url, _, sent = delivery.request_url.partition("?")
+        assert (url, delivery.request_body) == (uri, b"")
     else:
         assert delivery.url == uri
         sent = delivery.body.decode()
@@ -183,7 +183,7 @@ def test_what_was_asked_is_recorded_with_headers_in_lower_case(cluster):
 
 def test_of_a_get_the_uri_is_recorded_without_its_query_and_no_body(cluster):
     document, delivery = attempt(cluster, Response(500), http_verb="get")
-    assert delivery.url.startswith(f"{COMMON['uri']}?")
+    assert delivery.request_url.startswith(f"{COMMON['uri']}?")
     assert (document["method"], document["req_body"]) == ("get", "")
 
 

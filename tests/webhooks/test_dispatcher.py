@@ -101,6 +101,18 @@ def test_endpoints_take_turns_and_so_do_their_hooks():
     assert (len(made), made.in_flight) == (0, 6)
 
 
+def test_accounts_take_turns_at_an_endpoint_whatever_the_number_of_their_hooks():
+    made = dispatcher(in_flight=1, waiting=1000)
+    for account, hooks in (("many", 100), ("one", 1)):
+        for hook in range(hooks):
+            for number in range(2):
+                key = f"{account} {hook} {number}"
+                made.add(key, key, "e", f"{account} {hook}", NO_OPTIONS, 0.0, account)
+    turns = [item.split()[0] for item in finished(made)]
+    assert turns[:5] == ["many", "one", "many", "one", "many"]
+    assert (turns.count("many"), turns.count("one")) == (200, 2)
+
+
 def test_a_full_endpoint_holds_up_nobody_else():
     made = dispatcher(in_flight=1)
     add(made, "a1", "a2", endpoint="a")

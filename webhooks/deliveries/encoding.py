@@ -69,7 +69,7 @@ def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpReq
     """
     names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
     if hook.verb == "get":
-        return HttpRequest("GET", _with_query(hook.uri, content.decode()), names, b"")
+        return HttpRequest("GET", with_query(hook.uri, content.decode()), names, b"")
     headers = (("Content-Type", form or content_type(hook)), *names)
     return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
 
@@ -80,7 +80,7 @@ def query_added(uri: str, url: str) -> str:
     return added[1:] if added[:1] in ("?", "&") else added
 
 
-def _with_query(uri: str, query: str) -> str:
+def with_query(uri: str, query: str) -> str:
     """The URL with the pairs added to its query; its fragment is never sent."""
     uri = uri.partition("#")[0]
     if not query:

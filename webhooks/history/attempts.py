@@ -52,7 +52,7 @@ def attempt_document(
         "method": delivery.method.lower(),
         "uri": delivery.uri,
         "req_headers": _request_headers(delivery),
-        "req_body": _text(delivery.body, body_limit),
+        "req_body": _text(delivery.request_body, body_limit),
     }
     if delivery.method == "GET":
         document[QUERY] = _text(delivery.content[1], body_limit)

@@ -88,6 +88,13 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
     )
 
 
+def size_of(hook: Hook) -> int:
+    """The approximate size of a hook in bytes, in a message or in memory."""
+    own = [part for part in (hook.custom_data, hook.modifiers) if part]
+    texts = (*hook.options.secrets, *map("".join, hook.options.headers))
+    return 200 + len(hook.uri) + sum(map(len, texts)) + sum(len(json.dumps(part)) for part in own)
+
+
 def _options(document: Mapping[str, Any], hook_id: str) -> Options:
     try:
         return parse_options(document)

@@ -65,10 +65,11 @@ def as_json(retry: RetryMessage) -> bytes:
     A delivery within a trace has the members `traceparent` and possibly `tracestate`.
     """
     delivery, options = retry.delivery, retry.delivery.options
+    sent = delivery.request_body
     try:
-        body = {"body": delivery.body.decode()}
+        body = {"body": sent.decode()}
     except UnicodeDecodeError:
-        body = {"body_base64": base64.b64encode(delivery.body).decode()}
+        body = {"body_base64": base64.b64encode(sent).decode()}
     document = {
         "version": VERSION,
         "tries_made": retry.attempts_made,
@@ -85,7 +86,7 @@ def as_json(retry: RetryMessage) -> bytes:
             "hook_event": delivery.hook_event,
             "uri": delivery.uri,
             "method": delivery.method,
-            "url": delivery.url,
+            "url": delivery.request_url,
             "headers": delivery.headers,
             "tries": delivery.max_attempts,
             **body,
