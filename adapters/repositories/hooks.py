@@ -48,12 +48,16 @@ class HookPage:
 class HookStore:
     """Database `webhooks` of a document store; raises the store's errors.
 
-    `quotas`: the node's. Every hook that is written is checked against its account's.
+    `quotas`: the node's. Every hook that is written is checked against its account's. `page`: the
+    most hooks that it reads at once.
     """
 
-    def __init__(self, store: DocumentStore, quotas: Quotas | None = None) -> None:
+    def __init__(
+        self, store: DocumentStore, quotas: Quotas | None = None, page: int = PAGE
+    ) -> None:
         self.documents = store
         self._quotas = quotas or Quotas()
+        self._page = page
 
     def pages(self, now_gregorian_s: int, after: Any = None) -> Iterator[HookPage]:
         """All hooks that are not disabled, in pages, each read on demand.
@@ -64,9 +68,9 @@ class HookStore:
         start = ... if after is None else after
         # A page has as many rows as the store reads at once: no row is older than its page.
         rows = self.documents.view(
-            DATABASE, LISTING, include_documents=True, page_size=PAGE, start=start
+            DATABASE, LISTING, include_documents=True, page_size=self._page, start=start
         )
-        while page := list(islice(rows, PAGE)):
+        while page := list(islice(rows, self._page)):
             documents = [row.document for row in page if row.document]
             yield HookPage(migrated(self.documents, documents, now_gregorian_s), page[-1].key)
 

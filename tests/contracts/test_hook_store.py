@@ -2,7 +2,6 @@
 
 import pytest
 
-from callboard.adapters.repositories import hooks as hook_store
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Conflict, StoreUnavailable
 from callboard.adapters.store.views import WEBHOOKS
@@ -30,8 +29,8 @@ def ids(page):
     return [document["_id"] for document in page.documents]
 
 
-def test_pages_hold_all_that_may_fire(hooks, monkeypatch):
-    monkeypatch.setattr(hook_store, "PAGE", 2)
+def test_pages_hold_all_that_may_fire(store):
+    hooks = HookStore(store, page=2)
     for id in "abcde":
         hooks.add(hook(id))
     hooks.add(hook("off", enabled=False))
@@ -39,8 +38,8 @@ def test_pages_hold_all_that_may_fire(hooks, monkeypatch):
     assert [ids(page) for page in hooks.pages(NOW)] == [["a", "b"], ["c", "d"], ["e"]]
 
 
-def test_reading_goes_on_where_it_ended(hooks, monkeypatch):
-    monkeypatch.setattr(hook_store, "PAGE", 2)
+def test_reading_goes_on_where_it_ended(store):
+    hooks = HookStore(store, page=2)
     for id in "abcde":
         hooks.add(hook(id))
     first = next(hooks.pages(NOW))
@@ -49,14 +48,13 @@ def test_reading_goes_on_where_it_ended(hooks, monkeypatch):
     assert rest == ["b", "c", "d", "e"]
 
 
-def test_a_store_that_goes_away_between_pages_is_told(store, hooks, monkeypatch):
-    monkeypatch.setattr(hook_store, "PAGE", 1)
+def test_a_store_that_goes_away_between_pages_is_told(store, hooks):
     for id in "ab":
         hooks.add(hook(id))
     meddled = Meddled(store, view=refuse(StoreUnavailable("away")))
     with pytest.raises(StoreUnavailable):
-        next(HookStore(meddled).pages(NOW))
-    assert [ids(page) for page in HookStore(meddled).pages(NOW)] == [["a"], ["b"]]
+        next(HookStore(meddled, page=1).pages(NOW))
+    assert [ids(page) for page in HookStore(meddled, page=1).pages(NOW)] == [["a"], ["b"]]
 
 
 def test_the_first_hook_makes_the_database(store):
