@@ -72,7 +72,7 @@ def test_the_others_may_end_by_themselves():
 
 
 def test_secrets_that_have_ended_take_no_room_and_go_with_the_next_change():
-    document = hook_with(*map(stored, range(MAX_SECRETS - 1)))
+    document = hook_with(*map(stored, range(4)))
     document |= adding(document, stored(4), others_until=63_800_000_050)
     newest = evolve(stored(9), since=63_800_000_049)
     with pytest.raises(SecretsRefused, match="has 5 secrets already"):

@@ -60,7 +60,7 @@ def test_it_is_sent_as_it_was(once, verb, format):
 @pytest.mark.parametrize("once", [letter_of, by_attempt])
 @pytest.mark.parametrize("form", ["application/json", "Text/XML; boundary=AbC"])
 def test_a_body_that_was_the_message_s_own_is_not_converted(once, form):
-    hook = evolve(HOOK, format=FORM_DATA)
+    hook = evolve(HOOK, format="form-data")
     delivery = first(hook)
     headers = (("Content-Type", form), *delivery.headers[1:])
     delivery = evolve(delivery, headers=headers, body=b'{"a": 1.10}', raw=True)
