@@ -38,6 +38,7 @@ from callboard.config.rules import (
 )
 
 DAY_MS = 24 * 60 * 60 * 1000
+MANY = 1_000_000_000
 
 
 @frozen
@@ -387,6 +388,37 @@ class DisablerSettings:
 
 
 @frozen
+class QuotaSettings:
+    """The most that each account may have or do; an account's own document may say otherwise."""
+
+    hooks: int = _key(10_000, whole(1, MANY), "Maximum hooks of an account, with disabled ones.")
+    hook_bytes: int = _key(
+        131_072,
+        whole(1, MANY),
+        "Maximum bytes of a hook's document, without what Callboard adds to it.",
+    )
+    custom_data_bytes: int = _key(
+        32_768, whole(1, MANY), "Maximum bytes of a hook's custom_data, as JSON."
+    )
+    custom_data_members: int = _key(
+        500, whole(1, MANY), "Maximum members of a hook's custom_data, at all levels."
+    )
+    events_per_s: int = _key(
+        500,
+        whole(1, MANY),
+        "Maximum events that an account may post to this node's API, a second.",
+    )
+    test_deliveries: int = _key(
+        4, whole(1, MANY), "Maximum test deliveries of an account in progress on this node."
+    )
+    requests: int = _key(
+        4,
+        whole(1, MANY),
+        "Maximum requests of an account that this node's API works on at a time; more wait.",
+    )
+
+
+@frozen
 class ApiSettings:
     """The REST API, and everything else served over HTTP."""
 
@@ -422,6 +454,11 @@ class ApiSettings:
         (),
         networks(),
         "Networks of proxies whose X-Forwarded-For is trusted; empty means none.",
+    )
+    connections_per_client: int = _key(
+        64,
+        whole(1, 65535),
+        "Maximum connections of one client address, except those of trusted_proxies.",
     )
     max_body: int = _key(
         1_048_576, whole(1024, 1_000_000_000), "Maximum bytes of a request's body."
@@ -568,6 +605,7 @@ class Settings:
     attempts: AttemptsSettings = field(factory=AttemptsSettings)
     dead_letters: DeadLettersSettings = field(factory=DeadLettersSettings)
     disabler: DisablerSettings = field(factory=DisablerSettings)
+    quotas: QuotaSettings = field(factory=QuotaSettings)
     api: ApiSettings = field(factory=ApiSettings)
     log: LogSettings = field(factory=LogSettings)
     tracing: TracingSettings = field(factory=TracingSettings)

@@ -197,8 +197,9 @@ class Deliverer(Role):
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
         """Start deliveries, except those that are finished or in progress."""
-        counts = Counter({event.tag: len(event.deliveries) for event in message.events})
-        counts.update(tag for tag, _delivery, _size in message.refused)
+        counts = {event.tag: len(event.deliveries) for event in message.events}
+        for tag, _delivery, _size in message.refused:
+            counts[tag] = counts.get(tag, 0) + 1
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
             for event in message.events:
                 receipt = Receipt(message.source, message.share, event.tag)

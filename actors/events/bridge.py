@@ -187,7 +187,8 @@ class EventBridge(BrokerRole):
         for message in map(as_published, messages):
             self._counts["received"] += 1
             if len(message.body) > MAX_EVENT_BYTES:
-                self._refuse(message)
+                reason = f"it has {len(message.body)} bytes: at most {MAX_EVENT_BYTES}"
+                self.set_aside(message.tag, publication_of(message), f"{reason} can be handled")
                 done.append(message.tag)
                 continue
             event = RawEvent(
@@ -211,11 +212,6 @@ class EventBridge(BrokerRole):
                     self.set_aside(message.tag, publication_of(message), WITHOUT_EXCHANGE)
         self.quarantine.write()
         self.acknowledge(done)
-
-    def _refuse(self, message: IncomingMessage) -> None:
-        """Quarantine a message that is larger than any that actors can send to each other."""
-        reason = f"it has {len(message.body)} bytes: at most {MAX_EVENT_BYTES} can be handled"
-        self.set_aside(message.tag, publication_of(message), reason)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
         """The modules with a binding that matches the message, else the modules of its exchange.

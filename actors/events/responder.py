@@ -237,26 +237,34 @@ class Responder(Role):
 
     def _match(self, routing: Routing, raw: RawEvent) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
+        try:
+            matched, made = self._guard.run(raw, partial(self._traced_match, routing))
+        except StoreError:
+            raise
+        except PoisonEvent as problem:
+            routing.poison.append((raw.tag, str(problem)))
+        except Exception as problem:
+            self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
+            routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
+        else:
+            if matched is not None and made is None:
+                routing.slice(raw, matched)
+            elif matched is not None and made is not None:
+                routing.place(raw, matched, made)
+
+    def _traced_match(
+        self, routing: Routing, raw: RawEvent
+    ) -> tuple[FanOut | None, tuple[Delivery, ...] | None]:
+        """The event's fan-out, and its deliveries if they are few, in a span of its trace."""
         span = self._tracing.match(self._module.id, raw.trace)
         try:
-            matched = self._guard.run(raw, partial(self._fan_out, trace=span.context))
-            made = self._small(routing, matched) if matched is not None else ()
-        except StoreError as problem:
-            span.fail(type(problem).__name__)
-            raise
+            matched = self._fan_out(raw, span.context)
+            made = None if matched is None else self._small(routing, matched)
         except Exception as problem:
             span.fail(type(problem).__name__)  # Its text may contain private data.
-            if not isinstance(problem, PoisonEvent):
-                self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
-                problem = PoisonEvent(f"{type(problem).__name__}: {problem}")
-            routing.poison.append((raw.tag, str(problem)))
-            return
-        span.end(len(matched.hooks) if matched is not None else 0)
-        if matched is not None:
-            if made is None:
-                routing.slice(raw, matched)
-            else:
-                routing.place(raw, matched, made)
+            raise
+        span.end(0 if matched is None else len(matched.hooks))
+        return matched, made
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
@@ -326,12 +334,11 @@ class Responder(Role):
 
     def _finishing(self, account_id: str) -> Callable[[Delivery], Delivery]:
         """Sets the retry policy and what else the account and the event type may choose."""
+        account = self._directory.choices_of(account_id)
         settings = self.settings.delivery
+        steps_s = settings.event_retry_steps_s.get(self._module.id, ())
         return partial(
-            with_choices,
-            account=self._directory.choices_of(account_id),
-            node=settings.retry_policy,
-            event_steps_s=settings.event_retry_steps_s.get(self._module.id, ()),
+            with_choices, account=account, node=settings.retry_policy, event_steps_s=steps_s
         )
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:

@@ -32,6 +32,7 @@ from callboard.webhooks.hooks.hook import (
     with_changes,
 )
 from callboard.webhooks.hooks.options import CANCELLED_UNTIL
+from callboard.webhooks.hooks.quotas import QuotaExceeded
 from callboard.webhooks.hooks.secrets import without_secrets
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -89,7 +90,7 @@ class HookEditing:
             document = self._changes.add(document)
         except InvalidHook as invalid:
             self._send(sender, Refused(invalid.reason))  # without the id, which is new
-        except StoreError as problem:
+        except (QuotaExceeded, StoreError) as problem:
             self._send(sender, Refused(str(problem)))
         else:
             self._replies.reply(sender, HookSaved(document))
@@ -118,7 +119,7 @@ class HookEditing:
     def _edit(self, sender: ActorAddress, hook_id: str, event_name: str, change: Change) -> None:
         try:
             edit = self._changes.edit(hook_id, event_name, change)
-        except (InvalidHook, StoreError) as problem:
+        except (InvalidHook, QuotaExceeded, StoreError) as problem:
             self._send(sender, Refused(str(problem)))
             return
         if edit.document is None:

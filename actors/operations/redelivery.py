@@ -10,6 +10,7 @@ from thespian.actors import WatchMessage
 from callboard import admin
 from callboard.actors.base.confirmed_publisher import Batch, ConfirmedPublisher
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.role import Setup
 from callboard.actors.base.slices import Page
 from callboard.actors.delivery.retry_queue import due_queue
@@ -21,6 +22,7 @@ from callboard.actors.operations.sample_delivery import SampleDeliveries, sample
 from callboard.adapters.broker.edge import plain_headers
 from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Properties, Topology
 from callboard.adapters.broker.publications import Publication, for_queue
+from callboard.adapters.repositories.account_quotas import account_quotas
 from callboard.adapters.repositories.dead_letters import Place, Window
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.repositories.maintenance import Step
@@ -81,6 +83,7 @@ class Redelivery(Answering, DeadLetterRetention):
         """Connect, and start the sender of test deliveries."""
         super().begin(setup)
         self._hooks = HookStore(self.store)
+        self._quotas = node_quotas(self.settings)
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._counts = dict.fromkeys(("retried", "replayed", "tested"), 0)
@@ -247,7 +250,7 @@ class Redelivery(Answering, DeadLetterRetention):
     ) -> None:
         """Publish the messages that `make` returns for the ids; `settled` gets the results."""
         if len(self._publisher) > MAX_UNCONFIRMED:
-            self.refuse(to, "the broker does not confirm messages: try again later")
+            self.refuse(to, "the broker does not confirm messages: try again later", busy=True)
             return
         batch = Batch(settled)
         left = list(ids)
@@ -316,8 +319,10 @@ class Redelivery(Answering, DeadLetterRetention):
 
     def _test(self, to: Asker, hook_id: str) -> None:
         hook = self._hook_or_refusal(hook_id, enabled=False)
-        if self._samples.full:
-            raise BadArgument("other test deliveries are in progress: try again in a few seconds")
+        most = account_quotas(self.store, hook.account_id, self._quotas).test_deliveries
+        if refused := self._samples.refusal(hook.account_id, most):
+            self.refuse(to, refused.reason, refused.quota, busy=refused.busy)
+            return
         payload = sample_payload(
             hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()
         )

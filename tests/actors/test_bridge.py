@@ -1,17 +1,18 @@
 """What the bridge makes of messages from the broker, without processes."""
 
 import json
+from contextlib import closing
 
 import pytest
-from structlog import get_logger
 
-from callboard.actors.base.quarantine import Quarantine
+from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import Setup
 from callboard.actors.events.bridge import MAX_EVENT_BYTES, EventBridge
 from callboard.actors.messages import EventBatch, Routed
 from callboard.actors.messages.paths import EVENT_BRIDGE, responder_path
 from callboard.adapters.broker.protocol import ConnectionUp, IncomingMessage, Received
-from callboard.config.settings import DataSettings, ModuleSettings, Settings
+from callboard.adapters.store.spool import Spool
+from callboard.config.settings import AmqpSettings, DataSettings, ModuleSettings, Settings
 from callboard.supervision import Peer
 
 MODULE = "order_paid"
@@ -41,10 +42,8 @@ class Here(EventBridge):
         self.on_broker(ConnectionUp("events"))
 
     def connect_broker(self, topology, url=""):
+        super().connect_broker(topology, url)
         self.broker = Broker()
-        folder = self.settings.data.dir
-        self.log = get_logger()
-        self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
 
     def send(self, _address, message):
         self.sent.append(message)
@@ -65,19 +64,21 @@ class Here(EventBridge):
 @pytest.fixture
 def bridge(tmp_path):
     module = ModuleSettings(id=MODULE, exchange="shop", bindings=("order",), account="a")
-    bridge = Here(Settings(data=DataSettings(dir=tmp_path), modules=(module,)))
+    amqp, data = AmqpSettings(url="memory://"), DataSettings(dir=tmp_path)
+    bridge = Here(Settings(amqp=amqp, data=data, modules=(module,)))
     yield bridge
     bridge.closing.close()
 
 
-def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(bridge):
+def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(bridge, tmp_path):
     """Two of 70 MB were sent to the responder for ever, and the module stood still."""
     large, good = bytes(MAX_EVENT_BYTES + 1), json.dumps({"a": "1"}).encode()
     bridge.receive(large, large, good)
     (batch,) = (message for message in bridge.sent if isinstance(message, EventBatch))
     assert [event.tag for event in batch.events] == [3]
     assert bridge.broker.acknowledged == [1, 2]
-    records = [record for _id, _database, record in bridge.quarantine._spool.first(9, 10**9)]
+    with closing(Spool(tmp_path / FILE, dropping=False)) as spool:
+        records = [record for _id, _database, record in spool.first(9, 10**9)]
     assert [record["reason"] for record in records] == [
         "it has 33554433 bytes: at most 33554432 can be handled"
     ] * 2

@@ -12,7 +12,6 @@ from callboard.actors.hooks import loading, parser
 from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import ChangeHooks, HooksLoaded, LoadHooks
-from callboard.adapters.repositories import hooks
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store import views
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -37,7 +36,7 @@ def store(tmp_path):
 class Loading:
     """A load with the messages to the table, and `due()`: the call of its timer, if it is set."""
 
-    def __init__(self, store):
+    def __init__(self, store, **page):
         log = structlog.get_logger()
         self.sent = []
         self.table = "table"
@@ -45,7 +44,7 @@ class Loading:
         self._due = None
         self.parser = HookParser(frozenset({"object"}), log)
         self.loading = HookLoading(
-            HookStore(store),
+            HookStore(store, **page),
             self.parser,
             lambda: self.table,
             lambda _table, message: self.sent.append(message),
@@ -78,10 +77,9 @@ def stored(store, *ids):
         store.save("webhooks", document(id, event="object"))
 
 
-def test_pages_are_sent_two_ahead_and_the_last_is_marked(store, monkeypatch):
-    monkeypatch.setattr(hooks, "PAGE", 2)
+def test_pages_are_sent_two_ahead_and_the_last_is_marked(store):
     stored(store, "1", "2", "3", "4", "5")
-    it = Loading(store)
+    it = Loading(store, page=2)
     it.loading.begin_within(0)
     it.due()
     assert it.pages() == [(["1", "2"], False), (["3", "4"], False)]
@@ -105,10 +103,9 @@ class BreakingOff(Meddled):
         yield from rows
 
 
-def test_a_load_that_was_broken_off_goes_on_where_it_ended(store, monkeypatch):
-    monkeypatch.setattr(hooks, "PAGE", 2)
+def test_a_load_that_was_broken_off_goes_on_where_it_ended(store):
     stored(store, "1", "2", "3", "4")
-    it = Loading(BreakingOff(store))
+    it = Loading(BreakingOff(store), page=2)
     it.loading.begin_within(0)
     with capture_logs() as logs:
         it.due()

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from callboard.adapters.receiver.server import Answer, Hang
 from callboard.adapters.store import stores
 from callboard.webhooks.deliveries.signing import ED25519, new_secret
-from callboard.webhooks.values.kazoo_names import modb
+from support.attempts import recorded_attempts
 from support.cluster import prepared
 from support.patience import patient
 from support.running import ACCOUNT, call_event
@@ -69,9 +69,9 @@ def ed25519_verifies(public_key, request):
 
 def attempts(system):
     store = stores.connect(system.settings.couchdb.url, system.settings.data.dir)
-    documents = list(store.documents(modb(ACCOUNT, time.time())))
+    documents = recorded_attempts(store, ACCOUNT)
     store.close()
-    return [document for document in documents if document["pvt_type"] == "webhook_attempt"]
+    return documents
 
 
 @pytest.fixture(params=BOTH)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from callboard import admin
 from support.running import call_event
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.faults]
@@ -37,10 +38,15 @@ def test_a_storm_of_one_account_passes_and_survives_the_death_of_a_deliverer(sta
     }
     system.wait(lambda: set(arrived(receiver)) >= expected, 30, "all deliveries")
     assert set(arrived(receiver)) == expected
-    system.wait_settled(EVENTS + 1)
+
+    def settled():
+        stats = system.node("responders/channel_create").stats
+        return stats["deliveries"] >= len(expected) and not stats["unsettled"]
+
+    system.wait(settled, what="the end of all fan-outs")
     system.wait(
-        lambda: system.node("responders/channel_create").stats["fan_outs"] == 0,
-        what="the end of all fan-outs",
+        lambda: system.node("event_bridge").stats["in_hand"] == 0,
+        what="the acknowledgement of all events",
     )
     assert restarts(system) == 1
 
@@ -59,4 +65,27 @@ def test_eighty_payloads_of_a_megabyte_for_one_deliverer(start, receiver):
     own = {json.loads(request.body)["own"] for request in receiver.requests}
     assert own == {str(number) for number in range(80)}
     assert len(receiver.requests) == 80
+    assert restarts(system) == 0
+
+
+def test_a_payload_too_large_for_any_message_is_a_dead_letter(start, receiver):
+    """As a form, a text of 12 MB of & has 36 MB, which fits in no message between actors."""
+    system = start(delivery__workers=1, delivery__max_payload=100_000_000)
+    refused = system.add_hook(f"{receiver.url}/form", format="form-data")
+    system.add_hook(f"{receiver.url}/json", format="json")
+    system.wait_hooks(2)
+    system.publish([call_event(1) | {"Custom-Application-Vars": {"text": "&" * 12_000_000}}])
+    system.publish([call_event(2)])
+
+    def letters():
+        listed = admin.ListDeadLetters()
+        return system.client.ask_actor("redelivery", listed, admin.DeadLettersListed, 30).letters
+
+    (letter,) = system.wait(letters, 30, "the dead letter")
+    assert (letter.hook_id, letter.reason) == (refused, "refused: payload")
+    system.wait(lambda: receiver.count >= 3, 30, "the other deliveries")
+    assert sorted(request.path for request in receiver.requests) == ["/form", "/json", "/json"]
+    system.wait_settled(2)
+    retried = system.run("dead-letters", "retry", letter.id)
+    assert "was not kept" in retried.stdout + retried.stderr
     assert restarts(system) == 0

@@ -10,6 +10,7 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.attempts import attempt_document
 from callboard.webhooks.retries.outcome import ClientError, Done, GiveUp, Response, Retry
 from services import free_port
+from support.attempts import recorded_attempts
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, CLUSTER, TOP, call, message, next_attempt
 from support.patience import patient
@@ -297,11 +298,8 @@ def played(tmp_path_factory):
             )
             system.wait_settled(1)
             took_s = time.monotonic() - began
-            month = (
-                f"account/{OURS[:2]}/{OURS[2:4]}/{OURS[4:]}{time.strftime('-%Y%m', time.gmtime())}"
-            )
             attempts = {}
-            for document in store.documents(month):
+            for document in recorded_attempts(store, OURS):
                 attempts.setdefault(document["hook_id"], []).append(document)
             requests = {request.path: request for request in receiver.requests}
             counted = receiver.count

@@ -125,10 +125,10 @@ class _Identity:
         body = event.body
         identity: Any = body.get("Msg-ID")
         if not identity:
-            content: Any = body
+            whole: Any = body
             if isinstance(event, WholeEvent) and event.opaque:
-                content = hashlib.blake2b(event.content).hexdigest()
-            identity = [event.exchange, event.routing_key, event.message_id or content]
+                whole = hashlib.blake2b(event.content).hexdigest()
+            identity = [event.exchange, event.routing_key, event.message_id or whole]
         subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
         text = _identity_text([identity, event.name, subject, module_id])
         self._begun = hashlib.blake2b(text[:-1].encode(), digest_size=16)
@@ -173,9 +173,9 @@ class FanOut:
 
     def without_payload(self, hook: Hook) -> Delivery:
         """The delivery for a hook without its payload, for the record that it is not sent."""
-        return self._delivery(hook, None, b"", b"")
+        return self._delivery(hook, content_type(hook), b"", b"")
 
-    def _delivery(self, hook: Hook, form: str | None, body: bytes, source: bytes) -> Delivery:
+    def _delivery(self, hook: Hook, form: str, body: bytes, source: bytes) -> Delivery:
         id = self._ids.of(hook.id)
         request = request_with(hook, b"", form)
         return Delivery(
