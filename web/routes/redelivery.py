@@ -22,7 +22,7 @@ from callboard.web.envelopes.describing import ENVELOPE, body_of, changes, error
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
-from callboard.web.operations.actor_requests import check_members, member, replied
+from callboard.web.operations.actor_requests import asked, check_members, member, replied
 from callboard.web.operations.replays import NameTaken, Progress, Replays, TooMany, Wanted
 from callboard.web.routes.hooks import HookId, stored_hook
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
