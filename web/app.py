@@ -19,7 +19,7 @@ from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavail
 from callboard.web import errors
 from callboard.web.access.throttling import Guard
 from callboard.web.backend import Backend
-from callboard.web.envelopes.describing import TAGS, without_framework_errors
+from callboard.web.envelopes.describing import TAGS, completed
 from callboard.web.envelopes.envelope import failure
 from callboard.web.envelopes.middleware import EnvelopeMiddleware
 from callboard.web.errors import ApiError, path_part
@@ -84,7 +84,9 @@ def create_app(
         title="Callboard",
         summary="Webhooks from AMQP events.",
         description="The paths and envelopes of Kazoo's Crossbar for webhooks, with further paths "
-        "in the same style. Times are Gregorian seconds: Unix time plus 62167219200.",
+        "in the same style. Times are Gregorian seconds: Unix time plus 62167219200. Every "
+        "request may have an id, as X-Request-ID: 1 to 100 printable characters; the response has "
+        "the same.",
         version=backend.node.version,
         openapi_tags=TAGS,
         # Their pages load scripts from other hosts.
@@ -94,7 +96,7 @@ def create_app(
         lifespan=_lifespan,
     )
     generated = app.openapi
-    app.openapi = lambda: without_framework_errors(generated())  # type: ignore[method-assign]
+    app.openapi = lambda: completed(generated())  # type: ignore[method-assign]
     app.state.backend = backend
     app.state.sampler = Sampler(backend)
     app.state.guard = guard or Guard()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 from fastapi import Depends, Path, Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
 from callboard.web.access.clients import client_address
 from callboard.web.access.state import state_of
@@ -24,10 +24,14 @@ from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 _HEADER = APIKeyHeader(
     name="X-Auth-Token",
     auto_error=False,
-    description="The admin's token, or one of an account. Also as `auth_token` of the envelope "
-    "or the query.",
+    description="The admin's token, or one of an account. Also as `auth_token` of the envelope.",
 )
 _BEARER = HTTPBearer(auto_error=False, description="The same token.")
+_QUERY = APIKeyQuery(
+    name="auth_token",
+    auto_error=False,
+    description="The same token, if nothing else is possible: proxies tend to log it.",
+)
 
 
 def backend_of(request: Request) -> Backend:
@@ -39,7 +43,18 @@ def backend_of(request: Request) -> Backend:
 TheBackend = Annotated[Backend, Depends(backend_of)]
 
 
-def anybody(request: Request) -> Caller | None:
+async def _described(
+    _header: Annotated[Any, Security(_HEADER)],
+    _bearer: Annotated[Any, Security(_BEARER)],
+    _query: Annotated[Any, Security(_QUERY)],
+) -> None:
+    """Describes the places of a token in the OpenAPI document; `_token` reads them."""
+
+
+_Described = Annotated[None, Depends(_described)]
+
+
+def anybody(request: Request, _places: _Described) -> Caller | None:
     """The caller; None: without a token. Raises ApiError 401, 429 for a wrong one."""
     token = _token(request)
     if not token:
@@ -73,11 +88,7 @@ def _guarded(request: Request) -> tuple[Guard, str]:
 Anybody = Annotated[Caller | None, Depends(anybody)]
 
 
-def known(
-    caller: Anybody,
-    _header: Annotated[Any, Security(_HEADER)],
-    _bearer: Annotated[Any, Security(_BEARER)],
-) -> Caller:
+def known(caller: Anybody) -> Caller:
     """A caller with a valid token. Raises ApiError 401."""
     if caller is None:
         raise invalid_credentials()
@@ -97,11 +108,7 @@ def admin(caller: Known) -> Caller:
 Admin = Annotated[Caller, Depends(admin)]
 
 
-def scraper(
-    request: Request,
-    _header: Annotated[Any, Security(_HEADER)],
-    _bearer: Annotated[Any, Security(_BEARER)],
-) -> None:
+def scraper(request: Request, _places: _Described) -> None:
     """Permits readers of the metrics: by the metrics' own token, or the admin's.
 
     Raises ApiError.
@@ -111,7 +118,7 @@ def scraper(
     if given:
         _guarded(request)
     if not (expected and hmac.compare_digest(given, expected.encode())):
-        admin(known(anybody(request), None, None))
+        admin(known(anybody(request, None)))
 
 
 @frozen
