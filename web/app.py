@@ -101,6 +101,7 @@ def create_app(
     app.state.sampler = Sampler(backend)
     app.state.guard = guard or Guard()
     app.state.trusted_proxies = tuple(options.trusted_proxies)
+    app.state.cors_origins = frozenset(options.cors_origins)
     app.state.replays = Replays(backend)
     app.state.metrics_token = options.metrics_token
     for router in ROUTERS:

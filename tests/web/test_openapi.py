@@ -327,9 +327,7 @@ def test_it_refuses_tokens_as_described(api, described, names, path, method):
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_it_reads_the_parameters_that_it_describes(
-    api, document, names, path, method, monkeypatch
-):
+def test_it_reads_the_parameters_that_it_describes(api, document, names, path, method, monkeypatch):
     with reads_seen(monkeypatch) as seen:
         answer = called(api, path, method, names)
     assert answer.status_code == OPERATIONS[path, method][0], answer.text

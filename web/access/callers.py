@@ -8,7 +8,8 @@ from attrs import frozen
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
-from callboard.web.access.clients import client_address
+from callboard.adapters.store.protocol import StoreError
+from callboard.web.access.clients import client_address, is_of_another_site
 from callboard.web.access.state import state_of
 from callboard.web.access.throttling import Guard
 from callboard.web.access.tokens import Caller, caller_of, may_use
@@ -56,31 +57,37 @@ _Described = Annotated[None, Depends(_described)]
 
 def anybody(request: Request, _places: _Described) -> Caller | None:
     """The caller; None: without a token. Raises ApiError 401, 429 for a wrong one."""
-    token = _token(request)
+    state = state_of(request)
+    token, in_header = _token(request)
     if not token:
         return None
-    guard, address = _guarded(request)
+    guard, address = _guarded(request, token)
     backend = backend_of(request)
     caller = caller_of(token, backend.admin_token, backend.store)
     if caller is None:
-        guard.wrong(address)
+        guard.wrong(address, token)
         raise invalid_credentials()
-    if caller.sees_all:  # one account's valid token is no evidence about attempts for another's
-        guard.right(address)
-    state = state_of(request)
-    state.caller, state.token = caller, token
+    guard.right(address, token)
+    state.caller, state.echoed_token = caller, "" if in_header else token
     return caller
 
 
-def _guarded(request: Request) -> tuple[Guard, str]:
-    """The guard against wrong tokens, and the client's address. Raises ApiError 429."""
-    guard: Guard = request.app.state.guard
+def _guarded(request: Request, token: str) -> tuple[Guard, str]:
+    """The guard against wrong tokens, and the client's address.
+
+    Raises ApiError 429; 403 if a page of another site sent the token, which is then neither looked
+    at nor counted.
+    """
+    app = request.app
+    if is_of_another_site(request.headers, app.state.cors_origins):
+        raise forbidden()
+    guard: Guard = app.state.guard
     address = client_address(
         request.client.host if request.client else "",
         request.headers.getlist("x-forwarded-for"),
-        request.app.state.trusted_proxies,
+        app.state.trusted_proxies,
     )
-    if wait_s := guard.wait_s(address):
+    if wait_s := guard.wait_s(address, token):
         raise too_many_requests(wait_s)
     return guard, address
 
@@ -114,10 +121,10 @@ def scraper(request: Request, _places: _Described) -> None:
     Raises ApiError.
     """
     expected: str = request.app.state.metrics_token
-    given = _token(request).encode(errors="replace")
+    given, _in_header = _token(request)
     if given:
-        _guarded(request)
-    if not (expected and hmac.compare_digest(given, expected.encode())):
+        _guarded(request, given)
+    if not (expected and hmac.compare_digest(given.encode(errors="replace"), expected.encode())):
         admin(known(anybody(request, None)))
 
 
@@ -149,14 +156,26 @@ def account(
 TheAccount = Annotated[AccountAccess, Depends(account)]
 
 
-def _token(request: Request) -> str:
-    state = state_of(request)
+def still_sees_all(request: Request) -> bool:
+    """Whether the token of a long request still gives access to everything. May block.
+
+    While the store does not answer, what was read before holds.
+    """
+    backend = backend_of(request)
+    try:
+        caller = caller_of(_token(request)[0], backend.admin_token, backend.store)
+    except StoreError:
+        return True
+    return caller is not None and caller.sees_all
+
+
+def _token(request: Request) -> tuple[str, bool]:
+    """The token, or "" without one; and whether it came in a header."""
     header = request.headers.get("x-auth-token", "")
     scheme, _blank, bearer = request.headers.get("authorization", "").partition(" ")
-    enveloped = state.peek("auth_token")
-    return (
-        header
-        or (bearer.strip() if scheme.lower() == "bearer" else "")
-        or (enveloped if isinstance(enveloped, str) else "")
-        or request.query_params.get("auth_token", "")
-    )
+    if given := header or (bearer.strip() if scheme.lower() == "bearer" else ""):
+        return given, True
+    enveloped = state_of(request).peek("auth_token")
+    if isinstance(enveloped, str) and enveloped:
+        return enveloped, False
+    return request.query_params.get("auth_token", ""), False

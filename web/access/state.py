@@ -21,12 +21,16 @@ _REQUEST_ID = re.compile(r"[!-~]{1,100}")
 
 @define
 class RequestState:
-    """One request's state. `body`: all of it; `caller`, `token`: set once the token is valid."""
+    """One request's state. `body`: all of it; `caller`: set once the token is valid.
+
+    `echoed_token`: the valid token if it came in the envelope or the query, as Kazoo's clients send
+    it: they expect it in the response. One that came in a header is not repeated.
+    """
 
     node: NodeFacts
     request_id: str
     body: bytes = field(default=b"", repr=False)
-    token: str = field(default="", repr=False)
+    echoed_token: str = field(default="", repr=False)
     caller: Caller | None = None
     _parsed: Any = None
 

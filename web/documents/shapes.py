@@ -58,7 +58,9 @@ HOOK_OF_ANY_ACCOUNT: Schema = {
     "required": ["id", "account_id"],
     "properties": {**HOOK["properties"], "account_id": _TEXT_OR_NULL},
 }
-_LISTED = {"hook": {}, "name": {}, "uri": {}, "group": {}, "disable_reason": {}}
+_LISTED: Mapping[str, Schema] = {
+    name: {} for name in ("hook", "name", "uri", "group", "disable_reason")
+}
 LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _LISTED)
 LISTED_HOOK_OF_ANY_ACCOUNT = _object(
     {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL}, _LISTED
@@ -152,12 +154,8 @@ REPLAY = _object(
 TESTED = schema_of(admin.HookTested)
 
 _KIND: Schema = {"type": "string", "enum": [HMAC_SHA256, ED25519]}
-SECRET = _object(
-    {"fingerprint": _TEXT, "kind": _KIND, "since": _TIME, "public_key": _TEXT_OR_NULL}
-)
-NEW_SECRET = _object(
-    {"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT}
-)
+SECRET = _object({"fingerprint": _TEXT, "kind": _KIND, "since": _TIME, "public_key": _TEXT_OR_NULL})
+NEW_SECRET = _object({"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT})
 
 DEFINITION = _object(
     {"id": _TEXT, "name": _TEXT, "description": _TEXT}, {"modifiers": {"type": "object"}}
