@@ -11,8 +11,10 @@ from attrs import field, frozen
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match
 
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable
@@ -142,9 +144,22 @@ async def _http_error(request: Request, error: Any) -> Response:
     if error.status_code == 404:
         return failure(request, errors.bad_identifier(request.url.path))
     if error.status_code == 405:
-        allowed = {"Allow": (error.headers or {}).get("Allow", "")}
-        return failure(request, ApiError(405, "invalid_method", headers=allowed))
+        framework = (error.headers or {}).get("Allow", "").split(", ")
+        allowed = ", ".join(sorted({*framework, *_methods_at(request)}))
+        return failure(request, ApiError(405, "invalid_method", headers={"Allow": allowed}))
     return failure(request, ApiError(error.status_code, str(error.detail)))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """The methods of a path's routes; the framework names those of the first one only."""
+    here = {
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return here | ({"HEAD"} if "GET" in here else set())
 
 
 async def _bad_parameter(request: Request, error: Any) -> Response:
