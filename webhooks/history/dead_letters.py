@@ -27,7 +27,8 @@ MAX_BODY_BYTES = 4_000_000
 MAX_REASON = 2000
 """The most characters of a reason; a module may raise any error."""
 
-_USER = re.compile(r"(?<=//)[^/?#]*@")
+# The second form is no URL, as its port is no number: a password with a slash that should be %2F.
+_USER = re.compile(r"(?<=//)(?:[^/?#]*@|[^/?#@:\[]*:(?!\d*(?:[/?#]|$))[^?#]*@)")
 
 
 class NotRepeatable(Exception):
