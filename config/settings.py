@@ -351,6 +351,12 @@ class AttemptsSettings:
         whole(0, 10_000_000),
         "Bytes of a body that an attempt stores; longer ones are truncated.",
     )
+    credentials: bool = _key(
+        False,
+        flag(),
+        "Whether attempts store the hooks' own headers that hold credentials, such as "
+        "Authorization; otherwise their values are ***.",
+    )
     spool_mb: int = _key(
         256,
         whole(1, 1_000_000),

@@ -175,6 +175,7 @@ class Recorder:
             now,
             self._settings.attempts.body_limit,
             job.policy,
+            credentials=self._settings.attempts.credentials,
         )
 
     # Reports

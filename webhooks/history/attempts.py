@@ -1,5 +1,6 @@
 """The record of an attempt, as Kazoo stores it in the hook's account's monthly database."""
 
+import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,11 @@ from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
 CUT_MARK = "…[cut]"
 QUERY = "pvt_req_query"
 """The query of a get, which Kazoo does not store: private, so that its clients do not see it."""
+HIDDEN = "***"
+_CREDENTIALS = re.compile(
+    r"(.*[-_])?(authorization|cookie|password|secret|token|(api|access|private)[-_]?key)",
+    re.IGNORECASE,
+)
 _DECODER = getincrementaldecoder("utf-8")
 
 _KAZOO = KazooPolicy()
@@ -31,13 +37,16 @@ def attempt_document(
     now_unix_s: float,
     body_limit: int,
     policy: Policy = _KAZOO,
+    *,
+    credentials: bool = False,
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
     `attempts_left` includes this attempt, and so counts down; `policy` defines success. At most
     `body_limit` bytes of a body are stored, with a mark where it was cut. The headers are in lower
-    case, except signatures, which would become invalid. A 201 to a PUT is recorded as the success
-    it is, unlike in Kazoo.
+    case, except signatures, which would become invalid. `credentials`: whether the hook's own
+    headers that hold some, such as Authorization, are stored; otherwise their values are HIDDEN. A
+    201 to a PUT is recorded as the success it is, unlike in Kazoo.
     """
     now = gregorian_s(now_unix_s)
     document: dict[str, Any] = {
@@ -51,7 +60,7 @@ def attempt_document(
         "event_id": delivery.event_id,
         "method": delivery.method.lower(),
         "uri": delivery.uri,
-        "req_headers": _request_headers(delivery),
+        "req_headers": _request_headers(delivery, credentials=credentials),
         "req_body": _text(delivery.body, body_limit),
     }
     if delivery.method == "GET":
@@ -80,11 +89,17 @@ def attempt_document(
     }
 
 
-def _request_headers(delivery: Delivery) -> dict[str, str]:
-    return {
+def _request_headers(delivery: Delivery, *, credentials: bool) -> dict[str, str]:
+    headers = {
         name.lower(): value if name == SIGNATURE_HEADER else value.lower()
         for name, value in delivery.headers
     }
+    if not credentials:
+        # Callboard's own headers hold none.
+        for name, _value in delivery.options.headers:
+            if name.lower() in headers and _CREDENTIALS.fullmatch(name):
+                headers[name.lower()] = HIDDEN
+    return headers
 
 
 def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
