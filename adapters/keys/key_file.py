@@ -1,6 +1,6 @@
 """Files of one user: key files, and the data directory that holds them.
 
-Key files are created completely or not at all, readable by their owner only. Whoever could put a
+Key files are created completely or not at all, readable by their owner only. A user who could put a
 file of his own in the place of one, or a link, could have Callboard use a key that he knows, or
 write to another file.
 """
@@ -60,7 +60,10 @@ def read_private(path: Path, *, alone: bool = False) -> bytes:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that nobody else put or may change a file in a folder. Raises KeyFileError; OSError."""
+    """Check that no other user has put, or may change, a file in a folder.
+
+    Raises KeyFileError; OSError.
+    """
     owners = {os.geteuid(), _ROOT}
     for entry in sorted(folder.iterdir()):
         with suppress(FileNotFoundError):  # it was deleted meanwhile

@@ -35,7 +35,7 @@ def test_a_file_is_made_once_for_its_owner_alone(file):
 def test_a_file_that_is_open_to_everybody_is_refused(file, mode):
     file.chmod(mode)
     for alone in (True, False):
-        with pytest.raises(KeyFileError, match=f"open to other users .mode {mode:o}"):
+        with pytest.raises(KeyFileError, match=rf"open to other users .*{mode:o}"):
             read_private(file, alone=alone)
 
 
@@ -94,7 +94,7 @@ def test_a_folder_of_ones_own_files_and_links_is_good(file):
 
 def test_a_file_that_everybody_may_change_is_named(file):
     file.chmod(0o602)
-    with pytest.raises(KeyFileError, match="key can be changed by every user .mode 602"):
+    with pytest.raises(KeyFileError, match=r"key can be changed .*mode 602"):
         check_folder(file.parent)
 
 

@@ -159,7 +159,7 @@ TheAccount = Annotated[AccountAccess, Depends(account)]
 def still_sees_all(request: Request) -> bool:
     """Whether the token of a long request still gives access to everything. May block.
 
-    While the store does not answer, what was read before holds.
+    While the store does not answer, the token counts as valid.
     """
     backend = backend_of(request)
     try:
