@@ -225,6 +225,7 @@ def keep_history(api, hook):
         "message_id": None,
         "headers": {"traceparent": "00-1-2-01"},
         "body": b"\xff".hex(),
+        "raw": {"properties": "gAA="},
         "set_aside_at": now,
     }
     exhausted = dead_letter(delivery, "timeout", 2, ((1_699_999_000_000, "timeout"),), now, "n")

@@ -94,8 +94,8 @@ _LETTER: Mapping[str, Schema] = {
     "hook_event": _TEXT,
     "module": _TEXT_OR_NULL,
     "uri": _TEXT,
-    "exchange": _TEXT,
-    "routing_key": _TEXT,
+    "exchange": _TEXT_OR_NULL,
+    "routing_key": _TEXT_OR_NULL,
     "tries": _NUMBER,
 }
 _EVERY_LETTER: Mapping[str, Schema] = {
@@ -117,6 +117,7 @@ LETTER = _object(
         "content_encoding": _TEXT_OR_NULL,
         "message_id": _TEXT_OR_NULL,
         "headers": {"type": "object"},
+        "raw": _HEADERS,
         "body": _TEXT,
         "body_base64": _TEXT,
         "body_bytes": _NUMBER,
