@@ -6,11 +6,14 @@ from typing import Annotated, Any
 
 from attrs import frozen
 from fastapi import Depends, Path, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
 from callboard.adapters.store.protocol import StoreError
+from callboard.web.access.account_quotas import AccountQuotas
+from callboard.web.access.admission import Admission
 from callboard.web.access.clients import client_address, is_of_another_site
-from callboard.web.access.state import state_of
+from callboard.web.access.state import header_token, query_token, state_of
 from callboard.web.access.throttling import Guard
 from callboard.web.access.tokens import Caller, caller_of, may_use
 from callboard.web.backend import Backend
@@ -41,7 +44,23 @@ def backend_of(request: Request) -> Backend:
     return backend
 
 
-TheBackend = Annotated[Backend, Depends(backend_of)]
+def admission_of(request: Request) -> Admission:
+    """The admission of requests to the worker threads."""
+    admission: Admission = request.app.state.admission
+    return admission
+
+
+def quotas_of(request: Request) -> AccountQuotas:
+    """The accounts' quotas."""
+    return admission_of(request).quotas
+
+
+async def _backend(request: Request) -> Backend:
+    """As a dependency; async, since others run in a thread."""
+    return backend_of(request)
+
+
+TheBackend = Annotated[Backend, Depends(_backend)]
 
 
 async def _described(
@@ -69,6 +88,9 @@ def anybody(request: Request, _places: _Described) -> Caller | None:
         raise invalid_credentials()
     guard.right(address, token)
     state.caller, state.echoed_token = caller, "" if in_header else token
+    if caller.account_id is not None:
+        admission_of(request).tokens.add(token, caller.account_id)
+        quotas_of(request).of(caller.account_id)
     return caller
 
 
@@ -95,7 +117,7 @@ def _guarded(request: Request, token: str) -> tuple[Guard, str]:
 Anybody = Annotated[Caller | None, Depends(anybody)]
 
 
-def known(caller: Anybody) -> Caller:
+async def known(caller: Anybody) -> Caller:
     """A caller with a valid token. Raises ApiError 401."""
     if caller is None:
         raise invalid_credentials()
@@ -105,7 +127,7 @@ def known(caller: Anybody) -> Caller:
 Known = Annotated[Caller, Depends(known)]
 
 
-def admin(caller: Known) -> Caller:
+async def admin(caller: Known) -> Caller:
     """A caller with all permissions. Raises ApiError 401, 403."""
     if not caller.sees_all:
         raise forbidden()
@@ -115,17 +137,22 @@ def admin(caller: Known) -> Caller:
 Admin = Annotated[Caller, Depends(admin)]
 
 
-def scraper(request: Request, _places: _Described) -> None:
+async def scraper(request: Request, _places: _Described) -> None:
     """Permits readers of the metrics: by the metrics' own token, or the admin's.
 
-    Raises ApiError.
+    With these it needs neither the store nor a thread. Raises ApiError.
     """
-    expected: str = request.app.state.metrics_token
-    given, _in_header = _token(request)
-    if given:
+    if given := header_token(request) or query_token(request):
         _guarded(request, given)
-    if not (expected and hmac.compare_digest(given.encode(errors="replace"), expected.encode())):
-        admin(known(anybody(request, None)))
+        expected = (request.app.state.metrics_token, backend_of(request).admin_token)
+        written = given.encode(errors="replace")
+        if any(one and hmac.compare_digest(written, one.encode()) for one in expected):
+            return
+    slot = await admission_of(request).slot_for(request)
+    try:
+        await admin(await known(await run_in_threadpool(anybody, request, None)))
+    finally:
+        slot.give_back()
 
 
 @frozen
@@ -171,11 +198,9 @@ def still_sees_all(request: Request) -> bool:
 
 def _token(request: Request) -> tuple[str, bool]:
     """The token, or "" without one; and whether it came in a header."""
-    header = request.headers.get("x-auth-token", "")
-    scheme, _blank, bearer = request.headers.get("authorization", "").partition(" ")
-    if given := header or (bearer.strip() if scheme.lower() == "bearer" else ""):
+    if given := header_token(request):
         return given, True
     enveloped = state_of(request).peek("auth_token")
     if isinstance(enveloped, str) and enveloped:
         return enveloped, False
-    return request.query_params.get("auth_token", ""), False
+    return query_token(request), False

@@ -15,7 +15,7 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     """
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
     address = peer
-    while hops and _is_one_of(address, trusted):
+    while hops and is_one_of(address, trusted):
         address = hops.pop()
         if _parsed(address) is None:
             return peer
@@ -33,7 +33,8 @@ def is_of_another_site(headers: Mapping[str, str], permitted: Collection[str]) -
     return headers.get("sec-fetch-mode") != "cors" or headers.get("origin") not in permitted
 
 
-def _is_one_of(address: str, networks: Sequence[Network]) -> bool:
+def is_one_of(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address belongs to one of the networks."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in networks)
 

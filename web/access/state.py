@@ -4,6 +4,7 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -25,6 +26,7 @@ class RequestState:
 
     `echoed_token`: the valid token if it came in the envelope or the query, as Kazoo's clients send
     it: they expect it in the response. One that came in a header is not repeated.
+    `give_back_slot`: for requests that wait long without a thread (access/admission.py).
     """
 
     node: NodeFacts
@@ -32,6 +34,7 @@ class RequestState:
     body: bytes = field(default=b"", repr=False)
     echoed_token: str = field(default="", repr=False)
     caller: Caller | None = None
+    give_back_slot: Callable[[], None] = field(default=lambda: None, repr=False)
     _parsed: Any = None
 
     def envelope(self) -> dict[str, Any]:
@@ -52,6 +55,18 @@ def state_of(request: Request) -> RequestState:
     """The state of this request."""
     state: RequestState = request.scope["callboard"]
     return state
+
+
+def header_token(request: Request) -> str:
+    """The token in the headers; empty if there is none."""
+    scheme, _blank, bearer = request.headers.get("authorization", "").partition(" ")
+    bearer = bearer.strip() if scheme.lower() == "bearer" else ""
+    return request.headers.get("x-auth-token", "") or bearer
+
+
+def query_token(request: Request) -> str:
+    """The token in the query; empty if there is none."""
+    return request.query_params.get("auth_token", "")
 
 
 def request_id(given: str | None) -> str:

@@ -155,7 +155,15 @@ REPLAY = _object(
 TESTED = schema_of(admin.HookTested)
 
 _KIND: Schema = {"type": "string", "enum": [HMAC_SHA256, ED25519]}
-SECRET = _object({"fingerprint": _TEXT, "kind": _KIND, "since": _TIME, "public_key": _TEXT_OR_NULL})
+SECRET = _object(
+    {
+        "fingerprint": _TEXT,
+        "kind": _KIND,
+        "since": _TIME,
+        "public_key": _TEXT_OR_NULL,
+        "until": {"type": ["integer", "null"]},
+    }
+)
 NEW_SECRET = _object({"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT})
 
 DEFINITION = _object(

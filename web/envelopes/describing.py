@@ -65,13 +65,13 @@ _WHAT = {
     403: "The token is not for this account.",
     404: "The resource does not exist.",
     408: "The body did not arrive in time.",
-    409: "Another client changed the document meanwhile.",
+    409: "Another client changed the document meanwhile, or a quota is used up.",
     412: "The document's revision differs from If-Match.",
     413: "The body is too long.",
     422: "The Idempotency-Key was used with another body.",
-    429: "Too many wrong tokens came from this address.",
+    429: "Too many wrong tokens came from this address, or too many requests of this account.",
     500: "An internal error.",
-    503: "The store or an actor does not respond.",
+    503: "The store or an actor does not respond, or the node is busy.",
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -37,9 +38,11 @@ async def follow(request: Request, _caller: Admin) -> Response:
 
 async def _until_left(sampler: Sampler, watcher: Watcher, request: Request) -> AsyncIterator[bytes]:
     """The frames, until the reader leaves or its token is revoked."""
+    # A thread of its own: streams have no slot, and a slow store must not take those of requests.
+    own = anyio.CapacityLimiter(1)
     try:
         async for frame in watcher:
-            if not await anyio.to_thread.run_sync(still_sees_all, request):
+            if not await anyio.to_thread.run_sync(still_sees_all, request, limiter=own):
                 return
             yield frame
     finally:
