@@ -1,5 +1,6 @@
 """The bases of Callboard's actors: settings, logs, and for some a broker connection."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -36,10 +37,24 @@ class Setup:
     zone: str = field(default="", repr=False)
 
 
+@frozen
+class Ports:
+    """Connect an actor to its servers. Processes use the defaults; simulations pass others."""
+
+    broker: Callable[..., BrokerConnection] = brokers.connect
+    store: Callable[..., DocumentStore] = stores.connect
+
+
 class Role(Counting):
     """An actor of Callboard's tree; started with a `Setup`."""
 
     settings: Settings
+
+    def __init__(
+        self, capabilities: Mapping[str, Any] | None = None, ports: Ports | None = None
+    ) -> None:
+        super().__init__(capabilities)
+        self._ports = ports or Ports()
 
     def on_start(self, args: Setup) -> None:
         """Set up logging in this process, then begin."""
@@ -57,7 +72,7 @@ class Role(Counting):
         """A connection to the document store, closed when the actor ends."""
         couchdb = self.settings.couchdb
         timeout_s = couchdb.timeout_ms / 1000
-        return self.own(stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
+        return self.own(self._ports.store(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration; changes on the bus invalidate its cache."""
@@ -91,7 +106,7 @@ class BrokerRole(Role):
         url = url or self.settings.amqp.url
         # Closing it returns unacknowledged messages to the broker.
         self.broker = self.own(
-            brokers.connect(url, topology, self.settings.data.dir, name=self.path)
+            self._ports.broker(url, topology, self.settings.data.dir, name=self.path)
         )
         self.broker.open()
         self._broker_due = self.timer(self._poll)
