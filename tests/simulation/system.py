@@ -46,7 +46,7 @@ MODULES = {"ordered_goods": "order.#", "anything": "#"}
 KEYS = ("order.made", "order.paid", "visit.begun")
 BROKEN = "not JSON"
 
-HEALED_AFTER_S = 240.0
+HEALED_AFTER_S = 90.0
 """The faults end then."""
 SETTLED_WITHIN_S = 6 * 3600.0
 """By then each delivery has been made, or is a dead letter."""
@@ -143,7 +143,7 @@ class Simulation:
             self.world.pass_time(HEALED_AFTER_S)
             self._heal()
             settled = self.world.run(self._is_settled, SETTLED_WITHIN_S)
-            self.world.pass_time(60.0)
+            self.world.pass_time(2.0)
             self._judge(settled)
         return self.violations
 
@@ -159,7 +159,7 @@ class Simulation:
                 in_flight_per_endpoint=random.choice((1, 4, 16)),
                 waiting_per_endpoint=random.choice((0, 2, 20)),
                 circuit_failures=random.choice((3, 10)),
-                retry_steps_s=random.choice(((1.0, 5.0), (2.0, 30.0, 120.0))),
+                retry_steps_s=random.choice(((1.0, 5.0), (2.0, 10.0, 30.0))),
                 park_hours=1,
             ),
             modules=tuple(
@@ -181,13 +181,13 @@ class Simulation:
             }
             self.store.save("webhooks", new_hook(public, 0, hook.id, "node"))
         self.top = self.world.create(Supervisor)
-        self.world.deliver(self.top, Start(args=_simulated(tree(self.settings))), self.top)
+        self.world.deliver(self.top, Start(args=_simulated(tree(self.settings)), heartbeat_s=600.0), self.top)
 
     def _plan_events(self):
         at = 5.0
-        self.planned = self.random.randint(1, 40)
+        self.planned = self.random.randint(1, 30)
         for number in range(self.planned):
-            at += self.random.choice((0.0, 0.001, 0.1, self.random.random() * 20))
+            at += self.random.choice((0.0, 0.001, 0.1, self.random.random() * 10))
             broken = self.random.random() < 0.03
             body = BROKEN if broken else json.dumps({"n": number, "pad": "x" * 20})
             key = f"{self.random.choice(KEYS)}.n{number}"
