@@ -9,7 +9,7 @@ from callboard.adapters.broker.backoff import Backoff
 from callboard.adapters.broker.protocol import ConnectionUp, DelayQueue, Properties, Queue, Topology
 from callboard.adapters.broker.rabbitmq.flush_markers import KEPT_S, PAUSE_S, TYPE, Marks
 
-DUE = Topology(queue=Queue("due"), prefetch=1000, delays=(DelayQueue("wait", 500, "due"),))
+DUE = Topology(queue=Queue("due"), prefetch=60_000, delays=(DelayQueue("wait", 500, "due"),))
 DIED = {"x-death": []}
 
 
