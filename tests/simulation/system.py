@@ -31,6 +31,7 @@ from callboard.config.settings import (
 from callboard.actors.base.role import Ports
 from callboard.supervision import Start, Supervisor
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.events.changes import document_change
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import body_of
 from callboard.webhooks.hooks.hook import new_hook
@@ -44,10 +45,12 @@ EXCHANGE = "shop"
 MODULES = {"ordered_goods": "order.#", "anything": "#"}
 """The modules and the routing keys that they bind: some events concern one module, others both."""
 KEYS = ("order.made", "order.paid", "visit.begun")
-BROKEN = "not JSON"
+BROKEN = b"not JSON"
 
 HEALED_AFTER_S = 90.0
 """The faults end then."""
+HOOKS_KNOWN_S = 120.0
+"""By then all responders know all hooks, whatever happened before."""
 SETTLED_WITHIN_S = 6 * 3600.0
 """By then each delivery has been made, or is a dead letter."""
 
@@ -91,14 +94,40 @@ def faults_of(random):
 
 
 @frozen
+class PublishedEvent:
+    """An event on the bus. `broken`: no module can read it."""
+
+    number: int
+    key: str
+    broken: bool
+    at: float
+
+
+@frozen
 class SimulatedHook:
-    """A hook, and how its endpoint answers."""
+    """A hook, and how its endpoint answers. `created_at`: seconds after the start; 0: before it."""
 
     id: str
     module: str
     kind: str
     ordered: bool
     policy: str
+    attempts: int
+    created_at: float
+
+    @property
+    def document(self):
+        public = {
+            "name": self.id,
+            "uri": f"https://h{int(self.id, 16) % 3}.example/{self.id}",
+            "hook": self.module,
+            "format": "json",
+            "retries": self.attempts,
+            "retry_policy": self.policy,
+            "ordered": self.ordered,
+            "pvt_account_id": ACCOUNT,
+        }
+        return new_hook(public, 0, self.id, "node")
 
 
 class Simulation:
@@ -130,6 +159,8 @@ class Simulation:
             kind,
             self.random.random() < 0.4,
             self.random.choice(("kazoo", "standard", "standard")),
+            self.random.randint(1, 4),
+            self.random.random() * HEALED_AFTER_S if self.random.random() < 0.3 else 0.0,
         )
 
     # The run
@@ -142,6 +173,11 @@ class Simulation:
             self._plan_faults()
             self.world.pass_time(HEALED_AFTER_S)
             self._heal()
+            self.world.run(self._is_settled, SETTLED_WITHIN_S)
+            self.world.pass_time(HOOKS_KNOWN_S)
+            for key in KEYS:
+                self._publish(self.planned, f"{key}.n{self.planned}", self._body(self.planned))
+                self.planned += 1
             settled = self.world.run(self._is_settled, SETTLED_WITHIN_S)
             self.world.pass_time(2.0)
             self._judge(settled)
@@ -169,38 +205,44 @@ class Simulation:
         )
         self.store.ensure_database("webhooks")
         for hook in self.hooks:
-            public = {
-                "name": hook.id,
-                "uri": f"https://h{int(hook.id, 16) % 3}.example/{hook.id}",
-                "hook": hook.module,
-                "format": "json",
-                "retries": self.random.randint(1, 4),
-                "retry_policy": hook.policy,
-                "ordered": hook.ordered,
-                "pvt_account_id": ACCOUNT,
-            }
-            self.store.save("webhooks", new_hook(public, 0, hook.id, "node"))
+            if hook.created_at:
+                self.world.after(hook.created_at, self._create, hook)
+            else:
+                self.store.save("webhooks", hook.document)
         self.top = self.world.create(Supervisor)
         self.world.deliver(self.top, Start(args=_simulated(tree(self.settings)), heartbeat_s=600.0), self.top)
 
     def _plan_events(self):
         at = 5.0
-        self.planned = self.random.randint(1, 30)
+        self.planned = self.first_probe = self.random.randint(1, 30)
         for number in range(self.planned):
             at += self.random.choice((0.0, 0.001, 0.1, self.random.random() * 10))
             broken = self.random.random() < 0.03
-            body = BROKEN if broken else json.dumps({"n": number, "pad": "x" * 20})
+            body = BROKEN if broken else self._body(number)
             key = f"{self.random.choice(KEYS)}.n{number}"
-            self.world.after(at, self._publish, number, key, body.encode(), broken)
+            self.world.after(at, self._publish, number, key, body, broken)
 
-    def _publish(self, number, key, body, broken):
+    def _body(self, number):
+        return json.dumps({"n": number}).encode()
+
+    def _publish(self, number, key, body, broken=False):
         """Publish an event; later, while no queue is bound to the exchange."""
         properties = Properties(content_type="application/json", message_id=f"m{number}")
         if EXCHANGE in self.broker.exchanges and self.broker.up:
-            self.published.append((number, key, broken))
+            self.published.append(PublishedEvent(number, key, broken, self.world.now))
             self.broker.publish(EXCHANGE, key, body, properties)
         else:
             self.world.after(1.0, self._publish, number, key, body, broken)
+
+    def _create(self, hook):
+        """Store the hook and publish the change, as another node does."""
+        if not self.broker.up or self.store.away:
+            self.world.after(1.0, self._create, hook)
+            return
+        self.store.save("webhooks", hook.document)
+        key, body = document_change("doc_created", "webhooks", hook.document, "another")
+        properties = Properties(content_type="application/json")
+        self.broker.publish("configuration", key, json.dumps(body).encode(), properties)
 
     # Faults
 
@@ -267,10 +309,17 @@ class Simulation:
 
     # Judgement
 
-    def wanted(self, number, key, broken):
-        """The pairs of event and hook that this event is for."""
-        bound = {m for m, keys in MODULES.items() if keys == "#" or key.startswith("order.")}
-        return set() if broken else {(number, h.id) for h in self.hooks if h.module in bound}
+    def wanted(self, event):
+        """The pairs of event and hook that this event is for, of hooks that are certainly known."""
+        known_s = 0.0 if event.number < self.first_probe else SETTLED_WITHIN_S
+        return {pair for pair, hook in self.possible(event).items() if hook.created_at <= known_s}
+
+    def possible(self, event):
+        """The pairs of this event with all hooks of its modules."""
+        order = event.key.startswith("order.")
+        bound = {module for module, keys in MODULES.items() if keys == "#" or order}
+        hooks = [] if event.broken else [hook for hook in self.hooks if hook.module in bound]
+        return {(event.number, hook.id): hook for hook in hooks}
 
     def _dead_letters(self):
         """The pairs with a dead letter, in the store or on its way to it."""
@@ -299,7 +348,7 @@ class Simulation:
         return {
             pair_in(message.body): message
             for queue in self.broker.queues
-            if queue != mine
+            if queue.startswith(f"{mine}.")
             for message in self.broker.held(queue)
             if message is not but
         }
@@ -309,16 +358,21 @@ class Simulation:
 
     def _on_ack(self, queue, message):
         """Nothing is acknowledged before it is delivered, recorded or deferred."""
-        if queue == event_queue(self.settings).name:
+        events = event_queue(self.settings).name
+        if queue == events and message.exchange != EXCHANGE:
+            return  # A change of a document, which is an event of the module `object`.
+        if queue == events:
             number = int(message.key.rpartition(".n")[2])
-            event = next(each for each in self.published if each[0] == number)
-            if event[2]:
+            event = next(each for each in self.published if each.number == number)
+            if event.broken:
                 if not self._quarantined(message.key):
                     self._violated(f"event {number} was acknowledged and is in no quarantine")
                 return
-            wanted = self.wanted(*event)
-        else:
+            wanted = self.wanted(event)
+        elif queue.startswith(events):
             wanted = {pair_in(message.body)}
+        else:
+            return
         missing = wanted - self.made.keys()
         for kept in (lambda: self._deferred(but=message), self._dead_letters):
             if missing:
@@ -341,23 +395,24 @@ class Simulation:
         for misuse in self.broker.misuse:
             self._violated(misuse)
         made, letters = self.made, self._dead_letters()
-        wanted = set().union(*(self.wanted(*event) for event in self.published))
+        wanted = set().union(*(self.wanted(event) for event in self.published))
+        possible = set().union(*(self.possible(event) for event in self.published))
         for pair in sorted(wanted - made.keys() - letters.keys()):
             self._violated(f"{pair} was neither delivered nor recorded")
-        for pair in sorted((made.keys() | letters.keys()) - wanted):
+        for pair in sorted((made.keys() | letters.keys()) - possible):
             self._violated(f"{pair} was made of nothing")
-        for number, key, broken in self.published:
-            if broken and not self._quarantined(key):
-                self._violated(f"event {number} is in no quarantine")
+        for event in self.published:
+            if event.broken and not self._quarantined(event.key):
+                self._violated(f"event {event.number} is in no quarantine")
         if self.faults == CALM:
-            for pair in sorted(wanted):
-                if made[pair] + letters[pair] != 1:
+            for pair in sorted(possible):
+                if made[pair] + letters[pair] != 1 and (pair in wanted or made[pair] + letters[pair]):
                     self._violated(f"{pair}: delivered {made[pair]}, recorded {letters[pair]}")
             self._judge_order()
 
     def _judge_order(self):
         """An ordered hook gets one event after the other: a later one only after the end of it."""
-        order = {number: place for place, (number, _key, _broken) in enumerate(self.published)}
+        order = {event.number: place for place, event in enumerate(self.published)}
         begun = defaultdict(list)
         for delivery in self.endpoints.begun:
             begun[delivery.hook_id].append(order[pair_of(delivery)[0]])
@@ -384,7 +439,8 @@ def _simulated(spec):
     for child in spec.children:
         if child.id in parts:
             if child.id == RESPONDERS:
-                mine = tuple(c for c in child.args.children if c.id in MODULES)
+                known = (*MODULES, "object")
+                mine = tuple(c for c in child.args.children if c.id in known)
                 child = evolve(child, args=evolve(child.args, children=mine))
             children.append(child)
     return evolve(spec, children=tuple(children))

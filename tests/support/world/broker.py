@@ -45,7 +45,7 @@ class Broker:
         self.queues, self.misuse = {}, []
         self.connections = []
         self._types, self._bindings, self._delays = {}, [], {}
-        self._places = itertools.count()
+        self.places = itertools.count()
 
     def connect(self, _url, topology, _folder, name=""):
         """A connection for the actor that runs now."""
@@ -76,16 +76,16 @@ class Broker:
         """The names of declared exchanges."""
         return self._types.keys()
 
-    def declare(self, topology):
+    def declare(self, topology, queue):
         for exchange in topology.exchanges:
             self._types[exchange.name] = exchange.type
         for delay in topology.delays:
             self.queues.setdefault(delay.name, deque())
             self._delays[delay.name] = delay.delay_ms / 1000, delay.to
-        if topology.queue is not None:
-            self.queues.setdefault(topology.queue.name, deque())
+        if queue is not None:
+            self.queues.setdefault(queue, deque())
         for binding in topology.bindings:
-            bound = binding.exchange, binding.key, topology.queue.name
+            bound = binding.exchange, binding.key, queue
             if bound not in self._bindings:
                 self._bindings.append(bound)
 
@@ -96,8 +96,13 @@ class Broker:
             if bound_to == exchange and BOUND_BY[self._types[exchange]](pattern, key):
                 targets[queue] = None
         for queue in targets:
-            self._put(queue, Queued(next(self._places), exchange, key, body, properties))
+            self._put(queue, Queued(next(self.places), exchange, key, body, properties))
         return bool(targets)
+
+    def delete(self, queue):
+        """Delete a queue with its messages and bindings."""
+        self.queues.pop(queue, None)
+        self._bindings = [bound for bound in self._bindings if bound[2] != queue]
 
     def _put(self, queue, message):
         self.queues[queue].append(message)
@@ -111,7 +116,7 @@ class Broker:
             self.world.after(RETRY_S, self._expire, queue, message, to)
             return
         self.queues[queue].remove(message)
-        self._put(to, evolve(message, place=next(self._places)))
+        self._put(to, evolve(message, place=next(self.places)))
 
     def give_back(self, queue, messages):
         """Messages return to their places."""
@@ -147,6 +152,8 @@ class Connection:
     def __init__(self, broker, topology, name):
         self.broker, self.world, self.name = broker, broker.world, name
         self.queue = topology.queue and topology.queue.name
+        if self.queue == "":  # the broker chooses a name
+            self.queue = f"amq.gen-{next(broker.places)}"
         self.unacknowledged = {}
         self._topology = topology
         self._state, self._consuming = "new", self.queue is not None
@@ -200,7 +207,9 @@ class Connection:
         held, self.unacknowledged = self.unacknowledged, {}
         self._leaving, self._unconfirmed, self._incoming = set(), {}, []
         self._state = "down"
-        if held:
+        if self.queue is not None and self._topology.queue.exclusive:
+            self.broker.delete(self.queue)
+        elif held:
             self.broker.give_back(self.queue, held.values())
 
     def _wait(self, reason):
@@ -216,7 +225,7 @@ class Connection:
             return
         self._state = "up"
         self._first_tag = next(self._tags)
-        self.broker.declare(self._topology)
+        self.broker.declare(self._topology, self.queue)
         self._events.append(ConnectionUp(self.queue))
         self.world.signal(self._fd)
         if self.queue is not None:
