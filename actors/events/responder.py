@@ -60,6 +60,7 @@ class Responder(Role):
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
         self._from_table: Resequencer[HookPage | HooksChanged | Barrier] = Resequencer()
+        self._gap_due = self.timer(self._mend_gap)
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
@@ -121,6 +122,14 @@ class Responder(Role):
                 self.send(sender, Applied(due.ticket))
             else:
                 self._change(due)
+        if self._from_table.has_gap:
+            self._gap_due.within(SUBSCRIBE_AGAIN_S)
+
+    def _mend_gap(self) -> None:
+        """Subscribe again if changes still wait for one before them: it was lost."""
+        table = self.peers.get(HOOK_TABLE)
+        if table is not None and self._from_table.has_gap:
+            self._subscribe(table)
 
     def _load_page(self, message: HookPage, sender: ActorAddress) -> None:
         if self._incoming is None:

@@ -48,6 +48,7 @@ class Loading:
             lambda _table, message: self.sent.append(message),
             lambda call: Timer(self._after, call),
             log,
+            life,
         )
 
     def _after(self, seconds, due):
@@ -186,16 +187,16 @@ def test_a_load_that_stalls_is_begun_again(store, monkeypatch):
     it = Loading(store)
     it.loading.begin_within(0)
     it.due()
-    it.loading.restart_if_stalled()
+    it.loading.check()
     it.due()
     assert len(it.sent) == 2
     monkeypatch.setattr(loading, "LOAD_STALLS_S", -1.0)
-    it.loading.restart_if_stalled()
+    it.loading.check()
     it.due()
     assert len(it.sent) == 4
     assert it.sent[2].stream > it.sent[1].stream
     for message in it.sent[2:]:
         it.confirm(message, total=1)
-    it.loading.restart_if_stalled()
+    it.loading.check()
     it.due()
     assert len(it.sent) == 4
