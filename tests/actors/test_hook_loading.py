@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from callboard.actors.hooks import loading
 from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
-from callboard.actors.messages import ChangeHooks, HooksLoaded, LoadHooks
+from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories import hooks
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store import views
@@ -35,7 +35,7 @@ def store(tmp_path):
 class Loading:
     """A load with the messages to the table, and `due()`: the call of its timer, if it is set."""
 
-    def __init__(self, store):
+    def __init__(self, store, life=1):
         log = structlog.get_logger()
         self.sent = []
         self.table = "table"
@@ -193,10 +193,49 @@ def test_a_load_that_stalls_is_begun_again(store, monkeypatch):
     monkeypatch.setattr(loading, "LOAD_STALLS_S", -1.0)
     it.loading.check()
     it.due()
-    assert len(it.sent) == 4
+    assert len(it.pages()) == 4
     assert it.sent[2].stream > it.sent[1].stream
     for message in it.sent[2:]:
         it.confirm(message, total=1)
     it.loading.check()
     it.due()
-    assert len(it.sent) == 4
+    assert len(it.pages()) == 4
+
+
+def loaded(store, life=1):
+    it = Loading(store, life)
+    it.loading.begin_within(0)
+    it.due()
+    for message in it.sent:
+        it.confirm(message)
+    return it
+
+
+def test_a_check_that_all_have_passed_loads_nothing(store):
+    it = loaded(store)
+    before = len(it.pages())
+    for _check in range(3):
+        it.loading.check()
+        assert isinstance(it.sent[-1], Barrier)
+        it.loading.checked()
+        it.due()
+    assert len(it.pages()) == before
+
+
+def test_a_check_that_is_not_passed_by_the_next_one_loads_again(store):
+    it = loaded(store)
+    before = len(it.pages())
+    it.loading.change(put=())  # It is lost, and holds up the barrier.
+    it.loading.check()
+    it.loading.check()
+    it.due()
+    assert len(it.pages()) > before
+    assert it.sent[-1].stream > it.sent[0].stream
+
+
+def test_the_loads_of_a_later_life_come_after_all_of_an_earlier_one(store):
+    first = loaded(store, life=7)
+    for _load in range(3):
+        first.loading.begin_within(0)
+        first.due()
+    assert loaded(store, life=8).sent[0].stream > first.sent[-1].stream
