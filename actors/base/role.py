@@ -1,13 +1,16 @@
 """The bases of Callboard's actors: settings, logs, and for some a broker connection."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.base.counting import Counting
+from callboard.actors.base.intake import Intake
 from callboard.actors.base.own_settings import completed
+from callboard.actors.base.quarantine import Quarantine
 from callboard.actors.messages import ConfigurationChanged
 from callboard.adapters.broker import brokers
 from callboard.adapters.broker.protocol import (
@@ -15,8 +18,14 @@ from callboard.adapters.broker.protocol import (
     BrokerEvent,
     ConnectionDown,
     ConnectionUp,
+    IncomingMessage,
+    Received,
     Topology,
+    Unreadable,
+    UnreadableMessage,
 )
+from callboard.adapters.broker.publications import Publication, publication_of, set_aside
+from callboard.adapters.local.suspects import Suspects
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import DocumentStore
@@ -82,6 +91,19 @@ class Role(Counting):
         )
         return self._looked_up
 
+    def open_suspects(self) -> Suspects:
+        """The memory of messages that ended this actor."""
+        file = self.settings.data.dir / "suspects" / self.path.replace("/", ".")
+        return self.own(Suspects(file, self._not_remembered))
+
+    @property
+    def most_deaths(self) -> int:
+        """The restarts within ten seconds that messages may cause: half of the supervisor's."""
+        return max(1, self.settings.actors.max_restarts // 2)
+
+    def _not_remembered(self, error: OSError) -> None:
+        self.log.warning("suspects_not_remembered", reason=str(error))
+
     def receiveMsg_ConfigurationChanged(
         self, message: ConfigurationChanged, _sender: ActorAddress
     ) -> None:
@@ -97,16 +119,29 @@ class Role(Counting):
 
 
 class BrokerRole(Role):
-    """An actor with a broker connection, polled when it is readable or its timer is due."""
+    """An actor with a broker connection, polled when it is readable or its timer is due.
 
+    Handlers see only messages that passed the edge; the others are quarantined here.
+    """
+
+    set_aside_event = "event_set_aside"
+    """The log event of a quarantined message."""
     broker: BrokerConnection
 
     def connect_broker(self, topology: Topology, url: str = "") -> None:
         """Begin to connect, by default to the node's broker; `on_broker` receives the events."""
         url = url or self.settings.amqp.url
+        folder = self.settings.data.dir
         # Closing it returns unacknowledged messages to the broker.
-        self.broker = self.own(
-            self._ports.broker(url, topology, self.settings.data.dir, name=self.path)
+        self.broker = self.own(self._ports.broker(url, topology, folder, name=self.path))
+        self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
+        self._intake = Intake(
+            self.open_suspects,
+            self._handle_messages,
+            self._quarantine_message,
+            self.timer,
+            self.most_deaths,
+            self.log,
         )
         self.broker.open()
         self._broker_due = self.timer(self._poll)
@@ -117,20 +152,73 @@ class BrokerRole(Role):
     def on_broker(self, event: BrokerEvent) -> None:
         """Handle an event of the connection; for subclasses."""
 
+    def on_acknowledged(self, tags: list[int]) -> None:
+        """These messages were acknowledged; for subclasses."""
+
     def after_poll(self) -> None:
         """Called after all pending events; for subclasses."""
+
+    def acknowledge(self, tags: Iterable[int]) -> None:
+        """Acknowledge handled messages, quarantined ones as soon as they are on disk."""
+        if free := self.quarantine.settled(tags):
+            self._acknowledge_now(free)
+
+    def set_aside(
+        self,
+        tag: int,
+        message: Publication,
+        reason: str,
+        *,
+        module: str = "",
+        raw: Mapping[str, str] | None = None,
+    ) -> None:
+        """Quarantine a message; `quarantine.write` writes it to disk."""
+        record = set_aside(message, module=module, reason=reason, now_unix_s=time.time(), raw=raw)
+        self.quarantine.add(tag, record)
+        where = {"module": module} if module else {}
+        self.log.warning(self.set_aside_event, **where, key=message.routing_key, reason=reason)
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """Poll the connection."""
         self._poll()
 
     def _poll(self) -> None:
-        for event in self.broker.poll():
-            if isinstance(event, ConnectionUp | ConnectionDown):
-                self.tally.set(BROKER_UP, int(isinstance(event, ConnectionUp)), self.path)
+        events = self.broker.poll()
+        for event in events:
+            match event:
+                case Received(messages):
+                    self._intake.take(messages)
+                    continue
+                case Unreadable(unreadable):
+                    for message in unreadable:
+                        self._quarantine_message(message)
+                    continue
+                case ConnectionUp():
+                    self.tally.set(BROKER_UP, 1, self.path)
+                case ConnectionDown():
+                    self.tally.set(BROKER_UP, 0, self.path)
+                    self.quarantine.forget()
+                    self._intake.forget()
             self.on_broker(event)
-        self.after_poll()
+        if not events or any(not isinstance(event, Received) for event in events):
+            self.after_poll()
         self._arm()
+
+    def _handle_messages(self, messages: tuple[IncomingMessage, ...]) -> None:
+        self.on_broker(Received(messages))
+        self.after_poll()
+
+    def _quarantine_message(self, unreadable: UnreadableMessage) -> None:
+        """Quarantine a message that no handler is to see."""
+        message = unreadable.message
+        self.on_broker(Unreadable((unreadable,)))
+        self.set_aside(message.tag, publication_of(message), unreadable.reason, raw=unreadable.raw)
+        self.quarantine.write()
+        self.acknowledge([message.tag])
+
+    def _acknowledge_now(self, tags: list[int]) -> None:
+        self.broker.ack(tags)
+        self.on_acknowledged(tags)
 
     def _arm(self) -> None:
         deadline = self.broker.deadline()

@@ -33,11 +33,10 @@ from callboard.adapters.broker.protocol import (
     Returned,
     Topology,
     Unconfirmed,
+    Unreadable,
 )
-from callboard.adapters.broker.publications import publication_of, set_aside
+from callboard.adapters.broker.publications import publication_of
 from callboard.adapters.broker.queues import shared_queue
-from callboard.adapters.store.protocol import StoreError
-from callboard.adapters.store.spool import Spool
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
@@ -56,7 +55,6 @@ MAX_BYTES = 1_000_000
 MAX_SHARES_ON_THE_WAY = 20
 """Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
-KEEP_AGAIN_S = 2.0
 RECONCILE_S = 30.0
 STALE_S = 60.0
 
@@ -91,6 +89,8 @@ class RetryQueue(BrokerRole):
     the queues.
     """
 
+    set_aside_event = "retry_set_aside"
+
     def begin(self, setup: Setup) -> None:
         """Declare the queues and consume the due queue."""
         self._ids = itertools.count(1)
@@ -102,10 +102,8 @@ class RetryQueue(BrokerRole):
         self._republish_due = self.timer(self._publish_all)
         self._due: deque[tuple[int, RetryMessage]] = deque()
         self._ledger = BatchLedger()
-        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "poison")
+        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled")
         self._counts = dict.fromkeys(names, 0)
-        self._unkept: deque[tuple[IncomingMessage, str]] = deque()
-        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
@@ -117,6 +115,7 @@ class RetryQueue(BrokerRole):
         return {
             "broker": "up" if self._connected else "down",
             **self._counts,
+            "poison": self.quarantine.count,
             "unconfirmed": len(self._to_publish) + len(self._publishing),
             "in_hand": len(self._ledger) + len(self._due),
         }
@@ -124,7 +123,7 @@ class RetryQueue(BrokerRole):
     def measure(self) -> None:
         """Count due deliveries; the broker reports the depths of the queues."""
         self.tally.set(catalog.RETRIES_HANDED_OUT, self._counts["handed_out"])
-        self.tally.set(catalog.RETRIES_POISON, self._counts["poison"])
+        self.tally.set(catalog.RETRIES_POISON, self.quarantine.count)
 
     # Broker events
 
@@ -133,6 +132,8 @@ class RetryQueue(BrokerRole):
         match event:
             case Received(messages):
                 self._take(messages)
+            case Unreadable(unreadable):
+                self._counts["received"] += len(unreadable)
             case Confirmed(ids):
                 self._confirmed(ids)
             case Unconfirmed(ids, reason):
@@ -161,46 +162,28 @@ class RetryQueue(BrokerRole):
         """Drop received messages; the broker will redeliver those not acknowledged."""
         self._ledger = BatchLedger()
         self._due.clear()
-        self._unkept.clear()
         self._returned.clear()
         self._to_publish = deque(p for p in self._to_publish if p.tag is None)
         self._publishing = {id: p for id, p in self._publishing.items() if p.tag is None}
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
+        unreadable = []
         for message in messages:
             self._counts["received"] += 1
             try:
                 item = from_json(message.body)
             except UnreadableDelivery as problem:
-                self._set_aside(message, str(problem))
+                self.set_aside(message.tag, publication_of(message), str(problem))
+                unreadable.append(message.tag)
                 continue
             if next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
                 self._due.append((message.tag, item))
             else:
                 self._counts["rounds"] += 1
                 self._to_publish.append(_Publish(item, tag=message.tag))
+        self.quarantine.write()
+        self.acknowledge(unreadable)
         self._publish_all()
-
-    def _set_aside(self, message: IncomingMessage, reason: str) -> None:
-        """Quarantine a message that is not a delivery."""
-        self._counts["poison"] += 1
-        self.log.warning("retry_set_aside", key=message.routing_key, reason=reason)
-        self._unkept.append((message, reason))
-        if len(self._unkept) == 1:
-            self._keep()
-
-    def _keep(self) -> None:
-        """Write quarantined messages to disk; while it is full they stay unacknowledged."""
-        while self._unkept:
-            message, reason = self._unkept[0]
-            try:
-                self._poison.append([("poison", _as_document(message, reason))])
-            except StoreError as problem:
-                self.log.error("retry_not_set_aside", reason=str(problem))
-                self.after(KEEP_AGAIN_S, self._keep)
-                return
-            self._unkept.popleft()
-            self.broker.ack([message.tag])
 
     # Into the delay queues
 
@@ -365,8 +348,3 @@ def _cut(due: list[tuple[int, RetryMessage]]) -> Iterable[tuple[tuple[int, Retry
             batch, size = [], 0
     if batch:
         yield tuple(batch)
-
-
-def _as_document(message: IncomingMessage, reason: str) -> dict[str, Any]:
-    kept = publication_of(message)
-    return set_aside(kept, module="", reason=reason, now_unix_s=time.time())

@@ -28,6 +28,7 @@ from callboard.actors.messages import (
     Routed,
 )
 from callboard.actors.messages.paths import responder_path
+from callboard.adapters.broker.edge import as_published
 from callboard.adapters.broker.protocol import (
     Binding,
     BrokerError,
@@ -44,17 +45,11 @@ from callboard.adapters.broker.protocol import (
     Returned,
     Topology,
     Unconfirmed,
+    Unreadable,
 )
-from callboard.adapters.broker.publications import (
-    Publication,
-    as_published,
-    plain_headers,
-    set_aside,
-)
+from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
-from callboard.adapters.store.protocol import StoreError
-from callboard.adapters.store.spool import Spool
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
@@ -75,12 +70,11 @@ MAX_BATCHES_PER_RESPONDER = 2
 """More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
+WITHOUT_EXCHANGE = "it was put into the queue directly, so that its exchange is unknown"
+"""The reason for quarantining a message that no module can claim, such as a shovel's."""
 RECONCILE_S = 30.0
 STALE_S = 60.0
 """For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
-
-KEEP_AGAIN_S = 2.0
-"""The interval for writing quarantined events again if the disk is full."""
 
 
 @define
@@ -112,16 +106,12 @@ class EventBridge(BrokerRole):
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._ledger: EventLedger[RawEvent] = EventLedger()
-        self._aside: dict[int, list[dict[str, Any]]] = {}
-        self._done_with: list[int] = []
-        self._keep_due = self.timer(self._keep_aside)
         self._ids = itertools.count(1)
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
-        names = ("received", "acknowledged", "requeued", "unclaimed", "poison")
+        names = ("received", "acknowledged", "requeued", "unclaimed")
         self._counts = dict.fromkeys(names, 0)
-        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
         queue = event_queue(self.settings)
         traced = tracing(self.settings, self.path, self.log, own_process=self.own_process)
         self._spans = self.own(EventSpans(traced, queue.name))
@@ -144,6 +134,7 @@ class EventBridge(BrokerRole):
         return {
             "broker": "up" if self._connected else "down",
             **self._counts,
+            "poison": self.quarantine.count,
             "in_hand": self._ledger.open,
             "batches": len(self._ledger.batches),
             "parts": self._ledger.shares,
@@ -164,14 +155,14 @@ class EventBridge(BrokerRole):
         match event:
             case Received(messages):
                 self._take(messages)
+            case Unreadable(unreadable):
+                self._counts["received"] += len(unreadable)
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self._ledger = self._ledger.emptied()
-                self._aside.clear()
-                self._done_with.clear()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
                 self._report_if_quiet()
@@ -202,14 +193,18 @@ class EventBridge(BrokerRole):
                 message.properties.content_encoding,
                 message.properties.message_id,
                 self._spans.begin(message),
-                plain_headers(message.properties),
+                message.properties.headers,
                 now,
             )
             if not self._ledger.take(event, self._modules_for(message)):
-                # The queue still has a binding that a module no longer declares.
-                self._counts["unclaimed"] += 1
                 done.append(message.tag)
-        self._acknowledge(done)
+                if message.exchange:
+                    # The queue still has a binding that a module no longer declares.
+                    self._counts["unclaimed"] += 1
+                else:
+                    self.set_aside(message.tag, publication_of(message), WITHOUT_EXCHANGE)
+        self.quarantine.write()
+        self.acknowledge(done)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
         """The modules with a binding that matches the message, else the modules of its exchange.
@@ -224,15 +219,11 @@ class EventBridge(BrokerRole):
         bound = {m for m, key in of_exchange if bound_by and bound_by(key, message.routing_key)}
         return bound or {module for module, _key in of_exchange}
 
-    def _acknowledge(self, tags: list[int]) -> None:
-        if self._aside:
-            self._done_with += [tag for tag in tags if tag in self._aside]
-            tags = [tag for tag in tags if tag not in self._aside]
-        if tags:
-            self._counts["acknowledged"] += len(tags)
-            self.broker.ack(tags)
-            self._spans.end(tags)
-            self._report_if_quiet()
+    def on_acknowledged(self, tags: list[int]) -> None:
+        """Count the events, and end their spans."""
+        self._counts["acknowledged"] += len(tags)
+        self._spans.end(tags)
+        self._report_if_quiet()
 
     def _requeue(self, tags: list[int]) -> None:
         """Return events to the broker, which redelivers them."""
@@ -270,35 +261,12 @@ class EventBridge(BrokerRole):
         if batch is None:
             return
         for tag, reason in message.poison:
-            self._set_aside(batch, tag, reason)
-        self._keep_aside()
-        self._acknowledge(done)
+            event = next(event for event in batch.events if event.tag == tag)
+            self.set_aside(tag, _publication(event), reason, module=batch.module)
+        self.quarantine.write()
+        self.acknowledge(done)
         self._requeue(self._ledger.lost())
         self._dispatch()
-
-    def _set_aside(self, batch: Batch[RawEvent], tag: int, reason: str) -> None:
-        """Quarantine an event that cannot be handled."""
-        event = next(event for event in batch.events if event.tag == tag)
-        self._counts["poison"] += 1
-        self.log.warning(
-            "event_set_aside", module=batch.module, key=event.routing_key, reason=reason
-        )
-        self._aside.setdefault(tag, []).append(_as_document(event, batch.module, reason))
-
-    def _keep_aside(self) -> None:
-        """Write quarantined events to disk; while it is full they stay unacknowledged."""
-        documents = [document for kept in self._aside.values() for document in kept]
-        if not documents:
-            return
-        try:
-            self._poison.append([("poison", document) for document in documents])
-        except StoreError as problem:
-            self.log.error("event_not_set_aside", reason=str(problem), events=len(self._aside))
-            self._keep_due.within(KEEP_AGAIN_S)
-            return
-        self._aside.clear()
-        done, self._done_with = self._done_with, []
-        self._acknowledge(done)
 
     # Deliverers
 
@@ -309,7 +277,7 @@ class EventBridge(BrokerRole):
         for share in message.accepted:
             self._ledger.accepted(share)
         done = [self._ledger.settled(share, tags) for share, tags in message.settled]
-        self._acknowledge(list(chain.from_iterable(done)))
+        self.acknowledge(chain.from_iterable(done))
         self._dispatch()
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
@@ -400,8 +368,8 @@ def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> Outgoi
     return OutgoingMessage(exchange, key, body, properties, mandatory=True)
 
 
-def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
-    message = Publication(
+def _publication(event: RawEvent) -> Publication:
+    return Publication(
         event.body,
         event.exchange,
         event.routing_key,
@@ -410,4 +378,3 @@ def _as_document(event: RawEvent, module: str, reason: str) -> dict[str, Any]:
         event.message_id,
         event.headers,
     )
-    return set_aside(message, module=module, reason=reason, now_unix_s=time.time())

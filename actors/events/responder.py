@@ -13,6 +13,7 @@ from callboard.actors.base.placement import EventToPlace, Placement, deliverers_
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
+from callboard.actors.events.event_guard import EventGuard
 from callboard.actors.messages import (
     Applied,
     Barrier,
@@ -68,6 +69,9 @@ class Responder(Role):
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
+        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
+        if pause_s := self._guard.pause_s(self.most_deaths):
+            self._store_retry.within(pause_s)
         self.on_peers({})
 
     def stats(self) -> Mapping[str, Any]:
@@ -190,7 +194,7 @@ class Responder(Role):
         made = fired = 0
         for raw in batch.events:
             try:
-                event_deliveries = self._traced_deliveries(raw)
+                event_deliveries = self._guard.run(raw, self._traced_deliveries)
             except StoreError:
                 raise  # The event is valid; it waits.
             except PoisonEvent as problem:

@@ -64,7 +64,7 @@ from callboard.adapters.broker.protocol import (
 from callboard.adapters.broker.publications import event_in
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.repositories.hooks import HookStore
-from callboard.adapters.store.protocol import Document, StoreError
+from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 from callboard.supervision import Peer
 from callboard.webhooks.events.changes import (
     AccountGone,
@@ -246,9 +246,12 @@ class HookListener(BrokerRole):
         """Update this hook in the table from the store."""
         try:
             document = self._store.get(hook_id)
-        except StoreError as problem:
+        except StoreUnavailable as problem:
             self.log.warning("store_unavailable", reason=str(problem), hook=hook_id)
             self.after(RETRY_S, partial(self._refresh, hook_id, account_id))
+            return
+        except StoreError as problem:  # Such as an id that no store has.
+            self.log.warning("hook_unreadable", reason=str(problem), hook=hook_id)
             return
         if document is not None:
             self._put(document, account_id)
@@ -257,7 +260,8 @@ class HookListener(BrokerRole):
 
     def _put(self, document: Document, account_id: str | None) -> None:
         """Put the document's hook into the table if it is enabled, else remove it."""
-        account_id = document.get("pvt_account_id", account_id)
+        its = document.get("pvt_account_id")
+        account_id = its if isinstance(its, str) else account_id
         hook_id = document["_id"]
         if not is_enabled(document) or is_deleted(document):
             if account_id is not None:

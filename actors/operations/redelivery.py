@@ -18,6 +18,7 @@ from callboard.actors.events.bridge import event_queue
 from callboard.actors.operations.answering import Answering, Asker
 from callboard.actors.operations.retention import DeadLetterRetention
 from callboard.actors.operations.sample_delivery import SampleDeliveries, sample_delivery
+from callboard.adapters.broker.edge import plain_headers
 from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Properties, Topology
 from callboard.adapters.broker.publications import Publication, for_queue
 from callboard.adapters.repositories.dead_letters import Place, Window
@@ -47,7 +48,7 @@ from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enab
 from callboard.webhooks.modules.samples import sample_payload
 from callboard.webhooks.retries.policy import with_policy
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
-from callboard.webhooks.values.json_values import as_int
+from callboard.webhooks.values.json_values import as_int, as_object
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 CHUNK = 10
@@ -125,7 +126,7 @@ class Redelivery(Answering, DeadLetterRetention):
     ) -> None:
         rows, more = self.dead_letters.page(window, after, limit)
         cursor = None if more is None else (str(more[0]), more[1])
-        self.answer(to, admin.DeadLettersListed(tuple(map(_summary, rows)), cursor))
+        self.answer(to, admin.DeadLettersListed(tuple(map(summary, rows)), cursor))
 
     def _show_dead_letter(self, to: Asker, id: str) -> None:
         found = self.dead_letters.get(_ids((id,)))
@@ -174,16 +175,7 @@ class Redelivery(Answering, DeadLetterRetention):
         if document is None:
             raise NotRepeatable(f"there is no dead letter {id}")
         if document.get("kind") == EVENT:
-            message = Publication(
-                body_of(document),
-                str(document.get("exchange", "")),
-                str(document.get("routing_key", "")),
-                document.get("content_type"),
-                document.get("content_encoding"),
-                document.get("message_id"),
-                document.get("headers") or {},
-            )
-            return for_queue(event_queue(self.settings).name, message)
+            return for_queue(event_queue(self.settings).name, event_again(document))
         hook = self._hook(str(document.get("hook_id")))
         return self._of_delivery(again(of_letter(document), hook))
 
@@ -338,6 +330,27 @@ class Redelivery(Answering, DeadLetterRetention):
         super().receiveMsg_WatchMessage(message, sender)
 
 
+def event_again(document: Document) -> Publication:
+    """The message of a dead letter of an event; values that AMQP lacks are left out.
+
+    Raises NotRepeatable.
+    """
+
+    def text(name: str) -> str | None:
+        value = document.get(name)
+        return value if isinstance(value, str) else None
+
+    return Publication(
+        body_of(document),
+        text("exchange") or "",
+        text("routing_key") or "",
+        text("content_type"),
+        text("content_encoding"),
+        text("message_id"),
+        plain_headers(as_object(document.get("headers"))),
+    )
+
+
 def _ids(ids: Any) -> tuple[str, ...]:
     return ids_argument(ids, admin.IDS_LIMIT)
 
@@ -359,7 +372,8 @@ def _span(since_s: Any, until_s: Any) -> tuple[float, float]:
     return time_argument(since_s), time_argument(until_s)
 
 
-def _summary(row: Row) -> admin.DeadLetter:
+def summary(row: Row) -> admin.DeadLetter:
+    """A row of a dead letters' view, as it is listed."""
     value: Mapping[str, Any] = row.value
     event = value.get("kind") == EVENT
     key = f"{value.get('exchange')} {value.get('routing_key')}"

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import Setup
 from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.operations.store_worker import StoreWorker
@@ -31,7 +32,7 @@ class DeadLetterRetention(StoreWorker):
         """Import events from before the start at once."""
         super().begin(setup)
         self.dead_letters = DeadLetterStore(self.store)
-        self._poison = self.own(Spool(self.settings.data.dir / "poison.sqlite3", dropping=False))
+        self._poison = self.own(Spool(self.settings.data.dir / FILE, dropping=False))
         self._refused = self.own(RefusedDeadLetters(self.settings.data.dir, self.log))
         self._purged = 0
         self.after(0, self._look_for_poison)

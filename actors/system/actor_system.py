@@ -200,6 +200,11 @@ def owner_of(settings: Settings) -> Owner | None:
             except BlockingIOError:
                 return Owner(**json.loads(lock.read()))
             return None
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise SystemUnreachable(
+            f"{_lock_file(settings)} is damaged ({problem}): stop the process that holds it, and "
+            "start Callboard again"
+        ) from None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:

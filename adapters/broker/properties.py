@@ -1,4 +1,4 @@
-"""Converts message properties to and from pika's, and to and from AMQP's bytes."""
+"""Converts message properties to pika's, and to and from AMQP's bytes."""
 
 import struct
 from typing import Any
@@ -10,7 +10,14 @@ from pika.exceptions import (  # type: ignore[import-untyped]
     UnsupportedAMQPFieldException,
 )
 
-from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Properties
+from callboard.adapters.broker.edge import Carried, arrived
+from callboard.adapters.broker.protocol import (
+    BrokerError,
+    IncomingMessage,
+    OutgoingMessage,
+    Properties,
+    UnreadableMessage,
+)
 
 UNENCODABLE = (
     ShortStringTooLong,
@@ -43,20 +50,6 @@ def to_pika(properties: Properties) -> Any:
     )
 
 
-def from_pika(properties: Any) -> Properties:
-    """The values of a `pika.BasicProperties`; those that Callboard does not use are omitted."""
-    return Properties(
-        content_type=properties.content_type,
-        content_encoding=properties.content_encoding,
-        message_id=properties.message_id,
-        correlation_id=properties.correlation_id,
-        timestamp=properties.timestamp,
-        delivery_mode=properties.delivery_mode,
-        expiration=properties.expiration,
-        headers=properties.headers or {},
-    )
-
-
 def encode(message: OutgoingMessage) -> bytes:
     """The message's properties in AMQP's wire format.
 
@@ -70,11 +63,46 @@ def encode(message: OutgoingMessage) -> bytes:
         raise unencodable(message, error) from error
 
 
-def decode(encoded: bytes) -> Properties:
-    """Decodes the result of `encode`."""
-    properties = pika.BasicProperties()
-    properties.decode(encoded)
-    return from_pika(properties)
+class DecodedProperties(pika.BasicProperties):  # type: ignore[misc]
+    """Properties as pika decodes them from a frame, with their bytes.
+
+    pika raises for what it cannot decode, such as deeply nested tables. That would end the
+    connection, and the redelivered message would end the next one too. `problem` holds the error.
+    """
+
+    encoded = b""
+    problem: str | None = None
+
+    def decode(self, encoded: bytes, offset: int = 0) -> "DecodedProperties":
+        """Decode, and remember the bytes or the error."""
+        self.encoded = encoded
+        try:
+            super().decode(encoded, offset)
+        except Exception as error:  # noqa: BLE001 - any of pika's, struct's and Python's
+            self.problem = repr(error)[:200]
+        return self
+
+
+pika.spec.props[pika.BasicProperties.INDEX] = DecodedProperties
+"""pika has no way to replace the class that decodes headers."""
+
+
+def carried(
+    tag: int, exchange: Any, routing_key: Any, body: bytes, properties: Any, *, redelivered: bool
+) -> IncomingMessage | UnreadableMessage:
+    """A message that pika has decoded, as it passes the edge."""
+    return arrived(
+        Carried(
+            tag,
+            exchange,
+            routing_key,
+            body,
+            properties,
+            properties.encoded,
+            properties.problem,
+            redelivered,
+        )
+    )
 
 
 _pika_decode_value = data.decode_value

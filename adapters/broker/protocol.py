@@ -10,7 +10,7 @@ Implementations: `callboard.adapters.broker.rabbitmq.connection` (RabbitMQ, thro
 both.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import Factory, field, frozen
@@ -125,7 +125,7 @@ class OutgoingMessage:
 
 @frozen
 class IncomingMessage:
-    """A consumed message.
+    """A consumed message. Its texts are text, and its headers are values of JSON (edge.py).
 
     `tag` identifies it in `ack` and `requeue` until the connection is lost.
     """
@@ -136,6 +136,19 @@ class IncomingMessage:
     body: bytes = field(repr=False)
     properties: Properties = Factory(Properties)
     redelivered: bool = False
+
+
+@frozen
+class UnreadableMessage:
+    """A consumed message that has no form in the domain: it must be quarantined.
+
+    `message`: its readable parts; bytes that are not UTF-8 are replaced. `raw`: its properties
+    as in their frame, and names that are not UTF-8, in base64.
+    """
+
+    message: IncomingMessage
+    reason: str
+    raw: Mapping[str, str] = field(repr=False)
 
 
 @frozen
@@ -162,6 +175,13 @@ class Received:
     """Messages that arrived, oldest first; never empty."""
 
     messages: tuple[IncomingMessage, ...]
+
+
+@frozen
+class Unreadable:
+    """Messages that arrived and cannot be read, oldest first; never empty."""
+
+    messages: tuple[UnreadableMessage, ...]
 
 
 @frozen
@@ -194,7 +214,32 @@ class Depths:
     messages: Mapping[str, int]
 
 
-BrokerEvent = ConnectionUp | ConnectionDown | Received | Confirmed | Unconfirmed | Returned | Depths
+BrokerEvent = (
+    ConnectionUp
+    | ConnectionDown
+    | Received
+    | Unreadable
+    | Confirmed
+    | Unconfirmed
+    | Returned
+    | Depths
+)
+
+
+def received(messages: Iterable[IncomingMessage | UnreadableMessage]) -> list[BrokerEvent]:
+    """The events that report these messages; none for no messages."""
+    events: list[BrokerEvent] = []
+    clean, unreadable = [], []
+    for message in messages:
+        if isinstance(message, IncomingMessage):
+            clean.append(message)
+        else:
+            unreadable.append(message)
+    if clean:
+        events.append(Received(tuple(clean)))
+    if unreadable:
+        events.append(Unreadable(tuple(unreadable)))
+    return events
 
 
 class BrokerConnection(Protocol):

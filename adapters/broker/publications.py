@@ -1,19 +1,13 @@
 """Turns a broker's messages into events, and malformed ones into records for the quarantine."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import Factory, evolve, frozen
+from attrs import Factory, frozen
 
+from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER
 from callboard.adapters.broker.protocol import IncomingMessage, OutgoingMessage, Properties
 from callboard.webhooks.events.event import Event, parse_event
-
-EXCHANGE_HEADER, KEY_HEADER = "x-callboard-exchange", "x-callboard-routing-key"
-"""The original exchange and routing key of an event that was put into our queue directly."""
-
-_OF_THE_BROKER = ("x-death", "x-first-death-", "x-last-death-")
-"""Headers that RabbitMQ adds to dead-lettered messages."""
 
 
 def event_in(message: IncomingMessage) -> Event:
@@ -55,14 +49,22 @@ def publication_of(message: IncomingMessage) -> Publication:
         properties.content_type,
         properties.content_encoding,
         properties.message_id,
-        plain_headers(properties),
+        properties.headers,
     )
 
 
 def set_aside(
-    message: Publication, *, module: str, reason: str, now_unix_s: float
+    message: Publication,
+    *,
+    module: str,
+    reason: str,
+    now_unix_s: float,
+    raw: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The quarantine's record of a whole message, with the reason and the module it failed in."""
+    """The quarantine's record of a whole message, with the reason and the module it failed in.
+
+    `raw`: as in `UnreadableMessage`.
+    """
     return {
         "module": module,
         "reason": reason,
@@ -74,28 +76,8 @@ def set_aside(
         "headers": message.headers,
         "body": message.body.hex(),
         "set_aside_at": now_unix_s,
+        **({"raw": dict(raw)} if raw else {}),
     }
-
-
-def plain_headers(properties: Properties) -> dict[str, Any]:
-    """A message's headers, except the broker's own and those with values that JSON lacks."""
-    return {
-        name: value
-        for name, value in properties.headers.items()
-        if not name.startswith(_OF_THE_BROKER) and _is_plain(value)
-    }
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(name, str) and _is_plain(item) for name, item in value.items())
-    return value is None or isinstance(value, str | int) or _is_finite(value)
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
 
 
 def for_queue(queue: str, message: Publication) -> OutgoingMessage:
@@ -115,17 +97,3 @@ def for_queue(queue: str, message: Publication) -> OutgoingMessage:
         headers=headers,
     )
     return OutgoingMessage("", key, message.body, properties, mandatory=True)
-
-
-def as_published(message: IncomingMessage) -> IncomingMessage:
-    """The message as its exchange delivered it at first, if it was made by `for_queue`."""
-    headers = message.properties.headers
-    if message.exchange or EXCHANGE_HEADER not in headers:
-        return message
-    others = {n: v for n, v in headers.items() if n not in (EXCHANGE_HEADER, KEY_HEADER)}
-    return evolve(
-        message,
-        exchange=str(headers[EXCHANGE_HEADER]),
-        routing_key=str(headers.get(KEY_HEADER, "")),
-        properties=evolve(message.properties, headers=others),
-    )

@@ -10,11 +10,13 @@ request takes ten times as long as sending a few kilobytes, so requests are writ
 """
 
 import errno
+import queue
 import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from http.client import HTTPException, IncompleteRead
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -252,8 +254,35 @@ class _TlsConnection(_Connection, HTTPSConnection):
     pass
 
 
+class _Kept:
+    """A pool's kept connections, the latest first, as a queue without waiting.
+
+    Without the locks of `queue.LifoQueue`, which take as long as writing the request.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._kept: list[Any] = []
+
+    def qsize(self) -> int:
+        return len(self._kept)
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
+        try:
+            return self._kept.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, connection: Any, block: bool = False) -> None:
+        if len(self._kept) >= self._maxsize:
+            raise queue.Full
+        self._kept.append(connection)
+
+
 class _Afresh(HTTPConnectionPool):
     """Closes a kept connection if the exchange requires a new one."""
+
+    QueueCls = _Kept  # type: ignore[assignment]
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)
@@ -286,6 +315,7 @@ class GuardedAdapter(HTTPAdapter):
     ) -> None:
         self._tls = tls
         self._proxy = proxy
+        self._key = lru_cache(maxsize=4096)(self._new_key)
         super().__init__(endpoints, connections_per_endpoint, max_retries=Retry(False))
 
     def init_poolmanager(
@@ -332,10 +362,24 @@ class GuardedAdapter(HTTPAdapter):
         return answer.response
 
     def _pool(self, target: Target) -> Any:
-        tls = EXCHANGE.get().tls
-        return self.poolmanager.connection_from_host(
-            target.host, target.port, target.scheme, tls and {"ssl_context": tls}
+        if self._proxy:
+            tls = EXCHANGE.get().tls
+            return self.poolmanager.connection_from_host(
+                target.host, target.port, target.scheme, tls and {"ssl_context": tls}
+            )
+        return self.poolmanager.connection_from_pool_key(
+            *self._key(*target.origin, EXCHANGE.get().tls)
         )
+
+    def _new_key(
+        self, scheme: str, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The key of an endpoint's pool, and the arguments for a new one."""
+        manager = self.poolmanager
+        context = {**manager.connection_pool_kw, "scheme": scheme, "host": host, "port": port}
+        if tls is not None:
+            context["ssl_context"] = tls
+        return manager.key_fn_by_scheme[scheme](context), context
 
 
 def _written(
@@ -347,13 +391,10 @@ def _written(
     path = encoded_path(url) if for_proxy is None else absolute_form(url)
     fields: list[tuple[str, str]] = [("Host", target.host_field)]
     fields += request.headers.items()
-    names = {name.lower() for name, _value in fields}
-    if "accept-encoding" not in names:
-        fields.append(("Accept-Encoding", "identity"))
     if body or request.method not in _BODILESS:
         fields.append(("Content-Length", str(len(body))))
     fields += (for_proxy or {}).items()
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    head = "".join([f"{name}: {value}\r\n" for name, value in fields])
     return f"{request.method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
 
 

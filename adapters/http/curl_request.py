@@ -106,8 +106,6 @@ class CurlRequest:
         lines = [
             b"%s:" % name.encode() for name in ("Accept", "Expect") if name.lower() not in names
         ]
-        if "accept-encoding" not in names:
-            lines.append(b"Accept-Encoding: identity")
         if "content-type" not in names:
             lines.append(b"Content-Type:")
         for name, value in fields:

@@ -7,6 +7,7 @@ it connects.
 
 import re
 from collections.abc import Generator, Iterable
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
@@ -35,6 +36,25 @@ _FRAMING = frozenset(("host", "content-length", "transfer-encoding"))
 
 
 @frozen
+class _Names:
+    """A request's header names in lower case, and the first that must not be sent."""
+
+    lower: frozenset[str]
+    refused: str | None
+
+
+# A hook sends the same names each time.
+@lru_cache(maxsize=1024)
+def _read(names: tuple[str, ...]) -> _Names:
+    refused = (name for name in names if not _TOKEN.fullmatch(name) or name.lower() in _FRAMING)
+    return _Names(frozenset(map(str.lower, names)), next(refused, None))
+
+
+def _names(request: HttpRequest) -> _Names:
+    return _read(next(zip(*request.headers, strict=True), ()))
+
+
+@frozen
 class Hop:
     """A request to make now, its destination, and the certificate to present there."""
 
@@ -44,19 +64,17 @@ class Hop:
 
     def fields(self) -> list[tuple[str, str]]:
         """The header fields to send, except those of HTTP itself."""
-        agent, authorization = USER_AGENT, self.target.authorization
-        fields = []
-        for field in self.request.headers:
-            name = field[0].lower()
-            if name == "user-agent":
-                agent = field[1]
-                continue
-            if name == "authorization":
-                authorization = None
-            fields.append(field)
-        fields.insert(0, ("User-Agent", agent))
-        if authorization is not None:
+        headers, names = self.request.headers, _names(self.request).lower
+        agent = USER_AGENT
+        if "user-agent" in names:
+            agent = next(v for name, v in reversed(headers) if name.lower() == "user-agent")
+            headers = tuple(field for field in headers if field[0].lower() != "user-agent")
+        fields = [("User-Agent", agent), *headers]
+        authorization = self.target.authorization
+        if authorization is not None and "authorization" not in names:
             fields.append(("Authorization", authorization))
+        if "accept-encoding" not in names:
+            fields.append(("Accept-Encoding", "identity"))
         return fields
 
 
@@ -117,10 +135,12 @@ class HttpPolicy:
         """The reason not to send this request, apart from its destination; None: none."""
         if not _TOKEN.fullmatch(request.method):
             return ClientError("refused: method")
+        refused = _names(request).refused
         for name, value in request.headers:
-            named = _TOKEN.fullmatch(name) and name.lower() not in _FRAMING
-            if not named or not _FIELD_VALUE.fullmatch(value):
-                return ClientError("refused: header", repr(name))
+            if not _FIELD_VALUE.fullmatch(value):
+                refused = name
+        if refused is not None:
+            return ClientError("refused: header", repr(refused))
         size = len(request.body or request.url.partition("?")[2])
         if self._max_payload is not None and size > self._max_payload:
             return ClientError("refused: payload", f"{size} bytes: {self._max_payload} are allowed")

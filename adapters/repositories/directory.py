@@ -89,18 +89,17 @@ class StoreDirectory:
         if document is _MISSING:
             return None
         tree = document.get("pvt_tree")
-        return Account(account_id, tuple(tree) if isinstance(tree, list) else ())
+        ancestors = tree if isinstance(tree, list) else ()
+        return Account(account_id, tuple(id for id in ancestors if isinstance(id, str)))
 
     def reseller_id(self, account_id: str) -> str | None:
         """`pvt_reseller_id` of the account's document in `services`."""
-        reseller: str | None = self._document("services", account_id).get("pvt_reseller_id")
-        return reseller
+        return _text(self._document("services", account_id).get("pvt_reseller_id"))
 
     def account_by_number(self, number: str) -> str | None:
         """The owner of a number (`pvt_assigned_to`), by its document in its numbers database."""
         number = number if number.startswith("+") else f"+{number}"
-        owner: str | None = self._document(f"numbers/{number[:5]}", number).get("pvt_assigned_to")
-        return owner
+        return _text(self._document(f"numbers/{number[:5]}", number).get("pvt_assigned_to"))
 
     # System configuration
 
@@ -138,7 +137,7 @@ class StoreDirectory:
         id = as_object(document.get("default")).get("cluster_id")
         if id is None and self._write_defaults:
             document = self._default_setting("cluster", "cluster_id", uuid.uuid4().hex)
-            id = document["default"]["cluster_id"]
+            id = as_object(document.get("default")).get("cluster_id")
         return id if isinstance(id, str) and id else None
 
     def master_account_id(self) -> str | None:
@@ -169,8 +168,8 @@ class StoreDirectory:
         except StoreError as problem:
             self._log.warning("master_account_not_saved", account=oldest, reason=str(problem))
             return oldest
-        saved: str = resolve_setting(document, self.node, self._zone, "master_account_id", oldest)
-        return saved
+        saved = resolve_setting(document, self.node, self._zone, "master_account_id", oldest)
+        return _text(saved) or oldest
 
     def _default_setting(self, category: str, key: str, value: Any) -> Mapping[str, Any]:
         document = default_setting(self._store, category, key, value)
@@ -219,7 +218,7 @@ class StoreDirectory:
 
     def _reseller_config(self, account_id: str) -> Mapping[str, Any] | None:
         reseller_id = self.reseller_id(account_id)
-        return self._account_config(reseller_id) if isinstance(reseller_id, str) else None
+        return None if reseller_id is None else self._account_config(reseller_id)
 
     def _account_config(self, account_id: str) -> Mapping[str, Any] | None:
         """An account's own settings; None without a document, or for an invalid account id."""
@@ -282,3 +281,8 @@ class StoreDirectory:
         now = time.monotonic()
         self._cache[key] = _Read(now, now + ttl_s, found)
         return found
+
+
+def _text(value: Any) -> str | None:
+    """The text of a document's member; None for values of other types, which name nothing."""
+    return value if isinstance(value, str) else None

@@ -21,6 +21,12 @@ from uuid import uuid4
 
 from attrs import evolve, field, frozen
 
+from callboard.adapters.local.corrupt_file import (
+    RecordDamaged,
+    file_number,
+    is_corrupt,
+    move_aside,
+)
 from callboard.adapters.store.protocol import (
     CONFLICT,
     Conflict,
@@ -80,11 +86,21 @@ class SqliteFile:
     of the process; with `synced` also a power failure, at the cost of some time.
 
     `schema`: the statements that fill a new file. `timeout_s`: how long to wait for other writers.
+    `replaced`: a corrupt file is moved aside, and a new one takes its place.
     """
 
-    def __init__(self, path: Path, schema: str, timeout_s: float, *, synced: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        timeout_s: float,
+        *,
+        synced: bool = False,
+        replaced: bool = False,
+    ) -> None:
         self.path = path
         self._synced = synced
+        self._replaced = replaced
         self._schema = schema
         self._timeout_s = timeout_s
         self._opened: _Opened | None = None
@@ -118,8 +134,11 @@ class SqliteFile:
             # SQLite forbids even closing a connection that a parent process opened.
             self._left_behind.append(opened)
             opened = None
+        if opened is not None and self._replaced and file_number(self.path) != opened.number:
+            self.close()  # Another process has moved it aside.
+            opened = None
         if opened is None:
-            opened = self._opened = _Opened(self._connect())
+            opened = self._opened = _Opened(self._connect(), file_number(self.path))
         return opened
 
     def _connect(self) -> sqlite3.Connection:
@@ -128,6 +147,14 @@ class SqliteFile:
         connection = sqlite3.connect(
             self.path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
         )
+        try:
+            self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}")
         if _is_new(connection):  # else no lock: another's long write must not matter
@@ -136,21 +163,39 @@ class SqliteFile:
                     for statement in self._schema.split(";"):
                         connection.execute(statement)
                     connection.execute("PRAGMA user_version = 1")
-        return connection
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        number = file_number(self.path) if self._opened is None else self._opened.number
         try:
             yield
-        except (sqlite3.OperationalError, OSError) as error:
-            raise StoreUnavailable(f"{self.path}: {error}") from error
-        except (sqlite3.DatabaseError, UnicodeEncodeError) as error:
+        except (sqlite3.DatabaseError, RecordDamaged) as error:
+            if is_corrupt(error):
+                raise self._corrupt(number, error) from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreUnavailable(f"{self.path}: {error}") from error
             raise StoreError(f"{self.path}: {error}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path}: {error}") from error
+        except UnicodeEncodeError as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def _corrupt(self, number: int | None, error: Exception) -> StoreUnavailable:
+        """The error for a corrupt file, which is moved aside if it is to be replaced."""
+        self.close()
+        if not self._replaced:
+            return StoreUnavailable(f"{self.path}: {error}")
+        try:
+            aside = move_aside(self.path, number, str(error))
+        except OSError as problem:
+            return StoreUnavailable(f"{self.path} is corrupt ({error}) and stays: {problem}")
+        return StoreUnavailable(f"{self.path} was corrupt ({error}), and moved to {aside}")
 
 
 @frozen
 class _Opened:
     connection: sqlite3.Connection
+    number: int | None
     lock: threading.RLock = field(factory=threading.RLock)
     pid: int = field(factory=os.getpid)
 

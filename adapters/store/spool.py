@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from callboard.adapters.local.corrupt_file import RecordDamaged
 from callboard.adapters.store.embedded import SqliteFile
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 
@@ -29,7 +30,8 @@ class Spool:
     `max_bytes`: when it is full, the oldest records are dropped and counted. With `dropping` False
     it refuses new records until there is room, and records also survive the loss of power.
 
-    Every method may raise StoreUnavailable: the file or the disk is full, or cannot be opened.
+    Every method may raise StoreUnavailable: the file or the disk is full, or cannot be opened. A
+    corrupt file is moved aside (corrupt_file.py), and the next call uses a new one.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Spool:
         timeout_s: float = 10.0,
         dropping: bool = True,
     ) -> None:
-        self._file = SqliteFile(path, _SCHEMA, timeout_s, synced=not dropping)
+        self._file = SqliteFile(path, _SCHEMA, timeout_s, synced=not dropping, replaced=True)
         self._max_bytes = max_bytes
         self._dropping = dropping
         self._dropped = 0
@@ -83,7 +85,7 @@ class Spool:
             for id, database, document in connection.execute(
                 "SELECT id, database, document FROM records ORDER BY id LIMIT ?", (n,)
             ):
-                found.append((id, database, json.loads(document)))
+                found.append((id, database, _decoded(document)))
                 most_bytes -= len(document)
                 if most_bytes <= 0:
                     break
@@ -109,6 +111,16 @@ class Spool:
     def close(self) -> None:
         """Close the file; the records stay."""
         self._file.close()
+
+
+def _decoded(document: str) -> Document:
+    try:
+        decoded = json.loads(document)
+    except (ValueError, TypeError, RecursionError) as problem:
+        raise RecordDamaged(f"a record is not JSON: {problem}") from None
+    if not isinstance(decoded, dict):
+        raise RecordDamaged("a record is no JSON object")
+    return decoded
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:

@@ -27,6 +27,7 @@ OF_SETTINGS: tuple[tuple[str, Look], ...] = (
     ("event modules", configuration.modules),
     ("delivery", configuration.delivery),
     ("data directory", files.data_directory),
+    ("databases", files.databases),
     ("actors' key", files.actors_key),
     ("secrets' key", files.secrets_key),
     ("open files", machine.limits),

@@ -2,16 +2,21 @@
 
 import os
 import shutil
+import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
+from callboard.adapters.local.corrupt_file import is_corrupt, moved_aside
 from callboard.adapters.local.sealed_transport import KeyFileError, read_key
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 
 MEGABYTE = 2**20
+KEPT = ("store.sqlite3",)
+"""Files that are not replaced when they are corrupt: without the hooks, events would be lost."""
 SPARE_MB = 512
 """Space besides the attempts' spool: quarantined events, logs, the embedded broker."""
 
@@ -34,6 +39,36 @@ def data_directory(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("data directory", f"{folder} will be made at the first start")
         yield room(shutil.disk_usage(above).free, settings.attempts.spool_mb, above)
+
+
+def databases(settings: Settings) -> Iterator[Finding]:
+    """Checks the SQLite files of the data directory, and reports those that were moved aside."""
+    folder = settings.data.dir
+    files = sorted(folder.glob("*.sqlite3"))
+    damaged = [(path, fault) for path in files if (fault := _fault(path))]
+    for path, fault in damaged:
+        mend = "stop Callboard, and restore it from a backup or with `sqlite3 FILE .recover`"
+        if path.name not in KEPT:
+            mend = "nothing: it will be moved aside, and a new one takes its place"
+        yield problem("databases", f"{path} is corrupt: {fault}", mend)
+    for path in moved_aside(folder):
+        yield warning(
+            "databases",
+            f"{path} was corrupt and moved aside; it holds {path.stat().st_size} bytes",
+            "recover its records with `sqlite3 FILE .recover`, then delete it",
+        )
+    if files and not damaged:
+        yield ok("databases", f"{', '.join(path.name for path in files)}")
+
+
+def _fault(path: Path) -> str:
+    """Why the file cannot be used; "" if it can, or if another process does not let it be read."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error) if is_corrupt(error) else ""
+    return "" if found == "ok" else str(found)
 
 
 def _rights(folder: Path) -> Finding:

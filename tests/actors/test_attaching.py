@@ -1,5 +1,6 @@
 """Clients attach to systems; they never start one."""
 
+import fcntl
 import socket
 import threading
 from contextlib import contextmanager
@@ -7,7 +8,14 @@ from contextlib import contextmanager
 import pytest
 
 from callboard.actors.system import actor_system
-from callboard.actors.system.actor_system import SystemLost, attach, create, ownership
+from callboard.actors.system.actor_system import (
+    SystemLost,
+    SystemUnreachable,
+    attach,
+    create,
+    owner_of,
+    ownership,
+)
 from callboard.adapters.local import sealed_transport
 from callboard.config.loader import load
 from services import free_port
@@ -72,3 +80,14 @@ def test_a_client_creates_no_top_supervisor(settings):
             assert attach(settings).top == top
         finally:
             system.shutdown()
+
+
+@pytest.mark.parametrize("content", ["", "\0\0", "[1]", '{"pid": 1, "other": 2}', "[" * 5000])
+def test_a_damaged_lock_file_is_reported(settings, content):
+    settings.data.dir.mkdir(parents=True, exist_ok=True)
+    path = settings.data.dir / "callboard.lock"
+    path.write_text(content)
+    with path.open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SystemUnreachable, match=r"callboard.lock is damaged"):
+            owner_of(settings)

@@ -1,6 +1,7 @@
 import pytest
 
 from callboard.actors.base.confirmed_publisher import Batch, ConfirmedPublisher
+from callboard.adapters.broker.edge import as_published, plain_headers
 from callboard.adapters.broker.protocol import (
     BrokerError,
     Confirmed,
@@ -12,9 +13,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import (
     Publication,
-    as_published,
     for_queue,
-    plain_headers,
     publication_of,
 )
 
@@ -124,6 +123,6 @@ def test_headers_that_a_document_cannot_hold_are_left_out():
         "bytes": b"x", "deep": [{"c": b"x"}], "endless": float("inf"), "object": {1: 2},
         "x-death": [{"count": 1}], "x-first-death-queue": "q",
     }  # fmt: skip
-    assert plain_headers(Properties(headers=headers)) == {
+    assert plain_headers(headers) == {
         "text": "t", "whole": 1, "flag": True, "none": None, "list": ["a", {"b": 1.5}],
     }  # fmt: skip

@@ -53,7 +53,9 @@ class Deliveries:
 
     def give(self, share, **by_tag):
         events = tuple(
-            EventDeliveries(int(tag.removeprefix("t")), (made,) if isinstance(made, Delivery) else made)
+            EventDeliveries(
+                int(tag.removeprefix("t")), (made,) if isinstance(made, Delivery) else made
+            )
             for tag, made in by_tag.items()
         )
         source = EVENT_BRIDGE, self.bridge.incarnation
@@ -228,7 +230,9 @@ def test_an_ordered_hook_waits_for_the_delivery_that_failed(deliveries):
     deliveries.give("2/0", t6=delivery("d2", options=ordered))
     assert deliveries.sent == ["d1"]
     [defer] = deliveries.retries.take(Defer)
-    deliveries.retries.say(deliveries.actor, DueBatch("9", (RETRY_QUEUE, 1), ((3, defer.items[0]),)))
+    deliveries.retries.say(
+        deliveries.actor, DueBatch("9", (RETRY_QUEUE, 1), ((3, defer.items[0]),))
+    )
     deliveries.world.pass_time(1)
     assert deliveries.sent == ["d1", "d1", "d2"]
 

@@ -7,7 +7,7 @@ import pika
 import pytest
 
 from callboard.adapters.broker.backoff import Backoff
-from callboard.adapters.broker.properties import decode
+from callboard.adapters.broker.properties import DecodedProperties
 from callboard.adapters.broker.protocol import (
     Binding,
     ConnectionDown,
@@ -58,7 +58,11 @@ def drive():
 
 
 def test_headers_that_pika_cannot_read():
-    assert decode(HEADERS_ONLY).headers == {"T": BEYOND_DATES, "d": 1.5, "f": 0.25}
+    assert DecodedProperties().decode(HEADERS_ONLY).headers == {
+        "T": BEYOND_DATES,
+        "d": 1.5,
+        "f": 0.25,
+    }
 
 
 def test_nobody_listens(drive):

@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import ALL, WEBHOOKS
 from callboard.cli.doctor import broker, configuration, files, installation, machine, store, system
 from callboard.cli.doctor.finding import Check, findings, ok
@@ -172,6 +173,28 @@ def test_clocks_apart_are_told(ahead_s, result):
 @pytest.mark.parametrize(("free_mb", "result"), [(10_000, "ok"), (400, "warning"), (9, "problem")])
 def test_room_on_the_disk(tmp_path, free_mb, result):
     assert files.room(free_mb * 2**20, 256, tmp_path).result == result
+
+
+def test_corrupt_files_are_named_with_what_becomes_of_them(settings, tmp_path):
+    folder = tmp_path / "data"
+    assert [*files.databases(settings())] == []
+    for name in ("attempts.sqlite3", "dead_letters.sqlite3"):
+        spool = Spool(folder / name)
+        spool.append([("db", {"n": 1})])
+        spool.close()
+    (found,) = files.databases(settings())
+    assert (found.result, found.what) == ("ok", "attempts.sqlite3, dead_letters.sqlite3")
+    for name in ("attempts.sqlite3", "store.sqlite3"):
+        (folder / name).write_bytes(b"\xff" * 5000)
+    (folder / "poison.sqlite3.corrupt-20260101T000000").write_bytes(b"x" * 9)
+    found = {f.what.split()[0].rpartition("/")[2]: f for f in files.databases(settings())}
+    assert {name: str(f.result) for name, f in found.items()} == {
+        "attempts.sqlite3": "problem",
+        "store.sqlite3": "problem",
+        "poison.sqlite3.corrupt-20260101T000000": "warning",
+    }
+    assert "moved aside" in found["attempts.sqlite3"].mend
+    assert "backup" in found["store.sqlite3"].mend
 
 
 def test_key_files_are_for_their_owner_alone(settings, tmp_path):

@@ -1,5 +1,6 @@
 """What every `BrokerConnection` does; run against the embedded broker and a real RabbitMQ."""
 
+import base64
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from callboard.adapters.broker.protocol import (
     Returned,
     Topology,
     Unconfirmed,
+    Unreadable,
 )
 from services.driver import Driver
 from support.patience import patient
@@ -222,13 +224,10 @@ def test_properties_and_headers_come_through(broker):
         expiration="60000",
         headers={
             "call-id": "ä@b",
-            "bytes": b"\xff\x00",
             "int": -1,
             "big": 2**40,
             "true": True,
             "none": None,
-            "decimal": Decimal("1.5"),
-            "when": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
             "list": [1, "two", {"three": 3}],
             "table": {"a": {"b": "c"}},
         },
@@ -236,6 +235,36 @@ def test_properties_and_headers_come_through(broker):
     driver = broker.open(EVENTS).up()
     driver.publish("events", b"x", properties=properties)
     assert driver.receive(1)[0].properties == properties
+
+
+def test_headers_that_json_lacks_are_left_out_and_the_rest_comes_through(broker):
+    foreign = {
+        "bytes": b"\xff\x00",
+        "decimal": Decimal("1.5"),
+        "when": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        b"caf\xe9": "x",
+        "table": {"a": {b"\xe9": "c"}},
+    }
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"x", properties=Properties(headers={**foreign, "call-id": "1"}))
+    assert driver.receive(1)[0].properties == Properties(headers={"call-id": "1"})
+
+
+def test_names_that_are_no_text_make_a_message_unreadable_and_it_can_be_acknowledged(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"bad", properties=Properties(message_id=b"caf\xe9"))
+    driver.publish("events", b"good")
+    driver.receive(1)
+    (unreadable,) = driver.until(lambda: driver.of(Unreadable)).of(Unreadable)[0].messages
+    assert unreadable.reason == "message_id is not UTF-8"
+    assert unreadable.message.body == b"bad"
+    assert unreadable.message.properties.message_id == "caf\ufffd"
+    assert b"\x04caf\xe9" in base64.b64decode(unreadable.raw["properties"])
+    driver.connection.ack([unreadable.message.tag, driver.messages[0].tag])
+    driver.while_quiet()
+    broker.interrupt(driver)
+    driver.while_quiet()
+    assert len(driver.messages) == len(driver.of(Unreadable)) == 1
 
 
 def test_a_message_without_properties_and_body(broker):

@@ -11,11 +11,14 @@ import pika
 import psutil
 import pytest
 
+from callboard import admin
+from callboard.actors.messages import EditHook, HookSaved
 from callboard.actors.system.actor_system import SystemUnreachable
 from callboard.adapters.http.descriptors import RESERVED
+from callboard.adapters.local.corrupt_file import moved_aside
 from callboard.adapters.receiver.server import Answer
 from support.cluster import prepared
-from support.hooks import save_hook
+from support.hooks import prepared_store, save_hook
 from support.running import ACCOUNT, call_event, outgoing
 from support.slow_proxy import SlowProxy
 
@@ -273,3 +276,47 @@ def test_hooks_saved_before_the_clock_jumps_still_fire(start, receiver, tmp_path
     hook_known(system)
     system.publish(calls(1))
     receiver.wait_for(1)
+
+
+def test_corrupt_files_at_the_start_hold_up_nothing(start, receiver, tmp_path):
+    folder = tmp_path / "data0"
+    folder.mkdir()
+    names = ["attempts", "broker", "dead_letters", "poison", "refused"]
+    for name in names:
+        (folder / f"{name}.sqlite3").write_bytes(b"\xff" * 10_000)
+    (folder / "finished.ids").write_bytes(b"\xff" * 1000)
+    system = start()
+    system.add_hook(f"{receiver.url}/ok", format="json")
+    system.add_hook(f"{receiver.url}/status/500", format="json")
+    system.wait_hooks(2)
+    system.publish(calls(*range(20)))
+    receiver.wait_for(40)
+    invalid = {"Event-Category": "call_event", "Event-Name": "PARK_PARKED"}
+    system.send(("callevt", "call.PARK_PARKED.x", invalid))
+    system.wait_settled(21)
+    found = admin.ListDeadLetters()
+    system.wait(
+        lambda: (
+            len(system.client.ask_actor("redelivery", found, admin.DeadLettersListed).letters) == 21
+        )
+    )
+    aside = {path.name.partition(".")[0] for path in moved_aside(folder)}
+    assert aside >= {"attempts", "broker", "dead_letters", "poison"}
+    assert restarts(system) == {}
+
+
+def test_a_hook_with_a_long_id_is_edited_and_disabled_and_its_change_is_published(
+    start, receiver, tmp_path
+):
+    store = prepared_store("sqlite://", tmp_path / "data0")
+    long = "h" * 300
+    save_hook(store, f"{receiver.url}/ok", ACCOUNT, _id=long)
+    system = start()
+    hook_known(system)
+    listener = "hook_listener"
+    edit = EditHook(long, {"name": "other"})
+    assert system.client.ask_actor(listener, edit, HookSaved).document["name"] == "other"
+    disable = EditHook(long, {"enabled": False})
+    system.client.ask_actor(listener, disable, HookSaved)
+    system.wait_hooks(0)
+    assert restarts(system) == {}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.broker.properties import decode, encode
+from callboard.adapters.broker.properties import DecodedProperties, encode
 from callboard.adapters.broker.protocol import (
     BrokerError,
     IncomingMessage,
@@ -283,4 +283,4 @@ def test_properties_of_messages(content_type, message_id, headers, key):
     except BrokerError as problem:
         assert str(problem)
         return
-    assert decode(encoded).content_type == content_type
+    assert DecodedProperties().decode(encoded).content_type == content_type

@@ -8,8 +8,9 @@ import json
 from collections import Counter, defaultdict
 from functools import lru_cache, partial
 
-from attrs import evolve, frozen
+from attrs import Factory, evolve, frozen
 
+from callboard.actors.base.role import Ports
 from callboard.actors.events.bridge import event_queue
 from callboard.actors.messages.paths import (
     DELIVERIES,
@@ -28,7 +29,6 @@ from callboard.config.settings import (
     DeliverySettings,
     ModuleSettings,
 )
-from callboard.actors.base.role import Ports
 from callboard.supervision import Start, Supervisor
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.changes import document_change
@@ -59,7 +59,7 @@ SETTLED_WITHIN_S = 6 * 3600.0
 class Faults:
     """What goes wrong, as numbers of events of each kind; all else is in `network`."""
 
-    network: Network = Network()
+    network: Network = Factory(Network)
     deaths: int = 0
     broker_stops: int = 0
     connections_lost: int = 0
@@ -210,7 +210,9 @@ class Simulation:
             else:
                 self.store.save("webhooks", hook.document)
         self.top = self.world.create(Supervisor)
-        self.world.deliver(self.top, Start(args=_simulated(tree(self.settings)), heartbeat_s=600.0), self.top)
+        self.world.deliver(
+            self.top, Start(args=_simulated(tree(self.settings)), heartbeat_s=600.0), self.top
+        )
 
     def _plan_events(self):
         at = 5.0
@@ -406,7 +408,9 @@ class Simulation:
                 self._violated(f"event {event.number} is in no quarantine")
         if self.faults == CALM:
             for pair in sorted(possible):
-                if made[pair] + letters[pair] != 1 and (pair in wanted or made[pair] + letters[pair]):
+                if made[pair] + letters[pair] != 1 and (
+                    pair in wanted or made[pair] + letters[pair]
+                ):
                     self._violated(f"{pair}: delivered {made[pair]}, recorded {letters[pair]}")
             self._judge_order()
 

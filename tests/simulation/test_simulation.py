@@ -1,8 +1,8 @@
 """Simulated runs of a node, each with its own faults: nothing is lost and nothing is left over.
 
 CALLBOARD_SIMULATIONS: how many runs, by default 300; CALLBOARD_FIRST_SEED: the first of them. A
-failure names its seed, and `CALLBOARD_SEED=123 python -m pytest -s tests/simulation` repeats that run
-alone and prints each message of it.
+failure names its seed, and `CALLBOARD_SEED=123 python -m pytest -s tests/simulation` repeats that
+run alone and prints each message of it.
 """
 
 import hashlib
@@ -78,7 +78,11 @@ def digest(seed):
 def test_a_seed_determines_a_run_in_every_process():
     script = "from simulation.test_simulation import digest; print([digest(s) for s in range(12)])"
     # Sets of strings have another order in another process.
-    environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "1",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
     other = subprocess.run(
         [sys.executable, "-c", script],
         env=environment,

@@ -1,5 +1,10 @@
+import json
+
 import pytest
 
+from callboard.adapters.broker.properties import encode
+from callboard.adapters.broker.protocol import OutgoingMessage
+from callboard.adapters.broker.topic import matches
 from callboard.webhooks.events.changes import (
     AccountGone,
     HookGone,
@@ -14,6 +19,16 @@ from callboard.webhooks.events.event import Event
 from callboard.webhooks.values.kazoo_names import account_database, account_of_database
 
 ACCOUNT = "1b" * 16
+
+
+@pytest.mark.parametrize("id", ["h" * 300, "\u00e4" * 300, "\ud800" * 90])
+def test_the_key_of_a_long_id_fits_in_a_frame_and_still_matches_the_bindings(id):
+    document = {"_id": id, "pvt_type": "webhook", "pvt_account_id": ACCOUNT}
+    key, body = document_change("doc_edited", "webhooks", document, "apps@one")
+    assert len(key.encode()) == 255
+    assert matches("*.webhooks.webhook.*", key)
+    assert body["ID"] == id
+    encode(OutgoingMessage("configuration", key, json.dumps(body).encode()))
 
 
 def test_a_change_is_told_as_kazoo_tells_it():

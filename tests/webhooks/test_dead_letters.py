@@ -17,6 +17,7 @@ from callboard.webhooks.history.dead_letters import (
 )
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
+from support.fuzz import values
 
 ACCOUNT = "ab" * 16
 NODE = "callboard@here"
@@ -98,6 +99,12 @@ def test_the_letter_of_a_delivery():
     }
 
 
+def test_half_a_character_in_what_an_error_said_is_replaced():
+    """No store accepts it, and a dead letter that is refused holds up those behind it."""
+    made = letter(history=((1, "name \udcff unknown"),))
+    assert made["history"] == [{"at_ms": 1, "outcome": "name ? unknown"}]
+
+
 def test_nothing_secret_is_in_it():
     assert "s3cret" not in json.dumps(letter())
 
@@ -160,6 +167,18 @@ def test_what_an_older_version_set_aside_is_understood():
     del old["message_id"], old["headers"]
     made = poison_dead_letter(old, 1, NODE)
     assert (made["message_id"], made["headers"]) == (None, {})
+
+
+def test_the_bytes_of_a_message_that_cannot_be_read_are_kept():
+    raw = {"properties": "AAA=", "routing_key": "Y2Fm6Q=="}
+    assert poison_dead_letter(record(raw=raw), 1, NODE)["raw"] == raw
+
+
+@given(st.dictionaries(st.sampled_from(sorted({*record(), "raw"})), values))
+def test_a_damaged_record_is_a_letter_of_what_is_left(damage):
+    made = poison_dead_letter(record(**damage), 1, NODE)
+    assert made["kind"] == "event"
+    assert json.dumps(made)
 
 
 @given(st.binary(max_size=200))

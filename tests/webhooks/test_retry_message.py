@@ -154,6 +154,7 @@ def test_a_history_tells_the_latest_tries():
     [
         (("parked_since_ms",), 10**400),
         (("due_ms",), 2**54),
+        (("history",), [[10**400, "timeout"]]),
         (("delivery", "id"), "i" * 256),
         (("delivery", "account_id"), "\ud800"),
         (("delivery", "headers"), [["a", "\ud800"]]),

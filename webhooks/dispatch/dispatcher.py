@@ -8,6 +8,7 @@ concurrency.py those of the slots that endpoints share.
 """
 
 import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache
@@ -158,6 +159,7 @@ class Dispatcher(Generic[T]):
         self._sweeps: PriorityMap[tuple[str, str]] = PriorityMap()
         self._numbers = 0
         self._size = 0
+        self._passed = -math.inf
         self.deferred = 0
         """How many times an item found no room, or lost it."""
 
@@ -193,9 +195,8 @@ class Dispatcher(Generic[T]):
         hook = queue.hooks.get(hook_id)
         if hook is None:
             hook = queue.hooks[hook_id] = HookQueue(hook_id)
-        queue.common -= hook.common
-        hook.set_options(options.ordered, options.rate_per_s)
-        queue.common += hook.common
+        if options.ordered != hook.ordered or options.rate_per_s != hook.rate_per_s:
+            self._set_options(queue, hook, options)
         reason = self._no_room(queue, hook, now)
         displaces = reason is not None and hook.precedes(key)
         answer: Added[T] | NoRoom
@@ -207,7 +208,8 @@ class Dispatcher(Generic[T]):
             hook.keep_place(key, now)
             self.deferred += 1
             answer = NoRoom(reason)
-        self._place(queue, hook, now)
+        if hook.apart or hook.id not in queue.ready:  # Else its place is the same.
+            self._place(queue, hook, now)
         return answer
 
     def next(self, now: float) -> Turn[T] | None:
@@ -276,6 +278,13 @@ class Dispatcher(Generic[T]):
             queue, hook = found
             hook.expect(key, now, back_in_s)
             self._place(queue, hook, now)
+
+    def _set_options(self, queue: _EndpointQueue[T], hook: HookQueue[T], options: Options) -> None:
+        queue.common -= hook.common
+        hook.set_options(options.ordered, options.rate_per_s)
+        queue.common += hook.common
+        if not hook.apart:
+            self._drop_times(queue, hook)
 
     def _find(self, endpoint: str, hook_id: str) -> tuple[_EndpointQueue[T], HookQueue[T]] | None:
         queue = self._queues.get(endpoint)
@@ -393,6 +402,9 @@ class Dispatcher(Generic[T]):
 
     def _pass_time(self, now: float) -> None:
         """Make ready the items that waited for this time, and drop unneeded state."""
+        if now == self._passed:
+            return
+        self._passed = now
         for key in self._wakes.pop_until(now):
             self._look_again(key, now)
         for key in self._sweeps.pop_until(now):
@@ -406,6 +418,17 @@ class Dispatcher(Generic[T]):
 
     def _place(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> None:
         """Sort a hook and its endpoint: ready, waiting for a time, or neither."""
+        if hook.apart:
+            self._place_apart(queue, hook, now)
+        elif len(hook):
+            queue.ready.setdefault(hook.id, hook)
+        else:
+            queue.ready.pop(hook.id, None)
+            if not hook.running:
+                queue.hooks.pop(hook.id, None)
+        self._place_queue(queue, now)
+
+    def _place_apart(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> None:
         key = queue.endpoint, hook.id
         hook.forget_lost(now)
         at = hook.runs_at()
@@ -419,7 +442,6 @@ class Dispatcher(Generic[T]):
             self._forget(queue, hook)
         else:
             _set(self._sweeps, key, hook.sweep_at(now))
-        self._place_queue(queue, now)
 
     def _place_queue(self, queue: _EndpointQueue[T], now: float) -> None:
         endpoint = queue.endpoint
@@ -436,6 +458,9 @@ class Dispatcher(Generic[T]):
 
     def _forget(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> None:
         queue.hooks.pop(hook.id, None)
+        self._drop_times(queue, hook)
+
+    def _drop_times(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> None:
         self._wakes.drop((queue.endpoint, hook.id))
         self._sweeps.drop((queue.endpoint, hook.id))
 

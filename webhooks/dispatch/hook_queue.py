@@ -34,7 +34,9 @@ class HookQueue(Generic[T]):
         self.id = id
         self.running = 0
         self.ordered = False
-        self._limited = False
+        self.rate_per_s: float | None = None
+        self.apart = False
+        """Whether its items wait in a queue of their own, as they may not run when others may."""
         self._waiting: list[tuple[int, str, T]] = []
         self._places = 0
         self._away: PriorityMap[str] = PriorityMap()
@@ -49,11 +51,6 @@ class HookQueue(Generic[T]):
         return len(self._waiting)
 
     @property
-    def apart(self) -> bool:
-        """Whether its items wait in a queue of their own, as they may not run when others may."""
-        return self.ordered or self._limited
-
-    @property
     def common(self) -> int:
         """The number of its items that wait among those of other hooks."""
         return 0 if self.apart else len(self._waiting)
@@ -63,7 +60,8 @@ class HookQueue(Generic[T]):
         self.ordered = ordered
         if not ordered and self._due_at:
             self._away, self._due_at = PriorityMap(), {}
-        self._limited = rate_per_s is not None
+        self.rate_per_s = rate_per_s
+        self.apart = ordered or rate_per_s is not None
         before_s, self._interval_s, self._ahead_s = self._interval_s, 0.0, 0.0
         if rate_per_s is not None:
             self._interval_s = 1 / rate_per_s
@@ -83,7 +81,7 @@ class HookQueue(Generic[T]):
     def take(self, now: float) -> tuple[int, str, T]:
         """Take the first item, now running, with its place and key."""
         self.running += 1
-        if self._limited:
+        if self.rate_per_s is not None:
             self._paid_until = max(self._paid_until, now) + self._interval_s
         return heapq.heappop(self._waiting)
 

@@ -10,6 +10,9 @@ from attrs import field, frozen
 from callboard.webhooks.events.event import Event
 from callboard.webhooks.values.kazoo_names import account_of_database, encode_segment, encoded
 
+MAX_KEY_BYTES = 255
+"""AMQP 0-9-1, 4.2.5.3: a routing key is a short string."""
+
 
 def document_change(
     event_name: str, database: str, document: Mapping[str, Any], node: str
@@ -17,7 +20,8 @@ def document_change(
     """Routing key and body of a saved document's change; `event_name`: `doc_edited` and so on.
 
     As on a real cluster, `Date-Created` carries pvt_modified and `Date-Modified` pvt_created, and
-    the document itself is not sent.
+    the document itself is not sent. A key that AMQP could not carry is cut: bindings match its
+    first words, and the body has the whole id.
     """
     name, id, type = encoded(database), str(document["_id"]), document.get("pvt_type", "")
     body: dict[str, Any] = {
@@ -36,7 +40,8 @@ def document_change(
         "Date-Modified": document.get("pvt_created"),
         "Is-Soft-Deleted": bool(document.get("pvt_deleted", False)),
     }
-    key = f"{event_name}.{name}.{type}.{encode_segment(id)}"
+    words = f"{event_name}.{name}.{type}.{encode_segment(id)}"
+    key = words.encode(errors="replace")[:MAX_KEY_BYTES].decode(errors="ignore")
     return key, {header: value for header, value in body.items() if value is not None}
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.values.json_values import as_number, as_object
 from callboard.webhooks.values.kazoo_names import account_database, encoded, gregorian_s
 
 DATABASE = "callboard_dead_letters"
@@ -26,6 +27,11 @@ MAX_BODY_BYTES = 4_000_000
 
 MAX_REASON = 2000
 """The most characters of a reason; a module may raise any error."""
+
+_OF_THE_MESSAGE = (
+    *("module", "exchange", "routing_key"),
+    *("content_type", "content_encoding", "message_id"),
+)
 
 _USER = re.compile(r"(?<=//)[^/?#]*@")
 
@@ -58,25 +64,33 @@ def dead_letter(
         "content_type": form,
         **_body(content),
         "tries": attempts_made,
-        "history": [{"at_ms": at_ms, "outcome": told} for at_ms, told in history],
+        "history": [{"at_ms": at_ms, "outcome": _whole(told)} for at_ms, told in history],
     }
 
 
 def poison_dead_letter(record: Mapping[str, Any], number: int, node: str) -> dict[str, Any]:
-    """The dead letter of a quarantined message, which is record `number` of the node's file."""
+    """The dead letter of a quarantined message, which is record `number` of the node's file.
+
+    `raw`, if present: the message's properties as in their AMQP frame, and names that are not
+    UTF-8, in base64. A damaged record becomes a dead letter of the fields that it has.
+    """
+    reason, at_s = record.get("reason"), as_number(record.get("set_aside_at"))
+    identity = ["event", node, number, record]
+    raw = record.get("raw")
     return {
-        **_letter(
-            ["event", node, number, record], EVENT, record["reason"], record["set_aside_at"], node
-        ),
-        "module": record["module"],
-        "exchange": record["exchange"],
-        "routing_key": record["routing_key"],
-        "content_type": record["content_type"],
-        "content_encoding": record["content_encoding"],
-        "message_id": record.get("message_id"),
-        "headers": record.get("headers", {}),
-        **_body(bytes.fromhex(record["body"])),
+        **_letter(identity, EVENT, str(reason), 0.0 if at_s is None else at_s, node),
+        **{name: record.get(name) for name in _OF_THE_MESSAGE},
+        "headers": as_object(record.get("headers")),
+        **({"raw": raw} if raw else {}),
+        **_body(_from_hex(record.get("body"))),
     }
+
+
+def _from_hex(text: Any) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except (TypeError, ValueError):
+        return b""
 
 
 def body_of(letter: Mapping[str, Any]) -> bytes:

@@ -19,6 +19,8 @@ MAX_FAILURES = 1_000_000
 """The most failures to remember for all hooks together."""
 
 DEFAULT_EXPIRY_MS = 60_000
+MAX_EXPIRY_MS = 366 * 86_400_000
+"""For the pause between counts: an integer of JSON may be beyond all floats."""
 
 HookKey = tuple[str, str]
 """(account id, hook id)"""
@@ -63,7 +65,7 @@ def counting_pause_s(expiry_ms: Any) -> float:
     expiry that is not an integer counts as a minute, as for an account.
     """
     number = as_int(expiry_ms)
-    return max(1.0, (DEFAULT_EXPIRY_MS if number is None else number) / 4000)
+    return max(1.0, min(DEFAULT_EXPIRY_MS if number is None else number, MAX_EXPIRY_MS) / 4000)
 
 
 class FailureWindow:

@@ -256,4 +256,6 @@ def _history(value: Any) -> tuple[tuple[int, str], ...]:
     for item in value:
         if not isinstance(item, list) or [type(part) for part in item] != [int, str]:
             raise UnreadableDelivery("history has a member that is no time and text")
+        if not 0 <= item[0] <= 2**53:
+            raise UnreadableDelivery("history has a time that is not from 0 to 2**53")
     return tuple((at, told) for at, told in value)[-MAX_HISTORY:]

@@ -34,11 +34,13 @@ from callboard.adapters.broker.protocol import (
     Depths,
     IncomingMessage,
     OutgoingMessage,
-    Received,
     Returned,
     Topology,
     Unconfirmed,
+    UnreadableMessage,
+    received,
 )
+from callboard.adapters.local.corrupt_file import file_number, is_corrupt, move_aside
 
 FILE = "broker.sqlite3"
 LOOK_AGAIN_S = 5.0
@@ -71,6 +73,7 @@ class EmbeddedConnection:
         self._consuming = False
         self._presence: Presence | None = None
         self._db: sqlite3.Connection | None = None  # None: down
+        self._number: int | None = None  # of the open file
         self._queue: database.Consumption | None = None
         self._displaced = False
         self._count_depths = False
@@ -116,6 +119,8 @@ class EmbeddedConnection:
             raise  # a bug in Callboard
         except (BrokerError, OSError, sqlite3.DatabaseError) as error:
             self._go_down(f"{self._file}: {error}")
+            if is_corrupt(error):
+                self._move_aside(str(error))
         events, self._events = self._events, []
         return events
 
@@ -180,10 +185,17 @@ class EmbeddedConnection:
     def _retry_is_due(self) -> bool:
         return self._next_look is not None and self._next_look <= time.monotonic()
 
+    def _move_aside(self, reason: str) -> None:
+        """Let a new file take the place of a corrupt one, whose messages cannot be read."""
+        with suppress(OSError):  # Then it is tried again with the next connection.
+            move_aside(self._file, self._number, reason)
+
     def _come_up(self) -> sqlite3.Connection:
         token = self._present().token
         alive = partial(is_alive, self._folder)
+        self._number = file_number(self._file)
         db = database.open_database(self._file)
+        self._number = file_number(self._file)
         try:
             with database.transaction(db):
                 database.leave_for_the_dead(db, alive)
@@ -216,6 +228,8 @@ class EmbeddedConnection:
     def _work(self, db: sqlite3.Connection) -> None:
         """Acknowledge, publish and receive in one transaction; none is begun without work."""
         self._next_look = time.monotonic() + LOOK_AGAIN_S if self._consuming else None
+        if file_number(self._file) != self._number:
+            raise BrokerError("it was moved aside")
         self._check_still_consumer(db)
         due_in_s = self._due_in_s(db)
         if not (self._outbox or self._settled or self._next_messages(db) or due_in_s <= 0):
@@ -229,15 +243,16 @@ class EmbeddedConnection:
             verdicts, confirmed, queues = self._put_outbox(db)
             listeners = database.consumers(db, queues)
             ids = self._next_messages(db)
-            received = self._read(db, ids)
+            tags = list(itertools.islice(self._tags, len(ids)))
+            messages = self._read(db, ids, tags)
         self._settled = []
         self._outbox = {}
         self._events += verdicts
-        if received:
-            self._outstanding.update(zip((m.tag for m in received), ids, strict=True))
+        if ids:
+            self._outstanding.update(zip(tags, ids, strict=True))
             self._again = self._again[len(ids) :]
             self._cursor = max(self._cursor, *ids)
-            self._events.append(Received(tuple(received)))
+            self._events += received(messages)
         if confirmed:
             self._events.append(Confirmed(tuple(confirmed)))
         token = self._present().token
@@ -274,13 +289,18 @@ class EmbeddedConnection:
         again = self._again[:room]
         return again + database.oldest_after(db, self._queue.queue, self._cursor, room - len(again))
 
-    def _read(self, db: sqlite3.Connection, ids: list[int]) -> list[IncomingMessage]:
+    def _read(
+        self, db: sqlite3.Connection, ids: list[int], tags: list[int]
+    ) -> list[IncomingMessage | UnreadableMessage]:
         if self._queue is None or not ids:
             return []
         delivered = max(self._cursor, self._queue.delivered)
         if ids[-1] > delivered:
             database.mark_delivered(db, self._queue.queue, ids[-1])
-        return [database.read(db, i, next(self._tags), redelivered=i <= delivered) for i in ids]
+        return [
+            database.read(db, id, tag, redelivered=id <= delivered)
+            for id, tag in zip(ids, tags, strict=True)
+        ]
 
     def _put_outbox(self, db: sqlite3.Connection) -> tuple[list[BrokerEvent], list[int], set[int]]:
         """The events to report, the publish ids to confirm, and the queues with new messages."""

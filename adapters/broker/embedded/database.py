@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from callboard.adapters.broker.properties import decode
+from callboard.adapters.broker.properties import DecodedProperties, carried
 from callboard.adapters.broker.protocol import (
     BrokerError,
     DelayQueue,
@@ -22,6 +22,7 @@ from callboard.adapters.broker.protocol import (
     OutgoingMessage,
     Queue,
     Topology,
+    UnreadableMessage,
 )
 from callboard.adapters.broker.topic import BOUND_BY
 
@@ -301,19 +302,15 @@ def oldest_after(db: sqlite3.Connection, queue: int, message: int, limit: int) -
     return [found for (found,) in rows]
 
 
-def read(db: sqlite3.Connection, message: int, tag: int, redelivered: bool) -> IncomingMessage:
+def read(
+    db: sqlite3.Connection, message: int, tag: int, redelivered: bool
+) -> IncomingMessage | UnreadableMessage:
     """A message in the form for its consumer."""
     exchange, routing_key, properties, body = db.execute(
         "SELECT exchange, routing_key, properties, body FROM message WHERE id = ?", (message,)
     ).fetchone()
-    return IncomingMessage(
-        tag=tag,
-        exchange=exchange,
-        routing_key=routing_key,
-        body=body,
-        properties=decode(properties),
-        redelivered=redelivered,
-    )
+    decoded = DecodedProperties().decode(properties)
+    return carried(tag, exchange, routing_key, body, decoded, redelivered=redelivered)
 
 
 def mark_delivered(db: sqlite3.Connection, queue: int, message: int) -> None:

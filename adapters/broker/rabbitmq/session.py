@@ -13,7 +13,7 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
     AMQPConnectorPhaseErrorBase,
 )
 
-from callboard.adapters.broker.properties import UNENCODABLE, from_pika, to_pika, unencodable
+from callboard.adapters.broker.properties import UNENCODABLE, carried, to_pika, unencodable
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -23,10 +23,11 @@ from callboard.adapters.broker.protocol import (
     IncomingMessage,
     OutgoingMessage,
     Queue,
-    Received,
     Returned,
     Topology,
     Unconfirmed,
+    UnreadableMessage,
+    received,
 )
 from callboard.adapters.broker.rabbitmq import flush_markers as marks
 
@@ -77,7 +78,7 @@ class AmqpSession:
         self._doing = f"connect to {self._address}"
         self._queue: str | None = None
         self._events: list[BrokerEvent] = []
-        self._received: list[IncomingMessage] = []
+        self._received: list[IncomingMessage | UnreadableMessage] = []
         self._confirmed: list[int] = []
         self._unsettled: OrderedDict[int, None] = OrderedDict()  # tags, in order of delivery
         self._acked: set[int] = set()  # those to be acknowledged to the broker
@@ -117,7 +118,7 @@ class AmqpSession:
         """The events since the last call."""
         events, self._events = self._events, []
         if self._received:
-            events.append(Received(tuple(self._received)))
+            events += received(self._received)
             self._received = []
         if self._confirmed:
             events.append(Confirmed(tuple(self._confirmed)))
@@ -340,12 +341,12 @@ class AmqpSession:
         if self._marks is not None:
             self._marks.arrived(properties.headers)
         self._received.append(
-            IncomingMessage(
-                tag=self.last_tag,
-                exchange=method.exchange,
-                routing_key=method.routing_key,
-                body=body,
-                properties=from_pika(properties),
+            carried(
+                self.last_tag,
+                method.exchange,
+                method.routing_key,
+                body,
+                properties,
                 redelivered=method.redelivered,
             )
         )

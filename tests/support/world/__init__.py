@@ -2,8 +2,8 @@
 
 Nothing happens by itself in a `World`: messages, timers and requests are entries of one agenda, the
 clock moves from one entry to the next, and every choice is made by one seeded generator. So a run
-is the same each time, and an hour takes milliseconds. `Broker`, `Store` and `Endpoints` stand for the
-servers; they implement the protocols of `adapters` and `actors.delivery.senders`.
+is the same each time, and an hour takes milliseconds. `Broker`, `Store` and `Endpoints` stand for
+the servers; they implement the protocols of `adapters` and `actors.delivery.senders`.
 """
 
 from support.world.broker import Broker

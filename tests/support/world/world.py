@@ -90,13 +90,13 @@ class _Reference:
     def actor_send(self, target, message):
         self._world.send(self.address, target, message)
 
-    def wakeupAfter(self, delay, payload=None):  # noqa: N802 - Thespian's name
+    def wakeupAfter(self, delay, payload=None):
         wakeup = WakeupMessage(delay, payload)
         self._world.after(
             delay.total_seconds(), self._world.deliver, self.address, wakeup, self.address
         )
 
-    def createActor(self, actor_class, *_options):  # noqa: N802 - Thespian's name
+    def createActor(self, actor_class, *_options):
         return self._world.create(actor_class, self.address)
 
 
@@ -119,7 +119,7 @@ class FakePeer:
     def peer(self):
         return Peer(self.path, self.incarnation, self.address, 0)
 
-    def receiveMessage(self, message, _sender):  # noqa: N802 - Thespian's name
+    def receiveMessage(self, message, _sender):
         self.received.append(message)
 
     def take(self, kind):
@@ -203,9 +203,7 @@ class World:
     # Time
 
     def after(self, seconds, call, *arguments):
-        heapq.heappush(
-            self._agenda, (self.now + seconds, next(self._numbers), call, arguments)
-        )
+        heapq.heappush(self._agenda, (self.now + seconds, next(self._numbers), call, arguments))
 
     def pass_time(self, seconds):
         """Do all that is due within this time."""

@@ -1,0 +1,43 @@
+"""The last defence of a responder: an event that ends its process is found and refused."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from callboard.actors.base.intake import DEADLY, MOST_DEATHS, WITHIN_S, digest_of
+from callboard.actors.messages import RawEvent
+from callboard.adapters.local.suspects import Suspects
+from callboard.webhooks.events.event import PoisonEvent
+
+T = TypeVar("T")
+
+
+class EventGuard:
+    """Runs the matching of each event under a mark (suspects.py).
+
+    An exception is the responder's to handle; what ends the process is a module that crashes the
+    interpreter, takes all memory, or hangs. `held`: the most events that may be redelivered, each
+    of which is marked by its own digest after a death.
+    """
+
+    def __init__(self, suspects: Suspects, held: int) -> None:
+        self._suspects = suspects
+        self._left = held if suspects.wary else 0
+
+    def pause_s(self, most_deaths: int) -> float:
+        """Seconds to wait before the first event, so that the supervisor does not give up."""
+        return self._suspects.pause_s(most_deaths, WITHIN_S)
+
+    def run(self, raw: RawEvent, match: Callable[[RawEvent], T]) -> T:
+        """The result of `match`. Raises its errors, and PoisonEvent for an event that ends us."""
+        one = b""
+        if self._left or len(self._suspects):
+            self._left = max(0, self._left - 1)
+            one = digest_of(raw.exchange, raw.routing_key, raw.message_id, raw.body)
+            if self._suspects.deaths_of(one) >= MOST_DEATHS:
+                self._suspects.clear(one)
+                raise PoisonEvent(DEADLY)
+        self._suspects.mark(one)
+        try:
+            return match(raw)
+        finally:
+            self._suspects.unmark(one)

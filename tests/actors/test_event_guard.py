@@ -1,0 +1,81 @@
+"""An event whose matching ends the responder's process is found, and the others are matched."""
+
+import pytest
+
+from callboard.actors.base.intake import DEADLY
+from callboard.actors.events.event_guard import EventGuard
+from callboard.actors.messages import RawEvent
+from callboard.adapters.local.suspects import Suspects
+from callboard.adapters.store.protocol import StoreUnavailable
+from callboard.webhooks.events.event import PoisonEvent
+
+
+class Death(BaseException):
+    """kill -9: nothing of the process runs after it."""
+
+
+class Killed(Suspects):
+    """A process that dies leaves its mark."""
+
+    def unmark(self, one=b""):
+        if not self.dead:
+            super().unmark(one)
+
+    dead = False
+
+
+def event(number):
+    return RawEvent(number, "e", "k", str(number).encode(), None, None)
+
+
+def life(folder, events, deadly):
+    """Match events until the process dies: the results, or None."""
+    suspects = Killed(folder / "responder", None)
+    guard = EventGuard(suspects, held=100)
+
+    def match(raw):
+        if raw.tag in deadly:
+            suspects.dead = True
+            raise Death
+        return raw.tag
+
+    results = {}
+    for raw in events:
+        try:
+            results[raw.tag] = guard.run(raw, match)
+        except PoisonEvent as problem:
+            results[raw.tag] = str(problem)
+        except Death:
+            return None
+    return results
+
+
+def test_an_event_that_kills_the_process_is_refused_at_last(tmp_path):
+    events = [event(number) for number in range(50)]
+    lives = [life(tmp_path, events, deadly={7}) for _ in range(4)]
+    assert lives[:3] == [None] * 3
+    assert lives[3] == {number: number for number in range(50)} | {7: DEADLY}
+
+
+def test_a_store_that_is_away_is_no_death(tmp_path):
+    guard = EventGuard(Suspects(tmp_path / "responder", None), held=100)
+
+    def away(_raw):
+        raise StoreUnavailable("away")
+
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable):
+            guard.run(event(1), away)
+    assert EventGuard(Suspects(tmp_path / "responder", None), 100).run(event(1), len_of) == 1
+
+
+def len_of(raw):
+    return len(raw.body)
+
+
+def test_many_deaths_make_the_next_process_wait(tmp_path):
+    for _ in range(2):
+        life(tmp_path, [event(1)], deadly={1})
+    guard = EventGuard(Suspects(tmp_path / "responder", None), held=100)
+    assert 0 < guard.pause_s(2) <= 10
+    assert guard.pause_s(3) == 0

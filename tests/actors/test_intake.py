@@ -1,0 +1,133 @@
+"""The last defence: a message that ends its actor again and again is quarantined."""
+
+import structlog
+
+from callboard.actors.base.intake import WITHIN_S, Intake
+from callboard.adapters.broker.protocol import IncomingMessage
+from callboard.adapters.local.suspects import Suspects
+
+
+class Death(BaseException):
+    """kill -9: nothing of the process runs after it."""
+
+
+class Queue:
+    """A broker's queue, an actor that consumes it, and its supervisor."""
+
+    def __init__(self, folder, bodies, *, killers=(), raisers=(), prefetch=50):
+        self.folder, self.waiting = folder, list(bodies)
+        self.killers, self.raisers, self.prefetch = killers, raisers, prefetch
+        self.delivered = set()
+        self.handled, self.refused, self.restarts = [], [], []
+        self.now = 1000.0
+
+    def start(self):
+        """One life of the process; whether it ended by itself."""
+        self.timers = []
+        suspects = Suspects(self.folder / "suspects", None, lambda: self.now)
+        intake = Intake(
+            lambda: suspects, self.handle, self.refuse, self.timer, 2, structlog.get_logger()
+        )
+        try:
+            while self.waiting:
+                page = self.waiting[: self.prefetch]
+                messages = [
+                    IncomingMessage(n, "e", "k", body, redelivered=body in self.delivered)
+                    for n, body in enumerate(page)
+                ]
+                self.delivered.update(page)
+                intake.take(messages)
+                while self.timers:
+                    seconds, call = self.timers.pop()
+                    self.now += seconds
+                    call()
+        except (Death, ValueError):
+            self.restarts.append(self.now)
+            return False
+        return True
+
+    def timer(self, call):
+        queue = self
+
+        class Timer:
+            is_set = False
+
+            def within(self, seconds):
+                queue.timers.append((seconds, call))
+
+        return Timer()
+
+    def handle(self, messages):
+        for message in messages:
+            if message.body in self.killers:
+                raise Death
+            if message.body in self.raisers:
+                raise ValueError
+        for message in messages:
+            self.acknowledge(message, self.handled)
+
+    def refuse(self, unreadable):
+        self.acknowledge(unreadable.message, self.refused)
+
+    def acknowledge(self, message, to):
+        to.append(message.body)
+        self.waiting.remove(message.body)
+
+    def run(self):
+        while not self.start():
+            self.now += 0.2  # a restart takes a moment
+            assert len(self.restarts) < 100
+
+    def most_restarts(self):
+        """Within the period in which a supervisor counts them."""
+        return max(
+            sum(first <= at < first + WITHIN_S for at in self.restarts) for first in self.restarts
+        )
+
+
+def bodies(count):
+    return [str(number).encode() for number in range(count)]
+
+
+def test_a_message_that_raises_twice_is_quarantined_and_the_others_are_handled(tmp_path):
+    queue = Queue(tmp_path, bodies(300), raisers=[b"17"])
+    queue.run()
+    assert queue.refused == [b"17"]
+    assert sorted(queue.handled) == sorted(set(bodies(300)) - {b"17"})
+    assert len(queue.restarts) == 2
+
+
+def test_a_message_that_kills_its_process_is_found_too(tmp_path):
+    queue = Queue(tmp_path, bodies(300), killers=[b"17"])
+    queue.run()
+    assert queue.refused == [b"17"]
+    assert len(queue.handled) == 299
+    assert len(queue.restarts) == 3
+
+
+def test_many_such_messages_do_not_use_up_the_restarts_of_a_node(tmp_path):
+    raisers, killers = bodies(100)[10:15], bodies(100)[60:65]
+    queue = Queue(tmp_path, bodies(100), raisers=raisers, killers=killers, prefetch=20)
+    queue.run()
+    assert sorted(queue.refused) == sorted(raisers + killers)
+    assert len(queue.handled) == 90
+    assert queue.most_restarts() <= 2
+
+
+def test_messages_that_are_redelivered_for_another_reason_are_handled_together(tmp_path):
+    queue = Queue(tmp_path, bodies(50))
+    queue.delivered.update(bodies(50))
+    seen = []
+    queue.handle = lambda messages: (seen.append(len(messages)), queue.waiting.clear())
+    queue.run()
+    assert seen == [50]
+
+
+def test_a_refused_message_that_is_redelivered_is_refused_again(tmp_path):
+    """The process ended before the broker had the acknowledgement."""
+    queue = Queue(tmp_path, bodies(3), raisers=[b"1"])
+    queue.run()
+    assert queue.refused == [b"1"]
+    queue.waiting, queue.handled = [b"1"], []
+    queue.run()
+    assert (queue.refused, len(queue.restarts)) == ([b"1", b"1"], 2)

@@ -1,0 +1,66 @@
+"""Messages are acknowledged once their records are on disk."""
+
+import structlog
+
+from callboard.actors.base.quarantine import FILE, Quarantine
+from callboard.adapters.store.protocol import StoreUnavailable
+from callboard.adapters.store.spool import Spool
+
+
+class Timer:
+    def __init__(self, call):
+        self.call, self.is_set = call, False
+
+    def within(self, _seconds):
+        self.is_set = True
+
+
+def quarantine(folder):
+    acknowledged, timers = [], []
+
+    def timer(call):
+        timers.append(Timer(call))
+        return timers[-1]
+
+    made = Quarantine(folder, acknowledged.extend, timer, structlog.get_logger())
+    return made, acknowledged, timers[0]
+
+
+def records(folder):
+    return [record for _id, _name, record in Spool(folder / FILE, dropping=False).first(100)]
+
+
+def test_records_are_written_together_and_their_messages_may_be_acknowledged(tmp_path):
+    kept, acknowledged, _timer = quarantine(tmp_path)
+    kept.add(1, {"n": 1})
+    kept.add(1, {"n": 2})
+    kept.write()
+    assert records(tmp_path) == [{"n": 1}, {"n": 2}]
+    assert kept.settled([1, 2]) == [1, 2]
+    assert (acknowledged, kept.count) == ([], 2)
+
+
+def test_while_the_disk_is_full_messages_stay_unacknowledged(tmp_path, monkeypatch):
+    kept, acknowledged, timer = quarantine(tmp_path)
+
+    def full(*_args):
+        raise StoreUnavailable("full")
+
+    with monkeypatch.context() as meddled:
+        meddled.setattr(Spool, "append", full)
+        kept.add(1, {"n": 1})
+        kept.write()
+        assert timer.is_set
+        assert kept.settled([1, 2]) == [2]
+    timer.call()
+    assert acknowledged == [1]
+    assert records(tmp_path) == [{"n": 1}]
+
+
+def test_after_a_lost_connection_the_broker_sends_them_again(tmp_path):
+    kept, acknowledged, timer = quarantine(tmp_path)
+    kept.add(1, {"n": 1})
+    assert kept.settled([1]) == []
+    kept.forget()
+    timer.call()
+    assert (acknowledged, records(tmp_path)) == ([], [])

@@ -1,0 +1,117 @@
+"""The memory of messages that ended a process."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard.adapters.local.suspects import DEATHS, MOST, SIZE, Suspects
+
+A, B = b"a" * 16, b"b" * 16
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def opened(tmp_path, clock):
+    """opened() -> Suspects, as a new process opens the file."""
+
+    def opened():
+        return Suspects(tmp_path / "suspects" / "bridge", pytest.fail, clock)
+
+    return opened
+
+
+def crash(suspects, digests=(A,), one=b""):
+    with pytest.raises(RuntimeError), suspects.handling(lambda: digests, one):
+        raise RuntimeError
+
+
+def test_nothing_is_suspected_at_first(opened):
+    suspects = opened()
+    assert (len(suspects), suspects.wary, suspects.deaths_of(A)) == (0, False, 0)
+    assert suspects.pause_s(1, 10) == 0
+
+
+def test_exceptions_count_for_each_message_and_survive_the_process(opened):
+    crash(opened(), (A, B))
+    crash(opened(), (A,), A)
+    suspects = opened()
+    assert (suspects.deaths_of(A), suspects.deaths_of(B)) == (2, 1)
+    assert not suspects.wary
+
+
+def test_a_message_that_was_handled_is_suspected_no_longer(opened):
+    crash(opened(), (A, B))
+    with opened().handling(list, A):
+        pass
+    assert (opened().deaths_of(A), opened().deaths_of(B)) == (0, 1)
+
+
+def test_a_process_that_was_killed_leaves_its_mark(opened):
+    suspects = opened()
+    suspects.handling(list).__enter__()
+    after = opened()
+    assert (after.wary, len(after)) == (True, 0)
+    after.handling(list, A).__enter__()
+    last = opened()
+    assert (last.wary, last.deaths_of(A)) == (False, 1)
+
+
+def test_a_pause_keeps_deaths_apart(opened, clock):
+    crash(opened())
+    assert opened().pause_s(2, 10) == 0
+    clock.now += 3
+    crash(opened())
+    assert opened().pause_s(2, 10) == 7
+    assert opened().pause_s(1, 10) == 10
+    clock.now += 7
+    assert opened().pause_s(2, 10) == 0
+
+
+def test_a_clock_that_was_set_back_causes_no_endless_pause(opened, clock):
+    crash(opened())
+    clock.now -= 500
+    assert opened().pause_s(1, 10) == 0
+
+
+def test_the_oldest_are_forgotten(opened):
+    digests = [number.to_bytes(16) for number in range(MOST + 1)]
+    crash(opened(), digests)
+    suspects = opened()
+    assert len(suspects) == MOST
+    assert suspects.deaths_of(digests[0]) == 0
+    for _ in range(DEATHS + 1):
+        crash(suspects, ())
+    assert suspects.pause_s(DEATHS, 10) == 10
+
+
+@given(st.binary(min_size=1, max_size=90), st.booleans())
+def test_any_file_is_read_as_something(content, whole):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bridge"
+        path.write_bytes((content * SIZE)[:SIZE] if whole else content)
+        suspects = Suspects(path, pytest.fail)
+        assert 0 <= suspects.pause_s(1, 10) <= 10
+        crash(suspects)
+
+
+def test_a_file_that_cannot_be_used_is_reported_and_does_not_matter(tmp_path):
+    (tmp_path / "bridge").mkdir()
+    errors = []
+    suspects = Suspects(tmp_path / "bridge", errors.append)
+    crash(suspects)
+    assert suspects.deaths_of(A) == 1
+    assert len(errors) == 1
