@@ -1,5 +1,6 @@
 """The responder of one event module: finds the matching hooks and creates their deliveries."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -66,6 +67,7 @@ class Responder(Role):
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
         self._store_retry = self.timer(self._work)
+        self._shares = itertools.count()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -212,9 +214,10 @@ class Responder(Role):
         taken_at = {raw.tag: raw.taken_at for raw in batch.events}
         source = EVENT_BRIDGE, batch.bridge
         shares, addressees = {}, {}
-        for number, peer in enumerate(deliverers):
+        for peer in deliverers:
             if by_tag := by_deliverer[peer.path]:
-                share = share_name(batch.batch, number)
+                # A batch that arrives again, when other deliverers are up, is other shares.
+                share = share_name(batch.batch, next(self._shares))
                 shares[share] = tuple(by_tag)
                 addressees[share] = (peer.path, peer.incarnation)
                 batched = tuple(

@@ -180,3 +180,17 @@ def test_an_event_that_fires_nothing_is_in_no_share(events):
     events.give(1, event())
     assert events.routed() == {1: ([], [])}
     assert events.made() == []
+
+
+def test_a_batch_that_arrives_again_is_other_shares(events):
+    """Else a deliverer's report on its share of one routing would settle another's of the other."""
+    hooks = [hook(f"h{number}", "a", "shop") for number in range(100)]
+    events.load(*hooks)
+    events.give(1, event())
+    events.world.pass_time(0.1)
+    events.deliverer = events.world.peer("deliveries/deliverer-0")
+    events.world.tell_peers(events.actor, *events.peers)
+    events.give(1, event())
+    events.world.pass_time(0.1)
+    first, second = events.bridge.take(Routed)
+    assert not first.shares.keys() & second.shares.keys()
