@@ -187,7 +187,7 @@ class Connection:
         self.world.signal(self._fd)
 
     def lose(self, reason):
-        """The connection breaks; what was on the way in either direction is lost."""
+        """The connection breaks; messages on the way in either direction are lost."""
         if self._state == "up":
             unconfirmed = tuple(self._unconfirmed)
             self._end()

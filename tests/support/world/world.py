@@ -210,7 +210,7 @@ class World:
         self.run(lambda: False, seconds)
 
     def run(self, until: Callable[[], bool], within_s: float) -> bool:
-        """Do what is due until the condition holds; False if it does not within this time."""
+        """Do everything due until the condition holds; False if it does not within this time."""
         last = self.now + within_s
         while not until():
             if not self._agenda or self._agenda[0][0] > last:
