@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check chaos bench bounds docs map services lint types lock clean
+.PHONY: help venv demo test check mutants chaos bench bounds docs map services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,10 @@ PARALLEL = --numprocesses $(or $(WORKERS),3) --dist loadgroup --no-loadscope-reo
 check: $(INSTALLED) ## Check style and types, and run the quick tests, which start no processes
 	@$(MAKE) --silent lint types
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'not (multiprocess or rabbitmq or couchdb or browser or slow)'
+
+mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what tests detect; IN="web cli" SINCE=main
+	@PYTHONPATH=tests $(BIN)/python -m mutation $(if $(SEED),--seed $(SEED)) \
+		$(if $(SINCE),--since $(SINCE),--sample $(or $(SAMPLE),200)) $(if $(IN),--within $(IN))
 
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py

@@ -207,6 +207,21 @@ def durations() -> Rule:
     return Rule("a list of seconds above 0 such as 5, 300, 1800", str, convert)
 
 
+def named_durations() -> Rule:
+    """Durations by name: a table in TOML; `name=5,60;other=5` elsewhere."""
+    each = durations()
+
+    def convert(written: Any) -> dict[str, tuple[float, ...]]:
+        if isinstance(written, str):
+            pairs = [pair.partition("=") for pair in written.split(";") if pair.strip()]
+            written = {name.strip(): steps for name, _equals, steps in pairs}
+        if not isinstance(written, dict):
+            raise TypeError(type(written).__name__)
+        return {name.lower(): each.convert(steps) for name, steps in written.items()}
+
+    return Rule("a table such as { object = [5, 300] }, or text such as object=5,300", str, convert)
+
+
 def _seconds(written: Any) -> float:
     if isinstance(written, bool) or not isinstance(written, str | int | float):
         raise TypeError(type(written).__name__)

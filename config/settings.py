@@ -23,6 +23,7 @@ from callboard.config.rules import (
     flag_or_empty,
     fraction,
     mask,
+    named_durations,
     networks,
     origins,
     path,
@@ -37,6 +38,7 @@ from callboard.config.rules import (
 )
 
 DAY_MS = 24 * 60 * 60 * 1000
+MANY = 1_000_000_000
 
 
 @frozen
@@ -264,6 +266,11 @@ class DeliverySettings:
         durations(),
         "Longest delays of the policy standard after each attempt but the last, seconds.",
     )
+    event_retry_steps_s: Mapping[str, tuple[float, ...]] = _key(
+        {},
+        named_durations(),
+        "Retry steps by event type, in place of retry_steps_s; together no longer than these.",
+    )
     retry_prefetch: int = _key(
         1000,
         whole(1, 65535),
@@ -351,6 +358,12 @@ class AttemptsSettings:
         whole(0, 10_000_000),
         "Bytes of a body that an attempt stores; longer ones are truncated.",
     )
+    log_successful: bool | None = _key(
+        "",
+        flag_or_empty(),
+        "Whether successful attempts are stored, too; empty means log_successful_attempts of "
+        "system_config/webhooks, or false. An account's own log_successful_attempts has priority.",
+    )
     spool_mb: int = _key(
         256,
         whole(1, 1_000_000),
@@ -372,6 +385,37 @@ class DisablerSettings:
     """Disabling of hooks that fail repeatedly."""
 
     enabled: bool = _key(True, flag(), "Whether hooks that fail repeatedly are disabled.")
+
+
+@frozen
+class QuotaSettings:
+    """The most that each account may have or do; an account's own document may say otherwise."""
+
+    hooks: int = _key(10_000, whole(1, MANY), "Maximum hooks of an account, with disabled ones.")
+    hook_bytes: int = _key(
+        131_072,
+        whole(1, MANY),
+        "Maximum bytes of a hook's document, without what Callboard adds to it.",
+    )
+    custom_data_bytes: int = _key(
+        32_768, whole(1, MANY), "Maximum bytes of a hook's custom_data, as JSON."
+    )
+    custom_data_members: int = _key(
+        500, whole(1, MANY), "Maximum members of a hook's custom_data, at all levels."
+    )
+    events_per_s: int = _key(
+        500,
+        whole(1, MANY),
+        "Maximum events that an account may post to this node's API, a second.",
+    )
+    test_deliveries: int = _key(
+        4, whole(1, MANY), "Maximum test deliveries of an account in progress on this node."
+    )
+    requests: int = _key(
+        4,
+        whole(1, MANY),
+        "Maximum requests of an account that this node's API works on at a time; more wait.",
+    )
 
 
 @frozen
@@ -410,6 +454,11 @@ class ApiSettings:
         (),
         networks(),
         "Networks of proxies whose X-Forwarded-For is trusted; empty means none.",
+    )
+    connections_per_client: int = _key(
+        64,
+        whole(1, 65535),
+        "Maximum connections of one client address, except those of trusted_proxies.",
     )
     max_body: int = _key(
         1_048_576, whole(1024, 1_000_000_000), "Maximum bytes of a request's body."
@@ -529,9 +578,17 @@ class ModuleSettings:
         "the default payload.",
     )
 
+    raw: bool = _key(
+        False,
+        flag(),
+        "Whether hooks send the message's bytes with its content type, unchanged; not with fields.",
+    )
+
     def __attrs_post_init__(self) -> None:
         if bool(self.account) == bool(self.account_id):
             raise ValueError("needs either account, a path, or account_id, a constant")
+        if self.raw and self.fields:
+            raise ValueError("has both raw and fields: raw sends the whole message")
 
 
 @frozen
@@ -548,6 +605,7 @@ class Settings:
     attempts: AttemptsSettings = field(factory=AttemptsSettings)
     dead_letters: DeadLettersSettings = field(factory=DeadLettersSettings)
     disabler: DisablerSettings = field(factory=DisablerSettings)
+    quotas: QuotaSettings = field(factory=QuotaSettings)
     api: ApiSettings = field(factory=ApiSettings)
     log: LogSettings = field(factory=LogSettings)
     tracing: TracingSettings = field(factory=TracingSettings)

@@ -1,5 +1,6 @@
 """The settings as rows for people: effective values and their origins."""
 
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -41,7 +42,15 @@ def shown(settings: Settings) -> tuple[tuple[str, str], ...]:
     return keys + modules
 
 
-Value = str | int | bool | Path | tuple[IPv4Network | IPv6Network | str, ...] | None
+Value = (
+    str
+    | int
+    | bool
+    | Path
+    | tuple[IPv4Network | IPv6Network | str, ...]
+    | Mapping[str, tuple[float, ...]]
+    | None
+)
 
 
 def _shown(value: Value, secret: bool) -> str:
@@ -51,6 +60,8 @@ def _shown(value: Value, secret: bool) -> str:
         return HIDDEN
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return ";".join(f"{name}={','.join(map(str, items))}" for name, items in value.items())
     if isinstance(value, tuple):
         return ", ".join(mask(str(item)) for item in value)
     return mask(str(value))

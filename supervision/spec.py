@@ -51,6 +51,8 @@ class ChildSpec:
     `start_s`: the time-out for `on_start`, in a supervisor including the start of its children; by
     default the sum of theirs, and at least `START_S`. `peers`: paths of other actors of the tree
     whose addresses it receives; `*` matches any characters. `label`: a second name, for users.
+    `waits_s`: how long it may wait for a server while it handles one message, and so be silent in
+    addition to the supervisor's `hang_s`.
     """
 
     id: str = field(validator=validators.matches_re(r"[^/\s*?\[]+"))
@@ -63,6 +65,7 @@ class ChildSpec:
     start_s: float = field(default=Factory(_starting_s, takes_self=True), validator=_positive)
     peers: tuple[str, ...] = ()
     label: str = ""
+    waits_s: float = field(default=0.0, validator=validators.ge(0.0))
 
 
 @frozen
@@ -71,8 +74,8 @@ class SupervisorSpec:
 
     Restart intensity: after more than `max_restarts` within `within_s` seconds, the supervisor
     stops its children and gives up, which is an abnormal end for its own supervisor.
-    `heartbeat_s`: the interval of heartbeats; a child silent for `hang_s` seconds is killed and
-    restarted, which OTP does not do.
+    `heartbeat_s`: the interval of heartbeats; a child silent for `hang_s` seconds, and its
+    `waits_s`, is killed and restarted, which OTP does not do.
     """
 
     children: tuple[ChildSpec, ...] = field(default=(), validator=_unique_ids)

@@ -361,13 +361,14 @@ class Supervisor(SupervisedActor):
             for child in running:
                 child.last_seen = now
         self._last_check = now
-        seen = {child.spec.id: child.last_seen for child in running}
-        for id in hanging(seen, now, self.spec.hang_s):
+        waited = {child.spec.id: child.last_seen + child.spec.waits_s for child in running}
+        for id in hanging(waited, now, self.spec.hang_s):
             child = self._children[id]
+            silent_s = now - child.last_seen
             self.log.warning(
-                "child_hangs", child=id, child_pid=child.pid, silent_s=round(now - seen[id], 1)
+                "child_hangs", child=id, child_pid=child.pid, silent_s=round(silent_s, 1)
             )
-            child.fault = f"it was silent for {now - seen[id]:.1f} s"
+            child.fault = f"it was silent for {silent_s:.1f} s"
             self._kill(child)
 
     # The directory

@@ -17,11 +17,24 @@ from starlette.middleware.cors import CORSMiddleware
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable
 from callboard.web import errors
+from callboard.web.access.account_quotas import AccountQuotas
+from callboard.web.access.admission import (
+    SPARE_THREADS,
+    THREADS,
+    Admission,
+    KnownTokens,
+)
+from callboard.web.access.fair_slots import FairSlots
+from callboard.web.access.refusals import Refusals
 from callboard.web.access.throttling import Guard
 from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import TAGS, without_framework_errors
 from callboard.web.envelopes.envelope import failure
-from callboard.web.envelopes.middleware import EnvelopeMiddleware
+from callboard.web.envelopes.middleware import (
+    AdmissionMiddleware,
+    EnvelopeMiddleware,
+    TunnelMiddleware,
+)
 from callboard.web.errors import ApiError, path_part
 from callboard.web.live.sampler import Sampler
 from callboard.web.operations.replays import Replays
@@ -39,9 +52,7 @@ from callboard.web.routes import (
     redelivery,
     secrets,
 )
-
-THREADS = 16
-"""The most requests that may wait for the store or an actor; more are queued."""
+from callboard.webhooks.hooks.quotas import QuotaExceeded
 
 ROUTERS = (
     attempts.router,
@@ -76,9 +87,13 @@ class ApiOptions:
 
 
 def create_app(
-    backend: Backend, options: ApiOptions | None = None, guard: Guard | None = None
+    backend: Backend,
+    options: ApiOptions | None = None,
+    guard: Guard | None = None,
+    refusals: Refusals | None = None,
 ) -> FastAPI:
-    """The application before this backend. `guard`: tracks wrong tokens."""
+    """The application before this backend. `guard`: tracks wrong tokens; `refusals`: counts those
+    because of a limit."""
     options = options or ApiOptions()
     app = FastAPI(
         title="Callboard",
@@ -105,6 +120,17 @@ def create_app(
         app.include_router(router)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
+    app.state.admission = Admission(
+        backend.admin_token,
+        AccountQuotas(backend.store, backend.node.quotas),
+        KnownTokens(),
+        tuple(options.trusted_proxies),
+        refusals or Refusals(),
+        FairSlots(THREADS),
+    )
+    # In reverse order: the last one added is the first to see a request.
+    app.add_middleware(TunnelMiddleware)
+    app.add_middleware(AdmissionMiddleware, app.state.admission)
     app.add_middleware(EnvelopeMiddleware, backend.node, options.max_body)
     if options.cors_origins:
         app.add_middleware(
@@ -125,12 +151,13 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS + SPARE_THREADS
     yield
     app.state.replays.close()
 
 
 async def _api_error(request: Request, error: Any) -> Response:
+    request.app.state.admission.refused(request, error)
     return failure(request, error)
 
 
@@ -171,7 +198,11 @@ async def _no_answer(request: Request, error: Any) -> Response:
 
 
 async def _refused(request: Request, error: Any) -> Response:
-    return failure(request, errors.backend_failed(str(error)))
+    return await _api_error(request, errors.refused(error))
+
+
+async def _quota_exceeded(request: Request, error: Any) -> Response:
+    return failure(request, errors.quota_exceeded(error.excess))
 
 
 async def _defect(request: Request, _error: Any) -> Response:
@@ -186,5 +217,6 @@ _HANDLERS: dict[type[Exception], Any] = {
     StoreError: _store_error,
     NoAnswer: _no_answer,
     RefusedByActor: _refused,
+    QuotaExceeded: _quota_exceeded,
     Exception: _defect,
 }

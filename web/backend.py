@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.quotas import Quotas
 from callboard.webhooks.modules.protocol import EventModule
 
 A = TypeVar("A")
@@ -21,7 +22,7 @@ class NodeFacts:
 
     `embedded_store`: accounts are created with their first hook, as there is no Kazoo that manages
     them. `known_events`: the argument of `parse_hook`. `settings`: key and value of each, with
-    secrets masked.
+    secrets masked. `quotas`: those of an account that has none of its own.
     """
 
     name: str
@@ -32,6 +33,7 @@ class NodeFacts:
     known_events: frozenset[str]
     endpoints: EndpointRules
     settings: tuple[tuple[str, str], ...] = ()
+    quotas: Quotas = Factory(Quotas)
 
 
 class Backend(Protocol):

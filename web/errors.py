@@ -1,10 +1,19 @@
 """The errors of the API, in Crossbar's words (cb_context, api_util)."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
+
+from callboard.actors.messages import RefusedByActor
+from callboard.webhooks.hooks.quotas import Excess
 
 Problems = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """A document's faults: path of a member -> rule -> `message` and further facts."""
+
+MAX_FAULTS = 100
+"""The most faults of a document that a response lists."""
+
+_BUSY = "busy"
 
 
 class ApiError(Exception):
@@ -23,10 +32,18 @@ class ApiError(Exception):
         self.data = {"message": message.replace("_", " ")} if data is None else data
         self.headers = dict(headers or {})
 
+    @property
+    def is_limit(self) -> bool:
+        """Whether the request would have succeeded, had there been fewer."""
+        return self.status == 429 or self.message == _BUSY
+
 
 def invalid(problems: Problems) -> ApiError:
-    """400: the document or the query breaks these rules. Dots within a member's name are `%2E`."""
-    return ApiError(400, "validation error", problems)
+    """400: the document or the query breaks these rules, of which the first MAX_FAULTS are listed.
+
+    Dots within a member's name are `%2E`.
+    """
+    return ApiError(400, "validation error", dict(islice(problems.items(), MAX_FAULTS)))
 
 
 def invalid_member(path: str, rule: str, message: str, **more: Any) -> ApiError:
@@ -77,6 +94,32 @@ def datastore_fault() -> ApiError:
 def datastore_timeout(cause: str) -> ApiError:
     """503: a result did not arrive in time."""
     return ApiError(503, "datastore timeout", {"message": "datastore timeout", "cause": cause})
+
+
+def quota_exceeded(excess: Excess) -> ApiError:
+    """409: the account has as many of something as it may; 400: one of its hooks is too large."""
+    facts = {"message": excess.reason, "setting": excess.setting}
+    if excess.subject == "hooks":
+        return ApiError(409, "quota_exceeded", {**facts, "limit": excess.limit})
+    return invalid({excess.subject: {"quota": {**facts, "target": excess.limit}}})
+
+
+def over_rate(reason: str, setting: str, retry_after_s: int = 1) -> ApiError:
+    """429: the account does as much at a time as it may, by this setting."""
+    facts = {"message": reason, "setting": setting, "retry_after_s": retry_after_s}
+    return ApiError(429, "too_many_requests", facts, {"Retry-After": str(retry_after_s)})
+
+
+def busy(reason: str, retry_after_s: int = 5) -> ApiError:
+    """503: the node does as much at a time as it can."""
+    return ApiError(503, _BUSY, {"message": reason}, {"Retry-After": str(retry_after_s)})
+
+
+def refused(refusal: RefusedByActor) -> ApiError:
+    """429, 503 or 500: an actor refused the request."""
+    if refusal.quota:
+        return over_rate(str(refusal), refusal.quota, 5)
+    return busy(str(refusal)) if refusal.busy else backend_failed(str(refusal))
 
 
 def backend_failed(cause: str) -> ApiError:

@@ -10,6 +10,7 @@ from attrs import frozen
 from callboard.actors.api.asking import Asked
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.delivery.transports import check_hook, doubt, rules
 from callboard.actors.messages import (
     ApplyHook,
@@ -139,4 +140,5 @@ def node_facts(settings: Settings) -> NodeFacts:
         known_events=frozenset(e for m in modules for e in (m.id, *m.events)),
         endpoints=rules(settings.delivery),
         settings=shown(settings),
+        quotas=node_quotas(settings),
     )

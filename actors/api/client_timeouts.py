@@ -1,9 +1,13 @@
-"""Client time-outs for HTTP, which uvicorn lacks: it waits for silent clients forever."""
+"""Client time-outs and limits of connections for HTTP, which uvicorn lacks."""
 
 import asyncio
+import json
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from callboard.actors.api.connections import Connections
 
 HEAD_S = 10.0
 """The time-out for the head of a request."""
@@ -17,8 +21,13 @@ class TimedH11Protocol(H11Protocol):
 
     They would count towards the server's limit of connections. The body of a request has its own
     time-out (web/envelopes/middleware.py), and so has the time between two requests (uvicorn's
-    `timeout_keep_alive`).
+    `timeout_keep_alive`). `connections`: decides which connections are open.
     """
+
+    def __init__(self, *args: Any, connections: Connections, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._open = connections
+        self._whole_app, self.app = self.app, self._app_of_connection
 
     _late: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
@@ -26,6 +35,7 @@ class TimedH11Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time-out for the first request."""
         super().connection_made(transport)
+        self._open.opened(self, self.client[0] if self.client else "")
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -36,6 +46,7 @@ class TimedH11Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the time-outs."""
         super().connection_lost(exc)
+        self._open.closed(self)
         for timer in (self._late, self._stuck):
             if timer is not None:
                 timer.cancel()
@@ -54,6 +65,20 @@ class TimedH11Protocol(H11Protocol):
         """Start the time-out for reading: the client is slower than the response."""
         super().pause_writing()
         self._watch_reader()
+
+    @property
+    def waits(self) -> bool:
+        """See `connections.Connection`."""
+        sent_all = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
+        return not sent_all or self.conn.our_state is h11.DONE or self.flow.write_paused
+
+    def close_now(self) -> None:
+        """See `connections.Connection`."""
+        self.transport.abort()
+
+    async def _app_of_connection(self, scope: Any, receive: Any, send: Any) -> None:
+        serves = self._open.serves(self, scope["path"])
+        await (self._whole_app if serves else _too_many)(scope, receive, send)
 
     def _watch(self) -> None:
         waits = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
@@ -82,3 +107,13 @@ class TimedH11Protocol(H11Protocol):
     def _untaken(self) -> int:
         """Bytes that the client has not read."""
         return self.transport.get_write_buffer_size()
+
+
+async def _too_many(_scope: Any, _receive: Any, send: Any) -> None:
+    """The response to a request on a connection beyond the limits."""
+    told = {"message": "too many connections are open: close some, or try again later"}
+    body = {"data": told, "error": "503", "message": "too_many_connections", "status": "error"}
+    headers = {"content-type": "application/json", "connection": "close", "retry-after": "5"}
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 503, "headers": pairs})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

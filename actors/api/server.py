@@ -3,12 +3,14 @@
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
 
 from callboard.actors.api.asking import Asked, Asking
 from callboard.actors.api.backend import ActorBackend, Changed, InboxItem, ServerEnded
+from callboard.actors.api.connections import Connections
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
@@ -17,6 +19,8 @@ from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
 from callboard.supervision import Answer, Peer
+from callboard.web.access.refusals import REFUSALS_S, Refusals
+from callboard.webhooks.metrics.catalog import API_REFUSED
 
 RETRY_S = 3.0
 """The interval for listening again on a port that is in use."""
@@ -46,16 +50,23 @@ class ApiServer(StoreWorker):
         self.work_with(Topology(exchanges=(Exchange("configuration"),)))
         self.watch(self.broker.fileno(), self._inbox.fileno())
         self._began = time.monotonic()
+        self._refusals = Refusals()
+        self.every(REFUSALS_S, partial(self._refusals.log, self.log))
         self._listen()
 
     def stats(self) -> Mapping[str, Any]:
         """The port, or the problem that prevents listening."""
-        figures: dict[str, Any] = {**super().stats(), "asking": len(self._asking)}
+        own = {"asking": len(self._asking), "refused": self._refusals.total}
+        figures: dict[str, Any] = {**super().stats(), **own}
         if self._port is not None:
             figures["port"] = self._port
         if self._problem:
             figures["problem"] = self._problem
         return figures
+
+    def measure(self) -> None:
+        """Count the refusals because of a limit."""
+        self.tally.set(API_REFUSED, self._refusals.total)
 
     def _health(self) -> Mapping[str, Any]:
         """For `/healthz`; called in another thread."""
@@ -73,8 +84,11 @@ class ApiServer(StoreWorker):
             self._listen_later(str(problem))
             return
         backend = ActorBackend(self.settings, self._documents, token, self._inbox, self._health)
-        make_app = app_maker(backend, api)
-        self._thread = ApiThread(api.bind, api.port, make_app, self._listens, self._server_ended)
+        make_app = app_maker(backend, api, self._refusals)
+        connections = Connections(api.connections_per_client, api.trusted_proxies, self._refusals)
+        self._thread = ApiThread(
+            api.bind, api.port, make_app, self._listens, self._server_ended, connections
+        )
         self._thread.start()
 
     def _listen_later(self, problem: str) -> None:

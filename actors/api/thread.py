@@ -7,16 +7,17 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from callboard.actors.api.connections import Connections
 from callboard.config.settings import ApiSettings
 from callboard.supervision import RoomyThread
+from callboard.web.access.refusals import Refusals
 from callboard.web.backend import Backend
 
 BACKLOG = 128
-CONNECTIONS = 256
-"""Limit of simultaneous connections; more are refused with 503."""
 FAREWELL_S = 2
 """The time-out for requests in progress when the server is asked to stop."""
 
@@ -39,7 +40,9 @@ class ApiThread:
         make_app: Callable[[], Any],
         listening: Callable[[int], None],
         ended: Callable[[BaseException | None], None],
+        connections: Connections,
     ) -> None:
+        self._connections = connections
         self.bind = bind
         self._wanted = port
         self.port: int | None = None
@@ -87,13 +90,12 @@ class ApiThread:
         with listening_socket(self.bind, self._wanted) as listener:
             config = uvicorn.Config(
                 app,
-                http=TimedH11Protocol,
+                http=partial(TimedH11Protocol, connections=self._connections),  # type: ignore[arg-type]
                 log_config=None,
                 access_log=False,
                 lifespan="on",
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=FAREWELL_S,
             )
             self._server = Server(config)
@@ -130,13 +132,13 @@ def write_place(path: Path, bind: str, port: int) -> None:
     Path(draft.name).replace(path)
 
 
-def app_maker(backend: Backend, api: ApiSettings) -> Callable[[], Any]:
+def app_maker(backend: Backend, api: ApiSettings, refusals: Refusals) -> Callable[[], Any]:
     """A function that creates the application, to be called in the server's thread."""
 
     def make() -> Any:
         from callboard.web.app import ApiOptions, create_app
 
         options = ApiOptions(api.max_body, api.cors_origins, api.metrics_token, api.trusted_proxies)
-        return create_app(backend, options)
+        return create_app(backend, options, refusals=refusals)
 
     return make

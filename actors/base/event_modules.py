@@ -26,4 +26,5 @@ def _made(table: ModuleSettings) -> BusModule:
         account_id=table.account_id,
         only=table.only,
         fields=table.fields,
+        raw=table.raw,
     )

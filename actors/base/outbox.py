@@ -1,31 +1,57 @@
 """Items for another actor, sent in batches until it confirms them."""
 
+import itertools
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+BATCH_BYTES = 1_000_000
+"""A batch ends with the item that reaches this size, so that no message exceeds it by more than its
+largest item (adapters/local/sealed_transport.py limits a message)."""
+
+
+def cut(
+    items: Iterable[T],
+    most_items: int,
+    size: Callable[[T], int],
+    most_bytes: int = BATCH_BYTES,
+) -> Iterator[tuple[T, ...]]:
+    """Batches of at most `most_items`, each ending with the item that reaches `most_bytes`."""
+    batch: list[T] = []
+    bytes_left = most_bytes
+    for item in items:
+        batch.append(item)
+        bytes_left -= size(item)
+        if len(batch) >= most_items or bytes_left <= 0:
+            yield tuple(batch)
+            batch, bytes_left = [], most_bytes
+    if batch:
+        yield tuple(batch)
 
 
 class Outbox(Generic[T]):
     """Sends items in numbered batches, and keeps them until the batch is `confirmed`.
 
     At most `most_batches` are unconfirmed. A batch has at most `most_items`, and ends with the item
-    that reaches `most_bytes`.
+    that reaches `most_bytes`. `numbers`: those of the batches, if several outboxes share them.
     """
 
     def __init__(
         self,
         most_items: int,
-        most_batches: int,
+        most_batches: float = math.inf,
         size: Callable[[T], int] = lambda _item: 0,
-        most_bytes: int = 1_000_000,
+        most_bytes: int = BATCH_BYTES,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         self._most_items, self._most_batches = most_items, most_batches
         self._size, self._most_bytes = size, most_bytes
         self._waiting: deque[T] = deque()
         self._out: dict[int, tuple[list[T], float]] = {}
-        self._numbers = 0
+        self._numbers = itertools.count(1) if numbers is None else numbers
 
     def __len__(self) -> int:
         """The number of unconfirmed and waiting items."""
@@ -50,13 +76,33 @@ class Outbox(Generic[T]):
         while self._waiting and len(batch) < self._most_items and size < self._most_bytes:
             batch.append(self._waiting.popleft())
             size += self._size(batch[-1])
-        self._numbers += 1
-        self._out[self._numbers] = batch, now
-        return self._numbers, batch
+        number = next(self._numbers)
+        self._out[number] = batch, now
+        return number, batch
 
     def confirmed(self, number: int) -> list[T]:
         """The items of a confirmed batch; none if it was confirmed before."""
         return self._out.pop(number, ([], 0.0))[0]
+
+    def settled(self, number: int, is_settled: Callable[[T], bool]) -> list[T]:
+        """Those items of a batch that are confirmed on their own; the others stay."""
+        batch, since = self._out.get(number, ([], 0.0))
+        done = [item for item in batch if is_settled(item)]
+        if len(done) == len(batch):
+            self._out.pop(number, None)
+        else:
+            self._out[number] = [item for item in batch if not is_settled(item)], since
+        return done
+
+    def sent(self, number: int) -> list[T]:
+        """The unconfirmed items of a batch."""
+        return self._out.get(number, ([], 0.0))[0]
+
+    def emptied(self) -> list[T]:
+        """Remove all items, the unconfirmed ones first: the receiver is gone."""
+        self.take_back()
+        items, self._waiting = list(self._waiting), deque()
+        return items
 
     def take_back(self) -> None:
         """Queue unconfirmed items again, before all others: the receiver was restarted."""

@@ -60,8 +60,7 @@ class AttemptLog(Role):
         self._written = 0
         self._refused = 0
         self._policy = AttemptPolicy(successes=False, connect_timeout_ms=CONNECT_TIMEOUT_MS)
-        self._read_policy()
-        self.every(POLICY_S, self._read_policy)
+        self.after(0, self._follow_policy)  # Not here: a frozen store would outlast the start.
         self._write_soon(self._spool, 0)
         self._write_soon(self._letters, 0)
 
@@ -97,9 +96,10 @@ class AttemptLog(Role):
     def _keep(self) -> None:
         """Write waiting batches to disk.
 
-        Attempts get their ids here, so that an attempt written twice, such as after a lost response
-        of the store, is a conflict and not a second document. Dead letters already have ids. They
-        are written first, because repeating them is harmless if the attempts then do not fit.
+        All have ids, so that one written twice, such as after a lost response of the store, is a
+        conflict and not a second document; attempts of an earlier version get theirs here. The
+        dead letters are written first, because repeating them is harmless if the attempts then do
+        not fit.
         """
         while self._unkept:
             message, sender = self._unkept[0]
@@ -195,6 +195,10 @@ class AttemptLog(Role):
             # A conflict: this attempt was written before a restart.
             if saved.is_refused:
                 self.log.error("attempt_refused", database=database, id=saved.id, error=saved.error)
+
+    def _follow_policy(self) -> None:
+        self._read_policy()
+        self.after(POLICY_S, self._follow_policy)
 
     def _read_policy(self) -> None:
         setting = self._directory.setting

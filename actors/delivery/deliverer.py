@@ -31,13 +31,14 @@ from callboard.actors.messages import (
     Reconcile,
 )
 from callboard.actors.messages.notifications import NoticesSeen
-from callboard.actors.messages.paths import EVENT_BRIDGE, RETRY_QUEUE
+from callboard.actors.messages.paths import RETRY_QUEUE, is_source
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
+from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
 from callboard.webhooks.dispatch.dispatcher import (
     Dispatcher,
@@ -59,7 +60,7 @@ from callboard.webhooks.retries.outcome import (
     result_of,
 )
 from callboard.webhooks.retries.policy import KazooPolicy, deferral, verdict
-from callboard.webhooks.retries.retry_message import RetryMessage
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 
 LINGER_S, ACCEPTED_S = 0.025, 0.1
 """While deliveries are in progress, settled events are collected for the first time, received
@@ -72,6 +73,8 @@ message and one disk write."""
 AT_ONCE = 100
 """Requests started before the actor handles other messages."""
 DEFERRAL_BATCH = 200
+MAX_DEFERRED_BYTES = 16 * 2**20 - 64 * 1024
+"""RabbitMQ 4 closes the channel for a message above 16 MiB (max_message_size)."""
 SWEEP_S = 1.0
 PATIENCE_S = 30.0
 """Deliveries that cannot run within this time are deferred: RabbitMQ requeues events that stay
@@ -136,7 +139,7 @@ class Deliverer(Role):
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
         self._deferrals: Outbox[tuple[Job, RetryMessage]] = Outbox(
-            DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: len(deferral[0].delivery.body)
+            DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: deferral[0].delivery.size
         )
         self._ids = itertools.count()
         self._remote = is_remote(self.path)
@@ -191,12 +194,18 @@ class Deliverer(Role):
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
         """Start deliveries, except those that are finished or in progress."""
         counts = {event.tag: len(event.deliveries) for event in message.events}
+        for tag, _delivery, _size in message.refused:
+            counts[tag] = counts.get(tag, 0) + 1
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
             for event in message.events:
                 receipt = Receipt(message.source, message.share, event.tag)
                 taken_at = None if self._remote else event.taken_at or None
                 for delivery in event.deliveries:
                     self._begin_job(self._jobs.take(delivery, receipt), taken_at)
+            for tag, delivery, size in message.refused:
+                receipt = Receipt(message.source, message.share, tag)
+                if (job := self._jobs.take(delivery, receipt)) is not None:
+                    self._refuse_payload(job, size)
         self._go_on()
 
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
@@ -213,11 +222,23 @@ class Deliverer(Role):
             job.taken_at = taken_at
             self._add(job)
 
+    def _refuse_payload(self, job: Job, size: int) -> None:
+        """Give a delivery up whose payload of `size` bytes is too large, for a dead letter."""
+        self.tally.count(catalog.ATTEMPTS, REFUSED)
+        outcome = ClientError(PAYLOAD_REFUSED, f"{size} bytes")
+        self._recorder.exhausted(job, outcome, GiveUp(PAYLOAD_REFUSED), time.time(), size)
+
     def _add(self, job: Job) -> None:
         """Queue the delivery, or defer it if there is no room."""
         delivery = job.delivery
         admission = self._dispatcher.add(
-            job, delivery.id, job.endpoint, delivery.hook_id, delivery.options, time.monotonic()
+            job,
+            delivery.id,
+            job.endpoint,
+            delivery.hook_id,
+            delivery.options,
+            time.monotonic(),
+            delivery.account_id,
         )
         for deferred in (job,) if isinstance(admission, NoRoom) else admission.displaced:
             self._defer_unattempted(deferred)
@@ -338,8 +359,18 @@ class Deliverer(Role):
             self._recorder.exhausted(job, ClientError(then.reason), then, now)
 
     def _defer(self, job: Job, after_ms: int) -> None:
-        """Send it to the retry queue, whose confirmation settles its events."""
-        self._deferrals.add((job, job.defer(after_ms, time.time())))
+        """Send it to the retry queue, whose confirmation settles its events.
+
+        A delivery that the broker would not take is exhausted.
+        """
+        deferral = job.defer(after_ms, time.time())
+        if (
+            job.delivery.size > MAX_DEFERRED_BYTES / 8
+            and len(as_json(deferral)) > MAX_DEFERRED_BYTES
+        ):
+            self._refuse_payload(job, len(job.delivery.body))
+            return
+        self._deferrals.add((job, deferral))
         self._flush_soon()
 
     def _report_deferrals(self) -> None:
@@ -429,9 +460,9 @@ class Deliverer(Role):
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """Start receipts for new sources; send a new retry queue the unconfirmed deferrals."""
         self._recorder.on_peers(before, self.peers)
-        for path in (EVENT_BRIDGE, RETRY_QUEUE):
-            if is_new(path, before, self.peers):
-                self._receipts.serve((path, self.peers[path].incarnation))
+        for path, peer in self.peers.items():
+            if is_source(path) and is_new(path, before, self.peers):
+                self._receipts.serve((path, peer.incarnation))
         if is_new(RETRY_QUEUE, before, self.peers):
             self._deferrals.take_back()
         self._flush_soon()

@@ -23,7 +23,7 @@ from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Job
-from callboard.webhooks.history.attempts import attempt_database, attempt_document
+from callboard.webhooks.history.attempts import CUT_MARK, attempt_database, attempt_document
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.metrics import catalog
@@ -83,7 +83,7 @@ class Recorder:
         )
         self._failures: list[tuple[str, str, int]] = []
         self._disables: list[DisableHook] = []
-        self._keep_successes = False
+        self._keep_successes = settings.attempts.log_successful or False
         self.counts = dict.fromkeys(("delivered", "given_up", "failed_tries", "unrecorded"), 0)
 
     @property
@@ -102,7 +102,8 @@ class Recorder:
         """The delivery succeeded."""
         self.counts["delivered"] += 1
         self._log.debug("delivered", hook=job.delivery.hook_id, delivery=job.delivery.id)
-        if self._keep_successes:
+        chosen = job.delivery.options.log_successful
+        if self._keep_successes if chosen is None else chosen:
             self._record(job, outcome, now)
         self._finished(job)
 
@@ -125,8 +126,15 @@ class Recorder:
         """An attempt failed and another will follow."""
         self._record(job, outcome, now)
 
-    def exhausted(self, job: Job, outcome: Outcome, then: GiveUp, now: float) -> None:
-        """The delivery is exhausted; `finished` once its dead letter and attempt are on disk."""
+    def exhausted(
+        self, job: Job, outcome: Outcome, then: GiveUp, now: float, lost_bytes: int | None = None
+    ) -> None:
+        """The delivery is exhausted; `finished` once its dead letter and attempt are on disk.
+
+        `lost_bytes`: the size of its payload, if that is too large to be recorded.
+        """
+        if lost_bytes is not None:
+            job.delivery = evolve(job.delivery, body=CUT_MARK.encode())
         delivery = job.delivery
         self.counts["given_up"] += 1
         self._note("given_up", delivery, reason=then.reason)
@@ -143,7 +151,13 @@ class Recorder:
         if then.disable:
             self._disables.append(DisableHook(delivery.account_id, delivery.hook_id, GONE))
         document = dead_letter(
-            delivery, then.reason, job.attempts_made, job.history, now, self._settings.node.name
+            delivery,
+            then.reason,
+            job.attempts_made,
+            job.history,
+            now,
+            self._settings.node.name,
+            lost_bytes,
         )
         attempt = self._attempt(job, outcome, now)
         self._attempts.add(_Record(((DEAD_LETTERS, document), attempt), ends=job))
@@ -175,6 +189,8 @@ class Recorder:
             now,
             self._settings.attempts.body_limit,
             job.policy,
+            # The end of a delivery that was deferred too long is no attempt, but has a record.
+            number=job.attempts_made + (job.deferred_since_s is not None),
         )
 
     # Reports
@@ -195,8 +211,7 @@ class Recorder:
                 self._hand_over(log, number, records)
 
     def report_overdue(self, before: float, now: float) -> None:
-        """Repeat batches sent before `before`: the message or its confirmation may be lost. This
-        can store some attempts twice."""
+        """Repeat batches sent before `before`: the message or its confirmation may be lost."""
         if log := self._peer(ATTEMPT_LOG):
             for number, records in self._attempts.overdue(before, now):
                 self._hand_over(log, number, records)
@@ -212,8 +227,9 @@ class Recorder:
                 self._finished(record.ends)
 
     def follow(self, policy: AttemptPolicy) -> None:
-        """Start or stop recording successful attempts."""
-        self._keep_successes = policy.successes
+        """Start or stop recording successful attempts, unless the node's settings say."""
+        if self._settings.attempts.log_successful is None:
+            self._keep_successes = policy.successes
 
     def on_peers(self, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> None:
         """Send a new attempt log the batches that its predecessor did not confirm."""

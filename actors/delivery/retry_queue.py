@@ -9,6 +9,7 @@ from typing import Any
 from attrs import define, frozen
 from thespian.actors import ActorAddress
 
+from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.messages import (
@@ -51,7 +52,6 @@ from callboard.webhooks.retries.retry_message import (
 )
 
 MAX_ITEMS = 200
-MAX_BYTES = 1_000_000
 MAX_SHARES_ON_THE_WAY = 20
 """Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
@@ -258,7 +258,7 @@ class RetryQueue(BrokerRole):
             path = deliverer_for(item.delivery, deliverers).path
             by_deliverer.setdefault(path, []).append((tag, item))
         for path, due in by_deliverer.items():
-            for batch in _cut(due):
+            for batch in cut(due, MAX_ITEMS, lambda item: item[1].delivery.size):
                 self._hand_out(self.peers[path], batch)
 
     def _hand_out(self, peer: Peer, items: tuple[tuple[int, RetryMessage], ...]) -> None:
@@ -334,17 +334,3 @@ def due_queue(settings: Settings) -> str:
 def delay_queue(settings: Settings, name: str) -> str:
     """The name of the queue of a delay class."""
     return f"{settings.amqp.queue}.retry.{name}"
-
-
-def _cut(due: list[tuple[int, RetryMessage]]) -> Iterable[tuple[tuple[int, RetryMessage], ...]]:
-    """Split into batches of at most MAX_ITEMS, each ending at about MAX_BYTES."""
-    batch: list[tuple[int, RetryMessage]] = []
-    size = 0
-    for tag, item in due:
-        batch.append((tag, item))
-        size += len(item.delivery.body)
-        if len(batch) >= MAX_ITEMS or size >= MAX_BYTES:
-            yield tuple(batch)
-            batch, size = [], 0
-    if batch:
-        yield tuple(batch)

@@ -88,7 +88,8 @@ def _request(
 ) -> tuple[str, str, Headers, bytes, str | None, str]:
     """The arguments for a transport."""
     certificate = delivery.options.certificate
-    return delivery.method, delivery.url, headers, delivery.body, certificate, delivery.account_id
+    url, body = delivery.request_url, delivery.request_body
+    return delivery.method, url, headers, body, certificate, delivery.account_id
 
 
 class SendingLoop(Generic[W]):

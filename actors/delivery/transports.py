@@ -17,6 +17,7 @@ from callboard.adapters.keys.signer import Signer
 from callboard.adapters.telemetry.tracing import NO_TRACING, Tracing
 from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import Hook, InvalidHook
+from callboard.webhooks.retries.policy import within
 
 T = TypeVar("T")
 
@@ -126,10 +127,17 @@ def rules(delivery: DeliverySettings) -> EndpointRules:
 
 
 def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
-    """Check that the settings permit the hook's URL and certificate. Raises InvalidHook.
+    """Check that the settings permit the hook's URL, retries and certificate. Raises InvalidHook.
 
     Does not resolve names, and so does not block: see `EndpointRules.refusal`.
     """
+    steps_s = hook.options.retry_steps_s
+    if within(steps_s, delivery.retry_steps_s) != steps_s:
+        raise InvalidHook(
+            hook.id,
+            f"retry_steps_s take {sum(steps_s):g} s: {sum(delivery.retry_steps_s):g} s are allowed "
+            "(delivery.retry_steps_s)",
+        )
     refused = rules(delivery).refusal(hook.uri)
     if refused is not None:
         raise InvalidHook(hook.id, f"uri {hook.uri!r} is {refused}{_allowing(refused)}")

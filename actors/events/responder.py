@@ -3,18 +3,20 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.placement import EventToPlace, Placement, deliverers_among
+from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.events.event_guard import EventGuard
+from callboard.actors.events.routing import Routing, message_of
+from callboard.actors.events.slice_sender import SliceSender
 from callboard.actors.messages import (
     Applied,
     Barrier,
@@ -24,7 +26,10 @@ from callboard.actors.messages import (
     HookPage,
     HooksChanged,
     NextPage,
+    NotHeld,
+    Progress,
     RawEvent,
+    Reconcile,
     Routed,
     Subscribe,
 )
@@ -32,16 +37,23 @@ from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
-from callboard.webhooks.deliveries.delivery import Delivery, deliveries, new_event_id
-from callboard.webhooks.events.event import PoisonEvent, parse_event
+from callboard.webhooks.acknowledgement.receipts import Receipt
+from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
+from callboard.webhooks.deliveries.slicing import FanOuts
+from callboard.webhooks.events.event import Event, PoisonEvent, parse_event, whole_event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.hooks.matching import HookIndex
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.retries.policy import with_policy
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.protocol import EventModule
+from callboard.webhooks.retries.policy import with_choices
 
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
+WORK_S = 0.1
+"""The time after which it handles messages in between."""
+RECONCILE_S = 30.0
 
 
 class Responder(Role):
@@ -49,12 +61,17 @@ class Responder(Role):
 
     Events wait here until all hooks are loaded, a deliverer is up and the store responds. An event
     matched against some of the hooks would be lost for the others.
+
+    The deliveries of a batch of events go to the deliverers at once, if they are few. Those of
+    larger fan-outs are made in slices, fairly between accounts (webhooks/deliveries/slicing.py):
+    the responder holds these events as a share, and settles it like a deliverer.
     """
 
     def begin(self, setup: Setup) -> None:
         """Find the module; the hooks arrive after the subscription to the hook table."""
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
+        self._parse = _parser(self._module)
         self._directory = self.directory(self.connect_store())
         self._tracing = self.own(
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
@@ -66,11 +83,22 @@ class Responder(Role):
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
+        self._routing: Routing | None = None
         self._store_retry = self.timer(self._work)
+        self._work_due = self.timer(self._work)
+        self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing)
+        self._slices = SliceSender(
+            self._fan_outs,
+            source=lambda: (self.path, self.incarnation),
+            peers=lambda: self.peers,
+            send=self.send,
+            tally=self.tally,
+        )
         self._shares = itertools.count()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
+        self.every(RECONCILE_S, self._slices.reconcile)
         self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
         if pause_s := self._guard.pause_s(self.most_deaths):
             self._store_retry.within(pause_s)
@@ -78,7 +106,14 @@ class Responder(Role):
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, loaded hooks and waiting batches."""
-        return {**self._counts, "hooks": len(self._hooks), "held": len(self._held)}
+        return {
+            **self._counts,
+            "deliveries": self._counts["deliveries"] + self._slices.made,
+            "hooks": len(self._hooks),
+            "held": len(self._held),
+            "fan_outs": len(self._fan_outs),
+            "unsettled": self._fan_outs.unsettled,
+        }
 
     def measure(self) -> None:
         """Count events by result, and deliveries."""
@@ -87,7 +122,7 @@ class Responder(Role):
         self.tally.set(catalog.EVENTS, self._fired, module, catalog.FIRED)
         self.tally.set(catalog.EVENTS, no_hook, module, catalog.NO_HOOK)
         self.tally.set(catalog.EVENTS, counts["poison"], module, catalog.POISON)
-        self.tally.set(catalog.DELIVERIES_MADE, counts["deliveries"], module)
+        self.tally.set(catalog.DELIVERIES_MADE, self.stats()["deliveries"], module)
 
     # Hooks
 
@@ -97,6 +132,7 @@ class Responder(Role):
         known = before.get(HOOK_TABLE)
         if table and (known is None or known.incarnation != table.incarnation):
             self._subscribe(table)
+        self._slices.on_peers(before)
         self._work()
 
     def _subscribe(self, table: Peer) -> None:
@@ -161,7 +197,8 @@ class Responder(Role):
 
     def receiveMsg_EventBatch(self, message: EventBatch, sender: ActorAddress) -> None:
         """Queue a batch of events, unless it is a repeated message."""
-        if all(held.batch != message.batch for held, _sender in self._held):
+        id = message.bridge, message.batch
+        if all((held.bridge, held.batch) != id for held, _sender in self._held):
             self._held.append((message, sender))
         self._work()
 
@@ -177,75 +214,117 @@ class Responder(Role):
             self._subscribe(table)
 
     def _work(self) -> None:
-        while self._held and self._loaded and not self._store_retry.is_set:
-            deliverers = deliverers_among(self.peers)
-            if not deliverers:
-                return
-            batch, bridge = self._held[0]
-            try:
-                self._route(batch, bridge, deliverers)
-            except StoreError as problem:
-                self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
-                self._store_retry.within(STORE_RETRY_S)
-                return
-            self._held.popleft()
+        """Route events and make slices of large fan-outs, for about WORK_S at once."""
+        deliverers = deliverers_among(self.peers)
+        if not (self._loaded and deliverers) or self._store_retry.is_set:
+            return
+        until = time.monotonic() + WORK_S
+        try:
+            goes_on = self._route_events(deliverers, until) or self._slices.make(until)
+        except StoreError as problem:
+            self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
+            self._store_retry.within(STORE_RETRY_S)
+            goes_on = False
+        self._slices.report_ended()
+        if goes_on:
+            self._work_due.within(0)
 
-    def _route(self, batch: EventBatch, bridge: ActorAddress, deliverers: list[Peer]) -> None:
-        events: list[EventToPlace] = []
-        poison = []
-        made = fired = 0
-        for raw in batch.events:
-            try:
-                event_deliveries = self._guard.run(raw, self._traced_deliveries)
-            except StoreError:
-                raise  # The event is valid; it waits.
-            except PoisonEvent as problem:
-                poison.append((raw.tag, str(problem)))
-                continue
-            except Exception as problem:
-                self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
-                poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
-                continue
-            made += len(event_deliveries)
-            fired += bool(event_deliveries)
-            message = raw.exchange, raw.routing_key, raw.message_id, raw.body
-            events.append(EventToPlace(hash(message), raw.tag, event_deliveries))
-        by_deliverer = self._placement.share_out(events, deliverers)
-        taken_at = {raw.tag: raw.taken_at for raw in batch.events}
+    def _route_events(self, deliverers: list[Peer], until: float) -> bool:
+        """Route the batches held; True if there are more, after one slice at least."""
+        while self._held:
+            batch, bridge = self._held[0]
+            if self._routing is None:
+                self._routing = Routing(batch)
+            while (raw := self._routing.first) is not None:
+                self._match(self._routing, raw)
+                self._routing.advance()
+                if time.monotonic() >= until:
+                    self._slices.make(until)
+                    return True
+            routing, self._routing = self._routing, None
+            self._held.popleft()
+            self._send_routed(routing, bridge, deliverers)
+        return False
+
+    def _match(self, routing: Routing, raw: RawEvent) -> None:
+        """Find the deliveries of an event. Raises StoreError; the event then waits."""
+        try:
+            matched, made = self._guard.run(raw, partial(self._traced_match, routing))
+        except StoreError:
+            raise
+        except PoisonEvent as problem:
+            routing.poison.append((raw.tag, str(problem)))
+        except Exception as problem:
+            self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
+            routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
+        else:
+            if matched is not None and made is None:
+                routing.slice(raw, matched)
+            elif matched is not None and made is not None:
+                routing.place(raw, matched, made)
+
+    def _traced_match(
+        self, routing: Routing, raw: RawEvent
+    ) -> tuple[FanOut | None, tuple[Delivery, ...] | None]:
+        """The event's fan-out, and its deliveries if they are few, in a span of its trace."""
+        span = self._tracing.match(self._module.id, raw.trace)
+        try:
+            matched = self._fan_out(raw, span.context)
+            made = None if matched is None else self._small(routing, matched)
+        except Exception as problem:
+            span.fail(type(problem).__name__)  # Its text may contain private data.
+            raise
+        span.end(0 if matched is None else len(matched.hooks))
+        return matched, made
+
+    def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
+        """The deliveries of an event if they may go with those of the batch; None: in slices."""
+        if not routing.has_room(matched) or self._fan_outs.delays(matched):
+            return None
+        made = []
+        for hook in matched.hooks:
+            made.append(self._finishing(hook.account_id)(matched.make(hook)))
+            if matched.encoded_bytes > routing.room_bytes:
+                return None
+        return tuple(made)
+
+    def _send_routed(self, routing: Routing, bridge: ActorAddress, deliverers: list[Peer]) -> None:
+        """Send the deliveries of small fan-outs, report to the bridge, and begin the large ones."""
+        batch = routing.batch
+        by_deliverer = self._placement.share_out(routing.events, deliverers)
         source = EVENT_BRIDGE, batch.bridge
-        shares, addressees = {}, {}
+        shares, holders = {}, {}
         for peer in deliverers:
             if by_tag := by_deliverer[peer.path]:
                 # A batch that arrives again, when other deliverers are up, is other shares.
                 share = share_name(batch.batch, next(self._shares))
                 shares[share] = tuple(by_tag)
-                addressees[share] = (peer.path, peer.incarnation)
+                holders[share] = (peer.path, peer.incarnation)
                 batched = tuple(
-                    EventDeliveries(tag, tuple(ds), taken_at[tag]) for tag, ds in by_tag.items()
+                    EventDeliveries(tag, tuple(ds), routing.taken_at[tag])
+                    for tag, ds in by_tag.items()
                 )
                 self.tally.observe(
                     catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
                 )
                 self.send(peer.address, DeliveryBatch(share, source, batched))
-        self.send(bridge, Routed(batch.batch, shares, addressees, tuple(poison)))
+        own = share_name(batch.batch, next(self._shares))
+        if routing.large:
+            shares[own] = tuple(raw.tag for raw, _matched in routing.large)
+            holders[own] = self.path, self.incarnation
+        self.send(bridge, Routed(batch.batch, shares, holders, tuple(routing.poison)))
+        if routing.large:
+            self.send(bridge, Progress(source, (own,), ()))
+        for raw, matched in routing.large:
+            waiter = Receipt(source, own, raw.tag)
+            self._fan_outs.begin(message_of(raw), matched, raw.taken_at, waiter)
         self._counts["events"] += len(batch.events)
-        self._counts["deliveries"] += made
-        self._counts["poison"] += len(poison)
-        self._fired += fired
+        self._counts["deliveries"] += sum(len(event.deliveries) for event in routing.events)
+        self._counts["poison"] += len(routing.poison)
+        self._fired += len(routing.events) + len(routing.large)
 
-    def _traced_deliveries(self, raw: RawEvent) -> tuple[Delivery, ...]:
-        """The deliveries of an event; the span of the match is the parent of their spans."""
-        span = self._tracing.match(self._module.id, raw.trace)
-        try:
-            made = self._deliveries(raw, span.context)
-        except Exception as problem:
-            span.fail(type(problem).__name__)  # Its text may contain private data.
-            raise
-        span.end(len(made))
-        return made
-
-    def _deliveries(self, raw: RawEvent, trace: TraceContext | None) -> tuple[Delivery, ...]:
-        event = parse_event(
+    def _fan_out(self, raw: RawEvent, trace: TraceContext | None) -> FanOut | None:
+        event = self._parse(
             raw.body,
             raw.content_type,
             raw.content_encoding,
@@ -254,7 +333,7 @@ class Responder(Role):
             raw.message_id,
             trace,
         )
-        made = deliveries(
+        return fan_out(
             event,
             self._module,
             self._hooks,
@@ -262,14 +341,37 @@ class Responder(Role):
             self._directory.cluster_id(),
             new_event_id,
         )
-        return tuple(map(self._with_policy, made))
 
-    def _with_policy(self, delivery: Delivery) -> Delivery:
-        """Set the retry policy: that of the hook, else of the account, else of the node."""
-        if delivery.options.policy is not None:
-            return delivery
-        account = self._directory.retry_policy_of(delivery.account_id)
-        return with_policy(delivery, account, self.settings.delivery.retry_policy)
+    # Large fan-outs
+
+    def _finishing(self, account_id: str) -> Callable[[Delivery], Delivery]:
+        """Sets the retry policy and what else the account and the event type may choose."""
+        account = self._directory.choices_of(account_id)
+        settings = self.settings.delivery
+        steps_s = settings.event_retry_steps_s.get(self._module.id, ())
+        return partial(
+            with_choices, account=account, node=settings.retry_policy, event_steps_s=steps_s
+        )
+
+    def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
+        """A deliverer has settled deliveries of large fan-outs."""
+        self._slices.progress(message)
+        self._work()
+
+    def receiveMsg_NotHeld(self, message: NotHeld, sender: ActorAddress) -> None:
+        """A deliverer never received slices of large fan-outs."""
+        self._slices.not_held(message, sender)
+
+    def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
+        """Report which of the bridge's shares this responder does not hold."""
+        self.send(sender, NotHeld(message.source, self._slices.unknown(message.shares)))
+
+
+def _parser(module: EventModule) -> Callable[..., Event]:
+    """Decodes the module's messages."""
+    if isinstance(module, BusModule) and module.raw:
+        return partial(whole_event, any_content=module.any_content)
+    return parse_event
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

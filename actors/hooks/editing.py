@@ -1,5 +1,6 @@
 """Requests of other actors to show, list, add, edit and remove stored hooks."""
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.base.outbox import cut
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.messages import (
     AddHook,
@@ -28,6 +30,7 @@ from callboard.webhooks.hooks.hook import (
     new_hook,
     with_changes,
 )
+from callboard.webhooks.hooks.quotas import QuotaExceeded
 from callboard.webhooks.hooks.secrets import without_secrets
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -71,7 +74,9 @@ class HookEditing:
         except StoreError as problem:
             self._send(sender, Refused(str(problem)))
         else:
-            self._send(sender, HookList(tuple(map(without_secrets, documents)), more))
+            shown = map(without_secrets, documents)
+            page = next(cut(shown, message.limit, lambda shown: len(json.dumps(shown))), ())
+            self._send(sender, HookList(page, more or len(page) < len(documents)))
 
     def add(self, message: AddHook, sender: ActorAddress) -> None:
         """Store a new hook; refuse one that could never fire or never be sent."""
@@ -83,7 +88,7 @@ class HookEditing:
             document = self._changes.add(document)
         except InvalidHook as invalid:
             self._send(sender, Refused(invalid.reason))  # without the id, which is new
-        except StoreError as problem:
+        except (QuotaExceeded, StoreError) as problem:
             self._send(sender, Refused(str(problem)))
         else:
             self._replies.reply(sender, HookSaved(document))
@@ -107,7 +112,7 @@ class HookEditing:
     def _edit(self, sender: ActorAddress, hook_id: str, event_name: str, change: Change) -> None:
         try:
             edit = self._changes.edit(hook_id, event_name, change)
-        except (InvalidHook, StoreError) as problem:
+        except (InvalidHook, QuotaExceeded, StoreError) as problem:
             self._send(sender, Refused(str(problem)))
             return
         if edit.document is None:

@@ -9,6 +9,7 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook
@@ -119,7 +120,7 @@ class HookListener(BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection to the broker starts the load."""
         settings, table = self.settings, partial(self.peer, HOOK_TABLE)
-        self._store = HookStore(self.connect_store())
+        self._store = HookStore(self.connect_store(), node_quotas(settings))
         modules = event_modules(settings).modules
         self._parser = HookParser(
             frozenset(e for m in modules for e in (m.id, *m.events)), self.log

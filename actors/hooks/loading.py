@@ -7,17 +7,19 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.base.outbox import cut
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Call, Timer
-from callboard.webhooks.hooks.hook import Hook, is_enabled
+from callboard.webhooks.hooks.hook import Hook, is_enabled, size_of
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 RETRY_S = 2.0
 NOT_YET_S = 0.1
 MISSES_AT_ONCE = 20
+PAGE_HOOKS = 500
 PAGES_ON_THE_WAY = 2
 """Two, so that the next page is read while the table handles the previous one."""
 LOAD_STALLS_S = 30.0
@@ -136,9 +138,8 @@ class HookLoading:
         for page in self._store.pages(gregorian_s(time.time()), after=self._loaded_to):
             enabled = (document for document in page.documents if is_enabled(document))
             parsed = (self._parser.stored(document) for document in enabled)
-            hooks = tuple(hook for hook in parsed if hook is not None)
+            yield from cut((hook for hook in parsed if hook is not None), PAGE_HOOKS, size_of)
             self._loaded_to = page.end
-            yield hooks
 
     def _send_pages(self) -> None:
         while self._pages is not None and self._unconfirmed < PAGES_ON_THE_WAY:

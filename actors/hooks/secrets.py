@@ -20,7 +20,7 @@ from callboard.actors.messages import (
 )
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.repositories.hooks import Change, HookStore
-from callboard.adapters.store.protocol import Document, StoreError
+from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 from callboard.webhooks.deliveries.signing import InvalidSecret, parse_secret
 from callboard.webhooks.hooks.secrets import (
     MEMBER,
@@ -55,16 +55,18 @@ class HookSecretEditing:
         """Add a secret to a hook."""
 
         def change(document: Document) -> Mapping[str, Any]:
-            secret = parse_secret(message.secret)
+            secret, now = parse_secret(message.secret), gregorian_s(time.time())
+            end_in_s = message.others_end_in_s
             return adding(
                 document,
                 StoredSecret(
                     fingerprint=secret.fingerprint,
                     kind=secret.kind,
-                    since=gregorian_s(time.time()),
+                    since=now,
                     encrypted=self._box.sealed(secret.text, message.hook_id),
                     public_key=secret.public_text,
                 ),
+                others_until=None if end_in_s is None else now + end_in_s,
             )
 
         self._edit_secrets(sender, message.hook_id, change)
@@ -103,6 +105,10 @@ class HookSecretEditing:
             try:
                 change = partial(reencrypting, reencrypted=reencrypted)
                 changed += self._changes.edit(hook_id, "doc_edited", change).changed
+            except StoreUnavailable as problem:
+                # Each further hook would wait for the store again.
+                self._send(sender, Refused(str(problem)))
+                return
             except (StoreError, SecretBoxError, SecretsRefused) as problem:
                 failed.append((hook_id, str(problem)))
         self._send(sender, SecretsReencrypted(changed, tuple(failed), more))

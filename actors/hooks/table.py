@@ -3,11 +3,13 @@
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
+from callboard.actors.base.outbox import BATCH_BYTES, cut
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import (
@@ -26,12 +28,14 @@ from callboard.actors.messages import (
 from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
 from callboard.webhooks.hooks.failure_window import HookKey
-from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.hook import Hook, size_of
 from callboard.webhooks.hooks.hook_map import HookMap, key_of
 from callboard.webhooks.hooks.listing import HookListing
 from callboard.webhooks.metrics.catalog import HOOKS
 
 PAGE_HOOKS = 1000
+PAGE_KEYS = 10_000
+"""The most removed hooks in one message."""
 LISTING_S = 60.0
 """The sorted keys for listings are kept for this time after the last page was requested."""
 
@@ -153,8 +157,9 @@ class HookTable(Role):
             # Includes hooks whose event has changed to one that the subscriber does not want.
             kept = set(map(key_of, wanted))
             gone = tuple(key_of(h) for h in old if h.event in events and key_of(h) not in kept)
-            if wanted or gone:
-                self._send_in_order(subscriber, HooksChanged, wanted, gone)
+            puts, removes = cut(wanted, PAGE_HOOKS, size_of), cut(gone, PAGE_KEYS, len)
+            for pages in zip_longest(puts, removes, fillvalue=()):
+                self._send_in_order(subscriber, HooksChanged, *pages)
 
     def _send_in_order(
         self, subscriber: _Subscriber, kind: type[HooksChanged | HookPage | Barrier], *facts: Any
@@ -208,12 +213,14 @@ class HookTable(Role):
         assert subscriber.pages is not None
         hooks: list[Hook] = []
         last = True
+        bytes_left = BATCH_BYTES
         for one in subscriber.pages:
             # Look it up now: changes since paging began have been sent already.
             hook = self._hooks.get(key_of(one))
             if hook is not None and hook.event in subscriber.events:
                 hooks.append(hook)
-                if len(hooks) == PAGE_HOOKS:
+                bytes_left -= size_of(hook)
+                if len(hooks) == PAGE_HOOKS or bytes_left <= 0:
                     last = False
                     break
         self._send_in_order(subscriber, HookPage, tuple(hooks), last)

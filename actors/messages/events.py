@@ -44,7 +44,8 @@ class Routed:
     """Responder to EventBridge: the results for the events of a batch.
 
     `shares`: the tags of the events sent to deliverers, by share; an event in no share fires no
-    hook. `poison`: tags of events that cannot be handled, with the reason.
+    hook. The responder itself holds the share of the events with large fan-outs, and settles it.
+    `poison`: tags of events that cannot be handled, with the reason.
     """
 
     batch: int
@@ -64,16 +65,21 @@ class EventDeliveries:
 
 @frozen
 class DeliveryBatch:
-    """Responder to Deliverer: a share of a routed batch, to be settled at `source`, a bridge."""
+    """Responder to Deliverer: a share of a batch, to be settled at `source`.
+
+    `source`: the bridge, or the responder itself for a slice of a large fan-out. `refused`: tags
+    and deliveries whose payload is too large to be sent, with its size in bytes.
+    """
 
     share: str
     source: Source
     events: tuple[EventDeliveries, ...] = field(repr=False)
+    refused: tuple[tuple[int, Delivery, int], ...] = field(default=(), repr=False)
 
 
 @frozen
 class Progress:
-    """Deliverer to the source of its deliveries: shares that arrived, (share, tags) settled.
+    """Holder of shares to their source: shares that arrived, (share, tags) settled.
 
     Settled: every delivery of the event has succeeded, is recorded as exhausted, or is stored in
     the durable retry queue.

@@ -15,7 +15,11 @@ class NoAnswer(Exception):
 
 
 class RefusedByActor(Exception):
-    """An actor refused a request; the text is its reason."""
+    """An actor refused a request; the text is its reason. `quota`, `busy`: as in `Refused`."""
+
+    def __init__(self, reason: str, quota: str = "", *, busy: bool = False) -> None:
+        super().__init__(reason)
+        self.quota, self.busy = quota, busy
 
 
 @frozen

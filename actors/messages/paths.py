@@ -29,6 +29,11 @@ def responder_path(module: str) -> str:
     return f"{RESPONDERS}/{module}"
 
 
+def is_source(path: str) -> bool:
+    """Whether it is the path of an actor that hands out deliveries and waits for reports."""
+    return path in (EVENT_BRIDGE, RETRY_QUEUE) or path.startswith(f"{RESPONDERS}/")
+
+
 def id_of(path: str) -> str:
     """The id of the actor's ChildSpec."""
     return path.rpartition("/")[2]

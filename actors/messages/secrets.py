@@ -10,10 +10,12 @@ class AddSecret:
     """To HookListener: add a secret to this hook. -> `HookSecrets`.
 
     `secret`: `whsec_…` or `whsk_…`. A secret that the hook has already is not added again.
+    `others_end_in_s`: the hook's other secrets end after this time; None: not by this.
     """
 
     hook_id: str
     secret: str = field(repr=False)
+    others_end_in_s: int | None = None
 
 
 @frozen

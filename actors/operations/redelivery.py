@@ -10,6 +10,7 @@ from thespian.actors import WatchMessage
 from callboard import admin
 from callboard.actors.base.confirmed_publisher import Batch, ConfirmedPublisher
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.role import Setup
 from callboard.actors.base.slices import Page
 from callboard.actors.delivery.retry_queue import due_queue
@@ -21,6 +22,7 @@ from callboard.actors.operations.sample_delivery import SampleDeliveries, sample
 from callboard.adapters.broker.edge import plain_headers
 from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Properties, Topology
 from callboard.adapters.broker.publications import Publication, for_queue
+from callboard.adapters.repositories.account_quotas import account_quotas
 from callboard.adapters.repositories.dead_letters import Place, Window
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.repositories.maintenance import Step
@@ -46,7 +48,7 @@ from callboard.webhooks.hooks.arguments import (
 )
 from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enabled, parse_hook
 from callboard.webhooks.modules.samples import sample_payload
-from callboard.webhooks.retries.policy import with_policy
+from callboard.webhooks.retries.policy import with_choices
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from callboard.webhooks.values.json_values import as_int, as_object
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
@@ -81,6 +83,7 @@ class Redelivery(Answering, DeadLetterRetention):
         """Connect, and start the sender of test deliveries."""
         super().begin(setup)
         self._hooks = HookStore(self.store)
+        self._quotas = node_quotas(self.settings)
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._counts = dict.fromkeys(("retried", "replayed", "tested"), 0)
@@ -247,7 +250,7 @@ class Redelivery(Answering, DeadLetterRetention):
     ) -> None:
         """Publish the messages that `make` returns for the ids; `settled` gets the results."""
         if len(self._publisher) > MAX_UNCONFIRMED:
-            self.refuse(to, "the broker does not confirm messages: try again later")
+            self.refuse(to, "the broker does not confirm messages: try again later", busy=True)
             return
         batch = Batch(settled)
         left = list(ids)
@@ -271,14 +274,19 @@ class Redelivery(Answering, DeadLetterRetention):
 
     def _of_delivery(self, delivery: Delivery) -> OutgoingMessage:
         """A message that puts the delivery into the due queue."""
-        account = self.accounts.retry_policy_of(delivery.account_id)
-        delivery = with_policy(delivery, account, self.settings.delivery.retry_policy)
+        delivery = self._with_choices(delivery)
         due = RetryMessage(delivery, attempts_made=0, due_ms=int(time.time() * 1000))
         properties = Properties(
             content_type="application/json", delivery_mode=2, message_id=delivery.id
         )
         queue = due_queue(self.settings)
         return OutgoingMessage("", queue, as_json(due), properties, mandatory=True)
+
+    def _with_choices(self, delivery: Delivery) -> Delivery:
+        """Its account's and its event type's choices; a hook on all has no event type here."""
+        account, settings = self.accounts.choices_of(delivery.account_id), self.settings.delivery
+        steps_s = settings.event_retry_steps_s.get(delivery.hook_event.lower(), ())
+        return with_choices(delivery, account, settings.retry_policy, steps_s)
 
     def _hook(self, hook_id: str, *, enabled: bool = True) -> Hook:
         """The hook as stored now. Raises NotRepeatable if nothing can be sent to it."""
@@ -311,15 +319,14 @@ class Redelivery(Answering, DeadLetterRetention):
 
     def _test(self, to: Asker, hook_id: str) -> None:
         hook = self._hook_or_refusal(hook_id, enabled=False)
-        if self._samples.full:
-            raise BadArgument("other test deliveries are in progress: try again in a few seconds")
+        most = account_quotas(self.store, hook.account_id, self._quotas).test_deliveries
+        if refused := self._samples.refusal(hook.account_id, most):
+            self.refuse(to, refused.reason, refused.quota, busy=refused.busy)
+            return
         payload = sample_payload(
             hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()
         )
-        account = self.accounts.retry_policy_of(hook.account_id)
-        delivery = sample_delivery(hook, payload)
-        policy = self.settings.delivery.retry_policy
-        self._samples.begin(with_policy(delivery, account, policy), to)
+        self._samples.begin(self._with_choices(sample_delivery(hook, payload)), to)
 
     def receiveMsg_WatchMessage(self, message: WatchMessage, sender: Any) -> None:
         """Respond to tests that have ended, and serve the connection."""

@@ -1,6 +1,7 @@
 """Test deliveries: sent at once and separately; the result is the response to the request."""
 
 import time
+from collections import Counter
 from secrets import token_hex
 
 from attrs import evolve, frozen
@@ -16,10 +17,12 @@ from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery, new_even
 from callboard.webhooks.deliveries.encoding import content, content_type, request_with
 from callboard.webhooks.history.dead_letters import without_user
 from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.quotas import excess
 from callboard.webhooks.retries.outcome import ClientError
 from callboard.webhooks.retries.policy import policy_named, succeeded
 
-SAMPLES_AT_ONCE = 4
+SAMPLES_AT_ONCE = 16
+"""Of all accounts; each may have `quotas.test_deliveries`."""
 TEST_HEADER = ("X-Callboard-Test", "true")
 
 
@@ -40,27 +43,41 @@ class SampleDeliveries:
         self._settings = settings
         signer = Signer(SecretBox(settings.secrets.key, settings.secrets_key_file))
         self._sending: Sending[SampleDelivery] = sending(settings, SAMPLES_AT_ONCE, signer)
+        self._by_account: Counter[str] = Counter()
 
     def fileno(self) -> int:
         """The descriptor to watch."""
         return self._sending.fileno()
 
-    @property
-    def full(self) -> bool:
-        """Whether SAMPLES_AT_ONCE are in flight."""
-        return not self._sending.free
+    def refusal(self, account_id: str, most: int) -> admin.Refused | None:
+        """Why the account may begin no test delivery now. `most`: as many may be its own."""
+        if (own := self._by_account[account_id]) >= most:
+            had = f"the account has {own} test deliveries in progress"
+            over = excess("test deliveries", "test_deliveries", most, had)
+            return admin.Refused(f"{over.reason}; try again in a few seconds", over.setting)
+        if not self._sending.free:
+            full = "other test deliveries are in progress: try again in a few seconds"
+            return admin.Refused(full, busy=True)
+        return None
 
     def begin(self, delivery: Delivery, to: Asker) -> None:
         """Send it; `ended` returns the result."""
+        self._by_account[delivery.account_id] += 1
         self._sending.send(SampleDelivery(delivery, to, time.monotonic()))
 
     def ended(self) -> list[tuple[Asker, admin.HookTested]]:
         """Results of tests that have ended, with their requesters. Call if `fileno` is readable."""
-        return [(sent.work.to, self._result(sent)) for sent in self._sending.ended()]
+        return [(sent.work.to, self._ended(sent)) for sent in self._sending.ended()]
 
     def close(self) -> None:
         """Close idle connections."""
         self._sending.close()
+
+    def _ended(self, sent: Sent[SampleDelivery]) -> admin.HookTested:
+        account_id = sent.work.delivery.account_id
+        self._by_account[account_id] -= 1
+        self._by_account += Counter()  # Forgets the accounts that have none in flight.
+        return self._result(sent)
 
     def _result(self, sent: Sent[SampleDelivery]) -> admin.HookTested:
         delivery, outcome = sent.work.delivery, sent.outcome

@@ -68,15 +68,22 @@ DRAIN_S = 10.0
 """The time-out for events to settle before the tree is stopped."""
 
 
+STORE_CALLS = 2
+"""Calls of the store that time out while an actor handles one message: the first that fails ends
+its work, and one before it may have been slow."""
+
+
 def tree(settings: Settings) -> SupervisorSpec:
     """The whole supervision tree, in starting order."""
     setup = Setup(settings)
+    waits_s = STORE_CALLS * settings.couchdb.timeout_ms / 1000
     responders = tuple(
         ChildSpec(
             module.id,
             Responder,
             Setup(settings, module.id),
             peers=(METRICS, EVENT_BRIDGE, HOOK_TABLE, ALL_DELIVERERS),
+            waits_s=waits_s,
         )
         for module in event_modules(settings).modules
     )
@@ -87,6 +94,7 @@ def tree(settings: Settings) -> SupervisorSpec:
         AttemptLog,
         setup,
         peers=(METRICS, ALL_DELIVERERS),
+        waits_s=waits_s,
     )
     retry_queue = ChildSpec(
         id_of(RETRY_QUEUE),
@@ -145,6 +153,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 setup,
                 peers=(METRICS, FAILURE_CACHE, HOOK_LISTENER),
                 label="webhooks_disabler",
+                waits_s=waits_s,
             ),
             ChildSpec(
                 HOOK_LISTENER,
@@ -158,6 +167,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                     *subscribers_of(HOOK_DISABLED),
                 ),
                 label="webhooks_listener",
+                waits_s=waits_s,
             ),
             *zone_listeners,
             ChildSpec(
@@ -190,6 +200,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 TEMPORARY,
                 peers=(METRICS,),
                 label="webhooks_init",
+                waits_s=waits_s,
             ),
         ),
     )
@@ -206,6 +217,7 @@ def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
             peers=(
                 METRICS,
                 EVENT_BRIDGE,
+                ALL_RESPONDERS,
                 FAILURE_CACHE,
                 HOOK_LISTENER,
                 ATTEMPT_LOG,

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -26,13 +26,13 @@ from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
 from urllib3.util import make_headers, parse_url
 
 from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError, Candidate
 from callboard.adapters.http.descriptors import leave_some
-from callboard.adapters.http.response import HttpResponse, read_response
+from callboard.adapters.http.response import BadResponseError, HttpResponse, read_response
 from callboard.adapters.http.target import Target, absolute_form, encoded_path, target_of
+from callboard.adapters.http.tls_errors import PREFIX, tls_reason
 from callboard.webhooks.retries.outcome import ClientError, Response
 
 T = TypeVar("T")
@@ -220,15 +220,13 @@ class _Connection(HTTPConnection):
         try:
             while left:
                 left = left[self.sock.send(left) :]
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # The endpoint may have responded before it closed.
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            pass  # The endpoint may have responded, or sent an alert, before it closed.
         except OSError as error:
             raise self._failure(error) from error
         try:
             answer = read_response(self.sock, method, limit)
-        except HTTPError as error:
-            raise self._failure(error.__cause__ or error) from error
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, BadResponseError) as error:
             raise self._failure(error) from error
         self._answered = True
         return answer
@@ -402,33 +400,36 @@ def unreachable(error: AddressRefusedError | OSError | HTTPException) -> ClientE
     """The outcome for an error of connecting, including name lookup."""
     if isinstance(error, AddressRefusedError):
         return ClientError("refused: address", str(error))
-    return ClientError(f"failed_connect: {connect_error(error)}", str(error))
+    return ClientError(connect_error(error), str(error))
 
 
 def connect_error(error: OSError | HTTPException) -> str:
-    """An error of connecting by its Erlang name, as in Kazoo's attempts.
+    """An error of connecting: `failed_connect: …` with its Erlang name, as in Kazoo's attempts.
 
-    `proxy`: the proxy refused, or did not speak HTTP.
+    `proxy`: the proxy refused, or did not speak HTTP. Errors of TLS are `tls: …`; Kazoo and earlier
+    versions do not tell them apart (`failed_connect: tls_alert`).
     """
     if not isinstance(error, OSError) or str(error).startswith("Tunnel connection failed"):
-        return "proxy"
+        return "failed_connect: proxy"
     match error:
         case socket.gaierror():
-            return "eai_again" if error.errno == socket.EAI_AGAIN else "nxdomain"
+            name = "eai_again" if error.errno == socket.EAI_AGAIN else "nxdomain"
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return "closed"
+            name = "closed"
         case ssl.SSLError():
-            return "tls_alert"
-    return _by_number(error)
+            return PREFIX + tls_reason(error)
+        case _:
+            name = _by_number(error)
+    return f"failed_connect: {name}"
 
 
 def exchange_error(error: BaseException) -> str:
-    """An error after connecting by the name of Erlang's httpc, or `bad_response`."""
+    """An error after connecting by the name of Erlang's httpc, `tls: …` or `bad_response`."""
     match error:
-        case ConnectionError() | IncompleteRead() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+        case ConnectionError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return CLOSED
         case ssl.SSLError():
-            return "tls_alert"
+            return PREFIX + tls_reason(error)
         case OSError():
             return _by_number(error)
     return "bad_response"

@@ -14,12 +14,18 @@ from urllib3.util import parse_url
 from callboard.adapters.http.address_guard import Candidate
 from callboard.adapters.http.connection import CLOSED, connect_error, exchange_error
 from callboard.adapters.http.descriptors import leave_some
-from callboard.adapters.http.policy import HEADERS_BYTES, Hop
+from callboard.adapters.http.policy import Hop
+from callboard.adapters.http.response import (
+    HEADERS_BYTES,
+    BadResponseError,
+    ChunkedBody,
+    Head,
+    has_body,
+    head_of,
+)
 from callboard.adapters.http.target import absolute_form, encoded_path
+from callboard.adapters.http.tls_errors import PREFIX, reason_in
 from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
-
-MAX_HEADERS = 100
-"""The most header lines of a response; http.client has the same limit."""
 
 _TLS = (
     pycurl.E_SSL_CONNECT_ERROR,
@@ -28,6 +34,8 @@ _TLS = (
     pycurl.E_SSL_CIPHER,
     pycurl.E_SSL_CACERT_BADFILE,
 )
+_ALERT = " alert "
+"""In OpenSSL's text for an alert that arrives with the response, as TLS 1.3 permits."""
 _HUNG_UP = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "unexpected eof", "Connection reset")
 _LARGE = 16 * 1024
 """A body of more bytes is freed before the next request."""
@@ -70,7 +78,8 @@ class CurlRequest:
         self._body_size = 0
         self.address: Candidate | None = None
         self.call: Any = None
-        self._connects = self._afresh = False
+        self._connects = self._afresh = self._without_body = False
+        self._method = ""
         self._begin()
         self.easy = pycurl.Curl()
         self.easy.request = self
@@ -81,6 +90,7 @@ class CurlRequest:
             CAINFO=ca_bundle,
             NOSIGNAL=1,
             HTTP_CONTENT_DECODING=0,
+            HTTP_TRANSFER_DECODING=0,  # Chunks are judged by the rules of both transports.
             PROXY="",  # The environment is ignored.
             HEADERFUNCTION=self._header,
             WRITEFUNCTION=self._body,
@@ -179,15 +189,16 @@ class CurlRequest:
             return self._response()
         if code == pycurl.E_URL_MALFORMAT:
             return ClientError("refused: url", text)
-        if self._sent:
-            return ClientError(exchange_error(self._error(code, text)), text)
-        return ClientError(f"failed_connect: {connect_error(self._error(code, text))}", text)
+        error = self._error(code, text)
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+            return ClientError(PREFIX + reason_in(text), text)
+        return ClientError(exchange_error(error) if self._sent else connect_error(error), text)
 
     def _error(self, code: int, text: str) -> OSError | HTTPException:
         """The exception that Python would have raised."""
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return TimeoutError(text)
-        if code in _TLS:
+        if code in _TLS or (code == pycurl.E_RECV_ERROR and _ALERT in text):
             if any(sign in text for sign in _HUNG_UP):
                 return ssl.SSLEOFError(text)
             return ssl.SSLError(text)
@@ -206,29 +217,25 @@ class CurlRequest:
         return code in (pycurl.E_SEND_ERROR, pycurl.E_PARTIAL_FILE)
 
     def _response(self) -> Outcome:
-        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
-        if status < 200:
-            return ClientError("bad_response", f"interim status {status}")
-        if not self._head_ended:
+        head = self._head
+        if head is None:
             return ClientError(CLOSED, "the head broke off")
-        if len(self._lines) > MAX_HEADERS:
-            return ClientError("bad_response", f"more than {MAX_HEADERS} headers")
-        headers: dict[str, str] = {}
-        names: dict[str, str] = {}
-        for line in self._lines:
-            name, _colon, value = line.decode("latin-1").partition(":")
-            first = names.setdefault(name.lower(), name)
-            value = value.strip()
-            headers[first] = f"{headers[first]}, {value}" if first in headers else value
-        return Response(status, headers, bytes(self._received), cut=self._cut)
+        body, cut = bytes(self._received), self._cut
+        if self._chunks is not None:
+            body, cut = bytes(self._chunks.body), self._chunks.cut
+            if not (cut or self._chunks.ended or self._without_body):
+                return ClientError(CLOSED, "the last chunk is missing")
+        return Response(head.status, head.fields, body, cut=cut)
 
     # What libcurl calls
 
     def _begin(self) -> None:
         self._lines: list[bytes] = []
         self._head_bytes = 0
+        self._head: Head | None = None
+        self._chunks: ChunkedBody | None = None
         self._received = bytearray()
-        self._cut = self._sent = self._lacks = self._head_ended = False
+        self._cut = self._sent = self._lacks = False
         self._refused: ClientError | None = None
 
     def _socket(self, _purpose: int, address: Any) -> Any:
@@ -246,7 +253,7 @@ class CurlRequest:
             leave_some(connection.fileno())
         except OSError as error:
             connection.close()
-            self._refused = ClientError(f"failed_connect: {connect_error(error)}", str(error))
+            self._refused = ClientError(connect_error(error), str(error))
             return pycurl.SOCKET_BAD
         return connection
 
@@ -260,22 +267,43 @@ class CurlRequest:
         return pycurl.PREREQFUNC_OK
 
     def _header(self, line: bytes) -> int | None:
-        """A line of a head, or of trailers, which are ignored."""
+        """A line of a head, or of trailers, which are part of the chunked body."""
+        if self._head is not None:
+            return None
         self._head_bytes += len(line)
-        if self._head_bytes > HEADERS_BYTES:
-            self._refused = ClientError("bad_response", "too long")
+        try:
+            if self._head_bytes > HEADERS_BYTES:
+                raise BadResponseError("too long")
+            if line.strip(b"\r\n"):
+                self._lines.append(line)
+            else:
+                lines, self._lines = self._lines, []
+                if self._sent:  # The head before that is a proxy's.
+                    self._take(head_of(lines))
+        except BadResponseError as fault:
+            self._refused = ClientError("bad_response", str(fault))
             return -1
-        if line.startswith(b"HTTP/"):
-            self._lines = []
-            self._head_ended = False
-        elif not line.strip():
-            self._head_ended = True
-        elif not self._head_ended:
-            self._lines.append(line)
         return None
+
+    def _take(self, head: Head) -> None:
+        """A whole head; interim ones are dropped."""
+        if head.status == 101:
+            raise BadResponseError("interim status 101")
+        if head.status >= 200:
+            self._head = head
+            self._chunks = ChunkedBody(self._limit) if head.chunked else None
+            self._without_body = not has_body(head, self._method)
 
     def _body(self, data: bytes) -> int | None:
         """A part of the body; data beyond the limit is not read."""
+        if self._chunks is not None:
+            try:
+                self._chunks.feed(data)
+            except BadResponseError as fault:
+                self._refused = ClientError("bad_response", str(fault))
+                return -1
+            self._cut = self._chunks.cut
+            return -1 if self._cut else None
         room = self._limit - len(self._received)
         self._received += data[:room]
         if len(data) > room:
@@ -296,6 +324,7 @@ class CurlRequest:
             self._set(SSLCERT_BLOB=pem, SSLKEY_BLOB=pem)
 
     def _do(self, method: str, body: bytes | None) -> None:
+        self._method = method
         sends = bool(body) or method not in _BODILESS
         if (method, sends) != self._does:
             self._does = method, sends

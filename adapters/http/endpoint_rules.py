@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.target import Target, UrlRefusedError, target_of
+from callboard.webhooks.hooks.uris import uri_fault
 
 OTHER_PROTOCOLS = frozenset(
     {
@@ -66,10 +67,14 @@ class EndpointRules:
         and the names of this machine (RFC 6761, 6.3). Any other name may have another meaning by
         the time of a delivery, and is checked then.
         """
+        fault = uri_fault(url)
         try:
             target = self.target(url)
         except UrlRefusedError as error:
-            return f"refused: {error}: {error.detail}"
+            details = (error.detail, fault) if fault else (error.detail,)
+            return f"refused: {error}: {'; '.join(dict.fromkeys(details))}"
+        if fault is not None:
+            return f"refused: url: {fault}"
         for address in _written_addresses(target.host, target.origin[2]):
             reason = self.guard.refusal(ip_address(address))
             if reason is not None:

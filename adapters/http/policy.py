@@ -27,8 +27,6 @@ from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
 
 USER_AGENT = f"Callboard/{version('callboard')}"
 
-HEADERS_BYTES = 64 * 1024
-"""The most bytes of a response's head."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, 5.5

@@ -12,6 +12,8 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
+from callboard.webhooks.hooks.uris import host_fault, port_fault
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@?-]*")
@@ -138,6 +140,8 @@ def _parsed(base: str) -> Target:
     if not parts.scheme or not parts.host:
         raise UrlRefusedError("url", "it names no host")
     _check_host(parts.host)
+    if parse_url(base).port == 0:  # requests removes it, and would call the scheme's port.
+        raise UrlRefusedError("url", port_fault())
     return Target(parts.scheme, parts.host, parts.port, parts.request_uri, parts.auth)
 
 
@@ -149,6 +153,8 @@ def _check_host(host: str) -> None:
     if _NUMBER.fullmatch(last) and not _is_address(host):
         # The URL standard, 3.5: a host that ends in a number is an IPv4 address or nothing.
         raise UrlRefusedError("url", f"its host {host} ends in a number, but is no IPv4 address")
+    if (fault := host_fault(host)) is not None:
+        raise UrlRefusedError("url", fault)
 
 
 def _is_address(host: str) -> bool:

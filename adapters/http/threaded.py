@@ -28,8 +28,9 @@ from callboard.adapters.http.connection import (
     StaleConnectionError,
     unreachable,
 )
-from callboard.adapters.http.policy import HEADERS_BYTES, Hop, HttpPolicy, PolicyArguments
+from callboard.adapters.http.policy import Hop, HttpPolicy, PolicyArguments
 from callboard.adapters.http.redirects import HttpRequest
+from callboard.adapters.http.response import HEADERS_BYTES
 from callboard.adapters.http.target import Target
 from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
 
@@ -94,11 +95,11 @@ class RequestsTransport:
         """Make one request. Thread-safe. `certificate`: the name of the account's or a shared one.
 
         Kinds of ClientError, by the names that Kazoo's attempts have from Erlang where there is
-        one: `timeout`; `failed_connect: …` with `nxdomain`, `timeout`, `tls_alert`, `closed`,
-        `proxy`, or an errno's name as `econnrefused`; `socket_closed_remotely`; `bad_response` (not
-        HTTP, or too much of it); `refused: …` with `scheme`, `url`, `credentials`, `port`,
-        `method`, `header`, `payload`, `certificate`, `address`, `redirect`: not sent, or followed
-        no further, and a retry will not help.
+        one: `timeout`; `failed_connect: …` with `nxdomain`, `timeout`, `closed`, `proxy`, or an
+        errno's name as `econnrefused`; `tls: …` (tls_errors.py); `socket_closed_remotely`;
+        `bad_response` (not HTTP, or too much of it); `refused: …` with `scheme`, `url`,
+        `credentials`, `port`, `method`, `header`, `payload`, `certificate`, `address`, `redirect`:
+        not sent, or followed no further, and a retry will not help.
 
         An endpoint may close a kept connection just when a request is sent. If the connection ends
         before any byte of a response, the request is made once more on a new connection, within the

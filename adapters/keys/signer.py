@@ -1,12 +1,15 @@
 """The headers of a delivery: its own, and signatures if its hook has secrets."""
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import zip_longest
 
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.signing import (
     InvalidSecret,
     Secret,
+    SharedSecret,
     parse_secret,
     signature_headers,
 )
@@ -34,17 +37,42 @@ class Signer:
 
     def signed(self, delivery: Delivery, now_unix_s: float) -> Headers:
         """All headers of an attempt made now. Raises SigningRefused."""
-        if not delivery.options.secrets:
+        options = delivery.options
+        if not options.secrets:
+            if options.scheme is not None:
+                raise SigningRefused(f"hook {delivery.hook_id} has a signature, but no secret")
             return delivery.headers
-        secrets = [self._secret(sealed, delivery.hook_id) for sealed in delivery.options.secrets]
+        secrets = [
+            self._secret(sealed, delivery.hook_id)
+            for sealed, until in zip_longest(options.secrets, options.secrets_until, fillvalue=0)
+            if not until or now_unix_s < until
+        ]
+        if not secrets:
+            raise SigningRefused(f"all secrets of hook {delivery.hook_id} have ended")
         try:
-            signatures = signature_headers(secrets, delivery.webhook_id, now_unix_s, delivery.body)
+            body = delivery.request_body
+            signatures = signature_headers(secrets, delivery.webhook_id, now_unix_s, body)
         except ValueError as problem:
             raise SigningRefused(str(problem)) from None
-        return (*delivery.headers, *signatures)
+        return (*delivery.headers, *signatures, *_of_scheme(delivery, secrets))
 
     def _opened(self, sealed: str, hook_id: str) -> Secret:
         try:
             return parse_secret(self._box.opened(sealed, hook_id))
         except (SecretBoxError, InvalidSecret) as problem:
             raise SigningRefused(f"a secret of hook {hook_id} cannot be used: {problem}") from None
+
+
+def _of_scheme(delivery: Delivery, secrets: Sequence[Secret]) -> Headers:
+    """The signature of the hook's own scheme, by its oldest shared secret.
+
+    Such a header holds one signature. A receiver learns of a new secret after it was created, and
+    has the oldest for certain.
+    """
+    scheme = delivery.options.scheme
+    if scheme is None:
+        return ()
+    shared = [secret for secret in secrets if isinstance(secret, SharedSecret)]
+    if not shared:
+        raise SigningRefused(f"hook {delivery.hook_id}: {scheme.name} needs a secret whsec_…")
+    return (scheme.signature(shared[-1].key, delivery.body),)

@@ -14,7 +14,7 @@ from callboard.adapters.store.protocol import Document, DocumentStore, StoreErro
 from callboard.webhooks.events.directory import Account, resolve_setting
 from callboard.webhooks.hooks.failure_window import Limits, account_limits
 from callboard.webhooks.values.json_values import as_int, as_object
-from callboard.webhooks.values.kazoo_names import account_database, decoded, is_account_id
+from callboard.webhooks.values.kazoo_names import account_database, decoded, may_have_database
 
 TTL_S = 30.0
 """How long a document is cached, in seconds, unless it is reported as changed."""
@@ -175,9 +175,9 @@ class StoreDirectory:
         document = default_setting(self._store, category, key, value)
         return self._keep("system_config", category, document)
 
-    def retry_policy_of(self, account_id: str) -> Any:
-        """`retry_policy` of the account's document `configs_webhooks`, of any type."""
-        return (self._account_config(account_id) or {}).get("retry_policy")
+    def choices_of(self, account_id: str) -> Mapping[str, Any]:
+        """The account's document `configs_webhooks`, whose values may have any type; else empty."""
+        return self._account_config(account_id) or {}
 
     # The limits of failing hooks
 
@@ -221,8 +221,8 @@ class StoreDirectory:
         return None if reseller_id is None else self._account_config(reseller_id)
 
     def _account_config(self, account_id: str) -> Mapping[str, Any] | None:
-        """An account's own settings; None without a document, or for an invalid account id."""
-        if not is_account_id(account_id):
+        """An account's own settings; None without a document, or for an id without a database."""
+        if not may_have_database(account_id):
             return None
         # Most accounts have none: a look-up every two seconds would be too frequent.
         config = self._document(

@@ -6,15 +6,20 @@ from typing import Any
 
 from attrs import frozen
 
+from callboard.adapters.repositories.account_quotas import account_quotas
 from callboard.adapters.repositories.migration import migrated
 from callboard.adapters.store.protocol import Conflict, DatabaseMissing, Document, DocumentStore
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.webhooks.hooks.hook import is_deleted, with_changes
+from callboard.webhooks.hooks.quotas import Quotas, check_count, check_document
+from callboard.webhooks.values.documents import public_fields
 
 DATABASE = "webhooks"
 LISTING = "webhooks/webhooks_listing"
 EVERY_HOOK = "webhooks/crossbar_listing"
 """Includes disabled hooks."""
+BY_ACCOUNT = "webhooks/accounts_listing"
+"""Counts the hooks of each account, with disabled ones."""
 
 PAGE = 500
 SAVES = 5
@@ -41,10 +46,18 @@ class HookPage:
 
 
 class HookStore:
-    """Database `webhooks` of a document store; raises the store's errors."""
+    """Database `webhooks` of a document store; raises the store's errors.
 
-    def __init__(self, store: DocumentStore) -> None:
+    `quotas`: the node's. Every hook that is written is checked against its account's. `page`: the
+    most hooks that it reads at once.
+    """
+
+    def __init__(
+        self, store: DocumentStore, quotas: Quotas | None = None, page: int = PAGE
+    ) -> None:
         self.documents = store
+        self._quotas = quotas or Quotas()
+        self._page = page
 
     def pages(self, now_gregorian_s: int, after: Any = None) -> Iterator[HookPage]:
         """All hooks that are not disabled, in pages, each read on demand.
@@ -55,9 +68,9 @@ class HookStore:
         start = ... if after is None else after
         # A page has as many rows as the store reads at once: no row is older than its page.
         rows = self.documents.view(
-            DATABASE, LISTING, include_documents=True, page_size=PAGE, start=start
+            DATABASE, LISTING, include_documents=True, page_size=self._page, start=start
         )
-        while page := list(islice(rows, PAGE)):
+        while page := list(islice(rows, self._page)):
             documents = [row.document for row in page if row.document]
             yield HookPage(migrated(self.documents, documents, now_gregorian_s), page[-1].key)
 
@@ -67,7 +80,15 @@ class HookStore:
         return document if document and document.get("pvt_type") == "webhook" else None
 
     def add(self, document: Document) -> Document:
-        """Store a new hook; returns it with its revision. A missing database is created."""
+        """Store a new hook; returns it with its revision. A missing database is created.
+
+        Raises QuotaExceeded. Hooks that several clients add at once may exceed the quota by their
+        number.
+        """
+        account_id = str(document.get("pvt_account_id"))
+        quotas = self._quotas_of(account_id)
+        check_document(document, quotas)
+        check_count(self.count(account_id), quotas)
         try:
             rev = self.documents.save(DATABASE, document)
         except DatabaseMissing:
@@ -76,8 +97,34 @@ class HookStore:
             rev = self.documents.save(DATABASE, document)
         return {**document, "_rev": rev}
 
+    def replace(self, stored: Document, document: Document) -> Document:
+        """Save another document for a stored hook; returns it with its revision.
+
+        Raises QuotaExceeded, Conflict.
+        """
+        self._check_edit(stored, document)
+        return {**document, "_rev": self.documents.save(DATABASE, document)}
+
+    def count(self, account_id: str) -> int:
+        """The number of an account's hooks, with disabled ones."""
+        try:
+            rows = self.documents.view(DATABASE, BY_ACCOUNT, key=account_id, group=True)
+            return sum(int(row.value) for row in rows)
+        except DatabaseMissing:
+            return 0
+
+    def _check_edit(self, stored: Document, document: Document) -> None:
+        account_id = str(stored.get("pvt_account_id"))
+        check_document(document, self._quotas_of(account_id), stored)
+
+    def _quotas_of(self, account_id: str) -> Quotas:
+        return account_quotas(self.documents, account_id, self._quotas)
+
     def edit(self, hook_id: str, change: Change, now_gregorian_s: int) -> Edited:
-        """Change a stored hook despite concurrent changes. Raises Conflict after several."""
+        """Change a stored hook despite concurrent changes.
+
+        Raises Conflict after several; QuotaExceeded, if the hook grows.
+        """
         for attempts_left in reversed(range(SAVES)):
             document = self.get(hook_id)
             if document is None or is_deleted(document):
@@ -85,7 +132,10 @@ class HookStore:
             fields = change(document)
             if not fields:
                 return Edited(document, changed=False)
-            document = with_changes(document, {**fields, "pvt_modified": now_gregorian_s})
+            stored, changes = document, {**fields, "pvt_modified": now_gregorian_s}
+            document = with_changes(stored, changes)
+            if public_fields(fields).keys() - {"enabled"}:
+                self._check_edit(stored, document)
             try:
                 document["_rev"] = self.documents.save(DATABASE, document)
             except Conflict:

@@ -35,8 +35,6 @@ HOOKS_IN_ORDER = "webhooks/crossbar_listing"
 """Keys [account, hook]; includes disabled hooks."""
 DESCENDANTS = "accounts/listing_by_descendants"
 
-HOOKS_A_STEP = 200
-ACCOUNTS_A_STEP = 50
 SAVES = 5
 """The most repetitions of a save that conflicts with another client's."""
 
@@ -56,6 +54,17 @@ class Change:
 
 
 @frozen
+class Sizes:
+    """The most hooks, and the most accounts, that one step reads."""
+
+    hooks: int = 200
+    accounts: int = 50
+
+
+SIZES = Sizes()
+
+
+@frozen
 class Step:
     """One slice of the work. `found`: for the client; `page_ends`: to be sent at once."""
 
@@ -69,7 +78,11 @@ class Step:
 
 
 def enable_account(
-    store: DocumentStore, account_id: str, now_gregorian_s: int, after: Cursor = ()
+    store: DocumentStore,
+    account_id: str,
+    now_gregorian_s: int,
+    after: Cursor = (),
+    sizes: Sizes = SIZES,
 ) -> Iterator[Step]:
     """Enable an account's hooks that were disabled for their failures (webhooks_util:reenable).
 
@@ -78,13 +91,13 @@ def enable_account(
     last_hook = after[1] if after else None
     while last_hook != "":
         try:
-            rows = _hooks_after(store, account_id, last_hook)
+            rows = _hooks_after(store, account_id, last_hook, sizes.hooks)
             documents = [row.document for row in rows if row.document]
             enabled, failed = _enable(store, documents, now_gregorian_s)
         except StoreError as problem:
             yield Step((AccountHooks(account_id, problem=str(problem)),), after=(account_id, ""))
             return
-        complete = len(rows) < HOOKS_A_STEP
+        complete = len(rows) < sizes.hooks
         last_hook = "" if complete else str(rows[-1].id)
         ids = tuple(document["_id"] for document in enabled)
         report = AccountHooks(account_id, len(rows), ids, failed, complete=complete)
@@ -92,17 +105,19 @@ def enable_account(
         yield Step((report,), changes, (account_id, last_hook))
 
 
-def _hooks_after(store: DocumentStore, account_id: str, last_hook: str | None) -> list[Row]:
+def _hooks_after(
+    store: DocumentStore, account_id: str, last_hook: str | None, most: int
+) -> list[Row]:
     rows = store.view(
         DATABASE,
         HOOKS_IN_ORDER,
         start=[account_id] if last_hook is None else [account_id, last_hook],
         end=[account_id, {}],
         include_documents=True,
-        page_size=HOOKS_A_STEP + 1,
-        limit=HOOKS_A_STEP + 1,
+        page_size=most + 1,
+        limit=most + 1,
     )
-    return [row for row in rows if row.id != last_hook][:HOOKS_A_STEP]
+    return [row for row in rows if row.id != last_hook][:most]
 
 
 def _enable(
@@ -144,34 +159,38 @@ def _save_all(
 
 
 def enable_descendants(
-    store: DocumentStore, account_id: str, now_gregorian_s: int, after: Cursor = ()
+    store: DocumentStore,
+    account_id: str,
+    now_gregorian_s: int,
+    after: Cursor = (),
+    sizes: Sizes = SIZES,
 ) -> Iterator[Step]:
     """The same for an account, and then for all its descendants.
 
     Most accounts have no hooks: a batch of those takes two requests in all.
     """
-    accounts = _from_the_top(store, account_id, after)
-    while batch := list(itertools.islice(accounts, ACCOUNTS_A_STEP)):
+    accounts = _from_the_top(store, account_id, after, sizes.accounts)
+    while batch := list(itertools.islice(accounts, sizes.accounts)):
         counts = store.view(DATABASE, HOOKS_BY_ACCOUNT, keys=batch, group=True)
         with_hooks = {row.key for row in counts}
         for has_hooks, ids in itertools.groupby(batch, with_hooks.__contains__):
             if has_hooks:
                 for id in ids:
                     begun = after if after[:1] == (id,) else ()
-                    yield from enable_account(store, id, now_gregorian_s, begun)
+                    yield from enable_account(store, id, now_gregorian_s, begun, sizes)
             else:
                 idle = tuple(AccountHooks(id) for id in ids)
                 yield Step(idle, after=(idle[-1].account_id, ""))
 
 
-def _from_the_top(store: DocumentStore, account_id: str, after: Cursor) -> Iterator[str]:
+def _from_the_top(store: DocumentStore, account_id: str, after: Cursor, page: int) -> Iterator[str]:
     """The account and its descendants; `after` (account, hook) is included if it has hooks left."""
     last, hook = after or (account_id, "not begun")
     if last == account_id and hook:
         yield account_id
     start = [account_id] if last == account_id else [account_id, last]
     for row in store.view(
-        "accounts", DESCENDANTS, start=start, end=[account_id, {}], page_size=ACCOUNTS_A_STEP
+        "accounts", DESCENDANTS, start=start, end=[account_id, {}], page_size=page
     ):
         if row.id is not None and row.id != account_id and (row.id != last or hook):
             yield row.id
@@ -180,21 +199,23 @@ def _from_the_top(store: DocumentStore, account_id: str, after: Cursor) -> Itera
 # Accounts that are gone
 
 
-def orphans(store: DocumentStore, after: Cursor = (), *, delete: bool) -> Iterator[Step]:
+def orphans(
+    store: DocumentStore, after: Cursor = (), *, delete: bool, sizes: Sizes = SIZES
+) -> Iterator[Step]:
     """Delete the hooks of deleted accounts (Kazoo: kt_webhooks); `found` are `Orphans`.
 
     Kazoo checks the account's database only. Here an account with a document in `accounts` is kept,
     too: a bus other than Kazoo's has no such databases.
     """
     last = after[0] if after else ...
-    rows = store.view(DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=ACCOUNTS_A_STEP)
+    rows = store.view(DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=sizes.accounts)
     accounts = (row for row in rows if isinstance(row.key, str) and row.key != last)
-    while batch := list(itertools.islice(accounts, ACCOUNTS_A_STEP)):
+    while batch := list(itertools.islice(accounts, sizes.accounts)):
         known = store.get_many("accounts", [row.key for row in batch])
         gone = [row for row in batch if _is_gone(store, row.key, known)]
         seen = tuple(Orphans(row.key, row.value) for row in gone)
         for row in gone if delete else ():
-            yield from _delete_hooks(store, row.key)
+            yield from _delete_hooks(store, row.key, sizes.hooks)
         yield Step(() if delete else seen, after=(batch[-1].key,))
 
 
@@ -207,7 +228,7 @@ def _is_gone(store: DocumentStore, account_id: str, known: Mapping[str, Document
     )
 
 
-def _delete_hooks(store: DocumentStore, account_id: str) -> Iterator[Step]:
+def _delete_hooks(store: DocumentStore, account_id: str, most: int) -> Iterator[Step]:
     count = 0
     while True:
         # From the start each time: a view must not shrink during paging.
@@ -217,7 +238,7 @@ def _delete_hooks(store: DocumentStore, account_id: str) -> Iterator[Step]:
             key=account_id,
             reduce=False,
             include_documents=True,
-            limit=HOOKS_A_STEP,
+            limit=most,
         )
         deleted, _failed = delete_all(store, DATABASE, [r.document for r in rows if r.document])
         if not deleted:
@@ -258,7 +279,7 @@ def register_views(
             yield from _refresh_views(store, account_database(master), ACCOUNT, ("",))
     last = after[0] if after else ""
     for row in store.view(
-        DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=ACCOUNTS_A_STEP
+        DATABASE, HOOKS_BY_ACCOUNT, group=True, start=last, page_size=SIZES.accounts
     ):
         if isinstance(row.key, str) and row.key != last and account_of_database(row.key):
             yield from _refresh_views(store, modb(row.key, now_unix_s), MODB, (row.key,))

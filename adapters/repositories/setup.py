@@ -69,9 +69,9 @@ def prepare_master_account(
         store_module_metadata(store, module, node, directory, master)
 
 
-def prepare_attempts(store: DocumentStore, unix_s: float) -> Iterator[None]:
+def prepare_attempts(store: DocumentStore, unix_s: float, page: int = PAGE) -> Iterator[None]:
     """The databases of that month, and their views, for every account with a hook."""
-    for row in store.view(HOOKS, ACCOUNTS_LISTING, group=True, page_size=PAGE):
+    for row in store.view(HOOKS, ACCOUNTS_LISTING, group=True, page_size=page):
         yield
         account_id = row.key
         if not isinstance(account_id, str) or not is_account_id(account_id):

@@ -206,7 +206,7 @@ def _span_context(context: TraceContext) -> SpanContext:
 def _request(delivery: Delivery, attempts_made: int) -> Attributes:
     attributes: Attributes = {
         "http.request.method": delivery.method,
-        "http.request.body.size": len(delivery.body),
+        "http.request.body.size": len(delivery.request_body),
         "callboard.account.id": delivery.account_id,
         "callboard.delivery.id": delivery.id,
         "callboard.hook.id": delivery.hook_id,

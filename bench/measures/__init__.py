@@ -17,5 +17,6 @@ MEASURES = (
     "backlog",
     "footprint",
     "attempts",
+    "api_neighbours",
 )
 """The measures in the order in which they run; a module that is not named here does not run."""

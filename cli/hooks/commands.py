@@ -145,7 +145,7 @@ hooks.add_command(_delete, "delete")
 @as_json
 @with_settings()
 def problems(loaded: Loaded, json_: bool) -> None:
-    """List stored hooks that cannot fire, with the reason. Exit code 1 if there are any."""
+    """List stored hooks that cannot fire or have a faulty URL. Exit code 1 if there are any."""
     with attached(loaded) as client:
         found = client.ask_actor(HOOK_LISTENER, ListHookProblems(), HookProblems)
     if json_:

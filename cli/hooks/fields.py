@@ -17,6 +17,7 @@ SETTABLE = (
     *("name", "uri", "hook", "http_verb", "format", "retries", "enabled", "group"),
     *("include_subaccounts", "include_internal_legs", "custom_data", "modifiers"),
     *("retry_policy", "ordered", "rate_limit", "headers", "client_certificate"),
+    *("retry_steps_s", "success", "give_up", "signature"),
 )
 """Members of a hook's document that the options set."""
 NEEDED = ("name", "uri", "hook")
@@ -38,6 +39,22 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (("--retry-policy",), {"type": click.Choice(POLICIES), "help": "By default the account's."}),
+    (
+        ("--retry-steps", "retry_steps_s"),
+        {"metavar": "SECONDS,…", "help": "Longest pauses between attempts, with standard."},
+    ),
+    (
+        ("--success",),
+        {"metavar": "STATUS,…", "help": "Statuses that mean success, such as 200-299,304."},
+    ),
+    (
+        ("--give-up",),
+        {"metavar": "STATUS,…", "help": "Statuses that are not retried, such as 400,404."},
+    ),
+    (
+        ("--signature",),
+        {"metavar": "JSON", "help": "A further signature: name, header, prefix, encoding."},
+    ),
     (
         ("--ordered/--unordered", "ordered"),
         {"default": None, "help": "One delivery at a time, in the order of the events."},
@@ -96,9 +113,14 @@ def with_fields(command: Command) -> Command:
 def members(given: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a document that the options set. Raises WrongUsage."""
     found = {name: value for name, value in given.items() if value is not None and value != ()}
-    for name in ("custom_data", "modifiers"):
+    for name in ("custom_data", "modifiers", "signature"):
         if name in found:
             found[name] = _object(found[name], "--" + name.replace("_", "-"))
+    for name in ("success", "give_up"):
+        if name in found:
+            found[name] = [_status(text.strip()) for text in found[name].split(",")]
+    if "retry_steps_s" in found:
+        found["retry_steps_s"] = _seconds(found["retry_steps_s"])
     if "headers" in found:
         found["headers"] = _headers(found["headers"])
     return found
@@ -113,6 +135,17 @@ def unset(names: Iterable[str]) -> dict[str, None]:
         if name in NEEDED:
             raise WrongUsage(f"--unset {name}: every hook requires it; change it instead")
     return dict.fromkeys(gone)
+
+
+def _status(text: str) -> int | str:
+    return int(text) if text.isdecimal() and len(text) == 3 else text
+
+
+def _seconds(text: str) -> list[float]:
+    try:
+        return [float(step) for step in text.split(",")]
+    except ValueError:
+        raise WrongUsage(f"--retry-steps {text!r}: write seconds, as 5,60,300") from None
 
 
 def _headers(given: Iterable[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 import click
@@ -36,8 +37,8 @@ from callboard.webhooks.deliveries.signing import (
     new_secret,
     parse_secret,
 )
-from callboard.webhooks.hooks.secrets import StoredSecret
-from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
+from callboard.webhooks.hooks.secrets import MAX_EXPIRY_S, StoredSecret
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 MAX_INPUT_BYTES = 1000
 PAGE_TIMEOUT_S = 120.0
@@ -47,9 +48,32 @@ PAGE_TIMEOUT_S = 120.0
 def secret() -> None:
     """Manage the secrets that sign a hook's deliveries.
 
-    To rotate, create a `new` one, give it to the receiver, and `retire` the old one. In between,
-    deliveries carry both signatures.
+    To rotate, create a `new` one, give it to the receiver, and `retire` the old one, or let it end
+    by itself (`--expires-in`). In between, deliveries carry both signatures.
     """
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _seconds(_context: Any, _parameter: Any, text: str | None) -> int | None:
+    """A number of seconds, or of minutes, hours or days with `m`, `h` or `d` after it."""
+    if text is None:
+        return None
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    seconds = int(number) * _UNITS[unit] if number.isdecimal() and len(number) < 10 else 0
+    if not 1 <= seconds <= MAX_EXPIRY_S:
+        raise click.BadParameter(f"{text!r} is no time from 1s to {MAX_EXPIRY_S // 86_400}d")
+    return seconds
+
+
+_expires_in = click.option(
+    "--expires-in",
+    "expires_in",
+    callback=_seconds,
+    metavar="TIME",
+    help="Let the hook's other secrets end after this time, as 24h or 7d.",
+)
 
 
 @secret.command()
@@ -57,12 +81,13 @@ def secret() -> None:
 @click.option(
     "--ed25519", is_flag=True, help="Create a key pair; the receiver gets the public key."
 )
+@_expires_in
 @as_json
 @with_settings()
-def new(loaded: Loaded, hook_id: str, ed25519: bool, json_: bool) -> None:
+def new(loaded: Loaded, hook_id: str, ed25519: bool, expires_in: int | None, json_: bool) -> None:
     """Create a secret for a hook, and print it (or its public key) once, for the receiver."""
     made = new_secret(ED25519 if ed25519 else HMAC_SHA256)
-    secrets = _add(loaded, hook_id, made)
+    secrets = _add(loaded, hook_id, made, expires_in)
     shown = made.public_text or made.text
     if json_:
         name = "secret" if made.public_text is None else "public_key"
@@ -79,15 +104,16 @@ def new(loaded: Loaded, hook_id: str, ed25519: bool, json_: bool) -> None:
 
 @secret.command("import")
 @click.argument("hook_id")
+@_expires_in
 @as_json
 @with_settings()
-def import_(loaded: Loaded, hook_id: str, json_: bool) -> None:
+def import_(loaded: Loaded, hook_id: str, expires_in: int | None, json_: bool) -> None:
     """Add a secret that the receiver already has, from standard input: whsec_… or whsk_…."""
     try:
         given = parse_secret(_read().strip())
     except InvalidSecret as problem:
         raise WrongUsage(str(problem)) from None
-    secrets = _add(loaded, hook_id, given)
+    secrets = _add(loaded, hook_id, given, expires_in)
     if json_:
         print_json(_facts(hook_id, given))
     else:
@@ -107,7 +133,7 @@ def list_(loaded: Loaded, hook_id: str, json_: bool) -> None:
         print_json([_listed(stored) for stored in found.secrets])
     elif found.secrets:
         rows = (tuple(_listed(stored).values()) for stored in found.secrets)
-        print_table(("fingerprint", "kind", "since", "public key"), rows)
+        print_table(("fingerprint", "kind", "since", "public key", "until"), rows)
     else:
         _say_what_signs(found)
 
@@ -162,16 +188,17 @@ def _read() -> str:
     return sys.stdin.buffer.read(MAX_INPUT_BYTES).decode(errors="replace")
 
 
-def _add(loaded: Loaded, hook_id: str, added: Secret) -> HookSecrets:
+def _add(loaded: Loaded, hook_id: str, added: Secret, expires_in: int | None) -> HookSecrets:
     with attached(loaded) as client:
         answer: HookSecrets = client.ask_actor(
-            HOOK_LISTENER, AddSecret(hook_id, added.text), HookSecrets
+            HOOK_LISTENER, AddSecret(hook_id, added.text, expires_in), HookSecrets
         )
     return answer
 
 
 def _say_what_signs(left: HookSecrets) -> None:
-    count = len(left.secrets)
+    now = gregorian_s(time())
+    count = sum(stored.is_active(now) for stored in left.secrets)
     if not count:
         say("[yellow]the hook has no secret: its deliveries are not signed[/]")
     elif count == 1:
@@ -190,12 +217,13 @@ def _listed(stored: StoredSecret) -> dict[str, Any]:
         "kind": stored.kind,
         "since": _utc(stored.since),
         "public_key": stored.public_key,
+        "until": None if stored.until is None else _utc(stored.until),
     }
 
 
-def _utc(gregorian_s: int) -> str | None:
+def _utc(at_gregorian_s: int) -> str | None:
     try:
-        time = datetime.fromtimestamp(gregorian_s - GREGORIAN_OFFSET_S, UTC)
+        at = datetime.fromtimestamp(at_gregorian_s - GREGORIAN_OFFSET_S, UTC)
     except (ValueError, OverflowError, OSError):
         return None  # Somebody else wrote it.
-    return time.isoformat().replace("+00:00", "Z")
+    return at.isoformat().replace("+00:00", "Z")

@@ -9,8 +9,8 @@ from callboard.web.app import create_app
 
 def endpoints() -> str:
     """A section for each topic, and in it one for each path and method."""
-    node = SimpleNamespace(name="documentation", version="1")
-    document = create_app(SimpleNamespace(node=node)).openapi()
+    node = SimpleNamespace(name="documentation", version="1", quotas=None)
+    document = create_app(SimpleNamespace(node=node, store=None, admin_token="")).openapi()
     operations = list(_operations(document))
     return "\n\n".join(
         "\n\n".join([f"## {tag['name']}", tag["description"], *_of(tag["name"], operations)])

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from callboard.actors.delivery.deliverer import ACCEPTED_S, LINGER_S, Deliverer
+from callboard.actors.delivery.deliverer import Deliverer
 from callboard.actors.messages import Progress
 from callboard.actors.messages.paths import EVENT_BRIDGE
 from callboard.supervision import Timer
@@ -53,7 +53,7 @@ def test_others_in_progress_let_it_wait_a_little(deliverer):
     settle(deliverer)
     deliverer._flush_soon()
     assert deliverer.sent == []
-    assert deliverer.due == [ACCEPTED_S, LINGER_S]
+    assert deliverer.due == [0.1, 0.025]
 
 
 def test_while_it_stops_it_waits_for_its_records_although_the_bridge_has_ended(deliverer):
@@ -61,7 +61,7 @@ def test_while_it_stops_it_waits_for_its_records_although_the_bridge_has_ended(d
     deliverer.up.clear()
     deliverer._stopping, deliverer._recorder.unrecorded = True, 1
     deliverer._flush_soon()
-    assert deliverer.due == [LINGER_S]
+    assert deliverer.due == [0.025]
     assert deliverer.ended == []
     deliverer._recorder.unrecorded = 0
     deliverer._flush()

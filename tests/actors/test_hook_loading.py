@@ -1,16 +1,17 @@
 """How hooks are loaded into the table: in order, from where a load was broken off."""
 
+import pickle
 from itertools import islice
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.hooks import loading
+from callboard.actors.base.outbox import BATCH_BYTES
+from callboard.actors.hooks import loading, parser
 from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
-from callboard.adapters.repositories import hooks
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store import views
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -35,15 +36,16 @@ def store(tmp_path):
 class Loading:
     """A load with the messages to the table, and `due()`: the call of its timer, if it is set."""
 
-    def __init__(self, store, life=1):
+    def __init__(self, store, life=1, **page):
         log = structlog.get_logger()
         self.sent = []
         self.table = "table"
         self.waits = []
         self._due = None
+        self.parser = HookParser(frozenset({"object"}), log)
         self.loading = HookLoading(
-            HookStore(store),
-            HookParser(frozenset({"object"}), log),
+            HookStore(store, **page),
+            self.parser,
             lambda: self.table,
             lambda _table, message: self.sent.append(message),
             lambda call: Timer(self._after, call),
@@ -76,10 +78,9 @@ def stored(store, *ids):
         store.save("webhooks", document(id, event="object"))
 
 
-def test_pages_are_sent_two_ahead_and_the_last_is_marked(store, monkeypatch):
-    monkeypatch.setattr(hooks, "PAGE", 2)
+def test_pages_are_sent_two_ahead_and_the_last_is_marked(store):
     stored(store, "1", "2", "3", "4", "5")
-    it = Loading(store)
+    it = Loading(store, page=2)
     it.loading.begin_within(0)
     it.due()
     assert it.pages() == [(["1", "2"], False), (["3", "4"], False)]
@@ -103,10 +104,9 @@ class BreakingOff(Meddled):
         yield from rows
 
 
-def test_a_load_that_was_broken_off_goes_on_where_it_ended(store, monkeypatch):
-    monkeypatch.setattr(hooks, "PAGE", 2)
+def test_a_load_that_was_broken_off_goes_on_where_it_ended(store):
     stored(store, "1", "2", "3", "4")
-    it = Loading(BreakingOff(store))
+    it = Loading(BreakingOff(store), page=2)
     it.loading.begin_within(0)
     with capture_logs() as logs:
         it.due()
@@ -153,6 +153,35 @@ def test_a_later_load_that_fails_at_once_reads_all_from_the_start(store):
     assert it.sent == []
     it.due()
     assert it.pages() == [(["1", "2"], False), ([], True)]
+
+
+def test_pages_are_bounded_by_bytes(store):
+    """105 hooks were one page; of 1 MB each, it was never sent, and no hook was loaded."""
+    for number in range(105):
+        data = {"n": f"{number} {'x' * 100_000}"}
+        store.save("webhooks", document(f"{number:03}", event="object", custom_data=data))
+    it = Loading(store)
+    it.loading.begin_within(0)
+    it.due()
+    for message in it.sent:  # It grows with each confirmation.
+        it.confirm(message)
+    pages = it.pages()
+    assert [id for ids, _last in pages for id in ids] == [f"{n:03}" for n in range(105)]
+    assert [last for _ids, last in pages] == [False] * (len(pages) - 1) + [True]
+    assert max(len(pickle.dumps(message)) for message in it.sent) < BATCH_BYTES + 200_000
+
+
+def test_a_hook_that_no_message_can_hold_is_a_problem(store, monkeypatch):
+    monkeypatch.setattr(parser, "MAX_HOOK_BYTES", 10_000)
+    store.save("webhooks", document("large", event="object", custom_data={"n": "x" * 10_000}))
+    stored(store, "small")
+    it = Loading(store)
+    it.loading.begin_within(0)
+    with capture_logs():
+        it.due()
+    assert it.pages() == [(["small"], False), ([], True)]
+    (problem,) = it.parser.problems
+    assert (problem.hook_id, problem.reason[:6]) == ("large", "it has")
 
 
 def test_changes_and_pages_have_one_numbering(store):

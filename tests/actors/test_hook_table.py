@@ -1,7 +1,11 @@
 """What the hook table tells its responders: each hook once, in pages, and then the changes."""
 
-import pytest
+import pickle
 
+import pytest
+from attrs import evolve
+
+from callboard.actors.base.outbox import BATCH_BYTES
 from callboard.actors.hooks.table import PAGE_HOOKS, HookTable
 from callboard.actors.messages import (
     ChangeHooks,
@@ -123,3 +127,24 @@ def test_a_removed_hook_is_no_news_to_those_who_never_had_it(table):
     table.change(remove=(("a", "h1"), ("a", "unknown")))
     assert table.heard("object") == [HooksChanged(7, 1, (), (("a", "h1"),))]
     assert table.heard("sms") == []
+
+
+def test_no_message_grows_with_the_size_of_the_hooks(table):
+    """105 hooks were one message; of 1 MB each, it was never sent."""
+    large = [hook(n, "object") for n in range(105)]
+    large = [evolve(one, custom_data={"n": f"{one.id} {'x' * 100_000}"}) for one in large]
+    table.subscribe("r", "object")
+    table.load(*large)
+    pages = table.heard("r")
+    while not pages[-1].last:
+        table.next_page("r")
+        pages += table.heard("r")
+    assert [one for page in pages for one in page.hooks] == large
+    assert max(len(pickle.dumps(page)) for page in pages) < BATCH_BYTES + 200_000
+    table.change(put=tuple(evolve(one, uri="https://new.example") for one in large))
+    table.change(remove=tuple(("a", one.id) for one in large))
+    changes = table.heard("r")
+    assert max(len(pickle.dumps(change)) for change in changes) < BATCH_BYTES + 200_000
+    assert [one.uri for change in changes for one in change.put] == ["https://new.example"] * 105
+    removed = [key for change in changes for key in change.removed]
+    assert sorted(removed) == sorted(("a", one.id) for one in large)

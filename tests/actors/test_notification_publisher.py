@@ -1,7 +1,6 @@
 """What waits for a subscriber: one batch at a time, bounded, and what is left out counted."""
 
 from callboard.actors.base.notification_publisher import (
-    MAX_WAITING,
     NotificationPublisher,
     SubscriberQueue,
 )
@@ -41,9 +40,9 @@ def test_the_next_batch_waits_until_the_last_was_seen():
 
 
 def test_too_many_are_counted():
-    queue = filled(*range(MAX_WAITING + 7))
+    queue = filled(*range(100 + 7))
     batch = queue.batch()
-    assert batch.notices == disabled(*range(MAX_WAITING))
+    assert batch.notices == disabled(*range(100))
     assert batch.left_out == 7
     queue.seen(batch.number)
     queue.add(*disabled(1))

@@ -1,196 +1,348 @@
-"""A responder alone: each event is routed once, and only when all hooks are known."""
+"""What a responder sends to the deliverers and the bridge, without processes."""
 
 import json
+import os
+import pickle
+from collections import Counter
 
 import pytest
 
+from callboard.actors.base.role import Setup
 from callboard.actors.events.responder import Responder
 from callboard.actors.messages import (
     DeliveryBatch,
     EventBatch,
     HookPage,
-    HooksChanged,
-    NextPage,
+    NotHeld,
+    Progress,
     RawEvent,
+    Reconcile,
     Routed,
-    Subscribe,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, responder_path
+from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, HOOK_TABLE, responder_path
+from callboard.adapters.local.sealed_transport import Limits
+from callboard.config.settings import CouchdbSettings, DataSettings, ModuleSettings, Settings
+from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
+from callboard.webhooks.deliveries import slicing
+from callboard.webhooks.hooks.options import Options
 from support.hooks import hooks_with
 
-hook = hooks_with(account_id="a", event="shop")
+LARGE = os.environ.get("CALLBOARD_TEST_LARGE") == "1"
+"""Whether to test the sizes at which systems have failed, some of which take a minute."""
+MODULE = "order_paid"
+PATH = responder_path(MODULE)
+hook = hooks_with(event=MODULE, uri="https://e.example/in", format="json")
 
 
-class Events:
-    """A responder whose table, bridge and deliverer do what the test says."""
+class Here(Responder):
+    """A responder whose messages stay here, in order; `clock` is when timers are due."""
 
-    def __init__(self, world, servers, settings):
-        self.world, self.store = world, servers.store
-        self.table, self.bridge = world.peer(HOOK_TABLE), world.peer(EVENT_BRIDGE)
-        self.deliverer = world.peer("deliveries/deliverer-1")
-        self.actor = world.start(
-            Responder, responder_path("shop"), settings, *self.peers, module="shop"
-        )
+    def __init__(self, settings):
+        super().__init__()
+        self.own_process = False
+        self.settings, self.path, self.incarnation = settings, PATH, 3
+        self.sent, self.due, self.slices = [], [], 0
+        self.begin(Setup(settings, MODULE))
 
-    @property
-    def peers(self):
-        return self.table, self.bridge, self.deliverer
+    def send(self, address, message):
+        self.sent.append((address, message))
 
-    def subscription(self):
-        """The stream of the latest subscription since the last call; None if there was none."""
-        self.world.pass_time(0.1)
-        streams = [message.stream for message in self.table.take(Subscribe)]
-        return streams[-1] if streams else None
+    def after(self, _seconds, call):
+        self.due.append(call)
 
-    def load(self, *hooks):
-        stream = self.subscription()
-        self.table.say(self.actor, HookPage(stream, 0, hooks, last=True))
-        self.world.pass_time(0.1)
-        return stream
+    def every(self, _seconds, _call):
+        pass
 
-    def give(self, batch, *bodies):
-        events = tuple(
-            RawEvent(tag, "shop", "order.made", body, None, None, f"m{tag}")
-            for tag, body in enumerate(bodies, 1)
-        )
-        self.bridge.say(self.actor, EventBatch(batch, 1, events))
 
-    def routed(self):
-        """By batch: the tags in shares, and those that are poison."""
-        self.world.pass_time(0.1)
-        return {
-            message.batch: (
-                sorted(tag for tags in message.shares.values() for tag in tags),
-                [tag for tag, _reason in message.poison],
-            )
-            for message in self.bridge.take(Routed)
-        }
+class World:
+    """A responder between a bridge and deliverers that settle what they get when told to."""
 
-    def made(self):
-        """The ids of the hooks of all deliveries since the last call."""
-        self.world.pass_time(0.1)
-        batches = self.deliverer.take(DeliveryBatch)
-        return [d.hook_id for batch in batches for event in batch.events for d in event.deliveries]
+    def __init__(self, settings, deliverers=2):
+        self.ledger = EventLedger()
+        self.responder = Here(settings)
+        self.delivered, self.refused, self.largest = Counter(), [], 0
+        self.received = {}
+        self.most_unsettled = 0
+        self.batches = self.tags = 0
+        self.set_deliverers(*(f"{DELIVERIES}/deliverer-{n + 1}" for n in range(deliverers)))
+
+    def set_deliverers(self, *paths, incarnation=1):
+        before = self.responder.peers
+        bridge = Peer(EVENT_BRIDGE, 1, EVENT_BRIDGE, 0)
+        peers = [bridge, *(Peer(path, incarnation, path, 0) for path in paths)]
+        self.responder.peers = {peer.path: peer for peer in peers}
+        self.paths = paths
+        for path in set(self.received) | set(paths):
+            if path not in paths or incarnation != 1:
+                self.received.pop(path, None)
+            self.received.setdefault(path, (Receipts(), []))
+        self.responder.on_peers(before)
+
+    def hooks(self, *hooks):
+        self.responder._subscribe(Peer(HOOK_TABLE, 1, "table", 0))
+        stream = self.responder._stream
+        self.responder.receiveMsg_HookPage(HookPage(stream, 0, hooks, last=True), "table")
+
+    def publish(self, *bodies):
+        """Events in one batch, as the bridge sends them."""
+        events = []
+        for body in bodies:
+            self.tags += 1
+            body = json.dumps(body | {"n": self.tags}).encode()
+            event = RawEvent(self.tags, "shop", "order", body, "application/json", None)
+            self.ledger.take(event, {MODULE})
+            events.append(event)
+        self.batches += 1
+        self.ledger.cut(MODULE, len(events), 10**9)
+        self.ledger.sent(Batch(self.batches, MODULE, tuple(events), 3, 0.0))
+        self.responder.receiveMsg_EventBatch(EventBatch(self.batches, 1, tuple(events)), "bridge")
+
+    def take(self):
+        """Pass on what the responder has sent; returns the batches that deliverers got."""
+        batches = []
+        sent, self.responder.sent = self.responder.sent, []
+        for address, message in sent:
+            self.largest = max(self.largest, len(pickle.dumps(message)))
+            match message:
+                case Routed():
+                    self.ledger.routed(message.batch, message.shares, message.deliverers, 0.0)
+                case Progress(_source, _accepted, settled):
+                    for share, tags in settled:
+                        self.ledger.settled(share, tags)
+                case DeliveryBatch():
+                    batches.append((address, message))
+        self.most_unsettled = max(self.most_unsettled, self.responder._fan_outs.unsettled)
+        return batches
+
+    def settle(self, path, batch):
+        """A deliverer receives a batch and settles it."""
+        receipts, reports = self.received[path]
+        counts = Counter({event.tag: len(event.deliveries) for event in batch.events})
+        counts.update(tag for tag, _delivery, _size in batch.refused)
+        if not receipts.take(batch.source, batch.share, counts):
+            return
+        for event in batch.events:
+            for delivery in event.deliveries:
+                self.delivered[delivery.id] += 1
+                reports.append(delivery)
+                receipts.settle(Receipt(batch.source, batch.share, event.tag))
+        for tag, delivery, size in batch.refused:
+            self.refused.append((delivery.hook_id, size))
+            receipts.settle(Receipt(batch.source, batch.share, tag))
+        for source in receipts.paths():
+            report = receipts.report(source)
+            progress = Progress(report.source, report.accepted, report.settled)
+            if source == EVENT_BRIDGE:
+                for share, tags in progress.settled:
+                    self.ledger.settled(share, tags)
+            else:
+                self.responder.receiveMsg_Progress(progress, path)
+
+    def turn(self):
+        """Deliver all messages and call all timers; False if there were none."""
+        batches = self.take()
+        due, self.responder.due = self.responder.due, []
+        for path, batch in batches:
+            if path in self.paths:
+                self.settle(path, batch)
+        for call in due:
+            call()
+        return bool(batches or due)
+
+    def run(self):
+        while self.turn():
+            pass
+
+    def made(self, path=None):
+        paths = self.paths if path is None else (path,)
+        return [one for path in paths for one in self.received[path][1]]
 
 
 @pytest.fixture
-def events(world, servers, settings):
-    return Events(world, servers, settings)
+def settings(tmp_path):
+    return Settings(
+        data=DataSettings(dir=tmp_path),
+        couchdb=CouchdbSettings(url="sqlite://"),
+        modules=(
+            ModuleSettings(id=MODULE, exchange="shop", bindings=("order",), account="account"),
+        ),
+    )
 
 
-def event(number=1):
-    return json.dumps({"n": number}).encode()
+@pytest.fixture
+def world(settings):
+    world = World(settings)
+    yield world
+    world.responder.closing.close()
 
 
-def test_events_wait_until_all_hooks_are_known(events):
-    events.give(1, event())
-    assert events.routed() == {}
-    stream = events.subscription()
-    events.table.say(events.actor, HookPage(stream, 0, (hook("h1"),), last=False))
-    events.world.pass_time(1)
-    assert len(events.table.take(NextPage)) == 1
-    assert events.routed() == {}
-    events.table.say(events.actor, HookPage(stream, 1, (hook("h2"),), last=True))
-    assert events.routed() == {1: ([1], [])}
-    assert sorted(events.made()) == ["h1", "h2"]
+def order(account="a", size=0):
+    return {"account": account, "text": "x" * size}
 
 
-def test_pages_are_taken_in_their_order_and_once(events):
-    stream = events.subscription()
-    pages = [HookPage(stream, n, (hook(f"h{n}"),), last=n == 2) for n in range(3)]
-    for page in (pages[2], pages[0], pages[0], pages[1], pages[2]):
-        events.table.say(events.actor, page)
-    events.give(1, event())
-    assert sorted(events.made()) == ["h0", "h1", "h2"]
+def test_a_small_batch_goes_whole_to_one_deliverer_and_is_the_bridge_s(world):
+    world.hooks(*(hook(f"h{n}", "a") for n in range(3)))
+    world.publish(order(), order())
+    (path, batch), (_bridge, routed) = world.responder.sent[-2:]
+    assert [len(event.deliveries) for event in batch.events] == [3, 3]
+    assert batch.source == (EVENT_BRIDGE, 1)
+    assert routed.deliverers == {batch.share: (path, 1)}
 
 
-def test_a_subscription_without_an_answer_is_repeated(events):
-    first = events.subscription()
-    events.world.pass_time(15)
-    second = events.subscription()
-    assert second > first
-    events.table.say(events.actor, HookPage(first, 0, (hook("old"),), last=True))
-    events.table.say(events.actor, HookPage(second, 0, (hook("new"),), last=True))
-    events.give(1, event())
-    assert events.made() == ["new"]
+SHAPES = {
+    "170 hooks with data of their own, 20 events of 48 kB": (170, 20, 48_000, True, "post"),
+    "80 hooks with data of their own, one event of 0.95 MB": (80, 1, 950_000, True, "post"),
+    "300 gets of 1 MB": (300, 1, 1_000_000, False, "get"),
+}
 
 
-def test_a_lost_change_is_noticed_by_the_next_one(events):
-    stream = events.load(hook("h1"))
-    events.table.say(events.actor, HooksChanged(stream, 2, (hook("h3"),), ()))  # 1 is lost.
-    events.world.pass_time(15)
-    events.load(hook("h1"), hook("h2"), hook("h3"))
-    events.give(1, event())
-    assert sorted(events.made()) == ["h1", "h2", "h3"]
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_batch_is_too_large_to_be_sent(settings, shape):
+    """Each of these made one DeliveryBatch above 64 MiB: nothing was ever delivered."""
+    hooks, events, size, own, verb = SHAPES[shape]
+    if not LARGE:
+        hooks, size = hooks // 5, size // 2
+    world = World(settings, deliverers=1)
+    data = [{"custom_data": {"n": f"{n}"}} if own else {} for n in range(hooks)]
+    world.hooks(*(hook(f"h{n}", "a", verb=verb, **data[n]) for n in range(hooks)))
+    world.publish(*(order(size=size) for _ in range(events)))
+    world.run()
+    assert len(world.delivered) == hooks * events
+    assert set(world.delivered.values()) == {1}
+    assert world.ledger.open == 0
+    assert world.largest < max(4_000_000, 3 * size) + 500_000 < Limits().max_frame_bytes
+    world.responder.closing.close()
 
 
-def test_a_change_that_is_only_late_needs_no_new_subscription(events):
-    stream = events.load(hook("h1"))
-    events.table.say(events.actor, HooksChanged(stream, 2, (), (("a", "h2"),)))
-    events.world.pass_time(1)
-    events.table.say(events.actor, HooksChanged(stream, 1, (hook("h2"),), ()))
-    events.world.pass_time(60)
-    assert events.subscription() is None
-    events.give(1, event())
-    assert events.made() == ["h1"]
+def test_a_storm_of_one_account_is_bounded_and_lets_the_others_through(world):
+    """400 events with 2,000 hooks were one handler of 13 s, killed as hanging, for ever."""
+    events, many = (400, 2_000) if LARGE else (40, 300)
+    world.hooks(*(hook(f"a{n}", "a") for n in range(many)), hook("b", "b"), hook("c", "c"))
+    for _batch in range(2):
+        world.publish(*(order("a") for _ in range(events // 2)))
+    for _ in range(3):
+        world.turn()
+    before = len(world.delivered)
+    assert before < events * many
+    world.publish(order("b"), order("c"))
+    while not {"b", "c"} <= {delivery.hook_id for delivery in world.made()}:
+        assert world.turn()
+    assert len(world.delivered) < before + 2 * slicing.ACCOUNT_DELIVERIES < events * many
+    world.run()
+    assert len(world.delivered) == events * many + 2
+    assert set(world.delivered.values()) == {1}
+    assert world.ledger.open == 0
+    window = slicing.ACCOUNT_DELIVERIES + slicing.SLICE_DELIVERIES
+    assert world.most_unsettled <= window
+    assert len(world.responder._fan_outs) == 0
 
 
-def test_a_new_table_is_subscribed_to_and_the_old_hooks_serve_meanwhile(events):
-    events.load(hook("h1"))
-    events.table.restart()
-    events.world.tell_peers(events.actor, *events.peers)
-    events.give(1, event())
-    assert events.made() == ["h1"]
-    events.load(hook("h2"))
-    events.give(2, event())
-    assert events.made() == ["h2"]
+def test_one_event_with_very_many_hooks(world):
+    hooks = 50_000 if LARGE else 5_000
+    world.hooks(*(hook(f"h{n}", "a") for n in range(hooks)))
+    world.publish(order())
+    world.run()
+    assert len(world.delivered) == hooks
+    assert world.ledger.open == 0
+    assert world.most_unsettled <= slicing.ACCOUNT_DELIVERIES + slicing.SLICE_DELIVERIES
 
 
-def test_without_a_deliverer_events_wait(events):
-    events.load(hook("h1"))
-    events.world.tell_peers(events.actor, events.table, events.bridge)
-    for _time in range(2):
-        events.give(1, event())
-    assert events.routed() == {}
-    events.world.tell_peers(events.actor, *events.peers)
-    assert events.routed() == {1: ([1], [])}
-    assert events.made() == ["h1"]
+def test_the_deliveries_of_a_hook_keep_the_order_of_its_events(world):
+    ordered = Options(ordered=True)
+    hooks = [hook(f"h{n}", "a", options=ordered) for n in range(100)]
+    world.hooks(*hooks, hook("all", "b", options=ordered))
+    for size in (1, 2, 3):
+        world.publish(order(size=size), order("b", size))
+    world.run()
+    sizes = {}
+    for delivery in world.made():
+        sizes.setdefault(delivery.hook_id, []).append(len(json.loads(delivery.body)["text"]))
+    assert set(map(tuple, sizes.values())) == {(1, 2, 3)}
 
 
-def test_while_the_store_is_away_events_wait(events):
-    events.load(hook("h1"))
-    events.store.away = True
-    events.give(1, event())
-    events.world.pass_time(60)
-    assert events.routed() == {}
-    events.store.away = False
-    events.world.pass_time(5)
-    assert events.routed() == {1: ([1], [])}
+def test_a_payload_too_large_for_any_message_is_refused(world, monkeypatch):
+    monkeypatch.setattr(slicing, "MAX_DELIVERY_BYTES", 5_000_000)
+    world.hooks(hook("large", "a"), hook("small", "b"))
+    world.publish(order("a", 6_000_000), order("b", 10))
+    world.run()
+    assert [hook_id for hook_id, _size in world.refused] == ["large"]
+    assert world.refused[0][1] > 6_000_000
+    assert [delivery.hook_id for delivery in world.made()] == ["small"]
+    assert world.ledger.open == 0
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"[" * 1000])
-def test_an_event_that_cannot_be_read_holds_up_no_other(events, body):
-    events.load(hook("h1"))
-    events.give(1, body, event())
-    assert events.routed() == {1: ([2], [1])}
+def test_the_slices_of_a_dead_deliverer_go_to_another(world):
+    world.hooks(*(hook(f"h{n}", "a") for n in range(500)))
+    world.publish(order())
+    _one, two = world.paths
+    for path, batch in world.take():
+        if path == two:
+            world.settle(path, batch)
+    assert 0 < len(world.delivered) < 500
+    world.set_deliverers(two)
+    world.run()
+    assert len(world.delivered) == 500
+    assert set(world.delivered.values()) == {1}
+    assert world.ledger.open == 0
 
 
-def test_an_event_that_fires_nothing_is_in_no_share(events):
-    events.load()
-    events.give(1, event())
-    assert events.routed() == {1: ([], [])}
-    assert events.made() == []
+def test_a_lost_slice_is_sent_again_and_a_lost_report_asked_for(world):
+    world.hooks(*(hook(f"h{n}", "a") for n in range(100)))
+    world.publish(order())
+    world.responder.sent = [
+        (to, message)
+        for to, message in world.responder.sent
+        if not isinstance(message, DeliveryBatch)
+    ]
+    world.run()
+    assert world.ledger.open == 1
+    world.responder._slices.reconcile()
+    assert not world.responder.sent  # It is too early.
+    for outbox in world.responder._slices._outboxes.values():
+        outbox._out = {number: (batch, -1000.0) for number, (batch, _) in outbox._out.items()}
+    world.responder._slices.reconcile()
+    asked, world.responder.sent = world.responder.sent, []
+    assert asked
+    for path, question in asked:
+        assert isinstance(question, Reconcile)
+        receipts, _made = world.received[path]
+        missing = NotHeld(question.source, receipts.unknown(question.source, question.shares))
+        world.responder.receiveMsg_NotHeld(missing, path)
+    world.run()
+    assert len(world.delivered) == 100
+    assert world.ledger.open == 0
 
 
-def test_a_batch_that_arrives_again_is_other_shares(events):
-    """Else a deliverer's report on its share of one routing would settle another's of the other."""
-    hooks = [hook(f"h{number}", "a", "shop") for number in range(100)]
-    events.load(*hooks)
-    events.give(1, event())
-    events.world.pass_time(0.1)
-    events.deliverer = events.world.peer("deliveries/deliverer-0")
-    events.world.tell_peers(events.actor, *events.peers)
-    events.give(1, event())
-    events.world.pass_time(0.1)
-    first, second = events.bridge.take(Routed)
-    assert not first.shares.keys() & second.shares.keys()
+def test_an_event_that_is_redelivered_meanwhile_is_made_once(world):
+    world.hooks(*(hook(f"h{n}", "a") for n in range(3_000)))
+    body = json.dumps(order()).encode()
+    for batch in (1, 2):
+        event = RawEvent(batch, "shop", "order", body, "application/json", None)
+        world.ledger.take(event, {MODULE})
+        world.ledger.cut(MODULE, 1, 10**9)
+        world.ledger.sent(Batch(batch, MODULE, (event,), 3, 0.0))
+        world.responder.receiveMsg_EventBatch(EventBatch(batch, 1, (event,)), "bridge")
+    world.run()
+    assert len(world.delivered) == 3_000
+    assert set(world.delivered.values()) == {1}
+    assert world.ledger.open == 0
+
+
+def test_a_batch_of_a_new_bridge_is_no_repeat_of_the_old_one_s(world):
+    event = RawEvent(1, "shop", "order", b'{"account": "a"}', "application/json", None)
+    world.responder.receiveMsg_EventBatch(EventBatch(1, 1, (event,)), "bridge")
+    world.responder.receiveMsg_EventBatch(EventBatch(1, 1, (event,)), "bridge")
+    world.responder.receiveMsg_EventBatch(EventBatch(1, 2, (event,)), "bridge")
+    assert len(world.responder._held) == 2
+
+
+def test_a_share_that_it_does_not_know_is_not_held(world):
+    world.hooks(*(hook(f"h{n}", "a") for n in range(3_000)))
+    world.publish(order())
+    own = next(one for _to, one in world.responder.sent if isinstance(one, Progress)).accepted
+    world.responder.sent.clear()
+    bridge = EVENT_BRIDGE, 1
+    world.responder.receiveMsg_Reconcile(Reconcile(bridge, (*own, "9/9")), "bridge")
+    assert world.responder.sent == [("bridge", NotHeld(bridge, ("9/9",)))]

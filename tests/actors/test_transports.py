@@ -4,8 +4,8 @@ import resource
 
 import pytest
 
-from callboard.actors.delivery.transports import KEPT_ENDPOINTS, kept_endpoints
-from callboard.adapters.http.descriptors import RESERVED, allow
+from callboard.actors.delivery.transports import kept_endpoints
+from callboard.adapters.http.descriptors import allow
 from callboard.config.settings import DeliverySettings
 
 
@@ -25,10 +25,10 @@ def limited(monkeypatch):
 @pytest.mark.parametrize(
     ("hard", "kept"),
     [
-        (524_288, KEPT_ENDPOINTS),
-        (resource.RLIM_INFINITY, KEPT_ENDPOINTS),
-        (32 + RESERVED + 16 * 50, 50),
-        (32 + RESERVED + 16 * 50 - 1, 49),
+        (524_288, 1000),
+        (resource.RLIM_INFINITY, 1000),
+        (32 + 40 + 16 * 50, 50),
+        (32 + 40 + 16 * 50 - 1, 49),
         (64, 1),
     ],
 )

@@ -1,21 +1,33 @@
 """The transports against real sockets on loopback."""
 
 import gzip
+import os
+import re
 import resource
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests import Request
 
+import callboard
+from callboard.adapters.http import tls_errors
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.connection import (
     EXCHANGE,
@@ -34,6 +46,7 @@ from support.http import LOOPBACK, answer, resolves_to, server_context
 from support.patience import patient
 from support.receiver import Receiver
 
+LOCALHOST = ip_address("127.0.0.1")
 DEADLINE_S = 0.3
 LATE_S = 5
 """A deadline was not kept; generous, as machines may be busy."""
@@ -80,6 +93,27 @@ def silent(address="127.0.0.1", port=0):
         yield listener.getsockname()[1]
         for filler in fillers:
             filler.close()
+
+
+@contextmanager
+def shaking_hands(context):
+    """The port of a server that shakes hands once, as far as it goes, and reads to the end."""
+
+    def serve():
+        connection, _ = listener.accept()
+        tls = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with tls, suppress(OSError):
+            with suppress(ssl.SSLError):
+                tls.do_handshake()
+            # Closing with data unread would reset the connection before its alert is read.
+            while os.read(tls.fileno(), 65536):
+                pass
+
+    with listening() as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
 
 
 @contextmanager
@@ -304,8 +338,8 @@ def test_names_that_do_not_resolve(make, error, name):
     assert kind(outcome) == f"failed_connect: {name}"
 
 
-def test_a_label_that_is_too_long_does_not_resolve(transport):
-    assert kind(post(transport, f"http://{'a' * 64}.example/")) == "failed_connect: nxdomain"
+def test_a_name_that_no_resolver_can_take_is_refused(transport):
+    assert kind(post(transport, f"http://{'a' * 64}.example/")) == "refused: url"
 
 
 def test_a_closed_port(transport):
@@ -802,15 +836,52 @@ def test_the_certificate_is_that_of_the_name_not_of_the_address(make, authority)
         assert post(transport, f"https://hooks.example:{secure.port}/").status == 200
         other = post(transport, f"https://other.example:{secure.port}/")
         by_address = post(transport, secure.url)
-    assert kind(other) == kind(by_address) == "failed_connect: tls_alert"
+    assert kind(other) == kind(by_address) == "tls: certificate of another name"
     assert "other.example" in other.detail
 
 
 def test_a_certificate_of_an_unknown_authority(make, secure, monkeypatch, ca_bundle):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_bundle)
     monkeypatch.setenv("SSL_CERT_FILE", ca_bundle)
-    assert kind(post(make(ca_bundle=None), secure.url)) == "failed_connect: tls_alert"
+    outcome = post(make(ca_bundle=None), secure.url)
+    assert kind(outcome) == "tls: certificate of an unknown authority"
     assert secure.count == 0
+
+
+def test_a_certificate_that_signs_itself(make, tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks.example")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOCALHOST)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(Encoding.PEM)
+    pem += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "own.pem").write_bytes(pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "own.pem")
+    with Receiver(tls=context) as secure:
+        assert kind(post(make(), secure.url)) == "tls: certificate self-signed"
+
+
+@pytest.mark.parametrize(
+    ("version", "ciphers", "reason"),
+    [
+        (ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0", "no common version"),
+        (ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-NULL-SHA:@SECLEVEL=0", "handshake failure"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_server_with_which_nothing_can_be_agreed(make, authority, version, ciphers, reason):
+    context = server_context(authority, "127.0.0.1")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, version
+    context.set_ciphers(ciphers)
+    with shaking_hands(context) as port:
+        assert kind(post(make(), f"https://127.0.0.1:{port}/")) == f"tls: {reason}"
 
 
 def test_a_certificate_that_has_expired(make, authority):
@@ -820,13 +891,40 @@ def test_a_certificate_that_has_expired(make, authority):
     )
     with Receiver(tls=context) as secure:
         outcome = post(make(), secure.url)
-    assert kind(outcome) == "failed_connect: tls_alert"
+    assert kind(outcome) == "tls: certificate expired"
     assert "expired" in outcome.detail
+
+
+def test_a_certificate_that_is_not_valid_yet(make, authority):
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    context = server_context(
+        authority, "127.0.0.1", not_before=tomorrow, not_after=tomorrow + timedelta(days=1)
+    )
+    with Receiver(tls=context) as secure:
+        assert kind(post(make(), secure.url)) == "tls: certificate not yet valid"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_demands_a_client_certificate(make, authority, version):
+    context = server_context(authority, "127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = version
+    authority.configure_trust(context)
+    # TLS 1.2 has no alert of its own for it (RFC 5246, 7.4.6).
+    no_alert = version == ssl.TLSVersion.TLSv1_2
+    reason = "handshake failure" if no_alert else "client certificate required"
+    with shaking_hands(context) as port:
+        assert kind(post(make(), f"https://127.0.0.1:{port}/")) == f"tls: {reason}"
+
+
+def test_the_documentation_lists_every_reason_of_tls():
+    page = (Path(callboard.__file__).parent / "docs" / "security.md").read_text("utf-8")
+    assert set(re.findall(r"`tls: ([^`]+)`", page)) == set(tls_errors.ALL)
 
 
 def test_a_port_that_does_not_speak_tls(transport):
     with replying(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n")) as port:
-        assert kind(post(transport, f"https://127.0.0.1:{port}/")) == "failed_connect: tls_alert"
+        assert kind(post(transport, f"https://127.0.0.1:{port}/")) == "tls: not TLS"
 
 
 def test_a_port_that_hangs_up_on_tls(transport):

@@ -1,12 +1,15 @@
 from collections import deque
-from http.client import HTTPException
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib3.exceptions import HTTPError
 
-from callboard.adapters.http.response import HttpResponse, plain_head, read_response
+from callboard.adapters.http.response import (
+    BadResponseError,
+    HttpResponse,
+    plain_head,
+    read_response,
+)
 from callboard.webhooks.retries.outcome import Response
 from performance.counting import instructions
 
@@ -75,12 +78,12 @@ def answer(parts, method="POST", limit=LIMIT):
     try:
         read = read_response(connection, method, limit)
         return read._replace(keep=read.keep and not connection.parts)
-    except (OSError, HTTPException, HTTPError, ValueError) as error:
+    except (OSError, BadResponseError) as error:
         return type(error)
 
 
 @given(status_lines, st.lists(lines, max_size=4), bodies)
-def test_a_plain_answer_means_what_http_client_would_make_of_it(status, fields, body):
+def test_a_plain_answer_means_the_same_as_one_that_arrives_byte_by_byte(status, fields, body):
     data = b"\r\n".join([status, *fields]) + b"\r\n\r\n" + body
     at_once = answer([data])
     assert at_once == answer([data[index : index + 1] for index in range(len(data))])
@@ -157,10 +160,9 @@ def test_a_connection_on_which_more_came_than_the_answer_is_not_kept(whole, body
     [
         (b"Content-Length: 3", True),
         (b"Content-Length: 3\r\nContent-Length: 3", False),
-        (b"Content-Length: +3", False),
-        (b"Content-Length: 0_3", False),
-        (b"Transfer-Encoding: identity\r\nContent-Length: 3", False),
-        (b"Transfer-Encoding: gzip, chunked\r\nContent-Length: 3", False),
+        (b"Content-Length: 3, 3", False),
+        (b"Content-Length: 3\r\nConnection: close", False),
+        (b"Server: x", False),
     ],
 )
 def test_a_connection_is_kept_only_if_all_agree_where_the_body_ends(framing, keep):

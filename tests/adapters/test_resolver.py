@@ -8,7 +8,7 @@ from queue import SimpleQueue
 import pytest
 
 from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError, Candidate
-from callboard.adapters.http.resolver import THREADS, Lookups
+from callboard.adapters.http.resolver import Lookups
 from support.http import answer
 from support.patience import patient
 
@@ -109,7 +109,7 @@ def test_nobody_waits_for_names_longer_than_they_would(lookups):
         return [answer("192.0.2.1", port)]
 
     guard = AddressGuard(["192.0.2.0/24"], resolve)
-    names = [f"slow-{number}.example" for number in range(THREADS)]
+    names = [f"slow-{number}.example" for number in range(24)]
     for name in names:
         lookups.ask(guard, name, 80, later(), lambda _found: None)
     assert sorted(asked.get(timeout=patient(5)) for _ in names) == sorted(names)
@@ -137,18 +137,18 @@ def test_nothing_is_looked_up_after_the_end(lookups):
         return []
 
     before = set(threading.enumerate())
-    names = [f"slow-{number}.example" for number in range(THREADS + 3)]
+    names = [f"slow-{number}.example" for number in range(24 + 3)]
     for name in names:
         lookups.ask(AddressGuard(resolve=resolve), name, 80, later(), print)
     threads = set(threading.enumerate()) - before
-    assert len(threads) == THREADS
+    assert len(threads) == 24
     assert all(thread.daemon for thread in threads)
     lookups.close()
     go.set()
     for thread in threads:
         thread.join(patient(10))
         assert not thread.is_alive()
-    assert set(asked) <= set(names[:THREADS])
+    assert set(asked) <= set(names[:24])
 
 
 def test_a_name_that_was_given_up_may_be_asked_for_again_at_once(lookups):
@@ -159,7 +159,7 @@ def test_a_name_that_was_given_up_may_be_asked_for_again_at_once(lookups):
         return [answer("192.0.2.1", port)]
 
     guard = AddressGuard(["192.0.2.0/24"], resolve)
-    for number in range(THREADS):
+    for number in range(24):
         lookups.ask(guard, f"slow-{number}.example", 80, later(), lambda _found: None)
     for until in (time.monotonic(), later()):
         lookups.ask(guard, "a.example", 80, until, found.append)

@@ -1,4 +1,5 @@
 import base64
+import hmac
 import time
 
 import pytest
@@ -8,8 +9,9 @@ from standardwebhooks import Webhook
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer, SigningRefused
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.deliveries.signing import new_secret
+from callboard.webhooks.deliveries.signing import ED25519, new_secret
 from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.hooks.signature_schemes import parse_scheme
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 
@@ -51,6 +53,69 @@ def test_each_try_has_its_own_timestamp_and_the_same_id(box):
     for headers in (first, second):
         assert Webhook(secret.text).verify(b"{}", headers) == {}
         assert headers["X-Hook-ID"] == "h"
+
+
+def test_a_secret_that_has_ended_signs_no_more(box):
+    new, old = new_secret(), new_secret()
+    delivery, signer = of(box, new, old), Signer(box)
+    delivery = evolve(delivery, options=evolve(delivery.options, secrets_until=(0, 1000)))
+    before, after = (dict(signer.signed(delivery, at)) for at in (999, 1000))
+    assert len(before["webhook-signature"].split()) == 2
+    assert len(after["webhook-signature"].split()) == 1
+    ended = evolve(delivery, options=evolve(delivery.options, secrets_until=(1000, 1000)))
+    with pytest.raises(SigningRefused, match="all secrets of hook h have ended"):
+        signer.signed(ended, 1000)
+
+
+GITHUB = parse_scheme({"name": "github"})
+
+
+@pytest.mark.parametrize(
+    ("scheme", "header", "text"),
+    [
+        (
+            GITHUB,
+            "X-Hub-Signature-256",
+            lambda key: f"sha256={hmac.new(key, b'{}', 'sha256').hexdigest()}",
+        ),
+        (
+            parse_scheme({"name": "hmac-sha512", "header": "X-S", "encoding": "base64"}),
+            "X-S",
+            lambda key: base64.b64encode(hmac.digest(key, b"{}", "sha512")).decode(),
+        ),
+        (
+            parse_scheme({"name": "github-sha1", "prefix": "v="}),
+            "X-Hub-Signature",
+            lambda key: f"v={hmac.new(key, b'{}', 'sha1').hexdigest()}",
+        ),
+    ],
+)
+def test_a_scheme_adds_a_header_by_the_oldest_shared_secret(box, scheme, header, text):
+    new, old, pair = new_secret(), new_secret(), new_secret(ED25519)
+    delivery = of(box, new, old, pair)
+    delivery = evolve(
+        delivery, options=evolve(delivery.options, scheme=scheme, secrets_until=(0, 1000, 0))
+    )
+    signed = dict(Signer(box).signed(delivery, 999))
+    assert signed[header] == text(old.key)
+    assert len(signed["webhook-signature"].split()) == 3
+    assert dict(Signer(box).signed(delivery, 1000))[header] == text(new.key)
+
+
+def test_githubs_own_example(box):
+    """docs.github.com: validating webhook deliveries, testing the implementation."""
+    key, body = b"It's a Secret to Everybody", b"Hello, World!"
+    assert GITHUB.signature(key, body) == (
+        "X-Hub-Signature-256",
+        "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
+    )
+
+
+def test_a_scheme_without_a_shared_secret_is_not_sent_unsigned(box):
+    for delivery in (DELIVERY, of(box, new_secret(ED25519))):
+        asking = evolve(delivery, options=evolve(delivery.options, scheme=GITHUB))
+        with pytest.raises(SigningRefused, match="secret"):
+            Signer(box).signed(asking, 0)
 
 
 def test_one_secret_that_cannot_be_opened_refuses_the_whole(box, tmp_path):

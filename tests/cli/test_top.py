@@ -40,6 +40,63 @@ def shown(seen, *, styled=False):
     return console.export_text(styles=styled)
 
 
+RATES = ("events", "fired", "poison", "attempts", "failed_attempts", "delivered", "given_up")
+LEVELS = ("in_hand", "in_flight", "waiting", "retry_queue", "hooks")
+BUSY = attrs.evolve(
+    FIGURES,
+    window_s=59.6,
+    rates={name: 1.26 * number for number, name in enumerate(RATES, 1)},
+    totals={name: 1100 * number for number, name in enumerate((*RATES, "put_off"), 1)},
+    levels={name: 1000.4 + number for number, name in enumerate(LEVELS)},
+    latency_s=Percentiles(0.001, None, 3.25),
+)
+WHOLE = """\
+actor               pid          up  restarts  status    over 60 s      per second  in all
+├─ event_bridge    1234  1 min 40 s         2  running   events                1.3   1,100
+└─ deliveries      1234  1 min 40 s            running     with hooks          2.5   2,200
+   └─ deliverer-1                              down        quarantined         3.8   3,300
+                                                         requests              5.0   4,400
+                                                           failed              6.3   5,500
+                                                         delivered             7.6   6,600
+                                                         exhausted             8.8   7,700
+                                                         deferred              0.0   8,800
+
+                                                         milliseconds        p50    p90      p99
+                                                         request            12.3  500.0  2,000.0
+                                                         event to delivery   1.0      -  3,250.0
+
+                                                         now
+                                                         events in progress  1,000
+                                                         requests in flight  1,001
+                                                         waiting             1,002
+                                                         in the retry queue  1,003
+                                                         hooks               1,004
+                                                         5m: 12
+
+                                                         endpoint                 in flight  \
+waiting  circuit  failures
+                                                         https://example.com:443          3  \
+     40  open           17
+"""
+
+
+def test_the_whole_view():
+    children = (
+        node("event_bridge", restarts=2),
+        node("deliveries", children=(node("deliverer-1", status="down"),)),
+    )
+    seen = View(node("", children=children), BUSY, None, now_unix_s=NOW)
+    _time, *lines = (line.rstrip() for line in shown(seen).splitlines())
+    assert lines == WHOLE.splitlines()
+
+
+def test_the_fifteen_busiest_endpoints_are_shown():
+    many = tuple(EndpointSeen(f"https://e{n}.example:443", 0, 0, "closed", 0) for n in range(16))
+    text = shown(attrs.evolve(WELL, figures=attrs.evolve(FIGURES, endpoints=many)))
+    assert "https://e14.example" in text
+    assert "https://e15.example" not in text
+
+
 def test_everything_is_shown():
     text = shown(WELL)
     for words in ("ready", "├─ event_bridge", "   └─ deliverer-1", "1 min 40 s", "12.3", "2,000.0"):

@@ -17,6 +17,7 @@ from callboard.config import (
     load,
     options,
 )
+from callboard.config.show import shown
 
 DEFAULT_FILE = Path(callboard.config.__file__).parent / "default.toml"
 
@@ -193,6 +194,27 @@ def test_the_key_file_lies_in_the_data_directory_unless_set():
 def test_retry_steps_are_seconds(written):
     loaded = load(None, {"CALLBOARD_CONFIG": "/dev/null"}, {"delivery.retry_steps_s": written})
     assert loaded.settings.delivery.retry_steps_s == (0.5, 300.0)
+
+
+@pytest.mark.parametrize(
+    "written", ["Object=5, 300.0; sms=60", {"Object": [5, "300"], "sms": (60.0,)}]
+)
+def test_retry_steps_of_event_types_are_seconds_by_name(written):
+    overrides = {"delivery.event_retry_steps_s": written}
+    loaded = load(None, {"CALLBOARD_CONFIG": "/dev/null"}, overrides)
+    steps_s = loaded.settings.delivery.event_retry_steps_s
+    assert steps_s == {"object": (5.0, 300.0), "sms": (60.0,)}
+    assert ("delivery.event_retry_steps_s", "object=5.0,300.0;sms=60.0") in shown(loaded.settings)
+
+
+@pytest.mark.parametrize("written", ["object", "object=", "object=0", [5], {"object": 5}, 5])
+def test_other_retry_steps_of_event_types_are_refused(written):
+    with pytest.raises(ConfigError, match=r"event_retry_steps_s.*must be a table"):
+        load(
+            None,
+            {"CALLBOARD_CONFIG": "/dev/null"},
+            {"delivery.event_retry_steps_s": written},
+        )
 
 
 @pytest.mark.parametrize("written", ["", "5,,6", "0", "-1", "nan", "inf", "2592001", [True], []])

@@ -220,8 +220,8 @@ class TestMasterAccount:
         set_system_setting(store, "accounts", "master_account_id", B)
         assert directory.master_account_id() == B
 
-    def test_else_the_oldest_account_which_is_saved(self, store, directory, monkeypatch):
-        monkeypatch.setattr("callboard.adapters.repositories.master_account.PAGE", 2)
+    def test_else_the_oldest_account_which_is_saved(self, store, directory):
+        with_accounts(store, **{f"0{number:031x}": 63_900_000_003 for number in range(250)})
         with_accounts(store, **{A: None, B: 63_900_000_002, C: 63_900_000_001, "d": 63_900_000_009})
         assert directory.master_account_id() == C
         assert store.get("system_config", "accounts")["default"] == {"master_account_id": C}

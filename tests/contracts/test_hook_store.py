@@ -2,10 +2,12 @@
 
 import pytest
 
-from callboard.adapters.repositories import hooks as hook_store
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Conflict, StoreUnavailable
 from callboard.adapters.store.views import WEBHOOKS
+from callboard.webhooks.hooks.hook import disabling
+from callboard.webhooks.hooks.quotas import QuotaExceeded, Quotas
+from callboard.webhooks.values.kazoo_names import account_database
 from support.hooks import documents_with
 from support.stores import Meddled, refuse
 
@@ -27,8 +29,8 @@ def ids(page):
     return [document["_id"] for document in page.documents]
 
 
-def test_pages_hold_all_that_may_fire(hooks, monkeypatch):
-    monkeypatch.setattr(hook_store, "PAGE", 2)
+def test_pages_hold_all_that_may_fire(store):
+    hooks = HookStore(store, page=2)
     for id in "abcde":
         hooks.add(hook(id))
     hooks.add(hook("off", enabled=False))
@@ -36,8 +38,8 @@ def test_pages_hold_all_that_may_fire(hooks, monkeypatch):
     assert [ids(page) for page in hooks.pages(NOW)] == [["a", "b"], ["c", "d"], ["e"]]
 
 
-def test_reading_goes_on_where_it_ended(hooks, monkeypatch):
-    monkeypatch.setattr(hook_store, "PAGE", 2)
+def test_reading_goes_on_where_it_ended(store):
+    hooks = HookStore(store, page=2)
     for id in "abcde":
         hooks.add(hook(id))
     first = next(hooks.pages(NOW))
@@ -46,14 +48,13 @@ def test_reading_goes_on_where_it_ended(hooks, monkeypatch):
     assert rest == ["b", "c", "d", "e"]
 
 
-def test_a_store_that_goes_away_between_pages_is_told(store, hooks, monkeypatch):
-    monkeypatch.setattr(hook_store, "PAGE", 1)
+def test_a_store_that_goes_away_between_pages_is_told(store, hooks):
     for id in "ab":
         hooks.add(hook(id))
     meddled = Meddled(store, view=refuse(StoreUnavailable("away")))
     with pytest.raises(StoreUnavailable):
-        next(HookStore(meddled).pages(NOW))
-    assert [ids(page) for page in HookStore(meddled).pages(NOW)] == [["a"], ["b"]]
+        next(HookStore(meddled, page=1).pages(NOW))
+    assert [ids(page) for page in HookStore(meddled, page=1).pages(NOW)] == [["a"], ["b"]]
 
 
 def test_the_first_hook_makes_the_database(store):
@@ -145,3 +146,55 @@ def test_a_member_that_is_changed_to_none_is_gone(hooks):
     assert stored == edited.document
     assert "group" not in stored
     assert (stored["name"], stored["custom_data"]) == ("n", {"x": 1})
+
+
+def test_an_account_may_not_have_more_hooks_than_its_quota(store, hooks):
+    limited = HookStore(store, Quotas(hooks=2))
+    assert hooks.count(ACCOUNT) == 0
+    limited.add(hook("a"))
+    limited.add(hook("b", enabled=False))
+    with pytest.raises(QuotaExceeded, match=r"the account has 2 hooks: quotas\.hooks allows 2"):
+        limited.add(hook("c"))
+    limited.add(hook("other", "0a" * 16))
+    limited.edit("a", lambda _: {"pvt_deleted": True}, NOW)
+    limited.add(hook("d"))
+    assert (hooks.count(ACCOUNT), hooks.count("0a" * 16)) == (2, 1)
+    assert hooks.get("c") is None
+
+
+@pytest.mark.parametrize(
+    "config", [{"quotas": {"hooks": 1}}, {"quotas": {"hooks": 1}, "pvt_deleted": True}]
+)
+def test_an_account_may_have_a_quota_of_its_own(store, hooks, config):
+    database = account_database(ACCOUNT)
+    store.ensure_database(database)
+    store.save(database, config | {"_id": "configs_webhooks"})
+    limited = HookStore(store, Quotas(hooks=2))
+    limited.add(hook("a"))
+    if "pvt_deleted" in config:
+        limited.add(hook("b"))
+    with pytest.raises(QuotaExceeded):
+        limited.add(hook("c"))
+
+
+def test_a_hook_too_large_is_not_stored_and_does_not_grow(store, hooks):
+    limited = HookStore(store, Quotas(custom_data_members=1))
+    large = {"custom_data": {"a": "1", "b": "2"}}
+    with pytest.raises(QuotaExceeded):
+        limited.add(hook("h", **large))
+    stored = hooks.add(hook("h", custom_data={}))
+    with pytest.raises(QuotaExceeded):
+        limited.edit("h", lambda _: large, NOW)
+    with pytest.raises(QuotaExceeded):
+        limited.replace(stored, stored | large)
+    assert hooks.get("h") == stored
+
+
+def test_a_stored_hook_above_a_quota_is_disabled_like_others(store, hooks):
+    hooks.add(hook("h", custom_data={"a": "1", "b": "2"}))
+    limited = HookStore(store, Quotas(hooks=1, custom_data_members=1))
+    assert limited.edit("h", lambda _: disabling(hooks.get("h"), "failed"), NOW).changed
+    edited = limited.edit("h", lambda _: {"name": "x"}, NOW)
+    assert (edited.document["name"], edited.document["enabled"]) == ("x", False)
+    replaced = limited.replace(edited.document, edited.document | {"custom_data": {"a": "1"}})
+    assert hooks.get("h") == replaced

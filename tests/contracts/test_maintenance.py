@@ -4,9 +4,10 @@ from functools import partial
 
 import pytest
 
-from callboard.adapters.repositories import maintenance
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.repositories.maintenance import (
+    Sizes,
+    Step,
     enable_account,
     enable_descendants,
     orphans,
@@ -95,10 +96,9 @@ class TestEnableAccount:
     def test_an_account_without_hooks(self, hooks):
         assert found(enable_account(hooks, TOP, NOW)) == [AccountHooks(TOP)]
 
-    def test_many_hooks_take_several_steps_and_can_be_taken_up_again(self, hooks, monkeypatch):
-        monkeypatch.setattr(maintenance, "HOOKS_A_STEP", 2)
+    def test_many_hooks_take_several_steps_and_can_be_taken_up_again(self, hooks):
         hooks.save_many("webhooks", [hook(f"h{n}") for n in range(5)])
-        things = resumed(partial(enable_account, hooks, TOP, NOW))
+        things = resumed(partial(enable_account, hooks, TOP, NOW, sizes=Sizes(hooks=2)))
         assert [(t.seen, t.enabled, t.complete) for t in things] == [
             (2, ("h0", "h1"), False),
             (2, ("h2", "h3"), False),
@@ -124,7 +124,7 @@ class TestEnableAccount:
             hooks.save("webhooks", documents[0] | {"name": "theirs"})
 
         (step,) = enable_account(Meddled(hooks, save_many=enable), TOP, NOW)
-        assert step == maintenance.Step((AccountHooks(TOP, 1),), (), (TOP, ""))
+        assert step == Step((AccountHooks(TOP, 1),), (), (TOP, ""))
 
     def test_a_conflict_that_does_not_end_is_reported(self, hooks):
         class Contended(Meddled):
@@ -158,12 +158,11 @@ class TestEnableDescendants:
         assert [t.account_id for t in found(enable_descendants(family, LEFT, NOW))] == [LEFT, LEAF]
 
     @pytest.mark.parametrize(("accounts", "documents"), [(1, 1), (2, 2), (3, 1), (50, 200)])
-    def test_it_can_be_taken_up_again_at_every_step(self, family, monkeypatch, accounts, documents):
-        monkeypatch.setattr(maintenance, "ACCOUNTS_A_STEP", accounts)
-        monkeypatch.setattr(maintenance, "HOOKS_A_STEP", documents)
+    def test_it_can_be_taken_up_again_at_every_step(self, family, accounts, documents):
+        sizes = Sizes(documents, accounts)
         owners = [TOP] * 3 + [RIGHT] * 3 + [LEAF]
         family.save_many("webhooks", [hook(f"h{n}", owner) for n, owner in enumerate(owners)])
-        things = resumed(partial(enable_descendants, family, TOP, NOW))
+        things = resumed(partial(enable_descendants, family, TOP, NOW, sizes=sizes))
         assert [t.account_id for t in things if t.complete] == [TOP, LEFT, RIGHT, LEAF]
         assert [id for t in things for id in t.enabled] == [f"h{n}" for n in range(7)]
 
@@ -218,13 +217,11 @@ class TestOrphans:
         assert family.get("webhooks", "h1") is not None
 
     @pytest.mark.parametrize("delete", [True, False])
-    def test_a_page_may_end_at_every_account(self, family, monkeypatch, delete):
-        monkeypatch.setattr(maintenance, "ACCOUNTS_A_STEP", 2)
-        monkeypatch.setattr(maintenance, "HOOKS_A_STEP", 2)
+    def test_a_page_may_end_at_every_account(self, family, delete):
         accounts = [f"{n}" * 32 for n in range(5)]
         documents = [hook(f"{n}-{a}", a) for a in accounts for n in range(3)]
         family.save_many("webhooks", documents)
-        things = resumed(partial(orphans, family, delete=delete))
+        things = resumed(partial(orphans, family, delete=delete, sizes=Sizes(2, 2)))
         assert things == [Orphans(account_id, 3) for account_id in accounts]
 
     def test_a_page_ends_with_each_account_whose_hooks_were_deleted(self, family):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from callboard.adapters.repositories.posted_events import DATABASE, KEPT_S, PostedEvents
+from callboard.adapters.repositories.posted_events import PostedEvents
 from callboard.webhooks.modules.posted_event import PostedEvent
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -22,7 +22,7 @@ def note(notes, id, now=NOW, key="k", account="a"):
     return notes.note(event, key, "f", now)
 
 
-@pytest.mark.parametrize("later", [0, 1, NOON, KEPT_S - 1])
+@pytest.mark.parametrize("later", [0, 1, NOON, 86_400 - 1])
 def test_a_key_finds_its_event_for_a_day(notes, later):
     assert note(notes, "1").event_id == "1"
     again = note(notes, "2", NOW + later)
@@ -35,8 +35,8 @@ def test_a_key_finds_its_event_for_a_day(notes, later):
 
 def test_after_a_day_the_key_is_free(notes):
     note(notes, "1")
-    assert note(notes, "2", NOW + KEPT_S).event_id == "2"
-    assert note(notes, "3", NOW + KEPT_S + 1).event_id == "2"
+    assert note(notes, "2", NOW + 86_400).event_id == "2"
+    assert note(notes, "3", NOW + 86_400 + 1).event_id == "2"
 
 
 def test_one_that_is_forgotten_is_free_at_once(notes):
@@ -47,7 +47,7 @@ def test_one_that_is_forgotten_is_free_at_once(notes):
 
 
 def test_of_many_at_once_one_is_noted(notes, store):
-    store.ensure_database(DATABASE)
+    store.ensure_database("callboard_posted_events")
     found, barrier = [], threading.Barrier(4)
 
     def post(id):
@@ -66,6 +66,6 @@ def test_of_many_at_once_one_is_noted(notes, store):
 def test_old_ones_are_swept_and_young_ones_stay(notes, store):
     assert notes.sweep(NOW) is False
     for day in range(4):
-        note(notes, str(day), NOW + day * KEPT_S)
-    assert notes.sweep(NOW + 3 * KEPT_S) is False
-    assert sorted(d["event_id"] for d in store.documents(DATABASE)) == ["2", "3"]
+        note(notes, str(day), NOW + day * 86_400)
+    assert notes.sweep(NOW + 3 * 86_400) is False
+    assert sorted(d["event_id"] for d in store.documents("callboard_posted_events")) == ["2", "3"]

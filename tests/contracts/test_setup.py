@@ -188,12 +188,11 @@ class TestAttempts:
             assert list(store.view(database, "webhooks/attempts_by_hook_listing")) == []
         assert do(prepare_attempts(store, NOVEMBER)) == 2
 
-    def test_it_goes_by_pages(self, store, monkeypatch):
-        monkeypatch.setattr("callboard.adapters.repositories.setup.PAGE", 2)
+    def test_it_goes_by_pages(self, store):
         accounts = [f"{number:032x}" for number in range(5)]
         do(prepare_hooks(store, "apps@one"))
         store.save_many("webhooks", [hook(id, id) for id in accounts])
-        steps = prepare_attempts(store, NOVEMBER)
+        steps = prepare_attempts(store, NOVEMBER, page=2)
         for _ in range(2):
             next(steps)
         made = [store.database_exists(f"{account_database(id)}-202611") for id in accounts]

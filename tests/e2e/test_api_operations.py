@@ -1,10 +1,12 @@
 """What the API does beyond Kazoo's, on a real system: events, tests, replays, dead letters."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
+from callboard.actors.system.actor_system import RequestRefused
 from callboard.adapters.receiver.server import Answer
 from support.patience import patient
 from support.running import ACCOUNT
@@ -16,7 +18,13 @@ HOOKS = f"/v2/accounts/{ACCOUNT}/webhooks"
 
 @pytest.fixture
 def system(start):
-    system = start(api__enabled="true", api__port=0, api__events="true")
+    system = start(
+        api__enabled="true",
+        api__port=0,
+        api__events="true",
+        quotas__hooks=2,
+        quotas__test_deliveries=1,
+    )
     system.wait(system.settings.api_place_file.exists, what="the API")
     return system
 
@@ -91,5 +99,15 @@ def test_an_event_without_a_broker_fails_is_retried_replayed_and_tested(system, 
     assert "totals" in call("GET", "/v2/callboard/figures")
     status = call("POST", "/v2/callboard/maintenance/failure_status", {})
     assert status["hooks"] == [{"account_id": ACCOUNT, "hook_id": id, "count": 1}]
+    system.add_hook(f"{receiver.url}/slow", "event")
+    with pytest.raises(RequestRefused, match=r"quotas\.hooks allows 2"):
+        system.add_hook(f"{receiver.url}/slow", "event")
+    receiver.answer("/paid", Answer(delay_s=1.0))
+    with ThreadPoolExecutor(1) as another:
+        first_test = another.submit(call, "PUT", f"{HOOKS}/{id}/test")
+        receiver.wait_for(5)
+        with pytest.raises(AssertionError, match=r"quotas\.test_deliveries allows 1"):
+            call("PUT", f"{HOOKS}/{id}/test")
+        assert first_test.result()["succeeded"]
     call("DELETE", f"{HOOKS}/{id}/secrets/{fingerprint}")
     assert call("GET", f"{HOOKS}/{id}/secrets") == []

@@ -59,6 +59,8 @@ def test_a_hook_can_be_added_with_everything(run, receiver):
         *("--rate-limit", "2.5", "--header", "X-Team: sales", "--header", "X-Empty-Not:1"),
         *("--custom-data", '{"team": "sales"}', "--modifiers", '{"call_direction": "inbound"}'),
         *("--include-subaccounts", "--no-internal-legs", "--disabled"),
+        *("--retry-steps", "5, 60.5", "--success", "200-299, 304", "--give-up", "404"),
+        *("--signature", '{"name": "github"}'),
     )
     wanted = {
         "uri": f"{receiver.url}/all",
@@ -77,6 +79,10 @@ def test_a_hook_can_be_added_with_everything(run, receiver):
         "include_subaccounts": True,
         "include_internal_legs": False,
         "enabled": False,
+        "retry_steps_s": [5, 60.5],
+        "success": ["200-299", 304],
+        "give_up": [404],
+        "signature": {"name": "github"},
         "pvt_account_id": ACCOUNT,
     }
     assert wanted.items() <= added.items()
@@ -162,6 +168,14 @@ def test_listings_are_filtered_and_go_on_where_they_were_cut(system, run):
             1,
             "delivery.client_certificates",
         ),
+        (["add", "http://e.example/", "--account", "a", "--retry-steps", "x"], 2, "write seconds"),
+        (
+            ["add", "http://e.example/", "--account", "a", "--success", "2xx"],
+            1,
+            "no list of 1 to 20",
+        ),
+        (["add", "http://e.example/ ", "--account", "a"], 1, "a blank at its end"),
+        (["secret", "new", NONE, "--expires-in", "soon"], 2, "is no time from 1s to 366d"),
         (["shwo", NONE], 2, "show"),
     ],
 )

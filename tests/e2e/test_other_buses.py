@@ -27,6 +27,14 @@ bindings = [""]
 account_id = "everybody"
 
 [[modules]]
+id = "copy"
+exchange = "board"
+exchange_type = "fanout"
+bindings = [""]
+account_id = "other"
+raw = true
+
+[[modules]]
 id = "alarm"
 exchange = "house"
 exchange_type = "direct"
@@ -71,6 +79,7 @@ def test_their_messages_arrive_as_the_table_says(system, receiver):
         ("Order_Paid", "7"),
         ("news", "everybody"),
         ("alarm", "everybody"),
+        ("copy", "other"),
         ("all", "everybody"),
     ):
         system.add_hook(f"{receiver.url}/{event}", event, account, format="json")
@@ -86,12 +95,13 @@ def test_their_messages_arrive_as_the_table_says(system, receiver):
         ("house", "door.*", {"open": False}),
     )
     assert (published.count, published.unroutable) == (7, 2)
-    arrived = receiver.wait_for(5)
+    arrived = receiver.wait_for(6)
     assert sorted((request.path, request.body.decode()) for request in arrived) == [
         ("/Order_Paid", json.dumps({"order": "o1", "total": 9.5}, indent=2)),
         ("/alarm", json.dumps({"open": False}, indent=2)),
         ("/all", json.dumps({"open": False}, indent=2)),
         ("/all", json.dumps({"text": "hello"}, indent=2)),
+        ("/copy", json.dumps({"text": "hello"})),
         ("/news", json.dumps({"text": "hello"}, indent=2)),
     ]
     system.wait_settled(5)

@@ -1,13 +1,11 @@
 """What is refused is not sent, and stands in the attempts with the reason."""
 
-import time
-
 import pytest
 
 from callboard.actors.messages import Published, PublishEvents
 from callboard.actors.system.actor_system import RequestRefused
 from callboard.webhooks.hooks.hook import new_hook
-from callboard.webhooks.values.kazoo_names import modb
+from support.attempts import recorded_attempts
 from support.running import ACCOUNT, call_event
 from support.stores import first_store
 
@@ -35,8 +33,7 @@ def test_refusals_are_recorded_and_harm_no_neighbour(store, start, receiver):
     system.wait_settled(1)
     system.wait(lambda: system.node("deliveries/attempt_log").stats["written"] == 2)
     assert [request.path for request in receiver.wait_for(1)] == ["/good"]
-    view, database = "webhooks/attempts_by_hook_listing", modb(ACCOUNT, time.time())
-    attempts = [row.document for row in store.view(database, view, include_documents=True)]
+    attempts = recorded_attempts(store, ACCOUNT)
     recorded = {a["hook_id"]: (a["result"], a["client_error"]) for a in attempts}
     assert recorded == {
         "inside": ("failure", "refused: address"),

@@ -14,8 +14,8 @@ from callboard.actors.messages import Defer, Deferred
 from callboard.adapters.receiver.server import Answer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
-from callboard.webhooks.values.kazoo_names import modb
 from services import free_port
+from support.attempts import recorded_attempts
 from support.hooks import prepared_store
 from support.running import ACCOUNT, call_event
 
@@ -303,9 +303,7 @@ def test_what_found_no_room_for_days_is_given_up_on_record(start, tmp_path, brok
     system.send(*others)
 
     def reasons():
-        if not store.database_exists(database := modb(ACCOUNT, time.time())):
-            return []
-        return [attempt.get("client_error") for attempt in store.documents(database)]
+        return [attempt.get("client_error") for attempt in recorded_attempts(store, ACCOUNT)]
 
     given_up = system.wait(
         lambda: [r for r in reasons() if r and r.startswith("endpoint not available for 36")]

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from callboard.adapters.receiver.server import Answer, Hang
 from callboard.adapters.store import stores
 from callboard.webhooks.deliveries.signing import ED25519, new_secret
-from callboard.webhooks.values.kazoo_names import modb
+from support.attempts import recorded_attempts
 from support.cluster import prepared
 from support.patience import patient
 from support.running import ACCOUNT, call_event
@@ -69,9 +69,9 @@ def ed25519_verifies(public_key, request):
 
 def attempts(system):
     store = stores.connect(system.settings.couchdb.url, system.settings.data.dir)
-    documents = list(store.documents(modb(ACCOUNT, time.time())))
+    documents = recorded_attempts(store, ACCOUNT)
     store.close()
-    return [document for document in documents if document["pvt_type"] == "webhook_attempt"]
+    return documents
 
 
 @pytest.fixture(params=BOTH)
@@ -243,6 +243,12 @@ def test_secrets_are_made_imported_listed_and_retired(start, receiver):
         last = command(system, "retire", hook, secret["fingerprint"])
     assert "not signed" in last
     assert listed(system, hook) == []
+
+    command(system, "new", hook)
+    assert "2 signatures" in command(system, "new", hook, "--expires-in", "7d")
+    newest, older = (secret["until"] for secret in listed(system, hook))
+    assert newest is None
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", older)
 
 
 def test_bad_arguments_are_told_and_change_nothing(start, receiver):

@@ -12,7 +12,7 @@ from collections import defaultdict
 import pytest
 from attrs import frozen
 
-from callboard.webhooks.values.kazoo_names import modb
+from support.attempts import recorded_attempts
 from support.chaos import BrokerKiller, Killer, Publisher, causes
 from support.endpoints import Endpoints
 from support.hooks import prepared_store, save_account, save_hook
@@ -80,10 +80,7 @@ def given_up(store, accounts):
     """What is recorded as given up, by (path, call id)."""
     found = set()
     for account in accounts:
-        database = modb(account, time.time())
-        if not store.database_exists(database):
-            continue
-        for attempt in store.documents(database):
+        for attempt in recorded_attempts(store, account):
             answered = attempt.get("reason") == "bad response code"
             if answered or attempt.get("retries_left") == "retries exceeded":
                 path = "/" + attempt["uri"].split("/", 3)[3]

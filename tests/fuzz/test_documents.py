@@ -50,8 +50,15 @@ DOCUMENT = {
     "headers": {"X-One": "1"},
     "pvt_secrets": ["sealed"],
     "client_certificate": "all.pem",
+    "retry_steps_s": [5, 60.5],
+    "success": ["200-299", 304],
+    "give_up": [400],
+    "signature": {"name": "github", "header": "X-Sig"},
 }
-OPTIONS = ("retry_policy", "ordered", "rate_limit", "headers", "pvt_secrets", "client_certificate")
+OPTIONS = (
+    *("retry_policy", "ordered", "rate_limit", "headers", "pvt_secrets", "client_certificate"),
+    *("retry_steps_s", "success", "give_up", "signature"),
+)
 OPTIONAL = {key: DOCUMENT[key] for key in OPTIONS}
 CALL = {
     "Event-Category": "call_event",
@@ -115,9 +122,9 @@ def test_whatever_a_hook_holds_its_neighbour_fires(document):
     for delivery in made:
         outcome = TRANSPORT.send(
             delivery.method,
-            delivery.url,
+            delivery.request_url,
             delivery.headers,
-            delivery.body,
+            delivery.request_body,
             delivery.options.certificate,
             delivery.account_id,
         )

@@ -196,7 +196,7 @@ def test_whatever_a_message_holds_its_neighbour_is_delivered(module, sample):
             sent = ()
         for delivery in sent:
             assert isinstance(delivery.body, bytes)
-            delivery.url.encode(errors="strict")
+            delivery.request_url.encode(errors="strict")
             if delivery.headers[0] == ("Content-Type", "application/json"):
                 json.loads(delivery.body)
         assert made(good) == expected

@@ -147,4 +147,4 @@ def test_internal_legs_matter_to_calls_only(cluster):
 def test_a_get_sends_no_body_whatever_its_format(cluster):
     cluster.hook(http_verb="get", format="json")
     (delivery,) = cluster.fire(call())
-    assert (delivery.method, delivery.body) == ("GET", b"")
+    assert (delivery.method, delivery.request_body) == ("GET", b"")

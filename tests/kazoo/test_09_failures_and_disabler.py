@@ -1,13 +1,13 @@
 """Which failures count, for how long, and what becomes of a hook that fails too often."""
 
 import json
-import time
 
 import pytest
 import structlog
 
 from callboard.adapters.repositories.maintenance import enable_account
 from callboard.webhooks.hooks.failure_window import FailureWindow, counting_pause_s, overdue
+from support.attempts import recorded_attempts
 from support.cluster import prepared
 from support.kazoo import ACCOUNT, NODE, RESELLER, TOP, ZONE, database
 from support.receiver import Receiver
@@ -256,9 +256,8 @@ def failed(tmp_path_factory):
             seen["failures"] = system.node("failure_cache").stats["failures"]
             seen["made-up"] = store.get("webhooks", "made-up")
             seen["restarts"] = {node.restarts for node in system.tree().below()}
-            month = f"{database(OURS)}{time.strftime('-%Y%m', time.gmtime())}"
             system.wait(lambda: system.node("deliveries/attempt_log").stats["written"] == 6)
-            seen["attempts"] = sorted(a["hook_id"] for a in store.documents(month))
+            seen["attempts"] = sorted(a["hook_id"] for a in recorded_attempts(store, OURS))
             seen["config"] = store.get("system_config", "webhooks")["default"]
         finally:
             system.close()

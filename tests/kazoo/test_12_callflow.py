@@ -52,7 +52,7 @@ def test_it_sends_the_call_with_its_keys_normalised_and_nothing_of_the_message(c
 def test_by_get_as_well(cluster):
     delivery = fire(cluster, webhook(http_verb="get"))
     assert delivery.method == "GET"
-    assert delivery.url.startswith("https://endpoint.example/flow?call_id=leg-1&")
+    assert delivery.request_url.startswith("https://endpoint.example/flow?call_id=leg-1&")
 
 
 def test_custom_data_is_merged_but_for_type_and_action(cluster):

@@ -95,7 +95,7 @@ def test_the_request_is_passed_on_as_the_text_that_arrives(cluster):
 def test_a_get_joins_the_query_that_the_uri_has(uri, begin, cluster):
     cluster.hook(http_verb="get", uri=uri)
     (delivery,) = cluster.fire(call())
-    assert delivery.url.startswith(begin)
+    assert delivery.request_url.startswith(begin)
 
 
 def test_keys_are_escaped(cluster):

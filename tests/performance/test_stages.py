@@ -214,3 +214,6 @@ def test_size_of_what_travels(within):
     within("stages", {"delivery: bytes pickled beyond its body": beyond})
     some = tuple(made(index_of([hook(n) for n in range(100)]), events(1)))
     within("stages", {"fan-out: bytes pickled of a delivery": len(pickle.dumps(some)) / 100})
+    gets = [hook(n, verb="get") for n in range(100)]
+    some = tuple(made(index_of(gets), events(1)))
+    within("stages", {"fan-out, get: bytes pickled of a delivery": len(pickle.dumps(some)) / 100})

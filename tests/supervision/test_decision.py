@@ -17,6 +17,21 @@ from callboard.supervision.spec import (
 )
 
 
+def test_the_defaults_of_otp_and_ours():
+    """supervisor(3): one_for_one and permanent; the intensity and the times are ours."""
+    assert SupervisorSpec() == SupervisorSpec(
+        children=(),
+        strategy="one_for_one",
+        max_restarts=5,
+        within_s=10.0,
+        heartbeat_s=2.0,
+        hang_s=10.0,
+    )
+    child = ChildSpec("a", SupervisedActor)
+    assert (child.restart, child.shutdown_s, child.peers, child.label) == ("permanent", 5.0, (), "")
+    assert child.start_s == 10.0
+
+
 def supervisor(strategy=ONE_FOR_ONE, restarts=None, max_restarts=5, within_s=10.0):
     restarts = restarts or {"a": PERMANENT, "b": PERMANENT, "c": PERMANENT}
     children = [ChildSpec(id, SupervisedActor, restart=r) for id, r in restarts.items()]

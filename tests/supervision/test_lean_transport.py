@@ -28,7 +28,7 @@ from thespian.system.timing import ExpirationTimer, currentTime
 from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from callboard.supervision import SupervisedActor
-from callboard.supervision.lean_transport import LOOK_S, Readiness, _is_of_actors, _timeout_s
+from callboard.supervision.lean_transport import Readiness, _is_of_actors, _timeout_s
 from support.patience import patient
 from support.trees import MULTI, actor_system
 
@@ -247,7 +247,7 @@ def waiting_for(**timers):
 
 
 def test_a_pause_that_is_over_does_not_keep_the_loop_awake():
-    assert 900 < _timeout_s(waiting_for(_pauseUntil=-1.0)) <= 1000 + LOOK_S
+    assert 900 < _timeout_s(waiting_for(_pauseUntil=-1.0)) <= 1000 + 0.25
     assert 400 < _timeout_s(waiting_for(_pauseUntil=500.0)) <= 500
 
 

@@ -144,8 +144,14 @@ def test_the_longest_span_and_the_page_are_the_clusters_to_set(api, months):
     assert ids(api.call("GET", f"{ATTEMPTS}?{query}")) == "ed"
 
 
-def test_accounts_of_other_buses_have_none(api):
-    assert api.call("GET", "/v2/accounts/shop/webhooks/attempts").json()["data"] == []
+@pytest.mark.parametrize("account", ["acme", "shop-7", "42", "ab", "a"])
+def test_accounts_of_other_buses_have_theirs(api, account):
+    save(api, "x", gregorian(2026, 2, 1), account=account)
+    save(api, "y", gregorian(2026, 2, 1), account=f"{account}0")
+    query = f"created_from={gregorian(2026, 1, 30)}&created_to={gregorian(2026, 2, 2)}"
+    answer = api.call("GET", f"/v2/accounts/{account}/webhooks/attempts?{query}")
+    assert ids(answer) == "x"
+    assert api.call("GET", "/v2/accounts/nobody/webhooks/attempts").json()["data"] == []
 
 
 @pytest.mark.parametrize("key", ["WzFd", "WyJ4Il0", "e30"])

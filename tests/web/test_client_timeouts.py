@@ -11,6 +11,7 @@ import pytest
 from fastapi.responses import Response
 
 from callboard.actors.api import client_timeouts
+from callboard.actors.api.connections import Connections
 from callboard.actors.api.thread import ApiThread
 from services.rabbitmq import wait_until
 from support.patience import patient
@@ -26,7 +27,7 @@ def place(api, monkeypatch):
     monkeypatch.setattr(client_timeouts, "TAKES_S", 1.0)
     api.app.get("/large")(lambda: Response(b"x" * LARGE))
     ports, ended = queue.Queue(), queue.Queue()
-    server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put)
+    server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put, Connections(64))
     server.start()
     yield "127.0.0.1", ports.get(timeout=patient(20))
     server.stop()

@@ -1,5 +1,8 @@
 """The kinds of events, samples of them, enabling hooks again, and what serves all that."""
 
+import json
+from pathlib import Path
+
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -68,6 +71,14 @@ def test_samples_are_listed_and_filtered(api):
         "bad identifier",
         ["webhooks_sms"],
     )
+
+
+def test_samples_are_shown_as_developers_know_them(api):
+    """The samples as they were released; receivers' tests may contain them."""
+    released = json.loads((Path(__file__).parents[1] / "data" / "event_samples.json").read_text())
+    for id, samples in released.items():
+        assert api.data("GET", f"{KINDS}/samples/{id}", token=None) == samples
+    assert api.data("GET", f"{KINDS}/samples", token=None) == sorted(released)
 
 
 def test_samples_of_notifications_are_valid_ones():

@@ -7,9 +7,10 @@ import pytest
 
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText, NoAnswer
 from callboard.adapters.repositories.tokens import add_token
-from callboard.web.app import THREADS
+from callboard.supervision import GetTree
+from callboard.web.access.admission import ADMIN_SLOTS, THREADS
 from callboard.web.routes import health
-from support.api import ADMIN, CHILD, Api
+from support.api import ADMIN, CHILD, Api, whole_system
 from support.patience import patient
 
 SCRAPER = "prometheus-of-the-tests"
@@ -57,17 +58,19 @@ def test_readiness_is_told_while_all_threads_wait(api):
     def wait(_question):
         waiting.release()
         assert go_on.wait(30)
-        return TEXT
+        return whole_system()[GetTree]
 
-    api.backend.answers |= {GetMetrics: wait, GetHealth: Health(True)}
+    api.backend.answers |= {GetTree: wait, GetHealth: Health(True), GetMetrics: TEXT}
     with api.client, ThreadPoolExecutor(THREADS) as clients:
-        asked = [clients.submit(api.call, "GET", "/metrics") for _ in range(THREADS)]
+        for _ in range(THREADS):
+            clients.submit(api.call, "GET", "/v2/callboard/tree")
         try:
-            for _ in asked:
+            for _ in range(ADMIN_SLOTS):
                 assert waiting.acquire(timeout=patient(30))
             with ThreadPoolExecutor(1) as another:
-                ready = another.submit(api.call, "GET", "/readyz", token=None)
-                assert ready.result(10).status_code == 200
+                for path in ("/readyz", "/metrics"):
+                    answer = another.submit(api.call, "GET", path)
+                    assert answer.result(patient(10)).status_code == 200
         finally:
             go_on.set()
 

@@ -156,6 +156,24 @@ def test_options_of_our_own_are_checked(api):
         )
     )
     assert found.keys() == {"retry_policy", "rate_limit", "headers"}
+    wrong = {
+        "retry_steps_s": [],
+        "success": ["2xx"],
+        "give_up": 404,
+        "signature": {"name": "rot13"},
+    }
+    assert problems(api.call("PUT", HOOKS, HOOK | wrong)).keys() == wrong.keys()
+    both = {"success": ["200-299"], "give_up": [204]}
+    assert "share status 204" in str(problems(api.call("PUT", HOOKS, HOOK | both))["give_up"])
+    long = problems(api.call("PUT", HOOKS, HOOK | {"retry_steps_s": [600_000]}))
+    assert "are allowed (delivery.retry_steps_s)" in str(long["retry_steps_s"])
+    right = {
+        "retry_steps_s": [5, 60.5],
+        "success": ["200-299", 304],
+        "give_up": [400, "404"],
+        "signature": {"name": "hmac-sha256", "header": "X-Sig", "prefix": "v=", "encoding": "hex"},
+    }
+    assert right.items() <= api.add_hook(**right).items()
     assert "may not be set" in found["headers"]["error"]["message"]
     made = api.add_hook(retry_policy="standard", rate_limit="2.5", headers={"X-Key": "k"})
     assert (made["retry_policy"], made["rate_limit"]) == ("standard", 2.5)

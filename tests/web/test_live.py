@@ -10,6 +10,7 @@ from itertools import islice
 import pytest
 import requests
 
+from callboard.actors.api.connections import Connections
 from callboard.actors.api.thread import ApiThread
 from callboard.actors.messages import GetFigures, GetHealth, Health, NoAnswer
 from callboard.adapters.repositories.tokens import add_token
@@ -279,7 +280,7 @@ def test_only_the_admin_may_follow(watched, token, status, account_token):
 def test_it_is_served_until_the_reader_goes(watched, monkeypatch):
     monkeypatch.setattr(sampler, "WATCHERS", 1)
     ports, ended = queue.Queue(), queue.Queue()
-    server = ApiThread("127.0.0.1", 0, lambda: watched.app, ports.put, ended.put)
+    server = ApiThread("127.0.0.1", 0, lambda: watched.app, ports.put, ended.put, Connections(64))
     server.start()
     url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}/v2/callboard/live"
 

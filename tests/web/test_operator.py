@@ -4,7 +4,6 @@ import pytest
 
 from callboard import admin
 from callboard.actors.messages import NoAnswer, ReencryptSecrets, SecretsReencrypted
-from callboard.config.rules import HIDDEN
 from callboard.config.settings import ApiSettings, Settings
 from support.api import CHILD, OTHER, PARENT, Api, whole_system
 
@@ -76,7 +75,7 @@ def test_settings_are_shown_without_secrets(tmp_path):
     answer = api.call("GET", "/v2/callboard/settings")
     shown = {one["key"]: one["value"] for one in answer.json()["data"]}
     assert shown["api.port"] == "8000"
-    assert shown["api.admin_token"] == HIDDEN
+    assert shown["api.admin_token"] == "***"
     assert secret not in answer.text
 
 
@@ -106,6 +105,66 @@ def test_a_command_becomes_its_message(api):
     assert last() == ("maintenance", admin.CleanUpOrphans(delete=False))
     api.data("POST", f"{DO}/reset_hook_definition", {"definition": "webhooks_sms"})
     assert last() == ("maintenance", admin.ResetHookDefinition("webhooks_sms"))
+
+
+ACCOUNT = {"account": CHILD}
+
+
+@pytest.mark.parametrize(
+    ("command", "data", "message", "paged"),
+    [
+        ("hooks_configured", {}, admin.HooksConfigured(), True),
+        ("hooks_configured", ACCOUNT, admin.HooksConfigured(CHILD), True),
+        ("failure_status", ACCOUNT, admin.FailureStatus(CHILD), True),
+        ("set_failure_expiry", {"expiry_ms": 1}, admin.SetFailureExpiry(1), False),
+        ("set_failure_expiry", {"expiry_ms": 1} | ACCOUNT, admin.SetFailureExpiry(1, CHILD), False),
+        ("set_disable_threshold", {"count": 3}, admin.SetDisableThreshold(3), False),
+        ("set_disable_threshold", {"count": 3} | ACCOUNT, admin.SetDisableThreshold(3, CHILD), 0),
+        ("enable_account_hooks", ACCOUNT, admin.EnableAccountHooks(CHILD), True),
+        ("enable_descendant_hooks", ACCOUNT, admin.EnableDescendantHooks(CHILD), True),
+        ("flush_account_failures", ACCOUNT, admin.FlushAccountFailures(CHILD), False),
+        (
+            "flush_hook_failures",
+            {"hook_id": "h"} | ACCOUNT,
+            admin.FlushHookFailures(CHILD, "h"),
+            False,
+        ),
+        ("register_views", {}, admin.RegisterViews(), True),
+        ("reset_hook_definitions", {}, admin.ResetHookDefinitions(), False),
+        (
+            "reset_hook_definition",
+            {"definition": "webhooks_sms"},
+            admin.ResetHookDefinition("webhooks_sms"),
+            False,
+        ),
+        ("clean_up_orphans", {}, admin.CleanUpOrphans(), True),
+        ("clean_up_orphans", {"delete": True}, admin.CleanUpOrphans(delete=True), True),
+    ],
+)
+def test_each_command_asks_maintenance_and_the_paged_ones_have_pages(
+    api, command, data, message, paged
+):
+    answer = api.call("POST", f"{DO}/{command}", data)
+    assert answer.status_code == 200, answer.text
+    assert api.backend.asked == [("maintenance", message)]
+    assert ("page_size" in answer.json()) is bool(paged)
+
+
+@pytest.mark.parametrize(
+    ("command", "lacks"),
+    [
+        ("set_failure_expiry", "expiry_ms"),
+        ("set_disable_threshold", "count"),
+        ("enable_account_hooks", "account"),
+        ("enable_descendant_hooks", "account"),
+        ("flush_account_failures", "account"),
+        ("reset_hook_definition", "definition"),
+    ],
+)
+def test_what_a_command_needs(api, command, lacks):
+    answer = api.call("POST", f"{DO}/{command}", {})
+    assert (answer.status_code, list(answer.json()["data"])) == (400, [lacks])
+    assert api.backend.asked == []
 
 
 def test_a_command_goes_on_where_its_page_ended(api):
@@ -158,3 +217,47 @@ def test_a_name_on_the_bus_has_255_bytes_at_most(api, name, text, status):
     if status == 400:
         assert answer.json()["data"][name]["maxLength"]["target"] == 255
     assert len(api.backend.published) == (status == 202)
+
+
+def test_the_answers_of_publishing(api):
+    message = {"exchange": "shop", "routing_key": "k", "body": {}}
+    assert api.data("POST", "/v2/callboard/publish", message) == {"published": 1}
+    for wrong, member in (
+        ({"exchange": 1}, "exchange"),
+        ({"routing_key": None}, "routing_key"),
+        ({"body": "text"}, "body"),
+        ({"headers": {}}, "headers"),
+    ):
+        answer = api.call("POST", "/v2/callboard/publish", message | wrong)
+        assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
+    api.backend.unroutable = 1
+    answer = api.call("POST", "/v2/callboard/publish", message).json()
+    assert (answer["message"], answer["data"]) == (
+        "event_unroutable",
+        {"message": "the message reached no queue"},
+    )
+
+
+def test_a_token_is_refused_with_a_member_that_it_has_not(api):
+    answer = api.call("PUT", "/v2/callboard/tokens", {"account_id": OTHER, "nam": "portal"})
+    assert (answer.status_code, list(answer.json()["data"])) == (400, ["nam"])
+
+
+def test_tokens_are_paged_and_one_that_is_revoked_is_shown_as_deleted(api):
+    tokens = "/v2/callboard/tokens"
+    made = [api.data("PUT", tokens, {"account_id": OTHER, "name": n})["id"] for n in "abc"]
+    assert pages(api, f"{tokens}?x=", 2) == sorted(made)
+    gone = api.data("DELETE", f"{tokens}/{made[0]}")
+    assert (gone["id"], gone["name"], gone["_read_only"]) == (made[0], "a", {"deleted": True})
+    assert pages(api, f"{tokens}?x=", 1) == sorted(made[1:])
+
+
+def test_the_modules_are_shown_with_their_bindings(api):
+    modules = {module["id"]: module for module in api.data("GET", "/v2/callboard/modules")}
+    assert modules["channel_create"] == {
+        "id": "channel_create",
+        "name": "Channel Create",
+        "description": "Fires when a channel is created for a call leg.",
+        "events": ["CHANNEL_CREATE"],
+        "bindings": [{"exchange": "callevt", "routing_key": "call.CHANNEL_CREATE.*"}],
+    }

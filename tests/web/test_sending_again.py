@@ -158,6 +158,11 @@ def test_an_id_stays_with_what_it_was_asked_for(api, hook, other):
         ({"since": "x"}, "since"),
         ({"since": 63_900_000_000, "until": 63_800_000_000}, "created_from"),
         ({"rate": 0.9}, "rate"),
+        ({"rate": 10_000.1}, "rate"),
+        ({"rate": True}, "rate"),
+        ({"rate": "9"}, "rate"),
+        ({"id": "a" * 65}, "id"),
+        ({"id": "Replay-1"}, "id"),
         ({"id": "short"}, "id"),
         ({"failed": "yes"}, "failed"),
         ({"event_id": "a", "attempt_id": "b"}, "attempt_id"),
@@ -167,6 +172,31 @@ def test_an_id_stays_with_what_it_was_asked_for(api, hook, other):
 def test_what_a_replay_cannot_be_asked_is_refused(api, hook, data, member):
     answer = api.call("PUT", f"{hook}/replay", data)
     assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
+
+
+@pytest.mark.parametrize("data", [{"rate": 1}, {"rate": 10_000}, {"id": "a" * 64}])
+def test_the_ends_of_what_it_can_be_asked(api, hook, data):
+    assert ended(api, hook, data)["state"] == "done"
+
+
+def test_the_progress_is_shown_with_what_was_asked(api, hook):
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(2)))
+    found = ended(api, hook, {"id": "replay-1", "dry_run": True, "since": 63_900_000_000,
+                              "until": 63_900_000_100, "failed": True})  # fmt: skip
+    assert found == {
+        "id": "replay-1",
+        "hook_id": hook.rpartition("/")[2],
+        "state": "done",
+        "found": 1,
+        "replayed": 0,
+        "skipped": {},
+        "skipped_count": 0,
+        "dry_run": True,
+    }
+    (listed,) = [m for _p, m in api.backend.asked if isinstance(m, admin.ListAttempts)]
+    assert (listed.since_s, listed.until_s) == (1_732_780_800.0, 1_732_780_900.0)
+    assert api.call("GET", f"{hook}/replay/replay-2").status_code == 404
+    assert api.call("DELETE", f"{hook}/replay/replay-2").status_code == 404
 
 
 def test_a_test_tells_what_came_of_it(api, hook):
@@ -186,9 +216,20 @@ def test_a_new_secret_is_shown_once_and_is_the_one_that_signs(api, hook):
     given = api.data("PUT", f"{hook}/secrets", {"secret": made["secret"]})
     assert given == {"fingerprint": made["fingerprint"], "kind": "hmac-sha256"}
     (listed,) = api.data("GET", f"{hook}/secrets")
-    assert listed.keys() == {"fingerprint", "kind", "since", "public_key"}
-    for wrong in ({"kind": "rot13"}, {"secret": "sesame"}, {"secrets": ""}):
+    assert listed.keys() == {"fingerprint", "kind", "since", "public_key", "until"}
+    api.data("PUT", f"{hook}/secrets", {"expires_in": 3600})
+    added = [message for _path, message in api.backend.asked if isinstance(message, AddSecret)]
+    assert added[-1].others_end_in_s == 3600
+    for wrong in ({"expires_in": end} for end in (0, -1, "1h", 1.5, 10**9)):
         assert api.call("PUT", f"{hook}/secrets", wrong).status_code == 400
+    for wrong, member, rule in (
+        ({"kind": "rot13"}, "kind", "enum"),
+        ({"secret": "sesame"}, "secret", "error"),
+        ({"secrets": ""}, "secrets", "additionalProperties"),
+    ):
+        answer = api.call("PUT", f"{hook}/secrets", wrong)
+        assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
+        assert list(answer.json()["data"][member]) == [rule]
     assert api.call("DELETE", f"{hook}/secrets/ffffffffffff").status_code == 404
     api.backend.answers[AddSecret] = RefusedByActor("the hook has 5 secrets already")
     refused = api.call("PUT", f"{hook}/secrets", {})

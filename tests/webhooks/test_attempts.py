@@ -5,7 +5,9 @@ from attrs import evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history import attempts
-from callboard.webhooks.history.attempts import CUT_MARK, attempt_database
+from callboard.webhooks.history.attempts import attempt_database
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.hooks.signature_schemes import parse_scheme
 from callboard.webhooks.retries.outcome import ClientError, Response
 
 ACCOUNT = "1b" * 16
@@ -27,6 +29,28 @@ def delivery(method="POST", body=b"a=1"):
         body=body,
         max_attempts=3,
     )
+
+
+def test_the_id_is_that_of_the_try():
+    def id_of(delivery, number):
+        return attempts.attempt_document(delivery, Response(500), 1, NOW, 10, number=number)["_id"]
+
+    one = delivery()
+    assert id_of(one, 1) == id_of(one, 1) == id_of(evolve(one, uri="http://other/"), 1)
+    others = evolve(one, id="e"), evolve(one, event_id="9876543210")
+    assert len({id_of(one, 1), id_of(one, 2), *(id_of(other, 1) for other in others)}) == 4
+
+
+def test_signatures_keep_their_capitals():
+    scheme = parse_scheme({"name": "shopify"})
+    sent = (("X-Shopify-Hmac-Sha256", "AbC="), ("webhook-signature", "v1,AbC="), ("X-A", "B"))
+    signed = evolve(delivery(), headers=sent, options=Options(scheme=scheme))
+    headers = attempt_document(signed, Response(500), 1, NOW)["req_headers"]
+    assert headers == {
+        "x-shopify-hmac-sha256": "AbC=",
+        "webhook-signature": "v1,AbC=",
+        "x-a": "b",
+    }
 
 
 def attempt_document(*facts, body_limit=1000):
@@ -115,14 +139,14 @@ def test_long_bodies_are_cut_with_a_mark():
     document = attempt_document(
         delivery(body=b"x" * 12), response(200, "ü".encode() * 6), 1, NOW, body_limit=11
     )
-    assert document["req_body"] == "x" * 11 + CUT_MARK
-    assert document["resp_body"] == "ü" * 5 + CUT_MARK
+    assert document["req_body"] == "x" * 11 + "…[cut]"
+    assert document["resp_body"] == "ü" * 5 + "…[cut]"
 
 
 def test_an_answer_that_was_not_read_to_its_end_is_marked_too():
     answer = Response(200, {}, b"x" * 10, cut=True)
     document = attempt_document(delivery(), answer, 1, NOW, body_limit=10)
-    assert document["resp_body"] == "x" * 10 + CUT_MARK
+    assert document["resp_body"] == "x" * 10 + "…[cut]"
 
 
 def test_bodies_within_the_limit_are_whole():

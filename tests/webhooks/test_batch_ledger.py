@@ -28,6 +28,13 @@ def test_parts_are_on_the_way_until_they_are_seen():
     assert out.on_the_way == 0
 
 
+def test_a_part_that_is_settled_is_asked_after_no_more():
+    out = ledger()
+    assert out.settled("1", [11, 10]) == [10, 11]
+    assert out.stale(before=10.0) == {"deliveries/deliverer-2": ["2"]}
+    assert out.on_the_way == 1
+
+
 def test_what_the_dead_had_is_free_again():
     out = ledger()
     out.settled("1", [10])

@@ -1,14 +1,16 @@
 """Modules that a few plain values make, for buses that are not Kazoo's."""
 
+import gzip
 import json
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.delivery import deliveries
-from callboard.webhooks.events.event import Event
+from callboard.webhooks.events.event import Event, PoisonEvent, whole_event
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.protocol import EventExchange
 from support.hooks import hooks_with, index_of
@@ -37,6 +39,56 @@ def test_without_fields_the_whole_message_is_sent():
     assert (firing.account_id, firing.event) == ("c7", "order_paid")
     assert firing.payload == ORDER
     assert firing.any_account
+
+
+RAW = b'{"a": 1.10,  "b":"\xc3\xa4"}'
+
+
+def raw_deliveries(
+    directory, body=RAW, content_type="application/json; charset=utf-8", encoding=None, **values
+):
+    made = module(account="", account_id="shop", raw=True, **values)
+    event = whole_event(
+        body, content_type, encoding, "shop", "order.1.paid", any_content=made.any_content
+    )
+    hooks = hooks_with(account_id="shop", event="order_paid", custom_data={"x": "y"})
+    index = index_of(hooks(id="form"), hooks(id="json", format="json"), hooks(id="get", verb="get"))
+    return {one.hook_id: one for one in deliveries(event, made, index, directory, None)}
+
+
+def test_raw_passes_bytes_and_content_type_on_whatever_the_format(directory):
+    made = raw_deliveries(directory)
+    for hook in ("form", "json"):
+        assert made[hook].body == RAW
+        assert made[hook].content == ("application/json; charset=utf-8", RAW)
+        assert made[hook].raw
+    assert made["get"].request_url.endswith("?a=1.10&b=%C3%A4&x=y")
+    assert not made["get"].raw
+
+
+def test_raw_is_what_was_meant_by_a_content_encoding(directory):
+    assert raw_deliveries(directory, gzip.compress(RAW), encoding="gzip")["form"].body == RAW
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "sent_as"),
+    [
+        (b"<order/>", "text/xml", "text/xml"),
+        (b"\x00\xff", None, "application/octet-stream"),
+        (b"[1]", "text/x\r\nX-Injected: 1", "application/octet-stream"),
+        (b"\x83h", "application/erlang", "application/erlang"),
+        (RAW, None, "application/json"),
+    ],
+)
+def test_raw_need_not_be_json_if_nothing_looks_into_it(directory, body, content_type, sent_as):
+    made = raw_deliveries(directory, body, content_type)
+    assert made["form"].content == (sent_as, body)
+    assert (
+        made["form"].id != raw_deliveries(directory, body + b" ", content_type)["form"].id
+        or body == RAW
+    )
+    with pytest.raises(PoisonEvent) if body != RAW else nullcontext():
+        raw_deliveries(directory, body, content_type, only={"a": 1.1})
 
 
 def test_fields_choose_and_name_what_is_sent():

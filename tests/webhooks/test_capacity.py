@@ -5,6 +5,7 @@ import math
 import random
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 
 import attrs
 import pytest
@@ -94,15 +95,25 @@ def test_the_figures_as_by_hand():
     )
 
 
+SHOWN = Path(__file__).parents[1] / "data" / "plan.txt"
+"""The whole plan for these inputs, as by hand."""
+
+
 def test_each_line_shows_its_numbers():
-    lines = {line.key: line for line in plan(LOAD, COSTS, MACHINES)}
-    assert lines["deliveries_mean"].formula == "86,400,000 a day / 86,400 s"
-    assert lines["in_flight"].formula == (
-        "Little: 2,000/s x (0.9 good x 100 ms + 0.3 failing attempts x 1,000 ms)"
-    )
-    assert lines["nodes"].formula == "the largest of 2, 8 and 1, and 1 spare"
-    assert len({line.key for line in lines.values()}) == len(lines)
-    assert all(line.formula and line.unit for line in lines.values())
+    lines = plan(LOAD, COSTS, MACHINES)
+    told = [f"{line.section}: {line.what} | {shown(line)} | {line.formula}" for line in lines]
+    assert told == SHOWN.read_text().splitlines()
+    assert len({line.key for line in lines}) == len(lines)
+
+
+def test_one_is_not_written_as_many():
+    alone = Machines(cores=1, busy=1, spare=0, threads=1, prefetch=1)
+    idle = attrs.evolve(LOAD, deliveries_per_day=1)
+    formulas = {line.key: line.formula for line in plan(idle, COSTS, alone)}
+    assert formulas["nodes_by_cores"].endswith("(1 core x 1 busy), up")
+    assert formulas["nodes_by_in_flight"].endswith("(1 deliverer x 1 thread x 1 busy), up")
+    assert formulas["threads"].endswith("(1 node x 1 deliverer x 1 busy), up")
+    assert formulas["unsettled"] == "1 node x 1 prefetch"
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,13 @@ def test_a_body_that_no_store_takes_is_not_kept_and_says_so():
         body_of(made)
 
 
+def test_a_payload_too_large_to_be_recorded_is_not_repeated():
+    kept = letter(reason="refused: payload", lost_bytes=40_000_000)
+    assert (kept["body_bytes"], "body" in kept) == (40_000_000, False)
+    with pytest.raises(NotRepeatable, match="its body of 40000000 bytes was not kept"):
+        body_of(kept)
+
+
 @pytest.mark.parametrize("members", [{}, {"body_base64": "%"}, {"body_base64": 7}])
 def test_a_body_that_somebody_has_damaged_is_refused(members):
     with pytest.raises(NotRepeatable, match="cannot be read"):

@@ -6,7 +6,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from callboard.webhooks.dispatch import hook_queue
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
 from callboard.webhooks.dispatch.dispatcher import (
     Added,
@@ -17,7 +16,6 @@ from callboard.webhooks.dispatch.dispatcher import (
     endpoint_of,
 )
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
-from callboard.webhooks.retries.delay_classes import LEAST_MS, MAX_LATENESS
 from callboard.webhooks.retries.policy import deferral
 
 FULL, OPEN = NoRoom("full"), NoRoom("circuit open")
@@ -101,6 +99,18 @@ def test_endpoints_take_turns_and_so_do_their_hooks():
     add(made, "b1", endpoint="b")
     assert items(made) == ["a1", "b1", "a4", "a2", "a5", "a3"]
     assert (len(made), made.in_flight) == (0, 6)
+
+
+def test_accounts_take_turns_at_an_endpoint_whatever_the_number_of_their_hooks():
+    made = dispatcher(in_flight=1, waiting=1000)
+    for account, hooks in (("many", 100), ("one", 1)):
+        for hook in range(hooks):
+            for number in range(2):
+                key = f"{account} {hook} {number}"
+                made.add(key, key, "e", f"{account} {hook}", NO_OPTIONS, 0.0, account)
+    turns = [item.split()[0] for item in finished(made)]
+    assert turns[:5] == ["many", "one", "many", "one", "many"]
+    assert (turns.count("many"), turns.count("one")) == (200, 2)
 
 
 def test_a_full_endpoint_holds_up_nobody_else():
@@ -380,25 +390,35 @@ def test_a_hook_whose_only_item_is_gone_is_forgotten():
     assert made.endpoints == 1
     made.gone("1", "e", "h", 1)
     assert made.endpoints == 0
-    assert made.next(10 * hook_queue.LOST_AFTER_S) is None
+    assert made.next(10 * 3600) is None
 
 
 def test_an_item_that_is_lost_is_not_waited_for_for_ever():
     made = dispatcher()
     add(made, "1", "2", options=ORDERED)
     ended(made, made.next(0), back_in_s=100)
-    assert made.wake_at() == 100 * (1 + MAX_LATENESS) + hook_queue.LOST_AFTER_S
+    assert made.wake_at() == 100 * 1.1 + 3600
     assert made.next(made.wake_at() - 1) is None
     assert items(made, made.wake_at()) == ["2"]
 
 
-def test_places_are_remembered_of_so_many_only(monkeypatch):
-    monkeypatch.setattr(hook_queue, "MAX_AWAY", 2)
+def test_places_are_remembered_of_so_many_only():
     made = dispatcher(hook_waiting=1)
-    add(made, *"12345", options=ORDERED)
+    add(made, *range(10_003), options=ORDERED)
     ended(made, made.next(0))
-    assert [add(made, key, options=ORDERED) for key in "45"] == [Added(), FULL]
+    assert [add(made, key, options=ORDERED) for key in (10_001, 10_002)] == [Added(), FULL]
     assert made.next(0) is None
+
+
+def test_a_hook_whose_rate_changes_keeps_its_order():
+    made = dispatcher()
+    add(made, "1", "2", options=ORDERED)
+    ended(made, made.next(0), back_in_s=5)
+    faster = Options(ordered=True, rate_per_s=1000.0)
+    add(made, "3", options=faster)
+    assert items(made) == []
+    add(made, "1", options=faster, now=5)
+    assert [finished(made, 5 + second) for second in range(3)] == [["1", "2", "3"], [], []]
 
 
 def test_a_hook_that_is_ordered_no_more_waits_for_nothing():
@@ -471,7 +491,7 @@ def test_nothing_is_remembered_of_what_has_ended():
     assert made.endpoints == 200
     made.next(6)
     assert made.endpoints == 100
-    made.next(5 + hook_queue.LOST_AFTER_S)
+    made.next(5 + 3600)
     assert made.endpoints == 0
     assert (len(made), made.in_flight, made.wake_at()) == (0, 0, None)
 
@@ -667,7 +687,7 @@ class AnyUse(RuleBasedStateMachine):
             pass
         at = self.made.wake_at()
         # Losses have tests of their own: here all items come back in time.
-        if at is not None and at < hook_queue.LOST_AFTER_S:
+        if at is not None and at < 3600:
             assert at > self.now
             self.now = at - min(1e-6, (at - self.now) / 2)
             assert not self.ready()
@@ -753,8 +773,8 @@ def test_what_waits_behind_one_that_is_back_soon_is_withdrawn_only_if_that_is_ov
     add(made, "1", "2", options=ORDERED)
     ended(made, made.next(0.0), back_in_s=20.0)
     assert made.withdraw(1.0, 30.0) == []
-    assert made.withdraw(22.0 + hook_queue.OVERDUE_S - 1, 30.0) == []
-    assert made.withdraw(22.0 + hook_queue.OVERDUE_S, 30.0) == ["2"]
+    assert made.withdraw(22.0 + 29, 30.0) == []
+    assert made.withdraw(22.0 + 30, 30.0) == ["2"]
     # The later it is, the longer nobody expects it.
     assert made.turn_in_s("2", "e", "h", 122.0) == 100.25
 
@@ -778,7 +798,7 @@ def test_what_waited_behind_a_failing_one_is_delivered_in_order_soon_after_it(co
     now, back_at, passes = 0.0, 0.0, 0
 
     def defer(number, back_in_s):
-        late_s = random.uniform(0, max(back_in_s * MAX_LATENESS, LEAST_MS / 1000))
+        late_s = random.uniform(0, max(back_in_s * 0.1, 1))
         heapq.heappush(away, (now + back_in_s + late_s, number))
 
     def deferred(number):

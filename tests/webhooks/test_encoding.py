@@ -53,9 +53,9 @@ payloads = st.dictionaries(texts, json_values, max_size=5)
         ({"a\0": "\0"}, "a%00=%00"),
         ({"a": 2**70}, "a=1180591620717411303424"),
         ({"a": 1e21}, "a=1e%2B21"),
-        ({"a": ["\ud800", {"b": "\ud800"}]}, "a[]=%3F&a[]=%7B%22b%22%3A%22%3F%22%7D"),
+        ({"a": ["\ud800", {"b": "\ud800"}]}, "a[]=%EF%BF%BD&a[]=%7B%22b%22%3A%22%5Cud800%22%7D"),
         ({"a b&": {"c]": 1}}, "a+b%26[c%5D]=1"),
-        ({"a": "\ud800"}, "a=%3F"),
+        ({"a": "\ud800"}, "a=%EF%BF%BD"),
     ],
 )
 def test_form_encoding(payload, encoded):
@@ -130,7 +130,7 @@ def test_json_is_written_the_same_by_whom_ever(payload):
 
 
 def test_half_a_surrogate_pair_does_not_stop_a_delivery():
-    assert json.loads(json_encode({"a": "\ud800"})) == {"a": "?"}
+    assert json_encode({"a": "\ud800"}) == b'{\n  "a": "\\ud800"\n}'
 
 
 hook = hooks_with(id="h1", account_id="a1", uri="https://example.org/in")

@@ -10,8 +10,8 @@ from callboard.webhooks.hooks.failure_window import FailureWindow, Limits, accou
 NOW = 1_000_000
 
 
-def window(*records):
-    made = FailureWindow()
+def window(*records, **bound):
+    made = FailureWindow(**bound)
     for account_id, hook_id, at_ms in records:
         made.record(account_id, hook_id, at_ms)
     return made
@@ -69,9 +69,11 @@ def test_a_threshold_of_zero_disables_no_hook_that_has_recovered():
     assert fails([NOW], Limits(0, 100))
 
 
-def test_a_threshold_beyond_our_memory_can_still_be_reached(monkeypatch):
-    monkeypatch.setattr(failure_window, "MAX_TIMES", 3)
-    assert fails([NOW, NOW - 1, NOW - 2, NOW - 3], Limits(1000, 100))
+def test_a_threshold_beyond_our_memory_can_still_be_reached():
+    ever = Limits(20_000, 1_000_000)
+    assert fails(range(NOW - 10_000, NOW), ever)
+    assert fails(range(NOW - 12_000, NOW), ever)
+    assert not fails(range(NOW - 9_999, NOW), ever)
 
 
 def test_failures_are_counted_since_a_time():
@@ -94,15 +96,14 @@ def test_old_failures_are_pruned():
     assert (made.times(), len(made)) == ({("a", "h"): (2,)}, 1)
 
 
-def test_of_a_hook_only_the_latest_are_kept(monkeypatch):
-    monkeypatch.setattr(failure_window, "MAX_TIMES", 2)
-    made = window(*(("a", "h", at) for at in range(5)))
-    assert (made.times(), len(made)) == ({("a", "h"): (3, 4)}, 2)
+def test_of_a_hook_only_the_latest_are_kept():
+    made = window(*(("a", "h", at) for at in range(10_003)))
+    assert (made.times(), len(made)) == ({("a", "h"): tuple(range(3, 10_003))}, 10_000)
 
 
-def test_beyond_the_bound_the_hook_goes_that_has_not_failed_for_longest(monkeypatch):
-    monkeypatch.setattr(failure_window, "MAX_FAILURES", 3)
-    made = window(("a", "first", 1), ("a", "second", 2), ("a", "first", 3), ("a", "third", 4))
+def test_beyond_the_bound_the_hook_goes_that_has_not_failed_for_longest():
+    failed = ("a", "first", 1), ("a", "second", 2), ("a", "first", 3), ("a", "third", 4)
+    made = window(*failed, most=3)
     assert (set(made.times()), len(made)) == ({("a", "first"), ("a", "third")}, 3)
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.events.event import MAX_NESTING
 from callboard.webhooks.hooks.hook import (
+    MAX_OBJECT,
+    MAX_URI,
     Hook,
     InvalidHook,
     disabling,
@@ -232,7 +233,7 @@ def nested(levels):
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (nested(MAX_NESTING + 1), "nested deeper than 100"),
+        (nested(101), "nested deeper than 100"),
         ({"a": [float("nan")]}, "not JSON"),
         ({"a": float("-inf")}, "not JSON"),
         ({"a": 10**5000}, "not JSON"),
@@ -245,7 +246,7 @@ def test_an_object_that_no_request_could_carry_is_refused(key, value, reason):
 
 
 def test_an_object_as_deep_as_allowed_travels_between_processes():
-    hook = parse(custom_data=nested(MAX_NESTING), modifiers=nested(MAX_NESTING))
+    hook = parse(custom_data=nested(100), modifiers=nested(100))
     assert pickle.loads(pickle.dumps(hook)) == hook
 
 
@@ -296,3 +297,23 @@ def test_an_edit_changes_public_members_that_differ(changes, wanted):
 
 def test_members_that_become_none_are_gone():
     assert with_changes({"a": 1, "b": None, "c": 2}, {"a": None, "c": 3}) == {"b": None, "c": 3}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"custom_data": {"a": "x" * MAX_OBJECT}}, f"custom_data has {MAX_OBJECT + 9} characters"),
+        ({"modifiers": {"a": "x" * MAX_OBJECT}}, f"modifiers has {MAX_OBJECT + 9} characters"),
+        ({"uri": "https://a.example/" + "x" * MAX_URI}, f"uri has {MAX_URI + 18} characters"),
+    ],
+)
+def test_what_no_request_could_contain_is_a_problem_of_the_hook(fields, reason):
+    document = {"_id": "h", "pvt_account_id": "a", "uri": "https://a.example/", "hook": "all"}
+    with pytest.raises(InvalidHook, match=reason):
+        parse_hook(document | fields, ())
+
+
+def test_a_stored_hook_far_above_the_quotas_fires():
+    large = {"a": "x" * (MAX_OBJECT - 9)}
+    document = {"_id": "h", "pvt_account_id": "a", "uri": "https://a.example/", "hook": "all"}
+    assert parse_hook(document | {"custom_data": large}, ()).custom_data == large

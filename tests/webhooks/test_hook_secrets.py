@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from callboard.webhooks.hooks.hook import InvalidHook, parse_hook
 from callboard.webhooks.hooks.secrets import (
-    MAX_SECRETS,
     SecretsRefused,
     StoredSecret,
     adding,
@@ -47,11 +46,39 @@ def test_the_same_one_is_not_added_again():
 
 
 def test_there_is_room_for_five():
-    document = hook_with(*map(stored, range(MAX_SECRETS)))
+    document = hook_with(*map(stored, range(5)))
     with pytest.raises(SecretsRefused, match="has 5 secrets already: retire one"):
-        adding(document, stored(MAX_SECRETS))
+        adding(document, stored(5))
     document |= retiring(document, "f0")
     assert stored_secrets(document | adding(document, stored(9)))[0] == stored(9)
+
+
+def test_the_others_may_end_by_themselves():
+    document = hook_with(stored(1), stored(2))
+    document |= adding(document, stored(3), others_until=63_800_000_100)
+    assert [secret.until for secret in stored_secrets(document)] == [None, *[63_800_000_100] * 2]
+    assert parse_hook(document, ()).options.secrets_until == (
+        0,
+        *[63_800_000_100 - 62_167_219_200] * 2,
+    )
+    # An end may come earlier than was said, not later.
+    later = document | adding(document, stored(4), others_until=63_800_000_200)
+    assert [s.until for s in stored_secrets(later)] == [
+        *(None, 63_800_000_200),
+        *[63_800_000_100] * 2,
+    ]
+    sooner = document | adding(document, stored(4), others_until=63_800_000_050)
+    assert [s.until for s in stored_secrets(sooner)] == [None, *[63_800_000_050] * 3]
+
+
+def test_secrets_that_have_ended_take_no_room_and_go_with_the_next_change():
+    document = hook_with(*map(stored, range(4)))
+    document |= adding(document, stored(4), others_until=63_800_000_050)
+    newest = evolve(stored(9), since=63_800_000_049)
+    with pytest.raises(SecretsRefused, match="has 5 secrets already"):
+        adding(document, newest)
+    newest = evolve(stored(9), since=63_800_000_050)
+    assert stored_secrets(document | adding(document, newest)) == (newest, stored(4))
 
 
 def test_retiring_leaves_the_others_and_at_last_none():

@@ -4,6 +4,7 @@ import pytest
 
 from callboard.webhooks.hooks.hook import InvalidHook, parse_hook
 from callboard.webhooks.hooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
+from callboard.webhooks.hooks.signature_schemes import Scheme
 
 KAZOO_S = {"_id": "h", "pvt_account_id": "a", "uri": "https://e.example/", "hook": "all"}
 
@@ -24,7 +25,12 @@ def test_all_of_them():
             for text in ("new", "old")
         ],
         "client_certificate": "crm.pem",
+        "retry_steps_s": [5, 60.5],
+        "success": ["200-299", 304],
+        "give_up": [400, "404", "500-503"],
+        "signature": {"name": "github", "header": "X-Sig"},
     }
+    document["pvt_secrets"][1]["until"] = 62_167_219_200 + 99
     options = parse_hook(KAZOO_S | document, ()).options
     assert options == Options(
         policy="standard",
@@ -33,6 +39,11 @@ def test_all_of_them():
         headers=(("Authorization", "Bearer abc"), ("X-Team", "billing")),
         secrets=("new", "old"),
         certificate="crm.pem",
+        retry_steps_s=(5.0, 60.5),
+        success=((200, 299), (304, 304)),
+        give_up=((400, 400), (404, 404), (500, 503)),
+        scheme=Scheme("hmac-sha256", "X-Sig", "sha256=", "hex"),
+        secrets_until=(0, 99),
     )
     assert pickle.loads(pickle.dumps(options)) == options
 
@@ -61,6 +72,28 @@ def test_all_of_them():
         ({"headers": {"Proxy-Authorization": "x"}}, "Proxy-Authorization may not be set"),
         ({"headers": {"X-Hook-ID": "x"}}, "X-Hook-ID may not be set"),
         ({"pvt_secrets": "s"}, "pvt_secrets is no list"),
+        ({"retry_steps_s": []}, "is no list of 1 to 30 numbers"),
+        ({"retry_steps_s": [0.5]}, "is no list of 1 to 30 numbers"),
+        ({"retry_steps_s": [True]}, "is no list of 1 to 30 numbers"),
+        ({"retry_steps_s": [5] * 31}, "is no list of 1 to 30 numbers"),
+        ({"retry_steps_s": [float("nan")]}, "is no list of 1 to 30 numbers"),
+        ({"retry_steps_s": "5"}, "is no list of 1 to 30 numbers"),
+        ({"success": []}, "success .* is no list of 1 to 20 statuses"),
+        ({"success": [199]}, "is no list of 1 to 20 statuses"),
+        ({"success": [True]}, "is no list of 1 to 20 statuses"),
+        ({"success": ["300-200"]}, "is no list of 1 to 20 statuses"),
+        ({"give_up": ["4xx"]}, "give_up .* is no list of 1 to 20 statuses"),
+        ({"give_up": 404}, "give_up 404 is no list"),
+        ({"success": ["200-410"], "give_up": [410]}, "share status 410"),
+        ({"signature": "github"}, "signature: it is no object"),
+        ({"signature": {"name": "rot13"}}, "signature: name 'rot13' is unknown: use one of github"),
+        ({"signature": {"name": []}}, "signature: name .* is unknown"),
+        ({"signature": {"name": "hmac-sha256"}}, "signature: header '' is no header name"),
+        ({"signature": {"header": "Webhook-Id"}}, "signature: header Webhook-Id may not be set"),
+        ({"signature": {"header": "X", "prefix": "a b"}}, "signature: prefix 'a b' is no text"),
+        ({"signature": {"header": "X", "encoding": "b64"}}, "signature: encoding 'b64' is unknown"),
+        ({"signature": {"header": "X", "key": "s"}}, "signature: key is no member"),
+        ({"signature": {"header": "X-A"}, "headers": {"x-a": "b"}}, "headers sets X-A, too"),
         ({"client_certificate": "../key.pem"}, "client_certificate '../key.pem' is no name"),
     ],
 )

@@ -11,12 +11,14 @@ from callboard.webhooks.deliveries.encoding import content, content_type, reques
 from callboard.webhooks.history.attempts import attempt_document
 from callboard.webhooks.history.dead_letters import NotRepeatable, dead_letter
 from callboard.webhooks.history.resending import again, of_attempt, of_letter
-from callboard.webhooks.hooks.hook import FORM_DATA, JSON, Hook
+from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import Response
 
 ACCOUNT = "ab" * 16
-HOOK = Hook(id="h", account_id=ACCOUNT, uri="https://e.example/in?k=1", event="object", format=JSON)
+HOOK = Hook(
+    id="h", account_id=ACCOUNT, uri="https://e.example/in?k=1", event="object", format="json"
+)
 PAYLOAD = {"a": "1", "b": {"c": "ö"}}
 NOW = 1_700_000_000.0
 
@@ -44,7 +46,7 @@ def by_attempt(delivery):
 
 @pytest.mark.parametrize("once", [letter_of, by_attempt])
 @pytest.mark.parametrize("verb", ["post", "put", "get"])
-@pytest.mark.parametrize("format", [JSON, FORM_DATA])
+@pytest.mark.parametrize("format", ["json", "form-data"])
 def test_it_is_sent_as_it_was(once, verb, format):
     hook = evolve(HOOK, verb=verb, format=format)
     delivery = first(hook)
@@ -53,6 +55,19 @@ def test_it_is_sent_as_it_was(once, verb, format):
     assert more.id != delivery.id
     assert more.webhook_id == delivery.id
     assert evolve(more, id=delivery.id, max_attempts=delivery.max_attempts) == delivery
+
+
+@pytest.mark.parametrize("once", [letter_of, by_attempt])
+@pytest.mark.parametrize("form", ["application/json", "Text/XML; boundary=AbC"])
+def test_a_body_that_was_the_message_s_own_is_not_converted(once, form):
+    hook = evolve(HOOK, format="form-data")
+    delivery = first(hook)
+    headers = (("Content-Type", form), *delivery.headers[1:])
+    delivery = evolve(delivery, headers=headers, body=b'{"a": 1.10}', raw=True)
+    more = again(once(delivery), hook)
+    assert evolve(more, id=delivery.id, max_attempts=delivery.max_attempts) == delivery
+    with pytest.raises(NotRepeatable, match="verb get"):
+        again(once(delivery), evolve(hook, verb="get"))
 
 
 @pytest.mark.parametrize("once", [letter_of, by_attempt])
@@ -72,12 +87,12 @@ def test_it_goes_to_the_hook_of_now(once):
 
 
 def test_json_becomes_a_form_where_the_hook_wants_one_now():
-    for now in (evolve(HOOK, format=FORM_DATA), evolve(HOOK, verb="get")):
+    for now in (evolve(HOOK, format="form-data"), evolve(HOOK, verb="get")):
         assert again(letter_of(first()), now) == again(letter_of(first(now)), now)
 
 
 def test_a_form_stays_a_form():
-    more = again(letter_of(first(evolve(HOOK, format=FORM_DATA))), HOOK)
+    more = again(letter_of(first(evolve(HOOK, format="form-data"))), HOOK)
     assert more.body == b"a=1&b[c]=%C3%B6"
     assert dict(more.headers)["Content-Type"] == "application/x-www-form-urlencoded"
 
@@ -85,7 +100,7 @@ def test_a_form_stays_a_form():
 def test_what_is_no_object_cannot_become_a_form():
     delivery = evolve(first(), body=b"[1]")
     with pytest.raises(NotRepeatable, match="sent as a form"):
-        again(letter_of(delivery), evolve(HOOK, format=FORM_DATA))
+        again(letter_of(delivery), evolve(HOOK, format="form-data"))
 
 
 def test_a_letter_makes_the_same_delivery_whenever_it_is_retried_and_its_own_letter_another():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.hooks.signature_schemes import Scheme
 from callboard.webhooks.retries.outcome import ClientError, Response
 from callboard.webhooks.retries.retry_message import (
     RetryMessage,
@@ -23,6 +24,7 @@ from callboard.webhooks.retries.retry_message import (
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
 whole = st.integers(0, 2**53)
+ranges = st.lists(st.tuples(st.integers(200, 300), st.integers(301, 599)), max_size=2).map(tuple)
 options = st.builds(
     Options,
     policy=st.sampled_from([None, "kazoo", "standard"]),
@@ -31,6 +33,19 @@ options = st.builds(
     headers=pairs,
     secrets=st.lists(texts, max_size=2).map(tuple),
     certificate=st.none() | texts,
+    retry_steps_s=st.lists(st.floats(1, 1e6), max_size=3).map(tuple),
+    success=ranges,
+    give_up=ranges,
+    log_successful=st.none() | st.booleans(),
+    scheme=st.none()
+    | st.builds(
+        Scheme,
+        st.just("hmac-sha512"),
+        st.just("X-Sig"),
+        st.sampled_from(["", "v="]),
+        st.sampled_from(["hex", "base64"]),
+    ),
+    secrets_until=st.lists(whole, max_size=2).map(tuple),
 )
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 traces = st.none() | st.builds(TraceContext, st.just(PARENT), st.sampled_from(["", "a=1,b=2"]))
@@ -44,6 +59,7 @@ deliveries = st.builds(
     max_attempts=whole,
     options=options,
     trace=traces,
+    raw=st.booleans(),
 )
 laters = st.builds(
     RetryMessage,
@@ -63,6 +79,33 @@ LATER = RetryMessage(DELIVERY, 1, 5000, ("2s",))
 @given(laters)
 def test_what_is_written_is_read_again(retry):
     assert from_json(as_json(retry)) == retry
+
+
+def test_what_the_version_before_has_written_is_read():
+    document = json.loads(as_json(LATER))
+    for name in ("retry_steps_s", "success", "give_up", "log_successful", "scheme", "raw"):
+        assert name not in document["options"], "a version before reads what need not be new"
+        assert name not in document["delivery"]
+    assert from_json(json.dumps(document).encode()) == LATER
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"success": 200},
+        {"give_up": [[1]]},
+        {"give_up": [["a", "b"]]},
+        {"retry_steps_s": ["x"]},
+        {"scheme": ["github"]},
+        {"scheme": ["rot13", "X", "", "hex"]},
+        {"secrets_until": {}},
+    ],
+)
+def test_options_of_another_type_are_refused(members):
+    document = json.loads(as_json(LATER))
+    document["options"] |= members
+    with pytest.raises(UnreadableDelivery, match=next(iter(members))):
+        from_json(json.dumps(document).encode())
 
 
 @given(st.binary(max_size=200))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.attempts import attempt_document
+from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.retries.delay_classes import waits
 from callboard.webhooks.retries.outcome import ClientError, Done, GiveUp, Response, Retry
 from callboard.webhooks.retries.policy import (
@@ -15,9 +16,11 @@ from callboard.webhooks.retries.policy import (
     deferral,
     max_attempts,
     policy_named,
+    policy_of,
     retry_after_s,
     succeeded,
     verdict,
+    with_choices,
 )
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -30,9 +33,9 @@ fractions = st.floats(0, 1, exclude_max=True)
 statuses = st.integers(100, 599)
 
 
-def delivery(method="POST", max_attempts=3):
+def delivery(method="POST", max_attempts=3, options=NO_OPTIONS):
     uri = "https://example.org/"
-    return Delivery("d", "e", "h", "a", "all", uri, method, uri, (), b"", max_attempts)
+    return Delivery("d", "e", "h", "a", "all", uri, method, uri, (), b"", max_attempts, options)
 
 
 def then(policy, attempts_made, outcome, *, random=0.5, now=NOW, method="POST"):
@@ -80,6 +83,68 @@ def test_how_many_tries_there_are():
     assert max_attempts(KAZOO, delivery(max_attempts=4)) == 4
     assert max_attempts(STANDARD, delivery(max_attempts=4)) == 10
     assert max_attempts(StandardPolicy(()), delivery(max_attempts=4)) == 1
+
+
+@pytest.mark.parametrize(
+    ("hook", "account", "node", "event_steps_s", "policy", "steps_s"),
+    [
+        ({}, {}, "kazoo", (), "kazoo", STEPS_S),
+        ({}, {}, "standard", (), "standard", STEPS_S),
+        ({}, {}, "kazoo", (9.0,), "standard", (9.0,)),
+        ({}, {"retry_policy": "kazoo"}, "standard", (9.0,), "kazoo", (9.0,)),
+        ({}, {"retry_policy": "standard"}, "kazoo", (9.0,), "standard", (9.0,)),
+        ({"policy": "kazoo"}, {}, "standard", (9.0,), "kazoo", (9.0,)),
+        ({"retry_steps_s": (7.0,)}, {"retry_policy": "kazoo"}, "kazoo", (9.0,), "standard", (7.0,)),
+        ({"retry_steps_s": (7.0,), "policy": "kazoo"}, {}, "standard", (), "kazoo", (7.0,)),
+        (
+            {"retry_steps_s": (5.0, 200_000.0, 300_000.0)},
+            {},
+            "kazoo",
+            (),
+            "standard",
+            (5.0, 200_000.0),
+        ),
+        ({"retry_steps_s": (300_000.0,)}, {}, "kazoo", (), "standard", STEPS_S),
+    ],
+)
+def test_the_steps_are_the_hook_s_or_the_event_type_s_within_the_node_s(
+    hook, account, node, event_steps_s, policy, steps_s
+):
+    chosen_ = with_choices(delivery(options=Options(**hook)), account, node, event_steps_s)
+    made = policy_of(chosen_.options, node, STEPS_S)
+    assert made == (KAZOO if policy == "kazoo" else StandardPolicy(steps_s))
+
+
+def test_a_delivery_without_choices_is_not_copied():
+    one = delivery()
+    assert with_choices(one, {}, "kazoo") is one
+    assert with_choices(one, {"retry_policy": "kazoo"}, "kazoo") is one
+
+
+@pytest.mark.parametrize(("written", "log"), [(True, True), ("false", False), (None, None)])
+def test_an_account_chooses_whether_its_successes_are_logged(written, log):
+    account = {"log_successful_attempts": written}
+    assert with_choices(delivery(), account, "kazoo").options.log_successful is log
+
+
+@pytest.mark.parametrize("name", ["kazoo", "standard"])
+@pytest.mark.parametrize(
+    ("status", "success"), [(200, False), (204, False), (304, True), (410, True), (404, False)]
+)
+def test_a_hook_says_what_success_is(name, status, success):
+    policy = policy_of(Options(policy=name, success=((300, 399), (410, 410))), name, STEPS_S)
+    assert (then(policy, 1, Response(status)) == Done()) is success
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(400, GiveUp), (401, Retry), (404, GiveUp), (409, GiveUp), (410, GiveUp), (500, Retry)],
+)
+def test_a_hook_says_what_is_not_tried_again(status, expected):
+    options = Options(policy="standard", give_up=((400, 400), (404, 409)))
+    verdict = then(policy_of(options, "kazoo", STEPS_S), 1, Response(status))
+    assert isinstance(verdict, expected)
+    assert getattr(verdict, "disable", False) is (status == 410)
 
 
 # kazoo

@@ -1,5 +1,8 @@
 """Every hook can be tried with a payload that its module could have made."""
 
+import json
+from pathlib import Path
+
 import pytest
 from attrs import evolve
 
@@ -31,6 +34,12 @@ def test_calls(id, directory):
     assert (payload["hook_event"], payload["account_id"]) == (id, ACCOUNT)
     assert (payload["mine"], payload["cluster_id"]) == ("yes", "cluster")
     assert sample(directory, "all")["hook_event"] == "channel_create"
+
+
+def test_samples_are_those_that_were_released(directory):
+    """Receivers' tests may hold them."""
+    released = json.loads((Path(__file__).parents[1] / "data" / "hook_samples.json").read_text())
+    assert {event: sample(directory, event) for event in released} == released
 
 
 def test_messages_and_parking(directory):

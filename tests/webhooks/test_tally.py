@@ -96,3 +96,15 @@ def test_names_follow_the_conventions_of_prometheus(metric):
 
 def test_no_name_is_taken_twice():
     assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_the_buckets_are_those_that_dashboards_know():
+    seconds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+    sizes = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+    found = {metric.name: metric.buckets for metric in METRICS if metric.buckets}
+    assert found == {
+        "callboard_batch_size": sizes,
+        "callboard_delivery_latency_seconds": seconds,
+        "callboard_request_duration_seconds": seconds,
+        "callboard_store_probe_duration_seconds": seconds,
+    }

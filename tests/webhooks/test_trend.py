@@ -3,10 +3,10 @@ import json
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.catalog import DURATIONS_S
-from callboard.webhooks.metrics.overview import MAX_ENDPOINTS, merged, sample, snapshot
+from callboard.webhooks.metrics.overview import merged, sample, snapshot
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, as_plain
 from callboard.webhooks.metrics.tally import Histogram, nothing
-from callboard.webhooks.metrics.trend import KEPT_S, STEP_S, Sample, Trend
+from callboard.webhooks.metrics.trend import Sample, Trend
 
 
 def events(count, *durations_s, level=0):
@@ -19,7 +19,7 @@ def events(count, *durations_s, level=0):
 
 def run(trend, per_step, steps, first=0):
     for step in range(first, first + steps):
-        trend.take(step * STEP_S, 1000 + step * STEP_S, events(step * per_step))
+        trend.take(step * 2.0, 1000 + step * 2.0, events(step * per_step))
     return trend
 
 
@@ -43,7 +43,7 @@ def test_before_there_is_a_minute_it_is_over_what_there_is():
 def test_what_is_long_ago_is_not_in_the_rate():
     trend = run(Trend(DURATIONS_S), 1000, 50)
     for step in range(50, 100):
-        trend.take(step * STEP_S, 0, events(49_000))
+        trend.take(step * 2.0, 0, events(49_000))
     assert trend.recent()[0] == {"events": 0.0}
 
 
@@ -58,11 +58,18 @@ def test_percentiles_are_of_what_was_measured_meanwhile():
     assert latency_s == Percentiles()
 
 
+def test_a_point_of_the_series_covers_two_steps():
+    trend = Trend(DURATIONS_S)
+    for step, count in enumerate((0, 0, 0, 40, 40, 40)):
+        trend.take(2 * step, 1000 + 2 * step, events(count))
+    assert trend.series().rates["events"] == (0.0, 0.0, 0.0, 10.0, 10.0, 0.0)
+
+
 def test_the_series_is_bounded_and_in_step():
     trend = run(Trend(DURATIONS_S), 20, 1000)
     series = trend.series()
-    assert len(series.at_unix_s) == KEPT_S / STEP_S == 300
-    assert series.at_unix_s[-1] == 1000 + 999 * STEP_S
+    assert len(series.at_unix_s) == 600.0 / 2.0 == 300
+    assert series.at_unix_s[-1] == 1000 + 999 * 2.0
     assert set(series.rates["events"]) == {10.0}
     assert len(series.levels["waiting"]) == len(series.request_s["p99"]) == 300
 
@@ -115,7 +122,7 @@ def test_an_endpoint_of_several_deliverers_is_one():
 
 def test_only_the_worst_and_busiest_endpoints_are_told():
     seen = merged(EndpointFigures(f"http://{n}:80", n, 0, "closed", 0) for n in range(200))
-    assert len(seen) == MAX_ENDPOINTS
+    assert len(seen) == 50
     assert seen[0].endpoint == "http://199:80"
 
 

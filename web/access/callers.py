@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 from attrs import frozen
 from fastapi import Depends, Path, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, HTTPBearer
 
+from callboard.web.access.account_quotas import AccountQuotas
+from callboard.web.access.admission import Admission
 from callboard.web.access.clients import client_address
-from callboard.web.access.state import state_of
+from callboard.web.access.state import header_token, query_token, state_of
 from callboard.web.access.throttling import Guard
 from callboard.web.access.tokens import Caller, caller_of, may_use
 from callboard.web.backend import Backend
@@ -36,7 +39,23 @@ def backend_of(request: Request) -> Backend:
     return backend
 
 
-TheBackend = Annotated[Backend, Depends(backend_of)]
+def admission_of(request: Request) -> Admission:
+    """The admission of requests to the worker threads."""
+    admission: Admission = request.app.state.admission
+    return admission
+
+
+def quotas_of(request: Request) -> AccountQuotas:
+    """The accounts' quotas."""
+    return admission_of(request).quotas
+
+
+async def _backend(request: Request) -> Backend:
+    """As a dependency; async, since others run in a thread."""
+    return backend_of(request)
+
+
+TheBackend = Annotated[Backend, Depends(_backend)]
 
 
 def anybody(request: Request) -> Caller | None:
@@ -54,6 +73,9 @@ def anybody(request: Request) -> Caller | None:
         guard.right(address)
     state = state_of(request)
     state.caller, state.token = caller, token
+    if caller.account_id is not None:
+        admission_of(request).tokens.add(token, caller.account_id)
+        quotas_of(request).of(caller.account_id)
     return caller
 
 
@@ -73,7 +95,7 @@ def _guarded(request: Request) -> tuple[Guard, str]:
 Anybody = Annotated[Caller | None, Depends(anybody)]
 
 
-def known(
+async def known(
     caller: Anybody,
     _header: Annotated[Any, Security(_HEADER)],
     _bearer: Annotated[Any, Security(_BEARER)],
@@ -87,7 +109,7 @@ def known(
 Known = Annotated[Caller, Depends(known)]
 
 
-def admin(caller: Known) -> Caller:
+async def admin(caller: Known) -> Caller:
     """A caller with all permissions. Raises ApiError 401, 403."""
     if not caller.sees_all:
         raise forbidden()
@@ -97,21 +119,25 @@ def admin(caller: Known) -> Caller:
 Admin = Annotated[Caller, Depends(admin)]
 
 
-def scraper(
+async def scraper(
     request: Request,
     _header: Annotated[Any, Security(_HEADER)],
     _bearer: Annotated[Any, Security(_BEARER)],
 ) -> None:
     """Permits readers of the metrics: by the metrics' own token, or the admin's.
 
-    Raises ApiError.
+    With these it needs neither the store nor a thread. Raises ApiError.
     """
-    expected: str = request.app.state.metrics_token
-    given = _token(request).encode(errors="replace")
-    if given:
+    if given := (header_token(request) or query_token(request)).encode(errors="replace"):
         _guarded(request)
-    if not (expected and hmac.compare_digest(given, expected.encode())):
-        admin(known(anybody(request), None, None))
+        expected = (request.app.state.metrics_token, backend_of(request).admin_token)
+        if any(one and hmac.compare_digest(given, one.encode()) for one in expected):
+            return
+    slot = await admission_of(request).slot_for(request)
+    try:
+        await admin(await known(await run_in_threadpool(anybody, request), None, None))
+    finally:
+        slot.give_back()
 
 
 @frozen
@@ -143,13 +169,7 @@ TheAccount = Annotated[AccountAccess, Depends(account)]
 
 
 def _token(request: Request) -> str:
-    state = state_of(request)
-    header = request.headers.get("x-auth-token", "")
-    scheme, _blank, bearer = request.headers.get("authorization", "").partition(" ")
-    enveloped = state.peek("auth_token")
-    return (
-        header
-        or (bearer.strip() if scheme.lower() == "bearer" else "")
-        or (enveloped if isinstance(enveloped, str) else "")
-        or request.query_params.get("auth_token", "")
-    )
+    if given := header_token(request):
+        return given
+    enveloped = state_of(request).peek("auth_token")
+    return enveloped if enveloped and isinstance(enveloped, str) else query_token(request)

@@ -15,14 +15,15 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     """
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
     address = peer
-    while hops and _is_one_of(address, trusted):
+    while hops and is_one_of(address, trusted):
         address = hops.pop()
         if _parsed(address) is None:
             return peer
     return address
 
 
-def _is_one_of(address: str, networks: Sequence[Network]) -> bool:
+def is_one_of(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address belongs to one of the networks."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in networks)
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
@@ -21,13 +22,17 @@ _REQUEST_ID = re.compile(r"[!-~]{1,100}")
 
 @define
 class RequestState:
-    """One request's state. `body`: all of it; `caller`, `token`: set once the token is valid."""
+    """One request's state. `body`: all of it; `caller`, `token`: set once the token is valid.
+
+    `give_back_slot`: for requests that wait long without a thread (access/admission.py).
+    """
 
     node: NodeFacts
     request_id: str
     body: bytes = field(default=b"", repr=False)
     token: str = field(default="", repr=False)
     caller: Caller | None = None
+    give_back_slot: Callable[[], None] = field(default=lambda: None, repr=False)
     _parsed: Any = None
 
     def envelope(self) -> dict[str, Any]:
@@ -48,6 +53,18 @@ def state_of(request: Request) -> RequestState:
     """The state of this request."""
     state: RequestState = request.scope["callboard"]
     return state
+
+
+def header_token(request: Request) -> str:
+    """The token in the headers; empty if there is none."""
+    scheme, _blank, bearer = request.headers.get("authorization", "").partition(" ")
+    bearer = bearer.strip() if scheme.lower() == "bearer" else ""
+    return request.headers.get("x-auth-token", "") or bearer
+
+
+def query_token(request: Request) -> str:
+    """The token in the query; empty if there is none."""
+    return request.query_params.get("auth_token", "")
 
 
 def request_id(given: str | None) -> str:

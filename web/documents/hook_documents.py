@@ -10,14 +10,29 @@ from callboard.web.documents.schema_check import checked
 from callboard.web.documents.system_settings import setting
 from callboard.web.errors import datastore_fault, invalid
 from callboard.webhooks.hooks.hook import ALL, InvalidHook, is_enabled, parse_hook
-from callboard.webhooks.hooks.options import POLICIES, InvalidOption, parse_options
+from callboard.webhooks.hooks.options import (
+    MAX_RANGES,
+    MAX_STEP_S,
+    MAX_STEPS,
+    POLICIES,
+    InvalidOption,
+    parse_options,
+)
 from callboard.webhooks.hooks.schema import SCHEMA
+from callboard.webhooks.hooks.signature_schemes import BASE64, HEX
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
 from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.json_values import as_object
 
 SHOWN_ONLY = ("id", "disable_reason")
 """Members of responses that are not in the document; a client may send them back."""
+
+_STATUSES: Mapping[str, Any] = {
+    "type": "array",
+    "items": {"type": ["integer", "string"]},
+    "minItems": 1,
+    "maxItems": MAX_RANGES,
+}
 
 OPTIONS: Mapping[str, Any] = {
     "retry_policy": {
@@ -36,6 +51,32 @@ OPTIONS: Mapping[str, Any] = {
         "description": "Headers that are sent along",
         "type": "object",
         "additionalProperties": {"type": "string"},
+    },
+    "retry_steps_s": {
+        "description": "Longest pause after each failed try but the last, seconds",
+        "type": "array",
+        "items": {"type": "number", "minimum": 1, "maximum": MAX_STEP_S},
+        "minItems": 1,
+        "maxItems": MAX_STEPS,
+    },
+    "success": {
+        "description": 'Statuses that mean success, or ranges such as "200-299"',
+        **_STATUSES,
+    },
+    "give_up": {
+        "description": "Statuses after which nothing is tried again, with the policy standard",
+        **_STATUSES,
+    },
+    "signature": {
+        "description": "A signature that is sent besides those of Standard Webhooks",
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "header": {"type": "string"},
+            "prefix": {"type": "string"},
+            "encoding": {"type": "string", "enum": [HEX, BASE64]},
+        },
+        "additionalProperties": False,
     },
     "client_certificate": {
         "description": "Name of the client certificate that is shown to the endpoint",

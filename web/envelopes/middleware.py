@@ -1,11 +1,15 @@
-"""Applied to every request: its id, its body with a size limit, its tunnelled method."""
+"""Applied to every request: its id, its body with a size and a time limit, its slot, its method."""
+
+from typing import Any
 
 import anyio
+import anyio.to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from callboard.web.access.state import RequestState, request_id
+from callboard.web.access.admission import Admission
+from callboard.web.access.state import RequestState, request_id, state_of
 from callboard.web.backend import NodeFacts
 from callboard.web.envelopes.envelope import failure
 from callboard.web.errors import ApiError
@@ -15,6 +19,12 @@ TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 BODY_S = 30
 """The time limit for receiving a request's body, in seconds, for all clients."""
+
+PARSED_AT_ONCE = 65_536
+"""A longer body, in bytes, is parsed in a thread, since the others would wait for it."""
+
+ADMITTED = "/v2/"
+"""The prefix of the paths that need a slot. The others use neither the store nor a thread."""
 
 
 class _TooLong(Exception):
@@ -51,9 +61,6 @@ class EnvelopeMiddleware:
             await failure(Request(scope), error)(scope, receive, send_with_id)
             return
         state.body = body
-        verb = state.peek("verb") if scope["method"] == "POST" else None
-        if isinstance(verb, str) and verb.upper() in TUNNELLED:
-            scope["method"] = verb.upper()
         await self._app(scope, _Replay(body, receive), send_with_id)
 
     def _refusal(self, problem: Exception) -> ApiError:
@@ -74,6 +81,57 @@ class EnvelopeMiddleware:
                 raise _TooLong
             if not message.get("more_body", False):
                 return bytes(chunks)
+
+
+class AdmissionMiddleware:
+    """Lets each request that needs a thread wait for a slot. After EnvelopeMiddleware."""
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self._app, self._admission = app, admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or not scope["path"].startswith(ADMITTED):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        try:
+            slot = await self._admission.slot_for(request)
+        except ApiError as error:
+            self._admission.refused(request, error)
+            await failure(request, error)(scope, receive, send)
+            return
+        state_of(request).give_back_slot = slot.give_back
+
+        async def send_and_give_back(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                slot.give_back()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_give_back)
+        finally:
+            slot.give_back()
+
+
+class TunnelMiddleware:
+    """Takes the method of a POST from its envelope. It parses the body, so it needs a slot."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            verb = await self._verb(scope["callboard"])
+            if isinstance(verb, str) and verb.upper() in TUNNELLED:
+                scope["method"] = verb.upper()
+        await self._app(scope, receive, send)
+
+    async def _verb(self, state: RequestState) -> Any:
+        if len(state.body) <= PARSED_AT_ONCE:
+            return state.peek("verb")
+        return await anyio.to_thread.run_sync(state.peek, "verb")
 
 
 class _Replay:

@@ -1,5 +1,6 @@
 """Asks actors on a client's behalf, and reads the client's arguments."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
@@ -7,10 +8,10 @@ from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.web.backend import Backend
 from callboard.web.errors import (
     ApiError,
-    backend_failed,
     datastore_timeout,
     invalid,
     invalid_member,
+    refused,
 )
 from callboard.webhooks.hooks.arguments import BadArgument
 
@@ -18,13 +19,24 @@ A = TypeVar("A")
 
 
 def asked(backend: Backend, path: str, message: Any, kind: type[A], timeout_s: float = 10.0) -> A:
-    """An actor's reply. Raises ApiError 503 if there is none, 500 if the actor refuses."""
+    """An actor's reply. Raises ApiError 503 if there is none; 429, 500 or 503 if it refuses."""
     try:
         return backend.ask(path, message, kind, timeout_s)
     except NoAnswer as silence:
         raise datastore_timeout(str(silence)) from None
     except RefusedByActor as refusal:
-        raise backend_failed(str(refusal)) from None
+        raise refused(refusal) from None
+
+
+async def replied(
+    backend: Backend, path: str, message: Any, kind: type[A], timeout_s: float = 5.0
+) -> A:
+    """An actor's reply, awaited without a thread. Raises NoAnswer, RefusedByActor."""
+    asked = asyncio.wrap_future(backend.question(path, message, kind))
+    try:
+        return await asyncio.wait_for(asked, timeout_s)
+    except TimeoutError:
+        raise NoAnswer(f"{path} did not answer within {timeout_s:g} s") from None
 
 
 def check_members(data: Mapping[str, Any], known: Collection[str]) -> None:

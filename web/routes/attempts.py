@@ -20,7 +20,7 @@ from callboard.web.errors import invalid_member
 from callboard.web.routes.hooks import HookId, stored_hook
 from callboard.webhooks.history.attempts import QUERY
 from callboard.webhooks.values.documents import public_fields
-from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s, is_account_id
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks", tags=["attempts"])
 
@@ -68,8 +68,7 @@ def _attempts(
         ascending=paging.ascending,
         start=_start(paging),
     )
-    known = documents if is_account_id(account.id) else iter(())
-    found, page = page_of(known, paging, filters_in(query.multi_items()), _position, _weight)
+    found, page = page_of(documents, paging, filters_in(query.multi_items()), _position, _weight)
     return success(request, [_shown(document) for document in found], page=page)
 
 

@@ -1,6 +1,5 @@
 """Liveness, readiness and metrics."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -16,6 +15,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import METRICS
 from callboard.web.access.callers import TheBackend, backend_of, scraper
+from callboard.web.operations.actor_requests import replied
 
 READY_S = 3.0
 """Time limit for the readiness check."""
@@ -82,11 +82,8 @@ async def readyz(request: Request) -> Response:
 
     It uses no worker thread, because all of them may wait for a slow store.
     """
-    asked = backend_of(request).question(METRICS, GetHealth(), Health)
     try:
-        health = await asyncio.wait_for(asyncio.wrap_future(asked), READY_S)
-    except TimeoutError:
-        health = _unready(f"{METRICS} did not answer within {READY_S:g} s")
+        health = await replied(backend_of(request), METRICS, GetHealth(), Health, READY_S)
     except (NoAnswer, RefusedByActor) as problem:
         health = _unready(str(problem))
     return JSONResponse(
@@ -105,7 +102,7 @@ def _unready(problem: str) -> Health:
     dependencies=[Depends(scraper)],
     response_class=Response,
 )
-def metrics(backend: TheBackend) -> Response:
+async def metrics(backend: TheBackend) -> Response:
     """Accepts the admin's token or `api.metrics_token`, as `Authorization: Bearer`."""
-    text = backend.ask(METRICS, GetMetrics(), MetricsText)
+    text = await replied(backend, METRICS, GetMetrics(), MetricsText)
     return Response(text.text, media_type=text.content_type)

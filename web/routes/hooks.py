@@ -100,7 +100,7 @@ def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> R
         uuid.uuid4().hex,
         backend.node.name,
     )
-    hooks = HookStore(backend.store)
+    hooks = HookStore(backend.store, backend.node.quotas)
     if backend.node.embedded_store and hooks.ensure_account(account.id, gregorian_s(now)):
         backend.changed([Change(CREATED, "accounts", _account_document(backend, account))])
     document = hooks.add(document)
@@ -231,7 +231,7 @@ def _save(
     _check_precondition(request, stored)
     public = valid_hook(backend, data, account.id, sees_all=account.caller.sees_all)
     document = replaced(stored, public, gregorian_s(time.time()))
-    document["_rev"] = backend.store.save(DATABASE, document)
+    document = HookStore(backend.store, backend.node.quotas).replace(stored, document)
     backend.hook_saved(Change(EDITED, DATABASE, document))
     return success(
         request,

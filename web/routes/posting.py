@@ -13,15 +13,22 @@ from fastapi.responses import Response
 
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
-from callboard.web.access.callers import Known, TheBackend
+from callboard.web.access.callers import Known, TheBackend, quotas_of
 from callboard.web.access.tokens import Caller
 from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import POST_EVENT, posted
 from callboard.web.envelopes.envelope import data_of, success
-from callboard.web.errors import ApiError, datastore_timeout, forbidden, invalid_member
+from callboard.web.errors import (
+    ApiError,
+    datastore_timeout,
+    forbidden,
+    invalid_member,
+    over_rate,
+)
 from callboard.web.operations.actor_requests import bad_argument, check_members, member
 from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
+from callboard.webhooks.hooks.quotas import excess
 from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -52,6 +59,10 @@ def post_event(request: Request, caller: Known, backend: TheBackend) -> Response
         raise invalid_member(
             "Idempotency-Key", "pattern", "must be 1 to 200 printable characters", value=key
         )
+    if not quotas_of(request).may_post(account_id):
+        most = quotas_of(request).known(account_id).events_per_s
+        over = excess("events", "events_per_s", most, "the account posts more events a second")
+        raise over_rate(over.reason, over.setting)
     now = time.time()
     event = PostedEvent(uuid.uuid4().hex, _name(data), account_id, gregorian_s(now), _payload(data))
     if key is None:

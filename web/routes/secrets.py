@@ -21,7 +21,7 @@ from callboard.webhooks.deliveries.signing import (
     new_secret,
     parse_secret,
 )
-from callboard.webhooks.hooks.secrets import StoredSecret
+from callboard.webhooks.hooks.secrets import MAX_EXPIRY_S, StoredSecret
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}/secrets", tags=["secrets"])
 
@@ -31,6 +31,12 @@ _BODY = body_of(
         "properties": {
             "kind": {"type": "string", "enum": [HMAC_SHA256, ED25519]},
             "secret": {"type": "string", "description": "One that the receiver has already."},
+            "expires_in": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_EXPIRY_S,
+                "description": "After how many seconds the hook's other secrets end.",
+            },
         },
     },
     "The kind of the new secret, or a secret.",
@@ -59,10 +65,11 @@ def add_secret(
 ) -> Response:
     """The response is the only one to show it; from now on deliveries also carry its signature."""
     data = data_of(request)
-    check_members(data, ("kind", "secret"))
+    check_members(data, ("kind", "secret", "expires_in"))
+    end_in_s = _end_in_s(data)
     stored_hook(backend, account, hook_id)
     added = _given(data) if "secret" in data else _made(data)
-    asked(backend, HOOK_LISTENER, AddSecret(hook_id, added.text), HookSecrets)
+    asked(backend, HOOK_LISTENER, AddSecret(hook_id, added.text, end_in_s), HookSecrets)
     shown = {"fingerprint": added.fingerprint, "kind": added.kind}
     if added.public_text is not None:
         shown["public_key"] = added.public_text
@@ -77,6 +84,16 @@ def _made(data: dict[str, Any]) -> Secret:
         message = "Value not found in enumerated list of values"
         raise invalid_member("kind", "enum", message, target=[HMAC_SHA256, ED25519], value=kind)
     return new_secret(kind)
+
+
+def _end_in_s(data: dict[str, Any]) -> int | None:
+    if "expires_in" not in data:
+        return None
+    seconds = member(data, "expires_in", int)
+    if not 1 <= seconds <= MAX_EXPIRY_S:
+        message = f"must be from 1 to {MAX_EXPIRY_S} seconds"
+        raise invalid_member("expires_in", "error", message, value=seconds)
+    return seconds
 
 
 def _given(data: dict[str, Any]) -> Secret:
@@ -109,4 +126,5 @@ def _shown(secret: StoredSecret) -> dict[str, Any]:
         "kind": secret.kind,
         "since": secret.since,
         "public_key": secret.public_key,
+        "until": secret.until,
     }

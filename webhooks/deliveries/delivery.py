@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -14,9 +14,10 @@ from callboard.webhooks.deliveries.encoding import (
     content_type,
     query_added,
     request_with,
+    with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
-from callboard.webhooks.events.event import Event
+from callboard.webhooks.events.event import Event, WholeEvent
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
@@ -25,7 +26,13 @@ from callboard.webhooks.modules.payload import final_payload
 from callboard.webhooks.modules.protocol import EventModule, Firing
 from callboard.webhooks.values.pickling import Positional
 
+KEPT_BYTES = 4_000_000
+"""The most bytes of encoded payloads with custom data that an event keeps for further hooks."""
+
 _identity_text = json.JSONEncoder(sort_keys=True).encode
+
+OVERHEAD_BYTES = 500
+"""The size of a delivery beside its payload and URL."""
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
@@ -36,8 +43,11 @@ class Delivery(Positional):
     """One request to make for one hook and one event, with all its attempts.
 
     `id` is the same each time the same event is redelivered; `event_id` (ten hex digits) is random
-    for each firing and names it in the attempt records. `account_id` is the hook's. `trace`: the
-    trace context that its attempts have as their parent, if known.
+    for each firing and names it in the attempt records. `account_id` is the hook's. `body`: the
+    encoded payload, which a get sends in its query unless `url` has it there already; deliveries
+    with the same payload share it. `trace`: the trace context that its attempts have as their
+    parent, if known. `raw`: the body is the message's own, which is never converted to another
+    form.
     """
 
     id: str
@@ -53,6 +63,7 @@ class Delivery(Positional):
     max_attempts: int = 2
     options: Options = NO_OPTIONS
     trace: TraceContext | None = None
+    raw: bool = False
 
     @property
     def webhook_id(self) -> str:
@@ -64,9 +75,24 @@ class Delivery(Positional):
     def content(self) -> tuple[str, bytes]:
         """The encoded payload and its content type, from the body or the query."""
         if self.method == "GET":
-            return FORM_TYPE, query_added(self.uri, self.url).encode()
+            return FORM_TYPE, self.body or query_added(self.uri, self.url).encode()
         form = (value for name, value in self.headers if name.lower() == "content-type")
         return next(form, FORM_TYPE), self.body
+
+    @property
+    def request_url(self) -> str:
+        """The URL to send, with the payload of a get."""
+        return with_query(self.url, self.body.decode()) if self.method == "GET" else self.url
+
+    @property
+    def request_body(self) -> bytes:
+        """The body to send, which is signed; empty for a get."""
+        return b"" if self.method == "GET" else self.body
+
+    @property
+    def size(self) -> int:
+        """The approximate size in bytes, in a message or in memory."""
+        return OVERHEAD_BYTES + len(self.body) + len(self.uri) + len(self.url)
 
 
 def new_event_id() -> str:
@@ -82,13 +108,107 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
     on `all` through several modules. Without Msg-ID, as on other buses, exchange and routing key
     identify the event together with the AMQP message id or, without one, the whole body.
     """
-    body = event.body
-    identity: Any = body.get("Msg-ID")
-    if not identity:
-        identity = [event.exchange, event.routing_key, event.message_id or body]
-    subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
-    text = _identity_text([identity, event.name, subject, module_id, hook_id])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return _Identity(event, module_id).of(hook_id)
+
+
+class _Identity:
+    """The ids of an event's deliveries; the part of the event is computed once."""
+
+    def __init__(self, event: Event, module_id: str) -> None:
+        body = event.body
+        identity: Any = body.get("Msg-ID")
+        if not identity:
+            whole: Any = body
+            if isinstance(event, WholeEvent) and event.opaque:
+                whole = hashlib.blake2b(event.content).hexdigest()
+            identity = [event.exchange, event.routing_key, event.message_id or whole]
+        subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
+        text = _identity_text([identity, event.name, subject, module_id])
+        self._begun = hashlib.blake2b(text[:-1].encode(), digest_size=16)
+
+    def of(self, hook_id: str) -> str:
+        whole = self._begun.copy()
+        whole.update(f", {_identity_text(hook_id)}]".encode())
+        return whole.hexdigest()
+
+
+class FanOut:
+    """An event that fires hooks, and the making of their deliveries, one by one.
+
+    `hooks`: those that it fires, each account's together.
+    """
+
+    def __init__(
+        self,
+        event: Event,
+        module_id: str,
+        firing: Firing,
+        hooks: Sequence[Hook],
+        cluster_id: str | None,
+        make_event_id: Callable[[], str] = new_event_id,
+    ) -> None:
+        self.hooks = hooks
+        self._trace, self._make_event_id = event.trace, make_event_id
+        self._ids = _Identity(event, module_id)
+        # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
+        # configured.
+        self._encoder = _Encoder(firing, None if firing.any_account else cluster_id)
+
+    @property
+    def encoded_bytes(self) -> int:
+        """The size of the payloads encoded so far; hooks that send the same share one."""
+        return self._encoder.encoded_bytes
+
+    def make(self, hook: Hook) -> Delivery:
+        """The delivery for one of the hooks. Raises the errors of the payload's encoding."""
+        return self._delivery(hook, *self._encoder.content(hook))
+
+    def without_payload(self, hook: Hook) -> Delivery:
+        """The delivery for a hook without its payload, for the record that it is not sent."""
+        return self._delivery(hook, content_type(hook), b"")
+
+    def _delivery(self, hook: Hook, form: str, body: bytes) -> Delivery:
+        id = self._ids.of(hook.id)
+        request = request_with(hook, b"", form)
+        return Delivery(
+            id=id,
+            event_id=self._make_event_id(),
+            hook_id=hook.id,
+            account_id=hook.account_id,
+            hook_event=hook.event,
+            uri=hook.uri,
+            method=request.method,
+            url=request.url,
+            headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
+            body=body,
+            max_attempts=hook.max_attempts,
+            options=hook.options,
+            trace=self._trace,
+            raw=self._encoder.is_raw(hook),
+        )
+
+
+def fan_out(
+    event: Event,
+    module: EventModule,
+    index: HookIndex,
+    directory: Directory,
+    cluster_id: str | None,
+    make_event_id: Callable[[], str] = new_event_id,
+) -> FanOut | None:
+    """The fan-out of an event; None if it fires no hook.
+
+    The account must exist unless the firing permits any: Kazoo fires nothing for an unknown
+    account. Raises the module's and the directory's errors.
+    """
+    firing = module.firing(event, directory) if module.responds_to(event) else None
+    if firing is None:
+        return None
+    selects, payload = firing.selects, firing.payload
+    hooks = [
+        hook for hook in _hooks(firing, index, directory) if selects(hook) and fires(hook, payload)
+    ]
+    return FanOut(event, module.id, firing, hooks, cluster_id, make_event_id) if hooks else None
 
 
 def deliveries(
@@ -99,66 +219,50 @@ def deliveries(
     cluster_id: str | None,
     make_event_id: Callable[[], str] = new_event_id,
 ) -> tuple[Delivery, ...]:
-    """The deliveries of an event; none if the module ignores it or no account is known for it.
-
-    The account must exist unless the firing permits any: Kazoo fires nothing for an unknown
-    account. Raises the module's and the directory's errors.
-    """
-    firing = module.firing(event, directory) if module.responds_to(event) else None
-    if firing is None:
-        return ()
-    # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as configured.
-    encoder = _Encoder(firing.payload, None if firing.any_account else cluster_id)
-    return tuple(
-        _delivery(delivery_id(event, module.id, hook.id), make_event_id(), hook, encoder, event)
-        for hook in _hooks(firing, index, directory)
-        if firing.selects(hook) and fires(hook, firing.payload)
-    )
+    """All deliveries of an event, made at once. Raises the errors of `fan_out` and `make`."""
+    made = fan_out(event, module, index, directory, cluster_id, make_event_id)
+    return () if made is None else tuple(map(made.make, made.hooks))
 
 
-def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterator[Hook]:
+def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[Hook]:
     if firing.hooks is not None:
-        yield from firing.hooks
-        return
+        return firing.hooks
     account = directory.account(firing.account_id)
     if account is None and firing.any_account:
         account = Account(firing.account_id)
-    if account is not None:
-        yield from candidates(index, account, firing.event)
+    return () if account is None else candidates(index, account, firing.event)
 
 
 class _Encoder:
-    """A firing's payload as the hooks send it, encoded once for all hooks with the same form."""
+    """A firing's payload as the hooks send it, encoded once for all hooks with the same form.
 
-    def __init__(self, payload: Mapping[str, Any], cluster_id: str | None) -> None:
-        self._payload = payload
+    Hooks with custom data of their own may be many, so that their contents are not all kept.
+    """
+
+    def __init__(self, firing: Firing, cluster_id: str | None) -> None:
+        self._payload, self._raw = firing.payload, firing.raw
         self._cluster_id = cluster_id
         self._contents: dict[tuple[str, str], bytes] = {}
+        self._kept_bytes = 0
+        self.encoded_bytes = 0
 
-    def content(self, hook: Hook) -> bytes:
+    def is_raw(self, hook: Hook) -> bool:
+        """Whether the hook sends the message's own bytes."""
+        return self._raw is not None and hook.verb != "get"
+
+    def content(self, hook: Hook) -> tuple[str, bytes]:
+        """The content type and the content."""
+        if self._raw is not None and self.is_raw(hook):
+            return self._raw
         form = content_type(hook)
         key = form, json.dumps(hook.custom_data) if hook.custom_data else ""
-        if key not in self._contents:
-            self._contents[key] = content(
-                form, final_payload(hook, self._payload, self._cluster_id)
-            )
-        return self._contents[key]
-
-
-def _delivery(id: str, event_id: str, hook: Hook, encoder: _Encoder, event: Event) -> Delivery:
-    request = request_with(hook, encoder.content(hook))
-    return Delivery(
-        id=id,
-        event_id=event_id,
-        hook_id=hook.id,
-        account_id=hook.account_id,
-        hook_event=hook.event,
-        uri=hook.uri,
-        method=request.method,
-        url=request.url,
-        headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
-        body=request.body,
-        max_attempts=hook.max_attempts,
-        options=hook.options,
-        trace=event.trace,
-    )
+        found = self._contents.get(key)
+        if found is None:
+            found = content(form, final_payload(hook, self._payload, self._cluster_id))
+            self.encoded_bytes += len(found)
+            self._kept_bytes += len(found) + len(key[1])
+            if key[1] and self._kept_bytes > KEPT_BYTES:
+                self._contents = {k: kept for k, kept in self._contents.items() if not k[1]}
+                self._kept_bytes = len(found) + len(key[1])
+            self._contents[key] = found
+        return form, found

@@ -1,6 +1,7 @@
 """Payloads as HTTP requests (kz_http_util:json_to_querystring, webhooks_util)."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote_plus
@@ -9,6 +10,9 @@ import orjson
 from attrs import frozen
 
 from callboard.webhooks.hooks.hook import JSON, Hook
+from callboard.webhooks.values.exact_numbers import fragment, json_written
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
@@ -37,17 +41,13 @@ def form_encode(payload: Mapping[str, Any]) -> str:
 def json_encode(payload: Mapping[str, Any]) -> bytes:
     """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON lacks."""
     try:
-        text = orjson.dumps(payload, option=_INDENTED)
+        text = orjson.dumps(payload, default=fragment, option=_INDENTED)
     except TypeError:  # An integer beyond 64 bits, a lone surrogate, or no JSON value.
-        text = _by_json(payload).encode(errors="replace")
+        text = json_written(payload, "\n").encode()
     else:
         if b"null" in text:  # orjson encodes NaN as null.
             json.dumps(payload, allow_nan=False)
     return text
-
-
-def _by_json(payload: Mapping[str, Any]) -> str:
-    return json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def content_type(hook: Hook) -> str:
@@ -69,7 +69,7 @@ def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpReq
     """
     names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
     if hook.verb == "get":
-        return HttpRequest("GET", _with_query(hook.uri, content.decode()), names, b"")
+        return HttpRequest("GET", with_query(hook.uri, content.decode()), names, b"")
     headers = (("Content-Type", form or content_type(hook)), *names)
     return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
 
@@ -80,7 +80,7 @@ def query_added(uri: str, url: str) -> str:
     return added[1:] if added[:1] in ("?", "&") else added
 
 
-def _with_query(uri: str, query: str) -> str:
+def with_query(uri: str, query: str) -> str:
     """The URL with the pairs added to its query; its fragment is never sent."""
     uri = uri.partition("#")[0]
     if not query:
@@ -104,8 +104,7 @@ def _pairs(value: Any, name: str) -> Iterator[tuple[str, str]]:
         for element in value:
             if isinstance(element, Mapping | list | tuple):
                 # Lists and objects within a list are sent as JSON text.
-                text = json.dumps(element, separators=(",", ":"), ensure_ascii=False)
-                yield f"{name}[]", _escape(text)
+                yield f"{name}[]", _escape(json_written(element, colon=":"))
             else:
                 yield from _pairs(element, f"{name}[]")
     else:
@@ -119,4 +118,8 @@ def _text(value: Any) -> str:
 
 
 def _escape(text: str) -> str:
-    return quote_plus(text, errors="replace")
+    """The text percent-encoded; a lone surrogate becomes U+FFFD, as in the URL standard (5.1)."""
+    try:
+        return quote_plus(text)
+    except UnicodeEncodeError:
+        return quote_plus(_SURROGATE.sub("\ufffd", text))

@@ -1,10 +1,10 @@
 """Schedules deliveries fairly across endpoints and hooks, with a limit for each endpoint.
 
 An endpoint has a limit of requests in flight and of items waiting; an item beyond them is to be
-deferred, in the durable retry queue. Runnable endpoints take turns, and so do the hooks of an
-endpoint. Endpoints that cannot run are kept apart, so that their number does not affect the cost of
-a turn. hook_queue.py has the rules of one hook, circuit_breaker.py those of circuits, and
-concurrency.py those of the slots that endpoints share.
+deferred, in the durable retry queue. Runnable endpoints take turns, so do the accounts of an
+endpoint, and the hooks of an account there. Endpoints that cannot run are kept apart, so that their
+number does not affect the cost of a turn. hook_queue.py has the rules of one hook,
+circuit_breaker.py those of circuits, and concurrency.py those of the slots that endpoints share.
 """
 
 import heapq
@@ -122,6 +122,46 @@ class EndpointFigures:
     failures: int
 
 
+class _ReadyHooks(Generic[T]):
+    """The runnable hooks of an endpoint: accounts take turns, and so do the hooks of each."""
+
+    def __init__(self) -> None:
+        self._accounts: OrderedDict[str, OrderedDict[str, HookQueue[T]]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._accounts)
+
+    def __contains__(self, hook: HookQueue[T]) -> bool:
+        return hook.id in self._accounts.get(hook.account_id, ())
+
+    def put(self, hook: HookQueue[T]) -> None:
+        """Add a hook at the end, unless it has a place already."""
+        hooks = self._accounts.get(hook.account_id)
+        if hooks is None:
+            hooks = self._accounts[hook.account_id] = OrderedDict()
+        hooks.setdefault(hook.id, hook)
+
+    def drop(self, hook: HookQueue[T]) -> None:
+        """Remove a hook that is no longer runnable."""
+        hooks = self._accounts.get(hook.account_id)
+        if hooks is not None:
+            hooks.pop(hook.id, None)
+            if not hooks:
+                del self._accounts[hook.account_id]
+
+    def take(self) -> HookQueue[T]:
+        """Take the hook whose turn it is."""
+        account_id, hooks = self._accounts.popitem(last=False)
+        _id, hook = hooks.popitem(last=False)
+        if hooks:
+            self._accounts[account_id] = hooks
+        return hook
+
+    def clear(self) -> None:
+        """Remove all hooks."""
+        self._accounts.clear()
+
+
 @define
 class _EndpointQueue(Generic[T]):
     """An endpoint. `common`: the number of waiting items of hooks without a queue of their own.
@@ -131,7 +171,7 @@ class _EndpointQueue(Generic[T]):
 
     endpoint: str
     hooks: dict[str, HookQueue[T]] = Factory(dict)
-    ready: "OrderedDict[str, HookQueue[T]]" = Factory(OrderedDict)
+    ready: "_ReadyHooks[T]" = Factory(lambda: _ReadyHooks())
     takes_s: float = 0.0
     waiting: int = 0
     common: int = 0
@@ -180,7 +220,14 @@ class Dispatcher(Generic[T]):
     # Items
 
     def add(
-        self, item: T, key: str, endpoint: str, hook_id: str, options: Options, now: float
+        self,
+        item: T,
+        key: str,
+        endpoint: str,
+        hook_id: str,
+        options: Options,
+        now: float,
+        account_id: str = "",
     ) -> Added[T] | NoRoom:
         """Let an item wait for its turn, if there is room.
 
@@ -194,7 +241,7 @@ class Dispatcher(Generic[T]):
             queue = self._queues[endpoint] = _EndpointQueue(endpoint)
         hook = queue.hooks.get(hook_id)
         if hook is None:
-            hook = queue.hooks[hook_id] = HookQueue(hook_id)
+            hook = queue.hooks[hook_id] = HookQueue(hook_id, account_id)
         if options.ordered != hook.ordered or options.rate_per_s != hook.rate_per_s:
             self._set_options(queue, hook, options)
         reason = self._no_room(queue, hook, now)
@@ -208,7 +255,7 @@ class Dispatcher(Generic[T]):
             hook.keep_place(key, now)
             self.deferred += 1
             answer = NoRoom(reason)
-        if hook.apart or hook.id not in queue.ready:  # Else its place is the same.
+        if hook.apart or hook not in queue.ready:  # Else its place is the same.
             self._place(queue, hook, now)
         return answer
 
@@ -219,14 +266,14 @@ class Dispatcher(Generic[T]):
         if endpoint is None:
             return None
         queue = self._queues[endpoint]
-        hook_id, hook = queue.ready.popitem(last=False)
+        hook = queue.ready.take()
         place, key, item = hook.take(now)
         self._count(queue, hook, -1)
         self._numbers += 1
         self._limiter.begin(endpoint, self._numbers, now)
         probe = self._circuits.begin(endpoint)
         self._place(queue, hook, now)
-        return Turn(item, key, endpoint, hook_id, self._numbers, place, probe)
+        return Turn(item, key, endpoint, hook.id, self._numbers, place, probe)
 
     def done(
         self,
@@ -421,9 +468,9 @@ class Dispatcher(Generic[T]):
         if hook.apart:
             self._place_apart(queue, hook, now)
         elif len(hook):
-            queue.ready.setdefault(hook.id, hook)
+            queue.ready.put(hook)
         else:
-            queue.ready.pop(hook.id, None)
+            queue.ready.drop(hook)
             if not hook.running:
                 queue.hooks.pop(hook.id, None)
         self._place_queue(queue, now)
@@ -433,10 +480,10 @@ class Dispatcher(Generic[T]):
         hook.forget_lost(now)
         at = hook.runs_at()
         if at is not None and at <= now:
-            queue.ready.setdefault(hook.id, hook)
+            queue.ready.put(hook)
             self._wakes.drop(key)
         else:
-            queue.ready.pop(hook.id, None)
+            queue.ready.drop(hook)
             _set(self._wakes, key, at)
         if hook.is_idle(now):
             self._forget(queue, hook)

@@ -30,8 +30,8 @@ MAX_AWAY = 10_000
 class HookQueue(Generic[T]):
     """A hook's waiting items, and the items that it waits for."""
 
-    def __init__(self, id: str) -> None:
-        self.id = id
+    def __init__(self, id: str, account_id: str = "") -> None:
+        self.id, self.account_id = id, account_id
         self.running = 0
         self.ordered = False
         self.rate_per_s: float | None = None

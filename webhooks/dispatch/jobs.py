@@ -9,7 +9,7 @@ from attrs import Factory, define
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.dispatcher import Turn, endpoint_of
-from callboard.webhooks.retries.policy import Policy, max_attempts, policy_named
+from callboard.webhooks.retries.policy import Policy, max_attempts, policy_of
 from callboard.webhooks.retries.retry_message import RetryMessage, in_time
 
 REMEMBERED = 20_000
@@ -167,7 +167,7 @@ class Jobs:
         return job.leaving and retry.deferrals >= job.deferrals
 
     def _job(self, delivery: Delivery, retry: RetryMessage | None) -> Job:
-        policy = policy_named(delivery.options.policy or self._policy, self._steps_s)
+        policy = policy_of(delivery.options, self._policy, self._steps_s)
         job = Job(delivery, endpoint_of(delivery.uri), policy)
         if retry is not None:
             job.attempts_made, job.deferrals, job.history = (

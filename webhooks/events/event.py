@@ -1,17 +1,16 @@
 """An event: the decoded body of a bus message."""
 
 import gzip
-import json
-import math
 import zlib
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 from attrs import field, frozen
 
 from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.values.exact_numbers import json_read, numbers_are_plain
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """Limits memory use: a gzip body that expands beyond this size is refused."""
@@ -19,10 +18,6 @@ MAX_NESTING = 100
 """The deepest nesting of objects and lists; deeper values are refused."""
 WRITABLE_NESTING = 200
 """The deepest nesting of any other JSON: `json` may read more levels than it writes."""
-
-_DIGITS = bytes(ord("0") if chr(byte).isdecimal() else ord(" ") for byte in range(256))
-_LONG = b"0" * 19
-"""As many digits as the largest 64-bit integer has; orjson turns longer integers into floats."""
 
 
 class PoisonEvent(Exception):
@@ -83,6 +78,18 @@ class Event:
         return value if isinstance(value, str) and value else None
 
 
+@frozen
+class WholeEvent(Event):
+    """An event with its message, for modules that pass it on unchanged.
+
+    `content`: the bytes, inflated. `opaque`: they are no JSON object, and `body` is empty.
+    """
+
+    content: bytes = field(default=b"", repr=False)
+    content_type: str | None = None
+    opaque: bool = False
+
+
 def parse_event(
     body: bytes,
     content_type: str | None,
@@ -113,14 +120,42 @@ def parse_event(
     return Event(decoded, exchange, routing_key, message_id, trace)
 
 
+def whole_event(
+    body: bytes,
+    content_type: str | None,
+    content_encoding: str | None,
+    exchange: str,
+    routing_key: str,
+    message_id: str | None = None,
+    trace: TraceContext | None = None,
+    *,
+    any_content: bool = False,
+) -> WholeEvent:
+    """Like `parse_event`, with the message; `any_content`: it need not be a JSON object."""
+    if content_encoding is not None and content_encoding.lower() == "gzip":
+        body = _inflate(body)
+    opaque = False
+    try:
+        decoded = parse_event(body, content_type, None, exchange, routing_key).body
+    except PoisonEvent:
+        if not any_content:
+            raise
+        decoded, opaque = {}, True
+    origin = exchange, routing_key, message_id, trace
+    return WholeEvent(decoded, *origin, content=body, content_type=content_type, opaque=opaque)
+
+
 def _decoded(body: bytes) -> Any:
-    """The decoded JSON: by orjson, else by `json`, which accepts more and explains errors."""
-    if _LONG not in body.translate(_DIGITS):
+    """The decoded JSON: by orjson, else by `json`, which accepts more and explains errors.
+
+    Numbers keep their spelling (values/exact_numbers.py).
+    """
+    if numbers_are_plain(body):
         try:
             return orjson.loads(body)
         except ValueError:  # A lone surrogate, a byte order mark, UTF-16; or no JSON at all.
             pass
-    return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+    return json_read(body)
 
 
 def _inflate(body: bytes) -> bytes:
@@ -132,17 +167,6 @@ def _inflate(body: bytes) -> bytes:
     if len(plain) > MAX_INFLATED_BYTES:
         raise PoisonEvent(f"the gzip body grows beyond {MAX_INFLATED_BYTES} bytes")
     return plain
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value (RFC 8259, section 6)")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"the number {text} is too large")
-    return number
 
 
 def too_deep(value: Any, most: int = MAX_NESTING) -> bool:

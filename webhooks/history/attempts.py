@@ -1,5 +1,6 @@
 """The record of an attempt, as Kazoo stores it in the hook's account's monthly database."""
 
+import hashlib
 from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
 CUT_MARK = "…[cut]"
 QUERY = "pvt_req_query"
 """The query of a get, which Kazoo does not store: private, so that its clients do not see it."""
+RAW = "pvt_raw"
+"""The content type of a body that is the message's own: it is not converted when sent again."""
 _DECODER = getincrementaldecoder("utf-8")
 
 _KAZOO = KazooPolicy()
@@ -24,6 +27,16 @@ def attempt_database(delivery: Delivery, now_unix_s: float) -> str:
     return modb(delivery.account_id, now_unix_s)
 
 
+def attempt_id(delivery: Delivery, number: int) -> str:
+    """The id of the record of a delivery's attempt of this number, from 1.
+
+    So a record that is saved again is a conflict, and not a second record. A redelivered event
+    makes new deliveries, with another `event_id`: their requests are recorded, too.
+    """
+    text = f"{delivery.id}/{delivery.event_id}/{number}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def attempt_document(
     delivery: Delivery,
     outcome: Outcome,
@@ -31,16 +44,19 @@ def attempt_document(
     now_unix_s: float,
     body_limit: int,
     policy: Policy = _KAZOO,
+    number: int | None = None,
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
-    `attempts_left` includes this attempt, and so counts down; `policy` defines success. At most
+    `attempts_left` includes this attempt, and so counts down; `policy` defines success. `number`:
+    of this attempt, from 1, for its id; None leaves the id to the store. At most
     `body_limit` bytes of a body are stored, with a mark where it was cut. The headers are in lower
     case, except signatures, which would become invalid. A 201 to a PUT is recorded as the success
     it is, unlike in Kazoo.
     """
     now = gregorian_s(now_unix_s)
-    document: dict[str, Any] = {
+    document: dict[str, Any] = {} if number is None else {"_id": attempt_id(delivery, number)}
+    document |= {
         "pvt_type": "webhook_attempt",
         "pvt_account_id": delivery.account_id,
         "pvt_account_db": encoded(modb(delivery.account_id, now_unix_s)),
@@ -52,8 +68,10 @@ def attempt_document(
         "method": delivery.method.lower(),
         "uri": delivery.uri,
         "req_headers": _request_headers(delivery),
-        "req_body": _text(delivery.body, body_limit),
+        "req_body": _text(delivery.request_body, body_limit),
     }
+    if delivery.raw:
+        document[RAW] = delivery.content[0]
     if delivery.method == "GET":
         document[QUERY] = _text(delivery.content[1], body_limit)
     if isinstance(outcome, ClientError):
@@ -81,9 +99,10 @@ def attempt_document(
 
 
 def _request_headers(delivery: Delivery) -> dict[str, str]:
+    scheme = delivery.options.scheme
+    exact = (SIGNATURE_HEADER, scheme.header if scheme else SIGNATURE_HEADER)
     return {
-        name.lower(): value if name == SIGNATURE_HEADER else value.lower()
-        for name, value in delivery.headers
+        name.lower(): value if name in exact else value.lower() for name, value in delivery.headers
     }
 
 

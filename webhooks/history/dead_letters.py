@@ -47,8 +47,12 @@ def dead_letter(
     history: tuple[tuple[int, str], ...],
     now_unix_s: float,
     node: str,
+    lost_bytes: int | None = None,
 ) -> dict[str, Any]:
-    """The dead letter of an exhausted delivery. `history`: as in `RetryMessage`."""
+    """The dead letter of an exhausted delivery. `history`: as in `RetryMessage`.
+
+    `lost_bytes`: the size of a payload that is too large to be recorded.
+    """
     form, content = delivery.content
     return {
         **_letter(["delivery", delivery.id], DELIVERY, reason, now_unix_s, node),
@@ -62,9 +66,10 @@ def dead_letter(
         "method": delivery.method,
         "uri": _whole(without_user(delivery.uri)),
         "content_type": form,
-        **_body(content),
+        **(_body(content) if lost_bytes is None else {"body_bytes": lost_bytes}),
         "tries": attempts_made,
         "history": [{"at_ms": at_ms, "outcome": _whole(told)} for at_ms, told in history],
+        **({"raw": True} if delivery.raw else {}),
     }
 
 

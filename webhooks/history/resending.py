@@ -20,20 +20,24 @@ from callboard.webhooks.deliveries.encoding import (
     content_type,
     request_with,
 )
-from callboard.webhooks.history.attempts import CUT_MARK, QUERY
+from callboard.webhooks.history.attempts import CUT_MARK, QUERY, RAW
 from callboard.webhooks.history.dead_letters import NotRepeatable, body_of
 from callboard.webhooks.hooks.hook import Hook
 
 
 @frozen
 class Once:
-    """The content to resend. `id`: source of the new delivery's id; `form`: the content type."""
+    """The content to resend.
+
+    `id`: source of the new delivery's id; `form`: the content type; `raw`: it is never converted.
+    """
 
     id: str
     webhook_id: str
     event_id: str
     form: str
     content: bytes = field(repr=False)
+    raw: bool = False
 
 
 def of_letter(letter: Mapping[str, Any]) -> Once:
@@ -45,6 +49,7 @@ def of_letter(letter: Mapping[str, Any]) -> Once:
             event_id=str(letter["event_id"]),
             form=str(letter["content_type"]),
             content=body_of(letter),
+            raw=letter.get("raw") is True,
         )
     except KeyError as missing:
         raise NotRepeatable(f"it has no {missing}") from None
@@ -68,12 +73,15 @@ def of_attempt(attempt: Mapping[str, Any], run: str) -> Once:
     if body.endswith(CUT_MARK):
         raise NotRepeatable("its body was cut (attempts.body_limit)")
     form = str(headers.get("content-type", "")).partition(";")[0].strip()
+    form = JSON_TYPE if form == JSON_TYPE else FORM_TYPE
+    raw = attempt.get(RAW)
     return Once(
         id=_derived("replay", run, webhook_id),
         webhook_id=webhook_id,
         event_id=event_id,
-        form=JSON_TYPE if form == JSON_TYPE else FORM_TYPE,
+        form=raw if isinstance(raw, str) else form,
         content=body.encode(),
+        raw=isinstance(raw, str),
     )
 
 
@@ -83,7 +91,9 @@ def again(once: Once, hook: Hook) -> Delivery:
     If the hook's form has changed, JSON can become a form, but a form is never converted to JSON.
     """
     form, sent = once.form, once.content
-    if form == JSON_TYPE and content_type(hook) != JSON_TYPE:
+    if once.raw and hook.verb == "get":
+        raise NotRepeatable("its body is the message's own, and the hook has the verb get now")
+    if form == JSON_TYPE and content_type(hook) != JSON_TYPE and not once.raw:
         form, sent = FORM_TYPE, _as_form(sent)
     request = request_with(hook, sent, form)
     return Delivery(
@@ -99,6 +109,7 @@ def again(once: Once, hook: Hook) -> Delivery:
         body=request.body,
         max_attempts=hook.max_attempts,
         options=hook.options,
+        raw=once.raw,
     )
 
 

@@ -71,11 +71,12 @@ def counting_pause_s(expiry_ms: Any) -> float:
 class FailureWindow:
     """Failed attempts by hook. Times are Gregorian milliseconds; equal times count once.
 
-    Its memory is bounded: the latest MAX_TIMES of a hook are kept, and beyond MAX_FAILURES in all
-    the hook with the oldest latest failure is forgotten.
+    Its memory is bounded: the latest MAX_TIMES of a hook are kept, and beyond `most` in all the
+    hook with the oldest latest failure is forgotten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_FAILURES) -> None:
+        self._most = most
         self._times: OrderedDict[HookKey, dict[int, None]] = OrderedDict()
         self._size = 0
 
@@ -92,7 +93,7 @@ class FailureWindow:
         if len(times) > MAX_TIMES:
             del times[next(iter(times))]
         self._size += len(times)
-        while self._size > MAX_FAILURES:
+        while self._size > self._most:
             self._forget(next(iter(self._times)))
 
     def times(self) -> dict[HookKey, tuple[int, ...]]:

@@ -19,6 +19,13 @@ ALL = "all"
 FORM_DATA, JSON = "form-data", "json"
 VERBS = ("get", "post", "put")
 DEFAULT_ATTEMPTS, MAX_ATTEMPTS = 2, 5
+MAX_URI = 65_536
+"""The longest URI of a hook, in characters; no server accepts one of this length."""
+MAX_OBJECT = 1_048_576
+"""The longest `custom_data` and `modifiers` of a hook, in characters of JSON.
+
+A stored hook with more does not fire. Quotas are far below; no payload could contain it.
+"""
 
 _CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
 # Shared by all hooks without options, to save memory.
@@ -68,6 +75,8 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
     id = _header_text(document, "_id", "without id")
     account_id = _header_text(_with_account(document), "pvt_account_id", id)
     uri = _text(document, "uri", id)
+    if len(uri) > MAX_URI:
+        raise InvalidHook(id, f"uri has {len(uri)} characters: at most {MAX_URI} are possible")
     verb = str(document.get("http_verb") or "post").lower()
     if verb not in VERBS:
         raise InvalidHook(id, f"http_verb {verb!r} is unknown: use one of {', '.join(VERBS)}")
@@ -86,6 +95,13 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
         modifiers=_object(document, "modifiers", id),
         options=_options(document, id),
     )
+
+
+def size_of(hook: Hook) -> int:
+    """The approximate size of a hook in bytes, in a message or in memory."""
+    own = [part for part in (hook.custom_data, hook.modifiers) if part]
+    texts = (*hook.options.secrets, *map("".join, hook.options.headers))
+    return 200 + len(hook.uri) + sum(map(len, texts)) + sum(len(json.dumps(part)) for part in own)
 
 
 def _options(document: Mapping[str, Any], hook_id: str) -> Options:
@@ -153,9 +169,11 @@ def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str,
     if too_deep(value):
         raise InvalidHook(hook_id, f"{key} is nested deeper than {MAX_NESTING} levels")
     try:
-        json.dumps(value, allow_nan=False)
+        size = len(json.dumps(value, allow_nan=False))
     except ValueError as problem:
         raise InvalidHook(hook_id, f"{key} is not JSON: {problem}") from None
+    if size > MAX_OBJECT:
+        raise InvalidHook(hook_id, f"{key} has {size} characters: at most {MAX_OBJECT} can be sent")
     return value
 
 

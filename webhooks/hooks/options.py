@@ -1,4 +1,4 @@
-"""A hook's options beyond Kazoo: retries, signatures, order, rate, headers and certificate.
+"""A hook's options beyond Kazoo: retries, success, signatures, order, rate, headers, certificate.
 
 All are optional, and are stored in members of the hook's document that Kazoo's own nodes ignore.
 """
@@ -10,7 +10,15 @@ from typing import Any
 from attrs import field, frozen
 
 from callboard.webhooks.hooks.secrets import SecretsRefused, stored_secrets
+from callboard.webhooks.hooks.signature_schemes import (
+    InvalidScheme,
+    Scheme,
+    is_reserved,
+    is_token,
+    parse_scheme,
+)
 from callboard.webhooks.values.json_values import as_bool, as_number
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 from callboard.webhooks.values.pickling import Positional
 
 KAZOO, STANDARD = "kazoo", "standard"
@@ -19,27 +27,25 @@ POLICIES = (KAZOO, STANDARD)
 LEAST_RATE, MOST_RATE = 1 / 86_400, 1e9
 """The range of `rate_limit`, in requests a second: from one a day."""
 
+MAX_STEPS = 30
+"""The most retry steps of a hook."""
+MAX_STEP_S = 7 * 86_400.0
+MAX_RANGES = 20
+"""The most members of `success` and of `give_up`."""
+
 MAX_HEADERS = 20
 MAX_HEADER_CHARACTERS = 4096
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_RANGE = re.compile(r"([2-5][0-9][0-9])(?:-([2-5][0-9][0-9]))?")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-RESERVED_HEADERS = frozenset(
-    {
-        # They belong to one connection or to the transport (RFC 9110, 7.6.1; RFC 9112, 6).
-        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
-        *("upgrade", "content-length", "content-encoding", "expect", "host", "accept-encoding"),
-        # Callboard sets them: content, hook and account, and signatures.
-        *("content-type", "x-hook-id", "x-account-id", "traceparent", "tracestate"),
-    }
-)
-RESERVED_PREFIXES = ("proxy-", "webhook-")
 
 
 class InvalidOption(ValueError):
     """An invalid option of a hook; the text names the member and the permitted values."""
+
+
+Ranges = tuple[tuple[int, int], ...]
 
 
 @frozen
@@ -49,6 +55,11 @@ class Options(Positional):
     `policy`: the retry policy, None for the account's or the node's choice. `rate_per_s`: requests
     a second, at most; None: no limit. `headers`: sent with every request. `secrets`: encrypted, the
     newest first; `certificate`: the name of a client certificate.
+
+    `retry_steps_s`: as in the node's settings; empty: the event type's or the node's. `success`,
+    `give_up`: ranges of statuses, both ends included; empty: the policy's own. `log_successful`:
+    the account's choice, None without one. `scheme`: of a signature besides Standard Webhooks.
+    `secrets_until`: when each secret ends, Unix seconds, 0: never; empty: none does.
     """
 
     policy: str | None = None
@@ -57,6 +68,12 @@ class Options(Positional):
     headers: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
     certificate: str | None = None
+    retry_steps_s: tuple[float, ...] = ()
+    success: Ranges = ()
+    give_up: Ranges = ()
+    log_successful: bool | None = None
+    scheme: Scheme | None = None
+    secrets_until: tuple[int, ...] = ()
 
 
 NO_OPTIONS = Options()
@@ -64,14 +81,25 @@ NO_OPTIONS = Options()
 
 def parse_options(document: Mapping[str, Any]) -> Options:
     """The options in a hook's document; `NO_OPTIONS` if there are none. Raises InvalidOption."""
+    success, give_up = _ranges(document, "success"), _ranges(document, "give_up")
+    _check_apart(success, give_up)
+    secrets, secrets_until = _secrets(document)
     options = Options(
         policy=_policy(document.get("retry_policy")),
         ordered=as_bool(document.get("ordered"), False),
         rate_per_s=_rate(document.get("rate_limit")),
         headers=_headers(document.get("headers")),
-        secrets=_secrets(document),
+        secrets=secrets,
         certificate=_certificate(document.get("client_certificate")),
+        retry_steps_s=_steps(document.get("retry_steps_s")),
+        success=success,
+        give_up=give_up,
+        scheme=_scheme(document.get("signature")),
+        secrets_until=secrets_until,
     )
+    scheme = options.scheme
+    if scheme and scheme.header.lower() in (name.lower() for name, _value in options.headers):
+        raise InvalidOption(f"signature: headers sets {scheme.header}, too")
     return NO_OPTIONS if options == NO_OPTIONS else options
 
 
@@ -81,6 +109,50 @@ def _policy(value: Any) -> str | None:
     if value not in POLICIES:
         raise InvalidOption(f"retry_policy {value!r} is unknown: use one of {', '.join(POLICIES)}")
     return str(value)
+
+
+def _steps(value: Any) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    steps = value if isinstance(value, list) else []
+    numbers = [step for step in steps if type(step) in (int, float) and 1 <= step <= MAX_STEP_S]
+    if not 0 < len(numbers) == len(steps) <= MAX_STEPS:
+        raise InvalidOption(
+            f"retry_steps_s {value!r:.100} is no list of 1 to {MAX_STEPS} numbers of seconds from "
+            f"1 to {MAX_STEP_S:g}"
+        )
+    return tuple(map(float, numbers))
+
+
+def _ranges(document: Mapping[str, Any], name: str) -> Ranges:
+    value = document.get(name)
+    if value is None:
+        return ()
+    members = value if isinstance(value, list) else []
+    found = [_RANGE.fullmatch(str(m)) for m in members if isinstance(m, int | str)]
+    ranges = [(int(m[1]), int(m[2] or m[1])) for m in found if m is not None]
+    if not 0 < len(ranges) == len(members) <= MAX_RANGES or any(a > b for a, b in ranges):
+        raise InvalidOption(
+            f"{name} {value!r:.100} is no list of 1 to {MAX_RANGES} statuses from 200 to 599, or "
+            'ranges such as "200-299"'
+        )
+    return tuple(ranges)
+
+
+def _check_apart(success: Ranges, give_up: Ranges) -> None:
+    for low, high in give_up:
+        for least, most in success:
+            if max(low, least) <= min(high, most):
+                raise InvalidOption(
+                    f"give_up and success share status {max(low, least)}: a status has one meaning"
+                )
+
+
+def _scheme(value: Any) -> Scheme | None:
+    try:
+        return parse_scheme(value)
+    except InvalidScheme as problem:
+        raise InvalidOption(f"signature: {problem}") from None
 
 
 def _rate(value: Any) -> float | None:
@@ -108,9 +180,9 @@ def _headers(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _check_header(name: str, text: Any) -> None:
-    if not _TOKEN.fullmatch(name):
+    if not is_token(name):
         raise InvalidOption(f"headers: {name!r} is no header name (RFC 9110, 5.1)")
-    if name.lower() in RESERVED_HEADERS or name.lower().startswith(RESERVED_PREFIXES):
+    if is_reserved(name):
         raise InvalidOption(f"headers: {name} may not be set by a hook")
     if not isinstance(text, str) or not _VALUE.fullmatch(text):
         raise InvalidOption(f"headers: the value of {name} is no printable ASCII text")
@@ -118,11 +190,14 @@ def _check_header(name: str, text: Any) -> None:
         raise InvalidOption(f"headers: {name} is longer than {MAX_HEADER_CHARACTERS} characters")
 
 
-def _secrets(document: Mapping[str, Any]) -> tuple[str, ...]:
+def _secrets(document: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The secrets, and when each of them ends."""
     try:
-        return tuple(secret.encrypted for secret in stored_secrets(document))
+        stored = stored_secrets(document)
     except SecretsRefused as problem:
         raise InvalidOption(str(problem)) from None
+    until = tuple(max(1, s.until - GREGORIAN_OFFSET_S) if s.until else 0 for s in stored)
+    return tuple(secret.encrypted for secret in stored), until if any(until) else ()
 
 
 def _certificate(value: Any) -> str | None:

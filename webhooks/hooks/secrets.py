@@ -9,6 +9,7 @@ Member `pvt_secrets` is a list, the newest first, of objects:
 | `since` | when it was added, Gregorian seconds |
 | `public_key` | of an ed25519 pair, `whpk_…` |
 | `encrypted` | the secret itself, encrypted |
+| `until` | when it ends, Gregorian seconds; absent: never |
 
 Kazoo keeps private members of documents that are edited through its API, and never shows them.
 """
@@ -20,6 +21,9 @@ from attrs import evolve, field, frozen
 
 MEMBER = "pvt_secrets"
 MAX_SECRETS = 5
+"""The most active secrets of a hook."""
+MAX_EXPIRY_S = 366 * 86_400
+"""The longest time after which a secret may be set to end."""
 
 
 class SecretsRefused(ValueError):
@@ -28,13 +32,18 @@ class SecretsRefused(ValueError):
 
 @frozen
 class StoredSecret:
-    """One secret of a hook's document; `since`: Gregorian seconds."""
+    """One secret of a hook's document; `since`, `until`: Gregorian seconds."""
 
     fingerprint: str
     kind: str
     since: int
     encrypted: str = field(repr=False)
     public_key: str | None = None
+    until: int | None = None
+
+    def is_active(self, now_gregorian_s: int) -> bool:
+        """Whether it still signs."""
+        return self.until is None or now_gregorian_s < self.until
 
 
 def stored_secrets(document: Mapping[str, Any]) -> tuple[StoredSecret, ...]:
@@ -47,16 +56,22 @@ def stored_secrets(document: Mapping[str, Any]) -> tuple[StoredSecret, ...]:
     return tuple(_stored(entry, place) for place, entry in enumerate(entries))
 
 
-def adding(document: Mapping[str, Any], secret: StoredSecret) -> dict[str, Any]:
+def adding(
+    document: Mapping[str, Any], secret: StoredSecret, others_until: int | None = None
+) -> dict[str, Any]:
     """The changes that make this the hook's newest secret; empty if the hook has it already.
 
-    Raises SecretsRefused if the hook has the most secrets allowed.
+    `secret.since` is the present time: secrets that have ended by then are removed. `others_until`:
+    when the others end, unless they end earlier. Raises SecretsRefused if the hook has the most
+    active secrets allowed.
     """
-    secrets = stored_secrets(document)
+    secrets = [known for known in stored_secrets(document) if known.is_active(secret.since)]
     if any(known.fingerprint == secret.fingerprint for known in secrets):
         return {}
     if len(secrets) >= MAX_SECRETS:
         raise SecretsRefused(f"the hook has {len(secrets)} secrets already: retire one first")
+    if others_until is not None:
+        secrets = [evolve(s, until=min(s.until or others_until, others_until)) for s in secrets]
     return {MEMBER: [_entry(secret), *map(_entry, secrets)]}
 
 
@@ -92,13 +107,14 @@ def _stored(entry: Any, place: int) -> StoredSecret:
     is_object = isinstance(entry, Mapping)
     if not is_object or not all(isinstance(entry.get(name), str) for name in texts):
         raise SecretsRefused(f"{MEMBER}: number {place + 1} lacks one of {', '.join(texts)}")
-    since, public_key = entry.get("since"), entry.get("public_key")
+    since, public_key, until = (entry.get(name) for name in ("since", "public_key", "until"))
     return StoredSecret(
         fingerprint=entry["fingerprint"],
         kind=entry["kind"],
         since=since if type(since) is int else 0,
         encrypted=entry["encrypted"],
         public_key=public_key if isinstance(public_key, str) else None,
+        until=until if type(until) is int and until > 0 else None,
     )
 
 
@@ -109,4 +125,8 @@ def _entry(secret: StoredSecret) -> dict[str, Any]:
         "since": secret.since,
         "encrypted": secret.encrypted,
     }
-    return entry | ({"public_key": secret.public_key} if secret.public_key else {})
+    if secret.public_key:
+        entry["public_key"] = secret.public_key
+    if secret.until is not None:
+        entry["until"] = secret.until
+    return entry

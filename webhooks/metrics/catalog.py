@@ -177,6 +177,10 @@ FAILURES = _gauge(
 
 # The system
 
+API_REFUSED = Metric(
+    "callboard_api_refused_total",
+    "Requests and connections that the API refused or closed because of a limit.",
+)
 BROKER_UP = _gauge(
     "callboard_broker_up", "Whether an actor's connection to the broker is up: 1 or 0.", "actor"
 )

@@ -6,7 +6,7 @@ from typing import Any
 from attrs import field, frozen
 
 from callboard.webhooks.events.directory import Directory
-from callboard.webhooks.events.event import Event
+from callboard.webhooks.events.event import Event, WholeEvent
 from callboard.webhooks.modules.protocol import EventExchange, Firing
 from callboard.webhooks.values.json_values import same, value_at
 
@@ -26,7 +26,8 @@ class BusModule:
     `keys`: routing keys, or patterns of them, to bind. `only`: the values required at some paths;
     other messages are ignored. The account's id is at the path `account`, or is always
     `account_id`; it need be in no database. `fields`: payload keys and the paths of their values;
-    without any, the payload is the whole message.
+    without any, the payload is the whole message. `raw`: hooks send the message's bytes with its
+    content type; these need not be JSON if nothing else of the module asks for values.
     """
 
     id: str = field(converter=_lower)
@@ -38,6 +39,12 @@ class BusModule:
     account_id: str = ""
     only: Mapping[str, Any] = field(factory=dict)
     fields: Mapping[str, str] = field(factory=dict)
+    raw: bool = False
+
+    @property
+    def any_content(self) -> bool:
+        """Whether its messages need not be JSON."""
+        return self.raw and not (self.account or self.only)
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -73,7 +80,18 @@ class BusModule:
         if self.fields:
             found = {key: _found(event.body, path, _Absent) for key, path in self.fields.items()}
             payload = {key: value for key, value in found.items() if value is not _Absent}
-        return Firing(account_id, self.id, payload, any_account=True)
+        raw = None
+        if self.raw and isinstance(event, WholeEvent):
+            raw = _content_type(event), event.content
+        return Firing(account_id, self.id, payload, any_account=True, raw=raw)
+
+
+def _content_type(event: WholeEvent) -> str:
+    """The message's content type, if it is valid in a header."""
+    given = event.content_type or ""
+    if given and given.isascii() and given.isprintable():
+        return given
+    return "application/octet-stream" if event.opaque else "application/json"
 
 
 class _Absent:

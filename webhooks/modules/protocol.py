@@ -41,7 +41,8 @@ class Firing:
     `event`: matched against `Hook.event`. `selects`: a further condition on hooks. `hooks`: those
     that fire instead of the account's, if the event itself contains them (a callflow's webhook).
     `any_account`: the account need not be in the directory, as accounts of other buses are not; it
-    then has no ancestors.
+    then has no ancestors. `raw`: the content type and the bytes that hooks send in the body in
+    place of the payload; a get sends the payload.
     """
 
     account_id: str
@@ -50,6 +51,7 @@ class Firing:
     selects: Callable[[Hook], bool] = every_hook
     hooks: tuple[Hook, ...] | None = None
     any_account: bool = False
+    raw: tuple[str, bytes] | None = field(default=None, repr=False)
 
 
 class EventModule(Protocol):

@@ -20,8 +20,8 @@ class ClientError:
     """An attempt that got no response.
 
     `kind` is stored with the attempt: `timeout`, `failed_connect: nxdomain`, `failed_connect:
-    econnrefused`, `unknown`, and our own `refused: …` for a forbidden address. `detail` is for the
-    log.
+    econnrefused`, `unknown`, and our own `tls: certificate expired` and `refused: …` for a
+    forbidden address. `detail` is for the log.
     """
 
     kind: str
@@ -55,7 +55,12 @@ TIMEOUT, CONNECTION_ERROR, REFUSED, ERROR = "timeout", "connection_error", "refu
 RESULTS = ("2xx", "3xx", "4xx", "5xx", "other", TIMEOUT, CONNECTION_ERROR, REFUSED, ERROR)
 """The classes by which attempts are counted. `refused`: by Callboard, before sending anything."""
 
-_KINDS = {"timeout": TIMEOUT, "failed_connect": CONNECTION_ERROR, "refused": REFUSED}
+_KINDS = {
+    "timeout": TIMEOUT,
+    "failed_connect": CONNECTION_ERROR,
+    "tls": CONNECTION_ERROR,
+    "refused": REFUSED,
+}
 
 
 def result_of(outcome: Outcome) -> str:

@@ -5,15 +5,17 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_tz
-from functools import cache
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
 
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.hooks.options import KAZOO, POLICIES
+from callboard.webhooks.hooks.options import KAZOO, POLICIES, STANDARD, Options, Ranges
 from callboard.webhooks.retries.delay_classes import MAX_LATENESS, one_wait
 from callboard.webhooks.retries.outcome import Done, GiveUp, Outcome, Response, Retry
+from callboard.webhooks.values.json_values import is_true
 
 STANDARD_STEPS_S = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 """5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h (the example of Standard Webhooks)."""
@@ -48,10 +50,12 @@ def _positive_steps(_policy: Any, _field: "Attribute[Any]", steps_s: tuple[float
 class KazooPolicy:
     """Kazoo's rule (webhooks_util): only attempts without a response are retried, after 2 s.
 
-    The hook sets the number of attempts. Success is 200, and 201 to a PUT.
+    The hook sets the number of attempts. Success is 200, and 201 to a PUT; or the statuses in
+    `success`, if there are any.
     """
 
     pause_ms: int = KAZOO_PAUSE_MS
+    success: Ranges = ()
 
 
 @frozen
@@ -59,10 +63,13 @@ class StandardPolicy:
     """The usual rule among webhook senders: everything but success is retried, for days.
 
     `steps_s`: the longest pause after the first attempt, after the second, and so on; there is one
-    more attempt than steps. Success is any 2xx; 410 Gone ends the delivery and disables the hook.
+    more attempt than steps. Success is any 2xx, or the statuses in `success`, if there are any.
+    A status in `give_up` ends the delivery; 410 Gone ends it and disables the hook.
     """
 
     steps_s: tuple[float, ...] = field(default=STANDARD_STEPS_S, validator=_positive_steps)
+    success: Ranges = ()
+    give_up: Ranges = ()
 
 
 Policy = KazooPolicy | StandardPolicy
@@ -79,19 +86,59 @@ def chosen(hook: str | None, account: Any, node: str) -> str:
     return account if isinstance(account, str) and account in POLICIES else node
 
 
-def with_policy(delivery: Delivery, account: Any, node: str) -> Delivery:
-    """The delivery with the policy `chosen`; None in its options means the node's."""
+def with_choices(
+    delivery: Delivery,
+    account: Mapping[str, Any],
+    node: str,
+    event_steps_s: tuple[float, ...] = (),
+) -> Delivery:
+    """The delivery with what its hook leaves open: by its account, its event type and the node.
+
+    `account`: its document `configs_webhooks`. `event_steps_s`: the event type's retry steps. Steps
+    make the policy `standard`, unless hook or account have chosen another. None as the policy of
+    the result means the node's.
+    """
     options = delivery.options
-    policy = chosen(options.policy, account, node)
-    if policy in (options.policy, node):
-        return delivery  # Avoids the copy.
-    return evolve(delivery, options=evolve(options, policy=policy))
+    steps_s = options.retry_steps_s or event_steps_s
+    policy = chosen(options.policy, account.get("retry_policy"), STANDARD if steps_s else node)
+    if options.retry_steps_s and options.policy is None:
+        policy = STANDARD
+    log = account.get("log_successful_attempts")
+    completed = evolve(
+        options,
+        policy=options.policy if policy == node else policy,
+        retry_steps_s=steps_s,
+        log_successful=None if log is None else is_true(log),
+    )
+    # Avoids the copy.
+    return delivery if completed == options else evolve(delivery, options=completed)
 
 
-@cache
-def policy_named(name: str, steps_s: tuple[float, ...] = STANDARD_STEPS_S) -> Policy:
-    """The policy with this name; `steps_s` apply to `standard` only."""
-    return KazooPolicy() if name == KAZOO else StandardPolicy(steps_s)
+@lru_cache(maxsize=1024)
+def policy_named(
+    name: str,
+    steps_s: tuple[float, ...] = STANDARD_STEPS_S,
+    success: Ranges = (),
+    give_up: Ranges = (),
+) -> Policy:
+    """The policy with this name; `steps_s` and `give_up` apply to `standard` only."""
+    if name == KAZOO:
+        return KazooPolicy(success=success)
+    return StandardPolicy(steps_s, success, give_up)
+
+
+def policy_of(options: Options, node: str, node_steps_s: tuple[float, ...]) -> Policy:
+    """The policy of a delivery with these options on a node with these settings."""
+    steps_s = within(options.retry_steps_s, node_steps_s) or node_steps_s
+    return policy_named(options.policy or node, steps_s, options.success, options.give_up)
+
+
+def within(steps_s: tuple[float, ...], node_steps_s: tuple[float, ...]) -> tuple[float, ...]:
+    """The first of these retry steps that together take no longer than all of the node's."""
+    most_s = sum(node_steps_s)
+    return tuple(
+        step for step, sum_s in zip(steps_s, accumulate(steps_s), strict=True) if sum_s <= most_s
+    )
 
 
 def max_attempts(policy: Policy, delivery: Delivery) -> int:
@@ -101,6 +148,8 @@ def max_attempts(policy: Policy, delivery: Delivery) -> int:
 
 def succeeded(policy: Policy, method: str, response: Response) -> bool:
     """Whether the response means success."""
+    if policy.success:
+        return _among(policy.success, response.status)
     if isinstance(policy, KazooPolicy):
         return response.status == 200 or (response.status == 201 and method == "PUT")
     return 200 <= response.status < 300
@@ -127,10 +176,16 @@ def verdict(
         return GiveUp(reason) if isinstance(outcome, Response) else Retry(policy.pause_ms)
     if _gone(policy, outcome):
         return GiveUp(reason, disable=True)
+    if isinstance(outcome, Response) and _among(policy.give_up, outcome.status):
+        return GiveUp(reason)
     pause_s = _jittered(policy.steps_s[attempts_made - 1], random)
     if isinstance(outcome, Response) and outcome.status in _HONOURS_RETRY_AFTER:
         pause_s = max(pause_s, retry_after_s(outcome.headers, now_unix_s))
     return Retry(math.ceil(pause_s * 1000))
+
+
+def _among(ranges: Ranges, status: int) -> bool:
+    return any(low <= status <= high for low, high in ranges)
 
 
 def _gone(policy: Policy, outcome: Outcome) -> bool:

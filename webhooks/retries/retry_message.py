@@ -10,7 +10,8 @@ from attrs import evolve, field, frozen
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.trace_context import trace_context, with_context
-from callboard.webhooks.hooks.options import LEAST_RATE, MOST_RATE, NO_OPTIONS, Options
+from callboard.webhooks.hooks.options import LEAST_RATE, MOST_RATE, NO_OPTIONS, Options, Ranges
+from callboard.webhooks.hooks.signature_schemes import InvalidScheme, Scheme, parse_scheme
 from callboard.webhooks.retries.delay_classes import Waits, waits
 from callboard.webhooks.retries.outcome import Outcome, Response
 from callboard.webhooks.values.pickling import Positional
@@ -65,10 +66,11 @@ def as_json(retry: RetryMessage) -> bytes:
     A delivery within a trace has the members `traceparent` and possibly `tracestate`.
     """
     delivery, options = retry.delivery, retry.delivery.options
+    sent = delivery.request_body
     try:
-        body = {"body": delivery.body.decode()}
+        body = {"body": sent.decode()}
     except UnicodeDecodeError:
-        body = {"body_base64": base64.b64encode(delivery.body).decode()}
+        body = {"body_base64": base64.b64encode(sent).decode()}
     document = {
         "version": VERSION,
         "tries_made": retry.attempts_made,
@@ -85,11 +87,12 @@ def as_json(retry: RetryMessage) -> bytes:
             "hook_event": delivery.hook_event,
             "uri": delivery.uri,
             "method": delivery.method,
-            "url": delivery.url,
+            "url": delivery.request_url,
             "headers": delivery.headers,
             "tries": delivery.max_attempts,
             **body,
             **dict(with_context((), delivery.trace)),
+            **({"raw": True} if delivery.raw else {}),
         },
         "options": {
             "policy": options.policy,
@@ -98,12 +101,27 @@ def as_json(retry: RetryMessage) -> bytes:
             "headers": options.headers,
             "secrets": options.secrets,
             "certificate": options.certificate,
+            **_added(options),
         },
     }
     try:
         return orjson.dumps(document)
     except TypeError:  # A lone surrogate, for example in an error text.
         return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _added(options: Options) -> dict[str, Any]:
+    """The members that earlier versions did not know, if they are set."""
+    scheme = options.scheme
+    members = {
+        "retry_steps_s": options.retry_steps_s or None,
+        "success": options.success or None,
+        "give_up": options.give_up or None,
+        "log_successful": options.log_successful,
+        "scheme": scheme and [scheme.name, scheme.header, scheme.prefix, scheme.encoding],
+        "secrets_until": options.secrets_until or None,
+    }
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def from_json(message: bytes) -> RetryMessage:
@@ -157,6 +175,7 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
         max_attempts=_whole(document, "tries"),
         options=options,
         trace=trace_context(document),
+        raw=document.get("raw") is True,
     )
 
 
@@ -175,8 +194,48 @@ def _options(document: Mapping[str, Any]) -> Options:
         headers=_pairs(document, "headers") if "headers" in document else (),
         secrets=_texts(document, "secrets") if "secrets" in document else (),
         certificate=_or_none(document, "certificate", _text),
+        retry_steps_s=tuple(max(1.0, step) for step in _numbers(document, "retry_steps_s")),
+        success=_ranges(document, "success"),
+        give_up=_ranges(document, "give_up"),
+        log_successful=_or_none(document, "log_successful", _flag),
+        scheme=_or_none(document, "scheme", _scheme),
+        secrets_until=tuple(map(int, _numbers(document, "secrets_until"))),
     )
     return NO_OPTIONS if options == NO_OPTIONS else options
+
+
+def _flag(document: Mapping[str, Any], name: str) -> bool:
+    return document.get(name) is True
+
+
+def _numbers(document: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    value = document.get(name, [])
+    if not isinstance(value, list) or not all(
+        type(item) in (int, float) and 0 <= item <= 2**53 for item in value
+    ):
+        raise UnreadableDelivery(f"{name} is no list of numbers")
+    return tuple(map(float, value))
+
+
+def _ranges(document: Mapping[str, Any], name: str) -> Ranges:
+    value = document.get(name, [])
+    if not isinstance(value, list):
+        raise UnreadableDelivery(f"{name} is no list")
+    for item in value:
+        if not isinstance(item, list) or [type(end) for end in item] != [int, int]:
+            raise UnreadableDelivery(f"{name} has a member that is no pair of numbers")
+    return tuple((low, high) for low, high in value)
+
+
+def _scheme(document: Mapping[str, Any], name: str) -> Scheme | None:
+    parts = _texts(document, name)
+    if len(parts) != 4:
+        raise UnreadableDelivery(f"{name} has {len(parts)} members, not 4")
+    members = zip(("name", "header", "prefix", "encoding"), parts, strict=True)
+    try:
+        return parse_scheme(dict(members))
+    except InvalidScheme as problem:
+        raise UnreadableDelivery(f"{name}: {problem}") from None
 
 
 def _body(document: Mapping[str, Any]) -> bytes:

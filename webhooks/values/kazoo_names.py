@@ -11,6 +11,7 @@ _ACCOUNT_DATABASE = re.compile(
 )
 _RAW_ACCOUNT = re.compile(r"([0-9a-f]{32})(?:-\d{6})?", re.I)
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
+_STORABLE_ID = re.compile(r"[a-z0-9_$()+-]{3,100}")
 _SEGMENT_KEEPS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~_")
 
 
@@ -27,6 +28,11 @@ def gregorian_ms(unix_s: float) -> int:
 def is_account_id(text: str) -> bool:
     """Whether this is an account's id: 32 hexadecimal digits, in lower case."""
     return _ACCOUNT_ID.fullmatch(text) is not None
+
+
+def may_have_database(account_id: str) -> bool:
+    """Whether CouchDB permits the account's databases (lower case; other buses than Kazoo's)."""
+    return _STORABLE_ID.fullmatch(account_id) is not None
 
 
 def gregorian_us(unix_s: float) -> int:

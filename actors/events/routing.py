@@ -1,0 +1,67 @@
+"""A batch of events while its responder routes it."""
+
+from collections.abc import Hashable, Sequence
+
+from attrs import Factory, define
+
+from callboard.actors.base.placement import EventToPlace
+from callboard.actors.messages import EventBatch, RawEvent
+from callboard.webhooks.deliveries.delivery import Delivery, FanOut
+
+ROOM, ROOM_BYTES = 1_000, 4_000_000
+"""The most deliveries of a batch, and bytes of their payloads, that go to the deliverers at once.
+
+The events beyond are treated as large fan-outs, whatever their own size.
+"""
+ROOM_OF_EVENT = 64
+
+
+@define
+class Routing:
+    """The results for the events of a batch so far.
+
+    `events`: those whose deliveries are sent at once; `large`: those that are sliced. `poison`: as
+    in `Routed`.
+    """
+
+    batch: EventBatch
+    room: int = ROOM
+    room_bytes: int = ROOM_BYTES
+    events: list[EventToPlace] = Factory(list)
+    taken_at: dict[int, float] = Factory(dict)
+    large: list[tuple[RawEvent, FanOut]] = Factory(list)
+    poison: list[tuple[int, str]] = Factory(list)
+    _at: int = 0
+    _owners: set[str] = Factory(set)
+
+    @property
+    def first(self) -> RawEvent | None:
+        """The next event to route; None if all are."""
+        return self.batch.events[self._at] if self._at < len(self.batch.events) else None
+
+    def advance(self) -> None:
+        """The first event is routed."""
+        self._at += 1
+
+    def has_room(self, matched: FanOut) -> bool:
+        """Whether the event's deliveries are few, and not behind those of a larger fan-out."""
+        if len(matched.hooks) > min(self.room, ROOM_OF_EVENT):
+            return False
+        return not any(hook.account_id in self._owners for hook in matched.hooks)
+
+    def place(self, raw: RawEvent, matched: FanOut, made: Sequence[Delivery]) -> None:
+        """Send the deliveries of an event at once."""
+        self.room -= len(made)
+        self.room_bytes -= matched.encoded_bytes
+        self.taken_at[raw.tag] = raw.taken_at
+        self.events.append(EventToPlace(hash(message_of(raw)), raw.tag, made))
+
+    def slice(self, raw: RawEvent, matched: FanOut) -> None:
+        """Send the deliveries of an event in slices."""
+        self.large.append((raw, matched))
+        self._owners.update(hook.account_id for hook in matched.hooks)
+
+
+def message_of(raw: RawEvent) -> Hashable:
+    """A key of the event that is the same if it is redelivered."""
+    return raw.exchange, raw.routing_key, raw.message_id, raw.body

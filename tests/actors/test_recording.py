@@ -1,0 +1,88 @@
+"""Which attempts a deliverer records, and under which ids, without a system."""
+
+import pytest
+import structlog
+from attrs import evolve
+
+from callboard.actors.delivery.recording import Recorder
+from callboard.actors.messages import AttemptPolicy, Attempts
+from callboard.actors.messages.paths import ATTEMPT_LOG
+from callboard.config.settings import AttemptsSettings, Settings
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.dispatch.jobs import Job
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.metrics.tally import Tally
+from callboard.webhooks.retries.outcome import ClientError, GiveUp, Response
+from callboard.webhooks.retries.policy import StandardPolicy
+
+DELIVERY = Delivery("d" * 32, "e", "h", "acme", "all", "http://x/", "POST", "http://x/", (), b"")
+NOW = 1_700_000_000.0
+
+
+def job(log_successful=None, **values):
+    delivery = evolve(DELIVERY, options=Options(log_successful=log_successful))
+    return Job(delivery, "x:80", StandardPolicy(), **({"attempts_made": 1} | values))
+
+
+class Recorded:
+    """A recorder, and the documents that it has sent."""
+
+    def __init__(self, **attempts):
+        self.sent = []
+        self.recorder = Recorder(
+            Settings(attempts=AttemptsSettings(**attempts)),
+            finished=lambda _job: None,
+            notify=lambda _notice: None,
+            peer={ATTEMPT_LOG: "log"}.get,
+            send=lambda _to, message: self.sent.append(message),
+            tally=Tally(),
+            log=structlog.get_logger(),
+        )
+
+    def attempts(self):
+        self.recorder.report_attempts()
+        found = [m.documents for m in self.sent if isinstance(m, Attempts)]
+        return [
+            doc
+            for documents in found
+            for _db, doc in documents
+            if "hook_id" in doc and "result" in doc
+        ]
+
+
+@pytest.mark.parametrize(
+    ("account", "node", "cluster", "kept"),
+    [
+        (None, "", False, 0),
+        (None, "", True, 1),
+        (None, "false", True, 0),
+        (None, "true", False, 1),
+        (True, "false", False, 1),
+        (False, "true", True, 0),
+    ],
+)
+def test_successes_are_recorded_by_the_account_then_the_node_then_the_cluster(
+    account, node, cluster, kept
+):
+    recorded = Recorded(log_successful=node)
+    recorded.recorder.follow(AttemptPolicy(cluster, 1000))
+    recorded.recorder.delivered(job(account), Response(200), NOW)
+    assert len(recorded.attempts()) == kept
+
+
+def test_each_try_has_its_id_and_so_has_an_end_without_a_try():
+    recorded = Recorded()
+    for made in (1, 2):
+        recorded.recorder.retried(job(attempts_made=made), ClientError("timeout"), NOW)
+    deferred = job(attempts_made=2, deferred_since_s=NOW)
+    recorded.recorder.exhausted(deferred, ClientError("endpoint"), GiveUp("endpoint"), NOW)
+    assert len({document["_id"] for document in recorded.attempts()}) == 3
+
+
+def test_a_try_that_is_recorded_again_has_the_same_id():
+    ids = set()
+    for _deliverer in range(2):
+        recorded = Recorded()
+        recorded.recorder.retried(job(), ClientError("timeout"), NOW)
+        ids |= {document["_id"] for document in recorded.attempts()}
+    assert len(ids) == 1

@@ -1,0 +1,11 @@
+"""The headers of a request: those of the delivery, and what HTTP needs; on both transports."""
+
+
+def test_a_transport_adds_no_header_of_its_own(make, receiver):
+    make().send("POST", receiver.url, [("X-Own", "1")], b"{}")
+    (request,) = receiver.wait_for(1)
+    headers = dict(request.headers)
+    assert headers.pop("host") == receiver.url.partition("//")[2].rstrip("/")
+    assert headers.pop("user-agent").startswith("Callboard/")
+    headers.pop("connection", None)
+    assert headers == {"x-own": "1", "content-length": "2", "accept-encoding": "identity"}

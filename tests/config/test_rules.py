@@ -1,0 +1,157 @@
+"""Which values a key may have: each rule at its ends, and its words in messages."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from callboard.config import rules
+from callboard.config.options import options
+
+A_NETWORK = ip_network("10.0.0.0/8")
+
+CASES = {
+    "a whole number from 2 to 5": (
+        rules.whole(2, 5),
+        {2: 2, 5: 5, "3": 3},
+        [1, 6, "six", 3.0, True, None, [3]],
+    ),
+    "one of a, b": (rules.choice("a", "b"), {"a": "a", "b": "b"}, ["c", "", None, 1]),
+    "a number from 0 to 1": (
+        rules.fraction(),
+        {0: 0.0, 1: 1.0, "0.5": 0.5},
+        [-0.01, 1.01, "x", True, None, "nan"],
+    ),
+    "true or false": (
+        rules.flag(),
+        {
+            **{True: True, "true": True, "YES": True, "1": True},
+            **{False: False, "false": False, "No": False, "0": False},
+        },
+        ["on", "", 1, None],
+    ),
+    "three letters": (rules.text("three letters", "[a-z]{3}"), {"abc": "abc"}, ["abcd", "ab", 3]),
+    "a URL: memory:// or amqp://user:password@host:port/…, amqps://user:password@host:port/…": (
+        rules.url("memory", "amqp", "amqps"),
+        {
+            "memory://": "memory://",
+            "amqp://h": "amqp://h",
+            "amqps://u:p@h:1/x": "amqps://u:p@h:1/x",
+        },
+        ["memory:", "amqp://", "http://h", "amqp://h:99999", "amqp://h/ x", "h", 7],
+    ),
+    "a list of URLs: amqp://user:password@host:port/…": (
+        rules.urls("amqp"),
+        {"": (), "amqp://a  amqp://b": ("amqp://a", "amqp://b"), ("amqp://a",): ("amqp://a",)},
+        ["http://a", "amqp://a http://b", 7],
+    ),
+    "true, false or empty": (
+        rules.flag_or_empty(),
+        {"": None, None: None, "yes": True, False: False},
+        ["on", 2],
+    ),
+    "an IP address": (
+        rules.address(),
+        {"127.0.0.1": "127.0.0.1", "::1": "::1", "0:0::1": "::1"},
+        ["localhost", 7, "127.0.0.256"],
+    ),
+    "a list of networks such as 10.0.0.0/8, fd00::/8": (
+        rules.networks(),
+        {
+            "": (),
+            " 10.0.0.0/8 ,, fd00::/8": (A_NETWORK, ip_network("fd00::/8")),
+            ("10.0.0.0/8",): (A_NETWORK,),
+            (A_NETWORK,): (A_NETWORK,),
+        },
+        ["10.0.0.1/8", "x", 7],
+    ),
+    "a list of ports such as 80, 443": (
+        rules.ports(),
+        {"": (), "1, 65535,": (1, 65535), (80, "443"): (80, 443)},
+        ["0", "65536", "x", 80],
+    ),
+    "a list of origins such as https://portal.example.com": (
+        rules.origins(),
+        {
+            "": (),
+            "https://A.example/, http://b:8080,": ("https://a.example", "http://b:8080"),
+            ("https://a",): ("https://a",),
+        },
+        ["ftp://a", "https://", "https://a/b", "https://u@a", 7, (7,)],
+    ),
+    "a list of seconds above 0 such as 5, 300, 1800": (
+        rules.durations(),
+        {"5, 0.5": (5.0, 0.5), (2_592_000,): (2_592_000.0,)},
+        ["", "0", "-1", "2592001", (True,), (None,), (), "x", "5,"],
+    ),
+    "a list, not empty, of letters": (
+        rules.strings("letters", "[a-z]"),
+        {("a", "b"): ("a", "b")},
+        [(), "a", ("ab",), (1,), None],
+    ),
+    "names": (
+        rules.table("names", rules.whole(1, 2)),
+        {},
+        [{"a": 3}, [], "a", None],
+    ),
+    "a text, a number, true or false": (
+        rules.scalar(),
+        {"a": "a", 2: 2, 1.5: 1.5, True: True},
+        [None, [], {}],
+    ),
+}
+
+
+@pytest.mark.parametrize("allowed", CASES)
+def test_a_rule(allowed):
+    rule, permitted, refused = CASES[allowed]
+    assert rule.allowed == allowed
+    for written, value in permitted.items():
+        converted = rule(written)
+        assert (converted, type(converted)) == (value, type(value)), written
+    for written in refused:
+        with pytest.raises(ValueError) as problem:
+            rule(written)
+        assert str(problem.value) == f"must be {allowed}"
+
+
+def test_a_table_and_a_list_keep_their_values():
+    assert rules.table("names", rules.whole(1, 2))({"a": 1, "b": "2"}) == {"a": 1, "b": 2}
+    assert rules.strings("letters", "[a-z]")(["a"]) == ("a",)
+
+
+def test_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rule = rules.path(lambda: Path("default"))
+    assert rule("") == rule(None) == Path("default")
+    assert rule("~/a") == tmp_path / "a"
+    assert rule("/a/b") == rule(Path("/a/b")) == Path("/a/b")
+    with pytest.raises(ValueError, match=r"^must be a path$"):
+        rule(7)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("amqp://user:sesame@host/", "amqp://user:***@host/"),
+        ("http://:sesame@a and http://u:p@b/", "http://:***@a and http://u:***@b/"),
+        ("amqp://user:a@b@host/", "amqp://user:***@host/"),
+        ("amqp://user@host/", "amqp://user@host/"),
+        ("a:b@c", "a:b@c"),
+    ],
+)
+def test_passwords_of_urls_are_hidden(text, shown):
+    assert rules.mask(text) == shown
+
+
+LIMITS = Path(__file__).parents[1] / "data" / "setting_limits.txt"
+"""The defaults and limits of all settings, as docs/reference tells them."""
+
+
+def test_defaults_and_limits():
+    found = [
+        f"{o.key} | {o.default!r} | {o.rule.allowed} | {o.rule.type.__name__}"
+        + (" | secret" if o.secret else "")
+        for o in options()
+    ]
+    assert sorted(found) == LIMITS.read_text().splitlines()

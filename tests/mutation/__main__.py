@@ -1,0 +1,201 @@
+"""See `make mutants` in CONTRIBUTING.md."""
+
+import argparse
+import random
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import evolve
+
+from mutation import trial as trials
+from mutation.changes import Change, changes
+from mutation.reach import FOLDERS, ROOT, Reach, importers, measured
+
+EQUIVALENT = ROOT / "tests" / "data" / "equivalent_mutants.toml"
+GOALS = {
+    **dict.fromkeys(("webhooks", "config", "supervision"), 97),
+    **dict.fromkeys(("adapters", "web", "cli"), 92),
+    "actors": 85,
+}
+"""Percent of the mutants of a folder that the tests are to kill."""
+ENOUGH = 20
+"""Fewer mutants of a folder do not tell whether it is below its goal."""
+TESTS_S = 30.0
+"""Seconds of tests for one mutant, at most: those come first that run the fewest other lines."""
+CONTROLLED = 25
+"""One of so many is also run without its change."""
+
+
+def main() -> int:
+    arguments = _arguments()
+    reach = measured()
+    equivalent = {
+        identity_of(entry) for entry in tomllib.loads(EQUIVALENT.read_text()).get("mutant", ())
+    }
+    chosen = _chosen(arguments, reach)
+    planned = [_trial(change, reach) for change in chosen if change.identity not in equivalent]
+    # Some run as they are: tests that fail on this machine would pass for tests that notice.
+    planned += [evolve(trial, change=None) for trial in planned[::CONTROLLED]]
+    trials.ready(reach.modules)
+    began = time.monotonic()
+    counts: Counter[tuple[str, str]] = Counter()
+    unsound = False
+    for done, (trial, result) in enumerate(trials.results(planned, arguments.workers), 1):
+        if trial.change is None:
+            unsound |= result != trials.SURVIVED
+            continue
+        counts[trial.change.path.split("/")[0], result] += 1
+        if result == trials.SURVIVED:
+            print(_shown(trial.change, len(trial.tests)), flush=True)
+        if done % 50 == 0:
+            print(f"  {done} of {len(planned)}, {time.monotonic() - began:.0f} s", flush=True)
+    left_out = len(chosen) - sum(counts.values())
+    took_s = time.monotonic() - began
+    print(f"\nseed {arguments.seed}; {left_out} known to be equivalent left out; {took_s:.0f} s")
+    below = _report(counts)
+    if unsound:
+        print("unsound: some of these tests fail without a change")
+    return int(below or unsound)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
+    parser.add_argument("--sample", type=int, help="so many, by chance; otherwise all")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--within", nargs="*", default=FOLDERS, help="folders or files")
+    parser.add_argument("--since", help="only lines that changed since this commit")
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+def _chosen(arguments: argparse.Namespace, reach: Reach) -> list[Change]:
+    paths = sorted(
+        str(path.relative_to(ROOT))
+        for within in arguments.within
+        for path in ([ROOT / within] if within.endswith(".py") else (ROOT / within).rglob("*.py"))
+    )
+    if arguments.since:
+        changed = _changed(arguments.since)
+        paths = [path for path in paths if path in changed]
+    found = [change for path in paths for change in changes(ROOT, path)]
+    if arguments.since:
+        found = [c for c in found if changed[c.path] & set(c.lines)]
+    reached = [c for c in found if any(reach.are_run(*place) for place in _places(c, reach))]
+    print(f"{len(found)} mutants, {len(reached)} of them on lines that tests run")
+    if arguments.sample is None or arguments.sample >= len(reached):
+        return reached
+    return random.Random(arguments.seed).sample(reached, arguments.sample)
+
+
+def _changed(since: str) -> dict[str, set[int]]:
+    """By file: the lines that are not as they were in that commit."""
+    diff = subprocess.run(
+        ["git", "diff", "--unified=0", since, "--", *FOLDERS],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout
+    found: dict[str, set[int]] = {}
+    for line in diff.splitlines():
+        if line.startswith("+++ b/"):
+            lines = found.setdefault(line[6:], set())
+        elif match := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line):
+            lines |= set(range(int(match[1]), int(match[1]) + int(match[2] or 1)))
+    return found
+
+
+IMPORTERS = importers()
+EVERY_LINE = range(1, 10_000)
+
+
+def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
+    """Lines by file: a test that runs any of them may notice the change.
+
+    Those of the change; for what runs at the import, those of its class or its file that use it, or
+    else of the files that import it; and files of tests that import it.
+    """
+    if change.scope.function:
+        return [(change.path, change.lines)]
+    own = change.path, change.scope.lines
+    if change.scope.header:
+        return [own]
+    users = {user for path in (change.path, *_exporters(change.path)) for user in IMPORTERS[path]}
+    tests = [(user, EVERY_LINE) for user in sorted(users) if user.startswith("tests/")]
+    if reach.are_run(*own):
+        return [own, *tests]
+    return [*tests, *((user, EVERY_LINE) for user in sorted(users) if user not in dict(tests))]
+
+
+def _exporters(path: str) -> set[str]:
+    """The `__init__.py` that offer what is in a file to others."""
+    return {user for user in IMPORTERS[path] if user.endswith("__init__.py")}
+
+
+def _trial(change: Change, reach: Reach) -> trials.Trial:
+    stem = Path(change.path).stem
+    tests = set().union(*(reach.tests(*place) for place in _places(change, reach)))
+    rank = {id: (f"test_{stem}.py" not in id, reach.breadth[id], id) for id in tests}
+    # The first of each file, then the second of each: different files are about different things.
+    files: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for id in sorted(tests, key=rank.__getitem__):
+        file = id.partition("::")[0]
+        turns[id] = files[file]
+        files[file] += 1
+    ids = sorted(tests, key=lambda id: (f"test_{stem}.py" not in id, turns[id], rank[id]))
+    chosen, seconds = [], 0.0
+    for id in ids:
+        if not chosen or seconds + reach.seconds[id] <= TESTS_S:
+            chosen.append(id)
+            seconds += reach.seconds[id]
+    return trials.Trial(change, _by_file(chosen), seconds)
+
+
+def _by_file(ids: Sequence[str]) -> list[str]:
+    """The tests of a file in a row, so that their fixtures are set up once."""
+    files = {file: n for n, file in enumerate(dict.fromkeys(id.partition("::")[0] for id in ids))}
+    return sorted(ids, key=lambda id: files[id.partition("::")[0]])
+
+
+def _shown(change: Change, tests: int) -> str:
+    where = f" in {change.scope.name}" if change.scope.name else ""
+    return (
+        f"{change.path}:{change.lines.start}{where}, {tests} tests\n"
+        f"    {change.statement}\n    {change.old}  ->  {change.new}"
+    )
+
+
+def identity_of(entry: dict[str, str]) -> tuple[str, str, str, str]:
+    return entry["file"], entry["in"], entry["statement"], entry["change"]
+
+
+def _report(counts: Counter[tuple[str, str]]) -> bool:
+    below = False
+    print(
+        f"{'folder':12} {'killed':>7} {'timed out':>10} {'survived':>9} {'percent':>8} {'goal':>5}"
+    )
+    for folder in [*FOLDERS, "all"]:
+        killed, timed_out, survived = (
+            sum(n for (f, result), n in counts.items() if result == wanted and folder in (f, "all"))
+            for wanted in (trials.KILLED, trials.TIMED_OUT, trials.SURVIVED)
+        )
+        tried = killed + timed_out + survived
+        if tried:
+            percent = 100 * (killed + timed_out) / tried
+            goal = GOALS.get(folder, 0)
+            below |= tried >= ENOUGH and percent < goal
+            print(
+                f"{folder:12} {killed:7} {timed_out:10} {survived:9} {percent:8.1f} {goal or '':>5}"
+            )
+    return below
+
+
+if __name__ == "__main__":
+    sys.exit(main())

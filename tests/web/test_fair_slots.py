@@ -1,0 +1,109 @@
+"""Slots are given to clients in turn, each of which has its own limit."""
+
+import asyncio
+
+import pytest
+
+from callboard.web.access import fair_slots
+from callboard.web.access.fair_slots import FairSlots, TooManyWait
+
+
+class Line:
+    """Clients that wait for slots; `begun` names those that have one, in order."""
+
+    def __init__(self, total, most):
+        self.slots, self.most, self.begun = FairSlots(total), most, []
+
+    def ask(self, client):
+        async def wait():
+            await self.slots.take(client, self.most)
+            self.begun.append(client)
+
+        return asyncio.create_task(wait())
+
+    async def settled(self):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return "".join(self.begun)
+
+
+def test_one_client_takes_no_more_than_its_own():
+    async def run():
+        line = Line(total=4, most=2)
+        tasks = [line.ask(client) for client in "aaaaab"]
+        assert await line.settled() == "aab"
+        assert line.slots.at_limit("a")
+        assert not line.slots.at_limit("b")
+        line.slots.give_back("a")
+        assert await line.settled() == "aaba"
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(run())
+
+
+def test_those_that_wait_take_turns():
+    async def run():
+        line = Line(total=1, most=1)
+        tasks = [line.ask(client) for client in "xaaaabbc"]
+        assert await line.settled() == "x"
+        for holder in "xabcabaa":
+            line.slots.give_back(holder)
+            await line.settled()
+        assert "".join(line.begun) == "xabcabaa"
+        await asyncio.gather(*tasks)
+        assert not len(line.slots)
+        assert line.slots.take_now("z", 1)
+
+    asyncio.run(run())
+
+
+def test_a_client_at_its_limit_keeps_nobody_waiting():
+    async def run():
+        line = Line(total=2, most=1)
+        tasks = [line.ask(client) for client in "aaab"]
+        assert await line.settled() == "ab"
+        line.slots.give_back("b")
+        tasks.append(line.ask("c"))
+        assert await line.settled() == "abc"
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(run())
+
+
+def test_the_line_of_a_client_is_bounded(monkeypatch):
+    monkeypatch.setattr(fair_slots, "MAX_WAITING", 2)
+
+    async def run():
+        line = Line(total=1, most=1)
+        tasks = [line.ask("a") for _ in range(3)]
+        await line.settled()
+        with pytest.raises(TooManyWait):
+            await line.slots.take("a", 1)
+        other = line.ask("b")
+        await line.settled()
+        assert not other.done(), "another client may wait"
+        for task in (*tasks, other):
+            task.cancel()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_who_stops_waiting_keeps_no_slot(granted):
+    async def run():
+        line = Line(total=1, most=1)
+        await line.slots.take("a", 1)
+        waiting = line.ask("b")
+        await line.settled()
+        if granted:
+            line.slots.give_back("a")  # The turn comes, and the task ends before it runs.
+        waiting.cancel()
+        await line.settled()
+        if not granted:
+            line.slots.give_back("a")
+        assert not len(line.slots)
+        assert line.slots.take_now("c", 1)
+
+    asyncio.run(run())

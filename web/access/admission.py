@@ -1,0 +1,132 @@
+"""Admits requests to the worker threads, fairly by account.
+
+A request of a known account counts as the account's, one with the admin's token as that of the
+account in its path, and any other as that of its client's address.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+
+from attrs import define
+from starlette.requests import Request
+
+from callboard.web.access.account_quotas import AccountQuotas
+from callboard.web.access.clients import Network, client_address
+from callboard.web.access.fair_slots import FairSlots, TooManyWait
+from callboard.web.access.refusals import Refusals
+from callboard.web.access.state import header_token, query_token
+from callboard.web.access.throttling import network_of
+from callboard.web.errors import ApiError, busy, over_rate
+from callboard.webhooks.hooks.quotas import SECTION
+
+THREADS = 16
+"""The most requests that may wait for the store or an actor at a time; more wait for a slot."""
+SPARE_THREADS = 8
+"""Threads for what needs no slot: the files of the dashboard, and reading a large body."""
+ADMIN_SLOTS = THREADS - 4
+"""The most slots of requests with the admin's token that name no account."""
+TURN_S = 20.0
+"""The longest wait for a slot, in seconds."""
+MAX_TOKENS = 10_000
+
+
+class KnownTokens:
+    """The accounts of tokens that were valid lately, by their digests. Threads may share it.
+
+    It tells whose slots a request takes, and grants nothing.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: OrderedDict[bytes, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, token: str, account_id: str) -> None:
+        """Remember a valid token's account."""
+        digest = _digest(token)
+        with self._lock:
+            self._accounts.pop(digest, None)
+            self._accounts[digest] = account_id
+            while len(self._accounts) > MAX_TOKENS:
+                self._accounts.popitem(last=False)
+
+    def account_of(self, token: str) -> str | None:
+        """The token's account, if it was valid lately."""
+        with self._lock:
+            return self._accounts.get(_digest(token))
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+@define
+class Slot:
+    """A request's slot. Given back once: at the start of the response, or before a long wait."""
+
+    _slots: FairSlots
+    _client: Hashable
+    _held: bool = True
+
+    def give_back(self) -> None:
+        """Let another request have it; this one must not use a thread for long any more."""
+        if self._held:
+            self._held = False
+            self._slots.give_back(self._client)
+
+
+@define
+class Admission:
+    """Whom requests count for, and the slots."""
+
+    admin_token: str
+    quotas: AccountQuotas
+    tokens: KnownTokens
+    trusted_proxies: tuple[Network, ...]
+    refusals: Refusals
+    slots: FairSlots
+
+    async def slot_for(self, request: Request) -> Slot:
+        """Wait for a slot for this request. Raises ApiError 429, 503."""
+        client, most, account = self._client(request)
+        try:
+            if not self.slots.take_now(client, most):
+                await asyncio.wait_for(self.slots.take(client, most), TURN_S)
+        except (TooManyWait, TimeoutError):
+            if account is None:
+                raise busy("too many requests are in progress: try again later") from None
+            own = f"the account has more requests in progress: {SECTION}.requests allows {most}"
+            raise over_rate(own, f"{SECTION}.requests", 5) from None
+        return Slot(self.slots, client)
+
+    def refused(self, request: Request, error: ApiError) -> None:
+        """Count a refusal because of a limit, for the log."""
+        if error.is_limit:
+            account = self.tokens.account_of(_token(request))
+            self.refusals.count(error.message, account or self._address(request))
+
+    def _client(self, request: Request) -> tuple[Hashable, int, str | None]:
+        """The client, its number of slots, and its account."""
+        token = _token(request)
+        account_id = self.tokens.account_of(token)
+        if account_id is not None:
+            return ("account", account_id), self.quotas.known(account_id).requests, account_id
+        if token and hmac.compare_digest(token.encode(errors="replace"), self.admin_token.encode()):
+            match request.url.path.split("/"):
+                case ["", "v2", "accounts", id, *_]:
+                    return ("for", id), self.quotas.known(id).requests, id
+            return ("admin", ""), ADMIN_SLOTS, None
+        return ("address", self._address(request)), self.quotas.node.requests, None
+
+    def _address(self, request: Request) -> str:
+        peer = request.client.host if request.client else ""
+        forwarded_for = request.headers.getlist("x-forwarded-for")
+        return network_of(client_address(peer, forwarded_for, self.trusted_proxies))
+
+
+def _token(request: Request) -> str:
+    """The token, unless it is in the body: to read it may be the most expensive part."""
+    return header_token(request) or query_token(request)

@@ -1,0 +1,203 @@
+"""Large fan-outs: their deliveries are made in slices, fairly between accounts.
+
+An account is here the owner of the hooks: it has a queue of the events that fire its hooks, and
+gets a slice in each turn. So the deliveries of a hook are made in the order of its events, and an
+account with many hooks delays itself, not the others. At most a *window* of an account's deliveries
+is unsettled, which bounds the memory and lets the slices of all accounts come in time.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+from attrs import Factory, define, field, frozen
+
+from callboard.webhooks.deliveries.delivery import Delivery, FanOut
+from callboard.webhooks.hooks.hook import Hook
+
+W = TypeVar("W")
+
+SLICE_DELIVERIES, SLICE_BYTES = 200, 1_000_000
+"""A slice has at most this number of deliveries, and ends with the one that reaches this size."""
+ACCOUNT_DELIVERIES, ACCOUNT_BYTES = 2_000, 8_000_000
+"""An account that has so many unsettled deliveries, or bytes of them, gets no further slice."""
+ALL_DELIVERIES, ALL_BYTES = 20_000, 64_000_000
+"""Beyond these for all accounts, only an account without an unsettled delivery gets a slice."""
+
+MAX_DELIVERY_BYTES = 32 * 2**20
+"""A larger delivery fits in no message between actors, of 64 MiB: it is refused."""
+PAYLOAD_REFUSED = "refused: payload"
+"""The reason for a delivery whose payload is too large, or cannot be encoded."""
+
+
+@define(eq=False)
+class Event(Generic[W]):
+    """An event in progress. `waiters`: what to report once all its deliveries are settled.
+
+    `number`: its tag in the messages to deliverers. `left`: accounts whose deliveries are not all
+    made, and deliveries that are not settled.
+    """
+
+    number: int
+    key: Hashable
+    fan_out: FanOut
+    taken_at: float
+    waiters: list[W]
+    left: int = 0
+
+
+@frozen(eq=False)
+class Made(Generic[W]):
+    """A delivery of an event. `size`: its bytes, without a payload that its slice has already.
+
+    `refused`: the size in bytes of the payload for which it is not to be sent; None: it is.
+    """
+
+    event: Event[W]
+    delivery: Delivery
+    size: int
+    refused: int | None = None
+
+
+@define(eq=False)
+class _Account(Generic[W]):
+    """An account's events with the hooks left to make deliveries for, and its unsettled ones."""
+
+    queue: deque[tuple[Event[W], Iterator[Hook]]] = Factory(deque)
+    deliveries: int = 0
+    bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.deliveries >= ACCOUNT_DELIVERIES or self.bytes >= ACCOUNT_BYTES
+
+
+@define
+class FanOuts(Generic[W]):
+    """Events whose deliveries are made in slices.
+
+    `finishing`: returns for an account the function that completes each delivery of its hooks; it
+    may raise, which changes nothing here.
+    """
+
+    _finishing: Callable[[str], Callable[[Delivery], Delivery]]
+    _events: dict[Hashable, Event[W]] = Factory(dict)
+    _accounts: dict[str, _Account[W]] = Factory(dict)
+    _turns: "OrderedDict[str, None]" = Factory(OrderedDict)
+    _numbers: int = 0
+    _ended: list[Event[W]] = field(factory=list)
+    unsettled: int = 0
+    """The number of deliveries that are made and not settled."""
+    bytes: int = 0
+    """The size of these."""
+
+    def __len__(self) -> int:
+        """The number of events in progress."""
+        return len(self._events)
+
+    @property
+    def waiters(self) -> Iterator[W]:
+        """The waiters of all events in progress."""
+        return (waiter for event in self._events.values() for waiter in event.waiters)
+
+    def delays(self, fan_out: FanOut) -> bool:
+        """Whether its hooks have deliveries of earlier events before them."""
+        if not self._turns:
+            return False
+        return any(hook.account_id in self._turns for hook in fan_out.hooks)
+
+    def begin(self, key: Hashable, fan_out: FanOut, taken_at: float, waiter: W) -> None:
+        """Queue an event. `key`: the same if it is redelivered while it is in progress."""
+        event = self._events.get(key)
+        if event is not None:
+            event.waiters.append(waiter)
+            return
+        self._numbers += 1
+        event = self._events[key] = Event(self._numbers, key, fan_out, taken_at, [waiter])
+        for owner, hooks in groupby(fan_out.hooks, attrgetter("account_id")):
+            event.left += 1
+            account = self._accounts.setdefault(owner, _Account())
+            account.queue.append((event, iter(list(hooks))))
+            self._turns.setdefault(owner)
+
+    def next(self) -> list[Made[W]]:
+        """The next slice, of one account; empty if none may be made now."""
+        full = self.unsettled >= ALL_DELIVERIES or self.bytes >= ALL_BYTES
+        for owner in list(self._turns):
+            account = self._accounts[owner]
+            if account.is_full or (full and account.deliveries):
+                continue
+            finish = self._finishing(owner)
+            made = self._slice(account, finish)
+            if account.queue:
+                self._turns.move_to_end(owner)
+            else:
+                del self._turns[owner]
+            self._count(owner, made, 1)
+            if made:
+                return made
+        return []
+
+    def settled(self, made: Iterable[Made[W]]) -> None:
+        """Record that deliveries are settled."""
+        for one in made:
+            self._count(one.delivery.account_id, (one,), -1)
+            self._strike(one.event)
+
+    def ended(self) -> list[Event[W]]:
+        """The events that have ended since the last call."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def _slice(self, account: _Account[W], finish: Callable[[Delivery], Delivery]) -> list[Made[W]]:
+        made: list[Made[W]] = []
+        size = 0
+        bodies: set[int] = set()
+        while account.queue and len(made) < SLICE_DELIVERIES and size < SLICE_BYTES:
+            event, hooks = account.queue[0]
+            hook = next(hooks, None)
+            if hook is None:
+                account.queue.popleft()
+                self._strike(event)
+                continue
+            one = _made(event, hook, finish, bodies)
+            event.left += 1
+            size += one.size
+            made.append(one)
+        return made
+
+    def _count(self, owner: str, made: Iterable[Made[W]], sign: int) -> None:
+        account = self._accounts[owner]
+        for one in made:
+            account.deliveries += sign
+            account.bytes += sign * one.size
+            self.unsettled += sign
+            self.bytes += sign * one.size
+        if not account.deliveries and not account.queue:
+            del self._accounts[owner]
+
+    def _strike(self, event: Event[W]) -> None:
+        event.left -= 1
+        if not event.left:
+            del self._events[event.key]
+            self._ended.append(event)
+
+
+def _made(
+    event: Event[W], hook: Hook, finish: Callable[[Delivery], Delivery], bodies: set[int]
+) -> Made[W]:
+    """The event's delivery for a hook. `bodies`: the identities of payloads counted already."""
+    try:
+        delivery = event.fan_out.make(hook)
+    except Exception:  # noqa: BLE001 - a dead letter records whatever it is
+        return Made(event, finish(event.fan_out.without_payload(hook)), 0, refused=0)
+    if delivery.size > MAX_DELIVERY_BYTES:
+        bare = finish(event.fan_out.without_payload(hook))
+        return Made(event, bare, bare.size, refused=len(delivery.body))
+    size = delivery.size
+    if id(delivery.body) in bodies:
+        size -= len(delivery.body)
+    bodies.add(id(delivery.body))
+    return Made(event, finish(delivery), size)
