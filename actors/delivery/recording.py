@@ -203,6 +203,7 @@ class Recorder:
             self._settings.attempts.body_limit,
             job.policy,
             number=job.attempts_made + no_attempt,
+            credentials=self._settings.attempts.credentials,
         )
 
     # Reports
