@@ -32,7 +32,7 @@ KEPT_BYTES = 4_000_000
 _identity_text = json.JSONEncoder(sort_keys=True).encode
 
 OVERHEAD_BYTES = 500
-"""The size of a delivery beside its payload and URL."""
+"""The size of a delivery beside its payload, URL and headers."""
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
@@ -92,7 +92,13 @@ class Delivery(Positional):
     @property
     def size(self) -> int:
         """The approximate size in bytes, in a message or in memory."""
-        return OVERHEAD_BYTES + len(self.body) + len(self.uri) + len(self.url)
+        return len(self.body) + self.bare_size
+
+    @property
+    def bare_size(self) -> int:
+        """The size without the body, which deliveries of an event may share."""
+        headers = sum(len(value) for _name, value in self.headers)
+        return OVERHEAD_BYTES + len(self.uri) + len(self.url) + headers
 
 
 def new_event_id() -> str:
@@ -244,6 +250,7 @@ class _Encoder:
         self._cluster_id = cluster_id
         self._contents: dict[tuple[str, str], bytes] = {}
         self._kept_bytes = 0
+        self._raw_counted = False
         self.encoded_bytes = 0
 
     def is_raw(self, hook: Hook) -> bool:
@@ -253,6 +260,9 @@ class _Encoder:
     def content(self, hook: Hook) -> tuple[str, bytes]:
         """The content type and the content."""
         if self._raw is not None and self.is_raw(hook):
+            if not self._raw_counted:
+                self._raw_counted = True
+                self.encoded_bytes += len(self._raw[1])
             return self._raw
         form = content_type(hook)
         key = form, json.dumps(hook.custom_data) if hook.custom_data else ""
