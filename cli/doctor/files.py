@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.local.corrupt_file import is_corrupt, moved_aside
-from callboard.adapters.local.sealed_transport import KeyFileError, read_key
+from callboard.adapters.local.sealed_transport import read_key
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 
@@ -82,6 +83,10 @@ def _rights(folder: Path) -> Finding:
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         what = f"{folder} is writable by other users (mode {stat.S_IMODE(found.st_mode):o})"
         return warning("data directory", what, f"chmod 700 {folder}")
+    try:
+        check_folder(folder)
+    except KeyFileError as error:
+        return problem("data directory", str(error), "Callboard does not start before")
     return ok("data directory", f"{folder}, writable")
 
 
