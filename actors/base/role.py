@@ -33,6 +33,9 @@ from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.webhooks.metrics.catalog import BROKER_UP
 
+MAX_MESSAGE_BYTES = 32 * 2**20
+"""A larger message is quarantined: it would not fit in one between actors, of 64 MiB."""
+
 
 @frozen
 class Setup:
@@ -162,6 +165,15 @@ class BrokerRole(Role):
         """Acknowledge handled messages, quarantined ones as soon as they are on disk."""
         if free := self.quarantine.settled(tags):
             self._acknowledge_now(free)
+
+    def set_aside_if_large(self, message: IncomingMessage) -> bool:
+        """Quarantine a message that is too large for another actor; whether it is."""
+        size = len(message.body)
+        if size <= MAX_MESSAGE_BYTES:
+            return False
+        reason = f"it has {size} bytes: at most {MAX_MESSAGE_BYTES} can be handled"
+        self.set_aside(message.tag, publication_of(message), reason)
+        return True
 
     def set_aside(
         self,

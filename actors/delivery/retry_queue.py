@@ -208,6 +208,9 @@ class RetryQueue(BrokerRole):
         unreadable = []
         for message in messages:
             self._counts["received"] += 1
+            if self.set_aside_if_large(message):
+                unreadable.append(message.tag)
+                continue
             try:
                 item = from_json(message.body)
             except UnreadableDelivery as problem:

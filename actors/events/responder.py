@@ -281,10 +281,11 @@ class Responder(Role):
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
         if not routing.has_room(matched) or self._fan_outs.delays(matched):
             return None
-        made = []
+        made, room_bytes = [], routing.room_bytes
         for hook in matched.hooks:
             made.append(self._finishing(hook.account_id)(matched.make(hook)))
-            if matched.encoded_bytes > routing.room_bytes:
+            room_bytes -= made[-1].bare_size
+            if matched.encoded_bytes > room_bytes:
                 return None
         return tuple(made)
 

@@ -34,7 +34,7 @@ KEPT_BYTES = 4_000_000
 _identity_text = json.JSONEncoder(sort_keys=True).encode
 
 OVERHEAD_BYTES = 500
-"""The size of a delivery beside its payload and URL."""
+"""The size of a delivery beside its payload, URL and headers."""
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
@@ -98,8 +98,13 @@ class Delivery(Positional):
     @property
     def size(self) -> int:
         """The approximate size in bytes, in a message or in memory."""
-        texts = self.body, self.source, self.uri, self.url
-        return OVERHEAD_BYTES + sum(map(len, texts))
+        return len(self.body) + len(self.source) + self.bare_size
+
+    @property
+    def bare_size(self) -> int:
+        """The size without the payload, which deliveries of an event may share."""
+        headers = sum(len(value) for _name, value in self.headers)
+        return OVERHEAD_BYTES + len(self.uri) + len(self.url) + headers
 
 
 def new_event_id() -> str:

@@ -72,6 +72,8 @@ def of_attempt(attempt: Mapping[str, Any], run: str) -> Once:
         raise NotRepeatable(f"its {'query' if get else 'body'} is not stored")
     if body.endswith(CUT_MARK):
         raise NotRepeatable("its body was cut (attempts.body_limit)")
+    if isinstance(attempt.get(RAW), str) and "\ufffd" in body:
+        raise NotRepeatable("its body is no text, so that it is not stored as it was")
     form = str(headers.get("content-type", "")).partition(";")[0].strip()
     form = JSON_TYPE if form == JSON_TYPE else FORM_TYPE
     raw = attempt.get(RAW)

@@ -177,6 +177,9 @@ def _decoded(message: bytes) -> Any:
 
 
 def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
+    method, body = _text(document, "method"), _body(document)
+    if method == "GET" and not body.isascii():
+        raise UnreadableDelivery("the body of a GET is no query")
     return Delivery(
         id=_id(document),
         event_id=_text(document, "event_id"),
@@ -184,10 +187,10 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
         account_id=_text(document, "account_id"),
         hook_event=_text(document, "hook_event"),
         uri=_text(document, "uri"),
-        method=_text(document, "method"),
+        method=method,
         url=_text(document, "url"),
         headers=_pairs(document, "headers"),
-        body=_body(document),
+        body=body,
         max_attempts=_whole(document, "tries"),
         options=options,
         trace=trace_context(document),
@@ -219,6 +222,8 @@ def _options(document: Mapping[str, Any]) -> Options:
         scheme=_or_none(document, "scheme", _scheme),
         secrets_until=tuple(map(int, _numbers(document, "secrets_until"))),
     )
+    if len(options.secrets_until) > len(options.secrets):
+        raise UnreadableDelivery("secrets_until has more members than secrets")
     return NO_OPTIONS if options == NO_OPTIONS else options
 
 
