@@ -14,7 +14,9 @@ HIDDEN = "***"
 """Shown in place of a secret."""
 MAX_SECONDS = 30 * 24 * 3600
 
-_URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
+# A password may hold any character, also a slash that should be %2F: it ends at the last @ of its
+# URL. In a list the next URL follows a comma.
+_URL_PASSWORD = re.compile(r"(://[^@\s:]*):(?:(?!,\s*[\w+.-]+://)\S)*@")
 
 _ORIGIN = re.compile(r"https?://[^/@\s?#*]+")
 

@@ -5,7 +5,7 @@ import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import random
 from typing import Any
 
@@ -14,7 +14,7 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.outbox import Outbox
 from callboard.actors.base.placement import is_remote
-from callboard.actors.base.role import Role, Setup
+from callboard.actors.base.role import Ports, Role, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recorder, is_new
 from callboard.actors.delivery.senders import Sending, Sent
@@ -93,6 +93,15 @@ class Deliverer(Role):
     unsettled events that one bad endpoint can hold.
     """
 
+    def __init__(
+        self,
+        capabilities: Mapping[str, Any] | None = None,
+        ports: Ports | None = None,
+        make_sending: Callable[..., Sending[Job]] = sending,
+    ) -> None:
+        super().__init__(capabilities, ports)
+        self._make_sending = make_sending
+
     def begin(self, setup: Setup) -> None:
         """Start the transport."""
         delivery = self.settings.delivery
@@ -101,14 +110,14 @@ class Deliverer(Role):
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
         )
         self._sending: Sending[Job] = self.own(
-            sending(self.settings, slots(delivery), signer, self._tracing)
+            self._make_sending(self.settings, slots(delivery), signer, self._tracing)
         )
         self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
         self._receipts = Receipts()
         self._finished = self.own(
-            DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared)
+            DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared, time.time)
         )
         self._jobs = Jobs(
             self._receipts,

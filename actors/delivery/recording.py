@@ -191,6 +191,7 @@ class Recorder:
             job.policy,
             # The end of a delivery that was deferred too long is no attempt, but has a record.
             number=job.attempts_made + (job.deferred_since_s is not None),
+            credentials=self._settings.attempts.credentials,
         )
 
     # Reports

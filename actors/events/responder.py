@@ -1,5 +1,6 @@
 """The responder of one event module: finds the matching hooks and creates their deliveries."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -78,6 +79,7 @@ class Responder(Role):
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
         self._from_table: Resequencer[HookPage | HooksChanged | Barrier] = Resequencer()
+        self._gap_due = self.timer(self._mend_gap)
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
@@ -92,6 +94,7 @@ class Responder(Role):
             send=self.send,
             tally=self.tally,
         )
+        self._shares = itertools.count()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -161,6 +164,14 @@ class Responder(Role):
                 self.send(sender, Applied(due.ticket))
             else:
                 self._change(due)
+        if self._from_table.has_gap:
+            self._gap_due.within(SUBSCRIBE_AGAIN_S)
+
+    def _mend_gap(self) -> None:
+        """Subscribe again if changes still wait for one before them: it was lost."""
+        table = self.peers.get(HOOK_TABLE)
+        if table is not None and self._from_table.has_gap:
+            self._subscribe(table)
 
     def _load_page(self, message: HookPage, sender: ActorAddress) -> None:
         if self._incoming is None:
@@ -283,9 +294,10 @@ class Responder(Role):
         by_deliverer = self._placement.share_out(routing.events, deliverers)
         source = EVENT_BRIDGE, batch.bridge
         shares, holders = {}, {}
-        for number, peer in enumerate(deliverers):
+        for peer in deliverers:
             if by_tag := by_deliverer[peer.path]:
-                share = share_name(batch.batch, number)
+                # A batch that arrives again, when other deliverers are up, is other shares.
+                share = share_name(batch.batch, next(self._shares))
                 shares[share] = tuple(by_tag)
                 holders[share] = (peer.path, peer.incarnation)
                 batched = tuple(
@@ -296,7 +308,7 @@ class Responder(Role):
                     catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
                 )
                 self.send(peer.address, DeliveryBatch(share, source, batched))
-        own = share_name(batch.batch, len(deliverers))
+        own = share_name(batch.batch, next(self._shares))
         if routing.large:
             shares[own] = tuple(raw.tag for raw, _matched in routing.large)
             holders[own] = self.path, self.incarnation

@@ -15,7 +15,7 @@ from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import HookEditing
-from callboard.actors.hooks.loading import LOAD_STALLS_S, RETRY_S, HookLoading
+from callboard.actors.hooks.loading import CHECK, LOAD_STALLS_S, RETRY_S, HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.hooks.secrets import HookSecretEditing
 from callboard.actors.messages import (
@@ -126,7 +126,7 @@ class HookListener(BrokerRole):
             frozenset(e for m in modules for e in (m.id, *m.events)), self.log
         )
         self._loading = HookLoading(
-            self._store, self._parser, table, self.send, self.timer, self.log
+            self._store, self._parser, table, self.send, self.timer, self.log, self.incarnation
         )
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._changes = HookChanges(self._store, self._publish, settings.node.name, self._refresh)
@@ -152,7 +152,7 @@ class HookListener(BrokerRole):
             )
         )
         self._loading.begin_within(BROKER_S)
-        self.every(LOAD_STALLS_S, self._loading.restart_if_stalled)
+        self.every(LOAD_STALLS_S, self._loading.check)
 
     def stats(self) -> Mapping[str, Any]:
         """Loaded hooks and invalid hooks."""
@@ -328,6 +328,8 @@ class HookListener(BrokerRole):
 
     def receiveMsg_Applied(self, message: Applied, _sender: ActorAddress) -> None:
         """A change is in effect."""
+        if message.ticket == CHECK:
+            self._loading.checked()
         self._replies.applied(message.ticket)
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:

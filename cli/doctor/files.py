@@ -9,9 +9,10 @@ from contextlib import closing
 from pathlib import Path
 
 from callboard.adapters.keys.api_token import read_token
+from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.local.corrupt_file import is_corrupt, moved_aside
-from callboard.adapters.local.sealed_transport import KeyFileError, read_key
+from callboard.adapters.local.sealed_transport import read_key
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 
@@ -83,6 +84,10 @@ def _rights(folder: Path) -> Finding:
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         what = f"{folder} is writable by other users (mode {stat.S_IMODE(found.st_mode):o})"
         return warning("data directory", what, f"chmod 700 {folder}")
+    try:
+        check_folder(folder)
+    except KeyFileError as error:
+        return problem("data directory", str(error), "Callboard does not start before")
     return ok("data directory", f"{folder}, writable")
 
 
@@ -133,10 +138,6 @@ def api_token(settings: Settings) -> Finding:
         return ok(name, f"{path} will be made at the first start")
     try:
         read_token(path)
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except (OSError, ValueError) as error:
+    except (OSError, KeyFileError, ValueError) as error:
         return problem(name, str(error), "until then the API does not listen")
-    if mode & 0o077:
-        what = f"{path} is open to other users (mode {mode:o})"
-        return problem(name, what, f"chmod 600 {path}, or remove it and restart for another token")
-    return ok(name, f"{path}, readable only by its owner")
+    return ok(name, f"{path}, closed to other users")

@@ -126,4 +126,5 @@ def _say_test(tested: admin.HookTested) -> None:
 def _say_message(headers: tuple[tuple[str, str], ...], body: str, more: str = "") -> None:
     for name, value in headers:
         say(f"  [dim]{escaped(name)}:[/] {escaped(value)}")
-    say(f"\n{escaped(body)}{more}\n" if body else "")
+    lines = "\n".join(escaped(line) for line in body.splitlines())
+    say(f"\n{lines}{more}\n" if body else "")

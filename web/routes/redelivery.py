@@ -16,8 +16,9 @@ from callboard.actors.messages.paths import REDELIVERY
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
+from callboard.web.documents.shapes import REPLAY, TESTED
 from callboard.web.documents.system_settings import maximum_range_s
-from callboard.web.envelopes.describing import ENVELOPE, body_of, changes, errors
+from callboard.web.envelopes.describing import body_of, changes, errors, shows
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
@@ -54,7 +55,7 @@ RunId = Annotated[str, Path(description="The id from the PUT's response.")]
     status_code=202,
     summary="Send a hook's deliveries again",
     openapi_extra=_REPLAY,
-    responses={**changes(202), **_REUSED},
+    responses={**changes(REPLAY, 202), **_REUSED},
 )
 def replay(request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId) -> Response:
     """From their stored attempts, to the hook as it is now, with the same webhook-ids."""
@@ -104,7 +105,7 @@ def _wanted(data: Mapping[str, Any], account_id: str, hook_id: str, longest_s: i
     )
 
 
-@router.get("/replay/{run_id}", summary="Show the progress of a replay", responses=ENVELOPE)
+@router.get("/replay/{run_id}", summary="Show the progress of a replay", responses=shows(REPLAY))
 def show_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
@@ -112,7 +113,7 @@ def show_replay(
     return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
 
 
-@router.delete("/replay/{run_id}", summary="Stop a replay", responses=changes())
+@router.delete("/replay/{run_id}", summary="Stop a replay", responses=changes(REPLAY))
 def stop_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
@@ -153,7 +154,7 @@ def _shown(progress: Progress) -> dict[str, Any]:
     return shown | ({"reason": progress.reason} if progress.reason else {})
 
 
-@router.put("/test", summary="Send a sample event to a hook", responses=changes())
+@router.put("/test", summary="Send a sample event to a hook", responses=changes(TESTED))
 async def test_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
