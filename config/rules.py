@@ -216,10 +216,15 @@ def named_durations() -> Rule:
     def convert(written: Any) -> dict[str, tuple[float, ...]]:
         if isinstance(written, str):
             pairs = [pair.partition("=") for pair in written.split(";") if pair.strip()]
-            written = {name.strip(): steps for name, _equals, steps in pairs}
-        if not isinstance(written, dict):
+            named = [(name.strip(), steps) for name, _equals, steps in pairs]
+        elif isinstance(written, dict):
+            named = list(written.items())
+        else:
             raise TypeError(type(written).__name__)
-        return {name.lower(): each.convert(steps) for name, steps in written.items()}
+        found = {name.lower(): each.convert(steps) for name, steps in named}
+        if len(found) < len(named):
+            raise ValueError(written)  # twice the same name
+        return found
 
     return Rule("a table such as { object = [5, 300] }, or text such as object=5,300", str, convert)
 

@@ -188,7 +188,9 @@ class BrokerRole(Role):
         record = set_aside(message, module=module, reason=reason, now_unix_s=time.time(), raw=raw)
         self.quarantine.add(tag, record)
         where = {"module": module} if module else {}
-        self.log.warning(self.set_aside_event, **where, key=message.routing_key, reason=reason)
+        self.log.warning(
+            self.set_aside_event, **where, routing_key=message.routing_key, reason=reason
+        )
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """Poll the connection."""

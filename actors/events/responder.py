@@ -255,7 +255,7 @@ class Responder(Role):
         except PoisonEvent as problem:
             routing.poison.append((raw.tag, str(problem)))
         except Exception as problem:
-            self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
+            self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
             if matched is not None and made is None:

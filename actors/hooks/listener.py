@@ -237,7 +237,9 @@ class HookListener(BrokerRole):
         try:
             return event_in(message)
         except PoisonEvent as problem:
-            self.log.warning("change_unreadable", key=message.routing_key, reason=str(problem))
+            self.log.warning(
+                "change_unreadable", routing_key=message.routing_key, reason=str(problem)
+            )
             return None
 
     def _notify_readers(self, changed: ConfigurationChanged) -> None:

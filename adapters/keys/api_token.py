@@ -15,6 +15,11 @@ def admin_token(path: Path) -> str:
     Raises OSError; KeyFileError; ValueError for a file without a token.
     """
     put_if_missing(path, secrets.token_urlsafe(32))
+    return read_token(path)
+
+
+def read_token(path: Path) -> str:
+    """The token in the file. Raises OSError; KeyFileError; ValueError for a file without a token."""
     token = read_private(path).decode(errors="replace").strip()
     if len(token) < LEAST or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError(f"{path} holds no token: remove it to have another made")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from callboard.adapters.keys.api_token import read_token
 from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.local.corrupt_file import is_corrupt, moved_aside
@@ -126,3 +127,17 @@ def secrets_key(settings: Settings) -> Finding:
     except SecretBoxError as error:
         return problem("secrets' key", str(error), "see docs/signatures.md, “Where the keys lie”")
     return ok("secrets' key", f"key{'' if len(hints) == 1 else 's'} {', '.join(hints)}")
+
+
+def api_token(settings: Settings) -> Finding:
+    """Checks the admin's token of the API, which gives access to everything."""
+    name, path = "API's token", settings.api_token_file
+    if settings.api.admin_token:
+        return ok(name, "given by api.admin_token")
+    if not os.path.lexists(path):
+        return ok(name, f"{path} will be made at the first start")
+    try:
+        read_token(path)
+    except (OSError, KeyFileError, ValueError) as error:
+        return problem(name, str(error), "until then the API does not listen")
+    return ok(name, f"{path}, closed to other users")

@@ -89,6 +89,11 @@ def hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """By account and id, page by page."""
     query = request.query_params
     paging = paging_of(query, page_size(backend))
+    enabled = query.get("enabled")
+    if enabled not in (None, "", "true", "false"):
+        raise invalid_member(
+            "enabled", "type", "Value did not match type(s): boolean", value=enabled
+        )
     account_id = query.get("account_id") or None
     low: list[Any] = [] if account_id is None else [account_id]
     high: list[Any] = [{}] if account_id is None else [account_id, {}]
