@@ -43,10 +43,11 @@ def test_what_cannot_be_used_says_why(receiver, behaviour, stage):
 
 
 def test_nobody_there():
-    with pytest.raises(ProbeFailed, match="refused") as failed:
+    with pytest.raises(ProbeFailed) as failed:
         look(f"http://user:sesame@127.0.0.1:{free_port()}", 5)
     assert failed.value.stage == "address"
-    assert "sesame" not in str(failed.value)
+    # The system's message alone: that of requests has the address around it.
+    assert str(failed.value) == "Connection refused"
 
 
 @pytest.mark.couchdb

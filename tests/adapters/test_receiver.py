@@ -10,7 +10,15 @@ import pytest
 import trustme
 
 from callboard.adapters.receiver import Receiver
-from callboard.adapters.receiver.server import Answer, Close, Drip, Hang, Raw
+from callboard.adapters.receiver.server import (
+    Answer,
+    Close,
+    Drip,
+    Hang,
+    Raw,
+    ReceivedRequest,
+    behaviour_of_path,
+)
 from support.patience import patient
 
 
@@ -72,6 +80,23 @@ def test_a_connection_is_kept_and_numbered(receiver, client):
 )
 def test_the_path_says_the_status(client, path, status):
     assert ask(client, "POST", path, b"x")[0] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "behaviour"),
+    [
+        ("/status/410/x", Answer(410)),
+        ("/status/up", Answer(200)),
+        ("/slow/1500", Answer(200, delay_s=1.5)),
+        ("/slow/long", Answer(200)),
+        ("/hang/x", Hang()),
+        ("/drip", Drip()),
+        ("/close", Close()),
+        ("/else", Answer(200)),
+    ],
+)
+def test_the_path_selects_the_behaviour(path, behaviour):
+    assert behaviour_of_path(ReceivedRequest("POST", path, "", {}, b"", 0.0, 1)) == behaviour
 
 
 def test_slow_answers_after_its_time(client):

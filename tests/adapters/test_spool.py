@@ -41,6 +41,12 @@ def in_child(work):
     return child.exitcode
 
 
+def test_a_database_whose_name_no_store_can_have_holds_up_no_other(spool):
+    spool.append([("db\ud800", {"n": 1}), ("db", {"n": 2})])
+    found = [(database, document) for _id, database, document in spool.first(3)]
+    assert found == [("db?", {"n": 1}), ("db", {"n": 2})]
+
+
 def test_first_in_first_out(spool):
     spool.append(records(1, 2))
     spool.append(records(3, 4, 5))

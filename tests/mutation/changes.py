@@ -187,7 +187,8 @@ def _instead(statement: ast.stmt) -> Iterator[ast.stmt]:
             yield ast.Pass()
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]) | ast.Delete():
             yield ast.Pass()
-        case ast.Return(value=ast.expr() as value) if not _is(value, None):
+        # To a caller's condition, None is False; `_replaced` puts True in the place of that.
+        case ast.Return(value=ast.expr() as value) if not (_is(value, None) or _is(value, False)):
             yield ast.Return(ast.Constant(None))
         case ast.Break():
             yield ast.Continue()
@@ -197,7 +198,7 @@ def _instead(statement: ast.stmt) -> Iterator[ast.stmt]:
         yield ast.AugAssign(statement.target, COMPUTED[type(statement.op)](), statement.value)
 
 
-def _is(node: ast.AST, value: object) -> bool:
+def _is(node: ast.AST, value: bool | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is value
 
 

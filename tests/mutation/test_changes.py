@@ -38,6 +38,7 @@ def changed(tmp_path):
         ("x = b if a else c", [("a", "not a")]),
         ("x = [b for b in c if b]", [("b", "not b")]),
         ("def f():\n    return x", [("return x", "return None")]),
+        ("def f():\n    return False", [("False", "True")]),
         ("def f():\n    raise x", [("raise x", "pass")]),
         ("f(x)", [("f(x)", "pass")]),
         ("x.a = y", [("x.a = y", "pass")]),

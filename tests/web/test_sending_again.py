@@ -305,6 +305,15 @@ def test_dead_letters_of_a_time_are_found(api, query, ids):
     assert [letter["id"] for letter in found] == ids
 
 
+@pytest.mark.parametrize("path", [LETTERS, "/v2/callboard/dead_letters"])
+def test_a_purged_dead_letter_is_returned_as_deleted(api, path):
+    api.add_letter("l1", reason="bad response code")
+    deleted = api.data("DELETE", f"{path}/l1")
+    assert (deleted["id"], deleted["reason"]) == ("l1", "bad response code")
+    assert deleted["_read_only"] == {"deleted": True}
+    assert api.backend.asked[-1][1] == admin.PurgeDeadLetters(("l1",))
+
+
 def test_dead_letters_are_shown_retried_and_purged(api):
     api.add_letter("l1", uri="https://a.example/", history=[{"at_ms": 1, "outcome": "500"}])
     shown = api.data("GET", f"{LETTERS}/l1")

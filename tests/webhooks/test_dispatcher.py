@@ -779,6 +779,14 @@ def test_what_waits_behind_one_that_is_back_soon_is_withdrawn_only_if_that_is_ov
     assert made.turn_in_s("2", "e", "h", 122.0) == 100.25
 
 
+def test_what_is_expected_to_run_just_within_the_time_stays():
+    made = dispatcher()
+    add(made, "1", "2", options=ORDERED)
+    ended(made, made.next(0.0), back_in_s=20.0)  # It is back after 22 s at the latest.
+    assert made.withdraw(2.0, 20.0) == []
+    assert made.withdraw(2.0, 19.5) == ["2"]
+
+
 def test_nobody_knows_the_turn_of_what_waits_for_no_other_or_for_a_circuit():
     made = dispatcher(failures=1, waiting=1, hook_waiting=1)
     assert add(made, "1", "2") == [Added(), FULL]
