@@ -65,11 +65,12 @@ class Here(Deliverer):
     """A deliverer whose messages stay here."""
 
     def __init__(self, folder, slots=1):
-        super().__init__()
+        self.requests = Requests(slots)
+        super().__init__(make_sending=lambda *_arguments: self.requests)
         self.own_process, self.path, self.incarnation = False, "deliveries/deliverer-1", 1
         self.settings = Settings(data=DataSettings(dir=folder))
         self.log, self.sent, self.timed = get_logger(), {}, []
-        self.requests, self.shares = Requests(slots), 0
+        self.shares = 0
         self.peers = {
             path: Peer(path, 1, path, 0)
             for path in (EVENT_BRIDGE, RETRY_QUEUE, ATTEMPT_LOG, HOOK_TABLE)
@@ -131,15 +132,8 @@ def delivery(number, hook_id="h", **changes):
 
 
 @pytest.fixture
-def deliverer(tmp_path, monkeypatch):
-    here = None
-
-    def sending(*_arguments):
-        return here.requests
-
-    monkeypatch.setattr(module, "sending", sending)
-    here = object.__new__(Here)
-    here.__init__(tmp_path)
+def deliverer(tmp_path):
+    here = Here(tmp_path)
     yield here
     here.closing.close()
 
