@@ -19,7 +19,7 @@ def admin_token(path: Path) -> str:
 
 
 def read_token(path: Path) -> str:
-    """The token in the file. Raises OSError; KeyFileError; ValueError for a file without a token."""
+    """The token in the file. Raises as `admin_token`."""
     token = read_private(path).decode(errors="replace").strip()
     if len(token) < LEAST or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError(f"{path} holds no token: remove it to have another made")

@@ -307,6 +307,7 @@ def test_a_file_without_a_token_of_the_api(settings, tmp_path, content):
     path = tmp_path / "data" / "api.token"
     path.parent.mkdir()
     path.write_bytes(content)
+    path.chmod(0o600)
     assert as_tuple(files.api_token(settings())) == (
         PROBLEM,
         f"{path} holds no token: remove it to have another made",
