@@ -75,6 +75,13 @@ PLAIN = RetryMessage(
 
 
 @pytest.mark.parametrize(("name", "retry"), [("retry-1", RETRY), ("retry-binary-1", PLAIN)])
+def test_deliveries_of_the_retry_queue_before_hooks_were_looked_at(name, retry):
+    unknown = evolve(retry.delivery, unstored=None)
+    written = (FORMATS / f"{name}.json").read_bytes()
+    assert from_json(written) == evolve(retry, delivery=unknown)
+
+
+@pytest.mark.parametrize(("name", "retry"), [("retry-2", RETRY), ("retry-binary-2", PLAIN)])
 def test_deliveries_of_the_retry_queue(name, retry):
     written = (FORMATS / f"{name}.json").read_bytes()
     assert from_json(written) == retry
@@ -87,7 +94,7 @@ def test_a_delivery_of_the_first_version_without_what_was_added_since():
         del written[name]
     for name in ("traceparent", "tracestate"):
         del written["delivery"][name]
-    plain = evolve(DELIVERY, options=Options(), trace=None)
+    plain = evolve(DELIVERY, options=Options(), trace=None, unstored=None)
     assert from_json(json.dumps(written).encode()) == evolve(RETRY, delivery=plain, history=())
 
 

@@ -4,7 +4,7 @@ import json
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.encoding import form_encode, json_encode
@@ -56,6 +56,7 @@ def test_a_number_is_sent_as_it_was_spelt(number):
 decimals = st.from_regex(r"\A-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?\Z")
 
 
+@example("1e-05")
 @given(decimals)
 def test_any_number_is_sent_as_it_was_spelt(number):
     assert json_encode(event(f'{{"a":{number}}}').body).decode() == f'{{\n  "a": {number}\n}}'

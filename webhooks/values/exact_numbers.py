@@ -67,7 +67,8 @@ def _number(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"the number {text} is too large")
-    return number if repr(number) == text else ExactNumber(text)
+    alike = repr(number) == text and "e" not in text  # orjson writes 0.00001 for 1e-05.
+    return number if alike else ExactNumber(text)
 
 
 def _whole(text: str) -> int | float:

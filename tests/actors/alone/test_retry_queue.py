@@ -6,12 +6,23 @@ import json
 import pytest
 
 from callboard.actors.delivery.retry_queue import RetryQueue
-from callboard.actors.messages import Defer, Deferred, DueBatch, NotHeld, Progress, Reconcile
-from callboard.actors.messages.paths import RETRY_QUEUE
+from callboard.actors.messages import (
+    Defer,
+    Deferred,
+    DueBatch,
+    FindHooks,
+    HooksFound,
+    NotHeld,
+    Progress,
+    Reconcile,
+)
+from callboard.actors.messages.paths import HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json, in_time
+from support.world.world import FakePeer
 
 DUE = "callboard.events.retries"
 LOST_S = 120.0
@@ -22,19 +33,35 @@ def delivery(id="d1", body=b"{}"):
     return Delivery(id, "e", "h", "a", "shop", url, "POST", url, (), body)
 
 
+class Table(FakePeer):
+    """A hook table in which every hook may fire."""
+
+    def receiveMessage(self, message, sender):
+        if isinstance(message, FindHooks):
+            url = "https://x.example/"
+            hooks = tuple(Hook(id, account, url, "shop") for account, id in message.keys)
+            self.world.deliver(sender, HooksFound(message.ask, hooks), self.address)
+
+
 class Retries:
     """A retry queue, with a deliverer that does what the test says."""
 
     def __init__(self, world, servers, settings):
         self.world, self.broker, self.settings = world, servers.broker, settings
         self.deliverer = world.peer("deliveries/deliverer-1")
+        self.table = Table(world, HOOK_TABLE)
         self.incarnation = 0
         self.start()
 
     def start(self, *peers):
         self.incarnation += 1
         self.actor = self.world.start(
-            RetryQueue, RETRY_QUEUE, self.settings, self.deliverer, incarnation=self.incarnation
+            RetryQueue,
+            RETRY_QUEUE,
+            self.settings,
+            self.deliverer,
+            self.table,
+            incarnation=self.incarnation,
         )
         self.world.pass_time(1)
 
@@ -136,7 +163,7 @@ def test_the_deliveries_of_a_dead_deliverer_are_handed_out_again(retries):
     retries.defer(7, retries.message())
     [(share, items)] = retries.due()
     retries.deliverer.restart()
-    retries.world.tell_peers(retries.actor, retries.deliverer)
+    retries.world.tell_peers(retries.actor, retries.deliverer, retries.table)
     [(again, items_again)] = retries.due()
     assert list(items_again.values()) == ["d1"]
     retries.report(share, items)  # Late, of the share that is forgotten.
@@ -146,10 +173,10 @@ def test_the_deliveries_of_a_dead_deliverer_are_handed_out_again(retries):
 
 
 def test_without_a_deliverer_they_wait(retries):
-    retries.world.tell_peers(retries.actor)
+    retries.world.tell_peers(retries.actor, retries.table)
     retries.defer(7, retries.message())
     assert retries.due(60) == []
-    retries.world.tell_peers(retries.actor, retries.deliverer)
+    retries.world.tell_peers(retries.actor, retries.deliverer, retries.table)
     assert len(retries.due()) == 1
 
 
