@@ -427,7 +427,7 @@ class ListAttempts(RedeliveryRequest):
     """List the stored attempts of a hook. -> `AttemptsListed`, oldest first.
 
     The period is in Unix seconds, both included, and may cover `MONTHS_LIMIT` months. Successful
-    attempts are stored only while `log_successful_attempts` is set.
+    attempts are stored only while `attempts.log_successful` or `log_successful_attempts` is set.
     """
 
     hook_id: str

@@ -8,6 +8,7 @@ from callboard.cli.doctor import doctor
 from callboard.cli.events.modules import modules
 from callboard.cli.events.publishing import publish
 from callboard.cli.hooks.commands import hooks
+from callboard.cli.hooks.deliveries import deliveries
 from callboard.cli.operations.dead_letters import dead_letters
 from callboard.cli.operations.maintenance import maintenance
 from callboard.cli.operations.replay import replay, test_hook
@@ -34,7 +35,7 @@ def main() -> None:
 
 for command in (
     *(start, join, stop, status, tree, top, health, metrics),
-    *(publish, hooks, tokens, modules),
+    *(publish, hooks, deliveries, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, config, demo),
     *(listen, doctor, plan_, completion),
 ):

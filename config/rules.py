@@ -14,7 +14,9 @@ HIDDEN = "***"
 """Shown in place of a secret."""
 MAX_SECONDS = 30 * 24 * 3600
 
-_URL_PASSWORD = re.compile(r"(://[^/@\s:]*):[^/\s]*@")
+# A password may hold any character, also a slash that should be %2F: it ends at the last @ of its
+# URL. In a list the next URL follows a comma.
+_URL_PASSWORD = re.compile(r"(://[^@\s:]*):(?:(?!,\s*[\w+.-]+://)\S)*@")
 
 _ORIGIN = re.compile(r"https?://[^/@\s?#*]+")
 
@@ -214,10 +216,15 @@ def named_durations() -> Rule:
     def convert(written: Any) -> dict[str, tuple[float, ...]]:
         if isinstance(written, str):
             pairs = [pair.partition("=") for pair in written.split(";") if pair.strip()]
-            written = {name.strip(): steps for name, _equals, steps in pairs}
-        if not isinstance(written, dict):
+            named = [(name.strip(), steps) for name, _equals, steps in pairs]
+        elif isinstance(written, dict):
+            named = list(written.items())
+        else:
             raise TypeError(type(written).__name__)
-        return {name.lower(): each.convert(steps) for name, steps in written.items()}
+        found = {name.lower(): each.convert(steps) for name, steps in named}
+        if len(found) < len(named):
+            raise ValueError(written)  # twice the same name
+        return found
 
     return Rule("a table such as { object = [5, 300] }, or text such as object=5,300", str, convert)
 

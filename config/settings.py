@@ -358,6 +358,12 @@ class AttemptsSettings:
         whole(0, 10_000_000),
         "Bytes of a body that an attempt stores; longer ones are truncated.",
     )
+    credentials: bool = _key(
+        False,
+        flag(),
+        "Whether attempts store the hooks' own headers that hold credentials, such as "
+        "Authorization; otherwise their values are ***.",
+    )
     log_successful: bool | None = _key(
         "",
         flag_or_empty(),

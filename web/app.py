@@ -11,8 +11,10 @@ from attrs import field, frozen
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match
 
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable
@@ -28,7 +30,7 @@ from callboard.web.access.fair_slots import FairSlots
 from callboard.web.access.refusals import Refusals
 from callboard.web.access.throttling import Guard
 from callboard.web.backend import Backend
-from callboard.web.envelopes.describing import TAGS, without_framework_errors
+from callboard.web.envelopes.describing import TAGS, completed
 from callboard.web.envelopes.envelope import failure
 from callboard.web.envelopes.middleware import (
     AdmissionMiddleware,
@@ -99,7 +101,9 @@ def create_app(
         title="Callboard",
         summary="Webhooks from AMQP events.",
         description="The paths and envelopes of Kazoo's Crossbar for webhooks, with further paths "
-        "in the same style. Times are Gregorian seconds: Unix time plus 62167219200.",
+        "in the same style. Times are Gregorian seconds: Unix time plus 62167219200. Every "
+        "request may have an id, as X-Request-ID: 1 to 100 printable characters; the response has "
+        "the same.",
         version=backend.node.version,
         openapi_tags=TAGS,
         # Their pages load scripts from other hosts.
@@ -109,11 +113,12 @@ def create_app(
         lifespan=_lifespan,
     )
     generated = app.openapi
-    app.openapi = lambda: without_framework_errors(generated())  # type: ignore[method-assign]
+    app.openapi = lambda: completed(generated())  # type: ignore[method-assign]
     app.state.backend = backend
     app.state.sampler = Sampler(backend)
     app.state.guard = guard or Guard()
     app.state.trusted_proxies = tuple(options.trusted_proxies)
+    app.state.cors_origins = frozenset(options.cors_origins)
     app.state.replays = Replays(backend)
     app.state.metrics_token = options.metrics_token
     for router in ROUTERS:
@@ -166,9 +171,22 @@ async def _http_error(request: Request, error: Any) -> Response:
     if error.status_code == 404:
         return failure(request, errors.bad_identifier(request.url.path))
     if error.status_code == 405:
-        allowed = {"Allow": (error.headers or {}).get("Allow", "")}
-        return failure(request, ApiError(405, "invalid_method", headers=allowed))
+        framework = (error.headers or {}).get("Allow", "").split(", ")
+        allowed = ", ".join(sorted({*framework, *_methods_at(request)}))
+        return failure(request, ApiError(405, "invalid_method", headers={"Allow": allowed}))
     return failure(request, ApiError(error.status_code, str(error.detail)))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """The methods of a path's routes; the framework names those of the first one only."""
+    here = {
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return here | ({"HEAD"} if "GET" in here else set())
 
 
 async def _bad_parameter(request: Request, error: Any) -> Response:

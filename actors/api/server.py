@@ -18,6 +18,7 @@ from callboard.actors.messages.paths import TOP
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
+from callboard.adapters.keys.key_file import KeyFileError
 from callboard.supervision import Answer, Peer
 from callboard.web.access.refusals import REFUSALS_S, Refusals
 from callboard.webhooks.metrics.catalog import API_REFUSED
@@ -80,7 +81,7 @@ class ApiServer(StoreWorker):
         api = self.settings.api
         try:
             token = api.admin_token or admin_token(self.settings.api_token_file)
-        except (OSError, ValueError) as problem:
+        except (OSError, KeyFileError, ValueError) as problem:
             self._listen_later(str(problem))
             return
         backend = ActorBackend(self.settings, self._documents, token, self._inbox, self._health)

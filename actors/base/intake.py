@@ -57,8 +57,12 @@ class Intake:
         self._go_on()
 
     def forget(self) -> None:
-        """The connection was lost: the broker redelivers the waiting messages."""
+        """The connection was lost: the broker redelivers the waiting messages.
+
+        It may redeliver refused ones, too, which stay suspected.
+        """
         self._waiting.clear()
+        self._refused.clear()
 
     @cached_property
     def _suspects(self) -> Suspects:

@@ -13,6 +13,11 @@ class Resequencer(Generic[T]):
         self._next = 0
         self._early: dict[int, T] = {}
 
+    @property
+    def has_gap(self) -> bool:
+        """Whether messages wait for an earlier one, which may be lost."""
+        return bool(self._early)
+
     def take(self, stream: int, number: int, message: T) -> list[T]:
         """The messages that are due now. Repeats and messages of earlier streams are dropped."""
         if stream > self.stream:

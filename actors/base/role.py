@@ -1,7 +1,7 @@
 """The bases of Callboard's actors: settings, logs, and for some a broker connection."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -33,6 +33,9 @@ from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
 from callboard.webhooks.metrics.catalog import BROKER_UP
 
+MAX_MESSAGE_BYTES = 32 * 2**20
+"""A larger message is quarantined: it would not fit in one between actors, of 64 MiB."""
+
 
 @frozen
 class Setup:
@@ -46,10 +49,24 @@ class Setup:
     zone: str = field(default="", repr=False)
 
 
+@frozen
+class Ports:
+    """Connect an actor to its servers. Processes use the defaults; simulations pass others."""
+
+    broker: Callable[..., BrokerConnection] = brokers.connect
+    store: Callable[..., DocumentStore] = stores.connect
+
+
 class Role(Counting):
     """An actor of Callboard's tree; started with a `Setup`."""
 
     settings: Settings
+
+    def __init__(
+        self, capabilities: Mapping[str, Any] | None = None, ports: Ports | None = None
+    ) -> None:
+        super().__init__(capabilities)
+        self._ports = ports or Ports()
 
     def on_start(self, args: Setup) -> None:
         """Set up logging in this process, then begin."""
@@ -67,7 +84,7 @@ class Role(Counting):
         """A connection to the document store, closed when the actor ends."""
         couchdb = self.settings.couchdb
         timeout_s = couchdb.timeout_ms / 1000
-        return self.own(stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
+        return self.own(self._ports.store(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration; changes on the bus invalidate its cache."""
@@ -119,7 +136,7 @@ class BrokerRole(Role):
         url = url or self.settings.amqp.url
         folder = self.settings.data.dir
         # Closing it returns unacknowledged messages to the broker.
-        self.broker = self.own(brokers.connect(url, topology, folder, name=self.path))
+        self.broker = self.own(self._ports.broker(url, topology, folder, name=self.path))
         self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
         self._intake = Intake(
             self.open_suspects,
@@ -149,6 +166,15 @@ class BrokerRole(Role):
         if free := self.quarantine.settled(tags):
             self._acknowledge_now(free)
 
+    def set_aside_if_large(self, message: IncomingMessage) -> bool:
+        """Quarantine a message that is too large for another actor; whether it is."""
+        size = len(message.body)
+        if size <= MAX_MESSAGE_BYTES:
+            return False
+        reason = f"it has {size} bytes: at most {MAX_MESSAGE_BYTES} can be handled"
+        self.set_aside(message.tag, publication_of(message), reason)
+        return True
+
     def set_aside(
         self,
         tag: int,
@@ -162,7 +188,9 @@ class BrokerRole(Role):
         record = set_aside(message, module=module, reason=reason, now_unix_s=time.time(), raw=raw)
         self.quarantine.add(tag, record)
         where = {"module": module} if module else {}
-        self.log.warning(self.set_aside_event, **where, key=message.routing_key, reason=reason)
+        self.log.warning(
+            self.set_aside_event, **where, routing_key=message.routing_key, reason=reason
+        )
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """Poll the connection."""

@@ -4,34 +4,37 @@ import heapq
 import itertools
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from random import random
 from typing import Any
 
+from attrs import evolve
 from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.outbox import Outbox
 from callboard.actors.base.placement import is_remote
-from callboard.actors.base.role import Role, Setup
+from callboard.actors.base.role import Ports, Role, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recorder, is_new
 from callboard.actors.delivery.senders import Sending, Sent
 from callboard.actors.delivery.transports import sending, slots
 from callboard.actors.messages import (
+    Applied,
     AttemptPolicy,
     AttemptsPersisted,
     Defer,
     Deferred,
     DeliveryBatch,
     DueBatch,
+    HooksOutdated,
     NotHeld,
     Progress,
     Reconcile,
 )
 from callboard.actors.messages.notifications import NoticesSeen
-from callboard.actors.messages.paths import RETRY_QUEUE, is_source
+from callboard.actors.messages.paths import HOOK_TABLE, RETRY_QUEUE, is_source
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
@@ -47,6 +50,7 @@ from callboard.webhooks.dispatch.dispatcher import (
     NoRoom,
 )
 from callboard.webhooks.dispatch.jobs import Job, Jobs
+from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.overview import MAX_ENDPOINTS
 from callboard.webhooks.retries.outcome import (
@@ -81,6 +85,9 @@ PATIENCE_S = 30.0
 unacknowledged for hours."""
 KEEPING_UP = 10_000
 """Deliveries that may wait for an endpoint that keeps up (dispatcher.py)."""
+OUTDATED = 20_000
+"""The latest changed hooks to remember, for due deliveries that do not take the change into
+account."""
 OVERDUE_S = 60.0
 """A batch unconfirmed for this time is sent again; its message may have been lost."""
 
@@ -91,7 +98,19 @@ class Deliverer(Role):
     A delivery is settled when it succeeded, when the attempt log has its last failed attempt on
     disk, or when the retry queue has it. The dispatcher limits the requests in flight and the
     unsettled events that one bad endpoint can hold.
+
+    If a hook changes, its waiting deliveries go to the retry queue, which looks at the hook; those
+    in flight end as they began.
     """
+
+    def __init__(
+        self,
+        capabilities: Mapping[str, Any] | None = None,
+        ports: Ports | None = None,
+        make_sending: Callable[..., Sending[Job]] = sending,
+    ) -> None:
+        super().__init__(capabilities, ports)
+        self._make_sending = make_sending
 
     def begin(self, setup: Setup) -> None:
         """Start the transport."""
@@ -101,14 +120,14 @@ class Deliverer(Role):
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
         )
         self._sending: Sending[Job] = self.own(
-            sending(self.settings, slots(delivery), signer, self._tracing)
+            self._make_sending(self.settings, slots(delivery), signer, self._tracing)
         )
         self._limits = limits(self.settings)
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
         self._receipts = Receipts()
         self._finished = self.own(
-            DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared)
+            DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared, time.time)
         )
         self._jobs = Jobs(
             self._receipts,
@@ -132,6 +151,8 @@ class Deliverer(Role):
         self._deferrals: Outbox[tuple[Job, RetryMessage]] = Outbox(
             DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: deferral[0].delivery.size
         )
+        self._outdated: OrderedDict[HookKey, int] = OrderedDict()
+        self._table: int | None = None
         self._ids = itertools.count()
         self._remote = is_remote(self.path)
         self._stopping = False
@@ -163,6 +184,7 @@ class Deliverer(Role):
         tally, dispatcher, counts = self.tally, self._dispatcher, self._recorder.counts
         tally.set(catalog.DELIVERIES, counts["delivered"], catalog.DELIVERED)
         tally.set(catalog.DELIVERIES, counts["given_up"], catalog.GIVEN_UP)
+        tally.set(catalog.DELIVERIES, counts["cancelled"], catalog.CANCELLED)
         tally.set(catalog.ATTEMPTS_FAILED, counts["failed_tries"])
         tally.set(catalog.DELIVERIES_PUT_OFF, self._jobs.deferrals)
         tally.set(catalog.DELIVERIES_PARKED, dispatcher.deferred)
@@ -201,12 +223,59 @@ class Deliverer(Role):
 
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
         """Start deferred deliveries that are due."""
-        counts = {tag: 1 for tag, _retry_message in message.items}
+        counts = {tag: 1 for tag, _retry in message.items}
+        counts |= {tag: 1 for tag, _retry, _reason in message.cancelled}
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
             for tag, retry in message.items:
                 receipt = Receipt(message.source, message.share, tag)
-                self._begin_job(self._jobs.take(retry.delivery, receipt, retry))
+                job = self._jobs.take(retry.delivery, receipt, retry)
+                if job is not None and self._outdated.get(job.hook, 0) > message.change:
+                    self._defer(job, 0)
+                else:
+                    self._begin_job(job)
+            for tag, retry, reason in message.cancelled:
+                receipt = Receipt(message.source, message.share, tag)
+                if (job := self._jobs.take(retry.delivery, receipt, retry)) is not None:
+                    self._cancel(job, reason)
         self._go_on()
+
+    def _cancel(self, job: Job, reason: str) -> None:
+        clock = time.monotonic()
+        self._dispatcher.gone(job.delivery.id, job.endpoint, job.delivery.hook_id, clock)
+        self._recorder.cancelled(job, reason, time.time())
+
+    def receiveMsg_HooksOutdated(self, message: HooksOutdated, sender: ActorAddress) -> None:
+        """Hooks were changed or removed: none of their deliveries is to wait here any more."""
+        for key in message.keys:
+            self._outdated.pop(key, None)
+            self._outdated[key] = message.change
+        while len(self._outdated) > OUTDATED:
+            self._outdated.popitem(last=False)
+        self._return_waiting(set(message.keys))
+        if message.ticket:
+            self.send(sender, Applied(message.ticket))
+        self._go_on()
+
+    def _return_waiting(self, keys: Collection[HookKey]) -> None:
+        """Send the waiting deliveries of these hooks to the retry queue, due at once."""
+        jobs = [] if self._stopping else self._jobs.of_hooks(keys)
+        for job in jobs:
+            job.outdated = True
+        if not jobs:
+            return
+        now = time.monotonic()
+        for job in self._dispatcher.take_back({hook_id for _account_id, hook_id in keys}, now):
+            self._defer(job, 0)
+            delivery = job.delivery
+            self._dispatcher.expect(delivery.id, job.endpoint, delivery.hook_id, now, 0.0)
+        pauses, self._pauses = sorted(self._pauses), []
+        for pause in pauses:
+            job = pause[2]
+            if job.outdated:
+                self._end_pause(job)
+                self._defer(job, 0)
+            else:
+                self._pauses.append(pause)
 
     def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
         if job is not None:
@@ -307,7 +376,8 @@ class Deliverer(Role):
     def _retry(self, job: Job, after_ms: int) -> None:
         """Attempt again after a pause: in memory if it is short and there is room, else defer."""
         short = isinstance(job.policy, KazooPolicy) and after_ms <= job.policy.pause_ms
-        if short and self._pausing[job.endpoint] < self._limits.waiting:
+        room = self._pausing[job.endpoint] < self._limits.waiting
+        if short and room and not job.outdated:
             self._pausing[job.endpoint] += 1
             due = time.monotonic() + after_ms / 1000
             heapq.heappush(self._pauses, (due, next(self._ids), job))
@@ -321,11 +391,14 @@ class Deliverer(Role):
         now = time.monotonic()
         while self._pauses and self._pauses[0][0] <= now:
             job = heapq.heappop(self._pauses)[2]
-            self._pausing[job.endpoint] -= 1
-            if not self._pausing[job.endpoint]:
-                del self._pausing[job.endpoint]
+            self._end_pause(job)
             self._add(job)
         self._go_on()
+
+    def _end_pause(self, job: Job) -> None:
+        self._pausing[job.endpoint] -= 1
+        if not self._pausing[job.endpoint]:
+            del self._pausing[job.endpoint]
 
     def _defer_unattempted(self, job: Job) -> None:
         """Defer a delivery that has no room; after `delivery.park_hours` it is exhausted."""
@@ -354,15 +427,19 @@ class Deliverer(Role):
 
         A delivery that the broker would not take is exhausted.
         """
-        deferral = job.defer(after_ms, time.time())
-        if (
-            job.delivery.size > MAX_DEFERRED_BYTES / 8
-            and len(as_json(deferral)) > MAX_DEFERRED_BYTES
-        ):
+        deferral = job.defer(after_ms, time.time(), time.monotonic())
+        if self._is_too_large(deferral):
+            deferral = evolve(deferral, delivery=evolve(deferral.delivery, source=b""))
+        if self._is_too_large(deferral):
             self._refuse_payload(job, len(job.delivery.body))
             return
         self._deferrals.add((job, deferral))
         self._flush_soon()
+
+    @staticmethod
+    def _is_too_large(deferral: RetryMessage) -> bool:
+        size = deferral.delivery.size
+        return size > MAX_DEFERRED_BYTES / 8 and len(as_json(deferral)) > MAX_DEFERRED_BYTES
 
     def _report_deferrals(self) -> None:
         if retry_queue := self.peer(RETRY_QUEUE):
@@ -456,6 +533,10 @@ class Deliverer(Role):
                 self._receipts.serve((path, peer.incarnation))
         if is_new(RETRY_QUEUE, before, self.peers):
             self._deferrals.take_back()
+        if (table := self.peers.get(HOOK_TABLE)) is not None:
+            if self._table not in (None, table.incarnation):
+                self._return_waiting(self._jobs.hooks())  # It may have missed changes.
+            self._table = table.incarnation
         self._flush_soon()
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:

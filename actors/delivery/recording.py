@@ -28,7 +28,7 @@ from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.tally import Tally
-from callboard.webhooks.retries.outcome import GiveUp, Outcome, Response
+from callboard.webhooks.retries.outcome import Cancelled, GiveUp, Outcome, Response
 from callboard.webhooks.retries.retry_message import with_attempt
 from callboard.webhooks.values.kazoo_names import gregorian_ms
 
@@ -84,7 +84,8 @@ class Recorder:
         self._failures: list[tuple[str, str, int]] = []
         self._disables: list[DisableHook] = []
         self._keep_successes = settings.attempts.log_successful or False
-        self.counts = dict.fromkeys(("delivered", "given_up", "failed_tries", "unrecorded"), 0)
+        names = "delivered", "given_up", "cancelled", "failed_tries", "unrecorded"
+        self.counts = dict.fromkeys(names, 0)
 
     @property
     def unrecorded(self) -> int:
@@ -162,6 +163,13 @@ class Recorder:
         attempt = self._attempt(job, outcome, now)
         self._attempts.add(_Record(((DEAD_LETTERS, document), attempt), ends=job))
 
+    def cancelled(self, job: Job, reason: str, now: float) -> None:
+        """The delivery will not be sent; `finished` once its record is on disk."""
+        self.counts["cancelled"] += 1
+        self._note("delivery_cancelled", job.delivery, reason=reason)
+        attempt = self._attempt(job, Cancelled(reason), now)
+        self._attempts.add(_Record((attempt,), ends=job))
+
     def _count_failure(self, delivery: Delivery, now: float) -> None:
         self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
 
@@ -181,7 +189,12 @@ class Recorder:
         else:
             self._attempts.add(_Record((self._attempt(job, outcome, now),)))
 
-    def _attempt(self, job: Job, outcome: Outcome, now: float) -> tuple[str, dict[str, Any]]:
+    def _attempt(
+        self, job: Job, outcome: Outcome | Cancelled, now: float
+    ) -> tuple[str, dict[str, Any]]:
+        # The end of a delivery that was deferred too long, or cancelled, is no attempt, but has a
+        # record.
+        no_attempt = job.deferred_since_s is not None or isinstance(outcome, Cancelled)
         return attempt_database(job.delivery, now), attempt_document(
             evolve(job.delivery, headers=job.headers or job.delivery.headers),
             outcome,
@@ -189,8 +202,8 @@ class Recorder:
             now,
             self._settings.attempts.body_limit,
             job.policy,
-            # The end of a delivery that was deferred too long is no attempt, but has a record.
-            number=job.attempts_made + (job.deferred_since_s is not None),
+            number=job.attempts_made + no_attempt,
+            credentials=self._settings.attempts.credentials,
         )
 
     # Reports

@@ -9,17 +9,22 @@ from typing import Any
 from attrs import define, frozen
 from thespian.actors import ActorAddress
 
+from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.messages import (
     Defer,
     Deferred,
     DueBatch,
+    HooksFound,
+    HooksOutdated,
     NotHeld,
     Progress,
     Reconcile,
 )
+from callboard.actors.messages.paths import HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -38,6 +43,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import publication_of
 from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.repositories.hooks import HookStore
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
@@ -50,6 +56,7 @@ from callboard.webhooks.retries.retry_message import (
     as_json,
     from_json,
 )
+from callboard.webhooks.retries.standing import Cancel, Send, Wait
 
 MAX_ITEMS = 200
 MAX_SHARES_ON_THE_WAY = 20
@@ -80,6 +87,15 @@ class _Publish:
     tag: int | None = None
 
 
+@frozen
+class _Decided:
+    """A due delivery to send or to cancel. `change`: the hook table's latest at that time."""
+
+    tag: int
+    fate: Send | Cancel
+    change: int
+
+
 class RetryQueue(BrokerRole):
     """Keeps deliveries in delay queues at the broker, and sends due ones to the deliverers.
 
@@ -87,6 +103,9 @@ class RetryQueue(BrokerRole):
     from the due queue is acknowledged once a deliverer has settled it or the next delay queue has
     it. So if any process dies, the broker still has every delivery, at most twice. All nodes share
     the queues.
+
+    A due delivery is sent as its hook would send it now, waits again if its hook is disabled for
+    its failures, or is cancelled (judging.py).
     """
 
     set_aside_event = "retry_set_aside"
@@ -100,9 +119,26 @@ class RetryQueue(BrokerRole):
         self._returned: set[int] = set()
         self._batches: dict[tuple[Source, int], _Batch] = {}
         self._republish_due = self.timer(self._publish_all)
-        self._due: deque[tuple[int, RetryMessage]] = deque()
+        self._due: deque[_Decided] = deque()
+        store = self.connect_store()
+        self._change = 0
+        self._judge = HookJudge(
+            self.settings,
+            store=HookStore(store),
+            directory=self.directory(store),
+            known_events=frozenset(
+                name
+                for module in event_modules(self.settings).modules
+                for name in (module.id, *module.events)
+            ),
+            table=lambda: self.peer(HOOK_TABLE),
+            send=self.send,
+            timer=self.timer,
+            decide=self._decide,
+            log=self.log,
+        )
         self._ledger = BatchLedger()
-        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled")
+        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "held")
         self._counts = dict.fromkeys(names, 0)
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
@@ -117,7 +153,7 @@ class RetryQueue(BrokerRole):
             **self._counts,
             "poison": self.quarantine.count,
             "unconfirmed": len(self._to_publish) + len(self._publishing),
-            "in_hand": len(self._ledger) + len(self._due),
+            "in_hand": len(self._ledger) + len(self._due) + len(self._judge),
         }
 
     def measure(self) -> None:
@@ -155,12 +191,14 @@ class RetryQueue(BrokerRole):
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
 
     def after_poll(self) -> None:
-        """Send the received deliveries to the deliverers."""
+        """Find out about the hooks of the received deliveries, and send those that are decided."""
+        self._judge.ask()
         self._dispatch()
 
     def _forget_received(self) -> None:
         """Drop received messages; the broker will redeliver those not acknowledged."""
         self._ledger = BatchLedger()
+        self._judge.forget()
         self._due.clear()
         self._returned.clear()
         self._to_publish = deque(p for p in self._to_publish if p.tag is None)
@@ -170,6 +208,9 @@ class RetryQueue(BrokerRole):
         unreadable = []
         for message in messages:
             self._counts["received"] += 1
+            if self.set_aside_if_large(message):
+                unreadable.append(message.tag)
+                continue
             try:
                 item = from_json(message.body)
             except UnreadableDelivery as problem:
@@ -177,13 +218,42 @@ class RetryQueue(BrokerRole):
                 unreadable.append(message.tag)
                 continue
             if next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
-                self._due.append((message.tag, item))
+                self._judge.take(message.tag, item)
             else:
                 self._counts["rounds"] += 1
                 self._to_publish.append(_Publish(item, tag=message.tag))
         self.quarantine.write()
         self.acknowledge(unreadable)
         self._publish_all()
+
+    # The hooks of due deliveries
+
+    def receiveMsg_HooksFound(self, message: HooksFound, _sender: ActorAddress) -> None:
+        """The hook table's response."""
+        self._change = message.change
+        self._judge.found(message)
+        self._publish_all()
+        self._dispatch()
+
+    def receiveMsg_HooksOutdated(self, message: HooksOutdated, _sender: ActorAddress) -> None:
+        """Hooks were changed or removed: a response on its way may be outdated."""
+        self._judge.outdated(message)
+        keys, decided = set(message.keys), list(self._due)
+        self._due.clear()
+        for due in decided:
+            delivery = due.fate.retry.delivery
+            if (delivery.account_id, delivery.hook_id) in keys:
+                self._judge.take(due.tag, due.fate.retry)
+            else:
+                self._due.append(due)
+        self._judge.ask()
+
+    def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
+        if isinstance(fate, Wait):
+            self._counts["held"] += 1
+            self._to_publish.append(_Publish(fate.retry, tag=tag))
+        else:
+            self._due.append(_Decided(tag, fate, self._change))
 
     # Into the delay queues
 
@@ -252,21 +322,29 @@ class RetryQueue(BrokerRole):
         deliverers = deliverers_among(self.peers)
         if not deliverers or not self._due or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
-        by_deliverer: dict[str, list[tuple[int, RetryMessage]]] = {}
+        by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
-            tag, item = self._due.popleft()
-            path = deliverer_for(item.delivery, deliverers).path
-            by_deliverer.setdefault(path, []).append((tag, item))
-        for path, due in by_deliverer.items():
-            for batch in cut(due, MAX_ITEMS, lambda item: item[1].delivery.size):
+            due = self._due.popleft()
+            path = deliverer_for(due.fate.retry.delivery, deliverers).path
+            by_deliverer.setdefault(path, []).append(due)
+        for path, decided in by_deliverer.items():
+            for batch in cut(decided, MAX_ITEMS, lambda due: due.fate.retry.delivery.size):
                 self._hand_out(self.peers[path], batch)
 
-    def _hand_out(self, peer: Peer, items: tuple[tuple[int, RetryMessage], ...]) -> None:
+    def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
         share = str(next(self._ids))
         holder = peer.path, peer.incarnation
-        self._ledger.sent(share, holder, [tag for tag, _item in items], time.monotonic())
-        self._counts["handed_out"] += len(items)
-        self.send(peer.address, DueBatch(share, (self.path, self.incarnation), items))
+        self._ledger.sent(share, holder, [due.tag for due in batch], time.monotonic())
+        self._counts["handed_out"] += len(batch)
+        items = tuple((due.tag, due.fate.retry) for due in batch if isinstance(due.fate, Send))
+        cancelled = tuple(
+            (due.tag, due.fate.retry, due.fate.reason)
+            for due in batch
+            if isinstance(due.fate, Cancel)
+        )
+        change = min(due.change for due in batch)
+        source = self.path, self.incarnation
+        self.send(peer.address, DueBatch(share, source, items, cancelled, change))
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
         """A deliverer has accepted shares or settled deliveries."""
@@ -297,6 +375,8 @@ class RetryQueue(BrokerRole):
             now = self.peers.get(path)
             if is_deliverer(path) and (now is None or now.incarnation != peer.incarnation):
                 self._requeue(self._ledger.died((path, peer.incarnation)))
+        if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
+            self._judge.ask_again()
         self._dispatch()
 
     def _reconcile(self) -> None:

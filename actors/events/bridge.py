@@ -66,8 +66,6 @@ KAZOO_QUEUE = Queue(
 
 MAX_BATCH_EVENTS = 200
 MAX_BATCH_BYTES = 1_000_000
-MAX_EVENT_BYTES = 32 * 2**20
-"""A larger event is quarantined: it would not fit in a message between actors, of 64 MiB."""
 MAX_BATCHES_PER_RESPONDER = 2
 """More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
@@ -186,9 +184,7 @@ class EventBridge(BrokerRole):
         now = time.monotonic()
         for message in map(as_published, messages):
             self._counts["received"] += 1
-            if len(message.body) > MAX_EVENT_BYTES:
-                reason = f"it has {len(message.body)} bytes: at most {MAX_EVENT_BYTES}"
-                self.set_aside(message.tag, publication_of(message), f"{reason} can be handled")
+            if self.set_aside_if_large(message):
                 done.append(message.tag)
                 continue
             event = RawEvent(

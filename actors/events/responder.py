@@ -1,5 +1,6 @@
 """The responder of one event module: finds the matching hooks and creates their deliveries."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -78,6 +79,7 @@ class Responder(Role):
         self._hooks = HookIndex()
         self._incoming: HookIndex | None = None
         self._from_table: Resequencer[HookPage | HooksChanged | Barrier] = Resequencer()
+        self._gap_due = self.timer(self._mend_gap)
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
@@ -92,6 +94,7 @@ class Responder(Role):
             send=self.send,
             tally=self.tally,
         )
+        self._shares = itertools.count()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -161,6 +164,14 @@ class Responder(Role):
                 self.send(sender, Applied(due.ticket))
             else:
                 self._change(due)
+        if self._from_table.has_gap:
+            self._gap_due.within(SUBSCRIBE_AGAIN_S)
+
+    def _mend_gap(self) -> None:
+        """Subscribe again if changes still wait for one before them: it was lost."""
+        table = self.peers.get(HOOK_TABLE)
+        if table is not None and self._from_table.has_gap:
+            self._subscribe(table)
 
     def _load_page(self, message: HookPage, sender: ActorAddress) -> None:
         if self._incoming is None:
@@ -244,7 +255,7 @@ class Responder(Role):
         except PoisonEvent as problem:
             routing.poison.append((raw.tag, str(problem)))
         except Exception as problem:
-            self.log.exception("module_failed", module=self._module.id, key=raw.routing_key)
+            self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
             if matched is not None and made is None:
@@ -270,10 +281,11 @@ class Responder(Role):
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
         if not routing.has_room(matched) or self._fan_outs.delays(matched):
             return None
-        made = []
+        made, room_bytes = [], routing.room_bytes
         for hook in matched.hooks:
             made.append(self._finishing(hook.account_id)(matched.make(hook)))
-            if matched.encoded_bytes > routing.room_bytes:
+            room_bytes -= made[-1].bare_size
+            if matched.encoded_bytes > room_bytes:
                 return None
         return tuple(made)
 
@@ -283,9 +295,10 @@ class Responder(Role):
         by_deliverer = self._placement.share_out(routing.events, deliverers)
         source = EVENT_BRIDGE, batch.bridge
         shares, holders = {}, {}
-        for number, peer in enumerate(deliverers):
+        for peer in deliverers:
             if by_tag := by_deliverer[peer.path]:
-                share = share_name(batch.batch, number)
+                # A batch that arrives again, when other deliverers are up, is other shares.
+                share = share_name(batch.batch, next(self._shares))
                 shares[share] = tuple(by_tag)
                 holders[share] = (peer.path, peer.incarnation)
                 batched = tuple(
@@ -296,7 +309,7 @@ class Responder(Role):
                     catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
                 )
                 self.send(peer.address, DeliveryBatch(share, source, batched))
-        own = share_name(batch.batch, len(deliverers))
+        own = share_name(batch.batch, next(self._shares))
         if routing.large:
             shares[own] = tuple(raw.tag for raw, _matched in routing.large)
             holders[own] = self.path, self.incarnation

@@ -9,7 +9,7 @@ from callboard.actors.messages import EventBatch, RawEvent
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut
 
 ROOM, ROOM_BYTES = 1_000, 4_000_000
-"""The most deliveries of a batch, and bytes of their payloads, that go to the deliverers at once.
+"""The most deliveries of a batch, and bytes of these, that go to the deliverers at once.
 
 The events beyond are treated as large fan-outs, whatever their own size.
 """
@@ -52,7 +52,7 @@ class Routing:
     def place(self, raw: RawEvent, matched: FanOut, made: Sequence[Delivery]) -> None:
         """Send the deliveries of an event at once."""
         self.room -= len(made)
-        self.room_bytes -= matched.encoded_bytes
+        self.room_bytes -= matched.encoded_bytes + sum(one.bare_size for one in made)
         self.taken_at[raw.tag] = raw.taken_at
         self.events.append(EventToPlace(hash(message_of(raw)), raw.tag, made))
 

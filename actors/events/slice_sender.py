@@ -28,6 +28,9 @@ from callboard.webhooks.metrics.tally import Tally
 STALE_S = 60.0
 """For a slice unsettled for this time, it asks the deliverer whether the message was lost."""
 
+SLICE_S = 0.1
+"""The time after which a slice ends; one payload of 32 MiB takes a second to encode as a form."""
+
 _Slice = Sequence[Made[Receipt]]
 
 
@@ -58,7 +61,7 @@ class SliceSender:
 
     def make(self, until: float) -> bool:
         """Make and send slices until that time, at least one; True if there may be more."""
-        while made := self._fan_outs.next():
+        while made := self._fan_outs.next(_late_after(SLICE_S)):
             self.made += len(made)
             self._place(made)
             if time.monotonic() >= until:
@@ -154,6 +157,11 @@ class SliceSender:
             late = tuple(str(number) for number, _batch in outbox.overdue(now - STALE_S, now))
             if late and (deliverer := self._peers().get(path)):
                 self._send(deliverer.address, Reconcile(self._source(), late))
+
+
+def _late_after(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
 
 
 def _of_events(numbers: Iterable[int]) -> Callable[[Made[Receipt]], bool]:

@@ -12,6 +12,7 @@ from callboard.actors.base.outbox import cut
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.messages import (
     AddHook,
+    CancelDeliveries,
     EditHook,
     GetHook,
     HookList,
@@ -30,6 +31,7 @@ from callboard.webhooks.hooks.hook import (
     new_hook,
     with_changes,
 )
+from callboard.webhooks.hooks.options import CANCELLED_UNTIL
 from callboard.webhooks.hooks.quotas import QuotaExceeded
 from callboard.webhooks.hooks.secrets import without_secrets
 from callboard.webhooks.values.kazoo_names import gregorian_s
@@ -108,6 +110,11 @@ class HookEditing:
     def remove(self, message: RemoveHook, sender: ActorAddress) -> None:
         """Mark a hook as deleted."""
         self._edit(sender, message.hook_id, "doc_deleted", lambda _: {"pvt_deleted": True})
+
+    def cancel(self, message: CancelDeliveries, sender: ActorAddress) -> None:
+        """Cancel a hook's deliveries up to now: the mark in its document reaches all nodes."""
+        now_ms = int(time.time() * 1000)
+        self._edit(sender, message.hook_id, "doc_edited", lambda _: {CANCELLED_UNTIL: now_ms})
 
     def _edit(self, sender: ActorAddress, hook_id: str, event_name: str, change: Change) -> None:
         try:

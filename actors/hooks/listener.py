@@ -15,7 +15,7 @@ from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import HookEditing
-from callboard.actors.hooks.loading import LOAD_STALLS_S, RETRY_S, HookLoading
+from callboard.actors.hooks.loading import CHECK, LOAD_STALLS_S, RETRY_S, HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.hooks.secrets import HookSecretEditing
 from callboard.actors.messages import (
@@ -23,6 +23,7 @@ from callboard.actors.messages import (
     AddSecret,
     Applied,
     ApplyHook,
+    CancelDeliveries,
     ConfigurationChanged,
     DisableHook,
     EditHook,
@@ -48,6 +49,7 @@ from callboard.actors.messages.paths import (
     HOOK_TABLE,
     MAINTENANCE,
     REDELIVERY,
+    RETRY_QUEUE,
 )
 from callboard.adapters.broker.protocol import (
     Binding,
@@ -85,6 +87,7 @@ DOCUMENT_READERS = (
     REDELIVERY,
     ALL_RESPONDERS,
     ATTEMPT_LOG,
+    RETRY_QUEUE,
 )
 """Actors with a directory; they receive `ConfigurationChanged`."""
 
@@ -126,7 +129,7 @@ class HookListener(BrokerRole):
             frozenset(e for m in modules for e in (m.id, *m.events)), self.log
         )
         self._loading = HookLoading(
-            self._store, self._parser, table, self.send, self.timer, self.log
+            self._store, self._parser, table, self.send, self.timer, self.log, self.incarnation
         )
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._changes = HookChanges(self._store, self._publish, settings.node.name, self._refresh)
@@ -152,7 +155,7 @@ class HookListener(BrokerRole):
             )
         )
         self._loading.begin_within(BROKER_S)
-        self.every(LOAD_STALLS_S, self._loading.restart_if_stalled)
+        self.every(LOAD_STALLS_S, self._loading.check)
 
     def stats(self) -> Mapping[str, Any]:
         """Loaded hooks and invalid hooks."""
@@ -234,7 +237,9 @@ class HookListener(BrokerRole):
         try:
             return event_in(message)
         except PoisonEvent as problem:
-            self.log.warning("change_unreadable", key=message.routing_key, reason=str(problem))
+            self.log.warning(
+                "change_unreadable", routing_key=message.routing_key, reason=str(problem)
+            )
             return None
 
     def _notify_readers(self, changed: ConfigurationChanged) -> None:
@@ -303,6 +308,10 @@ class HookListener(BrokerRole):
         """Mark a hook as deleted."""
         self._editor.remove(message, sender)
 
+    def receiveMsg_CancelDeliveries(self, message: CancelDeliveries, sender: ActorAddress) -> None:
+        """Cancel a hook's deliveries that have not ended yet."""
+        self._editor.cancel(message, sender)
+
     def receiveMsg_AddSecret(self, message: AddSecret, sender: ActorAddress) -> None:
         """Add a secret to a hook."""
         self._secrets.add(message, sender)
@@ -326,6 +335,8 @@ class HookListener(BrokerRole):
 
     def receiveMsg_Applied(self, message: Applied, _sender: ActorAddress) -> None:
         """A change is in effect."""
+        if message.ticket == CHECK:
+            self._loading.checked()
         self._replies.applied(message.ticket)
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:

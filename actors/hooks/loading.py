@@ -24,6 +24,10 @@ PAGES_ON_THE_WAY = 2
 """Two, so that the next page is read while the table handles the previous one."""
 LOAD_STALLS_S = 30.0
 """A load without progress for this time is restarted: a message was lost."""
+LOADS_BITS = 32
+"""The bits of a stream's number that count the loads of a life."""
+CHECK = 0
+"""The ticket of barriers that check whether a message was lost; replies have others."""
 
 
 class HookLoading:
@@ -31,6 +35,9 @@ class HookLoading:
 
     Pages and changes share one numbering, because the table must apply them in this order. While
     the table is down changes are dropped: a new table is loaded from the store.
+
+    `life`: grows with each restart of the actor, even if the clock is set back; the table drops
+    messages of earlier lives and loads.
     """
 
     def __init__(
@@ -41,16 +48,18 @@ class HookLoading:
         send: Callable[[ActorAddress, Any], None],
         timer: Callable[[Call], Timer],
         log: Any,
+        life: int,
     ) -> None:
         self._store, self._parser = store, parser
         self._table, self._send, self._log = table, send, log
         self._due = timer(self._go_on)
-        self._stream = 0
+        self._stream = life << LOADS_BITS
         self._numbers = itertools.count()
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._loaded_to: Any = None
         self._misses = 0
         self._unconfirmed = 0
+        self._checking = False
         self._progress_at = time.monotonic()
         self.total = 0
         """Hooks in the table when it last confirmed a page."""
@@ -65,10 +74,26 @@ class HookLoading:
         self._pages = None
         self._due.within(seconds)
 
-    def restart_if_stalled(self) -> None:
-        """Restart a load if the table has confirmed no page for `LOAD_STALLS_S`."""
-        if self._unconfirmed and time.monotonic() - self._progress_at > LOAD_STALLS_S:
+    def check(self) -> None:
+        """Load again if a message to the table was lost; to be called every `LOAD_STALLS_S`.
+
+        It was, if the table has confirmed no page for this time, or has not passed the last
+        check's barrier, which also shows the responders what they have missed.
+        """
+        if self._unconfirmed:
+            lost = time.monotonic() - self._progress_at > LOAD_STALLS_S
+        else:
+            lost = self._checking
+        if lost:
+            self._checking = False
             self.begin_within(0)
+        elif not self.under_way and not self._unconfirmed and self._table():
+            self._checking = True
+            self.barrier(CHECK)
+
+    def checked(self) -> None:
+        """The table and all responders have passed the barrier of the last check."""
+        self._checking = False
 
     def loaded(self, message: HooksLoaded) -> None:
         """The table has a page; send the next."""
@@ -99,9 +124,10 @@ class HookLoading:
             self._begin()
 
     def _begin(self) -> None:
-        self._stream = max(self._stream + 1, time.time_ns())
+        self._stream += 1
         self._numbers = itertools.count()
         self._progress_at = time.monotonic()
+        self._checking = False
         self._parser.forget_all()
         self._loaded_to = None
         self._unconfirmed = 0

@@ -10,21 +10,26 @@ from attrs import Factory, define
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.outbox import BATCH_BYTES, cut
+from callboard.actors.base.placement import is_deliverer
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import (
     Applied,
     Barrier,
     ChangeHooks,
+    FindHooks,
     HookPage,
     HooksChanged,
+    HooksFound,
     HooksLoaded,
+    HooksOutdated,
     ListTable,
     LoadHooks,
     NextPage,
     Subscribe,
     TableListed,
 )
+from callboard.actors.messages.paths import RETRY_QUEUE
 from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
 from callboard.webhooks.hooks.failure_window import HookKey
@@ -68,6 +73,11 @@ class HookTable(Role):
         self._seen: set[HookKey] | None = None
         self._from_listener: Resequencer[LoadHooks | ChangeHooks | Barrier] = Resequencer()
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
+        # Those since the last barrier, the latest PAGE_KEYS at most.
+        self._outdated: set[HookKey] = set()
+        self._clearing: dict[int, tuple[ActorAddress, set[str]]] = {}
+        # Increases over restarts, too.
+        self._change_number = time.time_ns()
         self._loaded = False
         self._subscribers: dict[str, _Subscriber] = {}
         self._listing: HookListing | None = None
@@ -145,6 +155,12 @@ class HookTable(Role):
         put = tuple(h for h in put if key_of(h) not in keys and self._hooks.get(key_of(h)) != h)
         keys.update(map(key_of, put))
         old = [hook for hook in map(self._hooks.get, keys) if hook is not None]
+        self._change_number += 1
+        for outdated in cut(map(key_of, old), PAGE_KEYS, len):
+            if len(self._outdated) + len(outdated) > PAGE_KEYS:
+                self._outdated.clear()
+            self._outdated.update(outdated)
+            self._report_outdated(outdated)
         for key in removed:
             self._hooks.remove(key)
         for hook in put:
@@ -167,6 +183,37 @@ class HookTable(Role):
         number = next(subscriber.numbers)
         self.send(subscriber.address, kind(subscriber.stream, number, *facts))
 
+    # Deliveries that wait
+
+    def receiveMsg_FindHooks(self, message: FindHooks, sender: ActorAddress) -> None:
+        """Send the present state of some hooks."""
+        if not self._loaded:
+            self.send(sender, HooksFound(message.ask, None))
+            return
+        hooks: list[Hook] = []
+        bytes_left = BATCH_BYTES
+        keys = iter(message.keys)
+        for key in keys:
+            hook = self._hooks.get(key)
+            if hook is not None:
+                hooks.append(hook)
+                bytes_left -= size_of(hook)
+                if bytes_left <= 0:
+                    break
+        found = HooksFound(message.ask, tuple(hooks), self._change_number, tuple(keys))
+        self.send(sender, found)
+
+    def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int = 0) -> set[str]:
+        """Notify the actors in which deliveries wait; returns the addresses of the deliverers.
+
+        The retry queue is notified of changes only, and not asked to respond.
+        """
+        deliverers = {str(p.address) for path, p in self.peers.items() if is_deliverer(path)}
+        for path, peer in self.peers.items():
+            if is_deliverer(path) or (path == RETRY_QUEUE and not ticket):
+                self.send(peer.address, HooksOutdated(self._change_number, keys, ticket))
+        return deliverers
+
     # Responders
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
@@ -175,18 +222,34 @@ class HookTable(Role):
             if self.peers.get(path) != peer:
                 self._subscribers.pop(str(peer.address), None)
         self._report_applied()
+        self._report_cleared()
 
     def receiveMsg_Applied(self, message: Applied, sender: ActorAddress) -> None:
-        """A responder has passed a barrier."""
-        if message.ticket in self._barriers:
-            self._barriers[message.ticket][1].discard(str(sender))
-            self._report_applied()
+        """A responder has passed a barrier, or a deliverer holds nothing outdated any more."""
+        for tickets in (self._barriers, self._clearing):
+            if message.ticket in tickets:
+                tickets[message.ticket][1].discard(str(sender))
+        self._report_applied()
+        self._report_cleared()
 
     def _report_applied(self) -> None:
-        """Notify the listener of barriers that all responders still up have passed."""
+        """Clear the deliverers of outdated deliveries once all responders have passed a barrier.
+
+        Until then a responder may send them deliveries for the hooks as they were.
+        """
         for ticket, (listener, waiting) in list(self._barriers.items()):
             if not waiting & self._subscribers.keys():
                 del self._barriers[ticket]
+                outdated, self._outdated = tuple(self._outdated), set()
+                self._clearing[ticket] = listener, self._report_outdated(outdated, ticket)
+                self._report_cleared()
+
+    def _report_cleared(self) -> None:
+        """Notify the listener of barriers that all deliverers still up have passed, too."""
+        up = {str(peer.address) for peer in self.peers.values()}
+        for ticket, (listener, waiting) in list(self._clearing.items()):
+            if not waiting & up:
+                del self._clearing[ticket]
                 self.send(listener, Applied(ticket))
 
     def receiveMsg_Subscribe(self, message: Subscribe, sender: ActorAddress) -> None:

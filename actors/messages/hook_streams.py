@@ -62,6 +62,44 @@ class Applied:
 
 
 @frozen
+class FindHooks:
+    """RetryQueue to HookTable: the present state of these hooks, by account and id.
+
+    -> `HooksFound`.
+    """
+
+    ask: int
+    keys: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+@frozen
+class HooksFound:
+    """The hooks of a `FindHooks` that may fire; None: the table is not loaded yet.
+
+    `change`: the number of the latest change in effect. `left`: the last of the keys, to be asked
+    for again: their hooks would have made the message too large.
+    """
+
+    ask: int
+    hooks: tuple[Hook, ...] | None = field(repr=False)
+    change: int = 0
+    left: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@frozen
+class HooksOutdated:
+    """HookTable to RetryQueue and Deliverers: these hooks were changed or removed.
+
+    `change`: the number of that change. `ticket`: to respond with `Applied`, once no delivery of
+    theirs waits here in an earlier form; 0: no response is expected.
+    """
+
+    change: int
+    keys: tuple[tuple[str, str], ...] = field(repr=False)
+    ticket: int = 0
+
+
+@frozen
 class LoadHooks:
     """HookListener to HookTable: one page of the stored hooks. -> `HooksLoaded`.
 

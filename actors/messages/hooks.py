@@ -79,6 +79,16 @@ class RemoveHook:
 
 
 @frozen
+class CancelDeliveries:
+    """To HookListener: cancel the deliveries of a hook that have not ended yet. -> `HookSaved`.
+
+    The hook stays as it is; requests in flight end, but are not followed by others.
+    """
+
+    hook_id: str
+
+
+@frozen
 class DisableHook:
     """To HookListener: disable a hook that failed too often or whose endpoint is gone."""
 

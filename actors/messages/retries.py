@@ -8,11 +8,17 @@ from callboard.webhooks.retries.retry_message import RetryMessage
 
 @frozen
 class DueBatch:
-    """RetryQueue to Deliverer: due deliveries by delivery tag, to be settled at `source`."""
+    """RetryQueue to Deliverer: due deliveries by delivery tag, to be settled at `source`.
+
+    `cancelled`: those to record as cancelled instead of sending them, with the reason. `change`:
+    the hook table's latest change that `items` take into account.
+    """
 
     share: str
     source: Source
     items: tuple[tuple[int, RetryMessage], ...] = field(repr=False)
+    cancelled: tuple[tuple[int, RetryMessage, str], ...] = field(default=(), repr=False)
+    change: int = 0
 
 
 @frozen

@@ -35,6 +35,7 @@ from callboard.actors.base import own_settings
 from callboard.actors.messages import Refused
 from callboard.actors.system.tree import WebhooksSupervisor
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
+from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.local import sealed_transport
 from callboard.config.logs import log_definitions, stderr_handler
 from callboard.config.settings import Settings
@@ -57,6 +58,8 @@ LEFTOVER_S = 10.0
 """The time-out for an actor system that is ending to release its port."""
 STATUS_S = 10.0
 """The time-out for a status response from an actor system's admin."""
+PROBES_S = 5.0
+"""How long a system that does not answer is probed again."""
 PATIENCE_S = 0.5
 """The wait for a response before checking whether the actor is still up."""
 
@@ -151,12 +154,15 @@ def _open_lock(settings: Settings) -> int:
     """Open the lock file; creates it and its folder if missing."""
     try:
         settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_folder(settings.data.dir)
         return os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as problem:
         raise SystemUnreachable(
             f"{problem.filename} cannot be written: {problem.strerror}: run this as a user who "
             "may, or choose another data.dir"
         ) from None
+    except KeyFileError as problem:
+        raise SystemUnreachable(str(problem)) from None
 
 
 def _take(lock: TextIO, settings: Settings) -> None:
@@ -354,7 +360,7 @@ def _key(settings: Settings, *, make: bool) -> bytes:
         if make:
             return sealed_transport.load_or_make_key(path)
         return sealed_transport.read_key(path)
-    except sealed_transport.KeyFileError as problem:
+    except KeyFileError as problem:
         raise SystemUnreachable(str(problem)) from None
 
 
@@ -432,6 +438,16 @@ def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
     )
 
 
+def _probed(bind: str, port: int, key: bytes) -> sealed_transport.Verdict:
+    """The kind of process on that port, which has PROBES_S to show itself."""
+    end = time.monotonic() + PROBES_S
+    while (state := sealed_transport.probe(bind, port, key)) == "silent":
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    return state
+
+
 def attach(settings: Settings) -> Client:
     """Attach to the running system of this data directory. Raises SystemUnreachable."""
     owner = owner_of(settings)
@@ -455,7 +471,12 @@ def attach(settings: Settings) -> Client:
             f"attaching takes actors.base = {MULTIPROCESS!r}"
         )
     key = _key(settings, make=False)
-    state = sealed_transport.probe(owner.bind, owner.admin_port, key)
+    state = _probed(owner.bind, owner.admin_port, key)
+    if state == "silent":
+        raise SystemUnreachable(
+            f"the system on port {owner.admin_port} does not respond: it is busy, hangs, or other "
+            f"programs keep too many connections to its port; try again"
+        )
     if state == "stranger":
         raise SystemUnreachable(
             f"the system on port {owner.admin_port} does not accept this key: run this as the user "

@@ -100,7 +100,8 @@ def tree(settings: Settings) -> SupervisorSpec:
         id_of(RETRY_QUEUE),
         RetryQueue,
         setup,
-        peers=(METRICS, ALL_DELIVERERS),
+        peers=(METRICS, HOOK_TABLE, ALL_DELIVERERS),
+        waits_s=waits_s,
     )
     bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS)
 
@@ -144,7 +145,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 HOOK_TABLE,
                 HookTable,
                 setup,
-                peers=(METRICS, ALL_RESPONDERS),
+                peers=(METRICS, ALL_RESPONDERS, ALL_DELIVERERS, RETRY_QUEUE),
                 label="kazoo_etsmgr_srv",
             ),
             ChildSpec(
@@ -220,6 +221,7 @@ def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
                 ALL_RESPONDERS,
                 FAILURE_CACHE,
                 HOOK_LISTENER,
+                HOOK_TABLE,
                 ATTEMPT_LOG,
                 RETRY_QUEUE,
                 *subscribers_of(DELIVERY_FAILED),

@@ -57,6 +57,25 @@ _NOT_PUBLIC_V6 = tuple(
         ("ff00::/8", "multicast"),
     )
 )
+# Clouds reach services of their own at addresses that look public: such a request never leaves the
+# cloud, and comes from this machine.
+_CLOUD_V4 = tuple(
+    (IPv4Network(network), "cloud service")
+    for network in (
+        "161.26.0.0/16",  # IBM: DNS, time, packages
+        "166.8.0.0/14",  # IBM: service endpoints
+        "168.63.129.16/32",  # Azure: the host node's agent, DNS, certificates
+        "199.36.153.4/30",  # Google: restricted.googleapis.com
+        "199.36.153.8/30",  # Google: private.googleapis.com
+    )
+)
+_CLOUD_V6 = tuple(
+    (IPv6Network(network), "cloud service")
+    for network in (
+        "2600:2d00:2:1000::/56",  # Google: restricted.googleapis.com
+        "2600:2d00:2:2000::/56",  # Google: private.googleapis.com
+    )
+)
 _GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -82,9 +101,10 @@ class AddressGuard:
     """Permits public unicast addresses, and those of `allow_networks` (IPv4 or IPv6).
 
     It refuses addresses that the IANA special-purpose address registries (RFC 6890) do not list as
-    globally reachable. An IPv4 address inside an IPv6 one (mapped, RFC 4291; NAT64, RFC 6052) is
-    checked by itself, so allowing `::/0` does not open IPv4. 6to4 and Teredo tunnels are refused
-    with any destination, unless both the tunnel's network and the address within are allowed.
+    globally reachable, and those of clouds' own services. An IPv4 address inside an IPv6 one
+    (mapped, RFC 4291; NAT64, RFC 6052) is checked by itself, so allowing `::/0` does not open IPv4.
+    6to4 and Teredo tunnels are refused with any destination, unless both the tunnel's network and
+    the address within are allowed.
     """
 
     allow_networks: tuple[IPNetwork, ...] = field(default=(), converter=_networks)
@@ -154,8 +174,10 @@ def _tunnelled(address: IPAddress) -> IPv4Address | None:
 
 def _special_purpose(address: IPAddress) -> str | None:
     if isinstance(address, IPv4Address):
-        return next((reason for net, reason in _NOT_PUBLIC_V4 if address in net), None)
-    for net, reason in _NOT_PUBLIC_V6:
+        return next(
+            (reason for net, reason in (*_NOT_PUBLIC_V4, *_CLOUD_V4) if address in net), None
+        )
+    for net, reason in (*_NOT_PUBLIC_V6, *_CLOUD_V6):
         if address in net:
             return reason
     return None if address in _GLOBAL_UNICAST_V6 else "reserved"

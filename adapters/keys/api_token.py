@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from callboard.adapters.keys.key_file import put_if_missing
+from callboard.adapters.keys.key_file import put_if_missing, read_private
 
 LEAST = 16
 """The least number of characters in a token."""
@@ -12,10 +12,15 @@ LEAST = 16
 def admin_token(path: Path) -> str:
     """The token in the file, which is created (mode 0600) if it is missing.
 
-    Raises OSError; ValueError for a file without a token.
+    Raises OSError; KeyFileError; ValueError for a file without a token.
     """
     put_if_missing(path, secrets.token_urlsafe(32))
-    token = path.read_text().strip()
+    return read_token(path)
+
+
+def read_token(path: Path) -> str:
+    """The token in the file. Raises OSError; KeyFileError; ValueError for a file without a token."""
+    token = read_private(path).decode(errors="replace").strip()
     if len(token) < LEAST or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError(f"{path} holds no token: remove it to have another made")
     return token

@@ -9,9 +9,7 @@ hook: it cannot be decrypted in another hook's document.
 """
 
 import hashlib
-import os
 import re
-import stat
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,13 +111,9 @@ class SecretBox:
 
     def _file_text(self) -> str:
         try:
-            with self._file.open(encoding="ascii") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                if mode & 0o007:
-                    raise SecretBoxError(
-                        f"{self._file} is open to every user (mode {mode:o}): chmod 600 it"
-                    )
-                return file.read()
+            return key_file.read_private(self._file).decode("ascii")
+        except key_file.KeyFileError as problem:
+            raise SecretBoxError(str(problem)) from None
         except OSError as problem:
             raise SecretBoxError(
                 f"{self._file} cannot be read ({problem.strerror}): all nodes need the keys"

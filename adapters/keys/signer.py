@@ -75,4 +75,4 @@ def _of_scheme(delivery: Delivery, secrets: Sequence[Secret]) -> Headers:
     shared = [secret for secret in secrets if isinstance(secret, SharedSecret)]
     if not shared:
         raise SigningRefused(f"hook {delivery.hook_id}: {scheme.name} needs a secret whsec_…")
-    return (scheme.signature(shared[-1].key, delivery.body),)
+    return (scheme.signature(shared[-1].key, delivery.request_body),)

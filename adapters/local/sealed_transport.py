@@ -28,7 +28,6 @@ import pickle
 import secrets
 import select
 import socket
-import stat
 import struct
 import time
 from collections.abc import Callable
@@ -44,7 +43,7 @@ from thespian.system import multiprocTCPBase, utilis
 from thespian.system.timing import ExpirationTimer
 from thespian.system.transport import IPBase, TCPTransport, streamBuffer
 
-from callboard.adapters.keys import key_file
+from callboard.adapters.keys.key_file import KeyFileError, put_if_missing, read_private
 
 KEY_BYTES = 32
 COMPLAINT_EVERY_S = 10.0
@@ -53,7 +52,7 @@ COMPLAINT_EVERY_S = 10.0
 Each line contains the number of connections not logged.
 """
 
-Verdict = Literal["absent", "ours", "stranger"]
+Verdict = Literal["absent", "ours", "stranger", "silent"]
 
 _MAGIC = b"CBF1"
 _CLAIM = struct.Struct(">4sQ32s")
@@ -65,10 +64,6 @@ _SMALLEST_FRAME_BYTES = _HEADER_BYTES + len(pickle.dumps(streamBuffer.ackPacket)
 # A pickle starts with b"\x80", so neither of these nor a header can be mistaken for a message.
 _PROBE = b"callboard probe "
 _ANSWER = b"callboard answer "
-
-
-class KeyFileError(Exception):
-    """The key file cannot be used; the text gives the reason and a remedy."""
 
 
 class FrameTooLargeError(ValueError):
@@ -152,8 +147,10 @@ def unseal() -> None:
 def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
     """The kind of process that listens on the admin port: none, a system with this key, or another.
 
-    Needs no `seal` and starts nothing. `"stranger"`: the listener did not prove within the time
-    that it has the key (another key, another program, or a system that hangs).
+    Needs no `seal` and starts nothing. `"stranger"`: the listener ended the connection or answered
+    without proving that it has the key (another key, another program). `"silent"`: it did not
+    answer within the time, or reset the connection. A system that is busy or hangs does so, and one
+    to which others keep so many connections that it drops some (`Limits.strangers`).
     """
     end = time.monotonic() + timeout_s
     nonce = secrets.token_bytes(16)
@@ -171,8 +168,10 @@ def probe(bind: str, port: int, key: bytes, timeout_s: float = 1.0) -> Verdict:
     except ConnectionRefusedError:
         return "absent"
     except (TimeoutError, ConnectionError):
-        return "stranger"
-    return "ours" if hmac.compare_digest(got, wanted) else "stranger"
+        return "silent"
+    if hmac.compare_digest(got, wanted):
+        return "ours"
+    return "silent" if time.monotonic() >= end else "stranger"
 
 
 # The key file
@@ -188,31 +187,21 @@ def load_or_make_key(path: Path) -> bytes:
     return read_key(path)
 
 
+_WHO = (
+    "Run as the user who started the system and with the same data directory, or give the key in "
+    "the settings"
+)
+
+
 def read_key(path: Path) -> bytes:
     """The key of a running system, to attach to it. KeyFileError: missing, exposed or no key."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        text = read_private(path, alone=True)
     except OSError as error:
-        reason = "is a symbolic link" if path.is_symlink() else f"cannot be read: {error.strerror}"
-        raise KeyFileError(
-            f"the key file {path} {reason}. Run as the user who started the system and with the "
-            "same data directory, or give the key in the settings."
-        ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise KeyFileError(f"the key file {path} is not a regular file")
-        if found.st_uid != os.geteuid():
-            raise KeyFileError(
-                f"the key file {path} belongs to user {found.st_uid}, this is user "
-                f"{os.geteuid()}: run as the file's owner, or give the key in the settings"
-            )
-        if found.st_mode & 0o077:
-            raise KeyFileError(
-                f"the key file {path} is open to other users (mode {found.st_mode & 0o777:o}): "
-                "remove it while no system runs, and a new one is made"
-            )
-        text = file.read(4 * KEY_BYTES)
+        reason = f"the key file {path} cannot be read: {error.strerror}"
+        raise KeyFileError(f"{reason}. {_WHO}") from error
+    except KeyFileError as error:
+        raise KeyFileError(f"the key file {error}. {_WHO}") from None
     try:
         key = bytes.fromhex(text.decode("ascii"))
     except ValueError as error:
@@ -224,7 +213,7 @@ def read_key(path: Path) -> bytes:
 
 def _make_key(path: Path) -> None:
     try:
-        key_file.put_if_missing(path, secrets.token_hex(KEY_BYTES))
+        put_if_missing(path, secrets.token_hex(KEY_BYTES))
     except OSError as error:
         raise KeyFileError(f"the key file {path} cannot be made: {error}") from error
 

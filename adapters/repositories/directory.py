@@ -122,7 +122,7 @@ class StoreDirectory:
             document = self._default_setting(category, key, default)
         except StoreError as problem:
             self._log.warning(
-                "default_not_written", category=category, key=key, reason=str(problem)
+                "default_not_written", category=category, setting=key, reason=str(problem)
             )
             return default
         return resolve_setting(document, self.node, self._zone, key, default)

@@ -1,6 +1,6 @@
 """The hook documents in the store: read page by page, added, edited and listed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -78,6 +78,14 @@ class HookStore:
         """A hook's document, even if softly deleted; None for a document of another kind."""
         document = self.documents.get(DATABASE, hook_id)
         return document if document and document.get("pvt_type") == "webhook" else None
+
+    def get_many(self, hook_ids: Collection[str]) -> dict[str, Document]:
+        """The documents of those hooks that exist, even if softly deleted, by id."""
+        try:
+            found = self.documents.get_many(DATABASE, list(hook_ids))
+        except DatabaseMissing:
+            return {}
+        return {id: d for id, d in found.items() if d.get("pvt_type") == "webhook"}
 
     def add(self, document: Document) -> Document:
         """Store a new hook; returns it with its revision. A missing database is created.

@@ -11,6 +11,7 @@ from attrs import frozen
 from callboard.adapters.repositories.maintenance import Step
 from callboard.adapters.store.protocol import DatabaseMissing, Document, DocumentStore, Row
 from callboard.admin import Cursor, StoredAttempt
+from callboard.webhooks.history.attempts import CANCELLED
 from callboard.webhooks.history.dead_letters import NotRepeatable
 from callboard.webhooks.history.resending import of_attempt
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, account_database, gregorian_s
@@ -97,7 +98,7 @@ def _attempt(month: str, document: Document) -> StoredAttempt:
         id=f"{month}/{document['_id']}",
         event_id=str(document.get("event_id", "")),
         at_s=document["pvt_created"] - GREGORIAN_OFFSET_S,
-        failed=document.get("result") != "success",
+        failed=document.get("result") not in ("success", CANCELLED),
         outcome=str(outcome),
         problem=problem,
     )

@@ -19,6 +19,9 @@ DATABASE = "callboard_tokens"
 KIND = "callboard_token"
 
 _TOKEN = re.compile(r"cbt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_NAMED = re.compile(r"cbt_[0-9a-f]{16}_")
+_BEGINNING = 8
+"""At most half of an admin's token, whose characters are all secret."""
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -88,6 +91,15 @@ def account_of_token(store: DocumentStore, text: str) -> str | None:
     if facts is None or not hmac.compare_digest(str(document.get("digest")), _digest(text)):
         return None
     return facts.account_id
+
+
+def beginning(text: str) -> str:
+    """The part of a token that tells it from others without proving anything.
+
+    The id in an account's token, and the first characters of any other text.
+    """
+    named = _NAMED.match(text)
+    return named[0] if named else text[:_BEGINNING]
 
 
 def _digest(text: str) -> str:

@@ -30,6 +30,7 @@ OF_SETTINGS: tuple[tuple[str, Look], ...] = (
     ("databases", files.databases),
     ("actors' key", files.actors_key),
     ("secrets' key", files.secrets_key),
+    ("API's token", files.api_token),
     ("open files", machine.limits),
     ("hostname", machine.hostname),
     ("ports", machine.ports),

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from callboard.adapters.keys.api_token import read_token
+from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from callboard.adapters.local.corrupt_file import is_corrupt, moved_aside
-from callboard.adapters.local.sealed_transport import KeyFileError, read_key
+from callboard.adapters.local.sealed_transport import read_key
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 
@@ -82,6 +84,10 @@ def _rights(folder: Path) -> Finding:
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         what = f"{folder} is writable by other users (mode {stat.S_IMODE(found.st_mode):o})"
         return warning("data directory", what, f"chmod 700 {folder}")
+    try:
+        check_folder(folder)
+    except KeyFileError as error:
+        return problem("data directory", str(error), "Callboard does not start before")
     return ok("data directory", f"{folder}, writable")
 
 
@@ -121,3 +127,17 @@ def secrets_key(settings: Settings) -> Finding:
     except SecretBoxError as error:
         return problem("secrets' key", str(error), "see docs/signatures.md, “Where the keys lie”")
     return ok("secrets' key", f"key{'' if len(hints) == 1 else 's'} {', '.join(hints)}")
+
+
+def api_token(settings: Settings) -> Finding:
+    """Checks the admin's token of the API, which gives access to everything."""
+    name, path = "API's token", settings.api_token_file
+    if settings.api.admin_token:
+        return ok(name, "given by api.admin_token")
+    if not os.path.lexists(path):
+        return ok(name, f"{path} will be made at the first start")
+    try:
+        read_token(path)
+    except (OSError, KeyFileError, ValueError) as error:
+        return problem(name, str(error), "until then the API does not listen")
+    return ok(name, f"{path}, closed to other users")

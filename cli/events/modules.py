@@ -76,10 +76,10 @@ def list_(loaded: Loaded, json_: bool) -> None:
     raise SystemExit(FAILED if found.problems else DONE)
 
 
-def _bindings(module: EventModule) -> str:
+def _bindings(module: EventModule) -> tuple[str, ...]:
     lines = [f"{exchange} {key}" for exchange, key in module.bindings]
     more = len(lines) - SHOWN_BINDINGS
-    return "\n".join(lines[:SHOWN_BINDINGS] + ([f"and {more} more"] if more > 0 else []))
+    return (*lines[:SHOWN_BINDINGS], *([f"and {more} more"] if more > 0 else []))
 
 
 @modules.command()

@@ -29,6 +29,7 @@ from callboard.cli.terminal.output import (
     WrongUsage,
     complain,
     escaped,
+    plain,
     print_json,
     print_table,
     say,
@@ -197,4 +198,4 @@ def _each(
 def _warn(loaded: Loaded, uri: str) -> None:
     """Print a warning about a URL that is currently unusable, to standard error."""
     if reason := doubt(uri, rules(loaded.settings.delivery)):
-        click.echo(f"warning: {reason}", err=True)
+        plain(f"warning: {reason}", err=True)

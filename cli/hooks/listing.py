@@ -13,7 +13,7 @@ from callboard.actors.system.actor_system import Client
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.completing import event_types
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import WrongUsage, escaped, print_table, say
+from callboard.cli.terminal.output import WrongUsage, escaped, plain, print_table, say
 from callboard.cli.terminal.progress import Step, counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.hooks.hook import is_auto_disabled, is_enabled, matched_event
@@ -61,7 +61,7 @@ def list_(
         more = not all_ and last is not None and next(found, None) is not None
     if more and last is not None:
         going_on = f"--after {last.get('pvt_account_id')}/{last['_id']}"
-        click.echo(f"there are more: continue with {going_on}, or give --all", err=True)
+        plain(f"there are more: continue with {going_on}, or give --all", err=True)
 
 
 def _cursor(after: str | None) -> tuple[str, str] | None:

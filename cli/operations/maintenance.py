@@ -15,7 +15,7 @@ from callboard.cli.operations import maintenance_text as text
 from callboard.cli.system.attached import ask, attached, pages
 from callboard.cli.terminal.completing import modules
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import FAILED, WrongUsage
+from callboard.cli.terminal.output import FAILED, WrongUsage, plain
 from callboard.cli.terminal.progress import counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.hooks.arguments import (
@@ -43,7 +43,7 @@ class _Refusal(WrongUsage):
 
     def show(self, file: Any = None) -> None:
         """The value unchanged."""
-        click.echo(self.message, err=True)
+        plain(self.message, err=True)
 
 
 @click.group(cls=_KazooNames)
@@ -73,9 +73,9 @@ def hooks_configured(loaded: Loaded, account: str | None, json_: bool) -> None:
         count = 0
         for count, hook in enumerate(hooks, 1):
             if count == 1:
-                click.echo(text.hooks_header())
-            click.echo(text.hook_line(hook))
-        click.echo(text.hooks_found(count))
+                plain(text.hooks_header())
+            plain(text.hook_line(hook))
+        plain(text.hooks_found(count))
 
 
 @maintenance.command("failure_status")
@@ -94,11 +94,11 @@ def failure_status(loaded: Loaded, account: str | None, json_: bool) -> None:
         if json_:
             _stream_json(hooks)
             return
-        click.echo(text.failures_rule())
-        click.echo(text.failures_header())
+        plain(text.failures_rule())
+        plain(text.failures_header())
         for hook in hooks:
-            click.echo(text.failure_line(hook))
-        click.echo(text.failures_rule())
+            plain(text.failure_line(hook))
+        plain(text.failures_rule())
 
 
 @maintenance.command("set_failure_expiry")
@@ -111,7 +111,7 @@ def set_failure_expiry(loaded: Loaded, arguments: tuple[str, ...]) -> None:
     with attached(loaded) as client:
         request = admin.SetFailureExpiry(expiry_ms, account)
         saved = ask(client, MAINTENANCE, request, admin.SettingSaved)
-    click.echo(text.expiry_set(saved.value, saved.account_id))
+    plain(text.expiry_set(saved.value, saved.account_id))
 
 
 @maintenance.command("set_disable_threshold")
@@ -124,7 +124,7 @@ def set_disable_threshold(loaded: Loaded, arguments: tuple[str, ...]) -> None:
     with attached(loaded) as client:
         request = admin.SetDisableThreshold(count, account)
         saved = ask(client, MAINTENANCE, request, admin.SettingSaved)
-    click.echo(text.threshold_set(saved.value))
+    plain(text.threshold_set(saved.value))
 
 
 @maintenance.command("enable_account_hooks")
@@ -155,7 +155,7 @@ def flush_account_failures(loaded: Loaded, account: str) -> None:
     request = admin.FlushAccountFailures(_checked(account_argument, account))
     with attached(loaded) as client:
         flushed = ask(client, MAINTENANCE, request, admin.FailuresFlushed)
-    click.echo(text.failures_flushed(flushed.count))
+    plain(text.failures_flushed(flushed.count))
 
 
 @maintenance.command("flush_hook_failures")
@@ -168,7 +168,7 @@ def flush_hook_failures(loaded: Loaded, account: str, hook: str) -> None:
     request = admin.FlushHookFailures(_checked(account_argument, account), hook_id)
     with attached(loaded) as client:
         flushed = ask(client, MAINTENANCE, request, admin.FailuresFlushed)
-    click.echo(text.failures_flushed(flushed.count, hook_id))
+    plain(text.failures_flushed(flushed.count, hook_id))
 
 
 @maintenance.command("register_views")
@@ -213,15 +213,15 @@ def clean_up_orphans(loaded: Loaded, dry_run: bool, json_: bool) -> None:
         hooks = []
         for orphans in accounts:
             hooks.append(orphans.hooks)
-            click.echo(text.orphans_line(orphans, deleted=not dry_run))
-    click.echo(text.orphans_found(len(hooks), sum(hooks), deleted=not dry_run))
+            plain(text.orphans_line(orphans, deleted=not dry_run))
+    plain(text.orphans_found(len(hooks), sum(hooks), deleted=not dry_run))
 
 
 def _reset(loaded: Loaded, request: admin.AdminRequest) -> None:
     with attached(loaded) as client:
         answer = ask(client, MAINTENANCE, request, admin.DefinitionsReset)
     for line in text.definitions_reset(answer):
-        click.echo(line)
+        plain(line)
     if answer.failed:
         raise SystemExit(FAILED)
 
@@ -235,9 +235,9 @@ def _print_enabled(reports: Iterable[admin.AccountHooks], *, naming: bool = Fals
     failed = False
     for report in reports:
         if naming:
-            click.echo(text.checking_account(report.account_id))
+            plain(text.checking_account(report.account_id))
         for line in text.account_enabled(report):
-            click.echo(line)
+            plain(line)
         failed = failed or bool(report.problem or report.failed)
     if failed:
         raise SystemExit(FAILED)

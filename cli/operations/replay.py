@@ -49,10 +49,11 @@ def replay(
     """Send a hook's deliveries of a period again, RATE per second, from their stored attempts.
 
     Each goes once to the hook as it is now, with the same webhook-id, so that a receiver can
-    recognise a repeat. Successful attempts are stored only while log_successful_attempts is set in
-    system_config/webhooks: without it, deliveries that succeeded at once cannot be replayed, and
-    those that succeeded at a later attempt look like failures. Truncated bodies
-    (attempts.body_limit) cannot be replayed. The dead letters hold exhausted deliveries completely.
+    recognise a repeat. Successful attempts are stored only while attempts.log_successful is set, or
+    log_successful_attempts of the account or of system_config/webhooks: without it, deliveries that
+    succeeded at once cannot be replayed, and those that succeeded at a later attempt look like
+    failures. Truncated bodies (attempts.body_limit) cannot be replayed. The dead letters hold
+    exhausted deliveries completely.
     """
     if since_s is None and event_id is None and attempt_id is None:
         raise WrongUsage("give --since, or one delivery by --event-id or --attempt")
@@ -125,4 +126,5 @@ def _say_test(tested: admin.HookTested) -> None:
 def _say_message(headers: tuple[tuple[str, str], ...], body: str, more: str = "") -> None:
     for name, value in headers:
         say(f"  [dim]{escaped(name)}:[/] {escaped(value)}")
-    say(f"\n{escaped(body)}{more}\n" if body else "")
+    lines = "\n".join(escaped(line) for line in body.splitlines())
+    say(f"\n{lines}{more}\n" if body else "")

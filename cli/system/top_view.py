@@ -10,6 +10,7 @@ from rich.text import Text
 
 from callboard.actors.messages import Health
 from callboard.cli.system.tree_text import age, branches
+from callboard.cli.terminal.output import visible
 from callboard.supervision import TreeNode
 from callboard.webhooks.dispatch.circuit_breaker import CLOSED
 from callboard.webhooks.metrics.snapshot import Percentiles, Snapshot
@@ -61,13 +62,14 @@ def view(seen: View) -> RenderableType:
 
 def _headline(seen: View) -> Text:
     if seen.problem:
-        return Text(seen.problem, style="bold red")
+        return Text(visible(seen.problem), style="bold red")
     line = Text(time.strftime("%H:%M:%S  ", time.localtime(seen.now_unix_s)))
     if seen.health is None:
         return line
     if seen.health.ready:
         return line.append("ready", style="bold green")
-    return line.append("not ready: " + "; ".join(seen.health.problems), style="bold red")
+    problems = visible("; ".join(seen.health.problems))
+    return line.append(f"not ready: {problems}", style="bold red")
 
 
 def _tree(top: TreeNode, now_unix_s: float) -> Table:
@@ -110,7 +112,7 @@ def _figures(figures: Snapshot) -> Iterable[RenderableType]:
     for one in figures.endpoints[:15]:
         style = "" if one.circuit == CLOSED else "red"
         cells = one.in_flight, one.waiting, one.circuit, one.failures
-        endpoints.add_row(one.endpoint, *map(str, cells), style=style)
+        endpoints.add_row(Text(visible(one.endpoint)), *map(str, cells), style=style)
     if figures.endpoints:
         yield endpoints
 

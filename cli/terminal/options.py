@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from callboard.cli.terminal.output import WrongUsage
+from callboard.cli.terminal.output import WrongUsage, plain
 from callboard.config.loader import ConfigError, Loaded, load
 from callboard.config.logs import configure_logs
 from callboard.config.options import options
+from callboard.config.rules import mask
 
 Command = Callable[..., Any]
 
@@ -27,6 +28,7 @@ def with_settings(*, shown: bool = False, lazy: bool = False) -> Callable[[Comma
         @functools.wraps(command)
         def wrapper(config: Path | None, **arguments: Any) -> Any:
             overrides = {option.key: arguments.pop(_parameter(option.key)) for option in options()}
+            _warn_of_exposed(overrides)
             if lazy:
                 return command(configured=lambda: load(config, os.environ, overrides), **arguments)
             return command(loaded=_load(config, overrides), **arguments)
@@ -53,6 +55,19 @@ def as_json(command: Command) -> Command:
 
 def _parameter(key: str) -> str:
     return "setting_" + key.replace(".", "_")
+
+
+def _warn_of_exposed(overrides: dict[str, Any]) -> None:
+    """Warn of secrets among the options: every user of the machine can list processes."""
+    for option in options():
+        given = str(overrides[option.key] or "")
+        if given and (option.secret or mask(given) != given):
+            plain(
+                f"warning: {option.flag} shows a secret to all users of this machine, in the list "
+                f"of processes: write {option.key} into the file of --config, or set "
+                f"{option.variable}",
+                err=True,
+            )
 
 
 def _load(config: Path | None, overrides: dict[str, Any]) -> Loaded:

@@ -30,14 +30,14 @@ def lines(arrival: Arrival) -> Iterator[str]:
         notes.append(f"attempt {made.number}")
     well = "green" if arrival.answer.startswith("2") else "red"
     yield (
-        f"{at}{since}  [bold]{_shown(request.method)} {_shown(target)}[/]  "
+        f"{at}{since}  [bold]{escaped(request.method)} {escaped(target)}[/]  "
         f"answered [{well}]{arrival.answer}[/]{''.join(f'  {note}' for note in notes)}"
     )
     for name, value in request.headers.items():
         if name not in DULL_HEADERS:
-            yield f"  [dim]{_shown(name)}:[/] {_shown(value)}"
+            yield f"  [dim]{escaped(name)}:[/] {escaped(value)}"
     for line in _body_lines(request):
-        yield f"    {_shown(line)}"
+        yield f"    {escaped(line)}"
 
 
 def as_object(arrival: Arrival) -> dict[str, Any]:
@@ -101,8 +101,3 @@ def _body_lines(request: ReceivedRequest) -> list[str]:
 def _verdict(verdict: Verdict) -> str:
     colour = "green" if verdict is Verdict.OK else "bold red"
     return f"[{colour}]signature {verdict}[/]"
-
-
-def _shown(text: str) -> str:
-    """The text without control characters, which could move a terminal's cursor."""
-    return escaped("".join(c if c.isprintable() else "�" for c in text))

@@ -37,14 +37,21 @@ def no_seal_is_left():
 
 
 @contextmanager
-def admin_that_ends_after_the_probe(settings):
-    """A port that proves its key once, and is closed when the client has seen that."""
+def admin_that_ends_after_the_probe(settings, resets=0):
+    """A port that proves its key once, and is closed when the client has seen that.
+
+    It resets some connections before.
+    """
     key = sealed_transport.load_or_make_key(settings.actors_key_file)
     probe = sealed_transport._PROBE
     size = len(sealed_transport._frame(key, probe + bytes(16)))
     with socket.create_server(("127.0.0.1", settings.actors.admin_port)) as listener:
 
         def answer():
+            for _connection in range(resets):
+                connection, _peer = listener.accept()
+                connection.recv(1)
+                connection.close()  # with unread data
             connection, _peer = listener.accept()
             with connection:
                 frame = connection.recv(size, socket.MSG_WAITALL)
@@ -67,6 +74,26 @@ def test_a_client_starts_no_admin_where_one_has_just_ended(settings):
         attach(settings)
     with socket.create_server(("127.0.0.1", settings.actors.admin_port)):
         pass  # Nothing listens there.
+
+
+def test_a_client_that_is_dropped_among_too_many_connections_tries_again(settings):
+    with (
+        ownership(settings),
+        admin_that_ends_after_the_probe(settings, resets=2),
+        pytest.raises(SystemLost, match="has just ended"),
+    ):
+        attach(settings)
+
+
+def test_a_system_that_does_not_answer_is_not_said_to_have_another_key(settings, monkeypatch):
+    monkeypatch.setattr(actor_system, "PROBES_S", 0)
+    sealed_transport.load_or_make_key(settings.actors_key_file)
+    with (
+        ownership(settings),
+        socket.create_server(("127.0.0.1", settings.actors.admin_port)),
+        pytest.raises(SystemUnreachable, match="does not respond"),
+    ):
+        attach(settings)
 
 
 def test_a_client_creates_no_top_supervisor(settings):

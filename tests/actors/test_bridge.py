@@ -6,8 +6,8 @@ from contextlib import closing
 import pytest
 
 from callboard.actors.base.quarantine import FILE
-from callboard.actors.base.role import Setup
-from callboard.actors.events.bridge import MAX_EVENT_BYTES, EventBridge
+from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
+from callboard.actors.events.bridge import EventBridge
 from callboard.actors.messages import EventBatch, Routed
 from callboard.actors.messages.paths import EVENT_BRIDGE, responder_path
 from callboard.adapters.broker.protocol import ConnectionUp, IncomingMessage, Received
@@ -72,7 +72,7 @@ def bridge(tmp_path):
 
 def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(bridge, tmp_path):
     """Two of 70 MB were sent to the responder for ever, and the module stood still."""
-    large, good = bytes(MAX_EVENT_BYTES + 1), json.dumps({"a": "1"}).encode()
+    large, good = bytes(MAX_MESSAGE_BYTES + 1), json.dumps({"a": "1"}).encode()
     bridge.receive(large, large, good)
     (batch,) = (message for message in bridge.sent if isinstance(message, EventBatch))
     assert [event.tag for event in batch.events] == [3]
@@ -89,6 +89,6 @@ def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(brid
 
 
 def test_the_largest_event_that_is_handled(bridge):
-    bridge.receive(bytes(MAX_EVENT_BYTES))
+    bridge.receive(bytes(MAX_MESSAGE_BYTES))
     assert [len(message.events) for message in bridge.sent] == [1]
     assert bridge.stats()["poison"] == 0

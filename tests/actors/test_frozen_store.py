@@ -9,6 +9,7 @@ from attrs import evolve
 
 from callboard.actors.base.role import Setup
 from callboard.actors.delivery.attempt_log import AttemptLog
+from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.events.responder import Responder
 from callboard.actors.failures.disabler import Disabler
 from callboard.actors.hooks.listener import HookListener
@@ -20,7 +21,7 @@ from callboard.supervision import ChildSpec, SupervisorSpec
 from support.stores import Meddled
 from support.trees import MULTI, SIMPLE, Tree
 
-READERS = (AttemptLog, Responder, Disabler, HookListener, Initializer)
+READERS = (AttemptLog, RetryQueue, Responder, Disabler, HookListener, Initializer)
 """They call the store in the thread that handles their messages."""
 
 

@@ -11,7 +11,7 @@ from callboard.actors.base.outbox import BATCH_BYTES
 from callboard.actors.hooks import loading, parser
 from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
-from callboard.actors.messages import ChangeHooks, HooksLoaded, LoadHooks
+from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store import views
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -36,7 +36,7 @@ def store(tmp_path):
 class Loading:
     """A load with the messages to the table, and `due()`: the call of its timer, if it is set."""
 
-    def __init__(self, store, **page):
+    def __init__(self, store, life=1, **page):
         log = structlog.get_logger()
         self.sent = []
         self.table = "table"
@@ -50,6 +50,7 @@ class Loading:
             lambda _table, message: self.sent.append(message),
             lambda call: Timer(self._after, call),
             log,
+            life,
         )
 
     def _after(self, seconds, due):
@@ -215,16 +216,55 @@ def test_a_load_that_stalls_is_begun_again(store, monkeypatch):
     it = Loading(store)
     it.loading.begin_within(0)
     it.due()
-    it.loading.restart_if_stalled()
+    it.loading.check()
     it.due()
     assert len(it.sent) == 2
     monkeypatch.setattr(loading, "LOAD_STALLS_S", -1.0)
-    it.loading.restart_if_stalled()
+    it.loading.check()
     it.due()
-    assert len(it.sent) == 4
+    assert len(it.pages()) == 4
     assert it.sent[2].stream > it.sent[1].stream
     for message in it.sent[2:]:
         it.confirm(message, total=1)
-    it.loading.restart_if_stalled()
+    it.loading.check()
     it.due()
-    assert len(it.sent) == 4
+    assert len(it.pages()) == 4
+
+
+def loaded(store, life=1):
+    it = Loading(store, life)
+    it.loading.begin_within(0)
+    it.due()
+    for message in it.sent:
+        it.confirm(message)
+    return it
+
+
+def test_a_check_that_all_have_passed_loads_nothing(store):
+    it = loaded(store)
+    before = len(it.pages())
+    for _check in range(3):
+        it.loading.check()
+        assert isinstance(it.sent[-1], Barrier)
+        it.loading.checked()
+        it.due()
+    assert len(it.pages()) == before
+
+
+def test_a_check_that_is_not_passed_by_the_next_one_loads_again(store):
+    it = loaded(store)
+    before = len(it.pages())
+    it.loading.change(put=())  # It is lost, and holds up the barrier.
+    it.loading.check()
+    it.loading.check()
+    it.due()
+    assert len(it.pages()) > before
+    assert it.sent[-1].stream > it.sent[0].stream
+
+
+def test_the_loads_of_a_later_life_come_after_all_of_an_earlier_one(store):
+    first = loaded(store, life=7)
+    for _load in range(3):
+        first.loading.begin_within(0)
+        first.due()
+    assert loaded(store, life=8).sent[0].stream > first.sent[-1].stream

@@ -8,13 +8,18 @@ from attrs import evolve
 from callboard.actors.base.outbox import BATCH_BYTES
 from callboard.actors.hooks.table import PAGE_HOOKS, HookTable
 from callboard.actors.messages import (
+    Applied,
+    Barrier,
     ChangeHooks,
+    FindHooks,
     HookPage,
     HooksChanged,
     LoadHooks,
     NextPage,
     Subscribe,
 )
+from callboard.actors.messages.paths import RETRY_QUEUE
+from callboard.supervision import Peer
 from callboard.webhooks.hooks.hook import Hook
 
 LISTENER = "listener"
@@ -129,6 +134,100 @@ def test_a_removed_hook_is_no_news_to_those_who_never_had_it(table):
     assert table.heard("sms") == []
 
 
+@pytest.fixture
+def peers(table):
+    """A table with a retry queue, two deliverers and a responder."""
+    paths = RETRY_QUEUE, "deliveries/deliverer-1", "deliveries/deliverer-2", "responders/object"
+    table.peers = {path: Peer(path, 1, path, 0) for path in paths}
+    table.load(hook(1), hook(2))
+    table.subscribe("responders/object", "object")
+    table.sent.clear()
+    return table
+
+
+def barrier(table, ticket=9):
+    table.receiveMsg_Barrier(Barrier(1, next(table.numbers), ticket), LISTENER)
+
+
+def applied(table, *senders, ticket=9):
+    for sender in senders:
+        table.receiveMsg_Applied(Applied(ticket), sender)
+
+
+def test_the_retry_queue_finds_hooks_once_all_are_there(table):
+    ask = FindHooks(3, (("a", "h1"), ("b", "h1"), ("a", "h9")))
+    table.receiveMsg_FindHooks(ask, "q")
+    table.load(hook(1), last=False)
+    table.receiveMsg_FindHooks(ask, "q")
+    assert [found.hooks for found in table.heard("q")] == [None, None]
+    table.load(hook(2))
+    table.receiveMsg_FindHooks(ask, "q")
+    (found,) = table.heard("q")
+    assert (found.ask, found.hooks) == (3, (hook(1),))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"put": (hook(1, uri="https://new.example"),)},
+        {"put": (hook(1, "sms"),)},
+        {"remove": (("a", "h1"),)},
+    ],
+)
+def test_those_with_waiting_deliveries_hear_of_changes_and_answers_are_newer(peers, change):
+    peers.receiveMsg_FindHooks(FindHooks(1, ()), "q")
+    (before,) = peers.heard("q")
+    peers.change(**change)
+    for path in (RETRY_QUEUE, "deliveries/deliverer-1", "deliveries/deliverer-2"):
+        (outdated,) = peers.heard(path)
+        assert (outdated.keys, outdated.ticket) == ((("a", "h1"),), 0)
+        assert outdated.change > before.change
+    peers.receiveMsg_FindHooks(FindHooks(1, ()), "q")
+    assert peers.heard("q")[0].change == outdated.change
+
+
+def test_new_and_unchanged_hooks_make_nothing_outdated(peers):
+    peers.change(put=(hook(3), hook(1)))
+    peers.change(remove=(("a", "h9"),))
+    assert peers.heard("deliveries/deliverer-1") == []
+
+
+def test_a_change_is_applied_when_the_deliverers_hold_nothing_of_before(peers):
+    """A responder may have sent them deliveries just before it heard of the change."""
+    peers.change(remove=(("a", "h1"),))
+    peers.sent.clear()
+    barrier(peers)
+    assert peers.heard("deliveries/deliverer-1") == []
+    applied(peers, "responders/object")
+    (outdated,) = peers.heard("deliveries/deliverer-1")
+    assert (outdated.keys, outdated.ticket) == ((("a", "h1"),), 9)
+    assert peers.heard(RETRY_QUEUE) == []
+    applied(peers, "deliveries/deliverer-1")
+    assert peers.heard(LISTENER) == []
+    applied(peers, "deliveries/deliverer-2")
+    assert peers.heard(LISTENER) == [Applied(9)]
+    barrier(peers, 10)
+    applied(peers, "responders/object", ticket=10)
+    assert [m.keys for m in peers.heard("deliveries/deliverer-2")] == [(("a", "h1"),), ()]
+
+
+def test_a_deliverer_that_died_is_not_waited_for(peers):
+    barrier(peers)
+    applied(peers, "responders/object", "deliveries/deliverer-1")
+    before = peers.peers
+    peers.peers = {path: peer for path, peer in before.items() if not path.endswith("-2")}
+    peers.on_peers(before)
+    assert peers.heard(LISTENER) == [Applied(9)]
+
+
+def test_the_outdated_hooks_remembered_are_bounded(peers, monkeypatch):
+    monkeypatch.setattr("callboard.actors.hooks.table.PAGE_KEYS", 2)
+    peers.change(put=tuple(hook(n) for n in range(3, 8)))
+    peers.change(remove=tuple(("a", f"h{n}") for n in range(1, 8)))
+    assert sum(len(m.keys) for m in peers.heard(RETRY_QUEUE)) == 7
+    assert len(peers._outdated) <= 2
+
+
 def test_no_message_grows_with_the_size_of_the_hooks(table):
     """105 hooks were one message; of 1 MB each, it was never sent."""
     large = [hook(n, "object") for n in range(105)]
@@ -146,5 +245,14 @@ def test_no_message_grows_with_the_size_of_the_hooks(table):
     changes = table.heard("r")
     assert max(len(pickle.dumps(change)) for change in changes) < BATCH_BYTES + 200_000
     assert [one.uri for change in changes for one in change.put] == ["https://new.example"] * 105
+    table.load(*large)
+    left, found = tuple(("a", one.id) for one in large), []
+    while left:
+        table.receiveMsg_FindHooks(FindHooks(1, left), "q")
+        (answer,) = table.heard("q")
+        assert len(pickle.dumps(answer)) < BATCH_BYTES + 200_000
+        found += answer.hooks
+        left = answer.left
+    assert found == large
     removed = [key for change in changes for key in change.removed]
     assert sorted(removed) == sorted(("a", one.id) for one in large)

@@ -25,7 +25,7 @@ class Queue:
         """One life of the process; whether it ended by itself."""
         self.timers = []
         suspects = Suspects(self.folder / "suspects", None, lambda: self.now)
-        intake = Intake(
+        intake = self.intake = Intake(
             lambda: suspects, self.handle, self.refuse, self.timer, 2, structlog.get_logger()
         )
         try:
@@ -131,3 +131,15 @@ def test_a_refused_message_that_is_redelivered_is_refused_again(tmp_path):
     queue.waiting, queue.handled = [b"1"], []
     queue.run()
     assert (queue.refused, len(queue.restarts)) == ([b"1", b"1"], 2)
+
+
+def test_a_refused_message_is_redelivered_after_the_connection_was_lost(tmp_path):
+    """The connection ended before the broker had the acknowledgement; the process goes on."""
+    queue = Queue(tmp_path, bodies(3), raisers=[b"1"])
+    queue.run()
+    queue.waiting = [b"1"]
+    queue.start()
+    queue.intake.forget()
+    queue.waiting = [b"1"]
+    queue.intake.take([IncomingMessage(9, "e", "k", b"1", redelivered=True)])
+    assert (queue.refused[-2:], len(queue.restarts)) == ([b"1", b"1"], 2)

@@ -19,9 +19,9 @@ from thespian.system import multiprocTCPBase
 from thespian.system.transport import IPBase, TCPTransport
 from thespian.system.utilis import thesplog
 
+from callboard.adapters.keys.key_file import KeyFileError
 from callboard.adapters.local.sealed_transport import (
     FrameTooLargeError,
-    KeyFileError,
     Limits,
     load_or_make_key,
     probe,
@@ -356,10 +356,26 @@ class TestProbe:
     def test_nobody_there(self):
         assert probe("127.0.0.1", free_port(), KEY) == "absent"
 
-    def test_a_silent_listener_is_a_stranger(self):
+    def test_a_listener_that_does_not_answer_is_no_stranger(self):
+        """It may be ours, and busy."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
-            assert probe("127.0.0.1", port, KEY, timeout_s=0.1) == "stranger"
+            assert probe("127.0.0.1", port, KEY, timeout_s=0.1) == "silent"
+
+    def test_one_that_resets_the_connection_is_no_stranger(self):
+        """So does our own, to the oldest of too many connections without a seal."""
+
+        def drop(server):
+            connection, _ = server.accept()
+            connection.recv(1)
+            # Closed with unread data, a connection is reset (RFC 9293, 3.6.1).
+            connection.close()
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=drop, args=(server,))
+            thread.start()
+            assert probe("127.0.0.1", server.getsockname()[1], KEY) == "silent"
+            thread.join(5)
 
     def test_an_echo_is_a_stranger(self):
         """A listener that sends the probe back has not shown that it holds the key."""

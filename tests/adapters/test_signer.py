@@ -12,6 +12,7 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.signing import ED25519, new_secret
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.hooks.signature_schemes import parse_scheme
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 
@@ -100,6 +101,17 @@ def test_a_scheme_adds_a_header_by_the_oldest_shared_secret(box, scheme, header,
     assert signed[header] == text(old.key)
     assert len(signed["webhook-signature"].split()) == 3
     assert dict(Signer(box).signed(delivery, 1000))[header] == text(new.key)
+
+
+def test_a_scheme_signs_the_empty_body_of_a_get_at_each_try(box):
+    """The first try signed the query, and those from the retry queue nothing."""
+    secret = new_secret()
+    get = evolve(of(box, secret), method="GET", body=b"a=1")
+    get = evolve(get, options=evolve(get.options, scheme=GITHUB))
+    later = from_json(as_json(RetryMessage(get, 1, 0))).delivery
+    of_none = f"sha256={hmac.new(secret.key, b'', 'sha256').hexdigest()}"
+    for delivery in (get, later):
+        assert dict(Signer(box).signed(delivery, 0))["X-Hub-Signature-256"] == of_none
 
 
 def test_githubs_own_example(box):

@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 from cryptography.fernet import Fernet
 
+from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.views import ALL, WEBHOOKS
@@ -88,8 +89,8 @@ def test_the_checks_and_their_order(loaded):
     names = [check.name for check in checks(loaded)]
     assert names == [
         *("python", "libraries", "locale", "configuration", "event modules", "delivery"),
-        *("data directory", "databases", "actors' key", "secrets' key", "open files"),
-        *("hostname", "ports", "broker", "store", "system"),
+        *("data directory", "databases", "actors' key", "secrets' key", "API's token"),
+        *("open files", "hostname", "ports", "broker", "store", "system"),
     ]
 
 
@@ -108,6 +109,7 @@ def test_each_check_finds_something_before_the_first_start(loaded, unused_port):
         "databases": [],
         "actors' key": [("actors' key", OK)],
         "secrets' key": [("secrets' key", OK)],
+        "API's token": [("API's token", OK)],
         "open files": [("open files", OK)],
         "hostname": [("hostname", OK)],
         "ports": [(f"port {unused_port}", OK)],
@@ -279,6 +281,37 @@ def test_keys(settings, tmp_path):
     (folder / "secrets.key").write_text("short")
     found = files.secrets_key(made)
     assert (found.result, found.mend) == (PROBLEM, "see docs/signatures.md, “Where the keys lie”")
+
+
+def test_the_token_of_the_api(settings, tmp_path):
+    path = tmp_path / "data" / "api.token"
+    made = settings()
+    found = as_tuple(files.api_token(made))
+    assert found == (OK, f"{path} will be made at the first start", "")
+    found = as_tuple(files.api_token(settings(api__admin_token="t" * 16)))
+    assert found == (OK, "given by api.admin_token", "")
+    token = admin_token(path)
+    assert len(token) == 43
+    found = as_tuple(files.api_token(made))
+    assert found == (OK, f"{path}, closed to other users", "")
+    path.chmod(0o644)
+    assert as_tuple(files.api_token(made)) == (
+        PROBLEM,
+        f"{path} is open to other users (mode 644): chmod 600 it",
+        "until then the API does not listen",
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"too short", b"\xff" * 40, b"two words of a token"])
+def test_a_file_without_a_token_of_the_api(settings, tmp_path, content):
+    path = tmp_path / "data" / "api.token"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert as_tuple(files.api_token(settings())) == (
+        PROBLEM,
+        f"{path} holds no token: remove it to have another made",
+        "until then the API does not listen",
+    )
 
 
 # The configuration

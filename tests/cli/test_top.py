@@ -112,6 +112,18 @@ def test_why_it_is_not_ready_is_shown():
     assert "not ready: a is down; the store is down: x" in text
 
 
+def test_what_comes_from_outside_cannot_steer_the_terminal():
+    evil = "\x1b[2J\u202e"
+    endpoint = EndpointSeen(f"https://e{evil}:443", 0, 0, "open", 1)
+    figures = attrs.evolve(FIGURES, endpoints=(endpoint,))
+    unready = Health(False, (f"the store is down: {evil}",))
+    text = shown(attrs.evolve(WELL, figures=figures, health=unready))
+    assert evil not in text
+    assert "https://e" + r"\x1b[2J\u202e" + ":443" in text
+    assert "the store is down: " + r"\x1b[2J\u202e" in text
+    assert r"gone \x1b[2J" in shown(attrs.evolve(WELL, problem=f"gone {evil}"))
+
+
 def test_a_restart_is_pointed_at_for_a_while():
     def with_bridge(**facts):
         return shown(attrs.evolve(WELL, tree=node("", children=(node("b", **facts),))), styled=True)

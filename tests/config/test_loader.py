@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from callboard.config import ConfigError, Settings, effective, load, loader
+from callboard.config.rules import mask
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +155,26 @@ def error_of_file(file: Path) -> str:
         load(None, {"CALLBOARD_CONFIG": str(file)})
     assert str(file) in str(caught.value)
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("amqp://u:pw@h/v", "amqp://u:***@h/v"),
+        ("amqp://u:p/w@h/v", "amqp://u:***@h/v"),
+        ("amqp://u/x:p/w@h/v", "amqp://u/x:***@h/v"),
+        ("amqp://u:p@/w:@h/v", "amqp://u:***@h/v"),
+        ("amqp://u:p,w@h/v", "amqp://u:***@h/v"),
+        ("amqp://u:a://b@h/v", "amqp://u:***@h/v"),
+        ("amqp://u:a/b@h1/v,amqps://x:c/d@h2", "amqp://u:***@h1/v,amqps://x:***@h2"),
+        ("amqp://u:a@h1/v, amqp://h2", "amqp://u:***@h1/v, amqp://h2"),
+        ("from http://u:p/w@h to a@b", "from http://u:***@h to a@b"),
+        ("http://h:80/a and b@c", "http://h:80/a and b@c"),
+        ("amqp://u@h/v", "amqp://u@h/v"),
+    ],
+)
+def test_passwords_are_masked_whatever_is_in_them(text, masked):
+    assert mask(text) == masked
 
 
 def test_effective_shows_each_key_with_secrets_hidden():

@@ -1,5 +1,6 @@
 """What reaches standard error, from this process and from several at once."""
 
+import ast
 import json
 import logging
 import logging.config
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 import structlog
@@ -19,6 +21,10 @@ from support.patience import patient
 
 TEXT = LogSettings(format="text")
 JSON = LogSettings(format="json")
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("actors", "adapters", "cli", "config", "supervision", "web", "webhooks")
+LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 
 
 def lines(capfd) -> list[str]:
@@ -128,6 +134,19 @@ def test_secrets_are_hidden_wherever_they_lie(capfd, settings):
     assert "pa55" not in line
     assert line.count("***") == 7
     assert "CHANNEL_CREATE" in line
+
+
+def test_no_field_of_our_own_log_entries_is_hidden(capfd):
+    fields = set()
+    for path in (p for room in ROOMS for p in (ROOT / room).rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in LEVELS:
+                fields |= {field.arg for field in call.keywords if field.arg}
+    assert {"reason", "actor"} & fields
+    configure_logs(JSON)
+    structlog.get_logger().info("all fields", **dict.fromkeys(fields, "shown"))
+    (line,) = lines(capfd)
+    assert {name for name, value in json.loads(line).items() if value == "***"} == set()
 
 
 @pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])

@@ -207,7 +207,13 @@ def test_retry_steps_of_event_types_are_seconds_by_name(written):
     assert ("delivery.event_retry_steps_s", "object=5.0,300.0;sms=60.0") in shown(loaded.settings)
 
 
-@pytest.mark.parametrize("written", ["object", "object=", "object=0", [5], {"object": 5}, 5])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("object", "object=", "object=0", [5], {"object": 5}, 5),
+        *("object=1;object=2", "object=1;OBJECT=2", {"object": [1], "Object": [2]}),
+    ],
+)
 def test_other_retry_steps_of_event_types_are_refused(written):
     with pytest.raises(ConfigError, match=r"event_retry_steps_s.*must be a table"):
         load(

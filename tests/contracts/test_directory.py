@@ -169,7 +169,9 @@ class TestSettings:
         with structlog.testing.capture_logs() as logs:
             assert directory.setting("webhooks", COUNT, 6) == 6
             assert directory.setting("webhooks", COUNT, 6) == 6
-        assert [(line["event"], line["key"]) for line in logs] == [("default_not_written", COUNT)]
+        assert [(line["event"], line["setting"]) for line in logs] == [
+            ("default_not_written", COUNT)
+        ]
         assert meddled.calls.count("save") == 1
         directory.forget("system_config", "webhooks")
         directory.setting("webhooks", COUNT, 6)

@@ -71,10 +71,14 @@ def test_what_keeps_it_from_listening_is_shown_and_tried_again(start, tmp_path):
         system.wait(lambda: text in system.node("api").stats.get("problem", ""), what=text)
 
     (tmp_path / "data0").mkdir()
-    (tmp_path / "data0" / "api.token").write_text("short\n")
+    token = tmp_path / "data0" / "api.token"
+    token.write_text("short\n")
+    token.chmod(0o644)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         system = start(api__enabled="true", api__port=port)
+        wait_for_problem("api.token is open to other users (mode 644): chmod 600 it")
+        token.chmod(0o600)
         wait_for_problem("api.token holds no token")
         system.settings.api_token_file.unlink()
         wait_for_problem(f"port {port} of 127.0.0.1: another program has it")

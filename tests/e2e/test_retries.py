@@ -278,7 +278,7 @@ def later(uri, number, **facts):
     """A delivery that is due."""
     body = json.dumps({"call_id": f"call-{number}@switch"}).encode()
     id = f"{number:032x}"
-    delivery = Delivery(id, "e", "h", ACCOUNT, "all", uri, "POST", uri, (), body)
+    delivery = Delivery(id, "e", "h", ACCOUNT, "all", uri, "POST", uri, (), body, unstored=True)
     return RetryMessage(delivery, due_ms=1, **facts)
 
 

@@ -108,6 +108,7 @@ def delivery(url, number):
         url=url,
         headers=(("content-type", "application/json"),),
         body=json.dumps({"call_id": call(number)}).encode(),
+        unstored=True,
     )
     return as_json(RetryMessage(made, attempts_made=0, due_ms=0))
 

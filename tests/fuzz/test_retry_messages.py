@@ -64,7 +64,9 @@ def test_a_message_is_a_delivery_or_unreadable(body_and_encoding):
     next_wait(retry.left, retry.due_ms, 1_700_000_000_000)
     made = retry.delivery
     headers, account = made.headers, made.account_id
-    outcome = TRANSPORT.send(made.method, made.url, headers, made.body, None, account)
+    outcome = TRANSPORT.send(
+        made.method, made.request_url, headers, made.request_body, None, account
+    )
     for policy in (KazooPolicy(), StandardPolicy()):
         verdict(policy, made, retry.attempts_made + 1, outcome, 1.7e9, lambda: 0.5)
     since_s = (retry.deferred_since_ms or 0) / 1000

@@ -10,11 +10,13 @@ from callboard.actors.api.backend import node_facts
 from callboard.actors.delivery.transports import check_hook
 from callboard.actors.messages import (
     AddSecret,
+    CancelDeliveries,
     GetFigures,
     GetHealth,
     Health,
     HookProblem,
     HookProblems,
+    HookSaved,
     HookSecrets,
     ListHookProblems,
     ListSecrets,
@@ -162,6 +164,7 @@ def whole_system():
         ListHookProblems: HookProblems((HookProblem(PARENT, "h", "no uri"),), False),
         ListSecrets: secrets,
         AddSecret: secrets,
+        CancelDeliveries: HookSaved({"_id": "h"}),
         RetireSecret: HookSecrets("h", ()),
         ReencryptSecrets: SecretsReencrypted(3, (), None),
         admin.EnableAccountHooks: enabled,

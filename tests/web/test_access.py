@@ -42,6 +42,7 @@ ACCOUNT_PATHS = [
     ("PATCH", "webhooks/{hook}", {"name": "x"}, 200),
     ("DELETE", "webhooks/{hook}", None, 200),
     ("PUT", "webhooks/{hook}/test", None, 200),
+    ("DELETE", "webhooks/{hook}/deliveries", None, 200),
     ("PUT", "webhooks/{hook}/replay", {"dry_run": True}, 202),
     ("GET", "webhooks/{hook}/replay/{run}", None, 200),
     ("DELETE", "webhooks/{hook}/replay/{run}", None, 200),
@@ -127,6 +128,7 @@ def test_what_is_of_another_account_is_not_reached_by_ones_own_path(api, tokens)
         ("GET", f"{mine}/dead_letters/theirs"),
         ("DELETE", f"{mine}/dead_letters/theirs"),
         ("PUT", f"{mine}/{hook}/test"),
+        ("DELETE", f"{mine}/{hook}/deliveries"),
         ("PUT", f"{mine}/{hook}/replay"),
         ("GET", f"{mine}/{hook}/replay/{run}"),
         ("GET", f"{mine}/{other}/replay/{run}"),
@@ -199,12 +201,18 @@ def test_kinds_and_samples_are_open_to_read_and_nobodys_to_change(api, tokens, p
 
 @pytest.mark.parametrize("name", ["admin", "child"])
 def test_a_token_may_come_in_several_places(api, tokens, name):
+    """It is repeated where Kazoo's clients look for it: not if it came in a header."""
     path, token = f"/v2/accounts/{CHILD}/webhooks", tokens[name]
     client = api.client
-    assert client.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == 200
-    assert client.get(path, params={"auth_token": token}).status_code == 200
+    for headers in ({"Authorization": f"Bearer {token}"}, {"X-Auth-Token": token}):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 200
+        assert token not in answer.text
+    answer = client.get(path, params={"auth_token": token})
+    assert (answer.status_code, answer.json()["auth_token"]) == (200, token)
     body = {"auth_token": token, "data": HOOK}
-    assert client.put(path, json=body).status_code == 201
+    answer = client.put(path, json=body)
+    assert (answer.status_code, answer.json()["auth_token"]) == (201, token)
 
 
 @pytest.mark.parametrize("token", [5, 1.5, True, None, [ADMIN], {"token": ADMIN}])
@@ -237,7 +245,8 @@ def test_odd_tokens_are_wrong_ones(api, token):
 
 def test_who_tries_tokens_has_to_wait_longer_and_longer(api):
     path = f"/v2/accounts/{CHILD}/webhooks"
-    statuses = [api.call("GET", path, token=f"wrong-{n}").status_code for n in range(8)]
+    guesses = [ADMIN[:8] + f"-{n}" for n in range(8)]
+    statuses = [api.call("GET", path, token=guess).status_code for guess in guesses]
     assert statuses[:5] == [401] * 5
     assert statuses[-1] == 429
     refused = api.call("GET", path)  # Else a wait would tell nothing of the token.
@@ -247,13 +256,51 @@ def test_who_tries_tokens_has_to_wait_longer_and_longer(api):
     assert api.call("GET", "/v2/webhooks", token=None).status_code == 200
 
 
-def test_ones_own_token_wins_no_tries_for_those_of_others(api, tokens):
+def test_wrong_tokens_do_not_lock_out_other_tokens_of_the_same_client(api, tokens):
+    """As of a web page that lets its visitor's browser send some."""
     path = f"/v2/accounts/{CHILD}/webhooks"
-    statuses = []
-    for number in range(5):
-        statuses.append(api.call("GET", path, token=f"wrong-{number}").status_code)
-        statuses.append(api.call("GET", path, token=tokens["child"]).status_code)
-    assert statuses == [401, 200] * 4 + [401, 429]
+    wrong = tokens["child"][:4] + "0" * 16 + "_" + "x" * 43
+    for guess in ("wrong-token-0", wrong):
+        statuses = [api.call("GET", path, token=guess).status_code for _ in range(6)]
+        assert statuses == [401] * 5 + [429]
+    for right in (ADMIN, tokens["child"], tokens["super"]):
+        assert api.call("GET", path, token=right).status_code == 200
+
+
+def test_guesses_of_an_accounts_token_are_counted_by_its_id(api, tokens):
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    id = tokens["child"][:21]
+    statuses = [api.call("GET", path, token=id + c * 43).status_code for c in "abcdef"]
+    assert statuses == [401] * 5 + [429]
+    assert api.call("GET", path, token=tokens["child"]).status_code == 429
+    assert api.call("GET", path, token=tokens["parent"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "origin", "status"),
+    [
+        ("same-origin", "cors", None, 200),
+        ("none", "navigate", None, 200),
+        (None, None, None, 200),
+        ("cross-site", "cors", "https://portal.example.com", 200),
+        ("same-site", "cors", "https://portal.example.com", 200),
+        ("cross-site", "cors", "https://evil.example", 403),
+        ("cross-site", "no-cors", "https://portal.example.com", 403),
+        ("same-site", "no-cors", None, 403),
+        ("cross-site", "navigate", None, 403),
+    ],
+)
+def test_pages_of_other_sites_can_send_no_token(tmp_path, site, mode, origin, status):
+    api = Api(tmp_path, cors_origins=("https://portal.example.com",))
+    given = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Origin": origin}
+    headers = {name: value for name, value in given.items() if value is not None}
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    for token in (ADMIN, *["wrong-token-0"] * 9):
+        answer = api.call("GET", path, token=None, params={"auth_token": token}, headers=headers)
+        expected = status if token == ADMIN or status == 403 else None
+        assert expected in (None, answer.status_code)
+    assert len(api.app.state.guard) == (status == 200)
+    assert api.call("GET", "/v2/webhooks", token=None, headers=headers).status_code == 200
 
 
 def test_the_admins_token_begins_anew(api):

@@ -106,9 +106,23 @@ def test_a_reader_that_takes_its_time_gets_it_all(place):
 
 def test_a_connection_serves_several_requests(place):
     client = HTTPConnection(*place, timeout=patient(20))
-    for _ in range(3):
-        client.request("GET", "/healthz")
-        assert client.getresponse().read()
+    for method in ("GET", "HEAD", "GET"):
+        client.request(method, "/healthz")
+        answer = client.getresponse()
+        assert int(answer.headers["content-length"]) > 0
+        assert bool(answer.read()) == (method == "GET")
         client.auto_open = False
         time.sleep(0.4)  # longer than a head may take
     client.close()
+
+
+def test_a_connection_with_an_ambiguous_body_ends(place):
+    """What follows may be a part of the body for a proxy before us (request smuggling)."""
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST /v2/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+    with socket.create_connection(place) as client:
+        client.sendall(head + b"Content-Length: 5\r\n\r\n0\r\n\r\n" + smuggled)
+        client.settimeout(20)
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1") == 1

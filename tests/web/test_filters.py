@@ -1,6 +1,7 @@
 """Crossbar's generic filters: which documents of a listing they pass (crossbar_filter)."""
 
 import pytest
+from starlette.datastructures import QueryParams
 
 from callboard.web.envelopes.filters import filters_in
 from support.api import PARENT
@@ -15,7 +16,7 @@ DOCUMENTS = {
 
 
 def passed(*query):
-    passes = filters_in(query)
+    passes = filters_in(QueryParams(query))
     return [id for id, document in DOCUMENTS.items() if passes(document)]
 
 

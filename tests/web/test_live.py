@@ -13,7 +13,8 @@ import requests
 from callboard.actors.api.connections import Connections
 from callboard.actors.api.thread import ApiThread
 from callboard.actors.messages import GetFigures, GetHealth, Health, NoAnswer
-from callboard.adapters.repositories.tokens import add_token
+from callboard.adapters.repositories.tokens import add_token, revoke_token
+from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.live import event_stream, sampler
 from callboard.web.live.event_stream import EventStream
@@ -21,6 +22,8 @@ from callboard.web.live.sampler import Sampler
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot
 from support.api import ADMIN, PARENT
 from support.patience import patient
+
+OTHER_ADMIN = "5555555555555555555555555555eeee"
 
 TREE = TreeNode(
     "callboard", "", "WebhooksSupervisor", "", "running", 10, 1000.0, 0, {},
@@ -304,6 +307,82 @@ def test_it_is_served_until_the_reader_goes(watched, monkeypatch):
     finally:
         server.stop()
         assert ended.get(timeout=patient(20)) is None
+
+
+def follow(api, token, frames, then):
+    """Follow the stream by the app itself, and do something after some frames, until it ends."""
+    sent = []
+    asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive():
+        return next(asked, None) or await asyncio.sleep(3600)
+
+    async def send(message):
+        sent.append(message)
+        if len(sent) == 1 + frames:
+            then()
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v2/callboard/live",
+        "raw_path": b"/v2/callboard/live",
+        "query_string": b"",
+        "headers": [(b"x-auth-token", token.encode())],
+        "client": ("192.0.2.1", 1),
+        "server": ("test", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    asyncio.run(asyncio.wait_for(api.app(scope, receive, send), patient(10)))
+    return sent
+
+
+@pytest.mark.parametrize("change", ["the token is revoked", "the account loses its rights"])
+def test_it_ends_with_the_readers_right(watched, change):
+    account = {"_id": OTHER_ADMIN, "pvt_type": "account", "pvt_superduper_admin": True}
+    account["_rev"] = watched.store.save("accounts", account)
+    made = add_token(watched.store, OTHER_ADMIN, "a page", time.time())
+
+    def end():
+        if change == "the token is revoked":
+            revoke_token(watched.store, made.facts.id)
+        else:
+            watched.store.save("accounts", account | {"pvt_superduper_admin": False})
+
+    sent = follow(watched, made.text, 3, end)
+    assert sent[0]["status"] == 200
+    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert len(sent) == 1 + 3 + 1
+
+
+def test_it_goes_on_while_the_store_is_away(watched, monkeypatch):
+    account = {"_id": OTHER_ADMIN, "pvt_type": "account", "pvt_superduper_admin": True}
+    watched.store.save("accounts", account)
+    made = add_token(watched.store, OTHER_ADMIN, "a page", time.time())
+    real, frames = watched.backend.store, []
+
+    class Away:
+        def get(self, *_place):
+            frames.append(1)
+            if len(frames) == 3:
+                watched.backend.store = real
+                revoke_token(real, made.facts.id)
+            raise StoreUnavailable("away")
+
+    def leave():
+        watched.backend.store = Away()
+
+    sent = follow(watched, made.text, 2, leave)
+    assert len(frames) == 3
+    assert len(sent) == 1 + 2 + 3 + 1
+
+
+def test_head_does_not_wait_for_its_end(watched):
+    for _again in range(sampler.WATCHERS + 1):
+        answer = watched.call("HEAD", "/v2/callboard/live")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"].startswith("text/event-stream")
 
 
 def wait_until(condition, timeout_s=10):

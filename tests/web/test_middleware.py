@@ -3,10 +3,13 @@
 import asyncio
 import json
 
+import pytest
+
 from callboard.web.envelopes import middleware
+from support.api import CHILD, PARENT
 
 
-def run(app, messages):
+def run(app, messages, headers=()):
     """The answer to a request whose body comes in these messages, the last after a long wait."""
 
     async def talk():
@@ -27,7 +30,7 @@ def run(app, messages):
             "path": "/v2/webhooks",
             "raw_path": b"/v2/webhooks",
             "query_string": b"",
-            "headers": [],
+            "headers": list(headers),
             "client": ("192.0.2.1", 1),
             "server": ("test", 80),
             "scheme": "http",
@@ -54,3 +57,78 @@ def test_a_body_that_never_ends_is_given_up(api, monkeypatch):
 def test_of_a_body_without_a_length_no_more_is_read_than_allowed(api):
     start, _body = run(api.app, [chunk(b"x" * 600_000)] * 3)
     assert start["status"] == 413
+
+
+def test_a_body_with_two_lengths_is_refused_and_the_connection_ends(api):
+    """RFC 9112, 6.1: a proxy before us may have taken the other one."""
+    both = [(b"transfer-encoding", b"chunked"), (b"content-length", b"4")]
+    start, body = run(api.app, [chunk(b"{}")], both)
+    assert start["status"] == 400
+    assert json.loads(body["body"])["message"] == "bad_request"
+    assert (b"connection", b"close") in start["headers"]
+    for one in both:
+        start, _body = run(api.app, [{"type": "http.request", "body": b"{}"}], [one])
+        assert start["status"] == 401
+        assert b"connection" not in dict(start["headers"])
+
+
+def test_responses_are_not_kept_by_caches(api):
+    hook = api.add_hook()["id"]
+    for path in ("/v2/webhooks", f"/v2/accounts/{PARENT}/webhooks/{hook}", "/nowhere", "/healthz"):
+        assert api.call("GET", path).headers["cache-control"] == "no-store"
+    # The dashboard's files are the same for everybody.
+    assert api.call("GET", "/").headers["cache-control"] == "no-cache"
+
+
+PATHS = [
+    "/v2/webhooks",
+    "/v2/webhooks/samples",
+    f"/v2/accounts/{PARENT}/webhooks",
+    f"/v2/accounts/{PARENT}/webhooks/attempts",
+    "/v2/callboard/hooks",
+    "/healthz",
+    "/openapi.json",
+    "/nowhere",
+]
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/app.js", *PATHS])
+def test_head_has_the_headers_of_get_and_no_body(api, path):
+    id = {"X-Request-ID": "one"}
+    get, head = (api.call(method, path, headers=id) for method in ("GET", "HEAD"))
+    assert head.status_code == get.status_code
+    assert head.headers == get.headers
+    assert (head.content, int(head.headers["content-length"])) == (b"", len(get.content))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_slash_at_the_end_changes_nothing(api, path):
+    id = {"X-Request-ID": "one"}
+    plain, slashed = (api.call("GET", p, headers=id) for p in (path, path + "/"))
+    assert slashed.status_code == plain.status_code
+    assert slashed.content == plain.content
+
+
+def test_a_slash_at_the_end_keeps_method_and_body(api):
+    hook = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
+    made = api.call("PUT", f"/v2/accounts/{CHILD}/webhooks/", hook)
+    assert made.status_code == 201
+    hook = f"/v2/accounts/{CHILD}/webhooks/{made.json()['data']['id']}/"
+    assert api.call("DELETE", hook).status_code == 200
+    assert api.call("GET", "//").status_code == 200
+    assert api.call("GET", "/v2/callboard/hooks//").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/healthz", "GET, HEAD"),
+        ("GET", "/v2/events", "POST"),
+        ("HEAD", "/v2/events", "POST"),
+        ("OPTIONS", f"/v2/accounts/{PARENT}/webhooks", "GET, HEAD, PATCH, PUT"),
+        ("PUT", f"/v2/accounts/{PARENT}/webhooks/h", "DELETE, GET, HEAD, PATCH, POST"),
+    ],
+)
+def test_another_method_is_told_all_that_there_are(api, method, path, allowed):
+    answer = api.call(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)

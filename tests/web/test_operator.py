@@ -49,6 +49,11 @@ def test_hooks_of_all_accounts_are_found(api, size, ascending):
     assert found(f"&account_id={CHILD}") == {"two", "three"}
     assert found("&event=channel_create") == {"one", "two"}
     assert found("&enabled=false") == {"two"}
+    assert found("&enabled=true") == {"one", "three"}
+    assert found("&enabled=") == {"one", "two", "three"}
+    for other in ("perhaps", "no", "False", "0"):
+        refused = api.call("GET", f"{HOOKS}?enabled={other}")
+        assert (refused.status_code, list(refused.json()["data"])) == (400, ["enabled"])
     assert found("&uri=ONE.ex") == {"one"}
     assert found("&uri=nowhere") == set()
     shown = api.data("GET", f"{HOOKS}/{made['two']['id']}")

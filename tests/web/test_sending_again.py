@@ -6,7 +6,13 @@ import time
 import pytest
 
 from callboard import admin
-from callboard.actors.messages import AddSecret, HookSecrets, NoAnswer, RefusedByActor
+from callboard.actors.messages import (
+    AddSecret,
+    CancelDeliveries,
+    HookSecrets,
+    NoAnswer,
+    RefusedByActor,
+)
 from callboard.web.operations import replays
 from callboard.webhooks.deliveries.signing import parse_secret
 from callboard.webhooks.values.kazoo_names import gregorian_s
@@ -150,6 +156,14 @@ def test_an_id_stays_with_what_it_was_asked_for(api, hook, other):
     refused = api.call("PUT", f"{hook}/replay", {"id": "replay-1", **other})
     assert (refused.status_code, refused.json()["message"]) == (422, "replay_id_reused")
     assert ended(api, hook, {"id": "replay-1", "failed": False})["replayed"] == 2
+
+
+def test_deliveries_that_have_not_ended_are_cancelled_by_the_listener(api, hook):
+    answer = api.call("DELETE", f"{hook}/deliveries")
+    assert (answer.status_code, answer.json()["data"]) == (200, {"id": hook.rpartition("/")[2]})
+    (asked,) = [(p, m) for p, m in api.backend.asked if isinstance(m, CancelDeliveries)]
+    assert asked == ("hook_listener", CancelDeliveries(hook.rpartition("/")[2]))
+    assert api.call("DELETE", f"{hook}x/deliveries").status_code == 404
 
 
 @pytest.mark.parametrize(

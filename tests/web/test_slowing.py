@@ -1,5 +1,7 @@
 from callboard.web.access.throttling import Guard, Wrong, network_of
 
+TOKEN = "a-token-of-someone"
+
 
 class Clock:
     now = 1000.0
@@ -22,15 +24,15 @@ def test_it_ends_with_time_and_with_a_good_token():
     clock = Clock()
     guard = Guard(clock)
     for _ in range(5 + 2):
-        guard.wrong("192.0.2.1")
-    assert guard.wait_s("192.0.2.1") == 4
-    assert guard.wait_s("192.0.2.2") == 0
+        guard.wrong("192.0.2.1", TOKEN)
+    assert guard.wait_s("192.0.2.1", TOKEN) == 4
+    assert guard.wait_s("192.0.2.2", TOKEN) == 0
     clock.now += 4
-    assert guard.wait_s("192.0.2.1") == 0
-    guard.wrong("192.0.2.1")
-    assert guard.wait_s("192.0.2.1") == 8
-    guard.right("192.0.2.1")
-    assert guard.wait_s("192.0.2.1") == 0
+    assert guard.wait_s("192.0.2.1", TOKEN) == 0
+    guard.wrong("192.0.2.1", TOKEN)
+    assert guard.wait_s("192.0.2.1", TOKEN) == 8
+    guard.right("192.0.2.1", TOKEN)
+    assert guard.wait_s("192.0.2.1", TOKEN) == 0
     assert len(guard) == 0
 
 
@@ -38,20 +40,20 @@ def test_what_is_long_past_is_forgotten():
     clock = Clock()
     guard = Guard(clock)
     for _ in range(20):
-        guard.wrong("192.0.2.1")
+        guard.wrong("192.0.2.1", TOKEN)
     clock.now += 4000
-    guard.wrong("192.0.2.1")
-    assert guard.wait_s("192.0.2.1") == 0
+    guard.wrong("192.0.2.1", TOKEN)
+    assert guard.wait_s("192.0.2.1", TOKEN) == 0
 
 
 def test_memory_is_bounded_and_the_oldest_goes_first():
     guard = Guard(Clock(), most=3)
     for _ in range(10):
-        guard.wrong("192.0.2.1")
+        guard.wrong("192.0.2.1", TOKEN)
     for number in range(2, 5):
-        guard.wrong(f"192.0.2.{number}")
+        guard.wrong(f"192.0.2.{number}", TOKEN)
     assert len(guard) == 3
-    assert guard.wait_s("192.0.2.1") == 0
+    assert guard.wait_s("192.0.2.1", TOKEN) == 0
 
 
 def test_one_host_is_one_client_whatever_its_address():
@@ -59,3 +61,16 @@ def test_one_host_is_one_client_whatever_its_address():
     assert network_of("2001:db8:1:2::4") != network_of("2001:db8:1:3::4")
     assert network_of("::ffff:192.0.2.1") == "192.0.2.1"
     assert network_of("testclient") == "testclient"
+
+
+def test_what_counts_is_the_client_and_the_beginning_of_the_token():
+    guard = Guard(Clock())
+    for number in range(5):
+        guard.wrong("192.0.2.1", f"12345678-{number}")
+        guard.wrong("192.0.2.1", f"cbt_{'a' * 16}_{number}")
+    for known in ("12345678", "12345678 and more", f"cbt_{'a' * 16}_{'x' * 43}"):
+        assert guard.wait_s("192.0.2.1", known) == 1
+        assert guard.wait_s("192.0.2.2", known) == 0
+    another = f"cbt_{'b' * 16}_{'x' * 43}"
+    for other in ("1234567", "12345679", another, "cbt_aaaa", "cbt_aaaa_x", ""):
+        assert guard.wait_s("192.0.2.1", other) == 0

@@ -97,6 +97,29 @@ def test_a_signature_is_recorded_as_it_was_sent():
     assert document["req_headers"] == {"x-a": "b", "webhook-signature": "v1,AbC="}
 
 
+def test_credentials_in_the_hooks_own_headers_are_hidden_unless_asked_for():
+    own = (
+        *(("Authorization", "Bearer S3"), ("cookie", "S3"), ("X-Api-Key", "S3")),
+        *(("X-Gitlab-Token", "S3"), ("Tokens", "4"), ("X-Key", "k"), ("Unsent-Token", "S3")),
+    )
+    sent = (("Content-Type", "a/b"), ("webhook-signature", "v1,AbC="), *own[:-1])
+    signed = evolve(delivery(), headers=sent, options=Options(headers=own))
+    document = attempt_document(signed, response(200), 1, NOW)
+    assert document["req_headers"] == {
+        "content-type": "a/b",
+        "webhook-signature": "v1,AbC=",
+        "authorization": "***",
+        "cookie": "***",
+        "x-api-key": "***",
+        "x-gitlab-token": "***",
+        "tokens": "4",
+        "x-key": "k",
+    }
+    asked = attempts.attempt_document(signed, response(200), 1, NOW, 1000, credentials=True)
+    assert asked["req_headers"]["authorization"] == "bearer s3"
+    assert asked["req_headers"].keys() == document["req_headers"].keys()
+
+
 def test_a_success_has_no_count_of_tries():
     document = attempt_document(delivery(), response(200, b"Thanks"), 2, NOW)
     assert document == of_any_outcome() | of_answer("200", "Thanks") | {"result": "success"}

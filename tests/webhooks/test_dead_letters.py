@@ -125,6 +125,24 @@ def test_a_get_is_kept_by_its_query():
     )
 
 
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        ("https://u:s3cret@e.example/in", "https://e.example/in"),
+        ("https://u:s3/cret@e.example/in", "https://e.example/in"),
+        ("https://:s3/c@ret@e.example", "https://e.example"),
+        ("https://e.example/@me/in?to=a@b", "https://e.example/@me/in?to=a@b"),
+        ("https://e.example:8443/@me", "https://e.example:8443/@me"),
+        ("https://e.example:/@me", "https://e.example:/@me"),
+        ("https://e.example:8443?to=a@b", "https://e.example:8443?to=a@b"),
+        ("https://[2001:4860::1]:8443/@me", "https://[2001:4860::1]:8443/@me"),
+        ("https://[2001:4860::1]/@me", "https://[2001:4860::1]/@me"),
+    ],
+)
+def test_a_letter_shows_no_user_and_no_password(uri, kept):
+    assert letter(evolve(DELIVERY, uri=uri))["uri"] == kept
+
+
 def test_the_same_delivery_has_one_letter_and_another_another():
     assert letter()["_id"] == letter(reason="other", now_unix_s=NOW + 9)["_id"]
     assert letter()["_id"] != letter(evolve(DELIVERY, id="c" * 32))["_id"]

@@ -70,6 +70,13 @@ def test_a_body_that_was_the_message_s_own_is_not_converted(once, form):
         again(once(delivery), evolve(hook, verb="get"))
 
 
+def test_bytes_that_an_attempt_cannot_store_are_not_sent_changed():
+    delivery = evolve(first(), body=b"\xff\x00", raw=True)
+    with pytest.raises(NotRepeatable, match="no text"):
+        by_attempt(delivery)
+    assert again(letter_of(delivery), HOOK).body == b"\xff\x00"
+
+
 @pytest.mark.parametrize("once", [letter_of, by_attempt])
 def test_it_goes_to_the_hook_of_now(once):
     now = evolve(

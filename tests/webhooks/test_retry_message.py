@@ -46,7 +46,7 @@ options = st.builds(
         st.sampled_from(["hex", "base64"]),
     ),
     secrets_until=st.lists(whole, max_size=2).map(tuple),
-)
+).map(lambda made: evolve(made, secrets_until=made.secrets_until[: len(made.secrets)]))
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 traces = st.none() | st.builds(TraceContext, st.just(PARENT), st.sampled_from(["", "a=1,b=2"]))
 deliveries = st.builds(
@@ -60,6 +60,8 @@ deliveries = st.builds(
     options=options,
     trace=traces,
     raw=st.booleans(),
+    source=texts.map(str.encode),
+    unstored=st.sampled_from([None, False, True]),
 )
 laters = st.builds(
     RetryMessage,
@@ -70,6 +72,7 @@ laters = st.builds(
     deferred_since_ms=st.none() | whole,
     deferrals=whole,
     history=st.lists(st.tuples(whole, texts), max_size=20).map(tuple),
+    taken_ms=st.none() | whole,
 )
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
@@ -203,6 +206,7 @@ def test_a_history_tells_the_latest_tries():
         (("delivery", "headers"), [["a", "\ud800"]]),
         (("options", "secrets"), ["\ud800"]),
         (("options", "rate_per_s"), 1e-15),
+        (("options", "secrets_until"), [1700000000]),
     ],
 )
 def test_what_no_actor_could_go_on_with_is_refused_at_once(path, value):
@@ -213,4 +217,13 @@ def test_what_no_actor_could_go_on_with_is_refused_at_once(path, value):
         place = place[parent]
     place[name] = value
     with pytest.raises(UnreadableDelivery, match=name):
+        from_json(json.dumps(document).encode())
+
+
+def test_a_get_whose_body_is_no_query_is_refused():
+    """It could not be added to the URL, which ended the deliverer."""
+    document = json.loads(as_json(LATER))
+    del document["delivery"]["body"]
+    document["delivery"] |= {"method": "GET", "body_base64": "/w=="}
+    with pytest.raises(UnreadableDelivery, match="GET"):
         from_json(json.dumps(document).encode())

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 from attrs import frozen
 from fastapi import Depends, Path, Request, Security
 from fastapi.concurrency import run_in_threadpool
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
+from callboard.adapters.store.protocol import StoreError
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.admission import Admission
-from callboard.web.access.clients import client_address
+from callboard.web.access.clients import client_address, is_of_another_site
 from callboard.web.access.state import header_token, query_token, state_of
 from callboard.web.access.throttling import Guard
 from callboard.web.access.tokens import Caller, caller_of, may_use
@@ -27,10 +28,14 @@ from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 _HEADER = APIKeyHeader(
     name="X-Auth-Token",
     auto_error=False,
-    description="The admin's token, or one of an account. Also as `auth_token` of the envelope "
-    "or the query.",
+    description="The admin's token, or one of an account. Also as `auth_token` of the envelope.",
 )
 _BEARER = HTTPBearer(auto_error=False, description="The same token.")
+_QUERY = APIKeyQuery(
+    name="auth_token",
+    auto_error=False,
+    description="The same token, if nothing else is possible: proxies tend to log it.",
+)
 
 
 def backend_of(request: Request) -> Backend:
@@ -58,36 +63,53 @@ async def _backend(request: Request) -> Backend:
 TheBackend = Annotated[Backend, Depends(_backend)]
 
 
-def anybody(request: Request) -> Caller | None:
+async def _described(
+    _header: Annotated[Any, Security(_HEADER)],
+    _bearer: Annotated[Any, Security(_BEARER)],
+    _query: Annotated[Any, Security(_QUERY)],
+) -> None:
+    """Describes the places of a token in the OpenAPI document; `_token` reads them."""
+
+
+_Described = Annotated[None, Depends(_described)]
+
+
+def anybody(request: Request, _places: _Described) -> Caller | None:
     """The caller; None: without a token. Raises ApiError 401, 429 for a wrong one."""
-    token = _token(request)
+    state = state_of(request)
+    token, in_header = _token(request)
     if not token:
         return None
-    guard, address = _guarded(request)
+    guard, address = _guarded(request, token)
     backend = backend_of(request)
     caller = caller_of(token, backend.admin_token, backend.store)
     if caller is None:
-        guard.wrong(address)
+        guard.wrong(address, token)
         raise invalid_credentials()
-    if caller.sees_all:  # one account's valid token is no evidence about attempts for another's
-        guard.right(address)
-    state = state_of(request)
-    state.caller, state.token = caller, token
+    guard.right(address, token)
+    state.caller, state.echoed_token = caller, "" if in_header else token
     if caller.account_id is not None:
         admission_of(request).tokens.add(token, caller.account_id)
         quotas_of(request).of(caller.account_id)
     return caller
 
 
-def _guarded(request: Request) -> tuple[Guard, str]:
-    """The guard against wrong tokens, and the client's address. Raises ApiError 429."""
-    guard: Guard = request.app.state.guard
+def _guarded(request: Request, token: str) -> tuple[Guard, str]:
+    """The guard against wrong tokens, and the client's address.
+
+    Raises ApiError 429; 403 if a page of another site sent the token, which is then neither looked
+    at nor counted.
+    """
+    app = request.app
+    if is_of_another_site(request.headers, app.state.cors_origins):
+        raise forbidden()
+    guard: Guard = app.state.guard
     address = client_address(
         request.client.host if request.client else "",
         request.headers.getlist("x-forwarded-for"),
-        request.app.state.trusted_proxies,
+        app.state.trusted_proxies,
     )
-    if wait_s := guard.wait_s(address):
+    if wait_s := guard.wait_s(address, token):
         raise too_many_requests(wait_s)
     return guard, address
 
@@ -95,11 +117,7 @@ def _guarded(request: Request) -> tuple[Guard, str]:
 Anybody = Annotated[Caller | None, Depends(anybody)]
 
 
-async def known(
-    caller: Anybody,
-    _header: Annotated[Any, Security(_HEADER)],
-    _bearer: Annotated[Any, Security(_BEARER)],
-) -> Caller:
+async def known(caller: Anybody) -> Caller:
     """A caller with a valid token. Raises ApiError 401."""
     if caller is None:
         raise invalid_credentials()
@@ -119,23 +137,20 @@ async def admin(caller: Known) -> Caller:
 Admin = Annotated[Caller, Depends(admin)]
 
 
-async def scraper(
-    request: Request,
-    _header: Annotated[Any, Security(_HEADER)],
-    _bearer: Annotated[Any, Security(_BEARER)],
-) -> None:
+async def scraper(request: Request, _places: _Described) -> None:
     """Permits readers of the metrics: by the metrics' own token, or the admin's.
 
     With these it needs neither the store nor a thread. Raises ApiError.
     """
-    if given := (header_token(request) or query_token(request)).encode(errors="replace"):
-        _guarded(request)
+    if given := header_token(request) or query_token(request):
+        _guarded(request, given)
         expected = (request.app.state.metrics_token, backend_of(request).admin_token)
-        if any(one and hmac.compare_digest(given, one.encode()) for one in expected):
+        written = given.encode(errors="replace")
+        if any(one and hmac.compare_digest(written, one.encode()) for one in expected):
             return
     slot = await admission_of(request).slot_for(request)
     try:
-        await admin(await known(await run_in_threadpool(anybody, request), None, None))
+        await admin(await known(await run_in_threadpool(anybody, request, None)))
     finally:
         slot.give_back()
 
@@ -168,8 +183,24 @@ def account(
 TheAccount = Annotated[AccountAccess, Depends(account)]
 
 
-def _token(request: Request) -> str:
+def still_sees_all(request: Request) -> bool:
+    """Whether the token of a long request still gives access to everything. May block.
+
+    While the store does not answer, the token counts as valid.
+    """
+    backend = backend_of(request)
+    try:
+        caller = caller_of(_token(request)[0], backend.admin_token, backend.store)
+    except StoreError:
+        return True
+    return caller is not None and caller.sees_all
+
+
+def _token(request: Request) -> tuple[str, bool]:
+    """The token, or "" without one; and whether it came in a header."""
     if given := header_token(request):
-        return given
+        return given, True
     enveloped = state_of(request).peek("auth_token")
-    return enveloped if enveloped and isinstance(enveloped, str) else query_token(request)
+    if isinstance(enveloped, str) and enveloped:
+        return enveloped, False
+    return query_token(request), False

@@ -1,6 +1,6 @@
-"""The client of a request, also behind trusted proxies."""
+"""The client of a request, also behind trusted proxies; and whether a web page sent it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -20,6 +20,17 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
         if _parsed(address) is None:
             return peer
     return address
+
+
+def is_of_another_site(headers: Mapping[str, str], permitted: Collection[str]) -> bool:
+    """Whether a page of another site made a browser send the request (Fetch Metadata, W3C).
+
+    `permitted`: the origins that may, by CORS. Browsers omit the headers on plain HTTP, except to
+    this machine, and other clients have none: then it is False.
+    """
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+        return False
+    return headers.get("sec-fetch-mode") != "cors" or headers.get("origin") not in permitted
 
 
 def is_one_of(address: str, networks: Sequence[Network]) -> bool:

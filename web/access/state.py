@@ -22,15 +22,17 @@ _REQUEST_ID = re.compile(r"[!-~]{1,100}")
 
 @define
 class RequestState:
-    """One request's state. `body`: all of it; `caller`, `token`: set once the token is valid.
+    """One request's state. `body`: all of it; `caller`: set once the token is valid.
 
+    `echoed_token`: the valid token if it came in the envelope or the query, as Kazoo's clients send
+    it: they expect it in the response. One that came in a header is not repeated.
     `give_back_slot`: for requests that wait long without a thread (access/admission.py).
     """
 
     node: NodeFacts
     request_id: str
     body: bytes = field(default=b"", repr=False)
-    token: str = field(default="", repr=False)
+    echoed_token: str = field(default="", repr=False)
     caller: Caller | None = None
     give_back_slot: Callable[[], None] = field(default=lambda: None, repr=False)
     _parsed: Any = None

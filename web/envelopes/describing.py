@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callboard.web.documents.hook_documents import hook_schema
+from callboard.web.documents.shapes import COMPONENTS, Schema
 from callboard.webhooks.hooks.options import LEAST_RATE, MOST_RATE
 
 TAGS = [
@@ -58,17 +59,19 @@ ERROR: dict[str, Any] = {
 }
 
 _WHAT = {
+    304: "The client has this revision already (If-None-Match).",
     400: "The body or the query breaks a rule, which `data` names.",
     401: "The token is missing or unknown.",
     403: "The token is not for this account.",
     404: "The resource does not exist.",
-    409: "Another client changed the document meanwhile.",
+    408: "The body did not arrive in time.",
+    409: "Another client changed the document meanwhile, or a quota is used up.",
     412: "The document's revision differs from If-Match.",
     413: "The body is too long.",
     422: "The Idempotency-Key was used with another body.",
-    429: "Too many wrong tokens came from this address.",
+    429: "Too many wrong tokens came from this address, or too many requests of this account.",
     500: "An internal error.",
-    503: "The store or an actor does not respond.",
+    503: "The store or an actor does not respond, or the node is busy.",
 }
 
 
@@ -78,65 +81,100 @@ def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Descriptions of these errors, in their envelope."""
-    return {s: {"description": _WHAT[s], "content": _json(ERROR)} for s in statuses}
+    error = {"$ref": "#/components/schemas/Error"}
+    return {s: {"description": _WHAT[s], "content": _json(error)} for s in statuses}
 
 
-def _success(status: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"description": "Done.", "content": _json(SUCCESS)}}
+def _success(status: int, data: Schema) -> dict[int | str, dict[str, Any]]:
+    described = {**SUCCESS, "properties": {**SUCCESS["properties"], "data": data}}
+    return {status: {"description": "Done.", "content": _json(described)}}
 
 
-OPEN = _success(200) | errors(400, 404, 429, 500, 503)
-"""Responses of paths without a token."""
-ENVELOPE = _success(200) | errors(400, 401, 403, 404, 429, 500, 503)
-"""Responses of paths with a token."""
+def open_to_all(data: Schema) -> dict[int | str, dict[str, Any]]:
+    """Responses of paths that need no token. `data`: what they show."""
+    return _success(200, data) | errors(400, 401, 404, 429, 500, 503)
 
 
-def changes(status: int = 200) -> dict[int | str, dict[str, Any]]:
-    """Responses of paths that change a document."""
-    return _success(status) | errors(400, 401, 403, 404, 409, 412, 413, 429, 500, 503)
+def shows(data: Schema, *, revision: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Responses of paths that show `data`. `revision`: of a document, which a client may have."""
+    unchanged: dict[int | str, dict[str, Any]] = {304: {"description": _WHAT[304]}}
+    known = unchanged if revision else {}
+    return _success(200, data) | known | errors(400, 401, 403, 404, 429, 500, 503)
 
 
-def posted() -> dict[int | str, dict[str, Any]]:
+def changes(data: Schema, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Responses of paths that change something, and show it as `data`."""
+    return _success(status, data) | errors(400, 401, 403, 404, 409, 412, 429, 500, 503)
+
+
+def posted(data: Schema) -> dict[int | str, dict[str, Any]]:
     """Responses of the path for posted events."""
-    return changes(202) | errors(422)
+    return changes(data, 202) | errors(422)
 
 
 def _query(name: str, description: str, type: str = "string") -> dict[str, Any]:
     return {"name": name, "in": "query", "description": description, "schema": {"type": type}}
 
 
+START_KEY = _query("start_key", "The `next_start_key` of the page before.")
 _PAGING = [
     _query("page_size", "Number of elements on a page.", "integer"),
-    _query("start_key", "The `next_start_key` of the page before."),
+    START_KEY,
     _query("paginate", "false returns all elements at once.", "boolean"),
     _query("ascending", "true reverses the order.", "boolean"),
+    _query("descending", "false reverses the order, too.", "boolean"),
 ]
+FILTERS: list[dict[str, Any]] = [
+    {
+        **_query("filter", "`filter_KEY=VALUE` and `filter_not_KEY=VALUE`, for any member."),
+        "style": "form",
+        "explode": True,
+        "schema": {
+            "type": "object",
+            "propertyNames": {"pattern": "^filter_."},
+            "additionalProperties": {"type": "string"},
+        },
+    },
+    _query("has_key", "Only elements with this member."),
+    _query("key_missing", "Only elements without this member."),
+    _query("has_value", "Only elements in which this member is not empty."),
+    _query("value_missing", "Only elements in which this member is missing or empty."),
+    _query("modified_from", "Only elements modified since, Gregorian seconds.", "integer"),
+    _query("modified_to", "Only elements modified until, Gregorian seconds.", "integer"),
+]
+"""The generic filters (`callboard.web.envelopes.filters`)."""
+_CREATED = [
+    _query("created_from", "Start of the period, Gregorian seconds.", "integer"),
+    _query("created_to", "End of the period, Gregorian seconds.", "integer"),
+]
+OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
+"""The operation can be called without a token as well."""
 PAGES: dict[str, Any] = {"parameters": _PAGING}
 """The parameters of a listing."""
-RANGES: dict[str, Any] = {
-    "parameters": [
-        _query("created_from", "Start of the period, Gregorian seconds.", "integer"),
-        _query("created_to", "End of the period, Gregorian seconds.", "integer"),
-        *_PAGING,
-    ]
-}
+FILTERED: dict[str, Any] = {"parameters": FILTERS}
+"""The parameters of a listing with filters, all at once."""
+FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
+"""The parameters of a listing with filters."""
+RANGES: dict[str, Any] = {"parameters": [*_CREATED, *_PAGING, *FILTERS]}
 """The parameters of a listing by time."""
-
-
-_CREATED = RANGES["parameters"][:2]
+_OF_ACCOUNT = _query("account_id", "Only this account's.")
 LETTERS: dict[str, Any] = {
     "parameters": [
-        _query("account_id", "Only this account's; for the operator."),
         _query("hook_id", "Only this hook's."),
         _query("kind", "delivery, or event for quarantined events."),
         *_CREATED,
-        *_PAGING[:3],
+        *_PAGING,
+        *FILTERS,
     ]
 }
-"""The parameters of a listing of dead letters."""
+"""The parameters of a listing of an account's dead letters."""
+ALL_LETTERS: dict[str, Any] = {"parameters": [_OF_ACCOUNT, *LETTERS["parameters"]]}
+"""The parameters of the operator's listing of dead letters."""
+TOKEN_PAGES: dict[str, Any] = {"parameters": [_OF_ACCOUNT, *_PAGING]}
+"""The parameters of the listing of tokens."""
 HOOK_SEARCH: dict[str, Any] = {
     "parameters": [
-        _query("account_id", "Only this account's."),
+        _OF_ACCOUNT,
         _query("event", "Only hooks of this event type."),
         _query("enabled", "Only hooks in this state.", "boolean"),
         _query("uri", "Only hooks whose URL contains this text; ignores case."),
@@ -144,6 +182,34 @@ HOOK_SEARCH: dict[str, Any] = {
     ]
 }
 """The parameters of the operator's listing of hooks."""
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
+IF_NONE_MATCH: dict[str, Any] = {
+    "parameters": [_header("If-None-Match", "Revisions that the client has: 304 for one of them.")]
+}
+"""The header of paths that show a document."""
+_IF_MATCH = _header("If-Match", "Revisions to change; 412 if the document has another.")
+DELETION: dict[str, Any] = {
+    "parameters": [
+        _IF_MATCH,
+        _query("should_soft_delete", "false deletes the document as well.", "boolean"),
+    ]
+}
+"""The parameters of a hook's deletion."""
+
+
+def hook_change(description: str, *, partial: bool = False) -> dict[str, Any]:
+    """Header and body of a change of a hook. `partial`: of some members."""
+    return {"parameters": [_IF_MATCH], **hook_body(description, partial=partial)}
 
 
 def hook_body(description: str, *, partial: bool = False) -> dict[str, Any]:
@@ -184,14 +250,16 @@ def body_of(data: Mapping[str, Any], description: str) -> dict[str, Any]:
     }
 
 
+def members_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members of `data` that a body of `body_of` has; others are refused."""
+    envelope = body["requestBody"]["content"]["application/json"]["schema"]
+    members: Mapping[str, Any] = envelope["properties"]["data"]["properties"]
+    return members
+
+
 POST_EVENT: dict[str, Any] = {
     "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "Identifies the event within its account for 24 hours.",
-            "schema": {"type": "string"},
-        }
+        _header("Idempotency-Key", "Identifies the event within its account for 24 hours.")
     ],
     **body_of(
         {
@@ -207,21 +275,23 @@ POST_EVENT: dict[str, Any] = {
     ),
 }
 """Header and body of a posted event."""
-COMMAND: dict[str, Any] = {
-    "parameters": [_query("start_key", "The `next_start_key` of the response before.")],
-    **body_of({"type": "object"}, "The arguments."),
-}
-"""Parameters and body of a command of maintenance."""
 
 
-def without_framework_errors(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI document without the framework's errors, which Callboard replaces."""
-    for path in document["paths"].values():
-        for operation in path.values():
-            theirs = "HTTPValidationError" in str(operation["responses"].get("422"))
-            if theirs:
-                del operation["responses"]["422"]
-    schemas = document.get("components", {}).get("schemas", {})
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with what all paths have in common.
+
+    Without the framework's errors, which Callboard replaces.
+    """
+    shared = document.setdefault("components", {})
+    schemas = {**shared.get("schemas", {}), **COMPONENTS, "Error": ERROR}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    shared["schemas"] = schemas
+    for path in document["paths"].values():
+        for operation in path.values():
+            responses = operation["responses"]
+            if "HTTPValidationError" in str(responses.get("422")):
+                del responses["422"]
+            for status, described in errors(408, 413).items():
+                responses.setdefault(str(status), described)
     return document

@@ -82,7 +82,8 @@ def _common(request: Request) -> dict[str, Any]:
     }
     if state.caller is not None:
         common["version"] = state.node.version
-        common["auth_token"] = state.token
+        if state.echoed_token:
+            common["auth_token"] = state.echoed_token
     return common
 
 

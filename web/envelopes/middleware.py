@@ -31,6 +31,10 @@ class _TooLong(Exception):
     """A body exceeds the size limit."""
 
 
+class _Ambiguous(Exception):
+    """A body has two lengths: servers and proxies may disagree on its end."""
+
+
 class EnvelopeMiddleware:
     """Reads the body first, so that later code need not wait for it."""
 
@@ -47,32 +51,60 @@ class EnvelopeMiddleware:
         id = request_id(Headers(scope=scope).get("x-request-id"))
         state = RequestState(self._node, id)
         scope["callboard"] = state
+        scope = dict(scope)  # The server itself goes by the method as sent.
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = id
+                # Responses hold what only the bearer of a token may see.
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:
             with anyio.fail_after(BODY_S):
-                body = await self._read(receive)
-        except (_TooLong, TimeoutError) as problem:
+                body = await self._read(scope, receive)
+        except (_Ambiguous, _TooLong, TimeoutError) as problem:
             error = self._refusal(problem)
             await failure(Request(scope), error)(scope, receive, send_with_id)
             return
         state.body = body
-        await self._app(scope, _Replay(body, receive), send_with_id)
+        _drop_trailing_slash(scope)
+        if scope["method"] == "HEAD":
+            await self._head(scope, _Replay(body, receive), send_with_id)
+        else:
+            await self._app(scope, _Replay(body, receive), send_with_id)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The response to GET without its body (RFC 9110, 9.3.2), also if that has no end."""
+        with anyio.CancelScope() as whole:
+
+            async def send_head(message: Message) -> None:
+                if message["type"] != "http.response.body":
+                    await send(message)
+                    return
+                await send({**message, "body": b"", "more_body": False})
+                if message.get("more_body", False):
+                    whole.cancel()
+
+            await self._app({**scope, "method": "GET"}, receive, send_head)
 
     def _refusal(self, problem: Exception) -> ApiError:
         close = {"Connection": "close"}
+        if isinstance(problem, _Ambiguous):
+            both = {"message": "send Content-Length or Transfer-Encoding, not both"}
+            return ApiError(400, "bad_request", both, close)
         if isinstance(problem, TimeoutError):
             late = {"message": f"the body did not come within {BODY_S} s"}
             return ApiError(408, "request_timeout", late, close)
         limit = {"message": f"the body is longer than {self._max_body} bytes"}
         return ApiError(413, "request_too_large", limit, close)
 
-    async def _read(self, receive: Receive) -> bytes:
-        """The whole body. Raises _TooLong."""
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body. Raises _TooLong; _Ambiguous (RFC 9112, 6.1: the connection ends)."""
+        headers = Headers(scope=scope)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise _Ambiguous
         chunks = bytearray()
         while True:
             message = await receive()
@@ -81,6 +113,13 @@ class EnvelopeMiddleware:
                 raise _TooLong
             if not message.get("more_body", False):
                 return bytes(chunks)
+
+
+def _drop_trailing_slash(scope: Scope) -> None:
+    """Route `/path/` like `/path`. A redirect would lose the body of some clients' requests."""
+    if scope["path"].endswith("/") and scope["path"] != "/":
+        scope["path"] = scope["path"][:-1]
+        scope["raw_path"] = scope.get("raw_path", b"").removesuffix(b"/")
 
 
 class AdmissionMiddleware:

@@ -50,9 +50,14 @@ def paging_of(query: Mapping[str, str], default_size: int) -> Paging:
                 "page_size", "minimum", "Value must be at least 1", target=1, value=written
             )
         size = min(wanted, MAX_PAGE)
-    start_key = query.get("start_key") or None
-    start = None if start_key is None else _position(start_key)
+    start, start_key = start_of(query)
     return Paging(size, start, start_key, ascending)
+
+
+def start_of(query: Mapping[str, str]) -> tuple[list[Any] | None, str | None]:
+    """The position in the query and its key; None without one. Raises ApiError 400."""
+    key = query.get("start_key") or None
+    return None if key is None else _position(key), key
 
 
 def page_of(

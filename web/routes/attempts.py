@@ -10,8 +10,9 @@ from callboard.adapters.repositories.attempt_history import attempts
 from callboard.adapters.store.protocol import Document
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend
+from callboard.web.documents.shapes import ATTEMPT, list_of
 from callboard.web.documents.system_settings import maximum_range_s, page_size
-from callboard.web.envelopes.describing import ENVELOPE, RANGES
+from callboard.web.envelopes.describing import RANGES, shows
 from callboard.web.envelopes.envelope import success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import Paging, page_of, paging_of
@@ -31,7 +32,7 @@ _TEXTS = ("req_body", "resp_body", QUERY)
     "/attempts",
     summary="List the attempts of an account's hooks",
     openapi_extra=RANGES,
-    responses=ENVELOPE,
+    responses=shows(list_of(ATTEMPT)),
 )
 def account_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Newest first, across all months of the period; generic filters apply."""
@@ -42,7 +43,7 @@ def account_attempts(request: Request, account: TheAccount, backend: TheBackend)
     "/{hook_id}/attempts",
     summary="List the attempts of a hook",
     openapi_extra=RANGES,
-    responses=ENVELOPE,
+    responses=shows(list_of(ATTEMPT)),
 )
 def hook_attempts(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
@@ -68,7 +69,7 @@ def _attempts(
         ascending=paging.ascending,
         start=_start(paging),
     )
-    found, page = page_of(documents, paging, filters_in(query.multi_items()), _position, _weight)
+    found, page = page_of(documents, paging, filters_in(query), _position, _weight)
     return success(request, [_shown(document) for document in found], page=page)
 
 

@@ -12,8 +12,16 @@ from callboard.adapters.repositories.dead_letters import DeadLetterStore, Place,
 from callboard.adapters.store.protocol import Document, Row
 from callboard.web.access.callers import Admin, TheAccount, TheBackend
 from callboard.web.backend import Backend
+from callboard.web.documents.shapes import ACTED_ON, LETTER, LISTED_LETTER, deleted, list_of
 from callboard.web.documents.system_settings import page_size
-from callboard.web.envelopes.describing import ENVELOPE, LETTERS, body_of, changes
+from callboard.web.envelopes.describing import (
+    ALL_LETTERS,
+    LETTERS,
+    body_of,
+    changes,
+    members_of,
+    shows,
+)
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import Paging, page_of, paging_of
@@ -52,7 +60,10 @@ _ACTION = body_of(
 
 
 @router.get(
-    _OF_ACCOUNT, summary="List an account's dead letters", openapi_extra=LETTERS, responses=ENVELOPE
+    _OF_ACCOUNT,
+    summary="List an account's dead letters",
+    openapi_extra=LETTERS,
+    responses=shows(list_of(LISTED_LETTER)),
 )
 def account_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Newest first, without their bodies; generic filters apply."""
@@ -63,14 +74,14 @@ def account_letters(request: Request, account: TheAccount, backend: TheBackend) 
     _OF_ACCOUNT,
     summary="Retry or purge some of an account's dead letters",
     openapi_extra=_ACTION,
-    responses=changes(),
+    responses=changes(ACTED_ON),
 )
 def act_on_account(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """A delivery goes to its hook as it is now, with the same webhook-id and all attempts."""
     return _act(request, backend, account.id)
 
 
-@router.get(_OF_ACCOUNT + "/{letter_id}", summary="Show a dead letter", responses=ENVELOPE)
+@router.get(_OF_ACCOUNT + "/{letter_id}", summary="Show a dead letter", responses=shows(LETTER))
 def account_letter(
     request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
 ) -> Response:
@@ -78,7 +89,11 @@ def account_letter(
     return success(request, _shown(_letter(backend, letter_id, account.id)))
 
 
-@router.delete(_OF_ACCOUNT + "/{letter_id}", summary="Purge a dead letter", responses=changes())
+@router.delete(
+    _OF_ACCOUNT + "/{letter_id}",
+    summary="Purge a dead letter",
+    responses=changes(deleted(LETTER)),
+)
 def purge_account_letter(
     request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
 ) -> Response:
@@ -90,8 +105,8 @@ def purge_account_letter(
     _OF_ALL,
     tags=["operator"],
     summary="List dead letters and quarantined events",
-    openapi_extra=LETTERS,
-    responses=ENVELOPE,
+    openapi_extra=ALL_LETTERS,
+    responses=shows(list_of(LISTED_LETTER)),
 )
 def all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Newest first, without their bodies; generic filters apply."""
@@ -103,7 +118,7 @@ def all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Respon
     tags=["operator"],
     summary="Retry or purge some dead letters",
     openapi_extra=_ACTION,
-    responses=changes(),
+    responses=changes(ACTED_ON),
 )
 def act_on_all(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """An event goes to the nodes' queue again."""
@@ -114,7 +129,7 @@ def act_on_all(request: Request, _caller: Admin, backend: TheBackend) -> Respons
     _OF_ALL + "/{letter_id}",
     tags=["operator"],
     summary="Show a dead letter or quarantined event",
-    responses=ENVELOPE,
+    responses=shows(LETTER),
 )
 def any_letter(
     request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
@@ -127,7 +142,7 @@ def any_letter(
     _OF_ALL + "/{letter_id}",
     tags=["operator"],
     summary="Purge a dead letter or quarantined event",
-    responses=changes(),
+    responses=changes(deleted(LETTER)),
 )
 def purge_any_letter(
     request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
@@ -152,7 +167,7 @@ def _list(request: Request, backend: Backend, account_id: str | None) -> Respons
         _time(query, "created_from"),
         _time(query, "created_to"),
     )
-    passes = filters_in(query.multi_items())
+    passes = filters_in(query)
     rows = _rows(DeadLetterStore(backend.store), window, _start(paging))
     found, page = page_of(
         rows, paging, lambda row: window.shows(row) and passes(_listed(row)), _position
@@ -216,7 +231,7 @@ def _shown(letter: Document) -> dict[str, Any]:
 
 def _act(request: Request, backend: Backend, account_id: str | None) -> Response:
     data = data_of(request)
-    check_members(data, ("action", "ids"))
+    check_members(data, members_of(_ACTION))
     action, ids = member(data, "action", str), ids_of(data, admin.IDS_LIMIT)
     if action not in ("retry", "purge"):
         message = "Value not found in enumerated list of values"

@@ -9,8 +9,10 @@ from callboard.adapters.repositories.definitions import Definition
 from callboard.web.access.callers import Anybody, Known, TheBackend
 from callboard.web.documents.hook_documents import known_definitions, shown_definition
 from callboard.web.documents.samples import SAMPLES
+from callboard.web.documents.shapes import DEFINITION, TEXTS, list_of
+from callboard.web.documents.shapes import SAMPLES as SAMPLES_SHOWN
 from callboard.web.documents.system_settings import page_size
-from callboard.web.envelopes.describing import OPEN, PAGES
+from callboard.web.envelopes.describing import FILTERED, OPTIONAL_TOKEN, PAGES, open_to_all
 from callboard.web.envelopes.envelope import success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import page_of, paging_of
@@ -19,7 +21,12 @@ from callboard.web.errors import ApiError, forbidden
 router = APIRouter(prefix="/v2/webhooks", tags=["events"])
 
 
-@router.get("", summary="List the event types", openapi_extra=PAGES, responses=OPEN)
+@router.get(
+    "",
+    summary="List the event types",
+    openapi_extra={**PAGES, **OPTIONAL_TOKEN},
+    responses=open_to_all(list_of(DEFINITION)),
+)
 def list_definitions(request: Request, caller: Anybody, backend: TheBackend) -> Response:
     """By name, descending: the values of a hook's `hook`, and the selection by its custom_data."""
     paging = paging_of(request.query_params, page_size(backend))
@@ -40,13 +47,23 @@ def _position(definition: Definition) -> list[str]:
     return [definition.name, definition.id]
 
 
-@router.get("/samples", summary="List the ids of samples", responses=OPEN)
+@router.get(
+    "/samples",
+    summary="List the ids of samples",
+    openapi_extra=OPTIONAL_TOKEN,
+    responses=open_to_all(TEXTS),
+)
 def list_samples(request: Request, _caller: Anybody) -> Response:
     """Each is a list of payloads."""
     return success(request, sorted(SAMPLES))
 
 
-@router.get("/samples/{sample_id}", summary="Show samples of an event type", responses=OPEN)
+@router.get(
+    "/samples/{sample_id}",
+    summary="Show samples of an event type",
+    openapi_extra={**FILTERED, **OPTIONAL_TOKEN},
+    responses=open_to_all(SAMPLES_SHOWN),
+)
 def show_sample(
     request: Request,
     _caller: Anybody,
@@ -55,7 +72,7 @@ def show_sample(
     """Payloads as hooks send them; generic filters apply to their members."""
     if sample_id not in SAMPLES:
         raise ApiError(404, "bad identifier", [sample_id])
-    passes = filters_in(request.query_params.multi_items())
+    passes = filters_in(request.query_params)
     return success(request, [sample for sample in SAMPLES[sample_id] if passes(sample)])
 
 

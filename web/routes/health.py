@@ -15,6 +15,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import METRICS
 from callboard.web.access.callers import TheBackend, backend_of, scraper
+from callboard.web.envelopes.describing import errors
 from callboard.web.operations.actor_requests import replied
 
 READY_S = 3.0
@@ -66,7 +67,8 @@ _METRICS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "All metrics, in Prometheus' text format.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
-    }
+    },
+    **errors(401, 403, 429, 500, 503),
 }
 
 

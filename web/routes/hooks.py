@@ -17,8 +17,18 @@ from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
 from callboard.web.documents.hook_documents import listed_hook, replaced, shown_hook, valid_hook
+from callboard.web.documents.shapes import ENABLED, HOOK, LISTED_HOOK, deleted, list_of
 from callboard.web.documents.system_settings import page_size
-from callboard.web.envelopes.describing import ENVELOPE, PAGES, body_of, changes, hook_body
+from callboard.web.envelopes.describing import (
+    DELETION,
+    FILTERED_PAGES,
+    IF_NONE_MATCH,
+    body_of,
+    changes,
+    hook_body,
+    hook_change,
+    shows,
+)
 from callboard.web.envelopes.envelope import data_of, names_revision, success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import page_of, paging_of
@@ -34,7 +44,7 @@ from callboard.webhooks.hooks.hook import is_deleted, new_hook
 from callboard.webhooks.values.json_values import as_bool, is_true
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-router = APIRouter(prefix="/v2/accounts/{account_id}", tags=["hooks"], responses=ENVELOPE)
+router = APIRouter(prefix="/v2/accounts/{account_id}", tags=["hooks"])
 
 HookId = Annotated[str, Path(description="The hook's id.")]
 
@@ -51,7 +61,12 @@ REENABLE_S = 30.0
 """Time limit for enabling hooks."""
 
 
-@router.get("/webhooks", summary="List the hooks of an account", openapi_extra=PAGES)
+@router.get(
+    "/webhooks",
+    summary="List the hooks of an account",
+    openapi_extra=FILTERED_PAGES,
+    responses=shows(list_of(LISTED_HOOK)),
+)
 def list_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Newest ids first, page by page; generic filters apply."""
     paging = paging_of(request.query_params, page_size(backend))
@@ -70,7 +85,7 @@ def list_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Re
             include_documents=True,
             page_size=min(1000, (paging.size or 1000) + 1),
         )
-        passes = filters_in(request.query_params.multi_items())
+        passes = filters_in(request.query_params)
         found, page = page_of(
             rows, paging, lambda row: row.document is not None and passes(row.document), _position
         )
@@ -88,7 +103,7 @@ def _position(row: Row) -> list[Any]:
     status_code=201,
     summary="Create a hook",
     openapi_extra=hook_body("The hook."),
-    responses=changes(201),
+    responses=changes(HOOK, 201),
 )
 def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """At the response, the hook is stored, announced to all nodes, and in effect on this one."""
@@ -129,6 +144,7 @@ def _account_document(backend: Backend, account: AccountAccess) -> Document:
     tags=["re-enabling"],
     summary="Enable an account's hooks again",
     openapi_extra=_REENABLING,
+    responses=shows(ENABLED),
 )
 def enable_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Hooks that were disabled because they failed repeatedly."""
@@ -140,6 +156,7 @@ def enable_hooks(request: Request, account: TheAccount, backend: TheBackend) -> 
     tags=["re-enabling"],
     summary="Enable the hooks of an account and its descendants again",
     openapi_extra=_REENABLING,
+    responses=shows(ENABLED),
 )
 def enable_descendants(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Hooks that were disabled because they failed repeatedly."""
@@ -181,7 +198,12 @@ def _enable(
     return success(request, "hooks updated")
 
 
-@router.get("/webhooks/{hook_id}", summary="Show a hook")
+@router.get(
+    "/webhooks/{hook_id}",
+    summary="Show a hook",
+    openapi_extra=IF_NONE_MATCH,
+    responses=shows(HOOK, revision=True),
+)
 def show_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
@@ -193,8 +215,8 @@ def show_hook(
 @router.post(
     "/webhooks/{hook_id}",
     summary="Replace a hook",
-    openapi_extra=hook_body("The whole hook."),
-    responses=changes(),
+    openapi_extra=hook_change("The whole hook."),
+    responses=changes(HOOK),
 )
 def replace_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
@@ -208,8 +230,8 @@ def replace_hook(
 @router.patch(
     "/webhooks/{hook_id}",
     summary="Change members of a hook",
-    openapi_extra=hook_body("Members to set; null removes one.", partial=True),
-    responses=changes(),
+    openapi_extra=hook_change("Members to set; null removes one.", partial=True),
+    responses=changes(HOOK),
 )
 def change_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
@@ -241,7 +263,12 @@ def _save(
     )
 
 
-@router.delete("/webhooks/{hook_id}", summary="Delete a hook", responses=changes())
+@router.delete(
+    "/webhooks/{hook_id}",
+    summary="Delete a hook",
+    openapi_extra=DELETION,
+    responses=changes(deleted(HOOK)),
+)
 def delete_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from callboard.web.access.callers import Admin, Known
+from callboard.web.access.callers import Admin, Known, still_sees_all
 from callboard.web.envelopes.envelope import success
 from callboard.web.errors import ApiError
 from callboard.web.live.event_stream import EventStream
@@ -31,12 +33,17 @@ async def follow(request: Request, _caller: Admin) -> Response:
     if watcher is None:
         reason = {"message": "too many pages are open"}
         raise ApiError(503, "too_many_streams", reason, {"Retry-After": "10"})
-    return EventStream(_until_left(sampler, watcher))
+    return EventStream(_until_left(sampler, watcher, request))
 
 
-async def _until_left(sampler: Sampler, watcher: Watcher) -> AsyncIterator[bytes]:
+async def _until_left(sampler: Sampler, watcher: Watcher, request: Request) -> AsyncIterator[bytes]:
+    """The frames, until the reader leaves or its token is revoked."""
+    # A thread of its own: streams have no slot, and a slow store must not take those of requests.
+    own = anyio.CapacityLimiter(1)
     try:
         async for frame in watcher:
+            if not await anyio.to_thread.run_sync(still_sees_all, request, limiter=own):
+                return
             yield frame
     finally:
         sampler.leave(watcher)

@@ -12,9 +12,10 @@ from callboard import admin
 from callboard.actors.messages import ReencryptSecrets, SecretsReencrypted
 from callboard.actors.messages.paths import HOOK_LISTENER, MAINTENANCE
 from callboard.web.access.callers import Admin, TheBackend
-from callboard.web.envelopes.describing import COMMAND, changes
+from callboard.web.documents.shapes import DONE
+from callboard.web.envelopes.describing import START_KEY, body_of, changes
 from callboard.web.envelopes.envelope import Page, data_of, success
-from callboard.web.envelopes.paging import key_of, paging_of
+from callboard.web.envelopes.paging import key_of, start_of
 from callboard.web.errors import bad_identifier, invalid_member
 from callboard.web.operations.actor_requests import asked, check_members
 from callboard.webhooks.hooks.arguments import (
@@ -29,7 +30,6 @@ from callboard.webhooks.hooks.arguments import (
 router = APIRouter(prefix="/v2/callboard/maintenance", tags=["operator"])
 
 PATIENCE_S = 60.0
-PAGE = 1000
 
 
 def _flag(value: Any) -> bool:
@@ -90,12 +90,35 @@ COMMANDS: Mapping[str, Command] = {
     ),
 }
 
+_ARGUMENTS = sorted({name for one in COMMANDS.values() for name in (*one.required, *one.optional)})
+
+_BODY: dict[str, Any] = {
+    "parameters": [START_KEY],
+    **body_of(
+        {
+            "type": "object",
+            "properties": {
+                argument: {
+                    "description": "Of "
+                    + ", ".join(
+                        name
+                        for name, command in COMMANDS.items()
+                        if argument in (*command.required, *command.optional)
+                    )
+                }
+                for argument in _ARGUMENTS
+            },
+        },
+        "The command's arguments.",
+    ),
+}
+
 
 @router.post(
     "/{command}",
     summary="Run a maintenance command",
-    openapi_extra=COMMAND,
-    responses=changes(),
+    openapi_extra=_BODY,
+    responses=changes(DONE),
 )
 def carry_out(
     request: Request,
@@ -114,7 +137,7 @@ def carry_out(
         _checked("definition", data["definition"], lambda value: definition_argument(value, ids))
     arguments = _arguments(known, data)
     if known.paged:
-        start = paging_of(request.query_params, PAGE).start
+        start, _key = start_of(request.query_params)
         if start is not None:
             arguments["after"] = _cursor(known, start)
     answer = asked(backend, known.actor, known.message(**arguments), known.answer, PATIENCE_S)

@@ -23,9 +23,18 @@ from callboard.adapters.store.protocol import DatabaseMissing, Row
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.access.callers import Admin, TheBackend
 from callboard.web.backend import Backend
+from callboard.web.documents import shapes
 from callboard.web.documents.hook_documents import shown_hook
 from callboard.web.documents.system_settings import page_size
-from callboard.web.envelopes.describing import ENVELOPE, HOOK_SEARCH, PAGES, body_of, changes
+from callboard.web.envelopes.describing import (
+    HOOK_SEARCH,
+    IF_NONE_MATCH,
+    TOKEN_PAGES,
+    body_of,
+    changes,
+    members_of,
+    shows,
+)
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
@@ -38,25 +47,29 @@ from callboard.webhooks.values.json_values import as_bool
 router = APIRouter(prefix="/v2/callboard", tags=["operator"])
 
 
-@router.get("/tree", summary="Show the supervision tree", responses=ENVELOPE)
+@router.get("/tree", summary="Show the supervision tree", responses=shows(shapes.TREE))
 def tree(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The actors with process, start time (Unix seconds) and restarts."""
     return success(request, attrs.asdict(asked(backend, "", GetTree(), TreeNode)))
 
 
-@router.get("/health", summary="Show whether the node is ready", responses=ENVELOPE)
+@router.get("/health", summary="Show whether the node is ready", responses=shows(shapes.HEALTH))
 def health(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """`ready`, and `problems` if it is not."""
     return success(request, attrs.asdict(asked(backend, METRICS, GetHealth(), Health)))
 
 
-@router.get("/figures", summary="Show totals, rates and percentiles", responses=ENVELOPE)
+@router.get(
+    "/figures", summary="Show totals, rates and percentiles", responses=shows(shapes.FIGURES)
+)
 def figures(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """This node's figures, with the last ten minutes."""
     return success(request, as_plain(asked(backend, METRICS, GetFigures(), Snapshot)))
 
 
-@router.get("/endpoints", summary="List endpoints with their circuits", responses=ENVELOPE)
+@router.get(
+    "/endpoints", summary="List endpoints with their circuits", responses=shows(shapes.ENDPOINTS)
+)
 def endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Endpoints whose circuit is not closed, then the busiest."""
     seen = asked(backend, METRICS, GetFigures(), Snapshot).endpoints
@@ -70,12 +83,17 @@ def endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response
     "/hooks",
     summary="List the hooks of all accounts",
     openapi_extra=HOOK_SEARCH,
-    responses=ENVELOPE,
+    responses=shows(shapes.list_of(shapes.LISTED_HOOK_OF_ANY_ACCOUNT)),
 )
 def hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """By account and id, page by page."""
     query = request.query_params
     paging = paging_of(query, page_size(backend))
+    enabled = query.get("enabled")
+    if enabled not in (None, "", "true", "false"):
+        raise invalid_member(
+            "enabled", "type", "Value did not match type(s): boolean", value=enabled
+        )
     account_id = query.get("account_id") or None
     low: list[Any] = [] if account_id is None else [account_id]
     high: list[Any] = [{}] if account_id is None else [account_id, {}]
@@ -119,14 +137,21 @@ def _listed(row: Row) -> dict[str, Any]:
     return {**shown, "account_id": row.key[0]}
 
 
-@router.get("/hooks/problems", summary="List hooks that cannot fire", responses=ENVELOPE)
+@router.get(
+    "/hooks/problems", summary="List hooks that cannot fire", responses=shows(shapes.HOOK_PROBLEMS)
+)
 def hook_problems(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Enabled stored hooks that cannot fire, with the reason; `loading`: there may be more."""
     found = asked(backend, HOOK_LISTENER, ListHookProblems(), HookProblems)
     return success(request, attrs.asdict(found))
 
 
-@router.get("/hooks/{hook_id}", summary="Show a hook of any account", responses=ENVELOPE)
+@router.get(
+    "/hooks/{hook_id}",
+    summary="Show a hook of any account",
+    openapi_extra=IF_NONE_MATCH,
+    responses=shows(shapes.HOOK_OF_ANY_ACCOUNT, revision=True),
+)
 def hook(
     request: Request,
     _caller: Admin,
@@ -144,7 +169,7 @@ def hook(
 # What the node is made of
 
 
-@router.get("/modules", summary="List the event modules", responses=ENVELOPE)
+@router.get("/modules", summary="List the event modules", responses=shows(shapes.MODULES))
 def modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The modules that hooks may name, with their bindings."""
     return success(
@@ -162,7 +187,7 @@ def modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     )
 
 
-@router.get("/settings", summary="Show the settings", responses=ENVELOPE)
+@router.get("/settings", summary="Show the settings", responses=shows(shapes.SETTINGS))
 def settings(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """This node's effective settings; secrets are masked."""
     shown = [{"key": key, "value": value} for key, value in backend.node.settings]
@@ -182,7 +207,12 @@ _TOKEN = body_of(
 )
 
 
-@router.get("/tokens", summary="List tokens", openapi_extra=PAGES, responses=ENVELOPE)
+@router.get(
+    "/tokens",
+    summary="List tokens",
+    openapi_extra=TOKEN_PAGES,
+    responses=shows(shapes.TOKENS),
+)
 def tokens(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Tokens of the account `account_id`, or all; the tokens themselves are never shown."""
     query = request.query_params
@@ -208,12 +238,12 @@ def _tokens(
     status_code=201,
     summary="Create a token of an account",
     openapi_extra=_TOKEN,
-    responses=changes(201),
+    responses=changes(shapes.NEW_TOKEN, 201),
 )
 def new_token(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The token is shown only in this response."""
     data = data_of(request)
-    check_members(data, ("account_id", "name"))
+    check_members(data, members_of(_TOKEN))
     try:
         account_id = account_argument(member(data, "account_id", str))
     except BadArgument as problem:
@@ -222,7 +252,9 @@ def new_token(request: Request, _caller: Admin, backend: TheBackend) -> Response
     return success(request, {**attrs.asdict(made.facts), "token": made.text}, status=201)
 
 
-@router.delete("/tokens/{token_id}", summary="Revoke a token", responses=changes())
+@router.delete(
+    "/tokens/{token_id}", summary="Revoke a token", responses=changes(shapes.TOKEN_REVOKED)
+)
 def revoke(
     request: Request,
     _caller: Admin,
@@ -258,12 +290,12 @@ _MESSAGE = body_of(
     status_code=202,
     summary="Publish a message unchanged",
     openapi_extra=_MESSAGE,
-    responses=changes(202),
+    responses=changes(shapes.PUBLISHED, 202),
 )
 def publish(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The message is persistent and confirmed; `unroutable`: it reached no queue."""
     data = data_of(request)
-    check_members(data, ("exchange", "routing_key", "body"))
+    check_members(data, members_of(_MESSAGE))
     exchange, key = member(data, "exchange", str), member(data, "routing_key", str)
     for name, text in (("exchange", exchange), ("routing_key", key)):
         if len(text.encode(errors="replace")) > 255:

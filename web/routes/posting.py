@@ -16,7 +16,8 @@ from callboard.adapters.repositories.posted_events import Noted, PostedEvents
 from callboard.web.access.callers import Known, TheBackend, quotas_of
 from callboard.web.access.tokens import Caller
 from callboard.web.backend import Backend
-from callboard.web.envelopes.describing import POST_EVENT, posted
+from callboard.web.documents.shapes import POSTED
+from callboard.web.envelopes.describing import POST_EVENT, members_of, posted
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import (
     ApiError,
@@ -40,7 +41,11 @@ _KEY = re.compile(r"[!-~]{1,200}")
 
 
 @router.post(
-    "", status_code=202, summary="Post an event", openapi_extra=POST_EVENT, responses=posted()
+    "",
+    status_code=202,
+    summary="Post an event",
+    openapi_extra=POST_EVENT,
+    responses=posted(POSTED),
 )
 def post_event(request: Request, caller: Known, backend: TheBackend) -> Response:
     """Hooks of the account on `event` fire for it.
@@ -49,7 +54,7 @@ def post_event(request: Request, caller: Known, backend: TheBackend) -> Response
     the same response for 24 hours. At least once: repeats have the same webhook-id.
     """
     data = data_of(request)
-    check_members(data, ("name", "account_id", "payload"))
+    check_members(data, members_of(POST_EVENT))
     account_id = _account(caller, data)
     if EXCHANGE.name not in {e.name for m in backend.node.modules for e in m.exchanges}:
         off = {"message": "set api.events to true, and amqp.join_kazoo to false"}

@@ -1,4 +1,4 @@
-"""Replays of a hook's deliveries, and test deliveries."""
+"""Replays of a hook's deliveries, test deliveries, and the cancelling of deliveries."""
 
 import re
 import time
@@ -12,16 +12,18 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from callboard import admin
-from callboard.actors.messages.paths import REDELIVERY
+from callboard.actors.messages import CancelDeliveries, HookSaved
+from callboard.actors.messages.paths import HOOK_LISTENER, REDELIVERY
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
+from callboard.web.documents.shapes import CANCELLED, REPLAY, TESTED
 from callboard.web.documents.system_settings import maximum_range_s
-from callboard.web.envelopes.describing import ENVELOPE, body_of, changes, errors
+from callboard.web.envelopes.describing import body_of, changes, errors, shows
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
-from callboard.web.operations.actor_requests import check_members, member, replied
+from callboard.web.operations.actor_requests import asked, check_members, member, replied
 from callboard.web.operations.replays import NameTaken, Progress, Replays, TooMany, Wanted
 from callboard.web.routes.hooks import HookId, stored_hook
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
@@ -54,7 +56,7 @@ RunId = Annotated[str, Path(description="The id from the PUT's response.")]
     status_code=202,
     summary="Send a hook's deliveries again",
     openapi_extra=_REPLAY,
-    responses={**changes(202), **_REUSED},
+    responses={**changes(REPLAY, 202), **_REUSED},
 )
 def replay(request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId) -> Response:
     """From their stored attempts, to the hook as it is now, with the same webhook-ids."""
@@ -104,7 +106,7 @@ def _wanted(data: Mapping[str, Any], account_id: str, hook_id: str, longest_s: i
     )
 
 
-@router.get("/replay/{run_id}", summary="Show the progress of a replay", responses=ENVELOPE)
+@router.get("/replay/{run_id}", summary="Show the progress of a replay", responses=shows(REPLAY))
 def show_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
@@ -112,7 +114,7 @@ def show_replay(
     return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
 
 
-@router.delete("/replay/{run_id}", summary="Stop a replay", responses=changes())
+@router.delete("/replay/{run_id}", summary="Stop a replay", responses=changes(REPLAY))
 def stop_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
@@ -153,7 +155,25 @@ def _shown(progress: Progress) -> dict[str, Any]:
     return shown | ({"reason": progress.reason} if progress.reason else {})
 
 
-@router.put("/test", summary="Send a sample event to a hook", responses=changes())
+@router.delete(
+    "/deliveries",
+    summary="Cancel a hook's deliveries that have not ended",
+    responses=changes(CANCELLED),
+)
+def cancel_deliveries(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """A request in flight is not followed by another. The hook stays as it is.
+
+    Deliveries in memory end at once, those in the retry queue when they are due; each is recorded
+    with the result `cancelled`.
+    """
+    stored_hook(backend, account, hook_id)
+    asked(backend, HOOK_LISTENER, CancelDeliveries(hook_id), HookSaved)
+    return success(request, {"id": hook_id})
+
+
+@router.put("/test", summary="Send a sample event to a hook", responses=changes(TESTED))
 async def test_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:

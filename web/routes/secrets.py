@@ -8,7 +8,8 @@ from fastapi.responses import Response
 from callboard.actors.messages import AddSecret, HookSecrets, ListSecrets, RetireSecret
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.web.access.callers import TheAccount, TheBackend
-from callboard.web.envelopes.describing import ENVELOPE, body_of, changes
+from callboard.web.documents.shapes import NEW_SECRET, SECRET, list_of
+from callboard.web.envelopes.describing import body_of, changes, members_of, shows
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import bad_identifier, invalid_member
 from callboard.web.operations.actor_requests import asked, check_members, member
@@ -43,7 +44,9 @@ _BODY = body_of(
 )
 
 
-@router.get("", summary="List the fingerprints of a hook's secrets", responses=ENVELOPE)
+@router.get(
+    "", summary="List the fingerprints of a hook's secrets", responses=shows(list_of(SECRET))
+)
 def list_secrets(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
@@ -58,14 +61,14 @@ def list_secrets(
     status_code=201,
     summary="Add a secret to a hook",
     openapi_extra=_BODY,
-    responses=changes(201),
+    responses=changes(NEW_SECRET, 201),
 )
 def add_secret(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
     """The response is the only one to show it; from now on deliveries also carry its signature."""
     data = data_of(request)
-    check_members(data, ("kind", "secret", "expires_in"))
+    check_members(data, members_of(_BODY))
     end_in_s = _end_in_s(data)
     stored_hook(backend, account, hook_id)
     added = _given(data) if "secret" in data else _made(data)
@@ -103,7 +106,11 @@ def _given(data: dict[str, Any]) -> Secret:
         raise invalid_member("secret", "error", str(problem)) from None
 
 
-@router.delete("/{fingerprint}", summary="Retire a secret of a hook", responses=changes())
+@router.delete(
+    "/{fingerprint}",
+    summary="Retire a secret of a hook",
+    responses=changes(list_of(SECRET)),
+)
 def retire_secret(
     request: Request,
     account: TheAccount,

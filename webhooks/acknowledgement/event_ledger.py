@@ -95,7 +95,7 @@ class EventLedger(Generic[E]):
     def take(self, event: E, modules: Iterable[str]) -> bool:
         """Open an event that these modules want. Returns False if no module does."""
         marks = set()
-        for module in modules:
+        for module in sorted(modules):  # the same order in every process
             self._waiting.setdefault(module, deque()).append(event)
             marks.add(_by(module))
         if marks:

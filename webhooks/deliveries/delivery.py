@@ -10,10 +10,12 @@ from attrs import field, frozen
 
 from callboard.webhooks.deliveries.encoding import (
     FORM_TYPE,
+    JSON_TYPE,
     content,
     content_type,
     query_added,
     request_with,
+    source_of,
     with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
@@ -32,7 +34,7 @@ KEPT_BYTES = 4_000_000
 _identity_text = json.JSONEncoder(sort_keys=True).encode
 
 OVERHEAD_BYTES = 500
-"""The size of a delivery beside its payload and URL."""
+"""The size of a delivery beside its payload, URL and headers."""
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
@@ -47,7 +49,9 @@ class Delivery(Positional):
     encoded payload, which a get sends in its query unless `url` has it there already; deliveries
     with the same payload share it. `trace`: the trace context that its attempts have as their
     parent, if known. `raw`: the body is the message's own, which is never converted to another
-    form.
+    form. `source`: the JSON of a payload that is sent as a form, in case its hook's format changes
+    while it waits. `unstored`: its hook came in the event, and is not stored; None: unknown, as in
+    messages of an earlier version.
     """
 
     id: str
@@ -64,6 +68,8 @@ class Delivery(Positional):
     options: Options = NO_OPTIONS
     trace: TraceContext | None = None
     raw: bool = False
+    source: bytes = field(default=b"", repr=False)
+    unstored: bool | None = False
 
     @property
     def webhook_id(self) -> str:
@@ -92,7 +98,13 @@ class Delivery(Positional):
     @property
     def size(self) -> int:
         """The approximate size in bytes, in a message or in memory."""
-        return OVERHEAD_BYTES + len(self.body) + len(self.uri) + len(self.url)
+        return len(self.body) + len(self.source) + self.bare_size
+
+    @property
+    def bare_size(self) -> int:
+        """The size without the payload, which deliveries of an event may share."""
+        headers = sum(len(value) for _name, value in self.headers)
+        return OVERHEAD_BYTES + len(self.uri) + len(self.url) + headers
 
 
 def new_event_id() -> str:
@@ -150,6 +162,7 @@ class FanOut:
         self.hooks = hooks
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
+        self._unstored = firing.hooks is not None
         # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
         # configured.
         self._encoder = _Encoder(firing, None if firing.any_account else cluster_id)
@@ -165,9 +178,9 @@ class FanOut:
 
     def without_payload(self, hook: Hook) -> Delivery:
         """The delivery for a hook without its payload, for the record that it is not sent."""
-        return self._delivery(hook, content_type(hook), b"")
+        return self._delivery(hook, content_type(hook), b"", b"")
 
-    def _delivery(self, hook: Hook, form: str, body: bytes) -> Delivery:
+    def _delivery(self, hook: Hook, form: str, body: bytes, source: bytes) -> Delivery:
         id = self._ids.of(hook.id)
         request = request_with(hook, b"", form)
         return Delivery(
@@ -185,6 +198,8 @@ class FanOut:
             options=hook.options,
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
+            source=source,
+            unstored=self._unstored,
         )
 
 
@@ -242,27 +257,29 @@ class _Encoder:
     def __init__(self, firing: Firing, cluster_id: str | None) -> None:
         self._payload, self._raw = firing.payload, firing.raw
         self._cluster_id = cluster_id
-        self._contents: dict[tuple[str, str], bytes] = {}
+        self._contents: dict[tuple[str, str], tuple[bytes, bytes]] = {}
         self._kept_bytes = 0
-        self.encoded_bytes = 0
+        self.encoded_bytes = 0 if self._raw is None else len(self._raw[1])
 
     def is_raw(self, hook: Hook) -> bool:
         """Whether the hook sends the message's own bytes."""
         return self._raw is not None and hook.verb != "get"
 
-    def content(self, hook: Hook) -> tuple[str, bytes]:
-        """The content type and the content."""
+    def content(self, hook: Hook) -> tuple[str, bytes, bytes]:
+        """The content type, the content, and the JSON of a content that is a form."""
         if self._raw is not None and self.is_raw(hook):
-            return self._raw
+            return *self._raw, b""
         form = content_type(hook)
         key = form, json.dumps(hook.custom_data) if hook.custom_data else ""
         found = self._contents.get(key)
         if found is None:
-            found = content(form, final_payload(hook, self._payload, self._cluster_id))
-            self.encoded_bytes += len(found)
-            self._kept_bytes += len(found) + len(key[1])
+            payload = final_payload(hook, self._payload, self._cluster_id)
+            found = content(form, payload), b"" if form == JSON_TYPE else source_of(payload)
+            size = sum(map(len, found))
+            self.encoded_bytes += size
+            self._kept_bytes += size + len(key[1])
             if key[1] and self._kept_bytes > KEPT_BYTES:
                 self._contents = {k: kept for k, kept in self._contents.items() if not k[1]}
-                self._kept_bytes = len(found) + len(key[1])
+                self._kept_bytes = size + len(key[1])
             self._contents[key] = found
-        return form, found
+        return form, *found

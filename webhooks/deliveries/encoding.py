@@ -10,7 +10,7 @@ import orjson
 from attrs import frozen
 
 from callboard.webhooks.hooks.hook import JSON, Hook
-from callboard.webhooks.values.exact_numbers import fragment, json_written
+from callboard.webhooks.values.exact_numbers import fragment, json_read, json_written
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -18,6 +18,10 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
 
 _INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+class NotConvertible(ValueError):
+    """A content that a hook cannot send in its present form; the text gives the reason."""
 
 
 @frozen
@@ -72,6 +76,46 @@ def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpReq
         return HttpRequest("GET", with_query(hook.uri, content.decode()), names, b"")
     headers = (("Content-Type", form or content_type(hook)), *names)
     return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
+
+
+def converted(
+    hook: Hook, form: str, sent: bytes, source: bytes = b"", *, raw: bool = False
+) -> tuple[str, bytes, bytes]:
+    """An encoded content in the hook's present form: its content type, the content, its source.
+
+    `source`: the JSON of a content that is a form. A form without it is never converted to JSON,
+    since the types of its values are lost; neither is a `raw` one. Raises NotConvertible.
+    """
+    if raw:
+        if hook.verb == "get":
+            raise NotConvertible("its body is the message's own, and the hook has the verb get now")
+        return form, sent, b""
+    wanted = content_type(hook)
+    if form == JSON_TYPE and wanted != JSON_TYPE:
+        payload = _payload(sent)
+        return wanted, content(wanted, payload), source_of(payload)
+    if form != JSON_TYPE and wanted == JSON_TYPE and source:
+        return wanted, content(wanted, _payload(source)), b""
+    return form, sent, source
+
+
+def source_of(payload: Mapping[str, Any]) -> bytes:
+    """The payload as JSON without blanks, from which it can be encoded again."""
+    try:
+        text = orjson.dumps(payload, default=fragment)
+    except TypeError:  # As in json_encode.
+        text = json_written(payload, colon=":").encode()
+    return text
+
+
+def _payload(text: bytes) -> dict[str, Any]:
+    try:
+        payload = json_read(text)
+    except (ValueError, RecursionError):
+        payload = None
+    if not isinstance(payload, dict):
+        raise NotConvertible("it is no JSON object that could be sent as a form")
+    return payload
 
 
 def query_added(uri: str, url: str) -> str:

@@ -122,15 +122,19 @@ class FanOuts(Generic[W]):
             account.queue.append((event, iter(list(hooks))))
             self._turns.setdefault(owner)
 
-    def next(self) -> list[Made[W]]:
-        """The next slice, of one account; empty if none may be made now."""
+    def next(self, is_late: Callable[[], bool]) -> list[Made[W]]:
+        """The next slice, of one account; empty if none may be made now.
+
+        `is_late`: whether the slice is to end with the delivery just made. Payloads that are
+        encoded and then refused take time, and none of the slice's bytes.
+        """
         full = self.unsettled >= ALL_DELIVERIES or self.bytes >= ALL_BYTES
         for owner in list(self._turns):
             account = self._accounts[owner]
             if account.is_full or (full and account.deliveries):
                 continue
             finish = self._finishing(owner)
-            made = self._slice(account, finish)
+            made = self._slice(account, finish, is_late)
             if account.queue:
                 self._turns.move_to_end(owner)
             else:
@@ -151,7 +155,12 @@ class FanOuts(Generic[W]):
         ended, self._ended = self._ended, []
         return ended
 
-    def _slice(self, account: _Account[W], finish: Callable[[Delivery], Delivery]) -> list[Made[W]]:
+    def _slice(
+        self,
+        account: _Account[W],
+        finish: Callable[[Delivery], Delivery],
+        is_late: Callable[[], bool],
+    ) -> list[Made[W]]:
         made: list[Made[W]] = []
         size = 0
         bodies: set[int] = set()
@@ -166,6 +175,8 @@ class FanOuts(Generic[W]):
             event.left += 1
             size += one.size
             made.append(one)
+            if is_late():
+                break
         return made
 
     def _count(self, owner: str, made: Iterable[Made[W]], sign: int) -> None:
@@ -198,6 +209,6 @@ def _made(
         return Made(event, bare, bare.size, refused=len(delivery.body))
     size = delivery.size
     if id(delivery.body) in bodies:
-        size -= len(delivery.body)
+        size = delivery.bare_size
     bodies.add(id(delivery.body))
     return Made(event, finish(delivery), size)

@@ -10,7 +10,7 @@ circuit_breaker.py those of circuits, and concurrency.py those of the slots that
 import heapq
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -352,6 +352,16 @@ class Dispatcher(Generic[T]):
                 at = hook.expected_at(now)
                 while len(hook) and at is not None and at > now + patience_s:
                     items.append(self._take_last(queue, hook, now))
+                self._place(queue, hook, now)
+        return items
+
+    def take_back(self, hook_ids: Collection[str], now: float) -> list[T]:
+        """Take all waiting items of these hooks, to be deferred; each hook's in order."""
+        items: list[T] = []
+        for queue in list(self._queues.values()):
+            for hook in [queue.hooks[id] for id in hook_ids if id in queue.hooks]:
+                taken = [self._take_last(queue, hook, now) for _item in range(len(hook))]
+                items += reversed(taken)
                 self._place(queue, hook, now)
         return items
 

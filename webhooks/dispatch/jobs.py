@@ -1,7 +1,7 @@
 """A deliverer's deliveries in progress, and those known to be finished or deferred."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from attrs import Factory, define
@@ -42,7 +42,8 @@ class Job:
     `deferrals`: how many times it was deferred; `leaving`: its deferral is in progress. `headers`:
     those of the last attempt; `history`: as in `RetryMessage`; `turn`: set while it is in flight.
     `taken_at`: when its event arrived, by the monotonic clock; None if it came from the retry
-    queue.
+    queue. `taken_ms`: the same as Unix ms, of a delivery that was deferred before. `outdated`: its
+    hook has changed meanwhile, so that its next attempt begins in the retry queue.
     """
 
     delivery: Delivery
@@ -57,15 +58,28 @@ class Job:
     headers: tuple[tuple[str, str], ...] = ()
     turn: "Turn[Job] | None" = None
     taken_at: float | None = None
+    taken_ms: int | None = None
+    outdated: bool = False
+
+    @property
+    def hook(self) -> tuple[str, str]:
+        """The hook's account and id."""
+        return self.delivery.account_id, self.delivery.hook_id
 
     @property
     def attempts_left(self) -> int:
         """The number of attempts that remain."""
         return max_attempts(self.policy, self.delivery) - self.attempts_made
 
-    def defer(self, after_ms: int, now_unix_s: float) -> RetryMessage:
-        """The message for the retry queue, to return after `after_ms`."""
+    def defer(self, after_ms: int, now_unix_s: float, clock: float = 0.0) -> RetryMessage:
+        """The message for the retry queue, to return after `after_ms`.
+
+        `clock`: the monotonic clock, for the time since its event was taken.
+        """
         self.leaving = True
+        if self.taken_ms is None:
+            passed_s = 0.0 if self.taken_at is None else clock - self.taken_at
+            self.taken_ms = int((now_unix_s - max(passed_s, 0.0)) * 1000)
         self.deferrals += 1
         due_ms, left = in_time(after_ms, now_unix_s)
         since_s = self.deferred_since_s
@@ -77,6 +91,7 @@ class Job:
             None if since_s is None else int(since_s * 1000),
             self.deferrals,
             self.history,
+            self.taken_ms,
         )
 
 
@@ -135,6 +150,14 @@ class Jobs:
         job.receipts.append(receipt)
         return job
 
+    def of_hooks(self, keys: Collection[tuple[str, str]]) -> list[Job]:
+        """The deliveries in progress of these hooks, by account and id."""
+        return [job for job in self._jobs.values() if job.hook in keys]
+
+    def hooks(self) -> set[tuple[str, str]]:
+        """The hooks of all deliveries in progress, by account and id."""
+        return {job.hook for job in self._jobs.values()}
+
     def finish(self, job: Job) -> None:
         """Settle a finished delivery's receipts."""
         self._remember(self._finished, job.delivery.id)
@@ -175,6 +198,7 @@ class Jobs:
                 retry.deferrals,
                 retry.history,
             )
+            job.taken_ms = retry.taken_at_ms
             if retry.deferred_since_ms is not None:
                 job.deferred_since_s = retry.deferred_since_ms / 1000
         return job

@@ -1,13 +1,14 @@
 """The record of an attempt, as Kazoo stores it in the hook's account's monthly database."""
 
 import hashlib
+import re
 from codecs import getincrementaldecoder
 from collections.abc import Mapping
 from typing import Any
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.signing import SIGNATURE_HEADER
-from callboard.webhooks.retries.outcome import ClientError, Outcome
+from callboard.webhooks.retries.outcome import Cancelled, ClientError, Outcome
 from callboard.webhooks.retries.policy import KazooPolicy, Policy, succeeded
 from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
 
@@ -16,6 +17,13 @@ QUERY = "pvt_req_query"
 """The query of a get, which Kazoo does not store: private, so that its clients do not see it."""
 RAW = "pvt_raw"
 """The content type of a body that is the message's own: it is not converted when sent again."""
+CANCELLED = "cancelled"
+"""The result of a delivery that ended without an attempt, because of its hook; not Kazoo's."""
+HIDDEN = "***"
+_CREDENTIALS = re.compile(
+    r"(.*[-_])?(authorization|cookie|password|secret|token|(api|access|private)[-_]?key)",
+    re.IGNORECASE,
+)
 _DECODER = getincrementaldecoder("utf-8")
 
 _KAZOO = KazooPolicy()
@@ -39,20 +47,23 @@ def attempt_id(delivery: Delivery, number: int) -> str:
 
 def attempt_document(
     delivery: Delivery,
-    outcome: Outcome,
+    outcome: Outcome | Cancelled,
     attempts_left: int,
     now_unix_s: float,
     body_limit: int,
     policy: Policy = _KAZOO,
+    *,
     number: int | None = None,
+    credentials: bool = False,
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
     `attempts_left` includes this attempt, and so counts down; `policy` defines success. `number`:
     of this attempt, from 1, for its id; None leaves the id to the store. At most
     `body_limit` bytes of a body are stored, with a mark where it was cut. The headers are in lower
-    case, except signatures, which would become invalid. A 201 to a PUT is recorded as the success
-    it is, unlike in Kazoo.
+    case, except signatures, which would become invalid. `credentials`: whether the hook's own
+    headers that hold some, such as Authorization, are stored; otherwise their values are HIDDEN. A
+    201 to a PUT is recorded as the success it is, unlike in Kazoo.
     """
     now = gregorian_s(now_unix_s)
     document: dict[str, Any] = {} if number is None else {"_id": attempt_id(delivery, number)}
@@ -67,13 +78,15 @@ def attempt_document(
         "event_id": delivery.event_id,
         "method": delivery.method.lower(),
         "uri": delivery.uri,
-        "req_headers": _request_headers(delivery),
+        "req_headers": _request_headers(delivery, credentials=credentials),
         "req_body": _text(delivery.request_body, body_limit),
     }
     if delivery.raw:
         document[RAW] = delivery.content[0]
     if delivery.method == "GET":
         document[QUERY] = _text(delivery.content[1], body_limit)
+    if isinstance(outcome, Cancelled):
+        return document | {"result": CANCELLED, "reason": outcome.reason}
     if isinstance(outcome, ClientError):
         document |= {
             "result": "failure",
@@ -98,12 +111,18 @@ def attempt_document(
     }
 
 
-def _request_headers(delivery: Delivery) -> dict[str, str]:
+def _request_headers(delivery: Delivery, *, credentials: bool) -> dict[str, str]:
     scheme = delivery.options.scheme
     exact = (SIGNATURE_HEADER, scheme.header if scheme else SIGNATURE_HEADER)
-    return {
+    headers = {
         name.lower(): value if name in exact else value.lower() for name, value in delivery.headers
     }
+    if not credentials:
+        # Callboard's own headers hold none.
+        for name, _value in delivery.options.headers:
+            if name.lower() in headers and _CREDENTIALS.fullmatch(name):
+                headers[name.lower()] = HIDDEN
+    return headers
 
 
 def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:

@@ -33,7 +33,8 @@ _OF_THE_MESSAGE = (
     *("content_type", "content_encoding", "message_id"),
 )
 
-_USER = re.compile(r"(?<=//)[^/?#]*@")
+# The second form is no URL, as its port is no number: a password with a slash that should be %2F.
+_USER = re.compile(r"(?<=//)(?:[^/?#]*@|[^/?#@:\[]*:(?!\d*(?:[/?#]|$))[^?#]*@)")
 
 
 class NotRepeatable(Exception):

@@ -16,8 +16,8 @@ from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery
 from callboard.webhooks.deliveries.encoding import (
     FORM_TYPE,
     JSON_TYPE,
-    content,
-    content_type,
+    NotConvertible,
+    converted,
     request_with,
 )
 from callboard.webhooks.history.attempts import CUT_MARK, QUERY, RAW
@@ -72,6 +72,8 @@ def of_attempt(attempt: Mapping[str, Any], run: str) -> Once:
         raise NotRepeatable(f"its {'query' if get else 'body'} is not stored")
     if body.endswith(CUT_MARK):
         raise NotRepeatable("its body was cut (attempts.body_limit)")
+    if isinstance(attempt.get(RAW), str) and "\ufffd" in body:
+        raise NotRepeatable("its body is no text, so that it is not stored as it was")
     form = str(headers.get("content-type", "")).partition(";")[0].strip()
     form = JSON_TYPE if form == JSON_TYPE else FORM_TYPE
     raw = attempt.get(RAW)
@@ -90,11 +92,10 @@ def again(once: Once, hook: Hook) -> Delivery:
 
     If the hook's form has changed, JSON can become a form, but a form is never converted to JSON.
     """
-    form, sent = once.form, once.content
-    if once.raw and hook.verb == "get":
-        raise NotRepeatable("its body is the message's own, and the hook has the verb get now")
-    if form == JSON_TYPE and content_type(hook) != JSON_TYPE and not once.raw:
-        form, sent = FORM_TYPE, _as_form(sent)
+    try:
+        form, sent, _source = converted(hook, once.form, once.content, raw=once.raw)
+    except NotConvertible as problem:
+        raise NotRepeatable(str(problem)) from None
     request = request_with(hook, sent, form)
     return Delivery(
         id=once.id,
@@ -111,16 +112,6 @@ def again(once: Once, hook: Hook) -> Delivery:
         options=hook.options,
         raw=once.raw,
     )
-
-
-def _as_form(sent: bytes) -> bytes:
-    try:
-        payload = json.loads(sent)
-    except (ValueError, RecursionError):
-        payload = None
-    if not isinstance(payload, dict):
-        raise NotRepeatable("it is no JSON object that could be sent as a form")
-    return content(FORM_TYPE, payload)
 
 
 def _derived(*what: str) -> str:

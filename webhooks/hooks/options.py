@@ -17,7 +17,7 @@ from callboard.webhooks.hooks.signature_schemes import (
     is_token,
     parse_scheme,
 )
-from callboard.webhooks.values.json_values import as_bool, as_number
+from callboard.webhooks.values.json_values import as_bool, as_int, as_number
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 from callboard.webhooks.values.pickling import Positional
 
@@ -32,6 +32,9 @@ MAX_STEPS = 30
 MAX_STEP_S = 7 * 86_400.0
 MAX_RANGES = 20
 """The most members of `success` and of `give_up`."""
+
+CANCELLED_UNTIL = "pvt_deliveries_cancelled_ms"
+"""The member of a hook's document with the time of the latest request to cancel its deliveries."""
 
 MAX_HEADERS = 20
 MAX_HEADER_CHARACTERS = 4096
@@ -60,6 +63,7 @@ class Options(Positional):
     `give_up`: ranges of statuses, both ends included; empty: the policy's own. `log_successful`:
     the account's choice, None without one. `scheme`: of a signature besides Standard Webhooks.
     `secrets_until`: when each secret ends, Unix seconds, 0: never; empty: none does.
+    `cancelled_until_ms`: deliveries taken up to this time are cancelled, Unix ms; 0: none.
     """
 
     policy: str | None = None
@@ -74,6 +78,7 @@ class Options(Positional):
     log_successful: bool | None = None
     scheme: Scheme | None = None
     secrets_until: tuple[int, ...] = ()
+    cancelled_until_ms: int = 0
 
 
 NO_OPTIONS = Options()
@@ -96,11 +101,18 @@ def parse_options(document: Mapping[str, Any]) -> Options:
         give_up=give_up,
         scheme=_scheme(document.get("signature")),
         secrets_until=secrets_until,
+        cancelled_until_ms=cancelled_until(document),
     )
     scheme = options.scheme
     if scheme and scheme.header.lower() in (name.lower() for name, _value in options.headers):
         raise InvalidOption(f"signature: headers sets {scheme.header}, too")
     return NO_OPTIONS if options == NO_OPTIONS else options
+
+
+def cancelled_until(document: Mapping[str, Any]) -> int:
+    """The time up to which a hook's deliveries were cancelled, Unix ms; 0: none were."""
+    value = as_int(document.get(CANCELLED_UNTIL))
+    return value if value is not None and 0 < value <= 2**53 else 0
 
 
 def _policy(value: Any) -> str | None:

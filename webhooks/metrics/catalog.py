@@ -82,10 +82,11 @@ DELIVERIES_MADE = Metric(
 )
 DELIVERIES = Metric(
     "callboard_deliveries_total",
-    "Finished deliveries: delivered, or given_up (exhausted) after the last attempt.",
+    "Finished deliveries: delivered, given_up (exhausted) after the last attempt, or cancelled "
+    "because of their hook.",
     labels=("outcome",),
 )
-DELIVERED, GIVEN_UP = "delivered", "given_up"
+DELIVERED, GIVEN_UP, CANCELLED = "delivered", "given_up", "cancelled"
 DELIVERIES_PUT_OFF = Metric(
     "callboard_deliveries_put_off_total",
     "Deliveries deferred to the retry queue, counted each time.",

@@ -32,6 +32,13 @@ Outcome = Response | ClientError
 
 
 @frozen
+class Cancelled:
+    """The end of a delivery without an attempt, because of its hook."""
+
+    reason: str
+
+
+@frozen
 class Done:
     """The endpoint has accepted the delivery."""
 

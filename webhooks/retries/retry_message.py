@@ -31,7 +31,8 @@ class RetryMessage(Positional):
     `attempts_made`: requests made; `due_ms`: when it is due (Unix ms); `left`: its remaining waits,
     as delay_classes.py names them. `deferred_since_ms`: the start of its deferrals, None after an
     attempt. `deferrals`: their number, which distinguishes an older copy from a newer one.
-    `history`: the latest failed attempts, as (Unix ms, result).
+    `history`: the latest failed attempts, as (Unix ms, result). `taken_ms`: when its event was
+    taken; None in messages of an earlier version.
     """
 
     delivery: Delivery
@@ -41,6 +42,17 @@ class RetryMessage(Positional):
     deferred_since_ms: int | None = None
     deferrals: int = 1
     history: tuple[tuple[int, str], ...] = field(default=(), repr=False)
+    taken_ms: int | None = None
+
+    @property
+    def taken_at_ms(self) -> int:
+        """When its event was taken, or the earliest later time that is known."""
+        if self.taken_ms is not None:
+            return self.taken_ms
+        times = [at for at, _told in self.history[:1]]
+        if self.deferred_since_ms is not None:
+            times.append(self.deferred_since_ms)
+        return min(times, default=self.due_ms)
 
     def waiting_for(self, left: Waits) -> "RetryMessage":
         """The same with other remaining waits."""
@@ -79,6 +91,7 @@ def as_json(retry: RetryMessage) -> bytes:
         "parked_since_ms": retry.deferred_since_ms,
         "rounds": retry.deferrals,
         "history": retry.history,
+        "taken_ms": retry.taken_ms,
         "delivery": {
             "id": delivery.id,
             "event_id": delivery.event_id,
@@ -93,6 +106,8 @@ def as_json(retry: RetryMessage) -> bytes:
             **body,
             **dict(with_context((), delivery.trace)),
             **({"raw": True} if delivery.raw else {}),
+            **({"source": delivery.source.decode()} if delivery.source else {}),
+            "unstored": delivery.unstored,
         },
         "options": {
             "policy": options.policy,
@@ -149,6 +164,7 @@ def from_json(message: bytes) -> RetryMessage:
         deferred_since_ms=_or_none(document, "parked_since_ms", _whole),
         deferrals=_whole(document, "rounds"),
         history=_history(document.get("history", [])),
+        taken_ms=_or_none(document, "taken_ms", _whole),
     )
 
 
@@ -161,6 +177,9 @@ def _decoded(message: bytes) -> Any:
 
 
 def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
+    method, body = _text(document, "method"), _body(document)
+    if method == "GET" and not body.isascii():
+        raise UnreadableDelivery("the body of a GET is no query")
     return Delivery(
         id=_id(document),
         event_id=_text(document, "event_id"),
@@ -168,14 +187,16 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
         account_id=_text(document, "account_id"),
         hook_event=_text(document, "hook_event"),
         uri=_text(document, "uri"),
-        method=_text(document, "method"),
+        method=method,
         url=_text(document, "url"),
         headers=_pairs(document, "headers"),
-        body=_body(document),
+        body=body,
         max_attempts=_whole(document, "tries"),
         options=options,
         trace=trace_context(document),
         raw=document.get("raw") is True,
+        source=(_or_none(document, "source", _text) or "").encode(),
+        unstored=_or_none(document, "unstored", _flag),
     )
 
 
@@ -201,6 +222,8 @@ def _options(document: Mapping[str, Any]) -> Options:
         scheme=_or_none(document, "scheme", _scheme),
         secrets_until=tuple(map(int, _numbers(document, "secrets_until"))),
     )
+    if len(options.secrets_until) > len(options.secrets):
+        raise UnreadableDelivery("secrets_until has more members than secrets")
     return NO_OPTIONS if options == NO_OPTIONS else options
 
 

@@ -77,6 +77,9 @@ export const hook = async (account, id, signal) =>
 export const setEnabled = (account, id, enabled) =>
   call("PATCH", hookPath(account, id), { data: { enabled } });
 
+export const cancelDeliveries = (account, id) =>
+  call("DELETE", `${hookPath(account, id)}/deliveries`);
+
 export const test = async (account, id) =>
   (await call("PUT", `${hookPath(account, id)}/test`, { data: {} })).data;
 

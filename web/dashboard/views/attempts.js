@@ -12,6 +12,7 @@ const OUTCOMES = [
   ["", "all"],
   ["failure", "failed"],
   ["success", "succeeded"],
+  ["cancelled", "cancelled"],
 ];
 const REFRESH_MS = 2000;
 

@@ -1,10 +1,11 @@
 // One hook: what it is, its attempts, and what can be done with it.
 
 import * as api from "../data/api.js";
+import { confirmed } from "../parts/dialog.js";
 import { html, useState } from "../parts/html.js";
 import { useKeys } from "../parts/keys.js";
 import { useAnswer } from "../parts/loading.js";
-import { attempted } from "../parts/notes.js";
+import { attempted, doing } from "../parts/notes.js";
 import { go, link } from "../parts/route.js";
 import { Facts, Problem } from "../parts/widgets.js";
 import { Attempts } from "./attempts.js";
@@ -28,6 +29,11 @@ export function Hook({ account, id }) {
     await attempted(async () => setTested(await api.test(account, id)));
     setTesting(false);
   };
+  const cancel = async () => {
+    const text = "Its deliveries that have not ended are not sent any more. The hook stays as it is.";
+    if (await confirmed("Cancel deliveries?", text, "Cancel deliveries"))
+      await doing(() => api.cancelDeliveries(account, id), "Its deliveries up to now are cancelled.");
+  };
   return html`
     <section class="panel page" aria-label="Hook">
       <header>
@@ -35,6 +41,7 @@ export function Hook({ account, id }) {
         <h1 class="cut">${hook ? hook.name ?? id : id}</h1>
         ${hook && html`<${HookState} hook=${hook} />`}
         <span class="fill"></span>
+        ${hook && html`<button type="button" onClick=${cancel}>Cancel deliveries</button>`}
         ${hook && html`<button type="button" disabled=${testing} onClick=${test}>Send a test</button>`}
         ${hook && html`<${Toggle} hook=${hook} done=${reload} />`}
       </header>

@@ -1,0 +1,105 @@
+"""The attempt log alone: what it has confirmed reaches the store, whatever ends or is away."""
+
+import pytest
+
+from callboard.actors.delivery.attempt_log import AttemptLog
+from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
+from callboard.actors.messages.paths import ATTEMPT_LOG
+from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
+
+MONTH = "account/a1/b2/c3-202611"
+
+
+class Log:
+    def __init__(self, world, servers, settings):
+        self.world, self.store, self.settings = world, servers.store, settings
+        self.deliverer = world.peer("deliveries/deliverer-1")
+        self.start()
+
+    def start(self):
+        self.actor = self.world.start(AttemptLog, ATTEMPT_LOG, self.settings, self.deliverer)
+        self.world.pass_time(1)
+
+    def send(self, batch, *documents):
+        self.deliverer.say(self.actor, Attempts(batch, documents))
+
+    def confirmed(self):
+        self.world.pass_time(0.1)
+        return [message.batch for message in self.deliverer.take(AttemptsPersisted)]
+
+    def stored(self, database, within_s=60.0):
+        self.world.pass_time(within_s)
+        return sorted(document["_id"] for document in self.store.all(database))
+
+
+@pytest.fixture
+def log(world, servers, settings):
+    return Log(world, servers, settings)
+
+
+def attempt(number=1):
+    return MONTH, {"_id": f"a{number}", "result": "failure"}
+
+
+def letter(number=1):
+    return DEAD_LETTERS, {"_id": f"l{number}", "kind": "delivery"}
+
+
+def test_records_are_confirmed_before_the_store_has_them(log):
+    log.send(1, attempt(), letter())
+    assert log.confirmed() == [1]
+    assert log.store.all(MONTH) == log.store.all(DEAD_LETTERS) == []
+    assert log.stored(MONTH) == ["a1"]
+    assert log.stored(DEAD_LETTERS) == ["l1"]
+
+
+def test_a_killed_log_has_lost_nothing_that_it_has_confirmed(log):
+    log.send(1, attempt(), letter())
+    assert log.confirmed() == [1]
+    log.world.kill(log.actor.address)
+    assert log.stored(MONTH) == []
+    log.start()
+    assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
+
+
+def test_a_batch_that_arrives_again_is_confirmed_again_and_stored_once(log):
+    for _time in range(2):
+        log.send(1, attempt(), letter())
+        assert log.confirmed() == [1]
+    assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
+
+
+@pytest.mark.parametrize("away_s", [1.0, 60.0, 3600.0])
+def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
+    log.store.away = True
+    log.send(1, attempt(), letter())
+    assert log.confirmed() == [1]
+    assert log.stored(MONTH, away_s) == []
+    log.store.away = False
+    assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
+
+
+def test_a_refused_dead_letter_holds_up_no_other(log):
+    log.store.refuse = lambda document: "too large" if document["_id"] == "l1" else None
+    log.send(1, letter(1), letter(2))
+    assert log.confirmed() == [1]
+    assert log.stored(DEAD_LETTERS) == ["l2"]
+
+
+def test_ten_thousand_at_once_are_all_confirmed_and_stored(log):
+    for batch in range(50):
+        log.send(batch, *[attempt(batch * 200 + number) for number in range(200)])
+    assert sorted(log.confirmed()) == list(range(50))
+    assert len(log.stored(MONTH)) == 10_000
+
+
+def test_who_asks_for_the_policy_gets_it_and_hears_of_changes(log):
+    log.deliverer.say(log.actor, WhichAttempts())
+    log.world.pass_time(1)
+    assert [policy.successes for policy in log.deliverer.take(AttemptPolicy)] == [False]
+    log.store.databases["system_config"] = {}
+    log.store.save(
+        "system_config", {"_id": "webhooks", "default": {"log_successful_attempts": True}}
+    )
+    log.world.pass_time(90)
+    assert [policy.successes for policy in log.deliverer.take(AttemptPolicy)] == [True]

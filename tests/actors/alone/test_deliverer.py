@@ -1,0 +1,263 @@
+"""A deliverer alone: one request for each delivery, and reports of all that is settled."""
+
+import pytest
+from attrs import evolve
+
+from callboard.actors.delivery.deliverer import Deliverer
+from callboard.actors.messages import (
+    Attempts,
+    AttemptsPersisted,
+    Defer,
+    Deferred,
+    DeliveryBatch,
+    DueBatch,
+    EventDeliveries,
+    NotHeld,
+    Progress,
+    Reconcile,
+)
+from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, RETRY_QUEUE
+from callboard.supervision import Stop
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.retries.outcome import ClientError, Response
+
+PATH = "deliveries/deliverer-1"
+STANDARD = Options(policy="standard")
+LOST_S = 150.0
+
+
+def delivery(id="d1", hook="h", options=STANDARD):
+    url = "https://x.example/"
+    return Delivery(id, "e", hook, "a" * 32, "shop", url, "POST", url, (), b"{}", 2, options)
+
+
+class Deliveries:
+    """A deliverer whose bridge, retry queue and attempt log do what the test says."""
+
+    def __init__(self, world, servers, settings):
+        self.world, self.endpoints, self.settings = world, servers.endpoints, settings
+        self.outcome = Response(200)
+        self.endpoints.answer = lambda *_request: (0.01, self.outcome, True)
+        self.bridge, self.log, self.retries = map(
+            world.peer, (EVENT_BRIDGE, ATTEMPT_LOG, RETRY_QUEUE)
+        )
+        self.start()
+
+    def start(self):
+        self.actor = self.world.start(Deliverer, PATH, self.settings, *self.peers)
+
+    @property
+    def peers(self):
+        return self.bridge, self.log, self.retries
+
+    def give(self, share, **by_tag):
+        events = tuple(
+            EventDeliveries(
+                int(tag.removeprefix("t")), (made,) if isinstance(made, Delivery) else made
+            )
+            for tag, made in by_tag.items()
+        )
+        source = EVENT_BRIDGE, self.bridge.incarnation
+        self.bridge.say(self.actor, DeliveryBatch(share, source, events))
+        self.world.pass_time(1)
+
+    def settled(self, peer=None):
+        """The (share, tag) pairs reported as settled since the last call."""
+        self.world.pass_time(1)
+        reports = (peer or self.bridge).take(Progress)
+        return [
+            (share, tag) for report in reports for share, tags in report.settled for tag in tags
+        ]
+
+    @property
+    def sent(self):
+        return [each.id for each in self.endpoints.begun]
+
+
+@pytest.fixture
+def deliveries(world, servers, settings):
+    return Deliveries(world, servers, settings)
+
+
+def test_a_delivery_is_sent_and_reported(deliveries):
+    deliveries.give("1/0", t5=delivery())
+    assert deliveries.sent == ["d1"]
+    assert deliveries.settled() == [("1/0", 5)]
+
+
+def test_a_share_that_arrives_twice_is_sent_and_settled_once(deliveries):
+    deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
+    deliveries.give("1/0", t5=delivery())
+    deliveries.give("1/0", t5=delivery())
+    deliveries.world.pass_time(10)
+    assert deliveries.sent == ["d1"]
+    assert deliveries.settled() == [("1/0", 5)]
+
+
+def test_a_share_that_arrives_twice_does_not_settle_half_of_an_event(deliveries):
+    seconds = {"d1": 1.0, "d2": 30.0}
+    deliveries.endpoints.answer = lambda one, _attempts: (seconds[one.id], Response(200), True)
+    both = delivery(), delivery("d2", "h2")
+    deliveries.give("1/0", t5=both)
+    deliveries.give("1/0", t5=both)
+    deliveries.world.pass_time(5)
+    assert deliveries.settled() == []
+    deliveries.world.pass_time(30)
+    assert deliveries.settled() == [("1/0", 5)]
+
+
+def test_a_redelivered_event_repeats_no_request(deliveries):
+    deliveries.give("1/0", t5=delivery())
+    deliveries.give("2/0", t6=delivery())
+    assert deliveries.sent == ["d1"]
+    assert deliveries.settled() == [("1/0", 5), ("2/0", 6)]
+
+
+def test_the_successor_of_a_killed_deliverer_repeats_no_finished_request(deliveries):
+    deliveries.give("1/0", t5=delivery())
+    deliveries.world.kill(deliveries.actor.address)
+    deliveries.start()
+    deliveries.give("2/0", t6=delivery())
+    assert deliveries.sent == ["d1"]
+    assert ("2/0", 6) in deliveries.settled()
+
+
+def test_a_failed_delivery_is_settled_when_the_retry_queue_has_it(deliveries):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery())
+    assert deliveries.settled() == []
+    [defer] = deliveries.retries.take(Defer)
+    for _time in range(2):
+        deliveries.retries.say(deliveries.actor, Deferred(defer.batch))
+    assert deliveries.settled() == [("1/0", 5)]
+
+
+def test_a_deferral_that_is_not_confirmed_is_sent_again(deliveries):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery())
+    [defer] = deliveries.retries.take(Defer)
+    deliveries.world.pass_time(LOST_S)
+    assert defer in deliveries.retries.take(Defer)
+    assert deliveries.settled() == []
+
+
+def test_a_new_retry_queue_gets_what_the_old_one_had_not_confirmed(deliveries):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery())
+    [old] = deliveries.retries.take(Defer)
+    deliveries.retries.restart()
+    deliveries.world.tell_peers(deliveries.actor, *deliveries.peers)
+    deliveries.world.pass_time(1)
+    [new] = deliveries.retries.take(Defer)
+    assert new.items == old.items
+    assert deliveries.settled() == []
+
+
+def test_while_the_retry_queue_is_down_a_deferral_waits(deliveries):
+    deliveries.world.tell_peers(deliveries.actor, deliveries.bridge, deliveries.log)
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery())
+    deliveries.world.pass_time(600)
+    assert deliveries.settled() == []
+    deliveries.world.tell_peers(deliveries.actor, *deliveries.peers)
+    deliveries.world.pass_time(2)
+    assert [len(defer.items) for defer in deliveries.retries.take(Defer)] == [1]
+
+
+def test_an_exhausted_delivery_is_settled_when_its_dead_letter_is_on_disk(deliveries):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery(options=Options(policy="kazoo")))
+    assert deliveries.settled() == []
+    [attempts] = deliveries.log.take(Attempts)
+    for _time in range(2):
+        deliveries.log.say(deliveries.actor, AttemptsPersisted(attempts.batch))
+    assert deliveries.settled() == [("1/0", 5)]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_records_that_are_not_confirmed_are_sent_again(deliveries, dies):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery(options=Options(policy="kazoo")))
+    [attempts] = deliveries.log.take(Attempts)
+    if dies:
+        deliveries.log.restart()
+        deliveries.world.tell_peers(deliveries.actor, *deliveries.peers)
+    deliveries.world.pass_time(LOST_S)
+    again = deliveries.log.take(Attempts)
+    assert again
+    assert all(each.documents == attempts.documents for each in again)
+    assert deliveries.settled() == []
+
+
+def test_a_due_delivery_that_arrives_twice_is_sent_once(deliveries):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery())
+    [defer] = deliveries.retries.take(Defer)
+    deliveries.outcome = Response(200)
+    due = DueBatch("9", (RETRY_QUEUE, 1), ((3, defer.items[0]),))
+    for _time in range(2):
+        deliveries.retries.say(deliveries.actor, due)
+        deliveries.world.pass_time(1)
+    assert deliveries.sent == ["d1", "d1"]
+    assert set(deliveries.settled(deliveries.retries)) == {("9", 3)}
+    assert deliveries.settled() == [("1/0", 5)]
+
+
+def test_nothing_is_reported_to_the_bridge_before(deliveries):
+    deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
+    deliveries.give("1/0", t5=delivery())
+    deliveries.bridge.restart()
+    deliveries.world.tell_peers(deliveries.actor, *deliveries.peers)
+    deliveries.world.pass_time(10)
+    assert deliveries.settled() == []
+
+
+def test_only_shares_that_never_arrived_are_not_held(deliveries):
+    deliveries.endpoints.answer = lambda *_request: (50.0, Response(200), True)
+    deliveries.give("1/0", t5=delivery())
+    source = EVENT_BRIDGE, 1
+    deliveries.bridge.say(deliveries.actor, Reconcile(source, ("1/0", "2/0")))
+    deliveries.world.pass_time(1)
+    assert deliveries.bridge.take(NotHeld) == [NotHeld(source, ("2/0",))]
+
+
+def test_an_ordered_hook_waits_for_the_delivery_that_failed(deliveries):
+    ordered = evolve(STANDARD, ordered=True)
+    deliveries.outcome = ClientError("timeout")
+    deliveries.give("1/0", t5=delivery(options=ordered))
+    deliveries.outcome = Response(200)
+    deliveries.give("2/0", t6=delivery("d2", options=ordered))
+    assert deliveries.sent == ["d1"]
+    [defer] = deliveries.retries.take(Defer)
+    deliveries.retries.say(
+        deliveries.actor, DueBatch("9", (RETRY_QUEUE, 1), ((3, defer.items[0]),))
+    )
+    deliveries.world.pass_time(1)
+    assert deliveries.sent == ["d1", "d1", "d2"]
+
+
+def test_a_stop_lets_requests_end_and_gives_the_others_back(deliveries):
+    deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
+    many = {f"t{number}": delivery(f"d{number}") for number in range(100)}
+    deliveries.give("1/0", **many)
+    begun = len(deliveries.sent)
+    assert 0 < begun < 100
+    deliveries.bridge.say(deliveries.actor, Stop())
+    deliveries.world.pass_time(30)
+    assert deliveries.world.ended == [PATH]
+    assert len(deliveries.sent) == begun
+    assert len(deliveries.settled()) == begun
+
+
+def test_ten_thousand_at_once_are_all_settled(deliveries):
+    for share in range(50):
+        numbers = range(share * 200, share * 200 + 200)
+        many = {f"t{number}": delivery(f"d{number}", f"h{number % 7}") for number in numbers}
+        deliveries.give(f"{share}/0", **many)
+    for _minute in range(30):
+        deliveries.world.pass_time(60)
+        for defer in deliveries.retries.take(Defer):
+            deliveries.retries.say(deliveries.actor, Deferred(defer.batch))
+    assert len(deliveries.settled()) == 10_000
+    assert len(set(deliveries.sent)) == len(deliveries.sent)

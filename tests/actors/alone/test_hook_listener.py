@@ -1,0 +1,176 @@
+"""The hook listener alone: the table gets every hook and every change."""
+
+import json
+
+import pytest
+
+from callboard.actors.hooks.listener import HookListener
+from callboard.actors.messages import Applied, Barrier, ChangeHooks, HooksLoaded, LoadHooks
+from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE
+from callboard.adapters.broker.protocol import Properties
+from callboard.webhooks.events.changes import document_change
+from callboard.webhooks.hooks.hook import new_hook
+
+
+def document(number, **fields):
+    public = {"name": "n", "uri": "https://x.example/", "hook": "shop", "pvt_account_id": "a"}
+    return new_hook(public | fields, 0, f"h{number:04}", "node")
+
+
+class Hooks:
+    """A listener with a table that answers when the test says so."""
+
+    def __init__(self, world, servers, settings):
+        self.world, self.broker, self.store = world, servers.broker, servers.store
+        self.settings = settings
+        self.table = world.peer(HOOK_TABLE)
+        self.store.ensure_database("webhooks")
+
+    def start(self, incarnation=1):
+        self.actor = self.world.start(
+            HookListener, HOOK_LISTENER, self.settings, self.table, incarnation=incarnation
+        )
+        self.world.pass_time(2)
+
+    def save(self, *numbers, **fields):
+        for number in numbers:
+            self.store.save("webhooks", document(number, **fields))
+
+    def publish(self, number, name="doc_created"):
+        key, body = document_change(name, "webhooks", document(number), "another")
+        self.broker.publish("configuration", key, json.dumps(body).encode(), Properties())
+        self.world.pass_time(1)
+
+    def loads(self):
+        self.world.pass_time(0.1)
+        return self.table.take(LoadHooks)
+
+    def confirm(self, *loads):
+        for load in loads:
+            self.table.say(self.actor, HooksLoaded(load.stream, len(load.hooks)))
+        self.world.pass_time(0.1)
+
+    def load_all(self):
+        """Confirm every page; the ids of all hooks."""
+        ids = []
+        while pages := self.loads():
+            ids += [hook.id for page in pages for hook in page.hooks]
+            self.confirm(*pages)
+        return ids
+
+    def changes(self):
+        return [[hook.id for hook in change.put] for change in self.table.take(ChangeHooks)]
+
+
+@pytest.fixture
+def hooks(world, servers, settings):
+    return Hooks(world, servers, settings)
+
+
+def test_all_hooks_are_loaded_in_numbered_pages(hooks):
+    hooks.save(*range(1200))
+    hooks.start()
+    seen, numbers = [], []
+    while pages := hooks.loads():
+        assert len(pages) <= 2
+        seen += [hook.id for page in pages for hook in page.hooks]
+        numbers += [page.number for page in pages]
+        hooks.confirm(*pages)
+    assert sorted(set(seen)) == [f"h{number:04}" for number in range(1200)]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_page_that_is_not_confirmed_makes_the_load_begin_again(hooks):
+    hooks.save(1)
+    hooks.start()
+    first = hooks.loads()
+    hooks.world.pass_time(70)
+    again = hooks.loads()
+    assert again[0].stream > first[0].stream
+    assert again[0].number == 0
+    hooks.confirm(*first)  # Late; these do not count.
+    assert [hook.id for page in again for hook in page.hooks] == ["h0001"]
+
+
+def test_without_a_table_nothing_is_sent_and_a_new_one_gets_everything(hooks):
+    hooks.save(1)
+    hooks.start()
+    assert hooks.load_all() == ["h0001"]
+    hooks.world.tell_peers(hooks.actor)
+    hooks.save(2)
+    hooks.publish(2)
+    hooks.table.restart()
+    hooks.world.tell_peers(hooks.actor, hooks.table)
+    assert sorted(hooks.load_all()) == ["h0001", "h0002"]
+
+
+def test_a_change_on_the_bus_reaches_the_table(hooks):
+    hooks.start()
+    hooks.load_all()
+    hooks.save(1)
+    hooks.publish(1)
+    hooks.publish(1)
+    assert set(map(tuple, hooks.changes())) == {("h0001",)}
+
+
+def test_while_the_store_is_away_a_change_waits(hooks):
+    hooks.start()
+    hooks.load_all()
+    hooks.save(1)
+    hooks.store.away = True
+    hooks.publish(1)
+    hooks.world.pass_time(20)
+    assert hooks.changes() == []
+    hooks.store.away = False
+    hooks.world.pass_time(5)
+    assert hooks.changes() == [["h0001"]]
+
+
+def test_while_the_store_is_away_a_load_waits(hooks):
+    hooks.save(1)
+    hooks.store.away = True
+    hooks.start()
+    hooks.world.pass_time(300)
+    assert hooks.loads() == []
+    hooks.store.away = False
+    hooks.world.pass_time(5)
+    assert hooks.load_all() == ["h0001"]
+
+
+def test_each_connection_to_the_broker_loads_what_may_have_been_missed(hooks):
+    hooks.start()
+    hooks.load_all()
+    hooks.broker.stop(5)
+    hooks.save(1)
+    hooks.world.pass_time(10)
+    assert hooks.load_all() == ["h0001"]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_the_table_is_asked_whether_it_has_all_and_is_loaded_again_if_not(hooks, answered):
+    hooks.start()
+    hooks.load_all()
+    for _minute in range(4):
+        hooks.world.pass_time(31)
+        for barrier in hooks.table.take(Barrier):
+            if answered:
+                hooks.table.say(hooks.actor, Applied(barrier.ticket))
+    assert bool(hooks.loads()) is not answered
+
+
+def test_the_clock_may_be_set_back_between_two_lives(hooks):
+    hooks.save(1)
+    hooks.start(incarnation=7)
+    before = hooks.loads()
+    hooks.world.kill(hooks.actor.address)
+    hooks.world.set_clock(-3600)
+    hooks.start(incarnation=8)
+    assert hooks.loads()[0].stream > before[0].stream
+
+
+@pytest.mark.parametrize("fields", [{"uri": 5}, {"hook": None}, {"retries": "x"}, {"enabled": []}])
+def test_a_document_of_any_shape_holds_up_no_other(hooks, fields):
+    hooks.save(1, **fields)
+    hooks.save(2)
+    hooks.start()
+    assert "h0002" in hooks.load_all()

@@ -1,0 +1,196 @@
+"""A responder alone: each event is routed once, and only when all hooks are known."""
+
+import json
+
+import pytest
+
+from callboard.actors.events.responder import Responder
+from callboard.actors.messages import (
+    DeliveryBatch,
+    EventBatch,
+    HookPage,
+    HooksChanged,
+    NextPage,
+    RawEvent,
+    Routed,
+    Subscribe,
+)
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, responder_path
+from support.hooks import hooks_with
+
+hook = hooks_with(account_id="a", event="shop")
+
+
+class Events:
+    """A responder whose table, bridge and deliverer do what the test says."""
+
+    def __init__(self, world, servers, settings):
+        self.world, self.store = world, servers.store
+        self.table, self.bridge = world.peer(HOOK_TABLE), world.peer(EVENT_BRIDGE)
+        self.deliverer = world.peer("deliveries/deliverer-1")
+        self.actor = world.start(
+            Responder, responder_path("shop"), settings, *self.peers, module="shop"
+        )
+
+    @property
+    def peers(self):
+        return self.table, self.bridge, self.deliverer
+
+    def subscription(self):
+        """The stream of the latest subscription since the last call; None if there was none."""
+        self.world.pass_time(0.1)
+        streams = [message.stream for message in self.table.take(Subscribe)]
+        return streams[-1] if streams else None
+
+    def load(self, *hooks):
+        stream = self.subscription()
+        self.table.say(self.actor, HookPage(stream, 0, hooks, last=True))
+        self.world.pass_time(0.1)
+        return stream
+
+    def give(self, batch, *bodies):
+        events = tuple(
+            RawEvent(tag, "shop", "order.made", body, None, None, f"m{tag}")
+            for tag, body in enumerate(bodies, 1)
+        )
+        self.bridge.say(self.actor, EventBatch(batch, 1, events))
+
+    def routed(self):
+        """By batch: the tags in shares, and those that are poison."""
+        self.world.pass_time(0.1)
+        return {
+            message.batch: (
+                sorted(tag for tags in message.shares.values() for tag in tags),
+                [tag for tag, _reason in message.poison],
+            )
+            for message in self.bridge.take(Routed)
+        }
+
+    def made(self):
+        """The ids of the hooks of all deliveries since the last call."""
+        self.world.pass_time(0.1)
+        batches = self.deliverer.take(DeliveryBatch)
+        return [d.hook_id for batch in batches for event in batch.events for d in event.deliveries]
+
+
+@pytest.fixture
+def events(world, servers, settings):
+    return Events(world, servers, settings)
+
+
+def event(number=1):
+    return json.dumps({"n": number}).encode()
+
+
+def test_events_wait_until_all_hooks_are_known(events):
+    events.give(1, event())
+    assert events.routed() == {}
+    stream = events.subscription()
+    events.table.say(events.actor, HookPage(stream, 0, (hook("h1"),), last=False))
+    events.world.pass_time(1)
+    assert len(events.table.take(NextPage)) == 1
+    assert events.routed() == {}
+    events.table.say(events.actor, HookPage(stream, 1, (hook("h2"),), last=True))
+    assert events.routed() == {1: ([1], [])}
+    assert sorted(events.made()) == ["h1", "h2"]
+
+
+def test_pages_are_taken_in_their_order_and_once(events):
+    stream = events.subscription()
+    pages = [HookPage(stream, n, (hook(f"h{n}"),), last=n == 2) for n in range(3)]
+    for page in (pages[2], pages[0], pages[0], pages[1], pages[2]):
+        events.table.say(events.actor, page)
+    events.give(1, event())
+    assert sorted(events.made()) == ["h0", "h1", "h2"]
+
+
+def test_a_subscription_without_an_answer_is_repeated(events):
+    first = events.subscription()
+    events.world.pass_time(15)
+    second = events.subscription()
+    assert second > first
+    events.table.say(events.actor, HookPage(first, 0, (hook("old"),), last=True))
+    events.table.say(events.actor, HookPage(second, 0, (hook("new"),), last=True))
+    events.give(1, event())
+    assert events.made() == ["new"]
+
+
+def test_a_lost_change_is_noticed_by_the_next_one(events):
+    stream = events.load(hook("h1"))
+    events.table.say(events.actor, HooksChanged(stream, 2, (hook("h3"),), ()))  # 1 is lost.
+    events.world.pass_time(15)
+    events.load(hook("h1"), hook("h2"), hook("h3"))
+    events.give(1, event())
+    assert sorted(events.made()) == ["h1", "h2", "h3"]
+
+
+def test_a_change_that_is_only_late_needs_no_new_subscription(events):
+    stream = events.load(hook("h1"))
+    events.table.say(events.actor, HooksChanged(stream, 2, (), (("a", "h2"),)))
+    events.world.pass_time(1)
+    events.table.say(events.actor, HooksChanged(stream, 1, (hook("h2"),), ()))
+    events.world.pass_time(60)
+    assert events.subscription() is None
+    events.give(1, event())
+    assert events.made() == ["h1"]
+
+
+def test_a_new_table_is_subscribed_to_and_the_old_hooks_serve_meanwhile(events):
+    events.load(hook("h1"))
+    events.table.restart()
+    events.world.tell_peers(events.actor, *events.peers)
+    events.give(1, event())
+    assert events.made() == ["h1"]
+    events.load(hook("h2"))
+    events.give(2, event())
+    assert events.made() == ["h2"]
+
+
+def test_without_a_deliverer_events_wait(events):
+    events.load(hook("h1"))
+    events.world.tell_peers(events.actor, events.table, events.bridge)
+    for _time in range(2):
+        events.give(1, event())
+    assert events.routed() == {}
+    events.world.tell_peers(events.actor, *events.peers)
+    assert events.routed() == {1: ([1], [])}
+    assert events.made() == ["h1"]
+
+
+def test_while_the_store_is_away_events_wait(events):
+    events.load(hook("h1"))
+    events.store.away = True
+    events.give(1, event())
+    events.world.pass_time(60)
+    assert events.routed() == {}
+    events.store.away = False
+    events.world.pass_time(5)
+    assert events.routed() == {1: ([1], [])}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"[" * 1000])
+def test_an_event_that_cannot_be_read_holds_up_no_other(events, body):
+    events.load(hook("h1"))
+    events.give(1, body, event())
+    assert events.routed() == {1: ([2], [1])}
+
+
+def test_an_event_that_fires_nothing_is_in_no_share(events):
+    events.load()
+    events.give(1, event())
+    assert events.routed() == {1: ([], [])}
+    assert events.made() == []
+
+
+def test_a_batch_that_arrives_again_is_other_shares(events):
+    """Else a deliverer's report on its share of one routing would settle another's of the other."""
+    hooks = [hook(f"h{number}", "a", "shop") for number in range(100)]
+    events.load(*hooks)
+    events.give(1, event())
+    events.world.pass_time(0.1)
+    events.deliverer = events.world.peer("deliveries/deliverer-0")
+    events.world.tell_peers(events.actor, *events.peers)
+    events.give(1, event())
+    events.world.pass_time(0.1)
+    first, second = events.bridge.take(Routed)
+    assert not first.shares.keys() & second.shares.keys()

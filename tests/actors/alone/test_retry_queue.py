@@ -1,0 +1,232 @@
+"""The retry queue alone: no deferred delivery is lost or confirmed too early."""
+
+import itertools
+import json
+
+import pytest
+
+from callboard.actors.delivery.retry_queue import RetryQueue
+from callboard.actors.messages import Defer, Deferred, DueBatch, NotHeld, Progress, Reconcile
+from callboard.actors.messages.paths import RETRY_QUEUE
+from callboard.adapters.broker.protocol import Properties
+from callboard.adapters.store.spool import Spool
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json, in_time
+
+DUE = "callboard.events.retries"
+LOST_S = 120.0
+
+
+def delivery(id="d1", body=b"{}"):
+    url = "https://x.example/"
+    return Delivery(id, "e", "h", "a", "shop", url, "POST", url, (), body)
+
+
+class Retries:
+    """A retry queue, with a deliverer that does what the test says."""
+
+    def __init__(self, world, servers, settings):
+        self.world, self.broker, self.settings = world, servers.broker, settings
+        self.deliverer = world.peer("deliveries/deliverer-1")
+        self.incarnation = 0
+        self.start()
+
+    def start(self, *peers):
+        self.incarnation += 1
+        self.actor = self.world.start(
+            RetryQueue, RETRY_QUEUE, self.settings, self.deliverer, incarnation=self.incarnation
+        )
+        self.world.pass_time(1)
+
+    def message(self, after_s=5.0, **fields):
+        now = self.world.unix_s + self.world.now
+        return RetryMessage(delivery(**fields), 1, *in_time(int(after_s * 1000), now))
+
+    def defer(self, batch, *messages):
+        source = self.deliverer.path, self.deliverer.incarnation
+        self.deliverer.say(self.actor, Defer(batch, source, messages))
+
+    def confirmed(self):
+        return [message.batch for message in self.deliverer.take(Deferred)]
+
+    def due(self, within_s=10.0):
+        """The due batches, as (share, ids by tag)."""
+        self.world.pass_time(within_s)
+        taken = self.deliverer.take(DueBatch)
+        return [(b.share, {tag: item.delivery.id for tag, item in b.items}) for b in taken]
+
+    def report(self, share, tags, incarnation=None):
+        source = RETRY_QUEUE, incarnation or self.incarnation
+        self.deliverer.say(self.actor, Progress(source, (share,), ((share, tuple(tags)),)))
+        self.world.pass_time(0.1)
+
+    @property
+    def left(self):
+        return self.broker.messages
+
+
+@pytest.fixture
+def retries(world, servers, settings):
+    return Retries(world, servers, settings)
+
+
+def test_a_deferral_is_confirmed_once_the_broker_has_it(retries):
+    retries.defer(7, retries.message())
+    assert retries.confirmed() == []
+    retries.world.pass_time(0.1)
+    assert retries.confirmed() == [7]
+    assert retries.left == 1
+    [(share, items)] = retries.due()
+    assert list(items.values()) == ["d1"]
+    assert retries.left == 1
+    retries.report(share, items)
+    assert retries.left == 0
+
+
+def test_a_batch_that_arrives_twice_before_it_is_confirmed_is_published_once(retries):
+    message = retries.message()
+    retries.defer(7, message)
+    retries.defer(7, message)
+    retries.world.pass_time(1)
+    assert retries.confirmed() == [7]
+    assert retries.left == 1
+
+
+def test_a_batch_whose_confirmation_was_lost_is_confirmed_again(retries):
+    message = retries.message()
+    for _time in range(2):
+        retries.defer(7, message)
+        retries.world.pass_time(1)
+    assert retries.confirmed() == [7, 7]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.002, 0.004])
+def test_no_moment_of_a_broken_connection_loses_a_deferral(retries, seconds):
+    retries.defer(7, retries.message())
+    retries.world.pass_time(seconds)
+    retries.broker.connections[0].lose("reset by peer")
+    retries.world.pass_time(3)
+    assert retries.confirmed() == [7]
+    assert {id for _share, items in retries.due() for id in items.values()} == {"d1"}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.002, 0.004, 1.0])
+def test_a_killed_queue_has_confirmed_only_what_the_broker_has(retries, seconds):
+    retries.defer(7, retries.message())
+    retries.world.pass_time(seconds)
+    retries.world.kill(retries.actor.address)
+    confirmed = retries.confirmed()
+    assert len(confirmed) <= retries.left
+    assert seconds < 1.0 or confirmed == [7]
+
+
+def test_reports_that_arrive_twice_acknowledge_once(retries):
+    retries.defer(7, retries.message(), retries.message(id="d2"))
+    shares = retries.due()
+    assert retries.left == 2
+    for _time in range(2):
+        retries.report(*shares[0])
+        assert retries.left == 2 - len(shares[0][1])
+    for share in shares:
+        retries.report(*share)
+    assert retries.left == 0
+
+
+def test_the_deliveries_of_a_dead_deliverer_are_handed_out_again(retries):
+    retries.defer(7, retries.message())
+    [(share, items)] = retries.due()
+    retries.deliverer.restart()
+    retries.world.tell_peers(retries.actor, retries.deliverer)
+    [(again, items_again)] = retries.due()
+    assert list(items_again.values()) == ["d1"]
+    retries.report(share, items)  # Late, of the share that is forgotten.
+    assert retries.left == 1
+    retries.report(again, items_again)
+    assert retries.left == 0
+
+
+def test_without_a_deliverer_they_wait(retries):
+    retries.world.tell_peers(retries.actor)
+    retries.defer(7, retries.message())
+    assert retries.due(60) == []
+    retries.world.tell_peers(retries.actor, retries.deliverer)
+    assert len(retries.due()) == 1
+
+
+def test_a_share_without_a_report_is_asked_after_and_handed_out_again(retries):
+    retries.defer(7, retries.message())
+    [(share, _items)] = retries.due()
+    retries.world.pass_time(LOST_S)
+    asked = Reconcile((RETRY_QUEUE, 1), (share,))
+    assert asked in retries.deliverer.take(Reconcile)
+    for _time in range(2):
+        retries.deliverer.say(retries.actor, NotHeld((RETRY_QUEUE, 1), (share,)))
+    [(again, items)] = retries.due()
+    retries.report(again, items)
+    assert retries.left == 0
+
+
+def test_the_successor_of_a_killed_queue_hands_out_what_was_unsettled(retries):
+    retries.defer(7, retries.message())
+    [(share, items)] = retries.due()
+    retries.world.kill(retries.actor.address)
+    retries.start()
+    [(again, items_again)] = retries.due()
+    retries.report(share, items, incarnation=1)  # To the one before.
+    assert retries.left == 1
+    retries.report(again, items_again)
+    assert retries.left == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"version": 99}'])
+def test_a_message_that_is_no_delivery_is_quarantined_and_holds_up_none(retries, body):
+    retries.broker.publish("", DUE, body, Properties())
+    retries.defer(7, retries.message())
+    [(share, items)] = retries.due()
+    retries.report(share, items)
+    assert retries.left == 0
+    kept = Spool(retries.settings.data.dir / "poison.sqlite3", dropping=False)
+    assert len(kept) == 1
+    kept.close()
+
+
+@pytest.mark.parametrize(("jump_s", "within_s"), [(3600, 10), (-3600, 130)])
+def test_a_jump_of_the_clock_delays_no_delivery_beyond_its_waits(retries, jump_s, within_s):
+    retries.defer(7, retries.message(after_s=90.0))
+    retries.world.pass_time(1)
+    retries.world.set_clock(jump_s)
+    if jump_s > 0:
+        retries.world.pass_time(120)
+    assert len(retries.due(within_s)) == 1
+
+
+def test_a_long_delay_is_waited_for_in_parts(retries):
+    retries.defer(7, retries.message(after_s=4000.0))
+    assert retries.due(3990) == []
+    [(share, items)] = retries.due(500)
+    retries.report(share, items)
+    assert retries.left == 0
+
+
+def test_ten_thousand_at_once_are_handed_out_in_bounded_batches(retries):
+    numbers = itertools.count()
+    for batch in range(50):
+        retries.defer(batch, *[retries.message(id=f"d{next(numbers)}") for _n in range(200)])
+    retries.world.pass_time(2)
+    assert sorted(retries.confirmed()) == list(range(50))
+    seen = []
+    for _round in range(200):
+        for share, items in retries.due(1):
+            assert len(items) <= 200
+            seen += items.values()
+            retries.report(share, items)
+        if not retries.left:
+            break
+    assert sorted(seen) == sorted(f"d{number}" for number in range(10_000))
+
+
+def test_messages_of_this_version_are_read(retries):
+    message = retries.message(after_s=0.0)
+    retries.broker.publish("", DUE, as_json(message), Properties())
+    assert json.loads(as_json(message))["version"] == 1
+    assert len(retries.due(1)) == 1

@@ -1,0 +1,84 @@
+"""What comes from tenants and endpoints cannot steer the terminal."""
+
+import json
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from callboard.cli import main
+from callboard.cli.terminal import output
+from support.running import ACCOUNT
+
+EVIL = {
+    "\x1b[2J\x1b]0;title\x07": r"\x1b[2J\x1b]0;title\x07",
+    "a\u202eb\u2066c": r"a\u202eb\u2066c",
+    "tab\there": r"tab\there",
+    "line\r\nerror: done": r"line\r\nerror: done",
+    "\x9b31m": r"\x9b31m",
+    "zero\u200bwidth": r"zero\u200bwidth",
+    "\ud800": r"\ud800",
+    "[bold red]x[/]": "[bold red]x[/]",
+    r"\[bold red]x": r"\[bold red]x",
+    "x\\": "x\\",
+    "Zoë 注文 🙂": "Zoë 注文 🙂",
+}
+
+
+@pytest.mark.parametrize(("text", "shown"), EVIL.items())
+def test_of_every_text_only_what_can_be_seen_is_printed(text, shown, capsys):
+    output.say(f"[bold]{output.escaped(text)}[/]!")
+    output.print_table(["a"], [[text]])
+    line, _header, row = capsys.readouterr().out.splitlines()
+    assert (line, row.rstrip()) == (f"{shown}!", shown)
+
+
+@pytest.mark.parametrize("print_", [output.say, output.plain, output.complain])
+def test_lines_of_ours_stay_lines_and_the_rest_is_shown(print_, capsys):
+    print_("one\ntwo \x1b[31m\u202e\x00")
+    captured = capsys.readouterr()
+    first, second = (captured.out + captured.err).splitlines()
+    assert first.endswith("one")
+    assert second == r"two \x1b[31m\u202e\x00"
+
+
+def test_names_of_tokens_are_shown_and_not_obeyed(tmp_path):
+    variables = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
+
+    def run(*arguments):
+        return CliRunner().invoke(main, ["tokens", *arguments], env=variables).stdout
+
+    name = "\x1b[2J\u202e\nfake"
+    run("add", "--account", ACCOUNT, "--name", name)
+    assert r"\x1b[2J\u202e\nfake" in run("list")
+    listed = run("list", "--json")
+    assert "\x1b" not in listed
+    assert json.loads(listed)[0]["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "shown"),
+    [
+        ("--amqp-url", "amqp://u:s3/cret@h/", True),
+        ("--couchdb-url", "http://u:s3cret@h", True),
+        ("--actors-key", "s3cret" * 6, True),
+        ("--amqp-url", "amqp://u@h/", False),
+        ("--amqp-queue", "events", False),
+    ],
+)
+def test_a_secret_among_the_options_is_warned_of(tmp_path, option, value, shown):
+    variables = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
+    for command in (["config", "show"], ["status"]):
+        result = CliRunner().invoke(main, [*command, option, value], env=variables)
+        warned = f"warning: {option} shows a secret to all users" in result.stderr
+        assert warned == shown
+        assert "s3" not in result.stderr
+
+
+def test_a_secret_of_the_environment_is_not_warned_of(tmp_path):
+    variables = {
+        "CALLBOARD_CONFIG": os.devnull,
+        "CALLBOARD_DATA_DIR": str(tmp_path),
+        "CALLBOARD_AMQP_URL": "amqp://u:s3cret@h/",
+    }
+    assert CliRunner().invoke(main, ["config", "show"], env=variables).stderr == ""

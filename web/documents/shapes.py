@@ -1,0 +1,221 @@
+"""The `data` of the responses, as JSON schemas: for the OpenAPI document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from callboard import admin
+from callboard.actors.messages import Health, HookProblems, SecretsReencrypted
+from callboard.adapters.repositories.tokens import TokenFacts
+from callboard.supervision import TreeNode
+from callboard.web.documents.class_schema import components, schema_of
+from callboard.webhooks.deliveries.signing import ED25519, HMAC_SHA256
+from callboard.webhooks.history.dead_letters import DELIVERY, EVENT
+from callboard.webhooks.metrics.snapshot import EndpointSeen, Snapshot
+
+Schema = Mapping[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "integer"}
+_FLAG: Schema = {"type": "boolean"}
+_TIME: Schema = {"type": "integer", "description": "Gregorian seconds."}
+_HEADERS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+
+
+def _object(required: Mapping[str, Schema], more: Mapping[str, Schema] | None = None) -> Schema:
+    """An object with these members, and perhaps those of `more`."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(more or {})},
+    }
+
+
+def list_of(schema: Schema) -> Schema:
+    """A list of such elements."""
+    return {"type": "array", "items": schema}
+
+
+def deleted(schema: Schema) -> Schema:
+    """The same, as the response to its deletion."""
+    mark = _object({"deleted": {"type": "boolean", "enum": [True]}})
+    return {
+        **schema,
+        "required": [*schema["required"], "_read_only"],
+        "properties": {**schema["properties"], "_read_only": mark},
+    }
+
+
+# Documents of other programs may hold anything, so that only Callboard's own members are typed.
+
+HOOK: Schema = {
+    **_object({"id": _TEXT}, {"disable_reason": _TEXT}),
+    "description": "The hook's members, as sent.",
+    "additionalProperties": True,
+}
+HOOK_OF_ANY_ACCOUNT: Schema = {
+    **HOOK,
+    "required": ["id", "account_id"],
+    "properties": {**HOOK["properties"], "account_id": _TEXT_OR_NULL},
+}
+_LISTED: Mapping[str, Schema] = {
+    name: {} for name in ("hook", "name", "uri", "group", "disable_reason")
+}
+LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _LISTED)
+LISTED_HOOK_OF_ANY_ACCOUNT = _object(
+    {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL}, _LISTED
+)
+
+ATTEMPT = _object(
+    {"id": _TEXT, "timestamp": _TIME},
+    {
+        "hook_id": _TEXT,
+        "hook_event": _TEXT,
+        "event_id": _TEXT,
+        "method": _TEXT,
+        "uri": _TEXT,
+        "req_headers": _HEADERS,
+        "req_body": _TEXT,
+        "result": {"type": "string", "enum": ["success", "failure", "cancelled"]},
+        "reason": _TEXT,
+        "client_error": _TEXT,
+        "retries": _NUMBER,
+        "try": _NUMBER,
+        "retries_left": {"type": ["integer", "string"]},
+        "resp_status_code": _TEXT,
+        "resp_headers": _HEADERS,
+        "resp_body": _TEXT,
+    },
+)
+
+_LETTER: Mapping[str, Schema] = {
+    "account_id": _TEXT,
+    "hook_id": _TEXT,
+    "hook_event": _TEXT,
+    "module": _TEXT_OR_NULL,
+    "uri": _TEXT,
+    "exchange": _TEXT_OR_NULL,
+    "routing_key": _TEXT_OR_NULL,
+    "tries": _NUMBER,
+}
+_EVERY_LETTER: Mapping[str, Schema] = {
+    "id": _TEXT,
+    "created": _TIME,
+    "kind": {"type": "string", "enum": [DELIVERY, EVENT]},
+    "reason": _TEXT,
+}
+LISTED_LETTER = _object(_EVERY_LETTER, _LETTER)
+LETTER = _object(
+    _EVERY_LETTER,
+    {
+        **_LETTER,
+        "event_id": _TEXT,
+        "delivery_id": _TEXT,
+        "webhook_id": _TEXT,
+        "method": _TEXT,
+        "content_type": _TEXT_OR_NULL,
+        "content_encoding": _TEXT_OR_NULL,
+        "message_id": _TEXT_OR_NULL,
+        "headers": {"type": "object"},
+        "raw": _HEADERS,
+        "body": _TEXT,
+        "body_base64": _TEXT,
+        "body_bytes": _NUMBER,
+        "history": list_of(_object({"at_ms": _NUMBER, "outcome": _TEXT})),
+    },
+)
+ACTED_ON = _object(
+    {
+        "done": list_of(_TEXT),
+        "refused": {
+            "type": "object",
+            "description": "The reasons, by id.",
+            "additionalProperties": {"type": "string"},
+        },
+    }
+)
+
+REPLAY = _object(
+    {
+        "id": _TEXT,
+        "hook_id": _TEXT,
+        "state": {"type": "string", "enum": ["running", "done", "failed", "stopped"]},
+        "found": {"type": ["integer", "null"]},
+        "replayed": _NUMBER,
+        "skipped": {
+            "type": "object",
+            "description": "The reasons, by attempt.",
+            "additionalProperties": {"type": "string"},
+        },
+        "skipped_count": _NUMBER,
+        "dry_run": _FLAG,
+    },
+    {"reason": _TEXT},
+)
+TESTED = schema_of(admin.HookTested)
+CANCELLED = _object({"id": _TEXT})
+"""The hook whose deliveries were cancelled."""
+
+_KIND: Schema = {"type": "string", "enum": [HMAC_SHA256, ED25519]}
+SECRET = _object(
+    {
+        "fingerprint": _TEXT,
+        "kind": _KIND,
+        "since": _TIME,
+        "public_key": _TEXT_OR_NULL,
+        "until": {"type": ["integer", "null"]},
+    }
+)
+NEW_SECRET = _object({"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT})
+
+DEFINITION = _object(
+    {"id": _TEXT, "name": _TEXT, "description": _TEXT}, {"modifiers": {"type": "object"}}
+)
+SAMPLES = list_of({"type": "object", "additionalProperties": True})
+TEXTS = list_of(_TEXT)
+POSTED = _object({"id": _TEXT})
+ENABLED: Schema = {"type": "string", "enum": ["hooks updated"]}
+
+TREE = schema_of(TreeNode)
+HEALTH = schema_of(Health)
+FIGURES = schema_of(Snapshot)
+ENDPOINTS = list_of(schema_of(EndpointSeen))
+HOOK_PROBLEMS = schema_of(HookProblems)
+MODULES = list_of(
+    _object(
+        {
+            "id": _TEXT,
+            "name": _TEXT,
+            "description": _TEXT,
+            "events": TEXTS,
+            "bindings": list_of(_object({"exchange": _TEXT, "routing_key": _TEXT})),
+        }
+    )
+)
+SETTINGS = list_of(_object({"key": _TEXT, "value": _TEXT}))
+_FACTS = components(TokenFacts)["TokenFacts"]
+TOKENS = list_of(schema_of(TokenFacts))
+TOKEN_REVOKED = deleted(_FACTS)
+NEW_TOKEN = _object({**_FACTS["properties"], "token": _TEXT})
+PUBLISHED = _object({"published": _NUMBER})
+
+_COMMANDS = (
+    admin.ConfiguredHooks,
+    admin.FailingHooks,
+    admin.SettingSaved,
+    admin.HooksEnabled,
+    admin.FailuresFlushed,
+    admin.ViewsRegistered,
+    admin.DefinitionsReset,
+    admin.OrphansCleanedUp,
+    SecretsReencrypted,
+)
+DONE: Schema = {
+    "description": "By command.",
+    "anyOf": [schema_of(answer) for answer in _COMMANDS],
+}
+
+COMPONENTS = components(
+    TreeNode, Health, Snapshot, HookProblems, TokenFacts, admin.HookTested, *_COMMANDS
+)
+"""The schemas that the others refer to, by name."""
