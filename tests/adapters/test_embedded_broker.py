@@ -16,10 +16,12 @@ from callboard.adapters.broker.embedded import database as embedded_database
 from callboard.adapters.broker.embedded.connection import EmbeddedConnection
 from callboard.adapters.broker.embedded.presence import Presence, is_alive, remove_the_dead, ring
 from callboard.adapters.broker.protocol import (
+    FANOUT,
     BrokerError,
     ConnectionDown,
     ConnectionUp,
     DelayQueue,
+    Exchange,
     Queue,
     Topology,
     Unconfirmed,
@@ -252,6 +254,14 @@ def test_a_locked_file_is_reported_and_survived(drive, tmp_path, monkeypatch):
     other.execute("ROLLBACK")
     other.close()
     driver.up(times=2)
+
+
+def test_it_connects_again_when_its_pause_is_over_and_not_before(drive):
+    drive(Topology(exchanges=(Exchange("x"),))).up()
+    unlike = Topology(exchanges=(Exchange("x", FANOUT),))
+    driver = drive(unlike, backoff=Backoff(first_s=600, longest_s=600))
+    assert 300 <= driver.down().retry_in_s <= 600
+    assert list(driver.connection.poll()) == []
 
 
 def test_closing_with_a_locked_file_does_not_raise(drive, tmp_path, monkeypatch):

@@ -167,6 +167,12 @@ def test_limits_that_cannot_be(wrong):
         CircuitLimits(**wrong)
 
 
+def test_pauses_may_be_shorter_than_a_second():
+    made = Circuits(CircuitLimits(1, first_pause_s=0.25, max_pause_s=0.5), lambda: MOST)
+    request(made, 0.0, False)
+    assert (made.allows("e", 0.2), made.allows("e", 0.25)) == (False, True)
+
+
 def test_endpoints_in_order_take_no_memory():
     made = circuits()
     for number in range(1000):
