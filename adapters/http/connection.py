@@ -365,9 +365,8 @@ class GuardedAdapter(HTTPAdapter):
             return self.poolmanager.connection_from_host(
                 target.host, target.port, target.scheme, tls and {"ssl_context": tls}
             )
-        return self.poolmanager.connection_from_pool_key(
-            *self._key(*target.origin, EXCHANGE.get().tls)
-        )
+        key, context = self._key(*target.origin, EXCHANGE.get().tls)
+        return self.poolmanager.connection_from_pool_key(key, context.copy())  # It takes some out.
 
     def _new_key(
         self, scheme: str, host: str, port: int, tls: ssl.SSLContext | None

@@ -701,6 +701,15 @@ def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 3]
 
 
+def test_an_endpoint_whose_connections_were_given_up_is_called_again(ca_bundle):
+    """With more endpoints than are kept, each pool is made anew when its turn comes again."""
+    few = RequestsTransport(5, 5, LOOPBACK, endpoints=1, ca_bundle=ca_bundle)
+    with Receiver() as one, Receiver() as other:
+        for receiver in (one, other, one, other):
+            assert post(few, receiver.url).status == 200
+    few.close()
+
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 UNASKED = OK.replace(b"200", b"500")
 

@@ -148,7 +148,7 @@ def test_texts_of_others_never_become_markup(system, receiver, dashboard, accoun
     receiver.answer("/", answer)
     board = dashboard("hooks", token=account_token)
     page = board.page
-    hook = add_hook(board, f"{receiver.url}/?q=<script>alert(5)</script>", name=HOSTILE)
+    hook = add_hook(board, f"{receiver.url}/?q=%3Cscript%3Ealert(5)%3C/script%3E", name=HOSTILE)
     expect(board.hook(hook)).to_contain_text(HOSTILE)
     event = call_event(1) | {"Caller-ID-Name": HOSTILE}
     system.publish([event])

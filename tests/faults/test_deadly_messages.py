@@ -19,7 +19,7 @@ from callboard.actors.events.bridge import EventBridge
 from callboard.actors.events.responder import Responder
 
 class Holes:
-    taken, matched = EventBridge._modules_for, Responder._deliveries
+    taken, matched = EventBridge._modules_for, Responder._fan_out
 
     def take(self, message):
         if b"raises" in message.body:
@@ -31,7 +31,7 @@ class Holes:
             os.kill(os.getpid(), signal.SIGKILL)
         return Holes.matched(self, raw, trace)
 
-EventBridge._modules_for, Responder._deliveries = Holes.take, Holes.match
+EventBridge._modules_for, Responder._fan_out = Holes.take, Holes.match
 from callboard.run_system import main
 main()
 """
