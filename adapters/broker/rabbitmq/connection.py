@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pika  # type: ignore[import-untyped]
@@ -133,12 +134,13 @@ class AmqpConnection:
             return
         if self._session is not None:
             give_up = time.monotonic() + CLOSE_S
-            self._session.close()
-            while not self._session.is_closed and (left_s := give_up - time.monotonic()) > 0:
-                self._loop.wait(left_s)
+            with suppress(AssertionError):  # pika's, if an attempt to connect ends meanwhile.
+                self._session.close()
+                while not self._session.is_closed and (left_s := give_up - time.monotonic()) > 0:
+                    self._loop.wait(left_s)
+                    self._loop.run_ready()
+                self._session.abort()
                 self._loop.run_ready()
-            self._session.abort()
-            self._loop.run_ready()
             self._last_tag = self._session.last_tag
         self._loop.close()
         self._loop = self._session = None
