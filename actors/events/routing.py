@@ -52,7 +52,7 @@ class Routing:
     def place(self, raw: RawEvent, matched: FanOut, made: Sequence[Delivery]) -> None:
         """Send the deliveries of an event at once."""
         self.room -= len(made)
-        self.room_bytes -= matched.encoded_bytes + sum(one.bare_size for one in made)
+        self.room_bytes -= matched.encoded_bytes + sum([one.bare_size for one in made])
         self.taken_at[raw.tag] = raw.taken_at
         self.events.append(EventToPlace(hash(message_of(raw)), raw.tag, made))
 

@@ -103,7 +103,7 @@ class Delivery(Positional):
     @property
     def bare_size(self) -> int:
         """The size without the payload, which deliveries of an event may share."""
-        headers = sum(len(value) for _name, value in self.headers)
+        headers = sum([len(value) for _name, value in self.headers])
         return OVERHEAD_BYTES + len(self.uri) + len(self.url) + headers
 
 

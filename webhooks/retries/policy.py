@@ -99,6 +99,9 @@ def with_choices(
     the result means the node's.
     """
     options = delivery.options
+    chose = account or event_steps_s or options.retry_steps_s
+    if not chose and options.policy != node and options.log_successful is None:
+        return delivery  # As nearly always; the rest takes as long as making the delivery.
     steps_s = options.retry_steps_s or event_steps_s
     policy = chosen(options.policy, account.get("retry_policy"), STANDARD if steps_s else node)
     if options.retry_steps_s and options.policy is None:
