@@ -4,7 +4,7 @@ import heapq
 import itertools
 import os
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from random import random
 from typing import Any
@@ -63,6 +63,7 @@ from callboard.webhooks.retries.outcome import (
     Retry,
     result_of,
 )
+from callboard.webhooks.retries.outdated_hooks import OutdatedHooks
 from callboard.webhooks.retries.policy import KazooPolicy, deferral, verdict
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 
@@ -85,9 +86,6 @@ PATIENCE_S = 30.0
 unacknowledged for hours."""
 KEEPING_UP = 10_000
 """Deliveries that may wait for an endpoint that keeps up (dispatcher.py)."""
-OUTDATED = 20_000
-"""The latest changed hooks to remember, for due deliveries that do not take the change into
-account."""
 OVERDUE_S = 60.0
 """A batch unconfirmed for this time is sent again; its message may have been lost."""
 
@@ -151,7 +149,7 @@ class Deliverer(Role):
         self._deferrals: Outbox[tuple[Job, RetryMessage]] = Outbox(
             DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: deferral[0].delivery.size
         )
-        self._outdated: OrderedDict[HookKey, int] = OrderedDict()
+        self._outdated = OutdatedHooks()
         self._table: int | None = None
         self._ids = itertools.count()
         self._remote = is_remote(self.path)
@@ -229,7 +227,7 @@ class Deliverer(Role):
             for tag, retry in message.items:
                 receipt = Receipt(message.source, message.share, tag)
                 job = self._jobs.take(retry.delivery, receipt, retry)
-                if job is not None and self._outdated.get(job.hook, 0) > message.change:
+                if job is not None and self._outdated.changed_since(job.hook, message.change):
                     self._defer(job, 0)
                 else:
                     self._begin_job(job)
@@ -246,11 +244,7 @@ class Deliverer(Role):
 
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, sender: ActorAddress) -> None:
         """Hooks were changed or removed: none of their deliveries is to wait here any more."""
-        for key in message.keys:
-            self._outdated.pop(key, None)
-            self._outdated[key] = message.change
-        while len(self._outdated) > OUTDATED:
-            self._outdated.popitem(last=False)
+        self._outdated.add(message.keys, message.change)
         self._return_waiting(set(message.keys))
         if message.ticket:
             self.send(sender, Applied(message.ticket))

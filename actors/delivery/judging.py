@@ -3,7 +3,6 @@
 import itertools
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from random import random
 from typing import Any
@@ -20,6 +19,7 @@ from callboard.supervision import Timer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.hooks.hook import ALL
+from callboard.webhooks.retries.outdated_hooks import OutdatedHooks
 from callboard.webhooks.retries.policy import with_choices
 from callboard.webhooks.retries.retry_message import RetryMessage
 from callboard.webhooks.retries.standing import (
@@ -39,8 +39,6 @@ ASK_AGAIN_S = 1.0
 """The interval for asking a table that is not loaded."""
 ANSWER_S = 10.0
 """After this time without a response, the table is asked again; a message may have been lost."""
-REMEMBERED = 20_000
-"""The latest outdated hooks to remember. The table is asked again if its response is older."""
 
 Due = tuple[int, RetryMessage]
 """A delivery that is due, and its delivery tag."""
@@ -73,7 +71,7 @@ class HookJudge:
         self._waiting: list[Due] = []
         self._asked: dict[int, tuple[list[Due], float]] = {}
         self._asks = itertools.count(1)
-        self._outdated: OrderedDict[HookKey, int] = OrderedDict()
+        self._outdated = OutdatedHooks()
         self._ask_due = timer(self.ask)
 
     def __len__(self) -> int:
@@ -112,12 +110,8 @@ class HookJudge:
         self._waiting, self._asked = [], {}
 
     def outdated(self, message: HooksOutdated) -> None:
-        """Remember that these hooks have changed."""
-        for key in message.keys:
-            self._outdated.pop(key, None)
-            self._outdated[key] = message.change
-        while len(self._outdated) > REMEMBERED:
-            self._outdated.popitem(last=False)
+        """Remember that these hooks have changed: older responses do not count for them."""
+        self._outdated.add(message.keys, message.change)
 
     def found(self, message: HooksFound) -> None:
         """The table's response: decide."""
@@ -130,7 +124,7 @@ class HookJudge:
         left, missing = set(message.left), []
         for tag, retry in due:
             key = _key((tag, retry))
-            if key in left or self._outdated.get(key, 0) > message.change:
+            if key in left or self._outdated.changed_since(key, message.change):
                 self._waiting.append((tag, retry))
             elif (hook := hooks.get(key)) is not None:
                 self._judge(tag, retry, Ready(hook))

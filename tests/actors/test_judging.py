@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 from structlog import get_logger
 
-from callboard.actors.delivery.judging import ANSWER_S, REMEMBERED, HookJudge
+from callboard.actors.delivery.judging import ANSWER_S, HookJudge
 from callboard.actors.messages import FindHooks, HooksFound, HooksOutdated
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.repositories.hooks import HookStore
@@ -16,6 +16,7 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.presenting import presented
 from callboard.webhooks.hooks.hook import JSON, Hook
 from callboard.webhooks.hooks.options import CANCELLED_UNTIL, Options
+from callboard.webhooks.retries.outdated_hooks import REMEMBERED
 from callboard.webhooks.retries.retry_message import RetryMessage
 from callboard.webhooks.retries.standing import Cancel, Send, Wait
 from support.stores import Meddled, refuse

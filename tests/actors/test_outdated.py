@@ -6,7 +6,7 @@ from structlog import get_logger
 
 from callboard.actors.base.role import Setup
 from callboard.actors.delivery import deliverer as module
-from callboard.actors.delivery.deliverer import OUTDATED, Deliverer
+from callboard.actors.delivery.deliverer import Deliverer
 from callboard.actors.delivery.senders import Sent
 from callboard.actors.messages import (
     Applied,
@@ -26,6 +26,7 @@ from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError, Response
+from callboard.webhooks.retries.outdated_hooks import REMEMBERED
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 ACCOUNT = "acme"
@@ -213,8 +214,8 @@ def test_due_ones_that_do_not_take_a_change_into_account_go_back(deliverer):
 
 
 def test_the_changes_remembered_are_bounded(deliverer):
-    deliverer.outdated(*((ACCOUNT, str(number)) for number in range(OUTDATED + 5)))
-    assert len(deliverer._outdated) == OUTDATED
+    deliverer.outdated(*((ACCOUNT, str(number)) for number in range(REMEMBERED + 5)))
+    assert len(deliverer._outdated) == REMEMBERED
 
 
 def test_the_table_is_told_when_nothing_outdated_waits(deliverer):
