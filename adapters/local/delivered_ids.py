@@ -11,12 +11,12 @@ id is never found, because a torn entry is the digest of no id.
 """
 
 import mmap
-import os
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
+from callboard.adapters.local.mapped_file import mapped
 from callboard.webhooks.dispatch.jobs import RECENT_S
 
 DIGEST_BYTES = 12
@@ -43,12 +43,7 @@ class DeliveredIds:
         self._clock = clock
         self._table: mmap.mmap | None = None
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(file, 0, ROWS * ROW_BYTES)
-                self._table = mmap.mmap(file, ROWS * ROW_BYTES)
-            finally:
-                os.close(file)
+            self._table = mapped(path, ROWS * ROW_BYTES)
         except OSError as error:
             on_error(error)
 

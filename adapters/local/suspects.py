@@ -6,12 +6,13 @@ a mark costs no system call, and the kernel keeps it when the process is killed.
 """
 
 import mmap
-import os
 import struct
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from callboard.adapters.local.mapped_file import mapped
 
 DIGEST_BYTES = 16
 MOST = 2048
@@ -51,12 +52,7 @@ class Suspects:
         self.wary = False
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(file, 0, SIZE)
-                self._map = mmap.mmap(file, SIZE)
-            finally:
-                os.close(file)
+            self._map = mapped(path, SIZE)
         except OSError as error:
             on_error(error)
             return
