@@ -261,7 +261,7 @@ class Responder(Role):
             if matched is not None and made is None:
                 routing.slice(raw, matched)
             elif matched is not None and made is not None:
-                routing.place(raw, matched, made)
+                routing.place(raw, made)
 
     def _traced_match(
         self, routing: Routing, raw: RawEvent
@@ -279,15 +279,9 @@ class Responder(Role):
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
-        if not routing.has_room(matched) or self._fan_outs.delays(matched):
+        if self._fan_outs.delays(matched):
             return None
-        made, room_bytes = [], routing.room_bytes
-        for hook in matched.hooks:
-            made.append(self._finishing(hook.account_id)(matched.make(hook)))
-            room_bytes -= made[-1].bare_size
-            if matched.encoded_bytes > room_bytes:
-                return None
-        return tuple(made)
+        return routing.small(matched, self._finishing)
 
     def _send_routed(self, routing: Routing, bridge: ActorAddress, deliverers: list[Peer]) -> None:
         """Send the deliveries of small fan-outs, report to the bridge, and begin the large ones."""

@@ -1,6 +1,6 @@
 """A batch of events while its responder routes it."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from attrs import Factory, define
 
@@ -43,16 +43,30 @@ class Routing:
         """The first event is routed."""
         self._at += 1
 
-    def has_room(self, matched: FanOut) -> bool:
-        """Whether the event's deliveries are few, and not behind those of a larger fan-out."""
-        if len(matched.hooks) > min(self.room, ROOM_OF_EVENT):
-            return False
-        return not any(hook.account_id in self._owners for hook in matched.hooks)
+    def small(
+        self, matched: FanOut, finishing: Callable[[str], Callable[[Delivery], Delivery]]
+    ) -> tuple[Delivery, ...] | None:
+        """The event's deliveries, with their room taken; None if they are to be sliced.
 
-    def place(self, raw: RawEvent, matched: FanOut, made: Sequence[Delivery]) -> None:
-        """Send the deliveries of an event at once."""
+        They go at once if they are few, fit, and are not behind those of a larger fan-out.
+        """
+        hooks = matched.hooks
+        if len(hooks) > min(self.room, ROOM_OF_EVENT):
+            return None
+        if any(hook.account_id in self._owners for hook in hooks):
+            return None
+        made, room_bytes = [], self.room_bytes
+        for hook in hooks:
+            made.append(finishing(hook.account_id)(matched.make(hook)))
+            room_bytes -= made[-1].bare_size
+            if matched.encoded_bytes > room_bytes:
+                return None
         self.room -= len(made)
-        self.room_bytes -= matched.encoded_bytes + sum([one.bare_size for one in made])
+        self.room_bytes = room_bytes - matched.encoded_bytes
+        return tuple(made)
+
+    def place(self, raw: RawEvent, made: Sequence[Delivery]) -> None:
+        """Send the deliveries of an event at once."""
         self.taken_at[raw.tag] = raw.taken_at
         self.events.append(EventToPlace(hash(message_of(raw)), raw.tag, made))
 
