@@ -19,6 +19,7 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.dead_letters import body_of
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from support.amqp import MESSAGES, Encoded, properties, texts
+from support.bus import CHANGE, UPDATE
 from support.fuzz import changed, values
 from support.running import ACCOUNT, call_event, outgoing
 
@@ -28,19 +29,6 @@ BATCH = 25
 EVENTS, RETRIES = "callboard.events", "callboard.events.retries"
 NUMBER = "number"
 """Replaced in a body by the number of its message."""
-CHANGE = {
-    "Event-Category": "configuration",
-    "Event-Name": "doc_edited",
-    "App-Name": "datamgr",
-    "App-Version": "4.0.0",
-    "Msg-ID": "m",
-    "ID": "h0",
-    "Type": "webhook",
-    "Database": "webhooks",
-    "Account-ID": ACCOUNT,
-    "Doc": {"_id": "h0", "pvt_account_id": ACCOUNT, "uri": "http://127.0.0.1:1/", "hook": "all"},
-}
-UPDATE = CHANGE | {"Event-Name": "doc_type_update", "Action": "account", "Server-ID": "q"}
 
 words = texts.map(lambda text: text.replace(b".", b"_")[:100])
 """A word of a routing key."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from callboard.actors.messages import AddHook, HookSaved, Published, PublishEvents
 from callboard.actors.system.actor_system import RequestRefused
 from callboard.adapters.receiver.server import Answer
+from support.bus import CHANGE, UPDATE
 from support.fuzz import bodies, changed, fuzzed_as_it_runs, values
 from support.patience import patient
 from support.running import ACCOUNT, call_event
@@ -18,19 +19,6 @@ from support.running import ACCOUNT, call_event
 pytestmark = pytest.mark.multiprocess
 
 CALL = call_event(0)
-CHANGE = {
-    "Event-Category": "configuration",
-    "Event-Name": "doc_edited",
-    "App-Name": "datamgr",
-    "App-Version": "4.0.0",
-    "Msg-ID": "m",
-    "ID": "h0",
-    "Type": "webhook",
-    "Database": "webhooks",
-    "Account-ID": ACCOUNT,
-    "Doc": {"_id": "h0", "pvt_account_id": ACCOUNT, "uri": "http://127.0.0.1:1/", "hook": "all"},
-}
-UPDATE = CHANGE | {"Event-Name": "doc_type_update", "Action": "account", "Server-ID": "q"}
 MISSED = CHANGE | {
     "Event-Category": "notification",
     "Event-Name": "webhook",

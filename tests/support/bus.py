@@ -10,7 +10,22 @@ from callboard.adapters.broker.protocol import (
     Properties,
     Topology,
 )
-from support.running import outgoing
+from support.running import ACCOUNT, outgoing
+
+CHANGE = {
+    "Event-Category": "configuration",
+    "Event-Name": "doc_edited",
+    "App-Name": "datamgr",
+    "App-Version": "4.0.0",
+    "Msg-ID": "m",
+    "ID": "h0",
+    "Type": "webhook",
+    "Database": "webhooks",
+    "Account-ID": ACCOUNT,
+    "Doc": {"_id": "h0", "pvt_account_id": ACCOUNT, "uri": "http://127.0.0.1:1/", "hook": "all"},
+}
+UPDATE = CHANGE | {"Event-Name": "doc_type_update", "Action": "account", "Server-ID": "q"}
+"""The notification of an edited hook, and that of a document for maintenance."""
 
 
 def publish_durably(url, bodies):

@@ -1,4 +1,4 @@
-"""The latest changes of hooks, by which what was decided before them is known."""
+"""The latest changes of hooks, by which decisions made before them are recognized."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
