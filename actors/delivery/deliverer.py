@@ -43,13 +43,8 @@ from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
-from callboard.webhooks.dispatch.dispatcher import (
-    Dispatcher,
-    DispatchLimits,
-    EndpointFigures,
-    NoRoom,
-)
-from callboard.webhooks.dispatch.jobs import Job, Jobs
+from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits, EndpointFigures
+from callboard.webhooks.dispatch.jobs import Job, Jobs, queue_of
 from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.overview import MAX_ENDPOINTS
@@ -223,23 +218,33 @@ class Deliverer(Role):
         """Start deferred deliveries that are due."""
         counts = {tag: 1 for tag, _retry in message.items}
         counts |= {tag: 1 for tag, _retry, _reason in message.cancelled}
+        counts |= {tag: 1 for tag, *_rest in message.refused}
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
+            returned: set[str] = set()
             for tag, retry in message.items:
                 receipt = Receipt(message.source, message.share, tag)
                 job = self._jobs.take(retry.delivery, receipt, retry)
-                if job is not None and self._outdated.changed_since(job.hook, message.change):
+                if job is None:
+                    if self._jobs.is_leaving(retry.delivery):
+                        returned.add(queue_of(retry.delivery))
+                    continue
+                outdated = self._outdated.changed_since(job.hook, message.change)
+                if outdated or (job.ordered and job.queue in returned):
                     self._defer(job, 0)
-                else:
-                    self._begin_job(job)
+                elif not self._add(job):
+                    returned.add(job.queue)  # Those behind it are not to overtake it.
             for tag, retry, reason in message.cancelled:
                 receipt = Receipt(message.source, message.share, tag)
                 if (job := self._jobs.take(retry.delivery, receipt, retry)) is not None:
                     self._cancel(job, reason)
+            for tag, retry, reason, size in message.refused:
+                receipt = Receipt(message.source, message.share, tag)
+                if (job := self._jobs.take(retry.delivery, receipt, retry)) is not None:
+                    outcome, then = ClientError(reason), GiveUp(reason)
+                    self._recorder.exhausted(job, outcome, then, time.time(), size)
         self._go_on()
 
     def _cancel(self, job: Job, reason: str) -> None:
-        clock = time.monotonic()
-        self._dispatcher.gone(job.delivery.id, job.endpoint, job.delivery.hook_id, clock)
         self._recorder.cancelled(job, reason, time.time())
 
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, sender: ActorAddress) -> None:
@@ -258,10 +263,8 @@ class Deliverer(Role):
         if not jobs:
             return
         now = time.monotonic()
-        for job in self._dispatcher.take_back({hook_id for _account_id, hook_id in keys}, now):
+        for job in self._dispatcher.take_back({job.queue for job in jobs}, now):
             self._defer(job, 0)
-            delivery = job.delivery
-            self._dispatcher.expect(delivery.id, job.endpoint, delivery.hook_id, now, 0.0)
         pauses, self._pauses = sorted(self._pauses), []
         for pause in pauses:
             job = pause[2]
@@ -282,20 +285,21 @@ class Deliverer(Role):
         outcome = ClientError(PAYLOAD_REFUSED, f"{size} bytes")
         self._recorder.exhausted(job, outcome, GiveUp(PAYLOAD_REFUSED), time.time(), size)
 
-    def _add(self, job: Job) -> None:
-        """Queue the delivery, or defer it if there is no room."""
+    def _add(self, job: Job) -> bool:
+        """Queue the delivery, or defer it if there is no room; returns whether it is queued."""
         delivery = job.delivery
-        admission = self._dispatcher.add(
+        refused = self._dispatcher.add(
             job,
             delivery.id,
             job.endpoint,
-            delivery.hook_id,
+            job.queue,
             delivery.options,
             time.monotonic(),
             delivery.account_id,
         )
-        for deferred in (job,) if isinstance(admission, NoRoom) else admission.displaced:
-            self._defer_unattempted(deferred)
+        if refused is not None:
+            self._defer_unattempted(job)
+        return refused is None
 
     def _go_on(self) -> None:
         """Start deliveries that may run, set the timer for the next, and report."""
@@ -330,7 +334,7 @@ class Deliverer(Role):
         job.attempts_made += 1
         job.deferred_since_s = None
         then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
-        self._end_turn(job, outcome, then)
+        self._end_turn(job, outcome)
         if isinstance(then, Done):
             if job.taken_at is not None:
                 self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)
@@ -349,11 +353,10 @@ class Deliverer(Role):
         if sent.took_s is not None and result != REFUSED:
             self.tally.observe(catalog.REQUEST_SECONDS, sent.took_s)
 
-    def _end_turn(self, job: Job, outcome: Outcome, then: Done | Retry | GiveUp) -> None:
+    def _end_turn(self, job: Job, outcome: Outcome) -> None:
         assert job.turn is not None
         turn, job.turn = job.turn, None
-        back_in_s = then.after_ms / 1000 if isinstance(then, Retry) else None
-        shed = self._dispatcher.done(turn, time.monotonic(), reached(outcome), back_in_s)
+        shed = self._dispatcher.done(turn, time.monotonic(), reached(outcome))
         if not self._stopping:
             for other in shed:
                 self._defer_unattempted(other)
@@ -368,10 +371,17 @@ class Deliverer(Role):
     # Retries and deferrals
 
     def _retry(self, job: Job, after_ms: int) -> None:
-        """Attempt again after a pause: in memory if it is short and there is room, else defer."""
+        """Attempt again after a pause: in memory if it is short and there is room, else defer.
+
+        Those behind a delivery of an ordered hook return to the retry queue with it.
+        """
         short = isinstance(job.policy, KazooPolicy) and after_ms <= job.policy.pause_ms
         room = self._pausing[job.endpoint] < self._limits.waiting
-        if short and room and not job.outdated:
+        if job.ordered:
+            self._defer(job, after_ms)
+            for other in self._dispatcher.take_back({job.queue}, time.monotonic()):
+                self._defer(other, 0)
+        elif short and room and not job.outdated:
             self._pausing[job.endpoint] += 1
             due = time.monotonic() + after_ms / 1000
             heapq.heappush(self._pauses, (due, next(self._ids), job))
@@ -402,18 +412,11 @@ class Deliverer(Role):
             if not self._circuits.is_closed(job.endpoint):
                 self._recorder.skipped(job, now)
         most_s = self.settings.delivery.park_hours * 3600
-        clock = time.monotonic()
-        item = job.delivery.id, job.endpoint, job.delivery.hook_id, clock
-        turn_in_s = self._dispatcher.turn_in_s(*item)
-        probe_in_s = self._circuits.probe_in_s(job.endpoint, clock)
-        then = deferral(
-            job.deferred_since_s, now, job.deferrals, most_s, random, turn_in_s, probe_in_s
-        )
+        probe_in_s = self._circuits.probe_in_s(job.endpoint, time.monotonic())
+        then = deferral(job.deferred_since_s, now, job.deferrals, most_s, random, probe_in_s)
         if isinstance(then, Retry):
-            self._dispatcher.expect(*item, then.after_ms / 1000)
             self._defer(job, then.after_ms)
         else:
-            self._dispatcher.gone(*item)
             self._recorder.exhausted(job, ClientError(then.reason), then, now)
 
     def _defer(self, job: Job, after_ms: int) -> None:

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from attrs import define, frozen
@@ -14,22 +15,28 @@ from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.judging import HookJudge
+from callboard.actors.delivery.lanes import LaneRun, Lanes, Publication
 from callboard.actors.messages import (
     Defer,
     Deferred,
+    DeliveryBatch,
     DueBatch,
+    FindLanes,
     HooksFound,
     HooksOutdated,
+    LanesFound,
     NotHeld,
     Progress,
     Reconcile,
+    Release,
 )
-from callboard.actors.messages.paths import HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    Declared,
     DelayQueue,
     Depths,
     IncomingMessage,
@@ -43,11 +50,15 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import publication_of
 from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.local.lane_file import LaneFile
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
-from callboard.webhooks.acknowledgement.receipts import Source
+from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Source
+from callboard.webhooks.acknowledgement.releases import Releases
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
 from callboard.webhooks.retries.retry_message import (
@@ -66,6 +77,9 @@ RECONCILE_S = 30.0
 STALE_S = 60.0
 
 DEPTHS_S = 5.0
+FIND_LANES_S = 10.0
+MAX_PUBLISHED_BYTES = 16 * 2**20 - 64 * 1024
+"""RabbitMQ 4 closes the channel for a message above 16 MiB (max_message_size)."""
 
 
 @define
@@ -105,7 +119,8 @@ class RetryQueue(BrokerRole):
     the queues.
 
     A due delivery is sent as its hook would send it now, waits again if its hook is disabled for
-    its failures, or is cancelled (judging.py).
+    its failures, or is cancelled (judging.py). Those of ordered and of paused hooks go through
+    their lanes (lanes.py).
     """
 
     set_aside_event = "retry_set_aside"
@@ -138,13 +153,30 @@ class RetryQueue(BrokerRole):
             log=self.log,
         )
         self._ledger = BatchLedger()
+        self._receipts = Receipts()
+        self._releases: Releases[list[tuple[Receipt, Delivery, int | None]]] = Releases()
+        self._bridge = 0
+        self._refused: dict[int, tuple[Publication, str, int | None]] = {}
+        self._refusals = itertools.count(-1, -1)
+        self._lanes = Lanes(
+            self.settings,
+            self.own(LaneFile(self.settings.data.dir / "lanes.sqlite3", self._not_kept, time.time)),
+            broker=lambda: self.broker,
+            judge=self._judge.take,
+            settle=self._receipts.settle,
+            refuse=self._refuse,
+            go_on=self._go_on,
+            timer=self.timer,
+            log=self.log,
+        )
         names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "held")
         self._counts = dict.fromkeys(names, 0)
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
         self.every(RECONCILE_S, self._reconcile)
-        self.every(DEPTHS_S, self.broker.ask_depths)
+        self.every(DEPTHS_S, self._ask_depths)
+        self.every(FIND_LANES_S, self._find_lanes)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and deliveries in progress."""
@@ -152,14 +184,21 @@ class RetryQueue(BrokerRole):
             "broker": "up" if self._connected else "down",
             **self._counts,
             "poison": self.quarantine.count,
-            "unconfirmed": len(self._to_publish) + len(self._publishing),
+            "unconfirmed": len(self._to_publish)
+            + len(self._publishing)
+            + self._lanes.unconfirmed
+            + len(self._releases),
             "in_hand": len(self._ledger) + len(self._due) + len(self._judge),
+            "in_lanes": len(self._lanes),
         }
 
     def measure(self) -> None:
         """Count due deliveries; the broker reports the depths of the queues."""
         self.tally.set(catalog.RETRIES_HANDED_OUT, self._counts["handed_out"])
         self.tally.set(catalog.RETRIES_POISON, self.quarantine.count)
+        waiting, paused = self._lanes.waiting, self._lanes.paused
+        self.tally.set(catalog.RETRY_QUEUE_MESSAGES, waiting - paused, "ordered")
+        self.tally.set(catalog.RETRY_QUEUE_MESSAGES, paused, "paused")
 
     # Broker events
 
@@ -177,6 +216,8 @@ class RetryQueue(BrokerRole):
             case Returned(id, reason):
                 self._returned.add(id)
                 self.log.error("retry_queue_missing", reason=reason)
+            case Declared():
+                self._lanes.declared(event)
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
@@ -184,6 +225,8 @@ class RetryQueue(BrokerRole):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
                 self.broker.ask_depths()
+                self._lanes.up()
+                self._find_lanes()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -192,6 +235,12 @@ class RetryQueue(BrokerRole):
 
     def after_poll(self) -> None:
         """Find out about the hooks of the received deliveries, and send those that are decided."""
+        self._go_on()
+        self._report()
+
+    def _go_on(self) -> None:
+        """Begin what is due, and hand out what is decided."""
+        self._lanes.begin_runs()
         self._judge.ask()
         self._dispatch()
 
@@ -199,6 +248,8 @@ class RetryQueue(BrokerRole):
         """Drop received messages; the broker will redeliver those not acknowledged."""
         self._ledger = BatchLedger()
         self._judge.forget()
+        self._lanes.down()
+        self._refused = {t: it for t, it in self._refused.items() if it[0].tag is None}
         self._due.clear()
         self._returned.clear()
         self._to_publish = deque(p for p in self._to_publish if p.tag is None)
@@ -217,7 +268,9 @@ class RetryQueue(BrokerRole):
                 self.set_aside(message.tag, publication_of(message), str(problem))
                 unreadable.append(message.tag)
                 continue
-            if next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
+            if self._lanes.is_lane(message):
+                self._lanes.take(message, item)
+            elif next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
                 self._judge.take(message.tag, item)
             else:
                 self._counts["rounds"] += 1
@@ -238,6 +291,8 @@ class RetryQueue(BrokerRole):
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, _sender: ActorAddress) -> None:
         """Hooks were changed or removed: a response on its way may be outdated."""
         self._judge.outdated(message)
+        self._find_lanes()
+        self._lanes.outdated(set(message.keys))
         keys, decided = set(message.keys), list(self._due)
         self._due.clear()
         for due in decided:
@@ -246,14 +301,111 @@ class RetryQueue(BrokerRole):
                 self._judge.take(due.tag, due.fate.retry)
             else:
                 self._due.append(due)
-        self._judge.ask()
+        self._go_on()
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
-        if isinstance(fate, Wait):
+        if self._lanes.decide(tag, fate, self._change):
+            return
+        if isinstance(fate, Send) and fate.retry.delivery.options.in_lane:
+            self._lanes.put(Publication(fate.retry, tag=tag))
+        elif isinstance(fate, Wait):
             self._counts["held"] += 1
             self._to_publish.append(_Publish(fate.retry, tag=tag))
         else:
             self._due.append(_Decided(tag, fate, self._change))
+
+    # Into the lanes
+
+    def _find_lanes(self) -> None:
+        if table := self.peer(HOOK_TABLE):
+            self.send(table, FindLanes())
+
+    def receiveMsg_LanesFound(self, message: LanesFound, _sender: ActorAddress) -> None:
+        """The hook table's response."""
+        if message.lanes is not None:
+            self._lanes.hooks(message.lanes)
+            self._go_on()
+
+    def _ask_depths(self) -> None:
+        self.broker.ask_depths()
+        if self._connected:
+            self._lanes.renew()
+            self._lanes.ask_depths()
+
+    def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
+        """A responder's deliveries for lanes, until the bridge releases them."""
+        sizes = {(tag, delivery.id): size for tag, delivery, size in message.refused}
+        made: dict[int, list[Delivery]] = {e.tag: list(e.deliveries) for e in message.events}
+        for tag, delivery, _size in message.refused:
+            made.setdefault(tag, []).append(delivery)
+        self._serve(message.source)
+        counts = {tag: len(deliveries) for tag, deliveries in made.items()}
+        if self._receipts.take(message.source, message.share, counts):
+            self._releases.hold(
+                message.share,
+                {
+                    tag: [
+                        (
+                            Receipt(message.source, message.share, tag),
+                            delivery,
+                            sizes.get((tag, delivery.id)),
+                        )
+                        for delivery in deliveries
+                    ]
+                    for tag, deliveries in made.items()
+                },
+            )
+        self._put_released()
+
+    def _serve(self, source: Source) -> None:
+        """Drop what a bridge that has died has not released: the broker redelivers its events."""
+        if source[1] > self._bridge:
+            self._bridge, self._releases = source[1], Releases()
+            self._receipts.serve(source)
+
+    def receiveMsg_Release(self, message: Release, _sender: ActorAddress) -> None:
+        """The bridge says which deliveries may go into their lanes."""
+        source = EVENT_BRIDGE, message.bridge
+        self._serve(source)
+        if message.bridge == self._bridge:
+            void = self._releases.release(message.number, message.before, message.released)
+            for receipt, _delivery, _size in chain.from_iterable(void):
+                self._receipts.settle(receipt)
+            self._put_released()
+
+    def _put_released(self) -> None:
+        now_ms = int(time.time() * 1000)
+        for deliveries in self._releases.ready():
+            for receipt, delivery, size in deliveries:
+                item = RetryMessage(delivery, 0, 0, deferrals=0, taken_ms=now_ms)
+                publication = Publication(item, receipt)
+                if size is None and len(delivery.body) > MAX_PUBLISHED_BYTES / 8:
+                    size = len(delivery.body) if len(as_json(item)) > MAX_PUBLISHED_BYTES else None
+                if size is not None:
+                    self._refuse(publication, PAYLOAD_REFUSED, size)
+                else:
+                    self._lanes.put(publication)
+        self._dispatch()
+        self._report()
+
+    def _refuse(self, publication: Publication, reason: str, size: int | None) -> None:
+        """Have a deliverer write a dead letter."""
+        self._refused[next(self._refusals)] = publication, reason, size
+
+    def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
+        """Report which of the bridge's shares never arrived here."""
+        unknown = self._receipts.unknown(message.source, message.shares)
+        self.send(sender, NotHeld(message.source, unknown))
+
+    def _report(self) -> None:
+        """Report to the bridge which shares have arrived, and which events are settled."""
+        for path in self._receipts.paths():
+            if bridge := self.peer(path):
+                report = self._receipts.report(path)
+                self.send(bridge, Progress(report.source, report.accepted, report.settled))
+
+    def _not_kept(self, error: Exception) -> None:
+        self.log.warning("lanes_not_kept", reason=str(error))
 
     # Into the delay queues
 
@@ -262,9 +414,16 @@ class RetryQueue(BrokerRole):
         id = message.deliverer, message.batch
         if id in self._batches:
             return  # A repeated message; the broker has not confirmed the first yet.
-        batch = self._batches[id] = _Batch(id, sender, len(message.items))
         self._counts["put_off"] += len(message.items)
-        self._to_publish.extend(_Publish(item, batch=batch) for item in message.items)
+        for item in message.items:
+            if item.delivery.options.ordered:
+                self._lanes.back(item)
+        items = [item for item in message.items if not item.delivery.options.ordered]
+        if not items:
+            self.send(sender, Deferred(message.batch))
+            return
+        batch = self._batches[id] = _Batch(id, sender, len(items))
+        self._to_publish.extend(_Publish(item, batch=batch) for item in items)
         self._publish_all()
 
     def _publish_all(self) -> None:
@@ -284,7 +443,7 @@ class RetryQueue(BrokerRole):
         return OutgoingMessage("", name, as_json(item), properties, mandatory=True)
 
     def _confirmed(self, ids: Iterable[int]) -> None:
-        done = []
+        done = self._lanes.confirmed(ids, self._returned)
         for id in ids:
             publish = self._publishing.pop(id, None)
             if publish is None:
@@ -307,6 +466,7 @@ class RetryQueue(BrokerRole):
             self.send(batch.deliverer, Deferred(batch.id[1]))
 
     def _unconfirmed(self, ids: Iterable[int], reason: str) -> None:
+        self._lanes.unconfirmed_are(ids)
         for id in ids:
             if (publish := self._publishing.pop(id, None)) is not None:
                 self._publish_soon(publish)
@@ -320,8 +480,11 @@ class RetryQueue(BrokerRole):
 
     def _dispatch(self) -> None:
         deliverers = deliverers_among(self.peers)
-        if not deliverers or not self._due or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
+        if not deliverers or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
+        self._hand_out_refused(deliverers)
+        while self._ledger.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._lanes.next_run()):
+            self._hand_out_run(run, deliverers)
         by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
             due = self._due.popleft()
@@ -331,11 +494,30 @@ class RetryQueue(BrokerRole):
             for batch in cut(decided, MAX_ITEMS, lambda due: due.fate.retry.delivery.size):
                 self._hand_out(self.peers[path], batch)
 
-    def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
+    def _hand_out_run(self, run: LaneRun, deliverers: list[Peer]) -> None:
+        peer = deliverer_for(run.first.delivery, deliverers)
+        share, source = self._new_share(peer, run.tags)
+        self.send(peer.address, DueBatch(share, source, run.items, run.cancelled, run.change))
+
+    def _hand_out_refused(self, deliverers: list[Peer]) -> None:
+        if not self._refused:
+            return
+        out = self._ledger.tags
+        waiting = [(tag, *it) for tag, it in self._refused.items() if tag not in out]
+        for tag, publication, reason, size in waiting:
+            peer = deliverer_for(publication.item.delivery, deliverers)
+            share, source = self._new_share(peer, [tag])
+            refused = ((tag, publication.item, reason, size),)
+            self.send(peer.address, DueBatch(share, source, (), refused=refused))
+
+    def _new_share(self, peer: Peer, tags: list[int]) -> tuple[str, Source]:
         share = str(next(self._ids))
-        holder = peer.path, peer.incarnation
-        self._ledger.sent(share, holder, [due.tag for due in batch], time.monotonic())
-        self._counts["handed_out"] += len(batch)
+        self._ledger.sent(share, (peer.path, peer.incarnation), tags, time.monotonic())
+        self._counts["handed_out"] += len(tags)
+        return share, (self.path, self.incarnation)
+
+    def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
+        share, source = self._new_share(peer, [due.tag for due in batch])
         items = tuple((due.tag, due.fate.retry) for due in batch if isinstance(due.fate, Send))
         cancelled = tuple(
             (due.tag, due.fate.retry, due.fate.reason)
@@ -343,7 +525,6 @@ class RetryQueue(BrokerRole):
             if isinstance(due.fate, Cancel)
         )
         change = min(due.change for due in batch)
-        source = self.path, self.incarnation
         self.send(peer.address, DueBatch(share, source, items, cancelled, change))
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
@@ -352,11 +533,25 @@ class RetryQueue(BrokerRole):
             return
         for share in message.accepted:
             self._ledger.accepted(share)
-        done = [tag for share, tags in message.settled for tag in self._ledger.settled(share, tags)]
+        for share, tags in message.settled:
+            self._settled(self._ledger.settled(share, tags))
+        self._go_on()
+        self._report()
+
+    def _settled(self, tags: list[int]) -> None:
+        of_lanes = self._lanes.tags(tags)
+        done = [tag for tag in tags if tag >= 0 and tag not in of_lanes]
+        done += self._lanes.settled(of_lanes)
+        for tag in tags:
+            if (refused := self._refused.pop(tag, None)) is not None:
+                publication = refused[0]
+                if publication.receipt is not None:
+                    self._receipts.settle(publication.receipt)
+                elif publication.tag is not None:
+                    done.append(publication.tag)
         if done:
             self._counts["settled"] += len(done)
             self.broker.ack(done)
-        self._dispatch()
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
         """Requeue shares that a deliverer never received."""
@@ -364,8 +559,10 @@ class RetryQueue(BrokerRole):
             self._requeue(self._ledger.lost(message.shares))
 
     def _requeue(self, tags: list[int]) -> None:
+        tags = [tag for tag in self._lanes.lost(tags) if tag >= 0]
         if tags:
             self.broker.requeue(tags)
+        self._go_on()
 
     # Deaths and losses
 
@@ -377,6 +574,7 @@ class RetryQueue(BrokerRole):
                 self._requeue(self._ledger.died((path, peer.incarnation)))
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
+            self._find_lanes()
         self._dispatch()
 
     def _reconcile(self) -> None:

@@ -3,13 +3,15 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from attrs import evolve
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
@@ -33,13 +35,13 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
-from callboard.webhooks.acknowledgement.receipts import Receipt
+from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
-from callboard.webhooks.deliveries.slicing import FanOuts
+from callboard.webhooks.deliveries.slicing import MAX_DELIVERY_BYTES, FanOuts
 from callboard.webhooks.events.event import Event, PoisonEvent, parse_event, whole_event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
@@ -54,6 +56,8 @@ SUBSCRIBE_AGAIN_S = 10.0
 WORK_S = 0.1
 """The time after which it handles messages in between."""
 RECONCILE_S = 30.0
+LANE_DELIVERIES = 200
+"""The most deliveries for lanes in one message."""
 
 
 class Responder(Role):
@@ -241,6 +245,8 @@ class Responder(Role):
                 if time.monotonic() >= until:
                     self._slices.make(until)
                     return True
+            if self._routing.lanes and RETRY_QUEUE not in self.peers:
+                return False  # It goes on once the retry queue is up.
             routing, self._routing = self._routing, None
             self._held.popleft()
             self._send_routed(routing, bridge, deliverers)
@@ -249,7 +255,7 @@ class Responder(Role):
     def _match(self, routing: Routing, raw: RawEvent) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
         try:
-            matched, made = self._guard.run(raw, partial(self._traced_match, routing))
+            matched, made, lanes = self._guard.run(raw, partial(self._traced_match, routing))
         except StoreError:
             raise
         except PoisonEvent as problem:
@@ -258,6 +264,7 @@ class Responder(Role):
             self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
+            routing.lanes += [(raw.tag, delivery) for delivery in lanes]
             if matched is not None and made is None:
                 routing.slice(raw, matched)
             elif matched is not None and made is not None:
@@ -265,17 +272,24 @@ class Responder(Role):
 
     def _traced_match(
         self, routing: Routing, raw: RawEvent
-    ) -> tuple[FanOut | None, tuple[Delivery, ...] | None]:
-        """The event's fan-out, and its deliveries if they are few, in a span of its trace."""
+    ) -> tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[Delivery]]:
+        """The event's fan-out, its deliveries if they are few, and those for lanes.
+
+        They are made in a span of its trace.
+        """
         span = self._tracing.match(self._module.id, raw.trace)
         try:
             matched = self._fan_out(raw, span.context)
             made = None if matched is None else self._small(routing, matched)
+            lanes = () if matched is None else self._for_lanes(matched)
         except Exception as problem:
             span.fail(type(problem).__name__)  # Its text may contain private data.
             raise
-        span.end(0 if matched is None else len(matched.hooks))
-        return matched, made
+        span.end(0 if matched is None else len(matched.hooks) + len(lanes))
+        return matched, made, lanes
+
+    def _for_lanes(self, matched: FanOut) -> list[Delivery]:
+        return [self._finishing(h.account_id)(matched.make(h)) for h in matched.lanes]
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
@@ -303,6 +317,8 @@ class Responder(Role):
                     catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
                 )
                 self.send(peer.address, DeliveryBatch(share, source, batched))
+        for share, tags in self._send_to_lanes(routing, source):
+            shares[share], holders[share] = tags, (RETRY_QUEUE, self.peers[RETRY_QUEUE].incarnation)
         own = share_name(batch.batch, next(self._shares))
         if routing.large:
             shares[own] = tuple(raw.tag for raw, _matched in routing.large)
@@ -315,8 +331,29 @@ class Responder(Role):
             self._fan_outs.begin(message_of(raw), matched, raw.taken_at, waiter)
         self._counts["events"] += len(batch.events)
         self._counts["deliveries"] += sum(len(event.deliveries) for event in routing.events)
+        self._counts["deliveries"] += len(routing.lanes)
         self._counts["poison"] += len(routing.poison)
         self._fired += len(routing.events) + len(routing.large)
+
+    def _send_to_lanes(
+        self, routing: Routing, source: Source
+    ) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Send the deliveries for lanes to the retry queue; the shares, and the tags of each."""
+        for part in cut(routing.lanes, LANE_DELIVERIES, lambda one: one[1].size):
+            share = share_name(routing.batch.batch, next(self._shares))
+            made: dict[int, list[Delivery]] = {}
+            for tag, delivery in part:
+                if delivery.size <= MAX_DELIVERY_BYTES:
+                    made.setdefault(tag, []).append(delivery)
+            refused = tuple(
+                (tag, evolve(delivery, body=b"", source=b""), len(delivery.body))
+                for tag, delivery in part
+                if delivery.size > MAX_DELIVERY_BYTES
+            )
+            events = tuple(EventDeliveries(tag, tuple(ds)) for tag, ds in made.items())
+            message = DeliveryBatch(share, source, events, refused)
+            self.send(self.peers[RETRY_QUEUE].address, message)
+            yield share, tuple(dict.fromkeys(tag for tag, _delivery in part))
 
     def _fan_out(self, raw: RawEvent, trace: TraceContext | None) -> FanOut | None:
         event = self._parse(

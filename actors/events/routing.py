@@ -20,14 +20,15 @@ ROOM_OF_EVENT = 64
 class Routing:
     """The results for the events of a batch so far.
 
-    `events`: those whose deliveries are sent at once; `large`: those that are sliced. `poison`: as
-    in `Routed`.
+    `events`: those whose deliveries are sent at once; `large`: those that are sliced; `lanes`: the
+    deliveries that go into lanes, with the tags of their events. `poison`: as in `Routed`.
     """
 
     batch: EventBatch
     room: int = ROOM
     room_bytes: int = ROOM_BYTES
     events: list[EventToPlace] = Factory(list)
+    lanes: list[tuple[int, Delivery]] = Factory(list)
     taken_at: dict[int, float] = Factory(dict)
     large: list[tuple[RawEvent, FanOut]] = Factory(list)
     poison: list[tuple[int, str]] = Factory(list)

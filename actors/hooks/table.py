@@ -18,11 +18,13 @@ from callboard.actors.messages import (
     Barrier,
     ChangeHooks,
     FindHooks,
+    FindLanes,
     HookPage,
     HooksChanged,
     HooksFound,
     HooksLoaded,
     HooksOutdated,
+    LanesFound,
     ListTable,
     LoadHooks,
     NextPage,
@@ -70,6 +72,7 @@ class HookTable(Role):
     def begin(self, setup: Setup) -> None:
         """Begin empty; responders wait until the listener has loaded the hooks."""
         self._hooks = HookMap()
+        self._lanes: dict[HookKey, bool] = {}
         self._seen: set[HookKey] | None = None
         self._from_listener: Resequencer[LoadHooks | ChangeHooks | Barrier] = Resequencer()
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
@@ -163,8 +166,12 @@ class HookTable(Role):
             self._report_outdated(outdated)
         for key in removed:
             self._hooks.remove(key)
+        for hook in old:
+            self._lanes.pop(key_of(hook), None)
         for hook in put:
             self._hooks.put(hook)
+            if hook.options.in_lane:
+                self._lanes[key_of(hook)] = hook.options.paused
         for subscriber in self._subscribers.values():
             if not subscriber.begun:
                 continue
@@ -202,6 +209,10 @@ class HookTable(Role):
                     break
         found = HooksFound(message.ask, tuple(hooks), self._change_number, tuple(keys))
         self.send(sender, found)
+
+    def receiveMsg_FindLanes(self, _message: FindLanes, sender: ActorAddress) -> None:
+        """Send which hooks are ordered or paused."""
+        self.send(sender, LanesFound(tuple(self._lanes.items()) if self._loaded else None))
 
     def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int = 0) -> set[str]:
         """Notify the actors in which deliveries wait; returns the addresses of the deliverers.

@@ -44,11 +44,13 @@ from callboard.actors.messages.hook_streams import (
     Barrier,
     ChangeHooks,
     FindHooks,
+    FindLanes,
     HookPage,
     HooksChanged,
     HooksFound,
     HooksLoaded,
     HooksOutdated,
+    LanesFound,
     LoadHooks,
     NextPage,
     Subscribe,
@@ -87,7 +89,7 @@ from callboard.actors.messages.operations import (
     RefusedByActor,
     TableListed,
 )
-from callboard.actors.messages.retries import Defer, Deferred, DueBatch
+from callboard.actors.messages.retries import Defer, Deferred, DueBatch, Release
 from callboard.actors.messages.secrets import (
     AddSecret,
     HookSecrets,
@@ -127,6 +129,7 @@ __all__ = [
     "FailuresSeen",
     "Figures",
     "FindHooks",
+    "FindLanes",
     "FlushFailures",
     "FlushHooks",
     "GetFailures",
@@ -147,6 +150,7 @@ __all__ = [
     "HooksFound",
     "HooksLoaded",
     "HooksOutdated",
+    "LanesFound",
     "ListFailing",
     "ListHookProblems",
     "ListHooks",
@@ -167,6 +171,7 @@ __all__ = [
     "ReencryptSecrets",
     "Refused",
     "RefusedByActor",
+    "Release",
     "RemoveHook",
     "RetireSecret",
     "Routed",

@@ -21,7 +21,13 @@ from callboard.actors.messages import (
     Reconcile,
     Routed,
 )
-from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, HOOK_TABLE, responder_path
+from callboard.actors.messages.paths import (
+    DELIVERIES,
+    EVENT_BRIDGE,
+    HOOK_TABLE,
+    RETRY_QUEUE,
+    responder_path,
+)
 from callboard.adapters.local.sealed_transport import Limits
 from callboard.config.settings import CouchdbSettings, DataSettings, ModuleSettings, Settings
 from callboard.supervision import Peer
@@ -73,6 +79,7 @@ class World:
     def set_deliverers(self, *paths, incarnation=1):
         before = self.responder.peers
         bridge = Peer(EVENT_BRIDGE, 1, EVENT_BRIDGE, 0)
+        paths = (*paths, RETRY_QUEUE)
         peers = [bridge, *(Peer(path, incarnation, path, 0) for path in paths)]
         self.responder.peers = {peer.path: peer for peer in peers}
         self.paths = paths
@@ -323,7 +330,7 @@ def test_payloads_that_are_encoded_and_refused_end_a_slice_by_time(world, monkey
 def test_the_slices_of_a_dead_deliverer_go_to_another(world):
     world.hooks(*(hook(f"h{n}", "a") for n in range(500)))
     world.publish(order())
-    _one, two = world.paths
+    _one, two, _retry_queue = world.paths
     for path, batch in world.take():
         if path == two:
             world.settle(path, batch)

@@ -26,6 +26,11 @@ class BatchLedger:
         return sum(len(share.tags) for share in self._shares.values())
 
     @property
+    def tags(self) -> set[int]:
+        """The tags that deliverers hold."""
+        return {tag for share in self._shares.values() for tag in share.tags}
+
+    @property
     def on_the_way(self) -> int:
         """The number of shares whose receipt no deliverer has confirmed."""
         return sum(not share.accepted for share in self._shares.values())

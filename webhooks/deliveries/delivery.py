@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from callboard.webhooks.deliveries.encoding import (
     FORM_TYPE,
@@ -147,7 +147,8 @@ class _Identity:
 class FanOut:
     """An event that fires hooks, and the making of their deliveries, one by one.
 
-    `hooks`: those that it fires, each account's together.
+    `hooks`: those that it fires, each account's together. `lanes`: further ones, whose deliveries
+    go into their lanes; a hook that was never stored has none.
     """
 
     def __init__(
@@ -160,9 +161,13 @@ class FanOut:
         make_event_id: Callable[[], str] = new_event_id,
     ) -> None:
         self.hooks = hooks
+        self.lanes: Sequence[Hook] = ()
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
         self._unstored = firing.hooks is not None
+        if not self._unstored and any(hook.options.in_lane for hook in hooks):
+            self.hooks = [hook for hook in hooks if not hook.options.in_lane]
+            self.lanes = [hook for hook in hooks if hook.options.in_lane]
         # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
         # configured.
         self._encoder = _Encoder(firing, None if firing.any_account else cluster_id)
@@ -195,7 +200,11 @@ class FanOut:
             headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
             body=body,
             max_attempts=hook.max_attempts,
-            options=hook.options,
+            options=(
+                evolve(hook.options, ordered=False, paused=False)
+                if self._unstored and hook.options.in_lane
+                else hook.options
+            ),
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
             source=source,
@@ -236,7 +245,7 @@ def deliveries(
 ) -> tuple[Delivery, ...]:
     """All deliveries of an event, made at once. Raises the errors of `fan_out` and `make`."""
     made = fan_out(event, module, index, directory, cluster_id, make_event_id)
-    return () if made is None else tuple(map(made.make, made.hooks))
+    return () if made is None else tuple(map(made.make, (*made.hooks, *made.lanes)))
 
 
 def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[Hook]:

@@ -67,6 +67,16 @@ class Job:
         return self.delivery.account_id, self.delivery.hook_id
 
     @property
+    def ordered(self) -> bool:
+        """Whether it comes from its hook's lane (retries/lane.py), which waits for its end."""
+        return self.delivery.options.ordered
+
+    @property
+    def queue(self) -> str:
+        """The queue of the dispatcher where it waits."""
+        return queue_of(self.delivery)
+
+    @property
     def attempts_left(self) -> int:
         """The number of attempts that remain."""
         return max_attempts(self.policy, self.delivery) - self.attempts_made
@@ -93,6 +103,11 @@ class Job:
             self.history,
             self.taken_ms,
         )
+
+
+def queue_of(delivery: Delivery) -> str:
+    """The queue of the dispatcher for a delivery: a lane's apart from the hook's others."""
+    return f"{delivery.hook_id} in order" if delivery.options.ordered else delivery.hook_id
 
 
 class Jobs:
@@ -153,6 +168,11 @@ class Jobs:
     def of_hooks(self, keys: Collection[tuple[str, str]]) -> list[Job]:
         """The deliveries in progress of these hooks, by account and id."""
         return [job for job in self._jobs.values() if job.hook in keys]
+
+    def is_leaving(self, delivery: Delivery) -> bool:
+        """Whether it is in progress, and on its way to the retry queue."""
+        job = self._jobs.get(delivery.id)
+        return job is not None and job.leaving
 
     def hooks(self) -> set[tuple[str, str]]:
         """The hooks of all deliveries in progress, by account and id."""
