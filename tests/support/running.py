@@ -104,7 +104,6 @@ class RunningSystem:
         self.log = data_dir / "log"
         data_dir.mkdir(parents=True, exist_ok=True)
         (data_dir.parent / "one-authority.pem").write_text(one_authority())
-        self._client = None
         self.start()
 
     @property
@@ -116,6 +115,7 @@ class RunningSystem:
         return commands.environment(CALLBOARD_CONFIG=self.config, **mine)
 
     def start(self):
+        self._client = None
         with self.log.open("ab") as log:
             self.process = commands.start(self.program, self.environment, "start", stderr=log)
         line = self.process.stdout.readline()
