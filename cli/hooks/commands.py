@@ -128,6 +128,24 @@ def disable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
     _each(loaded, hook_ids, json_, "disabled", lambda id: EditHook(id, {"enabled": False}))
 
 
+@hooks.command()
+@click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
+@as_json
+@with_settings()
+def pause(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
+    """Keep the deliveries of hooks until you resume them."""
+    _each(loaded, hook_ids, json_, "paused", lambda id: EditHook(id, {"paused": True}))
+
+
+@hooks.command()
+@click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
+@as_json
+@with_settings()
+def resume(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
+    """Send what waits for paused hooks, in order."""
+    _each(loaded, hook_ids, json_, "resumed", lambda id: EditHook(id, {"paused": False}))
+
+
 @hooks.command("rm")
 @click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
 @as_json

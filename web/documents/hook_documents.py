@@ -41,6 +41,7 @@ OPTIONS: Mapping[str, Any] = {
         "enum": list(POLICIES),
     },
     "ordered": {"description": "Whether events are sent strictly in order", "type": "boolean"},
+    "paused": {"description": "Whether deliveries are kept until it is not", "type": "boolean"},
     "rate_limit": {
         "description": "Requests a second, at most",
         "type": "number",
