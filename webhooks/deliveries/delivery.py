@@ -34,8 +34,8 @@ KEPT_BYTES = 4_000_000
 
 _identity_text = json.JSONEncoder(sort_keys=True).encode
 
-OVERHEAD_BYTES = 500
-"""The size of a delivery beside its payload, URL and headers."""
+OVERHEAD_BYTES = 700
+"""The size of a delivery beside its payload, URL and the hook's own headers."""
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
@@ -104,8 +104,10 @@ class Delivery(Positional):
     @property
     def bare_size(self) -> int:
         """The size without the payload, which deliveries of an event may share."""
-        headers = sum([len(value) for _name, value in self.headers])
-        return OVERHEAD_BYTES + len(self.uri) + len(self.url) + headers
+        size = OVERHEAD_BYTES + len(self.uri) + len(self.url)
+        if own := self.options.headers:
+            size += sum([len(value) for _name, value in own])
+        return size
 
 
 def new_event_id() -> str:

@@ -12,11 +12,10 @@ from typing import Any, NoReturn
 
 import orjson
 
-_DIGITS = b"0123456789.-eE"
-_SHAPE = bytes.maketrans(_DIGITS, b"0111111111.-ee").translate(
-    bytes(byte if byte in _DIGITS else ord(" ") for byte in range(256))
-)
-"""Maps what decides about numbers to few bytes, and all else to blanks."""
+_OF_NUMBERS, _AFTER_NUMBERS = b"0123456789.-eE", b',}]"'
+_SHAPE = bytes.maketrans(_OF_NUMBERS + _AFTER_NUMBERS, b"0111111111.-ee" + b"    ")
+_OTHERS = bytes(set(range(256)) - set(_OF_NUMBERS + _AFTER_NUMBERS))
+"""Map what decides about numbers to few bytes, their ends to blanks, and all else to nothing."""
 _LENGTH = bytes.maketrans(b".1", b"00")
 _LONG_INTEGER = b"0" * 19
 """As many digits as the largest 64-bit integer has; orjson turns longer integers into floats."""
@@ -48,14 +47,23 @@ class ExactNumber(float):
 def numbers_are_plain(body: bytes) -> bool:
     """Whether orjson reads the numbers of this JSON so that Python spells them as they are.
 
-    It does not where a number has an exponent, a zero's sign, trailing zeros, or too many digits.
-    What stands between quotes is left out first, in a few calls that take a fraction of the time of
-    a look at each number. Says anything of what is no JSON.
+    Says anything of what is no JSON. A look at the whole message is quick and nearly always enough;
+    what looks unusual may stand in a text, so that what stands between quotes is left out then.
     """
+    if _are_plain(body):
+        return True
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    shape = b"".join(body.split(b'"')[::2]).translate(_SHAPE) + b" "
-    if b"1e" in shape or b"0e" in shape or b"-0 " in shape:
+    return _are_plain(b"".join(body.split(b'"')[::2]))
+
+
+def _are_plain(text: bytes) -> bool:
+    """Whether it has no exponent, zero's sign, trailing zero, nor too many digits.
+
+    A few searches for fixed strings take a fraction of the time of a look at each number.
+    """
+    shape = text.translate(_SHAPE, _OTHERS)
+    if b"1e" in shape or b"0e" in shape or (b"-" in shape and b"-0 " in shape):
         return False
     length = shape.translate(_LENGTH)
     if b"." not in shape:
