@@ -47,8 +47,8 @@ class ExactNumber(float):
 def numbers_are_plain(body: bytes) -> bool:
     """Whether orjson reads the numbers of this JSON so that Python spells them as they are.
 
-    Says anything of what is no JSON. A look at the whole message is quick and nearly always enough;
-    what looks unusual may stand in a text, so that what stands between quotes is left out then.
+    For a text that is no JSON the result has no meaning. A look at the whole message is quick and
+    nearly always enough; an unusual number may be part of a text, so texts are left out then.
     """
     if _are_plain(body):
         return True
