@@ -162,6 +162,9 @@ class EventBridge(BrokerRole):
                 self.log.info("broker_up", queue=queue)
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
+        resent = max((batch.resent for batch in self._ledger.batches), default=0)
+        self.tally.set(catalog.BATCH_RESENDS, resent, self.path)
+        self.set_progress(self._ledger.unanswered_since)
                 self._ledger = self._ledger.emptied()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -250,10 +253,16 @@ class EventBridge(BrokerRole):
                 self._send_batch(next(self._ids), module, events, responder)
 
     def _send_batch(
-        self, id: int, module: str, events: tuple[RawEvent, ...], responder: Peer
+        self,
+        id: int,
+        module: str,
+        events: tuple[RawEvent, ...],
+        responder: Peer,
+        resent: int = 0,
     ) -> None:
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
-        self._ledger.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
+        now = time.monotonic()
+        self._ledger.sent(Batch(id, module, events, responder.incarnation, now, resent))
         self.send(responder.address, EventBatch(id, self.incarnation, events))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
@@ -301,7 +310,9 @@ class EventBridge(BrokerRole):
             responder = self.peers.get(responder_path(batch.module))
             if responder and responder.incarnation != batch.incarnation:
                 self._ledger.resend(batch.id)
-                self._send_batch(next(self._ids), batch.module, batch.events, responder)
+                self._send_batch(
+                    next(self._ids), batch.module, batch.events, responder, batch.resent + 1
+                )
         self._dispatch()
 
     def _reconcile(self) -> None:
@@ -309,7 +320,7 @@ class EventBridge(BrokerRole):
         old = time.monotonic() - STALE_S
         for batch in self._ledger.stale_batches(before=old):
             if responder := self.peers.get(responder_path(batch.module)):
-                self._send_batch(batch.id, batch.module, batch.events, responder)
+                self._send_batch(batch.id, batch.module, batch.events, responder, batch.resent + 1)
         for deliverer, shares in self._ledger.stale_shares(before=old).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))

@@ -193,6 +193,31 @@ STORE_SECONDS = _seconds(
     "Duration of a look-up of one document in the store, made every few seconds.",
 )
 CHILD_UP = _gauge("callboard_child_up", "Whether an actor of the tree runs: 1 or 0.", "child")
+READY = _gauge("callboard_ready", "Whether the node is ready to work: 1 or 0.")
+NOT_READY_SECONDS = _gauge(
+    "callboard_not_ready_seconds",
+    "For how long the node has had a problem of this kind, the oldest one; 0 without a problem.",
+    "kind",
+)
+HOOKS_LOADED = _gauge(
+    "callboard_hooks_loaded", "Whether an actor that needs all hooks has them: 1 or 0.", "actor"
+)
+LAST_PROGRESS = _gauge(
+    "callboard_last_progress_timestamp_seconds",
+    "When an actor last made progress with what it holds, in Unix seconds; 0 if it holds nothing, "
+    "or all of it waits for a rate limit, an order or a retry.",
+    "actor",
+)
+BATCH_RESENDS = _gauge(
+    "callboard_batch_resends",
+    "How often an actor has sent the same unconfirmed batch again, the most of all batches.",
+    "actor",
+)
+MESSAGES_REFUSED = Metric(
+    "callboard_messages_refused_total",
+    "Messages between actors that the transport refused, such as those above its limit of bytes.",
+    labels=("actor", "message"),
+)
 CHILD_RESTARTS = Metric(
     "callboard_child_restarts_total",
     "Restarts of an actor of the tree.",
