@@ -50,7 +50,12 @@ MESSAGES_REQUEUED = Metric(
 )
 MESSAGES_UNCLAIMED = Metric(
     "callboard_messages_unclaimed_total",
-    "Messages that no event module subscribes to any more; acknowledged without deliveries.",
+    "Messages that no event module of this node claims, counted again each time they arrive: they "
+    "are offered to the other nodes through the broker, or become dead letters.",
+)
+MESSAGES_NO_MODULE = Metric(
+    "callboard_messages_no_module_total",
+    "Messages that became dead letters because no event module claimed them.",
 )
 EVENTS_IN_HAND = _gauge(
     "callboard_events_in_hand",
@@ -188,11 +193,6 @@ BROKER_UP = _gauge(
 STORE_UP = _gauge(
     "callboard_store_up", "Whether the document store responded to the last check: 1 or 0."
 )
-STORE_SECONDS = _seconds(
-    "callboard_store_probe_duration_seconds",
-    "Duration of a look-up of one document in the store, made every few seconds.",
-)
-CHILD_UP = _gauge("callboard_child_up", "Whether an actor of the tree runs: 1 or 0.", "child")
 READY = _gauge("callboard_ready", "Whether the node is ready to work: 1 or 0.")
 NOT_READY_SECONDS = _gauge(
     "callboard_not_ready_seconds",
@@ -218,6 +218,11 @@ MESSAGES_REFUSED = Metric(
     "Messages between actors that the transport refused, such as those above its limit of bytes.",
     labels=("actor", "message"),
 )
+STORE_SECONDS = _seconds(
+    "callboard_store_probe_duration_seconds",
+    "Duration of a look-up of one document in the store, made every few seconds.",
+)
+CHILD_UP = _gauge("callboard_child_up", "Whether an actor of the tree runs: 1 or 0.", "child")
 CHILD_RESTARTS = Metric(
     "callboard_child_restarts_total",
     "Restarts of an actor of the tree.",
