@@ -94,6 +94,18 @@ def test_an_actor_that_raises_ends_and_is_started_again_clean(grow, base):
     assert tree.ask(b, "who", tuple)[0] == "b"
 
 
+def test_a_logger_that_was_killed_is_replaced(grow):
+    tree = grow(MULTI, spec(*workers("a")))
+    tree.hear(Ready)
+    top = psutil.Process(tree.tree().pid)
+    admin = top.parent()
+    (logger,) = set(admin.children()) - {top}
+    logger.kill()
+    tree.wait(lambda _tree: set(admin.children()) - {top, logger})
+    tree.kill("a")
+    tree.wait(restarted("a"))
+
+
 def gone(*pids):
     """Whether these processes have ended; a zombie waits for its parent only."""
 
