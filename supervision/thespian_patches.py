@@ -12,7 +12,7 @@ end is never reported. A parent that is about to end then waits forever, and so 
 it, up to the admin, which keeps its port.
 
 **A logger that ended.** The admin starts another, with an attribute whose name is misspelled: the
-AttributeError ended the admin, and nobody could stop its actors any more.
+AttributeError ended the admin, and no client could stop its actors any more.
 
 **Stack depth.** An actor is forked from within a handler of its parent, some thirty frames deeper
 than the parent; its loop now runs in its own chunk of the stack (roomy_stack.py).
