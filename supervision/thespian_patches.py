@@ -12,7 +12,9 @@ end is never reported. A parent that is about to end then waits forever, and so 
 it, up to the admin, which keeps its port.
 
 **A logger that ended.** The admin starts another, with an attribute whose name is misspelled: the
-AttributeError ended the admin, and no client could stop its actors any more.
+AttributeError ended the admin. If the logger ends before it has connected, the admin does not
+handle the notification of its end, as it keeps all messages until then. In both cases no client
+could stop the actors any more, and the port stayed taken.
 
 **Stack depth.** An actor is forked from within a handler of its parent, some thirty frames deeper
 than the parent; its loop now runs in its own chunk of the stack (roomy_stack.py).
@@ -31,8 +33,8 @@ from thespian.actors import ActorAddress
 from thespian.system import utilis
 from thespian.system.actorManager import ActorManager
 from thespian.system.admin import convention
-from thespian.system.admin.adminCore import AdminCore
-from thespian.system.multiprocCommon import MultiProcReplicator
+from thespian.system.messages.multiproc import ChildMayHaveDied
+from thespian.system.multiprocCommon import MultiProcAdmin, MultiProcReplicator
 
 from callboard.supervision.lean_transport import lean
 from callboard.supervision.roomy_stack import roomy
@@ -133,7 +135,8 @@ _run = ActorManager.run
 def apply() -> None:
     """Patch Thespian in this process and in those forked from it."""
     MultiProcReplicator._childExited = _forget
-    AdminCore.logDefs = property(attrgetter("logdefs"))
+    MultiProcAdmin.logDefs = property(attrgetter("logdefs"))
+    MultiProcAdmin._handleReplicatorMessages = _handle_replicator_messages
     ActorManager.run = _run_roomy
     lean()
 
@@ -145,6 +148,13 @@ def _forget(self: Any, child: Any) -> None:
         for each in getattr(self, "_child_procs", [])
         if getattr(each, "childRealAddr", each.childAddr) != child or self._checkChildLiveness(each)
     ]
+
+
+def _handle_replicator_messages(self: Any, envelope: Any) -> tuple[bool, bool]:
+    if isinstance(envelope.message, ChildMayHaveDied):
+        return True, self.childDied()
+    handled: tuple[bool, bool] = MultiProcReplicator._handleReplicatorMessages(self, envelope)
+    return handled
 
 
 def _run_roomy(self: Any) -> None:
