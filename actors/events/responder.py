@@ -59,6 +59,9 @@ RECONCILE_S = 30.0
 LANE_DELIVERIES = 200
 """The most deliveries for lanes in one message."""
 
+_Matched = tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[Delivery]]
+"""An event's fan-out, its deliveries if they are few, and those for lanes."""
+
 
 class Responder(Role):
     """Turns the events of one module into deliveries (Kazoo: the module's gen_listener responder).
@@ -77,6 +80,12 @@ class Responder(Role):
         self._module = next(module for module in modules if module.id == setup.module)
         self._parse = _parser(self._module)
         self._directory = self.directory(self.connect_store())
+        delivery = self.settings.delivery
+        self._with_choices = partial(
+            with_choices,
+            node=delivery.retry_policy,
+            event_steps_s=delivery.event_retry_steps_s.get(self._module.id, ()),
+        )
         self._tracing = self.own(
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
         )
@@ -99,6 +108,7 @@ class Responder(Role):
             tally=self.tally,
         )
         self._shares = itertools.count()
+        self._progress_at = time.monotonic()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -127,6 +137,8 @@ class Responder(Role):
         self.tally.set(catalog.EVENTS, no_hook, module, catalog.NO_HOOK)
         self.tally.set(catalog.EVENTS, counts["poison"], module, catalog.POISON)
         self.tally.set(catalog.DELIVERIES_MADE, self.stats()["deliveries"], module)
+        self.tally.set(catalog.HOOKS_LOADED, int(self._loaded), self.path)
+        self.set_progress(self._progress_at if self._held else None)
 
     # Hooks
 
@@ -203,6 +215,8 @@ class Responder(Role):
         """Queue a batch of events, unless it is a repeated message."""
         id = message.bridge, message.batch
         if all((held.bridge, held.batch) != id for held, _sender in self._held):
+            if not self._held:
+                self._progress_at = time.monotonic()
             self._held.append((message, sender))
         self._work()
 
@@ -239,12 +253,12 @@ class Responder(Role):
             batch, bridge = self._held[0]
             if self._routing is None:
                 self._routing = Routing(batch)
-            while (raw := self._routing.first) is not None:
-                self._match(self._routing, raw)
-                self._routing.advance()
-                if time.monotonic() >= until:
-                    self._slices.make(until)
-                    return True
+            with self._guard.handling():
+                self._match_events(self._routing, until)
+            self._progress_at = time.monotonic()
+            if self._routing.routed < len(batch.events):
+                self._slices.make(until)
+                return True
             if self._routing.lanes and RETRY_QUEUE not in self.peers:
                 return False  # It goes on once the retry queue is up.
             routing, self._routing = self._routing, None
@@ -252,10 +266,21 @@ class Responder(Role):
             self._send_routed(routing, bridge, deliverers)
         return False
 
-    def _match(self, routing: Routing, raw: RawEvent) -> None:
+    def _match_events(self, routing: Routing, until: float) -> None:
+        """Find the deliveries of the batch's further events, until that time. Raises StoreError."""
+        match = partial(self._traced_match, routing)
+        for raw in routing.batch.events[routing.routed :]:
+            self._match(routing, raw, match)
+            routing.routed += 1
+            if time.monotonic() >= until:
+                break
+
+    def _match(
+        self, routing: Routing, raw: RawEvent, match: Callable[[RawEvent], _Matched]
+    ) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
         try:
-            matched, made, lanes = self._guard.run(raw, partial(self._traced_match, routing))
+            matched, made, lanes = self._guard.run(raw, match)
         except StoreError:
             raise
         except PoisonEvent as problem:
@@ -270,13 +295,8 @@ class Responder(Role):
             elif matched is not None and made is not None:
                 routing.place(raw, made)
 
-    def _traced_match(
-        self, routing: Routing, raw: RawEvent
-    ) -> tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[Delivery]]:
-        """The event's fan-out, its deliveries if they are few, and those for lanes.
-
-        They are made in a span of its trace.
-        """
+    def _traced_match(self, routing: Routing, raw: RawEvent) -> _Matched:
+        """The event's fan-out, and what of it is sent at once, in a span of its trace."""
         span = self._tracing.match(self._module.id, raw.trace)
         try:
             matched = self._fan_out(raw, span.context)
@@ -289,13 +309,13 @@ class Responder(Role):
         return matched, made, lanes
 
     def _for_lanes(self, matched: FanOut) -> list[Delivery]:
-        return [self._finishing(h.account_id)(matched.make(h)) for h in matched.lanes]
+        return [self._finished(matched.make(hook)) for hook in matched.lanes]
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
         if self._fan_outs.delays(matched):
             return None
-        return routing.small(matched, self._finishing)
+        return routing.small(matched, self._finished)
 
     def _send_routed(self, routing: Routing, bridge: ActorAddress, deliverers: list[Peer]) -> None:
         """Send the deliveries of small fan-outs, report to the bridge, and begin the large ones."""
@@ -309,14 +329,12 @@ class Responder(Role):
                 share = share_name(batch.batch, next(self._shares))
                 shares[share] = tuple(by_tag)
                 holders[share] = (peer.path, peer.incarnation)
-                batched = tuple(
-                    EventDeliveries(tag, tuple(ds), routing.taken_at[tag])
-                    for tag, ds in by_tag.items()
-                )
-                self.tally.observe(
-                    catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
-                )
-                self.send(peer.address, DeliveryBatch(share, source, batched))
+                count = sum(map(len, by_tag.values()))
+                self._counts["deliveries"] += count
+                self.tally.observe(catalog.BATCH_SIZE, count, "deliveries")
+                taken_at = routing.taken_at
+                batched = [EventDeliveries(t, tuple(ds), taken_at[t]) for t, ds in by_tag.items()]
+                self.send(peer.address, DeliveryBatch(share, source, tuple(batched)))
         for share, tags in self._send_to_lanes(routing, source):
             shares[share], holders[share] = tags, (RETRY_QUEUE, self.peers[RETRY_QUEUE].incarnation)
         own = share_name(batch.batch, next(self._shares))
@@ -330,7 +348,6 @@ class Responder(Role):
             waiter = Receipt(source, own, raw.tag)
             self._fan_outs.begin(message_of(raw), matched, raw.taken_at, waiter)
         self._counts["events"] += len(batch.events)
-        self._counts["deliveries"] += sum(len(event.deliveries) for event in routing.events)
         self._counts["deliveries"] += len(routing.lanes)
         self._counts["poison"] += len(routing.poison)
         self._fired += len(routing.events) + len(routing.large)
@@ -377,13 +394,11 @@ class Responder(Role):
     # Large fan-outs
 
     def _finishing(self, account_id: str) -> Callable[[Delivery], Delivery]:
-        """Sets the retry policy and what else the account and the event type may choose."""
-        account = self._directory.choices_of(account_id)
-        settings = self.settings.delivery
-        steps_s = settings.event_retry_steps_s.get(self._module.id, ())
-        return partial(
-            with_choices, account=account, node=settings.retry_policy, event_steps_s=steps_s
-        )
+        """Completes the deliveries of an account's hooks. Raises StoreError."""
+        return partial(self._with_choices, account=self._directory.choices_of(account_id))
+
+    def _finished(self, delivery: Delivery) -> Delivery:
+        return self._with_choices(delivery, self._directory.choices_of(delivery.account_id))
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
         """A deliverer has settled deliveries of large fan-outs."""
