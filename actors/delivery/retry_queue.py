@@ -15,17 +15,17 @@ from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.judging import HookJudge
-from callboard.actors.delivery.lanes import LaneRun, Lanes, Publication
+from callboard.actors.delivery.ordered_queues import OrderedQueues, OrderedRun, Publication
 from callboard.actors.messages import (
     Defer,
     Deferred,
     DeliveryBatch,
     DueBatch,
-    FindLanes,
+    FindOrdered,
     HooksFound,
     HooksOutdated,
-    LanesFound,
     NotHeld,
+    OrderedFound,
     Progress,
     Reconcile,
     Release,
@@ -50,7 +50,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import publication_of
 from callboard.adapters.broker.queues import shared_queue
-from callboard.adapters.local.lane_file import LaneFile
+from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
@@ -77,7 +77,7 @@ RECONCILE_S = 30.0
 STALE_S = 60.0
 
 DEPTHS_S = 5.0
-FIND_LANES_S = 10.0
+FIND_ORDERED_S = 10.0
 MAX_PUBLISHED_BYTES = 16 * 2**20 - 64 * 1024
 """RabbitMQ 4 closes the channel for a message above 16 MiB (max_message_size)."""
 
@@ -120,7 +120,7 @@ class RetryQueue(BrokerRole):
 
     A due delivery is sent as its hook would send it now, waits again if its hook is disabled for
     its failures, or is cancelled (judging.py). Those of ordered and of paused hooks go through
-    their lanes (lanes.py).
+    queues of their own (ordered_queues.py).
     """
 
     set_aside_event = "retry_set_aside"
@@ -158,9 +158,11 @@ class RetryQueue(BrokerRole):
         self._bridge = 0
         self._refused: dict[int, tuple[Publication, str, int | None]] = {}
         self._refusals = itertools.count(-1, -1)
-        self._lanes = Lanes(
+        self._ordered = OrderedQueues(
             self.settings,
-            self.own(LaneFile(self.settings.data.dir / "lanes.sqlite3", self._not_kept, time.time)),
+            self.own(
+                OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
+            ),
             broker=lambda: self.broker,
             judge=self._judge.take,
             settle=self._receipts.settle,
@@ -176,7 +178,7 @@ class RetryQueue(BrokerRole):
         self._names[due_queue(self.settings)] = "due"
         self.every(RECONCILE_S, self._reconcile)
         self.every(DEPTHS_S, self._ask_depths)
-        self.every(FIND_LANES_S, self._find_lanes)
+        self.every(FIND_ORDERED_S, self._find_ordered)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and deliveries in progress."""
@@ -186,17 +188,17 @@ class RetryQueue(BrokerRole):
             "poison": self.quarantine.count,
             "unconfirmed": len(self._to_publish)
             + len(self._publishing)
-            + self._lanes.unconfirmed
+            + self._ordered.unconfirmed
             + len(self._releases),
             "in_hand": len(self._ledger) + len(self._due) + len(self._judge),
-            "in_lanes": len(self._lanes),
+            "in_order": len(self._ordered),
         }
 
     def measure(self) -> None:
         """Count due deliveries; the broker reports the depths of the queues."""
         self.tally.set(catalog.RETRIES_HANDED_OUT, self._counts["handed_out"])
         self.tally.set(catalog.RETRIES_POISON, self.quarantine.count)
-        waiting, paused = self._lanes.waiting, self._lanes.paused
+        waiting, paused = self._ordered.waiting, self._ordered.paused
         self.tally.set(catalog.RETRY_QUEUE_MESSAGES, waiting - paused, "ordered")
         self.tally.set(catalog.RETRY_QUEUE_MESSAGES, paused, "paused")
 
@@ -217,7 +219,7 @@ class RetryQueue(BrokerRole):
                 self._returned.add(id)
                 self.log.error("retry_queue_missing", reason=reason)
             case Declared():
-                self._lanes.declared(event)
+                self._ordered.declared(event)
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
@@ -225,8 +227,8 @@ class RetryQueue(BrokerRole):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
                 self.broker.ask_depths()
-                self._lanes.up()
-                self._find_lanes()
+                self._ordered.up()
+                self._find_ordered()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -239,8 +241,8 @@ class RetryQueue(BrokerRole):
         self._report()
 
     def _go_on(self) -> None:
-        """Begin what is due, and hand out what is decided."""
-        self._lanes.begin_runs()
+        """Begin runs that are due, and hand out decided deliveries."""
+        self._ordered.begin_runs()
         self._judge.ask()
         self._dispatch()
 
@@ -248,7 +250,7 @@ class RetryQueue(BrokerRole):
         """Drop received messages; the broker will redeliver those not acknowledged."""
         self._ledger = BatchLedger()
         self._judge.forget()
-        self._lanes.down()
+        self._ordered.down()
         self._refused = {t: it for t, it in self._refused.items() if it[0].tag is None}
         self._due.clear()
         self._returned.clear()
@@ -268,8 +270,8 @@ class RetryQueue(BrokerRole):
                 self.set_aside(message.tag, publication_of(message), str(problem))
                 unreadable.append(message.tag)
                 continue
-            if self._lanes.is_lane(message):
-                self._lanes.take(message, item)
+            if self._ordered.is_ordered(message):
+                self._ordered.take(message, item)
             elif next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
                 self._judge.take(message.tag, item)
             else:
@@ -291,8 +293,8 @@ class RetryQueue(BrokerRole):
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, _sender: ActorAddress) -> None:
         """Hooks were changed or removed: a response on its way may be outdated."""
         self._judge.outdated(message)
-        self._find_lanes()
-        self._lanes.outdated(set(message.keys))
+        self._find_ordered()
+        self._ordered.outdated(set(message.keys))
         keys, decided = set(message.keys), list(self._due)
         self._due.clear()
         for due in decided:
@@ -304,36 +306,36 @@ class RetryQueue(BrokerRole):
         self._go_on()
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
-        if self._lanes.decide(tag, fate, self._change):
+        if self._ordered.decide(tag, fate, self._change):
             return
-        if isinstance(fate, Send) and fate.retry.delivery.options.in_lane:
-            self._lanes.put(Publication(fate.retry, tag=tag))
+        if isinstance(fate, Send) and fate.retry.delivery.options.in_order:
+            self._ordered.put(Publication(fate.retry, tag=tag))
         elif isinstance(fate, Wait):
             self._counts["held"] += 1
             self._to_publish.append(_Publish(fate.retry, tag=tag))
         else:
             self._due.append(_Decided(tag, fate, self._change))
 
-    # Into the lanes
+    # Into the ordered queues
 
-    def _find_lanes(self) -> None:
+    def _find_ordered(self) -> None:
         if table := self.peer(HOOK_TABLE):
-            self.send(table, FindLanes())
+            self.send(table, FindOrdered())
 
-    def receiveMsg_LanesFound(self, message: LanesFound, _sender: ActorAddress) -> None:
+    def receiveMsg_OrderedFound(self, message: OrderedFound, _sender: ActorAddress) -> None:
         """The hook table's response."""
-        if message.lanes is not None:
-            self._lanes.hooks(message.lanes)
+        if message.ordered_queues is not None:
+            self._ordered.hooks(message.ordered_queues)
             self._go_on()
 
     def _ask_depths(self) -> None:
         self.broker.ask_depths()
         if self._connected:
-            self._lanes.renew()
-            self._lanes.ask_depths()
+            self._ordered.renew()
+            self._ordered.ask_depths()
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
-        """A responder's deliveries for lanes, until the bridge releases them."""
+        """A responder's deliveries for ordered queues, until the bridge releases them."""
         sizes = {(tag, delivery.id): size for tag, delivery, size in message.refused}
         made: dict[int, list[Delivery]] = {e.tag: list(e.deliveries) for e in message.events}
         for tag, delivery, _size in message.refused:
@@ -364,7 +366,7 @@ class RetryQueue(BrokerRole):
             self._receipts.serve(source)
 
     def receiveMsg_Release(self, message: Release, _sender: ActorAddress) -> None:
-        """The bridge says which deliveries may go into their lanes."""
+        """The bridge says which deliveries may go into their ordered queues."""
         source = EVENT_BRIDGE, message.bridge
         self._serve(source)
         if message.bridge == self._bridge:
@@ -384,7 +386,7 @@ class RetryQueue(BrokerRole):
                 if size is not None:
                     self._refuse(publication, PAYLOAD_REFUSED, size)
                 else:
-                    self._lanes.put(publication)
+                    self._ordered.put(publication)
         self._dispatch()
         self._report()
 
@@ -405,7 +407,7 @@ class RetryQueue(BrokerRole):
                 self.send(bridge, Progress(report.source, report.accepted, report.settled))
 
     def _not_kept(self, error: Exception) -> None:
-        self.log.warning("lanes_not_kept", reason=str(error))
+        self.log.warning("ordered_not_kept", reason=str(error))
 
     # Into the delay queues
 
@@ -417,7 +419,7 @@ class RetryQueue(BrokerRole):
         self._counts["put_off"] += len(message.items)
         for item in message.items:
             if item.delivery.options.ordered:
-                self._lanes.back(item)
+                self._ordered.back(item)
         items = [item for item in message.items if not item.delivery.options.ordered]
         if not items:
             self.send(sender, Deferred(message.batch))
@@ -443,7 +445,7 @@ class RetryQueue(BrokerRole):
         return OutgoingMessage("", name, as_json(item), properties, mandatory=True)
 
     def _confirmed(self, ids: Iterable[int]) -> None:
-        done = self._lanes.confirmed(ids, self._returned)
+        done = self._ordered.confirmed(ids, self._returned)
         for id in ids:
             publish = self._publishing.pop(id, None)
             if publish is None:
@@ -466,7 +468,7 @@ class RetryQueue(BrokerRole):
             self.send(batch.deliverer, Deferred(batch.id[1]))
 
     def _unconfirmed(self, ids: Iterable[int], reason: str) -> None:
-        self._lanes.unconfirmed_are(ids)
+        self._ordered.unconfirmed_are(ids)
         for id in ids:
             if (publish := self._publishing.pop(id, None)) is not None:
                 self._publish_soon(publish)
@@ -483,7 +485,7 @@ class RetryQueue(BrokerRole):
         if not deliverers or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
         self._hand_out_refused(deliverers)
-        while self._ledger.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._lanes.next_run()):
+        while self._ledger.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
             self._hand_out_run(run, deliverers)
         by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
@@ -494,7 +496,7 @@ class RetryQueue(BrokerRole):
             for batch in cut(decided, MAX_ITEMS, lambda due: due.fate.retry.delivery.size):
                 self._hand_out(self.peers[path], batch)
 
-    def _hand_out_run(self, run: LaneRun, deliverers: list[Peer]) -> None:
+    def _hand_out_run(self, run: OrderedRun, deliverers: list[Peer]) -> None:
         peer = deliverer_for(run.first.delivery, deliverers)
         share, source = self._new_share(peer, run.tags)
         self.send(peer.address, DueBatch(share, source, run.items, run.cancelled, run.change))
@@ -539,9 +541,9 @@ class RetryQueue(BrokerRole):
         self._report()
 
     def _settled(self, tags: list[int]) -> None:
-        of_lanes = self._lanes.tags(tags)
-        done = [tag for tag in tags if tag >= 0 and tag not in of_lanes]
-        done += self._lanes.settled(of_lanes)
+        of_ordered = self._ordered.tags(tags)
+        done = [tag for tag in tags if tag >= 0 and tag not in of_ordered]
+        done += self._ordered.settled(of_ordered)
         for tag in tags:
             if (refused := self._refused.pop(tag, None)) is not None:
                 publication = refused[0]
@@ -559,7 +561,7 @@ class RetryQueue(BrokerRole):
             self._requeue(self._ledger.lost(message.shares))
 
     def _requeue(self, tags: list[int]) -> None:
-        tags = [tag for tag in self._lanes.lost(tags) if tag >= 0]
+        tags = [tag for tag in self._ordered.lost(tags) if tag >= 0]
         if tags:
             self.broker.requeue(tags)
         self._go_on()
@@ -574,7 +576,7 @@ class RetryQueue(BrokerRole):
                 self._requeue(self._ledger.died((path, peer.incarnation)))
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
-            self._find_lanes()
+            self._find_ordered()
         self._dispatch()
 
     def _reconcile(self) -> None:

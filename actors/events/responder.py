@@ -56,11 +56,11 @@ SUBSCRIBE_AGAIN_S = 10.0
 WORK_S = 0.1
 """The time after which it handles messages in between."""
 RECONCILE_S = 30.0
-LANE_DELIVERIES = 200
-"""The most deliveries for lanes in one message."""
+ORDERED_DELIVERIES = 200
+"""The most deliveries for ordered queues in one message."""
 
 _Matched = tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[Delivery]]
-"""An event's fan-out, its deliveries if they are few, and those for lanes."""
+"""An event's fan-out, its deliveries if they are few, and those for ordered queues."""
 
 
 class Responder(Role):
@@ -259,7 +259,7 @@ class Responder(Role):
             if self._routing.routed < len(batch.events):
                 self._slices.make(until)
                 return True
-            if self._routing.lanes and RETRY_QUEUE not in self.peers:
+            if self._routing.in_order and RETRY_QUEUE not in self.peers:
                 return False  # It goes on once the retry queue is up.
             routing, self._routing = self._routing, None
             self._held.popleft()
@@ -280,7 +280,7 @@ class Responder(Role):
     ) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
         try:
-            matched, made, lanes = self._guard.run(raw, match)
+            matched, made, in_order = self._guard.run(raw, match)
         except StoreError:
             raise
         except PoisonEvent as problem:
@@ -289,7 +289,7 @@ class Responder(Role):
             self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
-            routing.lanes += [(raw.tag, delivery) for delivery in lanes]
+            routing.in_order += [(raw.tag, delivery) for delivery in in_order]
             if matched is not None and made is None:
                 routing.slice(raw, matched)
             elif matched is not None and made is not None:
@@ -301,15 +301,15 @@ class Responder(Role):
         try:
             matched = self._fan_out(raw, span.context)
             made = None if matched is None else self._small(routing, matched)
-            lanes = () if matched is None else self._for_lanes(matched)
+            in_order = () if matched is None else self._in_order(matched)
         except Exception as problem:
             span.fail(type(problem).__name__)  # Its text may contain private data.
             raise
-        span.end(0 if matched is None else len(matched.hooks) + len(lanes))
-        return matched, made, lanes
+        span.end(0 if matched is None else len(matched.hooks) + len(in_order))
+        return matched, made, in_order
 
-    def _for_lanes(self, matched: FanOut) -> list[Delivery]:
-        return [self._finished(matched.make(hook)) for hook in matched.lanes]
+    def _in_order(self, matched: FanOut) -> list[Delivery]:
+        return [self._finished(matched.make(hook)) for hook in matched.in_order]
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
@@ -335,7 +335,7 @@ class Responder(Role):
                 taken_at = routing.taken_at
                 batched = [EventDeliveries(t, tuple(ds), taken_at[t]) for t, ds in by_tag.items()]
                 self.send(peer.address, DeliveryBatch(share, source, tuple(batched)))
-        for share, tags in self._send_to_lanes(routing, source):
+        for share, tags in self._send_in_order(routing, source):
             shares[share], holders[share] = tags, (RETRY_QUEUE, self.peers[RETRY_QUEUE].incarnation)
         own = share_name(batch.batch, next(self._shares))
         if routing.large:
@@ -348,15 +348,15 @@ class Responder(Role):
             waiter = Receipt(source, own, raw.tag)
             self._fan_outs.begin(message_of(raw), matched, raw.taken_at, waiter)
         self._counts["events"] += len(batch.events)
-        self._counts["deliveries"] += len(routing.lanes)
+        self._counts["deliveries"] += len(routing.in_order)
         self._counts["poison"] += len(routing.poison)
         self._fired += len(routing.events) + len(routing.large)
 
-    def _send_to_lanes(
+    def _send_in_order(
         self, routing: Routing, source: Source
     ) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Send the deliveries for lanes to the retry queue; the shares, and the tags of each."""
-        for part in cut(routing.lanes, LANE_DELIVERIES, lambda one: one[1].size):
+        """Send deliveries to the retry queue; the shares, and the tags of each."""
+        for part in cut(routing.in_order, ORDERED_DELIVERIES, lambda one: one[1].size):
             share = share_name(routing.batch.batch, next(self._shares))
             made: dict[int, list[Delivery]] = {}
             for tag, delivery in part:

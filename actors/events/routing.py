@@ -20,8 +20,8 @@ ROOM_OF_EVENT = 64
 class Routing:
     """The results for the events of a batch so far.
 
-    `events`: those whose deliveries are sent at once; `large`: those that are sliced; `lanes`: the
-    deliveries that go into lanes, with the tags of their events. `poison`: as in `Routed`.
+    `events`: those whose deliveries are sent at once; `large`: those that are sliced; `in_order`:
+    the deliveries for ordered queues, with the tags of their events. `poison`: as in `Routed`.
     `routed`: how many of the batch are.
     """
 
@@ -29,7 +29,7 @@ class Routing:
     room: int = ROOM
     room_bytes: int = ROOM_BYTES
     events: list[EventToPlace] = Factory(list)
-    lanes: list[tuple[int, Delivery]] = Factory(list)
+    in_order: list[tuple[int, Delivery]] = Factory(list)
     taken_at: dict[int, float] = Factory(dict)
     large: list[tuple[RawEvent, FanOut]] = Factory(list)
     poison: list[tuple[int, str]] = Factory(list)

@@ -18,16 +18,16 @@ from callboard.actors.messages import (
     Barrier,
     ChangeHooks,
     FindHooks,
-    FindLanes,
+    FindOrdered,
     HookPage,
     HooksChanged,
     HooksFound,
     HooksLoaded,
     HooksOutdated,
-    LanesFound,
     ListTable,
     LoadHooks,
     NextPage,
+    OrderedFound,
     Subscribe,
     TableListed,
 )
@@ -72,7 +72,7 @@ class HookTable(Role):
     def begin(self, setup: Setup) -> None:
         """Begin empty; responders wait until the listener has loaded the hooks."""
         self._hooks = HookMap()
-        self._lanes: dict[HookKey, bool] = {}
+        self._ordered: dict[HookKey, bool] = {}
         self._seen: set[HookKey] | None = None
         self._from_listener: Resequencer[LoadHooks | ChangeHooks | Barrier] = Resequencer()
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
@@ -168,11 +168,11 @@ class HookTable(Role):
         for key in removed:
             self._hooks.remove(key)
         for hook in old:
-            self._lanes.pop(key_of(hook), None)
+            self._ordered.pop(key_of(hook), None)
         for hook in put:
             self._hooks.put(hook)
-            if hook.options.in_lane:
-                self._lanes[key_of(hook)] = hook.options.paused
+            if hook.options.in_order:
+                self._ordered[key_of(hook)] = hook.options.paused
         for subscriber in self._subscribers.values():
             if not subscriber.begun:
                 continue
@@ -211,9 +211,9 @@ class HookTable(Role):
         found = HooksFound(message.ask, tuple(hooks), self._change_number, tuple(keys))
         self.send(sender, found)
 
-    def receiveMsg_FindLanes(self, _message: FindLanes, sender: ActorAddress) -> None:
+    def receiveMsg_FindOrdered(self, _message: FindOrdered, sender: ActorAddress) -> None:
         """Send which hooks are ordered or paused."""
-        self.send(sender, LanesFound(tuple(self._lanes.items()) if self._loaded else None))
+        self.send(sender, OrderedFound(tuple(self._ordered.items()) if self._loaded else None))
 
     def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int = 0) -> set[str]:
         """Notify the actors in which deliveries wait; returns the addresses of the deliverers.

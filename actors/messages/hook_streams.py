@@ -87,18 +87,18 @@ class HooksFound:
 
 
 @frozen
-class FindLanes:
-    """RetryQueue to HookTable: which hooks are ordered or paused? -> `LanesFound`."""
+class FindOrdered:
+    """RetryQueue to HookTable: which hooks are ordered or paused? -> `OrderedFound`."""
 
 
 @frozen
-class LanesFound:
+class OrderedFound:
     """The hooks that are ordered or paused, by account and id, and whether each is paused.
 
     None: the table is not loaded yet.
     """
 
-    lanes: tuple[tuple[tuple[str, str], bool], ...] | None = field(repr=False)
+    ordered_queues: tuple[tuple[tuple[str, str], bool], ...] | None = field(repr=False)
 
 
 @frozen

@@ -142,7 +142,7 @@ def pause(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
 @as_json
 @with_settings()
 def resume(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
-    """Send what waits for paused hooks, in order."""
+    """Send the waiting deliveries of paused hooks, in order."""
     _each(loaded, hook_ids, json_, "resumed", lambda id: EditHook(id, {"paused": False}))
 
 

@@ -1,4 +1,4 @@
-"""What goes into the lanes, in the order of the events."""
+"""What goes into the ordered queues, in the order of the events."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -31,7 +31,7 @@ class Releases(Generic[T]):
         self._held.update({(share, tag): item for tag, item in items.items()})
 
     def release(self, number: int, before: int, released: Released) -> list[T]:
-        """Replace the list of what may go on; returns the items that are void.
+        """Replace the list of released items; returns the items that are void.
 
         `released`: all that are released and not known to be settled. `before`: of events with
         earlier tags nothing else is wanted. A list that arrives late, by its number, has no effect.

@@ -154,8 +154,8 @@ def _end_of_identity(hook_id: str) -> bytes:
 class FanOut:
     """An event that fires hooks, and the making of their deliveries, one by one.
 
-    `hooks`: those that it fires, each account's together. `lanes`: further ones, whose deliveries
-    go into their lanes; a hook that was never stored has none.
+    `hooks`: those that it fires, each account's together. `in_order`: further ones, whose
+    deliveries go into queues of their own; a hook that was never stored has none.
     """
 
     def __init__(
@@ -168,13 +168,13 @@ class FanOut:
         make_event_id: Callable[[], str] = new_event_id,
     ) -> None:
         self.hooks = hooks
-        self.lanes: Sequence[Hook] = ()
+        self.in_order: Sequence[Hook] = ()
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
         self._unstored = firing.hooks is not None
-        if not self._unstored and any(hook.options.in_lane for hook in hooks):
-            self.hooks = [hook for hook in hooks if not hook.options.in_lane]
-            self.lanes = [hook for hook in hooks if hook.options.in_lane]
+        if not self._unstored and any(hook.options.in_order for hook in hooks):
+            self.hooks = [hook for hook in hooks if not hook.options.in_order]
+            self.in_order = [hook for hook in hooks if hook.options.in_order]
         # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
         # configured.
         self._encoder = _Encoder(firing, None if firing.any_account else cluster_id)
@@ -209,7 +209,7 @@ class FanOut:
             max_attempts=hook.max_attempts,
             options=(
                 evolve(hook.options, ordered=False, paused=False)
-                if self._unstored and hook.options.in_lane
+                if self._unstored and hook.options.in_order
                 else hook.options
             ),
             trace=self._trace,
@@ -252,7 +252,7 @@ def deliveries(
 ) -> tuple[Delivery, ...]:
     """All deliveries of an event, made at once. Raises the errors of `fan_out` and `make`."""
     made = fan_out(event, module, index, directory, cluster_id, make_event_id)
-    return () if made is None else tuple(map(made.make, (*made.hooks, *made.lanes)))
+    return () if made is None else tuple(map(made.make, (*made.hooks, *made.in_order)))
 
 
 def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[Hook]:

@@ -68,7 +68,7 @@ class Job:
 
     @property
     def ordered(self) -> bool:
-        """Whether it comes from its hook's lane (retries/lane.py), which waits for its end."""
+        """Whether its hook's queue waits for its end (retries/ordered_queue.py)."""
         return self.delivery.options.ordered
 
     @property
@@ -106,7 +106,7 @@ class Job:
 
 
 def queue_of(delivery: Delivery) -> str:
-    """The queue of the dispatcher for a delivery: a lane's apart from the hook's others."""
+    """The queue of the dispatcher for a delivery: those in order wait apart."""
     return f"{delivery.hook_id} in order" if delivery.options.ordered else delivery.hook_id
 
 

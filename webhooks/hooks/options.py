@@ -83,8 +83,8 @@ class Options(Positional):
     paused: bool = False
 
     @property
-    def in_lane(self) -> bool:
-        """Whether its deliveries wait in a queue of its own at the broker (retries/lane.py)."""
+    def in_order(self) -> bool:
+        """Whether it has a queue of its own at the broker (retries/ordered_queue.py)."""
         return self.ordered or self.paused
 
 

@@ -151,7 +151,7 @@ CIRCUITS_OPENED = Metric(
 RETRY_QUEUE_MESSAGES = _gauge(
     "callboard_retry_queue_messages",
     "Deliveries in the broker's retry queues, by queue: the delay, due, or ordered and paused for "
-    "the lanes of hooks. All nodes of a bus report the same value.",
+    "the queues of hooks. All nodes of a bus report the same value.",
     "queue",
 )
 RETRIES_HANDED_OUT = Metric(

@@ -224,7 +224,7 @@ def test_only_shares_that_never_arrived_are_not_held(deliveries):
 
 
 def due(deliveries, share, *retries):
-    """Hand out a run of a lane."""
+    """Hand out a run of an ordered queue."""
     items = tuple(enumerate(retries, start=1))
     message = DueBatch(share, (RETRY_QUEUE, deliveries.retries.incarnation), items)
     deliveries.retries.say(deliveries.actor, message)

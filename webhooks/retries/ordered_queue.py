@@ -1,8 +1,8 @@
-"""A hook's lane: the deliveries of one hook that are sent one by one, in the order of its queue.
+"""The deliveries of an ordered or paused hook, which are sent one by one in order.
 
 The order is that of the hook's queue at the broker. A delivery is acknowledged there when it has
 ended, so that whatever dies, the broker has all others in their places. A delivery to be attempted
-again stays in hand, and all others wait behind it.
+again stays unacknowledged, and all others wait behind it.
 """
 
 from collections.abc import Iterable
@@ -12,23 +12,23 @@ from attrs import Factory, define, evolve
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 RUN = 20
-"""The most deliveries that a deliverer has of a lane; then it waits for the end of all."""
+"""The most deliveries of a queue that a deliverer has; the next follow when all have ended."""
 RUN_BYTES = 1_000_000
 """A run ends with the delivery that reaches this size."""
 PREFETCH = 2 * RUN
-"""The most deliveries in hand, so that the next run is here when one ends."""
+"""The most unacknowledged deliveries, so that the next run is here when one ends."""
 
 HookKey = tuple[str, str]
 
 
 @define(eq=False)
-class Lane:
-    """What the retry queue has in hand of a hook's queue at the broker.
+class OrderedQueue:
+    """A hook's queue at the broker, and its unacknowledged deliveries.
 
-    `waiting`: the messages of the queue, with those in hand, when it was last asked. `items`: those
-    in hand, by delivery tag, in order. `out`: the tags of the run that is being judged, or is with
-    a deliverer; `returned`: those of them to be attempted later. `due_at`: when the first may run,
-    by the monotonic clock. `received_at`: when the first in hand was received.
+    `waiting`: the messages of the queue, with unacknowledged ones, when it was last asked.
+    `items`: the unacknowledged ones, by delivery tag, in order. `out`: the tags of the run that is
+    being judged, or is with a deliverer; `returned`: those of them to be attempted later. `due_at`: when the first may run,
+    by the monotonic clock. `received_at`: when the first of them was received.
     """
 
     key: HookKey
@@ -99,7 +99,7 @@ class Lane:
             self._await_first(now, now_unix_ms)
 
     def emptied(self) -> list[int]:
-        """Forget what is in hand: it returns to the broker. The tags."""
+        """Forget the unacknowledged deliveries, which return to the broker; returns their tags."""
         tags, self.items, self.out, self.returned = list(self.items), {}, [], set()
         return tags
 

@@ -1,4 +1,4 @@
-"""What a node remembers of its lanes, in a small SQLite file.
+"""What a node remembers of its ordered queues, in a small SQLite file.
 
 The hooks whose queues may have deliveries, so that these are found after a restart even if the hook
 is not ordered any more, and the states of deliveries that are to be attempted again: a message that
@@ -14,18 +14,18 @@ from pathlib import Path
 from attrs import evolve
 
 from callboard.adapters.local.corrupt_file import file_number, is_corrupt, move_aside
-from callboard.webhooks.retries.lane import HookKey
+from callboard.webhooks.retries.ordered_queue import HookKey
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS lane (account TEXT, hook TEXT, PRIMARY KEY (account, hook));
+CREATE TABLE IF NOT EXISTS queue (account TEXT, hook TEXT, PRIMARY KEY (account, hook));
 CREATE TABLE IF NOT EXISTS state (delivery TEXT PRIMARY KEY, state TEXT, saved_s INTEGER);
 """
 KEPT_S = 30 * 86_400
 """States are kept for this time: another node may have ended the delivery."""
 
 
-class LaneFile:
+class OrderedFile:
     """See the module. Without a usable file it remembers nothing beyond this process.
 
     `on_error` is called with the reason; `clock`: Unix seconds.
@@ -36,7 +36,7 @@ class LaneFile:
     ) -> None:
         self._path, self._on_error, self._clock = path, on_error, clock
         self._db: sqlite3.Connection | None = None
-        self._lanes: set[HookKey] = set()
+        self._ordered: set[HookKey] = set()
         self._states: dict[str, str] = {}
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,27 +46,27 @@ class LaneFile:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(SCHEMA)
             self._db.execute("DELETE FROM state WHERE saved_s < ?", (int(clock()) - KEPT_S,))
-            self._lanes.update(self._db.execute("SELECT account, hook FROM lane"))
+            self._ordered.update(self._db.execute("SELECT account, hook FROM queue"))
             self._states.update(self._db.execute("SELECT delivery, state FROM state"))
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
 
     @property
-    def lanes(self) -> frozenset[HookKey]:
+    def ordered_queues(self) -> frozenset[HookKey]:
         """The hooks whose queues may have deliveries."""
-        return frozenset(self._lanes)
+        return frozenset(self._ordered)
 
-    def add_lane(self, key: HookKey) -> None:
+    def add_queue(self, key: HookKey) -> None:
         """The queue of this hook is about to get deliveries."""
-        if key not in self._lanes:
-            self._lanes.add(key)
-            self._execute("INSERT OR IGNORE INTO lane VALUES (?, ?)", [key])
+        if key not in self._ordered:
+            self._ordered.add(key)
+            self._execute("INSERT OR IGNORE INTO queue VALUES (?, ?)", [key])
 
-    def drop_lane(self, key: HookKey) -> None:
+    def drop_queue(self, key: HookKey) -> None:
         """The queue of this hook is empty, and gets no more deliveries."""
-        if key in self._lanes:
-            self._lanes.remove(key)
-            self._execute("DELETE FROM lane WHERE account = ? AND hook = ?", [key])
+        if key in self._ordered:
+            self._ordered.remove(key)
+            self._execute("DELETE FROM queue WHERE account = ? AND hook = ?", [key])
 
     def keep(self, retries: Iterable[RetryMessage]) -> None:
         """Remember the states of these deliveries."""

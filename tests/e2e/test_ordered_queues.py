@@ -118,7 +118,7 @@ def test_a_burst_for_an_ordered_hook_is_delivered_as_fast_as_its_endpoint_answer
     assert [number_of(request) for request in requests] == list(range(600))
     assert time.monotonic() - began < patient(20)
     node = system.wait(
-        lambda: (n := system.node("deliveries/retry_queue")).stats["in_lanes"] == 0 and n
+        lambda: (n := system.node("deliveries/retry_queue")).stats["in_order"] == 0 and n
     )
     assert node.stats["put_off"] == 0
 

@@ -1,9 +1,9 @@
-"""A hook's lane: what is sent next, what waits, and what has ended."""
+"""A hook's ordered queue: what is sent next, what waits, and what has ended."""
 
 from attrs import evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.retries.lane import RUN, RUN_BYTES, Lane
+from callboard.webhooks.retries.ordered_queue import RUN, RUN_BYTES, OrderedQueue
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 NOW_MS = 1_700_000_000_000
@@ -15,8 +15,8 @@ def retry(number, **fields):
     return evolve(RetryMessage(delivery, 0, 0, deferrals=0), **fields)
 
 
-def lane(*retries, **fields):
-    made = Lane(("a", "h"), "q", **fields)
+def ordered(*retries, **fields):
+    made = OrderedQueue(("a", "h"), "q", **fields)
     for tag, one in enumerate(retries, start=1):
         made.take(tag, one, 0.0, NOW_MS)
     return made
@@ -27,7 +27,7 @@ def tags(run):
 
 
 def test_a_run_is_in_order_and_the_next_begins_when_all_of_it_are_settled():
-    made = lane(*map(retry, range(RUN + 2)))
+    made = ordered(*map(retry, range(RUN + 2)))
     assert tags(made.run(0.0)) == list(range(1, RUN + 1))
     assert made.run(0.0) == []
     assert made.settled([2, 1], 0.0, NOW_MS) == [2, 1]
@@ -37,12 +37,12 @@ def test_a_run_is_in_order_and_the_next_begins_when_all_of_it_are_settled():
 
 
 def test_a_run_ends_with_the_delivery_that_reaches_the_size():
-    made = lane(retry(1, body=b"x" * RUN_BYTES), retry(2))
+    made = ordered(retry(1, body=b"x" * RUN_BYTES), retry(2))
     assert tags(made.run(0.0)) == [1]
 
 
 def test_what_returns_keeps_its_place_and_holds_those_behind_it_until_it_is_due():
-    made = lane(retry(1), retry(2), retry(3))
+    made = ordered(retry(1), retry(2), retry(3))
     made.run(0.0)
     assert made.settled([1], 0.0, NOW_MS) == [1]
     later = retry(2, attempts_made=1, due_ms=NOW_MS + 30_000)
@@ -56,7 +56,7 @@ def test_what_returns_keeps_its_place_and_holds_those_behind_it_until_it_is_due(
 
 
 def test_a_repeat_in_the_same_run_returns_with_the_first():
-    made = lane(retry(1), retry(2), retry(1))
+    made = ordered(retry(1), retry(2), retry(1))
     made.run(0.0)
     made.back("d1", retry(1, attempts_made=1))
     assert made.settled([1, 2, 3], 0.0, NOW_MS) == [2]
@@ -64,7 +64,7 @@ def test_a_repeat_in_the_same_run_returns_with_the_first():
 
 
 def test_a_run_whose_deliverer_died_is_sent_again():
-    made = lane(retry(1), retry(2), retry(3))
+    made = ordered(retry(1), retry(2), retry(3))
     made.run(0.0)
     made.settled([1], 0.0, NOW_MS)
     made.back("d2", retry(2, attempts_made=1))
@@ -74,15 +74,15 @@ def test_a_run_whose_deliverer_died_is_sent_again():
     assert made.settled([2, 3], 0.0, NOW_MS) == [2, 3]
 
 
-def test_a_paused_lane_sends_nothing():
-    made = lane(retry(1), paused=True)
+def test_a_paused_queue_sends_nothing():
+    made = ordered(retry(1), paused=True)
     assert made.run(0.0) == []
     made.paused = False
     assert tags(made.run(0.0)) == [1]
 
 
 def test_what_is_taken_again_waits_for_the_rest_of_its_pause():
-    made = lane(retry(1, attempts_made=2, due_ms=NOW_MS + 7_000), retry(2))
+    made = ordered(retry(1, attempts_made=2, due_ms=NOW_MS + 7_000), retry(2))
     assert made.run(6.9) == []
     assert tags(made.run(7.0)) == [1, 2]
     assert made.emptied() == [1, 2]
@@ -91,7 +91,7 @@ def test_what_is_taken_again_waits_for_the_rest_of_its_pause():
 
 def test_what_comes_behind_an_endpoint_that_is_down_is_deferred_as_long():
     """Otherwise each run would wait for `delivery.park_hours` of its own."""
-    made = lane(retry(1))
+    made = ordered(retry(1))
     made.run(0.0)
     made.back("d1", retry(1, deferred_since_ms=NOW_MS))
     made.settled([1], 0.0, NOW_MS)
@@ -104,8 +104,8 @@ def test_what_comes_behind_an_endpoint_that_is_down_is_deferred_as_long():
     assert made.settled([2, 3], 0.0, NOW_MS) == [2, 3]
 
 
-def test_a_delivery_that_had_its_attempt_ends_the_deferral_of_the_lane():
-    made = lane(retry(1))
+def test_a_delivery_that_had_its_attempt_ends_the_deferral_of_the_queue():
+    made = ordered(retry(1))
     made.run(0.0)
     made.settled([1], 0.0, NOW_MS)
     made.take(2, retry(2), 0.0, NOW_MS)
