@@ -51,6 +51,7 @@ def main(url: str | None) -> int:
             delivery__retry_policy="standard",
             delivery__retry_steps_s="1,1,1,1,1,1,1,1",
             disabler__enabled="false",
+            actors__max_restarts=1_000,
             **({"amqp__url": url} if url else {}),
         )
         paths = [f"/hook{n}" for n in range(HOOKS)]
