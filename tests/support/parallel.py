@@ -24,13 +24,28 @@ SERVERS = ("services.",)
 """Modules whose fixtures each worker has for itself."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Say which tests stay together, and put them in order."""
+    """Say which tests stay together, and put them in order.
+
+    Before xdist's, which reads the groups: without them it hands out each test by itself.
+    """
     for item in items:
         if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
+            if WORKER is not None:
+                _show(item, group)
     if WORKER is not None:
         items.sort(key=_turn)
+
+
+def _show(item, group):
+    """Name the group in the test's id, as the scheduler reads it.
+
+    xdist (3.8) sets an attribute that pytest (9.2) no longer reads; of an older pytest it does this.
+    """
+    if id := getattr(item, "_id", None):
+        item._id = type(id).parse(f"{item.nodeid}@{group}")
 
 
 def _group(item):
