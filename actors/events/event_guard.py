@@ -1,6 +1,7 @@
 """The last defence of a responder: an event that ends its process is found and refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from callboard.actors.base.intake import DEADLY, MOST_DEATHS, WITHIN_S, digest_of
@@ -12,7 +13,7 @@ T = TypeVar("T")
 
 
 class EventGuard:
-    """Runs the matching of each event under a mark (suspects.py).
+    """Runs the matching of events under a mark (suspects.py).
 
     An exception is the responder's to handle; what ends the process is a module that crashes the
     interpreter, takes all memory, or hangs. `held`: the most events that may be redelivered, each
@@ -27,17 +28,27 @@ class EventGuard:
         """Seconds to wait before the first event, so that the supervisor does not give up."""
         return self._suspects.pause_s(most_deaths, WITHIN_S)
 
+    @contextmanager
+    def handling(self) -> Iterator[None]:
+        """Mark that events are handled, whichever, until the block ends for any reason."""
+        self._suspects.mark()
+        try:
+            yield
+        finally:
+            self._suspects.unmark()
+
     def run(self, raw: RawEvent, match: Callable[[RawEvent], T]) -> T:
         """The result of `match`. Raises its errors, and PoisonEvent for an event that ends us."""
-        one = b""
-        if self._left or len(self._suspects):
-            self._left = max(0, self._left - 1)
-            one = digest_of(raw.exchange, raw.routing_key, raw.message_id, raw.body)
-            if self._suspects.deaths_of(one) >= MOST_DEATHS:
-                self._suspects.clear(one)
-                raise PoisonEvent(DEADLY)
+        if not self._left and not len(self._suspects):
+            return match(raw)
+        self._left = max(0, self._left - 1)
+        one = digest_of(raw.exchange, raw.routing_key, raw.message_id, raw.body)
+        if self._suspects.deaths_of(one) >= MOST_DEATHS:
+            self._suspects.clear(one)
+            raise PoisonEvent(DEADLY)
         self._suspects.mark(one)
         try:
             return match(raw)
         finally:
             self._suspects.unmark(one)
+            self._suspects.mark()

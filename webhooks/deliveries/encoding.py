@@ -17,7 +17,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
 
-_INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class NotConvertible(ValueError):
@@ -44,13 +44,18 @@ def form_encode(payload: Mapping[str, Any]) -> str:
 
 def json_encode(payload: Mapping[str, Any]) -> bytes:
     """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON lacks."""
+    return _json(payload, orjson.OPT_INDENT_2, "\n", ": ")
+
+
+def _json(value: Any, option: int = 0, indent: str = "", colon: str = ":") -> bytes:
+    """JSON in UTF-8, by default without blanks. Raises ValueError for numbers that JSON lacks."""
     try:
-        text = orjson.dumps(payload, default=fragment, option=_INDENTED)
+        text = orjson.dumps(value, default=fragment, option=_OPTIONS | option)
     except TypeError:  # An integer beyond 64 bits, a lone surrogate, or no JSON value.
-        text = json_written(payload, "\n").encode()
+        text = json_written(value, indent, colon).encode()
     else:
         if b"null" in text:  # orjson encodes NaN as null.
-            json.dumps(payload, allow_nan=False)
+            json.dumps(value, allow_nan=False)
     return text
 
 
@@ -101,11 +106,7 @@ def converted(
 
 def source_of(payload: Mapping[str, Any]) -> bytes:
     """The payload as JSON without blanks, from which it can be encoded again."""
-    try:
-        text = orjson.dumps(payload, default=fragment)
-    except TypeError:  # As in json_encode.
-        text = json_written(payload, colon=":").encode()
-    return text
+    return _json(payload)
 
 
 def _payload(text: bytes) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _pairs(value: Any, name: str) -> Iterator[tuple[str, str]]:
         for element in value:
             if isinstance(element, Mapping | list | tuple):
                 # Lists and objects within a list are sent as JSON text.
-                yield f"{name}[]", _escape(json_written(element, colon=":"))
+                yield f"{name}[]", _escape(_json(element).decode())
             else:
                 yield from _pairs(element, f"{name}[]")
     else:
