@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,17 @@ def system():
 @pytest.mark.parametrize("number", range(12))
 def test_it(number, system):
     pass
+
+@pytest.mark.multiprocess
+@pytest.mark.parametrize("number", range(12))
+def test_by_itself(number, tmp_path):
+    with Path(os.environ["STARTED"]).open("a") as started:
+        started.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
 """
 
 
 @pytest.mark.slow
-def test_a_fixture_of_a_module_is_made_on_one_worker(tmp_path):
+def test_a_fixture_of_a_module_is_made_on_one_worker_and_others_are_spread(tmp_path):
     (tmp_path / "test_them.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nmarkers =\n" + "\n".join(f"  {name}" for name in MARKS)
@@ -46,5 +53,7 @@ def test_a_fixture_of_a_module_is_made_on_one_worker(tmp_path):
         check=False,
         timeout=patient(60),
     )
-    assert "12 passed" in run.stdout, run.stdout + run.stderr
-    assert started.read_text() == "started\n"
+    assert "24 passed" in run.stdout, run.stdout + run.stderr
+    counts = Counter(started.read_text().split())
+    assert counts.pop("started") == 1
+    assert counts.keys() == {"gw0", "gw1", "gw2"}
