@@ -21,7 +21,7 @@ from xdist.scheduler import LoadScopeScheduling
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 PROCESSES = ("multiprocess", "rabbitmq", "couchdb", "browser")
 """Marks of tests that wait for other processes most of the time."""
-LONG = ("faults", "e2e", "kazoo", "embedding", "browser", "supervision")
+LONG = ("faults", "e2e", "kazoo", "embedding", "browser", "supervision", "performance")
 """Folders of tests that take seconds each."""
 OWN = ("services.", "_pytest.", "xdist.")
 """Modules whose fixtures each worker has for itself."""
