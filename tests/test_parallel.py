@@ -56,4 +56,4 @@ def test_a_fixture_of_a_module_is_made_on_one_worker_and_others_are_spread(tmp_p
     assert "24 passed" in run.stdout, run.stdout + run.stderr
     counts = Counter(started.read_text().split())
     assert counts.pop("started") == 1
-    assert counts.keys() == {"gw0", "gw1", "gw2"}
+    assert len(counts) > 1
