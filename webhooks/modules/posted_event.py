@@ -1,12 +1,12 @@
 """Events that clients post over HTTP, and the module that fires hooks for them."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 
+from callboard.webhooks.deliveries.encoding import source_of
 from callboard.webhooks.events.directory import Directory
 from callboard.webhooks.events.event import Event, PoisonEvent
 from callboard.webhooks.hooks.hook import ALL, Hook
@@ -45,7 +45,7 @@ class PostedEvent:
             "Timestamp": self.at,
             "Data": self.data,
         }
-        return json.dumps(headers).encode()
+        return source_of(headers)
 
 
 @frozen
