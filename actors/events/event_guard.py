@@ -6,13 +6,14 @@ from typing import TypeVar
 from callboard.actors.base.intake import DEADLY, MOST_DEATHS, WITHIN_S, digest_of
 from callboard.actors.messages import RawEvent
 from callboard.adapters.local.suspects import Suspects
+from callboard.webhooks.deliveries.slicing import EventKey
 from callboard.webhooks.events.event import PoisonEvent
 
 T = TypeVar("T")
 
 
 class EventGuard:
-    """Runs the matching of each event under a mark (suspects.py).
+    """Runs the matching of each event, and its encoding in slices, under a mark (suspects.py).
 
     An exception is the responder's to handle; what ends the process is a module that crashes the
     interpreter, takes all memory, or hangs. `held`: the most events that may be redelivered, each
@@ -21,14 +22,21 @@ class EventGuard:
 
     def __init__(self, suspects: Suspects, held: int) -> None:
         self._suspects = suspects
+        self._is_wary = suspects.wary
         self._left = held if suspects.wary else 0
+        self._sliced: tuple[EventKey, bytes] | None = None
 
     def pause_s(self, most_deaths: int) -> float:
         """Seconds to wait before the first event, so that the supervisor does not give up."""
         return self._suspects.pause_s(most_deaths, WITHIN_S)
 
-    def run(self, raw: RawEvent, match: Callable[[RawEvent], T]) -> T:
-        """The result of `match`. Raises its errors, and PoisonEvent for an event that ends us."""
+    def run(
+        self, raw: RawEvent, match: Callable[[RawEvent], T], ends: Callable[[T], bool]
+    ) -> T:
+        """The result of `match`. Raises its errors, and PoisonEvent for an event that ends us.
+
+        `ends`: whether the event was handled with that; else `make` follows, and then `made`.
+        """
         one = b""
         if self._left or len(self._suspects):
             self._left = max(0, self._left - 1)
@@ -38,6 +46,30 @@ class EventGuard:
                 raise PoisonEvent(DEADLY)
         self._suspects.mark(one)
         try:
-            return match(raw)
-        finally:
+            result = match(raw)
+        except BaseException:
             self._suspects.unmark(one)
+            raise
+        self._suspects.unmark(one if ends(result) else b"")
+        return result
+
+    def make(self, event: EventKey, make: Callable[[], T]) -> T:
+        """The result of `make`, which encodes a delivery of an event. Raises its errors."""
+        self._suspects.mark(self._digest(event))
+        try:
+            return make()
+        finally:
+            self._suspects.unmark()
+
+    def made(self, event: EventKey) -> None:
+        """All deliveries of the event are made and settled."""
+        if len(self._suspects):
+            self._suspects.clear(digest_of(*event))
+
+    def _digest(self, event: EventKey) -> bytes:
+        """The event's digest, if one of the events is suspected. An event may have many slices."""
+        if not (self._is_wary or len(self._suspects)):
+            return b""
+        if self._sliced is None or self._sliced[0] is not event:
+            self._sliced = event, digest_of(*event)
+        return self._sliced[1]

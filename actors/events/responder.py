@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -86,9 +86,11 @@ class Responder(Role):
         self._routing: Routing | None = None
         self._store_retry = self.timer(self._work)
         self._work_due = self.timer(self._work)
-        self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing)
+        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
+        self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing, self._guard.make)
         self._slices = SliceSender(
             self._fan_outs,
+            made=self._guard.made,
             source=lambda: (self.path, self.incarnation),
             peers=lambda: self.peers,
             send=self.send,
@@ -99,7 +101,6 @@ class Responder(Role):
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
         self.every(RECONCILE_S, self._slices.reconcile)
-        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
         if pause_s := self._guard.pause_s(self.most_deaths):
             self._store_retry.within(pause_s)
         self.on_peers({})
@@ -197,10 +198,19 @@ class Responder(Role):
 
     def receiveMsg_EventBatch(self, message: EventBatch, sender: ActorAddress) -> None:
         """Queue a batch of events, unless it is a repeated message."""
+        self._drop_outdated(message)
         id = message.bridge, message.batch
         if all((held.bridge, held.batch) != id for held, _sender in self._held):
             self._held.append((message, sender))
         self._work()
+
+    def _drop_outdated(self, latest: EventBatch) -> None:
+        """Drop the batches of lost connections, which would add up while events wait here."""
+        oldest = latest.bridge, latest.since
+        routing = self._held[0] if self._routing else None
+        self._held = deque(h for h in self._held if (h[0].bridge, h[0].batch) >= oldest)
+        if routing is not None and (not self._held or self._held[0] is not routing):
+            self._routing = None
 
     def _check_subscription(self, incarnation: int) -> None:
         """Subscribe again if no page came: the message was lost, or no hooks are loaded yet."""
@@ -249,7 +259,9 @@ class Responder(Role):
     def _match(self, routing: Routing, raw: RawEvent) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
         try:
-            matched, made = self._guard.run(raw, partial(self._traced_match, routing))
+            matched, made = self._guard.run(
+                raw, partial(self._traced_match, routing), lambda found: not _is_sliced(*found)
+            )
         except StoreError:
             raise
         except PoisonEvent as problem:
@@ -258,10 +270,10 @@ class Responder(Role):
             self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
-            if matched is not None and made is None:
-                routing.slice(raw, matched)
-            elif matched is not None and made is not None:
+            if made is not None:
                 routing.place(raw, made)
+            elif matched is not None:
+                routing.slice(raw, matched)
 
     def _traced_match(
         self, routing: Routing, raw: RawEvent
@@ -367,6 +379,10 @@ def _parser(module: EventModule) -> Callable[..., Event]:
     if isinstance(module, BusModule) and module.raw:
         return partial(whole_event, any_content=module.any_content)
     return parse_event
+
+
+def _is_sliced(matched: FanOut | None, made: Sequence[Delivery] | None) -> bool:
+    return matched is not None and made is None
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:
