@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -55,6 +55,9 @@ WORK_S = 0.1
 """The time after which it handles messages in between."""
 RECONCILE_S = 30.0
 
+_Matched = tuple[FanOut | None, tuple[Delivery, ...] | None]
+"""An event's fan-out, and its deliveries if they are few."""
+
 
 class Responder(Role):
     """Turns the events of one module into deliveries (Kazoo: the module's gen_listener responder).
@@ -73,6 +76,12 @@ class Responder(Role):
         self._module = next(module for module in modules if module.id == setup.module)
         self._parse = _parser(self._module)
         self._directory = self.directory(self.connect_store())
+        delivery = self.settings.delivery
+        self._with_choices = partial(
+            with_choices,
+            node=delivery.retry_policy,
+            event_steps_s=delivery.event_retry_steps_s.get(self._module.id, ()),
+        )
         self._tracing = self.own(
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
         )
@@ -230,7 +239,8 @@ class Responder(Role):
             return
         until = time.monotonic() + WORK_S
         try:
-            goes_on = self._route_events(deliverers, until) or self._slices.make(until)
+            with self._guard.handling():
+                goes_on = self._route_events(deliverers, until) or self._slices.make(until)
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
             self._store_retry.within(STORE_RETRY_S)
@@ -245,23 +255,30 @@ class Responder(Role):
             batch, bridge = self._held[0]
             if self._routing is None:
                 self._routing = Routing(batch)
-            while (raw := self._routing.first) is not None:
-                self._match(self._routing, raw)
-                self._routing.advance()
-                if time.monotonic() >= until:
-                    self._slices.make(until)
-                    return True
+            self._match_events(self._routing, until)
+            if self._routing.routed < len(batch.events):
+                self._slices.make(until)
+                return True
             routing, self._routing = self._routing, None
             self._held.popleft()
             self._send_routed(routing, bridge, deliverers)
         return False
 
-    def _match(self, routing: Routing, raw: RawEvent) -> None:
+    def _match_events(self, routing: Routing, until: float) -> None:
+        """Find the deliveries of the batch's further events, until that time. Raises StoreError."""
+        match = partial(self._traced_match, routing)
+        for raw in routing.batch.events[routing.routed :]:
+            self._match(routing, raw, match)
+            routing.routed += 1
+            if time.monotonic() >= until:
+                break
+
+    def _match(
+        self, routing: Routing, raw: RawEvent, match: Callable[[RawEvent], _Matched]
+    ) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
         try:
-            matched, made = self._guard.run(
-                raw, partial(self._traced_match, routing), lambda found: not _is_sliced(*found)
-            )
+            matched, made = self._guard.run(raw, match, _is_over)
         except StoreError:
             raise
         except PoisonEvent as problem:
@@ -275,9 +292,7 @@ class Responder(Role):
             elif matched is not None:
                 routing.slice(raw, matched)
 
-    def _traced_match(
-        self, routing: Routing, raw: RawEvent
-    ) -> tuple[FanOut | None, tuple[Delivery, ...] | None]:
+    def _traced_match(self, routing: Routing, raw: RawEvent) -> _Matched:
         """The event's fan-out, and its deliveries if they are few, in a span of its trace."""
         span = self._tracing.match(self._module.id, raw.trace)
         try:
@@ -293,7 +308,7 @@ class Responder(Role):
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
         if self._fan_outs.delays(matched):
             return None
-        return routing.small(matched, self._finishing)
+        return routing.small(matched, self._finished)
 
     def _send_routed(self, routing: Routing, bridge: ActorAddress, deliverers: list[Peer]) -> None:
         """Send the deliveries of small fan-outs, report to the bridge, and begin the large ones."""
@@ -352,13 +367,11 @@ class Responder(Role):
     # Large fan-outs
 
     def _finishing(self, account_id: str) -> Callable[[Delivery], Delivery]:
-        """Sets the retry policy and what else the account and the event type may choose."""
-        account = self._directory.choices_of(account_id)
-        settings = self.settings.delivery
-        steps_s = settings.event_retry_steps_s.get(self._module.id, ())
-        return partial(
-            with_choices, account=account, node=settings.retry_policy, event_steps_s=steps_s
-        )
+        """Completes the deliveries of an account's hooks. Raises StoreError."""
+        return partial(self._with_choices, account=self._directory.choices_of(account_id))
+
+    def _finished(self, delivery: Delivery) -> Delivery:
+        return self._with_choices(delivery, self._directory.choices_of(delivery.account_id))
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
         """A deliverer has settled deliveries of large fan-outs."""
@@ -381,8 +394,10 @@ def _parser(module: EventModule) -> Callable[..., Event]:
     return parse_event
 
 
-def _is_sliced(matched: FanOut | None, made: Sequence[Delivery] | None) -> bool:
-    return matched is not None and made is None
+def _is_over(found: _Matched) -> bool:
+    """Whether the event has no deliveries that are still to be made, in slices."""
+    matched, made = found
+    return matched is None or made is not None
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

@@ -22,7 +22,7 @@ class Routing:
     """The results for the events of a batch so far.
 
     `events`: those whose deliveries are sent at once; `large`: those that are sliced. `poison`: as
-    in `Routed`.
+    in `Routed`. `routed`: how many of the batch are.
     """
 
     batch: EventBatch
@@ -32,20 +32,11 @@ class Routing:
     taken_at: dict[int, float] = Factory(dict)
     large: list[tuple[RawEvent, FanOut]] = Factory(list)
     poison: list[tuple[int, str]] = Factory(list)
-    _at: int = 0
+    routed: int = 0
     _owners: set[str] = Factory(set)
 
-    @property
-    def first(self) -> RawEvent | None:
-        """The next event to route; None if all are."""
-        return self.batch.events[self._at] if self._at < len(self.batch.events) else None
-
-    def advance(self) -> None:
-        """The first event is routed."""
-        self._at += 1
-
     def small(
-        self, matched: FanOut, finishing: Callable[[str], Callable[[Delivery], Delivery]]
+        self, matched: FanOut, finish: Callable[[Delivery], Delivery]
     ) -> tuple[Delivery, ...] | None:
         """The event's deliveries, with their room taken; None if they are to be sliced.
 
@@ -53,9 +44,9 @@ class Routing:
         larger fan-out.
         """
         hooks = matched.hooks
-        if len(hooks) > min(self.room, ROOM_OF_EVENT):
+        if len(hooks) > self.room or len(hooks) > ROOM_OF_EVENT:
             return None
-        if any(hook.account_id in self._owners for hook in hooks):
+        if self._owners and any(hook.account_id in self._owners for hook in hooks):
             return None
         made, room_bytes = [], self.room_bytes
         for hook in hooks:
@@ -63,8 +54,8 @@ class Routing:
                 delivery = matched.make(hook)
             except Exception:  # noqa: BLE001 - the slices refuse this one, and send the others
                 return None
-            made.append(finishing(hook.account_id)(delivery))
-            room_bytes -= made[-1].bare_size
+            made.append(delivery := finish(delivery))
+            room_bytes -= delivery.bare_size
             if matched.encoded_bytes > room_bytes:
                 return None
         self.room -= len(made)

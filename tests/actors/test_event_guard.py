@@ -18,11 +18,15 @@ class Death(BaseException):
 class Killed(Suspects):
     """A process that dies leaves its mark."""
 
+    dead = False
+
+    def mark(self, one=b""):
+        if not self.dead:
+            super().mark(one)
+
     def unmark(self, one=b""):
         if not self.dead:
             super().unmark(one)
-
-    dead = False
 
 
 def event(number):
@@ -45,13 +49,15 @@ def life(folder, events, deadly):
         return raw.tag
 
     results = {}
-    for raw in events:
-        try:
-            results[raw.tag] = guard.run(raw, match, ends)
-        except PoisonEvent as problem:
-            results[raw.tag] = str(problem)
-        except Death:
-            return None
+    try:
+        with guard.handling():
+            for raw in events:
+                try:
+                    results[raw.tag] = guard.run(raw, match, ends)
+                except PoisonEvent as problem:
+                    results[raw.tag] = str(problem)
+    except Death:
+        return None
     return results
 
 
@@ -75,16 +81,17 @@ def sliced_life(folder, deadly):
 
     results = {}
     try:
-        for raw in map(event, range(20)):
-            try:
-                guard.run(raw, lambda raw: raw.tag, lambda _result: False)
-            except PoisonEvent as problem:
-                results[raw.tag] = str(problem)
-                continue
-            key = message_of(raw)
-            made = [guard.make(key, lambda tag=raw.tag: make(tag)) for _ in range(3)]
-            guard.made(key)
-            results[raw.tag] = made[0]
+        with guard.handling():
+            for raw in map(event, range(20)):
+                try:
+                    guard.run(raw, lambda raw: raw.tag, lambda _result: False)
+                except PoisonEvent as problem:
+                    results[raw.tag] = str(problem)
+                    continue
+                key = message_of(raw)
+                made = [guard.make(key, lambda tag=raw.tag: make(tag)) for _ in range(3)]
+                guard.made(key)
+                results[raw.tag] = made[0]
     except Death:
         return None
     assert len(suspects) == 0
@@ -104,7 +111,7 @@ def test_a_store_that_is_away_is_no_death(tmp_path):
         raise StoreUnavailable("away")
 
     for _ in range(5):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable), guard.handling():
             guard.run(event(1), away, ends)
     assert EventGuard(Suspects(tmp_path / "responder", None), 100).run(event(1), len_of, ends) == 1
 

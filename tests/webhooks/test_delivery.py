@@ -1,3 +1,4 @@
+import gzip
 import json
 import pickle
 import re
@@ -213,8 +214,14 @@ def test_what_does_not_identify_a_call_event_does_not_matter():
     assert id_of(**ONE) == id_of(**ONE, Node="switch@two", Timestamp=5)
 
 
-def test_without_a_message_id_the_order_of_keys_does_not_matter():
-    assert id_of(a=1, b=2) == id_of(b=2, a=1)
+def test_without_a_message_id_the_bytes_of_the_message_take_part():
+    def id_by(content, headers=None):
+        event = parse_event(content, None, headers, "shop", "door")
+        return delivery_id(event, "m", "h")
+
+    assert id_by(b'{"a": 1}') == id_by(b'{"a": 1}') == id_by(gzip.compress(b'{"a": 1}'), "gzip")
+    assert len({id_by(b'{"a": 1}'), id_by(b'{"a": 2}'), id_by(b'{"a":1}')}) == 3
+    assert id_of(a=1) != id_of(a=2)
 
 
 def test_without_a_message_id_exchange_and_key_take_part():

@@ -68,6 +68,20 @@ def test_a_number_that_is_left_to_orjson_is_spelt_alike(number):
         assert repr(json.loads(number)) == number
 
 
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("text", [r"\"", r"\\", r"\\\"", r"\\\\\"1.5", r"1e2\/-0"])
+def test_a_number_beside_escaped_quotes_is_sent_as_it_was_spelt(number, text):
+    body = event(f'{{"{text}": "{text}", "n": {number}, "m": ["{text}", 1.5]}}').body
+    assert f'"n": {number},' in json_encode(body).decode()
+
+
+@pytest.mark.parametrize(
+    "text", ["1.10", "-0", ",1e2,", r"\"1.10,", r"\\", "12345678901234567890.1"]
+)
+def test_numbers_in_texts_take_no_second_look(text):
+    assert numbers_are_plain(f'{{"{text}": "{text}", "n": 12.5, "m": -10}}'.encode())
+
+
 @pytest.mark.parametrize("text", ["\\ud800", "x\\udfffy", "\\ud800\\ud800"])
 def test_half_a_character_is_sent_as_it_was_escaped(text):
     body = event(f'{{"k{text}": ["{text}", "\u00e4"]}}').body

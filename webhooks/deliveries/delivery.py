@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from attrs import field, frozen
@@ -19,7 +20,7 @@ from callboard.webhooks.deliveries.encoding import (
     with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
-from callboard.webhooks.events.event import Event, WholeEvent
+from callboard.webhooks.events.event import Event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
@@ -118,7 +119,7 @@ def delivery_id(event: Event, module_id: str, hook_id: str) -> str:
     Msg-ID alone is not unique, since switches derive it from the time: the event's name and the
     call's (or document's) id are included. So is the module's id, because one event may fire a hook
     on `all` through several modules. Without Msg-ID, as on other buses, exchange and routing key
-    identify the event together with the AMQP message id or, without one, the whole body.
+    identify the event together with the AMQP message id or, without one, the message's bytes.
     """
     return _Identity(event, module_id).of(hook_id)
 
@@ -130,18 +131,22 @@ class _Identity:
         body = event.body
         identity: Any = body.get("Msg-ID")
         if not identity:
-            whole: Any = body
-            if isinstance(event, WholeEvent) and event.opaque:
-                whole = hashlib.blake2b(event.content).hexdigest()
-            identity = [event.exchange, event.routing_key, event.message_id or whole]
+            content = event.content or _identity_text(body).encode()
+            whole = event.message_id or hashlib.blake2b(content).hexdigest()
+            identity = [event.exchange, event.routing_key, whole]
         subject = body.get("Call-ID") or [body.get("Database"), body.get("ID")]
         text = _identity_text([identity, event.name, subject, module_id])
         self._begun = hashlib.blake2b(text[:-1].encode(), digest_size=16)
 
     def of(self, hook_id: str) -> str:
         whole = self._begun.copy()
-        whole.update(f", {_identity_text(hook_id)}]".encode())
+        whole.update(_end_of_identity(hook_id))
         return whole.hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _end_of_identity(hook_id: str) -> bytes:
+    return f", {_identity_text(hook_id)}]".encode()
 
 
 class FanOut:

@@ -29,7 +29,8 @@ class Event:
     """A message's JSON object and its origin.
 
     `message_id`: the AMQP property, which Kazoo does not set. `trace`: the trace context that its
-    deliveries have as their parent.
+    deliveries have as their parent. `content`: the message's bytes, inflated; empty if the event
+    came by no message.
     """
 
     body: Mapping[str, Any] = field(repr=False)
@@ -37,6 +38,7 @@ class Event:
     routing_key: str = ""
     message_id: str | None = None
     trace: TraceContext | None = None
+    content: bytes = field(default=b"", repr=False, eq=False)
 
     @property
     def category(self) -> str | None:
@@ -80,12 +82,11 @@ class Event:
 
 @frozen
 class WholeEvent(Event):
-    """An event with its message, for modules that pass it on unchanged.
+    """An event whose message is passed on unchanged.
 
-    `content`: the bytes, inflated. `opaque`: they are no JSON object, and `body` is empty.
+    `opaque`: the content is no JSON object, and `body` is empty.
     """
 
-    content: bytes = field(default=b"", repr=False)
     content_type: str | None = None
     opaque: bool = False
 
@@ -117,7 +118,7 @@ def parse_event(
         raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
     if body.count(b"{") + body.count(b"[") > MAX_NESTING and too_deep(decoded):
         raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
-    return Event(decoded, exchange, routing_key, message_id, trace)
+    return Event(decoded, exchange, routing_key, message_id, trace, body)
 
 
 def whole_event(
@@ -141,8 +142,7 @@ def whole_event(
         if not any_content:
             raise
         decoded, opaque = {}, True
-    origin = exchange, routing_key, message_id, trace
-    return WholeEvent(decoded, *origin, content=body, content_type=content_type, opaque=opaque)
+    return WholeEvent(decoded, exchange, routing_key, message_id, trace, body, content_type, opaque)
 
 
 def _decoded(body: bytes) -> Any:
