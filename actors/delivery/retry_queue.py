@@ -48,6 +48,7 @@ from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 from callboard.webhooks.acknowledgement.receipts import Source
+from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
 from callboard.webhooks.retries.retry_message import (
@@ -325,16 +326,25 @@ class RetryQueue(BrokerRole):
         by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
             due = self._due.popleft()
-            path = deliverer_for(due.fate.retry.delivery, deliverers).path
+            path = self._deliverer_of(due.fate.retry.delivery, deliverers)
             by_deliverer.setdefault(path, []).append(due)
         for path, decided in by_deliverer.items():
             for batch in cut(decided, MAX_ITEMS, lambda due: due.fate.retry.delivery.size):
                 self._hand_out(self.peers[path], batch)
 
+    def _deliverer_of(self, delivery: Delivery, deliverers: list[Peer]) -> str:
+        """The path of the deliverer that has a copy already, even if others have come or gone."""
+        path, incarnation = self._ledger.holder_of(delivery.id) or ("", 0)
+        peer = self.peers.get(path)
+        if peer is not None and peer.incarnation == incarnation:
+            return path
+        return deliverer_for(delivery, deliverers).path
+
     def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
         share = str(next(self._ids))
         holder = peer.path, peer.incarnation
-        self._ledger.sent(share, holder, [due.tag for due in batch], time.monotonic())
+        ids = {due.tag: due.fate.retry.delivery.id for due in batch}
+        self._ledger.sent(share, holder, ids, time.monotonic())
         self._counts["handed_out"] += len(batch)
         items = tuple((due.tag, due.fate.retry) for due in batch if isinstance(due.fate, Send))
         cancelled = tuple(

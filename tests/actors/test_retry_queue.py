@@ -79,3 +79,31 @@ def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(retr
     with closing(Spool(tmp_path / FILE, dropping=False)) as spool:
         ((_id, _database, record),) = spool.first(9, 10**9)
     assert record["reason"] == f"it has {len(large)} bytes: at most 33554432 can be handled"
+
+
+def test_copies_of_a_delivery_go_to_the_same_deliverer_although_another_has_come(retry_queue):
+    """The number of deliverers decides which is chosen; two copies were sent by two at once."""
+    copies = [evolve(DELIVERY, id=f"d{number}", unstored=True) for number in range(20)]
+    bodies = [as_json(RetryMessage(copy, 1, 0)) for copy in copies]
+    place = {}
+
+    def receive(first):
+        messages = [IncomingMessage(first + n, "", "q", body) for n, body in enumerate(bodies)]
+        retry_queue.on_broker(Received(tuple(messages)))
+        retry_queue.after_poll()
+        batches, retry_queue.sent = retry_queue.sent, []
+        return {retry.delivery.id: to for to, batch in batches for _tag, retry in batch.items}
+
+    retry_queue.send = lambda to, message: retry_queue.sent.append((to, message))
+    place = receive(0)
+    for number in (2, 3):
+        path = f"{DELIVERIES}/deliverer-{number}"
+        retry_queue.peers[path] = Peer(path, 1, path, 0)
+    assert len(place) == len(copies)
+    assert receive(100) == place
+    first = f"{DELIVERIES}/deliverer-1"
+    before = dict(retry_queue.peers)
+    retry_queue.peers[first] = Peer(first, 2, "its successor", 0)
+    retry_queue.broker.requeue = lambda tags: None
+    retry_queue.on_peers(before)
+    assert len(set(receive(200).values())) == 3
