@@ -21,6 +21,7 @@ from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.spool import Spool
 from callboard.config.options import options
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.dispatch.jobs import Answered, Deferred, Finished
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.history.attempts import attempt_document
 from callboard.webhooks.history.dead_letters import body_of, dead_letter, poison_dead_letter
@@ -174,8 +175,29 @@ def test_the_file_of_delivered_ids(tmp_path):
         assert written[entry["at"] :][:16].hex() == entry["bytes"]
         file.write_bytes(bytes(entry["at"]) + bytes.fromhex(entry["bytes"]))
         ids = DeliveredIds(file, raising, clock=lambda: NOW + 3599)
-        assert id in ids
+        assert ids.known(id) == Finished()
         ids.close()
+
+
+def test_the_file_of_delivered_ids_with_what_is_unfinished(tmp_path):
+    file = tmp_path / "finished.ids"
+    known = {"d1": Answered(2, 503), "é": Deferred(3)}
+    for id, entry in golden("delivered-ids-2.json").items():
+        ids = DeliveredIds(file, raising, clock=lambda: NOW)
+        match known[id]:
+            case Answered(attempts, status):
+                ids.answered(id, attempts, status)
+            case Deferred(deferrals):
+                ids.deferred(id, deferrals)
+        ids.close()
+        written = file.read_bytes()
+        assert written[entry["at"] :][:16].hex() == entry["bytes"]
+        file.write_bytes(bytes(entry["at"]) + bytes.fromhex(entry["bytes"]))
+        ids = DeliveredIds(file, raising, clock=lambda: NOW + 3500)
+        assert ids.known(id) == known[id]
+        ids.close()
+        # The version before reads the last four bytes as the time when it was finished.
+        assert int(entry["bytes"][-8:], 16) - NOW > 3600
 
 
 def raising(error):
