@@ -1,8 +1,8 @@
-"""What is known of the latest deliveries, in a small file shared by all deliverers of a node.
+"""The state of the latest deliveries, in a small file shared by all deliverers of a node.
 
 What a killed process has written remains readable for its successor and for the other processes. So
-an event that is redelivered after a crash does not repeat what was done: a finished delivery, an
-attempt that was answered, or one that the retry queue has.
+an event that is redelivered after a crash does not repeat a finished delivery, an attempt that
+was answered, or a delivery that the retry queue has.
 
 The file is a table of fixed size: an id belongs to one row and is put first in it, and the row's
 last entry is dropped. The file is mapped into the memory of all processes, so that reading and
@@ -37,7 +37,7 @@ _TIMES, _NUMBERS, _STATUSES = 1 << 13, 1 << 8, 1 << 10
 
 
 class DeliveredIds:
-    """What is known of deliveries by their ids, of which the oldest are forgotten; see the module.
+    """The state of deliveries by their ids, of which the oldest are forgotten; see the module.
 
     If the file cannot be used (a full disk, missing permissions), this process keeps what it has
     itself added, and `on_error` is called once with the reason.

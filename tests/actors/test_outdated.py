@@ -1,6 +1,7 @@
 """What a deliverer does with the deliveries of a hook that has changed, without processes."""
 
 import pytest
+
 from callboard.actors.delivery import deliverer as module
 from callboard.actors.messages import Applied, Attempts, AttemptsPersisted
 from callboard.actors.messages.paths import ATTEMPT_LOG, HOOK_TABLE

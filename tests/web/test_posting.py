@@ -53,11 +53,11 @@ def test_another_body_with_a_key_is_refused(api, change):
     assert len(api.backend.published) == 1
 
 
-NUMBERS = '[1.10, -0, 1e2, 3.141592653589793238462643, 123456789012345678901234567890]'
+NUMBERS = "[1.10, -0, 1e2, 3.141592653589793238462643, 123456789012345678901234567890]"
 
 
 def post_text(api, payload, key=None):
-    body = json.dumps({"data": EVENT | {"payload": {}}}).replace('{}', payload)
+    body = json.dumps({"data": EVENT | {"payload": {}}}).replace("{}", payload)
     headers = {"X-Auth-Token": api.backend.admin_token} | ({"Idempotency-Key": key} if key else {})
     return api.client.post("/v2/events", content=body, headers=headers)
 

@@ -10,7 +10,7 @@ import orjson
 from attrs import frozen
 
 from callboard.webhooks.hooks.hook import JSON, Hook
-from callboard.webhooks.values.exact_numbers import fragment, json_read, json_written
+from callboard.webhooks.values.exact_numbers import fragment, json_compact, json_read, json_written
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -93,19 +93,10 @@ def converted(
     wanted = content_type(hook)
     if form == JSON_TYPE and wanted != JSON_TYPE:
         payload = _payload(sent)
-        return wanted, content(wanted, payload), source_of(payload)
+        return wanted, content(wanted, payload), json_compact(payload)
     if form != JSON_TYPE and wanted == JSON_TYPE and source:
         return wanted, content(wanted, _payload(source)), b""
     return form, sent, source
-
-
-def source_of(payload: Mapping[str, Any]) -> bytes:
-    """The payload as JSON without blanks, from which it can be encoded again."""
-    try:
-        text = orjson.dumps(payload, default=fragment)
-    except TypeError:  # As in json_encode.
-        text = json_written(payload, colon=":").encode()
-    return text
 
 
 def _payload(text: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A deliverer's deliveries in progress, and what is known of those before."""
+"""A deliverer's deliveries in progress, and the state of earlier ones."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -42,7 +42,7 @@ Known = Finished | Answered | Deferred | None
 
 
 class Journal(Protocol):
-    """What is known of deliveries from any deliverer of the node; it may forget old ones."""
+    """The state of deliveries of any deliverer of the node; it may forget old ones."""
 
     def add(self, id: str, /) -> None:
         """Record this delivery as finished."""
@@ -54,7 +54,7 @@ class Journal(Protocol):
         """Record that the retry queue has the delivery."""
 
     def known(self, id: str, /) -> Known:
-        """The latest that is known of the delivery."""
+        """The latest state of the delivery that is known."""
 
 
 @define
@@ -124,7 +124,7 @@ class Jobs:
     """Jobs by delivery id. Settled receipts are reported to `receipts`.
 
     `policy`: the name of the policy of deliveries that name none; `steps_s`: those of `standard`.
-    `journal`: what is known of deliveries, shared with other deliverers.
+    `journal`: the state of deliveries, shared with other deliverers.
     """
 
     def __init__(

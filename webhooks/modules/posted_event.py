@@ -6,11 +6,11 @@ from typing import Any
 
 from attrs import frozen
 
-from callboard.webhooks.deliveries.encoding import source_of
 from callboard.webhooks.events.directory import Directory
 from callboard.webhooks.events.event import Event, PoisonEvent
 from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.modules.protocol import EventExchange, Firing
+from callboard.webhooks.values.exact_numbers import json_compact
 
 CATEGORY = "callboard"
 EXCHANGE = EventExchange("callboard", durable=True)
@@ -45,7 +45,7 @@ class PostedEvent:
             "Timestamp": self.at,
             "Data": self.data,
         }
-        return source_of(headers)
+        return json_compact(headers)
 
 
 @frozen

@@ -96,6 +96,15 @@ def fragment(value: Any) -> orjson.Fragment:
     raise TypeError(f"a {type(value).__name__} is no JSON value")
 
 
+def json_compact(value: Any) -> bytes:
+    """JSON without line breaks in UTF-8; orjson writes nearly all values, and quickly."""
+    try:
+        text = orjson.dumps(value, default=fragment)
+    except TypeError:  # An integer beyond 64 bits, a lone surrogate, or no JSON value.
+        text = json_written(value, colon=":").encode()
+    return text
+
+
 def json_written(value: Any, indent: str = "", colon: str = ": ") -> str:
     """JSON of any strings and numbers, which orjson and `json` cannot all write.
 
