@@ -322,14 +322,12 @@ class Responder(Role):
                 share = share_name(batch.batch, next(self._shares))
                 shares[share] = tuple(by_tag)
                 holders[share] = (peer.path, peer.incarnation)
-                batched = tuple(
-                    EventDeliveries(tag, tuple(ds), routing.taken_at[tag])
-                    for tag, ds in by_tag.items()
-                )
-                self.tally.observe(
-                    catalog.BATCH_SIZE, sum(len(e.deliveries) for e in batched), "deliveries"
-                )
-                self.send(peer.address, DeliveryBatch(share, source, batched))
+                count = sum(map(len, by_tag.values()))
+                self._counts["deliveries"] += count
+                self.tally.observe(catalog.BATCH_SIZE, count, "deliveries")
+                taken_at = routing.taken_at
+                batched = [EventDeliveries(t, tuple(ds), taken_at[t]) for t, ds in by_tag.items()]
+                self.send(peer.address, DeliveryBatch(share, source, tuple(batched)))
         own = share_name(batch.batch, next(self._shares))
         if routing.large:
             shares[own] = tuple(raw.tag for raw, _matched in routing.large)
@@ -341,7 +339,6 @@ class Responder(Role):
             waiter = Receipt(source, own, raw.tag)
             self._fan_outs.begin(message_of(raw), matched, raw.taken_at, waiter)
         self._counts["events"] += len(batch.events)
-        self._counts["deliveries"] += sum(len(event.deliveries) for event in routing.events)
         self._counts["poison"] += len(routing.poison)
         self._fired += len(routing.events) + len(routing.large)
 

@@ -9,6 +9,7 @@ fails. A message without such a form is an `UnreadableMessage`, with the bytes a
 import base64
 import math
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from attrs import evolve, frozen
@@ -26,6 +27,7 @@ _OF_THE_BROKER = ("x-death", "x-first-death-", "x-last-death-")
 """Headers that RabbitMQ adds to dead-lettered messages."""
 
 _TEXTS = ("content_type", "content_encoding", "message_id", "correlation_id", "expiration")
+_text_properties = attrgetter(*_TEXTS)
 
 
 @frozen
@@ -76,30 +78,39 @@ def _clean(carried: Carried) -> IncomingMessage:
     if carried.problem is not None:
         raise _Unreadable(f"its properties cannot be decoded: {carried.problem}")
     came = carried.properties
-    texts: dict[str, Any] = {name: _text(name, getattr(came, name)) for name in _TEXTS}
-    if came.headers:
-        headers = plain_headers(came.headers)
+    content_type, encoding, id, correlation_id, expiration = texts = _text_properties(came)
+    if bytes in map(type, (*texts, carried.exchange, carried.routing_key)):
+        raise _Unreadable(f"{_first_bytes(carried)} is not UTF-8")
+    headers = came.headers
+    if headers:
         if not carried.exchange:
             for name in (EXCHANGE_HEADER, KEY_HEADER):
-                _check_name(name, came.headers.get(name, ""))
-    else:
-        headers = {}
+                _check_name(name, headers.get(name, ""))
+        headers = plain_headers(headers)
     return IncomingMessage(
         carried.tag,
-        _text("the exchange", carried.exchange) or "",
-        _text("the routing key", carried.routing_key) or "",
+        carried.exchange or "",
+        carried.routing_key or "",
         carried.body,
         Properties(
-            timestamp=came.timestamp, delivery_mode=came.delivery_mode, headers=headers, **texts
+            content_type,
+            encoding,
+            id,
+            correlation_id,
+            came.timestamp,
+            came.delivery_mode,
+            expiration,
+            headers or {},
         ),
         carried.redelivered,
     )
 
 
-def _text(name: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise _Unreadable(f"{name} is not UTF-8")
+def _first_bytes(carried: Carried) -> str:
+    """The name of the first text that is bytes, which are no UTF-8."""
+    texts = dict(zip(_TEXTS, _text_properties(carried.properties), strict=True))
+    texts |= {"the exchange": carried.exchange, "the routing key": carried.routing_key}
+    return next(name for name, value in texts.items() if isinstance(value, bytes))
 
 
 def _check_name(header: str, value: Any) -> None:
@@ -134,7 +145,7 @@ def _refused(carried: Carried, reason: str) -> UnreadableMessage:
     """The message with its readable parts, and its names and properties as they came."""
     came = carried.properties
     headers = came.headers if isinstance(came.headers, dict) else {}
-    texts: dict[str, Any] = {name: _readable(getattr(came, name)) for name in _TEXTS}
+    texts: Any = dict(zip(_TEXTS, map(_readable, _text_properties(came)), strict=True))
     raw = {"properties": carried.encoded}
     for name in ("exchange", "routing_key"):
         if isinstance(value := getattr(carried, name), bytes):

@@ -26,7 +26,7 @@ from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.modules.payload import final_payload
 from callboard.webhooks.modules.protocol import EventModule, Firing
-from callboard.webhooks.values.exact_numbers import json_compact
+from callboard.webhooks.values.exact_numbers import json_bytes
 from callboard.webhooks.values.pickling import Positional
 
 KEPT_BYTES = 4_000_000
@@ -34,8 +34,8 @@ KEPT_BYTES = 4_000_000
 
 _identity_text = json.JSONEncoder(sort_keys=True).encode
 
-OVERHEAD_BYTES = 500
-"""The size of a delivery beside its payload, URL and headers."""
+OVERHEAD_BYTES = 700
+"""The size of a delivery beside its payload, URL and the hook's own headers."""
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
@@ -104,8 +104,10 @@ class Delivery(Positional):
     @property
     def bare_size(self) -> int:
         """The size without the payload, which deliveries of an event may share."""
-        headers = sum([len(value) for _name, value in self.headers])
-        return OVERHEAD_BYTES + len(self.uri) + len(self.url) + headers
+        size = OVERHEAD_BYTES + len(self.uri) + len(self.url)
+        if own := self.options.headers:
+            size += sum([len(value) for _name, value in own])
+        return size
 
 
 def new_event_id() -> str:
@@ -279,7 +281,7 @@ class _Encoder:
         found = self._contents.get(key)
         if found is None:
             payload = final_payload(hook, self._payload, self._cluster_id)
-            found = content(form, payload), b"" if form == JSON_TYPE else json_compact(payload)
+            found = content(form, payload), b"" if form == JSON_TYPE else json_bytes(payload)
             size = sum(map(len, found))
             self.encoded_bytes += size
             self._kept_bytes += size + len(key[1])

@@ -12,17 +12,18 @@ from typing import Any, NoReturn
 
 import orjson
 
-_DIGITS = b"0123456789.-eE"
-_SHAPE = bytes.maketrans(_DIGITS, b"0111111111.-ee").translate(
-    bytes(byte if byte in _DIGITS else ord(" ") for byte in range(256))
-)
-"""Maps what decides about numbers to few bytes, and all else to blanks."""
+_OF_NUMBERS, _AFTER_NUMBERS = b"0123456789.-eE", b',}]"'
+_SHAPE = bytes.maketrans(_OF_NUMBERS + _AFTER_NUMBERS, b"0111111111.-ee" + b"    ")
+_OTHERS = bytes(set(range(256)) - set(_OF_NUMBERS + _AFTER_NUMBERS))
+"""Map what decides about numbers to few bytes, their ends to blanks, and all else to nothing."""
 _LENGTH = bytes.maketrans(b".1", b"00")
 _LONG_INTEGER = b"0" * 19
 """As many digits as the largest 64-bit integer has; orjson turns longer integers into floats."""
 _LONG_FLOAT = b"0" * 17
 """A point and 16 digits, one more than any float keeps."""
 _TRAILING_ZERO = re.compile(rb"\.[01]*0 ")
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class ExactNumber(float):
@@ -48,14 +49,23 @@ class ExactNumber(float):
 def numbers_are_plain(body: bytes) -> bool:
     """Whether orjson reads the numbers of this JSON so that Python spells them as they are.
 
-    It does not where a number has an exponent, a zero's sign, trailing zeros, or too many digits.
-    What stands between quotes is left out first, in a few calls that take a fraction of the time of
-    a look at each number. Says anything of what is no JSON.
+    For a text that is no JSON the result has no meaning. A look at the whole message is quick and
+    nearly always enough; an unusual number may be part of a text, so texts are left out then.
     """
+    if _are_plain(body):
+        return True
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    shape = b"".join(body.split(b'"')[::2]).translate(_SHAPE) + b" "
-    if b"1e" in shape or b"0e" in shape or b"-0 " in shape:
+    return _are_plain(b"".join(body.split(b'"')[::2]))
+
+
+def _are_plain(text: bytes) -> bool:
+    """Whether it has no exponent, zero's sign, trailing zero, nor too many digits.
+
+    A few searches for fixed strings take a fraction of the time of a look at each number.
+    """
+    shape = text.translate(_SHAPE, _OTHERS)
+    if b"1e" in shape or b"0e" in shape or (b"-" in shape and b"-0 " in shape):
         return False
     length = shape.translate(_LENGTH)
     if b"." not in shape:
@@ -89,19 +99,22 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value (RFC 8259, section 6)")
 
 
-def fragment(value: Any) -> orjson.Fragment:
+def _fragment(value: Any) -> orjson.Fragment:
     """For orjson's `default`: an exact number as it is spelt."""
     if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     raise TypeError(f"a {type(value).__name__} is no JSON value")
 
 
-def json_compact(value: Any) -> bytes:
-    """JSON without line breaks in UTF-8; orjson writes nearly all values, and quickly."""
+def json_bytes(value: Any, option: int = 0, indent: str = "", colon: str = ":") -> bytes:
+    """JSON in UTF-8, by default without blanks. Raises ValueError for numbers that JSON lacks."""
     try:
-        text = orjson.dumps(value, default=fragment)
+        text = orjson.dumps(value, default=_fragment, option=_OPTIONS | option)
     except TypeError:  # An integer beyond 64 bits, a lone surrogate, or no JSON value.
-        text = json_written(value, colon=":").encode()
+        text = json_written(value, indent, colon).encode()
+    else:
+        if b"null" in text:  # orjson encodes NaN as null.
+            json.dumps(value, allow_nan=False)
     return text
 
 
