@@ -28,34 +28,35 @@ CREATE TABLE waiting (
     taken_ms INTEGER NOT NULL,
     put_ms INTEGER NOT NULL,
     older_ms INTEGER NOT NULL,
+    waits INTEGER NOT NULL,
     reason TEXT NOT NULL,
     message BLOB
-) WITHOUT ROWID;
-CREATE INDEX waiting_by_hook ON waiting (hook_id, due_ms, id) WHERE message IS NOT NULL;
-CREATE INDEX waiting_by_account ON waiting (account_id, due_ms, id) WHERE message IS NOT NULL;
-CREATE INDEX waiting_by_time ON waiting (due_ms, id)
+);
+CREATE INDEX waiting_by_hook ON waiting (hook_id, waits, due_ms, id);
+CREATE INDEX waiting_by_time ON waiting (waits, due_ms, id)
 """
-# deferrals: of the latest copy. message: the latest copy, NULL when it has arrived. older_ms: when
-# the last copy before that is due, 0: there is none.
+# deferrals: of the latest copy. waits: 1, or 0 when that has arrived; then there is no message.
+# older_ms: when the last copy before the latest is due, 0: there is none.
 
 _PUT = """
-INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?)
+INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, 0, 1, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     account_id = excluded.account_id, hook_id = excluded.hook_id, deferrals = excluded.deferrals,
     due_ms = excluded.due_ms, taken_ms = excluded.taken_ms, put_ms = excluded.put_ms,
-    reason = excluded.reason, message = excluded.message
+    waits = 1, reason = excluded.reason, message = excluded.message
 WHERE excluded.deferrals >= deferrals
 """
-_DELETE_PAST = "DELETE FROM waiting WHERE due_ms < ? AND older_ms < ?"
+_DELETE_PAST = "DELETE FROM waiting WHERE waits IN (0, 1) AND due_ms < ? AND older_ms < ?"
 _DELETE_LAST = """
 DELETE FROM waiting WHERE id IN (
-    SELECT id FROM waiting WHERE message IS NOT NULL ORDER BY due_ms DESC, id DESC LIMIT ?
+    SELECT id FROM waiting WHERE waits = 1 ORDER BY due_ms DESC, id DESC LIMIT ?
 )
 """
 _SENT_EARLY = """
-INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, 0, ?, '', NULL)
+INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, '', NULL)
 ON CONFLICT (id) DO UPDATE SET
     older_ms = max(older_ms, excluded.older_ms),
+    waits = CASE WHEN deferrals < excluded.deferrals THEN 0 ELSE waits END,
     message = CASE WHEN deferrals < excluded.deferrals THEN NULL ELSE message END,
     deferrals = max(deferrals, excluded.deferrals)
 """
@@ -142,13 +143,13 @@ class WaitingIndex:
         """Remove the deliveries of a hook whose events were taken until then."""
         with self._file.writing() as connection:
             connection.execute(
-                "DELETE FROM waiting WHERE hook_id = ? AND taken_ms <= ? AND message IS NOT NULL",
+                "DELETE FROM waiting WHERE hook_id = ? AND waits = 1 AND taken_ms <= ?",
                 (_text(hook_id), taken_until_ms),
             )
 
     def hooks_among(self, hook_ids: Iterable[str]) -> list[str]:
         """The hooks of which deliveries wait."""
-        query = "SELECT 1 FROM waiting WHERE hook_id = ? AND message IS NOT NULL"
+        query = "SELECT 1 FROM waiting WHERE hook_id = ? AND waits = 1"
         with self._file.reading() as connection:
             return [id for id in hook_ids if connection.execute(query, (_text(id),)).fetchone()]
 
@@ -179,7 +180,7 @@ def _arrived(connection: sqlite3.Connection, retry: RetryMessage, now_ms: int) -
     if retry.deferrals < deferrals:
         return True
     if older_ms + LATE_MS > now_ms:
-        change = "UPDATE waiting SET message = NULL, deferrals = ? WHERE id = ?"
+        change = "UPDATE waiting SET waits = 0, message = NULL, deferrals = ? WHERE id = ?"
         connection.execute(change, (retry.deferrals, id))
     elif deferrals:
         connection.execute("DELETE FROM waiting WHERE id = ?", (id,))
@@ -187,7 +188,7 @@ def _arrived(connection: sqlite3.Connection, retry: RetryMessage, now_ms: int) -
 
 
 def _where(window: Window, after: Place | None) -> tuple[str, list[int | str]]:
-    conditions: list[tuple[str, list[int | str]]] = [("message IS NOT NULL", [])]
+    conditions: list[tuple[str, list[int | str]]] = [("waits = 1", [])]
     if window.hook_id is not None:
         conditions.append(("hook_id = ?", [_text(window.hook_id)]))
     if window.account_id is not None:
