@@ -106,6 +106,7 @@ class Responder(Role):
             tally=self.tally,
         )
         self._shares = itertools.count()
+        self._progress_at = time.monotonic()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -133,6 +134,8 @@ class Responder(Role):
         self.tally.set(catalog.EVENTS, no_hook, module, catalog.NO_HOOK)
         self.tally.set(catalog.EVENTS, counts["poison"], module, catalog.POISON)
         self.tally.set(catalog.DELIVERIES_MADE, self.stats()["deliveries"], module)
+        self.tally.set(catalog.HOOKS_LOADED, int(self._loaded), self.path)
+        self.set_progress(self._progress_at if self._held else None)
 
     # Hooks
 
@@ -210,6 +213,8 @@ class Responder(Role):
         self._drop_outdated(message)
         id = message.bridge, message.batch
         if all((held.bridge, held.batch) != id for held, _sender in self._held):
+            if not self._held:
+                self._progress_at = time.monotonic()
             self._held.append((message, sender))
         self._work()
 
@@ -256,6 +261,7 @@ class Responder(Role):
             if self._routing is None:
                 self._routing = Routing(batch)
             self._match_events(self._routing, until)
+            self._progress_at = time.monotonic()
             if self._routing.routed < len(batch.events):
                 self._slices.make(until)
                 return True
