@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.deliveries.encoding import NotConvertible, content, request_with, source_of
+from callboard.webhooks.deliveries.encoding import NotConvertible, content, request_with
 from callboard.webhooks.deliveries.presenting import presented
 from callboard.webhooks.hooks.hook import FORM_DATA, JSON, Hook
 from callboard.webhooks.hooks.options import CANCELLED_UNTIL, NO_OPTIONS, Options
@@ -25,6 +25,7 @@ from callboard.webhooks.retries.standing import (
     judged,
     standing,
 )
+from callboard.webhooks.values.exact_numbers import json_bytes
 
 ACCOUNT = "ab" * 16
 NOW, HOURS = 1_700_000_000.0, 3600.0
@@ -52,7 +53,7 @@ def delivery(its, *, raw=False):
     return Delivery(
         "d" * 32, "e", its.id, ACCOUNT, its.event, its.uri, request.method, request.url,
         (*request.headers, *its.options.headers, ("webhook-id", "w")), sent, its.max_attempts,
-        its.options, source=b"" if sent is AS_JSON else source_of(PAYLOAD), raw=raw,
+        its.options, source=b"" if sent is AS_JSON else json_bytes(PAYLOAD), raw=raw,
     )  # fmt: skip
 
 

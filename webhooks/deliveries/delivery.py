@@ -16,7 +16,6 @@ from callboard.webhooks.deliveries.encoding import (
     content_type,
     query_added,
     request_with,
-    source_of,
     with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
@@ -27,6 +26,7 @@ from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.modules.payload import final_payload
 from callboard.webhooks.modules.protocol import EventModule, Firing
+from callboard.webhooks.values.exact_numbers import json_bytes
 from callboard.webhooks.values.pickling import Positional
 
 KEPT_BYTES = 4_000_000
@@ -281,7 +281,7 @@ class _Encoder:
         found = self._contents.get(key)
         if found is None:
             payload = final_payload(hook, self._payload, self._cluster_id)
-            found = content(form, payload), b"" if form == JSON_TYPE else source_of(payload)
+            found = content(form, payload), b"" if form == JSON_TYPE else json_bytes(payload)
             size = sum(map(len, found))
             self.encoded_bytes += size
             self._kept_bytes += size + len(key[1])
