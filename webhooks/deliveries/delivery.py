@@ -15,7 +15,6 @@ from callboard.webhooks.deliveries.encoding import (
     content,
     content_type,
     query_added,
-    request_with,
     with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
@@ -188,26 +187,63 @@ class FanOut:
         return self._delivery(hook, content_type(hook), b"", b"")
 
     def _delivery(self, hook: Hook, form: str, body: bytes, source: bytes) -> Delivery:
-        id = self._ids.of(hook.id)
-        request = request_with(hook, b"", form)
-        return Delivery(
-            id=id,
+        return delivery_of(
+            hook,
+            form,
+            body,
+            id=self._ids.of(hook.id),
             event_id=self._make_event_id(),
-            hook_id=hook.id,
-            account_id=hook.account_id,
-            hook_event=hook.event,
-            uri=hook.uri,
-            method=request.method,
-            url=request.url,
-            headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
-            body=body,
-            max_attempts=hook.max_attempts,
-            options=hook.options,
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
             source=source,
             unstored=self._unstored,
         )
+
+
+def delivery_of(
+    hook: Hook,
+    form: str,
+    body: bytes,
+    id: str,
+    event_id: str,
+    webhook_id: str = "",
+    added_headers: tuple[tuple[str, str], ...] = (),
+    max_attempts: int | None = None,
+    trace: TraceContext | None = None,
+    raw: bool = False,
+    source: bytes = b"",
+    unstored: bool | None = False,
+) -> Delivery:
+    """A delivery as its hook would send it. `form`: the content type of the encoded `body`.
+
+    `webhook_id`: the id sent to receivers, if it is not `id`. `max_attempts`: by default the
+    hook's. `added_headers`: those beside the hook's own.
+    """
+    names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
+    own = (*hook.options.headers, *added_headers, (ID_HEADER, webhook_id or id))
+    if hook.verb == "get":
+        method, url, headers = "GET", with_query(hook.uri, ""), (*names, *own)
+    else:
+        method, url = hook.verb.upper(), hook.uri
+        headers = (("Content-Type", form), *names, *own)
+    return Delivery(
+        id,
+        event_id,
+        hook.id,
+        hook.account_id,
+        hook.event,
+        hook.uri,
+        method,
+        url,
+        headers,
+        body,
+        hook.max_attempts if max_attempts is None else max_attempts,
+        hook.options,
+        trace,
+        raw,
+        source,
+        unstored,
+    )
 
 
 def fan_out(

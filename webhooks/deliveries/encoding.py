@@ -1,4 +1,4 @@
-"""Payloads as HTTP requests (kz_http_util:json_to_querystring, webhooks_util)."""
+"""Payloads as the contents of HTTP requests (kz_http_util:json_to_querystring, webhooks_util)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import orjson
-from attrs import frozen
 
 from callboard.webhooks.hooks.hook import JSON, Hook
 from callboard.webhooks.values.exact_numbers import json_bytes, json_read
@@ -19,16 +18,6 @@ JSON_TYPE = "application/json"
 
 class NotConvertible(ValueError):
     """A content that a hook cannot send in its present form; the text gives the reason."""
-
-
-@frozen
-class HttpRequest:
-    """A request as it goes on the wire; `body` is empty for get."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 def form_encode(payload: Mapping[str, Any]) -> str:
@@ -54,18 +43,6 @@ def content(content_type: str, payload: Mapping[str, Any]) -> bytes:
     if content_type == JSON_TYPE:
         return json_encode(payload)
     return form_encode(payload).encode()
-
-
-def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpRequest:
-    """The request that sends this content to the hook's URL.
-
-    `form`: the content type; the default is the hook's own, and a form for hooks that use get.
-    """
-    names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
-    if hook.verb == "get":
-        return HttpRequest("GET", with_query(hook.uri, content.decode()), names, b"")
-    headers = (("Content-Type", form or content_type(hook)), *names)
-    return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
 
 
 def converted(
