@@ -55,6 +55,7 @@ from callboard.webhooks.retries.outcome import (
     Done,
     GiveUp,
     Outcome,
+    Response,
     Retry,
     result_of,
 )
@@ -119,15 +120,14 @@ class Deliverer(Role):
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
         self._receipts = Receipts()
-        self._finished = self.own(
+        self._journal = self.own(
             DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared, time.time)
         )
         self._jobs = Jobs(
             self._receipts,
             delivery.retry_policy,
             delivery.retry_steps_s,
-            self._finished,
-            time.monotonic,
+            self._journal,
         )
         self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
         self._recorder = Recorder(
@@ -245,10 +245,12 @@ class Deliverer(Role):
                     if self._jobs.is_leaving(retry.delivery):
                         returned.add(queue_of(retry.delivery))
                     continue
-                outdated = self._outdated.changed_since(job.hook, message.change)
+                outdated = job.answered is None and self._is_outdated(job, message)
                 if outdated or (job.ordered and job.queue in returned):
                     self._defer(job, 0)
-                elif not self._add(job):
+                else:
+                    self._begin_job(job)
+                if job.leaving:
                     returned.add(job.queue)  # Those behind it are not to overtake it.
             for tag, retry, reason in message.cancelled:
                 receipt = Receipt(message.source, message.share, tag)
@@ -260,6 +262,9 @@ class Deliverer(Role):
                     outcome, then = ClientError(reason), GiveUp(reason)
                     self._recorder.exhausted(job, outcome, then, time.time(), size)
         self._go_on()
+
+    def _is_outdated(self, job: Job, message: DueBatch) -> bool:
+        return self._outdated.changed_since(job.hook, message.change)
 
     def _cancel(self, job: Job, reason: str) -> None:
         self._recorder.cancelled(job, reason, time.time())
@@ -294,7 +299,10 @@ class Deliverer(Role):
     def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
         if job is not None:
             job.taken_at = taken_at
-            self._add(job)
+            if job.answered is None:
+                self._add(job)
+            else:
+                self._conclude_again(job, job.answered)
 
     def _refuse_payload(self, job: Job, size: int) -> None:
         """Give a delivery up whose payload of `size` bytes is too large, for a dead letter."""
@@ -302,8 +310,8 @@ class Deliverer(Role):
         outcome = ClientError(PAYLOAD_REFUSED, f"{size} bytes")
         self._recorder.exhausted(job, outcome, GiveUp(PAYLOAD_REFUSED), time.time(), size)
 
-    def _add(self, job: Job) -> bool:
-        """Queue the delivery, or defer it if there is no room; returns whether it is queued."""
+    def _add(self, job: Job) -> None:
+        """Queue the delivery, or defer it if there is no room."""
         delivery = job.delivery
         refused = self._dispatcher.add(
             job,
@@ -316,7 +324,6 @@ class Deliverer(Role):
         )
         if refused is not None:
             self._defer_unattempted(job)
-        return refused is None
 
     def _go_on(self) -> None:
         """Start deliveries that may run, set the timer for the next, and report."""
@@ -351,7 +358,19 @@ class Deliverer(Role):
         job.attempts_made += 1
         job.deferred_since_s = None
         then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
+        if isinstance(outcome, Response) and not isinstance(then, Done):
+            self._journal.answered(job.delivery.id, job.attempts_made, outcome.status)
         self._end_turn(job, outcome)
+        self._follow(job, outcome, then, now)
+
+    def _conclude_again(self, job: Job, status: int) -> None:
+        """Repeat the consequences of an attempt whose deliverer died before they were stored."""
+        job.answered = None
+        outcome, now = Response(status), time.time()
+        then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
+        self._follow(job, outcome, then, now)
+
+    def _follow(self, job: Job, outcome: Outcome, then: Done | Retry | GiveUp, now: float) -> None:
         if isinstance(then, Done):
             if job.taken_at is not None:
                 self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)

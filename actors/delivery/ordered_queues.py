@@ -70,9 +70,10 @@ class OrderedRun:
     change: int
 
     @property
-    def tags(self) -> list[int]:
-        """The delivery tags of all."""
-        return [tag for tag, *_rest in self.items] + [tag for tag, *_rest in self.cancelled]
+    def ids(self) -> dict[int, str]:
+        """The delivery ids of all, by delivery tag."""
+        sent = {tag: retry.delivery.id for tag, retry in self.items}
+        return sent | {tag: retry.delivery.id for tag, retry, _reason in self.cancelled}
 
     @property
     def first(self) -> RetryMessage:

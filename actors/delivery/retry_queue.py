@@ -16,6 +16,7 @@ from callboard.actors.base.placement import deliverer_for, deliverers_among, is_
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import OrderedQueues, OrderedRun, Publication
+from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
 from callboard.actors.messages import (
     Defer,
     Deferred,
@@ -91,14 +92,19 @@ class _Batch:
     left: int
 
 
-@frozen
+@define
 class _Publish:
     """A delivery to publish: deferred by a deliverer (`batch`), or received (`tag`) for its next
-    wait and to be acknowledged once it is published."""
+    wait and to be acknowledged once it is published.
+
+    `reason`: why it is deferred; empty for the next of its waits. `message`: as published.
+    """
 
     item: RetryMessage
     batch: _Batch | None = None
     tag: int | None = None
+    reason: str = ""
+    message: bytes = b""
 
 
 @frozen
@@ -171,8 +177,9 @@ class RetryQueue(BrokerRole):
             timer=self.timer,
             log=self.log,
         )
-        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "held")
-        self._counts = dict.fromkeys(names, 0)
+        self._index = self.own(WaitingDeliveries(self.settings, HookStore(store), self.log))
+        names = "received put_off kept rounds handed_out settled held outdated"
+        self._counts = dict.fromkeys(names.split(), 0)
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
@@ -258,27 +265,33 @@ class RetryQueue(BrokerRole):
         self._publishing = {id: p for id, p in self._publishing.items() if p.tag is None}
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
-        unreadable = []
+        done, due = [], []
         for message in messages:
             self._counts["received"] += 1
             if self.set_aside_if_large(message):
-                unreadable.append(message.tag)
+                done.append(message.tag)
                 continue
             try:
                 item = from_json(message.body)
             except UnreadableDelivery as problem:
                 self.set_aside(message.tag, publication_of(message), str(problem))
-                unreadable.append(message.tag)
+                done.append(message.tag)
                 continue
             if self._ordered.is_ordered(message):
                 self._ordered.take(message, item)
             elif next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
-                self._judge.take(message.tag, item)
+                due.append((message.tag, item))
             else:
                 self._counts["rounds"] += 1
                 self._to_publish.append(_Publish(item, tag=message.tag))
+        outdated = self._index.outdated(due)
+        self._counts["outdated"] += len(outdated)
+        done += outdated
+        for tag, item in due:
+            if tag not in outdated:
+                self._judge.take(tag, item)
         self.quarantine.write()
-        self.acknowledge(unreadable)
+        self.acknowledge(done)
         self._publish_all()
 
     # The hooks of due deliveries
@@ -295,6 +308,7 @@ class RetryQueue(BrokerRole):
         self._judge.outdated(message)
         self._find_ordered()
         self._ordered.outdated(set(message.keys))
+        self._index.hooks_changed(message.keys)
         keys, decided = set(message.keys), list(self._due)
         self._due.clear()
         for due in decided:
@@ -312,7 +326,7 @@ class RetryQueue(BrokerRole):
             self._ordered.put(Publication(fate.retry, tag=tag))
         elif isinstance(fate, Wait):
             self._counts["held"] += 1
-            self._to_publish.append(_Publish(fate.retry, tag=tag))
+            self._to_publish.append(_Publish(fate.retry, tag=tag, reason=fate.reason))
         else:
             self._due.append(_Decided(tag, fate, self._change))
 
@@ -425,27 +439,26 @@ class RetryQueue(BrokerRole):
             self.send(sender, Deferred(message.batch))
             return
         batch = self._batches[id] = _Batch(id, sender, len(items))
-        self._to_publish.extend(_Publish(item, batch=batch) for item in items)
+        self._to_publish.extend(_Publish(item, batch=batch, reason=item.reason) for item in items)
         self._publish_all()
 
     def _publish_all(self) -> None:
         while self._connected and self._to_publish:
             publish = self._to_publish.popleft()
-            self._publishing[self.broker.publish(self._message(publish.item))] = publish
+            self._publishing[self.broker.publish(self._message(publish))] = publish
 
-    def _message(self, item: RetryMessage) -> OutgoingMessage:
+    def _message(self, publish: _Publish) -> OutgoingMessage:
         """A message to the delivery's next delay queue, or to the due queue if it is due."""
-        name = due_queue(self.settings)
+        item, name = publish.item, due_queue(self.settings)
         wait = next_wait(item.left, item.due_ms, int(time.time() * 1000))
         if wait is not None:
             name, item = delay_queue(self.settings, wait[0]), item.waiting_for(wait[1])
-        properties = Properties(
-            content_type="application/json", delivery_mode=2, message_id=item.delivery.id
-        )
-        return OutgoingMessage("", name, as_json(item), properties, mandatory=True)
+        publish.message = as_json(item)
+        return _outgoing(name, item, publish.message)
 
     def _confirmed(self, ids: Iterable[int]) -> None:
         done = self._ordered.confirmed(ids, self._returned)
+        deferred = []
         for id in ids:
             publish = self._publishing.pop(id, None)
             if publish is None:
@@ -453,10 +466,14 @@ class RetryQueue(BrokerRole):
             if id in self._returned:
                 self._returned.discard(id)
                 self._publish_soon(publish)
-            elif publish.batch is not None:
+                continue
+            if publish.reason and publish.item.left:
+                deferred.append((publish.item, publish.message, publish.reason))
+            if publish.batch is not None:
                 self._kept(publish.batch)
             elif publish.tag is not None:
                 done.append(publish.tag)
+        self._index.put(deferred)
         if done:
             self.broker.ack(done)
 
@@ -490,15 +507,15 @@ class RetryQueue(BrokerRole):
         by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
             due = self._due.popleft()
-            path = deliverer_for(due.fate.retry.delivery, deliverers).path
+            path = self._deliverer_of(due.fate.retry.delivery, deliverers)
             by_deliverer.setdefault(path, []).append(due)
         for path, decided in by_deliverer.items():
             for batch in cut(decided, MAX_ITEMS, lambda due: due.fate.retry.delivery.size):
                 self._hand_out(self.peers[path], batch)
 
     def _hand_out_run(self, run: OrderedRun, deliverers: list[Peer]) -> None:
-        peer = deliverer_for(run.first.delivery, deliverers)
-        share, source = self._new_share(peer, run.tags)
+        peer = self.peers[self._deliverer_of(run.first.delivery, deliverers)]
+        share, source = self._new_share(peer, run.ids)
         self.send(peer.address, DueBatch(share, source, run.items, run.cancelled, run.change))
 
     def _hand_out_refused(self, deliverers: list[Peer]) -> None:
@@ -507,19 +524,29 @@ class RetryQueue(BrokerRole):
         out = self._ledger.tags
         waiting = [(tag, *it) for tag, it in self._refused.items() if tag not in out]
         for tag, publication, reason, size in waiting:
-            peer = deliverer_for(publication.item.delivery, deliverers)
-            share, source = self._new_share(peer, [tag])
+            delivery = publication.item.delivery
+            peer = deliverer_for(delivery, deliverers)
+            share, source = self._new_share(peer, {tag: delivery.id})
             refused = ((tag, publication.item, reason, size),)
             self.send(peer.address, DueBatch(share, source, (), refused=refused))
 
-    def _new_share(self, peer: Peer, tags: list[int]) -> tuple[str, Source]:
+    def _deliverer_of(self, delivery: Delivery, deliverers: list[Peer]) -> str:
+        """The path of the deliverer that has a copy already, even if others have come or gone."""
+        path, incarnation = self._ledger.holder_of(delivery.id) or ("", 0)
+        peer = self.peers.get(path)
+        if peer is not None and peer.incarnation == incarnation:
+            return path
+        return deliverer_for(delivery, deliverers).path
+
+    def _new_share(self, peer: Peer, ids: dict[int, str]) -> tuple[str, Source]:
         share = str(next(self._ids))
-        self._ledger.sent(share, (peer.path, peer.incarnation), tags, time.monotonic())
-        self._counts["handed_out"] += len(tags)
+        self._ledger.sent(share, (peer.path, peer.incarnation), ids, time.monotonic())
+        self._counts["handed_out"] += len(ids)
         return share, (self.path, self.incarnation)
 
     def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
-        share, source = self._new_share(peer, [due.tag for due in batch])
+        ids = {due.tag: due.fate.retry.delivery.id for due in batch}
+        share, source = self._new_share(peer, ids)
         items = tuple((due.tag, due.fate.retry) for due in batch if isinstance(due.fate, Send))
         cancelled = tuple(
             (due.tag, due.fate.retry, due.fate.reason)
@@ -585,6 +612,18 @@ class RetryQueue(BrokerRole):
         for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
             if address := self.peer(path):
                 self.send(address, Reconcile(source, tuple(shares)))
+
+
+def due_message(settings: Settings, item: RetryMessage) -> OutgoingMessage:
+    """A message that puts a delivery into the due queue."""
+    return _outgoing(due_queue(settings), item, as_json(item))
+
+
+def _outgoing(queue: str, item: RetryMessage, message: bytes) -> OutgoingMessage:
+    properties = Properties(
+        content_type="application/json", delivery_mode=2, message_id=item.delivery.id
+    )
+    return OutgoingMessage("", queue, message, properties, mandatory=True)
 
 
 def topology(settings: Settings) -> Topology:

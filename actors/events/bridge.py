@@ -115,6 +115,7 @@ class EventBridge(BrokerRole):
         self._ids = itertools.count(1)
         self._releases = itertools.count(1)
         self._released: tuple[int, Released] = 0, ()
+        self._since = 0
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
@@ -186,6 +187,7 @@ class EventBridge(BrokerRole):
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self._ledger = self._ledger.emptied()
+                self._since = next(self._ids)
                 self._unclaimed.forget()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -296,7 +298,7 @@ class EventBridge(BrokerRole):
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
         now = time.monotonic()
         self._ledger.sent(Batch(id, module, events, responder.incarnation, now, resent))
-        self.send(responder.address, EventBatch(id, self.incarnation, events))
+        self.send(responder.address, EventBatch(id, self.incarnation, events, self._since))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
         """A responder has sent a batch's deliveries to the deliverers, or there are none."""

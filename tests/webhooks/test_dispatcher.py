@@ -15,6 +15,7 @@ from callboard.webhooks.dispatch.dispatcher import (
     endpoint_of,
 )
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
+from support.fuzz import examples
 
 ORDERED = Options(ordered=True)
 TEN_A_SECOND = Options(rate_per_s=10.0)
@@ -633,7 +634,7 @@ class AnyUse(RuleBasedStateMachine):
         assert (self.made.endpoints, self.made.wake_at()) == (0, None)
 
 
-AnyUse.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+AnyUse.TestCase.settings = settings(max_examples=examples(2), stateful_step_count=40, deadline=None)
 TestAnyUse = AnyUse.TestCase
 
 
