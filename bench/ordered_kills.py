@@ -1,7 +1,7 @@
 """Order and losses of ordered hooks while a node's processes are killed and the node is restarted.
 
-Run it as `python bench/ordered_kills.py [amqp://…]`, from a checkout with the packages for tests; by
-default with the embedded broker. It prints the counts, and exits with 1 if an event was lost or
+Run it as `python bench/ordered_kills.py [amqp://…]`, from a checkout with the packages for tests;
+by default with the embedded broker. It prints the counts, and exits with 1 if an event was lost or
 overtaken.
 """
 
@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -74,7 +75,7 @@ def main(url: str | None) -> int:
             system.close()
     lost = EVENTS * HOOKS - sum(map(len, accepted.values()))
     firsts = {path: list(dict.fromkeys(begun[path])) for path in paths}
-    inversions = sum(a > b for of in firsts.values() for a, b in zip(of, of[1:], strict=False))
+    inversions = sum(a > b for of in firsts.values() for a, b in pairwise(of))
     repeats = sum(map(len, begun.values())) - len(tried) - HOOKS * EVENTS // 50
     print(
         f"{EVENTS} events, {HOOKS} hooks, {KILLS} kills, {RESTARTS} restarts, "

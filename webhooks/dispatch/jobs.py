@@ -209,13 +209,16 @@ class Jobs:
         """Record that the retry queue has persisted a delivery; ignored if it has returned."""
         if self._jobs.get(job.delivery.id) is job:
             self.deferrals += 1
-            self._journal.deferred(job.delivery.id, job.deferrals)
+            if not job.ordered:  # The only copy is in its hook's queue, as it was published.
+                self._journal.deferred(job.delivery.id, job.deferrals)
             self._settle(job)
 
     @staticmethod
     def _is_elsewhere(known: Known, retry: RetryMessage | None) -> bool:
         """Whether it is finished, or the retry queue has it, or a newer copy than this one."""
         if isinstance(known, Deferred):
+            if retry is not None and retry.delivery.options.ordered:
+                return False
             return retry is None or retry.deferrals < known.deferrals
         return isinstance(known, Finished)
 

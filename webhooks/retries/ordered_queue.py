@@ -27,8 +27,8 @@ class OrderedQueue:
 
     `waiting`: the messages of the queue, with unacknowledged ones, when it was last asked.
     `items`: the unacknowledged ones, by delivery tag, in order. `out`: the tags of the run that is
-    being judged, or is with a deliverer; `returned`: those of them to be attempted later. `due_at`: when the first may run,
-    by the monotonic clock. `received_at`: when the first of them was received.
+    being judged, or is with a deliverer; `returned`: those of them to be attempted later. `due_at`:
+    when the first may run, by the monotonic clock. `received_at`: when the first was received.
     """
 
     key: HookKey
