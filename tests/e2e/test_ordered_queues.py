@@ -84,6 +84,8 @@ def test_an_ordered_hook_keeps_its_order_whatever_dies(start, receiver, broker):
 
     def publish(count):
         nonlocal made
+        # A bridge that has just begun refuses events until it is connected.
+        system.wait(lambda: system.node("event_bridge").stats.get("broker") == "up")
         system.publish([call_event(n) for n in range(made, made + count)])
         made += count
 
