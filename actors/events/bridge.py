@@ -274,6 +274,19 @@ class EventBridge(BrokerRole):
             self._spans.fail("requeued at the broker", tags)
             self._report_if_quiet()
 
+    def _give_back(self, tags: list[int]) -> None:
+        """Have the broker redeliver lost events, and where order counts, all later ones after them.
+
+        Later events may be on their way from the broker. Only a new connection is certain to get
+        them after those that are requeued.
+        """
+        if tags and self._ledger.in_order:
+            self._counts["requeued"] += len(tags) + self._ledger.open
+            self._ledger = self._ledger.emptied()
+            self.broker.reconnect("to have lost events redelivered in order")
+        else:
+            self._requeue(tags)
+
     # Responders
 
     def _dispatch(self) -> None:
@@ -317,7 +330,7 @@ class EventBridge(BrokerRole):
             self.set_aside(tag, _publication(event), reason, module=batch.module)
         self.quarantine.write()
         self.acknowledge(done)
-        self._requeue(self._ledger.lost())
+        self._give_back(self._ledger.lost())
         self._release()
         self._dispatch()
 
@@ -347,7 +360,7 @@ class EventBridge(BrokerRole):
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
         """Requeue shares that a deliverer never received."""
         if message.source == (self.path, self.incarnation):
-            self._requeue(self._ledger.lost(message.shares))
+            self._give_back(self._ledger.lost(message.shares))
             self._release()
 
     # Deaths and losses
@@ -358,7 +371,7 @@ class EventBridge(BrokerRole):
             now = self.peers.get(path)
             if now is None or now.incarnation != peer.incarnation:
                 self._ledger.died((path, peer.incarnation))
-        self._requeue(self._ledger.lost())
+        self._give_back(self._ledger.lost())
         self._release()
         for batch in self._ledger.batches:
             responder = self.peers.get(responder_path(batch.module))

@@ -278,6 +278,14 @@ class BrokerConnection(Protocol):
     def requeue(self, tags: Sequence[int]) -> None:
         """Give these messages back to the queue; they are redelivered and marked so."""
 
+    def reconnect(self, reason: str) -> None:
+        """Close the connection and open it again; nothing is done while it is down.
+
+        So the broker redelivers all unacknowledged messages in order, where `requeue` would put
+        some behind later ones that are on their way. Nothing is received until a `ConnectionDown`
+        with this reason is reported.
+        """
+
     def publish(self, message: OutgoingMessage) -> int:
         """Publish with confirm; a later `Confirmed` or `Unconfirmed` contains the id.
 

@@ -419,11 +419,8 @@ class Simulation:
 
         A request may be repeated after a death. Without one, a later event comes only after the end
         of an earlier one. A hook that is created meanwhile may get earlier events that are
-        redelivered. Runs that lose messages between actors are left out: several requeues of the
-        bridge can cross with redelivered events then, and invert them (docs/adr/0039).
+        redelivered.
         """
-        if self.faults.network.lost:
-            return
         order = {event.number: place for place, event in enumerate(self.published)}
         begun = defaultdict(list)
         for delivery in self.endpoints.begun:

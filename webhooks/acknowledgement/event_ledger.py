@@ -268,16 +268,10 @@ class EventLedger(Generic[E]):
         self._gone.add(holder)
 
     def lost(self, shares: Iterable[str] = ()) -> list[int]:
-        """Forget the events of these shares and of all dead deliverers; the tags to give back.
-
-        Where order counts, all later events are given back with them: they would overtake them.
-        """
+        """Forget the events of these shares and of all dead deliverers; the tags to give back."""
         names = {name for name, share in self._shares.items() if share.holder in self._gone}
         names.update(name for name in shares if name in self._shares)
         tags = {tag for name in names for tag in self._shares[name].tags}
-        if tags and self._in_order:
-            first = min(tags)
-            tags = {tag for tag in self._open if tag >= first}
         given_back = [tag for tag in tags if self._open.pop(tag, None) is not None]
         if names:
             for name in list(self._shares):

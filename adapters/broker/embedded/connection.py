@@ -178,6 +178,15 @@ class EmbeddedConnection:
             consumer.again = sorted(consumer.again + back)
         self._present().ring()
 
+    def reconnect(self, reason: str) -> None:
+        """See `BrokerConnection.reconnect`."""
+        if self._db is not None:
+            # If this fails, acknowledged messages are redelivered, too.
+            with suppress(sqlite3.OperationalError), database.transaction(self._db):
+                database.remove(self._db, self._settled)
+            self._go_down(reason)
+            self._present().ring()
+
     def publish(self, message: OutgoingMessage) -> int:
         """See `BrokerConnection.publish`; raises `BrokerError` if AMQP cannot carry it."""
         properties = encode(message)

@@ -108,6 +108,12 @@ class AmqpConnection:
         if (session := self._live_session()) is not None:
             session.requeue(tags)
 
+    def reconnect(self, reason: str) -> None:
+        """See `BrokerConnection.reconnect`."""
+        if (session := self._live_session()) is not None:
+            session.restart(reason)
+            self._running_loop().call_later(CLOSE_S, session.abort)
+
     def publish(self, message: OutgoingMessage) -> int:
         """See `BrokerConnection.publish`; raises `BrokerError` if AMQP cannot carry it."""
         publish_id = next(self._publish_ids)

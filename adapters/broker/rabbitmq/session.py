@@ -225,15 +225,24 @@ class AmqpSession:
         for tag in self._consumer_tags:
             self._channel.basic_cancel(tag, callback=lambda _frame: None)
 
+    def restart(self, reason: str) -> None:
+        """Start a graceful close, and drop received messages; `on_lost` reports its end."""
+        self._received.clear()
+        self._leave()
+        self._fail(reason)
+
     def close(self) -> None:
         """Start a graceful close; `is_closed` reports its end. `on_lost` is not called."""
-        self._ack_rest()
+        self._leave()
         self._on_lost = lambda _session, _reason: None
+        self._end()
+
+    def _leave(self) -> None:
+        self._ack_rest()
         if self._channel is not None:
             # pika cancels the consumers before it closes the channel. A queue would then give its
             # next consumer later messages before it has those that were given back.
             self._channel._consumers.clear()
-        self._end()
 
     def abort(self) -> None:
         """Close the socket without a handshake."""

@@ -284,6 +284,9 @@ class Connection:
         if tags:
             self._later(self._requeued, tags)
 
+    def reconnect(self, reason):
+        self.lose(reason)
+
     def _own(self, tags, use):
         for tag in tags:
             if tag < self._first_tag or self._state != "up":
