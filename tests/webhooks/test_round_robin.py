@@ -40,3 +40,13 @@ def test_one_that_proved_quick_meanwhile_has_one_turn_and_the_first():
     limiter.end(6, 0.5, reached=True)
     turns.put(NEW, 0.5)
     assert [turns.next(0.5) for _turn in range(3)] == [NEW, OTHER, None]
+
+
+def test_one_that_proved_quick_meanwhile_is_not_overtaken_by_those_behind_it():
+    limiter, turns = started(6, busy=2, first=1, other=1)  # Four: no room for second requests.
+    turns.put("first", 0.0)
+    turns.put(OTHER, 0.0)
+    assert turns.next(0.0) is None
+    limiter.end(3, 0.5, reached=True)
+    turns.put("first", 0.5)
+    assert [turns.next(0.5) for _turn in range(3)] == ["first", OTHER, None]

@@ -8,8 +8,8 @@ from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
 class RoundRobin:
     """Endpoints in the order of their turns.
 
-    Doubtful endpoints that have no room are kept apart when their turn comes, and then go first.
-    The cost of a turn does not depend on the number of endpoints kept apart.
+    Doubtful endpoints that have no room are kept apart when their turn comes, in their places. The
+    cost of a turn does not depend on the number of endpoints kept apart.
     """
 
     def __init__(self, limiter: ConcurrencyLimiter) -> None:
@@ -17,7 +17,6 @@ class RoundRobin:
         self._in_turn = _Line()
         self._held = _Line()
         self._last = 0
-        self._first = 0
 
     def put(self, endpoint: str, now: float) -> None:
         """Add a runnable endpoint at the end, unless it has a place already.
@@ -29,9 +28,7 @@ class RoundRobin:
             if self._limiter.is_doubtful(endpoint, now):
                 self._held.move(endpoint, under_way)
                 return
-            self._held.drop(endpoint)
-            self._first -= 1
-            self._in_turn.put(endpoint, self._first, under_way)
+            self._in_turn.put(endpoint, self._held.drop(endpoint), under_way)
         elif endpoint in self._in_turn:
             self._in_turn.move(endpoint, under_way)
         else:
@@ -40,29 +37,28 @@ class RoundRobin:
 
     def drop(self, endpoint: str) -> None:
         """Remove an endpoint that is no longer runnable."""
-        self._in_turn.drop(endpoint)
-        self._held.drop(endpoint)
+        for line in (self._in_turn, self._held):
+            if endpoint in line:
+                line.drop(endpoint)
 
     def next(self, now: float) -> str | None:
         """Take the endpoint whose turn it is; None if there is no slot for any."""
         limiter = self._limiter
         if not limiter.free:
             return None
-        doubtful = limiter.doubtful(now)
-        held = self._held.first(limiter.room_for_doubtful(doubtful))
-        if held is not None:
-            self._held.drop(held)
-            return held
-        while (endpoint := self._in_turn.first(limiter.free)) is not None:
+        room = limiter.room_for_doubtful(limiter.doubtful(now))
+        held = self._held.first(room)
+        while (first := self._in_turn.first(limiter.free)) and (held is None or first < held):
+            place, endpoint = first
             self._in_turn.drop(endpoint)
             under_way = limiter.of(endpoint)
-            if not limiter.is_doubtful(endpoint, now):
+            if not limiter.is_doubtful(endpoint, now) or under_way < room:
                 return endpoint
-            if under_way < limiter.room_for_doubtful(doubtful):
-                return endpoint
-            self._last += 1
-            self._held.put(endpoint, self._last, under_way)
-        return None
+            self._held.put(endpoint, place, under_way)
+        if held is None:
+            return None
+        self._held.drop(held[1])
+        return held[1]
 
 
 class _Line:
@@ -91,11 +87,12 @@ class _Line:
         if under_way != before:
             self.put(endpoint, place, under_way)
 
-    def drop(self, endpoint: str) -> None:
-        self._places.pop(endpoint, None)
+    def drop(self, endpoint: str) -> int:
+        """Remove an endpoint; returns its place."""
+        return self._places.pop(endpoint)[0]
 
-    def first(self, below: int) -> str | None:
-        """The first endpoint with fewer than `below` requests in flight."""
+    def first(self, below: int) -> tuple[int, str] | None:
+        """The first endpoint with fewer than `below` requests in flight, and its place."""
         found: tuple[int, str] | None = None
         for under_way, heap in list(self._heaps.items()):
             while heap and not self._is_there(heap[0], under_way):
@@ -104,7 +101,7 @@ class _Line:
                 del self._heaps[under_way]
             elif under_way < below and (found is None or heap[0] < found):
                 found = heap[0]
-        return None if found is None else found[1]
+        return found
 
     def _is_there(self, entry: tuple[int, str], under_way: int) -> bool:
         return self._places.get(entry[1]) == (entry[0], under_way)
