@@ -20,6 +20,7 @@ from callboard.adapters.broker.protocol import (
     OutgoingMessage,
     Properties,
     Queue,
+    Removed,
 )
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.local.ordered_file import OrderedFile
@@ -112,7 +113,9 @@ class OrderedQueues:
         self._publishing: dict[int, OrderedQueue] = {}
         self._fates: dict[int, Send | Wait | Cancel] = {}
         self._declared: set[HookKey] = set()
+        self._removing: set[HookKey] = set()
         self._wanted: dict[HookKey, bool] = {}
+        self._hooks_known = False
         self._runs: deque[OrderedRun] = deque()
         self._connected = False
         self._run_due = timer(go_on)
@@ -159,8 +162,9 @@ class OrderedQueues:
     def hooks(self, ordered_queues: Iterable[tuple[HookKey, bool]]) -> None:
         """The hooks that are ordered or paused now, and whether they are paused.
 
-        The queues of others stay until they are empty, and are emptied in order, too.
+        The queues of others are emptied in order, too, and then deleted.
         """
+        self._hooks_known = True
         self._wanted = dict(ordered_queues)
         for key in self._wanted:
             self._ordered_queue(key)
@@ -178,6 +182,7 @@ class OrderedQueues:
         """The broker will redeliver unacknowledged deliveries."""
         self._connected = False
         self._declared.clear()
+        self._removing.clear()
         for ordered in self._ordered.values():
             ordered.emptied()
         self._by_tag.clear()
@@ -188,24 +193,43 @@ class OrderedQueues:
             out.waiting = deque(p for p in out.waiting if p.tag is None)
 
     def ask_depths(self) -> None:
-        """Have the queues' messages counted; this also keeps the broker from deleting them."""
-        for ordered in list(self._ordered.values()):
-            self._declare(ordered)
+        """Have the queues' messages counted."""
+        for key, ordered in self._ordered.items():
+            if key not in self._removing:
+                self._declare(ordered)
 
     def declared(self, event: Declared) -> None:
-        """A queue exists: consume it and publish into it, or drop one that is not needed."""
-        ordered = self._by_queue[event.queue]
+        """A queue exists: consume it and publish into it, or remove one that is not needed."""
+        ordered = self._by_queue.get(event.queue)
+        if ordered is None or ordered.key in self._removing:
+            return
         ordered.waiting = event.messages + len(ordered.items)
         if ordered.key not in self._declared:
             self._declared.add(ordered.key)
             self._broker().consume(ordered.queue, PREFETCH)
             self._publish(ordered)
-        elif (
-            not ordered.waiting
-            and ordered.key not in self._wanted
-            and not self._out[ordered.key].waiting
-        ):
-            self._file.drop_queue(ordered.key)
+        elif self._hooks_known and not ordered.waiting and self._is_unneeded(ordered.key):
+            self._declared.remove(ordered.key)
+            self._removing.add(ordered.key)
+            self._broker().remove(ordered_queue(self._settings, ordered.key[1]))
+
+    def _is_unneeded(self, key: HookKey) -> bool:
+        """Whether its hook is deleted, or neither ordered nor paused, and nothing goes into it."""
+        out = self._out[key]
+        return key not in self._wanted and not out.waiting and not out.publishing
+
+    def removed(self, event: Removed) -> None:
+        """A queue is deleted, or left to other nodes; consume it again if it is needed after all.
+
+        Deliveries that come meanwhile are published once it is declared again.
+        """
+        ordered = self._by_queue[event.queue]
+        self._removing.discard(ordered.key)
+        if event.messages or not self._is_unneeded(ordered.key):
+            self._declare(ordered)
+            return
+        del self._ordered[ordered.key], self._out[ordered.key], self._by_queue[event.queue]
+        self._file.drop_queue(ordered.key)
 
     # Into the queues
 
@@ -414,7 +438,7 @@ def ordered_queue(settings: Settings, hook_id: str) -> Queue:
     if len(hook_id.encode()) > LONGEST_HOOK_ID:
         name = blake2b(hook_id.encode(), digest_size=16).hexdigest()
     amqp = settings.amqp
-    return shared_queue(f"{amqp.queue}.ordered.{name}", amqp.queue_type, single=True, expires=True)
+    return shared_queue(f"{amqp.queue}.ordered.{name}", amqp.queue_type, single=True)
 
 
 def _ordered(delivery: Delivery) -> Delivery:

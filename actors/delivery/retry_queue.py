@@ -44,6 +44,7 @@ from callboard.adapters.broker.protocol import (
     OutgoingMessage,
     Properties,
     Received,
+    Removed,
     Returned,
     Topology,
     Unconfirmed,
@@ -227,6 +228,8 @@ class RetryQueue(BrokerRole):
                 self.log.error("retry_queue_missing", reason=reason)
             case Declared():
                 self._ordered.declared(event)
+            case Removed():
+                self._ordered.removed(event)
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])

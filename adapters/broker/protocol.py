@@ -222,6 +222,14 @@ class Declared:
     messages: int
 
 
+@frozen
+class Removed:
+    """A queue of `remove` is not consumed any more. `messages`: those that it was kept for."""
+
+    queue: str
+    messages: int
+
+
 BrokerEvent = (
     ConnectionUp
     | ConnectionDown
@@ -232,6 +240,7 @@ BrokerEvent = (
     | Returned
     | Depths
     | Declared
+    | Removed
 )
 
 
@@ -310,6 +319,13 @@ class BrokerConnection(Protocol):
         """Consume a declared queue, too, until the connection is lost.
 
         `prefetch`: the most unacknowledged messages of this queue. Their routing key is its name.
+        """
+
+    def remove(self, queue: Queue) -> None:
+        """Stop to consume a queue of `consume`; a later `poll` reports `Removed`.
+
+        The queue is deleted if it has no messages and no other consumer. RabbitMQ has no safe
+        deletion of a quorum queue (without if-empty), so that an empty one stays.
         """
 
     def stop_consuming(self) -> None:

@@ -8,15 +8,10 @@ NEVER = 2**31 - 1
 """Stands for no delivery limit: RabbitMQ before 4.0 refuses -1, and 4.0 drops after 20 without."""
 
 
-UNUSED_MS = 30 * 24 * 3_600_000
-"""RabbitMQ deletes the queue of a hook that no node has declared or consumed for this time."""
-
-
-def shared_queue(name: str, type: str, *, single: bool = False, expires: bool = False) -> Queue:
+def shared_queue(name: str, type: str, *, single: bool = False) -> Queue:
     """A durable queue of that type; "classic" leaves the type to the broker.
 
-    `single`: only one of its consumers receives messages, until it ends. `expires`: the broker
-    deletes the queue after UNUSED_MS without use, with its messages.
+    `single`: only one of its consumers receives messages, until it ends.
 
     Without an explicit limit, a quorum queue of RabbitMQ 4 drops a message that was given back 20
     times, such as an event whose deliverers died that often for any reason. With a limit, a message
@@ -27,6 +22,4 @@ def shared_queue(name: str, type: str, *, single: bool = False, expires: bool = 
         arguments |= {"x-queue-type": "quorum", "x-delivery-limit": NEVER}
     if single:
         arguments["x-single-active-consumer"] = True
-    if expires:
-        arguments["x-expires"] = UNUSED_MS
     return Queue(name, arguments=arguments)

@@ -27,6 +27,7 @@ from callboard.adapters.broker.protocol import (
     Properties,
     Queue,
     Received,
+    Removed,
     Returned,
     Topology,
     Unconfirmed,
@@ -691,7 +692,7 @@ def numbered(count):
 def test_a_connection_consumes_further_queues_each_with_its_prefetch(broker, type):
     driver = broker.open(Topology(queue=Queue("events"), prefetch=3)).up()
     for name in ("one", "two"):
-        assert declared(driver, shared_queue(name, type, single=True, expires=True)) == 0
+        assert declared(driver, shared_queue(name, type, single=True)) == 0
         driver.publish(name, *numbered(4), mandatory=True)
     driver.publish("events", *numbered(4))
     driver.connection.consume("one", 2)
@@ -705,7 +706,7 @@ def test_a_connection_consumes_further_queues_each_with_its_prefetch(broker, typ
         "two": [b"0"],
     }
     assert not driver.of(Returned)
-    assert declared(driver, shared_queue("one", type, single=True, expires=True)) == 2
+    assert declared(driver, shared_queue("one", type, single=True)) == 2
     driver.connection.ack([of("one")[0].tag])
     driver.until(lambda: len(of("one")) == 3)
     driver.while_quiet()
@@ -768,3 +769,49 @@ def test_declarations_of_further_queues_end_with_the_connection(broker):
     broker.interrupt(driver)
     driver.while_quiet()
     assert driver.messages == []
+
+
+@QUEUE_TYPES
+def test_a_further_queue_that_is_empty_is_deleted(broker, type):
+    driver = broker.open(Topology(queue=Queue("events"))).up()
+    queue = shared_queue("further", type, single=True)
+    declared(driver, queue)
+    driver.connection.consume("further", 9)
+    driver.publish("further", b"one", mandatory=True)
+    driver.receive(1)
+    assert removed(driver, queue) == 1
+    driver.connection.consume("further", 9)
+    driver.connection.ack([driver.messages[0].tag])
+    driver.while_quiet()
+    assert removed(driver, queue) == 0
+    driver.publish("further", b"two", mandatory=True)
+    # RabbitMQ cannot delete a quorum queue if it is empty, so that it stays.
+    stays = broker.url != "memory://" and type == "quorum"
+    assert len(driver.of(Returned)) == (0 if stays else 1)
+    assert declared(driver, queue) == (1 if stays else 0)
+
+
+def removed(driver, queue):
+    """Stop to consume a queue; the number of messages that it is kept for."""
+    before = len(driver.of(Removed))
+    driver.connection.remove(queue)
+    found = driver.until(lambda: len(driver.of(Removed)) > before).of(Removed)[-1]
+    assert found.queue == queue.name
+    return found.messages
+
+
+def test_a_new_connection_gets_all_unacknowledged_messages_again_in_order(broker):
+    driver = broker.open(Topology(queue=Queue("events"), prefetch=5)).up()
+    driver.publish("events", *numbered(9))
+    driver.receive(5)
+    driver.connection.ack([driver.messages[0].tag])
+    driver.connection.reconnect("in order")
+    driver.until(lambda: driver.of(ConnectionDown))
+    before = len(driver.messages)
+    driver.until(lambda: len(driver.of(ConnectionUp)) == 2)
+    driver.until(lambda: len(driver.messages) == before + 5)
+    assert driver.of(ConnectionDown)[-1].reason == "in order"
+    assert [m.body for m in driver.messages[before:]] == numbered(6)[1:]
+    driver.connection.ack([m.tag for m in driver.messages[before:]])
+    driver.until(lambda: len(driver.messages) == before + 8)
+    assert [m.body for m in driver.messages[before + 5 :]] == numbered(9)[6:]

@@ -38,6 +38,7 @@ from callboard.adapters.broker.protocol import (
     IncomingMessage,
     OutgoingMessage,
     Queue,
+    Removed,
     Returned,
     Topology,
     Unconfirmed,
@@ -113,6 +114,7 @@ class EmbeddedConnection:
         self._consumers: dict[str, _Consumer] = {}  # by queue
         self._declaring: dict[str, Queue] = {}
         self._starting: dict[str, int] = {}  # prefetches of queues to consume
+        self._removing: list[str] = []
         self._consuming = False
         self._presence: Presence | None = None
         self._db: sqlite3.Connection | None = None  # None: down
@@ -213,6 +215,12 @@ class EmbeddedConnection:
             self._starting[queue] = prefetch
             self._present().ring()
 
+    def remove(self, queue: Queue) -> None:
+        """See `BrokerConnection.remove`; done by the next `poll`."""
+        if self._db is not None:
+            self._removing.append(queue.name)
+            self._present().ring()
+
     def stop_consuming(self) -> None:
         """See `BrokerConnection.stop_consuming`."""
         self._consuming = False
@@ -285,7 +293,7 @@ class EmbeddedConnection:
         return db
 
     def _change_queues(self, db: sqlite3.Connection) -> None:
-        """Declare and begin to consume the queues that the owner asked for."""
+        """Declare, begin to consume, and remove the queues that the owner asked for."""
         alive = partial(is_alive, self._folder)
         token = self._present().token
         declaring, self._declaring = self._declaring, {}
@@ -296,10 +304,20 @@ class EmbeddedConnection:
             held = len(consumer.outstanding) if consumer is not None else 0
             self._events.append(Declared(name, database.messages(db, found.queue) - held))
         for name, prefetch in starting.items():
+            if name in self._consumers:  # `remove` has kept it.
+                continue
             taken = database.take_over(db, name, token)
             self._consumers[name] = _Consumer(taken, prefetch)
             if taken.displaced is not None:
                 ring(self._folder, taken.displaced)
+
+        removing, self._removing = self._removing, []
+        for name in removing:
+            removed = self._consumers[name].queue.queue
+            if not (messages := database.messages(db, removed)):
+                database.delete_queue(db, removed)
+                del self._consumers[name]
+            self._events.append(Removed(name, messages))
 
     def _report_depths(self, db: sqlite3.Connection) -> None:
         self._count_depths = False
@@ -317,7 +335,8 @@ class EmbeddedConnection:
             raise BrokerError("it was moved aside")
         self._check_still_consumer(db)
         due_in_s = self._due_in_s(db)
-        asked = self._outbox or self._settled or self._declaring or self._starting
+        changing = self._declaring or self._starting or self._removing
+        asked = self._outbox or self._settled or changing
         if not (asked or self._has_messages(db) or due_in_s <= 0):
             self._look_within(max(due_in_s, DUE_TOGETHER_S))
             return
@@ -419,7 +438,7 @@ class EmbeddedConnection:
             self._db.close()
             self._db = None
         self._consumers.clear()
-        self._declaring, self._starting = {}, {}
+        self._declaring, self._starting, self._removing = {}, {}, []
         self._settled.clear()
         self._count_depths = False
         self._down_reason = reason

@@ -201,6 +201,11 @@ def leave(db: sqlite3.Connection, token: str) -> None:
     db.execute("UPDATE queue SET consumer = NULL WHERE consumer = ?", (token,))
 
 
+def delete_queue(db: sqlite3.Connection, queue: int) -> None:
+    """Delete a queue."""
+    db.execute("DELETE FROM queue WHERE id = ?", (queue,))
+
+
 def leave_for_the_dead(db: sqlite3.Connection, alive: Callable[[str], bool]) -> None:
     """`leave` for every connection that was killed before it could do so itself."""
     for (token,) in db.execute("SELECT consumer FROM queue WHERE consumer NOTNULL").fetchall():

@@ -139,6 +139,11 @@ class AmqpConnection:
         if (session := self._live_session()) is not None:
             session.consume(queue, prefetch)
 
+    def remove(self, queue: Queue) -> None:
+        """See `BrokerConnection.remove`."""
+        if (session := self._live_session()) is not None:
+            session.remove(queue)
+
     def stop_consuming(self) -> None:
         """See `BrokerConnection.stop_consuming`; a later session will not consume either."""
         if (session := self._live_session()) is not None:

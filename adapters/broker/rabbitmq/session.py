@@ -24,6 +24,7 @@ from callboard.adapters.broker.protocol import (
     IncomingMessage,
     OutgoingMessage,
     Queue,
+    Removed,
     Returned,
     Topology,
     Unconfirmed,
@@ -81,9 +82,10 @@ class AmqpSession:
         self._events: list[BrokerEvent] = []
         self._received: list[IncomingMessage | UnreadableMessage] = []
         self._confirmed: list[int] = []
-        self._unsettled: OrderedDict[int, None] = OrderedDict()  # tags, in order of delivery
+        # The consumers' tags by delivery tag, in order of delivery.
+        self._unsettled: OrderedDict[int, str] = OrderedDict()
         self._acked: set[int] = set()  # those to be acknowledged to the broker
-        self._consumer_tags = [] if consumer_tag is None else [consumer_tag]
+        self._consumer_tags = {} if consumer_tag is None else {"": consumer_tag}  # by queue
         self._rest_due = False
         self._io_services = io_services
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
@@ -211,8 +213,28 @@ class AmqpSession:
     def consume(self, queue: str, prefetch: int) -> None:
         """Consume another queue; the prefetch of AMQP's basic.qos is that of later consumers."""
         self._channel.basic_qos(prefetch_count=prefetch)
-        tag = self._channel.basic_consume(queue, self._on_message)
-        self._consumer_tags.append(tag)
+        self._consumer_tags[queue] = self._channel.basic_consume(queue, self._on_message)
+
+    def remove(self, queue: Queue) -> None:
+        """Cancel the consumer, count what is left, and delete the queue if it is unneeded."""
+        consumer = self._consumer_tags.pop(queue.name)
+        self._channel.basic_cancel(consumer, callback=lambda _frame: None)
+        self._declare_queue(queue, queue.name)(
+            callback=partial(self._delete_unneeded, queue, consumer)
+        )
+
+    def _delete_unneeded(self, queue: Queue, consumer: str, reply: Any) -> None:
+        messages, consumers = reply.method.message_count, reply.method.consumer_count
+        messages += sum(each == consumer for each in self._unsettled.values())
+        removed = partial(self._on_removed, Removed(queue.name, messages))
+        if messages or consumers or queue.arguments.get("x-queue-type") == "quorum":
+            removed()
+        else:
+            # If another node publishes or consumes at this moment, the broker closes the channel.
+            self._channel.queue_delete(queue.name, if_unused=True, if_empty=True, callback=removed)
+
+    def _on_removed(self, event: Removed, _reply: Any = None) -> None:
+        self._events.append(event)
 
     def fail_unless_up(self) -> None:
         """End the connection if it is not set up in time."""
@@ -222,7 +244,7 @@ class AmqpSession:
 
     def stop_consuming(self) -> None:
         """Cancel the consumers; pika gives back messages that are still on their way."""
-        for tag in self._consumer_tags:
+        for tag in self._consumer_tags.values():
             self._channel.basic_cancel(tag, callback=lambda _frame: None)
 
     def restart(self, reason: str) -> None:
@@ -362,7 +384,7 @@ class AmqpSession:
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self.last_tag = self._tag_base + method.delivery_tag
-        self._unsettled[self.last_tag] = None
+        self._unsettled[self.last_tag] = method.consumer_tag
         if self._topology.delays and properties.type == marks.TYPE and not body:
             self._io_services.call_later(marks.KEPT_S, partial(self._ack_mark, self.last_tag))
             return

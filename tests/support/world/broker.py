@@ -13,6 +13,7 @@ from callboard.adapters.broker.protocol import (
     Depths,
     IncomingMessage,
     Received,
+    Removed,
     Returned,
     Unconfirmed,
 )
@@ -355,6 +356,18 @@ class Connection:
     def _consume(self, queue, prefetch):
         self._prefetches[queue] = prefetch
         self.broker.feed(queue)
+
+    def remove(self, queue):
+        if self._state == "up":
+            self._later(self._removed, queue.name)
+
+    def _removed(self, name):
+        del self._prefetches[name]
+        messages = len(list(self.broker.held(name)))
+        if not messages and not any(each.consumes(name) for each in self.broker.connections):
+            self.broker.delete(name)
+        self._events.append(Removed(name, messages))
+        self.world.signal(self._fd)
 
     def stop_consuming(self):
         self._consuming = False
