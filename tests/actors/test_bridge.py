@@ -10,8 +10,8 @@ from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
 from callboard.actors.events.bridge import EventBridge
 from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
-from callboard.actors.messages import EventBatch, Progress, Quiesce, Quiesced, Routed
-from callboard.actors.messages.paths import EVENT_BRIDGE, responder_path
+from callboard.actors.messages import EventBatch, NotHeld, Progress, Quiesce, Quiesced, Routed
+from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
 from callboard.adapters.broker.protocol import (
     BrokerError,
@@ -38,12 +38,16 @@ class Broker:
 
     def __init__(self):
         self.acknowledged, self.requeued, self.published = [], [], []
+        self.reconnects = 0
 
     def ack(self, tags):
         self.acknowledged += tags
 
     def requeue(self, tags):
         self.requeued += tags
+
+    def reconnect(self, _reason):
+        self.reconnects += 1
 
     def publish(self, message):
         if len(message.properties.headers.get("note", "")) > 99:
@@ -364,3 +368,35 @@ def test_a_batch_sent_again_and_again_is_counted(bridge, clock):
     assert bridge.gauge(catalog.BATCH_RESENDS) == 3
     bridge.receiveMsg_Routed(Routed(bridge.batches()[-1].batch, {}, {}, ()), "responder")
     assert bridge.gauge(catalog.BATCH_RESENDS) == 0
+
+
+# Lost shares
+
+
+def routed_to(bridge, path):
+    """Two events of a batch, each in a share of this holder; the second is lost."""
+    bridge.receive(b"1", b"2")
+    bridge.receive(b"3", first=3)
+    bridge.peers[path] = Peer(path, 1, "holder", 0)
+    batch = bridge.batches()[0]
+    shares = {f"{batch.batch}/{number}": (number,) for number in (1, 2)}
+    holders = dict.fromkeys(shares, (path, 1))
+    bridge.receiveMsg_Routed(Routed(batch.batch, shares, holders, ()), None)
+    bridge.receiveMsg_NotHeld(NotHeld((EVENT_BRIDGE, 1), (f"{batch.batch}/2",)), None)
+
+
+def test_a_lost_event_is_requeued_alone_where_no_order_counts(bridge):
+    routed_to(bridge, f"{DELIVERIES}/deliverer-1")
+    assert (bridge.broker.requeued, bridge.broker.reconnects) == ([2], 0)
+    assert bridge.stats()["in_hand"] == 2
+
+
+def test_where_order_counts_the_broker_redelivers_all_events_from_a_lost_one_on(bridge):
+    routed_to(bridge, RETRY_QUEUE)
+    assert (bridge.broker.requeued, bridge.broker.reconnects) == ([], 1)
+    # Nothing is released, or acknowledged, before the connection is known to be down.
+    assert bridge.stats()["in_hand"] == 0
+    first = bridge.batches()[0].batch
+    bridge.receiveMsg_Progress(Progress((EVENT_BRIDGE, 1), (), ((f"{first}/1", (1,)),)), None)
+    assert bridge.broker.acknowledged == []
+    assert bridge.stats()["requeued"] == 3

@@ -9,17 +9,21 @@ from attrs import evolve
 from callboard import admin
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
+from callboard.actors.delivery.ordered_queues import Publication
 from callboard.actors.delivery.retry_queue import RetryQueue
-from callboard.actors.messages import Defer, Deferred, DueBatch
+from callboard.actors.messages import Defer, Deferred, DueBatch, OrderedFound
 from callboard.actors.messages.paths import DELIVERIES, RETRY_QUEUE
 from callboard.actors.operations import waiting as waiting_module
 from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.protocol import (
     Confirmed,
     ConnectionUp,
+    Declared,
     IncomingMessage,
     Received,
+    Removed,
 )
+from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.store.spool import Spool
 from callboard.config.settings import AmqpSettings, DataSettings, DeliverySettings, Settings
 from callboard.supervision import Peer
@@ -35,6 +39,16 @@ class Broker:
 
     def __init__(self):
         self.acknowledged, self.published, self.number = [], [], 0
+        self.declared, self.consumed, self.removed = [], [], []
+
+    def declare(self, queue):
+        self.declared.append(queue.name)
+
+    def consume(self, queue, _prefetch):
+        self.consumed.append(queue)
+
+    def remove(self, queue):
+        self.removed.append(queue.name)
 
     def publish(self, message):
         self.number += 1
@@ -225,3 +239,73 @@ def test_without_an_index_deliveries_are_made_as_ever(tmp_path):
     assert not (tmp_path / "off" / "waiting.sqlite3").exists()
     with pytest.raises(BadArgument, match="waiting_index_mb"):
         WaitingRequests(off).listed(admin.ListWaiting())
+
+
+# The queues of hooks that need none any more
+
+OF_HOOK = "callboard.events.ordered.h"
+
+
+def with_queue(retry_queue):
+    """The queue of an ordered hook exists, and is consumed."""
+    retry_queue.on_broker(ConnectionUp("retries"))
+    retry_queue.receiveMsg_OrderedFound(OrderedFound(((("a", "h"), False),)), None)
+    retry_queue.on_broker(Declared(OF_HOOK, 0))
+    return retry_queue.broker
+
+
+def remembered(folder):
+    with closing(OrderedFile(folder / "ordered.sqlite3", pytest.fail, time.time)) as file:
+        return file.ordered_queues
+
+
+def test_the_empty_queue_of_an_ordered_hook_stays(retry_queue):
+    broker = with_queue(retry_queue)
+    retry_queue.on_broker(Declared(OF_HOOK, 0))
+    assert (broker.consumed, broker.removed) == ([OF_HOOK], [])
+
+
+def test_the_queue_of_a_hook_that_is_ordered_no_more_is_removed_once_it_is_empty(
+    retry_queue, tmp_path
+):
+    broker = with_queue(retry_queue)
+    retry_queue.receiveMsg_OrderedFound(OrderedFound(None), None)  # The table is loading.
+    retry_queue.on_broker(Declared(OF_HOOK, 0))
+    retry_queue.receiveMsg_OrderedFound(OrderedFound(()), None)
+    retry_queue.on_broker(Declared(OF_HOOK, 1))
+    assert broker.removed == []
+    retry_queue.on_broker(Declared(OF_HOOK, 0))
+    assert (broker.removed, remembered(tmp_path)) == ([OF_HOOK], {("a", "h")})
+    retry_queue.on_broker(Declared(OF_HOOK, 0))  # It was asked for before.
+    retry_queue.on_broker(Removed(OF_HOOK, 0))
+    assert (broker.removed, remembered(tmp_path)) == ([OF_HOOK], set())
+    broker.declared.clear()
+    retry_queue._ask_depths()
+    assert broker.declared == []
+
+
+def test_no_queue_is_removed_before_the_hooks_are_known(retry_queue, tmp_path):
+    with_queue(retry_queue)
+    again = Here(retry_queue.settings)
+    again.on_broker(ConnectionUp("retries"))
+    for _time in range(2):
+        again.on_broker(Declared(OF_HOOK, 0))
+    assert (again.broker.consumed, again.broker.removed) == ([OF_HOOK], [])
+    again.closing.close()
+    assert remembered(tmp_path) == {("a", "h")}
+
+
+@pytest.mark.parametrize("why", ["messages", "hook", "delivery"])
+def test_a_queue_that_is_needed_after_all_is_consumed_again(retry_queue, why):
+    broker = with_queue(retry_queue)
+    retry_queue.receiveMsg_OrderedFound(OrderedFound(()), None)
+    retry_queue.on_broker(Declared(OF_HOOK, 0))
+    if why == "hook":
+        retry_queue.receiveMsg_OrderedFound(OrderedFound(((("a", "h"), False),)), None)
+    elif why == "delivery":
+        retry_queue._ordered.put(Publication(RetryMessage(DELIVERY, 0, 0)))
+    assert broker.published == []
+    retry_queue.on_broker(Removed(OF_HOOK, 1 if why == "messages" else 0))
+    retry_queue.on_broker(Declared(OF_HOOK, 0))
+    assert broker.consumed == [OF_HOOK, OF_HOOK]
+    assert len(broker.published) == (1 if why == "delivery" else 0)

@@ -6,10 +6,8 @@ import pytest
 
 from callboard.actors.delivery import deliverer, retry_queue
 from callboard.actors.delivery.retry_queue import RetryQueue
-from callboard.actors.events import bridge
 from callboard.actors.events.bridge import EventBridge
 from callboard.actors.messages import Reconcile
-from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.receipts import Receipts
 from callboard.webhooks.acknowledgement.releases import Releases
 from callboard.webhooks.dispatch.dispatcher import Dispatcher
@@ -64,14 +62,11 @@ class HastyDispatcher(Dispatcher):
         return []
 
 
-class LedgerOfLosses(EventLedger):
-    """Gives lost events back, and keeps later ones that overtake them."""
+class OvertakingBridge(EventBridge):
+    """Requeues lost events alone, so that later ones overtake them."""
 
-    def lost(self, shares=()):
-        in_order, self._in_order = self._in_order, False
-        lost = super().lost(shares)
-        self._in_order = in_order
-        return lost
+    def _give_back(self, tags):
+        self._requeue(tags)
 
 
 class HastyReleases(Releases):
@@ -103,7 +98,7 @@ PLANTS = {
     "a hook's order is that of the answers": lambda: patched(
         deliverer, "Dispatcher", HastyDispatcher
     ),
-    "later events overtake lost ones": lambda: patched(bridge, "EventLedger", LedgerOfLosses),
+    "later events overtake lost ones": lambda: run_instead(OvertakingBridge),
     "deliveries are not released": lambda: patched(retry_queue, "Releases", HastyReleases),
 }
 """By what is wrong: a context, in which the fault is there, with the classes of actors to run."""

@@ -80,31 +80,12 @@ def test_events_are_released_once_all_earlier_ones_are_routed():
     assert ledger.released() == (4, (("1/0", (3,)), ("2/0", (2,))))
 
 
-def test_with_a_lost_event_all_later_ones_are_given_back():
-    ledger = ledger_with({"a"}, {"a"}, {"b"})
-    routed(ledger, 1, "a", {"1/0": (1,), "1/1": (2,)})
-    assert sorted(ledger.lost(["1/1"])) == [2, 3]
-    assert ledger.open == 1
-    assert ledger.released() == (4, (("1/0", (1,)),))
-    # The connection may be lost meanwhile: order counts from then on, too.
-    ledger = ledger.emptied()
-    for tag in (4, 5):
-        ledger.take(Event(tag), {"a"})
-    events = ledger.cut("a", 9, 9)
-    ledger.sent(Batch(2, "a", events, 1, 0.0))
-    ledger.routed(2, {"2/0": (4,)}, {"2/0": ("deliverer", 1)}, 0.0)
-    ledger.take(Event(6), {"a"})
-    assert sorted(ledger.lost(["2/0"])) == [4, 6]
-
-
-def test_without_deliveries_in_order_only_the_lost_events_are_given_back():
-    ledger = ledger_with({"a"}, {"a"}, {"a"})
-    events = ledger.cut("a", 9, 9)
-    ledger.sent(Batch(1, "a", events, 1, 0.0))
-    shares = {"1/0": (1,), "1/1": (2, 3)}
-    ledger.routed(1, shares, dict.fromkeys(shares, ("deliverer", 1)), 0.0)
-    assert ledger.lost(["1/0"]) == [1]
-    assert ledger.open == 2
+def test_order_counts_over_a_new_connection_too():
+    ledger = ledger_with({"a"})
+    assert not ledger.in_order
+    routed(ledger, 1, "a", {"1/0": (1,)})
+    assert ledger.in_order
+    assert ledger.emptied().in_order
 
 
 @given(st.data())
