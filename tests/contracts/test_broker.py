@@ -815,3 +815,19 @@ def test_a_new_connection_gets_all_unacknowledged_messages_again_in_order(broker
     driver.connection.ack([m.tag for m in driver.messages[before:]])
     driver.until(lambda: len(driver.messages) == before + 8)
     assert [m.body for m in driver.messages[before + 5 :]] == numbered(9)[6:]
+
+
+@pytest.mark.rabbitmq
+def test_a_further_queue_is_left_to_another_consumer(rabbitmq, amqp_url, tmp_path):
+    """The embedded broker has one consumer for each queue."""
+    broker, queue = Broker(amqp_url, tmp_path, rabbitmq), shared_queue("further", "", single=True)
+    drivers = [broker.open(Topology(queue=Queue(name))).up() for name in ("one", "other")]
+    for driver in drivers:
+        declared(driver, queue)
+        driver.connection.consume("further", 9)
+        driver.while_quiet()
+    assert removed(drivers[0], queue) == 0
+    drivers[0].publish("further", b"1", mandatory=True)
+    assert [m.body for m in drivers[1].receive(1)] == [b"1"]
+    assert not drivers[0].of(Returned)
+    broker.close()

@@ -216,7 +216,7 @@ class AmqpSession:
         self._consumer_tags[queue] = self._channel.basic_consume(queue, self._on_message)
 
     def remove(self, queue: Queue) -> None:
-        """Cancel the consumer, count what is left, and delete the queue if it is unneeded."""
+        """Cancel the consumer, count its messages, and delete the queue if it is unneeded."""
         consumer = self._consumer_tags.pop(queue.name)
         self._channel.basic_cancel(consumer, callback=lambda _frame: None)
         self._declare_queue(queue, queue.name)(
