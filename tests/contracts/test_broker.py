@@ -474,7 +474,9 @@ def test_an_auto_delete_queue_ends_with_its_consumer(broker):
 
 def test_kazoo_arguments_of_queues_are_accepted(broker):
     arguments = {"x-message-ttl": 60000, "x-max-length": 100}
-    broker.open(Topology(queue=Queue("limited", arguments=arguments))).up()
+    driver = broker.open(Topology(queue=Queue("limited", arguments=arguments))).up()
+    driver.publish("limited", b"1")
+    assert [message.body for message in driver.receive(1)] == [b"1"]
 
 
 def test_a_durable_queue_collects_while_nobody_consumes(broker):
