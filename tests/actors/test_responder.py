@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import time
 from collections import Counter
 
 import pytest
@@ -44,7 +45,7 @@ class Here(Responder):
         super().__init__()
         self.own_process = False
         self.settings, self.path, self.incarnation = settings, PATH, 3
-        self.sent, self.due, self.slices = [], [], 0
+        self.sent, self.due, self.repeated = [], [], []
         self.begin(Setup(settings, MODULE))
 
     def send(self, address, message):
@@ -53,8 +54,8 @@ class Here(Responder):
     def after(self, _seconds, call):
         self.due.append(call)
 
-    def every(self, _seconds, _call):
-        pass
+    def every(self, _seconds, call):
+        self.repeated.append(call)
 
 
 class World:
@@ -82,9 +83,13 @@ class World:
         self.responder.on_peers(before)
 
     def hooks(self, *hooks):
-        self.responder._subscribe(Peer(HOOK_TABLE, 1, "table", 0))
-        stream = self.responder._stream
-        self.responder.receiveMsg_HookPage(HookPage(stream, 0, hooks, last=True), "table")
+        before = self.responder.peers
+        self.responder.peers = before | {HOOK_TABLE: Peer(HOOK_TABLE, 1, "table", 0)}
+        self.responder.on_peers(before)
+        address, subscribe = self.responder.sent.pop()
+        assert address == "table"
+        page = HookPage(subscribe.stream, 0, hooks, last=True)
+        self.responder.receiveMsg_HookPage(page, "table")
 
     def publish(self, *bodies):
         """Events in one batch, as the bridge sends them."""
@@ -114,7 +119,7 @@ class World:
                         self.ledger.settled(share, tags)
                 case DeliveryBatch():
                     batches.append((address, message))
-        self.most_unsettled = max(self.most_unsettled, self.responder._fan_outs.unsettled)
+        self.most_unsettled = max(self.most_unsettled, self.responder.stats()["unsettled"])
         return batches
 
     def settle(self, path, batch):
@@ -151,6 +156,11 @@ class World:
         for call in due:
             call()
         return bool(batches or due)
+
+    def reconcile(self):
+        """Call what is to be called repeatedly."""
+        for call in self.responder.repeated:
+            call()
 
     def run(self):
         while self.turn():
@@ -261,7 +271,7 @@ def test_a_storm_of_one_account_is_bounded_and_lets_the_others_through(world):
     assert world.ledger.open == 0
     window = slicing.ACCOUNT_DELIVERIES + slicing.SLICE_DELIVERIES
     assert world.most_unsettled <= window
-    assert len(world.responder._fan_outs) == 0
+    assert world.responder.stats()["fan_outs"] == 0
 
 
 def test_one_event_with_very_many_hooks(world):
@@ -328,7 +338,7 @@ def test_the_slices_of_a_dead_deliverer_go_to_another(world):
     assert world.ledger.open == 0
 
 
-def test_a_lost_slice_is_sent_again_and_a_lost_report_asked_for(world):
+def test_a_lost_slice_is_sent_again_and_a_lost_report_asked_for(world, monkeypatch):
     world.hooks(*(hook(f"h{n}", "a") for n in range(100)))
     world.publish(order())
     world.responder.sent = [
@@ -338,11 +348,11 @@ def test_a_lost_slice_is_sent_again_and_a_lost_report_asked_for(world):
     ]
     world.run()
     assert world.ledger.open == 1
-    world.responder._slices.reconcile()
+    world.reconcile()
     assert not world.responder.sent  # It is too early.
-    for outbox in world.responder._slices._outboxes.values():
-        outbox._out = {number: (batch, -1000.0) for number, (batch, _) in outbox._out.items()}
-    world.responder._slices.reconcile()
+    later = time.monotonic() + 61
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    world.reconcile()
     asked, world.responder.sent = world.responder.sent, []
     assert asked
     for path, question in asked:
@@ -375,7 +385,7 @@ def test_a_batch_of_a_new_bridge_is_no_repeat_of_the_old_one_s(world):
     world.responder.receiveMsg_EventBatch(EventBatch(1, 1, (event,)), "bridge")
     world.responder.receiveMsg_EventBatch(EventBatch(1, 1, (event,)), "bridge")
     world.responder.receiveMsg_EventBatch(EventBatch(1, 2, (event,)), "bridge")
-    assert len(world.responder._held) == 2
+    assert world.responder.stats()["held"] == 2
 
 
 def test_a_share_that_it_does_not_know_is_not_held(world):

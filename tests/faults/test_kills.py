@@ -161,7 +161,7 @@ def test_the_killed_top_is_replaced_with_its_tree(start, receiver, victim):
     before = {process.pid for process in system.family()}
     system.publish(call_event(n) for n in range(50))
     os.kill(top, signal.SIGKILL)
-    system._client = None
+    system.detach()
     ready = system.process.stdout.readline()
     assert "ready" in ready
     system.publish(call_event(n) for n in range(50, 100))
