@@ -80,8 +80,8 @@ _log = structlog.get_logger("callboard")
 class ApiOptions:
     """The API's options. `max_body`: bytes; `metrics_token`: for /metrics only.
 
-    `trusted_proxies`: see web/access/clients.py. `body_s`, `ready_s`: the time limits for receiving a
-    body and for the readiness check; `sample_s`, `live_pages`: the period of the dashboard's
+    `trusted_proxies`: see web/access/clients.py. `body_s`, `ready_s`: the time limits for receiving
+    a body and for the readiness check; `sample_s`, `live_pages`: the period of the dashboard's
     samples, and the most pages served at once.
     """
 

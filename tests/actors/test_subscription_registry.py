@@ -31,7 +31,9 @@ class Registry(SubscriptionRegistry):
         self.timers.append((seconds, call))
 
     def subscribe(self, subscriber, *kinds):
-        self.receiveMsg_SubscribeToNotices(SubscribeToNotices(kinds or (HOOK_DISABLED,)), subscriber)
+        self.receiveMsg_SubscribeToNotices(
+            SubscribeToNotices(kinds or (HOOK_DISABLED,)), subscriber
+        )
 
     def check(self):
         """The timer's call, 20 s after the last one."""

@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 
 from callboard.adapters.broker.protocol import IncomingMessage, Properties
-from callboard.adapters.telemetry.otlp import Collector as Target
 from callboard.adapters.telemetry.otlp import QUEUE_SPANS, OtlpTracing
+from callboard.adapters.telemetry.otlp import Collector as Target
 from callboard.adapters.telemetry.tracing import NoTracing
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.trace_context import TraceContext

@@ -9,7 +9,6 @@ from callboard.config import ConfigError, Settings, effective
 from callboard.config import load as load_from
 from callboard.config.rules import mask
 
-
 # Not the file of the machine that runs the tests.
 load = partial(load_from, system_file=Path("/nonexistent/callboard.toml"))
 
