@@ -126,6 +126,12 @@ class AmqpSettings:
         whole(-1000, 1000),
         "Nodes with a higher priority receive events first; the others receive the excess.",
     )
+    single_active_consumer: bool = _key(
+        False,
+        flag(),
+        "Whether one node at a time receives events, so that ordered hooks keep their order over "
+        "all nodes.",
+    )
     zones: tuple[str, ...] = _key(
         (),
         urls("amqp", "amqps"),
@@ -271,10 +277,20 @@ class DeliverySettings:
         named_durations(),
         "Retry steps by event type, in place of retry_steps_s; together no longer than these.",
     )
+    waiting_index_mb: int = _key(
+        128,
+        whole(0, 1_000_000),
+        "Megabytes of the index by which waiting deliveries are listed and sent early; 0: none.",
+    )
     retry_prefetch: int = _key(
         1000,
         whole(1, 65535),
         "Maximum deliveries taken from the retry queue and not yet settled.",
+    )
+    paused_max: int = _key(
+        10_000,
+        whole(1, 10_000_000),
+        "Maximum deliveries that wait for a paused hook; further ones become dead letters.",
     )
     park_hours: int = _key(
         96,

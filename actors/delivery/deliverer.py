@@ -43,13 +43,8 @@ from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
-from callboard.webhooks.dispatch.dispatcher import (
-    Dispatcher,
-    DispatchLimits,
-    EndpointFigures,
-    NoRoom,
-)
-from callboard.webhooks.dispatch.jobs import Job, Jobs
+from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits, EndpointFigures
+from callboard.webhooks.dispatch.jobs import Job, Jobs, queue_of
 from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.overview import MAX_ENDPOINTS
@@ -60,6 +55,7 @@ from callboard.webhooks.retries.outcome import (
     Done,
     GiveUp,
     Outcome,
+    Response,
     Retry,
     result_of,
 )
@@ -124,15 +120,14 @@ class Deliverer(Role):
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
         self._receipts = Receipts()
-        self._finished = self.own(
+        self._journal = self.own(
             DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared, time.time)
         )
         self._jobs = Jobs(
             self._receipts,
             delivery.retry_policy,
             delivery.retry_steps_s,
-            self._finished,
-            time.monotonic,
+            self._journal,
         )
         self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
         self._recorder = Recorder(
@@ -240,23 +235,38 @@ class Deliverer(Role):
         """Start deferred deliveries that are due."""
         counts = {tag: 1 for tag, _retry in message.items}
         counts |= {tag: 1 for tag, _retry, _reason in message.cancelled}
+        counts |= {tag: 1 for tag, *_rest in message.refused}
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
+            returned: set[str] = set()
             for tag, retry in message.items:
                 receipt = Receipt(message.source, message.share, tag)
                 job = self._jobs.take(retry.delivery, receipt, retry)
-                if job is not None and self._outdated.changed_since(job.hook, message.change):
+                if job is None:
+                    if self._jobs.is_leaving(retry.delivery):
+                        returned.add(queue_of(retry.delivery))
+                    continue
+                outdated = job.answered is None and self._is_outdated(job, message)
+                if outdated or (job.ordered and job.queue in returned):
                     self._defer(job, 0)
                 else:
                     self._begin_job(job)
+                if job.leaving:
+                    returned.add(job.queue)  # Those behind it are not to overtake it.
             for tag, retry, reason in message.cancelled:
                 receipt = Receipt(message.source, message.share, tag)
                 if (job := self._jobs.take(retry.delivery, receipt, retry)) is not None:
                     self._cancel(job, reason)
+            for tag, retry, reason, size in message.refused:
+                receipt = Receipt(message.source, message.share, tag)
+                if (job := self._jobs.take(retry.delivery, receipt, retry)) is not None:
+                    outcome, then = ClientError(reason), GiveUp(reason)
+                    self._recorder.exhausted(job, outcome, then, time.time(), size)
         self._go_on()
 
+    def _is_outdated(self, job: Job, message: DueBatch) -> bool:
+        return self._outdated.changed_since(job.hook, message.change)
+
     def _cancel(self, job: Job, reason: str) -> None:
-        clock = time.monotonic()
-        self._dispatcher.gone(job.delivery.id, job.endpoint, job.delivery.hook_id, clock)
         self._recorder.cancelled(job, reason, time.time())
 
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, sender: ActorAddress) -> None:
@@ -275,10 +285,8 @@ class Deliverer(Role):
         if not jobs:
             return
         now = time.monotonic()
-        for job in self._dispatcher.take_back({hook_id for _account_id, hook_id in keys}, now):
+        for job in self._dispatcher.take_back({job.queue for job in jobs}, now):
             self._defer(job, 0)
-            delivery = job.delivery
-            self._dispatcher.expect(delivery.id, job.endpoint, delivery.hook_id, now, 0.0)
         pauses, self._pauses = sorted(self._pauses), []
         for pause in pauses:
             job = pause[2]
@@ -291,7 +299,10 @@ class Deliverer(Role):
     def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
         if job is not None:
             job.taken_at = taken_at
-            self._add(job)
+            if job.answered is None:
+                self._add(job)
+            else:
+                self._conclude_again(job, job.answered)
 
     def _refuse_payload(self, job: Job, size: int) -> None:
         """Give a delivery up whose payload of `size` bytes is too large, for a dead letter."""
@@ -302,17 +313,17 @@ class Deliverer(Role):
     def _add(self, job: Job) -> None:
         """Queue the delivery, or defer it if there is no room."""
         delivery = job.delivery
-        admission = self._dispatcher.add(
+        refused = self._dispatcher.add(
             job,
             delivery.id,
             job.endpoint,
-            delivery.hook_id,
+            job.queue,
             delivery.options,
             time.monotonic(),
             delivery.account_id,
         )
-        for deferred in (job,) if isinstance(admission, NoRoom) else admission.displaced:
-            self._defer_unattempted(deferred)
+        if refused is not None:
+            self._defer_unattempted(job)
 
     def _go_on(self) -> None:
         """Start deliveries that may run, set the timer for the next, and report."""
@@ -347,7 +358,19 @@ class Deliverer(Role):
         job.attempts_made += 1
         job.deferred_since_s = None
         then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
-        self._end_turn(job, outcome, then)
+        if isinstance(outcome, Response) and not isinstance(then, Done):
+            self._journal.answered(job.delivery.id, job.attempts_made, outcome.status)
+        self._end_turn(job, outcome)
+        self._follow(job, outcome, then, now)
+
+    def _conclude_again(self, job: Job, status: int) -> None:
+        """Repeat the consequences of an attempt whose deliverer died before they were stored."""
+        job.answered = None
+        outcome, now = Response(status), time.time()
+        then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
+        self._follow(job, outcome, then, now)
+
+    def _follow(self, job: Job, outcome: Outcome, then: Done | Retry | GiveUp, now: float) -> None:
         if isinstance(then, Done):
             if job.taken_at is not None:
                 self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)
@@ -366,11 +389,10 @@ class Deliverer(Role):
         if sent.took_s is not None and result != REFUSED:
             self.tally.observe(catalog.REQUEST_SECONDS, sent.took_s)
 
-    def _end_turn(self, job: Job, outcome: Outcome, then: Done | Retry | GiveUp) -> None:
+    def _end_turn(self, job: Job, outcome: Outcome) -> None:
         assert job.turn is not None
         turn, job.turn = job.turn, None
-        back_in_s = then.after_ms / 1000 if isinstance(then, Retry) else None
-        shed = self._dispatcher.done(turn, time.monotonic(), reached(outcome), back_in_s)
+        shed = self._dispatcher.done(turn, time.monotonic(), reached(outcome))
         if not self._stopping:
             for other in shed:
                 self._defer_unattempted(other)
@@ -385,10 +407,17 @@ class Deliverer(Role):
     # Retries and deferrals
 
     def _retry(self, job: Job, after_ms: int) -> None:
-        """Attempt again after a pause: in memory if it is short and there is room, else defer."""
+        """Attempt again after a pause: in memory if it is short and there is room, else defer.
+
+        Those behind a delivery of an ordered hook return to the retry queue with it.
+        """
         short = isinstance(job.policy, KazooPolicy) and after_ms <= job.policy.pause_ms
         room = self._pausing[job.endpoint] < self._limits.waiting
-        if short and room and not job.outdated:
+        if job.ordered:
+            self._defer(job, after_ms)
+            for other in self._dispatcher.take_back({job.queue}, time.monotonic()):
+                self._defer(other, 0)
+        elif short and room and not job.outdated:
             self._pausing[job.endpoint] += 1
             due = time.monotonic() + after_ms / 1000
             heapq.heappush(self._pauses, (due, next(self._ids), job))
@@ -419,18 +448,11 @@ class Deliverer(Role):
             if not self._circuits.is_closed(job.endpoint):
                 self._recorder.skipped(job, now)
         most_s = self.settings.delivery.park_hours * 3600
-        clock = time.monotonic()
-        item = job.delivery.id, job.endpoint, job.delivery.hook_id, clock
-        turn_in_s = self._dispatcher.turn_in_s(*item)
-        probe_in_s = self._circuits.probe_in_s(job.endpoint, clock)
-        then = deferral(
-            job.deferred_since_s, now, job.deferrals, most_s, random, turn_in_s, probe_in_s
-        )
+        probe_in_s = self._circuits.probe_in_s(job.endpoint, time.monotonic())
+        then = deferral(job.deferred_since_s, now, job.deferrals, most_s, random, probe_in_s)
         if isinstance(then, Retry):
-            self._dispatcher.expect(*item, then.after_ms / 1000)
             self._defer(job, then.after_ms)
         else:
-            self._dispatcher.gone(*item)
             self._recorder.exhausted(job, ClientError(then.reason), then, now)
 
     def _defer(self, job: Job, after_ms: int) -> None:

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from attrs import define, frozen
@@ -14,22 +15,29 @@ from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.judging import HookJudge
+from callboard.actors.delivery.ordered_queues import OrderedQueues, OrderedRun, Publication
+from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
 from callboard.actors.messages import (
     Defer,
     Deferred,
+    DeliveryBatch,
     DueBatch,
+    FindOrdered,
     HooksFound,
     HooksOutdated,
     NotHeld,
+    OrderedFound,
     Progress,
     Reconcile,
+    Release,
 )
-from callboard.actors.messages.paths import HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    Declared,
     DelayQueue,
     Depths,
     IncomingMessage,
@@ -43,11 +51,15 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import publication_of
 from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
-from callboard.webhooks.acknowledgement.receipts import Source
+from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Source
+from callboard.webhooks.acknowledgement.releases import Releases
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
 from callboard.webhooks.retries.retry_message import (
@@ -66,6 +78,9 @@ RECONCILE_S = 30.0
 STALE_S = 60.0
 
 DEPTHS_S = 5.0
+FIND_ORDERED_S = 10.0
+MAX_PUBLISHED_BYTES = 16 * 2**20 - 64 * 1024
+"""RabbitMQ 4 closes the channel for a message above 16 MiB (max_message_size)."""
 
 
 @define
@@ -77,14 +92,19 @@ class _Batch:
     left: int
 
 
-@frozen
+@define
 class _Publish:
     """A delivery to publish: deferred by a deliverer (`batch`), or received (`tag`) for its next
-    wait and to be acknowledged once it is published."""
+    wait and to be acknowledged once it is published.
+
+    `reason`: why it is deferred; empty for the next of its waits. `message`: as published.
+    """
 
     item: RetryMessage
     batch: _Batch | None = None
     tag: int | None = None
+    reason: str = ""
+    message: bytes = b""
 
 
 @frozen
@@ -105,7 +125,8 @@ class RetryQueue(BrokerRole):
     the queues.
 
     A due delivery is sent as its hook would send it now, waits again if its hook is disabled for
-    its failures, or is cancelled (judging.py).
+    its failures, or is cancelled (judging.py). Those of ordered and of paused hooks go through
+    queues of their own (ordered_queues.py).
     """
 
     set_aside_event = "retry_set_aside"
@@ -138,13 +159,33 @@ class RetryQueue(BrokerRole):
             log=self.log,
         )
         self._ledger = BatchLedger()
-        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "held")
-        self._counts = dict.fromkeys(names, 0)
+        self._receipts = Receipts()
+        self._releases: Releases[list[tuple[Receipt, Delivery, int | None]]] = Releases()
+        self._bridge = 0
+        self._refused: dict[int, tuple[Publication, str, int | None]] = {}
+        self._refusals = itertools.count(-1, -1)
+        self._ordered = OrderedQueues(
+            self.settings,
+            self.own(
+                OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
+            ),
+            broker=lambda: self.broker,
+            judge=self._judge.take,
+            settle=self._receipts.settle,
+            refuse=self._refuse,
+            go_on=self._go_on,
+            timer=self.timer,
+            log=self.log,
+        )
+        self._index = self.own(WaitingDeliveries(self.settings, HookStore(store), self.log))
+        names = "received put_off kept rounds handed_out settled held outdated"
+        self._counts = dict.fromkeys(names.split(), 0)
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
         self.every(RECONCILE_S, self._reconcile)
-        self.every(DEPTHS_S, self.broker.ask_depths)
+        self.every(DEPTHS_S, self._ask_depths)
+        self.every(FIND_ORDERED_S, self._find_ordered)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and deliveries in progress."""
@@ -152,14 +193,21 @@ class RetryQueue(BrokerRole):
             "broker": "up" if self._connected else "down",
             **self._counts,
             "poison": self.quarantine.count,
-            "unconfirmed": len(self._to_publish) + len(self._publishing),
+            "unconfirmed": len(self._to_publish)
+            + len(self._publishing)
+            + self._ordered.unconfirmed
+            + len(self._releases),
             "in_hand": len(self._ledger) + len(self._due) + len(self._judge),
+            "in_order": len(self._ordered),
         }
 
     def measure(self) -> None:
         """Count due deliveries; the broker reports the depths of the queues."""
         self.tally.set(catalog.RETRIES_HANDED_OUT, self._counts["handed_out"])
         self.tally.set(catalog.RETRIES_POISON, self.quarantine.count)
+        waiting, paused = self._ordered.waiting, self._ordered.paused
+        self.tally.set(catalog.RETRY_QUEUE_MESSAGES, waiting - paused, "ordered")
+        self.tally.set(catalog.RETRY_QUEUE_MESSAGES, paused, "paused")
 
     # Broker events
 
@@ -177,6 +225,8 @@ class RetryQueue(BrokerRole):
             case Returned(id, reason):
                 self._returned.add(id)
                 self.log.error("retry_queue_missing", reason=reason)
+            case Declared():
+                self._ordered.declared(event)
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
@@ -184,6 +234,8 @@ class RetryQueue(BrokerRole):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
                 self.broker.ask_depths()
+                self._ordered.up()
+                self._find_ordered()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -192,6 +244,12 @@ class RetryQueue(BrokerRole):
 
     def after_poll(self) -> None:
         """Find out about the hooks of the received deliveries, and send those that are decided."""
+        self._go_on()
+        self._report()
+
+    def _go_on(self) -> None:
+        """Begin runs that are due, and hand out decided deliveries."""
+        self._ordered.begin_runs()
         self._judge.ask()
         self._dispatch()
 
@@ -199,31 +257,41 @@ class RetryQueue(BrokerRole):
         """Drop received messages; the broker will redeliver those not acknowledged."""
         self._ledger = BatchLedger()
         self._judge.forget()
+        self._ordered.down()
+        self._refused = {t: it for t, it in self._refused.items() if it[0].tag is None}
         self._due.clear()
         self._returned.clear()
         self._to_publish = deque(p for p in self._to_publish if p.tag is None)
         self._publishing = {id: p for id, p in self._publishing.items() if p.tag is None}
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
-        unreadable = []
+        done, due = [], []
         for message in messages:
             self._counts["received"] += 1
             if self.set_aside_if_large(message):
-                unreadable.append(message.tag)
+                done.append(message.tag)
                 continue
             try:
                 item = from_json(message.body)
             except UnreadableDelivery as problem:
                 self.set_aside(message.tag, publication_of(message), str(problem))
-                unreadable.append(message.tag)
+                done.append(message.tag)
                 continue
-            if next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
-                self._judge.take(message.tag, item)
+            if self._ordered.is_ordered(message):
+                self._ordered.take(message, item)
+            elif next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
+                due.append((message.tag, item))
             else:
                 self._counts["rounds"] += 1
                 self._to_publish.append(_Publish(item, tag=message.tag))
+        outdated = self._index.outdated(due)
+        self._counts["outdated"] += len(outdated)
+        done += outdated
+        for tag, item in due:
+            if tag not in outdated:
+                self._judge.take(tag, item)
         self.quarantine.write()
-        self.acknowledge(unreadable)
+        self.acknowledge(done)
         self._publish_all()
 
     # The hooks of due deliveries
@@ -238,6 +306,9 @@ class RetryQueue(BrokerRole):
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, _sender: ActorAddress) -> None:
         """Hooks were changed or removed: a response on its way may be outdated."""
         self._judge.outdated(message)
+        self._find_ordered()
+        self._ordered.outdated(set(message.keys))
+        self._index.hooks_changed(message.keys)
         keys, decided = set(message.keys), list(self._due)
         self._due.clear()
         for due in decided:
@@ -246,14 +317,111 @@ class RetryQueue(BrokerRole):
                 self._judge.take(due.tag, due.fate.retry)
             else:
                 self._due.append(due)
-        self._judge.ask()
+        self._go_on()
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
-        if isinstance(fate, Wait):
+        if self._ordered.decide(tag, fate, self._change):
+            return
+        if isinstance(fate, Send) and fate.retry.delivery.options.in_order:
+            self._ordered.put(Publication(fate.retry, tag=tag))
+        elif isinstance(fate, Wait):
             self._counts["held"] += 1
-            self._to_publish.append(_Publish(fate.retry, tag=tag))
+            self._to_publish.append(_Publish(fate.retry, tag=tag, reason=fate.reason))
         else:
             self._due.append(_Decided(tag, fate, self._change))
+
+    # Into the ordered queues
+
+    def _find_ordered(self) -> None:
+        if table := self.peer(HOOK_TABLE):
+            self.send(table, FindOrdered())
+
+    def receiveMsg_OrderedFound(self, message: OrderedFound, _sender: ActorAddress) -> None:
+        """The hook table's response."""
+        if message.ordered_queues is not None:
+            self._ordered.hooks(message.ordered_queues)
+            self._go_on()
+
+    def _ask_depths(self) -> None:
+        self.broker.ask_depths()
+        if self._connected:
+            self._ordered.renew()
+            self._ordered.ask_depths()
+
+    def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
+        """A responder's deliveries for ordered queues, until the bridge releases them."""
+        sizes = {(tag, delivery.id): size for tag, delivery, size in message.refused}
+        made: dict[int, list[Delivery]] = {e.tag: list(e.deliveries) for e in message.events}
+        for tag, delivery, _size in message.refused:
+            made.setdefault(tag, []).append(delivery)
+        self._serve(message.source)
+        counts = {tag: len(deliveries) for tag, deliveries in made.items()}
+        if self._receipts.take(message.source, message.share, counts):
+            self._releases.hold(
+                message.share,
+                {
+                    tag: [
+                        (
+                            Receipt(message.source, message.share, tag),
+                            delivery,
+                            sizes.get((tag, delivery.id)),
+                        )
+                        for delivery in deliveries
+                    ]
+                    for tag, deliveries in made.items()
+                },
+            )
+        self._put_released()
+
+    def _serve(self, source: Source) -> None:
+        """Drop what a bridge that has died has not released: the broker redelivers its events."""
+        if source[1] > self._bridge:
+            self._bridge, self._releases = source[1], Releases()
+            self._receipts.serve(source)
+
+    def receiveMsg_Release(self, message: Release, _sender: ActorAddress) -> None:
+        """The bridge says which deliveries may go into their ordered queues."""
+        source = EVENT_BRIDGE, message.bridge
+        self._serve(source)
+        if message.bridge == self._bridge:
+            void = self._releases.release(message.number, message.before, message.released)
+            for receipt, _delivery, _size in chain.from_iterable(void):
+                self._receipts.settle(receipt)
+            self._put_released()
+
+    def _put_released(self) -> None:
+        now_ms = int(time.time() * 1000)
+        for deliveries in self._releases.ready():
+            for receipt, delivery, size in deliveries:
+                item = RetryMessage(delivery, 0, 0, deferrals=0, taken_ms=now_ms)
+                publication = Publication(item, receipt)
+                if size is None and len(delivery.body) > MAX_PUBLISHED_BYTES / 8:
+                    size = len(delivery.body) if len(as_json(item)) > MAX_PUBLISHED_BYTES else None
+                if size is not None:
+                    self._refuse(publication, PAYLOAD_REFUSED, size)
+                else:
+                    self._ordered.put(publication)
+        self._dispatch()
+        self._report()
+
+    def _refuse(self, publication: Publication, reason: str, size: int | None) -> None:
+        """Have a deliverer write a dead letter."""
+        self._refused[next(self._refusals)] = publication, reason, size
+
+    def receiveMsg_Reconcile(self, message: Reconcile, sender: ActorAddress) -> None:
+        """Report which of the bridge's shares never arrived here."""
+        unknown = self._receipts.unknown(message.source, message.shares)
+        self.send(sender, NotHeld(message.source, unknown))
+
+    def _report(self) -> None:
+        """Report to the bridge which shares have arrived, and which events are settled."""
+        for path in self._receipts.paths():
+            if bridge := self.peer(path):
+                report = self._receipts.report(path)
+                self.send(bridge, Progress(report.source, report.accepted, report.settled))
+
+    def _not_kept(self, error: Exception) -> None:
+        self.log.warning("ordered_not_kept", reason=str(error))
 
     # Into the delay queues
 
@@ -262,29 +430,35 @@ class RetryQueue(BrokerRole):
         id = message.deliverer, message.batch
         if id in self._batches:
             return  # A repeated message; the broker has not confirmed the first yet.
-        batch = self._batches[id] = _Batch(id, sender, len(message.items))
         self._counts["put_off"] += len(message.items)
-        self._to_publish.extend(_Publish(item, batch=batch) for item in message.items)
+        for item in message.items:
+            if item.delivery.options.ordered:
+                self._ordered.back(item)
+        items = [item for item in message.items if not item.delivery.options.ordered]
+        if not items:
+            self.send(sender, Deferred(message.batch))
+            return
+        batch = self._batches[id] = _Batch(id, sender, len(items))
+        self._to_publish.extend(_Publish(item, batch=batch, reason=item.reason) for item in items)
         self._publish_all()
 
     def _publish_all(self) -> None:
         while self._connected and self._to_publish:
             publish = self._to_publish.popleft()
-            self._publishing[self.broker.publish(self._message(publish.item))] = publish
+            self._publishing[self.broker.publish(self._message(publish))] = publish
 
-    def _message(self, item: RetryMessage) -> OutgoingMessage:
+    def _message(self, publish: _Publish) -> OutgoingMessage:
         """A message to the delivery's next delay queue, or to the due queue if it is due."""
-        name = due_queue(self.settings)
+        item, name = publish.item, due_queue(self.settings)
         wait = next_wait(item.left, item.due_ms, int(time.time() * 1000))
         if wait is not None:
             name, item = delay_queue(self.settings, wait[0]), item.waiting_for(wait[1])
-        properties = Properties(
-            content_type="application/json", delivery_mode=2, message_id=item.delivery.id
-        )
-        return OutgoingMessage("", name, as_json(item), properties, mandatory=True)
+        publish.message = as_json(item)
+        return _outgoing(name, item, publish.message)
 
     def _confirmed(self, ids: Iterable[int]) -> None:
-        done = []
+        done = self._ordered.confirmed(ids, self._returned)
+        deferred = []
         for id in ids:
             publish = self._publishing.pop(id, None)
             if publish is None:
@@ -292,10 +466,14 @@ class RetryQueue(BrokerRole):
             if id in self._returned:
                 self._returned.discard(id)
                 self._publish_soon(publish)
-            elif publish.batch is not None:
+                continue
+            if publish.reason and publish.item.left:
+                deferred.append((publish.item, publish.message, publish.reason))
+            if publish.batch is not None:
                 self._kept(publish.batch)
             elif publish.tag is not None:
                 done.append(publish.tag)
+        self._index.put(deferred)
         if done:
             self.broker.ack(done)
 
@@ -307,6 +485,7 @@ class RetryQueue(BrokerRole):
             self.send(batch.deliverer, Deferred(batch.id[1]))
 
     def _unconfirmed(self, ids: Iterable[int], reason: str) -> None:
+        self._ordered.unconfirmed_are(ids)
         for id in ids:
             if (publish := self._publishing.pop(id, None)) is not None:
                 self._publish_soon(publish)
@@ -320,22 +499,54 @@ class RetryQueue(BrokerRole):
 
     def _dispatch(self) -> None:
         deliverers = deliverers_among(self.peers)
-        if not deliverers or not self._due or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
+        if not deliverers or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
+        self._hand_out_refused(deliverers)
+        while self._ledger.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
+            self._hand_out_run(run, deliverers)
         by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
             due = self._due.popleft()
-            path = deliverer_for(due.fate.retry.delivery, deliverers).path
+            path = self._deliverer_of(due.fate.retry.delivery, deliverers)
             by_deliverer.setdefault(path, []).append(due)
         for path, decided in by_deliverer.items():
             for batch in cut(decided, MAX_ITEMS, lambda due: due.fate.retry.delivery.size):
                 self._hand_out(self.peers[path], batch)
 
-    def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
+    def _hand_out_run(self, run: OrderedRun, deliverers: list[Peer]) -> None:
+        peer = self.peers[self._deliverer_of(run.first.delivery, deliverers)]
+        share, source = self._new_share(peer, run.ids)
+        self.send(peer.address, DueBatch(share, source, run.items, run.cancelled, run.change))
+
+    def _hand_out_refused(self, deliverers: list[Peer]) -> None:
+        if not self._refused:
+            return
+        out = self._ledger.tags
+        waiting = [(tag, *it) for tag, it in self._refused.items() if tag not in out]
+        for tag, publication, reason, size in waiting:
+            delivery = publication.item.delivery
+            peer = deliverer_for(delivery, deliverers)
+            share, source = self._new_share(peer, {tag: delivery.id})
+            refused = ((tag, publication.item, reason, size),)
+            self.send(peer.address, DueBatch(share, source, (), refused=refused))
+
+    def _deliverer_of(self, delivery: Delivery, deliverers: list[Peer]) -> str:
+        """The path of the deliverer that has a copy already, even if others have come or gone."""
+        path, incarnation = self._ledger.holder_of(delivery.id) or ("", 0)
+        peer = self.peers.get(path)
+        if peer is not None and peer.incarnation == incarnation:
+            return path
+        return deliverer_for(delivery, deliverers).path
+
+    def _new_share(self, peer: Peer, ids: dict[int, str]) -> tuple[str, Source]:
         share = str(next(self._ids))
-        holder = peer.path, peer.incarnation
-        self._ledger.sent(share, holder, [due.tag for due in batch], time.monotonic())
-        self._counts["handed_out"] += len(batch)
+        self._ledger.sent(share, (peer.path, peer.incarnation), ids, time.monotonic())
+        self._counts["handed_out"] += len(ids)
+        return share, (self.path, self.incarnation)
+
+    def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
+        ids = {due.tag: due.fate.retry.delivery.id for due in batch}
+        share, source = self._new_share(peer, ids)
         items = tuple((due.tag, due.fate.retry) for due in batch if isinstance(due.fate, Send))
         cancelled = tuple(
             (due.tag, due.fate.retry, due.fate.reason)
@@ -343,7 +554,6 @@ class RetryQueue(BrokerRole):
             if isinstance(due.fate, Cancel)
         )
         change = min(due.change for due in batch)
-        source = self.path, self.incarnation
         self.send(peer.address, DueBatch(share, source, items, cancelled, change))
 
     def receiveMsg_Progress(self, message: Progress, _sender: ActorAddress) -> None:
@@ -352,11 +562,25 @@ class RetryQueue(BrokerRole):
             return
         for share in message.accepted:
             self._ledger.accepted(share)
-        done = [tag for share, tags in message.settled for tag in self._ledger.settled(share, tags)]
+        for share, tags in message.settled:
+            self._settled(self._ledger.settled(share, tags))
+        self._go_on()
+        self._report()
+
+    def _settled(self, tags: list[int]) -> None:
+        of_ordered = self._ordered.tags(tags)
+        done = [tag for tag in tags if tag >= 0 and tag not in of_ordered]
+        done += self._ordered.settled(of_ordered)
+        for tag in tags:
+            if (refused := self._refused.pop(tag, None)) is not None:
+                publication = refused[0]
+                if publication.receipt is not None:
+                    self._receipts.settle(publication.receipt)
+                elif publication.tag is not None:
+                    done.append(publication.tag)
         if done:
             self._counts["settled"] += len(done)
             self.broker.ack(done)
-        self._dispatch()
 
     def receiveMsg_NotHeld(self, message: NotHeld, _sender: ActorAddress) -> None:
         """Requeue shares that a deliverer never received."""
@@ -364,8 +588,10 @@ class RetryQueue(BrokerRole):
             self._requeue(self._ledger.lost(message.shares))
 
     def _requeue(self, tags: list[int]) -> None:
+        tags = [tag for tag in self._ordered.lost(tags) if tag >= 0]
         if tags:
             self.broker.requeue(tags)
+        self._go_on()
 
     # Deaths and losses
 
@@ -377,6 +603,7 @@ class RetryQueue(BrokerRole):
                 self._requeue(self._ledger.died((path, peer.incarnation)))
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
+            self._find_ordered()
         self._dispatch()
 
     def _reconcile(self) -> None:
@@ -385,6 +612,18 @@ class RetryQueue(BrokerRole):
         for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
             if address := self.peer(path):
                 self.send(address, Reconcile(source, tuple(shares)))
+
+
+def due_message(settings: Settings, item: RetryMessage) -> OutgoingMessage:
+    """A message that puts a delivery into the due queue."""
+    return _outgoing(due_queue(settings), item, as_json(item))
+
+
+def _outgoing(queue: str, item: RetryMessage, message: bytes) -> OutgoingMessage:
+    properties = Properties(
+        content_type="application/json", delivery_mode=2, message_id=item.delivery.id
+    )
+    return OutgoingMessage("", queue, message, properties, mandatory=True)
 
 
 def topology(settings: Settings) -> Topology:

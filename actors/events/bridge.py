@@ -26,9 +26,10 @@ from callboard.actors.messages import (
     RawEvent,
     Reconcile,
     Refused,
+    Release,
     Routed,
 )
-from callboard.actors.messages.paths import responder_path
+from callboard.actors.messages.paths import RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import as_published, offers_of
 from callboard.adapters.broker.protocol import (
     Binding,
@@ -54,6 +55,7 @@ from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.bus_module import BusModule
@@ -111,9 +113,13 @@ class EventBridge(BrokerRole):
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._ledger: EventLedger[RawEvent] = EventLedger()
         self._ids = itertools.count(1)
+        self._releases = itertools.count(1)
+        self._released: tuple[int, Released] = 0, ()
+        self._since = 0
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
+        self._takes_events = True
         names = ("received", "acknowledged", "requeued")
         self._counts = dict.fromkeys(names, 0)
         queue = event_queue(self.settings)
@@ -181,6 +187,7 @@ class EventBridge(BrokerRole):
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self._ledger = self._ledger.emptied()
+                self._since = next(self._ids)
                 self._unclaimed.forget()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -204,7 +211,7 @@ class EventBridge(BrokerRole):
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
         done = []
         now = time.monotonic()
-        for received in messages:
+        for received in messages if self._takes_events else ():
             message = as_published(received)
             self._counts["received"] += 1
             if self.set_aside_if_large(message):
@@ -291,12 +298,17 @@ class EventBridge(BrokerRole):
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
         now = time.monotonic()
         self._ledger.sent(Batch(id, module, events, responder.incarnation, now, resent))
-        self.send(responder.address, EventBatch(id, self.incarnation, events))
+        self.send(responder.address, EventBatch(id, self.incarnation, events, self._since))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
         """A responder has sent a batch's deliveries to the deliverers, or there are none."""
+        in_order = {
+            share
+            for share, (path, _incarnation) in message.deliverers.items()
+            if path == RETRY_QUEUE
+        }
         batch, done = self._ledger.routed(
-            message.batch, message.shares, message.deliverers, time.monotonic()
+            message.batch, message.shares, message.deliverers, time.monotonic(), in_order
         )
         if batch is None:
             return
@@ -306,7 +318,19 @@ class EventBridge(BrokerRole):
         self.quarantine.write()
         self.acknowledge(done)
         self._requeue(self._ledger.lost())
+        self._release()
         self._dispatch()
+
+    def _release(self, again: bool = False) -> None:
+        """Let the deliveries that go on in order do so, once all earlier ones are made."""
+        if not self._ledger.in_order:
+            return
+        released = self._ledger.released()
+        if again or released != self._released:
+            self._released = released
+            if retry_queue := self.peer(RETRY_QUEUE):
+                number = next(self._releases)
+                self.send(retry_queue, Release(self.incarnation, number, *released))
 
     # Deliverers
 
@@ -324,6 +348,7 @@ class EventBridge(BrokerRole):
         """Requeue shares that a deliverer never received."""
         if message.source == (self.path, self.incarnation):
             self._requeue(self._ledger.lost(message.shares))
+            self._release()
 
     # Deaths and losses
 
@@ -334,6 +359,7 @@ class EventBridge(BrokerRole):
             if now is None or now.incarnation != peer.incarnation:
                 self._ledger.died((path, peer.incarnation))
         self._requeue(self._ledger.lost())
+        self._release()
         for batch in self._ledger.batches:
             responder = self.peers.get(responder_path(batch.module))
             if responder and responder.incarnation != batch.incarnation:
@@ -345,6 +371,7 @@ class EventBridge(BrokerRole):
 
     def _reconcile(self) -> None:
         """Repeat batches, and ask for shares, that are unsettled for STALE_S."""
+        self._release(again=True)
         old = time.monotonic() - STALE_S
         for batch in self._ledger.stale_batches(before=old):
             if responder := self.peers.get(responder_path(batch.module)):
@@ -356,9 +383,14 @@ class EventBridge(BrokerRole):
     # Requests from clients
 
     def receiveMsg_Quiesce(self, _message: Quiesce, sender: ActorAddress) -> None:
-        """Stop consuming; respond when all events are settled."""
+        """Take no new events; respond when all others are settled."""
         self._quiesced_for = sender
-        self.broker.stop_consuming()
+        if self.settings.amqp.single_active_consumer:
+            # Without a consumer here, the next node would receive events while this one settles
+            # earlier ones. With one, it receives all from the first that this node did not take.
+            self._takes_events = False
+        else:
+            self.broker.stop_consuming()
         self._report_if_quiet()
 
     def _report_if_quiet(self) -> None:
@@ -403,7 +435,9 @@ class EventBridge(BrokerRole):
 def event_queue(settings: Settings) -> Queue:
     """The queue of events, which all nodes share."""
     amqp = settings.amqp
-    return KAZOO_QUEUE if amqp.join_kazoo else shared_queue(amqp.queue, amqp.queue_type)
+    if amqp.join_kazoo:
+        return KAZOO_QUEUE
+    return shared_queue(amqp.queue, amqp.queue_type, single=amqp.single_active_consumer)
 
 
 def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:

@@ -3,13 +3,15 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from attrs import evolve
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
@@ -33,13 +35,13 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
-from callboard.webhooks.acknowledgement.receipts import Receipt
+from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
-from callboard.webhooks.deliveries.slicing import FanOuts
+from callboard.webhooks.deliveries.slicing import MAX_DELIVERY_BYTES, FanOuts
 from callboard.webhooks.events.event import Event, PoisonEvent, parse_event, whole_event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
@@ -54,9 +56,11 @@ SUBSCRIBE_AGAIN_S = 10.0
 WORK_S = 0.1
 """The time after which it handles messages in between."""
 RECONCILE_S = 30.0
+ORDERED_DELIVERIES = 200
+"""The most deliveries for ordered queues in one message."""
 
-_Matched = tuple[FanOut | None, tuple[Delivery, ...] | None]
-"""An event's fan-out, and its deliveries if they are few."""
+_Matched = tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[Delivery]]
+"""An event's fan-out, its deliveries if they are few, and those for ordered queues."""
 
 
 class Responder(Role):
@@ -95,9 +99,11 @@ class Responder(Role):
         self._routing: Routing | None = None
         self._store_retry = self.timer(self._work)
         self._work_due = self.timer(self._work)
-        self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing)
+        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
+        self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing, self._guard.make)
         self._slices = SliceSender(
             self._fan_outs,
+            made=self._guard.made,
             source=lambda: (self.path, self.incarnation),
             peers=lambda: self.peers,
             send=self.send,
@@ -109,7 +115,6 @@ class Responder(Role):
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
         self.every(RECONCILE_S, self._slices.reconcile)
-        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
         if pause_s := self._guard.pause_s(self.most_deaths):
             self._store_retry.within(pause_s)
         self.on_peers({})
@@ -209,12 +214,21 @@ class Responder(Role):
 
     def receiveMsg_EventBatch(self, message: EventBatch, sender: ActorAddress) -> None:
         """Queue a batch of events, unless it is a repeated message."""
+        self._drop_outdated(message)
         id = message.bridge, message.batch
         if all((held.bridge, held.batch) != id for held, _sender in self._held):
             if not self._held:
                 self._progress_at = time.monotonic()
             self._held.append((message, sender))
         self._work()
+
+    def _drop_outdated(self, latest: EventBatch) -> None:
+        """Drop the batches of lost connections, which would add up while events wait here."""
+        oldest = latest.bridge, latest.since
+        routing = self._held[0] if self._routing else None
+        self._held = deque(h for h in self._held if (h[0].bridge, h[0].batch) >= oldest)
+        if routing is not None and (not self._held or self._held[0] is not routing):
+            self._routing = None
 
     def _check_subscription(self, incarnation: int) -> None:
         """Subscribe again if no page came: the message was lost, or no hooks are loaded yet."""
@@ -234,7 +248,8 @@ class Responder(Role):
             return
         until = time.monotonic() + WORK_S
         try:
-            goes_on = self._route_events(deliverers, until) or self._slices.make(until)
+            with self._guard.handling():
+                goes_on = self._route_events(deliverers, until) or self._slices.make(until)
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
             self._store_retry.within(STORE_RETRY_S)
@@ -249,12 +264,13 @@ class Responder(Role):
             batch, bridge = self._held[0]
             if self._routing is None:
                 self._routing = Routing(batch)
-            with self._guard.handling():
-                self._match_events(self._routing, until)
+            self._match_events(self._routing, until)
             self._progress_at = time.monotonic()
             if self._routing.routed < len(batch.events):
                 self._slices.make(until)
                 return True
+            if self._routing.in_order and RETRY_QUEUE not in self.peers:
+                return False  # It goes on once the retry queue is up.
             routing, self._routing = self._routing, None
             self._held.popleft()
             self._send_routed(routing, bridge, deliverers)
@@ -274,7 +290,7 @@ class Responder(Role):
     ) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
         try:
-            matched, made = self._guard.run(raw, match)
+            matched, made, in_order = self._guard.run(raw, match, _is_over)
         except StoreError:
             raise
         except PoisonEvent as problem:
@@ -283,22 +299,27 @@ class Responder(Role):
             self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
-            if matched is not None and made is None:
-                routing.slice(raw, matched)
-            elif matched is not None and made is not None:
+            routing.in_order += [(raw.tag, delivery) for delivery in in_order]
+            if made is not None:
                 routing.place(raw, made)
+            elif matched is not None:
+                routing.slice(raw, matched)
 
     def _traced_match(self, routing: Routing, raw: RawEvent) -> _Matched:
-        """The event's fan-out, and its deliveries if they are few, in a span of its trace."""
+        """The event's fan-out, and what of it is sent at once, in a span of its trace."""
         span = self._tracing.match(self._module.id, raw.trace)
         try:
             matched = self._fan_out(raw, span.context)
             made = None if matched is None else self._small(routing, matched)
+            in_order = () if matched is None else self._in_order(matched)
         except Exception as problem:
             span.fail(type(problem).__name__)  # Its text may contain private data.
             raise
-        span.end(0 if matched is None else len(matched.hooks))
-        return matched, made
+        span.end(0 if matched is None else len(matched.hooks) + len(in_order))
+        return matched, made, in_order
+
+    def _in_order(self, matched: FanOut) -> list[Delivery]:
+        return [self._finished(matched.make(hook)) for hook in matched.in_order]
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
@@ -324,6 +345,8 @@ class Responder(Role):
                 taken_at = routing.taken_at
                 batched = [EventDeliveries(t, tuple(ds), taken_at[t]) for t, ds in by_tag.items()]
                 self.send(peer.address, DeliveryBatch(share, source, tuple(batched)))
+        for share, tags in self._send_in_order(routing, source):
+            shares[share], holders[share] = tags, (RETRY_QUEUE, self.peers[RETRY_QUEUE].incarnation)
         own = share_name(batch.batch, next(self._shares))
         if routing.large:
             shares[own] = tuple(raw.tag for raw, _matched in routing.large)
@@ -335,8 +358,29 @@ class Responder(Role):
             waiter = Receipt(source, own, raw.tag)
             self._fan_outs.begin(message_of(raw), matched, raw.taken_at, waiter)
         self._counts["events"] += len(batch.events)
+        self._counts["deliveries"] += len(routing.in_order)
         self._counts["poison"] += len(routing.poison)
         self._fired += len(routing.events) + len(routing.large)
+
+    def _send_in_order(
+        self, routing: Routing, source: Source
+    ) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Send deliveries to the retry queue; the shares, and the tags of each."""
+        for part in cut(routing.in_order, ORDERED_DELIVERIES, lambda one: one[1].size):
+            share = share_name(routing.batch.batch, next(self._shares))
+            made: dict[int, list[Delivery]] = {}
+            for tag, delivery in part:
+                if delivery.size <= MAX_DELIVERY_BYTES:
+                    made.setdefault(tag, []).append(delivery)
+            refused = tuple(
+                (tag, evolve(delivery, body=b"", source=b""), len(delivery.body))
+                for tag, delivery in part
+                if delivery.size > MAX_DELIVERY_BYTES
+            )
+            events = tuple(EventDeliveries(tag, tuple(ds)) for tag, ds in made.items())
+            message = DeliveryBatch(share, source, events, refused)
+            self.send(self.peers[RETRY_QUEUE].address, message)
+            yield share, tuple(dict.fromkeys(tag for tag, _delivery in part))
 
     def _fan_out(self, raw: RawEvent, trace: TraceContext | None) -> FanOut | None:
         event = self._parse(
@@ -385,6 +429,12 @@ def _parser(module: EventModule) -> Callable[..., Event]:
     if isinstance(module, BusModule) and module.raw:
         return partial(whole_event, any_content=module.any_content)
     return parse_event
+
+
+def _is_over(found: _Matched) -> bool:
+    """Whether the event has no deliveries that are still to be made, in slices."""
+    matched, made, _in_order = found
+    return matched is None or made is not None
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

@@ -18,6 +18,7 @@ from callboard.actors.messages import (
     Barrier,
     ChangeHooks,
     FindHooks,
+    FindOrdered,
     HookPage,
     HooksChanged,
     HooksFound,
@@ -26,6 +27,7 @@ from callboard.actors.messages import (
     ListTable,
     LoadHooks,
     NextPage,
+    OrderedFound,
     Subscribe,
     TableListed,
 )
@@ -70,6 +72,7 @@ class HookTable(Role):
     def begin(self, setup: Setup) -> None:
         """Begin empty; responders wait until the listener has loaded the hooks."""
         self._hooks = HookMap()
+        self._ordered: dict[HookKey, bool] = {}
         self._seen: set[HookKey] | None = None
         self._from_listener: Resequencer[LoadHooks | ChangeHooks | Barrier] = Resequencer()
         self._barriers: dict[int, tuple[ActorAddress, set[str]]] = {}
@@ -164,8 +167,12 @@ class HookTable(Role):
             self._report_outdated(outdated)
         for key in removed:
             self._hooks.remove(key)
+        for hook in old:
+            self._ordered.pop(key_of(hook), None)
         for hook in put:
             self._hooks.put(hook)
+            if hook.options.in_order:
+                self._ordered[key_of(hook)] = hook.options.paused
         for subscriber in self._subscribers.values():
             if not subscriber.begun:
                 continue
@@ -203,6 +210,10 @@ class HookTable(Role):
                     break
         found = HooksFound(message.ask, tuple(hooks), self._change_number, tuple(keys))
         self.send(sender, found)
+
+    def receiveMsg_FindOrdered(self, _message: FindOrdered, sender: ActorAddress) -> None:
+        """Send which hooks are ordered or paused."""
+        self.send(sender, OrderedFound(tuple(self._ordered.items()) if self._loaded else None))
 
     def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int = 0) -> set[str]:
         """Notify the actors in which deliveries wait; returns the addresses of the deliverers.

@@ -44,6 +44,7 @@ from callboard.actors.messages.hook_streams import (
     Barrier,
     ChangeHooks,
     FindHooks,
+    FindOrdered,
     HookPage,
     HooksChanged,
     HooksFound,
@@ -51,6 +52,7 @@ from callboard.actors.messages.hook_streams import (
     HooksOutdated,
     LoadHooks,
     NextPage,
+    OrderedFound,
     Subscribe,
 )
 from callboard.actors.messages.hooks import (
@@ -87,7 +89,7 @@ from callboard.actors.messages.operations import (
     RefusedByActor,
     TableListed,
 )
-from callboard.actors.messages.retries import Defer, Deferred, DueBatch
+from callboard.actors.messages.retries import Defer, Deferred, DueBatch, Release
 from callboard.actors.messages.secrets import (
     AddSecret,
     HookSecrets,
@@ -127,6 +129,7 @@ __all__ = [
     "FailuresSeen",
     "Figures",
     "FindHooks",
+    "FindOrdered",
     "FlushFailures",
     "FlushHooks",
     "GetFailures",
@@ -157,6 +160,7 @@ __all__ = [
     "NextPage",
     "NoAnswer",
     "NotHeld",
+    "OrderedFound",
     "Progress",
     "PublishEvents",
     "Published",
@@ -167,6 +171,7 @@ __all__ = [
     "ReencryptSecrets",
     "Refused",
     "RefusedByActor",
+    "Release",
     "RemoveHook",
     "RetireSecret",
     "Routed",

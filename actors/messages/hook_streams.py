@@ -87,6 +87,21 @@ class HooksFound:
 
 
 @frozen
+class FindOrdered:
+    """RetryQueue to HookTable: which hooks are ordered or paused? -> `OrderedFound`."""
+
+
+@frozen
+class OrderedFound:
+    """The hooks that are ordered or paused, by account and id, and whether each is paused.
+
+    None: the table is not loaded yet.
+    """
+
+    ordered_queues: tuple[tuple[tuple[str, str], bool], ...] | None = field(repr=False)
+
+
+@frozen
 class HooksOutdated:
     """HookTable to RetryQueue and Deliverers: these hooks were changed or removed.
 

@@ -3,6 +3,7 @@
 from attrs import field, frozen
 
 from callboard.webhooks.acknowledgement.receipts import Source
+from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 
@@ -10,8 +11,10 @@ from callboard.webhooks.retries.retry_message import RetryMessage
 class DueBatch:
     """RetryQueue to Deliverer: due deliveries by delivery tag, to be settled at `source`.
 
-    `cancelled`: those to record as cancelled instead of sending them, with the reason. `change`:
-    the hook table's latest change that `items` take into account.
+    Those of an ordered hook are in order. `cancelled`: those to record as cancelled instead of
+    sending them, with the reason. `refused`: those to give up, with the reason, and the size of a
+    payload that is too large to be recorded. `change`: the hook table's latest change that `items`
+    take into account.
     """
 
     share: str
@@ -19,6 +22,21 @@ class DueBatch:
     items: tuple[tuple[int, RetryMessage], ...] = field(repr=False)
     cancelled: tuple[tuple[int, RetryMessage, str], ...] = field(default=(), repr=False)
     change: int = 0
+    refused: tuple[tuple[int, RetryMessage, str, int | None], ...] = field(default=(), repr=False)
+
+
+@frozen
+class Release:
+    """EventBridge to RetryQueue: these deliveries may go into the queues of their hooks, in order.
+
+    `bridge`: its incarnation. The rest is as in `Releases.release`: a later message replaces an
+    earlier one, so that none needs to be repeated.
+    """
+
+    bridge: int
+    number: int
+    before: int
+    released: Released = field(repr=False)
 
 
 @frozen

@@ -82,7 +82,7 @@ def tree(settings: Settings) -> SupervisorSpec:
             module.id,
             Responder,
             Setup(settings, module.id),
-            peers=(METRICS, EVENT_BRIDGE, HOOK_TABLE, ALL_DELIVERERS),
+            peers=(METRICS, EVENT_BRIDGE, HOOK_TABLE, ALL_DELIVERERS, RETRY_QUEUE),
             waits_s=waits_s,
         )
         for module in event_modules(settings).modules
@@ -100,10 +100,10 @@ def tree(settings: Settings) -> SupervisorSpec:
         id_of(RETRY_QUEUE),
         RetryQueue,
         setup,
-        peers=(METRICS, HOOK_TABLE, ALL_DELIVERERS),
+        peers=(METRICS, HOOK_TABLE, EVENT_BRIDGE, ALL_DELIVERERS),
         waits_s=waits_s,
     )
-    bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS)
+    bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS, RETRY_QUEUE)
 
     zone_listeners = (
         ChildSpec(

@@ -214,6 +214,14 @@ class Depths:
     messages: Mapping[str, int]
 
 
+@frozen
+class Declared:
+    """A queue of `declare` exists. `messages`: those waiting, without those that consumers hold."""
+
+    queue: str
+    messages: int
+
+
 BrokerEvent = (
     ConnectionUp
     | ConnectionDown
@@ -223,6 +231,7 @@ BrokerEvent = (
     | Unconfirmed
     | Returned
     | Depths
+    | Declared
 )
 
 
@@ -243,7 +252,7 @@ def received(messages: Iterable[IncomingMessage | UnreadableMessage]) -> list[Br
 
 
 class BrokerConnection(Protocol):
-    """One connection to a broker, with at most one consumer."""
+    """One connection to a broker, which consumes its topology's queue and those of `consume`."""
 
     def open(self) -> None:
         """Start to connect. Returns at once; `poll` reports the result."""
@@ -280,6 +289,19 @@ class BrokerConnection(Protocol):
 
         While the connection is down, or if it is lost in the meantime, nothing is reported. A queue
         that was deleted is declared again by this.
+        """
+
+    def declare(self, queue: Queue) -> None:
+        """Declare a durable queue besides the topology's; a later `poll` reports `Declared`.
+
+        Nothing is reported while the connection is down. Publish to it by its name, through the
+        default exchange.
+        """
+
+    def consume(self, queue: str, prefetch: int) -> None:
+        """Consume a declared queue, too, until the connection is lost.
+
+        `prefetch`: the most unacknowledged messages of this queue. Their routing key is its name.
         """
 
     def stop_consuming(self) -> None:

@@ -1,7 +1,7 @@
 """`callboard hooks`."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -62,6 +62,7 @@ def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> N
     with attached(loaded) as client:
         saved = client.ask_actor(HOOK_LISTENER, AddHook(document), HookSaved)
     _warn(loaded, uri)
+    _warn_of_order(loaded, document)
     if json_:
         print_json(saved.document)
     else:
@@ -104,6 +105,7 @@ def edit(loaded: Loaded, hook_id: str, gone: tuple[str, ...], json_: bool, **fie
         saved = client.ask_actor(HOOK_LISTENER, EditHook(hook_id, changes), HookSaved)
     if "uri" in changes:
         _warn(loaded, changes["uri"])
+    _warn_of_order(loaded, changes)
     if json_:
         print_json(saved.document)
     else:
@@ -126,6 +128,24 @@ def enable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
 def disable(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
     """Disable hooks until you enable them."""
     _each(loaded, hook_ids, json_, "disabled", lambda id: EditHook(id, {"enabled": False}))
+
+
+@hooks.command()
+@click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
+@as_json
+@with_settings()
+def pause(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
+    """Keep the deliveries of hooks until you resume them."""
+    _each(loaded, hook_ids, json_, "paused", lambda id: EditHook(id, {"paused": True}))
+
+
+@hooks.command()
+@click.argument("hook_ids", nargs=-1, required=True, metavar="HOOK_ID...")
+@as_json
+@with_settings()
+def resume(loaded: Loaded, hook_ids: tuple[str, ...], json_: bool) -> None:
+    """Send the waiting deliveries of paused hooks, in order."""
+    _each(loaded, hook_ids, json_, "resumed", lambda id: EditHook(id, {"paused": False}))
 
 
 @hooks.command("rm")
@@ -193,6 +213,16 @@ def _each(
             complain(reason)
     if failed:
         raise SystemExit(FAILED)
+
+
+def _warn_of_order(loaded: Loaded, fields: Mapping[str, Any]) -> None:
+    """Print a warning about an ordered hook whose events several nodes may take."""
+    amqp = loaded.settings.amqp
+    if fields.get("ordered") and amqp.url != "memory://" and not amqp.single_active_consumer:
+        plain(
+            "warning: with several nodes, the order of events needs amqp.single_active_consumer",
+            err=True,
+        )
 
 
 def _warn(loaded: Loaded, uri: str) -> None:

@@ -17,7 +17,7 @@ SETTABLE = (
     *("name", "uri", "hook", "http_verb", "format", "retries", "enabled", "group"),
     *("include_subaccounts", "include_internal_legs", "custom_data", "modifiers"),
     *("retry_policy", "ordered", "rate_limit", "headers", "client_certificate"),
-    *("retry_steps_s", "success", "give_up", "signature"),
+    *("retry_steps_s", "success", "give_up", "signature", "paused"),
 )
 """Members of a hook's document that the options set."""
 NEEDED = ("name", "uri", "hook")
@@ -58,6 +58,10 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--ordered/--unordered", "ordered"),
         {"default": None, "help": "One delivery at a time, in the order of the events."},
+    ),
+    (
+        ("--paused/--resumed", "paused"),
+        {"default": None, "help": "Keep deliveries until the hook is resumed."},
     ),
     (
         ("--rate-limit",),

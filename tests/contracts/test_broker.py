@@ -19,6 +19,7 @@ from callboard.adapters.broker.protocol import (
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    Declared,
     DelayQueue,
     Depths,
     Exchange,
@@ -31,6 +32,7 @@ from callboard.adapters.broker.protocol import (
     Unconfirmed,
     Unreadable,
 )
+from callboard.adapters.broker.queues import shared_queue
 from services.driver import Driver
 from support.patience import patient
 
@@ -671,3 +673,104 @@ def test_close_before_it_is_up(broker):
     started = time.monotonic()
     driver.connection.close()
     assert time.monotonic() - started < patient(2)
+
+
+# Further queues of a connection
+
+QUEUE_TYPES = pytest.mark.parametrize("type", ["classic", "quorum"])
+
+
+def declared(driver, queue):
+    """Declare a queue; the number of messages that wait in it."""
+    before = len(driver.of(Declared))
+    driver.connection.declare(queue)
+    found = driver.until(lambda: len(driver.of(Declared)) > before).of(Declared)[-1]
+    assert found.queue == queue.name
+    return found.messages
+
+
+def numbered(count):
+    return [b"%d" % number for number in range(count)]
+
+
+@QUEUE_TYPES
+def test_a_connection_consumes_further_queues_each_with_its_prefetch(broker, type):
+    driver = broker.open(Topology(queue=Queue("events"), prefetch=3)).up()
+    for name in ("one", "two"):
+        assert declared(driver, shared_queue(name, type, single=True, expires=True)) == 0
+        driver.publish(name, *numbered(4), mandatory=True)
+    driver.publish("events", *numbered(4))
+    driver.connection.consume("one", 2)
+    driver.connection.consume("two", 1)
+    driver.receive(6)
+    driver.while_quiet()
+    of = lambda name: [m for m in driver.messages if m.routing_key == name]  # noqa: E731
+    assert {name: [m.body for m in of(name)] for name in ("events", "one", "two")} == {
+        "events": [b"0", b"1", b"2"],
+        "one": [b"0", b"1"],
+        "two": [b"0"],
+    }
+    assert not driver.of(Returned)
+    assert declared(driver, shared_queue("one", type, single=True, expires=True)) == 2
+    driver.connection.ack([of("one")[0].tag])
+    driver.until(lambda: len(of("one")) == 3)
+    driver.while_quiet()
+    assert [len(of(name)) for name in ("events", "two")] == [3, 1]
+
+
+@QUEUE_TYPES
+def test_what_is_given_back_to_a_further_queue_keeps_its_place(broker, type):
+    driver = broker.open(Topology(queue=Queue("events"))).up()
+    queue = shared_queue("single", type, single=True)
+    declared(driver, queue)
+    driver.publish("single", *numbered(9))
+    driver.connection.consume("single", 5)
+    first = driver.receive(5)
+    driver.connection.ack([first[0].tag])
+    driver.receive(6)
+    driver.connection.requeue([m.tag for m in driver.messages[1:]])
+    driver.receive(11)
+    assert [m.body for m in driver.messages[6:11]] == numbered(9)[1:6]
+    broker.interrupt(driver)
+    declared(driver, queue)
+    driver.connection.consume("single", 100)
+    driver.receive(19)
+    assert [m.body for m in driver.messages[11:]] == numbered(9)[1:]
+    assert driver.messages[11].redelivered
+
+
+@QUEUE_TYPES
+def test_a_queue_has_a_single_active_consumer_and_its_successor_gets_all_in_order(broker, type):
+    queue = shared_queue("single", type, single=True)
+    one = broker.open(Topology(queue=Queue("of-one"))).up()
+    declared(one, queue)
+    one.connection.consume("single", 3)
+    one.publish("single", *numbered(6))
+    one.receive(3)
+    one.connection.ack([one.messages[0].tag])
+    one.receive(4)
+    two = broker.open(Topology(queue=Queue("of-two"))).up()
+    if broker.url.startswith("amqp"):  # The embedded broker serves one node.
+        declared(two, queue)
+        two.connection.consume("single", 100)
+        two.while_quiet()
+        assert two.messages == []
+    one.connection.close()
+    if not broker.url.startswith("amqp"):
+        declared(two, queue)
+        two.connection.consume("single", 100)
+    two.receive(5)
+    assert two.bodies == numbered(6)[1:]
+
+
+def test_declarations_of_further_queues_end_with_the_connection(broker):
+    driver = broker.open(Topology(queue=Queue("events"))).up()
+    declared(driver, Queue("more"))
+    driver.connection.consume("more", 1)
+    driver.connection.stop_consuming()
+    driver.publish("more", b"1", mandatory=True)
+    driver.while_quiet()
+    assert driver.messages == []
+    broker.interrupt(driver)
+    driver.while_quiet()
+    assert driver.messages == []

@@ -185,7 +185,7 @@ def dispatcher_run(waiting, turns=100):
 
     def turn():
         add()
-        dispatcher.done(dispatcher.next(0.0), 0.001, True, None)
+        dispatcher.done(dispatcher.next(0.0), 0.001, True)
 
     for _ in range(waiting):
         add()

@@ -4,13 +4,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from callboard.actors.delivery import deliverer
+from callboard.actors.delivery import deliverer, retry_queue
 from callboard.actors.delivery.retry_queue import RetryQueue
+from callboard.actors.events import bridge
 from callboard.actors.events.bridge import EventBridge
 from callboard.actors.messages import Reconcile
+from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.receipts import Receipts
-from callboard.webhooks.dispatch import dispatcher
-from callboard.webhooks.dispatch.hook_queue import HookQueue
+from callboard.webhooks.acknowledgement.releases import Releases
+from callboard.webhooks.dispatch.dispatcher import Dispatcher
 
 
 class ForgetfulBridge(EventBridge):
@@ -55,11 +57,29 @@ class CountingReceipts(Receipts):
         return self.serve(source)
 
 
-class HookQueueByArrival(HookQueue):
-    """The deliveries of an ordered hook are sent in the order of the answers to earlier ones."""
+class HastyDispatcher(Dispatcher):
+    """The deliveries behind a failed one of an ordered hook go on."""
 
-    def end(self, key, place, now, back_in_s):
-        super().end(key, place, now, None)
+    def take_back(self, hook_ids, now):
+        return []
+
+
+class LedgerOfLosses(EventLedger):
+    """Gives lost events back, and keeps later ones that overtake them."""
+
+    def lost(self, shares=()):
+        in_order, self._in_order = self._in_order, False
+        lost = super().lost(shares)
+        self._in_order = in_order
+        return lost
+
+
+class HastyReleases(Releases):
+    """Lets deliveries go on as they come, whatever the bridge has released."""
+
+    def ready(self):
+        for key in list(self._held):
+            yield self._held.pop(key)
 
 
 @contextmanager
@@ -81,7 +101,9 @@ PLANTS = {
         deliverer, "Receipts", CountingReceipts
     ),
     "a hook's order is that of the answers": lambda: patched(
-        dispatcher, "HookQueue", HookQueueByArrival
+        deliverer, "Dispatcher", HastyDispatcher
     ),
+    "later events overtake lost ones": lambda: patched(bridge, "EventLedger", LedgerOfLosses),
+    "deliveries are not released": lambda: patched(retry_queue, "Releases", HastyReleases),
 }
 """By what is wrong: a context, in which the fault is there, with the classes of actors to run."""

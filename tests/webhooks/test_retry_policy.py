@@ -336,26 +336,12 @@ def test_what_is_parked_comes_back_more_and_more_rarely(parked_s, least_ms, most
 @given(fractions, st.integers(0, DAY_S), st.floats(0, 300))
 def test_what_is_parked_waits_once_and_not_in_vain(fraction, parked_s, probe_in_s):
     """One wait; about as long as the endpoint is left alone, or longer where the step is."""
-    then = deferral(NOW, NOW + parked_s, 9999, 2 * DAY_S, lambda: fraction, None, probe_in_s)
+    then = deferral(NOW, NOW + parked_s, 9999, 2 * DAY_S, lambda: fraction, probe_in_s)
     assert len(waits(then.after_ms)) == 1
     # The next class is 2 or 2.5 times the one before: the nearest is wrong by its root at most.
     assert then.after_ms / 1000 * 2.5**0.5 >= probe_in_s
     longest_s = max(min(max(parked_s, 5), 600), probe_in_s + 5)
     assert then.after_ms / 1000 <= longest_s * 2.5**0.5
-
-
-@pytest.mark.parametrize(
-    ("turn_in_s", "least_ms", "most_ms"),
-    [(0, 2500, 5000), (10, 11_500, 14_000), (300, 272_500, 275_000), (9999, 600_000, 600_000)],
-)
-def test_what_waits_for_its_turn_comes_back_for_that(turn_in_s, least_ms, most_ms):
-    for parked_s in (0, 5000):
-        least, most = (
-            deferral(NOW, NOW + parked_s, 99, DAY_S, lambda fraction=fraction: fraction, turn_in_s)
-            for fraction in (0.0, 1 - 1e-12)
-        )
-        assert (least, most) == (Retry(least_ms), Retry(most_ms))
-    assert isinstance(deferral(NOW, NOW + DAY_S, 999, DAY_S, lambda: 0.0, turn_in_s), GiveUp)
 
 
 def test_what_is_parked_for_too_long_is_given_up():

@@ -7,11 +7,15 @@ return the delivery tags to acknowledge or to give back to the broker.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from attrs import Factory, define, frozen
+
+from callboard.webhooks.acknowledgement.releases import Released
+
+_WAITING = "waiting:"
 
 Mark = str
 """A step that an open event waits for: a module that has not routed it, or a share."""
@@ -58,6 +62,7 @@ class _Share:
     tags: set[int]
     since: float
     accepted: bool = False
+    in_order: bool = False
 
 
 @define
@@ -70,12 +75,19 @@ class EventLedger(Generic[E]):
     _early: dict[str, set[int]] = Factory(dict)
     _open: dict[int, set[Mark]] = Factory(dict)
     _gone: set[Holder] = Factory(set)
+    _in_order: bool = False
+    _last: int = 0
     _routed_at: dict[str, float] = Factory(dict)
 
     @property
     def open(self) -> int:
         """The number of open events."""
         return len(self._open)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether a share of deliveries in order has been seen."""
+        return self._in_order
 
     @property
     def shares(self) -> int:
@@ -108,7 +120,7 @@ class EventLedger(Generic[E]):
 
     def emptied(self) -> "EventLedger[E]":
         """A ledger for a new connection, which redelivers all events; known deaths are kept."""
-        return EventLedger(gone=self._gone)
+        return EventLedger(gone=self._gone, in_order=self._in_order, last=self._last)
 
     # In
 
@@ -120,6 +132,7 @@ class EventLedger(Generic[E]):
             marks.add(_by(module))
         if marks:
             self._open[event.tag] = marks
+            self._last = event.tag
         return bool(marks)
 
     def waiting(self) -> Iterator[str]:
@@ -162,11 +175,13 @@ class EventLedger(Generic[E]):
         shares: Mapping[str, Iterable[int]],
         holders: Mapping[str, Holder],
         now: float,
+        in_order: Collection[str] = (),
     ) -> tuple[Batch[E] | None, list[int]]:
         """Record that a batch is routed; returns it, and the tags that wait for nothing more.
 
         The batch is None if it is unknown: the report was late or a duplicate. Shares whose
-        deliverer died earlier are lost at once: see `lost`.
+        deliverer died earlier are lost at once: see `lost`. `in_order`: the shares whose deliveries
+        go on in the order of the events: see `released`.
         """
         batch = self._batches.pop(id, None)
         if batch is None:
@@ -175,7 +190,10 @@ class EventLedger(Generic[E]):
         for name, tags in shares.items():
             open_tags = {tag for tag in tags if tag in self._open}
             if open_tags:
-                self._shares[name] = _Share(holders[name], open_tags, now)
+                self._shares[name] = _Share(
+                    holders[name], open_tags, now, in_order=name in in_order
+                )
+                self._in_order |= name in in_order
             for tag in open_tags:
                 self._open[tag].add(name)
         done = self._strike(_by(batch.module), [event.tag for event in batch.events])
@@ -184,6 +202,22 @@ class EventLedger(Generic[E]):
             if early is not None and name in self._shares:
                 done += self._settle(name, early)
         return batch, done
+
+    # In order
+
+    def released(self) -> tuple[int, Released]:
+        """The events that all modules have routed, as in `Releases.release`."""
+        before = self._last + 1
+        for tag, marks in self._open.items():
+            if any(mark.startswith(_WAITING) for mark in marks):
+                before = tag
+                break
+        found = (
+            (name, tuple(sorted(tag for tag in share.tags if tag < before)))
+            for name, share in self._shares.items()
+            if share.in_order
+        )
+        return before, tuple((name, tags) for name, tags in found if tags)
 
     # Out
 
@@ -234,10 +268,16 @@ class EventLedger(Generic[E]):
         self._gone.add(holder)
 
     def lost(self, shares: Iterable[str] = ()) -> list[int]:
-        """Forget the events of these shares and of all dead deliverers; the tags to give back."""
+        """Forget the events of these shares and of all dead deliverers; the tags to give back.
+
+        Where order counts, all later events are given back with them: they would overtake them.
+        """
         names = {name for name, share in self._shares.items() if share.holder in self._gone}
         names.update(name for name in shares if name in self._shares)
         tags = {tag for name in names for tag in self._shares[name].tags}
+        if tags and self._in_order:
+            first = min(tags)
+            tags = {tag for tag in self._open if tag >= first}
         given_back = [tag for tag in tags if self._open.pop(tag, None) is not None]
         if names:
             for name in list(self._shares):
@@ -271,4 +311,4 @@ def batch_of(share: str) -> int:
 
 def _by(module: str) -> Mark:
     """The mark of an event that this module has not routed yet."""
-    return f"waiting:{module}"
+    return f"{_WAITING}{module}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from callboard.webhooks.deliveries.encoding import (
     FORM_TYPE,
@@ -15,8 +15,6 @@ from callboard.webhooks.deliveries.encoding import (
     content,
     content_type,
     query_added,
-    request_with,
-    source_of,
     with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
@@ -27,6 +25,7 @@ from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.modules.payload import final_payload
 from callboard.webhooks.modules.protocol import EventModule, Firing
+from callboard.webhooks.values.exact_numbers import json_bytes
 from callboard.webhooks.values.pickling import Positional
 
 KEPT_BYTES = 4_000_000
@@ -154,7 +153,8 @@ def _end_of_identity(hook_id: str) -> bytes:
 class FanOut:
     """An event that fires hooks, and the making of their deliveries, one by one.
 
-    `hooks`: those that it fires, each account's together.
+    `hooks`: those that it fires, each account's together. `in_order`: further ones, whose
+    deliveries go into queues of their own; a hook that was never stored has none.
     """
 
     def __init__(
@@ -167,9 +167,13 @@ class FanOut:
         make_event_id: Callable[[], str] = new_event_id,
     ) -> None:
         self.hooks = hooks
+        self.in_order: Sequence[Hook] = ()
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
         self._unstored = firing.hooks is not None
+        if not self._unstored and any(hook.options.in_order for hook in hooks):
+            self.hooks = [hook for hook in hooks if not hook.options.in_order]
+            self.in_order = [hook for hook in hooks if hook.options.in_order]
         # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
         # configured.
         self._encoder = _Encoder(firing, None if firing.any_account else cluster_id)
@@ -188,26 +192,65 @@ class FanOut:
         return self._delivery(hook, content_type(hook), b"", b"")
 
     def _delivery(self, hook: Hook, form: str, body: bytes, source: bytes) -> Delivery:
-        id = self._ids.of(hook.id)
-        request = request_with(hook, b"", form)
-        return Delivery(
-            id=id,
+        if self._unstored and hook.options.in_order:
+            hook = evolve(hook, options=evolve(hook.options, ordered=False, paused=False))
+        return delivery_of(
+            hook,
+            form,
+            body,
+            id=self._ids.of(hook.id),
             event_id=self._make_event_id(),
-            hook_id=hook.id,
-            account_id=hook.account_id,
-            hook_event=hook.event,
-            uri=hook.uri,
-            method=request.method,
-            url=request.url,
-            headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
-            body=body,
-            max_attempts=hook.max_attempts,
-            options=hook.options,
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
             source=source,
             unstored=self._unstored,
         )
+
+
+def delivery_of(
+    hook: Hook,
+    form: str,
+    body: bytes,
+    id: str,
+    event_id: str,
+    webhook_id: str = "",
+    added_headers: tuple[tuple[str, str], ...] = (),
+    max_attempts: int | None = None,
+    trace: TraceContext | None = None,
+    raw: bool = False,
+    source: bytes = b"",
+    unstored: bool | None = False,
+) -> Delivery:
+    """A delivery as its hook would send it. `form`: the content type of the encoded `body`.
+
+    `webhook_id`: the id sent to receivers, if it is not `id`. `max_attempts`: by default the
+    hook's. `added_headers`: those beside the hook's own.
+    """
+    names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
+    own = (*hook.options.headers, *added_headers, (ID_HEADER, webhook_id or id))
+    if hook.verb == "get":
+        method, url, headers = "GET", with_query(hook.uri, ""), (*names, *own)
+    else:
+        method, url = hook.verb.upper(), hook.uri
+        headers = (("Content-Type", form), *names, *own)
+    return Delivery(
+        id,
+        event_id,
+        hook.id,
+        hook.account_id,
+        hook.event,
+        hook.uri,
+        method,
+        url,
+        headers,
+        body,
+        hook.max_attempts if max_attempts is None else max_attempts,
+        hook.options,
+        trace,
+        raw,
+        source,
+        unstored,
+    )
 
 
 def fan_out(
@@ -243,7 +286,7 @@ def deliveries(
 ) -> tuple[Delivery, ...]:
     """All deliveries of an event, made at once. Raises the errors of `fan_out` and `make`."""
     made = fan_out(event, module, index, directory, cluster_id, make_event_id)
-    return () if made is None else tuple(map(made.make, made.hooks))
+    return () if made is None else tuple(map(made.make, (*made.hooks, *made.in_order)))
 
 
 def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[Hook]:
@@ -281,7 +324,7 @@ class _Encoder:
         found = self._contents.get(key)
         if found is None:
             payload = final_payload(hook, self._payload, self._cluster_id)
-            found = content(form, payload), b"" if form == JSON_TYPE else source_of(payload)
+            found = content(form, payload), b"" if form == JSON_TYPE else json_bytes(payload)
             size = sum(map(len, found))
             self.encoded_bytes += size
             self._kept_bytes += size + len(key[1])

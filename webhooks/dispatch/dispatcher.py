@@ -82,23 +82,6 @@ class DispatchLimits:
 
 
 @frozen
-class Added(Generic[T]):
-    """The item waits for its turn.
-
-    `displaced`: items that lost their room to it and are to be deferred.
-    """
-
-    displaced: tuple[T, ...] = ()
-
-
-@frozen
-class NoRoom:
-    """There is no room for the item. `reason`: `full` or `circuit open`."""
-
-    reason: str
-
-
-@frozen
 class Turn(Generic[T]):
     """An item whose turn it is; it ends with `done`. `probe`: whether it probes a circuit."""
 
@@ -107,7 +90,6 @@ class Turn(Generic[T]):
     endpoint: str
     hook: str
     number: int
-    place: int
     probe: bool
 
 
@@ -182,11 +164,7 @@ class _EndpointQueue(Generic[T]):
 
 
 class Dispatcher(Generic[T]):
-    """Accepts items and returns turns. Times are seconds of any clock that does not jump.
-
-    Keys identify items, as delivery ids do: an item that is deferred, or is retried after a
-    failure, returns under its key, and an ordered hook waits for it.
-    """
+    """Accepts items and returns turns. Times are seconds of any clock that does not jump."""
 
     def __init__(self, limits: DispatchLimits, circuits: Circuits) -> None:
         self._limits = limits
@@ -228,12 +206,10 @@ class Dispatcher(Generic[T]):
         options: Options,
         now: float,
         account_id: str = "",
-    ) -> Added[T] | NoRoom:
-        """Let an item wait for its turn, if there is room.
+    ) -> str | None:
+        """Let an item wait for its turn; the reason (FULL, CIRCUIT_OPEN) if there is no room.
 
-        An item of an ordered hook that returns displaces the last waiting one, if its place is
-        before that: the item that the hook waits for always finds room. Of `options` only order and
-        rate matter; the latest apply to the whole hook.
+        Of `options` only order and rate matter; the latest apply to the whole hook.
         """
         self._pass_time(now)
         queue = self._queues.get(endpoint)
@@ -245,19 +221,14 @@ class Dispatcher(Generic[T]):
         if options.ordered != hook.ordered or options.rate_per_s != hook.rate_per_s:
             self._set_options(queue, hook, options)
         reason = self._no_room(queue, hook, now)
-        displaces = reason is not None and hook.precedes(key)
-        answer: Added[T] | NoRoom
-        if reason is None or displaces:
+        if reason is None:
             hook.put(key, item)
             self._count(queue, hook, 1)
-            answer = Added((self._take_last(queue, hook, now),) if displaces else ())
         else:
-            hook.keep_place(key, now)
             self.deferred += 1
-            answer = NoRoom(reason)
         if hook.apart or hook not in queue.ready:  # Else its place is the same.
             self._place(queue, hook, now)
-        return answer
+        return reason
 
     def next(self, now: float) -> Turn[T] | None:
         """The item whose turn it is, now in flight; None if nothing may run."""
@@ -267,26 +238,18 @@ class Dispatcher(Generic[T]):
             return None
         queue = self._queues[endpoint]
         hook = queue.ready.take()
-        place, key, item = hook.take(now)
+        key, item = hook.take(now)
         self._count(queue, hook, -1)
         self._numbers += 1
         self._limiter.begin(endpoint, self._numbers, now)
         probe = self._circuits.begin(endpoint)
         self._place(queue, hook, now)
-        return Turn(item, key, endpoint, hook.id, self._numbers, place, probe)
+        return Turn(item, key, endpoint, hook.id, self._numbers, probe)
 
-    def done(
-        self,
-        turn: Turn[T],
-        now: float,
-        reached: bool | None,
-        back_in_s: float | None = None,
-    ) -> list[T]:
+    def done(self, turn: Turn[T], now: float, reached: bool | None) -> list[T]:
         """End a turn; returns the items that lost their room by it and are to be deferred.
 
-        `reached`: see circuit_breaker.py. `back_in_s`: the item will be added again after about
-        this time, and the later ones of an ordered hook wait for it; None: it is finished. Raises
-        ValueError if the turn has ended before.
+        `reached`: see circuit_breaker.py. Raises ValueError if the turn has ended before.
         """
         if turn.number not in self._limiter:
             raise ValueError(f"turn {turn.number} of {turn.key} has ended before")
@@ -294,37 +257,13 @@ class Dispatcher(Generic[T]):
         queue = self._queues[turn.endpoint]
         hook = queue.hooks[turn.hook]
         queue.took(self._limiter.end(turn.number, now, reached))
-        hook.end(turn.key, turn.place, now, back_in_s)
+        hook.end()
         self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
         shed = []
         if not self._circuits.is_closed(turn.endpoint):
             shed = list(self._shed(queue, self._room_while_open(turn.endpoint, now), now))
         self._place(queue, hook, now)
         return shed
-
-    def gone(self, key: str, endpoint: str, hook_id: str, now: float) -> None:
-        """Record that a deferred item will not return, so that no other item waits for it."""
-        if (found := self._find(endpoint, hook_id)) is not None:
-            queue, hook = found
-            hook.forget(key)
-            self._place(queue, hook, now)
-
-    def turn_in_s(self, key: str, endpoint: str, hook_id: str, now: float) -> float | None:
-        """The expected seconds until the turn of a deferred item.
-
-        None if unknown: its hook is not ordered, or its endpoint's circuit is not closed.
-        """
-        found = self._find(endpoint, hook_id)
-        if found is None or not self._circuits.is_closed(endpoint):
-            return None
-        return found[1].turn_in_s(key, now)
-
-    def expect(self, key: str, endpoint: str, hook_id: str, now: float, back_in_s: float) -> None:
-        """Record that a deferred item will be added again after about this time."""
-        if (found := self._find(endpoint, hook_id)) is not None:
-            queue, hook = found
-            hook.expect(key, now, back_in_s)
-            self._place(queue, hook, now)
 
     def _set_options(self, queue: _EndpointQueue[T], hook: HookQueue[T], options: Options) -> None:
         queue.common -= hook.common
@@ -333,25 +272,20 @@ class Dispatcher(Generic[T]):
         if not hook.apart:
             self._drop_times(queue, hook)
 
-    def _find(self, endpoint: str, hook_id: str) -> tuple[_EndpointQueue[T], HookQueue[T]] | None:
-        queue = self._queues.get(endpoint)
-        hook = None if queue is None else queue.hooks.get(hook_id)
-        return None if queue is None or hook is None else (queue, hook)
-
     def withdraw(self, now: float, patience_s: float) -> list[T]:
         """Take the items that could not run within `patience_s` even alone, to be deferred.
 
-        These are items behind one of an ordered hook that is not expected back by then, items held
-        by a low rate, and items beyond the limit of an endpoint that no longer keeps up.
+        These are items held by a low rate, and items beyond the limit of an endpoint that no longer
+        keeps up.
         """
         items: list[T] = []
         for queue in list(self._queues.values()):
             if queue.common > (room := self._room(queue, now)):
                 items += self._shed(queue, room, now)
             for hook in [hook for hook in queue.hooks.values() if hook.apart]:
-                at = hook.expected_at(now)
+                at = hook.runs_at()
                 while len(hook) and at is not None and at > now + patience_s:
-                    items.append(self._take_last(queue, hook, now))
+                    items.append(self._take_last(queue, hook))
                 self._place(queue, hook, now)
         return items
 
@@ -360,7 +294,7 @@ class Dispatcher(Generic[T]):
         items: list[T] = []
         for queue in list(self._queues.values()):
             for hook in [queue.hooks[id] for id in hook_ids if id in queue.hooks]:
-                taken = [self._take_last(queue, hook, now) for _item in range(len(hook))]
+                taken = [self._take_last(queue, hook) for _item in range(len(hook))]
                 items += reversed(taken)
                 self._place(queue, hook, now)
         return items
@@ -440,11 +374,11 @@ class Dispatcher(Generic[T]):
             return
         for hook in list(queue.hooks.values()):
             while len(hook) and (len(hook) if hook.apart else queue.common) > limit:
-                yield self._take_last(queue, hook, now)
+                yield self._take_last(queue, hook)
             self._place(queue, hook, now)
 
-    def _take_last(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> T:
-        item = hook.take_last(now)
+    def _take_last(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> T:
+        item = hook.take_last()
         self._count(queue, hook, -1)
         self.deferred += 1
         return item
@@ -487,7 +421,6 @@ class Dispatcher(Generic[T]):
 
     def _place_apart(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> None:
         key = queue.endpoint, hook.id
-        hook.forget_lost(now)
         at = hook.runs_at()
         if at is not None and at <= now:
             queue.ready.put(hook)
@@ -498,7 +431,7 @@ class Dispatcher(Generic[T]):
         if hook.is_idle(now):
             self._forget(queue, hook)
         else:
-            _set(self._sweeps, key, hook.sweep_at(now))
+            _set(self._sweeps, key, hook.sweep_at())
 
     def _place_queue(self, queue: _EndpointQueue[T], now: float) -> None:
         endpoint = queue.endpoint

@@ -64,6 +64,7 @@ class Options(Positional):
     the account's choice, None without one. `scheme`: of a signature besides Standard Webhooks.
     `secrets_until`: when each secret ends, Unix seconds, 0: never; empty: none does.
     `cancelled_until_ms`: deliveries taken up to this time are cancelled, Unix ms; 0: none.
+    `paused`: deliveries are kept until it is not.
     """
 
     policy: str | None = None
@@ -79,6 +80,12 @@ class Options(Positional):
     scheme: Scheme | None = None
     secrets_until: tuple[int, ...] = ()
     cancelled_until_ms: int = 0
+    paused: bool = False
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it has a queue of its own at the broker (retries/ordered_queue.py)."""
+        return self.ordered or self.paused
 
 
 NO_OPTIONS = Options()
@@ -102,6 +109,7 @@ def parse_options(document: Mapping[str, Any]) -> Options:
         scheme=_scheme(document.get("signature")),
         secrets_until=secrets_until,
         cancelled_until_ms=cancelled_until(document),
+        paused=as_bool(document.get("paused"), False),
     )
     scheme = options.scheme
     if scheme and scheme.header.lower() in (name.lower() for name, _value in options.headers):

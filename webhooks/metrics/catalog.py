@@ -150,8 +150,8 @@ CIRCUITS_OPENED = Metric(
 
 RETRY_QUEUE_MESSAGES = _gauge(
     "callboard_retry_queue_messages",
-    "Deliveries in the broker's retry queues, by queue: the delay, or due. All nodes of a bus "
-    "report the same value.",
+    "Deliveries in the broker's retry queues, by queue: the delay, due, or ordered and paused for "
+    "the queues of hooks. All nodes of a bus report the same value.",
     "queue",
 )
 RETRIES_HANDED_OUT = Metric(

@@ -13,7 +13,7 @@ from attrs import Attribute, evolve, field, frozen
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import KAZOO, POLICIES, STANDARD, Options, Ranges
-from callboard.webhooks.retries.delay_classes import MAX_LATENESS, one_wait
+from callboard.webhooks.retries.delay_classes import one_wait
 from callboard.webhooks.retries.outcome import Done, GiveUp, Outcome, Response, Retry
 from callboard.webhooks.values.json_values import is_true
 
@@ -94,9 +94,10 @@ def with_choices(
 ) -> Delivery:
     """The delivery with what its hook leaves open: by its account, its event type and the node.
 
-    `account`: its document `configs_webhooks`. `event_steps_s`: the event type's retry steps. Steps
-    make the policy `standard`, unless hook or account have chosen another. None as the policy of
-    the result means the node's.
+    `account`: its document `configs_webhooks`. `event_steps_s`: the event type's retry steps. A
+    hook's own steps make the policy `standard`, unless the hook has chosen another; those of its
+    event type do so unless the hook or the account have. None as the policy of the result means the
+    node's.
     """
     options = delivery.options
     chose = account or event_steps_s or options.retry_steps_s
@@ -238,7 +239,6 @@ def deferral(
     deferrals: int,
     most_s: float,
     random: Random,
-    turn_in_s: float | None = None,
     probe_in_s: float = 0.0,
 ) -> Retry | GiveUp:
     """When a deferred delivery returns. A deferral made no request and uses up no attempt.
@@ -252,21 +252,14 @@ def deferral(
     (circuit_breaker.py); the delivery returns after that. Either pause is then rounded to the
     nearest single wait of delay_classes.py, which may be shorter.
 
-    `turn_in_s`: the expected time until its turn, if known, for a delivery that only waits for
-    others of an ordered hook. It returns a few seconds after that, regardless of its time so far.
-
     `deferrals`: the number of deferrals so far. Time that they cannot account for does not count:
     the clock has jumped, or the system was down.
     """
     deferred_s = min(now_unix_s - since_unix_s, deferrals * LONGEST_ROUND_S)
     if deferred_s >= most_s:
         return GiveUp(f"endpoint not available for {round(deferred_s)} s")
-    if turn_in_s is not None:
-        early_s = turn_in_s * (1 - MAX_LATENESS)
-        pause_s = min(early_s + FIRST_DEFERRAL_S * (0.5 + 0.5 * random()), MAX_DEFERRAL_S)
-    else:
-        chance = 0.5 + 0.5 * random()
-        step_s = min(max(deferred_s, FIRST_DEFERRAL_S), MAX_DEFERRAL_S)
-        pause_s = max(step_s * chance, probe_in_s + FIRST_DEFERRAL_S * chance)
-        pause_s = one_wait(min(pause_s, MAX_DEFERRAL_S) * 1000) / 1000
+    chance = 0.5 + 0.5 * random()
+    step_s = min(max(deferred_s, FIRST_DEFERRAL_S), MAX_DEFERRAL_S)
+    pause_s = max(step_s * chance, probe_in_s + FIRST_DEFERRAL_S * chance)
+    pause_s = one_wait(min(pause_s, MAX_DEFERRAL_S) * 1000) / 1000
     return Retry(math.ceil(pause_s * 1000))

@@ -5,7 +5,7 @@ share the file. Confirmed messages survive the kill of any process but, for the 
 loss of power (WAL with synchronous=NORMAL). Differences from RabbitMQ:
 
 - A queue has one consumer: a new one takes the queue over, and the previous one is notified and
-  waits until the queue is free again.
+  waits until the queue is free again. So each queue has a single active consumer.
 - Queues that are not durable, auto-delete or exclusive end with their consumer. Exchanges stay.
 - Queue arguments (`x-message-ttl`, `x-max-length`) and `expiration` have no effect; the delay of a
   `DelayQueue` has.
@@ -21,6 +21,8 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from attrs import Factory, define
+
 from callboard.adapters.broker.backoff import Backoff
 from callboard.adapters.broker.embedded import database
 from callboard.adapters.broker.embedded.presence import Presence, is_alive, remove_the_dead, ring
@@ -31,9 +33,11 @@ from callboard.adapters.broker.protocol import (
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    Declared,
     Depths,
     IncomingMessage,
     OutgoingMessage,
+    Queue,
     Returned,
     Topology,
     Unconfirmed,
@@ -49,6 +53,45 @@ DUE_TOGETHER_S = 0.05
 """Delayed messages due within this time are moved in one transaction, not in one each."""
 BATCH = 1000
 """The most messages that one `poll` returns."""
+
+
+@define
+class _Consumer:
+    """A queue that is consumed. `cursor`: the newest message id given out on this connection."""
+
+    queue: database.Consumption
+    prefetch: int
+    cursor: int = 0
+    outstanding: dict[int, int] = Factory(dict)  # message ids by tag
+    again: list[int] = Factory(list)  # message ids given back, ascending
+
+    def next_messages(self, db: sqlite3.Connection, most: int) -> list[int]:
+        """The ids of the messages to deliver now: those given back, then new ones."""
+        prefetch = self.prefetch or most + len(self.outstanding)  # 0: no limit
+        room = min(prefetch - len(self.outstanding), most)
+        if room <= 0:
+            return []
+        again = self.again[:room]
+        return again + database.oldest_after(db, self.queue.queue, self.cursor, room - len(again))
+
+    def read(
+        self, db: sqlite3.Connection, ids: list[int], tags: list[int]
+    ) -> list[IncomingMessage | UnreadableMessage]:
+        """The messages with these ids, which now have these tags."""
+        delivered = max(self.cursor, self.queue.delivered)
+        if ids and ids[-1] > delivered:
+            database.mark_delivered(db, self.queue.queue, ids[-1])
+        return [
+            database.read(db, id, tag, redelivered=id <= delivered)
+            for id, tag in zip(ids, tags, strict=True)
+        ]
+
+    def delivered(self, ids: list[int], tags: list[int]) -> None:
+        """Record that messages were given out."""
+        if ids:
+            self.outstanding.update(zip(tags, ids, strict=True))
+            self.again = self.again[len(ids) :]
+            self.cursor = max(self.cursor, *ids)
 
 
 class EmbeddedConnection:
@@ -74,15 +117,14 @@ class EmbeddedConnection:
         self._tags = itertools.count(1)
         self._events: list[BrokerEvent] = []
         self._outbox: dict[int, tuple[OutgoingMessage, bytes]] = {}
-        self._outstanding: dict[int, int] = {}  # message ids by tag
         self._settled: list[int] = []  # message ids
-        self._again: list[int] = []  # message ids given back, ascending
-        self._cursor = 0  # the newest message id given out on this connection
+        self._consumers: dict[str, _Consumer] = {}  # by queue
+        self._declaring: dict[str, Queue] = {}
+        self._starting: dict[str, int] = {}  # prefetches of queues to consume
         self._consuming = False
         self._presence: Presence | None = None
         self._db: sqlite3.Connection | None = None  # None: down
         self._number: int | None = None  # of the open file
-        self._queue: database.Consumption | None = None
         self._displaced = False
         self._count_depths = False
         self._up_since: float | None = None
@@ -139,7 +181,9 @@ class EmbeddedConnection:
 
     def requeue(self, tags: Sequence[int]) -> None:
         """See `BrokerConnection.requeue`."""
-        self._again = sorted(self._again + self._no_longer_outstanding(tags))
+        for consumer in self._consumers.values():
+            back = [consumer.outstanding.pop(tag) for tag in tags if tag in consumer.outstanding]
+            consumer.again = sorted(consumer.again + back)
         self._present().ring()
 
     def publish(self, message: OutgoingMessage) -> int:
@@ -154,6 +198,18 @@ class EmbeddedConnection:
         """See `BrokerConnection.ask_depths`."""
         if self._db is not None:
             self._count_depths = True
+            self._present().ring()
+
+    def declare(self, queue: Queue) -> None:
+        """See `BrokerConnection.declare`; done by the next `poll`."""
+        if self._db is not None:
+            self._declaring[queue.name] = queue
+            self._present().ring()
+
+    def consume(self, queue: str, prefetch: int) -> None:
+        """See `BrokerConnection.consume`; done by the next `poll`."""
+        if self._db is not None:
+            self._starting[queue] = prefetch
             self._present().ring()
 
     def stop_consuming(self) -> None:
@@ -173,8 +229,7 @@ class EmbeddedConnection:
                 database.leave(self._db, self._presence.token)
             self._db.close()
             self._db = None
-        self._outstanding.clear()
-        self._again.clear()
+        self._consumers.clear()
         self._presence.close()
         self._presence = None
 
@@ -188,7 +243,12 @@ class EmbeddedConnection:
 
         Ignores foreign tags.
         """
-        return [self._outstanding.pop(tag) for tag in tags if tag in self._outstanding]
+        return [
+            consumer.outstanding.pop(tag)
+            for consumer in self._consumers.values()
+            for tag in tags
+            if tag in consumer.outstanding
+        ]
 
     def _retry_is_due(self) -> bool:
         return self._next_look is not None and self._next_look <= time.monotonic()
@@ -209,28 +269,44 @@ class EmbeddedConnection:
                 database.leave_for_the_dead(db, alive)
                 if self._displaced and database.consumer_of(db, self._queue_name) is not None:
                     raise BrokerError(f"queue {self._queue_name!r} has another consumer")
-                self._queue = database.declare(db, self._topology, self._queue_name, token, alive)
+                queue = database.declare(db, self._topology, self._queue_name, token, alive)
         except BaseException:
             db.close()
             raise
         remove_the_dead(self._folder)
         self._displaced = False
-        self._cursor = 0
         self._up_since = time.monotonic()
-        if self._queue is None:
-            self._events.append(ConnectionUp(None))
-        else:
-            if self._queue.displaced is not None:
-                ring(self._folder, self._queue.displaced)
-            self._events.append(ConnectionUp(self._queue.name))
+        if queue is not None:
+            self._consumers[queue.name] = _Consumer(queue, self._topology.prefetch)
+            if queue.displaced is not None:
+                ring(self._folder, queue.displaced)
+        self._events.append(ConnectionUp(None if queue is None else queue.name))
         return db
+
+    def _change_queues(self, db: sqlite3.Connection) -> None:
+        """Declare and begin to consume the queues that the owner asked for."""
+        alive = partial(is_alive, self._folder)
+        token = self._present().token
+        declaring, self._declaring = self._declaring, {}
+        starting, self._starting = self._starting, {}
+        for name, queue in declaring.items():
+            found = database.declare_queue(db, queue, name, token, alive)
+            consumer = self._consumers.get(name)
+            held = len(consumer.outstanding) if consumer is not None else 0
+            self._events.append(Declared(name, database.messages(db, found.queue) - held))
+        for name, prefetch in starting.items():
+            taken = database.take_over(db, name, token)
+            self._consumers[name] = _Consumer(taken, prefetch)
+            if taken.displaced is not None:
+                ring(self._folder, taken.displaced)
 
     def _report_depths(self, db: sqlite3.Connection) -> None:
         self._count_depths = False
         depths = {delay.name: database.delayed(db, delay.name) for delay in self._topology.delays}
-        if self._queue is not None:
-            held = len(self._outstanding) + len(self._settled)
-            depths[self._queue.name] = database.messages(db, self._queue.queue) - held
+        consumer = self._consumers.get(self._queue_name)
+        if consumer is not None:
+            held = len(consumer.outstanding)
+            depths[self._queue_name] = database.messages(db, consumer.queue.queue) - held
         self._events.append(Depths(depths))
 
     def _work(self, db: sqlite3.Connection) -> None:
@@ -240,41 +316,40 @@ class EmbeddedConnection:
             raise BrokerError("it was moved aside")
         self._check_still_consumer(db)
         due_in_s = self._due_in_s(db)
-        if not (self._outbox or self._settled or self._next_messages(db) or due_in_s <= 0):
+        asked = self._outbox or self._settled or self._declaring or self._starting
+        if not (asked or self._has_messages(db) or due_in_s <= 0):
             self._look_within(max(due_in_s, DUE_TOGETHER_S))
             return
         with database.transaction(db):
             self._check_still_consumer(db)
             database.remove(db, self._settled)
-            if self._queue is not None and due_in_s <= 0:
-                database.move_due(db, self._queue, time.time(), BATCH)
+            if due_in_s <= 0:
+                main = self._consumers[self._queue_name].queue
+                database.move_due(db, main, time.time(), BATCH)
+            self._change_queues(db)
             verdicts, confirmed, queues = self._put_outbox(db)
             listeners = database.consumers(db, queues)
-            ids = self._next_messages(db)
-            tags = list(itertools.islice(self._tags, len(ids)))
-            messages = self._read(db, ids, tags)
+            given = self._give_messages(db)
         self._settled = []
         self._outbox = {}
         self._events += verdicts
-        if ids:
-            self._outstanding.update(zip(tags, ids, strict=True))
-            self._again = self._again[len(ids) :]
-            self._cursor = max(self._cursor, *ids)
+        for consumer, ids, tags, messages in given:
+            consumer.delivered(ids, tags)
             self._events += received(messages)
+            if len(ids) == BATCH:  # there may be more
+                self._present().ring()
         if confirmed:
             self._events.append(Confirmed(tuple(confirmed)))
         token = self._present().token
         for listener in listeners - {token}:
             ring(self._folder, listener)
-        if len(ids) == BATCH:  # there may be more
-            self._present().ring()
         self._look_within(max(self._due_in_s(db), DUE_TOGETHER_S))
 
     def _due_in_s(self, db: sqlite3.Connection) -> float:
         """Seconds until a delayed message moves to this queue; infinite if there is none."""
-        if self._queue is None or not self._consuming:
+        if not self._queue_name or not self._consuming:
             return math.inf
-        due = database.next_due(db, self._queue.name)
+        due = database.next_due(db, self._queue_name)
         return math.inf if due is None else due - time.time()
 
     def _look_within(self, seconds: float) -> None:
@@ -282,33 +357,31 @@ class EmbeddedConnection:
             self._next_look = min(self._next_look, time.monotonic() + max(0.0, seconds))
 
     def _check_still_consumer(self, db: sqlite3.Connection) -> None:
-        if self._queue is None:
+        if not self._queue_name:
             return
-        if database.consumer_of(db, self._queue.name) != self._present().token:
+        token = self._present().token
+        if database.consumer_of(db, self._queue_name) != token:
             self._displaced = True
-            raise BrokerError(f"queue {self._queue.name!r} was taken over by another consumer")
+            raise BrokerError(f"queue {self._queue_name!r} was taken over by another consumer")
+        if len(self._consumers) > 1:
+            for name in self._consumers.keys() - database.consumed_by(db, token):
+                raise BrokerError(f"queue {name!r} was taken over by another consumer")
 
-    def _next_messages(self, db: sqlite3.Connection) -> list[int]:
-        """The ids of the messages to deliver now: those given back, then new ones."""
-        prefetch = self._topology.prefetch or BATCH + len(self._outstanding)  # 0: no limit
-        room = min(prefetch - len(self._outstanding), BATCH)
-        if self._queue is None or not self._consuming or room <= 0:
-            return []
-        again = self._again[:room]
-        return again + database.oldest_after(db, self._queue.queue, self._cursor, room - len(again))
+    def _has_messages(self, db: sqlite3.Connection) -> bool:
+        return self._consuming and any(
+            consumer.next_messages(db, 1) for consumer in self._consumers.values()
+        )
 
-    def _read(
-        self, db: sqlite3.Connection, ids: list[int], tags: list[int]
-    ) -> list[IncomingMessage | UnreadableMessage]:
-        if self._queue is None or not ids:
-            return []
-        delivered = max(self._cursor, self._queue.delivered)
-        if ids[-1] > delivered:
-            database.mark_delivered(db, self._queue.queue, ids[-1])
-        return [
-            database.read(db, id, tag, redelivered=id <= delivered)
-            for id, tag in zip(ids, tags, strict=True)
-        ]
+    def _give_messages(
+        self, db: sqlite3.Connection
+    ) -> list[tuple[_Consumer, list[int], list[int], list[IncomingMessage | UnreadableMessage]]]:
+        """The messages to deliver now: by consumer, with their ids and tags."""
+        given = []
+        for consumer in self._consumers.values() if self._consuming else ():
+            if ids := consumer.next_messages(db, BATCH):
+                tags = list(itertools.islice(self._tags, len(ids)))
+                given.append((consumer, ids, tags, consumer.read(db, ids, tags)))
+        return given
 
     def _put_outbox(self, db: sqlite3.Connection) -> tuple[list[BrokerEvent], list[int], set[int]]:
         """The events to report, the publish ids to confirm, and the queues with new messages."""
@@ -344,9 +417,9 @@ class EmbeddedConnection:
         if self._db is not None:
             self._db.close()
             self._db = None
-        self._outstanding.clear()
+        self._consumers.clear()
+        self._declaring, self._starting = {}, {}
         self._settled.clear()
-        self._again.clear()
         self._count_depths = False
         self._down_reason = reason
         self._refuse_outbox()

@@ -157,7 +157,7 @@ def declare(
         _declare_delay(db, delay)
     if topology.queue is None:
         return None
-    queue = _declare_queue(db, topology.queue, queue_name, token, alive)
+    queue = declare_queue(db, topology.queue, queue_name, token, alive)
     for binding in topology.bindings:
         if _exchange_type(db, binding.exchange) is None:
             raise BrokerError(
@@ -171,10 +171,26 @@ def declare(
     return queue
 
 
+def take_over(db: sqlite3.Connection, name: str, token: str) -> Consumption:
+    """Make `token` the consumer of a declared queue. Raises `BrokerError` if there is none."""
+    row = db.execute("SELECT id, delivered, consumer FROM queue WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise BrokerError(f"cannot consume: 404 no queue {name!r}")
+    number, delivered, consumer = row
+    db.execute("UPDATE queue SET consumer = ? WHERE id = ?", (token, number))
+    return Consumption(number, name, delivered, consumer if consumer != token else None)
+
+
 def consumer_of(db: sqlite3.Connection, queue_name: str) -> str | None:
     """The token of the queue's consumer, dead or alive."""
     row = db.execute("SELECT consumer FROM queue WHERE name = ?", (queue_name,)).fetchone()
     return row[0] if row else None
+
+
+def consumed_by(db: sqlite3.Connection, token: str) -> set[str]:
+    """The names of the queues that a connection consumes."""
+    rows = db.execute("SELECT name FROM queue WHERE consumer = ?", (token,))
+    return {name for (name,) in rows}
 
 
 def leave(db: sqlite3.Connection, token: str) -> None:
@@ -382,9 +398,10 @@ def _declare_delay(db: sqlite3.Connection, delay: DelayQueue) -> None:
         )
 
 
-def _declare_queue(
+def declare_queue(
     db: sqlite3.Connection, queue: Queue, name: str, token: str, alive: Callable[[str], bool]
 ) -> Consumption:
+    """Declare a queue; raises `BrokerError` for a declaration that RabbitMQ would refuse too."""
     wanted = (queue.durable, queue.exclusive, queue.auto_delete)
     found = db.execute(
         "SELECT durable, exclusive, auto_delete, id, consumer, delivered FROM queue WHERE name = ?",

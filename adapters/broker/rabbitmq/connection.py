@@ -17,6 +17,7 @@ from callboard.adapters.broker.protocol import (
     BrokerEvent,
     ConnectionDown,
     OutgoingMessage,
+    Queue,
     Topology,
     Unconfirmed,
 )
@@ -121,6 +122,16 @@ class AmqpConnection:
         """See `BrokerConnection.ask_depths`."""
         if (session := self._live_session()) is not None:
             session.ask_depths()
+
+    def declare(self, queue: Queue) -> None:
+        """See `BrokerConnection.declare`."""
+        if (session := self._live_session()) is not None:
+            session.declare(queue)
+
+    def consume(self, queue: str, prefetch: int) -> None:
+        """See `BrokerConnection.consume`."""
+        if (session := self._live_session()) is not None:
+            session.consume(queue, prefetch)
 
     def stop_consuming(self) -> None:
         """See `BrokerConnection.stop_consuming`; a later session will not consume either."""

@@ -18,6 +18,7 @@ from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
     ConnectionUp,
+    Declared,
     DelayQueue,
     Depths,
     IncomingMessage,
@@ -82,6 +83,7 @@ class AmqpSession:
         self._confirmed: list[int] = []
         self._unsettled: OrderedDict[int, None] = OrderedDict()  # tags, in order of delivery
         self._acked: set[int] = set()  # those to be acknowledged to the broker
+        self._consumer_tags = [] if consumer_tag is None else [consumer_tag]
         self._rest_due = False
         self._io_services = io_services
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
@@ -199,6 +201,19 @@ class AmqpSession:
         if last:
             self._events.append(Depths(depths))
 
+    def declare(self, queue: Queue) -> None:
+        """Declare a queue; the reply has its number of messages."""
+        self._declare_queue(queue, queue.name)(callback=self._on_declared)
+
+    def _on_declared(self, reply: Any) -> None:
+        self._events.append(Declared(reply.method.queue, reply.method.message_count))
+
+    def consume(self, queue: str, prefetch: int) -> None:
+        """Consume another queue; the prefetch of AMQP's basic.qos is that of later consumers."""
+        self._channel.basic_qos(prefetch_count=prefetch)
+        tag = self._channel.basic_consume(queue, self._on_message)
+        self._consumer_tags.append(tag)
+
     def fail_unless_up(self) -> None:
         """End the connection if it is not set up in time."""
         if self.up_since is None:
@@ -206,14 +221,18 @@ class AmqpSession:
             self.abort()  # such a peer would not respond to `close` either
 
     def stop_consuming(self) -> None:
-        """Cancel the consumer; pika gives back messages that are still on their way."""
-        if self._consumer_tag is not None:
-            self._channel.basic_cancel(self._consumer_tag, callback=lambda _frame: None)
+        """Cancel the consumers; pika gives back messages that are still on their way."""
+        for tag in self._consumer_tags:
+            self._channel.basic_cancel(tag, callback=lambda _frame: None)
 
     def close(self) -> None:
         """Start a graceful close; `is_closed` reports its end. `on_lost` is not called."""
         self._ack_rest()
         self._on_lost = lambda _session, _reason: None
+        if self._channel is not None:
+            # pika cancels the consumers before it closes the channel. A queue would then give its
+            # next consumer later messages before it has those that were given back.
+            self._channel._consumers.clear()
         self._end()
 
     def abort(self) -> None:

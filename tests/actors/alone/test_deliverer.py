@@ -21,6 +21,7 @@ from callboard.supervision import Stop
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError, Response
+from callboard.webhooks.retries.retry_message import RetryMessage
 
 PATH = "deliveries/deliverer-1"
 STANDARD = Options(policy="standard")
@@ -222,19 +223,45 @@ def test_only_shares_that_never_arrived_are_not_held(deliveries):
     assert deliveries.bridge.take(NotHeld) == [NotHeld(source, ("2/0",))]
 
 
-def test_an_ordered_hook_waits_for_the_delivery_that_failed(deliveries):
-    ordered = evolve(STANDARD, ordered=True)
-    deliveries.outcome = ClientError("timeout")
-    deliveries.give("1/0", t5=delivery(options=ordered))
-    deliveries.outcome = Response(200)
-    deliveries.give("2/0", t6=delivery("d2", options=ordered))
-    assert deliveries.sent == ["d1"]
-    [defer] = deliveries.retries.take(Defer)
-    deliveries.retries.say(
-        deliveries.actor, DueBatch("9", (RETRY_QUEUE, 1), ((3, defer.items[0]),))
-    )
+def due(deliveries, share, *retries):
+    """Hand out a run of an ordered queue."""
+    items = tuple(enumerate(retries, start=1))
+    message = DueBatch(share, (RETRY_QUEUE, deliveries.retries.incarnation), items)
+    deliveries.retries.say(deliveries.actor, message)
     deliveries.world.pass_time(1)
-    assert deliveries.sent == ["d1", "d1", "d2"]
+
+
+def test_those_behind_a_failed_delivery_of_an_ordered_hook_return_with_it(deliveries):
+    ordered = evolve(STANDARD, ordered=True)
+    run = [RetryMessage(delivery(f"d{n}", options=ordered), 0, 0, deferrals=0) for n in range(3)]
+    deliveries.outcome = ClientError("timeout")
+    due(deliveries, "1", *run)
+    assert deliveries.sent == ["d0"]
+    [defer] = deliveries.retries.take(Defer)
+    assert [(item.delivery.id, item.attempts_made) for item in defer.items] == [
+        ("d0", 1),
+        ("d1", 0),
+        ("d2", 0),
+    ]
+    deliveries.retries.say(deliveries.actor, Deferred(defer.batch))
+    deliveries.world.pass_time(1)
+    assert deliveries.settled(deliveries.retries) == [("1", 1), ("1", 2), ("1", 3)]
+    deliveries.outcome = Response(200)
+    due(deliveries, "2", *defer.items)
+    assert deliveries.sent == ["d0", "d0", "d1", "d2"]
+
+
+def test_what_comes_behind_an_ordered_delivery_that_is_just_returning_returns_too(deliveries):
+    """A new retry queue has the first from the broker, before it hears that it is to wait."""
+    ordered = evolve(STANDARD, ordered=True)
+    run = [RetryMessage(delivery(f"d{n}", options=ordered), 0, 0, deferrals=0) for n in range(2)]
+    deliveries.outcome = ClientError("timeout")
+    due(deliveries, "1", run[0])
+    deliveries.outcome = Response(200)
+    due(deliveries, "2", *run)
+    assert deliveries.sent == ["d0"]
+    returned = [item for defer in deliveries.retries.take(Defer) for item in defer.items]
+    assert [item.delivery.id for item in returned] == ["d0", "d1"]
 
 
 def test_a_stop_lets_requests_end_and_gives_the_others_back(deliveries):

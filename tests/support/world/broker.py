@@ -9,6 +9,7 @@ from callboard.adapters.broker.protocol import (
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    Declared,
     Depths,
     IncomingMessage,
     Received,
@@ -30,6 +31,7 @@ class Queued:
     key: str
     body: bytes = field(repr=False)
     properties: object = field(repr=False)
+    queue: str
     redelivered: bool = False
 
 
@@ -64,8 +66,8 @@ class Broker:
         with_clients = (
             message
             for each in self.connections
-            if each.queue == queue
             for message in each.unacknowledged.values()
+            if message.queue == queue
         )
         return itertools.chain(self.queues.get(queue, ()), with_clients)
 
@@ -96,7 +98,7 @@ class Broker:
             if bound_to == exchange and BOUND_BY[self._types[exchange]](pattern, key):
                 targets[queue] = None
         for queue in targets:
-            self._put(queue, Queued(next(self.places), exchange, key, body, properties))
+            self._put(queue, Queued(next(self.places), exchange, key, body, properties, queue))
         return bool(targets)
 
     def delete(self, queue):
@@ -116,13 +118,15 @@ class Broker:
             self.world.after(RETRY_S, self._expire, queue, message, to)
             return
         self.queues[queue].remove(message)
-        self._put(to, evolve(message, place=next(self.places)))
+        self._put(to, evolve(message, place=next(self.places), key=to, queue=to))
 
-    def give_back(self, queue, messages):
+    def give_back(self, messages):
         """Messages return to their places."""
         back = [evolve(message, redelivered=True) for message in messages]
-        self.queues[queue].extendleft(sorted(back, key=lambda m: m.place, reverse=True))
-        self.feed(queue)
+        for message in sorted(back, key=lambda m: m.place, reverse=True):
+            self.queues[message.queue].appendleft(message)
+        for queue in dict.fromkeys(message.queue for message in back):
+            self.feed(queue)
 
     def feed(self, queue):
         """Give consumers what they have room for."""
@@ -130,7 +134,7 @@ class Broker:
             return
         for connection in self.connections:
             if connection.consumes(queue):
-                while self.queues[queue] and connection.has_room():
+                while self.queues[queue] and connection.has_room(queue):
                     connection.receive(self.queues[queue].popleft())
 
     # Faults
@@ -160,16 +164,18 @@ class Connection:
         self._events, self._incoming = [], []
         self._tags, self._first_tag, self._ids = itertools.count(1), 1, itertools.count(1)
         self._leaving, self._unconfirmed, self._refused = set(), {}, []
-        self._life = 0
+        self._on_the_way = deque()
+        self._prefetches = {}
 
     def ready(self):
         return bool(self._events or self._incoming or self._refused)
 
     def consumes(self, queue):
-        return self._state == "up" and self._consuming and queue == self.queue
+        return self._state == "up" and self._consuming and queue in self._prefetches
 
-    def has_room(self):
-        return len(self.unacknowledged) < self._topology.prefetch
+    def has_room(self, queue):
+        held = sum(message.queue == queue for message in self.unacknowledged.values())
+        return held < self._prefetches[queue]
 
     def receive(self, queued):
         tag = next(self._tags)
@@ -203,14 +209,14 @@ class Connection:
             self.broker.connections.remove(self)
 
     def _end(self):
-        self._life += 1
+        self._on_the_way = deque()
         held, self.unacknowledged = self.unacknowledged, {}
         self._leaving, self._unconfirmed, self._incoming = set(), {}, []
-        self._state = "down"
+        self._state, self._prefetches = "down", {}
         if self.queue is not None and self._topology.queue.exclusive:
             self.broker.delete(self.queue)
         elif held:
-            self.broker.give_back(self.queue, held.values())
+            self.broker.give_back(held.values())
 
     def _wait(self, reason):
         self._events.append(ConnectionDown(reason, RETRY_S))
@@ -229,14 +235,17 @@ class Connection:
         self._events.append(ConnectionUp(self.queue))
         self.world.signal(self._fd)
         if self.queue is not None:
+            self._prefetches[self.queue] = self._topology.prefetch
             self.broker.feed(self.queue)
 
     def _later(self, call, *arguments):
-        """Call it in a moment, unless this life of the connection has ended by then."""
-        life = self._life
+        """Call it in a moment, after all before it, unless the connection is lost by then."""
+        on_the_way = self._on_the_way
+        on_the_way.append((call, arguments))
 
         def arrive():
-            if self._life == life and self._state == "up":
+            if on_the_way is self._on_the_way and self._state == "up":
+                call, arguments = on_the_way.popleft()
                 call(*arguments)
 
         self.world.after(self.world.random.random() * LATENCY_S, arrive)
@@ -266,7 +275,8 @@ class Connection:
 
     def ack(self, tags):
         for tag in self._own(tags, "acknowledged"):
-            self.broker.on_ack(self.queue, self.unacknowledged[tag])
+            message = self.unacknowledged[tag]
+            self.broker.on_ack(message.queue, message)
             self._later(self._acknowledged, tag)
 
     def requeue(self, tags):
@@ -285,13 +295,13 @@ class Connection:
             yield tag
 
     def _acknowledged(self, tag):
-        del self.unacknowledged[tag]
+        queue = self.unacknowledged.pop(tag).queue
         self._leaving.discard(tag)
-        self.broker.feed(self.queue)
+        self.broker.feed(queue)
 
     def _requeued(self, tags):
         self._leaving.difference_update(tags)
-        self.broker.give_back(self.queue, [self.unacknowledged.pop(tag) for tag in tags])
+        self.broker.give_back([self.unacknowledged.pop(tag) for tag in tags])
 
     def publish(self, message):
         number = next(self._ids)
@@ -325,6 +335,23 @@ class Connection:
     def _tell_depths(self, names):
         self._events.append(Depths({name: len(self.broker.queues[name]) for name in names}))
         self.world.signal(self._fd)
+
+    def declare(self, queue):
+        if self._state == "up":
+            self._later(self._declared, queue.name)
+
+    def _declared(self, name):
+        waiting = len(self.broker.queues.setdefault(name, deque()))
+        self._events.append(Declared(name, waiting))
+        self.world.signal(self._fd)
+
+    def consume(self, queue, prefetch):
+        if self._state == "up":
+            self._later(self._consume, queue, prefetch)
+
+    def _consume(self, queue, prefetch):
+        self._prefetches[queue] = prefetch
+        self.broker.feed(queue)
 
     def stop_consuming(self):
         self._consuming = False

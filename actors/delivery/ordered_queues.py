@@ -1,0 +1,428 @@
+"""The queues of ordered and paused hooks at the broker (docs/adr/0039).
+
+Deliveries for such a hook come from the responders, are published into its queue in the order of
+their events, and settled then, as the broker has them. From there they go to a deliverer run by
+run. With several nodes, the broker gives each queue's messages to one of them.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from attrs import Factory, define, evolve, frozen
+
+from callboard.adapters.broker.protocol import (
+    BrokerConnection,
+    Declared,
+    IncomingMessage,
+    OutgoingMessage,
+    Properties,
+    Queue,
+)
+from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.local.ordered_file import OrderedFile
+from callboard.config.settings import Settings
+from callboard.supervision import Timer
+from callboard.webhooks.acknowledgement.receipts import Receipt
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.retries.ordered_queue import PREFETCH, HookKey, OrderedQueue
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json
+from callboard.webhooks.retries.standing import Cancel, Send, Wait
+
+PUBLISH_AGAIN_S = 1.0
+RENEW_S = 600.0
+"""Messages that wait unacknowledged for this time are requeued and redelivered: RabbitMQ closes a
+channel on which a message is unacknowledged for 30 minutes (consumer_timeout)."""
+LONGEST_HOOK_ID = 64
+"""The queue of a hook with a longer id is named by a digest: AMQP limits names to 255 bytes."""
+
+
+@frozen
+class Publication:
+    """A delivery to publish. Then its `receipt` is settled, or its `tag` acknowledged."""
+
+    item: RetryMessage
+    receipt: Receipt | None = None
+    tag: int | None = None
+
+
+@define(eq=False)
+class _Out:
+    """The publications for one queue, in order.
+
+    `failed`: the ids of refused or lost ones; then the others wait for the broker's word on all.
+    """
+
+    waiting: deque[Publication] = Factory(deque)
+    publishing: dict[int, Publication] = Factory(dict)
+    failed: set[int] = Factory(set)
+
+
+@frozen
+class OrderedRun:
+    """A run to hand out: deliveries to send in this order, and those to cancel, by tag."""
+
+    ordered: OrderedQueue
+    items: tuple[tuple[int, RetryMessage], ...]
+    cancelled: tuple[tuple[int, RetryMessage, str], ...]
+    change: int
+
+    @property
+    def ids(self) -> dict[int, str]:
+        """The delivery ids of all, by delivery tag."""
+        sent = {tag: retry.delivery.id for tag, retry in self.items}
+        return sent | {tag: retry.delivery.id for tag, retry, _reason in self.cancelled}
+
+    @property
+    def first(self) -> RetryMessage:
+        """One of the deliveries; all go to the same deliverer."""
+        return self.items[0][1] if self.items else self.cancelled[0][1]
+
+
+class OrderedQueues:
+    """See the module. `broker` returns the connection of the retry queue, which consumes them.
+
+    `judge` finds out about the hook of a delivery, by tag, and `decide` is called with the result.
+    `settle` is called with the receipts of published deliveries, and `refuse` with a delivery that
+    is not to be kept, the reason, and its size if it is too large. `go_on` is called when a run is
+    due: it calls `begin_runs`, and hands out those of `next_run`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        file: OrderedFile,
+        *,
+        broker: Callable[[], BrokerConnection],
+        judge: Callable[[int, RetryMessage], None],
+        settle: Callable[[Receipt], None],
+        refuse: Callable[[Publication, str, int | None], None],
+        go_on: Callable[[], None],
+        timer: Callable[[Callable[[], None]], Timer],
+        log: Any,
+    ) -> None:
+        self._settings, self._file, self._broker = settings, file, broker
+        self._judge, self._settle, self._refuse, self._log = judge, settle, refuse, log
+        self._ordered: dict[HookKey, OrderedQueue] = {}
+        self._out: dict[HookKey, _Out] = {}
+        self._by_queue: dict[str, OrderedQueue] = {}
+        self._by_tag: dict[int, OrderedQueue] = {}
+        self._publishing: dict[int, OrderedQueue] = {}
+        self._fates: dict[int, Send | Wait | Cancel] = {}
+        self._declared: set[HookKey] = set()
+        self._wanted: dict[HookKey, bool] = {}
+        self._runs: deque[OrderedRun] = deque()
+        self._connected = False
+        self._run_due = timer(go_on)
+        self._publish_due = timer(self._publish_all)
+        for key in file.ordered_queues:
+            self._ordered_queue(key)
+
+    def __len__(self) -> int:
+        """The number of unacknowledged deliveries."""
+        return len(self._by_tag)
+
+    @property
+    def unconfirmed(self) -> int:
+        """The number of deliveries that the broker has not confirmed."""
+        return sum(len(out.waiting) + len(out.publishing) for out in self._out.values())
+
+    @property
+    def waiting(self) -> int:
+        """The number of deliveries in the queues, with unacknowledged ones."""
+        return sum(ordered.waiting for ordered in self._ordered.values())
+
+    @property
+    def paused(self) -> int:
+        """The same of paused hooks."""
+        return sum(ordered.waiting for ordered in self._ordered.values() if ordered.paused)
+
+    def _ordered_queue(self, key: HookKey) -> OrderedQueue:
+        ordered = self._ordered.get(key)
+        if ordered is None:
+            name = ordered_queue(self._settings, key[1]).name
+            ordered = self._ordered[key] = OrderedQueue(
+                key, name, paused=self._wanted.get(key, False)
+            )
+            self._out[key] = _Out()
+            self._by_queue[name] = ordered
+            self._file.add_queue(key)
+            if self._connected:
+                self._declare(ordered)
+        return ordered
+
+    def _declare(self, ordered: OrderedQueue) -> None:
+        self._broker().declare(ordered_queue(self._settings, ordered.key[1]))
+
+    def hooks(self, ordered_queues: Iterable[tuple[HookKey, bool]]) -> None:
+        """The hooks that are ordered or paused now, and whether they are paused.
+
+        The queues of others stay until they are empty, and are emptied in order, too.
+        """
+        self._wanted = dict(ordered_queues)
+        for key in self._wanted:
+            self._ordered_queue(key)
+        for key, ordered in self._ordered.items():
+            ordered.paused = self._wanted.get(key, False)
+
+    # The connection
+
+    def up(self) -> None:
+        """Declare the queues; `declared` then consumes them."""
+        self._connected = True
+        self.ask_depths()
+
+    def down(self) -> None:
+        """The broker will redeliver unacknowledged deliveries."""
+        self._connected = False
+        self._declared.clear()
+        for ordered in self._ordered.values():
+            ordered.emptied()
+        self._by_tag.clear()
+        self._fates.clear()
+        self._runs.clear()
+        for out in self._out.values():
+            self._take_back(out)
+            out.waiting = deque(p for p in out.waiting if p.tag is None)
+
+    def ask_depths(self) -> None:
+        """Have the queues' messages counted; this also keeps the broker from deleting them."""
+        for ordered in list(self._ordered.values()):
+            self._declare(ordered)
+
+    def declared(self, event: Declared) -> None:
+        """A queue exists: consume it and publish into it, or drop one that is not needed."""
+        ordered = self._by_queue[event.queue]
+        ordered.waiting = event.messages + len(ordered.items)
+        if ordered.key not in self._declared:
+            self._declared.add(ordered.key)
+            self._broker().consume(ordered.queue, PREFETCH)
+            self._publish(ordered)
+        elif (
+            not ordered.waiting
+            and ordered.key not in self._wanted
+            and not self._out[ordered.key].waiting
+        ):
+            self._file.drop_queue(ordered.key)
+
+    # Into the queues
+
+    def put(self, publication: Publication) -> None:
+        """Publish a delivery into the queue of its hook, after those before it."""
+        delivery = publication.item.delivery
+        ordered = self._ordered_queue((delivery.account_id, delivery.hook_id))
+        self._file.add_queue(ordered.key)
+        out = self._out[ordered.key]
+        most = self._settings.delivery.paused_max
+        if ordered.paused and ordered.waiting + len(out.publishing) + len(out.waiting) >= most:
+            self._refuse(publication, f"hook paused: {most} deliveries wait", None)
+            return
+        out.waiting.append(publication)
+        self._publish(ordered)
+
+    def _publish_all(self) -> None:
+        for ordered in self._ordered.values():
+            self._publish(ordered)
+
+    def _publish(self, ordered: OrderedQueue) -> None:
+        out = self._out[ordered.key]
+        if not self._connected or ordered.key not in self._declared or out.failed:
+            return
+        while out.waiting:
+            publication = out.waiting.popleft()
+            item = publication.item
+            properties = Properties(
+                content_type="application/json", delivery_mode=2, message_id=item.delivery.id
+            )
+            id = self._broker().publish(
+                OutgoingMessage("", ordered.queue, as_json(item), properties, mandatory=True)
+            )
+            out.publishing[id] = publication
+            self._publishing[id] = ordered
+
+    def confirmed(self, ids: Iterable[int], returned: set[int]) -> list[int]:
+        """The broker has these publications, but for the returned; the tags to acknowledge."""
+        tags = []
+        for id in ids:
+            if (ordered := self._publishing.get(id)) is None:
+                continue
+            if id in returned:  # The queue was deleted.
+                returned.discard(id)
+                self._declared.discard(ordered.key)
+                self._fail(ordered, id)
+                continue
+            del self._publishing[id]
+            publication = self._out[ordered.key].publishing.pop(id)
+            ordered.waiting += 1
+            if publication.receipt is not None:
+                self._settle(publication.receipt)
+            if publication.tag is not None:
+                tags.append(publication.tag)
+            self._publish_again(ordered)
+        return tags
+
+    def unconfirmed_are(self, ids: Iterable[int]) -> None:
+        """The broker has refused these publications, or they were lost."""
+        for id in ids:
+            if (ordered := self._publishing.get(id)) is not None:
+                self._fail(ordered, id)
+
+    def _fail(self, ordered: OrderedQueue, id: int) -> None:
+        self._out[ordered.key].failed.add(id)
+        self._publish_again(ordered)
+
+    def _publish_again(self, ordered: OrderedQueue) -> None:
+        """Publish failed ones again, in order, once the broker has decided on all."""
+        out = self._out[ordered.key]
+        if out.failed and out.failed == out.publishing.keys():
+            self._take_back(out)
+            if self._connected and ordered.key not in self._declared:
+                self._declare(ordered)
+            self._publish_due.within(PUBLISH_AGAIN_S)
+
+    def _take_back(self, out: _Out) -> None:
+        for id in out.publishing:
+            del self._publishing[id]
+        out.waiting.extendleft(reversed(out.publishing.values()))
+        out.publishing, out.failed = {}, set()
+
+    # Out of the queues
+
+    def is_ordered(self, message: IncomingMessage) -> bool:
+        """Whether it comes from the queue of a hook."""
+        return not message.exchange and message.routing_key in self._by_queue
+
+    def take(self, message: IncomingMessage, item: RetryMessage) -> None:
+        """Take a message of an ordered queue."""
+        ordered = self._by_queue[message.routing_key]
+        ordered.take(message.tag, self._file.restored(item), time.monotonic(), _now_ms())
+        self._by_tag[message.tag] = ordered
+
+    def begin_runs(self) -> None:
+        """Begin the runs that are due, and set the timer for the next."""
+        now = time.monotonic()
+        for ordered in self._ordered.values():
+            for tag, retry in ordered.run(now):
+                self._judge(tag, retry)
+            if ordered.items and not ordered.out and not ordered.paused:
+                self._run_due.at(ordered.due_at)
+
+    def decide(self, tag: int, fate: Send | Wait | Cancel, change: int) -> bool:
+        """Take a decision on a delivery; False if it is of no ordered queue.
+
+        Once all of its run are decided, the run is ready: up to the first that has to wait.
+        """
+        ordered = self._by_tag.get(tag)
+        if ordered is None:
+            return False
+        self._fates[tag] = fate
+        if all(out in self._fates for out in ordered.out):
+            items, cancelled = [], []
+            for at, out in enumerate(list(ordered.out)):
+                match self._fates.pop(out):
+                    case Cancel(retry, reason):
+                        cancelled.append((out, retry, reason))
+                    case Send(retry) if not retry.delivery.options.paused:
+                        items.append((out, evolve(retry, delivery=_ordered(retry.delivery))))
+                    case Send():
+                        ordered.paused = True
+                        self._recall(ordered, ordered.out[at:])
+                        break
+                    case Wait(retry):
+                        self._back(ordered, retry)
+                        self._recall(ordered, ordered.out[at:])
+                        break
+            if items or cancelled:
+                self._runs.append(OrderedRun(ordered, tuple(items), tuple(cancelled), change))
+        return True
+
+    def _recall(self, ordered: OrderedQueue, tags: Sequence[int]) -> None:
+        for tag in tags:
+            self._fates.pop(tag, None)
+        ordered.recall(time.monotonic(), _now_ms(), tags)
+
+    def outdated(self, keys: set[HookKey]) -> None:
+        """Hooks have changed: their deliveries are judged again."""
+        kept = [run for run in self._runs if run.ordered.key not in keys]
+        for run in self._runs:
+            if run.ordered.key in keys:
+                self._recall(run.ordered, run.ordered.out)
+        self._runs = deque(kept)
+
+    def next_run(self) -> OrderedRun | None:
+        """The next run to hand out."""
+        return self._runs.popleft() if self._runs else None
+
+    def back(self, retry: RetryMessage) -> None:
+        """A deliverer returns a delivery, to be attempted later."""
+        delivery = retry.delivery
+        if (ordered := self._ordered.get((delivery.account_id, delivery.hook_id))) is not None:
+            self._back(ordered, retry)
+
+    def _back(self, ordered: OrderedQueue, retry: RetryMessage) -> None:
+        ordered.back(retry.delivery.id, retry)
+        if retry.attempts_made or retry.deferred_since_ms is not None:
+            self._file.keep([retry])
+
+    def tags(self, tags: Iterable[int]) -> list[int]:
+        """Those of the tags that are of ordered queues."""
+        return [tag for tag in tags if tag in self._by_tag]
+
+    def settled(self, tags: Iterable[int]) -> list[int]:
+        """A deliverer has settled these; those to acknowledge: they have ended."""
+        done = []
+        for ordered, of_one in self._by_queue_of(tags).items():
+            ended = [
+                ordered.items[tag].delivery.id for tag in of_one if tag not in ordered.returned
+            ]
+            self._file.forget(ended)
+            done += ordered.settled(of_one, time.monotonic(), _now_ms())
+        for tag in done:
+            ordered = self._by_tag.pop(tag)
+            ordered.waiting -= 1
+        return done
+
+    def lost(self, tags: Iterable[int]) -> list[int]:
+        """No deliverer has these any more; returns the tags that are of no ordered queue."""
+        for ordered, of_one in self._by_queue_of(tags).items():
+            self._recall(ordered, of_one)
+        return [tag for tag in tags if tag not in self._by_tag]
+
+    def _by_queue_of(self, tags: Iterable[int]) -> Mapping[OrderedQueue, list[int]]:
+        found: dict[OrderedQueue, list[int]] = {}
+        for tag in tags:
+            if (ordered := self._by_tag.get(tag)) is not None:
+                found.setdefault(ordered, []).append(tag)
+        return found
+
+    def renew(self) -> None:
+        """Requeue messages that wait for RENEW_S; they are redelivered at once, in their places."""
+        before = time.monotonic() - RENEW_S
+        for ordered in self._ordered.values():
+            if ordered.items and not ordered.out and ordered.received_at < before:
+                tags = ordered.emptied()
+                for tag in tags:
+                    del self._by_tag[tag]
+                self._broker().requeue(tags)
+
+
+def ordered_queue(settings: Settings, hook_id: str) -> Queue:
+    """The queue of an ordered or paused hook."""
+    name = hook_id
+    if len(hook_id.encode()) > LONGEST_HOOK_ID:
+        name = blake2b(hook_id.encode(), digest_size=16).hexdigest()
+    amqp = settings.amqp
+    return shared_queue(f"{amqp.queue}.ordered.{name}", amqp.queue_type, single=True, expires=True)
+
+
+def _ordered(delivery: Delivery) -> Delivery:
+    """The delivery as the deliverer keeps it in order, whatever its hook is now."""
+    if delivery.options.ordered:
+        return delivery
+    return evolve(delivery, options=evolve(delivery.options, ordered=True))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

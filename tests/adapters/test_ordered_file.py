@@ -1,0 +1,60 @@
+"""What a node remembers of its ordered queues over restarts."""
+
+from attrs import evolve
+
+from callboard.adapters.local.ordered_file import KEPT_S, OrderedFile
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.retries.retry_message import RetryMessage
+
+DELIVERY = Delivery("d", "e", "h", "a", "shop", "u", "POST", "u", (), b"{}")
+FRESH = RetryMessage(DELIVERY, 0, 0, deferrals=0, taken_ms=5)
+LATER = RetryMessage(DELIVERY, 2, 9_000, (), 7, 3, ((1, "status 500"), (2, "timeout")), 5)
+
+
+def opened(path, now_s=1000.0, errors=None):
+    return OrderedFile(path, (errors if errors is not None else []).append, lambda: now_s)
+
+
+def test_queues_and_states_outlive_the_process(tmp_path):
+    file = opened(tmp_path / "data" / "ordered")
+    file.add_queue(("a", "h"))
+    file.add_queue(("a", "h"))
+    file.add_queue(("a", "i"))
+    file.drop_queue(("a", "i"))
+    file.keep([LATER])
+    file.close()
+    again = opened(tmp_path / "data" / "ordered")
+    assert again.ordered_queues == {("a", "h")}
+    assert again.restored(FRESH) == LATER
+    assert (tmp_path / "data" / "ordered").stat().st_mode & 0o777 == 0o600
+    again.forget(["d", "unknown"])
+    again.close()
+    assert opened(tmp_path / "data" / "ordered").restored(FRESH) == FRESH
+
+
+def test_an_older_state_is_not_restored(tmp_path):
+    file = opened(tmp_path / "ordered")
+    file.keep([LATER])
+    newer = evolve(LATER, attempts_made=3)
+    assert file.restored(newer) == newer
+
+
+def test_states_are_kept_for_a_month(tmp_path):
+    opened(tmp_path / "ordered", 1000.0).keep([LATER])
+    assert opened(tmp_path / "ordered", 1000.0 + KEPT_S).restored(FRESH) == LATER
+    assert opened(tmp_path / "ordered", 1001.0 + KEPT_S).restored(FRESH) == FRESH
+
+
+def test_without_a_usable_file_it_remembers_for_this_process_only(tmp_path):
+    (tmp_path / "ordered").write_bytes(b"no database" * 100)
+    errors = []
+    file = opened(tmp_path / "ordered", errors=errors)
+    assert len(errors) == 1
+    file.add_queue(("a", "h"))
+    file.keep([LATER])
+    assert (file.ordered_queues, file.restored(FRESH)) == ({("a", "h")}, LATER)
+    # The damaged file was moved aside: the next process has a good one.
+    again = opened(tmp_path / "ordered", errors=errors)
+    again.add_queue(("a", "h"))
+    assert len(errors) == 1
+    assert len(list(tmp_path.glob("ordered*.corrupt-*"))) == 1

@@ -1,0 +1,112 @@
+"""A hook's ordered queue: what is sent next, what waits, and what has ended."""
+
+from attrs import evolve
+
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.retries.ordered_queue import RUN, RUN_BYTES, OrderedQueue
+from callboard.webhooks.retries.retry_message import RetryMessage
+
+NOW_MS = 1_700_000_000_000
+
+
+def retry(number, **fields):
+    body = fields.pop("body", b"{}")
+    delivery = Delivery(f"d{number}", "e", "h", "a", "shop", "u", "POST", "u", (), body)
+    return evolve(RetryMessage(delivery, 0, 0, deferrals=0), **fields)
+
+
+def ordered(*retries, **fields):
+    made = OrderedQueue(("a", "h"), "q", **fields)
+    for tag, one in enumerate(retries, start=1):
+        made.take(tag, one, 0.0, NOW_MS)
+    return made
+
+
+def tags(run):
+    return [tag for tag, _retry in run]
+
+
+def test_a_run_is_in_order_and_the_next_begins_when_all_of_it_are_settled():
+    made = ordered(*map(retry, range(RUN + 2)))
+    assert tags(made.run(0.0)) == list(range(1, RUN + 1))
+    assert made.run(0.0) == []
+    assert made.settled([2, 1], 0.0, NOW_MS) == [2, 1]
+    assert made.run(0.0) == []
+    made.settled(range(3, RUN + 1), 0.0, NOW_MS)
+    assert tags(made.run(0.0)) == [RUN + 1, RUN + 2]
+
+
+def test_a_run_ends_with_the_delivery_that_reaches_the_size():
+    made = ordered(retry(1, body=b"x" * RUN_BYTES), retry(2))
+    assert tags(made.run(0.0)) == [1]
+
+
+def test_what_returns_keeps_its_place_and_holds_those_behind_it_until_it_is_due():
+    made = ordered(retry(1), retry(2), retry(3))
+    made.run(0.0)
+    assert made.settled([1], 0.0, NOW_MS) == [1]
+    later = retry(2, attempts_made=1, due_ms=NOW_MS + 30_000)
+    assert made.back("d2", later)
+    assert made.back("d3", retry(3))
+    assert not made.back("other", later)
+    assert made.settled([3, 2], 5.0, NOW_MS + 5_000) == []
+    assert made.run(29.9) == []
+    assert made.run(30.0) == [(2, later), (3, retry(3))]
+    assert made.settled([2, 3], 31.0, NOW_MS) == [2, 3]
+
+
+def test_a_repeat_in_the_same_run_returns_with_the_first():
+    made = ordered(retry(1), retry(2), retry(1))
+    made.run(0.0)
+    made.back("d1", retry(1, attempts_made=1))
+    assert made.settled([1, 2, 3], 0.0, NOW_MS) == [2]
+    assert tags(made.run(0.0)) == [1, 3]
+
+
+def test_a_run_whose_deliverer_died_is_sent_again():
+    made = ordered(retry(1), retry(2), retry(3))
+    made.run(0.0)
+    made.settled([1], 0.0, NOW_MS)
+    made.back("d2", retry(2, attempts_made=1))
+    made.recall(0.0, NOW_MS)
+    assert [one.attempts_made for _tag, one in made.run(0.0)] == [1, 0]
+    # They end as any others do.
+    assert made.settled([2, 3], 0.0, NOW_MS) == [2, 3]
+
+
+def test_a_paused_queue_sends_nothing():
+    made = ordered(retry(1), paused=True)
+    assert made.run(0.0) == []
+    made.paused = False
+    assert tags(made.run(0.0)) == [1]
+
+
+def test_what_is_taken_again_waits_for_the_rest_of_its_pause():
+    made = ordered(retry(1, attempts_made=2, due_ms=NOW_MS + 7_000), retry(2))
+    assert made.run(6.9) == []
+    assert tags(made.run(7.0)) == [1, 2]
+    assert made.emptied() == [1, 2]
+    assert made.run(99.0) == []
+
+
+def test_what_comes_behind_an_endpoint_that_is_down_is_deferred_as_long():
+    """Otherwise each run would wait for `delivery.park_hours` of its own."""
+    made = ordered(retry(1))
+    made.run(0.0)
+    made.back("d1", retry(1, deferred_since_ms=NOW_MS))
+    made.settled([1], 0.0, NOW_MS)
+    made.run(0.0)
+    assert made.settled([1], 0.0, NOW_MS) == [1]  # It was given up.
+    made.take(2, retry(2, taken_ms=NOW_MS + 5), 0.0, NOW_MS + 9)
+    made.take(3, retry(3, taken_ms=NOW_MS - 5), 0.0, NOW_MS + 9)
+    run = made.run(0.0)
+    assert [one.deferred_since_ms for _tag, one in run] == [NOW_MS + 5, NOW_MS]
+    assert made.settled([2, 3], 0.0, NOW_MS) == [2, 3]
+
+
+def test_a_delivery_that_had_its_attempt_ends_the_deferral_of_the_queue():
+    made = ordered(retry(1))
+    made.run(0.0)
+    made.settled([1], 0.0, NOW_MS)
+    made.take(2, retry(2), 0.0, NOW_MS)
+    assert made.run(0.0)[0][1].deferred_since_ms is None

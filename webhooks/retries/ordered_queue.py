@@ -1,0 +1,110 @@
+"""The deliveries of an ordered or paused hook, which are sent one by one in order.
+
+The order is that of the hook's queue at the broker. A delivery is acknowledged there when it has
+ended, so that whatever dies, the broker has all others in their places. A delivery to be attempted
+again stays unacknowledged, and all others wait behind it.
+"""
+
+from collections.abc import Iterable
+
+from attrs import Factory, define, evolve
+
+from callboard.webhooks.retries.retry_message import RetryMessage
+
+RUN = 20
+"""The most deliveries of a queue that a deliverer has; the next follow when all have ended."""
+RUN_BYTES = 1_000_000
+"""A run ends with the delivery that reaches this size."""
+PREFETCH = 2 * RUN
+"""The most unacknowledged deliveries, so that the next run is here when one ends."""
+
+HookKey = tuple[str, str]
+
+
+@define(eq=False)
+class OrderedQueue:
+    """A hook's queue at the broker, and its unacknowledged deliveries.
+
+    `waiting`: the messages of the queue, with unacknowledged ones, when it was last asked.
+    `items`: the unacknowledged ones, by delivery tag, in order. `out`: the tags of the run that is
+    being judged, or is with a deliverer; `returned`: those of them to be attempted later. `due_at`:
+    when the first may run, by the monotonic clock. `received_at`: when the first was received.
+    """
+
+    key: HookKey
+    queue: str
+    paused: bool = False
+    waiting: int = 0
+    due_at: float = 0.0
+    received_at: float = 0.0
+    items: dict[int, RetryMessage] = Factory(dict)
+    out: list[int] = Factory(list)
+    returned: set[int] = Factory(set)
+    _deferred_since_ms: int | None = None
+
+    def take(self, tag: int, retry: RetryMessage, now: float, now_unix_ms: int) -> None:
+        """Take a message of the queue, with the state of its latest attempt.
+
+        One that comes behind others that could not be attempted has been deferred as long as they.
+        """
+        since_ms = self._deferred_since_ms
+        if retry.deferred_since_ms is None and since_ms is not None and not retry.attempts_made:
+            retry = evolve(retry, deferred_since_ms=max(since_ms, retry.taken_at_ms))
+        if not self.items:
+            self.received_at = now
+            self.due_at = now + max(0, retry.due_ms - now_unix_ms) / 1000
+        self.items[tag] = retry
+
+    def run(self, now: float) -> list[tuple[int, RetryMessage]]:
+        """The next deliveries to send, now out; none while the first is not due."""
+        if self.paused or self.out or not self.items or now < self.due_at:
+            return []
+        run, bytes_left = [], RUN_BYTES
+        for tag, retry in self.items.items():
+            run.append((tag, retry))
+            bytes_left -= retry.delivery.size
+            if len(run) == RUN or bytes_left <= 0:
+                break
+        self.out = [tag for tag, _retry in run]
+        return run
+
+    def back(self, delivery_id: str, retry: RetryMessage) -> bool:
+        """Record that a delivery is to be attempted later; False if it is not out."""
+        tags = [tag for tag in self.out if self.items[tag].delivery.id == delivery_id]
+        for tag in tags:
+            self.items[tag] = retry
+        self.returned.update(tags)
+        return bool(tags)
+
+    def settled(self, tags: Iterable[int], now: float, now_unix_ms: int) -> list[int]:
+        """Record what a deliverer has settled of the run; the tags of those that have ended."""
+        done = []
+        for tag in tags:
+            self.out.remove(tag)
+            if tag in self.returned:
+                self.returned.remove(tag)
+            else:
+                self._deferred_since_ms = self.items.pop(tag).deferred_since_ms
+                done.append(tag)
+        if not self.out:
+            self._await_first(now, now_unix_ms)
+        return done
+
+    def recall(self, now: float, now_unix_ms: int, tags: Iterable[int] | None = None) -> None:
+        """These are not out, by default all: they were not sent, or their deliverer has died."""
+        recalled = set(self.out if tags is None else tags)
+        self.out = [tag for tag in self.out if tag not in recalled]
+        self.returned -= recalled
+        if not self.out:
+            self._await_first(now, now_unix_ms)
+
+    def emptied(self) -> list[int]:
+        """Forget the unacknowledged deliveries, which return to the broker; returns their tags."""
+        tags, self.items, self.out, self.returned = list(self.items), {}, [], set()
+        return tags
+
+    def _await_first(self, now: float, now_unix_ms: int) -> None:
+        for retry in self.items.values():
+            self.received_at = now
+            self.due_at = now + max(0, retry.due_ms - now_unix_ms) / 1000
+            break
