@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from callboard.web.access.fair_slots import FairSlots, TooManyWait
+from support.patience import patient
 
 
 class Line:
@@ -78,7 +79,7 @@ def test_the_line_of_a_client_is_bounded():
         await line.settled()
         assert line.slots.waiting == 64
         with pytest.raises(TooManyWait):
-            await line.slots.take("a", 1)
+            await asyncio.wait_for(line.slots.take("a", 1), patient(5))
         other = line.ask("b")
         await line.settled()
         assert not other.done(), "another client may wait"
