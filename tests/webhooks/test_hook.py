@@ -50,7 +50,7 @@ def test_a_plain_document_gets_the_defaults():
         max_attempts=2,
         include_subaccounts=False,
         include_internal_legs=True,
-        custom_data={},
+        custom_data=None,
         modifiers={},
     )
 
@@ -163,7 +163,8 @@ def test_switches_are_read_leniently(value, subaccounts, legs):
     ("value", "read"), [({"a": "b"}, {"a": "b"}), ({}, {}), (["a"], {}), ("a", {}), (None, {})]
 )
 def test_custom_data_and_modifiers_are_objects_or_nothing(key, value, read):
-    assert getattr(parse(**{key: value}), key) == read
+    assert (getattr(parse(**{key: value}), key) or {}) == read
+    assert (parse(custom_data=value).custom_data is None) is not isinstance(value, dict)
 
 
 def test_states_of_a_document():

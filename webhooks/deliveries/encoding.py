@@ -11,6 +11,7 @@ from attrs import frozen
 
 from callboard.webhooks.hooks.hook import JSON, Hook
 from callboard.webhooks.values.exact_numbers import fragment, json_read, json_written
+from callboard.webhooks.values.json_values import joined
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -37,7 +38,7 @@ class HttpRequest:
 def form_encode(payload: Mapping[str, Any]) -> str:
     """Pairs in the object's order: nested objects as `a[b]=v`, lists as `a[]=v`.
 
-    Empty objects, empty lists and nulls are omitted.
+    Empty objects, empty lists and nulls are omitted, except as the elements of a list.
     """
     return "&".join(f"{key}={value}" for key, value in _object_pairs(payload))
 
@@ -147,13 +148,23 @@ def _pairs(value: Any, name: str) -> Iterator[tuple[str, str]]:
         yield from _object_pairs(value, name)
     elif isinstance(value, list | tuple):
         for element in value:
-            if isinstance(element, Mapping | list | tuple):
-                # Lists and objects within a list are sent as JSON text.
-                yield f"{name}[]", _escape(_json(element).decode())
-            else:
-                yield from _pairs(element, f"{name}[]")
+            yield f"{name}[]", _element(element)
     else:
         yield name, _escape(_text(value))
+
+
+def _element(value: Any) -> str:
+    """An element of a list: an object as its JSON, a list as the text that its members make.
+
+    A list that makes no text, over which Kazoo crashes, is sent as its JSON.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple) and (text := joined(value)) is not None:
+        return quote_plus(text)
+    if isinstance(value, Mapping | list | tuple):
+        return _escape(_json(value).decode())
+    return _escape(_text(value))
 
 
 def _text(value: Any) -> str:
