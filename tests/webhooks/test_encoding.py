@@ -84,7 +84,8 @@ def element(value):
     if isinstance(value, list) and (text := joined(value)) is not None:
         return text.decode(errors="replace")
     if isinstance(value, dict | list):
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return re.sub(r"(?<=[0-9]e-)0", "", text)  # orjson writes 1e-6 for 1e-06.
     return value if isinstance(value, str) else json.dumps(value)
 
 
