@@ -207,12 +207,19 @@ def test_an_invalid_hook_survives_pickling():
 
 def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
     stored = new_hook(
-        {"hook": "all", "uri": "http://x.org", "retries": 4, "pvt_account_id": "1b" * 16, "_x": 1},
+        {
+            "name": "My CRM, no. 1",
+            "hook": "all",
+            "uri": "http://x.org",
+            "retries": 4,
+            "pvt_account_id": "1b" * 16,
+            "_x": 1,
+        },
         63867000000,
         "h9",
         "apps@one",
     )
-    assert stored["pvt_account_db"] == "account%2F1b%2F1b%2F" + "1b" * 14
+    assert (stored["pvt_account_db"], stored["pvt_alphanum_name"]) == ("webhooks", "mycrmno1")
     assert stored["pvt_created"] == stored["pvt_modified"] == 63867000000
     assert (stored["retries"], stored["http_verb"], stored["enabled"]) == (4, "post", True)
     assert "_x" not in stored

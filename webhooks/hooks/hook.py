@@ -1,6 +1,7 @@
 """A hook: one account's subscription, which sends an event's payload to a URL."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from sys import intern
@@ -11,7 +12,7 @@ from attrs import field, frozen
 from callboard.webhooks.events.event import MAX_NESTING, too_deep
 from callboard.webhooks.hooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
 from callboard.webhooks.values.json_values import as_bool, as_int
-from callboard.webhooks.values.kazoo_names import account_database, account_of_database, encoded
+from callboard.webhooks.values.kazoo_names import account_of_database
 from callboard.webhooks.values.pickling import Positional
 
 ALL = "all"
@@ -27,6 +28,7 @@ MAX_OBJECT = 1_048_576
 A stored hook with more does not fire. Quotas are far below; no payload could contain it.
 """
 
+_NOT_PLAIN = re.compile("[^a-z0-9]")
 _CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
 # Shared by all hooks without options, to save memory.
 _NONE: Mapping[str, Any] = {}
@@ -254,5 +256,14 @@ def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str
     }
     if account_id is not None:
         document["pvt_account_id"] = account_id
-        document["pvt_account_db"] = encoded(account_database(str(account_id)))
-    return document
+        # The database of the document, as in Crossbar, and not the account's.
+        document["pvt_account_db"] = "webhooks"
+    return with_plain_name(document)
+
+
+def with_plain_name(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with its name's letters and digits, as Crossbar stores them for searches."""
+    name = document.get("name")
+    if not isinstance(name, str):
+        return dict(document)
+    return {**document, "pvt_alphanum_name": _NOT_PLAIN.sub("", name.lower())}
