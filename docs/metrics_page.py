@@ -26,8 +26,22 @@ For several nodes, add up the counters. `callboard_retry_queue_messages` and
 
 ## Ready
 
-A node is ready when its connections to its own zone's broker are up, the document store responds
-(checked every five seconds), and every actor of the tree runs.
+A node is ready when nothing prevents or delays its deliveries. Each reason why it is not has a
+kind, a description and the time when it was first seen, in `/readyz`, `callboard health`, `status`,
+`doctor` and `top`, on the dashboard, and as `callboard_not_ready_seconds`. Nothing is ready by
+default.
+
+| kind | the node is not ready if |
+|---|---|
+| `tree` | an actor does not run, or the top supervisor has not answered for 10 s |
+| `restarts` | an actor was restarted three times within a minute |
+| `report` | an actor that runs has not reported its figures since it was started |
+| `hooks` | the hook table, or a responder, does not have all hooks |
+| `stalled` | an actor makes no progress for 15 s, and not for a rate, an order or a retry |
+| `resent` | an unconfirmed batch was sent again more than three times |
+| `refused` | in the last five minutes, the transport refused a message between actors |
+| `broker` | a connection to the own zone's broker is down |
+| `store` | the document store does not respond (checked every five seconds) |
 
 ## What to watch
 

@@ -3,13 +3,18 @@
 They are made for version `MADE_FOR`; tests/supervision/test_thespian_patches.py fails for any other
 version, and if the source of a name in `INTERNALS` has changed.
 
-`apply` makes three patches:
+`apply` makes four patches:
 
 **Children that ended.** When Thespian is notified that one child has ended, it forgets the
 processes of all children that have ended by then. If the notification of another one was lost,
 because that child was killed, or because a busy parent did not accept it within seven seconds, its
 end is never reported. A parent that is about to end then waits forever, and so do all actors above
 it, up to the admin, which keeps its port.
+
+**A logger that ended.** The admin starts another, with an attribute whose name is misspelled: the
+AttributeError ended the admin. If the logger ends before it has connected, the admin does not
+handle the notification of its end, as it keeps all messages until then. In both cases no client
+could stop the actors any more, and the port stayed taken.
 
 **Stack depth.** An actor is forked from within a handler of its parent, some thirty frames deeper
 than the parent; its loop now runs in its own chunk of the stack (roomy_stack.py).
@@ -20,6 +25,7 @@ than the parent; its loop now runs in its own chunk of the stack (roomy_stack.py
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +33,8 @@ from thespian.actors import ActorAddress
 from thespian.system import utilis
 from thespian.system.actorManager import ActorManager
 from thespian.system.admin import convention
-from thespian.system.multiprocCommon import MultiProcReplicator
+from thespian.system.messages.multiproc import ChildMayHaveDied
+from thespian.system.multiprocCommon import MultiProcAdmin, MultiProcReplicator
 
 from callboard.supervision.lean_transport import lean
 from callboard.supervision.roomy_stack import roomy
@@ -57,7 +64,10 @@ INTERNALS = {
     "system.transport:PauseWithBackoff": "d052e41aac67dd65",
     "system.transport:ReceiveEnvelope": "1630e86d55074f22",
     "system.transport:TransmitIntent": "1cffb12f81138b77",
-    # The first two and `child_processes` rely on these.
+    # `_forget`, `logDefs` and `child_processes` rely on these.
+    "system.admin.adminCore:AdminCore.__init__": "1d7c109bfc6f0ec0",
+    "system.multiprocCommon:_startLogger": "f8db5651c1fc034c",
+    "system.multiprocCommon:MultiProcReplicator.h_LoggerConnected": "adb0d7e68197d789",
     "system.multiprocCommon:MultiProcReplicator._checkChildLiveness": "f4dc4c3437d077c0",
     "system.multiprocCommon:MultiProcReplicator.childDied": "6d22bfa68f41b117",
     "system.multiprocCommon:MultiProcReplicator._startChildActor": "82ed67923c810e7f",
@@ -125,6 +135,8 @@ _run = ActorManager.run
 def apply() -> None:
     """Patch Thespian in this process and in those forked from it."""
     MultiProcReplicator._childExited = _forget
+    MultiProcAdmin.logDefs = property(attrgetter("logdefs"))
+    MultiProcAdmin._handleReplicatorMessages = _handle_replicator_messages
     ActorManager.run = _run_roomy
     lean()
 
@@ -136,6 +148,13 @@ def _forget(self: Any, child: Any) -> None:
         for each in getattr(self, "_child_procs", [])
         if getattr(each, "childRealAddr", each.childAddr) != child or self._checkChildLiveness(each)
     ]
+
+
+def _handle_replicator_messages(self: Any, envelope: Any) -> tuple[bool, bool]:
+    if isinstance(envelope.message, ChildMayHaveDied):
+        return True, self.childDied()
+    handled: tuple[bool, bool] = MultiProcReplicator._handleReplicatorMessages(self, envelope)
+    return handled
 
 
 def _run_roomy(self: Any) -> None:

@@ -1,14 +1,16 @@
 """Counts of an actor, reported to `metrics` at most once a second."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from thespian.actors import ActorAddress, WakeupMessage
+from thespian.actors import ActorAddress, PoisonMessage, WakeupMessage
 
 from callboard.actors.messages import Figures
 from callboard.actors.messages.paths import METRICS
 from callboard.supervision import SupervisedActor
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
+from callboard.webhooks.metrics.catalog import LAST_PROGRESS, MESSAGES_REFUSED
 from callboard.webhooks.metrics.tally import FigureSet, Tally
 
 REPORT_S = 1.0
@@ -26,6 +28,7 @@ class Counting(SupervisedActor):
         self.tally = Tally()
         self._last_report: tuple[int, FigureSet, tuple[EndpointFigures, ...]] | None = None
         self._reports = 0
+        self._clock_began = time.time() - time.monotonic()
         self._reporting = False
         self._report_due = False
 
@@ -35,6 +38,14 @@ class Counting(SupervisedActor):
     def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
         """The endpoints to show to users."""
         return ()
+
+    def set_progress(self, at: float | None) -> None:
+        """Set when what this actor holds last made progress, by the monotonic clock.
+
+        None if it holds nothing, or nothing that has no reason to wait. That no progress follows
+        needs no report: the value stays the same, and `metrics` judges it.
+        """
+        self.tally.set(LAST_PROGRESS, 0 if at is None else self._clock_began + at, self.path)
 
     def start_reporting(self) -> None:
         """Report from now on."""
@@ -53,6 +64,12 @@ class Counting(SupervisedActor):
             self._report_due = True
             self.after(REPORT_S, self._report)
         return watched
+
+    def receiveMsg_PoisonMessage(self, message: PoisonMessage, _sender: ActorAddress) -> None:
+        """Count a message of ours that the transport refused."""
+        kind = type(message.poisonMessage).__name__
+        self.log.error("message_refused", message=kind, reason=str(message.details)[-500:])
+        self.tally.count(MESSAGES_REFUSED, self.path, kind)
 
     def _report(self) -> None:
         self._report_due = False

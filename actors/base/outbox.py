@@ -51,11 +51,17 @@ class Outbox(Generic[T]):
         self._size, self._most_bytes = size, most_bytes
         self._waiting: deque[T] = deque()
         self._out: dict[int, tuple[list[T], float]] = {}
+        self._repeats: dict[int, int] = {}
         self._numbers = itertools.count(1) if numbers is None else numbers
 
     def __len__(self) -> int:
         """The number of unconfirmed and waiting items."""
         return len(self._waiting) + sum(len(batch) for batch, _since in self._out.values())
+
+    @property
+    def resent(self) -> int:
+        """How often an unconfirmed batch was overdue, the most of all."""
+        return max(self._repeats.values(), default=0)
 
     @property
     def waiting(self) -> int:
@@ -82,6 +88,7 @@ class Outbox(Generic[T]):
 
     def confirmed(self, number: int) -> list[T]:
         """The items of a confirmed batch; none if it was confirmed before."""
+        self._repeats.pop(number, None)
         return self._out.pop(number, ([], 0.0))[0]
 
     def settled(self, number: int, is_settled: Callable[[T], bool]) -> list[T]:
@@ -89,7 +96,7 @@ class Outbox(Generic[T]):
         batch, since = self._out.get(number, ([], 0.0))
         done = [item for item in batch if is_settled(item)]
         if len(done) == len(batch):
-            self._out.pop(number, None)
+            self.confirmed(number)
         else:
             self._out[number] = [item for item in batch if not is_settled(item)], since
         return done
@@ -109,10 +116,12 @@ class Outbox(Generic[T]):
         for batch, _since in reversed(self._out.values()):
             self._waiting.extendleft(reversed(batch))
         self._out.clear()
+        self._repeats.clear()
 
     def overdue(self, before: float, now: float) -> list[tuple[int, list[T]]]:
         """The batches sent before `before`, to be sent again at `now`."""
         late = [(n, batch) for n, (batch, since) in self._out.items() if since < before]
         for number, batch in late:
             self._out[number] = batch, now
+            self._repeats[number] = self._repeats.get(number, 0) + 1
         return late

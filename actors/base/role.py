@@ -183,10 +183,13 @@ class BrokerRole(Role):
         *,
         module: str = "",
         raw: Mapping[str, str] | None = None,
+        log: bool = True,
     ) -> None:
-        """Quarantine a message; `quarantine.write` writes it to disk."""
+        """Quarantine a message; `quarantine.write` writes it to disk. `log`: with a log line."""
         record = set_aside(message, module=module, reason=reason, now_unix_s=time.time(), raw=raw)
         self.quarantine.add(tag, record)
+        if not log:
+            return
         where = {"module": module} if module else {}
         self.log.warning(
             self.set_aside_event, **where, routing_key=message.routing_key, reason=reason

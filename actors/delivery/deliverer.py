@@ -146,6 +146,7 @@ class Deliverer(Role):
         )
         self._pauses: list[tuple[float, int, Job]] = []
         self._pausing: Counter[str] = Counter()
+        self._accounted_at = time.monotonic()
         self._deferrals: Outbox[tuple[Job, RetryMessage]] = Outbox(
             DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: deferral[0].delivery.size
         )
@@ -191,10 +192,26 @@ class Deliverer(Role):
         tally.set(catalog.WAITING, len(dispatcher))
         tally.set(catalog.RETRYING, len(self._pauses))
         tally.set(catalog.LEAVING, len(self._deferrals))
+        resent = max(self._deferrals.resent, self._recorder.resent)
+        tally.set(catalog.BATCH_RESENDS, resent, self.path)
+        self.set_progress(self._accounted_at if self._has_lost_jobs() else None)
         half_open = self._circuits.half_open(time.monotonic())
         tally.set(catalog.CIRCUITS, self._circuits.open - half_open, "open")
         tally.set(catalog.CIRCUITS, half_open, "half_open")
         tally.set(catalog.CIRCUITS_OPENED, self._circuits.opened)
+
+    def _has_lost_jobs(self) -> bool:
+        """Whether there are deliveries for which nothing is to happen any more.
+
+        Each one is in flight, waits for a turn (its endpoint's, or its order's or rate's) or for a
+        retry, or is on the way to the retry queue or the attempt log.
+        """
+        dispatcher = self._dispatcher
+        waiting = len(dispatcher) + len(self._pauses) + len(self._deferrals)
+        if len(self._jobs) > dispatcher.in_flight + waiting + self._recorder.unrecorded:
+            return True
+        self._accounted_at = time.monotonic()
+        return False
 
     def busiest_endpoints(self) -> tuple[EndpointFigures, ...]:
         """Endpoints in trouble, then those with the most deliveries."""

@@ -93,6 +93,11 @@ class Recorder:
         return len(self._attempts)
 
     @property
+    def resent(self) -> int:
+        """How often the same unconfirmed batch was sent again."""
+        return self._attempts.resent
+
+    @property
     def unreported(self) -> int:
         """Records and failures not sent yet."""
         return self._attempts.waiting + len(self._failures) + len(self._disables)

@@ -14,6 +14,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.events.event_spans import EventSpans
+from callboard.actors.events.unclaimed import NO_MODULE, UnclaimedEvents
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
@@ -28,7 +29,7 @@ from callboard.actors.messages import (
     Routed,
 )
 from callboard.actors.messages.paths import responder_path
-from callboard.adapters.broker.edge import as_published
+from callboard.adapters.broker.edge import as_published, offers_of
 from callboard.adapters.broker.protocol import (
     Binding,
     BrokerError,
@@ -53,8 +54,10 @@ from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
+from callboard.webhooks.modules.bus_module import BusModule
+from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventModule
 
 KAZOO_QUEUE = Queue(
     "webhooks_shared_listener",
@@ -95,13 +98,14 @@ class EventBridge(BrokerRole):
     A message is acknowledged when all its deliveries are settled. If a responder dies, its
     successor receives the batches not yet routed; if a deliverer dies, its events are requeued at
     the broker; if the bridge dies, the broker redelivers all unacknowledged messages. The prefetch
-    limits the number of unsettled events.
+    limits the number of unsettled events. An event that no module claims is offered to the other
+    nodes, and then becomes a dead letter.
     """
 
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
         amqp = self.settings.amqp
-        modules = event_modules(self.settings).modules
+        modules = self._modules = event_modules(self.settings).modules
         exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
@@ -110,7 +114,7 @@ class EventBridge(BrokerRole):
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
-        names = ("received", "acknowledged", "requeued", "unclaimed")
+        names = ("received", "acknowledged", "requeued")
         self._counts = dict.fromkeys(names, 0)
         queue = event_queue(self.settings)
         traced = tracing(self.settings, self.path, self.log, own_process=self.own_process)
@@ -127,6 +131,15 @@ class EventBridge(BrokerRole):
                 priority=amqp.consumer_priority,
             )
         )
+        self._unclaimed = UnclaimedEvents(
+            self.settings,
+            self.broker,
+            self.acknowledge,
+            self._requeue,
+            self._refuse_unclaimed,
+            self.timer,
+            self.log,
+        )
         self.every(RECONCILE_S, self._reconcile)
 
     def stats(self) -> Mapping[str, Any]:
@@ -134,6 +147,7 @@ class EventBridge(BrokerRole):
         return {
             "broker": "up" if self._connected else "down",
             **self._counts,
+            **self._unclaimed.counts,
             "poison": self.quarantine.count,
             "in_hand": self._ledger.open,
             "batches": len(self._ledger.batches),
@@ -145,8 +159,12 @@ class EventBridge(BrokerRole):
         self.tally.set(catalog.MESSAGES_RECEIVED, self._counts["received"])
         self.tally.set(catalog.MESSAGES_ACKNOWLEDGED, self._counts["acknowledged"])
         self.tally.set(catalog.MESSAGES_REQUEUED, self._counts["requeued"])
-        self.tally.set(catalog.MESSAGES_UNCLAIMED, self._counts["unclaimed"])
+        self.tally.set(catalog.MESSAGES_UNCLAIMED, self._unclaimed.counts["unclaimed"])
+        self.tally.set(catalog.MESSAGES_NO_MODULE, self._unclaimed.counts["no_module"])
         self.tally.set(catalog.EVENTS_IN_HAND, self._ledger.open)
+        resent = max((batch.resent for batch in self._ledger.batches), default=0)
+        self.tally.set(catalog.BATCH_RESENDS, resent, self.path)
+        self.set_progress(self._ledger.unanswered_since)
 
     # Broker events
 
@@ -163,16 +181,20 @@ class EventBridge(BrokerRole):
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self._ledger = self._ledger.emptied()
+                self._unclaimed.forget()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
                 self._report_if_quiet()
             case Confirmed(ids):
+                self._unclaimed.confirmed(ids)
                 self._publish_progress(ids)
             case Returned(id, reason):
+                self._unclaimed.returned(id)
                 if id in self._publishing:
                     self._publishing[id].unroutable += 1
                     self.log.warning("event_unroutable", reason=reason)
             case Unconfirmed(ids, reason):
+                self._unclaimed.unconfirmed(ids)
                 self._publish_failed(ids, reason)
 
     def after_poll(self) -> None:
@@ -182,7 +204,8 @@ class EventBridge(BrokerRole):
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
         done = []
         now = time.monotonic()
-        for message in map(as_published, messages):
+        for received in messages:
+            message = as_published(received)
             self._counts["received"] += 1
             if self.set_aside_if_large(message):
                 done.append(message.tag)
@@ -200,27 +223,35 @@ class EventBridge(BrokerRole):
                 now,
             )
             if not self._ledger.take(event, self._modules_for(message)):
-                done.append(message.tag)
                 if message.exchange:
-                    # The queue still has a binding that a module no longer declares.
-                    self._counts["unclaimed"] += 1
+                    self._unclaimed.take(message.tag, publication_of(message), offers_of(received))
                 else:
+                    done.append(message.tag)
                     self.set_aside(message.tag, publication_of(message), WITHOUT_EXCHANGE)
         self.quarantine.write()
         self.acknowledge(done)
 
     def _modules_for(self, message: IncomingMessage) -> set[str]:
-        """The modules with a binding that matches the message, else the modules of its exchange.
+        """The modules with a binding that matches the message, else those that accept its body.
 
         No binding matches if an operator has added bindings to the queue, for events that a module
-        accepts but does not bind. If no module handles the event, there are no deliveries.
+        accepts but does not bind; or if the module that has bound the queue is missing here. Of a
+        table in the configuration, only the bindings tell its events from others.
         """
         of_exchange = [
             (m, key) for m, exchange, key in self._bindings if exchange == message.exchange
         ]
         bound_by = self._bound_by.get(message.exchange)
         bound = {m for m, key in of_exchange if bound_by and bound_by(key, message.routing_key)}
-        return bound or {module for module, _key in of_exchange}
+        if bound:
+            return bound
+        names = {module for module, _key in of_exchange}
+        return {m.id for m in self._modules if m.id in names and _accepts(m, message)}
+
+    def _refuse_unclaimed(self, tag: int, message: Publication) -> None:
+        self.set_aside(tag, message, NO_MODULE, log=False)
+        self.quarantine.write()
+        self.acknowledge([tag])
 
     def on_acknowledged(self, tags: list[int]) -> None:
         """Count the events, and end their spans."""
@@ -250,10 +281,16 @@ class EventBridge(BrokerRole):
                 self._send_batch(next(self._ids), module, events, responder)
 
     def _send_batch(
-        self, id: int, module: str, events: tuple[RawEvent, ...], responder: Peer
+        self,
+        id: int,
+        module: str,
+        events: tuple[RawEvent, ...],
+        responder: Peer,
+        resent: int = 0,
     ) -> None:
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
-        self._ledger.sent(Batch(id, module, events, responder.incarnation, time.monotonic()))
+        now = time.monotonic()
+        self._ledger.sent(Batch(id, module, events, responder.incarnation, now, resent))
         self.send(responder.address, EventBatch(id, self.incarnation, events))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
@@ -301,7 +338,9 @@ class EventBridge(BrokerRole):
             responder = self.peers.get(responder_path(batch.module))
             if responder and responder.incarnation != batch.incarnation:
                 self._ledger.resend(batch.id)
-                self._send_batch(next(self._ids), batch.module, batch.events, responder)
+                self._send_batch(
+                    next(self._ids), batch.module, batch.events, responder, batch.resent + 1
+                )
         self._dispatch()
 
     def _reconcile(self) -> None:
@@ -309,7 +348,7 @@ class EventBridge(BrokerRole):
         old = time.monotonic() - STALE_S
         for batch in self._ledger.stale_batches(before=old):
             if responder := self.peers.get(responder_path(batch.module)):
-                self._send_batch(batch.id, batch.module, batch.events, responder)
+                self._send_batch(batch.id, batch.module, batch.events, responder, batch.resent + 1)
         for deliverer, shares in self._ledger.stale_shares(before=old).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))
@@ -323,7 +362,8 @@ class EventBridge(BrokerRole):
         self._report_if_quiet()
 
     def _report_if_quiet(self) -> None:
-        if self._quiesced_for is not None and not self._ledger.open:
+        held = self._ledger.open + len(self._unclaimed)
+        if self._quiesced_for is not None and not held:
             requester, self._quiesced_for = self._quiesced_for, None
             self.send(requester, Quiesced())
 
@@ -369,6 +409,24 @@ def event_queue(settings: Settings) -> Queue:
 def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:
     properties = Properties(content_type=content_type, delivery_mode=2)
     return OutgoingMessage(exchange, key, body, properties, mandatory=True)
+
+
+def _accepts(module: EventModule, message: IncomingMessage) -> bool:
+    if isinstance(module, BusModule):
+        return False
+    properties = message.properties
+    try:
+        event = parse_event(
+            message.body,
+            properties.content_type,
+            properties.content_encoding,
+            message.exchange,
+            message.routing_key,
+            properties.message_id,
+        )
+        return module.responds_to(event)
+    except Exception:  # noqa: BLE001 - its responder finds the same, and quarantines it
+        return True
 
 
 def _publication(event: RawEvent) -> Publication:

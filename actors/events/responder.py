@@ -104,6 +104,7 @@ class Responder(Role):
             tally=self.tally,
         )
         self._shares = itertools.count()
+        self._progress_at = time.monotonic()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
@@ -132,6 +133,8 @@ class Responder(Role):
         self.tally.set(catalog.EVENTS, no_hook, module, catalog.NO_HOOK)
         self.tally.set(catalog.EVENTS, counts["poison"], module, catalog.POISON)
         self.tally.set(catalog.DELIVERIES_MADE, self.stats()["deliveries"], module)
+        self.tally.set(catalog.HOOKS_LOADED, int(self._loaded), self.path)
+        self.set_progress(self._progress_at if self._held else None)
 
     # Hooks
 
@@ -208,6 +211,8 @@ class Responder(Role):
         """Queue a batch of events, unless it is a repeated message."""
         id = message.bridge, message.batch
         if all((held.bridge, held.batch) != id for held, _sender in self._held):
+            if not self._held:
+                self._progress_at = time.monotonic()
             self._held.append((message, sender))
         self._work()
 
@@ -246,6 +251,7 @@ class Responder(Role):
                 self._routing = Routing(batch)
             with self._guard.handling():
                 self._match_events(self._routing, until)
+            self._progress_at = time.monotonic()
             if self._routing.routed < len(batch.events):
                 self._slices.make(until)
                 return True

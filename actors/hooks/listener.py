@@ -169,6 +169,7 @@ class HookListener(BrokerRole):
     def measure(self) -> None:
         """Count hooks that cannot fire."""
         self.tally.set(HOOK_PROBLEMS, len(self._parser.problems))
+        self.set_progress(self._loading.incomplete_since)
 
     # Loading
 

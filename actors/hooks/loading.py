@@ -61,6 +61,8 @@ class HookLoading:
         self._unconfirmed = 0
         self._checking = False
         self._progress_at = time.monotonic()
+        self.incomplete_since: float | None = self._progress_at
+        """When an incomplete load, or an earlier one, last had a page confirmed; else None."""
         self.total = 0
         """Hooks in the table when it last confirmed a page."""
 
@@ -72,6 +74,8 @@ class HookLoading:
     def begin_within(self, seconds: float) -> None:
         """Begin a load after `seconds`, or earlier if one is due earlier."""
         self._pages = None
+        if self.incomplete_since is None:
+            self.incomplete_since = time.monotonic()
         self._due.within(seconds)
 
     def check(self) -> None:
@@ -100,10 +104,12 @@ class HookLoading:
         if message.stream != self._stream:
             return
         self.total, self._progress_at = message.total, time.monotonic()
+        self.incomplete_since = self._progress_at
         self._unconfirmed -= 1
         if self._pages is not None:
             self._send_pages()
         elif not self._unconfirmed:
+            self.incomplete_since = None
             problems = len(self._parser.problems)
             self._log.info("hooks_loaded", hooks=message.total, problems=problems)
 

@@ -36,7 +36,7 @@ from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.hooks.hook import Hook, size_of
 from callboard.webhooks.hooks.hook_map import HookMap, key_of
 from callboard.webhooks.hooks.listing import HookListing
-from callboard.webhooks.metrics.catalog import HOOKS
+from callboard.webhooks.metrics.catalog import HOOKS, HOOKS_LOADED
 
 PAGE_HOOKS = 1000
 PAGE_KEYS = 10_000
@@ -94,6 +94,7 @@ class HookTable(Role):
     def measure(self) -> None:
         """Count hooks that may fire."""
         self.tally.set(HOOKS, len(self._hooks))
+        self.tally.set(HOOKS_LOADED, int(self._loaded), self.path)
 
     # From the listener
 

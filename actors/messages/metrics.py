@@ -1,8 +1,12 @@
 """The figures of actors, and the metrics and health made of them."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 from attrs import field, frozen
 
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
+from callboard.webhooks.metrics.health import Problem
 from callboard.webhooks.metrics.tally import FigureSet
 
 
@@ -44,7 +48,36 @@ class GetHealth:
 
 @frozen
 class Health:
-    """Whether the broker, the store and all actors are up; `problems`: those that are not."""
+    """Whether the node is ready: `found` are the reasons why it is not."""
 
-    ready: bool
-    problems: tuple[str, ...] = ()
+    found: tuple[Problem, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is no problem."""
+        return not self.found
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The problems in words."""
+        return tuple(problem.what for problem in self.found)
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """The problems in words, each with the time since when it exists, in UTC."""
+        return tuple(f"{one.what} (since {_time(one.since_unix_s)})" for one in self.found)
+
+    def as_plain(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return {
+            "ready": self.ready,
+            "problems": list(self.problems),
+            "details": [
+                {"kind": one.kind, "what": one.what, "since": _time(one.since_unix_s)}
+                for one in self.found
+            ],
+        }
+
+
+def _time(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

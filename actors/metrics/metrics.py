@@ -17,13 +17,14 @@ from callboard.actors.messages import (
     Health,
     MetricsText,
 )
+from callboard.actors.messages.paths import ELSEWHERE
 from callboard.adapters.store import stores
 from callboard.adapters.store.health_check import StoreProbe
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.metrics.health import RUNNING, NotReady, readiness
+from callboard.webhooks.metrics.health import KINDS, RUNNING, Child, Problem, State, Watch
 from callboard.webhooks.metrics.overview import sample, snapshot
 from callboard.webhooks.metrics.tally import Key
 from callboard.webhooks.metrics.totals import Totals, grown
@@ -46,7 +47,9 @@ class Metrics(Role):
         self._totals = Totals()
         self._trend = Trend(catalog.DURATIONS_S)
         self._endpoints: dict[str, tuple[int, tuple[EndpointFigures, ...]]] = {}
-        self._children: dict[str, str] = {}
+        self._children: dict[str, Child] = {}
+        self._watch = Watch()
+        self._was_ready: bool | None = None
         self._restarts: dict[str, int] = {}
         self._tree_at = time.monotonic()
         self._store_problem: str | None = None
@@ -80,7 +83,12 @@ class Metrics(Role):
         nodes = {node.path: node for node in message.below()}
         for gone in self._children.keys() - nodes.keys():
             self.tally.set(catalog.CHILD_UP, 0, gone)
-        self._children = {path: node.status for path, node in nodes.items()}
+        self._children = {
+            path: Child(
+                node.status, node.restarts, not (node.children or path.startswith(ELSEWHERE))
+            )
+            for path, node in nodes.items()
+        }
         for path, node in nodes.items():
             restarts = grown(self._restarts.get(path, 0), node.restarts)
             self.tally.count(catalog.CHILD_RESTARTS, path, by=restarts)
@@ -91,7 +99,7 @@ class Metrics(Role):
         """Check the tree and the store, every `STEP_S`."""
         self.after(STEP_S, self._look)
         self.send(self.supervisor, GetTree())
-        self._read_probe()
+        self._judge()
         self._add_own()
         now = sample(*self._totals.since_begin(), self._gauges())
         self._trend.take(time.monotonic(), time.time(), now)
@@ -152,13 +160,31 @@ class Metrics(Role):
 
     def receiveMsg_GetHealth(self, _message: GetHealth, sender: ActorAddress) -> None:
         """Send the health, for load balancers and probes."""
+        self.send(sender, Health(self._judge()))
+
+    # Health
+
+    def _judge(self) -> tuple[Problem, ...]:
+        """The reasons why the node is not ready; they are measured and, when it changes, logged."""
         self._read_probe()
-        brokers = {
-            labels[0]: up
-            for (name, labels), up in self._gauges().items()
-            if name == catalog.BROKER_UP.name
-        }
-        age_s = time.monotonic() - self._tree_at
-        found = readiness(self._children, age_s, brokers, self._store_problem)
-        problems = found.problems if isinstance(found, NotReady) else ()
-        self.send(sender, Health(not problems, problems))
+        now, alive = time.time(), self._alive()
+        state = State(
+            self._children,
+            time.monotonic() - self._tree_at,
+            self._totals.reported(alive),
+            self._totals.gauges(alive),
+            self._totals.counters,
+            self._store_problem,
+        )
+        found = self._watch.update(state, now)
+        self.tally.set(catalog.READY, int(not found))
+        for kind in KINDS:
+            seconds = (now - one.since_unix_s for one in found if one.kind == kind)
+            self.tally.set(catalog.NOT_READY_SECONDS, round(max(seconds, default=0)), kind)
+        if self._was_ready and found:
+            self.log.warning("not_ready", problems=[one.what for one in found])
+        elif self._was_ready is False and not found:
+            self.log.info("ready_again")
+        if not found or self._was_ready:
+            self._was_ready = not found
+        return found

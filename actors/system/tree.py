@@ -185,7 +185,7 @@ def tree(settings: Settings) -> SupervisorSpec:
                 peers=(METRICS, HOOK_TABLE, FAILURE_CACHE),
                 label="webhooks_maintenance",
             ),
-            ChildSpec(REDELIVERY, Redelivery, setup),
+            ChildSpec(REDELIVERY, Redelivery, setup, peers=(METRICS,)),
             ChildSpec(RESPONDERS, Supervisor, nested(*responders), shutdown_s=15.0),
             ChildSpec(
                 DELIVERIES,

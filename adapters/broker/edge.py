@@ -19,6 +19,8 @@ from callboard.webhooks.events.event import MAX_NESTING
 
 EXCHANGE_HEADER, KEY_HEADER = "x-callboard-exchange", "x-callboard-routing-key"
 """The original exchange and routing key of an event that was put into our queue directly."""
+OFFERS_HEADER = "x-callboard-offers"
+"""How often such an event was offered to other nodes, because no module of a node claimed it."""
 
 MAX_NAME_BYTES = 255
 """AMQP 0-9-1, 4.2.5.3: exchanges and routing keys are short strings."""
@@ -65,13 +67,22 @@ def as_published(message: IncomingMessage) -> IncomingMessage:
     headers = message.properties.headers
     if message.exchange or EXCHANGE_HEADER not in headers:
         return message
-    others = {n: v for n, v in headers.items() if n not in (EXCHANGE_HEADER, KEY_HEADER)}
+    ours = (EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER)
+    others = {n: v for n, v in headers.items() if n not in ours}
     return evolve(
         message,
         exchange=headers[EXCHANGE_HEADER],
         routing_key=headers.get(KEY_HEADER, ""),
         properties=evolve(message.properties, headers=others),
     )
+
+
+def offers_of(message: IncomingMessage) -> int:
+    """How often `publications.for_queue` says that the event was offered to other nodes."""
+    headers = message.properties.headers
+    offers = headers.get(OFFERS_HEADER)
+    is_ours = not message.exchange and EXCHANGE_HEADER in headers
+    return offers if is_ours and isinstance(offers, int) else 0
 
 
 def _clean(carried: Carried) -> IncomingMessage:

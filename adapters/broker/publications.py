@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import Factory, frozen
 
-from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER
+from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
 from callboard.adapters.broker.protocol import IncomingMessage, OutgoingMessage, Properties
 from callboard.webhooks.events.event import Event, parse_event
 
@@ -80,14 +80,16 @@ def set_aside(
     }
 
 
-def for_queue(queue: str, message: Publication) -> OutgoingMessage:
+def for_queue(queue: str, message: Publication, offers: int = 0) -> OutgoingMessage:
     """A message consumed before, to be put into our queue again, and into no other.
 
     Published to its exchange it would reach all other consumers on the bus a second time.
+    `offers`: how often it was offered to other nodes so far.
     """
     headers, key = message.headers, message.routing_key
     if message.exchange:
-        headers = {**headers, EXCHANGE_HEADER: message.exchange, KEY_HEADER: key}
+        counted = {OFFERS_HEADER: offers} if offers else {}
+        headers = {**headers, EXCHANGE_HEADER: message.exchange, KEY_HEADER: key, **counted}
         key = queue
     properties = Properties(
         content_type=message.content_type,

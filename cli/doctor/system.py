@@ -4,10 +4,12 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 
-from callboard.actors.messages import GetSettings
+from callboard.actors.messages import GetSettings, Health
+from callboard.actors.messages.paths import EVENT_BRIDGE
 from callboard.actors.system.actor_system import SystemUnreachable, attach, owner_of
 from callboard.actors.system.owner import with_api
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.cli.system.metrics import health_of
 from callboard.cli.system.waiting import not_running
 from callboard.config.options import sections
 from callboard.config.settings import Settings
@@ -30,10 +32,13 @@ def running_system(settings: Settings) -> Iterator[Finding]:
         client = attach(settings)
         top = client.ask(client.top, GetTree(), TreeNode, TIMEOUT_S)
         theirs = client.ask(client.top, GetSettings(), Settings, TIMEOUT_S)
+        health = health_of(client)
     except SystemUnreachable as error:
         yield problem("system", str(error), "read its log, and run `callboard status`")
         return
     yield tree(top, time.time())
+    yield readiness(health)
+    yield unclaimed(top)
     yield same_settings(theirs, settings)
 
 
@@ -66,6 +71,31 @@ def tree(top: TreeNode, now_unix_s: float) -> Finding:
         what = f"complete, but actors were restarted {restarts} times"
         return warning("system", what, "read its log for the reasons; see `callboard tree`")
     return ok("system", f"running, {len(nodes)} actors, tree whole, {restarts} restarts")
+
+
+def readiness(health: Health) -> Finding:
+    """Checks that nothing prevents or delays deliveries."""
+    if health.ready:
+        return ok("readiness", "the running system is ready")
+    mend = "read its log for the reasons; docs/metrics.md explains each of them"
+    return problem("readiness", "not ready: " + "; ".join(health.described), mend)
+
+
+def unclaimed(top: TreeNode) -> Finding:
+    """Checks that this node has the modules of the events that reach it."""
+    stats = [node.stats for node in top.below() if node.path == EVENT_BRIDGE]
+    times, dead = (sum(int(s.get(name, 0)) for s in stats) for name in ("unclaimed", "no_module"))
+    if not times:
+        return ok("events", "each event so far had an event module")
+    what = (
+        f"no event module here claims some events: {times} arrived, {dead} of them became dead "
+        "letters, and the others were offered to the other nodes"
+    )
+    mend = (
+        "install or configure their module on all nodes, then `callboard dead-letters retry`; or "
+        "remove their binding from the queue (docs/rabbitmq.md)"
+    )
+    return warning("events", what, mend)
 
 
 def same_settings(theirs: Settings, ours: Settings) -> Finding:

@@ -18,6 +18,7 @@ from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.adapters.local.systemd import tell_ready
 from callboard.cli.system.attached import attached
 from callboard.cli.system.attached import owner as owner_in
+from callboard.cli.system.metrics import health_of, print_health
 from callboard.cli.system.tree_text import age, figures_text, print_tree
 from callboard.cli.system.waiting import not_running, wait_until_loaded
 from callboard.cli.terminal.options import as_json, with_settings
@@ -157,7 +158,10 @@ def stop(loaded: Loaded, timeout: float) -> None:
 @as_json
 @with_settings()
 def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
-    """Show whether a system is running and complete (exit code 0), or not (1)."""
+    """Show whether a system is running and complete (exit code 0), or not (1).
+
+    It shows also whether it is ready, as `callboard health` does, without changing the exit code.
+    """
     if wait is not None:
         wait_until_loaded(loaded.settings, wait, quiet=json_)
     running = owner_in(loaded)
@@ -169,6 +173,7 @@ def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
         raise SystemExit(FAILED)
     with attached(loaded) as client:
         top = client.ask(client.top, GetTree(), TreeNode)
+        health = health_of(client)
     nodes, broken = list(top.below()), not_running(top)
     figures = {n.path: dict(n.stats) for n in nodes if n.stats}
     if json_:
@@ -177,6 +182,7 @@ def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
                 "running": True,
                 "whole": not broken,
                 "not_running": broken,
+                **health.as_plain(),
                 "pid": running.pid,
                 "uptime_s": round(time.time() - running.started_at, 1),
                 "restarts": sum(n.restarts for n in nodes),
@@ -187,6 +193,7 @@ def status(loaded: Loaded, wait: float | None, json_: bool) -> None:
         uptime = age(time.time() - running.started_at)
         whole = "[green]whole[/]" if not broken else f"[red]not complete: {', '.join(broken)}[/]"
         say(f"running for {uptime} (process {running.pid}), {len(nodes)} actors, tree {whole}")
+        print_health(health)
         print_table(("actor", "figures"), ((p, figures_text(s)) for p, s in figures.items()))
     raise SystemExit(FAILED if broken else DONE)
 

@@ -63,7 +63,7 @@ def top(loaded: Loaded, once: bool, interval: float, json_: bool) -> None:
 def _as_json(found: View) -> dict[str, object]:
     assert found.tree and found.figures and found.health
     return {
-        "health": attrs.asdict(found.health),
+        "health": found.health.as_plain(),
         "figures": as_plain(found.figures),
         "tree": attrs.asdict(found.tree),
     }

@@ -68,7 +68,7 @@ def _headline(seen: View) -> Text:
         return line
     if seen.health.ready:
         return line.append("ready", style="bold green")
-    problems = visible("; ".join(seen.health.problems))
+    problems = visible("; ".join(seen.health.described))
     return line.append(f"not ready: {problems}", style="bold red")
 
 

@@ -5,27 +5,57 @@ from contextlib import closing
 
 import pytest
 
+from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
 from callboard.actors.events.bridge import EventBridge
-from callboard.actors.messages import EventBatch, Routed
+from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
+from callboard.actors.messages import EventBatch, Progress, Quiesce, Quiesced, Routed
 from callboard.actors.messages.paths import EVENT_BRIDGE, responder_path
-from callboard.adapters.broker.protocol import ConnectionUp, IncomingMessage, Received
+from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
+from callboard.adapters.broker.protocol import (
+    BrokerError,
+    Confirmed,
+    ConnectionDown,
+    ConnectionUp,
+    IncomingMessage,
+    Properties,
+    Received,
+    Returned,
+    Unconfirmed,
+)
 from callboard.adapters.store.spool import Spool
 from callboard.config.settings import AmqpSettings, DataSettings, ModuleSettings, Settings
 from callboard.supervision import Peer
+from callboard.webhooks.metrics import catalog
 
 MODULE = "order_paid"
+ALL_MODULES = [module.id for module in event_modules(Settings()).modules]
 
 
 class Broker:
-    """A broker that only takes acknowledgements."""
+    """A broker that takes acknowledgements and messages."""
 
     def __init__(self):
-        self.acknowledged = []
+        self.acknowledged, self.requeued, self.published = [], [], []
 
     def ack(self, tags):
         self.acknowledged += tags
+
+    def requeue(self, tags):
+        self.requeued += tags
+
+    def publish(self, message):
+        if len(message.properties.headers.get("note", "")) > 99:
+            raise BrokerError("too large")
+        self.published.append(message)
+        return len(self.published)
+
+    def poll(self):
+        return []
+
+    def deadline(self):
+        return None
 
 
 class Here(EventBridge):
@@ -35,7 +65,7 @@ class Here(EventBridge):
         super().__init__()
         self.own_process = False
         self.settings, self.path, self.incarnation = settings, EVENT_BRIDGE, 1
-        self.sent = []
+        self.sent, self.due = [], []
         self.begin(Setup(settings))
         path = responder_path(MODULE)
         self.peers = {path: Peer(path, 1, "responder", 0)}
@@ -51,23 +81,62 @@ class Here(EventBridge):
     def every(self, _seconds, _call):
         pass
 
-    after = every
+    def after(self, _seconds, call):
+        self.due.append(call)
 
-    def receive(self, *bodies, first=1):
+    def pass_time(self):
+        due, self.due = self.due, []
+        for call in due:
+            call()
+
+    def receive(self, *bodies, first=1, exchange="shop", key="order", **headers):
         messages = [
-            IncomingMessage(first + n, "shop", "order", body) for n, body in enumerate(bodies)
+            IncomingMessage(first + n, exchange, key, body, Properties(headers=headers))
+            for n, body in enumerate(bodies)
         ]
         self.on_broker(Received(tuple(messages)))
         self.after_poll()
 
+    def batches(self):
+        return [message for message in self.sent if isinstance(message, EventBatch)]
+
+    def gauge(self, metric):
+        self.measure()
+        return self.tally.figures().gauges[metric.name, (EVENT_BRIDGE,)]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The monotonic clock: a list of the time."""
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    return clock
+
+
+def started(folder, **amqp):
+    module = ModuleSettings(id=MODULE, exchange="shop", bindings=("order",), account="a")
+    amqp = AmqpSettings(**{"url": "memory://"} | amqp)
+    return Here(Settings(amqp=amqp, data=DataSettings(dir=folder), modules=(module,)))
+
 
 @pytest.fixture
 def bridge(tmp_path):
-    module = ModuleSettings(id=MODULE, exchange="shop", bindings=("order",), account="a")
-    amqp, data = AmqpSettings(url="memory://"), DataSettings(dir=tmp_path)
-    bridge = Here(Settings(amqp=amqp, data=data, modules=(module,)))
+    bridge = started(tmp_path)
     yield bridge
     bridge.closing.close()
+
+
+@pytest.fixture
+def one_of_several(tmp_path, clock):
+    """The bridge of a node whose broker may have other nodes."""
+    bridge = started(tmp_path, url="amqp://127.0.0.1:1", prefetch=4)
+    yield bridge
+    bridge.closing.close()
+
+
+def records(folder):
+    with closing(Spool(folder / FILE, dropping=False)) as spool:
+        return [record for _id, _database, record in spool.first(99, 10**9)]
 
 
 def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(bridge, tmp_path):
@@ -77,12 +146,11 @@ def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(brid
     (batch,) = (message for message in bridge.sent if isinstance(message, EventBatch))
     assert [event.tag for event in batch.events] == [3]
     assert bridge.broker.acknowledged == [1, 2]
-    with closing(Spool(tmp_path / FILE, dropping=False)) as spool:
-        records = [record for _id, _database, record in spool.first(9, 10**9)]
-    assert [record["reason"] for record in records] == [
+    quarantined = records(tmp_path)
+    assert [record["reason"] for record in quarantined] == [
         "it has 33554433 bytes: at most 33554432 can be handled"
     ] * 2
-    assert {len(record["body"]) for record in records} == {2 * len(large)}
+    assert {len(record["body"]) for record in quarantined} == {2 * len(large)}
     bridge.receiveMsg_Routed(Routed(batch.batch, {}, {}, ()), "responder")
     assert bridge.broker.acknowledged == [1, 2, 3]
     assert bridge.stats()["in_hand"] == 0
@@ -92,3 +160,207 @@ def test_the_largest_event_that_is_handled(bridge):
     bridge.receive(bytes(MAX_MESSAGE_BYTES))
     assert [len(message.events) for message in bridge.sent] == [1]
     assert bridge.stats()["poison"] == 0
+
+
+# Events of no module
+
+
+def test_an_event_of_no_module_becomes_a_dead_letter_where_there_is_no_other_node(bridge, tmp_path):
+    """A removed module's events were acknowledged, and gone."""
+    bridge.receive(b"{}", exchange="house", key="door.open", note="n")
+    assert (bridge.broker.published, bridge.broker.acknowledged) == ([], [1])
+    [record] = records(tmp_path)
+    assert (record["reason"], record["exchange"], record["routing_key"], record["headers"]) == (
+        "no module",
+        "house",
+        "door.open",
+        {"note": "n"},
+    )
+    assert bridge.stats()["no_module"] == 1
+    assert bridge.stats()["acknowledged"] == 1
+
+
+def offer(bridge, clock):
+    clock[0] += PAUSE_S
+    bridge.pass_time()
+
+
+def test_an_event_of_no_module_is_offered_to_the_other_nodes(one_of_several, clock, tmp_path):
+    bridge = one_of_several
+    bridge.receive(b"1", exchange="house", key="door.open", note="n")
+    bridge.pass_time()
+    assert bridge.broker.published == [], "at once, it would be back at once"
+    offer(bridge, clock)
+    [message] = bridge.broker.published
+    assert (message.exchange, message.routing_key) == ("", "callboard.events")
+    assert message.properties.headers == {
+        EXCHANGE_HEADER: "house",
+        KEY_HEADER: "door.open",
+        OFFERS_HEADER: 1,
+        "note": "n",
+    }
+    assert bridge.broker.acknowledged == [], "the broker does not have it yet"
+    bridge.on_broker(Confirmed((1,)))
+    assert bridge.broker.acknowledged == [1]
+    stats = bridge.stats()
+    assert (stats["unclaimed"], stats["no_module"], records(tmp_path)) == (1, 0, [])
+
+
+def back(bridge, tag, offers):
+    """An event that was offered comes back."""
+    where = {EXCHANGE_HEADER: "house", KEY_HEADER: "door.open", OFFERS_HEADER: offers}
+    bridge.receive(b"1", first=tag, exchange="", key="callboard.events", **where)
+
+
+def test_an_event_is_offered_only_so_often(one_of_several, clock, tmp_path):
+    bridge = one_of_several
+    back(bridge, 1, MOST_OFFERS - 1)
+    offer(bridge, clock)
+    assert bridge.broker.published[0].properties.headers[OFFERS_HEADER] == MOST_OFFERS
+    assert records(tmp_path) == []
+    back(bridge, 2, MOST_OFFERS)
+    assert bridge.broker.acknowledged == [2]
+    [record] = records(tmp_path)
+    assert (record["reason"], record["exchange"]) == ("no module", "house")
+    assert record["headers"] == {}, "sent again, it is offered again"
+
+
+def test_an_offered_event_is_the_same_event_to_the_node_that_has_its_module(one_of_several):
+    where = {EXCHANGE_HEADER: "shop", KEY_HEADER: "order", OFFERS_HEADER: 3}
+    one_of_several.receive(b"{}", exchange="", key="callboard.events", **where)
+    [batch] = one_of_several.batches()
+    [event] = batch.events
+    assert (event.exchange, event.routing_key, event.headers) == ("shop", "order", {})
+
+
+@pytest.mark.parametrize("lost", [Unconfirmed((1,), "nack"), ConnectionDown("lost", 1.0)])
+def test_what_the_broker_did_not_take_stays_its_event(one_of_several, clock, tmp_path, lost):
+    bridge = one_of_several
+    bridge.receive(b"1", exchange="house", key="door.open")
+    offer(bridge, clock)
+    bridge.on_broker(lost)
+    bridge.on_broker(Confirmed((1,)))
+    requeued = [1] if isinstance(lost, Unconfirmed) else []
+    assert (bridge.broker.requeued, bridge.broker.acknowledged) == (requeued, [])
+    assert records(tmp_path) == []
+
+
+def test_a_lost_connection_ends_the_pauses(one_of_several, clock):
+    bridge = one_of_several
+    bridge.receive(b"1", exchange="house", key="door.open")
+    bridge.on_broker(ConnectionDown("lost", 1.0))
+    offer(bridge, clock)
+    assert bridge.broker.published == []
+
+
+def test_pauses_leave_half_of_the_prefetch(one_of_several, clock):
+    bridge = one_of_several
+    bridge.receive(b"1", b"2", exchange="house", key="door.open")
+    clock[0] += 1
+    bridge.receive(b"3", b"4", first=3, exchange="house", key="door.open")
+    assert [message.body for message in bridge.broker.published] == [b"1", b"2"]
+    clock[0] += PAUSE_S - 1
+    bridge.pass_time()
+    assert len(bridge.broker.published) == 2, "the others have a pause of their own"
+    offer(bridge, clock)
+    assert [message.body for message in bridge.broker.published] == [b"1", b"2", b"3", b"4"]
+
+
+def test_a_stop_waits_for_what_is_on_its_way_to_the_broker(one_of_several, clock):
+    bridge = one_of_several
+    bridge.broker.stop_consuming = lambda: None
+    bridge.receive(b"1", exchange="house", key="door.open")
+    bridge.receiveMsg_Quiesce(Quiesce(), "owner")
+    offer(bridge, clock)
+    assert bridge.sent == []
+    bridge.on_broker(Confirmed((1,)))
+    assert bridge.sent == [Quiesced()]
+
+
+def test_what_cannot_be_offered_becomes_a_dead_letter(one_of_several, clock, tmp_path):
+    bridge = one_of_several
+    bridge.receive(b"1", exchange="house", key="door.open", note="n" * 100)
+    bridge.receive(b"2", first=2, exchange="house", key="door.open")
+    offer(bridge, clock)
+    bridge.on_broker(Returned(1, "312 NO_ROUTE"))  # Somebody has deleted the queue.
+    bridge.on_broker(Confirmed((1,)))
+    assert bridge.broker.acknowledged == [1, 2]
+    assert [bytes.fromhex(record["body"]) for record in records(tmp_path)] == [b"1", b"2"]
+
+
+def test_of_a_known_exchange_the_modules_that_accept_an_event_get_it(bridge, tmp_path):
+    """A queue may be bound by hand. An event that all modules of its exchange decline is no one's:
+    a module that cannot be imported may have bound the queue.
+    """
+    call = {"Event-Category": "call_event", "Event-Name": "CHANNEL_CREATE"}
+    other = call | {"Event-Name": "CHANNEL_OF_A_MODULE_THAT_IS_MISSING"}
+    peers = {path: Peer(path, 1, path, 0) for path in map(responder_path, ALL_MODULES)}
+    bridge.peers = peers
+    for tag, body in enumerate((call, other, "not JSON"), 1):
+        bridge.receive(json.dumps(body).encode(), first=tag, exchange="callevt", key="by.hand")
+    taken = [event.tag for batch in bridge.batches() for event in batch.events]
+    assert set(taken) == {1, 3}
+    assert taken.count(1) == 1
+    assert taken.count(3) > 1, "each module quarantines it"
+    assert bridge.broker.acknowledged == [2]
+    assert [record["reason"] for record in records(tmp_path)] == ["no module"]
+
+
+def test_a_table_takes_only_what_it_has_bound(bridge, tmp_path):
+    """Another table of its exchange that is missing here may have bound the queue."""
+    bridge.receive(b"{}", key="order.of.another.table")
+    assert (bridge.batches(), bridge.broker.acknowledged) == ([], [1])
+    assert [record["reason"] for record in records(tmp_path)] == ["no module"]
+
+
+def test_there_is_one_log_line_for_many(bridge):
+    lines = []
+    bridge._unclaimed._log.warning = lambda event, **facts: lines.append((event, facts))
+    bridge.receive(b"1", exchange="house", key="door.1")
+    bridge.pass_time()
+    bridge.receive(*[b"2"] * 4, first=2, exchange="house", key="door.2")
+    bridge.pass_time()
+    assert lines == [
+        ("events_unclaimed", {"routing_key": f"door.{n}", "unclaimed": many, "no_module": many})
+        for n, many in ((1, 1), (2, 4))
+    ]
+
+
+# What readiness is judged by
+
+
+def test_the_progress_of_those_that_have_the_events(bridge, clock):
+    assert bridge.gauge(catalog.LAST_PROGRESS) == 0
+    bridge.receive(b"1")
+    sent = bridge.gauge(catalog.LAST_PROGRESS)
+    clock[0] += 20
+    assert sent == bridge.gauge(catalog.LAST_PROGRESS) > 0
+    [batch] = bridge.batches()
+    holders = {"1/0": ("deliveries/deliverer-1", 1)}
+    bridge.receiveMsg_Routed(Routed(batch.batch, {"1/0": (1,)}, holders, ()), "responder")
+    clock[0] += 20
+    assert bridge.gauge(catalog.LAST_PROGRESS) == sent + 20
+    bridge.receiveMsg_Progress(Progress((EVENT_BRIDGE, 1), ("1/0",), ()), "deliverer")
+    assert bridge.gauge(catalog.LAST_PROGRESS) == 0, "it may wait for its rate, order or retry"
+
+
+def test_a_responder_that_routes_one_batch_after_the_other_makes_progress(bridge, clock):
+    bridge.receive(b"1")
+    sent = bridge.gauge(catalog.LAST_PROGRESS)
+    bridge.receive(b"2", first=2)
+    clock[0] += 20
+    bridge.receiveMsg_Routed(Routed(bridge.batches()[0].batch, {}, {}, ()), "responder")
+    assert bridge.gauge(catalog.LAST_PROGRESS) == sent + 20
+
+
+def test_a_batch_sent_again_and_again_is_counted(bridge, clock):
+    bridge.receive(b"1")
+    for _time in range(2):
+        clock[0] += 61
+        bridge._reconcile()
+    before = bridge.peers
+    bridge.peers = {path: Peer(path, 2, path, 0) for path in before}
+    bridge.on_peers(before)
+    assert bridge.gauge(catalog.BATCH_RESENDS) == 3
+    bridge.receiveMsg_Routed(Routed(bridge.batches()[-1].batch, {}, {}, ()), "responder")
+    assert bridge.gauge(catalog.BATCH_RESENDS) == 0

@@ -1,12 +1,14 @@
 """Figures are told soon after something happened, and nobody wakes when nothing did."""
 
 import time
+from types import SimpleNamespace
 
 from attrs import frozen
+from thespian.actors import PoisonMessage
 
 from callboard.actors.base.counting import REPORT_S, Counting
 from callboard.supervision import ChildSpec, Locate, Located, SupervisedActor, SupervisorSpec
-from callboard.webhooks.metrics.catalog import HOOKS
+from callboard.webhooks.metrics.catalog import HOOKS, MESSAGES_REFUSED
 from support.trees import SIMPLE, Tree
 
 
@@ -85,6 +87,18 @@ def test_what_changed_is_told_though_nothing_happens_after_it():
             tree.wait(lambda _tree, value=value: heard(tree, metrics).value == value)
     finally:
         tree.close()
+
+
+def test_a_message_that_the_transport_refuses_is_counted():
+    counter = Counter()
+    counter.path = "counter"
+    counter.log = SimpleNamespace(error=lambda event, **facts: lines.append((event, facts)))
+    lines = []
+    for _time in range(2):
+        counter.receiveMessage(PoisonMessage(Change(3), "frame too large"), "itself")
+    key = MESSAGES_REFUSED.name, ("counter", "Change")
+    assert counter.tally.figures().counters == {key: 2}
+    assert lines == [("message_refused", {"message": "Change", "reason": "frame too large"})] * 2
 
 
 def test_without_work_it_does_not_wake():

@@ -220,12 +220,16 @@ def test_a_load_that_stalls_is_begun_again(store, monkeypatch):
     it.due()
     assert len(it.sent) == 2
     monkeypatch.setattr(loading, "LOAD_STALLS_S", -1.0)
+    since = it.loading.incomplete_since
+    assert since is not None
     it.loading.check()
     it.due()
     assert len(it.pages()) == 4
     assert it.sent[2].stream > it.sent[1].stream
+    assert it.loading.incomplete_since == since, "to begin again is no progress"
     for message in it.sent[2:]:
         it.confirm(message, total=1)
+    assert it.loading.incomplete_since is None
     it.loading.check()
     it.due()
     assert len(it.pages()) == 4

@@ -44,3 +44,19 @@ def test_overdue_batches_are_told_once_in_a_while():
     outbox.next(50.0)
     assert outbox.overdue(before=10.0, now=70.0) == [(1, [0, 1])]
     assert outbox.overdue(before=10.0, now=71.0) == []
+
+
+def test_batches_sent_again_are_counted_until_they_are_confirmed():
+    outbox = Outbox(1, 3)
+    for item in "abc":
+        outbox.add(item)
+    first, second, third = (outbox.next(0.0)[0] for _batch in range(3))
+    assert outbox.resent == 0
+    for time in (1.0, 2.0, 3.0):
+        outbox.overdue(time, time)
+    assert outbox.resent == 3
+    outbox.confirmed(first)
+    outbox.settled(second, lambda item: item == "b")
+    assert outbox.resent == 3
+    outbox.confirmed(third)
+    assert outbox.resent == 0

@@ -13,6 +13,7 @@ from callboard.webhooks.metrics.catalog import DURATIONS_S
 from callboard.webhooks.metrics.overview import snapshot
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles
 from callboard.webhooks.metrics.trend import Trend
+from support.metrics import SINCE_TEXT, unready
 
 NOW = 1_000_000.0
 
@@ -31,7 +32,7 @@ FIGURES = attrs.evolve(
     endpoints=(EndpointSeen("https://example.com:443", 3, 40, "open", 17),),
     retry_queue={"1s": 0, "5m": 12},
 )
-WELL = View(TREE, FIGURES, Health(True), now_unix_s=NOW)
+WELL = View(TREE, FIGURES, Health(), now_unix_s=NOW)
 
 
 def shown(seen, *, styled=False):
@@ -108,16 +109,16 @@ def test_everything_is_shown():
 
 
 def test_why_it_is_not_ready_is_shown():
-    text = shown(attrs.evolve(WELL, health=Health(False, ("a is down", "the store is down: x"))))
-    assert "not ready: a is down; the store is down: x" in text
+    text = shown(attrs.evolve(WELL, health=unready("a is down", "the store is down: x")))
+    assert f"a is down (since {SINCE_TEXT}); the store is down: x (since {SINCE_TEXT})" in text
 
 
 def test_what_comes_from_outside_cannot_steer_the_terminal():
     evil = "\x1b[2J\u202e"
     endpoint = EndpointSeen(f"https://e{evil}:443", 0, 0, "open", 1)
     figures = attrs.evolve(FIGURES, endpoints=(endpoint,))
-    unready = Health(False, (f"the store is down: {evil}",))
-    text = shown(attrs.evolve(WELL, figures=figures, health=unready))
+    health = unready(f"the store is down: {evil}")
+    text = shown(attrs.evolve(WELL, figures=figures, health=health))
     assert evil not in text
     assert "https://e" + r"\x1b[2J\u202e" + ":443" in text
     assert "the store is down: " + r"\x1b[2J\u202e" in text

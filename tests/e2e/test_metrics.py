@@ -147,9 +147,14 @@ def test_the_commands(start):
     system = start()
     system.wait(lambda: health(system).ready)
     assert "callboard_events_total" in system.run("metrics").stdout
-    assert json.loads(system.run("health", "--json").stdout) == {"ready": True, "problems": []}
+    assert json.loads(system.run("health", "--json").stdout) == {
+        "ready": True,
+        "problems": [],
+        "details": [],
+    }
     shown = json.loads(system.run("top", "--json").stdout)
     assert set(shown) == {"health", "figures", "tree"}
+    assert shown["health"]["ready"] is True
     assert shown["figures"]["series"]["step_s"] == 2
     once = system.run("top", "--once").stdout
     assert "deliverer-1" in once

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from callboard.actors.events.unclaimed import NO_MODULE
 from callboard.adapters.repositories.dead_letters import DATABASE
 from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import DatabaseMissing
@@ -175,18 +176,21 @@ def test_every_message_is_delivered_or_quarantined_and_nothing_restarts(
     def all_ended():
         return {*good, *told} <= {*arrived(), *quarantined()}
 
-    system.wait(all_ended, 60 + MESSAGES / 20, "an end for each message")
+    system.wait(all_ended, 90 + MESSAGES / 20, "an end for each message")
     for queue in (EVENTS, RETRIES):
-        system.wait(lambda name=queue: rabbitmq.messages(amqp_url, name) == 0, 30, queue)
+        system.wait(lambda name=queue: rabbitmq.messages(amqp_url, name) == 0, 90, queue)
     system.wait(
         lambda: (stats := system.node("event_bridge").stats)["received"] == stats["acknowledged"]
     )
-    bridge = system.node("event_bridge").stats
 
     def direct():
         return sum(letter["routing_key"] == EVENTS for letter in letters(system))
 
-    system.wait(lambda: direct() + bridge["unclaimed"] == published["direct"], what="dead letters")
+    def no_module():
+        return sum(letter["reason"] == NO_MODULE for letter in letters(system))
+
+    system.wait(lambda: direct() + no_module() == published["direct"], 90, "dead letters")
+    bridge = system.node("event_bridge").stats
     delivered, aside = arrived(), quarantined()
     assert all(delivered[name] == 1 and name not in aside for name in good)
     assert all(delivered[name] + aside[name] == 1 for name in told)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from callboard.actors.delivery.deliverer import Deliverer
 from simulation.plants import PLANTS
 from simulation.system import Simulation
 from support.patience import patient
@@ -46,6 +47,43 @@ def test_no_run_loses_an_event_or_leaves_one_behind(part):
             found[seed] = violations
             print(report(seed, violations), file=sys.stderr)
     assert not found, "\n".join(report(seed, found[seed]) for seed in list(found)[:5])
+
+
+class Accounting(Deliverer):
+    """Looks after each message whether it has lost track of a delivery; `sound`: how often not."""
+
+    sound, lost = 0, 0
+
+    def receiveMessage(self, message, sender):
+        watches = super().receiveMessage(message, sender)
+        if self.incarnation:
+            if self._has_lost_jobs():
+                Accounting.lost += 1
+            elif len(self._jobs):
+                Accounting.sound += 1
+        return watches
+
+
+class Losing(Accounting):
+    """Forgets a delivery that it is to add after a pause."""
+
+    def _end_pause(self, job):
+        super()._end_pause(job)
+        self._add = lambda job: None
+
+
+@only_all
+@pytest.mark.parametrize("deliverer", [Accounting, Losing])
+def test_a_deliverer_knows_what_each_delivery_waits_for(deliverer, monkeypatch):
+    """Readiness says that a deliverer stands still if it does not: never by mistake."""
+    monkeypatch.setattr(Accounting, "sound", 0)
+    monkeypatch.setattr(Accounting, "lost", 0)
+    for seed in range(FIRST, FIRST + max(20, RUNS // 10)):
+        Simulation(seed, {Deliverer: deliverer}).run()
+        if deliverer is Losing and Accounting.lost:
+            return
+    assert Accounting.sound > 1000
+    assert (deliverer, Accounting.lost) == (Accounting, 0)
 
 
 @pytest.mark.skipif(SEED is None, reason="CALLBOARD_SEED names the run to repeat")

@@ -5,6 +5,7 @@ import signal
 
 import psutil
 import pytest
+from thespian.system import multiprocCommon
 
 from callboard.supervision import (
     ONE_FOR_ALL,
@@ -92,6 +93,33 @@ def test_an_actor_that_raises_ends_and_is_started_again_clean(grow, base):
     assert path == "a"
     assert incarnation > 0
     assert tree.ask(b, "who", tuple)[0] == "b"
+
+
+def test_a_logger_that_was_killed_is_replaced(grow):
+    tree = grow(MULTI, spec(*workers("a")))
+    tree.hear(Ready)
+    top = psutil.Process(tree.tree().pid)
+    admin = top.parent()
+    (logger,) = set(admin.children()) - {top}
+    logger.kill()
+    tree.wait(lambda _tree: set(admin.children()) - {top, logger})
+    tree.kill("a")
+    tree.wait(restarted("a"))
+
+
+def test_a_logger_that_ends_before_it_has_connected_is_replaced(grow, monkeypatch, tmp_path):
+    start, ended = multiprocCommon.startupASLogger, tmp_path / "ended"
+
+    def end_at_first(*arguments):
+        if not ended.exists():
+            ended.touch()
+            os._exit(1)
+        start(*arguments)
+
+    monkeypatch.setattr(multiprocCommon, "startupASLogger", end_at_first)
+    tree = grow(MULTI, spec(*workers("a")))
+    tree.hear(Ready)
+    assert ended.exists()
 
 
 def gone(*pids):

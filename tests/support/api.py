@@ -13,7 +13,6 @@ from callboard.actors.messages import (
     CancelDeliveries,
     GetFigures,
     GetHealth,
-    Health,
     HookProblem,
     HookProblems,
     HookSaved,
@@ -34,6 +33,7 @@ from callboard.web.app import ApiOptions, create_app
 from callboard.webhooks.history.dead_letters import TYPE
 from callboard.webhooks.hooks.secrets import StoredSecret
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot
+from support.metrics import unready
 from support.patience import patient
 
 ADMIN = "admin-token-of-the-tests"
@@ -159,7 +159,7 @@ def whole_system():
     enabled = admin.HooksEnabled(())
     return {
         GetTree: tree,
-        GetHealth: Health(False, ("api is restarting",)),
+        GetHealth: unready("api is restarting"),
         GetFigures: figures,
         ListHookProblems: HookProblems((HookProblem(PARENT, "h", "no uri"),), False),
         ListSecrets: secrets,

@@ -11,6 +11,7 @@ from callboard.supervision import GetTree
 from callboard.web.access.admission import ADMIN_SLOTS, THREADS
 from callboard.web.routes import health
 from support.api import ADMIN, CHILD, Api, whole_system
+from support.metrics import SINCE_TEXT, unready
 from support.patience import patient
 
 SCRAPER = "prometheus-of-the-tests"
@@ -26,14 +27,21 @@ def scraped(tmp_path):
 
 
 def test_readiness_is_what_the_system_says_of_itself(api):
-    api.backend.answers[GetHealth] = Health(True)
+    api.backend.answers[GetHealth] = Health()
     ready = api.call("GET", "/readyz", token=None)
-    assert (ready.status_code, ready.json()) == (200, {"ready": True, "problems": []})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"ready": True, "problems": [], "details": []},
+    )
 
-    api.backend.answers[GetHealth] = Health(False, ("the broker is down",))
-    unready = api.call("GET", "/readyz", token=None)
-    assert unready.status_code == 503
-    assert unready.json() == {"ready": False, "problems": ["the broker is down"]}
+    api.backend.answers[GetHealth] = unready("the broker is down")
+    answer = api.call("GET", "/readyz", token=None)
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "ready": False,
+        "problems": ["the broker is down"],
+        "details": [{"kind": "broker", "what": "the broker is down", "since": SINCE_TEXT}],
+    }
 
 
 def test_a_system_that_does_not_answer_is_not_ready(api):
@@ -60,7 +68,7 @@ def test_readiness_is_told_while_all_threads_wait(api):
         assert go_on.wait(30)
         return whole_system()[GetTree]
 
-    api.backend.answers |= {GetTree: wait, GetHealth: Health(True), GetMetrics: TEXT}
+    api.backend.answers |= {GetTree: wait, GetHealth: Health(), GetMetrics: TEXT}
     with api.client, ThreadPoolExecutor(THREADS) as clients:
         for _ in range(THREADS):
             clients.submit(api.call, "GET", "/v2/callboard/tree")

@@ -21,6 +21,7 @@ from callboard.web.live.event_stream import EventStream
 from callboard.web.live.sampler import Sampler
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot
 from support.api import ADMIN, PARENT
+from support.metrics import SINCE_TEXT, unready
 from support.patience import patient
 
 OTHER_ADMIN = "5555555555555555555555555555eeee"
@@ -66,7 +67,7 @@ def watched(api, monkeypatch):
     api.backend.answers = {
         GetTree: TREE,
         GetFigures: lambda _: snapshot(100, 102),
-        GetHealth: Health(True),
+        GetHealth: Health(),
     }
     return api
 
@@ -142,7 +143,7 @@ def test_history_comes_first_and_then_ticks(watched):
 
 def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
     watched.backend.answers[GetFigures] = NoAnswer("metrics is being restarted: try again")
-    watched.backend.answers[GetHealth] = Health(False, ("the broker is down for event_bridge",))
+    watched.backend.answers[GetHealth] = unready("the broker is down for event_bridge")
 
     async def run():
         looks = Sampler(watched.backend)
@@ -154,7 +155,7 @@ def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
     tick = asyncio.run(run())
     assert tick["problems"] == [
         "metrics is being restarted: try again",
-        "the broker is down for event_bridge",
+        f"the broker is down for event_bridge (since {SINCE_TEXT})",
     ]
     assert (tick["figures"], tick["point"], tick["endpoints"]) == (None, None, [])
     assert tick["tree"]["id"] == "callboard"

@@ -63,7 +63,7 @@ def api(tmp_path_factory):
     api.app.state.guard = Forgiving()
     api.backend.answers |= whole_system()
     api.backend.answers |= {
-        GetHealth: Health(True),
+        GetHealth: Health(),
         GetMetrics: MetricsText("callboard_events_total 3\n", "text/plain; charset=utf-8"),
     }
     yield api

@@ -1,40 +1,188 @@
+"""The rules of readiness, each to its edge."""
+
 import pytest
 
-from callboard.webhooks.metrics.health import NotReady, Ready, readiness
+from callboard.webhooks.metrics import catalog, health
+from callboard.webhooks.metrics.health import KINDS, Child, Problem, State, Watch
 
-CHILDREN = {"event_bridge": "running", "deliveries/deliverer-1": "running", "initializer": "ended"}
-BROKERS = {"event_bridge": 1, "failure_cache": 1, "zone_listener-1": 1}
+NOW = 1_700_000_000.0
+CHILDREN = {
+    "event_bridge": Child("running"),
+    "responders": Child("running", reports=False),
+    "responders/channel_create": Child("running"),
+    "deliveries/deliverer-1": Child("running"),
+    "initializer": Child("ended"),
+}
+REPORTED = frozenset({"event_bridge", "responders/channel_create", "deliveries/deliverer-1"})
+GAUGES = {
+    (catalog.BROKER_UP.name, ("event_bridge",)): 1,
+    (catalog.BROKER_UP.name, ("zone_listener-1",)): 1,
+    (catalog.HOOKS_LOADED.name, ("hook_table",)): 1,
+    (catalog.HOOKS_LOADED.name, ("responders/channel_create",)): 1,
+}
 
 
-def problems(children=CHILDREN, tree_age_s=1.0, brokers=BROKERS, store_problem=""):
-    found = readiness(children, tree_age_s, brokers, store_problem)
-    return found.problems if isinstance(found, NotReady) else ()
+def state(children=CHILDREN, age_s=1.0, reported=REPORTED, store="", counters=None, **gauges):
+    """A ready node, with these gauges: the metric's name here, and values by label."""
+    more = {
+        (getattr(catalog, name).name, labels if isinstance(labels, tuple) else (labels,)): value
+        for name, values in gauges.items()
+        for labels, value in values.items()
+    }
+    return State(children, age_s, reported, GAUGES | more, counters or {}, store)
+
+
+def found(*state_and_now, watch=None):
+    the_state, now = state_and_now if len(state_and_now) == 2 else (*state_and_now, NOW)
+    return (watch or Watch()).update(the_state, now)
+
+
+def words(*state_and_now, watch=None):
+    return tuple(problem.what for problem in found(*state_and_now, watch=watch))
 
 
 def test_all_well():
-    assert readiness(CHILDREN, 1.0, BROKERS, "") == Ready()
+    assert found(state()) == ()
+
+
+def test_nothing_is_ready_by_default():
+    assert {problem.kind for problem in found(State())} == {"tree", "broker", "store"}
+    assert {p.kind for p in found(State(CHILDREN))} == {"report", "hooks", "broker", "store"}
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("wrong", "kind", "what"),
     [
-        ({"children": {**CHILDREN, "event_bridge": "down"}}, "event_bridge is down"),
-        ({"children": {**CHILDREN, "event_bridge": "starting"}}, "event_bridge is starting"),
-        ({"brokers": {**BROKERS, "event_bridge": 0}}, "the broker is down for event_bridge"),
-        ({"children": {}}, "the top supervisor has not answered yet"),
-        ({"brokers": {}}, "no actor is connected to the broker yet"),
-        ({"store_problem": None}, "the store has not answered yet"),
-        ({"store_problem": "no route"}, "the store is down: no route"),
-        ({"tree_age_s": 30.0}, "the top supervisor has not answered for 30 s"),
+        (
+            {"children": CHILDREN | {"event_bridge": Child("down")}},
+            "tree",
+            "event_bridge is down",
+        ),
+        (
+            {"children": CHILDREN | {"event_bridge": Child("starting")}},
+            "tree",
+            "event_bridge is starting",
+        ),
+        ({"children": {}}, "tree", "the top supervisor has not answered yet"),
+        ({"age_s": 30.0}, "tree", "the top supervisor has not answered for 30 s"),
+        (
+            {"BROKER_UP": {"event_bridge": 0}},
+            "broker",
+            "the broker is down for event_bridge",
+        ),
+        ({"store": None}, "store", "the store has not answered yet"),
+        ({"store": "no route"}, "store", "the store is down: no route"),
+        (
+            {"reported": REPORTED - {"event_bridge"}},
+            "report",
+            "no report yet of event_bridge",
+        ),
+        (
+            {"HOOKS_LOADED": {"hook_table": 0}},
+            "hooks",
+            "hooks are not loaded in hook_table",
+        ),
+        (
+            {"HOOKS_LOADED": {f"responders/{n}": 0 for n in range(5)}},
+            "hooks",
+            "hooks are not loaded in responders/0, responders/1, responders/2 and 2 more",
+        ),
+        (
+            {"BATCH_RESENDS": {"event_bridge": 4}},
+            "resent",
+            "event_bridge has sent a batch 4 times again",
+        ),
     ],
 )
-def test_each_thing_that_is_wrong_is_named(state, words):
-    assert problems(**state) == (words,)
+def test_each_thing_that_is_wrong_is_named(wrong, kind, what):
+    assert [(problem.kind, problem.what) for problem in found(state(**wrong))] == [(kind, what)]
 
 
-def test_all_that_is_wrong_is_named_together():
-    assert len(problems({"a": "down", "b": "stopping"}, 1, {"c": 0}, "gone")) == 4
+@pytest.mark.parametrize(
+    "edge",
+    [
+        {"age_s": health.TREE_OLD_S},
+        {"BATCH_RESENDS": {"event_bridge": health.MANY_RESENDS}},
+        {"BROKER_UP": {"zone_listener-1": 0}},
+        {"children": CHILDREN | {"responders/new": Child("ended")}},
+    ],
+)
+def test_up_to_the_edge_the_node_is_ready(edge):
+    assert words(state(**edge)) == ()
 
 
-def test_the_broker_of_another_zone_does_not_matter():
-    assert problems(brokers={**BROKERS, "zone_listener-1": 0}) == ()
+def test_without_a_connection_of_ours_the_broker_is_not_there():
+    gauges = {key: up for key, up in GAUGES.items() if key[1] != ("event_bridge",)}
+    wrong = State(CHILDREN, 1.0, REPORTED, gauges, {}, "")
+    assert words(wrong) == ("no actor is connected to the broker yet",)
+
+
+def test_a_problem_keeps_its_time_until_it_is_over():
+    watch = Watch()
+    assert found(state(store="no route"), NOW, watch=watch)[0].since_unix_s == NOW
+    later = found(state(store="refused"), NOW + 60, watch=watch)
+    assert later == (Problem("store", "the store is down: refused", NOW),)
+    assert found(state(), NOW + 61, watch=watch) == ()
+    assert found(state(store="no route"), NOW + 62, watch=watch)[0].since_unix_s == NOW + 62
+
+
+def test_an_actor_whose_progress_stays_the_same_stands_still():
+    watch = Watch()
+    for second in range(60):  # Its clock may differ from this one.
+        moving = state(LAST_PROGRESS={"a": second + 7.0, "idle": 0})
+        assert found(moving, NOW + second, watch=watch) == ()
+    still, since = state(LAST_PROGRESS={"a": 66.0, "idle": 0}), NOW + 59
+    assert found(still, since + health.STALLED_S - 1, watch=watch) == ()
+    problem = Problem("stalled", "a makes no progress with what it holds", since)
+    assert found(still, since + health.STALLED_S, watch=watch) == (problem,)
+    assert found(still, since + 99, watch=watch) == (problem,)
+    assert found(state(LAST_PROGRESS={"a": 67.0}), since + 100, watch=watch) == ()
+
+
+def test_one_that_held_nothing_meanwhile_has_not_stood_still():
+    watch = Watch()
+    for second, at in ((0, 5.0), (10, 0), (20, 5.0), (30, 5.0)):
+        assert found(state(LAST_PROGRESS={"a": at}), NOW + second, watch=watch) == ()
+
+
+def restarts(**counts):
+    return state(CHILDREN | {path: Child("running", n, False) for path, n in counts.items()})
+
+
+def test_an_actor_that_restarts_again_and_again():
+    watch = Watch()
+    for second, count in ((0, 7), (1, 8), (10, 9)):
+        assert found(restarts(a=count), NOW + second, watch=watch) == ()
+    (problem,) = found(restarts(a=10), NOW + 21, watch=watch)
+    assert problem == Problem("restarts", "a was restarted 3 times within 60 s", NOW + 1)
+    within = NOW + 1 + health.RESTARTS_WITHIN_S
+    assert len(found(restarts(a=10), within, watch=watch)) == 1
+    assert found(restarts(a=10), within + 1, watch=watch) == ()
+
+
+def test_restarts_of_different_actors_do_not_add_up():
+    watch = Watch()
+    assert found(restarts(a=0, b=0, c=0), watch=watch) == ()
+    assert found(restarts(a=1, b=1, c=1), watch=watch) == ()
+    assert len(found(restarts(a=99, b=1, c=1), watch=watch)) == 1
+
+
+def test_a_refused_message_counts_until_none_was_refused_for_long():
+    def refused(count):
+        key = catalog.MESSAGES_REFUSED.name, ("hook_listener", "LoadHooks")
+        return state(counters={key: count})
+
+    watch = Watch()
+    assert found(refused(0), NOW - 9, watch=watch) == ()
+    found(refused(1), NOW, watch=watch)
+    found(refused(2), NOW + 60, watch=watch)
+    last = NOW + 60 + health.REFUSED_S
+    (problem,) = found(refused(2), last, watch=watch)
+    assert problem == Problem("refused", "the transport refused LoadHooks of hook_listener", NOW)
+    assert found(refused(2), last + 1, watch=watch) == ()
+
+
+def test_all_that_is_wrong_is_named_together_in_the_order_of_the_kinds():
+    wrong = state(store="gone", BATCH_RESENDS={"a": 99}, HOOKS_LOADED={"hook_table": 0})
+    kinds = [problem.kind for problem in found(wrong)]
+    assert kinds == ["hooks", "resent", "store"] == sorted(kinds, key=KINDS.index)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callboard import admin
-from callboard.actors.messages import Health, HookProblems, SecretsReencrypted
+from callboard.actors.messages import HookProblems, SecretsReencrypted
 from callboard.adapters.repositories.tokens import TokenFacts
 from callboard.supervision import TreeNode
 from callboard.web.documents.class_schema import components, schema_of
@@ -177,7 +177,17 @@ POSTED = _object({"id": _TEXT})
 ENABLED: Schema = {"type": "string", "enum": ["hooks updated"]}
 
 TREE = schema_of(TreeNode)
-HEALTH = schema_of(Health)
+HEALTH = _object(
+    {
+        "ready": {"type": "boolean"},
+        "problems": TEXTS,
+        "details": list_of(
+            _object(
+                {"kind": _TEXT, "what": _TEXT, "since": {"type": "string", "format": "date-time"}}
+            )
+        ),
+    }
+)
 FIGURES = schema_of(Snapshot)
 ENDPOINTS = list_of(schema_of(EndpointSeen))
 HOOK_PROBLEMS = schema_of(HookProblems)
@@ -215,7 +225,5 @@ DONE: Schema = {
     "anyOf": [schema_of(answer) for answer in _COMMANDS],
 }
 
-COMPONENTS = components(
-    TreeNode, Health, Snapshot, HookProblems, TokenFacts, admin.HookTested, *_COMMANDS
-)
+COMPONENTS = components(TreeNode, Snapshot, HookProblems, TokenFacts, admin.HookTested, *_COMMANDS)
 """The schemas that the others refer to, by name."""

@@ -103,7 +103,7 @@ class Sampler:
         )
         answers = (tree, snapshot, health)
         problems = list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
-        problems += health.problems if isinstance(health, Health) else ()
+        problems += health.described if isinstance(health, Health) else ()
         figures = snapshot if isinstance(snapshot, Snapshot) else None
         now = tick(
             self._backend.node,

@@ -1,5 +1,6 @@
 """Liveness, readiness and metrics."""
 
+import time
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -15,8 +16,10 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import METRICS
 from callboard.web.access.callers import TheBackend, backend_of, scraper
+from callboard.web.documents import shapes
 from callboard.web.envelopes.describing import errors
 from callboard.web.operations.actor_requests import replied
+from callboard.webhooks.metrics.health import Problem
 
 READY_S = 3.0
 """Time limit for the readiness check."""
@@ -43,24 +46,13 @@ _WELL: dict[int | str, dict[str, Any]] = {
 
 
 def _readiness(description: str) -> dict[str, Any]:
-    problems = {"type": "array", "items": {"type": "string"}}
-    return {
-        "description": description,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["ready", "problems"],
-                    "properties": {"ready": {"type": "boolean"}, "problems": problems},
-                }
-            }
-        },
-    }
+    content = {"application/json": {"schema": shapes.HEALTH}}
+    return {"description": description, "content": content}
 
 
 _READY: dict[int | str, dict[str, Any]] = {
-    200: _readiness("It can: broker and store are up, and the tree is whole."),
-    503: _readiness("It cannot; `problems` says why."),
+    200: _readiness("It is: nothing prevents or delays deliveries."),
+    503: _readiness("It is not; `problems` says why, `details` also since when."),
 }
 
 _METRICS: dict[int | str, dict[str, Any]] = {
@@ -80,7 +72,7 @@ async def healthz(request: Request) -> Response:
 
 @router.get("/readyz", summary="Check that the node is ready", responses=_READY)
 async def readyz(request: Request) -> Response:
-    """Checks that broker and store are up and the tree is complete; needs no token, as `/healthz`.
+    """Checks all that deliveries need (docs/metrics.md); needs no token, as `/healthz`.
 
     It uses no worker thread, because all of them may wait for a slow store.
     """
@@ -88,13 +80,11 @@ async def readyz(request: Request) -> Response:
         health = await replied(backend_of(request), METRICS, GetHealth(), Health, READY_S)
     except (NoAnswer, RefusedByActor) as problem:
         health = _unready(str(problem))
-    return JSONResponse(
-        {"ready": health.ready, "problems": health.problems}, 200 if health.ready else 503
-    )
+    return JSONResponse(health.as_plain(), 200 if health.ready else 503)
 
 
 def _unready(problem: str) -> Health:
-    return Health(ready=False, problems=(problem,))
+    return Health((Problem("report", problem, time.time()),))
 
 
 @router.get(

@@ -56,7 +56,7 @@ def tree(request: Request, _caller: Admin, backend: TheBackend) -> Response:
 @router.get("/health", summary="Show whether the node is ready", responses=shows(shapes.HEALTH))
 def health(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """`ready`, and `problems` if it is not."""
-    return success(request, attrs.asdict(asked(backend, METRICS, GetHealth(), Health)))
+    return success(request, asked(backend, METRICS, GetHealth(), Health).as_plain())
 
 
 @router.get(

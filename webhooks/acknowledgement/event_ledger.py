@@ -8,6 +8,7 @@ return the delivery tags to acknowledge or to give back to the broker.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from attrs import Factory, define, frozen
@@ -36,13 +37,17 @@ Holder = tuple[str, int]
 
 @frozen
 class Batch(Generic[E]):
-    """Events of one module that were sent to its responder (of that incarnation) for routing."""
+    """Events of one module that were sent to its responder (of that incarnation) for routing.
+
+    `resent`: how often they were sent before.
+    """
 
     id: int
     module: str
     events: tuple[E, ...]
     incarnation: int
     sent_at: float
+    resent: int = 0
 
 
 @define
@@ -65,6 +70,7 @@ class EventLedger(Generic[E]):
     _early: dict[str, set[int]] = Factory(dict)
     _open: dict[int, set[Mark]] = Factory(dict)
     _gone: set[Holder] = Factory(set)
+    _routed_at: dict[str, float] = Factory(dict)
 
     @property
     def open(self) -> int:
@@ -85,6 +91,20 @@ class EventLedger(Generic[E]):
     def on_the_way(self) -> int:
         """The number of shares whose receipt no deliverer has confirmed."""
         return sum(not share.accepted for share in self._shares.values())
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when a responder routes no batch, or a deliverer accepts no share; None if none is
+        waited for.
+
+        What a deliverer has accepted may wait for hours, for a rate limit, an order or a retry.
+        """
+        batches = (
+            max(batch.sent_at, self._routed_at.get(batch.module, batch.sent_at))
+            for batch in self._batches.values()
+        )
+        shares = (share.since for share in self._shares.values() if not share.accepted)
+        return min(chain(batches, shares), default=None)
 
     def emptied(self) -> "EventLedger[E]":
         """A ledger for a new connection, which redelivers all events; known deaths are kept."""
@@ -151,6 +171,7 @@ class EventLedger(Generic[E]):
         batch = self._batches.pop(id, None)
         if batch is None:
             return None, []
+        self._routed_at[batch.module] = now
         for name, tags in shares.items():
             open_tags = {tag for tag in tags if tag in self._open}
             if open_tags:

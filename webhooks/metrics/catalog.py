@@ -50,7 +50,12 @@ MESSAGES_REQUEUED = Metric(
 )
 MESSAGES_UNCLAIMED = Metric(
     "callboard_messages_unclaimed_total",
-    "Messages that no event module subscribes to any more; acknowledged without deliveries.",
+    "Messages that no event module of this node claims, counted again each time they arrive: they "
+    "are offered to the other nodes through the broker, or become dead letters.",
+)
+MESSAGES_NO_MODULE = Metric(
+    "callboard_messages_no_module_total",
+    "Messages that became dead letters because no event module claimed them.",
 )
 EVENTS_IN_HAND = _gauge(
     "callboard_events_in_hand",
@@ -187,6 +192,31 @@ BROKER_UP = _gauge(
 )
 STORE_UP = _gauge(
     "callboard_store_up", "Whether the document store responded to the last check: 1 or 0."
+)
+READY = _gauge("callboard_ready", "Whether the node is ready to work: 1 or 0.")
+NOT_READY_SECONDS = _gauge(
+    "callboard_not_ready_seconds",
+    "For how long the node has had a problem of this kind, the oldest one; 0 without a problem.",
+    "kind",
+)
+HOOKS_LOADED = _gauge(
+    "callboard_hooks_loaded", "Whether an actor that needs all hooks has them: 1 or 0.", "actor"
+)
+LAST_PROGRESS = _gauge(
+    "callboard_last_progress_timestamp_seconds",
+    "When an actor last made progress with what it holds, in Unix seconds; 0 if it holds nothing, "
+    "or all of it waits for a rate limit, an order or a retry.",
+    "actor",
+)
+BATCH_RESENDS = _gauge(
+    "callboard_batch_resends",
+    "How often an actor has sent the same unconfirmed batch again, the most of all batches.",
+    "actor",
+)
+MESSAGES_REFUSED = Metric(
+    "callboard_messages_refused_total",
+    "Messages between actors that the transport refused, such as those above its limit of bytes.",
+    labels=("actor", "message"),
 )
 STORE_SECONDS = _seconds(
     "callboard_store_probe_duration_seconds",

@@ -1,8 +1,16 @@
-"""Whether the system is ready to work."""
+"""Whether a node is ready to work: the rules, and since when each of them is broken.
 
-from collections.abc import Mapping
+Nothing is ready by default: an actor that has not reported yet makes the node unready.
+"""
 
-from attrs import frozen
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from attrs import Factory, define, frozen
+
+from callboard.webhooks.metrics import catalog
+from callboard.webhooks.metrics.tally import Key
+from callboard.webhooks.metrics.totals import grown
 
 RUNNING, ENDED = "running", "ended"
 
@@ -10,50 +18,205 @@ ANOTHER_ZONE = "zone_listener-"
 """Actors connected to another zone's broker; without it this node still works."""
 TREE_OLD_S = 10.0
 """Without a report from the top supervisor for this time, the tree counts as not responding."""
+STALLED_S = 15.0
+"""The longest time without progress that has nothing to mean."""
+MANY_RESENDS = 3
+"""A batch that was sent again more often does not arrive."""
+MANY_RESTARTS, RESTARTS_WITHIN_S = 3, 60.0
+"""An actor with so many restarts within this time restarts again and again."""
+REFUSED_S = 300.0
+"""The time for which a refused message counts: what it held is sent again within a minute."""
+NAMED = 3
+"""The most actors that one problem names."""
+
+KINDS = (
+    *("tree", "restarts", "report", "hooks", "stalled", "resent", "refused"),
+    *("broker", "store"),
+)
+"""The kinds of problems, each the value of a label."""
 
 
 @frozen
-class Ready:
-    """Broker, store and tree are in order."""
+class Child:
+    """An actor of the tree. `restarts`: since the start. `reports`: whether it reports figures."""
+
+    status: str
+    restarts: int = 0
+    reports: bool = True
 
 
 @frozen
-class NotReady:
-    """`problems`: descriptions of the faults, one each."""
+class Problem:
+    """A reason for which the node is not ready. `since_unix_s`: when it was first seen."""
 
-    problems: tuple[str, ...]
+    kind: str
+    what: str
+    since_unix_s: float
 
 
-def readiness(
-    children: Mapping[str, str],
-    tree_age_s: float,
-    brokers: Mapping[str, float],
-    store_problem: str | None,
-) -> Ready | NotReady:
-    """Whether broker and store are up and all actors run.
+@frozen
+class State:
+    """The facts about the node by which it is judged.
 
-    `children`: the status of every actor by path, `tree_age_s` seconds ago; `brokers`: whether the
-    connection of each actor that has one is up; `store_problem`: None while it is unknown, and ""
-    if there is none.
+    `children`: the actors by path, `tree_age_s` seconds ago. `reported`: the paths of those whose
+    present incarnation has reported its figures. `gauges` and `counters`: the sums of these.
+    `store_problem`: None while it is unknown, and "" if there is none.
     """
-    problems = []
-    if tree_age_s > TREE_OLD_S:
-        problems.append(f"the top supervisor has not answered for {tree_age_s:.0f} s")
-    elif not children:
-        problems.append("the top supervisor has not answered yet")
-    broken = {p: status for p, status in children.items() if status not in (RUNNING, ENDED)}
-    problems += [f"{path} is {status}" for path, status in sorted(broken.items())]
-    down = sorted(actor for actor, up in brokers.items() if not up and not _remote(actor))
+
+    children: Mapping[str, Child] = Factory(dict)
+    tree_age_s: float = 0.0
+    reported: frozenset[str] = frozenset()
+    gauges: Mapping[Key, float] = Factory(dict)
+    counters: Mapping[Key, int] = Factory(dict)
+    store_problem: str | None = None
+
+
+@define
+class Watch:
+    """The problems of a node over time."""
+
+    _problems: dict[tuple[str, str], Problem] = Factory(dict)
+    _restarts: dict[str, tuple[int, deque[float]]] = Factory(dict)
+    _refused: dict[str, tuple[int, float]] = Factory(dict)
+    _progress: dict[str, tuple[float, float]] = Factory(dict)
+
+    def update(self, state: State, now: float) -> tuple[Problem, ...]:
+        """The present problems. `now`: Unix seconds.
+
+        One that persists keeps its time, even if its details change.
+        """
+        found = {
+            **faults(state, now),
+            **self._restarting(state, now),
+            **self._stalled(state, now),
+            **self._refusals(state, now),
+        }
+        known = self._problems
+        self._problems = {
+            key: Problem(key[0], what, known[key].since_unix_s if key in known else since)
+            for key, (what, since) in found.items()
+        }
+        return tuple(sorted(self._problems.values(), key=lambda one: KINDS.index(one.kind)))
+
+    def _restarting(self, state: State, now: float) -> "_Faults":
+        found: _Faults = {}
+        for path, child in sorted(state.children.items()):
+            before, times = self._restarts.get(path, (child.restarts, deque(maxlen=MANY_RESTARTS)))
+            times.extend([now] * min(grown(before, child.restarts), MANY_RESTARTS))
+            self._restarts[path] = child.restarts, times
+            if len(times) == MANY_RESTARTS and now - times[0] <= RESTARTS_WITHIN_S:
+                often = f"{MANY_RESTARTS} times within {RESTARTS_WITHIN_S:.0f} s"
+                found["restarts", path] = f"{path} was restarted {often}", times[0]
+        return found
+
+    def _stalled(self, state: State, now: float) -> "_Faults":
+        """Those whose progress is the same for too long, by the clock of this node only."""
+        progress = _by_label(state.gauges, catalog.LAST_PROGRESS)
+        self._progress = {
+            actor: known if (known := self._progress.get(actor)) and known[0] == at else (at, now)
+            for actor, at in progress.items()
+            if at
+        }
+        return {
+            ("stalled", actor): (f"{actor} makes no progress with what it holds", since)
+            for actor, (_at, since) in sorted(self._progress.items())
+            if now - since >= STALLED_S
+        }
+
+    def _refusals(self, state: State, now: float) -> "_Faults":
+        found: _Faults = {}
+        for (name, labels), count in state.counters.items():
+            if name == catalog.MESSAGES_REFUSED.name:
+                what = "{1} of {0}".format(*labels)
+                before, last = self._refused.get(what, (0, now))
+                last = now if count > before else last
+                self._refused[what] = count, last
+                if count and now - last <= REFUSED_S:
+                    found["refused", what] = f"the transport refused {what}", last
+        return found
+
+
+_Faults = dict[tuple[str, str], tuple[str, float]]
+"""By kind and subject: the description, and since when."""
+
+
+def faults(state: State, now: float) -> _Faults:
+    """The problems of this state, whatever was before."""
+    return {
+        **_of_tree(state, now),
+        **_of_reports(state, now),
+        **_of_hooks(state, now),
+        **_of_batches(state, now),
+        **_of_servers(state, now),
+    }
+
+
+def _of_tree(state: State, now: float) -> _Faults:
+    if state.tree_age_s > TREE_OLD_S:
+        what = f"the top supervisor has not answered for {state.tree_age_s:.0f} s"
+        return {("tree", ""): (what, now - state.tree_age_s)}
+    if not state.children:
+        return {("tree", ""): ("the top supervisor has not answered yet", now)}
+    return {
+        ("tree", path): (f"{path} is {child.status}", now)
+        for path, child in sorted(state.children.items())
+        if child.status not in (RUNNING, ENDED)
+    }
+
+
+def _of_reports(state: State, now: float) -> _Faults:
+    """Actors that run and have not said how they are."""
+    return _listed(
+        "report",
+        "no report yet of",
+        (
+            path
+            for path, child in state.children.items()
+            if child.reports and child.status == RUNNING and path not in state.reported
+        ),
+        now,
+    )
+
+
+def _of_hooks(state: State, now: float) -> _Faults:
+    loaded = _by_label(state.gauges, catalog.HOOKS_LOADED)
+    if state.children and not loaded:
+        return {("hooks", ""): ("no actor has hooks yet", now)}
+    lacking = (actor for actor, is_loaded in loaded.items() if not is_loaded)
+    return _listed("hooks", "hooks are not loaded in", lacking, now)
+
+
+def _of_batches(state: State, now: float) -> _Faults:
+    return {
+        ("resent", actor): (f"{actor} has sent a batch {times:.0f} times again", now)
+        for actor, times in sorted(_by_label(state.gauges, catalog.BATCH_RESENDS).items())
+        if times > MANY_RESENDS
+    }
+
+
+def _of_servers(state: State, now: float) -> _Faults:
+    found: _Faults = {}
+    brokers = _by_label(state.gauges, catalog.BROKER_UP)
+    ours = {actor: up for actor, up in brokers.items() if not actor.startswith(ANOTHER_ZONE)}
+    down = sorted(actor for actor, up in ours.items() if not up)
     if down:
-        problems.append(f"the broker is down for {', '.join(down)}")
-    elif not any(not _remote(actor) for actor in brokers):
-        problems.append("no actor is connected to the broker yet")
-    if store_problem is None:
-        problems.append("the store has not answered yet")
-    elif store_problem:
-        problems.append(f"the store is down: {store_problem}")
-    return NotReady(tuple(problems)) if problems else Ready()
+        found["broker", ""] = f"the broker is down for {', '.join(down)}", now
+    elif not ours:
+        found["broker", ""] = "no actor is connected to the broker yet", now
+    if state.store_problem is None:
+        found["store", ""] = "the store has not answered yet", now
+    elif state.store_problem:
+        found["store", ""] = f"the store is down: {state.store_problem}", now
+    return found
 
 
-def _remote(actor: str) -> bool:
-    return actor.startswith(ANOTHER_ZONE)
+def _listed(kind: str, what: str, paths: Iterable[str], now: float) -> _Faults:
+    names = sorted(paths)
+    if not names:
+        return {}
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return {(kind, ""): (f"{what} {', '.join(names[:NAMED])}{more}", now)}
+
+
+def _by_label(gauges: Mapping[Key, float], metric: catalog.Metric) -> dict[str, float]:
+    return {labels[0]: value for (name, labels), value in gauges.items() if name == metric.name}

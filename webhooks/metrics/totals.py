@@ -95,6 +95,10 @@ class Totals:
                     sums[key] = sums.get(key, 0) + value
         return sums
 
+    def reported(self, alive: Mapping[str, int]) -> frozenset[str]:
+        """The paths of the living actors that have reported; `alive`: the incarnation by path."""
+        return frozenset(p for p, told in self._told.items() if alive.get(p) == told.incarnation)
+
     def forget(self, alive: Iterable[str]) -> None:
         """Make room: forget dead actors, but keep their counts."""
         if len(self._told) >= MAX_SENDERS:
