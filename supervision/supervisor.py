@@ -43,6 +43,10 @@ DOWN, ENDED = "down", "ended"
 BURIAL_S = 2.0
 """The time-out for Thespian to report the end of a process that was killed."""
 
+GATHER_S = 0.25
+"""The longest that changes are gathered while children start or stop one after the other: each one
+would be sent to all actors that know the child."""
+
 _ALIVE = (STARTING, RUNNING, STOPPING)
 _START, _STOP = "start", "stop"
 
@@ -93,6 +97,7 @@ class Supervisor(SupervisedActor):
         # Before `Start`, the tree is empty.
         self._children: dict[str, _Child] = {}
         self._ending: str | None = None
+        self._changes = self.timer(self._report_changes)
 
     def specification(self, args: Any) -> SupervisorSpec:
         """The children and the strategy, from the arguments of `Start`."""
@@ -235,7 +240,10 @@ class Supervisor(SupervisedActor):
             self._plan.popleft()
         if self._ending is not None:
             self._conclude()
-        elif not self._announced:
+            return
+        if self._changes.is_set:
+            self._report_changes()
+        if not self._announced:
             self._announced = True
             super().announce_ready()
 
@@ -374,6 +382,13 @@ class Supervisor(SupervisedActor):
     # The directory
 
     def _children_changed(self) -> None:
+        if self._plan:
+            self._changes.within(GATHER_S)
+        else:
+            self._report_changes()
+
+    def _report_changes(self) -> None:
+        self._changes.clear()
         directory = self._directory()
         if self.path:
             seen = directory

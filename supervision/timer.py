@@ -39,6 +39,10 @@ class Timer:
         if self._at is None or when < self._at:
             self._set(when, seconds)
 
+    def clear(self) -> None:
+        """Do not call the function until the timer is set again."""
+        self._at = None
+
     def _set(self, when: float, seconds: float) -> None:
         self._at = when
         self._settings += 1

@@ -3,21 +3,28 @@
 The list is tests/data/prose_words.toml. `make lint` runs this file.
 """
 
+from functools import cache
+
 import pytest
 
 from support.prose import LIST, findings, read_rules, texts, unused_exceptions
 
 RULES = read_rules(LIST.read_text())
-TEXTS = texts(RULES)
+
+
+@cache
+def read_texts():
+    """Read by the tests: each worker would take seconds to read them while it collects tests."""
+    return texts(RULES)
 
 
 def test_no_text_uses_a_word_of_the_list():
-    found = [line for name, text in TEXTS.items() for line in findings(RULES, name, text)]
+    found = [line for name, text in read_texts().items() for line in findings(RULES, name, text)]
     assert not found, "\n" + "\n".join(found)
 
 
 def test_every_exception_is_needed():
-    assert list(unused_exceptions(RULES, TEXTS)) == []
+    assert list(unused_exceptions(RULES, read_texts())) == []
 
 
 def test_each_kind_of_text_is_read():
@@ -29,8 +36,9 @@ def test_each_kind_of_text_is_read():
         "callboard hooks add --help",
     }
     expected |= {"reference: endpoints", "reference: settings"}
-    assert expected <= TEXTS.keys()
-    assert all(TEXTS[name].strip() for name in expected)
+    found = read_texts()
+    assert expected <= found.keys()
+    assert all(found[name].strip() for name in expected)
 
 
 @pytest.mark.parametrize(

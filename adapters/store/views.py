@@ -79,7 +79,8 @@ def _listing_by_id(document: Mapping[str, Any]) -> Rows:
 
 def _listing_by_descendants(document: Mapping[str, Any]) -> Rows:
     if _is(document, "account"):
-        for ancestor in document.get("pvt_tree") or []:
+        tree = document.get("pvt_tree")
+        for ancestor in tree if isinstance(tree, list) else ():
             yield [ancestor, document["_id"]], _members(document, id="_id", name="name")
 
 

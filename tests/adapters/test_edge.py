@@ -25,12 +25,12 @@ from callboard.webhooks.history.dead_letters import body_of, poison_dead_letter
 from callboard.webhooks.retries.retry_message import UnreadableDelivery, from_json
 from support.amqp import headers, nested, properties, short, table, texts
 from support.amqp import values as field_values
-from support.fuzz import EXAMPLES, bodies
+from support.fuzz import bodies, examples
 from support.fuzz import values as json_values
 
 HEADERS = 1 << 13
 MESSAGE_ID = 1 << 7
-EDGE = settings(max_examples=max(300, EXAMPLES), deadline=None)
+EDGE = settings(max_examples=examples(5), deadline=None)
 
 
 def came(encoded=b"\0\0", exchange="callevt", key="call.X", body=b"{}"):

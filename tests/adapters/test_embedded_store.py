@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from callboard.adapters.store.embedded import EmbeddedStore, sort_key
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable, View
+from callboard.adapters.store.views import ACCOUNTS, ALL
 from support.patience import patient
 
 BY_N = View("d", "by_n", "function(doc) { emit(doc.n, null); }", lambda doc: [(doc.get("n"), None)])
@@ -269,6 +270,16 @@ def test_sort_key_keeps_the_order_of_values(values):
             by_key = (sort_key(one) > sort_key(other)) - (sort_key(one) < sort_key(other))
             difference = compare(one, other)
             assert by_key == (difference > 0) - (difference < 0)
+
+
+@pytest.mark.parametrize("tree", [1, True, None, "a", {"a": 1}])
+def test_an_account_whose_tree_is_no_list_is_below_no_other(tmp_path, tree):
+    store = EmbeddedStore(tmp_path / "store.sqlite3", views=ALL)
+    store.ensure_database("accounts")
+    store.ensure_views("accounts", ACCOUNTS)
+    store.save("accounts", {"_id": "a", "pvt_type": "account", "pvt_tree": tree})
+    assert list(store.view("accounts", "accounts/listing_by_descendants")) == []
+    store.close()
 
 
 def test_sort_key_sorts_names_as_icu_does():

@@ -42,6 +42,7 @@ from callboard.adapters.http.resolver import THREADS
 from callboard.adapters.http.threaded import RequestsTransport
 from callboard.adapters.receiver.server import Answer, Close, Drip, Raw
 from callboard.webhooks.retries.outcome import ClientError, Response
+from support.fuzz import examples
 from support.http import LOOPBACK, answer, resolves_to, server_context
 from support.patience import patient
 from support.receiver import Receiver
@@ -544,7 +545,7 @@ def test_a_connection_that_is_reset(transport):
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(2),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

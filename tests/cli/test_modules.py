@@ -22,7 +22,7 @@ def run(*arguments, cwd):
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=cwd,
-        env=commands.environment(),
+        env=commands.environment(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
         capture_output=True,
         text=True,
         timeout=patient(60),

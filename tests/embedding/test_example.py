@@ -32,6 +32,8 @@ def example(base, tmp_path):
     )
     yield process
     process.kill()
+    for left in family(tmp_path):  # It would keep the pipes open, and the tests waiting.
+        left.kill()
     process.communicate()
 
 

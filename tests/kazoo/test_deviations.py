@@ -347,7 +347,7 @@ class TestOnASystem:
         config["default"]["disable_disabler"] = False
         config["_rev"] = site.store.save("system_config", config)
         site.tell("doc_edited", config | {"pvt_type": "config"}, "system_config")
-        site.until(lambda: "bad" in site.memory())
+        # The failure before may have disabled it already.
         site.system.publish([call_event("bad again")])
         site.until(lambda: site.store.get("webhooks", "bad").get("enabled") is False)
 

@@ -111,7 +111,6 @@ def _changed(since: str) -> dict[str, set[int]]:
     return found
 
 
-IMPORTERS = importers()
 EVERY_LINE = range(1, 10_000)
 
 
@@ -126,7 +125,7 @@ def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
     own = change.path, change.scope.lines
     if change.scope.header:
         return [own]
-    users = {user for path in (change.path, *_exporters(change.path)) for user in IMPORTERS[path]}
+    users = {user for path in (change.path, *_exporters(change.path)) for user in importers()[path]}
     tests = [(user, EVERY_LINE) for user in sorted(users) if user.startswith("tests/")]
     if reach.are_run(*own):
         return [own, *tests]
@@ -135,7 +134,7 @@ def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
 
 def _exporters(path: str) -> set[str]:
     """The `__init__.py` that offer what is in a file to others."""
-    return {user for user in IMPORTERS[path] if user.endswith("__init__.py")}
+    return {user for user in importers()[path] if user.endswith("__init__.py")}
 
 
 def _trial(change: Change, reach: Reach) -> trials.Trial:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "0"}
 
 
+@cache
 def importers(root: Path = ROOT) -> dict[str, set[str]]:
     """By file of the product: the files, of product and tests, that import it."""
     found: dict[str, set[str]] = defaultdict(set)

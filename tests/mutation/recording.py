@@ -41,7 +41,7 @@ class Record:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        self._coverage.switch_context(_id(item.nodeid))
+        self._coverage.switch_context(item.nodeid)
         try:
             return (yield)
         finally:
@@ -57,10 +57,10 @@ class Record:
         try:
             return (yield)
         finally:
-            self._coverage.switch_context(_id(request._pyfuncitem.nodeid))
+            self._coverage.switch_context(request._pyfuncitem.nodeid)
 
     def pytest_runtest_logreport(self, report):
-        id, file = _id(report.nodeid), _file(report.nodeid)
+        id, file = report.nodeid, _file(report.nodeid)
         self._tests[file][id] = self._tests[file].get(id, 0.0) + report.duration
         if not report.passed:  # skipped ones show nothing either
             self._failed[file].add(id)
@@ -98,11 +98,6 @@ class Record:
 
 def _file(nodeid):
     return nodeid.partition("::")[0]
-
-
-def _id(nodeid):
-    """Without the group that pytest-xdist adds: here the file."""
-    return nodeid.removesuffix(f"@{_file(nodeid)}")
 
 
 def _modules():

@@ -7,7 +7,9 @@ import socket
 
 import pytest
 
-PORTS = range(15_000, 32_000)
+MONGODB = 27_017
+"""The one port of `PORTS` that Callboard does not call (OTHER_PROTOCOLS)."""
+PORTS = [port for port in range(15_000, 32_000) if port != MONGODB]
 WORKERS = 16
 """So many can run at once."""
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS

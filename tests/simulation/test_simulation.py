@@ -1,6 +1,6 @@
 """Simulated runs of a node, each with its own faults: nothing is lost and nothing is left over.
 
-CALLBOARD_SIMULATIONS: how many runs, by default 300; CALLBOARD_FIRST_SEED: the first of them. A
+CALLBOARD_SIMULATIONS: how many runs, by default 90; CALLBOARD_FIRST_SEED: the first of them. A
 failure names its seed, and `CALLBOARD_SEED=123 python -m pytest -s tests/simulation` repeats that
 run alone and prints each message of it.
 """
@@ -18,7 +18,7 @@ from simulation.plants import PLANTS
 from simulation.system import Simulation
 from support.patience import patient
 
-RUNS = int(os.environ.get("CALLBOARD_SIMULATIONS", "300"))
+RUNS = int(os.environ.get("CALLBOARD_SIMULATIONS", "90"))
 FIRST = int(os.environ.get("CALLBOARD_FIRST_SEED", "0"))
 SEED = os.environ.get("CALLBOARD_SEED")
 PARTS = 3

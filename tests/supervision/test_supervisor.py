@@ -22,10 +22,11 @@ from callboard.supervision import (
     Stop,
     Supervisor,
     SupervisorSpec,
+    supervisor,
 )
 from callboard.supervision.messages import Finished
 from support.trees import MULTI, SIMPLE
-from support.workers import Branch, NotStarting, Relay, Worker
+from support.workers import Branch, NotStarting, Relay, Watcher, Worker
 
 both_bases = pytest.mark.parametrize(
     "base", [SIMPLE, pytest.param(MULTI, marks=pytest.mark.multiprocess)]
@@ -219,6 +220,30 @@ def test_peers_hear_of_a_restart_and_reach_the_new_incarnation(grow, base):
     after = tree.ask(a, "peers", dict)
     assert after["n/x"] > before["n/x"]
     assert (after["n/y"], after["b"]) == (before["n/y"], before["b"])
+
+
+@both_bases
+def test_peers_hear_once_of_children_that_start_in_a_row(grow, base, monkeypatch):
+    monkeypatch.setattr(supervisor, "GATHER_S", 600.0)
+    nested = ChildSpec("n", Supervisor, spec(*workers("x", "y", "z")))
+    watcher = ChildSpec("w", Watcher, peers=("*",))
+    tree = grow(base, spec(watcher, *workers("a", "b"), nested, *workers("c")))
+    tree.hear(Ready)
+    w = find(tree, "w")
+    everyone = {"w", "a", "b", "n", "n/x", "n/y", "n/z", "c"}
+    tree.wait(lambda _tree: set(tree.ask(w, "peers", dict)) == everyone)
+    assert tree.ask(w, "changes", int) == 1
+
+
+@multiprocess
+def test_peers_that_have_started_are_known_while_another_one_takes_long(grow, tmp_path):
+    slow = ChildSpec("c", Worker, {"start_after": str(tmp_path / "go")})
+    tree = grow(MULTI, spec(ChildSpec("w", Watcher, peers=("*",)), *workers("a", "b"), slow))
+    tree.wait(lambda t: statuses(t) == dict.fromkeys("wab", "running") | {"c": "starting"})
+    w = find(tree, "w")
+    tree.wait(lambda _tree: set(tree.ask(w, "peers", dict)) == {"w", "a", "b"})
+    (tmp_path / "go").touch()
+    tree.hear(Ready)
 
 
 @both_bases

@@ -92,6 +92,17 @@ def test_it_is_set_until_it_calls():
     assert states == [False, True, False]
 
 
+def test_it_does_not_call_once_it_is_cleared_unless_it_is_set_again():
+    wakeups = Wakeups()
+    timer = Timer(wakeups.after, wakeups.call)
+    timer.within(3)
+    timer.clear()
+    assert not timer.is_set
+    assert not wakeups.come()
+    timer.within(5)
+    assert wakeups.come()
+
+
 class Clock(SupervisedActor):
     """Keeps a list of the calls of its timers."""
 

@@ -12,15 +12,20 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 ACCOUNT = "1b" * 16
-EXAMPLES = int(os.environ.get("CALLBOARD_TEST_FUZZ", "60"))
+EXAMPLES = int(os.environ.get("CALLBOARD_TEST_FUZZ", "30"))
 TIMEOUT_S = 120 + EXAMPLES
 """The time limit of a test, by pytest-timeout: machines may be busy."""
+
+
+def examples(factor=1.0):
+    """How many examples a property test tries; `factor`: of what a fuzzing test tries."""
+    return max(10, int(EXAMPLES * factor))
 
 
 def fuzzed(factor=1.0, **options):
     """The settings of a fuzzing test; `factor`: for tests with slow examples."""
     return settings(
-        max_examples=max(10, int(EXAMPLES * factor)),
+        max_examples=examples(factor),
         deadline=None,
         suppress_health_check=list(HealthCheck),
         **options,

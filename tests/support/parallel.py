@@ -8,29 +8,61 @@ These begin, beside those without processes; then come those that start many, th
 
 import fcntl
 import gc
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 PROCESSES = ("multiprocess", "rabbitmq", "couchdb", "browser")
 """Marks of tests that wait for other processes most of the time."""
-LONG = ("faults", "e2e", "kazoo", "embedding", "browser", "supervision")
+LONG = ("faults", "e2e", "kazoo", "embedding", "browser", "supervision", "performance")
 """Folders of tests that take seconds each."""
-SERVERS = ("services.",)
+OWN = ("services.", "_pytest.", "xdist.")
 """Modules whose fixtures each worker has for itself."""
+GROUPS = "groups.json"
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Say which tests stay together, and put them in order."""
-    for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-    if WORKER is not None:
-        items.sort(key=_turn)
+    if WORKER is None:
+        return
+    groups = {item.nodeid: group for item in items if (group := _group(item))}
+    folder = _folder_of_the_run(config)
+    mine = folder / f"groups of {WORKER}"
+    mine.write_text(json.dumps(groups))
+    mine.replace(folder / GROUPS)  # each worker finds the same
+    items.sort(key=_turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out groups, for `--dist loadgroup`.
+
+    xdist (3.8) reads a test's group from its id, in which pytest (9.2) does not let it write.
+    """
+    return Scheduler(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+class Scheduler(LoadScopeScheduling):
+    """Hands out groups of tests, and other tests one by one."""
+
+    @cached_property
+    def _groups(self):
+        return json.loads((self.config._tmp_path_factory.getbasetemp() / GROUPS).read_text())
+
+    def _split_scope(self, nodeid):
+        return self._groups.get(nodeid, nodeid)
+
+
+def _folder_of_the_run(config):
+    """The folder of the whole run; each worker has its own below it."""
+    return config._tmp_path_factory.getbasetemp().parent
 
 
 def _group(item):
@@ -45,12 +77,12 @@ def _group(item):
 
 
 def _shared(item):
-    """Names of the fixtures that outlive the test, but for the servers."""
+    """Names of the fixtures that outlive the test, but for those that each worker has."""
     known = item._fixtureinfo.name2fixturedefs.items()
     return {
         name
         for name, fixtures in known
-        if fixtures[-1].scope != "function" and not fixtures[-1].func.__module__.startswith(SERVERS)
+        if fixtures[-1].scope != "function" and not fixtures[-1].func.__module__.startswith(OWN)
     }
 
 
@@ -103,9 +135,7 @@ def pytest_collection_finish():
 
 def pytest_sessionstart(session):
     if WORKER is not None:
-        # The folder of the whole run; each worker has its own below it.
-        folder = session.config._tmp_path_factory.getbasetemp().parent
-        session.config.stash[ROOM] = Room(folder)
+        session.config.stash[ROOM] = Room(_folder_of_the_run(session.config))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -48,6 +48,21 @@ class Worker(SupervisedActor):
             self.finish()
 
 
+class Watcher(Worker):
+    """Counts the messages that change its peers."""
+
+    changes = 0
+
+    def on_peers(self, _before):
+        self.changes += 1
+
+    def receiveMsg_str(self, message, sender):
+        if message == "changes":
+            self.send(sender, self.changes)
+        else:
+            super().receiveMsg_str(message, sender)
+
+
 class Branch(Supervisor):
     """A supervisor whose descendants' paths start again, and which accepts any member that asks."""
 

@@ -104,9 +104,11 @@ def test_head_has_the_headers_of_get_and_no_body(api, path):
 @pytest.mark.parametrize("path", PATHS)
 def test_a_slash_at_the_end_changes_nothing(api, path):
     id = {"X-Request-ID": "one"}
-    plain, slashed = (api.call("GET", p, headers=id) for p in (path, path + "/"))
+    paths = (path, path + "/", path)
+    plain, slashed, later = (api.call("GET", path, headers=id) for path in paths)
     assert slashed.status_code == plain.status_code
-    assert slashed.content == plain.content
+    # An answer may name the second of its time, which may end in between.
+    assert slashed.content in (plain.content, later.content)
 
 
 def test_a_slash_at_the_end_keeps_method_and_body(api):

@@ -17,6 +17,7 @@ from callboard.webhooks.dispatch.dispatcher import (
 )
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.retries.policy import deferral
+from support.fuzz import examples
 
 FULL, OPEN = NoRoom("full"), NoRoom("circuit open")
 ORDERED = Options(ordered=True)
@@ -746,7 +747,7 @@ class AnyUse(RuleBasedStateMachine):
         assert (self.made.endpoints, self.made.wake_at()) == (0, None)
 
 
-AnyUse.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+AnyUse.TestCase.settings = settings(max_examples=examples(2), stateful_step_count=40, deadline=None)
 TestAnyUse = AnyUse.TestCase
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger, batch_of, share_name
+from support.fuzz import examples
 
 ONE, OTHER = ("deliverer-1", 1), ("deliverer-2", 1)
 
@@ -252,7 +253,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLife.settings = settings(max_examples=examples(2), stateful_step_count=40, deadline=None)
 
 
 def test_a_part_names_its_batch():
