@@ -248,9 +248,8 @@ PORT_REQUESTS = (
         """function(doc) {
   if (doc.pvt_type !== 'port_request' || doc.pvt_deleted) return;
   if (doc.pvt_port_state === 'completed' || doc.pvt_port_state === 'canceled') return;
-  Object.keys(doc.numbers || {}).forEach(function(number) {
-    emit(number, doc.pvt_account_id);
-  });
+  if (!doc.numbers || typeof doc.numbers !== 'object' || Array.isArray(doc.numbers)) return;
+  Object.keys(doc.numbers).forEach(function(number) { emit(number, doc.pvt_account_id); });
 }""",
         _port_in_numbers,
     ),
