@@ -483,6 +483,65 @@ class AttemptsReplayed(AdminAnswer):
 
 
 @frozen
+class ListWaiting(RedeliveryRequest):
+    """List deliveries that this node has deferred. -> `WaitingListed`, by the time they are due."""
+
+    hook_id: str | None = None
+    account: str | None = None
+    after: Cursor = ()
+    limit: int = 100
+
+
+@frozen
+class WaitingDelivery(Message):
+    """A delivery in the retry queue. `id`: its `webhook-id`; `due_s`: Unix seconds.
+
+    `event`: as in the hook. `tries`: those made so far. `reason`: of its last failure, or why it
+    was not tried.
+    """
+
+    id: str
+    event_id: str
+    event: str
+    account_id: str
+    hook_id: str
+    uri: str
+    tries: int
+    due_s: float
+    reason: str
+
+
+@frozen
+class WaitingListed(AdminAnswer):
+    """One page of the deliveries that wait. `count`: of all pages."""
+
+    deliveries: tuple[WaitingDelivery, ...]
+    count: int = 0
+    more: Cursor | None = None
+
+
+@frozen
+class RetryWaiting(RedeliveryRequest):
+    """Send a hook's deliveries that this node has deferred now. -> `WaitingRetried`.
+
+    Each has the attempts that it had left, and the same `webhook-id`. Deliveries that are
+    deferred again after the first of these requests are not sent by the next ones.
+    """
+
+    hook_id: str
+    after: Cursor = ()
+
+
+@frozen
+class WaitingRetried(AdminAnswer):
+    """The ids that were sent; (id, reason) of the others, which stay as they are."""
+
+    sent: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+    more: Cursor | None = None
+
+
+@frozen
 class TestHook(RedeliveryRequest):
     """Send a sample event to a hook once, now. -> `HookTested`.
 

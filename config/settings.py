@@ -271,6 +271,11 @@ class DeliverySettings:
         named_durations(),
         "Retry steps by event type, in place of retry_steps_s; together no longer than these.",
     )
+    waiting_index_mb: int = _key(
+        128,
+        whole(0, 1_000_000),
+        "Megabytes of the index by which waiting deliveries are listed and sent early; 0: none.",
+    )
     retry_prefetch: int = _key(
         1000,
         whole(1, 65535),

@@ -55,6 +55,8 @@ def test_there_is_a_request_for_every_command_that_sends_once_more():
         "PurgeDeadLetters",
         "ListAttempts",
         "ReplayAttempts",
+        "ListWaiting",
+        "RetryWaiting",
         "TestHook",
     }
 

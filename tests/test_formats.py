@@ -19,8 +19,10 @@ from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.adapters.repositories.posted_events import PostedEvents
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.spool import Spool
+from callboard.adapters.store.waiting_index import Waiting, WaitingIndex, Window
 from callboard.config.options import options
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.dispatch.jobs import Answered, Deferred, Finished
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.history.attempts import attempt_document
 from callboard.webhooks.history.dead_letters import body_of, dead_letter, poison_dead_letter
@@ -174,12 +176,47 @@ def test_the_file_of_delivered_ids(tmp_path):
         assert written[entry["at"] :][:16].hex() == entry["bytes"]
         file.write_bytes(bytes(entry["at"]) + bytes.fromhex(entry["bytes"]))
         ids = DeliveredIds(file, raising, clock=lambda: NOW + 3599)
-        assert id in ids
+        assert ids.known(id) == Finished()
         ids.close()
+
+
+def test_the_file_of_delivered_ids_with_what_is_unfinished(tmp_path):
+    file = tmp_path / "finished.ids"
+    known = {"d1": Answered(2, 503), "é": Deferred(3)}
+    for id, entry in golden("delivered-ids-2.json").items():
+        ids = DeliveredIds(file, raising, clock=lambda: NOW)
+        match known[id]:
+            case Answered(attempts, status):
+                ids.answered(id, attempts, status)
+            case Deferred(deferrals):
+                ids.deferred(id, deferrals)
+        ids.close()
+        written = file.read_bytes()
+        assert written[entry["at"] :][:16].hex() == entry["bytes"]
+        file.write_bytes(bytes(entry["at"]) + bytes.fromhex(entry["bytes"]))
+        ids = DeliveredIds(file, raising, clock=lambda: NOW + 3500)
+        assert ids.known(id) == known[id]
+        ids.close()
+        # The version before reads the last four bytes as the time when it was finished.
+        assert int(entry["bytes"][-8:], 16) - NOW > 3600
 
 
 def raising(error):
     raise error
+
+
+def test_the_index_of_waiting_deliveries(tmp_path):
+    with sqlite3.connect(tmp_path / "waiting.sqlite3") as connection:
+        connection.executescript((FORMATS / "waiting-1.sql").read_text())
+    connection.close()
+    index = WaitingIndex(tmp_path / "waiting.sqlite3", 10_000_000)
+    (one,) = index.page(Window("h1"), None, 10)
+    times = 1_709_251_260_000, 1_709_251_199_000
+    assert one == Waiting("d1", "a1", "h1", 1, *times, "status 503", b"{}")
+    delivery = Delivery("d2", "e", "h1", "a1", "all", "http://x/", "POST", "http://x/", (), b"{}")
+    older = RetryMessage(delivery, 1, 0)
+    assert index.arrived([evolve(older, deferrals=2), older], int(NOW * 1000)) == [False, True]
+    index.close()
 
 
 def test_the_spool_of_attempts(tmp_path):

@@ -60,6 +60,7 @@ from callboard.webhooks.retries.outcome import (
     Done,
     GiveUp,
     Outcome,
+    Response,
     Retry,
     result_of,
 )
@@ -124,15 +125,14 @@ class Deliverer(Role):
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
         self._receipts = Receipts()
-        self._finished = self.own(
+        self._journal = self.own(
             DeliveredIds(self.settings.data.dir / "finished.ids", self._not_shared, time.time)
         )
         self._jobs = Jobs(
             self._receipts,
             delivery.retry_policy,
             delivery.retry_steps_s,
-            self._finished,
-            time.monotonic,
+            self._journal,
         )
         self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
         self._recorder = Recorder(
@@ -244,7 +244,7 @@ class Deliverer(Role):
             for tag, retry in message.items:
                 receipt = Receipt(message.source, message.share, tag)
                 job = self._jobs.take(retry.delivery, receipt, retry)
-                if job is not None and self._outdated.changed_since(job.hook, message.change):
+                if job is not None and job.answered is None and self._is_outdated(job, message):
                     self._defer(job, 0)
                 else:
                     self._begin_job(job)
@@ -253,6 +253,9 @@ class Deliverer(Role):
                 if (job := self._jobs.take(retry.delivery, receipt, retry)) is not None:
                     self._cancel(job, reason)
         self._go_on()
+
+    def _is_outdated(self, job: Job, message: DueBatch) -> bool:
+        return self._outdated.changed_since(job.hook, message.change)
 
     def _cancel(self, job: Job, reason: str) -> None:
         clock = time.monotonic()
@@ -291,7 +294,10 @@ class Deliverer(Role):
     def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
         if job is not None:
             job.taken_at = taken_at
-            self._add(job)
+            if job.answered is None:
+                self._add(job)
+            else:
+                self._conclude_again(job, job.answered)
 
     def _refuse_payload(self, job: Job, size: int) -> None:
         """Give a delivery up whose payload of `size` bytes is too large, for a dead letter."""
@@ -347,7 +353,19 @@ class Deliverer(Role):
         job.attempts_made += 1
         job.deferred_since_s = None
         then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
+        if isinstance(outcome, Response) and not isinstance(then, Done):
+            self._journal.answered(job.delivery.id, job.attempts_made, outcome.status)
         self._end_turn(job, outcome, then)
+        self._follow(job, outcome, then, now)
+
+    def _conclude_again(self, job: Job, status: int) -> None:
+        """Repeat the consequences of an attempt whose deliverer died before they were stored."""
+        job.answered = None
+        outcome, now = Response(status), time.time()
+        then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
+        self._follow(job, outcome, then, now)
+
+    def _follow(self, job: Job, outcome: Outcome, then: Done | Retry | GiveUp, now: float) -> None:
         if isinstance(then, Done):
             if job.taken_at is not None:
                 self.tally.observe(catalog.DELIVERY_SECONDS, time.monotonic() - job.taken_at)

@@ -14,6 +14,7 @@ from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.judging import HookJudge
+from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
 from callboard.actors.messages import (
     Defer,
     Deferred,
@@ -48,6 +49,7 @@ from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 from callboard.webhooks.acknowledgement.receipts import Source
+from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
 from callboard.webhooks.retries.retry_message import (
@@ -77,14 +79,19 @@ class _Batch:
     left: int
 
 
-@frozen
+@define
 class _Publish:
     """A delivery to publish: deferred by a deliverer (`batch`), or received (`tag`) for its next
-    wait and to be acknowledged once it is published."""
+    wait and to be acknowledged once it is published.
+
+    `reason`: why it is deferred; empty for the next of its waits. `message`: as published.
+    """
 
     item: RetryMessage
     batch: _Batch | None = None
     tag: int | None = None
+    reason: str = ""
+    message: bytes = b""
 
 
 @frozen
@@ -138,8 +145,9 @@ class RetryQueue(BrokerRole):
             log=self.log,
         )
         self._ledger = BatchLedger()
-        names = ("received", "put_off", "kept", "rounds", "handed_out", "settled", "held")
-        self._counts = dict.fromkeys(names, 0)
+        self._index = self.own(WaitingDeliveries(self.settings, HookStore(store), self.log))
+        names = "received put_off kept rounds handed_out settled held outdated"
+        self._counts = dict.fromkeys(names.split(), 0)
         self.connect_broker(topology(self.settings))
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
@@ -205,25 +213,31 @@ class RetryQueue(BrokerRole):
         self._publishing = {id: p for id, p in self._publishing.items() if p.tag is None}
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
-        unreadable = []
+        done, due = [], []
         for message in messages:
             self._counts["received"] += 1
             if self.set_aside_if_large(message):
-                unreadable.append(message.tag)
+                done.append(message.tag)
                 continue
             try:
                 item = from_json(message.body)
             except UnreadableDelivery as problem:
                 self.set_aside(message.tag, publication_of(message), str(problem))
-                unreadable.append(message.tag)
+                done.append(message.tag)
                 continue
             if next_wait(item.left, item.due_ms, int(time.time() * 1000)) is None:
-                self._judge.take(message.tag, item)
+                due.append((message.tag, item))
             else:
                 self._counts["rounds"] += 1
                 self._to_publish.append(_Publish(item, tag=message.tag))
+        outdated = self._index.outdated(due)
+        self._counts["outdated"] += len(outdated)
+        done += outdated
+        for tag, item in due:
+            if tag not in outdated:
+                self._judge.take(tag, item)
         self.quarantine.write()
-        self.acknowledge(unreadable)
+        self.acknowledge(done)
         self._publish_all()
 
     # The hooks of due deliveries
@@ -238,6 +252,7 @@ class RetryQueue(BrokerRole):
     def receiveMsg_HooksOutdated(self, message: HooksOutdated, _sender: ActorAddress) -> None:
         """Hooks were changed or removed: a response on its way may be outdated."""
         self._judge.outdated(message)
+        self._index.hooks_changed(message.keys)
         keys, decided = set(message.keys), list(self._due)
         self._due.clear()
         for due in decided:
@@ -251,7 +266,7 @@ class RetryQueue(BrokerRole):
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
         if isinstance(fate, Wait):
             self._counts["held"] += 1
-            self._to_publish.append(_Publish(fate.retry, tag=tag))
+            self._to_publish.append(_Publish(fate.retry, tag=tag, reason=fate.reason))
         else:
             self._due.append(_Decided(tag, fate, self._change))
 
@@ -264,27 +279,26 @@ class RetryQueue(BrokerRole):
             return  # A repeated message; the broker has not confirmed the first yet.
         batch = self._batches[id] = _Batch(id, sender, len(message.items))
         self._counts["put_off"] += len(message.items)
-        self._to_publish.extend(_Publish(item, batch=batch) for item in message.items)
+        items = message.items
+        self._to_publish.extend(_Publish(item, batch=batch, reason=item.reason) for item in items)
         self._publish_all()
 
     def _publish_all(self) -> None:
         while self._connected and self._to_publish:
             publish = self._to_publish.popleft()
-            self._publishing[self.broker.publish(self._message(publish.item))] = publish
+            self._publishing[self.broker.publish(self._message(publish))] = publish
 
-    def _message(self, item: RetryMessage) -> OutgoingMessage:
+    def _message(self, publish: _Publish) -> OutgoingMessage:
         """A message to the delivery's next delay queue, or to the due queue if it is due."""
-        name = due_queue(self.settings)
+        item, name = publish.item, due_queue(self.settings)
         wait = next_wait(item.left, item.due_ms, int(time.time() * 1000))
         if wait is not None:
             name, item = delay_queue(self.settings, wait[0]), item.waiting_for(wait[1])
-        properties = Properties(
-            content_type="application/json", delivery_mode=2, message_id=item.delivery.id
-        )
-        return OutgoingMessage("", name, as_json(item), properties, mandatory=True)
+        publish.message = as_json(item)
+        return _outgoing(name, item, publish.message)
 
     def _confirmed(self, ids: Iterable[int]) -> None:
-        done = []
+        done, deferred = [], []
         for id in ids:
             publish = self._publishing.pop(id, None)
             if publish is None:
@@ -292,10 +306,14 @@ class RetryQueue(BrokerRole):
             if id in self._returned:
                 self._returned.discard(id)
                 self._publish_soon(publish)
-            elif publish.batch is not None:
+                continue
+            if publish.reason and publish.item.left:
+                deferred.append((publish.item, publish.message, publish.reason))
+            if publish.batch is not None:
                 self._kept(publish.batch)
             elif publish.tag is not None:
                 done.append(publish.tag)
+        self._index.put(deferred)
         if done:
             self.broker.ack(done)
 
@@ -325,16 +343,25 @@ class RetryQueue(BrokerRole):
         by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
             due = self._due.popleft()
-            path = deliverer_for(due.fate.retry.delivery, deliverers).path
+            path = self._deliverer_of(due.fate.retry.delivery, deliverers)
             by_deliverer.setdefault(path, []).append(due)
         for path, decided in by_deliverer.items():
             for batch in cut(decided, MAX_ITEMS, lambda due: due.fate.retry.delivery.size):
                 self._hand_out(self.peers[path], batch)
 
+    def _deliverer_of(self, delivery: Delivery, deliverers: list[Peer]) -> str:
+        """The path of the deliverer that has a copy already, even if others have come or gone."""
+        path, incarnation = self._ledger.holder_of(delivery.id) or ("", 0)
+        peer = self.peers.get(path)
+        if peer is not None and peer.incarnation == incarnation:
+            return path
+        return deliverer_for(delivery, deliverers).path
+
     def _hand_out(self, peer: Peer, batch: tuple[_Decided, ...]) -> None:
         share = str(next(self._ids))
         holder = peer.path, peer.incarnation
-        self._ledger.sent(share, holder, [due.tag for due in batch], time.monotonic())
+        ids = {due.tag: due.fate.retry.delivery.id for due in batch}
+        self._ledger.sent(share, holder, ids, time.monotonic())
         self._counts["handed_out"] += len(batch)
         items = tuple((due.tag, due.fate.retry) for due in batch if isinstance(due.fate, Send))
         cancelled = tuple(
@@ -385,6 +412,18 @@ class RetryQueue(BrokerRole):
         for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
             if address := self.peer(path):
                 self.send(address, Reconcile(source, tuple(shares)))
+
+
+def due_message(settings: Settings, item: RetryMessage) -> OutgoingMessage:
+    """A message that puts a delivery into the due queue."""
+    return _outgoing(due_queue(settings), item, as_json(item))
+
+
+def _outgoing(queue: str, item: RetryMessage, message: bytes) -> OutgoingMessage:
+    properties = Properties(
+        content_type="application/json", delivery_mode=2, message_id=item.delivery.id
+    )
+    return OutgoingMessage("", queue, message, properties, mandatory=True)
 
 
 def topology(settings: Settings) -> Topology:

@@ -111,6 +111,7 @@ class EventBridge(BrokerRole):
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._ledger: EventLedger[RawEvent] = EventLedger()
         self._ids = itertools.count(1)
+        self._since = 0
         self._publishing: dict[int, _Publishing] = {}
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
@@ -181,6 +182,7 @@ class EventBridge(BrokerRole):
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self._ledger = self._ledger.emptied()
+                self._since = next(self._ids)
                 self._unclaimed.forget()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -291,7 +293,7 @@ class EventBridge(BrokerRole):
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
         now = time.monotonic()
         self._ledger.sent(Batch(id, module, events, responder.incarnation, now, resent))
-        self.send(responder.address, EventBatch(id, self.incarnation, events))
+        self.send(responder.address, EventBatch(id, self.incarnation, events, self._since))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
         """A responder has sent a batch's deliveries to the deliverers, or there are none."""

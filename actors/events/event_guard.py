@@ -7,13 +7,14 @@ from typing import TypeVar
 from callboard.actors.base.intake import DEADLY, MOST_DEATHS, WITHIN_S, digest_of
 from callboard.actors.messages import RawEvent
 from callboard.adapters.local.suspects import Suspects
+from callboard.webhooks.deliveries.slicing import EventKey
 from callboard.webhooks.events.event import PoisonEvent
 
 T = TypeVar("T")
 
 
 class EventGuard:
-    """Runs the matching of events under a mark (suspects.py).
+    """Runs the matching of events, and their encoding in slices, under a mark (suspects.py).
 
     An exception is the responder's to handle; what ends the process is a module that crashes the
     interpreter, takes all memory, or hangs. `held`: the most events that may be redelivered, each
@@ -22,7 +23,9 @@ class EventGuard:
 
     def __init__(self, suspects: Suspects, held: int) -> None:
         self._suspects = suspects
+        self._is_wary = suspects.wary
         self._left = held if suspects.wary else 0
+        self._sliced: tuple[EventKey, bytes] | None = None
 
     def pause_s(self, most_deaths: int) -> float:
         """Seconds to wait before the first event, so that the supervisor does not give up."""
@@ -37,8 +40,11 @@ class EventGuard:
         finally:
             self._suspects.unmark()
 
-    def run(self, raw: RawEvent, match: Callable[[RawEvent], T]) -> T:
-        """The result of `match`. Raises its errors, and PoisonEvent for an event that ends us."""
+    def run(self, raw: RawEvent, match: Callable[[RawEvent], T], ends: Callable[[T], bool]) -> T:
+        """The result of `match`. Raises its errors, and PoisonEvent for an event that ends us.
+
+        `ends`: whether the event was handled with that; else `make` follows, and then `made`.
+        """
         if not self._left and not len(self._suspects):
             return match(raw)
         self._left = max(0, self._left - 1)
@@ -48,7 +54,28 @@ class EventGuard:
             raise PoisonEvent(DEADLY)
         self._suspects.mark(one)
         try:
-            return match(raw)
-        finally:
+            result = match(raw)
+        except BaseException:
             self._suspects.unmark(one)
             self._suspects.mark()
+            raise
+        self._suspects.unmark(one if ends(result) else b"")
+        self._suspects.mark()
+        return result
+
+    def make(self, event: EventKey, make: Callable[[], T]) -> T:
+        """The result of `make`, which encodes a delivery of an event. Raises its errors."""
+        if not self._is_wary and not len(self._suspects):
+            return make()
+        if self._sliced is None or self._sliced[0] is not event:
+            self._sliced = event, digest_of(*event)
+        self._suspects.mark(self._sliced[1])
+        try:
+            return make()
+        finally:
+            self._suspects.mark()
+
+    def made(self, event: EventKey) -> None:
+        """All deliveries of the event are made and settled."""
+        if len(self._suspects):
+            self._suspects.clear(digest_of(*event))

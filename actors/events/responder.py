@@ -95,9 +95,11 @@ class Responder(Role):
         self._routing: Routing | None = None
         self._store_retry = self.timer(self._work)
         self._work_due = self.timer(self._work)
-        self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing)
+        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
+        self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing, self._guard.make)
         self._slices = SliceSender(
             self._fan_outs,
+            made=self._guard.made,
             source=lambda: (self.path, self.incarnation),
             peers=lambda: self.peers,
             send=self.send,
@@ -109,7 +111,6 @@ class Responder(Role):
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
         self.every(RECONCILE_S, self._slices.reconcile)
-        self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
         if pause_s := self._guard.pause_s(self.most_deaths):
             self._store_retry.within(pause_s)
         self.on_peers({})
@@ -209,12 +210,21 @@ class Responder(Role):
 
     def receiveMsg_EventBatch(self, message: EventBatch, sender: ActorAddress) -> None:
         """Queue a batch of events, unless it is a repeated message."""
+        self._drop_outdated(message)
         id = message.bridge, message.batch
         if all((held.bridge, held.batch) != id for held, _sender in self._held):
             if not self._held:
                 self._progress_at = time.monotonic()
             self._held.append((message, sender))
         self._work()
+
+    def _drop_outdated(self, latest: EventBatch) -> None:
+        """Drop the batches of lost connections, which would add up while events wait here."""
+        oldest = latest.bridge, latest.since
+        routing = self._held[0] if self._routing else None
+        self._held = deque(h for h in self._held if (h[0].bridge, h[0].batch) >= oldest)
+        if routing is not None and (not self._held or self._held[0] is not routing):
+            self._routing = None
 
     def _check_subscription(self, incarnation: int) -> None:
         """Subscribe again if no page came: the message was lost, or no hooks are loaded yet."""
@@ -234,7 +244,8 @@ class Responder(Role):
             return
         until = time.monotonic() + WORK_S
         try:
-            goes_on = self._route_events(deliverers, until) or self._slices.make(until)
+            with self._guard.handling():
+                goes_on = self._route_events(deliverers, until) or self._slices.make(until)
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
             self._store_retry.within(STORE_RETRY_S)
@@ -249,8 +260,7 @@ class Responder(Role):
             batch, bridge = self._held[0]
             if self._routing is None:
                 self._routing = Routing(batch)
-            with self._guard.handling():
-                self._match_events(self._routing, until)
+            self._match_events(self._routing, until)
             self._progress_at = time.monotonic()
             if self._routing.routed < len(batch.events):
                 self._slices.make(until)
@@ -274,7 +284,7 @@ class Responder(Role):
     ) -> None:
         """Find the deliveries of an event. Raises StoreError; the event then waits."""
         try:
-            matched, made = self._guard.run(raw, match)
+            matched, made = self._guard.run(raw, match, _is_over)
         except StoreError:
             raise
         except PoisonEvent as problem:
@@ -283,10 +293,10 @@ class Responder(Role):
             self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
-            if matched is not None and made is None:
-                routing.slice(raw, matched)
-            elif matched is not None and made is not None:
+            if made is not None:
                 routing.place(raw, made)
+            elif matched is not None:
+                routing.slice(raw, matched)
 
     def _traced_match(self, routing: Routing, raw: RawEvent) -> _Matched:
         """The event's fan-out, and its deliveries if they are few, in a span of its trace."""
@@ -385,6 +395,12 @@ def _parser(module: EventModule) -> Callable[..., Event]:
     if isinstance(module, BusModule) and module.raw:
         return partial(whole_event, any_content=module.any_content)
     return parse_event
+
+
+def _is_over(found: _Matched) -> bool:
+    """Whether the event has no deliveries that are still to be made, in slices."""
+    matched, made = found
+    return matched is None or made is not None
 
 
 def _put(index: HookIndex, hooks: tuple[Hook, ...]) -> None:

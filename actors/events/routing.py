@@ -1,12 +1,13 @@
 """A batch of events while its responder routes it."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import Factory, define
 
 from callboard.actors.base.placement import EventToPlace
 from callboard.actors.messages import EventBatch, RawEvent
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut
+from callboard.webhooks.deliveries.slicing import EventKey
 
 ROOM, ROOM_BYTES = 1_000, 4_000_000
 """The most deliveries of a batch, and bytes of these, that go to the deliverers at once.
@@ -39,7 +40,8 @@ class Routing:
     ) -> tuple[Delivery, ...] | None:
         """The event's deliveries, with their room taken; None if they are to be sliced.
 
-        They go at once if they are few, fit, and are not behind those of a larger fan-out.
+        They go at once if they are few, fit, can all be encoded, and are not behind those of a
+        larger fan-out.
         """
         hooks = matched.hooks
         if len(hooks) > self.room or len(hooks) > ROOM_OF_EVENT:
@@ -48,8 +50,11 @@ class Routing:
             return None
         made, room_bytes = [], self.room_bytes
         for hook in hooks:
-            delivery = finish(matched.make(hook))
-            made.append(delivery)
+            try:
+                delivery = matched.make(hook)
+            except Exception:  # noqa: BLE001 - the slices refuse this one, and send the others
+                return None
+            made.append(delivery := finish(delivery))
             room_bytes -= delivery.bare_size
             if matched.encoded_bytes > room_bytes:
                 return None
@@ -68,6 +73,6 @@ class Routing:
         self._owners.update(hook.account_id for hook in matched.hooks)
 
 
-def message_of(raw: RawEvent) -> Hashable:
+def message_of(raw: RawEvent) -> EventKey:
     """A key of the event that is the same if it is redelivered."""
     return raw.exchange, raw.routing_key, raw.message_id, raw.body

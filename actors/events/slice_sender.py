@@ -21,7 +21,7 @@ from callboard.actors.messages.paths import EVENT_BRIDGE
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.deliveries.slicing import SLICE_DELIVERIES, FanOuts, Made
+from callboard.webhooks.deliveries.slicing import SLICE_DELIVERIES, EventKey, FanOuts, Made
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.tally import Tally
 
@@ -38,20 +38,21 @@ class SliceSender:
     """The source of the slices, for which it holds shares of the bridge.
 
     It sends the slices of a deliverer that died to the others, and reports to the bridge when all
-    deliveries of an event are settled. `source`: its path and incarnation; `peers`: the current
-    ones.
+    deliveries of an event are settled, and to `made`. `source`: its path and incarnation; `peers`:
+    the current ones.
     """
 
     def __init__(
         self,
         fan_outs: FanOuts[Receipt],
         *,
+        made: Callable[[EventKey], None],
         source: Callable[[], Source],
         peers: Callable[[], Mapping[str, Peer]],
         send: Callable[[ActorAddress, Any], None],
         tally: Tally,
     ) -> None:
-        self._fan_outs, self._source, self._peers = fan_outs, source, peers
+        self._fan_outs, self._ended, self._source, self._peers = fan_outs, made, source, peers
         self._send, self._tally = send, tally
         self._outboxes: dict[str, Outbox[Made[Receipt]]] = {}
         self._numbers = itertools.count(1)
@@ -118,6 +119,7 @@ class SliceSender:
         settled: dict[str, list[int]] = {}
         bridge = self._peers().get(EVENT_BRIDGE)
         for event in self._fan_outs.ended():
+            self._ended(event.key)
             for waiter in event.waiters:
                 if bridge is not None and waiter.source == (EVENT_BRIDGE, bridge.incarnation):
                     settled.setdefault(waiter.share, []).append(waiter.tag)

@@ -32,11 +32,15 @@ class RawEvent:
 
 @frozen
 class EventBatch:
-    """EventBridge to Responder: events of its bindings. -> `Routed`."""
+    """EventBridge to Responder: events of its bindings. -> `Routed`.
+
+    `since`: the broker redelivers the events of all batches with a lower number.
+    """
 
     batch: int
     bridge: int
     events: tuple[RawEvent, ...] = field(repr=False)
+    since: int = 0
 
 
 @frozen

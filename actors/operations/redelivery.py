@@ -13,14 +13,15 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.role import Setup
 from callboard.actors.base.slices import Page
-from callboard.actors.delivery.retry_queue import due_queue
+from callboard.actors.delivery.retry_queue import due_message
 from callboard.actors.delivery.transports import check_hook
 from callboard.actors.events.bridge import event_queue
 from callboard.actors.operations.answering import Answering, Asker
 from callboard.actors.operations.retention import DeadLetterRetention
 from callboard.actors.operations.sample_delivery import SampleDeliveries, sample_delivery
+from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.edge import plain_headers
-from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Properties, Topology
+from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Topology
 from callboard.adapters.broker.publications import Publication, for_queue
 from callboard.adapters.repositories.account_quotas import account_quotas
 from callboard.adapters.repositories.dead_letters import Place, Window
@@ -49,7 +50,7 @@ from callboard.webhooks.hooks.arguments import (
 from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enabled, parse_hook
 from callboard.webhooks.modules.samples import sample_payload
 from callboard.webhooks.retries.policy import with_choices
-from callboard.webhooks.retries.retry_message import RetryMessage, as_json
+from callboard.webhooks.retries.retry_message import RetryMessage
 from callboard.webhooks.values.json_values import as_int, as_object
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
@@ -86,8 +87,9 @@ class Redelivery(Answering, DeadLetterRetention):
         self._quotas = node_quotas(self.settings)
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
-        self._counts = dict.fromkeys(("retried", "replayed", "tested"), 0)
+        self._counts = dict.fromkeys(("retried", "replayed", "sent_early", "tested"), 0)
         self._samples = self.own(SampleDeliveries(self.settings))
+        self._waiting = self.own(WaitingRequests(self.settings))
         self.work_with(Topology())
         self._publisher = ConfirmedPublisher(self.broker)
         self.watch(self.broker.fileno(), self._samples.fileno())
@@ -117,6 +119,10 @@ class Redelivery(Answering, DeadLetterRetention):
                 self._list_attempts(to, hook, since, until, cursor_argument(after, 3), most)
             case admin.ReplayAttempts(hook_id, ids, run):
                 self._replay(to, hook_argument(hook_id), _ids(ids), str(run))
+            case admin.ListWaiting():
+                self.answer(to, self._waiting.listed(request))
+            case admin.RetryWaiting(hook_id, after):
+                self._retry_waiting(to, self._hook_or_refusal(hook_argument(hook_id)).id, after)
             case admin.TestHook(hook_id):
                 self._test(to, hook_argument(hook_id))
             case _:
@@ -243,6 +249,24 @@ class Redelivery(Answering, DeadLetterRetention):
             raise BadArgument(f"there is no hook {hook_id}")
         return str(document.get("pvt_account_id"))
 
+    # Deliveries that wait
+
+    def _retry_waiting(self, to: Asker, hook_id: str, after: admin.Cursor) -> None:
+        chosen, more = self._waiting.chosen(hook_id, after)
+
+        def make(some: Sequence[str]) -> Iterator[tuple[str, Callable[[], OutgoingMessage]]]:
+            for id in some:
+                yield id, partial(self._waiting.message, chosen[id])
+
+        def settled(batch: Batch) -> None:
+            self._counts["sent_early"] += len(batch.taken)
+            with self.refusing(to):
+                self._waiting.sent([chosen[id] for id in batch.taken])
+                sent = tuple(batch.taken)
+                self.answer(to, admin.WaitingRetried(sent, tuple(batch.refused), more))
+
+        self._publish_all(to, tuple(chosen), make, settled)
+
     # Publishing
 
     def _publish_all(
@@ -276,11 +300,7 @@ class Redelivery(Answering, DeadLetterRetention):
         """A message that puts the delivery into the due queue."""
         delivery = self._with_choices(delivery)
         due = RetryMessage(delivery, attempts_made=0, due_ms=int(time.time() * 1000))
-        properties = Properties(
-            content_type="application/json", delivery_mode=2, message_id=delivery.id
-        )
-        queue = due_queue(self.settings)
-        return OutgoingMessage("", queue, as_json(due), properties, mandatory=True)
+        return due_message(self.settings, due)
 
     def _with_choices(self, delivery: Delivery) -> Delivery:
         """Its account's and its event type's choices; a hook on all has no event type here."""

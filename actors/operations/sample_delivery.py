@@ -13,8 +13,8 @@ from callboard.actors.operations.answering import Asker
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.config.settings import Settings
-from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery, new_event_id
-from callboard.webhooks.deliveries.encoding import content, content_type, request_with
+from callboard.webhooks.deliveries.delivery import Delivery, delivery_of, new_event_id
+from callboard.webhooks.deliveries.encoding import content, content_type
 from callboard.webhooks.history.dead_letters import without_user
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import excess
@@ -105,19 +105,13 @@ class SampleDeliveries:
 
 def sample_delivery(hook: Hook, payload: dict[str, object]) -> Delivery:
     """The delivery of a sample payload, marked as a test."""
-    id = token_hex(16)
-    request = request_with(hook, content(content_type(hook), payload))
-    return Delivery(
-        id=id,
+    form = content_type(hook)
+    return delivery_of(
+        hook,
+        form,
+        content(form, payload),
+        id=token_hex(16),
         event_id=new_event_id(),
-        hook_id=hook.id,
-        account_id=hook.account_id,
-        hook_event=hook.event,
-        uri=hook.uri,
-        method=request.method,
-        url=request.url,
-        headers=(*request.headers, *hook.options.headers, TEST_HEADER, (ID_HEADER, id)),
-        body=request.body,
+        added_headers=(TEST_HEADER,),
         max_attempts=1,
-        options=hook.options,
     )

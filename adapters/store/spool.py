@@ -1,12 +1,11 @@
 """Records that wait on disk while the store is unavailable."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from callboard.adapters.local.corrupt_file import RecordDamaged
-from callboard.adapters.store.embedded import SqliteFile
+from callboard.adapters.store.embedded import SqliteFile, used_bytes
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 
 _SCHEMA = """
@@ -60,12 +59,12 @@ class Spool:
         ]
         dropped = 0
         with self._file.writing() as connection:
-            if not self._dropping and _used_bytes(connection) > self._max_bytes:
+            if not self._dropping and used_bytes(connection) > self._max_bytes:
                 raise StoreUnavailable(f"{self._file.path}: it holds {self._max_bytes} bytes")
             connection.executemany("INSERT INTO records (database, document) VALUES (?, ?)", rows)
             if not self._dropping:
                 return
-            while _used_bytes(connection) > self._max_bytes:
+            while used_bytes(connection) > self._max_bytes:
                 deleted = connection.execute(
                     "DELETE FROM records WHERE id IN (SELECT id FROM records ORDER BY id LIMIT ?)",
                     (_DROPPED_AT_ONCE,),
@@ -121,11 +120,3 @@ def _decoded(document: str) -> Document:
     if not isinstance(decoded, dict):
         raise RecordDamaged("a record is no JSON object")
     return decoded
-
-
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)

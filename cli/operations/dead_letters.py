@@ -30,12 +30,12 @@ def dead_letters() -> None:
 
 def _filters(command: Command) -> Command:
     for option in (
-        click.option("--until", "until_s", type=WHEN, help="Only those since this time."),
+        click.option("--until", "until_s", type=WHEN, help="Only those until this time."),
         click.option(
             "--since",
             "since_s",
             type=WHEN,
-            help="Only those until this time: 2026-11-24T10:00, or 2h.",
+            help="Only those since this time: 2026-11-24T10:00, or 2h.",
         ),
         click.option("--kind", type=click.Choice([admin.DELIVERY, admin.EVENT])),
         click.option("--hook", "hook_id", help="Only this hook's."),

@@ -4,6 +4,7 @@ import pytest
 
 from callboard.actors.base.intake import DEADLY
 from callboard.actors.events.event_guard import EventGuard
+from callboard.actors.events.routing import message_of
 from callboard.actors.messages import RawEvent
 from callboard.adapters.local.suspects import Suspects
 from callboard.adapters.store.protocol import StoreUnavailable
@@ -32,6 +33,10 @@ def event(number):
     return RawEvent(number, "e", "k", str(number).encode(), None, None)
 
 
+def ends(_result):
+    return True
+
+
 def life(folder, events, deadly):
     """Match events until the process dies: the results, or None."""
     suspects = Killed(folder / "responder", None)
@@ -48,7 +53,7 @@ def life(folder, events, deadly):
         with guard.handling():
             for raw in events:
                 try:
-                    results[raw.tag] = guard.run(raw, match)
+                    results[raw.tag] = guard.run(raw, match, ends)
                 except PoisonEvent as problem:
                     results[raw.tag] = str(problem)
     except Death:
@@ -63,6 +68,42 @@ def test_an_event_that_kills_the_process_is_refused_at_last(tmp_path):
     assert lives[3] == {number: number for number in range(50)} | {7: DEADLY}
 
 
+def sliced_life(folder, deadly):
+    """Match events, and make three deliveries of each, until the process dies."""
+    suspects = Killed(folder / "responder", None)
+    guard = EventGuard(suspects, held=100)
+
+    def make(number):
+        if number in deadly:
+            suspects.dead = True
+            raise Death
+        return number
+
+    results = {}
+    try:
+        with guard.handling():
+            for raw in map(event, range(20)):
+                try:
+                    guard.run(raw, lambda raw: raw.tag, lambda _result: False)
+                except PoisonEvent as problem:
+                    results[raw.tag] = str(problem)
+                    continue
+                key = message_of(raw)
+                made = [guard.make(key, lambda tag=raw.tag: make(tag)) for _ in range(3)]
+                guard.made(key)
+                results[raw.tag] = made[0]
+    except Death:
+        return None
+    assert len(suspects) == 0
+    return results
+
+
+def test_an_event_whose_encoding_kills_the_process_is_refused_at_last(tmp_path):
+    lives = [sliced_life(tmp_path, deadly={7}) for _ in range(4)]
+    assert lives[:3] == [None] * 3
+    assert lives[3] == {number: number for number in range(20)} | {7: DEADLY}
+
+
 def test_a_store_that_is_away_is_no_death(tmp_path):
     guard = EventGuard(Suspects(tmp_path / "responder", None), held=100)
 
@@ -71,8 +112,8 @@ def test_a_store_that_is_away_is_no_death(tmp_path):
 
     for _ in range(5):
         with pytest.raises(StoreUnavailable), guard.handling():
-            guard.run(event(1), away)
-    assert EventGuard(Suspects(tmp_path / "responder", None), 100).run(event(1), len_of) == 1
+            guard.run(event(1), away, ends)
+    assert EventGuard(Suspects(tmp_path / "responder", None), 100).run(event(1), len_of, ends) == 1
 
 
 def len_of(raw):

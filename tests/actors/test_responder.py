@@ -28,6 +28,7 @@ from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries import slicing
+from callboard.webhooks.deliveries.encoding import JSON_TYPE, content
 from callboard.webhooks.hooks.options import Options
 from support.hooks import hooks_with
 
@@ -299,6 +300,33 @@ def test_a_payload_too_large_for_any_message_is_refused(world, monkeypatch):
     assert world.ledger.open == 0
 
 
+def test_a_payload_that_one_hook_cannot_send_is_sent_to_the_others(world, monkeypatch):
+    """The whole event was quarantined, for all of its hooks, if they were few."""
+
+    def fails_for_forms(form, payload):
+        if form != JSON_TYPE:
+            raise ValueError("such a form cannot be made")
+        return content(form, payload)
+
+    monkeypatch.setattr("callboard.webhooks.deliveries.delivery.content", fails_for_forms)
+    world.hooks(hook("bad", "a", format="form-data"), hook("good", "a"), hook("other", "b"))
+    world.publish(order("a"), order("b"))
+    world.run()
+    assert world.refused == [("bad", 0)]
+    assert sorted(delivery.hook_id for delivery in world.made()) == ["good", "other"]
+    assert world.ledger.open == 0
+
+
+def test_batches_of_lost_connections_do_not_add_up(world):
+    for batch in range(1, 40):
+        event = RawEvent(batch, "shop", "order", b"{}", "application/json", None)
+        since = batch - batch % 3
+        message = EventBatch(batch, 1, (event,), since)
+        world.responder.receiveMsg_EventBatch(message, "bridge")
+        held = [batch.batch for batch, _sender in world.responder._held]
+        assert held == list(range(max(since, 1), batch + 1))
+
+
 def test_payloads_that_are_encoded_and_refused_end_a_slice_by_time(world, monkeypatch):
     """200 hooks with data of their own took four minutes in one handler, killed as hanging."""
     monkeypatch.setattr(slicing, "MAX_DELIVERY_BYTES", 1_000_000)
@@ -381,8 +409,9 @@ def test_a_batch_of_a_new_bridge_is_no_repeat_of_the_old_one_s(world):
     event = RawEvent(1, "shop", "order", b'{"account": "a"}', "application/json", None)
     world.responder.receiveMsg_EventBatch(EventBatch(1, 1, (event,)), "bridge")
     world.responder.receiveMsg_EventBatch(EventBatch(1, 1, (event,)), "bridge")
+    assert [b.bridge for b, _sender in world.responder._held] == [1]
     world.responder.receiveMsg_EventBatch(EventBatch(1, 2, (event,)), "bridge")
-    assert len(world.responder._held) == 2
+    assert [b.bridge for b, _sender in world.responder._held] == [2]
 
 
 def test_a_share_that_it_does_not_know_is_not_held(world):

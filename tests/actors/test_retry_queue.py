@@ -1,30 +1,45 @@
 """What the retry queue makes of messages from the broker, without processes."""
 
+import time
 from contextlib import closing
 
 import pytest
 from attrs import evolve
 
+from callboard import admin
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
 from callboard.actors.delivery.retry_queue import RetryQueue
-from callboard.actors.messages import DueBatch
+from callboard.actors.messages import Defer, Deferred, DueBatch
 from callboard.actors.messages.paths import DELIVERIES, RETRY_QUEUE
-from callboard.adapters.broker.protocol import IncomingMessage, Received
+from callboard.actors.operations import waiting as waiting_module
+from callboard.actors.operations.waiting import WaitingRequests
+from callboard.adapters.broker.protocol import (
+    Confirmed,
+    ConnectionUp,
+    IncomingMessage,
+    Received,
+)
 from callboard.adapters.store.spool import Spool
-from callboard.config.settings import AmqpSettings, DataSettings, Settings
+from callboard.config.settings import AmqpSettings, DataSettings, DeliverySettings, Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.retries.retry_message import RetryMessage, as_json
+from callboard.webhooks.hooks.arguments import BadArgument
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
 
 
 class Broker:
-    """A broker that only takes acknowledgements."""
+    """A broker that only takes messages and acknowledgements."""
 
     def __init__(self):
-        self.acknowledged = []
+        self.acknowledged, self.published, self.number = [], [], 0
+
+    def publish(self, message):
+        self.number += 1
+        self.published.append((self.number, message))
+        return self.number
 
     def ack(self, tags):
         self.acknowledged += tags
@@ -79,3 +94,134 @@ def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(retr
     with closing(Spool(tmp_path / FILE, dropping=False)) as spool:
         ((_id, _database, record),) = spool.first(9, 10**9)
     assert record["reason"] == f"it has {len(large)} bytes: at most 33554432 can be handled"
+
+
+def test_copies_of_a_delivery_go_to_the_same_deliverer_although_another_has_come(retry_queue):
+    """The number of deliverers decides which is chosen; two copies were sent by two at once."""
+    copies = [evolve(DELIVERY, id=f"d{number}", unstored=True) for number in range(20)]
+    bodies = [as_json(RetryMessage(copy, 1, 0)) for copy in copies]
+    place = {}
+
+    def receive(first):
+        messages = [IncomingMessage(first + n, "", "q", body) for n, body in enumerate(bodies)]
+        retry_queue.on_broker(Received(tuple(messages)))
+        retry_queue.after_poll()
+        batches, retry_queue.sent = retry_queue.sent, []
+        return {retry.delivery.id: to for to, batch in batches for _tag, retry in batch.items}
+
+    retry_queue.send = lambda to, message: retry_queue.sent.append((to, message))
+    place = receive(0)
+    for number in (2, 3):
+        path = f"{DELIVERIES}/deliverer-{number}"
+        retry_queue.peers[path] = Peer(path, 1, path, 0)
+    assert len(place) == len(copies)
+    assert receive(100) == place
+    first = f"{DELIVERIES}/deliverer-1"
+    before = dict(retry_queue.peers)
+    retry_queue.peers[first] = Peer(first, 2, "its successor", 0)
+    retry_queue.broker.requeue = lambda tags: None
+    retry_queue.on_peers(before)
+    assert len(set(receive(200).values())) == 3
+
+
+def stored(retry):
+    return evolve(retry, delivery=evolve(retry.delivery, unstored=True))
+
+
+def receive(retry_queue, *retries, first=0):
+    """Messages of the due queue; the tags that went to the deliverer, and those acknowledged."""
+    retry_queue.sent.clear()
+    retry_queue.broker.acknowledged.clear()
+    bodies = enumerate(map(as_json, map(stored, retries)), first)
+    retry_queue.on_broker(Received(tuple(IncomingMessage(n, "", "q", b) for n, b in bodies)))
+    retry_queue.after_poll()
+    sent = [tag for batch in retry_queue.sent for tag, _retry in batch.items]
+    return sent, retry_queue.broker.acknowledged
+
+
+def defer(retry_queue, *retries, confirmed=True):
+    """Deferrals of a deliverer, which the broker confirms."""
+    retry_queue.batches = getattr(retry_queue, "batches", 0) + 1
+    retry_queue.on_broker(ConnectionUp("q"))
+    message = Defer(retry_queue.batches, ("deliveries/deliverer-1", 1), retries)
+    retry_queue.receiveMsg_Defer(message, "deliverer")
+    published, retry_queue.broker.published = retry_queue.broker.published, []
+    if confirmed:
+        retry_queue.on_broker(Confirmed(tuple(number for number, _message in published)))
+    return [message for _number, message in published]
+
+
+def listed(waiting, **request):
+    return [(one.id, one.reason) for one in waiting.listed(admin.ListWaiting(**request)).deliveries]
+
+
+@pytest.fixture
+def waiting(retry_queue):
+    waiting = WaitingRequests(retry_queue.settings)
+    yield waiting
+    waiting.close()
+
+
+def retry_of(id, **changes):
+    in_a_minute = int(time.time() * 1000) + 60_000
+    values = {"left": ("1m",), "history": ((1, "status 503"),)} | changes
+    return RetryMessage(evolve(DELIVERY, id=id), 1, in_a_minute, **values)
+
+
+def test_what_the_broker_has_is_listed_until_it_is_due(retry_queue, waiting):
+    held_back = retry_of("b", deferred_since_ms=5)
+    defer(retry_queue, retry_of("a"), held_back, retry_of("now", left=()))
+    defer(retry_queue, retry_of("lost"), confirmed=False)
+    assert sorted(listed(waiting)) == [("a", "status 503"), ("b", "no room at its endpoint")]
+    assert listed(waiting, hook_id="h") == listed(waiting, account="a") == listed(waiting)
+    assert listed(waiting, hook_id="x") == []
+    assert receive(retry_queue, retry_of("a", left=())) == ([0], [])
+    assert listed(waiting) == [("b", "no room at its endpoint")]
+
+
+def test_a_delivery_that_was_sent_early_is_dropped_when_it_is_due(retry_queue, waiting):
+    defer(retry_queue, retry_of("a"), retry_of("b"))
+    chosen, more = waiting.chosen("h", ())
+    assert (sorted(chosen), more) == (["a", "b"], None)
+    message = waiting.message(chosen["a"])
+    copy = from_json(message.body)
+    assert (message.routing_key, copy.left, copy.deferrals) == ("callboard.events.retries", (), 2)
+    assert (copy.attempts_made, copy.history) == (1, ((1, "status 503"),))
+    waiting.sent([chosen["a"]])
+    assert listed(waiting) == [("b", "status 503")]
+    assert receive(retry_queue, copy) == ([0], [])
+    due = [retry_of("a", left=()), retry_of("b", left=())]
+    assert receive(retry_queue, *due, first=10) == ([11], [10])
+    assert retry_queue.stats()["outdated"] == 1
+
+
+def test_what_is_deferred_again_meanwhile_is_not_chosen_again(retry_queue, waiting, monkeypatch):
+    monkeypatch.setattr(waiting_module, "PAGE", 2)
+    defer(retry_queue, *map(retry_of, "abc"))
+    chosen, more = waiting.chosen("h", ())
+    assert sorted(chosen) == ["a", "b"]
+    time.sleep(0.002)
+    defer(retry_queue, retry_of("a", deferrals=3), retry_of("z"))
+    chosen, more = waiting.chosen("h", more)
+    assert (sorted(chosen), more) == (["c"], None)
+
+
+def test_without_an_index_deliveries_are_made_as_ever(tmp_path):
+    (tmp_path / "waiting.sqlite3").mkdir()
+    here = Here(Settings(amqp=AmqpSettings(url="memory://"), data=DataSettings(dir=tmp_path)))
+    defer(here, retry_of("a"))
+    assert [message for message in here.sent if isinstance(message, Deferred)] == [Deferred(1)]
+    assert receive(here, retry_of("a", left=())) == ([0], [])
+    here.closing.close()
+    off = Settings(
+        amqp=AmqpSettings(url="memory://"),
+        data=DataSettings(dir=tmp_path / "off"),
+        delivery=DeliverySettings(waiting_index_mb=0),
+    )
+    here = Here(off)
+    defer(here, retry_of("a"))
+    assert receive(here, retry_of("a", left=())) == ([0], [])
+    here.closing.close()
+    assert not (tmp_path / "off" / "waiting.sqlite3").exists()
+    with pytest.raises(BadArgument, match="waiting_index_mb"):
+        WaitingRequests(off).listed(admin.ListWaiting())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from callboard.adapters.local.delivered_ids import DeliveredIds
+from callboard.webhooks.dispatch.jobs import Answered, Deferred, Finished
 
 
 def refuse(error):
@@ -33,9 +34,9 @@ def test_what_one_has_finished_all_know(open_file):
     one.add("a")
     other.add("é")
     for file in (one, other, open_file()):
-        assert "a" in file
-        assert "é" in file
-        assert "b" not in file
+        assert file.known("a") == Finished()
+        assert file.known("é") == Finished()
+        assert file.known("b") is None
 
 
 def test_it_outlives_a_kill(open_file, tmp_path):
@@ -47,15 +48,15 @@ def test_it_outlives_a_kill(open_file, tmp_path):
     )
     ended = subprocess.run([sys.executable, "-c", program, tmp_path / "finished.ids"], check=False)
     assert ended.returncode == -signal.SIGKILL
-    assert "a" in open_file()
+    assert open_file().known("a") == Finished()
 
 
 def test_the_latest_are_known_and_the_file_does_not_grow(open_file, tmp_path):
     file = open_file()
     for number in range(200_000):
         file.add(str(number))
-    assert all(str(number) in file for number in range(130_000, 200_000))
-    assert "0" not in file
+    assert all(file.known(str(number)) for number in range(130_000, 200_000))
+    assert file.known("0") is None
     assert (tmp_path / "finished.ids").stat().st_size == 2048 * 1024
 
 
@@ -64,20 +65,58 @@ def test_an_id_counts_for_an_hour(open_file):
     file = open_file(clock=lambda: now[0])
     file.add("a")
     now[0] += 3600.0
-    assert "a" in file
+    assert file.known("a") == Finished()
     now[0] += 1
-    assert "a" not in file
+    assert file.known("a") is None
     now[0] -= 3 * 3600.0  # The clock was set back.
-    assert "a" not in file
+    assert file.known("a") is None
     file.add("a")
-    assert "a" in file
+    assert file.known("a") == Finished()
 
 
-def test_without_the_file_nothing_is_known_and_it_is_told_once(open_file, tmp_path):
+def test_the_latest_of_a_delivery_is_known_to_all(open_file):
+    one, other = open_file(), open_file()
+    one.answered("a", 2, 503)
+    one.answered("b", 1, 404)
+    assert (other.known("a"), other.known("b")) == (Answered(2, 503), Answered(1, 404))
+    one.deferred("a", 3)
+    assert other.known("a") == Deferred(3)
+    one.deferred("a", 3000)
+    assert other.known("a") == Deferred(255)
+    one.answered("a", 9, 999)
+    assert other.known("a") == Answered(9, 999)
+    one.add("a")
+    assert (other.known("a"), other.known("b")) == (Finished(), Answered(1, 404))
+
+
+def test_a_delivery_has_one_entry(open_file):
+    file = open_file()
+    for number in range(100):
+        file.add(str(number))
+    for attempt in range(100_000):
+        file.answered("a", attempt, 503)
+    assert all(file.known(str(number)) == Finished() for number in range(100))
+
+
+@pytest.mark.parametrize("now", [1e9, 2**31 - 1.0, 2**31 + 10.0, 2**32 + 1800.0])
+def test_what_is_unfinished_counts_for_an_hour_in_any_year(open_file, now):
+    clock = [now]
+    file = open_file(clock=lambda: clock[0])
+    file.answered("a", 1, 500)
+    file.deferred("b", 1)
+    file.add("c")
+    clock[0] += 3540
+    assert [file.known(id) for id in "abc"] == [Answered(1, 500), Deferred(1), Finished()]
+    clock[0] += 121
+    assert [file.known(id) for id in "abc"] == [None] * 3
+
+
+def test_without_the_file_each_knows_its_own_and_it_is_told_once(open_file, tmp_path):
     errors = []
     file = open_file(errors.append, tmp_path / "missing" / "finished.ids")
     file.add("a")
-    assert "a" not in file
+    assert file.known("a") == Finished()
+    assert open_file(lambda _error: None, tmp_path / "missing" / "f").known("a") is None
     assert [error.errno for error in errors] == [errno.ENOENT]
 
 
@@ -85,7 +124,7 @@ def test_a_full_disk_is_found_when_the_file_is_made(open_file, tmp_path):
     errors = []
     file = open_file(errors.append, path=full_device())
     file.add("a")
-    assert "a" not in file
+    assert file.known("a") == Finished()
     assert len(errors) == 1
 
 

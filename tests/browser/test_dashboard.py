@@ -183,6 +183,23 @@ def test_an_account_sees_its_own_hooks_and_no_more(system, receiver, dashboard, 
     expect(board.hook(mine)).to_contain_text("enabled")
 
 
+def test_waiting_deliveries_are_seen_and_sent(system, receiver, dashboard):
+    board = dashboard()
+    wants = [Answer(503, headers={"Retry-After": "600"})]
+    receiver.answer("/waits", lambda _request: wants[0])
+    board.go("Hooks")
+    hook = add_hook(board, f"{receiver.url}/waits", name="Waits", retry_policy="standard")
+    board.hook(hook).click()
+    system.publish(call_event(number) for number in range(700, 703))
+    waiting = board.page.get_by_role("region", name="Waiting deliveries")
+    expect(waiting.get_by_role("cell", name="status 503")).to_have_count(3)
+    wants[0] = Answer(200)
+    waiting.get_by_role("button", name="Send now").click()
+    expect(board.page.get_by_text("3 are sent now.")).to_be_visible()
+    receiver.wait_for(6)
+    expect(waiting).to_have_count(0)
+
+
 def test_the_keyboard_is_enough(system, receiver, dashboard):
     board = dashboard()
     page = board.page

@@ -1,5 +1,6 @@
 """What waits for a hook follows it: exact counts of requests after each kind of change."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.multiprocess
 WAITING = 100
 AGAIN_S = "12"
 ENDED = "deleted", "disabled", "cancelled"
-FAILING = *ENDED, "edited", "gone"
+FAILING = *ENDED, "edited", "gone", "early"
 
 
 def test_a_hundred_that_wait_end_or_go_on_as_their_hook_says(start, receiver):
@@ -43,6 +44,26 @@ def test_a_hundred_that_wait_end_or_go_on_as_their_hook_says(start, receiver):
     first = {**dict.fromkeys(FAILING, WAITING), "slow": 1}
     system.wait(lambda: counts() == first, what="the first attempts")
 
+    def listed(*arguments):
+        return json.loads(system.run("deliveries", "list", "--json", *arguments).stdout)
+
+    def waits(name):
+        return listed("--hook", hooks[name], "--limit", "1000")["deliveries"]
+
+    system.wait(lambda: listed()["count"] >= WAITING * len(FAILING), what="all in the index")
+    of_early = waits("early")
+    assert len(of_early) == WAITING
+    assert {(one["tries"], one["reason"]) for one in of_early} == {(1, "status 503")}
+    assert listed("--hook", "unknown") == {"count": 0, "deliveries": []}
+    wants["/early"] = Answer(200)
+    done = system.run("deliveries", "retry-now", "--json", "--hook", hooks["early"]).stdout
+    assert json.loads(done) == {"sent": WAITING, "refused": {}}
+    first["early"] += WAITING
+    system.wait(lambda: counts() == first, 5, "the deliveries that were sent early")
+    again = Counter(r.headers["webhook-id"] for r in receiver.requests if r.path == "/early")
+    assert again == dict.fromkeys((one["id"] for one in of_early), 2)
+    assert waits("early") == []
+
     ask(RemoveHook(hooks["deleted"]))
     ask(RemoveHook(hooks["slow"]))
     ask(EditHook(hooks["disabled"], {"enabled": False}))
@@ -50,15 +71,23 @@ def test_a_hundred_that_wait_end_or_go_on_as_their_hook_says(start, receiver):
     edit = {"uri": f"{receiver.url}/new", "http_verb": "put", "headers": {"X-Key": "new"}}
     ask(EditHook(hooks["edited"], edit | {"format": "form-data"}))
     assert counts() == first
+    system.wait(lambda: not waits("cancelled") + waits("deleted"), what="less in the index")
+    assert len(waits("edited")) == WAITING
     wants.update(dict.fromkeys(wants, Answer(200)))
     wants["/gone"] = Answer(410)
     system.publish([call_event(WAITING)])
-    system.wait_hooks(2)
+    system.wait_hooks(3)
 
     system.wait(lambda: stats("held") == WAITING, 40, "the held deliveries")
-    new = {"cancelled": WAITING + 1, "gone": WAITING + 1, "new": WAITING + 1}
+    new = {
+        "cancelled": WAITING + 1,
+        "gone": WAITING + 1,
+        "new": WAITING + 1,
+        "early": 2 * WAITING + 1,
+    }
     system.wait(lambda: counts() == {**first, **new}, 40, "the deliveries of the edited hook")
     system.wait(lambda: stats("cancelled") == 4 * WAITING - 1, what="the cancelled deliveries")
+    system.wait(lambda: stats("outdated") == WAITING, what="the copies of those sent early")
     edited = [request for request in receiver.requests if request.path == "/new"]
     assert {(r.method, r.headers["x-key"], r.headers["content-type"]) for r in edited} == {
         ("PUT", "new", "application/x-www-form-urlencoded")

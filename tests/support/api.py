@@ -183,5 +183,7 @@ def whole_system():
         admin.PurgeDeadLetters: lambda request: admin.DeadLettersPurged(request.ids),
         admin.ListAttempts: admin.AttemptsListed(()),
         admin.ReplayAttempts: lambda request: admin.AttemptsReplayed(request.ids),
+        admin.ListWaiting: admin.WaitingListed(()),
+        admin.RetryWaiting: admin.WaitingRetried(()),
         admin.TestHook: tested,
     }

@@ -238,6 +238,31 @@ def test_post_replaces_and_enables_again(api):
     assert api.backend.told[-1].event == "doc_edited"
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"uri": "http://127.0.0.1/a"},
+        {"uri": "ftp://a.example/"},
+        {"hook": "unknown_event"},
+        {"hook": "object", "custom_data": {}},
+        {"success": ["x"]},
+        {"client_certificate": "unknown"},
+    ],
+)
+def test_a_hook_that_is_refused_today_can_be_disabled_and_not_enabled(api, refused):
+    id = api.add_hook()["id"]
+    api.store.save("webhooks", api.store.get("webhooks", id) | refused)
+    assert list(problems(api.call("PATCH", f"{HOOKS}/{id}", {"name": "n"})))
+    api.data("PATCH", f"{HOOKS}/{id}", {"enabled": False, "name": "off"})
+    stored = api.store.get("webhooks", id)
+    assert (stored["enabled"], stored["name"]) == (False, "off")
+    assert {key: stored[key] for key in refused} == refused
+    assert list(problems(api.call("PATCH", f"{HOOKS}/{id}", {"enabled": True})))
+    wrong = {"enabled": False, "uri": "http://127.0.0.2/"}
+    assert list(problems(api.call("PATCH", f"{HOOKS}/{id}", wrong))) == ["uri"]
+    assert api.store.get("webhooks", id)["enabled"] is False
+
+
 def test_patch_merges_and_keeps_a_disabled_hook_so_if_it_says_so(api):
     id = disabled(api)
     patched = api.data("PATCH", f"{HOOKS}/{id}", {"group": None, "enabled": False, "name": "p"})

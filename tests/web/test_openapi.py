@@ -117,7 +117,9 @@ _MESSAGE = {"exchange": "e", "routing_key": "k", "body": {}}
 OPERATIONS = {
     ("/v2/events", "POST"): (202, {"name": "paid", "payload": {}, "account_id": PARENT}),
     (f"{_HOOK}/test", "PUT"): (200, None),
+    (f"{_HOOK}/deliveries", "GET"): (200, None),
     (f"{_HOOK}/deliveries", "DELETE"): (200, None),
+    (f"{_HOOK}/deliveries/retry", "POST"): (200, None),
     (f"{_HOOK}/replay", "PUT"): (202, {"dry_run": True}),
     (f"{_HOOK}/replay/{{run_id}}", "GET"): (200, None),
     (f"{_HOOK}/replay/{{run_id}}", "DELETE"): (200, None),

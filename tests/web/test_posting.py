@@ -53,6 +53,28 @@ def test_another_body_with_a_key_is_refused(api, change):
     assert len(api.backend.published) == 1
 
 
+NUMBERS = "[1.10, -0, 1e2, 3.141592653589793238462643, 123456789012345678901234567890]"
+
+
+def post_text(api, payload, key=None):
+    body = json.dumps({"data": EVENT | {"payload": {}}}).replace("{}", payload)
+    headers = {"X-Auth-Token": api.backend.admin_token} | ({"Idempotency-Key": key} if key else {})
+    return api.client.post("/v2/events", content=body, headers=headers)
+
+
+def test_numbers_are_published_as_they_are_spelt(api):
+    assert post_text(api, f'{{"n": {NUMBERS}}}').status_code == 202
+    ((_exchange, _key, body, _type),) = api.backend.published
+    assert f'"Data":{{"n":{NUMBERS.replace(" ", "")}}}' in body.decode()
+
+
+def test_numbers_that_only_look_alike_are_another_body(api):
+    assert post_text(api, '{"n": [{"m": 1.10}]}', "k").status_code == 202
+    assert post_text(api, '{"n": [{"m": 1.10}]}', "k").status_code == 202
+    assert post_text(api, '{"n": [{"m": 1.100}]}', "k").status_code == 422
+    assert len(api.backend.published) == 1
+
+
 def test_without_a_key_each_is_an_event(api):
     ids = {post(api, key=None).json()["data"]["id"] for _ in range(2)}
     assert len(ids) == len(api.backend.published) == 2

@@ -166,6 +166,58 @@ def test_deliveries_that_have_not_ended_are_cancelled_by_the_listener(api, hook)
     assert api.call("DELETE", f"{hook}x/deliveries").status_code == 404
 
 
+def one_that_waits(number):
+    return admin.WaitingDelivery(
+        f"d{number}", "e", "object", PARENT, "h", "http://a.example/", 2, 1000.9 + number, "timeout"
+    )
+
+
+def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
+    def listed(request):
+        first = int(request.after[1][1:]) + 1 if request.after else 0
+        end = min(first + min(request.limit, 3), 8)
+        more = (str(end), f"d{end - 1}") if end < 8 else None
+        return admin.WaitingListed(tuple(map(one_that_waits, range(first, end))), 8, more)
+
+    api.backend.answers[admin.ListWaiting] = listed
+    seen, query = [], "?page_size=5"
+    for size in (5, 3):
+        page = api.call("GET", f"{hook}/deliveries{query}").json()
+        assert (page["data"]["count"], page["page_size"]) == (8, size)
+        seen += page["data"]["deliveries"]
+        query = f"?page_size=5&start_key={page.get('next_start_key')}"
+    assert "next_start_key" not in page
+    assert [one["id"] for one in seen] == [f"d{number}" for number in range(8)]
+    assert seen[0] == {
+        "id": "d0",
+        "event_id": "e",
+        "hook_event": "object",
+        "uri": "http://a.example/",
+        "tries": 2,
+        "due": gregorian_s(1000),
+        "reason": "timeout",
+    }
+    assert len(api.data("GET", f"{hook}/deliveries?paginate=false")["deliveries"]) == 8
+    assert api.call("GET", f"{hook}x/deliveries").status_code == 404
+    for key in ("x", "WyJ4IiwiYSJd", "WzEsImEiXQ"):
+        assert api.call("GET", f"{hook}/deliveries?start_key={key}").status_code == 400
+
+
+def test_deliveries_that_wait_are_sent_now(api, hook):
+    def sent(request):
+        more = None if request.after else ("1", "2", "b")
+        return admin.WaitingRetried(("c",) if request.after else ("a", "b"), (("x", "odd"),), more)
+
+    api.backend.answers[admin.RetryWaiting] = sent
+    id = hook.rpartition("/")[2]
+    done = api.data("POST", f"{hook}/deliveries/retry")
+    assert done == {"id": id, "sent": 3, "skipped": {"x": "odd"}, "done": True}
+    assert api.call("POST", f"{hook}x/deliveries/retry").status_code == 404
+    api.data("PATCH", hook, {"enabled": False})
+    refused = api.call("POST", f"{hook}/deliveries/retry")
+    assert (refused.status_code, refused.json()["message"]) == (409, "hook_disabled")
+
+
 @pytest.mark.parametrize(
     ("data", "member"),
     [

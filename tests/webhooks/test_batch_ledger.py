@@ -7,8 +7,8 @@ ONE, OTHER = ("deliveries/deliverer-1", 1), ("deliveries/deliverer-2", 1)
 
 def ledger():
     ledger = BatchLedger()
-    ledger.sent("1", ONE, [10, 11], now=5.0)
-    ledger.sent("2", OTHER, [12], now=6.0)
+    ledger.sent("1", ONE, {10: "a", 11: "b"}, now=5.0)
+    ledger.sent("2", OTHER, {12: "c"}, now=6.0)
     return ledger
 
 
@@ -46,3 +46,15 @@ def test_what_the_dead_had_is_free_again():
 
 def test_old_parts_are_asked_after():
     assert ledger().stale(before=5.5) == {"deliveries/deliverer-1": ["1"]}
+
+
+def test_the_holder_of_a_delivery_is_known_until_all_of_its_copies_are_settled():
+    out = ledger()
+    out.sent("3", ONE, {20: "b"}, now=7.0)
+    assert [out.holder_of(id) for id in "abcd"] == [ONE, ONE, OTHER, None]
+    out.settled("1", [10, 11])
+    assert [out.holder_of(id) for id in "ab"] == [None, ONE]
+    out.died(ONE)
+    assert out.holder_of("b") is None
+    out.lost(["2"])
+    assert out.holder_of("c") is None

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callboard.webhooks.deliveries.delivery import delivery_of
 from callboard.webhooks.deliveries.encoding import (
     content,
     content_type,
     form_encode,
     json_encode,
-    request_with,
 )
 from callboard.webhooks.values.json_values import joined
 from support.hooks import hooks_with
@@ -144,10 +144,11 @@ hook = hooks_with(id="h1", account_id="a1", uri="https://example.org/in")
 
 
 def request_for(hook, payload):
-    return request_with(hook, content(content_type(hook), payload))
+    form = content_type(hook)
+    return delivery_of(hook, form, content(form, payload), id="d", event_id="e")
 
 
-NAMES = {"X-Hook-ID": "h1", "X-Account-ID": "a1"}
+NAMES = {"X-Hook-ID": "h1", "X-Account-ID": "a1", "webhook-id": "d"}
 
 
 @pytest.mark.parametrize("verb", ["post", "put"])
@@ -179,18 +180,19 @@ def test_post_and_put_carry_the_payload_in_the_body(verb, format, content_type, 
 )
 def test_get_carries_the_payload_in_the_query(format, uri, url):
     request = request_for(hook(verb="get", format=format, uri=uri), {"a": 1})
-    assert (request.method, request.url, request.body) == ("GET", url, b"")
+    assert (request.method, request.request_url, request.request_body) == ("GET", url, b"")
     assert dict(request.headers) == NAMES
 
 
 def test_get_with_nothing_to_say_leaves_the_uri_alone():
-    assert request_for(hook(verb="get"), {"a": None}).url == "https://example.org/in"
+    assert request_for(hook(verb="get"), {"a": None}).request_url == "https://example.org/in"
 
 
 @settings(max_examples=50)
 @given(payloads)
 def test_a_get_s_query_is_the_form(payload):
-    assert urlsplit(request_for(hook(verb="get"), payload).url).query == form_encode(payload)
+    url = request_for(hook(verb="get"), payload).request_url
+    assert urlsplit(url).query == form_encode(payload)
 
 
 @given(st.dictionaries(texts, texts))

@@ -1,8 +1,11 @@
 """What a deliverer has in hand: nothing is begun twice, and nothing settled that is not safe."""
 
+from pathlib import Path
+
 import pytest
 from attrs import evolve
 
+from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Jobs
@@ -10,17 +13,19 @@ from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.policy import KazooPolicy, StandardPolicy
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x:80/p", "POST", "http://x/", (), b"{}", 3)
+NO_FILE = Path("/nowhere/finished.ids")
+"""What cannot be a file is kept in memory."""
 BRIDGE, QUEUE = ("event_bridge", 1), ("deliveries/retry_queue", 1)
 
 
 class Hand:
     """Jobs whose sources send one delivery a share."""
 
-    def __init__(self, finished=()):
+    def __init__(self, journal=None):
         self.receipts = Receipts()
-        self.finished = set(finished)
-        self.now = 1000.0
-        self.jobs = Jobs(self.receipts, "kazoo", (5.0,), self.finished, lambda: self.now)
+        self.now = 1e9
+        self.journal = journal or DeliveredIds(NO_FILE, lambda _error: None, lambda: self.now)
+        self.jobs = Jobs(self.receipts, "kazoo", (5.0,), self.journal)
         self._shares = 0
 
     def take(self, source, retry=None, delivery=DELIVERY):
@@ -61,7 +66,7 @@ def test_what_is_finished_is_settled_at_once(hand):
 
 def test_what_another_has_finished_is_settled_at_once(hand):
     hand.jobs.finish(hand.take(BRIDGE))
-    successor = Hand(hand.finished)
+    successor = Hand(hand.journal)
     assert successor.take(BRIDGE) is None
     assert successor.settled(BRIDGE) == [1]
     other = evolve(DELIVERY, id="j")
@@ -122,7 +127,6 @@ def test_an_older_copy_waits_for_the_newer_one_to_be_kept(hand):
 
 def test_after_an_hour_the_same_event_is_meant_to_come_again(hand):
     hand.jobs.finish(hand.take(BRIDGE))
-    hand.finished.clear()
     hand.now += 3599
     assert hand.take(BRIDGE) is None
     hand.now += 2
@@ -134,5 +138,43 @@ def test_what_was_put_off_long_ago_is_not_waited_for(hand):
     job.defer(5000, 0.0)
     hand.jobs.deferred(job)
     assert hand.take(BRIDGE) is None
-    hand.now += 3601
+    hand.now += 3661  # It is remembered by the minute.
     assert hand.take(BRIDGE) is not None
+
+
+def test_what_the_retry_queue_has_is_not_begun_by_another_deliverer(hand):
+    job = hand.take(BRIDGE)
+    first = job.defer(5000, 0.0)
+    hand.jobs.deferred(job)
+    successor = Hand(hand.journal)
+    assert successor.take(BRIDGE) is None
+    assert successor.settled(BRIDGE) == [1]
+    back = successor.take(QUEUE, first)
+    assert back.deferrals == 1
+    # The event comes again: the retry queue has it still.
+    assert successor.take(BRIDGE) is None
+    assert successor.settled(BRIDGE) == [3]
+
+
+def test_an_older_copy_is_settled_if_the_retry_queue_has_a_newer_one(hand):
+    first = hand.take(BRIDGE).defer(5000, 0.0)
+    job = hand.take(QUEUE, first)
+    second = job.defer(5000, 0.0)
+    hand.jobs.deferred(job)
+    successor = Hand(hand.journal)
+    assert successor.take(QUEUE, first) is None
+    assert successor.settled(QUEUE) == [1]
+    assert successor.take(QUEUE, second) is not None
+
+
+def test_an_attempt_whose_answer_was_got_is_not_made_again(hand):
+    hand.take(BRIDGE)
+    hand.journal.answered(DELIVERY.id, 1, 503)
+    job = Hand(hand.journal).take(BRIDGE)
+    assert (job.answered, job.attempts_made) == (503, 1)
+    retry = job.defer(5000, 0.0)
+    later = Hand(hand.journal).take(QUEUE, retry)
+    assert (later.answered, later.attempts_made) == (None, 1)
+    hand.journal.answered(DELIVERY.id, 2, 404)
+    later = Hand(hand.journal).take(QUEUE, retry)
+    assert (later.answered, later.attempts_made) == (404, 2)

@@ -6,8 +6,8 @@ import re
 import pytest
 from attrs import evolve
 
-from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.deliveries.encoding import content, content_type, request_with
+from callboard.webhooks.deliveries.delivery import delivery_of
+from callboard.webhooks.deliveries.encoding import content, content_type
 from callboard.webhooks.history.attempts import attempt_document
 from callboard.webhooks.history.dead_letters import NotRepeatable, dead_letter
 from callboard.webhooks.history.resending import again, of_attempt, of_letter
@@ -24,11 +24,8 @@ NOW = 1_700_000_000.0
 
 
 def first(hook=HOOK, payload=PAYLOAD):
-    request = request_with(hook, content(content_type(hook), payload))
-    return Delivery(
-        "d" * 32, "e", hook.id, ACCOUNT, hook.event, hook.uri, request.method, request.url,
-        (*request.headers, ("webhook-id", "d" * 32)), request.body,
-    )  # fmt: skip
+    form = content_type(hook)
+    return delivery_of(hook, form, content(form, payload), id="d" * 32, event_id="e")
 
 
 def letter_of(delivery):

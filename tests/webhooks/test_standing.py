@@ -5,8 +5,8 @@ import json
 import pytest
 from attrs import evolve
 
-from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.deliveries.encoding import NotConvertible, content, request_with, source_of
+from callboard.webhooks.deliveries.delivery import delivery_of
+from callboard.webhooks.deliveries.encoding import NotConvertible, content, content_type
 from callboard.webhooks.deliveries.presenting import presented
 from callboard.webhooks.hooks.hook import FORM_DATA, JSON, Hook
 from callboard.webhooks.hooks.options import CANCELLED_UNTIL, NO_OPTIONS, Options
@@ -25,6 +25,7 @@ from callboard.webhooks.retries.standing import (
     judged,
     standing,
 )
+from callboard.webhooks.values.exact_numbers import json_bytes
 
 ACCOUNT = "ab" * 16
 NOW, HOURS = 1_700_000_000.0, 3600.0
@@ -48,12 +49,11 @@ def hook(**changes):
 
 def delivery(its, *, raw=False):
     sent = AS_JSON if its.format == JSON and its.verb != "get" else AS_FORM
-    request = request_with(its, b"")
-    return Delivery(
-        "d" * 32, "e", its.id, ACCOUNT, its.event, its.uri, request.method, request.url,
-        (*request.headers, *its.options.headers, ("webhook-id", "w")), sent, its.max_attempts,
-        its.options, source=b"" if sent is AS_JSON else source_of(PAYLOAD), raw=raw,
-    )  # fmt: skip
+    source = b"" if sent is AS_JSON else json_bytes(PAYLOAD)
+    form = content_type(its)
+    return delivery_of(
+        its, form, sent, id="d" * 32, event_id="e", webhook_id="w", source=source, raw=raw
+    )
 
 
 def waiting(its=None, **state):

@@ -110,9 +110,18 @@ def known_definitions(backend: Backend) -> dict[str, Definition]:
 
 
 def valid_hook(
-    backend: Backend, data: Mapping[str, Any], account_id: str, *, sees_all: bool
+    backend: Backend,
+    data: Mapping[str, Any],
+    account_id: str,
+    *,
+    sees_all: bool,
+    stored: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The public fields to store. Raises ApiError 400 with all faults; 503."""
+    """The public fields to store. Raises ApiError 400 with all faults; 503.
+
+    `stored`: the document before the change. One that is refused today can still be disabled:
+    members that stay as they are, and whether the hook could fire, are then not checked.
+    """
     data = {key: value for key, value in data.items() if key not in SHOWN_ONLY}
     known = known_definitions(backend)
     document, problems = checked(data, hook_schema(sorted({*known, ALL})))
@@ -129,8 +138,14 @@ def valid_hook(
                 parse_options({key: document[key]})
             except InvalidOption as refused:
                 problems[key] = {"error": {"message": str(refused), "value": document[key]}}
+    disables = stored is not None and not is_enabled(document)
+    if stored is not None and disables:
+        changed = {key for key in {*stored, *document} if stored.get(key) != document.get(key)}
+        problems = {m: found for m, found in problems.items() if m.partition(".")[0] in changed}
     if problems:
         raise invalid(problems)
+    if disables:
+        return document
     if document["hook"] != ALL:
         _check_modifiers(document, known.get(document["hook"]), sees_all=sees_all)
     _check_whole(backend, document, account_id)

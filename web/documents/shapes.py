@@ -153,6 +153,36 @@ REPLAY = _object(
     {"reason": _TEXT},
 )
 TESTED = schema_of(admin.HookTested)
+WAITING = _object(
+    {
+        "count": _NUMBER,
+        "deliveries": list_of(
+            _object(
+                {
+                    "id": _TEXT,
+                    "event_id": _TEXT,
+                    "hook_event": _TEXT,
+                    "uri": _TEXT,
+                    "tries": _NUMBER,
+                    "due": _TIME,
+                    "reason": _TEXT,
+                }
+            )
+        ),
+    }
+)
+RETRIED_NOW = _object(
+    {
+        "id": _TEXT,
+        "sent": _NUMBER,
+        "skipped": {
+            "type": "object",
+            "description": "The reasons, by delivery.",
+            "additionalProperties": {"type": "string"},
+        },
+        "done": {"type": "boolean"},
+    }
+)
 CANCELLED = _object({"id": _TEXT})
 """The hook whose deliveries were cancelled."""
 

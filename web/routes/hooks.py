@@ -273,7 +273,8 @@ def _save(
     data: Mapping[str, Any],
 ) -> Response:
     _check_precondition(request, stored)
-    public = valid_hook(backend, data, account.id, sees_all=account.caller.sees_all)
+    sees_all = account.caller.sees_all
+    public = valid_hook(backend, data, account.id, sees_all=sees_all, stored=stored)
     document = replaced(stored, public, _signed(request), gregorian_s(time.time()))
     document = HookStore(backend.store, backend.node.quotas).replace(stored, document)
     backend.hook_saved(Change(EDITED, DATABASE, document))

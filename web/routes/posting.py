@@ -5,7 +5,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
 from callboard.web.access.callers import Known, TheBackend, quotas_of
+from callboard.web.access.state import state_of
 from callboard.web.access.tokens import Caller
 from callboard.web.backend import Backend
 from callboard.web.documents.shapes import POSTED
@@ -31,6 +32,7 @@ from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.quotas import excess
 from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
+from callboard.webhooks.values.exact_numbers import ExactNumber, json_read
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 router = APIRouter(prefix="/v2/events", tags=["posting"])
@@ -69,7 +71,8 @@ def post_event(request: Request, caller: Known, backend: TheBackend) -> Response
         over = excess("events", "events_per_s", most, "the account posts more events a second")
         raise over_rate(over.reason, over.setting)
     now = time.time()
-    event = PostedEvent(uuid.uuid4().hex, _name(data), account_id, gregorian_s(now), _payload(data))
+    name, payload = _name(data), _payload(request, data)
+    event = PostedEvent(uuid.uuid4().hex, name, account_id, gregorian_s(now), payload)
     if key is None:
         if _publish(backend, event):
             raise _unroutable()
@@ -141,16 +144,29 @@ def _name(data: Mapping[str, Any]) -> str:
     return name
 
 
-def _payload(data: Mapping[str, Any]) -> dict[str, Any]:
-    payload: dict[str, Any] = member(data, "payload", dict)
-    if too_deep({"data": {"payload": payload}}):
+def _payload(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The payload with its numbers as they are spelt (values/exact_numbers.py)."""
+    if too_deep({"data": {"payload": member(data, "payload", dict)}}):
         raise invalid_member("payload", "error", "is nested too deep")
+    payload: dict[str, Any] = json_read(state_of(request).body)["data"]["payload"]
     return payload
 
 
 def _fingerprint(event: PostedEvent) -> str:
     text = json.dumps([event.name, event.account_id, event.data], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256("\n".join((text, *_spelt(event.data))).encode()).hexdigest()
+
+
+def _spelt(value: Any) -> Iterator[str]:
+    """The numbers that `json` would write otherwise than they are spelt."""
+    if isinstance(value, ExactNumber):
+        yield value.text
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            yield from _spelt(value[key])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _spelt(item)
 
 
 def _sweep(request: Request, notes: PostedEvents, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Replays of a hook's deliveries, test deliveries, and the cancelling of deliveries."""
+"""Replays of a hook's deliveries, test deliveries, and deliveries that wait."""
 
 import re
 import time
@@ -17,20 +17,25 @@ from callboard.actors.messages.paths import HOOK_LISTENER, REDELIVERY
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
-from callboard.web.documents.shapes import CANCELLED, REPLAY, TESTED
-from callboard.web.documents.system_settings import maximum_range_s
-from callboard.web.envelopes.describing import body_of, changes, errors, shows
-from callboard.web.envelopes.envelope import data_of, success
+from callboard.web.documents.shapes import CANCELLED, REPLAY, RETRIED_NOW, TESTED, WAITING
+from callboard.web.documents.system_settings import maximum_range_s, page_size
+from callboard.web.envelopes.describing import PAGES, body_of, changes, errors, shows
+from callboard.web.envelopes.envelope import Page, data_of, success
+from callboard.web.envelopes.paging import MAX_PAGE, Paging, key_of, paging_of
 from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
 from callboard.web.operations.actor_requests import asked, check_members, member, replied
 from callboard.web.operations.replays import NameTaken, Progress, Replays, TooMany, Wanted
 from callboard.web.routes.hooks import HookId, stored_hook
+from callboard.webhooks.hooks.arguments import MAX_DIGITS
+from callboard.webhooks.hooks.hook import is_enabled
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}", tags=["sending again"])
 
 TEST_S = 60.0
+RETRY_NOW_S = 20.0
+"""After this time, a request to send deliveries now is not done, and may be repeated."""
 _RUN = re.compile(r"[a-z0-9-]{8,64}")
 _MEMBERS: Mapping[str, Any] = {
     "since": {"type": "integer", "description": "From here on, Gregorian seconds."},
@@ -46,6 +51,10 @@ _REPLAY = body_of({"type": "object", "properties": dict(_MEMBERS)}, "What to sen
 
 _REUSED: Mapping[int | str, dict[str, Any]] = {
     422: {**errors(422)[422], "description": "The id is of a replay of something else."}
+}
+
+_DISABLED: Mapping[int | str, dict[str, Any]] = {
+    409: {**errors(409)[409], "description": "The hook is disabled."}
 }
 
 RunId = Annotated[str, Path(description="The id from the PUT's response.")]
@@ -153,6 +162,80 @@ def _shown(progress: Progress) -> dict[str, Any]:
         "dry_run": wanted.dry_run,
     }
     return shown | ({"reason": progress.reason} if progress.reason else {})
+
+
+@router.get(
+    "/deliveries",
+    summary="List a hook's deliveries that wait in the retry queue",
+    openapi_extra=PAGES,
+    responses=shows(WAITING),
+)
+def list_waiting(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """By the time they are due; those that this node has deferred. `count`: all of them."""
+    stored_hook(backend, account, hook_id)
+    paging = paging_of(request.query_params, page_size(backend))
+    size = paging.size or MAX_PAGE
+    found: list[dict[str, Any]] = []
+    count, after = 0, _after(paging)
+    while after is not None and len(found) < size:
+        wanted = admin.ListWaiting(hook_id, None, after, size - len(found))
+        listed = asked(backend, REDELIVERY, wanted, admin.WaitingListed)
+        found += map(_waiting, listed.deliveries)
+        count, after = listed.count, listed.more
+    page = Page(len(found), paging.start_key, None if after is None else key_of([*after]))
+    return success(request, {"count": count, "deliveries": found}, page=page)
+
+
+def _after(paging: Paging) -> admin.Cursor | None:
+    match paging.start:
+        case None:
+            return ()
+        case [str() as due_ms, str() as id] if due_ms.isdecimal() and len(due_ms) <= MAX_DIGITS:
+            return due_ms, id
+    raise invalid_member(
+        "start_key", "error", "is no next_start_key of an earlier page", value=paging.start_key
+    )
+
+
+def _waiting(one: admin.WaitingDelivery) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "event_id": one.event_id,
+        "hook_event": one.event,
+        "uri": one.uri,
+        "tries": one.tries,
+        "due": gregorian_s(one.due_s),
+        "reason": one.reason,
+    }
+
+
+@router.post(
+    "/deliveries/retry",
+    summary="Send a hook's deliveries now that wait in the retry queue",
+    responses={**changes(RETRIED_NOW), **_DISABLED},
+)
+def retry_now(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
+    """Those that this node has deferred; each has the attempts that it had left.
+
+    Deliveries that are deferred again meanwhile stay. `skipped`: the reasons, by delivery.
+    """
+    if not is_enabled(stored_hook(backend, account, hook_id)):
+        raise ApiError(409, "hook_disabled", {"message": "enable the hook: then they are sent"})
+    end = time.monotonic() + RETRY_NOW_S
+    after: admin.Cursor | None = ()
+    sent = 0
+    skipped: dict[str, str] = {}
+    while after is not None and time.monotonic() < end:
+        wanted = admin.RetryWaiting(hook_id, after)
+        page = asked(backend, REDELIVERY, wanted, admin.WaitingRetried, RETRY_NOW_S)
+        sent, after = sent + len(page.sent), page.more
+        skipped |= dict(page.refused)
+    shown = {"id": hook_id, "sent": sent, "skipped": skipped, "done": after is None}
+    return success(request, shown)
 
 
 @router.delete(

@@ -15,8 +15,6 @@ from callboard.webhooks.deliveries.encoding import (
     content,
     content_type,
     query_added,
-    request_with,
-    source_of,
     with_query,
 )
 from callboard.webhooks.events.directory import Account, Directory
@@ -27,6 +25,7 @@ from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.modules.payload import final_payload
 from callboard.webhooks.modules.protocol import EventModule, Firing
+from callboard.webhooks.values.exact_numbers import json_bytes
 from callboard.webhooks.values.pickling import Positional
 
 KEPT_BYTES = 4_000_000
@@ -188,26 +187,63 @@ class FanOut:
         return self._delivery(hook, content_type(hook), b"", b"")
 
     def _delivery(self, hook: Hook, form: str, body: bytes, source: bytes) -> Delivery:
-        id = self._ids.of(hook.id)
-        request = request_with(hook, b"", form)
-        return Delivery(
-            id=id,
+        return delivery_of(
+            hook,
+            form,
+            body,
+            id=self._ids.of(hook.id),
             event_id=self._make_event_id(),
-            hook_id=hook.id,
-            account_id=hook.account_id,
-            hook_event=hook.event,
-            uri=hook.uri,
-            method=request.method,
-            url=request.url,
-            headers=(*request.headers, *hook.options.headers, (ID_HEADER, id)),
-            body=body,
-            max_attempts=hook.max_attempts,
-            options=hook.options,
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
             source=source,
             unstored=self._unstored,
         )
+
+
+def delivery_of(
+    hook: Hook,
+    form: str,
+    body: bytes,
+    id: str,
+    event_id: str,
+    webhook_id: str = "",
+    added_headers: tuple[tuple[str, str], ...] = (),
+    max_attempts: int | None = None,
+    trace: TraceContext | None = None,
+    raw: bool = False,
+    source: bytes = b"",
+    unstored: bool | None = False,
+) -> Delivery:
+    """A delivery as its hook would send it. `form`: the content type of the encoded `body`.
+
+    `webhook_id`: the id sent to receivers, if it is not `id`. `max_attempts`: by default the
+    hook's. `added_headers`: those beside the hook's own.
+    """
+    names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
+    own = (*hook.options.headers, *added_headers, (ID_HEADER, webhook_id or id))
+    if hook.verb == "get":
+        method, url, headers = "GET", with_query(hook.uri, ""), (*names, *own)
+    else:
+        method, url = hook.verb.upper(), hook.uri
+        headers = (("Content-Type", form), *names, *own)
+    return Delivery(
+        id,
+        event_id,
+        hook.id,
+        hook.account_id,
+        hook.event,
+        hook.uri,
+        method,
+        url,
+        headers,
+        body,
+        hook.max_attempts if max_attempts is None else max_attempts,
+        hook.options,
+        trace,
+        raw,
+        source,
+        unstored,
+    )
 
 
 def fan_out(
@@ -281,7 +317,7 @@ class _Encoder:
         found = self._contents.get(key)
         if found is None:
             payload = final_payload(hook, self._payload, self._cluster_id)
-            found = content(form, payload), b"" if form == JSON_TYPE else source_of(payload)
+            found = content(form, payload), b"" if form == JSON_TYPE else json_bytes(payload)
             size = sum(map(len, found))
             self.encoded_bytes += size
             self._kept_bytes += size + len(key[1])

@@ -1,16 +1,14 @@
-"""Payloads as HTTP requests (kz_http_util:json_to_querystring, webhooks_util)."""
+"""Payloads as the contents of HTTP requests (kz_http_util:json_to_querystring, webhooks_util)."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote_plus
 
 import orjson
-from attrs import frozen
 
 from callboard.webhooks.hooks.hook import JSON, Hook
-from callboard.webhooks.values.exact_numbers import fragment, json_read, json_written
+from callboard.webhooks.values.exact_numbers import json_bytes, json_read
 from callboard.webhooks.values.json_values import joined
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -18,21 +16,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-
 
 class NotConvertible(ValueError):
     """A content that a hook cannot send in its present form; the text gives the reason."""
-
-
-@frozen
-class HttpRequest:
-    """A request as it goes on the wire; `body` is empty for get."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 def form_encode(payload: Mapping[str, Any]) -> str:
@@ -45,19 +31,7 @@ def form_encode(payload: Mapping[str, Any]) -> str:
 
 def json_encode(payload: Mapping[str, Any]) -> bytes:
     """JSON in UTF-8, indented as Kazoo's. Raises ValueError for numbers that JSON lacks."""
-    return _json(payload, orjson.OPT_INDENT_2, "\n", ": ")
-
-
-def _json(value: Any, option: int = 0, indent: str = "", colon: str = ":") -> bytes:
-    """JSON in UTF-8, by default without blanks. Raises ValueError for numbers that JSON lacks."""
-    try:
-        text = orjson.dumps(value, default=fragment, option=_OPTIONS | option)
-    except TypeError:  # An integer beyond 64 bits, a lone surrogate, or no JSON value.
-        text = json_written(value, indent, colon).encode()
-    else:
-        if b"null" in text:  # orjson encodes NaN as null.
-            json.dumps(value, allow_nan=False)
-    return text
+    return json_bytes(payload, orjson.OPT_INDENT_2, "\n", ": ")
 
 
 def content_type(hook: Hook) -> str:
@@ -70,18 +44,6 @@ def content(content_type: str, payload: Mapping[str, Any]) -> bytes:
     if content_type == JSON_TYPE:
         return json_encode(payload)
     return form_encode(payload).encode()
-
-
-def request_with(hook: Hook, content: bytes, form: str | None = None) -> HttpRequest:
-    """The request that sends this content to the hook's URL.
-
-    `form`: the content type; the default is the hook's own, and a form for hooks that use get.
-    """
-    names = (("X-Hook-ID", hook.id), ("X-Account-ID", hook.account_id))
-    if hook.verb == "get":
-        return HttpRequest("GET", with_query(hook.uri, content.decode()), names, b"")
-    headers = (("Content-Type", form or content_type(hook)), *names)
-    return HttpRequest(hook.verb.upper(), hook.uri, headers, content)
 
 
 def converted(
@@ -99,15 +61,10 @@ def converted(
     wanted = content_type(hook)
     if form == JSON_TYPE and wanted != JSON_TYPE:
         payload = _payload(sent)
-        return wanted, content(wanted, payload), source_of(payload)
+        return wanted, content(wanted, payload), json_bytes(payload)
     if form != JSON_TYPE and wanted == JSON_TYPE and source:
         return wanted, content(wanted, _payload(source)), b""
     return form, sent, source
-
-
-def source_of(payload: Mapping[str, Any]) -> bytes:
-    """The payload as JSON without blanks, from which it can be encoded again."""
-    return _json(payload)
 
 
 def _payload(text: bytes) -> dict[str, Any]:
@@ -163,7 +120,7 @@ def _element(value: Any) -> str:
     if isinstance(value, list | tuple) and (text := joined(value)) is not None:
         return quote_plus(text)
     if isinstance(value, Mapping | list | tuple):
-        return _escape(_json(value).decode())
+        return _escape(json_bytes(value).decode())
     return _escape(_text(value))
 
 

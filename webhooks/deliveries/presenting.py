@@ -1,9 +1,7 @@
 """A delivery as its hook would send it now: the same content, in the hook's present form."""
 
-from attrs import evolve
-
-from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery
-from callboard.webhooks.deliveries.encoding import converted, request_with
+from callboard.webhooks.deliveries.delivery import Delivery, delivery_of
+from callboard.webhooks.deliveries.encoding import converted
 from callboard.webhooks.hooks.hook import Hook
 
 
@@ -14,16 +12,15 @@ def presented(delivery: Delivery, hook: Hook) -> Delivery:
     NotConvertible.
     """
     form, sent, source = converted(hook, *delivery.content, delivery.source, raw=delivery.raw)
-    request = request_with(hook, b"", form)
-    return evolve(
-        delivery,
-        hook_event=hook.event,
-        uri=hook.uri,
-        method=request.method,
-        url=request.url,
-        headers=(*request.headers, *hook.options.headers, (ID_HEADER, delivery.webhook_id)),
-        body=sent,
-        max_attempts=hook.max_attempts,
-        options=hook.options,
+    return delivery_of(
+        hook,
+        form,
+        sent,
+        id=delivery.id,
+        event_id=delivery.event_id,
+        webhook_id=delivery.webhook_id,
+        trace=delivery.trace,
+        raw=delivery.raw,
         source=source,
+        unstored=delivery.unstored,
     )

@@ -7,7 +7,8 @@ is unsettled, which bounds the memory and lets the slices of all accounts come i
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -18,6 +19,9 @@ from callboard.webhooks.deliveries.delivery import Delivery, FanOut
 from callboard.webhooks.hooks.hook import Hook
 
 W = TypeVar("W")
+
+EventKey = tuple[str, str, str | None, bytes]
+"""Exchange, routing key, message id and body: the same if an event is redelivered."""
 
 SLICE_DELIVERIES, SLICE_BYTES = 200, 1_000_000
 """A slice has at most this number of deliveries, and ends with the one that reaches this size."""
@@ -41,7 +45,7 @@ class Event(Generic[W]):
     """
 
     number: int
-    key: Hashable
+    key: EventKey
     fan_out: FanOut
     taken_at: float
     waiters: list[W]
@@ -79,11 +83,12 @@ class FanOuts(Generic[W]):
     """Events whose deliveries are made in slices.
 
     `finishing`: returns for an account the function that completes each delivery of its hooks; it
-    may raise, which changes nothing here.
+    may raise, which changes nothing here. `guard`: returns the result of a call for an event.
     """
 
     _finishing: Callable[[str], Callable[[Delivery], Delivery]]
-    _events: dict[Hashable, Event[W]] = Factory(dict)
+    _guard: Callable[[EventKey, Callable[[], Delivery]], Delivery]
+    _events: dict[EventKey, Event[W]] = Factory(dict)
     _accounts: dict[str, _Account[W]] = Factory(dict)
     _turns: "OrderedDict[str, None]" = Factory(OrderedDict)
     _numbers: int = 0
@@ -108,7 +113,7 @@ class FanOuts(Generic[W]):
             return False
         return any(hook.account_id in self._turns for hook in fan_out.hooks)
 
-    def begin(self, key: Hashable, fan_out: FanOut, taken_at: float, waiter: W) -> None:
+    def begin(self, key: EventKey, fan_out: FanOut, taken_at: float, waiter: W) -> None:
         """Queue an event. `key`: the same if it is redelivered while it is in progress."""
         event = self._events.get(key)
         if event is not None:
@@ -171,13 +176,34 @@ class FanOuts(Generic[W]):
                 account.queue.popleft()
                 self._strike(event)
                 continue
-            one = _made(event, hook, finish, bodies)
+            one = self._made(event, hook, finish, bodies)
             event.left += 1
             size += one.size
             made.append(one)
             if is_late():
                 break
         return made
+
+    def _made(
+        self,
+        event: Event[W],
+        hook: Hook,
+        finish: Callable[[Delivery], Delivery],
+        bodies: set[int],
+    ) -> Made[W]:
+        """The event's delivery for a hook. `bodies`: identities of payloads counted already."""
+        try:
+            delivery = self._guard(event.key, partial(event.fan_out.make, hook))
+        except Exception:  # noqa: BLE001 - a dead letter records whatever it is
+            return Made(event, finish(event.fan_out.without_payload(hook)), 0, refused=0)
+        if delivery.size > MAX_DELIVERY_BYTES:
+            bare = finish(event.fan_out.without_payload(hook))
+            return Made(event, bare, bare.size, refused=len(delivery.body))
+        size = delivery.size
+        if id(delivery.body) in bodies:
+            size = delivery.bare_size
+        bodies.add(id(delivery.body))
+        return Made(event, finish(delivery), size)
 
     def _count(self, owner: str, made: Iterable[Made[W]], sign: int) -> None:
         account = self._accounts[owner]
@@ -194,21 +220,3 @@ class FanOuts(Generic[W]):
         if not event.left:
             del self._events[event.key]
             self._ended.append(event)
-
-
-def _made(
-    event: Event[W], hook: Hook, finish: Callable[[Delivery], Delivery], bodies: set[int]
-) -> Made[W]:
-    """The event's delivery for a hook. `bodies`: the identities of payloads counted already."""
-    try:
-        delivery = event.fan_out.make(hook)
-    except Exception:  # noqa: BLE001 - a dead letter records whatever it is
-        return Made(event, finish(event.fan_out.without_payload(hook)), 0, refused=0)
-    if delivery.size > MAX_DELIVERY_BYTES:
-        bare = finish(event.fan_out.without_payload(hook))
-        return Made(event, bare, bare.size, refused=len(delivery.body))
-    size = delivery.size
-    if id(delivery.body) in bodies:
-        size = delivery.bare_size
-    bodies.add(id(delivery.body))
-    return Made(event, finish(delivery), size)

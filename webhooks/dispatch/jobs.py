@@ -1,22 +1,15 @@
-"""A deliverer's deliveries in progress, and those known to be finished or deferred."""
+"""A deliverer's deliveries in progress, and the state of earlier ones."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Protocol
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.dispatcher import Turn, endpoint_of
 from callboard.webhooks.retries.policy import Policy, max_attempts, policy_of
 from callboard.webhooks.retries.retry_message import RetryMessage, in_time
-
-REMEMBERED = 20_000
-"""The most finished delivery ids to remember, so that redelivered events are not repeated.
-
-As many deferred ids are remembered, too.
-"""
 
 RECENT_S = 3600.0
 """How long an id is remembered.
@@ -25,14 +18,43 @@ Redeliveries after a crash arrive within seconds of the restart; a later repeat 
 """
 
 
-class Finished(Protocol):
-    """Ids of deliveries finished by any deliverer; it may forget old ones."""
+@frozen
+class Finished:
+    """The delivery has succeeded, or is recorded as exhausted or cancelled."""
+
+
+@frozen
+class Answered:
+    """The attempt with this number got a response, which did not finish the delivery yet."""
+
+    attempts: int
+    status: int
+
+
+@frozen
+class Deferred:
+    """The retry queue has the delivery; `deferrals`: at least so often, it was deferred."""
+
+    deferrals: int
+
+
+Known = Finished | Answered | Deferred | None
+
+
+class Journal(Protocol):
+    """The state of deliveries of any deliverer of the node; it may forget old ones."""
 
     def add(self, id: str, /) -> None:
         """Record this delivery as finished."""
 
-    def __contains__(self, id: str, /) -> bool:
-        """Whether this delivery is known to be finished."""
+    def answered(self, id: str, attempts: int, status: int, /) -> None:
+        """Record that this attempt got a response."""
+
+    def deferred(self, id: str, deferrals: int, /) -> None:
+        """Record that the retry queue has the delivery."""
+
+    def known(self, id: str, /) -> Known:
+        """The latest state of the delivery that is known."""
 
 
 @define
@@ -43,7 +65,9 @@ class Job:
     those of the last attempt; `history`: as in `RetryMessage`; `turn`: set while it is in flight.
     `taken_at`: when its event arrived, by the monotonic clock; None if it came from the retry
     queue. `taken_ms`: the same as Unix ms, of a delivery that was deferred before. `outdated`: its
-    hook has changed meanwhile, so that its next attempt begins in the retry queue.
+    hook has changed meanwhile, so that its next attempt begins in the retry queue. `answered`: the
+    status of the response to the last attempt, which a deliverer has got that died before the
+    consequences were stored.
     """
 
     delivery: Delivery
@@ -60,6 +84,7 @@ class Job:
     taken_at: float | None = None
     taken_ms: int | None = None
     outdated: bool = False
+    answered: int | None = None
 
     @property
     def hook(self) -> tuple[str, str]:
@@ -99,7 +124,7 @@ class Jobs:
     """Jobs by delivery id. Settled receipts are reported to `receipts`.
 
     `policy`: the name of the policy of deliveries that name none; `steps_s`: those of `standard`.
-    `finished`: further finished ids, shared with other deliverers. `clock`: seconds, monotonic.
+    `journal`: the state of deliveries, shared with other deliverers.
     """
 
     def __init__(
@@ -107,15 +132,11 @@ class Jobs:
         receipts: Receipts,
         policy: str,
         steps_s: tuple[float, ...],
-        finished: Finished,
-        clock: Callable[[], float],
+        journal: Journal,
     ) -> None:
         self._receipts, self._policy, self._steps_s = receipts, policy, steps_s
         self._jobs: dict[str, Job] = {}
-        self._clock = clock
-        self._finished: OrderedDict[str, float] = OrderedDict()
-        self._finished_anywhere = finished
-        self._away: OrderedDict[str, float] = OrderedDict()
+        self._journal = journal
         self.repeats = 0
         """The number of deliveries that were already known as finished or deferred."""
         self.deferrals = 0
@@ -130,23 +151,24 @@ class Jobs:
     ) -> Job | None:
         """Take a delivery, from the retry queue with its state so far; returns the job to start.
 
-        None if there is nothing to start: it is finished, in progress, or deferred and still to
-        return.
+        None if there is nothing to start: it is finished, in progress, or the retry queue has it,
+        possibly as a newer copy. A job with `answered` has made its attempt already.
         """
         job = self._jobs.get(delivery.id)
         if job is not None and retry is not None and self._is_back(job, retry):
             self.deferred(job)
             job = None
-        away = retry is None and self._knows(self._away, delivery.id)
-        if away or self._is_finished(delivery.id):
+        known = self._journal.known(delivery.id)
+        if self._is_elsewhere(known, retry):
             self.repeats += 1
             self._receipts.settle(receipt)
             return None
         if job is not None:
             job.receipts.append(receipt)
             return None
-        self._away.pop(delivery.id, None)
         job = self._jobs[delivery.id] = self._job(delivery, retry)
+        if isinstance(known, Answered) and known.attempts > job.attempts_made:
+            job.attempts_made, job.answered = known.attempts, known.status
         job.receipts.append(receipt)
         return job
 
@@ -160,29 +182,22 @@ class Jobs:
 
     def finish(self, job: Job) -> None:
         """Settle a finished delivery's receipts."""
-        self._remember(self._finished, job.delivery.id)
-        self._finished_anywhere.add(job.delivery.id)
+        self._journal.add(job.delivery.id)
         self._settle(job)
 
     def deferred(self, job: Job) -> None:
         """Record that the retry queue has persisted a delivery; ignored if it has returned."""
         if self._jobs.get(job.delivery.id) is job:
             self.deferrals += 1
-            self._remember(self._away, job.delivery.id)
+            self._journal.deferred(job.delivery.id, job.deferrals)
             self._settle(job)
 
-    def _is_finished(self, id: str) -> bool:
-        return self._knows(self._finished, id) or id in self._finished_anywhere
-
-    def _knows(self, ids: "OrderedDict[str, float]", id: str) -> bool:
-        since = ids.get(id)
-        return since is not None and self._clock() - since <= RECENT_S
-
-    def _remember(self, ids: "OrderedDict[str, float]", id: str) -> None:
-        ids[id] = self._clock()
-        ids.move_to_end(id)
-        if len(ids) > REMEMBERED:
-            ids.popitem(last=False)
+    @staticmethod
+    def _is_elsewhere(known: Known, retry: RetryMessage | None) -> bool:
+        """Whether it is finished, or the retry queue has it, or a newer copy than this one."""
+        if isinstance(known, Deferred):
+            return retry is None or retry.deferrals < known.deferrals
+        return isinstance(known, Finished)
 
     @staticmethod
     def _is_back(job: Job, retry: RetryMessage) -> bool:

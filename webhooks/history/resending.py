@@ -12,13 +12,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery
+from callboard.webhooks.deliveries.delivery import ID_HEADER, Delivery, delivery_of
 from callboard.webhooks.deliveries.encoding import (
     FORM_TYPE,
     JSON_TYPE,
     NotConvertible,
     converted,
-    request_with,
 )
 from callboard.webhooks.history.attempts import CUT_MARK, QUERY, RAW
 from callboard.webhooks.history.dead_letters import NotRepeatable, body_of
@@ -96,20 +95,13 @@ def again(once: Once, hook: Hook) -> Delivery:
         form, sent, _source = converted(hook, once.form, once.content, raw=once.raw)
     except NotConvertible as problem:
         raise NotRepeatable(str(problem)) from None
-    request = request_with(hook, sent, form)
-    return Delivery(
+    return delivery_of(
+        hook,
+        form,
+        sent,
         id=once.id,
         event_id=once.event_id,
-        hook_id=hook.id,
-        account_id=hook.account_id,
-        hook_event=hook.event,
-        uri=hook.uri,
-        method=request.method,
-        url=request.url,
-        headers=(*request.headers, *hook.options.headers, (ID_HEADER, once.webhook_id)),
-        body=request.body,
-        max_attempts=hook.max_attempts,
-        options=hook.options,
+        webhook_id=once.webhook_id,
         raw=once.raw,
     )
 

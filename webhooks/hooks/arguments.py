@@ -90,6 +90,17 @@ def key_argument(value: Any) -> HookKey | None:
     return (cursor[0], cursor[1]) if cursor else None
 
 
+MAX_DIGITS = 16
+"""Of Unix milliseconds."""
+
+
+def due_argument(due_ms: str) -> int:
+    """A due time in a cursor, in Unix milliseconds."""
+    if not due_ms.isdecimal() or len(due_ms) > MAX_DIGITS:
+        raise BadArgument(f"{due_ms[:100]!r} is no page's end: it is no time")
+    return int(due_ms)
+
+
 def place_argument(value: Any) -> tuple[int, str] | None:
     """The same for pages of dead letters: time and id of the last, or None for the first page."""
     cursor = cursor_argument(value, 2)

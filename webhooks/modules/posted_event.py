@@ -1,6 +1,5 @@
 """Events that clients post over HTTP, and the module that fires hooks for them."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from callboard.webhooks.events.directory import Directory
 from callboard.webhooks.events.event import Event, PoisonEvent
 from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.modules.protocol import EventExchange, Firing
+from callboard.webhooks.values.exact_numbers import json_bytes
 
 CATEGORY = "callboard"
 EXCHANGE = EventExchange("callboard", durable=True)
@@ -45,7 +45,7 @@ class PostedEvent:
             "Timestamp": self.at,
             "Data": self.data,
         }
-        return json.dumps(headers).encode()
+        return json_bytes(headers)
 
 
 @frozen

@@ -94,9 +94,10 @@ def with_choices(
 ) -> Delivery:
     """The delivery with what its hook leaves open: by its account, its event type and the node.
 
-    `account`: its document `configs_webhooks`. `event_steps_s`: the event type's retry steps. Steps
-    make the policy `standard`, unless hook or account have chosen another. None as the policy of
-    the result means the node's.
+    `account`: its document `configs_webhooks`. `event_steps_s`: the event type's retry steps. A
+    hook's own steps make the policy `standard`, unless the hook has chosen another; those of its
+    event type do so unless the hook or the account have. None as the policy of the result means the
+    node's.
     """
     options = delivery.options
     chose = account or event_steps_s or options.retry_steps_s

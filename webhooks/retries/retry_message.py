@@ -18,6 +18,8 @@ from callboard.webhooks.values.pickling import Positional
 
 VERSION = 1
 MAX_HISTORY = 20
+NOT_ATTEMPTED = "no room at its endpoint"
+"""The reason for a deferral without an attempt."""
 
 
 class UnreadableDelivery(ValueError):
@@ -53,6 +55,13 @@ class RetryMessage(Positional):
         if self.deferred_since_ms is not None:
             times.append(self.deferred_since_ms)
         return min(times, default=self.due_ms)
+
+    @property
+    def reason(self) -> str:
+        """Why it was deferred: its last failed attempt, or that there was no room for one."""
+        if self.deferred_since_ms is not None or not self.history:
+            return NOT_ATTEMPTED
+        return self.history[-1][1]
 
     def waiting_for(self, left: Waits) -> "RetryMessage":
         """The same with other remaining waits."""

@@ -66,9 +66,10 @@ class Send:
 
 @frozen
 class Wait:
-    """Store the delivery until it is due again."""
+    """Store the delivery until it is due again, for this reason."""
 
     retry: RetryMessage
+    reason: str
 
 
 @frozen
@@ -138,5 +139,6 @@ def held(
             left=left,
             deferred_since_ms=since_ms,
             deferrals=retry.deferrals + 1,
-        )
+        ),
+        reason,
     )

@@ -23,6 +23,8 @@ _LONG_FLOAT = b"0" * 17
 """A point and 16 digits, one more than any float keeps."""
 _TRAILING_ZERO = re.compile(rb"\.[01]*0 ")
 
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
 
 class ExactNumber(float):
     """A number whose `str` is the text that was read. Compares and calculates as its float."""
@@ -97,11 +99,23 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value (RFC 8259, section 6)")
 
 
-def fragment(value: Any) -> orjson.Fragment:
+def _fragment(value: Any) -> orjson.Fragment:
     """For orjson's `default`: an exact number as it is spelt."""
     if isinstance(value, ExactNumber):
         return orjson.Fragment(value.text)
     raise TypeError(f"a {type(value).__name__} is no JSON value")
+
+
+def json_bytes(value: Any, option: int = 0, indent: str = "", colon: str = ":") -> bytes:
+    """JSON in UTF-8, by default without blanks. Raises ValueError for numbers that JSON lacks."""
+    try:
+        text = orjson.dumps(value, default=_fragment, option=_OPTIONS | option)
+    except TypeError:  # An integer beyond 64 bits, a lone surrogate, or no JSON value.
+        text = json_written(value, indent, colon).encode()
+    else:
+        if b"null" in text:  # orjson encodes NaN as null.
+            json.dumps(value, allow_nan=False)
+    return text
 
 
 def json_written(value: Any, indent: str = "", colon: str = ": ") -> str:

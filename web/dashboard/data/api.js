@@ -80,6 +80,18 @@ export const setEnabled = (account, id, enabled) =>
 export const cancelDeliveries = (account, id) =>
   call("DELETE", `${hookPath(account, id)}/deliveries`);
 
+/** {count, deliveries, next}: those that wait for their next try, the earliest first. */
+export async function waiting(account, id, after, signal) {
+  const query = { page_size: 20, start_key: after };
+  const path = `${hookPath(account, id)}/deliveries`;
+  const { data, next_start_key: next } = await call("GET", path, { query, signal });
+  return { ...data, next };
+}
+
+/** {sent}: the number of deliveries that did not have to wait any longer. */
+export const retryNow = async (account, id) =>
+  (await call("POST", `${hookPath(account, id)}/deliveries/retry`, { data: {} })).data;
+
 export const test = async (account, id) =>
   (await call("PUT", `${hookPath(account, id)}/test`, { data: {} })).data;
 

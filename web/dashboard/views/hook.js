@@ -11,6 +11,7 @@ import { Facts, Problem } from "../parts/widgets.js";
 import { Attempts } from "./attempts.js";
 import { HookState, Toggle } from "./hooks.js";
 import { Tested } from "./tested.js";
+import { Waiting } from "./waiting.js";
 
 const REFRESH_MS = 5000;
 
@@ -49,6 +50,7 @@ export function Hook({ account, id }) {
       ${hook?.disable_reason && html`<p class="reason">Disabled: ${hook.disable_reason}</p>`}
       ${hook && html`<${Facts} facts=${facts(hook)} />`}
     </section>
+    <${Waiting} account=${account} hook=${id} />
     <${Attempts} account=${account} hook=${id} />
     ${tested && html`<${Tested} answer=${tested} close=${() => setTested(null)} />`}
   `;

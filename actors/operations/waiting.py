@@ -1,0 +1,109 @@
+"""Listings of the deliveries that wait in the retry queue, and attempts before they are due."""
+
+import time
+from collections.abc import Iterable
+
+from attrs import evolve
+
+from callboard import admin
+from callboard.actors.delivery.retry_queue import due_message
+from callboard.actors.delivery.waiting_deliveries import waiting_index
+from callboard.adapters.broker.protocol import OutgoingMessage
+from callboard.adapters.store.waiting_index import Waiting, WaitingIndex, Window
+from callboard.config.settings import Settings
+from callboard.webhooks.history.dead_letters import NotRepeatable
+from callboard.webhooks.hooks.arguments import (
+    BadArgument,
+    account_argument,
+    cursor_argument,
+    due_argument,
+    hook_argument,
+    limit_argument,
+)
+from callboard.webhooks.retries.retry_message import RetryMessage, UnreadableDelivery, from_json
+
+PAGE = 500
+
+
+class WaitingRequests:
+    """Answers requests by the node's index. Its methods raise BadArgument and StoreError."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._index = waiting_index(settings)
+
+    def listed(self, request: admin.ListWaiting) -> admin.WaitingListed:
+        """A page of the deliveries that wait."""
+        hook_id, account, index = request.hook_id, request.account, self._known()
+        window = Window(
+            None if hook_id is None else hook_argument(hook_id),
+            None if account is None else account_argument(account),
+        )
+        cursor = cursor_argument(request.after, 2)
+        limit = limit_argument(request.limit, PAGE)
+        found = index.page(window, _place(cursor), limit + 1)
+        shown, more = found[:limit], len(found) > limit
+        return admin.WaitingListed(
+            tuple(_shown(waiting) for waiting in shown),
+            index.count(window),
+            _cursor(shown[-1]) if more else None,
+        )
+
+    def chosen(
+        self, hook_id: str, after: admin.Cursor
+    ) -> tuple[dict[str, Waiting], admin.Cursor | None]:
+        """The next deliveries of a hook that are not due yet, by id, and the cursor after them."""
+        now_ms = int(time.time() * 1000)
+        cursor = cursor_argument(after, 3) or (str(now_ms), str(now_ms), "")
+        began_ms = due_argument(cursor[0])
+        found = self._known().page(Window(hook_id, None, began_ms), _place(cursor[1:]), PAGE)
+        more = (cursor[0], *_cursor(found[-1])) if len(found) == PAGE else None
+        return {waiting.id: waiting for waiting in found}, more
+
+    def message(self, waiting: Waiting) -> OutgoingMessage:
+        """A newer copy, which is due. Raises NotRepeatable."""
+        try:
+            retry = from_json(waiting.message)
+        except UnreadableDelivery as problem:
+            raise NotRepeatable(str(problem)) from None
+        now_ms = int(time.time() * 1000)
+        copy = evolve(retry, due_ms=now_ms, left=(), deferrals=waiting.deferrals + 1)
+        return due_message(self._settings, copy)
+
+    def sent(self, copies: Iterable[Waiting]) -> None:
+        """The broker has the copies of these: the ones that wait are dropped when they are due."""
+        self._known().sent_early(copies)
+
+    def close(self) -> None:
+        """Close the index."""
+        if self._index is not None:
+            self._index.close()
+
+    def _known(self) -> WaitingIndex:
+        if self._index is None:
+            raise BadArgument("this node has no index: delivery.waiting_index_mb is 0")
+        return self._index
+
+
+def _shown(waiting: Waiting) -> admin.WaitingDelivery:
+    retry: RetryMessage = from_json(waiting.message)
+    delivery = retry.delivery
+    return admin.WaitingDelivery(
+        id=delivery.webhook_id,
+        event_id=delivery.event_id,
+        event=delivery.hook_event,
+        account_id=delivery.account_id,
+        hook_id=delivery.hook_id,
+        uri=delivery.uri,
+        tries=retry.attempts_made,
+        due_s=waiting.due_ms / 1000,
+        reason=waiting.reason,
+    )
+
+
+def _cursor(waiting: Waiting) -> admin.Cursor:
+    return str(waiting.due_ms), waiting.id
+
+
+def _place(cursor: admin.Cursor) -> tuple[int, str] | None:
+    return (due_argument(cursor[0]), cursor[1]) if cursor else None
