@@ -10,6 +10,7 @@ from callboard.cli.events.publishing import publish
 from callboard.cli.hooks.commands import hooks
 from callboard.cli.hooks.deliveries import deliveries
 from callboard.cli.operations.dead_letters import dead_letters
+from callboard.cli.operations.kazoo import kazoo
 from callboard.cli.operations.maintenance import maintenance
 from callboard.cli.operations.replay import replay, test_hook
 from callboard.cli.operations.tokens import tokens
@@ -36,7 +37,7 @@ def main() -> None:
 for command in (
     *(start, join, stop, status, tree, top, health, metrics),
     *(publish, hooks, deliveries, tokens, modules),
-    *(dead_letters, replay, test_hook, maintenance, config, demo),
+    *(dead_letters, replay, test_hook, maintenance, kazoo, config, demo),
     *(listen, doctor, plan_, completion),
 ):
     main.add_command(command)

@@ -49,16 +49,19 @@ class _Written:
 
 
 def load(
-    file: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+    file: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+    system_file: Path = SYSTEM_FILE,
 ) -> Loaded:
     """The settings of this node.
 
     `file` is the one of `--config`; without it, the file that CALLBOARD_CONFIG names is read, or
-    else /etc/callboard/callboard.toml if it exists. `overrides` are the command line's, by key
+    else `system_file` if it exists. `overrides` are the command line's, by key
     (`amqp.url`); None means that an option was not given. Raises ConfigError for an unreadable
     file, an unknown key, or a value that is not permitted.
     """
-    file = _file(file, environ)
+    file = _file(file, environ, system_file)
     text, tables = _read(file) if file else ("", {})
     modules = _modules(file, text, tables.pop(module_tables.SECTION, []))
     values: dict[str, Any] = {}
@@ -71,11 +74,11 @@ def load(
     return Loaded(evolve(_settings(values, origins), modules=modules), origins, file)
 
 
-def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+def _file(file: Path | None, environ: Mapping[str, str], system_file: Path) -> Path | None:
     if file is None and environ.get(FILE_VARIABLE):
         return Path(environ[FILE_VARIABLE])
-    if file is None and SYSTEM_FILE.exists():
-        return SYSTEM_FILE
+    if file is None and system_file.exists():
+        return system_file
     return file
 
 

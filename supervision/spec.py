@@ -75,7 +75,9 @@ class SupervisorSpec:
     Restart intensity: after more than `max_restarts` within `within_s` seconds, the supervisor
     stops its children and gives up, which is an abnormal end for its own supervisor.
     `heartbeat_s`: the interval of heartbeats; a child silent for `hang_s` seconds, and its
-    `waits_s`, is killed and restarted, which OTP does not do.
+    `waits_s`, is killed and restarted, which OTP does not do. `gather_s`: the longest that changes
+    are gathered while children start or stop one after the other: each one would be sent to all
+    actors that know the child.
     """
 
     children: tuple[ChildSpec, ...] = field(default=(), validator=_unique_ids)
@@ -86,3 +88,4 @@ class SupervisorSpec:
     within_s: float = field(default=10.0, validator=_positive)
     heartbeat_s: float = field(default=2.0, validator=_positive)
     hang_s: float = field(default=10.0, validator=_positive)
+    gather_s: float = field(default=0.25, validator=_positive)

@@ -43,10 +43,6 @@ DOWN, ENDED = "down", "ended"
 BURIAL_S = 2.0
 """The time-out for Thespian to report the end of a process that was killed."""
 
-GATHER_S = 0.25
-"""The longest that changes are gathered while children start or stop one after the other: each one
-would be sent to all actors that know the child."""
-
 _ALIVE = (STARTING, RUNNING, STOPPING)
 _START, _STOP = "start", "stop"
 
@@ -383,7 +379,7 @@ class Supervisor(SupervisedActor):
 
     def _children_changed(self) -> None:
         if self._plan:
-            self._changes.within(GATHER_S)
+            self._changes.within(self.spec.gather_s)
         else:
             self._report_changes()
 

@@ -88,7 +88,7 @@ def test_every_configuration_can_be_used(page, tmp_path):
     for code in blocks(page, "toml"):
         file = tmp_path / "callboard.toml"
         file.write_text(code)
-        load(file, {})
+        assert load(file, {}).file == file
 
 
 @pytest.mark.parametrize("page", FRONT, ids=named)

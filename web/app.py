@@ -33,12 +33,13 @@ from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import TAGS, completed
 from callboard.web.envelopes.envelope import failure
 from callboard.web.envelopes.middleware import (
+    BODY_S,
     AdmissionMiddleware,
     EnvelopeMiddleware,
     TunnelMiddleware,
 )
 from callboard.web.errors import ApiError, path_part
-from callboard.web.live.sampler import Sampler
+from callboard.web.live.sampler import PERIOD_S, WATCHERS, Sampler
 from callboard.web.operations.replays import Replays
 from callboard.web.routes import (
     attempts,
@@ -79,13 +80,19 @@ _log = structlog.get_logger("callboard")
 class ApiOptions:
     """The API's options. `max_body`: bytes; `metrics_token`: for /metrics only.
 
-    `trusted_proxies`: see web/access/clients.py.
+    `trusted_proxies`: see web/access/clients.py. `body_s`, `ready_s`: the time limits for receiving
+    a body and for the readiness check; `sample_s`, `live_pages`: the period of the dashboard's
+    samples, and the most pages served at once.
     """
 
     max_body: int = 1_048_576
     cors_origins: Sequence[str] = ()
     metrics_token: str = field(default="", repr=False)
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
+    body_s: float = BODY_S
+    ready_s: float = health.READY_S
+    sample_s: float = PERIOD_S
+    live_pages: int = WATCHERS
 
 
 def create_app(
@@ -115,12 +122,13 @@ def create_app(
     generated = app.openapi
     app.openapi = lambda: completed(generated())  # type: ignore[method-assign]
     app.state.backend = backend
-    app.state.sampler = Sampler(backend)
+    app.state.sampler = Sampler(backend, options.sample_s, most=options.live_pages)
     app.state.guard = guard or Guard()
     app.state.trusted_proxies = tuple(options.trusted_proxies)
     app.state.cors_origins = frozenset(options.cors_origins)
     app.state.replays = Replays(backend)
     app.state.metrics_token = options.metrics_token
+    app.state.ready_s = options.ready_s
     for router in ROUTERS:
         app.include_router(router)
     for kind, handler in _HANDLERS.items():
@@ -136,7 +144,7 @@ def create_app(
     # In reverse order: the last one added is the first to see a request.
     app.add_middleware(TunnelMiddleware)
     app.add_middleware(AdmissionMiddleware, app.state.admission)
-    app.add_middleware(EnvelopeMiddleware, backend.node, options.max_body)
+    app.add_middleware(EnvelopeMiddleware, backend.node, options.max_body, options.body_s)
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -21,12 +21,21 @@ class TimedH11Protocol(H11Protocol):
 
     They would count towards the server's limit of connections. The body of a request has its own
     time-out (web/envelopes/middleware.py), and so has the time between two requests (uvicorn's
-    `timeout_keep_alive`). `connections`: decides which connections are open.
+    `timeout_keep_alive`). `connections`: decides which connections are open; `head_s`, `takes_s`:
+    see HEAD_S, TAKES_S.
     """
 
-    def __init__(self, *args: Any, connections: Connections, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        connections: Connections,
+        head_s: float = HEAD_S,
+        takes_s: float = TAKES_S,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self._open = connections
+        self._head_s, self._takes_s = head_s, takes_s
         self._whole_app, self.app = self.app, self._app_of_connection
 
     _late: asyncio.TimerHandle | None = None
@@ -83,14 +92,14 @@ class TimedH11Protocol(H11Protocol):
     def _watch(self) -> None:
         waits = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
         if waits and self._late is None:
-            self._late = self.loop.call_later(HEAD_S, self.transport.abort)
+            self._late = self.loop.call_later(self._head_s, self.transport.abort)
         elif not waits and self._late is not None:
             self._late.cancel()
             self._late = None
 
     def _watch_reader(self) -> None:
         if self._stuck is None and self._has_to_take():
-            self._stuck = self.loop.call_later(TAKES_S, self._look, self._untaken())
+            self._stuck = self.loop.call_later(self._takes_s, self._look, self._untaken())
 
     def _look(self, before: int) -> None:
         self._stuck = None

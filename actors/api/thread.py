@@ -30,7 +30,7 @@ class ApiThread:
     """A server with its own socket, from `start` to `stop`.
 
     At its end, the thread calls `ended(problem)`: None if it was asked to stop, else PortTaken or
-    the exception that ended it.
+    the exception that ended it. `time_outs`: those of clients, by the names of `TimedH11Protocol`.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class ApiThread:
         listening: Callable[[int], None],
         ended: Callable[[BaseException | None], None],
         connections: Connections,
+        **time_outs: float,
     ) -> None:
-        self._connections = connections
+        self._connections, self._time_outs = connections, time_outs
         self.bind = bind
         self._wanted = port
         self.port: int | None = None
@@ -90,7 +91,7 @@ class ApiThread:
         with listening_socket(self.bind, self._wanted) as listener:
             config = uvicorn.Config(
                 app,
-                http=partial(TimedH11Protocol, connections=self._connections),  # type: ignore[arg-type]
+                http=partial(TimedH11Protocol, connections=self._connections, **self._time_outs),  # type: ignore[arg-type]
                 log_config=None,
                 access_log=False,
                 lifespan="on",

@@ -37,7 +37,7 @@ class HookLoading:
     the table is down changes are dropped: a new table is loaded from the store.
 
     `life`: grows with each restart of the actor, even if the clock is set back; the table drops
-    messages of earlier lives and loads.
+    messages of earlier lives and loads. `clock`: monotonic, in seconds.
     """
 
     def __init__(
@@ -49,8 +49,9 @@ class HookLoading:
         timer: Callable[[Call], Timer],
         log: Any,
         life: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._parser = store, parser
+        self._store, self._parser, self._clock = store, parser, clock
         self._table, self._send, self._log = table, send, log
         self._due = timer(self._go_on)
         self._stream = life << LOADS_BITS
@@ -60,7 +61,7 @@ class HookLoading:
         self._misses = 0
         self._unconfirmed = 0
         self._checking = False
-        self._progress_at = time.monotonic()
+        self._progress_at = self._clock()
         self.incomplete_since: float | None = self._progress_at
         """When an incomplete load, or an earlier one, last had a page confirmed; else None."""
         self.total = 0
@@ -75,7 +76,7 @@ class HookLoading:
         """Begin a load after `seconds`, or earlier if one is due earlier."""
         self._pages = None
         if self.incomplete_since is None:
-            self.incomplete_since = time.monotonic()
+            self.incomplete_since = self._clock()
         self._due.within(seconds)
 
     def check(self) -> None:
@@ -85,7 +86,7 @@ class HookLoading:
         check's barrier, which also shows the responders what they have missed.
         """
         if self._unconfirmed:
-            lost = time.monotonic() - self._progress_at > LOAD_STALLS_S
+            lost = self._clock() - self._progress_at > LOAD_STALLS_S
         else:
             lost = self._checking
         if lost:
@@ -103,7 +104,7 @@ class HookLoading:
         """The table has a page; send the next."""
         if message.stream != self._stream:
             return
-        self.total, self._progress_at = message.total, time.monotonic()
+        self.total, self._progress_at = message.total, self._clock()
         self.incomplete_since = self._progress_at
         self._unconfirmed -= 1
         if self._pages is not None:
@@ -132,7 +133,7 @@ class HookLoading:
     def _begin(self) -> None:
         self._stream += 1
         self._numbers = itertools.count()
-        self._progress_at = time.monotonic()
+        self._progress_at = self._clock()
         self._checking = False
         self._parser.forget_all()
         self._loaded_to = None

@@ -438,9 +438,9 @@ def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:
     )
 
 
-def _probed(bind: str, port: int, key: bytes) -> sealed_transport.Verdict:
-    """The kind of process on that port, which has PROBES_S to show itself."""
-    end = time.monotonic() + PROBES_S
+def _probed(bind: str, port: int, key: bytes, probes_s: float) -> sealed_transport.Verdict:
+    """The kind of process on that port, which has `probes_s` to show itself."""
+    end = time.monotonic() + probes_s
     while (state := sealed_transport.probe(bind, port, key)) == "silent":
         if time.monotonic() > end:
             break
@@ -448,8 +448,11 @@ def _probed(bind: str, port: int, key: bytes) -> sealed_transport.Verdict:
     return state
 
 
-def attach(settings: Settings) -> Client:
-    """Attach to the running system of this data directory. Raises SystemUnreachable."""
+def attach(settings: Settings, probes_s: float = PROBES_S) -> Client:
+    """Attach to the running system of this data directory. Raises SystemUnreachable.
+
+    `probes_s`: see PROBES_S.
+    """
     owner = owner_of(settings)
     if owner is None:
         raise SystemUnreachable(
@@ -471,7 +474,7 @@ def attach(settings: Settings) -> Client:
             f"attaching takes actors.base = {MULTIPROCESS!r}"
         )
     key = _key(settings, make=False)
-    state = _probed(owner.bind, owner.admin_port, key)
+    state = _probed(owner.bind, owner.admin_port, key, probes_s)
     if state == "silent":
         raise SystemUnreachable(
             f"the system on port {owner.admin_port} does not respond: it is busy, hangs, or other "

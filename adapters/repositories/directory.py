@@ -13,7 +13,7 @@ from callboard.adapters.repositories.system_config import ACCOUNT_CONFIG, defaul
 from callboard.adapters.store.protocol import Document, DocumentStore, StoreError, StoreUnavailable
 from callboard.webhooks.events.directory import Account, resolve_setting
 from callboard.webhooks.hooks.failure_window import Limits, account_limits
-from callboard.webhooks.values.json_values import as_int, as_object
+from callboard.webhooks.values.json_values import as_bool, as_int, as_object, is_true
 from callboard.webhooks.values.kazoo_names import account_database, decoded, may_have_database
 
 TTL_S = 30.0
@@ -24,6 +24,11 @@ MAX_CACHED = 100_000
 
 OWN_CATEGORIES = frozenset({"webhooks"})
 """The categories of system_config whose defaults Callboard writes."""
+
+PORTED_NUMBERS = "port_requests/port_in_numbers"
+
+_REACHABLE = ("port_in", "in_service", "port_out", "reserved")
+"""The states of numbers whose calls belong to their owner."""
 
 _MISSING: Mapping[str, Any] = {}
 _AT_ONCE = 500
@@ -84,7 +89,10 @@ class StoreDirectory:
     # Accounts
 
     def account(self, account_id: str) -> Account | None:
-        """The account, from its copy in database `accounts`."""
+        """The account, from its copy in database `accounts`; also a softly deleted one.
+
+        Its parents receive the event of its deletion.
+        """
         document = self._document("accounts", account_id)
         if document is _MISSING:
             return None
@@ -93,13 +101,59 @@ class StoreDirectory:
         return Account(account_id, tuple(id for id in ancestors if isinstance(id, str)))
 
     def reseller_id(self, account_id: str) -> str | None:
-        """`pvt_reseller_id` of the account's document in `services`."""
-        return _text(self._document("services", account_id).get("pvt_reseller_id"))
+        """`pvt_reseller_id` of the account's document in `services`.
+
+        Without it, the nearest ancestor whose services document has `pvt_reseller`, else the master
+        account, if it is configured (kz_services_reseller:find_id).
+        """
+        if stored := self._stored_reseller(account_id):
+            return stored
+        account = self.account(account_id)
+        for ancestor in reversed(account.tree if account else ()):
+            if is_true(self._document("services", ancestor).get("pvt_reseller")):
+                return ancestor
+        return _text(self.setting("accounts", "master_account_id", None)) or None
+
+    def _stored_reseller(self, account_id: str) -> str | None:
+        return _text(self._document("services", account_id).get("pvt_reseller_id")) or None
 
     def account_by_number(self, number: str) -> str | None:
-        """The owner of a number (`pvt_assigned_to`), by its document in its numbers database."""
+        """The account that receives a number's calls (knm_numbers:lookup_account).
+
+        By the number's document it is the owner, if the number is in service or about to be, and
+        the account is enabled. A number without a document may belong to an open port request.
+        """
         number = number if number.startswith("+") else f"+{number}"
-        return _text(self._document(f"numbers/{number[:5]}", number).get("pvt_assigned_to"))
+        document = self._document(f"numbers/{number[:5]}", number)
+        if document is _MISSING:
+            return self._account_of_port(number)
+        owner = _text(document.get("pvt_assigned_to"))
+        state = document.get("pvt_state", document.get("pvt_number_state"))
+        return owner if owner and state in _REACHABLE and self._is_enabled(owner) else None
+
+    def _is_enabled(self, account_id: str) -> bool:
+        document = _MISSING
+        if may_have_database(account_id):
+            document = self._document(account_database(account_id), account_id)
+        if document is _MISSING:  # Accounts of the embedded store have no database of their own.
+            document = self._document("accounts", account_id)
+        gone = document is _MISSING or document.get("pvt_deleted") is True
+        return not gone and as_bool(document.get("pvt_enabled"), True)
+
+    def _account_of_port(self, number: str) -> str | None:
+        if not as_bool(self.setting("number_manager", "fetch_account_from_ports", True), False):
+            return None
+        key = PORTED_NUMBERS, number
+        if not self._believes(*key, time.monotonic()):
+            try:
+                rows = list(self._store.view("port_requests", PORTED_NUMBERS, key=number, limit=2))
+            except StoreUnavailable:
+                raise
+            except StoreError:  # The database or its view is missing: the cluster ports no numbers.
+                rows = []
+            # Kazoo cannot decide between two requests either.
+            self._keep(*key, {"account_id": rows[0].value} if len(rows) == 1 else None)
+        return _text(self._cache[key].found.get("account_id"))
 
     # System configuration
 
@@ -201,7 +255,9 @@ class StoreDirectory:
             expiry_ms=Limits().expiry_ms if expiry_ms is None else expiry_ms,
         )
         own = {id: self._account_config(id) for id in account_ids}
-        self._prefetch("services", [id for id, config in own.items() if config is None])
+        without = [id for id, config in own.items() if config is None]
+        self._prefetch("services", without)
+        self._prefetch("accounts", [id for id in without if not self._stored_reseller(id)])
         found = {}
         for id, config in own.items():
             if config is None:
@@ -269,7 +325,7 @@ class StoreDirectory:
         document: Document | None,
         missing_ttl_s: float | None = None,
     ) -> Mapping[str, Any]:
-        gone = document is None or document.get("pvt_deleted") is True
+        gone = document is None or (database != "accounts" and document.get("pvt_deleted") is True)
         found = _MISSING if document is None or gone else document
         key = database, id
         self._cache.pop(key, None)

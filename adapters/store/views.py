@@ -3,7 +3,8 @@
 Names, keys and values are Kazoo's, so that both read the same rows of a cluster. All of them skip
 other kinds of documents and softly deleted ones (`pvt_deleted`).
 
-The views of `ACCOUNTS` belong to Kazoo: never change its design document on a cluster.
+The views of `ACCOUNTS` and `PORT_REQUESTS` belong to Kazoo: never change their design documents on
+a cluster.
 """
 
 from collections.abc import Iterable, Mapping
@@ -81,6 +82,14 @@ def _listing_by_descendants(document: Mapping[str, Any]) -> Rows:
         tree = document.get("pvt_tree")
         for ancestor in tree if isinstance(tree, list) else ():
             yield [ancestor, document["_id"]], _members(document, id="_id", name="name")
+
+
+def _port_in_numbers(document: Mapping[str, Any]) -> Rows:
+    numbers = document.get("numbers")
+    finished = document.get("pvt_port_state") in ("completed", "canceled")
+    if _is(document, "port_request") and not finished and isinstance(numbers, Mapping):
+        for number in numbers:
+            yield number, document.get("pvt_account_id")
 
 
 _LETTER = {
@@ -232,6 +241,21 @@ ACCOUNTS = (
 )
 """Views of the database `accounts`, for a store without a Kazoo."""
 
+PORT_REQUESTS = (
+    View(
+        "port_requests",
+        "port_in_numbers",
+        """function(doc) {
+  if (doc.pvt_type !== 'port_request' || doc.pvt_deleted) return;
+  if (doc.pvt_port_state === 'completed' || doc.pvt_port_state === 'canceled') return;
+  if (!doc.numbers || typeof doc.numbers !== 'object' || Array.isArray(doc.numbers)) return;
+  Object.keys(doc.numbers).forEach(function(number) { emit(number, doc.pvt_account_id); });
+}""",
+        _port_in_numbers,
+    ),
+)
+"""Views of the database `port_requests`, for a store without a Kazoo."""
+
 DEAD_LETTERS = (
     View("dead_letters", "by_time", _letters_javascript(), _letters_by_time),
     View("dead_letters", "by_account", _letters_javascript("pvt_account_id"), _letters_by_account),
@@ -239,4 +263,4 @@ DEAD_LETTERS = (
 )
 """Views of the database of dead letters (webhooks/history/dead_letters.py)."""
 
-ALL = (*WEBHOOKS, *MODB, *ACCOUNT, *ACCOUNTS, *DEAD_LETTERS)
+ALL = (*WEBHOOKS, *MODB, *ACCOUNT, *ACCOUNTS, *PORT_REQUESTS, *DEAD_LETTERS)

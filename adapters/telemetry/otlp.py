@@ -60,12 +60,17 @@ Attributes = dict[str, str | int]
 
 @frozen
 class Collector:
-    """The destination of spans. `report(event, **facts)` logs a change once, not each time."""
+    """The destination of spans. `report(event, **facts)` logs a change once, not each time.
+
+    `export_s`, `pause_s`: see EXPORT_S and PAUSE_S.
+    """
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     report: Report = field(repr=False)
     own_process: bool = True
+    export_s: float = EXPORT_S
+    pause_s: float = PAUSE_S
 
 
 class OtlpTracing:
@@ -73,7 +78,8 @@ class OtlpTracing:
 
     `resource`: the process's attributes on every span, beside its version. `sample_ratio`: the part
     of new traces that is recorded; for others their parent has decided. `system`: the name of the
-    messaging system. `propagate`: whether endpoints receive the trace context.
+    messaging system. `propagate`: whether endpoints receive the trace context. `interval_ms`,
+    `close_s`: see INTERVAL_MS and CLOSE_S.
     """
 
     def __init__(
@@ -84,8 +90,11 @@ class OtlpTracing:
         sample_ratio: float = 1.0,
         system: str = "rabbitmq",
         propagate: bool = True,
+        interval_ms: int = INTERVAL_MS,
+        close_s: float = CLOSE_S,
     ) -> None:
         self._system, self._propagate = system, propagate
+        self._close_s = close_s
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
             resource=Resource.create({"service.version": version("callboard"), **resource}),
@@ -97,7 +106,7 @@ class OtlpTracing:
                 self._export,
                 max_queue_size=QUEUE_SPANS,
                 max_export_batch_size=BATCH_SPANS,
-                schedule_delay_millis=INTERVAL_MS,
+                schedule_delay_millis=interval_ms,
             )
         )
         self._tracer = self._provider.get_tracer("callboard", version("callboard"))
@@ -140,10 +149,10 @@ class OtlpTracing:
         return span
 
     def close(self) -> None:
-        """See `Tracing`. Spans that the collector does not accept within CLOSE_S are dropped."""
+        """See `Tracing`. Spans that the collector does not accept within `close_s` are dropped."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
-        closing.join(0 if self._export.failing else CLOSE_S)
+        closing.join(0 if self._export.failing else self._close_s)
 
     def _begin(self, name: str, kind: SpanKind, parent: TraceContext | None) -> "_Span":
         context = _NOTHING
@@ -242,7 +251,7 @@ class _Export(SpanExporter):
         self._collector = collector
         self._said = _Said(collector)
         self._exporter = OTLPSpanExporter(
-            collector.url, headers=dict(collector.headers), timeout=EXPORT_S
+            collector.url, headers=dict(collector.headers), timeout=collector.export_s
         )
         self.failing = False
         self._again_at = 0.0
@@ -268,7 +277,7 @@ class _Export(SpanExporter):
         self.failing, self._dropped = False, 0
 
     def _fails(self) -> None:
-        self._again_at = time.monotonic() + PAUSE_S
+        self._again_at = time.monotonic() + self._collector.pause_s
         if not self.failing:
             self.failing = True
             reason = self._said.of_export or "it takes no spans"

@@ -85,15 +85,14 @@ def test_a_client_that_is_dropped_among_too_many_connections_tries_again(setting
         attach(settings)
 
 
-def test_a_system_that_does_not_answer_is_not_said_to_have_another_key(settings, monkeypatch):
-    monkeypatch.setattr(actor_system, "PROBES_S", 0)
+def test_a_system_that_does_not_answer_is_not_said_to_have_another_key(settings):
     sealed_transport.load_or_make_key(settings.actors_key_file)
     with (
         ownership(settings),
         socket.create_server(("127.0.0.1", settings.actors.admin_port)),
         pytest.raises(SystemUnreachable, match="does not respond"),
     ):
-        attach(settings)
+        attach(settings, probes_s=0)
 
 
 def test_a_client_creates_no_top_supervisor(settings):

@@ -69,7 +69,7 @@ class Here(EventBridge):
         super().__init__()
         self.own_process = False
         self.settings, self.path, self.incarnation = settings, EVENT_BRIDGE, 1
-        self.sent, self.due = [], []
+        self.sent, self.due, self.repeated = [], [], []
         self.begin(Setup(settings))
         path = responder_path(MODULE)
         self.peers = {path: Peer(path, 1, "responder", 0)}
@@ -82,8 +82,8 @@ class Here(EventBridge):
     def send(self, _address, message):
         self.sent.append(message)
 
-    def every(self, _seconds, _call):
-        pass
+    def every(self, _seconds, call):
+        self.repeated.append(call)
 
     def after(self, _seconds, call):
         self.due.append(call)
@@ -361,7 +361,8 @@ def test_a_batch_sent_again_and_again_is_counted(bridge, clock):
     bridge.receive(b"1")
     for _time in range(2):
         clock[0] += 61
-        bridge._reconcile()
+        for call in bridge.repeated:
+            call()
     before = bridge.peers
     bridge.peers = {path: Peer(path, 2, path, 0) for path in before}
     bridge.on_peers(before)

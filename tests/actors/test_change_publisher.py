@@ -1,6 +1,5 @@
 import json
 
-from callboard.actors.hooks import change_publisher
 from callboard.actors.hooks.change_publisher import ChangePublisher
 from callboard.adapters.broker.protocol import BrokerError
 from callboard.adapters.repositories.maintenance import Change
@@ -52,13 +51,15 @@ def test_what_did_not_arrive_is_sent_again_once_the_broker_is_up():
     assert len(publisher) == 0
 
 
-def test_memory_is_bounded_while_the_broker_is_away(monkeypatch):
-    monkeypatch.setattr(change_publisher, "MAX_UNPUBLISHED", 2)
-    publisher = ChangePublisher(Outbox(), "node@host")
-    for number in range(5):
-        publisher.publish([change(f"h{number}")])
-        publisher.lost([number + 1])
-    assert len(publisher) == 2
+def test_memory_is_bounded_while_the_broker_is_away():
+    """The latest 10,000 are kept."""
+    outbox = Outbox()
+    publisher = ChangePublisher(outbox, "node@host")
+    publisher.publish(change(f"h{number}") for number in range(10_002))
+    publisher.lost(range(1, 10_003))
+    assert len(publisher) == 10_000
+    publisher.broker_is_up()
+    assert outbox.keys[10_002].endswith(".h2")
 
 
 def test_the_key_of_a_long_id_is_cut_to_what_amqp_can_carry():

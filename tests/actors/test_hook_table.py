@@ -220,12 +220,16 @@ def test_a_deliverer_that_died_is_not_waited_for(peers):
     assert peers.heard(LISTENER) == [Applied(9)]
 
 
-def test_the_outdated_hooks_remembered_are_bounded(peers, monkeypatch):
-    monkeypatch.setattr("callboard.actors.hooks.table.PAGE_KEYS", 2)
-    peers.change(put=tuple(hook(n) for n in range(3, 8)))
-    peers.change(remove=tuple(("a", f"h{n}") for n in range(1, 8)))
-    assert sum(len(m.keys) for m in peers.heard(RETRY_QUEUE)) == 7
-    assert len(peers._outdated) <= 2
+def test_the_outdated_hooks_remembered_are_bounded(peers):
+    """10,000 keys; those with waiting deliveries heard of each at the change."""
+    peers.change(put=tuple(hook(n) for n in range(3, 10_004)))
+    peers.change(remove=tuple(("a", f"h{n}") for n in range(1, 10_004)))
+    assert [len(m.keys) for m in peers.heard(RETRY_QUEUE)] == [10_000, 3]
+    peers.sent.clear()
+    barrier(peers)
+    applied(peers, "responders/object")
+    (outdated,) = peers.heard("deliveries/deliverer-1")
+    assert len(outdated.keys) == 3
 
 
 def test_no_message_grows_with_the_size_of_the_hooks(table):

@@ -6,8 +6,7 @@ import os
 import pytest
 
 from callboard.actors.base.role import Setup
-from callboard.actors.operations import initializer
-from callboard.actors.operations.initializer import Initializer
+from callboard.actors.operations.initializer import LOOK_AGAIN_S, Initializer
 from callboard.adapters.broker.protocol import IncomingMessage, Received
 from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import StoreUnavailable
@@ -45,10 +44,17 @@ def grow(tmp_path):
         tree.close()
 
 
-def with_store(store):
-    """The initializer, on this store."""
+class Hurried(Initializer):
+    """Waits a thousandth of the time."""
 
-    class Connected(Initializer):
+    def after(self, seconds, call):
+        super().after(seconds / 1000, call)
+
+
+def with_store(store):
+    """The initializer in a hurry, on this store."""
+
+    class Connected(Hurried):
         def connect_store(self):
             return store
 
@@ -76,9 +82,8 @@ def account_created():
     return IncomingMessage(1, "configuration", key, json.dumps(body).encode())
 
 
-def test_an_account_that_no_message_tells_of_is_found_in_time(grow, store, monkeypatch):
-    monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.05)
-    tree = grow()
+def test_an_account_that_no_message_tells_of_is_found_in_time(grow, store):
+    tree = grow(Hurried)
     tree.wait(lambda _: store.database_exists("accounts"))
     assert not made(store)
     add_account(store)
@@ -115,14 +120,13 @@ def test_news_that_come_during_a_look_lead_to_another(grow, store):
 
     grow(Searching).wait(ended)
     assert looks == [None, None, None, ACCOUNT]
-    assert timers.count(initializer.LOOK_AGAIN_S) == 1
+    assert timers.count(LOOK_AGAIN_S) == 1
 
 
-def test_looking_again_changes_nothing_while_there_is_none(grow, store, monkeypatch):
-    monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.01)
+def test_looking_again_changes_nothing_while_there_is_none(grow, store):
     looks = []
 
-    class Counting(Initializer):
+    class Counting(Hurried):
         def _worked(self, *, complete):
             looks.append(complete)
             super()._worked(complete=complete)
@@ -143,8 +147,7 @@ def test_the_master_account_is_not_written_where_that_is_forbidden(grow, store):
 
 
 @pytest.mark.parametrize("method", ["ensure_database", "ensure_views", "view", "get", "save"])
-def test_whatever_fails_it_tries_again(grow, store, monkeypatch, method):
-    monkeypatch.setattr(initializer, "RETRY_S", 0.01)
+def test_whatever_fails_it_tries_again(grow, store, method):
     store.ensure_database("accounts")
     add_account(store)
     meddled = Meddled(store, **{method: refuse(StoreUnavailable("away"))})
@@ -154,9 +157,7 @@ def test_whatever_fails_it_tries_again(grow, store, monkeypatch, method):
     assert meddled.calls.count("ensure_database") > 1
 
 
-def test_the_store_is_away_when_the_account_comes(grow, store, monkeypatch):
-    monkeypatch.setattr(initializer, "RETRY_S", 0.01)
-    monkeypatch.setattr(initializer, "LOOK_AGAIN_S", 0.05)
+def test_the_store_is_away_when_the_account_comes(grow, store):
     meddled = Meddled(store)
     tree = grow(with_store(meddled))
     tree.wait(waits)

@@ -13,7 +13,6 @@ from callboard.actors.delivery.ordered_queues import Publication
 from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.messages import Defer, Deferred, DueBatch, OrderedFound
 from callboard.actors.messages.paths import DELIVERIES, RETRY_QUEUE
-from callboard.actors.operations import waiting as waiting_module
 from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.protocol import (
     Confirmed,
@@ -209,15 +208,16 @@ def test_a_delivery_that_was_sent_early_is_dropped_when_it_is_due(retry_queue, w
     assert retry_queue.stats()["outdated"] == 1
 
 
-def test_what_is_deferred_again_meanwhile_is_not_chosen_again(retry_queue, waiting, monkeypatch):
-    monkeypatch.setattr(waiting_module, "PAGE", 2)
-    defer(retry_queue, *map(retry_of, "abc"))
+def test_what_is_deferred_again_meanwhile_is_not_chosen_again(retry_queue, waiting):
+    """They are chosen 500 at a time."""
+    ids = [f"{number:03}" for number in range(501)]
+    defer(retry_queue, *map(retry_of, ids))
     chosen, more = waiting.chosen("h", ())
-    assert sorted(chosen) == ["a", "b"]
+    assert sorted(chosen) == ids[:500]
     time.sleep(0.002)
-    defer(retry_queue, retry_of("a", deferrals=3), retry_of("z"))
+    defer(retry_queue, retry_of("000", deferrals=3), retry_of("z"))
     chosen, more = waiting.chosen("h", more)
-    assert (sorted(chosen), more) == (["c"], None)
+    assert (sorted(chosen), more) == (["500"], None)
 
 
 def test_without_an_index_deliveries_are_made_as_ever(tmp_path):

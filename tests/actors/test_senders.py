@@ -9,7 +9,6 @@ import time
 import pytest
 from attrs import evolve, frozen
 
-from callboard.actors.delivery import transports
 from callboard.actors.delivery.senders import SendingThreads
 from callboard.actors.delivery.transports import TransportUnavailable, check, sending, slots
 from callboard.adapters.http.address_guard import AddressGuard
@@ -177,7 +176,7 @@ def test_each_transport_has_a_number_of_its_own():
 
 
 def test_a_transport_that_is_not_installed_is_refused_with_what_to_do(monkeypatch):
-    monkeypatch.setattr(transports, "CURL_MODULE", "pycurl_that_nobody_has")
+    monkeypatch.setitem(sys.modules, "pycurl", None)  # as if it were not installed
     check(DeliverySettings())
     with pytest.raises(TransportUnavailable, match=r"delivery\.transport.*'callboard\[async\]'"):
         check(DeliverySettings(transport="curl"))

@@ -1,11 +1,12 @@
-from callboard.actors.base import slices
+import time
+
 from callboard.actors.base.slices import Page, SlicedJob
 from callboard.adapters.repositories.maintenance import Step
 from callboard.admin import AccountHooks
 
 
-def page():
-    return Page(iter(()), lambda *_: None)
+def page(**options):
+    return Page(iter(()), lambda *_: None, **options)
 
 
 def test_a_page_goes_on_until_a_step_ends_it():
@@ -15,21 +16,20 @@ def test_a_page_goes_on_until_a_step_ends_it():
     assert (work.found, work.after) == (["x", "y"], ("y",))
 
 
-def test_a_page_ends_when_it_names_so_many_things(monkeypatch):
-    monkeypatch.setattr(slices, "PAGE_SIZE", 4)
+def test_a_page_ends_when_it_names_so_many_things():
+    """1000: accounts and their hooks."""
     work = page()
-    assert not work.take(Step((AccountHooks("a", 9, ("h1", "h2")),), after=("a", "h2")))
+    hooks = tuple(f"h{number}" for number in range(998))
+    assert not work.take(Step((AccountHooks("a", 2000, hooks),), after=("a", "h997")))
     assert work.take(Step((AccountHooks("b"),), after=("b", "")))
 
 
-def test_a_page_ends_after_a_while(monkeypatch):
-    monkeypatch.setattr(slices, "PAGE_S", 0.0)
-    assert page().take(Step((), after=("x",)))
+def test_a_page_ends_after_a_while():
+    assert page(ends_at=time.monotonic()).take(Step((), after=("x",)))
 
 
-def test_no_page_ends_where_nobody_could_go_on(monkeypatch):
-    monkeypatch.setattr(slices, "PAGE_S", 0.0)
-    assert not page().take(Step(("x",)))
+def test_no_page_ends_where_nobody_could_go_on():
+    assert not page(ends_at=time.monotonic()).take(Step(("x",)))
 
 
 def test_an_errand_remembers_only_its_first_failures():

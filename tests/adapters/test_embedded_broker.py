@@ -243,9 +243,8 @@ def test_a_full_disk_is_reported_and_survived(drive, tmp_path):
     assert driver.bodies[-2:] == [b"before", b"after"]
 
 
-def test_a_locked_file_is_reported_and_survived(drive, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded_database, "BUSY_S", 0.05)
-    driver = drive(Topology()).up()
+def test_a_locked_file_is_reported_and_survived(drive, tmp_path):
+    driver = drive(Topology(), busy_s=0.05).up()
     other = sqlite3.connect(tmp_path / "broker.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     (publish_id,) = driver.publish("events", b"1")
@@ -264,9 +263,8 @@ def test_it_connects_again_when_its_pause_is_over_and_not_before(drive):
     assert list(driver.connection.poll()) == []
 
 
-def test_closing_with_a_locked_file_does_not_raise(drive, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded_database, "BUSY_S", 0.05)
-    driver = drive().up()
+def test_closing_with_a_locked_file_does_not_raise(drive, tmp_path):
+    driver = drive(busy_s=0.05).up()
     driver.publish("events", b"1")
     (message,) = driver.receive(1)
     other = sqlite3.connect(tmp_path / "broker.sqlite3", isolation_level=None)
@@ -356,4 +354,4 @@ def test_a_lost_ring_costs_no_message(drive):
     publisher = drive(Topology()).up()
     publisher.publish("events", b"1")
     os.read(driver.connection.fileno(), 1000)  # nobody rings any more
-    driver.receive(1)
+    assert [message.body for message in driver.receive(1)] == [b"1"]

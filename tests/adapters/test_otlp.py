@@ -9,9 +9,8 @@ import pytest
 from attrs import evolve
 
 from callboard.adapters.broker.protocol import IncomingMessage, Properties
-from callboard.adapters.telemetry import otlp
+from callboard.adapters.telemetry.otlp import QUEUE_SPANS, OtlpTracing
 from callboard.adapters.telemetry.otlp import Collector as Target
-from callboard.adapters.telemetry.otlp import OtlpTracing
 from callboard.adapters.telemetry.tracing import NoTracing
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.trace_context import TraceContext
@@ -45,18 +44,22 @@ def collector():
 
 
 @pytest.fixture
-def tracing_to(monkeypatch):
+def tracing_to():
     """tracing_to(url, …) -> OtlpTracing, closed with the test; `said` is what it reports.
 
-    `close` is patient: the tests look at what has come by then.
+    `times`: of the collector. `close` is patient: the tests look at what has come by then.
     """
-    monkeypatch.setattr(otlp, "CLOSE_S", 20.0)
     made = []
 
-    def tracing_to(url, **options):
+    def tracing_to(url, *, headers=None, times=None, **options):
         said = []
-        headers = options.pop("headers", {})
-        target = Target(f"{url}/v1/traces", headers, lambda e, **facts: said.append((e, facts)))
+        target = Target(
+            f"{url}/v1/traces",
+            headers or {},
+            lambda event, **facts: said.append((event, facts)),
+            **times or {},
+        )
+        options = {"close_s": 20.0} | options
         made.append(OtlpTracing(target, {"service.name": "s"}, **options))
         made[-1].said = said
         return made[-1]
@@ -225,14 +228,12 @@ def test_the_collector_gets_its_headers(collector, tracing_to):
     assert headers["authorization"] == "Bearer x"
 
 
-def test_a_collector_that_is_down_is_told_once_and_then_left_alone(monkeypatch, tracing_to):
-    monkeypatch.setattr(otlp, "EXPORT_S", 2.0)
-    monkeypatch.setattr(otlp, "INTERVAL_MS", 20)
+def test_a_collector_that_is_down_is_told_once_and_then_left_alone(tracing_to):
     port = free_port()
-    monkeypatch.setattr(otlp, "PAUSE_S", 1.0)
-    tracing = tracing_to(f"http://127.0.0.1:{port}")
+    times = {"export_s": 2.0, "pause_s": 1.0}
+    tracing = tracing_to(f"http://127.0.0.1:{port}", times=times, interval_ms=20)
     began = time.monotonic()
-    for _ in range(3 * otlp.QUEUE_SPANS):  # more than there is room for
+    for _ in range(3 * QUEUE_SPANS):  # more than there is room for
         tracing.match("m", None).end()
     assert time.monotonic() - began < patient(5), "spans wait for the collector"
     until(lambda: "collector_down" in dict(tracing.said))
@@ -252,11 +253,9 @@ def test_a_collector_that_is_down_is_told_once_and_then_left_alone(monkeypatch, 
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_a_collector_that_refuses_is_told_once(status, monkeypatch, tracing_to, caplog):
-    monkeypatch.setattr(otlp, "PAUSE_S", 0.0)
-    monkeypatch.setattr(otlp, "INTERVAL_MS", 20)
+def test_a_collector_that_refuses_is_told_once(status, tracing_to, caplog):
     with Collector(status=status) as collector:
-        tracing = tracing_to(collector.url)
+        tracing = tracing_to(collector.url, times={"pause_s": 0.0}, interval_ms=20)
         for number in range(1, 4):
             tracing.match("m", None).end()
             until(lambda wanted=number: len(collector.requests) >= wanted)
@@ -267,12 +266,11 @@ def test_a_collector_that_refuses_is_told_once(status, monkeypatch, tracing_to, 
     assert not caplog.records, "the library's own lines"
 
 
-def test_a_hanging_collector_does_not_hold_up_the_end(tracing_to, monkeypatch):
+def test_a_hanging_collector_does_not_hold_up_the_end(tracing_to):
     """It returns while the library, which gives up after half a minute, still waits."""
-    monkeypatch.setattr(otlp, "CLOSE_S", 0.1)
-    monkeypatch.setattr(otlp, "EXPORT_S", 3600.0)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        tracing = tracing_to(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        tracing = tracing_to(url, times={"export_s": 3600.0}, close_s=0.1)
         tracing.match("m", None).end()
         tracing.close()
         assert [t for t in threading.enumerate() if t.name.endswith("(shutdown)")]

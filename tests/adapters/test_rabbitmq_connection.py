@@ -99,7 +99,8 @@ class TestWithRabbitMQ:
         assert "nowhere" in driver.down().reason
 
     def test_a_host_name_is_resolved(self, drive, amqp_url):
-        drive(amqp_url.replace("127.0.0.1", "localhost")).up()
+        driver = drive(amqp_url.replace("127.0.0.1", "localhost")).up()
+        assert not driver.of(ConnectionDown)
 
     def test_foreign_headers_do_not_end_the_connection(self, drive, amqp_url):
         driver = drive(amqp_url).up()

@@ -62,11 +62,24 @@ LETTERS = [
     {"_id": "6", "pvt_type": "webhook_attempt", "hook_id": "h", "pvt_created": 63900000004},
 ]  # fmt: skip
 
+PORT_REQUESTS = [
+    {"_id": "1", "pvt_type": "port_request", "pvt_account_id": A, "numbers": {"+1": {}, "+2": {}}},
+    {"_id": "2", "pvt_type": "port_request", "pvt_account_id": B, "numbers": {"+1": {}},
+     "pvt_port_state": "scheduled"},
+    {"_id": "3", "pvt_type": "port_request", "numbers": {"+1": {}}, "pvt_port_state": "completed"},
+    {"_id": "4", "pvt_type": "port_request", "numbers": {"+1": {}}, "pvt_port_state": "canceled"},
+    {"_id": "5", "pvt_type": "port_request", "numbers": {"+1": {}}, "pvt_deleted": True},
+    {"_id": "6", "pvt_type": "port_request", "numbers": None, "pvt_account_id": A},
+    {"_id": "7", "pvt_type": "port_request", "numbers": ["+1"], "pvt_account_id": A},
+    {"_id": "8", "pvt_type": "number", "numbers": {"+1": {}}, "pvt_account_id": A},
+]  # fmt: skip
+
 DATABASES = {
     "webhooks": (views.WEBHOOKS, HOOKS),
     "account/aa/aa/a-202611": (views.MODB, ATTEMPTS),
     "account/aa/aa/a": (views.ACCOUNT, METADATA),
     "accounts": (views.ACCOUNTS, ACCOUNTS),
+    "port_requests": (views.PORT_REQUESTS, PORT_REQUESTS),
     "callboard_dead_letters": (views.DEAD_LETTERS, LETTERS),
 }
 

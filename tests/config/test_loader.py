@@ -1,18 +1,16 @@
 """Where a value comes from, which wins, and what an operator reads when something is wrong."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from callboard.config import ConfigError, Settings, effective, load, loader
+from callboard.config import ConfigError, Settings, effective
+from callboard.config import load as load_from
 from callboard.config.rules import mask
 
-
-@pytest.fixture(autouse=True)
-def no_system_file(tmp_path, monkeypatch):
-    system_file = tmp_path / "etc" / "callboard.toml"
-    monkeypatch.setattr(loader, "SYSTEM_FILE", system_file)
-    return system_file
+# Not the file of the machine that runs the tests.
+load = partial(load_from, system_file=Path("/nonexistent/callboard.toml"))
 
 
 @pytest.fixture
@@ -53,15 +51,16 @@ def test_file_then_environment_then_command_line(write):
     assert loaded.origins["log.format"] == "default"
 
 
-def test_the_file_is_the_named_one_or_the_systems(write, no_system_file):
+def test_the_file_is_the_named_one_or_the_systems(write):
     named = write("[amqp]\nprefetch = 1\n", "named.toml")
     variable = write("[amqp]\nprefetch = 2\n", "variable.toml")
     environ = {"CALLBOARD_CONFIG": str(variable)}
-    write("[amqp]\nprefetch = 3\n", "etc/callboard.toml")
+    system_file = write("[amqp]\nprefetch = 3\n", "etc/callboard.toml")
+    load = partial(load_from, system_file=system_file)
     assert load(named, environ).settings.amqp.prefetch == 1
     assert load(None, environ).settings.amqp.prefetch == 2
     assert load(None, {}).settings.amqp.prefetch == 3
-    assert load(None, {}).file == no_system_file
+    assert load(None, {}).file == system_file
 
 
 def test_variables_that_are_no_settings_are_let_through():

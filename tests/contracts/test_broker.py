@@ -477,7 +477,9 @@ def test_an_auto_delete_queue_ends_with_its_consumer(broker):
 
 def test_kazoo_arguments_of_queues_are_accepted(broker):
     arguments = {"x-message-ttl": 60000, "x-max-length": 100}
-    broker.open(Topology(queue=Queue("limited", arguments=arguments))).up()
+    driver = broker.open(Topology(queue=Queue("limited", arguments=arguments))).up()
+    driver.publish("limited", b"1")
+    assert [message.body for message in driver.receive(1)] == [b"1"]
 
 
 def test_a_durable_queue_collects_while_nobody_consumes(broker):
@@ -565,7 +567,11 @@ def test_delays_go_on_while_nobody_consumes(broker):
     publisher = broker.open(Topology()).up()
     publisher.publish("later.300", b"1", b"2", properties=Properties(delivery_mode=2))
     publisher.connection.close()
-    time.sleep(0.4)  # until they are due, which nobody sees
+    # They are due, unseen, when a message that was delayed as long after them is.
+    delayed = DelayQueue("witness.300", 300, to="witness")
+    witness = broker.open(Topology(queue=Queue("witness"), delays=(delayed,))).up()
+    witness.publish("witness.300", b"x", properties=Properties(delivery_mode=2))
+    witness.receive(1)
     assert [m.body for m in broker.open(DUE).up().receive(2)] == [b"1", b"2"]
 
 

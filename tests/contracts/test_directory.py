@@ -10,17 +10,25 @@ from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.repositories.system_config import set_system_setting
 from callboard.adapters.store import views
 from callboard.adapters.store.protocol import StoreError, StoreUnavailable
+from callboard.webhooks.events.directory import Account
 from callboard.webhooks.hooks.failure_window import Limits
 from callboard.webhooks.values.kazoo_names import account_database
 from support.stores import Meddled, refuse
 
-A, B, C = "a1" * 16, "b2" * 16, "c3" * 16
+A, B, C, D = "a1" * 16, "b2" * 16, "c3" * 16, "d4" * 16
 COUNT, EXPIRY = "attempt_failure_count", "attempt_failure_expiry_ms"
 
 
 @pytest.fixture
 def directory(store):
     return StoreDirectory(store, "apps@one", "west")
+
+
+def put(store, database, id, **fields):
+    store.ensure_database(database)
+    if database == "port_requests":
+        store.ensure_views(database, views.PORT_REQUESTS)
+    store.save(database, {"_id": id, **fields})
 
 
 def configured(store, account_id, **settings):
@@ -261,6 +269,106 @@ class TestMasterAccount:
         assert StoreDirectory(meddled, "apps@one", "west").master_account_id() == A
 
 
+class TestAccounts:
+    def test_an_account_that_is_softly_deleted_is_still_known(self, store, directory):
+        put(store, "accounts", A, pvt_type="account", pvt_tree=[B], pvt_deleted=True)
+        assert directory.account(A) == Account(A, (B,))
+        assert directory.account(C) is None
+
+    def test_the_reseller_is_the_stored_one(self, store, directory):
+        resold(store, A, B)
+        assert directory.reseller_id(A) == B
+
+    @pytest.mark.parametrize("services", [None, {}, {"pvt_reseller_id": ""}])
+    def test_else_the_nearest_reseller_above(self, services, store, directory):
+        put(store, "accounts", A, pvt_type="account", pvt_tree=[D, C, B])
+        put(store, "services", D, pvt_reseller=True)
+        put(store, "services", C, pvt_reseller="true")
+        put(store, "services", B, pvt_reseller=False)
+        if services is not None:
+            put(store, "services", A, **services)
+        assert directory.reseller_id(A) == C
+
+    def test_else_the_master_account(self, store, directory):
+        put(store, "accounts", A, pvt_type="account", pvt_tree=[])
+        assert directory.reseller_id(A) is None
+        put(store, "system_config", "accounts", default={"master_account_id": A})
+        directory.forget("system_config", "accounts")
+        assert directory.reseller_id(A) == directory.reseller_id(B) == A
+
+
+NUMBER = "+15551234567"
+
+
+class TestNumbers:
+    def number(self, store, directory, **fields):
+        put(store, f"numbers/{NUMBER[:5]}", NUMBER, pvt_assigned_to=A, **fields)
+        return directory.account_by_number(NUMBER)
+
+    @pytest.mark.parametrize("state", ["port_in", "in_service", "port_out", "reserved"])
+    def test_a_number_in_service_is_its_owner_s(self, state, store, directory):
+        put(store, "accounts", A, pvt_type="account")
+        assert self.number(store, directory, pvt_state=state) == A
+
+    def test_an_old_number_has_its_state_elsewhere(self, store, directory):
+        put(store, "accounts", A, pvt_type="account")
+        assert self.number(store, directory, pvt_number_state="in_service") == A
+
+    @pytest.mark.parametrize("state", ["available", "aging", "released", "deleted", None])
+    def test_another_one_is_nobody_s(self, state, store, directory):
+        put(store, "accounts", A, pvt_type="account")
+        assert self.number(store, directory, pvt_state=state) is None
+
+    @pytest.mark.parametrize(
+        "own", [{"pvt_enabled": False}, {"pvt_enabled": "false"}, {"pvt_deleted": True}]
+    )
+    def test_nor_is_one_of_a_disabled_account(self, own, store, directory):
+        put(store, "accounts", A, pvt_type="account", **own)
+        put(store, account_database(A), A, pvt_type="account", **own)
+        assert self.number(store, directory, pvt_state="in_service") is None
+
+    def test_the_account_s_own_document_decides(self, store, directory):
+        put(store, "accounts", A, pvt_type="account", pvt_enabled=False)
+        put(store, account_database(A), A, pvt_type="account")
+        assert self.number(store, directory, pvt_state="in_service") == A
+
+    @pytest.mark.parametrize(
+        ("request_", "found"),
+        [
+            ({}, A),
+            ({"pvt_port_state": "scheduled"}, A),
+            ({"pvt_port_state": "completed"}, None),
+            ({"pvt_port_state": "canceled"}, None),
+            ({"pvt_deleted": True}, None),
+            ({"numbers": {"+15550000000": {}}}, None),
+            ({"numbers": [NUMBER]}, None),
+        ],
+    )
+    def test_a_number_to_be_ported_is_the_request_s(self, request_, found, store, directory):
+        wish = {"pvt_type": "port_request", "pvt_account_id": A, "numbers": {NUMBER: {}}}
+        put(store, "port_requests", "one", **wish | request_)
+        assert directory.account_by_number(NUMBER) == found
+
+    def test_two_requests_decide_nothing(self, store, directory):
+        for id in ("one", "two"):
+            wish = {"pvt_type": "port_request", "pvt_account_id": A, "numbers": {NUMBER: {}}}
+            put(store, "port_requests", id, **wish)
+        assert directory.account_by_number(NUMBER) is None
+
+    def test_requests_are_not_asked_if_so_configured(self, store, directory):
+        put(store, "system_config", "number_manager", default={"fetch_account_from_ports": False})
+        wish = {"pvt_type": "port_request", "pvt_account_id": A, "numbers": {NUMBER: {}}}
+        put(store, "port_requests", "one", **wish)
+        assert directory.account_by_number(NUMBER) is None
+
+    def test_a_port_request_is_read_once(self, store):
+        meddled = Meddled(store)
+        directory = StoreDirectory(meddled, "apps@one", "west")
+        assert directory.account_by_number(NUMBER) is None
+        assert directory.account_by_number(NUMBER) is None
+        assert meddled.calls.count("view") == 1
+
+
 class TestFailureLimits:
     def test_the_defaults_which_are_written(self, store, directory):
         assert directory.failure_limits([A]) == {A: Limits(6, 60_000)}
@@ -327,6 +435,6 @@ class TestFailureLimits:
         directory = StoreDirectory(meddled, "apps@one", "west")
         system(store, default={COUNT: 8, EXPIRY: 5000})
         directory.failure_limits([A, B, C])
-        assert sorted(meddled.calls) == ["get"] * 4 + ["get_many"]
+        assert sorted(meddled.calls) == ["get"] * 5 + ["get_many"] * 2
         directory.failure_limits([A, B, C])
-        assert sorted(meddled.calls) == ["get"] * 4 + ["get_many"]
+        assert sorted(meddled.calls) == ["get"] * 5 + ["get_many"] * 2

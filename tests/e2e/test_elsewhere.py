@@ -131,7 +131,6 @@ def test_without_its_node_a_machine_stops_to_deliver_and_joins_again(node, join,
         what="the end of a deliverer without a node",
     )
     node.process.stdout.close()
-    node._client = None
     node.start()
     path = there(node, member)
     node.publish(map(call_event, range(EVENTS)))

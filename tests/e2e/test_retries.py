@@ -107,7 +107,6 @@ def test_retries_survive_the_death_of_the_whole_system(start, receiver, broker):
         with suppress(psutil.NoSuchProcess):  # They end by themselves, too.
             process.kill()
     system.wait(lambda: not system.family())
-    system._client = None
     system.start()
     system.wait(
         lambda: len(c := calls(receiver)) == 20 and min(c.values()) >= 2, 30, "two tries of each"

@@ -183,7 +183,6 @@ def restart(system, **settings):
     """Stop it and start it with other settings."""
     system.process.send_signal(signal.SIGTERM)
     system.process.wait(timeout=patient(60))
-    system._client = None
     system.overrides |= {key.replace("__", "."): value for key, value in settings.items()}
     system.start()
 

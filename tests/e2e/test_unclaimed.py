@@ -57,7 +57,6 @@ class Restarted(RunningSystem):
         for process in self.family():
             process.kill()
         self.close()
-        self._client = None
 
 
 @pytest.fixture
@@ -147,7 +146,6 @@ def test_a_table_is_rolled_out_over_two_nodes_and_removed_again(
         configs[nodes.index(node)].write_text(text)
         assert node.run("stop").returncode == 0
         node.close()
-        node._client = None
         node.start()
 
     def counts(node):

@@ -135,7 +135,7 @@ def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path)
                 recorded.update(given_up(store, accounts))
             return due - settled - recorded
 
-        system._client = None
+        system.detach()
         end = time.monotonic() + patient(SIZE.drain_s)
         while (missing := unsettled()) and time.monotonic() < end:
             time.sleep(1.0)

@@ -133,6 +133,7 @@ OF_PARENT = event(
 )
 CREATED_OF_PARENT = {
     "account_id": PARENT,
+    "reseller_id": MASTER,
     "cluster_id": CLUSTER,
     "call_id": "p.1",
     "custom_channel_vars": {"Account-ID": PARENT},

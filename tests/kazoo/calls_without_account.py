@@ -3,7 +3,7 @@
 from typing import Any
 
 from kazoo.calls import event
-from kazoo.cluster import CLUSTER, NUMBERED, Message
+from kazoo.cluster import CLUSTER, MASTER, NUMBERED, Message
 
 
 def call(id: str, **headers: Any) -> Message:
@@ -15,6 +15,7 @@ def created(id: str, ccvs: dict[str, Any], **others: Any) -> dict[str, Any]:
     """What the number's owner is told of it: the account found stands in the variables, too."""
     return {
         "account_id": NUMBERED,
+        "reseller_id": MASTER,
         "cluster_id": CLUSTER,
         "call_id": id,
         "custom_channel_vars": ccvs | {"Account-ID": NUMBERED},

@@ -32,9 +32,9 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
     ],
     "services": [{"_id": CHILD, "pvt_reseller_id": MASTER}],
     "numbers/+1555": [
-        {"_id": "+15557654321", "pvt_assigned_to": NUMBERED},
-        {"_id": "+15557654322", "pvt_assigned_to": NUMBERED},
-        {"_id": "+15557654323", "pvt_assigned_to": NUMBERED},
+        {"_id": "+15557654321", "pvt_assigned_to": NUMBERED, "pvt_state": "in_service"},
+        {"_id": "+15557654322", "pvt_assigned_to": NUMBERED, "pvt_state": "in_service"},
+        {"_id": "+15557654323", "pvt_assigned_to": NUMBERED, "pvt_state": "in_service"},
     ],
     "system_config": [
         {"_id": "accounts", "default": {"master_account_id": MASTER}},

@@ -11,7 +11,11 @@ from support.kazoo import ACCOUNT, CLUSTER, RESELLER, TOP, Cluster
 def cluster(tmp_path):
     """An account below its reseller, below the top account; the databases of hooks and accounts."""
     store = EmbeddedStore(tmp_path / "store.sqlite3", views=views.ALL)
-    for database, its_views in (("webhooks", views.WEBHOOKS), ("accounts", views.ACCOUNTS)):
+    for database, its_views in (
+        ("webhooks", views.WEBHOOKS),
+        ("accounts", views.ACCOUNTS),
+        ("port_requests", views.PORT_REQUESTS),
+    ):
         store.ensure_database(database)
         store.ensure_views(database, its_views)
     cluster = Cluster(store)

@@ -70,7 +70,9 @@ def only(cluster):
         pytest.param(
             "custom_data", {"a": {"b": [1]}}, "custom_data", {"a": {"b": [1]}}, id="any custom_data"
         ),
-        pytest.param("custom_data", "text", "custom_data", {}, id="custom_data that is no object"),
+        pytest.param(
+            "custom_data", "text", "custom_data", None, id="custom_data that is no object"
+        ),
         pytest.param("modifiers", {"a": 1}, "modifiers", {"a": 1}, id="modifiers"),
         pytest.param("modifiers", {}, "modifiers", {}, id="empty modifiers are ignored"),
         pytest.param("modifiers", ["a"], "modifiers", {}, id="modifiers that are no object"),

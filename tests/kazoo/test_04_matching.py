@@ -79,10 +79,11 @@ def test_an_account_without_a_tree_has_no_ancestors(tree, cluster):
     assert cluster.fired(call()) == [id]
 
 
-def test_a_deleted_account_has_none_either(cluster):
-    cluster.hook()
-    cluster.account(ACCOUNT, pvt_deleted=True)
-    assert cluster.fired(call()) == []
+def test_a_parent_hears_that_its_account_was_deleted(cluster):
+    id = cluster.hook("object", account=RESELLER, include_subaccounts=True)
+    cluster.account(ACCOUNT, TOP, RESELLER, pvt_deleted=True)
+    deleted = change("doc_deleted", id=ACCOUNT, database="accounts", Is_Soft_Deleted=True)
+    assert cluster.fired(deleted) == [id]
 
 
 def test_another_account_s_hooks_do_not_fire(cluster):

@@ -183,12 +183,14 @@ def test_a_notification_of_no_account_fires_nothing(place, cluster):
     ("custom_data", "fires"),
     [
         pytest.param(None, True, id="no custom_data: all match"),
-        pytest.param({}, True, id="nor an empty one"),
+        pytest.param({}, False, id="an empty one matches nothing"),
         pytest.param({"type": "new_account"}, True, id="its own name"),
         pytest.param({"type": "all"}, True, id="all"),
         pytest.param({"type": "low_balance"}, False, id="another name"),
         pytest.param({"shop": "one"}, False, id="custom_data without type matches nothing"),
         pytest.param({"action": "all"}, False, id="an action is no type"),
+        pytest.param({"type": ["new_account"]}, True, id="a list of its name"),
+        pytest.param({"type": ["new_account", "register"]}, False, id="a list of two"),
     ],
 )
 def test_which_notifications_a_hook_selects(custom_data, fires, cluster):

@@ -18,7 +18,7 @@ from kazoo.calls import (
     event,
 )
 from kazoo.calls_without_account import CALLS
-from kazoo.cluster import CHILD, CLUSTER, DOCUMENTS, NUMBERED, Publisher, prepare
+from kazoo.cluster import CHILD, CLUSTER, DOCUMENTS, MASTER, NUMBERED, Publisher, prepare
 from kazoo.hooks import HOOKS, SLEEPING, hook
 from kazoo.nothing import FOR_NOBODY
 from kazoo.notifications import NOTIFICATIONS
@@ -129,7 +129,7 @@ def test_a_cluster_without_settings(start, amqp_url, couchdb_url, publish, recei
         hook("anything", "all", account=CHILD, http_verb="get"),
     ]
     kept = {name: DOCUMENTS[name] for name in ("accounts",)}
-    number = {"_id": "+5557654321", "pvt_assigned_to": NUMBERED}
+    number = {"_id": "+5557654321", "pvt_assigned_to": NUMBERED, "pvt_state": "in_service"}
     stepswitch = {
         "_id": "stepswitch",
         "default": {"inbound_user_field": "To", "assume_inbound_e164": True},
@@ -158,7 +158,7 @@ def test_a_cluster_without_settings(start, amqp_url, couchdb_url, publish, recei
     assert len(cluster) == 32
     assert int(cluster, 16)
     created = {**CREATED, "cluster_id": cluster}
-    del created["custom_channel_vars"], created["reseller_id"]
+    del created["custom_channel_vars"]
     by_path = {request.path: seen(request) for request in receiver.requests}
     assert by_path["/call"].content == json_bytes(created)
     assert by_path["/call"].content_type == JSON
@@ -169,6 +169,7 @@ def test_a_cluster_without_settings(start, amqp_url, couchdb_url, publish, recei
             "emergency_resource_used": False,
             "is_internal_leg": False,
             "local_resource_used": True,
+            "reseller_id": MASTER,
             "request": "1@x.example",
             "to": "5557654321@x.example",
             "hook_event": "channel_create",

@@ -69,6 +69,7 @@ def test_a_change_tells_what_kazoo_s_data_layer_tells():
         "Event-Name": "doc_edited",
         "Node": NODE,
         "ID": "a.b@c",
+        "Origin-Cache": "kazoo_data_cache",
         "Type": "webhook",
         "Database": "webhooks",
         "Rev": "2-x",

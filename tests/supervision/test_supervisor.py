@@ -22,7 +22,6 @@ from callboard.supervision import (
     Stop,
     Supervisor,
     SupervisorSpec,
-    supervisor,
 )
 from callboard.supervision.messages import Finished
 from support.trees import MULTI, SIMPLE
@@ -223,11 +222,10 @@ def test_peers_hear_of_a_restart_and_reach_the_new_incarnation(grow, base):
 
 
 @both_bases
-def test_peers_hear_once_of_children_that_start_in_a_row(grow, base, monkeypatch):
-    monkeypatch.setattr(supervisor, "GATHER_S", 600.0)
-    nested = ChildSpec("n", Supervisor, spec(*workers("x", "y", "z")))
+def test_peers_hear_once_of_children_that_start_in_a_row(grow, base):
+    nested = ChildSpec("n", Supervisor, spec(*workers("x", "y", "z"), gather_s=600.0))
     watcher = ChildSpec("w", Watcher, peers=("*",))
-    tree = grow(base, spec(watcher, *workers("a", "b"), nested, *workers("c")))
+    tree = grow(base, spec(watcher, *workers("a", "b"), nested, *workers("c"), gather_s=600.0))
     tree.hear(Ready)
     w = find(tree, "w")
     everyone = {"w", "a", "b", "n", "n/x", "n/y", "n/z", "c"}

@@ -104,9 +104,10 @@ class Cluster:
         account = {"_id": id, "pvt_type": "account", "pvt_account_id": id, "pvt_tree": list(tree)}
         self.put("accounts", account | fields)
 
-    def number(self, number: str, owner: str = ACCOUNT) -> None:
-        """Store a telephone number with its owner."""
-        self.put(f"numbers/{number[:5]}", {"_id": number, "pvt_assigned_to": owner})
+    def number(self, number: str, owner: str = ACCOUNT, **fields: Any) -> None:
+        """Store a telephone number in service with its owner."""
+        document = {"_id": number, "pvt_assigned_to": owner, "pvt_state": "in_service"} | fields
+        self.put(f"numbers/{number[:5]}", document)
 
     def configure(self, category: str, section: str = "default", **values: Any) -> None:
         """Store values of a section of system_config."""

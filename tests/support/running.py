@@ -115,7 +115,7 @@ class RunningSystem:
         return commands.environment(CALLBOARD_CONFIG=self.config, **mine)
 
     def start(self):
-        self._client = None
+        self.detach()
         with self.log.open("ab") as log:
             self.process = commands.start(self.program, self.environment, "start", stderr=log)
         line = self.process.stdout.readline()
@@ -124,6 +124,10 @@ class RunningSystem:
     def run(self, *arguments, input="", **environment):
         """Run a command of the CLI against this system."""
         return commands.run_in(self.environment | environment, *arguments, input=input)
+
+    def detach(self):
+        """Attach again at the next question: the system that was asked has ended."""
+        self._client = None
 
     @property
     def client(self):

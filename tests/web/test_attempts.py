@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 
 from callboard.adapters.store.views import MODB
-from callboard.web.envelopes import paging
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s, modb
 from support.api import OTHER, PARENT
 
@@ -82,11 +81,16 @@ def test_pages_go_on_exactly_where_the_last_one_ended(api, months, size, ascendi
     assert seen == ("abcde" if ascending == "true" else "edcba")
 
 
-def test_a_page_of_long_texts_ends_earlier(api, monkeypatch):
-    monkeypatch.setattr(paging, "MAX_BYTES", 1000)
+def test_a_page_of_long_texts_ends_earlier(api):
+    """A page of more than one attempt has 16 MB of texts at most."""
     now = gregorian_s(time.time())
     for number, (name, length) in enumerate(
-        [("req_body", 400), ("resp_body", 600), ("pvt_req_query", 1), ("req_body", 5000)]
+        [
+            ("req_body", 9_999_900),
+            ("resp_body", 6_000_100),
+            ("pvt_req_query", 1),
+            ("req_body", 16_000_001),
+        ]
     ):
         save(api, "abcd"[number], now - number, **{name: "x" * length})
     seen, key = [], ""
@@ -117,8 +121,9 @@ def test_attempts_of_one_hook(api):
     assert ids(api.call("GET", path)) == "m"
     assert ids(api.call("GET", ATTEMPTS)) == "nm"
     assert ids(api.call("GET", f"{ATTEMPTS}?filter_resp_status_code=500")) == "m"
-    missing = api.call("GET", f"/v2/accounts/{PARENT}/webhooks/nothing/attempts")
-    assert missing.status_code == 404
+    api.data("DELETE", f"/v2/accounts/{PARENT}/webhooks/{hook}")
+    assert ids(api.call("GET", path)) == "m"
+    assert ids(api.call("GET", f"/v2/accounts/{PARENT}/webhooks/nothing/attempts")) == ""
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import psutil
 import pytest
 from fastapi.responses import Response
 
-from callboard.actors.api import client_timeouts
 from callboard.actors.api.connections import Connections
 from callboard.actors.api.thread import ApiThread
 from services.rabbitmq import wait_until
@@ -21,13 +20,20 @@ LARGE = 30_000_000
 
 
 @pytest.fixture
-def place(api, monkeypatch):
+def place(api):
     """Where the API is served, by a server of little patience."""
-    monkeypatch.setattr(client_timeouts, "HEAD_S", 0.3)
-    monkeypatch.setattr(client_timeouts, "TAKES_S", 1.0)
     api.app.get("/large")(lambda: Response(b"x" * LARGE))
     ports, ended = queue.Queue(), queue.Queue()
-    server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put, Connections(64))
+    server = ApiThread(
+        "127.0.0.1",
+        0,
+        lambda: api.app,
+        ports.put,
+        ended.put,
+        Connections(64),
+        head_s=0.3,
+        takes_s=1.0,
+    )
     server.start()
     yield "127.0.0.1", ports.get(timeout=patient(20))
     server.stop()
@@ -112,7 +118,8 @@ def test_a_connection_serves_several_requests(place):
         assert int(answer.headers["content-length"]) > 0
         assert bool(answer.read()) == (method == "GET")
         client.auto_open = False
-        time.sleep(0.4)  # longer than a head may take
+        with socket.create_connection(place) as silent:
+            assert is_left(silent), "the time for a head is over"
     client.close()
 
 

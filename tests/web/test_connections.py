@@ -4,7 +4,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from callboard.actors.api import connections
 from callboard.actors.api.connections import Connections
 from callboard.web.access.refusals import Refusals
 
@@ -79,17 +78,16 @@ def test_in_all_there_are_so_many_and_the_slowest_goes():
     assert open.serves(late, "/healthz")
 
 
-def test_the_spare_ones_are_bounded_too(monkeypatch, refusals):
-    monkeypatch.setattr(connections, "SPARE", 2)
+def test_the_spare_ones_are_bounded_too(refusals):
     open = Connections(1, refusals=refusals)
     opened(open, A, 1, waits=False)
-    spare = opened(open, A, 3)
-    assert closed(spare) == [True, False, False], "one that waits makes room"
+    spare = opened(open, A, 33)
+    assert closed(spare) == [True] + [False] * 32, "one that waits makes room"
     for client in spare:
         client.waits = False
     (last,) = opened(open, A)
     assert last.closed
-    assert len(open) == 3
+    assert len(open) == 33
 
 
 def test_a_proxy_has_the_connections_of_all_its_clients():

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from callboard.web.access import fair_slots
 from callboard.web.access.fair_slots import FairSlots, TooManyWait
+from support.patience import patient
 
 
 class Line:
@@ -72,15 +72,14 @@ def test_a_client_at_its_limit_keeps_nobody_waiting():
     asyncio.run(run())
 
 
-def test_the_line_of_a_client_is_bounded(monkeypatch):
-    monkeypatch.setattr(fair_slots, "MAX_WAITING", 2)
-
+def test_the_line_of_a_client_is_bounded():
     async def run():
         line = Line(total=1, most=1)
-        tasks = [line.ask("a") for _ in range(3)]
+        tasks = [line.ask("a") for _ in range(65)]
         await line.settled()
+        assert line.slots.waiting == 64
         with pytest.raises(TooManyWait):
-            await line.slots.take("a", 1)
+            await asyncio.wait_for(line.slots.take("a", 1), patient(5))
         other = line.ask("b")
         await line.settled()
         assert not other.done(), "another client may wait"

@@ -9,7 +9,6 @@ from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText
 from callboard.adapters.repositories.tokens import add_token
 from callboard.supervision import GetTree
 from callboard.web.access.admission import ADMIN_SLOTS, THREADS
-from callboard.web.routes import health
 from support.api import ADMIN, CHILD, Api, whole_system
 from support.metrics import SINCE_TEXT, unready
 from support.patience import patient
@@ -22,6 +21,13 @@ TEXT = MetricsText("callboard_events_total 3\n", "text/plain; version=0.0.4; cha
 def scraped(tmp_path):
     api = Api(tmp_path / "scraped", metrics_token=SCRAPER)
     api.backend.answers[GetMetrics] = TEXT
+    yield api
+    api.store.close()
+
+
+@pytest.fixture
+def hurried(tmp_path):
+    api = Api(tmp_path / "hurried", ready_s=0.05)
     yield api
     api.store.close()
 
@@ -50,10 +56,9 @@ def test_a_system_that_does_not_answer_is_not_ready(api):
     assert (unready.status_code, unready.json()["problems"]) == (503, ["metrics is down"])
 
 
-def test_a_system_that_is_silent_is_not_ready(api, monkeypatch):
-    monkeypatch.setattr(health, "READY_S", 0.05)
-    silent = api.backend.answers[GetHealth] = Future()
-    unready = api.call("GET", "/readyz", token=None)
+def test_a_system_that_is_silent_is_not_ready(hurried):
+    silent = hurried.backend.answers[GetHealth] = Future()
+    unready = hurried.call("GET", "/readyz", token=None)
     assert unready.status_code == 503
     assert unready.json()["problems"] == ["metrics did not answer within 0.05 s"]
     assert silent.cancelled()

@@ -71,9 +71,18 @@ def test_what_is_missing_or_wrong_is_all_named(api):
 
 
 def test_values_of_the_wrong_type_are_converted_where_that_is_plain(api):
-    made = api.add_hook(retries="3", enabled="false", custom_data={"a.b": 1, "c": True})
+    made = api.add_hook(retries="3", enabled="false")
     assert (made["retries"], made["enabled"]) == (3, False)
-    assert made["custom_data"] == {"a.b": "1", "c": "true"}
+    assert api.add_hook(retries=2.6)["retries"] == 3
+
+
+@pytest.mark.parametrize("value", [1, True, 1.5])
+def test_texts_are_not_made_of_other_values(value, api):
+    found = problems(api.call("PUT", HOOKS, HOOK | {"name": value, "custom_data": {"a": value}}))
+    assert {path: list(rules) for path, rules in found.items()} == {
+        "name": ["type"],
+        "custom_data.a": ["type"],
+    }
 
 
 def test_dots_within_a_name_are_escaped_in_paths(api):

@@ -16,11 +16,10 @@ from callboard.actors.messages import GetFigures, GetHealth, Health, NoAnswer
 from callboard.adapters.repositories.tokens import add_token, revoke_token
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.supervision import GetTree, TreeNode
-from callboard.web.live import event_stream, sampler
 from callboard.web.live.event_stream import EventStream
-from callboard.web.live.sampler import Sampler
+from callboard.web.live.sampler import AHEAD, WATCHERS, Sampler
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot
-from support.api import ADMIN, PARENT
+from support.api import ADMIN, PARENT, Api
 from support.metrics import SINCE_TEXT, unready
 from support.patience import patient
 
@@ -60,10 +59,20 @@ def snapshot(*times):
     )
 
 
+PERIOD_S = 0.01
+
+
 @pytest.fixture
-def watched(api, monkeypatch):
-    """The API before a system that answers, looked at as fast as can be."""
-    monkeypatch.setattr(sampler, "PERIOD_S", 0.01)
+def api(tmp_path):
+    """With a dashboard for one page, which is sent samples as fast as can be."""
+    api = Api(tmp_path, sample_s=PERIOD_S, live_pages=1)
+    yield api
+    api.store.close()
+
+
+@pytest.fixture
+def watched(api):
+    """The API before a system that answers."""
     api.backend.answers = {
         GetTree: TREE,
         GetFigures: lambda _: snapshot(100, 102),
@@ -93,7 +102,7 @@ async def first(watcher, count):
 
 def test_history_comes_first_and_then_ticks(watched):
     async def run():
-        looks = Sampler(watched.backend)
+        looks = Sampler(watched.backend, PERIOD_S)
         watcher = looks.watch()
         frames = await first(watcher, 3)
         looks.leave(watcher)
@@ -146,7 +155,7 @@ def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
     watched.backend.answers[GetHealth] = unready("the broker is down for event_bridge")
 
     async def run():
-        looks = Sampler(watched.backend)
+        looks = Sampler(watched.backend, PERIOD_S)
         watcher = looks.watch()
         [(_, tick)] = await first(watcher, 1)
         looks.leave(watcher)
@@ -162,9 +171,8 @@ def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
 
 
 @pytest.mark.parametrize("answers", ["with an error", "never"])
-def test_health_that_is_not_answered_is_said_and_the_rest_is_shown(watched, answers, monkeypatch):
+def test_health_that_is_not_answered_is_said_and_the_rest_is_shown(watched, answers):
     if answers == "never":
-        monkeypatch.setattr(sampler, "ANSWER_S", 0.2)
         watched.backend.answers[GetHealth] = Future()
         reason = "metrics does not answer"
     else:
@@ -172,7 +180,7 @@ def test_health_that_is_not_answered_is_said_and_the_rest_is_shown(watched, answ
         watched.backend.answers[GetHealth] = NoAnswer(reason)
 
     async def run():
-        looks = Sampler(watched.backend)
+        looks = Sampler(watched.backend, PERIOD_S, answer_s=0.2 if answers == "never" else 3.0)
         watcher = looks.watch()
         [_history, (_name, tick)] = await first(watcher, 2)
         looks.leave(watcher)
@@ -189,7 +197,7 @@ def test_many_pages_cost_one_look_and_no_page_none(watched):
         return sum(isinstance(message, GetTree) for _path, message in watched.backend.asked)
 
     async def run():
-        looks = Sampler(watched.backend)
+        looks = Sampler(watched.backend, PERIOD_S)
         watchers = [looks.watch() for _ in range(10)]
         await asyncio.gather(*(first(watcher, 3) for watcher in watchers))
         while_watched = looks_made()
@@ -205,7 +213,7 @@ def test_many_pages_cost_one_look_and_no_page_none(watched):
 
 def test_a_page_that_comes_later_has_the_history_at_once(watched):
     async def run():
-        looks = Sampler(watched.backend)
+        looks = Sampler(watched.backend, PERIOD_S)
         await first(looks.watch(), 2)
         return await first(looks.watch(), 1)
 
@@ -215,18 +223,18 @@ def test_a_page_that_comes_later_has_the_history_at_once(watched):
 
 def test_a_slow_reader_is_dropped_and_the_others_go_on(watched):
     async def run():
-        looks = Sampler(watched.backend)
+        looks = Sampler(watched.backend, PERIOD_S)
         slow, quick = looks.watch(), looks.watch()
         assert len(await first(quick, 30)) == 30
         return [frame async for frame in slow]
 
-    assert 0 < len(asyncio.run(run())) <= sampler.AHEAD
+    assert 0 < len(asyncio.run(run())) <= AHEAD
 
 
 def test_there_are_so_many_pages_and_no_more(watched):
     async def run():
-        looks = Sampler(watched.backend)
-        watchers = [looks.watch() for _ in range(sampler.WATCHERS)]
+        looks = Sampler(watched.backend, PERIOD_S)
+        watchers = [looks.watch() for _ in range(WATCHERS)]
         assert None not in watchers
         refused = looks.watch()
         looks.leave(watchers[0])
@@ -241,7 +249,7 @@ def test_a_defect_ends_the_streams_so_that_the_pages_come_again(watched):
     watched.backend.answers[GetFigures] = ZeroDivisionError()
 
     async def run():
-        looks = Sampler(watched.backend)
+        looks = Sampler(watched.backend, PERIOD_S)
         watcher = looks.watch()
         assert [frame async for frame in watcher] == []
         watched.backend.answers[GetFigures] = snapshot(1)
@@ -250,8 +258,7 @@ def test_a_defect_ends_the_streams_so_that_the_pages_come_again(watched):
     assert len(asyncio.run(run())) == 2
 
 
-def test_a_reader_that_takes_nothing_is_left(monkeypatch):
-    monkeypatch.setattr(event_stream, "TAKES_S", 0.05)
+def test_a_reader_that_takes_nothing_is_left():
     closed = []
 
     async def endless():
@@ -266,7 +273,7 @@ def test_a_reader_that_takes_nothing_is_left(monkeypatch):
             await asyncio.Event().wait()
 
     async def run():
-        stream = EventStream(endless())
+        stream = EventStream(endless(), takes_s=0.05)
         await stream.stream_response(stuck)
         await stream.body_iterator.aclose()
 
@@ -281,8 +288,7 @@ def test_only_the_admin_may_follow(watched, token, status, account_token):
     assert answer.status_code == status
 
 
-def test_it_is_served_until_the_reader_goes(watched, monkeypatch):
-    monkeypatch.setattr(sampler, "WATCHERS", 1)
+def test_it_is_served_until_the_reader_goes(watched):
     ports, ended = queue.Queue(), queue.Queue()
     server = ApiThread("127.0.0.1", 0, lambda: watched.app, ports.put, ended.put, Connections(64))
     server.start()
@@ -357,7 +363,7 @@ def test_it_ends_with_the_readers_right(watched, change):
     assert len(sent) == 1 + 3 + 1
 
 
-def test_it_goes_on_while_the_store_is_away(watched, monkeypatch):
+def test_it_goes_on_while_the_store_is_away(watched):
     account = {"_id": OTHER_ADMIN, "pvt_type": "account", "pvt_superduper_admin": True}
     watched.store.save("accounts", account)
     made = add_token(watched.store, OTHER_ADMIN, "a page", time.time())
@@ -380,7 +386,7 @@ def test_it_goes_on_while_the_store_is_away(watched, monkeypatch):
 
 
 def test_head_does_not_wait_for_its_end(watched):
-    for _again in range(sampler.WATCHERS + 1):
+    for _again in range(2):
         answer = watched.call("HEAD", "/v2/callboard/live")
         assert (answer.status_code, answer.content) == (200, b"")
         assert answer.headers["content-type"].startswith("text/event-stream")

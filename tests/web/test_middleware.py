@@ -5,8 +5,14 @@ import json
 
 import pytest
 
-from callboard.web.envelopes import middleware
-from support.api import CHILD, PARENT
+from support.api import CHILD, PARENT, Api
+
+
+@pytest.fixture
+def hurried(tmp_path):
+    api = Api(tmp_path, body_s=0.05)
+    yield api
+    api.store.close()
 
 
 def run(app, messages, headers=()):
@@ -46,9 +52,8 @@ def chunk(body):
     return {"type": "http.request", "body": body, "more_body": True}
 
 
-def test_a_body_that_never_ends_is_given_up(api, monkeypatch):
-    monkeypatch.setattr(middleware, "BODY_S", 0.05)
-    start, body = run(api.app, [chunk(b"{")])
+def test_a_body_that_never_ends_is_given_up(hurried):
+    start, body = run(hurried.app, [chunk(b"{")])
     assert start["status"] == 408
     assert json.loads(body["body"])["message"] == "request_timeout"
     assert (b"connection", b"close") in start["headers"]

@@ -16,7 +16,6 @@ from callboard.adapters.repositories.tokens import add_token
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.views import ALL
 from callboard.config.settings import QuotaSettings, Settings
-from callboard.web.access import fair_slots
 from services.rabbitmq import wait_until
 from support.api import ADMIN, CHILD, PARENT, Api, whole_system
 from support.patience import patient
@@ -133,14 +132,13 @@ def test_an_account_of_many_requests_keeps_no_other_waiting(serve, held):
         assert [one.result() for one in pending] == [200] * 30
 
 
-def test_a_line_that_is_full_says_which_setting(serve, held, monkeypatch):
-    monkeypatch.setattr(fair_slots, "MAX_WAITING", 2)
-    served = serve(requests=1)
+def test_a_line_that_is_full_says_which_setting(serve, held):
+    served = serve(Connections(100), requests=1)
     noisy = token_of(served, PARENT)
-    with ThreadPoolExecutor(3) as pool:
-        pending = [pool.submit(served.hooks, PARENT, noisy) for _ in range(3)]
+    with ThreadPoolExecutor(65) as pool:
+        pending = [pool.submit(served.hooks, PARENT, noisy) for _ in range(65)]
         admission = served.api.app.state.admission
-        wait_until(lambda: admission.slots.waiting == 2, "requests that wait", 20)
+        wait_until(lambda: admission.slots.waiting == 64, "requests that wait", 20)
         refused = served.get(f"/v2/accounts/{PARENT}/webhooks", noisy)
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
         assert refused.headers["x-request-id"]
@@ -151,7 +149,7 @@ def test_a_line_that_is_full_says_which_setting(serve, held, monkeypatch):
         )
         assert admission.refusals.total == 1
         held.go_on.set()
-        assert [one.result() for one in pending] == [200] * 3
+        assert [one.result() for one in pending] == [200] * 65
 
 
 def test_the_admin_of_many_accounts_is_no_single_client(serve, held):

@@ -13,11 +13,10 @@ from callboard.actors.messages import (
     NoAnswer,
     RefusedByActor,
 )
-from callboard.web.operations import replays
 from callboard.webhooks.deliveries.signing import parse_secret
 from callboard.webhooks.values.kazoo_names import gregorian_s
 from services.rabbitmq import wait_until
-from support.api import CHILD, OTHER, PARENT, whole_system
+from support.api import CHILD, PARENT, whole_system
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"
 LETTERS = f"{HOOKS}/dead_letters"
@@ -102,14 +101,16 @@ def held(api):
     go_on.set()
 
 
-def test_replays_are_stopped_and_bounded(api, held, monkeypatch):
-    monkeypatch.setattr(replays, "AT_ONCE", 2)
-    first, second, third = (
+def test_replays_are_stopped_and_bounded(api, held):
+    accounts = [f"{number:032x}" for number in range(17)]
+    for account in accounts:
+        api.store.save("accounts", {"_id": account, "pvt_type": "account", "pvt_tree": []})
+    *others, last = (
         f"/v2/accounts/{account}/webhooks/{api.add_hook(account)['id']}/replay"
-        for account in (PARENT, CHILD, OTHER)
+        for account in accounts
     )
-    runs = [f"{path}/{api.data('PUT', path, {})['id']}" for path in (first, second)]
-    refused = api.call("PUT", third, {})
+    runs = [f"{path}/{api.data('PUT', path, {})['id']}" for path in others]
+    refused = api.call("PUT", last, {})
     assert (refused.status_code, refused.json()["message"]) == (503, "too_many_replays")
     for run in runs:
         api.data("DELETE", run)
@@ -118,7 +119,7 @@ def test_replays_are_stopped_and_bounded(api, held, monkeypatch):
         wait_until(lambda run=run: api.data("GET", run)["state"] != "running", "end", 30)
         assert api.data("GET", run)["state"] == "stopped"
     assert not [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
-    assert api.call("PUT", third, {}).status_code == 202
+    assert api.call("PUT", last, {}).status_code == 202
 
 
 def test_one_account_has_one_replay_at_a_time(api, held):

@@ -46,7 +46,7 @@ def test_what_names_no_account_is_refused(bad):
 
 @pytest.mark.parametrize(
     ("given", "taken"),
-    [("60000", 60000), (60000, 60000), ("1500.5", 1501), (1500.4, 1500), ("6e4", 60000)],
+    [("60000", 60000), (60000, 60000), ("1500.5", 1501), (1500.4, 1500), ("6.0e4", 60000)],
 )
 def test_integers_may_be_written_as_floats(given, taken):
     assert expiry_argument(given) == taken

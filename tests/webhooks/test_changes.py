@@ -52,6 +52,7 @@ def test_a_change_is_told_as_kazoo_tells_it():
         "Event-Name": "doc_edited",
         "Node": "apps@one",
         "ID": "a.b",
+        "Origin-Cache": "kazoo_data_cache",
         "Type": "webhook",
         "Database": f"account%2F1b%2F1b%2F{'1b' * 14}",
         "Rev": "2-x",
@@ -144,6 +145,7 @@ def test_the_word_that_a_hook_was_disabled():
         "Event-Category": "notification",
         "Event-Name": "webhook_disabled",
         "Node": "apps@one",
+        "Server-ID": "",
     }
 
 

@@ -51,7 +51,8 @@ def test_a_call_fires_its_event_for_its_account(name, call, directory):
 
 
 # Payload key, where it is read from, and the pairs of value and what becomes of it.
-TEXT = [("x", "x"), ("", LEFT_OUT), (7, "7"), (True, "true"), (None, "null"), ({}, LEFT_OUT)]
+TEXT = [("x", "x"), ("", LEFT_OUT), (7, "7"), (True, "true"), (None, "null"), ([], LEFT_OUT)]
+TEXT += [({"a": 1}, '{"a":1}'), (["a", ["b"], 67], "abC"), ([True], LEFT_OUT), (1e20, "1.0e+20")]
 FLAG = [(True, True), ("true", True), (False, False), ("false", False), ("yes", False)]
 INTEGER = [(6, 6), ("6", 6), (6.4, 6), ("", LEFT_OUT), ("six", LEFT_OUT), (None, LEFT_OUT)]
 RAW = [("x", "x"), ("", ""), (None, None), ({"user": "x"}, {"user": "x"}), (1.5, 1.5)]
@@ -85,7 +86,7 @@ CCVS = [
     ("authorizing_type", "Authorizing-Type", TEXT),
     ("owner_id", "Owner-ID", TEXT),
     ("local_resource_id", "Resource-ID", TEXT),
-    ("call_forwarded", "Call-Forward", [*FLAG, (None, False)]),
+    ("call_forwarded", "Call-Forward", [*FLAG, (None, False), ("", LEFT_OUT), ([], LEFT_OUT)]),
     ("emergency_resource_used", "Emergency-Resource", FLAG),
     ("local_resource_used", "Global-Resource", [(value, not flag) for value, flag in FLAG]),
 ]
@@ -212,8 +213,8 @@ OTHER = "+14155550199"
         ({"Request": "nouser@x", "To": f"{OTHER}@x"}, {}, OTHER),
         ({"Request": None, "To": "nouser@x", "To-DID": "4155550100"}, {}, ANY),
         ({"Request": {"user": "x"}, "To": "nouser@x", "To-DID": ANY}, {}, ANY),
-        ({"Request": "14155550100"}, {"assume_inbound_e164": True}, ANY),
-        ({"Request": ANY}, {"assume_inbound_e164": "true"}, ANY),
+        ({"Request": "14155550100@x"}, {"assume_inbound_e164": True}, ANY),
+        ({"Request": f"{ANY}@x"}, {"assume_inbound_e164": "true"}, ANY),
     ],
 )
 @pytest.mark.parametrize("account_id", [None, "", ...])
@@ -222,7 +223,7 @@ def test_a_call_without_account_belongs_to_its_called_number(
 ):
     directory.numbers[number] = "2c" * 16
     directory.settings |= {("stepswitch", key): value for key, value in settings.items()}
-    directory.settings["call_command", "reserved_ccv_keys"] = []
+    directory.settings["call_command", "reserved_ccv_keys"] = ["Realm"]
     event = call(ccvs={"Account-ID": account_id}, **headers)
     if account_id is ...:
         del event.body["Custom-Channel-Vars"]["Account-ID"]
@@ -309,7 +310,7 @@ AT_ITS_END = {"hangup_cause", "hangup_code"} | {
 @pytest.mark.parametrize("name", MODULES)
 def test_a_call_that_tells_everything_fills_the_table_and_nothing_else(name, call, directory):
     directory.resellers["1b" * 16] = "0a" * 16
-    directory.settings["call_command", "reserved_ccv_keys"] = []
+    directory.settings["call_command", "reserved_ccv_keys"] = ["Realm"]
     headers = {header: "7" for _key, header, _cases in HEADERS + DESTROY_ONLY}
     headers["Other-Leg-Destination-Number"] = "7"
     headers |= {"Custom-Application-Vars": {}, "Fax-Info": {}, "Server-ID": "q"}
@@ -325,7 +326,7 @@ def test_channel_variables_that_are_no_object_count_as_none(ccvs, call, director
     event.body["Custom-Channel-Vars"] = ccvs
     if ccvs is ...:
         del event.body["Custom-Channel-Vars"]
-    directory.settings["call_command", "reserved_ccv_keys"] = []
+    directory.settings["call_command", "reserved_ccv_keys"] = ["Realm"]
     directory.numbers["+14155550100"] = "2c" * 16
     payload = payload_of(event, directory)
     assert payload["account_id"] == "2c" * 16
@@ -333,8 +334,8 @@ def test_channel_variables_that_are_no_object_count_as_none(ccvs, call, director
     assert "owner_id" not in payload
 
 
-@pytest.mark.parametrize("reserved", [None, "Account-ID", {"Account-ID": True}])
-def test_reserved_ones_that_are_no_list_count_as_unset(reserved, call, directory):
+@pytest.mark.parametrize("reserved", [None, [], "Account-ID", {"Account-ID": True}])
+def test_reserved_ones_that_are_none_count_as_unset(reserved, call, directory):
     directory.settings["call_command", "reserved_ccv_keys"] = reserved
     assert "custom_channel_vars" not in payload_of(call(), directory)
 

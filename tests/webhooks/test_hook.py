@@ -50,7 +50,7 @@ def test_a_plain_document_gets_the_defaults():
         max_attempts=2,
         include_subaccounts=False,
         include_internal_legs=True,
-        custom_data={},
+        custom_data=None,
         modifiers={},
     )
 
@@ -163,7 +163,8 @@ def test_switches_are_read_leniently(value, subaccounts, legs):
     ("value", "read"), [({"a": "b"}, {"a": "b"}), ({}, {}), (["a"], {}), ("a", {}), (None, {})]
 )
 def test_custom_data_and_modifiers_are_objects_or_nothing(key, value, read):
-    assert getattr(parse(**{key: value}), key) == read
+    assert (getattr(parse(**{key: value}), key) or {}) == read
+    assert (parse(custom_data=value).custom_data is None) is not isinstance(value, dict)
 
 
 def test_states_of_a_document():
@@ -206,12 +207,19 @@ def test_an_invalid_hook_survives_pickling():
 
 def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
     stored = new_hook(
-        {"hook": "all", "uri": "http://x.org", "retries": 4, "pvt_account_id": "1b" * 16, "_x": 1},
+        {
+            "name": "My CRM, no. 1",
+            "hook": "all",
+            "uri": "http://x.org",
+            "retries": 4,
+            "pvt_account_id": "1b" * 16,
+            "_x": 1,
+        },
         63867000000,
         "h9",
         "apps@one",
     )
-    assert stored["pvt_account_db"] == "account%2F1b%2F1b%2F" + "1b" * 14
+    assert (stored["pvt_account_db"], stored["pvt_alphanum_name"]) == ("webhooks", "mycrmno1")
     assert stored["pvt_created"] == stored["pvt_modified"] == 63867000000
     assert (stored["retries"], stored["http_verb"], stored["enabled"]) == (4, "post", True)
     assert "_x" not in stored

@@ -10,6 +10,7 @@ from callboard.webhooks.values.json_values import (
     as_number,
     as_object,
     as_text,
+    identical,
     is_true,
     same,
     value_at,
@@ -58,7 +59,8 @@ def test_only_true_says_yes():
         ("5 ", None),
         ("٣", None),
         ("+5", 5),
-        ("1e3", 1000),
+        ("1e3", None),
+        ("1.0e3", 1000),
         ("Infinity", None),
         ("9" * 30, 10**30 - 1),
         ("9" * 31, None),
@@ -88,11 +90,28 @@ def test_an_integer_is_itself(number):
         (False, "false"),
         (7, "7"),
         (1.5, "1.5"),
-        ({}, None),
+        (0.0, "0.0"),
+        (100000.0, "100000.0"),
+        (1000000.0, "1.0e+6"),
+        (1234567.0, "1234567.0"),
+        (-1.5e20, "-1.5e+20"),
+        (0.00001, "0.00001"),
+        (0.000001, "0.000001"),
+        (1.25e-7, "1.25e-7"),
+        ({}, "{}"),
+        ({"a": [1, "é"]}, '{"a":[1,"é"]}'),
         ([], None),
+        ([[]], None),
+        (["a", [98, ["c"]]], "abc"),
+        ([195, 169], "é"),
+        ([200], None),
+        ([256], None),
+        ([True], None),
+        (["a", None], None),
+        (["a", {}], None),
     ],
 )
-def test_texts_are_made_of_scalars(value, text):
+def test_texts_are_written_as_kazoo_s(value, text):
     assert as_text(value) == text
 
 
@@ -119,7 +138,8 @@ def test_a_fraction_goes_to_the_nearest_integer_as_far_as_the_negative_s(number)
         (0.25, 0.25),
         ("7", 7),
         ("-0.25", -0.25),
-        ("1e3", 1000.0),
+        ("1e3", None),
+        ("1.0e3", 1000.0),
         ("1e999", None),
         (math.inf, None),
         (math.nan, None),
@@ -169,6 +189,15 @@ def test_true_is_not_one():
     assert not same(True, 1)
     assert not same(0, False)
     assert not same("1", 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, 1.0), (True, 1), ([1], [1.0]), ({"a": [0]}, {"a": [False]}), ([1], [])]
+)
+def test_erlang_s_equality_is_stricter(one, other):
+    assert identical(one, one)
+    assert not identical(one, other)
+    assert not identical(other, one)
 
 
 def test_a_number_of_thousands_of_digits_is_no_index():

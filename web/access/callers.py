@@ -24,6 +24,8 @@ from callboard.web.errors import (
     too_many_requests,
 )
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
+from callboard.webhooks.hooks.hook import is_deleted
+from callboard.webhooks.values.kazoo_names import is_account_id
 
 _HEADER = APIKeyHeader(
     name="X-Auth-Token",
@@ -169,7 +171,10 @@ def account(
     backend: TheBackend,
     account_id: Annotated[str, Path(description="The account's id.")],
 ) -> AccountAccess:
-    """The account in the path. Raises ApiError 401, 403; 404 for an invalid id."""
+    """The account in the path. Raises ApiError 401, 403; 404 for an invalid or unknown id.
+
+    Beside a Kazoo, accounts of its kind must exist; those of other buses have no document.
+    """
     try:
         id = account_argument(account_id)
     except BadArgument:
@@ -177,6 +182,9 @@ def account(
     document = backend.store.get("accounts", id)
     if not may_use(caller, id, document):
         raise forbidden()
+    gone = document is None or is_deleted(document)
+    if gone and is_account_id(id) and not backend.node.embedded_store:
+        raise bad_identifier(account_id)
     return AccountAccess(id, document, caller)
 
 

@@ -9,7 +9,13 @@ from callboard.web.documents.client_url import uri_problem
 from callboard.web.documents.schema_check import checked
 from callboard.web.documents.system_settings import setting
 from callboard.web.errors import datastore_fault, invalid
-from callboard.webhooks.hooks.hook import ALL, InvalidHook, is_enabled, parse_hook
+from callboard.webhooks.hooks.hook import (
+    ALL,
+    InvalidHook,
+    is_enabled,
+    parse_hook,
+    with_plain_name,
+)
 from callboard.webhooks.hooks.options import (
     MAX_RANGES,
     MAX_STEP_S,
@@ -231,14 +237,16 @@ def _without_admin_only(modifier: Any) -> Any:
     return modifier
 
 
-def replaced(stored: Mapping[str, Any], public: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """The stored document with other public fields.
+def replaced(
+    stored: Mapping[str, Any], public: Mapping[str, Any], private: Mapping[str, Any], now: int
+) -> dict[str, Any]:
+    """The stored document with other public fields, and with these private ones.
 
     An enabled hook has no reason for being disabled: any change without `enabled: false` enables
     the hook again, as in Kazoo.
     """
-    private = {key: value for key, value in stored.items() if key.startswith(("_", "pvt_"))}
-    document = {**private, **public, "pvt_modified": now}
+    kept = {key: value for key, value in stored.items() if key.startswith(("_", "pvt_"))}
+    document = {**kept, **private, **public, "pvt_modified": now}
     if is_enabled(document):
         document.pop("pvt_disabled_message", None)
-    return document
+    return with_plain_name(document)

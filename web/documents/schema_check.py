@@ -1,8 +1,8 @@
 """Checks documents by a JSON schema, with Crossbar's errors (kz_json_schema).
 
-Not strict, like Crossbar's default: a value of the wrong type is converted where the schema defines
-how. The work is linear in the document: each value is converted and checked once, the members of a
-map (`custom_data`) by their type alone, and at most MAX_FAULTS faults are collected.
+Not strict, like Crossbar's default: a value of the wrong type is converted where the schema wants a
+number or a boolean. The work is linear in the document: each value is converted and checked once,
+the members of a map (`custom_data`) by their type alone. At most MAX_FAULTS faults are collected.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from callboard.web.errors import MAX_FAULTS, path_part
-from callboard.webhooks.values.json_values import as_int, as_number, as_text
+from callboard.webhooks.values.json_values import as_int, as_number
 
 Found = dict[str, dict[str, dict[str, Any]]]
 
@@ -105,12 +105,10 @@ def _converted(value: Any, schema: Mapping[str, Any]) -> Any:
     match schema.get("type"):
         case "boolean" if value in ("true", "false"):
             return value == "true"
-        case "integer" if isinstance(value, str) and as_int(value) is not None:
+        case "integer" if isinstance(value, str | float) and as_int(value) is not None:
             return as_int(value)
         case "number" if isinstance(value, str) and as_number(value) is not None:
             return as_number(value)
-        case "string" if isinstance(value, bool | int | float):
-            return as_text(value)
         case "object" if isinstance(value, Mapping):
             members = schema.get("properties", {})
             others = schema.get("additionalProperties")

@@ -124,6 +124,10 @@ _PAGING = [
     _query("ascending", "true reverses the order.", "boolean"),
     _query("descending", "false reverses the order, too.", "boolean"),
 ]
+_CREATED = (
+    _query("created_from", "Start of the period, Gregorian seconds.", "integer"),
+    _query("created_to", "End of the period, Gregorian seconds.", "integer"),
+)
 FILTERS: list[dict[str, Any]] = [
     {
         **_query("filter", "`filter_KEY=VALUE` and `filter_not_KEY=VALUE`, for any member."),
@@ -139,14 +143,11 @@ FILTERS: list[dict[str, Any]] = [
     _query("key_missing", "Only elements without this member."),
     _query("has_value", "Only elements in which this member is not empty."),
     _query("value_missing", "Only elements in which this member is missing or empty."),
+    *_CREATED,
     _query("modified_from", "Only elements modified since, Gregorian seconds.", "integer"),
     _query("modified_to", "Only elements modified until, Gregorian seconds.", "integer"),
 ]
 """The generic filters (`callboard.web.envelopes.filters`)."""
-_CREATED = [
-    _query("created_from", "Start of the period, Gregorian seconds.", "integer"),
-    _query("created_to", "End of the period, Gregorian seconds.", "integer"),
-]
 OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
 """The operation can be called without a token as well."""
 PAGES: dict[str, Any] = {"parameters": _PAGING}
@@ -155,14 +156,11 @@ FILTERED: dict[str, Any] = {"parameters": FILTERS}
 """The parameters of a listing with filters, all at once."""
 FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
 """The parameters of a listing with filters."""
-RANGES: dict[str, Any] = {"parameters": [*_CREATED, *_PAGING, *FILTERS]}
-"""The parameters of a listing by time."""
 _OF_ACCOUNT = _query("account_id", "Only this account's.")
 LETTERS: dict[str, Any] = {
     "parameters": [
         _query("hook_id", "Only this hook's."),
         _query("kind", "delivery, or event for quarantined events."),
-        *_CREATED,
         *_PAGING,
         *FILTERS,
     ]

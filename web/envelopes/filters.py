@@ -17,26 +17,32 @@ def filters_in(query: QueryParams) -> Condition:
     """The condition in a query: documents must pass all of its filters.
 
     `filter_KEY`, `filter_not_KEY`, `has_key`, `key_missing`, `has_value`, `value_missing`,
-    `modified_from`, `modified_to`. A dot in a KEY leads into an object. A value may be a JSON list,
-    of which any element may match.
+    `created_from`, `created_to`, `modified_from`, `modified_to`. A dot in a KEY leads into an
+    object. A value may be a JSON list, of which any text may match; an empty one matches an absent
+    member. No document passes a time that is no number.
     """
     conditions = [
-        condition
+        _condition(name, value)
         for name in (*_NAMED, *(name for name in query if name.startswith("filter_")))
         for value in query.getlist(name)
-        if (condition := _condition(name, value))
     ]
     return lambda document: all(condition(document) for condition in conditions)
 
 
-def _condition(name: str, value: str) -> Condition | None:
+def _condition(name: str, value: str) -> Condition:
     if name in _NAMED:
         return _NAMED[name](value)
     if name.startswith("filter_not_"):
         key, unwanted = name.removeprefix("filter_not_"), _any_of(value)
-        return lambda document: as_text(_at(document, key)) not in unwanted
+        return lambda document: _text(document, key) not in unwanted
     key, wanted = name.removeprefix("filter_"), _any_of(value)
-    return lambda document: as_text(_at(document, key)) in wanted
+    return lambda document: _text(document, key) in wanted
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    """The value as a text; empty for one that is absent or has none (kz_json:get_binary_value)."""
+    value = _at(document, key)
+    return "" if value is _NOTHING else as_text(value) or ""
 
 
 def _at(document: Mapping[str, Any], key: str) -> Any:
@@ -49,33 +55,38 @@ def _empty(value: Any) -> bool:
     return value is _NOTHING or value is None or value in ("", [], {})
 
 
-def _any_of(value: str) -> frozenset[str | None]:
+def _any_of(value: str) -> frozenset[str]:
     try:
         listed = json.loads(value) if value.startswith("[") else None
     except (ValueError, RecursionError):
         listed = None
-    if not isinstance(listed, list):
-        return frozenset({value})
-    return frozenset(text for one in listed if (text := as_text(one)) is not None)
+    members = listed if isinstance(listed, list) else []
+    return frozenset({value, *(one for one in members if isinstance(one, str))})
 
 
-def _modified(value: str, holds: Callable[[int, int], bool]) -> Condition | None:
-    bound = as_int(value)
-    if bound is None:
-        return None
+def _from(member: str) -> Callable[[str], Condition]:
+    return lambda value: _timed(member, as_int(value), lambda time, bound: time >= bound)
 
+
+def _to(member: str) -> Callable[[str], Condition]:
+    return lambda value: _timed(member, as_int(value), lambda time, bound: time <= bound)
+
+
+def _timed(member: str, bound: int | None, holds: Callable[[int, int], bool]) -> Condition:
     def within(document: Mapping[str, Any]) -> bool:
-        modified = as_int(document.get("pvt_modified"))
-        return modified is not None and holds(modified, bound)
+        time = as_int(document.get(member))
+        return bound is not None and time is not None and holds(time, bound)
 
     return within
 
 
-_NAMED: Mapping[str, Callable[[str], Condition | None]] = {
+_NAMED: Mapping[str, Callable[[str], Condition]] = {
     "has_key": lambda key: lambda document: _at(document, key) is not _NOTHING,
     "key_missing": lambda key: lambda document: _at(document, key) is _NOTHING,
     "has_value": lambda key: lambda document: not _empty(_at(document, key)),
     "value_missing": lambda key: lambda document: _empty(_at(document, key)),
-    "modified_from": lambda value: _modified(value, lambda modified, bound: modified >= bound),
-    "modified_to": lambda value: _modified(value, lambda modified, bound: modified <= bound),
+    "created_from": _from("pvt_created"),
+    "created_to": _to("pvt_created"),
+    "modified_from": _from("pvt_modified"),
+    "modified_to": _to("pvt_modified"),
 }

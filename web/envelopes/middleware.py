@@ -38,10 +38,12 @@ class _Ambiguous(Exception):
 class EnvelopeMiddleware:
     """Reads the body first, so that later code need not wait for it."""
 
-    def __init__(self, app: ASGIApp, node: NodeFacts, max_body: int) -> None:
+    def __init__(
+        self, app: ASGIApp, node: NodeFacts, max_body: int, body_s: float = BODY_S
+    ) -> None:
         self._app = app
         self._node = node
-        self._max_body = max_body
+        self._max_body, self._body_s = max_body, body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -62,7 +64,7 @@ class EnvelopeMiddleware:
             await send(message)
 
         try:
-            with anyio.fail_after(BODY_S):
+            with anyio.fail_after(self._body_s):
                 body = await self._read(scope, receive)
         except (_Ambiguous, _TooLong, TimeoutError) as problem:
             error = self._refusal(problem)
@@ -95,7 +97,7 @@ class EnvelopeMiddleware:
             both = {"message": "send Content-Length or Transfer-Encoding, not both"}
             return ApiError(400, "bad_request", both, close)
         if isinstance(problem, TimeoutError):
-            late = {"message": f"the body did not come within {BODY_S} s"}
+            late = {"message": f"the body did not come within {self._body_s} s"}
             return ApiError(408, "request_timeout", late, close)
         limit = {"message": f"the body is longer than {self._max_body} bytes"}
         return ApiError(413, "request_too_large", limit, close)

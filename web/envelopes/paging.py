@@ -39,7 +39,9 @@ class Paging:
 
 def paging_of(query: Mapping[str, str], default_size: int) -> Paging:
     """The paging in the query. Raises ApiError 400."""
-    ascending = as_bool(query.get("ascending"), as_bool(query.get("descending"), True) is False)
+    # crossbar_view:direction: any `ascending` but `false` counts, and `descending=false` does not.
+    descending = query.get("descending") == "true"
+    ascending = query.get("ascending", "false") != "false" and not descending
     if as_bool(query.get("paginate"), True) is False:
         return Paging(None, ascending=ascending)
     size = default_size

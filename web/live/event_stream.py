@@ -21,16 +21,17 @@ def event(name: str, data: Any) -> bytes:
 
 
 class EventStream(StreamingResponse):
-    """Sends events until they end, the reader disconnects, or it takes none for TAKES_S."""
+    """Sends events until they end, the reader disconnects, or it takes none for `takes_s`."""
 
-    def __init__(self, events: AsyncIterable[bytes]) -> None:
+    def __init__(self, events: AsyncIterable[bytes], takes_s: float = TAKES_S) -> None:
         super().__init__(events, headers=HEADERS, media_type="text/event-stream")
+        self._takes_s = takes_s
 
     async def stream_response(self, send: Send) -> None:
         """See the class. A reader that takes nothing cannot be sent the reason for the end."""
 
         async def patiently(message: Message) -> None:
-            await asyncio.wait_for(send(message), TAKES_S)
+            await asyncio.wait_for(send(message), self._takes_s)
 
         try:
             await super().stream_response(patiently)

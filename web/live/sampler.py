@@ -55,11 +55,19 @@ class Watcher:
 class Sampler:
     """Queries the tree and the figures while pages are open, and sends all of them the same.
 
-    Runs in the server's event loop.
+    Runs in the server's event loop. `period_s`: between two samples; `answer_s` and `most`: see
+    ANSWER_S and WATCHERS.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        period_s: float = PERIOD_S,
+        answer_s: float = ANSWER_S,
+        most: int = WATCHERS,
+    ) -> None:
         self._backend = backend
+        self._period_s, self._answer_s, self._most = period_s, answer_s, most
         self._watchers: set[Watcher] = set()
         self._task: asyncio.Task[None] | None = None
         self._history: bytes | None = None
@@ -67,7 +75,7 @@ class Sampler:
 
     def watch(self) -> Watcher | None:
         """A new watcher; None if there are too many. Pass it to `leave` in the end."""
-        if self._closed or len(self._watchers) >= WATCHERS:
+        if self._closed or len(self._watchers) >= self._most:
             return None
         watcher = Watcher()
         if self._history is not None:
@@ -93,7 +101,7 @@ class Sampler:
         while self._watchers:
             began = time.monotonic()
             await self._look()
-            await asyncio.sleep(max(0.0, PERIOD_S - (time.monotonic() - began)))
+            await asyncio.sleep(max(0.0, self._period_s - (time.monotonic() - began)))
 
     async def _look(self) -> None:
         tree, snapshot, health = await asyncio.gather(
@@ -126,7 +134,7 @@ class Sampler:
         """The reply or, in words, the reason for its absence."""
         future = self._backend.question(path, message, kind)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_S)
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._answer_s)
         except TimeoutError:
             return f"{path or 'the top supervisor'} does not answer"
         except (NoAnswer, RefusedByActor) as problem:

@@ -12,13 +12,13 @@ from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend
 from callboard.web.documents.shapes import ATTEMPT, list_of
 from callboard.web.documents.system_settings import maximum_range_s, page_size
-from callboard.web.envelopes.describing import RANGES, shows
+from callboard.web.envelopes.describing import FILTERED_PAGES, shows
 from callboard.web.envelopes.envelope import success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import Paging, page_of, paging_of
 from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import invalid_member
-from callboard.web.routes.hooks import HookId, stored_hook
+from callboard.web.routes.hooks import HookId
 from callboard.webhooks.history.attempts import QUERY
 from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
@@ -31,7 +31,7 @@ _TEXTS = ("req_body", "resp_body", QUERY)
 @router.get(
     "/attempts",
     summary="List the attempts of an account's hooks",
-    openapi_extra=RANGES,
+    openapi_extra=FILTERED_PAGES,
     responses=shows(list_of(ATTEMPT)),
 )
 def account_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
@@ -42,14 +42,16 @@ def account_attempts(request: Request, account: TheAccount, backend: TheBackend)
 @router.get(
     "/{hook_id}/attempts",
     summary="List the attempts of a hook",
-    openapi_extra=RANGES,
+    openapi_extra=FILTERED_PAGES,
     responses=shows(list_of(ATTEMPT)),
 )
 def hook_attempts(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """Newest first, across all months of the period; generic filters apply."""
-    stored_hook(backend, account, hook_id)
+    """Newest first, across all months of the period; generic filters apply.
+
+    Those of a deleted hook stay; of an unknown one there are none.
+    """
     return _attempts(request, account, backend, hook_id)
 
 

@@ -170,7 +170,7 @@ def _list(request: Request, backend: Backend, account_id: str | None) -> Respons
     passes = filters_in(query)
     rows = _rows(DeadLetterStore(backend.store), window, _start(paging))
     found, page = page_of(
-        rows, paging, lambda row: window.shows(row) and passes(_listed(row)), _position
+        rows, paging, lambda row: window.shows(row) and passes(_filtered(row)), _position
     )
     return success(request, [_listed(row) for row in found], page=page)
 
@@ -208,6 +208,10 @@ def _time(query: Mapping[str, str], name: str) -> int | None:
     if time_s is None or not 0 <= time_s < 315_569_520_000:
         raise invalid_member(name, "date_range", "must be Gregorian seconds", cause=written)
     return time_s
+
+
+def _filtered(row: Row) -> dict[str, Any]:
+    return {**_listed(row), "pvt_created": row.key[-2]}
 
 
 def _listed(row: Row) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The event types, with samples; these paths need no token."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
@@ -12,7 +12,12 @@ from callboard.web.documents.samples import SAMPLES
 from callboard.web.documents.shapes import DEFINITION, TEXTS, list_of
 from callboard.web.documents.shapes import SAMPLES as SAMPLES_SHOWN
 from callboard.web.documents.system_settings import page_size
-from callboard.web.envelopes.describing import FILTERED, OPTIONAL_TOKEN, PAGES, open_to_all
+from callboard.web.envelopes.describing import (
+    FILTERED,
+    FILTERED_PAGES,
+    OPTIONAL_TOKEN,
+    open_to_all,
+)
 from callboard.web.envelopes.envelope import success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import page_of, paging_of
@@ -24,7 +29,7 @@ router = APIRouter(prefix="/v2/webhooks", tags=["events"])
 @router.get(
     "",
     summary="List the event types",
-    openapi_extra={**PAGES, **OPTIONAL_TOKEN},
+    openapi_extra={**FILTERED_PAGES, **OPTIONAL_TOKEN},
     responses=open_to_all(list_of(DEFINITION)),
 )
 def list_definitions(request: Request, caller: Anybody, backend: TheBackend) -> Response:
@@ -38,9 +43,14 @@ def list_definitions(request: Request, caller: Anybody, backend: TheBackend) -> 
             for kind in kinds
             if (_position(kind) >= begins if paging.ascending else _position(kind) <= begins)
         ]
-    found, page = page_of(kinds, paging, lambda _kind: True, _position)
+    passes = filters_in(request.query_params)
+    found, page = page_of(kinds, paging, lambda kind: passes(_document(kind)), _position)
     sees_all = caller is not None and caller.sees_all
     return success(request, [shown_definition(k, sees_all=sees_all) for k in found], page=page)
+
+
+def _document(definition: Definition) -> dict[str, Any]:
+    return {**shown_definition(definition, sees_all=True), "_id": definition.id}
 
 
 def _position(definition: Definition) -> list[str]:

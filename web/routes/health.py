@@ -76,8 +76,9 @@ async def readyz(request: Request) -> Response:
 
     It uses no worker thread, because all of them may wait for a slow store.
     """
+    backend, time_out_s = backend_of(request), request.app.state.ready_s
     try:
-        health = await replied(backend_of(request), METRICS, GetHealth(), Health, READY_S)
+        health = await replied(backend, METRICS, GetHealth(), Health, time_out_s)
     except (NoAnswer, RefusedByActor) as problem:
         health = _unready(str(problem))
     return JSONResponse(health.as_plain(), 200 if health.ready else 503)

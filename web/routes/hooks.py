@@ -33,6 +33,7 @@ from callboard.web.envelopes.envelope import data_of, names_revision, success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import (
+    ApiError,
     backend_failed,
     bad_identifier,
     datastore_timeout,
@@ -56,6 +57,8 @@ _REENABLING = body_of(
     },
     "That it is meant.",
 )
+
+_CHANGING = ("PUT", "POST", "PATCH", "DELETE")
 
 REENABLE_S = 30.0
 """Time limit for enabling hooks."""
@@ -115,6 +118,7 @@ def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> R
         uuid.uuid4().hex,
         backend.node.name,
     )
+    document |= _signed(request)
     hooks = HookStore(backend.store, backend.node.quotas)
     if backend.node.embedded_store and hooks.ensure_account(account.id, gregorian_s(now)):
         backend.changed([Change(CREATED, "accounts", _account_document(backend, account))])
@@ -128,6 +132,17 @@ def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> R
         warnings=_doubts(backend, document),
         headers={"Location": document["_id"]},
     )
+
+
+def _signed(request: Request) -> dict[str, Any]:
+    """Who saves a document by which request, as Crossbar stores it (crossbar_doc).
+
+    Tokens belong to accounts, so that there is no `pvt_auth_user_id`.
+    """
+    state = state_of(request)
+    account_id = state.caller.account_id if state.caller else None
+    signed = {"pvt_request_id": state.request_id, "pvt_is_authenticated": True}
+    return signed if account_id is None else {**signed, "pvt_auth_account_id": account_id}
 
 
 def _doubts(backend: Backend, document: Document) -> list[str]:
@@ -198,6 +213,13 @@ def _enable(
     return success(request, "hooks updated")
 
 
+@router.api_route("/webhooks/attempts", methods=[*_CHANGING], include_in_schema=False)
+@router.api_route("/webhooks/samples", methods=[*_CHANGING], include_in_schema=False)
+def nothing_but_get() -> Response:
+    """These names are no ids of hooks: Crossbar permits only to read them."""
+    raise ApiError(405, "invalid_method", headers={"Allow": "GET"})
+
+
 @router.get(
     "/webhooks/{hook_id}",
     summary="Show a hook",
@@ -253,7 +275,7 @@ def _save(
     _check_precondition(request, stored)
     sees_all = account.caller.sees_all
     public = valid_hook(backend, data, account.id, sees_all=sees_all, stored=stored)
-    document = replaced(stored, public, gregorian_s(time.time()))
+    document = replaced(stored, public, _signed(request), gregorian_s(time.time()))
     document = HookStore(backend.store, backend.node.quotas).replace(stored, document)
     backend.hook_saved(Change(EDITED, DATABASE, document))
     return success(
@@ -279,7 +301,7 @@ def delete_hook(
     """
     stored = stored_hook(backend, account, hook_id)
     _check_precondition(request, stored)
-    document = {**stored, "pvt_modified": gregorian_s(time.time())}
+    document = {**stored, **_signed(request), "pvt_modified": gregorian_s(time.time())}
     if as_bool(_said(request, "should_soft_delete"), True):
         document["pvt_deleted"] = True
         document["_rev"] = backend.store.save(DATABASE, document)

@@ -9,6 +9,7 @@ import orjson
 
 from callboard.webhooks.hooks.hook import JSON, Hook
 from callboard.webhooks.values.exact_numbers import json_bytes, json_read
+from callboard.webhooks.values.json_values import joined
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -23,7 +24,7 @@ class NotConvertible(ValueError):
 def form_encode(payload: Mapping[str, Any]) -> str:
     """Pairs in the object's order: nested objects as `a[b]=v`, lists as `a[]=v`.
 
-    Empty objects, empty lists and nulls are omitted.
+    Empty objects, empty lists and nulls are omitted, except as the elements of a list.
     """
     return "&".join(f"{key}={value}" for key, value in _object_pairs(payload))
 
@@ -104,13 +105,23 @@ def _pairs(value: Any, name: str) -> Iterator[tuple[str, str]]:
         yield from _object_pairs(value, name)
     elif isinstance(value, list | tuple):
         for element in value:
-            if isinstance(element, Mapping | list | tuple):
-                # Lists and objects within a list are sent as JSON text.
-                yield f"{name}[]", _escape(json_bytes(element).decode())
-            else:
-                yield from _pairs(element, f"{name}[]")
+            yield f"{name}[]", _element(element)
     else:
         yield name, _escape(_text(value))
+
+
+def _element(value: Any) -> str:
+    """An element of a list: an object as its JSON, a list as the text that its members make.
+
+    A list that makes no text, over which Kazoo crashes, is sent as its JSON.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple) and (text := joined(value)) is not None:
+        return quote_plus(text)
+    if isinstance(value, Mapping | list | tuple):
+        return _escape(json_bytes(value).decode())
+    return _escape(_text(value))
 
 
 def _text(value: Any) -> str:

@@ -32,6 +32,7 @@ def document_change(
         "Msg-ID": uuid.uuid4().hex,
         "Node": node,
         "ID": id,
+        "Origin-Cache": "kazoo_data_cache",
         "Type": type,
         "Database": name,
         "Rev": document.get("_rev"),
@@ -56,6 +57,8 @@ def webhook_disabled(account_id: str, hook_id: str, node: str) -> tuple[str, dic
         "Event-Name": "webhook_disabled",
         "Node": node,
         "Msg-ID": uuid.uuid4().hex,
+        # An empty queue: no reply is expected, where Kazoo repeats the message without one.
+        "Server-ID": "",
     }
     return "notifications.webhook.disabled", body
 

@@ -21,10 +21,10 @@ class Directory(Protocol):
         """The account, or None if the id is unknown."""
 
     def reseller_id(self, account_id: str) -> str | None:
-        """The account's reseller (`pvt_reseller_id` of its services document)."""
+        """The account's reseller: the one that is stored, the nearest above, or the master."""
 
     def account_by_number(self, number: str) -> str | None:
-        """The id of the account that owns a number, given in E.164 form (`+15551234567`)."""
+        """The id of the enabled account that receives calls to a number in E.164 form."""
 
     def setting(self, category: str, key: str, default: Any) -> Any:
         """A key of `system_config/{category}`, resolved by `resolve_setting`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from callboard.webhooks.hooks.failure_window import MAX_TIMES, HookKey
 from callboard.webhooks.values.json_values import as_int
-from callboard.webhooks.values.kazoo_names import account_of_database
+from callboard.webhooks.values.kazoo_names import account_of_database, decoded
 
 BAD_EXPIRY = "error in expiry time, must be an integer (milliseconds)"
 BAD_COUNT = "error in count, must be an integer"
@@ -30,7 +30,7 @@ class BadArgument(ValueError):
 def account_argument(value: Any) -> str:
     """The account's id, from the id itself or from either form of its database's name."""
     if isinstance(value, str):
-        if account_id := account_of_database(value):
+        if account_id := account_of_database(decoded(value.lower())):
             return account_id
         if _ACCOUNT_ID.fullmatch(value):
             return value

@@ -1,6 +1,7 @@
 """A hook: one account's subscription, which sends an event's payload to a URL."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from sys import intern
@@ -10,8 +11,8 @@ from attrs import field, frozen
 
 from callboard.webhooks.events.event import MAX_NESTING, too_deep
 from callboard.webhooks.hooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
-from callboard.webhooks.values.json_values import as_bool, as_int, as_object
-from callboard.webhooks.values.kazoo_names import account_database, account_of_database, encoded
+from callboard.webhooks.values.json_values import as_bool, as_int
+from callboard.webhooks.values.kazoo_names import account_of_database
 from callboard.webhooks.values.pickling import Positional
 
 ALL = "all"
@@ -27,6 +28,7 @@ MAX_OBJECT = 1_048_576
 A stored hook with more does not fire. Quotas are far below; no payload could contain it.
 """
 
+_NOT_PLAIN = re.compile("[^a-z0-9]")
 _CHANNEL_EVENTS = ("channel_create", "channel_answer", "channel_destroy", "channel_bridge")
 # Shared by all hooks without options, to save memory.
 _NONE: Mapping[str, Any] = {}
@@ -49,7 +51,8 @@ class Hook(Positional):
     """A hook as it is held in memory (Kazoo: the webhook record).
 
     `event`: the form used for matching: `CHANNEL_CREATE`, `object`, `all`. `max_attempts`: attempts
-    in all, 1 to 5. `custom_data` and `modifiers` are empty if the document has none.
+    in all, 1 to 5. `custom_data` is None if the document has none, which selects other events than
+    an empty one. `modifiers` is empty if the document has none.
     """
 
     id: str
@@ -61,7 +64,7 @@ class Hook(Positional):
     max_attempts: int = DEFAULT_ATTEMPTS
     include_subaccounts: bool = False
     include_internal_legs: bool = True
-    custom_data: Mapping[str, Any] = field(default=_NONE, hash=False)
+    custom_data: Mapping[str, Any] | None = field(default=None, hash=False)
     modifiers: Mapping[str, Any] = field(default=_NONE, hash=False)
     options: Options = NO_OPTIONS
 
@@ -92,7 +95,7 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
         include_subaccounts=as_bool(document.get("include_subaccounts"), False),
         include_internal_legs=as_bool(document.get("include_internal_legs"), True),
         custom_data=_object(document, "custom_data", id),
-        modifiers=_object(document, "modifiers", id),
+        modifiers=_object(document, "modifiers", id) or _NONE,
         options=_options(document, id),
     )
 
@@ -157,13 +160,15 @@ def _header_text(document: Mapping[str, Any], key: str, hook_id: str) -> str:
     return value
 
 
-def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str, Any]:
-    """An object, or an empty one for any other value.
+def _object(document: Mapping[str, Any], key: str, hook_id: str) -> Mapping[str, Any] | None:
+    """An object; None for any other value.
 
     An object that cannot be encoded is refused, because it would stop the event for all other
     hooks.
     """
-    value = as_object(document.get(key))
+    value = document.get(key)
+    if not isinstance(value, dict):
+        return None
     if not value:
         return _NONE
     if too_deep(value):
@@ -251,5 +256,14 @@ def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str
     }
     if account_id is not None:
         document["pvt_account_id"] = account_id
-        document["pvt_account_db"] = encoded(account_database(str(account_id)))
-    return document
+        # The database of the document, as in Crossbar, and not the account's.
+        document["pvt_account_db"] = "webhooks"
+    return with_plain_name(document)
+
+
+def with_plain_name(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with its name's letters and digits, as Crossbar stores them for searches."""
+    name = document.get("name")
+    if not isinstance(name, str):
+        return dict(document)
+    return {**document, "pvt_alphanum_name": _NOT_PLAIN.sub("", name.lower())}

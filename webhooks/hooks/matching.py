@@ -5,7 +5,7 @@ from typing import Any
 
 from callboard.webhooks.events.directory import Account
 from callboard.webhooks.hooks.hook import ALL, Hook
-from callboard.webhooks.values.json_values import same
+from callboard.webhooks.values.json_values import identical
 
 
 class HookIndex:
@@ -111,5 +111,5 @@ def fires(hook: Hook, payload: Mapping[str, Any]) -> bool:
 
 def _lets_through(wanted: Any, value: Any) -> bool:
     if isinstance(wanted, list):
-        return not wanted or any(same(one, value) for one in wanted)
-    return same(wanted, value)
+        return not wanted or any(identical(one, value) for one in wanted)
+    return identical(wanted, value)

@@ -103,10 +103,11 @@ class ChannelModule:
         # Kazoo passes on objects only, but switches send text; hook owners expect the text.
         if isinstance(headers.get("Request"), str | dict):
             payload["request"] = headers["Request"]
-        if "Call-Forward" in ccvs:
-            payload["call_forwarded"] = is_true(ccvs["Call-Forward"])
+        if "Call-Forward" in ccvs and (forward := as_text(ccvs["Call-Forward"])) is not None:
+            payload["call_forwarded"] = forward == "true"
+        # Kazoo counts an empty list as unset.
         reserved = directory.setting("call_command", "reserved_ccv_keys", None)
-        if isinstance(reserved, list):
+        if isinstance(reserved, list) and reserved:
             kept = {key: value for key, value in ccvs.items() if key not in reserved}
             payload["custom_channel_vars"] = kept
         if isinstance(headers.get("Custom-Application-Vars"), dict):
@@ -167,6 +168,7 @@ def _called_number(headers: Mapping[str, Any], directory: Directory) -> str | No
     for header in order:
         address = headers.get(header)
         if isinstance(address, str) and address and not address.startswith("nouser@"):
-            return address.partition("@")[0] or None
+            user, at, _realm = address.partition("@")
+            return user or None if at else None
     did = headers.get("To-DID")
     return did if isinstance(did, str) and did else None

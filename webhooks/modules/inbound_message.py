@@ -62,6 +62,8 @@ class InboundMessageModule:
         if account_id is None:
             return None
         payload = {key: event.body[header] for key, header in _READS if header in event.body}
+        if not payload["body"]:
+            del payload["body"]
         charges = as_number(event.body.get("Charges"))
         if charges is not None:
             payload["charges"] = charges

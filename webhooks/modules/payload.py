@@ -18,7 +18,7 @@ def final_payload(hook: Hook, payload: Mapping[str, Any], cluster_id: str | None
     A null in custom_data removes the key. Without a cluster id the key is omitted.
     """
     final = dict(payload)
-    for key, value in hook.custom_data.items():
+    for key, value in (hook.custom_data or {}).items():
         if key in _WITHHELD:
             continue
         if value is None:

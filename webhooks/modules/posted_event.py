@@ -85,6 +85,6 @@ class PostedEventModule:
         }
 
         def selects(hook: Hook) -> bool:
-            return hook.event == ALL or hook.custom_data.get("type", ALL) in (name, ALL)
+            return hook.event == ALL or (hook.custom_data or {}).get("type", ALL) in (name, ALL)
 
         return Firing(account_id, self.id, payload, selects=selects, any_account=True)

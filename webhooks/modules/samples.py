@@ -1,6 +1,6 @@
 """Sample payloads, made from invented events, for testing a hook."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from callboard.webhooks.events.directory import Directory
@@ -117,16 +117,16 @@ def _message(hook: Hook, kind: str) -> dict[str, Any]:
 def _change(hook: Hook) -> dict[str, Any]:
     database = encoded(account_database(hook.account_id))
     return {
-        **_envelope("configuration", _wanted(hook.custom_data, "action", "doc_edited")),
+        **_envelope("configuration", _wanted(hook, "action", "doc_edited")),
         "ID": "sample-document",
         "Database": database,
-        "Type": _wanted(hook.custom_data, "type", "device"),
+        "Type": _wanted(hook, "type", "device"),
         "Rev": "2-sample",
     }
 
 
 def _notification(hook: Hook) -> dict[str, Any]:
-    name = _wanted(hook.custom_data, "type", "voicemail_new")
+    name = _wanted(hook, "type", "voicemail_new")
     type = NOTIFICATION_TYPES.get(name)
     required = type.required if type else ()
     kinds = type.kinds if type else {}
@@ -137,6 +137,6 @@ def _notification(hook: Hook) -> dict[str, Any]:
     return {**_envelope("notification", name), **headers, "Account-ID": hook.account_id}
 
 
-def _wanted(custom_data: Mapping[str, Any], key: str, default: str) -> str:
-    value = custom_data.get(key)
+def _wanted(hook: Hook, key: str, default: str) -> str:
+    value = (hook.custom_data or {}).get(key)
     return value if isinstance(value, str) and value != ALL else default

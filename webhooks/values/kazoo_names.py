@@ -7,9 +7,9 @@ GREGORIAN_OFFSET_S = 62_167_219_200
 """Seconds from year 0 to 1970, as Erlang's calendar module counts."""
 
 _ACCOUNT_DATABASE = re.compile(
-    r"account(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{28})(?:-\d{6})?", re.I
+    r"account(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{2})(?:/|%2F)([0-9a-f]{28})(?:-\d{6})?"
 )
-_RAW_ACCOUNT = re.compile(r"([0-9a-f]{32})(?:-\d{6})?", re.I)
+_RAW_ACCOUNT = re.compile(r"([0-9a-f]{32})(?:-\d{6})?")
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
 _STORABLE_ID = re.compile(r"[a-z0-9_$()+-]{3,100}")
 _SEGMENT_KEEPS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~_")
@@ -61,11 +61,14 @@ def decoded(database: str) -> str:
 
 
 def account_of_database(name: str) -> str | None:
-    """The account of a database or MODb, in any of the three forms; None for other names."""
+    """The account of a database or MODb, in any of the three forms; None for other names.
+
+    As in Kazoo, the case matters: `account%2f…` is another name.
+    """
     if match := _ACCOUNT_DATABASE.fullmatch(name):
-        return "".join(match.groups()).lower()
+        return "".join(match.groups())
     if match := _RAW_ACCOUNT.fullmatch(name):
-        return match[1].lower()
+        return match[1]
     return None
 
 

@@ -99,10 +99,18 @@ class EmbeddedConnection:
     """The `BrokerConnection` for `memory://`. Each `poll` is one transaction."""
 
     def __init__(
-        self, data_dir: Path, topology: Topology, *, backoff: Backoff | None = None
+        self,
+        data_dir: Path,
+        topology: Topology,
+        *,
+        backoff: Backoff | None = None,
+        busy_s: float = database.BUSY_S,
     ) -> None:
-        """The file is `data_dir/broker.sqlite3`; doorbells are in `data_dir/connections`."""
-        self._file = data_dir / FILE
+        """The file is `data_dir/broker.sqlite3`; doorbells are in `data_dir/connections`.
+
+        `busy_s`: how long a `poll` waits for other processes' transactions, in seconds.
+        """
+        self._file, self._busy_s = data_dir / FILE, busy_s
         self._folder = data_dir / "connections"
         self._topology = topology
         self._backoff = backoff or Backoff()
@@ -271,7 +279,7 @@ class EmbeddedConnection:
         token = self._present().token
         alive = partial(is_alive, self._folder)
         self._number = file_number(self._file)
-        db = database.open_database(self._file)
+        db = database.open_database(self._file, self._busy_s)
         self._number = file_number(self._file)
         try:
             with database.transaction(db):

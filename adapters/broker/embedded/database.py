@@ -93,15 +93,16 @@ class Consumption:
     """The token of the connection that consumed from it until now."""
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open the file, creating it if it is missing. Not to be used across a fork.
 
+    `busy_s`: how long a transaction waits for those of other processes, in seconds.
     Raises `sqlite3.DatabaseError`, OSError, and `BrokerError` for a file of another version.
     """
     with _alone(path.with_name(f"{path.name}-setup")):
         # Created here to set its mode, which SQLite also uses for the files beside it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
+        db = sqlite3.connect(path, isolation_level=None, timeout=busy_s)
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")

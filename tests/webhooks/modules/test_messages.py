@@ -131,8 +131,10 @@ def test_poison_does_not_quote_the_message(directory):
     assert "7" not in str(caught.value)
 
 
-def test_an_empty_text_is_a_text(fire, hook):
-    assert fire(sms.MODULE, message("sms", Body=""), hook("sms"))["h"]["body"] == ""
+def test_only_an_empty_body_is_left_out(fire, hook):
+    sent = fire(sms.MODULE, message("sms", Body="", From=""), hook("sms"))["h"]
+    assert sent["from"] == ""
+    assert "body" not in sent
 
 
 def test_custom_data_is_merged_and_selects_nothing(fire, hook):

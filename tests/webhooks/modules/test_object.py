@@ -46,7 +46,24 @@ def test_a_change_of_no_type_is_told_without(fire, hook):
     message = {key: value for key, value in CHANGE.items() if key != "Type"}
     sent = {"id": "c4c0", "account_id": ACCOUNT, "action": "doc_edited"}
     assert fire(MODULE, message, hook("object")) == {"h": sent}
-    assert fire(MODULE, CHANGE | {"Type": None}, hook("object")) == {"h": sent}
+    assert fire(MODULE, CHANGE | {"Type": None}, hook("object")) == {"h": sent | {"type": None}}
+
+
+@pytest.mark.parametrize(
+    ("custom_data", "without", "null"),
+    [
+        ({"type": "all", "action": "all"}, True, True),
+        ({"action": "all"}, True, False),
+        ({"type": "", "action": "all"}, True, False),
+        ({"type": "null", "action": "all"}, False, False),
+        ({"type": "user", "action": "all"}, False, False),
+    ],
+)
+def test_a_change_of_no_type_is_for_hooks_that_ask_for_none(custom_data, without, null, fire, hook):
+    one = hook("object", custom_data=custom_data)
+    message = {key: value for key, value in CHANGE.items() if key != "Type"}
+    assert bool(fire(MODULE, message, one)) is without
+    assert bool(fire(MODULE, CHANGE | {"Type": None}, one)) is null
 
 
 @pytest.mark.parametrize(
@@ -81,7 +98,7 @@ def test_an_account_s_own_edit_fires_for_each_of_its_databases(fire, hook):
 
 
 CUSTOM_DATA = [
-    ({}, True),
+    ({}, False),
     ({"type": "user", "action": "doc_edited"}, True),
     ({"type": "all", "action": "doc_edited"}, True),
     ({"type": "user", "action": "all"}, True),
@@ -91,7 +108,7 @@ CUSTOM_DATA = [
     ({"type": "user"}, False),
     ({"action": "doc_edited"}, False),
     ({"mine": "x"}, False),
-    ({"type": ["user"], "action": "doc_edited"}, False),
+    ({"type": ["user"], "action": "doc_edited"}, True),
     ({"type": None, "action": "all"}, False),
 ]
 

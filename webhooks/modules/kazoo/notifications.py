@@ -9,11 +9,11 @@ from callboard.webhooks.events.directory import Directory
 from callboard.webhooks.events.event import Event, PoisonEvent
 from callboard.webhooks.events.validation import validate
 from callboard.webhooks.hooks.hook import Hook, InvalidHook, parse_hook
-from callboard.webhooks.hooks.selection import by_custom_data
+from callboard.webhooks.hooks.selection import ABSENT, by_custom_data
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
 from callboard.webhooks.modules.payload import normalize_keys
 from callboard.webhooks.modules.protocol import EventExchange, Firing
-from callboard.webhooks.values.json_values import value_at
+from callboard.webhooks.values.json_values import as_object, value_at
 
 CALLFLOW = "webhook"
 """The notification by which a callflow fires a hook that it contains itself (cf_webhook)."""
@@ -80,20 +80,18 @@ class Notifications:
 
 
 def _account(body: Mapping[str, Any]) -> str | None:
-    """The first defined value decides; if it is not text, there is no account."""
+    """The first defined value decides; if it is not text (also null), there is no account."""
     for path in _ACCOUNT_PATHS:
-        found = value_at(body, path)
-        if found is not None:
+        found = value_at(body, path, ABSENT)
+        if found is not ABSENT:
             return found if isinstance(found, str) and found else None
     return None
 
 
 def _callflow(event: Event) -> Firing:
     hook = _hook(event.body["Hook"])
-    data = event.body["Data"]
-    if not isinstance(data, dict):
-        raise PoisonEvent("Data of a callflow's webhook is not an object")
-    return Firing(hook.account_id, "notifications", normalize_keys(data), hooks=(hook,))
+    data = normalize_keys(as_object(event.body["Data"]))
+    return Firing(hook.account_id, "notifications", data, hooks=(hook,))
 
 
 def _hook(document: Any) -> Hook:

@@ -8,7 +8,7 @@ from attrs import frozen
 from callboard.webhooks.events.directory import Directory
 from callboard.webhooks.events.event import Event
 from callboard.webhooks.events.validation import BOOLEAN, STRING, validate
-from callboard.webhooks.hooks.selection import by_custom_data
+from callboard.webhooks.hooks.selection import ABSENT, by_custom_data
 from callboard.webhooks.modules.protocol import EventExchange, Firing
 from callboard.webhooks.values.kazoo_names import account_of_database
 
@@ -68,9 +68,9 @@ class ObjectChange:
         account_id = _account(event)
         if account_id is None:
             return None
-        action, type = event.name, event.body.get("Type")
+        action, type = event.name, event.body.get("Type", ABSENT)
         payload = {"id": event.body["ID"], "account_id": account_id, "action": action}
-        if type is not None:
+        if type is not ABSENT:
             payload["type"] = type
         return Firing(account_id, "object", payload, by_custom_data(action=action, type=type))
 

@@ -1,0 +1,103 @@
+"""Who is subscribed to notifications: so many, and only those that confirm what they are sent."""
+
+import pytest
+
+from callboard.actors.base.notification_publisher import subscription_path
+from callboard.actors.messages import Refused
+from callboard.actors.messages.notifications import (
+    DELIVERY_FAILED,
+    HOOK_DISABLED,
+    Notices,
+    NoticesSeen,
+    Subscribed,
+    SubscribeToNotices,
+    Unsubscribe,
+    Unsubscribed,
+)
+from callboard.actors.system.subscription_registry import SubscriptionRegistry
+
+
+class Registry(SubscriptionRegistry):
+    """A registry without children, whose messages stay here, by addressee."""
+
+    def __init__(self):
+        self.sent, self.timers = {}, []
+        super().__init__({"Thespian ActorSystem Name": "simpleSystem"})
+
+    def send(self, address, message):
+        self.sent.setdefault(address, []).append(message)
+
+    def after(self, seconds, call):
+        self.timers.append((seconds, call))
+
+    def subscribe(self, subscriber, *kinds):
+        self.receiveMsg_SubscribeToNotices(
+            SubscribeToNotices(kinds or (HOOK_DISABLED,)), subscriber
+        )
+
+    def check(self):
+        """The timer's call, 20 s after the last one."""
+        ((seconds, call),) = self.timers
+        self.timers.clear()
+        assert seconds == pytest.approx(20, abs=0.1)
+        call()
+
+    def confirm(self, subscriber):
+        """The subscriber confirms what it has received."""
+        for message in self.heard(subscriber, Notices):
+            self.receiveMsg_NoticesSeen(message.seen(), subscriber)
+
+    def heard(self, subscriber, kind):
+        return [message for message in self.sent.pop(subscriber, ()) if isinstance(message, kind)]
+
+
+@pytest.fixture
+def registry():
+    return Registry()
+
+
+def test_there_are_64_subscribers_and_no_more(registry):
+    names = [f"subscriber {number}" for number in range(64)]
+    for name in names:
+        registry.subscribe(name)
+    registry.subscribe("one too many")
+    (refused,) = registry.heard("one too many", Refused)
+    assert "64 subscribers" in refused.reason
+    assert len(registry.guests()) == 64
+    registry.subscribe(names[0], DELIVERY_FAILED)  # in place of what it had
+    assert registry.heard(names[0], Refused) == []
+    assert len(registry.guests()) == 64
+    registry.receiveMsg_Unsubscribe(Unsubscribe(), names[1])
+    registry.subscribe("one too many")
+    assert registry.heard("one too many", Subscribed) == [Subscribed((HOOK_DISABLED,))]
+
+
+def test_who_confirms_nothing_is_dropped_after_three_checks_and_the_others_stay(registry):
+    for name in ("deaf", "lively"):
+        registry.subscribe(name)
+    assert set(registry.guests()) == {subscription_path(HOOK_DISABLED, n) for n in (1, 2)}
+    for _check in range(3):
+        registry.check()
+        registry.confirm("lively")
+    assert registry.heard("deaf", Unsubscribed) == []
+    registry.check()
+    (dropped,) = registry.heard("deaf", Unsubscribed)
+    assert "3 checks were not confirmed" in dropped.reason
+    assert set(registry.guests()) == {subscription_path(HOOK_DISABLED, 2)}
+    registry.receiveMsg_NoticesSeen(NoticesSeen(1, "", 0), "deaf")  # too late
+    for _check in range(4):
+        registry.confirm("lively")
+        registry.check()
+    assert registry.heard("lively", Unsubscribed) == []
+
+
+def test_without_subscribers_there_is_nothing_to_check(registry):
+    registry.subscribe("one")
+    registry.receiveMsg_Unsubscribe(Unsubscribe(), "one")
+    registry.check()
+    assert registry.timers == []
+    registry.receiveMsg_Unsubscribe(Unsubscribe(), "one")
+    assert registry.heard("one", Unsubscribed) == [
+        Unsubscribed("it was asked for"),
+        Unsubscribed("there was no subscription"),
+    ]

@@ -1,0 +1,129 @@
+"""`callboard kazoo check`: hooks of a seeded cluster, one for each kind of difference."""
+
+import json
+import os
+import ssl
+
+import pytest
+import trustme
+from click.testing import CliRunner
+
+from callboard.adapters.store import stores, views
+from callboard.cli import main
+from support.receiver import Receiver
+
+ACCOUNT = "a1" * 16
+PLAIN = {"http_verb": "post", "format": "json", "hook": "channel_create", "name": "n"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = stores.connect("sqlite://", tmp_path, 5)
+    store.ensure_database("webhooks")
+    store.ensure_views("webhooks", views.WEBHOOKS)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def put(store):
+    def put(id, uri="https://endpoint.example/in", account=ACCOUNT, **fields):
+        private = {"_id": id, "pvt_type": "webhook", "pvt_account_id": account}
+        document = PLAIN | private | {"uri": uri} | fields
+        store.save("webhooks", {k: v for k, v in document.items() if v is not ...})
+
+    return put
+
+
+@pytest.fixture
+def check(tmp_path):
+    def run(*arguments, **variables):
+        variables |= {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
+        result = CliRunner().invoke(main, ["kazoo", "check", *arguments], env=variables)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
+
+
+def kinds(text):
+    found = {}
+    for one in json.loads(text)["differences"]:
+        found.setdefault(one["hook_id"], []).append(one["kind"])
+    return found
+
+
+SEEDED = {
+    "user": {"uri": "https://me:secret@endpoint.example/"},
+    "mail": {"uri": "http://endpoint.example:25/"},
+    "inside": {"uri": "http://10.0.0.7/"},
+    "both": {"uri": "http://me@10.0.0.7/"},
+    "blank": {"uri": "https://endpoint.example/a b"},
+    "loud": {"http_verb": "POST"},
+    "bare": {"format": ...},
+    "stranger": {"hook": "qubicle_session"},
+}
+EXPECTED = {
+    "user": ["credentials"],
+    "mail": ["port"],
+    "inside": ["address"],
+    "both": ["address", "credentials"],
+    "blank": ["url"],
+    "loud": ["verb"],
+    "bare": ["format"],
+    "stranger": ["event"],
+}
+
+
+def test_each_kind_of_difference_is_named_and_no_document_changed(store, put, check):
+    put("alike")
+    put("a get", http_verb="get", format=...)
+    put("asleep", uri="http://10.0.0.7/", enabled=False)
+    put("retired", hook="inbound_fax", uri="http://10.0.0.8/")
+    for id, fields in SEEDED.items():
+        put(id, **fields)
+    before = list(store.documents("webhooks"))
+    found = kinds(check("--json"))
+    assert found == EXPECTED | {"retired": ["address"]}
+    assert list(store.documents("webhooks")) == before
+
+
+def test_the_setting_that_keeps_a_hook_is_named_and_works(put, check):
+    put("user", "https://me:secret@endpoint.example/")
+    (one,) = json.loads(check("--json"))["differences"]
+    assert one["keep"] == "delivery.url_credentials"
+    assert "secret" not in json.dumps(one)
+    allowed = check("--json", CALLBOARD_DELIVERY_URL_CREDENTIALS="true")
+    assert json.loads(allowed)["differences"] == []
+
+
+def test_the_table_ends_with_the_number_of_hooks_and_a_note_on_redirects(put, check):
+    put("alike")
+    put("inside", "http://10.0.0.7/")
+    text = check()
+    assert "delivery.allow_networks" in text
+    assert "1 of 2 enabled hooks differ." in text
+    assert "follow_redirects" in text
+    assert "follow_redirects" not in check(CALLBOARD_DELIVERY_FOLLOW_REDIRECTS="5")
+
+
+def test_only_the_account_s(put, check):
+    put("mine", "http://10.0.0.7/")
+    put("other", "http://10.0.0.7/", account="b2" * 16)
+    assert list(kinds(check("--json", "--account", ACCOUNT))) == ["mine"]
+
+
+def test_endpoints_are_asked_for_their_certificates_and_sent_nothing(put, check, tmp_path):
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    local = {"CALLBOARD_DELIVERY_ALLOW_NETWORKS": "127.0.0.0/8"}
+    with Receiver(tls=context) as receiver:
+        put("private authority", f"https://127.0.0.1:{receiver.port}/in")
+        assert kinds(check("--json", **local)) == {}
+        asked = check("--json", "--endpoints", **local)
+        assert kinds(asked) == {"private authority": ["tls"]}
+        trusted = local | {"CALLBOARD_DELIVERY_CA_BUNDLE": str(bundle)}
+        assert kinds(check("--json", "--endpoints", **trusted)) == {}
+        assert receiver.count == 0
