@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -77,6 +78,10 @@ MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
 WITHOUT_EXCHANGE = "it was put into the queue directly, so that its exchange is unknown"
 """The reason for quarantining a message that no module can claim, such as a shovel's."""
+IN_ORDER = "to have lost events redelivered in order"
+"""The reason for a new connection to the broker."""
+CONFIRMED_WITHIN_S = 1.0
+"""The most seconds that it waits for the broker's confirmations of events that clients publish."""
 RECONCILE_S = 30.0
 STALE_S = 60.0
 """For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
@@ -117,6 +122,8 @@ class EventBridge(BrokerRole):
         self._released: tuple[int, Released] = 0, ()
         self._since = 0
         self._publishing: dict[int, _Publishing] = {}
+        self._reconnecting = False
+        self._held: list[tuple[PublishEvents, ActorAddress]] = []
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
         self._takes_events = True
@@ -184,6 +191,7 @@ class EventBridge(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                self._reconnected()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self._ledger = self._ledger.emptied()
@@ -191,6 +199,8 @@ class EventBridge(BrokerRole):
                 self._unclaimed.forget()
                 self._spans.fail("the connection to the broker was lost")
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
+                if reason != IN_ORDER:
+                    self._reconnected()
                 self._report_if_quiet()
             case Confirmed(ids):
                 self._unclaimed.confirmed(ids)
@@ -211,7 +221,7 @@ class EventBridge(BrokerRole):
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
         done = []
         now = time.monotonic()
-        for received in messages if self._takes_events else ():
+        for received in messages if self._takes_events and not self._reconnecting else ():
             message = as_published(received)
             self._counts["received"] += 1
             if self.set_aside_if_large(message):
@@ -283,9 +293,22 @@ class EventBridge(BrokerRole):
         if tags and self._ledger.in_order:
             self._counts["requeued"] += len(tags) + self._ledger.open
             self._ledger = self._ledger.emptied()
-            self.broker.reconnect("to have lost events redelivered in order")
+            self._reconnecting = True
+            self._reconnect()
+            self.after(CONFIRMED_WITHIN_S, partial(self._reconnect, now=True))
         else:
             self._requeue(tags)
+
+    def _reconnect(self, now: bool = False) -> None:
+        """Connect again, once the broker has confirmed what clients publish."""
+        if self._reconnecting and (now or not self._publishing):
+            self.broker.reconnect(IN_ORDER)
+
+    def _reconnected(self) -> None:
+        self._reconnecting = False
+        held, self._held = self._held, []
+        for message, sender in held:
+            self.receiveMsg_PublishEvents(message, sender)
 
     # Responders
 
@@ -417,6 +440,9 @@ class EventBridge(BrokerRole):
 
         If the broker cannot accept one of them, the events before it are still published.
         """
+        if self._reconnecting:
+            self._held.append((message, sender))
+            return
         try:
             ids = {self.broker.publish(_outgoing(*event)) for event in message.events}
         except BrokerError as problem:  # such as a routing key that is too long
@@ -435,6 +461,7 @@ class EventBridge(BrokerRole):
                 request.waiting.discard(id)
                 if not request.waiting:
                     self.send(request.requester, Published(request.count, request.unroutable))
+        self._reconnect()
 
     def _publish_failed(self, ids: Iterable[int], reason: str) -> None:
         for id in ids:

@@ -8,9 +8,19 @@ import pytest
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
-from callboard.actors.events.bridge import EventBridge
+from callboard.actors.events.bridge import IN_ORDER, EventBridge
 from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
-from callboard.actors.messages import EventBatch, NotHeld, Progress, Quiesce, Quiesced, Routed
+from callboard.actors.messages import (
+    EventBatch,
+    NotHeld,
+    Progress,
+    Published,
+    PublishEvents,
+    Quiesce,
+    Quiesced,
+    Refused,
+    Routed,
+)
 from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
 from callboard.adapters.broker.protocol import (
@@ -401,3 +411,46 @@ def test_where_order_counts_the_broker_redelivers_all_events_from_a_lost_one_on(
     bridge.receiveMsg_Progress(Progress((EVENT_BRIDGE, 1), (), ((f"{first}/1", (1,)),)), None)
     assert bridge.broker.acknowledged == []
     assert bridge.stats()["requeued"] == 3
+
+
+def publish(bridge, *senders):
+    bridge.sent.clear()
+    for sender in senders:
+        bridge.receiveMsg_PublishEvents(PublishEvents((("shop", "order", b"1", "t"),)), sender)
+
+
+def test_what_clients_publish_is_not_refused_for_a_new_connection(bridge):
+    publish(bridge, "early")
+    routed_to(bridge, RETRY_QUEUE)
+    assert bridge.broker.reconnects == 0
+    bridge.receive(b"3", first=4)  # It is redelivered, too.
+    assert bridge.stats()["in_hand"] == 0
+    bridge.on_broker(Confirmed((1,)))
+    assert bridge.broker.reconnects == 1
+    publish(bridge, "late")
+    bridge.on_broker(ConnectionDown(IN_ORDER, 1.0))
+    assert len(bridge.broker.published) == 1
+    bridge.on_broker(ConnectionUp("events"))
+    assert len(bridge.broker.published) == 2
+    bridge.on_broker(Confirmed((2,)))
+    assert bridge.sent == [Published(1, 0)]
+    bridge.receive(b"3", first=5)
+    assert bridge.stats()["in_hand"] == 1
+
+
+def test_a_new_connection_does_not_wait_for_long_for_confirmations(bridge):
+    publish(bridge, "early")
+    routed_to(bridge, RETRY_QUEUE)
+    assert bridge.broker.reconnects == 0
+    bridge.pass_time()
+    assert bridge.broker.reconnects == 1
+
+
+def test_what_clients_publish_is_refused_if_the_new_connection_fails(bridge):
+    routed_to(bridge, RETRY_QUEUE)
+    publish(bridge, "late")
+    bridge.on_broker(ConnectionDown(IN_ORDER, 1.0))
+    assert bridge.broker.published == []
+    bridge.on_broker(ConnectionDown("refused", 1.0))
+    bridge.on_broker(Unconfirmed((1,), "refused"))
+    assert bridge.sent == [Refused("the broker did not take it: refused")]
