@@ -248,7 +248,7 @@ class RetryQueue(BrokerRole):
     def after_poll(self) -> None:
         """Find out about the hooks of the received deliveries, and send those that are decided."""
         self._go_on()
-        self._report()
+        self._report_progress()
 
     def _go_on(self) -> None:
         """Begin runs that are due, and hand out decided deliveries."""
@@ -405,7 +405,7 @@ class RetryQueue(BrokerRole):
                 else:
                     self._ordered.put(publication)
         self._dispatch()
-        self._report()
+        self._report_progress()
 
     def _refuse(self, publication: Publication, reason: str, size: int | None) -> None:
         """Have a deliverer write a dead letter."""
@@ -416,7 +416,7 @@ class RetryQueue(BrokerRole):
         unknown = self._receipts.unknown(message.source, message.shares)
         self.send(sender, NotHeld(message.source, unknown))
 
-    def _report(self) -> None:
+    def _report_progress(self) -> None:
         """Report to the bridge which shares have arrived, and which events are settled."""
         for path in self._receipts.paths():
             if bridge := self.peer(path):
@@ -568,7 +568,7 @@ class RetryQueue(BrokerRole):
         for share, tags in message.settled:
             self._settled(self._ledger.settled(share, tags))
         self._go_on()
-        self._report()
+        self._report_progress()
 
     def _settled(self, tags: list[int]) -> None:
         of_ordered = self._ordered.tags(tags)

@@ -49,9 +49,10 @@ class HookLoading:
         timer: Callable[[Call], Timer],
         log: Any,
         life: int,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self._store, self._parser, self._clock = store, parser, clock
+        self._store, self._parser = store, parser
+        self._clock = clock or time.monotonic
         self._table, self._send, self._log = table, send, log
         self._due = timer(self._go_on)
         self._stream = life << LOADS_BITS
