@@ -26,9 +26,9 @@ def test_refusals_are_recorded_and_harm_no_neighbour(store, start, receiver):
     document = {"pvt_account_id": ACCOUNT, "name": "n", "uri": uri, "hook": "channel_create"}
     store.ensure_database("webhooks")
     store.save("webhooks", new_hook(document, 63867000000, "inside", "node"))
-    system = start(delivery__max_payload=400)
+    system = start(delivery__max_payload=800)
     system.add_hook(f"{receiver.url}/good", format="json")
-    large = system.add_hook(f"{receiver.url}/large", custom_data={"padding": "x" * 400})
+    large = system.add_hook(f"{receiver.url}/large", custom_data={"padding": "x" * 800})
     system.publish([call_event(1)])
     system.wait_settled(1)
     system.wait(lambda: system.node("deliveries/attempt_log").stats["written"] == 2)
