@@ -40,6 +40,14 @@ LONGEST_HOOK_ID = 64
 """The queue of a hook with a longer id is named by a digest: AMQP limits names to 255 bytes."""
 
 
+def message_for(queue: str, item: RetryMessage, text: bytes) -> OutgoingMessage:
+    """The message that puts a delivery, with this text, into a queue of deliveries."""
+    properties = Properties(
+        content_type="application/json", delivery_mode=2, message_id=item.delivery.id
+    )
+    return OutgoingMessage("", queue, text, properties, mandatory=True)
+
+
 @frozen
 class Publication:
     """A delivery to publish. Then its `receipt` is settled, or its `tag` acknowledged."""
@@ -257,12 +265,7 @@ class OrderedQueues:
         while out.waiting:
             publication = out.waiting.popleft()
             item = publication.item
-            properties = Properties(
-                content_type="application/json", delivery_mode=2, message_id=item.delivery.id
-            )
-            id = self._broker().publish(
-                OutgoingMessage("", ordered.queue, as_json(item), properties, mandatory=True)
-            )
+            id = self._broker().publish(message_for(ordered.queue, item, as_json(item)))
             out.publishing[id] = publication
             self._publishing[id] = ordered
 

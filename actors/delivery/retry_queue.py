@@ -15,7 +15,12 @@ from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.judging import HookJudge
-from callboard.actors.delivery.ordered_queues import OrderedQueues, OrderedRun, Publication
+from callboard.actors.delivery.ordered_queues import (
+    OrderedQueues,
+    OrderedRun,
+    Publication,
+    message_for,
+)
 from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
 from callboard.actors.messages import (
     Defer,
@@ -42,7 +47,6 @@ from callboard.adapters.broker.protocol import (
     Depths,
     IncomingMessage,
     OutgoingMessage,
-    Properties,
     Received,
     Removed,
     Returned,
@@ -457,7 +461,7 @@ class RetryQueue(BrokerRole):
         if wait is not None:
             name, item = delay_queue(self.settings, wait[0]), item.waiting_for(wait[1])
         publish.message = as_json(item)
-        return _outgoing(name, item, publish.message)
+        return message_for(name, item, publish.message)
 
     def _confirmed(self, ids: Iterable[int]) -> None:
         done = self._ordered.confirmed(ids, self._returned)
@@ -619,14 +623,7 @@ class RetryQueue(BrokerRole):
 
 def due_message(settings: Settings, item: RetryMessage) -> OutgoingMessage:
     """A message that puts a delivery into the due queue."""
-    return _outgoing(due_queue(settings), item, as_json(item))
-
-
-def _outgoing(queue: str, item: RetryMessage, message: bytes) -> OutgoingMessage:
-    properties = Properties(
-        content_type="application/json", delivery_mode=2, message_id=item.delivery.id
-    )
-    return OutgoingMessage("", queue, message, properties, mandatory=True)
+    return message_for(due_queue(settings), item, as_json(item))
 
 
 def topology(settings: Settings) -> Topology:
