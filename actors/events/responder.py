@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import evolve
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
@@ -41,7 +40,7 @@ from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
-from callboard.webhooks.deliveries.slicing import MAX_DELIVERY_BYTES, FanOuts
+from callboard.webhooks.deliveries.slicing import FanOuts, made_or_refused
 from callboard.webhooks.events.event import Event, PoisonEvent, parse_event, whole_event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
@@ -59,7 +58,7 @@ RECONCILE_S = 30.0
 ORDERED_DELIVERIES = 200
 """The most deliveries for ordered queues in one message."""
 
-_Matched = tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[Delivery]]
+_Matched = tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[tuple[Delivery, int | None]]]
 """An event's fan-out, its deliveries if they are few, and those for ordered queues."""
 
 
@@ -299,7 +298,8 @@ class Responder(Role):
             self.log.exception("module_failed", module=self._module.id, routing_key=raw.routing_key)
             routing.poison.append((raw.tag, f"{type(problem).__name__}: {problem}"))
         else:
-            routing.in_order += [(raw.tag, delivery) for delivery in in_order]
+            if in_order:
+                routing.in_order += [(raw.tag, *made_or_not) for made_or_not in in_order]
             if made is not None:
                 routing.place(raw, made)
             elif matched is not None:
@@ -311,15 +311,19 @@ class Responder(Role):
         try:
             matched = self._fan_out(raw, span.context)
             made = None if matched is None else self._small(routing, matched)
-            in_order = () if matched is None else self._in_order(matched)
+            in_order = self._in_order(matched) if matched is not None and matched.in_order else ()
         except Exception as problem:
             span.fail(type(problem).__name__)  # Its text may contain private data.
             raise
         span.end(0 if matched is None else len(matched.hooks) + len(in_order))
         return matched, made, in_order
 
-    def _in_order(self, matched: FanOut) -> list[Delivery]:
-        return [self._finished(matched.make(hook)) for hook in matched.in_order]
+    def _in_order(self, matched: FanOut) -> list[tuple[Delivery, int | None]]:
+        found = []
+        for hook in matched.in_order:
+            delivery, refused = made_or_refused(matched, hook, partial(matched.make, hook))
+            found.append((self._finished(delivery), refused))
+        return found
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
         """The deliveries of an event if they may go with those of the batch; None: in slices."""
@@ -369,18 +373,14 @@ class Responder(Role):
         for part in cut(routing.in_order, ORDERED_DELIVERIES, lambda one: one[1].size):
             share = share_name(routing.batch.batch, next(self._shares))
             made: dict[int, list[Delivery]] = {}
-            for tag, delivery in part:
-                if delivery.size <= MAX_DELIVERY_BYTES:
+            for tag, delivery, size in part:
+                if size is None:
                     made.setdefault(tag, []).append(delivery)
-            refused = tuple(
-                (tag, evolve(delivery, body=b"", source=b""), len(delivery.body))
-                for tag, delivery in part
-                if delivery.size > MAX_DELIVERY_BYTES
-            )
+            refused = tuple((tag, it, size) for tag, it, size in part if size is not None)
             events = tuple(EventDeliveries(tag, tuple(ds)) for tag, ds in made.items())
             message = DeliveryBatch(share, source, events, refused)
             self.send(self.peers[RETRY_QUEUE].address, message)
-            yield share, tuple(dict.fromkeys(tag for tag, _delivery in part))
+            yield share, tuple(dict.fromkeys(tag for tag, _delivery, _size in part))
 
     def _fan_out(self, raw: RawEvent, trace: TraceContext | None) -> FanOut | None:
         event = self._parse(

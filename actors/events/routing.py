@@ -22,7 +22,8 @@ class Routing:
     """The results for the events of a batch so far.
 
     `events`: those whose deliveries are sent at once; `large`: those that are sliced; `in_order`:
-    the deliveries for ordered queues, with the tags of their events. `poison`: as in `Routed`.
+    the deliveries for ordered queues, with the tags of their events before, and why a payload is
+    refused after (slicing.py: made_or_refused). `poison`: as in `Routed`.
     `routed`: how many of the batch are.
     """
 
@@ -30,7 +31,7 @@ class Routing:
     room: int = ROOM
     room_bytes: int = ROOM_BYTES
     events: list[EventToPlace] = Factory(list)
-    in_order: list[tuple[int, Delivery]] = Factory(list)
+    in_order: list[tuple[int, Delivery, int | None]] = Factory(list)
     taken_at: dict[int, float] = Factory(dict)
     large: list[tuple[RawEvent, FanOut]] = Factory(list)
     poison: list[tuple[int, str]] = Factory(list)

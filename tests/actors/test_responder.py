@@ -315,7 +315,8 @@ def test_a_payload_too_large_for_any_message_is_refused(world):
     assert world.ledger.open == 0
 
 
-def test_a_payload_that_one_hook_cannot_send_is_sent_to_the_others(world, monkeypatch):
+@pytest.mark.parametrize("options", [Options(), Options(ordered=True)])
+def test_a_payload_that_one_hook_cannot_send_is_sent_to_the_others(world, monkeypatch, options):
     """The whole event was quarantined, for all of its hooks, if they were few."""
 
     def fails_for_forms(form, payload):
@@ -324,7 +325,8 @@ def test_a_payload_that_one_hook_cannot_send_is_sent_to_the_others(world, monkey
         return content(form, payload)
 
     monkeypatch.setattr("callboard.webhooks.deliveries.delivery.content", fails_for_forms)
-    world.hooks(hook("bad", "a", format="form-data"), hook("good", "a"), hook("other", "b"))
+    bad = hook("bad", "a", format="form-data", options=options)
+    world.hooks(bad, hook("good", "a"), hook("other", "b"))
     world.publish(order("a"), order("b"))
     world.run()
     assert world.refused == [("bad", 0)]

@@ -52,6 +52,23 @@ class Event(Generic[W]):
     left: int = 0
 
 
+def made_or_refused(
+    fan_out: FanOut, hook: Hook, make: Callable[[], Delivery]
+) -> tuple[Delivery, int | None]:
+    """The delivery that `make` makes for a hook, and None; or the one that is not to be sent.
+
+    That has no payload, and comes with the size in bytes for which it is refused; 0: the payload
+    cannot be encoded.
+    """
+    try:
+        delivery = make()
+    except Exception:  # noqa: BLE001 - a dead letter records whatever it is
+        return fan_out.without_payload(hook), 0
+    if delivery.size > MAX_DELIVERY_BYTES:
+        return fan_out.without_payload(hook), len(delivery.body)
+    return delivery, None
+
+
 @frozen(eq=False)
 class Made(Generic[W]):
     """A delivery of an event. `size`: its bytes, without a payload that its slice has already.
@@ -192,13 +209,11 @@ class FanOuts(Generic[W]):
         bodies: set[int],
     ) -> Made[W]:
         """The event's delivery for a hook. `bodies`: identities of payloads counted already."""
-        try:
-            delivery = self._guard(event.key, partial(event.fan_out.make, hook))
-        except Exception:  # noqa: BLE001 - a dead letter records whatever it is
-            return Made(event, finish(event.fan_out.without_payload(hook)), 0, refused=0)
-        if delivery.size > MAX_DELIVERY_BYTES:
-            bare = finish(event.fan_out.without_payload(hook))
-            return Made(event, bare, bare.size, refused=len(delivery.body))
+        make = partial(self._guard, event.key, partial(event.fan_out.make, hook))
+        delivery, refused = made_or_refused(event.fan_out, hook, make)
+        if refused is not None:
+            bare = finish(delivery)
+            return Made(event, bare, bare.size if refused else 0, refused)
         size = delivery.size
         if id(delivery.body) in bodies:
             size = delivery.bare_size
