@@ -98,9 +98,9 @@ def test_what_a_killed_deliverer_had_counted_stays(start, receiver):
     system.wait(all_counted)
     assert seen == sorted(seen)
     assert seen[-1] == 2 * EVENTS
-    assert health(system).problems == ()
     restarts = ("child_restarts_total", "deliveries/deliverer-1")
     system.wait(lambda: metrics(system)[restarts] == 1)
+    system.wait(lambda: health(system).problems == ())
 
 
 def test_killed_metrics_are_told_again_what_the_living_have_counted(start, receiver):
