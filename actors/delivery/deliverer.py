@@ -14,7 +14,7 @@ from thespian.actors import ActorAddress, WatchMessage
 
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.intake import DEADLY
-from callboard.actors.base.outbox import Outbox
+from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.actors.base.placement import is_remote
 from callboard.actors.base.role import Ports, Role, Setup
 from callboard.actors.base.tracing import tracing

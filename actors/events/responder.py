@@ -10,7 +10,7 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.outbox import cut
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup

@@ -31,7 +31,7 @@ from callboard.actors.messages.paths import (
 from callboard.adapters.local.sealed_transport import Limits
 from callboard.config.settings import CouchdbSettings, DataSettings, ModuleSettings, Settings
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.event_ledger import BatchLimits, EventLedger
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries import slicing
 from callboard.webhooks.deliveries.encoding import JSON_TYPE, content
@@ -69,7 +69,7 @@ class World:
     """A responder between a bridge and deliverers that settle what they get when told to."""
 
     def __init__(self, settings, deliverers=2):
-        self.ledger = EventLedger()
+        self.ledger = EventLedger(BatchLimits(10**9, 10**9, 10**9))
         self.responder = Here(settings)
         self.delivered, self.refused, self.largest = Counter(), [], 0
         self.received = {}
@@ -108,9 +108,8 @@ class World:
             event = RawEvent(self.tags, "shop", "order", body, "application/json", None)
             self.ledger.take(event, {MODULE})
             events.append(event)
-        self.batches += 1
-        self.ledger.cut(MODULE, len(events), 10**9)
-        self.ledger.sent(Batch(self.batches, MODULE, tuple(events), 3, 0.0))
+        self.batches, sent = self.ledger.next(MODULE, 0.0)
+        assert sent == events
         self.responder.receiveMsg_EventBatch(EventBatch(self.batches, 1, tuple(events)), "bridge")
 
     def take(self):
@@ -408,8 +407,7 @@ def test_an_event_that_is_redelivered_meanwhile_is_made_once(world):
     for batch in (1, 2):
         event = RawEvent(batch, "shop", "order", body, "application/json", None)
         world.ledger.take(event, {MODULE})
-        world.ledger.cut(MODULE, 1, 10**9)
-        world.ledger.sent(Batch(batch, MODULE, (event,), 3, 0.0))
+        assert world.ledger.next(MODULE, 0.0) == (batch, [event])
         world.responder.receiveMsg_EventBatch(EventBatch(batch, 1, (event,)), "bridge")
     world.run()
     assert len(world.delivered) == 3_000
