@@ -164,6 +164,12 @@ class World:
             call()
         return bool(batches or due)
 
+    def pass_time(self):
+        """Call all timers."""
+        due, self.responder.due = self.responder.due, []
+        for call in due:
+            call()
+
     def reconcile(self):
         """Call what is to be called repeatedly."""
         for call in self.responder.repeated:
@@ -281,6 +287,26 @@ def test_a_storm_of_one_account_is_bounded_and_lets_the_others_through(world):
     assert world.responder.stats()["fan_outs"] == 0
 
 
+def test_no_message_waits_for_the_slices_of_another(world):
+    """Each batch and each report was followed by slices of a storm, for 100 ms."""
+    world.hooks(*(hook(f"a{n}", "a") for n in range(3_000)), hook("b", "b"))
+    world.publish(order("a"))
+    world.pass_time()
+    first, *others = world.take()
+    world.settle(*first)
+    world.publish(order("b"))
+    batches = world.take()
+    assert [delivery.hook_id for _path, batch in batches for delivery in sent(batch)] == ["b"]
+    for path, batch in (*others, *batches):
+        world.settle(path, batch)
+    world.run()
+    assert len(world.delivered) == 3_001
+
+
+def sent(batch):
+    return [delivery for event in batch.events for delivery in event.deliveries]
+
+
 def test_one_event_with_very_many_hooks(world):
     hooks = 50_000 if LARGE else 5_000
     world.hooks(*(hook(f"h{n}", "a") for n in range(hooks)))
@@ -362,6 +388,7 @@ def test_payloads_that_are_encoded_and_refused_end_a_slice_by_time(world):
 def test_the_slices_of_a_dead_deliverer_go_to_another(world):
     world.hooks(*(hook(f"h{n}", "a") for n in range(500)))
     world.publish(order())
+    world.pass_time()
     _one, two, _retry_queue = world.paths
     for path, batch in world.take():
         if path == two:
@@ -377,6 +404,7 @@ def test_the_slices_of_a_dead_deliverer_go_to_another(world):
 def test_a_lost_slice_is_sent_again_and_a_lost_report_asked_for(world, monkeypatch):
     world.hooks(*(hook(f"h{n}", "a") for n in range(100)))
     world.publish(order())
+    world.pass_time()
     world.responder.sent = [
         (to, message)
         for to, message in world.responder.sent
