@@ -55,11 +55,11 @@ class ChangePublisher:
             self._unconfirmed.pop(id, None)
 
     def lost(self, publish_ids: Iterable[int]) -> None:
-        """The broker has not confirmed these: keep them until it is up or unblocked again."""
+        """The broker has not confirmed these: keep them until it is up again."""
         unconfirmed = self._unconfirmed
         self._waiting.extend(unconfirmed.pop(id) for id in publish_ids if id in unconfirmed)
 
     def broker_is_up(self) -> None:
-        """The broker takes messages again: publish the waiting changes."""
+        """Publish the waiting changes."""
         while self._waiting:
             self._send(self._waiting.popleft())

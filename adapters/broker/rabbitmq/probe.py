@@ -16,7 +16,7 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
 )
 
 from callboard.adapters.broker.protocol import Exchange, Queue
-from callboard.adapters.broker.rabbitmq.session import NO_QUEUE
+from callboard.adapters.broker.rabbitmq.session import NO_QUEUE, PROBE
 from callboard.adapters.broker.urls import mask_url
 
 BLOCKED_S = 0.5
@@ -163,7 +163,7 @@ def _is_blocked(connection: Any) -> bool:
     channel = connection.channel()
     channel.confirm_delivery()
     try:
-        channel.basic_publish("", NO_QUEUE, b"")
+        channel.basic_publish("", NO_QUEUE, PROBE)
     except pika_errors.ConnectionBlockedTimeout:
         return True
     except pika_errors.ChannelClosedByBroker as error:

@@ -53,6 +53,9 @@ MARK_ID, PROBE_ID = 0, -1
 NO_QUEUE = "amq.callboard.probe"
 """The routing key of probes. RabbitMQ lets no client declare a queue of such a name."""
 
+PROBE = b"?"
+"""A broker that blocks a connection at the header of a message confirms one without a body."""
+
 SILENT_HALVES = 3
 """A peer sends something within each heartbeat interval. One that sends nothing in so many halves of
 it in a row is lost; fewer may be only late."""
@@ -204,7 +207,7 @@ class AmqpSession:
 
     def probe(self) -> None:
         """Publish a message that no queue takes."""
-        self._channel.basic_publish("", NO_QUEUE, b"")
+        self._channel.basic_publish("", NO_QUEUE, PROBE)
         self._await_confirm(PROBE_ID)
         self._own += 1
 
