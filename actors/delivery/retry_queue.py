@@ -38,6 +38,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
+    Blocked,
     BrokerEvent,
     Confirmed,
     ConnectionDown,
@@ -51,6 +52,7 @@ from callboard.adapters.broker.protocol import (
     Removed,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     Unreadable,
 )
@@ -237,6 +239,11 @@ class RetryQueue(BrokerRole):
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
+            case Blocked():
+                self._ordered.pause_publishing()
+            case Unblocked():
+                self._ordered.resume_publishing()
+                self._publish_all()
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
@@ -450,7 +457,7 @@ class RetryQueue(BrokerRole):
         self._publish_all()
 
     def _publish_all(self) -> None:
-        while self._connected and self._to_publish:
+        while self._connected and not self.blocked and self._to_publish:
             publish = self._to_publish.popleft()
             self._publishing[self.broker.publish(self._message(publish))] = publish
 

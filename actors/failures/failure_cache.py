@@ -35,6 +35,7 @@ from callboard.adapters.broker.protocol import (
     Queue,
     Received,
     Topology,
+    Unblocked,
     Unconfirmed,
 )
 from callboard.webhooks.hooks.failure_window import (
@@ -150,6 +151,8 @@ class FailureCache(BrokerRole):
             case ConnectionUp():
                 self._connected = True
                 self._share_soon()
+            case Unblocked():
+                self._share_soon()
             case ConnectionDown():
                 self._connected = False
             case Confirmed(ids):
@@ -167,7 +170,7 @@ class FailureCache(BrokerRole):
             self._share_due.within(GATHER_S)
 
     def _share(self) -> None:
-        if not self._connected or not (self._unshared or self._flushes):
+        if not self._connected or self.blocked or not (self._unshared or self._flushes):
             return
         failures, flushes = tuple(self._unshared), tuple(self._flushes)
         self._unshared.clear()
