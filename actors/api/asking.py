@@ -54,8 +54,8 @@ class Asking:
         if asked is None:
             return
         match answer.message:
-            case Refused(reason, quota, busy):
-                _fail(asked, RefusedByActor(reason, quota, busy=busy))
+            case Refused(reason, quota, busy, setting):
+                _fail(asked, RefusedByActor(reason, quota, busy=busy, setting=setting))
             case asked.kind():
                 _settle(asked, answer.message)
             case _:
