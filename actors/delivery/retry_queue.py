@@ -15,6 +15,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.delivery.earlier_deliveries import take_over
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import (
     OrderedQueues,
@@ -177,6 +178,7 @@ class RetryQueue(BrokerRole):
         file = self.own(
             OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
         )
+        take_over(self.settings, file, self.log)
         self._ordered = OrderedQueues(
             self.settings,
             file,
