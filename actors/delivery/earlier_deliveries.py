@@ -17,7 +17,7 @@ from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Que
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.config.settings import Settings
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES
-from callboard.webhooks.retries.ordered_queue import in_probable_order, is_of_ordered_hook
+from callboard.webhooks.retries.earlier_order import in_probable_order, is_of_ordered_hook
 from callboard.webhooks.retries.retry_message import as_json
 
 

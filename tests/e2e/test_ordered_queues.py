@@ -3,19 +3,24 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
 from contextlib import suppress
+from itertools import cycle, pairwise
+from pathlib import Path
 
 import psutil
 import pytest
+from attrs import frozen
 
 from callboard.actors.messages import EditHook, HookSaved
 from callboard.adapters.receiver.server import Answer
+from callboard.supervision import die_with_parent
 from support.bus import publish_durably
 from support.cluster import prepared
 from support.patience import patient
-from support.running import call_event
+from support.running import ACCOUNT, RunningSystem, call_event
 
 pytestmark = pytest.mark.multiprocess
 
@@ -75,36 +80,127 @@ def kill_node(system):
     system.start()
 
 
-def test_an_ordered_hook_keeps_its_order_whatever_dies(start, receiver, broker):
-    accepted = some_fail(receiver, "/ordered")
-    system = start(**STANDARD, **broker)
-    system.add_hook(f"{receiver.url}/ordered", format="json", ordered=True)
-    system.wait_hooks()
+class EarlierSystem(RunningSystem):
+    """A system of an earlier version, from a checkout of it with a `.venv`, run by its commands."""
+
+    checkout = Path(os.environ.get("CALLBOARD_TEST_EARLIER", ""))
+
+    def start(self):
+        self.detach()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.checkout / ".venv/bin/callboard", "start"],
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                preexec_fn=die_with_parent,
+            )
+        assert "ready" in self.process.stdout.readline(), self.tail()
+
+    def run(self, *arguments, input="", **environment):
+        return subprocess.run(
+            [self.checkout / ".venv/bin/callboard", *arguments],
+            env=self.environment | environment,
+            input=input,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=patient(60),
+        )
+
+    def add_hook(self, uri, event="channel_create", account=ACCOUNT, **fields):
+        options = ("--event", event, "--account", account, "--ordered")
+        return self.run("hooks", "add", uri, *options)
+
+    def publish(self, bodies, batch=100):
+        self.run("publish", input=json.dumps(list(bodies)))
+
+
+@frozen
+class Ordeal:
+    """What ordered hooks go through: events in batches, and between them deaths and restarts."""
+
+    hooks: int
+    batches: int
+    batch: int
+    kills: int
+    failing: int
+
+
+SIZES = {
+    "small": Ordeal(hooks=1, batches=8, batch=10, kills=5, failing=5),
+    "large": Ordeal(hooks=5, batches=40, batch=50, kills=30, failing=50),
+}
+EARLIER_WAITING = 15
+"""An earlier version keeps the order of up to 20 events that wait for a hook."""
+VICTIMS = (
+    "deliveries/retry_queue",
+    "event_bridge",
+    "responders/channel_create",
+    *("deliveries/deliverer-1", "deliveries/deliverer-2"),  # One of them has the hook.
+    *("deliveries/attempt_log", "hook_table"),
+)
+
+
+@pytest.mark.timeout(1_800)
+def test_ordered_hooks_keep_their_order_whatever_dies(start, receiver, broker, tmp_path):
+    """CALLBOARD_TEST_ORDER=large is the long run, which prints its counts.
+
+    CALLBOARD_TEST_EARLIER is a checkout of an earlier version, which begins. It is replaced while
+    an event is to be attempted again, and the ones behind it wait in its memory.
+    """
+    size = SIZES[os.environ.get("CALLBOARD_TEST_ORDER", "small")]
+    paths = [f"/ordered{number}" for number in range(size.hooks)]
+    accepted = {path: some_fail(receiver, path, size.failing) for path in paths}
+    settings = {**STANDARD, **broker, "actors__max_restarts": 1_000}
+    has_earlier = EarlierSystem.checkout != Path()
+    system = EarlierSystem(tmp_path / "data0", **settings) if has_earlier else start(**settings)
+    for path in paths:
+        system.add_hook(f"{receiver.url}{path}", format="json", ordered=True)
+    system.wait_hooks(size.hooks)
+    victims = cycle(VICTIMS)
     made = 0
 
     def publish(count):
         nonlocal made
-        # A bridge that has just begun refuses events until it is connected.
-        system.wait(lambda: system.node("event_bridge").stats.get("broker") == "up")
         system.publish([call_event(n) for n in range(made, made + count)])
         made += count
 
-    publish(20)
-    for victim in ("deliveries/retry_queue", "event_bridge", "responders/channel_create"):
-        system.kill(victim)
-        publish(10)
-    for worker in (1, 2):  # One of them has the hook.
-        system.kill(f"deliveries/deliverer-{worker}")
-        publish(5)
-    system.close()
-    system.start()
-    publish(10)
-    kill_node(system)
-    publish(10)
-    requests = receiver.wait_for(is_delivered(accepted, made), timeout_s=60)
-    assert numbers(requests) == list(range(made))
-    firsts = list(dict.fromkeys(accepted))
-    assert firsts == list(range(made))
+    def is_done(_requests):
+        return all(len(set(numbers)) == made for numbers in accepted.values())
+
+    if has_earlier:
+        for _batch in range(size.batches // 4):
+            publish(size.failing - 1 - made % size.failing or size.failing)
+            receiver.wait_for(is_done, timeout_s=60)
+            publish(EARLIER_WAITING)
+        system.close()
+        system = start(**settings)
+    events = size.batches * size.batch
+    while made < events:
+        done = made // size.batch
+        if done * size.kills // size.batches < (done + 1) * size.kills // size.batches:
+            system.kill(next(victims))
+        if done == size.batches // 2:
+            system.close()
+            system.start()
+        if done == size.batches * 3 // 4:
+            kill_node(system)
+        # A bridge that has just begun refuses events until it is connected.
+        system.wait(lambda: system.node("event_bridge").stats.get("broker") == "up")
+        publish(min(size.batch, events - made))
+
+    with suppress(AssertionError):
+        receiver.wait_for(is_done, timeout_s=600 if size.hooks > 1 else 60)
+    begun = {path: numbers(r for r in receiver.requests if r.path == path) for path in paths}
+    inversions = sum(a > b for of in begun.values() for a, b in pairwise(of))
+    lost = sum(made - len(set(of)) for of in accepted.values())
+    repeats = receiver.count - size.hooks * (made + made // size.failing)
+    print(f"{made} events, {size}: {inversions} inversions, {lost} lost, {repeats} repeats")
+    assert (inversions, lost) == (0, 0)
+    for path in paths:
+        assert begun[path] == list(dict.fromkeys(accepted[path])) == list(range(made))
 
 
 def test_a_burst_for_an_ordered_hook_is_delivered_as_fast_as_its_endpoint_answers(

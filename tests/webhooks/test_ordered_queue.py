@@ -3,15 +3,8 @@
 from attrs import evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.hooks.options import Options
-from callboard.webhooks.retries.ordered_queue import (
-    RUN,
-    RUN_BYTES,
-    OrderedQueue,
-    in_probable_order,
-    is_of_ordered_hook,
-)
-from callboard.webhooks.retries.retry_message import RetryMessage, as_json
+from callboard.webhooks.retries.ordered_queue import RUN, RUN_BYTES, OrderedQueue
+from callboard.webhooks.retries.retry_message import RetryMessage
 
 NOW_MS = 1_700_000_000_000
 
@@ -117,32 +110,3 @@ def test_a_delivery_that_had_its_attempt_ends_the_deferral_of_the_queue():
     made.settled([1], 0.0, NOW_MS)
     made.take(2, retry(2), 0.0, NOW_MS)
     assert made.run(0.0)[0][1].deferred_since_ms is None
-
-
-def test_what_an_earlier_version_deferred_is_in_the_order_of_first_attempts_then_deferrals():
-    """It attempted one at a time, so that those attempted are the earliest."""
-    attempted = [
-        retry(n, attempts_made=1, history=((NOW_MS + n, "timeout"),), due_ms=NOW_MS + 9_000 - n)
-        for n in (1, 2)
-    ]
-    waits = ("2s",)
-    deferred = [
-        retry(n, deferred_since_ms=NOW_MS - 100 + n, due_ms=NOW_MS + 600_000, left=waits)
-        for n in (3, 4, 5)
-    ]
-    mixed = [deferred[2], attempted[1], deferred[0], attempted[0], deferred[1]]
-    found = in_probable_order(map(as_json, mixed), NOW_MS)
-    assert [one.delivery.id for one in found] == ["d1", "d2", "d3", "d4", "d5"]
-    assert [one.due_ms - NOW_MS for one in found] == [8_999, 8_998, 0, 0, 0]
-    assert {one.left for one in found} == {()}
-
-
-def test_messages_of_ordered_hooks_are_known_by_their_options():
-    def message(body=b"{}", **options):
-        delivery = evolve(retry(1).delivery, body=body, options=Options(**options))
-        return as_json(RetryMessage(delivery, 1, NOW_MS))
-
-    assert is_of_ordered_hook(message(ordered=True))
-    assert not is_of_ordered_hook(message(b'{"ordered":true}'))
-    assert not is_of_ordered_hook(message(ordered=True).replace(b'"version":1', b'"version":9'))
-    assert not is_of_ordered_hook(b'{"ordered":true')

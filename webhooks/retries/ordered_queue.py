@@ -9,11 +9,7 @@ from collections.abc import Iterable
 
 from attrs import Factory, define, evolve
 
-from callboard.webhooks.retries.retry_message import (
-    RetryMessage,
-    UnreadableDelivery,
-    from_json,
-)
+from callboard.webhooks.retries.retry_message import RetryMessage
 
 RUN = 20
 """The most deliveries of a queue that a deliverer has; the next follow when all have ended."""
@@ -23,30 +19,6 @@ PREFETCH = 2 * RUN
 """The most unacknowledged deliveries, so that the next run is here when one ends."""
 
 HookKey = tuple[str, str]
-
-
-def is_of_ordered_hook(message: bytes) -> bool:
-    """Whether it is a delivery of a hook that was ordered when it was deferred."""
-    if b'"ordered":true' not in message:
-        return False  # Quotes within texts are escaped.
-    try:
-        return from_json(message).delivery.options.ordered
-    except UnreadableDelivery:
-        return False
-
-
-def in_probable_order(messages: Iterable[bytes], now_unix_ms: int) -> list[RetryMessage]:
-    """Deliveries of ordered hooks that an earlier version deferred, the earliest first.
-
-    It attempted one delivery of a hook at a time and deferred others when it had no room for them:
-    those that it attempted are the earliest, and the others are in the order of their deferrals.
-    These are due now.
-    """
-    retries = sorted(map(from_json, messages), key=lambda r: (not r.attempts_made, r.taken_at_ms))
-    return [
-        retry if retry.attempts_made else evolve(retry, due_ms=now_unix_ms, left=())
-        for retry in retries
-    ]
 
 
 @define(eq=False)
