@@ -325,7 +325,7 @@ class BrokerConnection(Protocol):
         """Stop to consume a queue of `consume`; a later `poll` reports `Removed`.
 
         The queue is deleted if it has no messages and no other consumer. RabbitMQ does not know
-        if-empty for quorum queues: one is deleted only if it `is_obsolete`, which means that what
+        if-empty for quorum queues: one is deleted only if it `is_obsolete`, so that a message that
         is published into it at this moment is not needed either.
         """
 
