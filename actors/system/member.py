@@ -25,13 +25,13 @@ LONELY_S = 30.0
 def run(
     settings: Settings, node: str, worker: WorkerCapabilities, ready: Callable[[], None]
 ) -> None:
-    """Run until a signal asks to stop. Raises SystemUnreachable.
+    """Run until a signal asks to stop. Raises SystemUnreachable, DataDirectoryLost.
 
     `ready` is called when the actor system has started, even if the node cannot be reached yet: the
     registration is repeated.
     """
-    with actor_system.ownership(settings, node=node), Signals() as signals:
-        while not _run_once(settings, node, worker, ready, signals):
+    with actor_system.ownership(settings, node=node) as check, Signals() as signals:
+        while not _run_once(settings, node, worker, ready, signals, check):
             structlog.get_logger("callboard").warning("actor_system_lost", actor="member")
             time.sleep(AGAIN_S)
 
@@ -42,6 +42,7 @@ def _run_once(
     worker: WorkerCapabilities,
     ready: Callable[[], None],
     signals: Signals,
+    check: Callable[[], None],
 ) -> bool:
     """Run the actor system until it ends; whether it was asked to."""
     system = actor_system.join(settings, node, worker)
@@ -51,6 +52,7 @@ def _run_once(
         system.tell(orphan_guard, Start(args=os.getpid(), heartbeat_s=0))
         pid: int | None = None
         while not signals.count:
+            check()
             match system.listen(timedelta(seconds=TICK_S)):
                 case Ready(pid=pid):
                     ready()
