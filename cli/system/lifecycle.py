@@ -86,7 +86,10 @@ def start(loaded: Loaded) -> None:
 def _stopped(problem: DataDirectoryLost) -> WrongUsage:
     """The failure of a command that stopped itself. A service manager must not start it again:
     it would begin with an empty directory."""
-    return WrongUsage(f"{problem}: put it back, or set data.dir, and start Callboard again")
+    return WrongUsage(
+        f"{problem}: remove what is in its place now, put it back or set data.dir, and start "
+        "Callboard again"
+    )
 
 
 def _with_remedy(reason: str) -> str:

@@ -181,6 +181,27 @@ def test_a_second_system_on_the_same_data_is_refused(system):
     assert str(system.process.pid) in refused.stderr
 
 
+def test_a_deleted_lock_file_ends_nobody_and_is_back_at_once(system):
+    lock, before = system.settings.data.dir / "callboard.lock", system.node("event_bridge").pid
+    lock.unlink()
+    refused = system.run("start")
+    assert refused.returncode == 1
+    assert "already" in refused.stderr
+    system.wait(lambda: system.run("status").returncode == 0)
+    assert lock.exists()
+    assert system.node("event_bridge").pid == before
+
+
+def test_a_data_directory_that_is_moved_away_stops_the_system_with_the_reason(start):
+    system = start()
+    folder = system.settings.data.dir
+    moved = folder.rename(folder.with_name("moved"))
+    system.log = moved / system.log.name
+    assert system.process.wait(timeout=patient(30)) == 2
+    assert f"{folder} was moved away: remove what is in its place now, put it back or set data.dir" in system.tail()
+    assert not system.family()
+
+
 def test_attaching_takes_the_key(system):
     refused = system.run("status", CALLBOARD_ACTORS_KEY="x" * 64)
     assert refused.returncode == 1
