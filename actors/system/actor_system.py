@@ -393,6 +393,8 @@ def create_top(system: ActorSystem) -> Client:
     try:
         return Client(system, system.createActor(WebhooksSupervisor, globalName=TOP))
     except ActorSystemException as problem:
+        with suppress(ActorSystemException):
+            system.shutdown()  # its admin may be alive
         raise SystemLost(f"the actor system has just ended: {problem}") from None
 
 
