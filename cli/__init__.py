@@ -39,7 +39,10 @@ class _CommandLine(click.Group):
         return super().main(*args, **options)
 
 
-@click.group(cls=_CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_CommandLine,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(version("callboard"), "-V", "--version", prog_name="callboard")
 def main() -> None:
     """Callboard turns AMQP events into webhooks.

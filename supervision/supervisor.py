@@ -324,8 +324,8 @@ class Supervisor(SupervisedActor):
 
     def _overdue(self, id: str, incarnation: int, status: str) -> None:
         """The child should have left this status by now."""
-        child = self._children[id]
-        if (child.incarnation, child.status) != (incarnation, status):
+        child = self._children.get(id)
+        if child is None or (child.incarnation, child.status) != (incarnation, status):
             return
         if child.killed:
             self._exited(child)

@@ -1,8 +1,8 @@
 """Starts an actor system, and attaches to a running one.
 
 The owner holds the lock of the data directory while its system runs (data_lock.py); the file
-callboard.lock names the process and the port to attach to. Every frame between actors is sealed with the key in the data
-directory, so a client must be able to read the key.
+callboard.lock names the process and the port to attach to. Every frame between actors is sealed
+with the key in the data directory, so a client must be able to read the key.
 """
 
 import errno
@@ -32,7 +32,7 @@ from callboard.actors.base import own_settings
 from callboard.actors.messages import Refused
 from callboard.actors.system.data_lock import FILE, DataLock, Owner, read_owner
 from callboard.actors.system.tree import WebhooksSupervisor
-from callboard.actors.system.worker_capabilities import WorkerCapabilities
+from callboard.actors.system.worker_capabilities import VERSION, WorkerCapabilities
 from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.local import sealed_transport
 from callboard.config.logs import log_definitions, stderr_handler
@@ -134,9 +134,10 @@ def _open_lock(settings: Settings) -> DataLock:
         check_folder(settings.data.dir)
         return DataLock(settings.data.dir)
     except OSError as problem:
+        file = settings.data.dir / problem.filename
         raise SystemUnreachable(
-            f"{settings.data.dir / problem.filename} cannot be written: {problem.strerror}: run this as a user who "
-            "may, or choose another data.dir"
+            f"{file} cannot be written: {problem.strerror}: run this as a user who may, or choose "
+            "another data.dir"
         ) from None
     except KeyFileError as problem:
         raise SystemUnreachable(str(problem)) from None
@@ -261,7 +262,9 @@ def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSyst
 def _convention(settings: Settings) -> dict[str, Any]:
     """The capabilities of a node that other machines may join."""
     actors = settings.actors
-    return {_CONVENTION: f"{actors.bind}:{actors.admin_port}"} if actors.convention else {}
+    if not actors.convention:
+        return {}
+    return {_CONVENTION: f"{actors.bind}:{actors.admin_port}", VERSION: version("callboard")}
 
 
 def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = None) -> ActorSystem:

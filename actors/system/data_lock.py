@@ -77,7 +77,7 @@ class DataLock:
     def check(self) -> None:
         """Write the file again if it is gone. Raises DataDirectoryLost."""
         try:
-            there = os.stat(self._path)
+            there = self._path.stat()
         except FileNotFoundError:
             raise DataDirectoryLost(f"the data directory {self._path} was moved away") from None
         if not os.path.samestat(there, os.fstat(self._folder)):

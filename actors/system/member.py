@@ -4,12 +4,13 @@ import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.metadata import version
 
 import structlog
 
 from callboard.actors.base import own_settings
 from callboard.actors.system import actor_system
-from callboard.actors.system.orphan_guard import OrphanGuard
+from callboard.actors.system.orphan_guard import AnotherVersion, OrphanGuard
 from callboard.actors.system.owner import TICK_S, Signals, exists
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.config.settings import Settings
@@ -56,6 +57,14 @@ def _run_once(
             match system.listen(timedelta(seconds=TICK_S)):
                 case Ready(pid=pid):
                     ready()
+                case AnotherVersion(version=theirs):
+                    structlog.get_logger("callboard").error(
+                        "refused_by_node",
+                        node=node,
+                        version=theirs,
+                        own=version("callboard"),
+                        todo="install the same version here and on the node",
+                    )
             if pid is not None and not exists(pid):
                 return False
             if time.monotonic() - warned > LONELY_S and not own_settings.have_begun():

@@ -38,7 +38,10 @@ def test_a_deleted_lock_file_starts_no_second_owner_and_is_written_again(setting
         written = file.read_text()
         for _time in range(2):
             file.unlink()
-            with pytest.raises(SystemUnreachable, match="running on .* already"), ownership(settings):
+            with (
+                pytest.raises(SystemUnreachable, match="running on .* already"),
+                ownership(settings),
+            ):
                 pass
             file.unlink(missing_ok=True)
             with pytest.raises(SystemUnreachable, match="it is missing, and is written again"):

@@ -226,7 +226,10 @@ def test_a_data_directory_that_is_moved_away_stops_the_system_with_the_reason(st
     moved = folder.rename(folder.with_name("moved"))
     system.log = moved / system.log.name
     assert system.process.wait(timeout=patient(30)) == 2
-    assert f"{folder} was moved away: remove what is in its place now, put it back or set data.dir" in system.tail()
+    assert (
+        f"{folder} was moved away: remove what is in its place now, put it back or set data.dir"
+        in system.tail()
+    )
     assert not system.family()
 
 
