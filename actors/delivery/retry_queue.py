@@ -3,7 +3,8 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,11 +15,14 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.delivery.earlier_deliveries import take_over
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import (
     OrderedQueues,
     OrderedRun,
     Publication,
+    delay_queue,
+    due_queue,
     message_for,
 )
 from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
@@ -38,6 +42,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
+    Blocked,
     BrokerEvent,
     Confirmed,
     ConnectionDown,
@@ -51,6 +56,7 @@ from callboard.adapters.broker.protocol import (
     Removed,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     Unreadable,
 )
@@ -58,6 +64,7 @@ from callboard.adapters.broker.publications import publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
+from callboard.adapters.store.protocol import StoreError
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
@@ -65,6 +72,7 @@ from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Sourc
 from callboard.webhooks.acknowledgement.releases import Releases
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
+from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
 from callboard.webhooks.retries.retry_message import (
@@ -159,12 +167,15 @@ class RetryQueue(BrokerRole):
         self._bridge = 0
         self._refused: dict[int, tuple[Publication, str, int | None]] = {}
         self._refusals = itertools.count(-1, -1)
+        file = self.own(
+            OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
+        )
+        take_over(self.settings, file, self.log)
         self._ordered = OrderedQueues(
             self.settings,
-            self.own(
-                OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
-            ),
+            file,
             broker=lambda: self.broker,
+            deleted=partial(_deleted, HookStore(store)),
             judge=self._judge.take,
             settle=self._receipts.settle,
             refuse=self._refuse,
@@ -194,6 +205,7 @@ class RetryQueue(BrokerRole):
             + len(self._releases),
             "in_hand": len(self._ledger) + len(self._due) + len(self._judge),
             "in_order": len(self._ordered),
+            "ordered_hooks": self._ordered.hook_count,
         }
 
     def measure(self) -> None:
@@ -227,6 +239,11 @@ class RetryQueue(BrokerRole):
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
+            case Blocked():
+                self._ordered.pause_publishing()
+            case Unblocked():
+                self._ordered.resume_publishing()
+                self._publish_all()
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
@@ -445,7 +462,7 @@ class RetryQueue(BrokerRole):
         self._publish_all()
 
     def _publish_all(self) -> None:
-        while self._connected and self._to_publish:
+        while self._connected and not self.blocked and self._to_publish:
             publish = self._to_publish.popleft()
             self._publishing[self.broker.publish(self._message(publish))] = publish
 
@@ -611,6 +628,15 @@ class RetryQueue(BrokerRole):
                 self.send(address, Reconcile(source, tuple(shares)))
 
 
+def _deleted(store: HookStore, hook_ids: Collection[str]) -> Collection[str]:
+    """Those hooks that do not exist any more; none if the store is away."""
+    try:
+        documents = store.get_many(hook_ids)
+    except StoreError:
+        return ()
+    return {id for id in hook_ids if id not in documents or is_deleted(documents[id])}
+
+
 def due_message(settings: Settings, item: RetryMessage) -> OutgoingMessage:
     """A message that puts a delivery into the due queue."""
     return message_for(due_queue(settings), item, as_json(item))
@@ -633,13 +659,3 @@ def topology(settings: Settings) -> Topology:
         ),
         priority=settings.amqp.consumer_priority,
     )
-
-
-def due_queue(settings: Settings) -> str:
-    """The name of the queue of due deliveries."""
-    return f"{settings.amqp.queue}.retries"
-
-
-def delay_queue(settings: Settings, name: str) -> str:
-    """The name of the queue of a delay class."""
-    return f"{settings.amqp.queue}.retry.{name}"

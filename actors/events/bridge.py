@@ -8,7 +8,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from attrs import define
+from attrs import Factory, define
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
@@ -32,8 +32,10 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import as_published, offers_of
+from callboard.adapters.broker.gate import PublishGate
 from callboard.adapters.broker.protocol import (
     Binding,
+    Blocked,
     BrokerError,
     BrokerEvent,
     Confirmed,
@@ -47,6 +49,7 @@ from callboard.adapters.broker.protocol import (
     Received,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     Unreadable,
 )
@@ -78,6 +81,10 @@ IN_ORDER = "to have lost events redelivered in order"
 """The reason for a new connection to the broker."""
 CONFIRMED_WITHIN_S = 1.0
 """The most seconds that it waits for the broker's confirmations of events that clients publish."""
+MAX_PUBLISHING_BYTES = 32 * 2**20
+"""The most bytes of events from clients that the broker has not confirmed; one may have more."""
+LOOK_S = 5.0
+"""How often the bridge finds out whether the broker takes messages, also if it has none."""
 RECONCILE_S = 30.0
 STALE_S = 60.0
 """For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
@@ -88,8 +95,10 @@ class _Publishing:
     """A request to publish events. `waiting`: the ids not yet confirmed by the broker."""
 
     requester: ActorAddress
-    waiting: set[int]
-    count: int
+    events: tuple[tuple[str, str, bytes, str], ...]
+    size: int
+    waiting: set[int] = Factory(set)
+    count: int = 0
     unroutable: int = 0
 
 
@@ -119,7 +128,8 @@ class EventBridge(BrokerRole):
         self._since = 0
         self._publishing: dict[int, _Publishing] = {}
         self._reconnecting = False
-        self._held: list[tuple[PublishEvents, ActorAddress]] = []
+        self._publishing_bytes = 0
+        self._held: list[_Publishing] = []
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
         self._takes_events = True
@@ -140,6 +150,7 @@ class EventBridge(BrokerRole):
                 priority=amqp.consumer_priority,
             )
         )
+        self._gate = PublishGate(self.broker)
         self._unclaimed = UnclaimedEvents(
             self.settings,
             self.broker,
@@ -150,6 +161,7 @@ class EventBridge(BrokerRole):
             self.log,
         )
         self.every(RECONCILE_S, self._reconcile)
+        self.every(LOOK_S, self._gate.look)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and unsettled events."""
@@ -178,6 +190,7 @@ class EventBridge(BrokerRole):
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Take messages; drop all of them if the connection is lost."""
+        self._gate.on_broker(event)
         match event:
             case Received(messages):
                 self._take(messages)
@@ -186,6 +199,8 @@ class EventBridge(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                self._unclaimed.resume()
+                self._gate.look()
                 self._reconnected()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -197,6 +212,12 @@ class EventBridge(BrokerRole):
                 if reason != IN_ORDER:
                     self._reconnected()
                 self._report_if_quiet()
+            case Blocked(reason):
+                self._unclaimed.pause()
+                why = f"it may still take it once it is no longer blocked: {reason}"
+                self._publish_failed(tuple(self._publishing), why)
+            case Unblocked():
+                self._unclaimed.resume()
             case Confirmed(ids):
                 self._unclaimed.confirmed(ids)
                 self._publish_progress(ids)
@@ -302,8 +323,8 @@ class EventBridge(BrokerRole):
     def _reconnected(self) -> None:
         self._reconnecting = False
         held, self._held = self._held, []
-        for message, sender in held:
-            self.receiveMsg_PublishEvents(message, sender)
+        for request in held:
+            self._enter(request)
 
     # Responders
 
@@ -419,21 +440,41 @@ class EventBridge(BrokerRole):
     def receiveMsg_PublishEvents(self, message: PublishEvents, sender: ActorAddress) -> None:
         """Publish events for a client without a connection to the broker.
 
-        If the broker cannot accept one of them, the events before it are still published.
+        If the broker cannot accept one of them, the events before it are still published. While it
+        is blocked, none is, neither now nor later.
         """
+        size = sum(len(body) for _exchange, _key, body, _type in message.events)
+        if self._publishing_bytes and self._publishing_bytes + size > MAX_PUBLISHING_BYTES:
+            reason = "too many events wait for the broker: try again later"
+            self.send(sender, Refused(reason, busy=True))
+            return
+        self._publishing_bytes += size
+        self._enter(_Publishing(sender, message.events, size))
+
+    def _enter(self, request: _Publishing) -> None:
+        self._gate.enter(partial(self._publish_events, request), partial(self._refuse, request))
+
+    def _refuse(self, request: _Publishing, reason: str) -> None:
+        self._reply(request, Refused(f"the broker takes no messages: {reason}", blocked=True))
+
+    def _reply(self, request: _Publishing, reply: Published | Refused) -> None:
+        self._publishing_bytes -= request.size
+        self.send(request.requester, reply)
+
+    def _publish_events(self, request: _Publishing) -> None:
         if self._reconnecting:
-            self._held.append((message, sender))
+            self._held.append(request)
             return
         try:
-            ids = {self.broker.publish(_outgoing(*event)) for event in message.events}
+            ids = {self.broker.publish(_outgoing(*event)) for event in request.events}
         except BrokerError as problem:  # such as a routing key that is too long
-            self.send(sender, Refused(f"the broker cannot take it: {problem}"))
+            self._reply(request, Refused(f"the broker cannot take it: {problem}"))
             return
-        request = _Publishing(sender, set(ids), len(ids))
+        request.waiting, request.count, request.events = set(ids), len(ids), ()
         for id in ids:
             self._publishing[id] = request
         if not ids:
-            self.send(sender, Published(0, 0))
+            self._reply(request, Published(0, 0))
 
     def _publish_progress(self, ids: Iterable[int]) -> None:
         for id in ids:
@@ -441,7 +482,7 @@ class EventBridge(BrokerRole):
             if request is not None:
                 request.waiting.discard(id)
                 if not request.waiting:
-                    self.send(request.requester, Published(request.count, request.unroutable))
+                    self._reply(request, Published(request.count, request.unroutable))
         self._reconnect()
 
     def _publish_failed(self, ids: Iterable[int], reason: str) -> None:
@@ -450,7 +491,7 @@ class EventBridge(BrokerRole):
             if request is not None:
                 for other in request.waiting:
                     self._publishing.pop(other, None)
-                self.send(request.requester, Refused(f"the broker did not take it: {reason}"))
+                self._reply(request, Refused(f"the broker did not take it: {reason}"))
 
 
 def event_queue(settings: Settings) -> Queue:
