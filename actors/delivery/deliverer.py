@@ -166,7 +166,7 @@ class Deliverer(Role):
         self._early: list[DeliveryBatch | DueBatch] = []
         self._pause = self.timer(self._begin_early)
         if pause_s := self._guard.pause_s(self.most_deaths):
-            self.log.warning("deliveries_wait", seconds=round(pause_s, 1))
+            self.log.warning("messages_wait", seconds=round(pause_s, 1))
             self._pause.within(pause_s)
         self._turn_due = self.timer(self._take_turns)
         for result in RESULTS:
