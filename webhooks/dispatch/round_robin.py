@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
 
-
 NUMBER = 2**40
 """A place is a turn times this, plus a number: within a turn, the first to come is served first."""
 
