@@ -38,7 +38,6 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
-    Blocked,
     BrokerEvent,
     Confirmed,
     ConnectionDown,
@@ -177,6 +176,7 @@ class RetryQueue(BrokerRole):
                 OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
             ),
             broker=lambda: self.broker,
+            is_blocked=lambda: bool(self.blocked),
             judge=self._judge.take,
             settle=self._receipts.settle,
             refuse=self._refuse,
@@ -239,10 +239,8 @@ class RetryQueue(BrokerRole):
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
-            case Blocked():
-                self._ordered.pause_publishing()
             case Unblocked():
-                self._ordered.resume_publishing()
+                self._ordered.publish_all()
                 self._publish_all()
             case ConnectionUp(queue):
                 self._connected = True

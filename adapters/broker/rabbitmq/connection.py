@@ -282,6 +282,7 @@ class AmqpConnection:
         """End the other session, too: `_on_lost` reports both."""
         self._take_publisher_events()
         self._publisher, self._publisher_lasted_s = None, publisher.lasted_s()
+        self._down_reason = reason
         self.reconnect(reason)
 
     def _on_lost(self, session: AmqpSession, reason: str) -> None:
