@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from operator import attrgetter
@@ -58,7 +58,7 @@ from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.metrics import catalog
@@ -73,10 +73,6 @@ KAZOO_QUEUE = Queue(
 )
 """The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
 
-MAX_BATCH_EVENTS = 200
-MAX_BATCH_BYTES = 1_000_000
-MAX_BATCHES_PER_RESPONDER = 2
-"""More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
 WITHOUT_EXCHANGE = "it was put into the queue directly, so that its exchange is unknown"
@@ -125,8 +121,8 @@ class EventBridge(BrokerRole):
         exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
-        self._ledger: EventLedger[RawEvent] = EventLedger()
         self._ids = itertools.count(1)
+        self._ledger: EventLedger[RawEvent] = EventLedger(numbers=self._ids)
         self._releases = itertools.count(1)
         self._released: tuple[int, Released] = 0, ()
         self._since = 0
@@ -176,8 +172,8 @@ class EventBridge(BrokerRole):
             **self._unclaimed.counts,
             "poison": self.quarantine.count,
             "in_hand": self._ledger.open,
-            "batches": len(self._ledger.batches),
-            "parts": self._ledger.shares,
+            "batches": self._ledger.batches,
+            "parts": len(self._ledger.shares),
         }
 
     def measure(self) -> None:
@@ -188,8 +184,7 @@ class EventBridge(BrokerRole):
         self.tally.set(catalog.MESSAGES_UNCLAIMED, self._unclaimed.counts["unclaimed"])
         self.tally.set(catalog.MESSAGES_NO_MODULE, self._unclaimed.counts["no_module"])
         self.tally.set(catalog.EVENTS_IN_HAND, self._ledger.open)
-        resent = max((batch.resent for batch in self._ledger.batches), default=0)
-        self.tally.set(catalog.BATCH_RESENDS, resent, self.path)
+        self.tally.set(catalog.BATCH_RESENDS, self._ledger.resent, self.path)
         self.set_progress(self._ledger.unanswered_since)
 
     # Broker events
@@ -333,28 +328,16 @@ class EventBridge(BrokerRole):
     # Responders
 
     def _dispatch(self) -> None:
-        if self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
+        if self._ledger.shares.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
         for module in self._ledger.waiting():
-            responder = self.peers.get(responder_path(module))
-            while responder and self._ledger.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
-                events = self._ledger.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
-                if not events:
-                    break
-                self._send_batch(next(self._ids), module, events, responder)
+            if responder := self.peer(responder_path(module)):
+                while (batch := self._ledger.next(module, time.monotonic())) is not None:
+                    self._send_batch(responder, *batch)
 
-    def _send_batch(
-        self,
-        id: int,
-        module: str,
-        events: tuple[RawEvent, ...],
-        responder: Peer,
-        resent: int = 0,
-    ) -> None:
+    def _send_batch(self, responder: ActorAddress, id: int, events: Sequence[RawEvent]) -> None:
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
-        now = time.monotonic()
-        self._ledger.sent(Batch(id, module, events, responder.incarnation, now, resent))
-        self.send(responder.address, EventBatch(id, self.incarnation, events, self._since))
+        self.send(responder, EventBatch(id, self.incarnation, tuple(events), self._since))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
         """A responder has sent a batch's deliveries to the deliverers, or there are none."""
@@ -368,9 +351,10 @@ class EventBridge(BrokerRole):
         )
         if batch is None:
             return
+        module, events = batch
         for tag, reason in message.poison:
-            event = next(event for event in batch.events if event.tag == tag)
-            self.set_aside(tag, _publication(event), reason, module=batch.module)
+            event = next(event for event in events if event.tag == tag)
+            self.set_aside(tag, _publication(event), reason, module=module)
         self.quarantine.write()
         self.acknowledge(done)
         self._give_back(self._ledger.lost())
@@ -416,23 +400,20 @@ class EventBridge(BrokerRole):
                 self._ledger.died((path, peer.incarnation))
         self._give_back(self._ledger.lost())
         self._release()
-        for batch in self._ledger.batches:
-            responder = self.peers.get(responder_path(batch.module))
-            if responder and responder.incarnation != batch.incarnation:
-                self._ledger.resend(batch.id)
-                self._send_batch(
-                    next(self._ids), batch.module, batch.events, responder, batch.resent + 1
-                )
+        for module in self._modules:
+            path = responder_path(module.id)
+            if path in self.peers and self.peers[path] != before.get(path):
+                self._ledger.take_back(module.id)
         self._dispatch()
 
     def _reconcile(self) -> None:
         """Repeat batches, and ask for shares, that are unsettled for STALE_S."""
         self._release(again=True)
-        old = time.monotonic() - STALE_S
-        for batch in self._ledger.stale_batches(before=old):
-            if responder := self.peers.get(responder_path(batch.module)):
-                self._send_batch(batch.id, batch.module, batch.events, responder, batch.resent + 1)
-        for deliverer, shares in self._ledger.stale_shares(before=old).items():
+        now = time.monotonic()
+        for module, number, events in self._ledger.overdue(now - STALE_S, now):
+            if responder := self.peer(responder_path(module)):
+                self._send_batch(responder, number, events)
+        for deliverer, shares in self._ledger.shares.stale(now - STALE_S).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))
 

@@ -105,7 +105,7 @@ class FailureCache(BrokerRole):
 
     def receiveMsg_FlushFailures(self, message: FlushFailures, sender: ActorAddress) -> None:
         """Forget the failures of a hook or an account, after an edit or removal."""
-        count = self._failures.flush(message.account_id, message.hook_id)
+        count = self._flush(message.account_id, message.hook_id)
         if message.everywhere:
             self._flushes.append((message.account_id, message.hook_id))
             self._share_soon()
@@ -115,7 +115,7 @@ class FailureCache(BrokerRole):
     def receiveMsg_FlushHooks(self, message: FlushHooks, _sender: ActorAddress) -> None:
         """Forget the failures of re-enabled hooks. Other nodes do so when the change arrives."""
         for account_id, hook_id in message.hooks:
-            self._failures.flush(account_id, hook_id)
+            self._flush(account_id, hook_id)
 
     def receiveMsg_ListFailing(self, message: ListFailing, sender: ActorAddress) -> None:
         """Send a page of the hooks with failures."""
@@ -138,6 +138,12 @@ class FailureCache(BrokerRole):
     def _record(self, failures: Iterable[FailedAttempt]) -> None:
         for account_id, hook_id, at_ms in failures:
             self._failures.record(account_id, hook_id, at_ms)
+
+    def _flush(self, account_id: str, hook_id: str | None) -> int:
+        """Forget failures, also those not shared yet: sent later, they would outlive the flush."""
+        kept = [f for f in self._unshared if f[0] != account_id or hook_id not in (None, f[1])]
+        self._unshared = deque(kept, MAX_UNSHARED)
+        return self._failures.flush(account_id, hook_id)
 
     # Other nodes
 

@@ -355,11 +355,12 @@ class BrokerConnection(Protocol):
         `prefetch`: the most unacknowledged messages of this queue. Their routing key is its name.
         """
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool = False) -> None:
         """Stop to consume a queue of `consume`; a later `poll` reports `Removed`.
 
-        The queue is deleted if it has no messages and no other consumer. RabbitMQ has no safe
-        deletion of a quorum queue (without if-empty), so that an empty one stays.
+        The queue is deleted if it has no messages and no other consumer. RabbitMQ does not know
+        if-empty for quorum queues: one is deleted only if it `is_obsolete`, so that a message that
+        is published into it at this moment is not needed either.
         """
 
     def stop_consuming(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from callboard.adapters.broker.brokers import connect
+from callboard.adapters.broker.brokers import connect, relocate
 from callboard.adapters.broker.embedded.connection import LEAST_FREE_BYTES, EmbeddedConnection
 from callboard.adapters.broker.protocol import (
     DIRECT,
@@ -818,13 +818,63 @@ def test_a_further_queue_that_is_empty_is_deleted(broker, type):
     assert declared(driver, queue) == (1 if stays else 0)
 
 
-def removed(driver, queue):
+@QUEUE_TYPES
+def test_an_obsolete_queue_is_deleted_whatever_its_type(broker, type):
+    driver = broker.open(Topology(queue=Queue("events"))).up()
+    queue = shared_queue("obsolete", type, single=True)
+    declared(driver, queue)
+    driver.connection.consume("obsolete", 9)
+    driver.publish("obsolete", b"one", mandatory=True)
+    driver.receive(1)
+    assert removed(driver, queue, is_obsolete=True) == 1
+    driver.connection.consume("obsolete", 9)
+    driver.connection.ack([driver.messages[0].tag])
+    driver.while_quiet()
+    assert removed(driver, queue, is_obsolete=True) == 0
+    driver.publish("obsolete", b"two", mandatory=True)
+    assert len(driver.of(Returned)) == 1
+
+
+def removed(driver, queue, **how):
     """Stop to consume a queue; the number of messages that it is kept for."""
     before = len(driver.of(Removed))
-    driver.connection.remove(queue)
+    driver.connection.remove(queue, **how)
     found = driver.until(lambda: len(driver.of(Removed)) > before).of(Removed)[-1]
     assert found.queue == queue.name
     return found.messages
+
+
+@QUEUE_TYPES
+def test_wanted_messages_are_moved_in_order_and_the_others_keep_their_places(broker, type):
+    """Delayed ones, too, which have no consumer."""
+    due = shared_queue("due", type)
+    delays = tuple(
+        DelayQueue(name, delay_ms, "due", quorum=type == "quorum")
+        for name, delay_ms in (("soon", 1_500), ("late", 60_000))
+    )
+    driver = broker.open(Topology(queue=due, delays=delays, prefetch=1)).up()
+    driver.publish("soon", b"a1", b"stays", b"a3")
+    driver.publish("late", b"a2")
+    driver.connection.close()
+    other = broker.open(Topology(queue=Queue("other"))).up()
+    other.publish("due", b"a4")
+    target = shared_queue("target", type, single=True)
+
+    def arranged(bodies):
+        return [(target, OutgoingMessage("", target.name, body)) for body in sorted(bodies)]
+
+    names = ("due", "soon", "late", "missing")
+    move = lambda: relocate(  # noqa: E731
+        broker.url, broker.folder, names, lambda body: body.startswith(b"a"), arranged
+    )
+    assert (move(), move()) == (4, 0)
+    assert declared(other, target) == 4
+    other.connection.consume("target", 9)
+    assert [message.body for message in other.receive(4)] == [b"a1", b"a2", b"a3", b"a4"]
+    driver = broker.open(Topology(queue=due, delays=delays)).up()
+    assert [message.body for message in driver.receive(1)] == [b"stays"]
+    driver.while_quiet()
+    assert len(driver.messages) == 1
 
 
 def test_a_new_connection_gets_all_unacknowledged_messages_again_in_order(broker):

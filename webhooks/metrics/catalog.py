@@ -205,6 +205,11 @@ NOT_READY_SECONDS = _gauge(
     "For how long the node has had a problem of this kind, the oldest one; 0 without a problem.",
     "kind",
 )
+MACHINES = _gauge(
+    "callboard_machines",
+    "Machines that have joined the node: joined (they deliver for it) or lost.",
+    "state",
+)
 HOOKS_LOADED = _gauge(
     "callboard_hooks_loaded", "Whether an actor that needs all hooks has them: 1 or 0.", "actor"
 )

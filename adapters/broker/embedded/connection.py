@@ -251,7 +251,7 @@ class EmbeddedConnection:
             self._starting[queue] = prefetch
             self._present().ring()
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool = False) -> None:
         """See `BrokerConnection.remove`; done by the next `poll`."""
         if self._db is not None:
             self._removing.append(queue.name)

@@ -207,10 +207,10 @@ class AmqpConnection:
         if (session := self._live_session()) is not None:
             session.consume(queue, prefetch)
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool = False) -> None:
         """See `BrokerConnection.remove`."""
         if (session := self._live_session()) is not None:
-            session.remove(queue)
+            session.remove(queue, is_obsolete=is_obsolete)
 
     def stop_consuming(self) -> None:
         """See `BrokerConnection.stop_consuming`; a later session will not consume either."""

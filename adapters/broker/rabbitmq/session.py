@@ -241,23 +241,26 @@ class AmqpSession:
         self._channel.basic_qos(prefetch_count=prefetch)
         self._consumer_tags[queue] = self._channel.basic_consume(queue, self._on_message)
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool) -> None:
         """Cancel the consumer, count its messages, and delete the queue if it is unneeded."""
         consumer = self._consumer_tags.pop(queue.name)
         self._channel.basic_cancel(consumer, callback=lambda _frame: None)
         self._declare_queue(queue, queue.name)(
-            callback=partial(self._delete_unneeded, queue, consumer)
+            callback=partial(self._delete_unneeded, queue, consumer, is_obsolete)
         )
 
-    def _delete_unneeded(self, queue: Queue, consumer: str, reply: Any) -> None:
+    def _delete_unneeded(self, queue: Queue, consumer: str, is_obsolete: bool, reply: Any) -> None:
         messages, consumers = reply.method.message_count, reply.method.consumer_count
         messages += sum(each == consumer for each in self._unsettled.values())
         removed = partial(self._on_removed, Removed(queue.name, messages))
-        if messages or consumers or queue.arguments.get("x-queue-type") == "quorum":
+        is_quorum = queue.arguments.get("x-queue-type") == "quorum"
+        if messages or consumers or (is_quorum and not is_obsolete):
             removed()
         else:
             # If another node publishes or consumes at this moment, the broker closes the channel.
-            self._channel.queue_delete(queue.name, if_unused=True, if_empty=True, callback=removed)
+            # It refuses both conditions for a quorum queue.
+            safe = not is_quorum
+            self._channel.queue_delete(queue.name, if_unused=safe, if_empty=safe, callback=removed)
 
     def _on_removed(self, event: Removed, _reply: Any = None) -> None:
         self._events.append(event)

@@ -400,7 +400,7 @@ class Connection:
         self._prefetches[queue] = prefetch
         self.broker.feed(queue)
 
-    def remove(self, queue):
+    def remove(self, queue, *, is_obsolete=False):
         if self._state == "up":
             self._later(self._removed, queue.name)
 
