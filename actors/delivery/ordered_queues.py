@@ -284,7 +284,7 @@ class OrderedQueues:
         self._publish(ordered)
 
     def publish_all(self) -> None:
-        """Publish what waits, as far as the broker takes it."""
+        """Publish the waiting deliveries, unless the broker is blocked."""
         for ordered in self._ordered.values():
             self._publish(ordered)
 

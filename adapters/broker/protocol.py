@@ -331,7 +331,7 @@ class BrokerConnection(Protocol):
         """Find out whether the broker takes messages; a later poll reports `Probed` or `Blocked`.
 
         RabbitMQ blocks a connection with its first publish, and reads that one later. So a message
-        that must not be published later than its publisher is told follows a probe. While the
+        that must not be published after its refusal follows a probe. While the
         connection is down or blocked, nothing is reported.
         """
 

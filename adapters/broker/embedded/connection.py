@@ -404,7 +404,7 @@ class EmbeddedConnection:
         self._look_within(max(self._due_in_s(db), DUE_TOGETHER_S))
 
     def _look_for_room(self) -> None:
-        """Report what has changed, answer probes, and refuse publishes if there is no room."""
+        """Report a change, answer probes, and refuse publishes if there is no room."""
         blocked = self._free_bytes(self._file.parent) < LEAST_FREE_BYTES
         if blocked != self._blocked:
             self._blocked = blocked

@@ -166,7 +166,7 @@ class AmqpConnection:
         return self._publisher
 
     def _publish_waiting(self) -> None:
-        """Publish what waited for the publisher, in its order, with probes before it."""
+        """Publish the messages that waited for the publisher, in their order, after the probes."""
         if self._publisher is None or not self._publisher.is_up:
             return
         for _probe in range(self._to_probe):
