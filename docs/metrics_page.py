@@ -41,7 +41,7 @@ default.
 | `resent` | an unconfirmed batch was sent again more than three times |
 | `refused` | in the last five minutes, the transport refused a message between actors |
 | `broker` | a connection to the own zone's broker is down |
-| `blocked` | the broker takes no messages from an actor, as during an alarm of RabbitMQ: events are delivered, retries and posted events are not taken (checked every five seconds) |
+| `blocked` | the broker takes no messages, as during an alarm (checked every five seconds) |
 | `store` | the document store does not respond (checked every five seconds) |
 
 Readiness is the node's own. A joined machine that is lost, or whose actors fail, only *degrades* the

@@ -174,9 +174,9 @@ class ConnectionDown:
 class Blocked:
     """The broker takes no more messages from publishers; it lacks a resource, such as disk space.
 
-    Publishes are `Unconfirmed` from then on, until `Unblocked` or the next `ConnectionUp`; receiving
-    and acknowledging go on. Those that were sent before may be confirmed later. `reason`: as the
-    broker says it.
+    Publishes are `Unconfirmed` from then on, until `Unblocked` or the next `ConnectionUp`;
+    receiving and acknowledging go on. Those that were sent before may be confirmed later. `reason`:
+    as the broker says it.
     """
 
     reason: str

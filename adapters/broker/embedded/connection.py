@@ -126,8 +126,8 @@ class EmbeddedConnection:
     ) -> None:
         """The file is `data_dir/broker.sqlite3`; doorbells are in `data_dir/connections`.
 
-        `busy_s`: how long a `poll` waits for other processes' transactions, in seconds. `free_bytes`:
-        the free space of the disk that has a folder.
+        `busy_s`: how long a `poll` waits for other processes' transactions, in seconds.
+        `free_bytes`: the free space of the disk that has a folder.
         """
         self._free_bytes = free_bytes
         self._file, self._busy_s = data_dir / FILE, busy_s

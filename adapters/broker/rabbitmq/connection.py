@@ -43,8 +43,8 @@ class AmqpConnection:
 
     RabbitMQ stops reading from a connection that publishes while it is short of memory or disk
     space, and would get no acknowledgements from it either. So one that consumes publishes on
-    another, which is opened with the first publish. They are one to its owner: if either is lost, as
-    by a publish to an exchange that does not exist (404), so is the other.
+    another, which is opened with the first publish. They are one to its owner: if either is lost,
+    as by a publish to an exchange that does not exist (404), so is the other.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class AmqpConnection:
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
-        `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer that
-        is silent for between one and a half and two intervals is lost. Raises `BrokerError` for an
-        unusable URL.
+        `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer
+        that is silent for between one and a half and two intervals is lost. Raises `BrokerError`
+        for an unusable URL.
         """
         self._parameters = _parameters(url, name, heartbeat_s)
         self._topology = topology
