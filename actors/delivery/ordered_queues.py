@@ -132,6 +132,7 @@ class OrderedQueues:
         self._hooks_known = False
         self._runs: deque[OrderedRun] = deque()
         self._connected = False
+        self._publishes = True
         self._run_due = timer(go_on)
         self._publish_due = timer(self._publish_all)
         for key in file.ordered_queues:
@@ -202,7 +203,7 @@ class OrderedQueues:
 
     def up(self) -> None:
         """Declare the queues; `declared` then consumes them."""
-        self._connected = True
+        self._connected = self._publishes = True
         self.ask_depths()
 
     def down(self) -> None:
@@ -218,6 +219,15 @@ class OrderedQueues:
         for out in self._out.values():
             self._take_back(out)
             out.waiting = deque(p for p in out.waiting if p.tag is None)
+
+    def pause_publishing(self) -> None:
+        """Hold deliveries that are to be published: the broker is blocked."""
+        self._publishes = False
+
+    def resume_publishing(self) -> None:
+        """Publish them."""
+        self._publishes = True
+        self._publish_all()
 
     def ask_depths(self) -> None:
         """Have the queues' messages counted."""
@@ -286,7 +296,8 @@ class OrderedQueues:
 
     def _publish(self, ordered: OrderedQueue) -> None:
         out = self._out[ordered.key]
-        if not self._connected or ordered.key not in self._declared or out.failed:
+        ready = self._connected and self._publishes and ordered.key in self._declared
+        if not ready or out.failed:
             return
         while out.waiting:
             publication = out.waiting.popleft()

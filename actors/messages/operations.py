@@ -18,10 +18,16 @@ class RefusedByActor(Exception):
     """An actor refused a request; the text is its reason. The others are as in `Refused`."""
 
     def __init__(
-        self, reason: str, quota: str = "", *, busy: bool = False, setting: str = ""
+        self,
+        reason: str,
+        quota: str = "",
+        *,
+        busy: bool = False,
+        blocked: bool = False,
+        setting: str = "",
     ) -> None:
         super().__init__(reason)
-        self.quota, self.busy, self.setting = quota, busy, setting
+        self.quota, self.busy, self.blocked, self.setting = quota, busy, blocked, setting
 
 
 @frozen

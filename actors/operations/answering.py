@@ -47,10 +47,18 @@ class Answering(Role):
         except (BadArgument, StoreError) as problem:
             self.refuse(to, str(problem))
 
-    def refuse(self, to: Asker, reason: str, quota: str = "", *, busy: bool = False) -> None:
+    def refuse(
+        self,
+        to: Asker,
+        reason: str,
+        quota: str = "",
+        *,
+        busy: bool = False,
+        blocked: bool = False,
+    ) -> None:
         """Respond with `Refused`."""
         self.log.info("request_refused", reason=reason)
-        self.answer(to, admin.Refused(reason, quota, busy))
+        self.answer(to, admin.Refused(reason, quota, busy, blocked))
 
     def answer(self, to: Asker, response: admin.AdminAnswer) -> None:
         """Respond with the request's reference."""

@@ -18,11 +18,16 @@ from callboard.adapters.broker.urls import mask_url
 
 
 def connect(
-    url: str, topology: Topology, data_dir: Path, name: str = "callboard"
+    url: str,
+    topology: Topology,
+    data_dir: Path,
+    name: str = "callboard",
+    heartbeat_s: int | None = None,
 ) -> BrokerConnection:
     """A connection, not yet open, to the broker at the URL.
 
-    `amqp://` and `amqps://` mean RabbitMQ, which shows `name` in its list of connections;
+    `amqp://` and `amqps://` mean RabbitMQ, which shows `name` in its list of connections and gets a
+    heartbeat in each `heartbeat_s` (None: as often as it proposes);
     `memory://` means the embedded broker, whose messages are stored in `data_dir`. Raises
     `BrokerError` for any other URL.
     """
@@ -32,7 +37,7 @@ def connect(
             return EmbeddedConnection(data_dir, topology)
         case "amqp" | "amqps":
             try:
-                return AmqpConnection(url, topology, name=name)
+                return AmqpConnection(url, topology, name=name, heartbeat_s=heartbeat_s)
             except BrokerError as error:
                 raise BrokerError(f"{mask_url(url)}: {error}") from None
         case _:

@@ -80,6 +80,12 @@ def tree(top: TreeNode, now_unix_s: float) -> Finding:
 
 def readiness(health: Health) -> Finding:
     """Checks that nothing prevents or delays deliveries."""
+    if health.ready and health.degraded:
+        mend = (
+            "start `callboard join` there again, or stop it in order before you remove a machine; "
+            "the node forgets a lost one when it is restarted"
+        )
+        return warning("readiness", "ready, but degraded: " + "; ".join(health.losses), mend)
     if health.ready:
         return ok("readiness", "the running system is ready")
     mend = "read its log for the reasons; docs/metrics.md explains each of them"

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from callboard.adapters.broker.brokers import connect, relocate
+from callboard.adapters.broker.embedded.connection import LEAST_FREE_BYTES, EmbeddedConnection
 from callboard.adapters.broker.protocol import (
     DIRECT,
     FANOUT,
     Binding,
+    Blocked,
     BrokerError,
     Confirmed,
     ConnectionDown,
@@ -24,12 +26,14 @@ from callboard.adapters.broker.protocol import (
     Depths,
     Exchange,
     OutgoingMessage,
+    Probed,
     Properties,
     Queue,
     Received,
     Removed,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     Unreadable,
 )
@@ -67,9 +71,14 @@ class Broker:
         self.folder = folder
         self._server = server
         self._drivers: list[Driver] = []
+        self._free = LEAST_FREE_BYTES
 
     def open(self, topology: Topology) -> Driver:
-        driver = Driver(connect(self.url, topology, self.folder, name="test"))
+        if self._server is not None:
+            connection = connect(self.url, topology, self.folder, name="test")
+        else:
+            connection = EmbeddedConnection(self.folder, topology, free_bytes=lambda _: self._free)
+        driver = Driver(connection)
         self._drivers.append(driver)
         return driver
 
@@ -84,7 +93,19 @@ class Broker:
             other.connection.close()
         driver.up(ups + 1)
 
+    def block(self) -> None:
+        """Let the broker be short of something, so that it takes no messages."""
+        self._free = LEAST_FREE_BYTES - 1
+        if self._server is not None:
+            self._server.block_publishers()
+
+    def unblock(self) -> None:
+        self._free = LEAST_FREE_BYTES
+        if self._server is not None:
+            self._server.unblock_publishers()
+
     def close(self) -> None:
+        self.unblock()
         for driver in self._drivers:
             driver.connection.close()
 
@@ -887,3 +908,91 @@ def test_a_further_queue_is_left_to_another_consumer(rabbitmq, amqp_url, tmp_pat
     assert [m.body for m in drivers[1].receive(1)] == [b"1"]
     assert not drivers[0].of(Returned)
     broker.close()
+
+
+def blocked_by_a_probe(broker, driver):
+    """Block the broker, and let the connection learn of it."""
+    broker.block()
+    driver.connection.probe()
+    driver.until(lambda: driver.of(Blocked))
+
+
+def test_a_probe_tells_whether_messages_are_taken(broker):
+    driver = broker.open(EVENTS).up()
+    for times in (1, 2):
+        driver.connection.probe()
+        driver.until(lambda times=times: len(driver.of(Probed)) == times)
+    blocked_by_a_probe(broker, driver)
+    assert driver.of(Blocked)[0].reason.startswith("low on ")
+    driver.connection.probe()
+    driver.while_quiet()
+    assert len(driver.of(Probed)) == 2
+    assert len(driver.of(Blocked)) == 1
+    broker.unblock()
+    driver.until(lambda: driver.of(Unblocked))
+    driver.connection.probe()
+    driver.until(lambda: len(driver.of(Probed)) >= 3)
+    assert not driver.messages
+
+
+def test_what_a_blocked_broker_refuses_is_not_published_later(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"before")
+    blocked_by_a_probe(broker, driver)
+    ids = [driver.connection.publish(OutgoingMessage("", "events", b"%d" % i)) for i in range(20)]
+    driver.until(lambda: driver.unconfirmed >= set(ids))
+    (refused,) = driver.of(Unconfirmed)
+    assert refused.reason == f"blocked: {driver.of(Blocked)[0].reason}"
+    broker.unblock()
+    driver.until(lambda: driver.of(Unblocked))
+    driver.publish("events", b"after")
+    driver.receive(2)
+    driver.while_quiet()
+    assert driver.bodies == [b"before", b"after"]
+    assert not driver.of(ConnectionDown)
+
+
+@pytest.mark.parametrize("by", ["probe", "publish"])
+def test_a_blocked_broker_goes_on_to_give_messages_and_takes_acknowledgements(broker, by):
+    waiting = 200
+    publisher = broker.open(PUBLISH_ONLY).up()
+    publisher.publish("keep", declare_first(broker, "keep"))
+    declared = broker.open(Topology(queue=Queue("keep"), prefetch=10)).up()
+    declared.receive(1)
+    publisher.publish("keep", *(b"%d" % number for number in range(waiting)))
+    if by == "probe":
+        blocked_by_a_probe(broker, declared)
+    else:
+        broker.block()
+        declared.connection.publish(OutgoingMessage("", "elsewhere", b""))
+        declared.until(lambda: declared.of(Blocked))
+    taken = 0
+    while taken < waiting + 1:
+        declared.until(lambda taken=taken: len(declared.messages) > taken)
+        new = declared.messages[taken:]
+        declared.connection.ack([message.tag for message in new])
+        taken += len(new)
+    assert len(set(declared.bodies)) == waiting + 1
+    declared.while_quiet()
+    declared.connection.close()
+    again = broker.open(Topology(queue=Queue("keep"))).up()
+    again.while_quiet()
+    assert not again.messages, "some were not acknowledged"
+
+
+def test_a_new_connection_to_a_blocked_broker_learns_of_it(broker):
+    driver = broker.open(EVENTS).up()
+    blocked_by_a_probe(broker, driver)
+    broker.interrupt(driver)
+    driver.connection.probe()
+    driver.until(lambda: len(driver.of(Blocked)) == 2)
+    broker.unblock()
+    driver.until(lambda: driver.of(Unblocked))
+    driver.publish("events", b"1")
+    driver.receive(1)
+
+
+def declare_first(broker, queue):
+    """A first message for the queue, which exists then."""
+    broker.open(Topology(queue=Queue(queue))).up().connection.close()
+    return b"first"

@@ -1,11 +1,15 @@
 """Every command with good and bad arguments, as a person types them."""
 
 import json
+import resource
 import signal
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
 
+from services import free_port
 from support import commands
 from support.patience import patient
 from support.running import ACCOUNT, RunningSystem, call_event
@@ -179,6 +183,54 @@ def test_a_second_system_on_the_same_data_is_refused(system):
     refused = system.run("start")
     assert refused.returncode == 1
     assert str(system.process.pid) in refused.stderr
+
+
+@pytest.mark.parametrize("descriptors", [16, 40])
+def test_too_few_descriptors_are_named_as_the_cause_in_one_line(tmp_path, descriptors):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+    failed = subprocess.run(
+        [sys.executable, "-m", "callboard.run_system", "start"],
+        env=commands.environment(
+            CALLBOARD_DATA_DIR=str(tmp_path / "data"), CALLBOARD_ACTORS_ADMIN_PORT=str(free_port())
+        ),
+        preexec_fn=limit,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=patient(60),
+    )
+    assert failed.returncode == 1
+    error = failed.stderr.splitlines()[-1]
+    assert error.startswith("error: the top supervisor")
+    assert "Too many open files" in error
+    assert error.endswith(
+        f": raise the limit of open files, now {descriptors} (ulimit -n, LimitNOFILE)"
+    )
+
+
+def test_a_deleted_lock_file_ends_nobody_and_is_back_at_once(system):
+    lock, before = system.settings.data.dir / "callboard.lock", system.node("event_bridge").pid
+    lock.unlink()
+    refused = system.run("start")
+    assert refused.returncode == 1
+    assert "already" in refused.stderr
+    system.wait(lambda: system.run("status").returncode == 0)
+    assert lock.exists()
+    assert system.node("event_bridge").pid == before
+
+
+def test_a_data_directory_that_is_moved_away_stops_the_system_with_the_reason(start):
+    system = start()
+    folder = system.settings.data.dir
+    moved = folder.rename(folder.with_name("moved"))
+    system.log = moved / system.log.name
+    assert system.process.wait(timeout=patient(30)) == 2
+    assert (
+        f"{folder} was moved away: remove what is in its place now, put it back or set data.dir"
+        in system.tail()
+    )
+    assert not system.family()
 
 
 def test_attaching_takes_the_key(system):

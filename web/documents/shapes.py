@@ -207,15 +207,15 @@ POSTED = _object({"id": _TEXT})
 ENABLED: Schema = {"type": "string", "enum": ["hooks updated"]}
 
 TREE = schema_of(TreeNode)
+_REASONS = list_of(
+    _object({"kind": _TEXT, "what": _TEXT, "since": {"type": "string", "format": "date-time"}})
+)
 HEALTH = _object(
     {
         "ready": {"type": "boolean"},
         "problems": TEXTS,
-        "details": list_of(
-            _object(
-                {"kind": _TEXT, "what": _TEXT, "since": {"type": "string", "format": "date-time"}}
-            )
-        ),
+        "details": _REASONS,
+        "degraded": _REASONS,
     }
 )
 FIGURES = schema_of(Snapshot)
