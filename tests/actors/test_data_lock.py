@@ -39,7 +39,7 @@ def test_a_deleted_lock_file_starts_no_second_owner_and_is_written_again(setting
         for _time in range(2):
             file.unlink()
             with (
-                pytest.raises(SystemUnreachable, match="running on .* already"),
+                pytest.raises(SystemUnreachable, match="already"),
                 ownership(settings),
             ):
                 pass

@@ -5,10 +5,13 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
 
+from callboard import admin
+from callboard.actors.system.actor_system import SystemLost
 from services import free_port
 from support import commands
 from support.patience import patient
@@ -139,6 +142,29 @@ def test_publish_takes_a_file_standard_input_and_lines(system, receiver, tmp_pat
     assert "reached no queue" in lost.stdout
 
 
+def test_publish_publishes_each_event_as_it_comes(system, receiver):
+    system.add_hook(f"{receiver.url}/a")
+    with subprocess.Popen(
+        [sys.executable, "-m", "callboard.run_system", "publish", "--json"],
+        env=system.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        for number in range(3):
+            process.stdin.write(json.dumps(call_event(number)).encode() + b"\n")
+            process.stdin.flush()
+            receiver.wait_for(number + 1)
+        published, _ = process.communicate(timeout=patient(20))
+    assert json.loads(published) == {"published": 3, "unroutable": 0}
+
+
+def test_publish_says_how_many_it_published_before_what_is_no_event(system):
+    lines = f"{json.dumps(call_event(1))}\n[1]\n"
+    refused = system.run("publish", input=lines)
+    assert refused.returncode == 2
+    assert "not 1; before it, 1 event published" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [("{", "line 1 is not JSON"), ("[1]", "JSON object"), ("{}", "--routing-key")],
@@ -183,6 +209,18 @@ def test_a_second_system_on_the_same_data_is_refused(system):
     refused = system.run("start")
     assert refused.returncode == 1
     assert str(system.process.pid) in refused.stderr
+
+
+def test_a_command_does_not_wait_for_a_node_that_was_killed(start):
+    system = start()
+    client = system.client.client
+    for process in system.family():
+        process.kill()
+    system.process.wait(timeout=patient(10))
+    began = time.monotonic()
+    with pytest.raises(SystemLost, match="has ended"):
+        client.ask_actor("redelivery", admin.ListDeadLetters(), admin.DeadLettersListed, 60.0)
+    assert time.monotonic() - began < patient(5)
 
 
 @pytest.mark.parametrize("descriptors", [16, 40])

@@ -59,7 +59,9 @@ def there(node, member, deliverers=1):
 
 def gone(node, member):
     path = f"deliveries/elsewhere/{member.name}"
-    node.wait(lambda: status(node, path) in ("ended", "down"), timeout_s=30, what=f"no {path}")
+    node.wait(
+        lambda: status(node, path) in ("ended", "down", "absent"), timeout_s=30, what=f"no {path}"
+    )
 
 
 def calls(requests):
