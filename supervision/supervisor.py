@@ -106,6 +106,7 @@ class Supervisor(SupervisedActor):
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
         # Before `Start`, the tree is empty.
+        self.spec = SupervisorSpec()
         self._children: dict[str, _Child] = {}
         self._ending: str | None = None
         self._changes = self.timer(self._report_changes)
@@ -144,9 +145,10 @@ class Supervisor(SupervisedActor):
 
     def give_up(self, reason: str) -> None:
         """End abnormally and report the reason; all children must have ended."""
-        self.log.error("gave_up", reason=reason)
-        self.send(self.supervisor, GaveUp(self.path, reason))
-        self._end()
+        if not self._ended:
+            self.log.error("gave_up", reason=reason)
+            self.send(self.supervisor, GaveUp(self.path, reason))
+            self._end()
 
     def on_stop(self) -> None:
         """Stop the children in reverse order, then end."""

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import Outbox
+from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.actors.messages import (
     AttemptPolicy,
     Attempts,

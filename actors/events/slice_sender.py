@@ -8,7 +8,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import Outbox
+from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.actors.base.placement import deliverer_for, deliverers_among
 from callboard.actors.messages import (
     DeliveryBatch,

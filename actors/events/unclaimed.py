@@ -53,6 +53,7 @@ class UnclaimedEvents:
         self._log_due = timer(self._write_log)
         self._logged_at = float("-inf")
         self._last_key = ""
+        self._paused = False
         self.counts = {"unclaimed": 0, "no_module": 0}
         """All that were taken since the start, and those that became dead letters."""
         self._logged = dict(self.counts)
@@ -69,16 +70,25 @@ class UnclaimedEvents:
         if self._alone or offers >= MOST_OFFERS:
             self._give_up(tag, message)
             return
-        if len(self._held) >= self._most_held:
+        if len(self._held) >= self._most_held and not self._paused:
             self._publish(*self._held.popleft()[1:])
         self._held.append((time.monotonic() + PAUSE_S, tag, message, offers))
         self._offer_due.at(self._held[0][0])
 
+    def pause(self) -> None:
+        """Hold all events: the broker is blocked."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Offer events again."""
+        self._paused = False
+        self._offer()
+
     def _offer(self) -> None:
         now = time.monotonic()
-        while self._held and self._held[0][0] <= now:
+        while self._held and self._held[0][0] <= now and not self._paused:
             self._publish(*self._held.popleft()[1:])
-        if self._held:
+        if self._held and not self._paused:
             self._offer_due.at(self._held[0][0])
 
     def _publish(self, tag: int, message: Publication, offers: int) -> None:

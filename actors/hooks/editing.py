@@ -8,7 +8,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import cut
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.messages import (
     AddHook,

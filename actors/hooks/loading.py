@@ -7,7 +7,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import cut
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore

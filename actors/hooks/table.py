@@ -9,7 +9,7 @@ from typing import Any
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import BATCH_BYTES, cut
+from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES, cut
 from callboard.actors.base.placement import is_deliverer
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup

@@ -18,6 +18,7 @@ from callboard.adapters.broker.protocol import (
     IncomingMessage,
     Received,
     Topology,
+    Unblocked,
     Unconfirmed,
 )
 from callboard.adapters.repositories.maintenance import DATABASE, Change
@@ -80,6 +81,8 @@ class StoreWorker(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                self._changes.broker_is_up()
+            case Unblocked():
                 self._changes.broker_is_up()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False

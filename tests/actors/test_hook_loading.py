@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.base.outbox import BATCH_BYTES
+from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES
 from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks

@@ -5,7 +5,7 @@ import pickle
 import pytest
 from attrs import evolve
 
-from callboard.actors.base.outbox import BATCH_BYTES
+from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES
 from callboard.actors.hooks.table import PAGE_HOOKS, HookTable
 from callboard.actors.messages import (
     Applied,

@@ -24,10 +24,11 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.store.spool import Spool
+from callboard.adapters.store.stores import connect
 from callboard.config.settings import AmqpSettings, DataSettings, DeliverySettings, Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.hooks.arguments import BadArgument
+from callboard.webhooks.hooks.arguments import NotOnThisNode
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
@@ -38,7 +39,7 @@ class Broker:
 
     def __init__(self):
         self.acknowledged, self.published, self.number = [], [], 0
-        self.declared, self.consumed, self.removed = [], [], []
+        self.declared, self.consumed, self.removed, self.obsolete = [], [], [], []
 
     def declare(self, queue):
         self.declared.append(queue.name)
@@ -46,8 +47,9 @@ class Broker:
     def consume(self, queue, _prefetch):
         self.consumed.append(queue)
 
-    def remove(self, queue):
+    def remove(self, queue, *, is_obsolete):
         self.removed.append(queue.name)
+        self.obsolete.append(is_obsolete)
 
     def publish(self, message):
         self.number += 1
@@ -237,8 +239,13 @@ def test_without_an_index_deliveries_are_made_as_ever(tmp_path):
     assert receive(here, retry_of("a", left=())) == ([0], [])
     here.closing.close()
     assert not (tmp_path / "off" / "waiting.sqlite3").exists()
-    with pytest.raises(BadArgument, match="waiting_index_mb"):
-        WaitingRequests(off).listed(admin.ListWaiting())
+    for request in (
+        lambda waiting: waiting.listed(admin.ListWaiting()),
+        lambda waiting: waiting.chosen("h", ()),
+    ):
+        with pytest.raises(NotOnThisNode, match="waiting_index_mb is 0") as refused:
+            request(WaitingRequests(off))
+        assert refused.value.setting == "delivery.waiting_index_mb"
 
 
 # The queues of hooks that need none any more
@@ -282,6 +289,29 @@ def test_the_queue_of_a_hook_that_is_ordered_no_more_is_removed_once_it_is_empty
     broker.declared.clear()
     retry_queue._ask_depths()
     assert broker.declared == []
+
+
+@pytest.mark.parametrize(
+    ("document", "is_deleted"),
+    [(None, True), ({"pvt_deleted": True}, True), ({"ordered": False}, False)],
+)
+def test_the_quorum_queue_of_a_hook_is_removed_only_once_the_hook_is_deleted(
+    tmp_path, document, is_deleted
+):
+    """RabbitMQ cannot delete it only if it is empty: another node may publish into it."""
+    settings = Settings(
+        amqp=AmqpSettings(url="memory://", queue_type="quorum"), data=DataSettings(dir=tmp_path)
+    )
+    with closing(connect(settings.couchdb.url, tmp_path)) as store:
+        store.ensure_database("webhooks")
+        if document is not None:
+            store.save("webhooks", {"_id": "h", "pvt_type": "webhook", **document})
+    here = Here(settings)
+    broker = with_queue(here)
+    here.receiveMsg_OrderedFound(OrderedFound(()), None)
+    here.on_broker(Declared(OF_HOOK, 0))
+    assert (broker.removed, broker.obsolete) == (([OF_HOOK], [True]) if is_deleted else ([], []))
+    here.closing.close()
 
 
 def test_no_queue_is_removed_before_the_hooks_are_known(retry_queue, tmp_path):

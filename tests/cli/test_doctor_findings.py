@@ -553,6 +553,24 @@ def test_the_tree(child, now, expected):
     assert (found.name, *as_tuple(found)) == ("system", *expected)
 
 
+@pytest.mark.parametrize(
+    ("hooks", "nodes", "result", "what"),
+    [
+        (0, 2, OK, "no hook is ordered or paused"),
+        (1, 1, OK, "1 hook ordered or paused; one node at a time takes events"),
+        (
+            *(3, 2, WARNING),
+            "3 hooks ordered or paused, but 2 nodes take events: their order is kept by node only",
+        ),
+    ],
+)
+def test_order_needs_one_node_at_a_time(hooks, nodes, result, what):
+    found = system.order(hooks, nodes)
+    mend = "set amqp.single_active_consumer on all nodes (docs/nodes.md)"
+    assert found == Finding("order", result, what, mend if result == WARNING else "")
+    assert system.ordered_hooks(node("top", children=[])) == 0
+
+
 def test_versions_and_settings(settings):
     assert system.same_version("1.0", "1.0") == Finding(
         "version", OK, "the running system is 1.0, like the installation"

@@ -1,7 +1,7 @@
 """The changes that can be made to a file: one operator, constant, condition or statement each.
 
 Prose is left alone: docstrings, and texts with a space in them, of which a reader judges. So are
-annotations, assertions, and the lines that only a type checker reads.
+annotations, assertions, the lines that only a type checker reads, and what is logged for information.
 """
 
 import ast
@@ -177,6 +177,9 @@ def _left_alone(statement: ast.stmt) -> bool:
             return True
         case ast.Assign(targets=[ast.Name(id="__all__")]):
             return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=log, attr="debug" | "info"))):
+            name = log.attr if isinstance(log, ast.Attribute) else getattr(log, "id", "")
+            return name.removeprefix("_") == "log"
     return False
 
 

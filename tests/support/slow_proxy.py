@@ -6,19 +6,21 @@ import threading
 
 
 class SlowProxy:
-    """Listens on loopback and forwards to `port` there; `delay_s` may be changed at any time."""
+    """Forwards what arrives at `host` to `port` of loopback; `delay_s` may be changed meanwhile."""
 
-    def __init__(self, port):
+    def __init__(self, port, host="127.0.0.1"):
         self._target = port
+        self._host = host
         self.delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self):
         self._thread.start()
-        serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        serving = asyncio.start_server(self._serve, self._host, 0)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://{self._host}:{self.port}"
         return self
 
     def __exit__(self, *_exc):

@@ -70,6 +70,17 @@ def test_nothing_is_ready_by_default():
             "broker",
             "the broker is down for event_bridge",
         ),
+        (
+            {
+                "BROKER_BLOCKED": {
+                    ("event_bridge", "low on disk"): NOW - 60,
+                    ("event_bridge", "low on memory"): 0,
+                    ("deliveries/retry_queue", "low on disk"): NOW - 90,
+                }
+            },
+            "blocked",
+            "the broker takes no messages from deliveries/retry_queue, event_bridge: low on disk",
+        ),
         ({"store": None}, "store", "the store has not answered yet"),
         ({"store": "no route"}, "store", "the store is down: no route"),
         (
@@ -109,6 +120,12 @@ def test_each_thing_that_is_wrong_is_named(wrong, kind, what):
 )
 def test_up_to_the_edge_the_node_is_ready(edge):
     assert words(state(**edge)) == ()
+
+
+def test_a_block_exists_since_its_first_report():
+    blocked = {("event_bridge", "low on disk"): NOW - 60, ("api", "low on disk"): NOW - 90}
+    [problem] = found(state(BROKER_BLOCKED=blocked))
+    assert problem.since_unix_s == NOW - 90
 
 
 def test_without_a_connection_of_ours_the_broker_is_not_there():

@@ -59,7 +59,7 @@ HOOK_OF_ANY_ACCOUNT: Schema = {
     "properties": {**HOOK["properties"], "account_id": _TEXT_OR_NULL},
 }
 _LISTED: Mapping[str, Schema] = {
-    name: {} for name in ("hook", "name", "uri", "group", "disable_reason")
+    name: {} for name in ("hook", "name", "uri", "group", "paused", "disable_reason")
 }
 LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _LISTED)
 LISTED_HOOK_OF_ANY_ACCOUNT = _object(

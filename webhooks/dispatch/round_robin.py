@@ -1,8 +1,18 @@
-"""Runnable endpoints take turns, as far as there are slots for them."""
+"""Runnable endpoints take turns, as far as there are slots for them.
+
+Accounts share the turns, whatever the number of their endpoints: an endpoint comes after the one
+served last, and after the others of its account (start-time fair queueing: Goyal, Vin and Cheng,
+1996, here with packets of equal length). The account is that whose hook is next at the endpoint.
+"""
 
 import heapq
+from collections.abc import Callable
 
 from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
+
+
+NUMBER = 2**40
+"""A place is a turn times this, plus a number: within a turn, the first to come is served first."""
 
 
 class RoundRobin:
@@ -16,10 +26,13 @@ class RoundRobin:
         self._limiter = limiter
         self._in_turn = _Line()
         self._held = _Line()
-        self._last = 0
+        self._turn = self._number = 0
+        # The last turn of each account, and the account of each endpoint, that have one.
+        self._last: dict[str, int] = {}
+        self._accounts: dict[str, str] = {}
 
-    def put(self, endpoint: str, now: float) -> None:
-        """Add a runnable endpoint at the end, unless it has a place already.
+    def put(self, endpoint: str, now: float, account: Callable[[], str]) -> None:
+        """Add a runnable endpoint behind those of its account, unless it has a place already.
 
         To be called again when its number of requests in flight changes.
         """
@@ -32,14 +45,23 @@ class RoundRobin:
         elif endpoint in self._in_turn:
             self._in_turn.move(endpoint, under_way)
         else:
-            self._last += 1
-            self._in_turn.put(endpoint, self._last, under_way)
+            owner = self._accounts[endpoint] = account()
+            turn = self._last[owner] = max(self._turn, self._last.get(owner, 0)) + 1
+            self._number += 1
+            self._in_turn.put(endpoint, turn * NUMBER + self._number, under_way)
 
     def drop(self, endpoint: str) -> None:
         """Remove an endpoint that is no longer runnable."""
         for line in (self._in_turn, self._held):
             if endpoint in line:
-                line.drop(endpoint)
+                self._leave(endpoint, line.drop(endpoint))
+
+    def _leave(self, endpoint: str, place: int) -> int:
+        """Forget an account without a later place; returns the turn of this one."""
+        owner, turn = self._accounts.pop(endpoint), place // NUMBER
+        if self._last.get(owner) == turn:
+            del self._last[owner]
+        return turn
 
     def next(self, now: float) -> str | None:
         """Take the endpoint whose turn it is; None if there is no slot for any."""
@@ -53,11 +75,12 @@ class RoundRobin:
             self._in_turn.drop(endpoint)
             under_way = limiter.of(endpoint)
             if not limiter.is_doubtful(endpoint, now) or under_way < room:
+                self._turn = max(self._turn, self._leave(endpoint, place))
                 return endpoint
             self._held.put(endpoint, place, under_way)
         if held is None:
             return None
-        self._held.drop(held[1])
+        self._leave(held[1], self._held.drop(held[1]))
         return held[1]
 
 

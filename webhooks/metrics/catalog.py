@@ -190,6 +190,12 @@ API_REFUSED = Metric(
 BROKER_UP = _gauge(
     "callboard_broker_up", "Whether an actor's connection to the broker is up: 1 or 0.", "actor"
 )
+BROKER_BLOCKED = _gauge(
+    "callboard_broker_blocked_since_seconds",
+    "Unix time since when the broker takes no messages from an actor, for this reason; 0: it does.",
+    "actor",
+    "reason",
+)
 STORE_UP = _gauge(
     "callboard_store_up", "Whether the document store responded to the last check: 1 or 0."
 )

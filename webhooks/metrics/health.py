@@ -33,7 +33,7 @@ NAMED = 3
 
 KINDS = (
     *("tree", "restarts", "report", "hooks", "stalled", "resent", "refused"),
-    *("broker", "store"),
+    *("broker", "blocked", "store"),
 )
 """The kinds of problems, each the value of a label."""
 MACHINE = "machine"
@@ -227,11 +227,27 @@ def _of_servers(state: State, now: float) -> _Faults:
         found["broker", ""] = f"the broker is down for {', '.join(down)}", now
     elif not ours:
         found["broker", ""] = "no actor is connected to the broker yet", now
+    found |= _of_blocked(state)
     if state.store_problem is None:
         found["store", ""] = "the store has not answered yet", now
     elif state.store_problem:
         found["store", ""] = f"the store is down: {state.store_problem}", now
     return found
+
+
+def _of_blocked(state: State) -> _Faults:
+    """Actors from which the broker takes no messages, such as retries and posted events."""
+    blocked = {
+        labels: since
+        for (name, labels), since in state.gauges.items()
+        if name == catalog.BROKER_BLOCKED.name and since
+    }
+    if not blocked:
+        return {}
+    actors = ", ".join(sorted({actor for actor, _reason in blocked}))
+    reasons = ", ".join(sorted({reason for _actor, reason in blocked}))
+    what = f"the broker takes no messages from {actors}: {reasons}"
+    return {("blocked", ""): (what, min(blocked.values()))}
 
 
 def machines(children: Mapping[str, Child]) -> tuple[int, int]:

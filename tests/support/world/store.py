@@ -83,6 +83,9 @@ class Store:
         if known is not None and known["_rev"] != document.get("_rev"):
             raise Conflict(id)
         rev = f"{next(self._revisions)}-0"
+        if document.get("_deleted"):
+            documents.pop(id, None)
+            return rev
         documents[id] = json.dumps({**document, "_id": id, "_rev": rev})
         return rev
 
