@@ -256,7 +256,10 @@ def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSyst
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
     own_settings.keep(settings)
-    return _actor_system(settings, {_CONVENTION: node, **worker.capabilities})
+    try:
+        return _actor_system(settings, {_CONVENTION: node, **worker.capabilities})
+    except ActorSystemException as problem:
+        raise SystemLost(f"the actor system's admin does not respond: {problem}") from problem
 
 
 def _convention(settings: Settings) -> dict[str, Any]:
@@ -401,8 +404,13 @@ class Client:
 
 def create_top(system: ActorSystem) -> Client:
     """Create the top supervisor of a new actor system. Raises SystemLost."""
+    return Client(system, created(system, WebhooksSupervisor, globalName=TOP))
+
+
+def created(system: ActorSystem, actor: type, **options: Any) -> ActorAddress:
+    """Create the first actor of a new actor system. Raises SystemLost."""
     try:
-        return Client(system, system.createActor(WebhooksSupervisor, globalName=TOP))
+        return system.createActor(actor, **options)
     except ActorSystemException as problem:
         with suppress(ActorSystemException):
             system.shutdown()  # its admin may be alive
