@@ -71,7 +71,7 @@ def version_before(tmp_path_factory):
 @pytest.fixture
 def nodes(tmp_path, amqp_url, couchdb_url, version_before):
     """Two nodes of the version before, with one hook."""
-    with_store = prepared(couchdb_url, tmp_path)
+    with_store = prepared(couchdb_url, tmp_path, webhooks={"attempt_failure_count": 1_000_000})
     running = []
 
     def started(url):
