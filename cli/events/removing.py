@@ -34,7 +34,7 @@ KEEP, REPLAY, DROP = "keep", "replay", "drop"
 
 @attrs.frozen
 class Waiting:
-    """What waits for a module.
+    """The events and dead letters of a module.
 
     `events`: at the broker, in its queue of all events; `exact`: only those of this module.
     `letters`: ids of the dead letters that no module claimed, oldest first. `own_bindings`: of the
@@ -63,7 +63,7 @@ class Waiting:
 @as_json
 @with_settings()
 def remove(loaded: Loaded, name: str, choice: str, yes: bool, json_: bool) -> None:
-    """Say what waits for the module NAME, and how to remove it without a loss.
+    """Count the events of the module NAME, and print how to remove it without a loss.
 
     Run it with the configuration that still has the module. It counts the events at the broker, and
     the dead letters that no module claimed, which it sends again or deletes if --events says so.
