@@ -184,12 +184,26 @@ def test_after_its_machine_has_left_it_is_not_made_again(convention, world):
     convention.leaves("far", admin=9)  # another of that name
     assert convention.statuses() == {"far": "running"}
     convention.leaves("far")
-    assert convention.statuses() == {"far": "ended"}
+    assert convention.statuses() == {}
     assert [event["machine"] for event in convention.events("machine_left")] == ["far"]
     world.pass_time(20)
     assert len(world.made) == 1
     convention.leaves("far")
     assert len(convention.events("machine_left")) == 1
+
+
+def test_a_machine_whose_supervisor_had_ended_before_it_left_stays_as_ended(convention, world):
+    convention.joins("far")
+    convention.ready()
+    convention.dies()
+    convention.leaves("far")
+    assert convention.statuses() == {"far": "ended"}
+    assert [event["in_order"] for event in convention.events("machine_left")] == [False]
+    world.pass_time(20)
+    assert len(world.made) == 1
+    convention.joins("far")
+    convention.ready()
+    assert convention.statuses() == {"far": "running"}
 
 
 def test_a_machine_that_joins_again_has_a_new_one(convention, world):
