@@ -75,6 +75,7 @@ def declared(world, servers, settings):
         world.ports = type(world.ports)(kept, servers.store.connect)
         made = world.settings(modules=settings.modules, **options)
         world.start(actor_class, "here", made, zone=zone)
+        world.pass_time(1)
         ((_url, topology),) = topologies
         return topology
 
