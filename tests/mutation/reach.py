@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("webhooks", "config", "supervision", "adapters", "web", "cli", "actors")
 MEASURED = "not (multiprocess or rabbitmq or couchdb or browser or faults or alone or slow)"
 FEW = {"CALLBOARD_SIMULATIONS": "6"}
-"""Simulated runs take so long that they would not be among the tests of a change, were they many."""
+"""Simulated runs: of many, none would be among the tests of a change, as they take so long."""
 KEPT = ROOT / ".pytest_cache" / "reach.json"
 
 Lines = Mapping[str, Mapping[int, Iterable[int]]]

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from thespian.actors import ActorAddress, ActorExitRequest, ThespianWatch, WakeupMessage
+from thespian.actors import ActorAddress, ActorExitRequest, ThespianWatch
 
 from callboard.supervision import (
     Answer,
@@ -50,7 +50,7 @@ class Probe(SupervisedActor):
 
 
 class Polling(Probe):
-    """In a system that watches no descriptors, as Thespian's simpleSystemBase in a host's process."""
+    """In a system that watches no descriptors, as Thespian's simpleSystemBase in a process."""
 
     def __init__(self, capabilities):
         super().__init__(capabilities | {"Thespian Watch Supported": False})

@@ -1,4 +1,4 @@
-"""Dead letters, replays and early attempts alone: each request gets its answer, and nothing is lost.
+"""Dead letters, replays and early attempts alone: each request is answered, and nothing is lost.
 
 What `Redelivery` publishes is taken from the broker's queues, as the retry queue would receive it.
 """
