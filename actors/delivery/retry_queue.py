@@ -12,7 +12,6 @@ from attrs import define, frozen
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.earlier_deliveries import take_over
@@ -67,6 +66,7 @@ from callboard.adapters.store.protocol import StoreError
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Source
 from callboard.webhooks.acknowledgement.releases import Releases
 from callboard.webhooks.deliveries.delivery import Delivery
