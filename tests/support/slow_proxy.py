@@ -8,7 +8,7 @@ import threading
 class SlowProxy:
     """Forwards what arrives at `host` to `port` of loopback.
 
-    `delay_s`, and `silent`, while which nothing is forwarded, may be changed meanwhile.
+    `delay_s` may be changed meanwhile, and `silent`: nothing is forwarded then.
     """
 
     def __init__(self, port, host="127.0.0.1"):
