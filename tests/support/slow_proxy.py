@@ -6,12 +6,16 @@ import threading
 
 
 class SlowProxy:
-    """Forwards what arrives at `host` to `port` of loopback; `delay_s` may be changed meanwhile."""
+    """Forwards what arrives at `host` to `port` of loopback.
+
+    `delay_s` may be changed meanwhile, and `silent`: nothing is forwarded then.
+    """
 
     def __init__(self, port, host="127.0.0.1"):
         self._target = port
         self._host = host
         self.delay_s = 0.0
+        self.silent = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -45,6 +49,8 @@ class SlowProxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await asyncio.sleep(self.delay_s)
+                while self.silent:
+                    await asyncio.sleep(0.05)
                 writer.write(data)
                 await writer.drain()
         writer.close()
