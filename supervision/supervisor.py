@@ -372,8 +372,8 @@ class Supervisor(SupervisedActor):
         if decision.give_up:
             self._stop_all(
                 f"{self.path or 'the top supervisor'}: {child.spec.id} ended, and that was more "
-                f"than {self.spec.max_restarts} restarts in {self.spec.within_s:g} s; the last time "
-                f"{child.because}"
+                f"than {self.spec.max_restarts} restarts in {self.spec.within_s:g} s; the last "
+                f"time {child.because}"
             )
             return
         if not decision.start:

@@ -50,7 +50,7 @@ class GetHealth:
 class Health:
     """Whether the node is ready: `found` are the reasons why it is not.
 
-    `degraded`: what fails only on machines that have joined; the node delivers by itself.
+    `degraded`: failures of machines that have joined; the node delivers by itself.
     """
 
     found: tuple[Problem, ...] = ()
@@ -73,7 +73,7 @@ class Health:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """What is degraded, in the same form."""
+        """The degradations, in the same form."""
         return tuple(map(_described, self.degraded))
 
     def as_plain(self) -> dict[str, Any]:

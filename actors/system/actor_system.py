@@ -59,7 +59,7 @@ STATUS_S = 10.0
 PROBES_S = 5.0
 """How long a system that does not answer is probed again."""
 PATIENCE_S = 0.5
-"""The wait for a response before checking whether the actor is still up."""
+"""The wait for a response before checking whether the actor, and the system, are still up."""
 
 
 class SystemUnreachable(Exception):
@@ -256,7 +256,10 @@ def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSyst
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
     own_settings.keep(settings)
-    return _actor_system(settings, {_CONVENTION: node, **worker.capabilities})
+    try:
+        return _actor_system(settings, {_CONVENTION: node, **worker.capabilities})
+    except ActorSystemException as problem:
+        raise SystemLost(f"the actor system's admin does not respond: {problem}") from problem
 
 
 def _convention(settings: Settings) -> dict[str, Any]:
@@ -334,15 +337,18 @@ def _key(settings: Settings, *, make: bool) -> bytes:
 
 
 class Client:
-    """A client of an actor system, outside of it."""
+    """A client of an actor system, outside of it. `owner_pid`: None if it is this process."""
 
-    def __init__(self, system: ActorSystem, top: ActorAddress) -> None:
-        self.system, self.top = system, top
+    def __init__(
+        self, system: ActorSystem, top: ActorAddress, owner_pid: int | None = None
+    ) -> None:
+        self.system, self.top, self._owner_pid = system, top, owner_pid
 
     def ask(self, address: ActorAddress, request: Any, kind: type, timeout_s: float = 10.0) -> Any:
         """Send a request; returns the response of that kind.
 
-        Raises SystemUnreachable if there is none within the time-out; RequestRefused.
+        Raises SystemUnreachable if there is none within the time-out; SystemLost as soon as the
+        process that runs the system has ended; RequestRefused.
         """
         self.system.tell(address, request)
         return self.hear((kind,), timeout_s)
@@ -357,11 +363,16 @@ class Client:
     def _listen(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            message = self.system.listen(timedelta(seconds=left))
+            message = self.system.listen(timedelta(seconds=min(left, PATIENCE_S)))
             if isinstance(message, kinds):
                 return message
             if isinstance(message, Refused):
                 raise RequestRefused(message.reason)
+            if message is None and not _exists(self._owner_pid):
+                raise SystemLost(
+                    f"process {self._owner_pid}, which ran the system, has ended: start it again "
+                    "with `callboard start`, and look there how far this got"
+                )
         return None
 
     def ask_actor(self, path: str, request: Any, kind: type, timeout_s: float = 10.0) -> Any:
@@ -393,8 +404,13 @@ class Client:
 
 def create_top(system: ActorSystem) -> Client:
     """Create the top supervisor of a new actor system. Raises SystemLost."""
+    return Client(system, created(system, WebhooksSupervisor, globalName=TOP))
+
+
+def created(system: ActorSystem, actor: type, **options: Any) -> ActorAddress:
+    """Create the first actor of a new actor system. Raises SystemLost."""
     try:
-        return Client(system, system.createActor(WebhooksSupervisor, globalName=TOP))
+        return system.createActor(actor, **options)
     except ActorSystemException as problem:
         with suppress(ActorSystemException):
             system.shutdown()  # its admin may be alive
@@ -472,4 +488,4 @@ def attach(settings: Settings, probes_s: float = PROBES_S) -> Client:
         raise SystemLost(
             f"the actor system of process {owner.pid} is starting or ending: try again"
         )
-    return Client(system, top)
+    return Client(system, top, owner.pid)

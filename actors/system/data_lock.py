@@ -40,7 +40,7 @@ class Owner:
 
 
 class DataLock:
-    """An open data directory, for its owner. Raises OSError, as all methods do."""
+    """An open data directory, for its owner. Raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder
@@ -75,17 +75,30 @@ class DataLock:
         os.pwrite(self._file, json.dumps(asdict(owner)).encode(), 0)
 
     def check(self) -> None:
-        """Write the file again if it is gone. Raises DataDirectoryLost."""
+        """Write the file again if it is gone. Raises DataDirectoryLost.
+
+        Other errors, as of a file system that is away, prove nothing: the next check tries again.
+        """
         try:
             there = self._path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise DataDirectoryLost(f"the data directory {self._path} was moved away") from None
+        except OSError:
+            return
         if not os.path.samestat(there, os.fstat(self._folder)):
             raise DataDirectoryLost(f"the data directory {self._path} was replaced by another")
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
+            if not self._is_named():
+                self._name_again()
+
+    def _is_named(self) -> bool:
+        try:
             file = os.stat(FILE, dir_fd=self._folder)
-            if os.path.samestat(file, os.fstat(self._file)):
-                return
+        except FileNotFoundError:
+            return False
+        return file.st_size > 0 and os.path.samestat(file, os.fstat(self._file))
+
+    def _name_again(self) -> None:
         written = self._open_file()
         os.dup2(written, self._file, inheritable=False)
         os.close(written)

@@ -49,7 +49,7 @@ def _run_once(
     system = actor_system.join(settings, node, worker)
     began = warned = time.monotonic()
     try:
-        orphan_guard = system.createActor(OrphanGuard)
+        orphan_guard = actor_system.created(system, OrphanGuard)
         system.tell(orphan_guard, Start(args=os.getpid(), heartbeat_s=0))
         pid: int | None = None
         while not signals.count:

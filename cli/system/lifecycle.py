@@ -136,7 +136,7 @@ def join(loaded: Loaded, node: str, name: str | None) -> None:
     except DataDirectoryLost as problem:
         raise _stopped(problem) from None
     except SystemUnreachable as problem:
-        raise Failure(str(problem)) from None
+        raise Failure(_with_remedy(mask(str(problem)))) from None
 
 
 def _check_way(node: str, bind: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 from cryptography.fernet import Fernet
 
+from callboard.actors.messages import Health
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -20,6 +21,7 @@ from callboard.cli.doctor.checks import checks
 from callboard.cli.doctor.finding import Check, Finding, Result, findings
 from callboard.config.loader import ConfigError, load
 from callboard.supervision import TreeNode
+from callboard.webhooks.metrics.health import Problem
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
@@ -593,3 +595,15 @@ def test_versions_and_settings(settings):
         "the running system was started with different settings in amqp, log",
         "restart it, or run the doctor with its configuration",
     )
+
+
+def test_a_lost_machine_is_a_warning_and_what_keeps_the_node_from_delivering_a_problem():
+    lost = Problem("machine", "the machine there is lost", 1_700_000_000.0)
+    down = Problem("broker", "the broker is down for event_bridge", 1_700_000_000.0)
+    assert system.readiness(Health()).result == OK
+    degraded = system.readiness(Health((), (lost,)))
+    assert degraded.result == WARNING
+    assert degraded.what == (
+        "ready, but degraded: the machine there is lost (since 2023-11-14T22:13:20Z)"
+    )
+    assert system.readiness(Health((down,), (lost,))).result == PROBLEM

@@ -1,7 +1,7 @@
 """Supervisors of other machines, where the machine that is said to have joined is this one."""
 
 import pytest
-from thespian.actors import ActorAddress, ActorExitRequest, ActorSystemConventionUpdate
+from thespian.actors import ActorAddress, ActorSystemConventionUpdate
 
 from callboard.supervision import (
     MEMBER,
@@ -128,17 +128,6 @@ def test_a_machine_that_leaves_in_order_is_forgotten_and_may_come_back(conventio
     convention.tree.wait(lambda _: convention.statuses() == {})
     convention.joined(FIRST)
     assert convention.incarnation() > before
-
-
-def test_a_machine_that_was_silent_before_it_left_stays_as_ended(convention):
-    convention.joined(FIRST)
-    convention.incarnation()
-    convention.tree.system.updateCapability(MEMBER)  # no other can be started
-    outpost = convention.tree.ask(convention.tree.top, Locate(PATH), Located).peer.address
-    convention.tree.system.tell(outpost, ActorExitRequest())
-    convention.ended()
-    convention.left(FIRST)
-    assert convention.statuses() == {PATH: "ended"}
 
 
 def test_all_outposts_are_asked_to_stop_at_once(convention):

@@ -44,7 +44,8 @@ class Nested(Supervisor, Scripted):
     def __init__(self, capabilities):
         Scripted.__init__(self, capabilities)
 
-    receiveMessage = Scripted.receiveMessage
+    def receiveMessage(self, message, sender):
+        Scripted.receiveMessage(self, message, sender)
 
 
 class Machine(World):
@@ -210,7 +211,9 @@ def test_the_tree_says_all_of_a_child(supervise, world):
     it = supervise(spec(ChildSpec("a", Scripted, label="the first")), path="up/there")
     it.ready(pid=4711)
     at = world.unix_s + world.now
-    it.beats(seen=3, tree=TreeNode("a", "up/there/a", "Nested", "", "running", 1, 2.0, 0, {}, ("x",)))
+    it.beats(
+        seen=3, tree=TreeNode("a", "up/there/a", "Nested", "", "running", 1, 2.0, 0, {}, ("x",))
+    )
     tree = it.tree()
     assert (tree.id, tree.path, tree.actor, tree.status) == (
         "there",
@@ -262,6 +265,7 @@ def test_why_it_ended_is_told_and_logged(supervise, how, because, level):
             "actor": "Supervisor",
             "child": "a",
             "normal": how == "finishes",
+            "because": because,
             "restart": ("a",),
         }
     ]
@@ -423,7 +427,10 @@ def test_it_gives_up_after_the_others_have_stopped(supervise, world):
     it.ready()
     it.ready()
     it.dies(0)
-    reason = "up/n: a ended, and that was more than 0 restarts in 5 s"
+    reason = (
+        "up/n: a ended, and that was more than 0 restarts in 5 s; the last time it crashed or was "
+        "killed"
+    )
     assert it.owner.take(GaveUp) == []
     it.finishes(1)
     assert it.owner.take(GaveUp) == [GaveUp("up/n", reason)]
@@ -440,7 +447,8 @@ def test_the_top_that_gives_up_is_called_so(supervise):
     it.dies()
     (gave_up,) = it.owner.take(GaveUp)
     assert gave_up.reason == (
-        "the top supervisor: a ended, and that was more than 0 restarts in 10 s"
+        "the top supervisor: a ended, and that was more than 0 restarts in 10 s; the last time it "
+        "crashed or was killed"
     )
 
 
