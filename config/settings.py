@@ -129,7 +129,7 @@ class AmqpSettings:
     heartbeat_s: int = _key(
         8,
         whole(1, 600),
-        "Interval of the heartbeats to RabbitMQ, seconds; a lost connection is detected within two.",
+        "Interval of heartbeats to RabbitMQ, seconds; a lost connection is detected within two.",
     )
     single_active_consumer: bool = _key(
         False,

@@ -41,6 +41,7 @@ default.
 | `resent` | an unconfirmed batch was sent again more than three times |
 | `refused` | in the last five minutes, the transport refused a message between actors |
 | `broker` | a connection to the own zone's broker is down |
+| `blocked` | the broker takes no messages, as during an alarm (checked every five seconds) |
 | `store` | the document store does not respond (checked every five seconds) |
 
 Readiness is the node's own. A joined machine that is lost, or whose actors fail, only *degrades*

@@ -86,9 +86,8 @@ class NotificationPublisher:
     def seen(self, message: NoticesSeen) -> None:
         """A subscriber has confirmed a batch: the next may follow."""
         queue = self._queues.get(subscription_path(message.kind, message.subscription))
-        if queue is not None:
-            if queue.seen(message.number):
-                self._send_soon()
+        if queue is not None and queue.seen(message.number):
+            self._send_soon()
 
     def _send_batches(self) -> None:
         subscribers = self._peers()

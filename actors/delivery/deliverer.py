@@ -12,9 +12,8 @@ from typing import Any
 from attrs import evolve
 from thespian.actors import ActorAddress, WatchMessage
 
-from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.intake import DEADLY
-from callboard.webhooks.acknowledgement.outbox import Outbox
+from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.placement import is_remote
 from callboard.actors.base.role import Ports, Role, Setup
 from callboard.actors.base.tracing import tracing
@@ -42,6 +41,7 @@ from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
@@ -166,7 +166,7 @@ class Deliverer(Role):
         self._early: list[DeliveryBatch | DueBatch] = []
         self._pause = self.timer(self._begin_early)
         if pause_s := self._guard.pause_s(self.most_deaths):
-            self.log.warning("deliveries_wait", seconds=round(pause_s, 1))
+            self.log.warning("messages_wait", seconds=round(pause_s, 1))
             self._pause.within(pause_s)
         self._turn_due = self.timer(self._take_turns)
         for result in RESULTS:
@@ -308,7 +308,7 @@ class Deliverer(Role):
                     outcome, then = ClientError(reason), GiveUp(reason)
                     self._recorder.exhausted(job, outcome, then, time.time(), size)
         except Exception:
-            self._blame(retry and retry.delivery)
+            self._blame(None if retry is None else retry.delivery)
             raise
 
     def _blame(self, delivery: Delivery | None) -> None:
@@ -428,7 +428,7 @@ class Deliverer(Role):
             self._blame(failed.delivery)
             raise
         except Exception:
-            self._blame(sent and sent.work.delivery)
+            self._blame(None if sent is None else sent.work.delivery)
             raise
         self._go_on()
 

@@ -59,7 +59,7 @@ class DeliveryGuard(Generic[W]):
         return True
 
     def is_unrecordable(self, delivery: Delivery) -> bool:
-        """Whether the process has ended over it even as it was given up."""
+        """Whether the process has ended over it again while its dead letter was made."""
         return self._deaths_of(delivery)[0] > MOST_DEATHS
 
     def waits(self, work: W, in_progress: Callable[[W], bool]) -> bool:

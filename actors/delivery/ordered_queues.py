@@ -93,7 +93,8 @@ class OrderedRun:
 
 
 class OrderedQueues:
-    """See the module. `broker` returns the connection of the retry queue, which consumes them.
+    """See the module. `broker` returns the connection of the retry queue, which consumes them, and
+    `is_blocked` whether the broker takes no messages now; `publish_all` is to be called afterwards.
 
     `deleted` returns those hooks that do not exist any more, by their ids. `judge` finds out about
     the hook of a delivery, by tag, and `decide` is called with the result.
@@ -108,6 +109,7 @@ class OrderedQueues:
         file: OrderedFile,
         *,
         broker: Callable[[], BrokerConnection],
+        is_blocked: Callable[[], bool],
         deleted: Callable[[Collection[str]], Collection[str]],
         judge: Callable[[int, RetryMessage], None],
         settle: Callable[[Receipt], None],
@@ -117,6 +119,7 @@ class OrderedQueues:
         log: Any,
     ) -> None:
         self._settings, self._file, self._broker = settings, file, broker
+        self._is_blocked = is_blocked
         self._find_deleted, self._find_deleted_at = deleted, 0.0
         self._judge, self._settle, self._refuse, self._log = judge, settle, refuse, log
         self._ordered: dict[HookKey, OrderedQueue] = {}
@@ -132,9 +135,8 @@ class OrderedQueues:
         self._hooks_known = False
         self._runs: deque[OrderedRun] = deque()
         self._connected = False
-        self._publishes = True
         self._run_due = timer(go_on)
-        self._publish_due = timer(self._publish_all)
+        self._publish_due = timer(self.publish_all)
         for key in file.ordered_queues:
             self._ordered_queue(key)
 
@@ -203,7 +205,7 @@ class OrderedQueues:
 
     def up(self) -> None:
         """Declare the queues; `declared` then consumes them."""
-        self._connected = self._publishes = True
+        self._connected = True
         self.ask_depths()
 
     def down(self) -> None:
@@ -219,15 +221,6 @@ class OrderedQueues:
         for out in self._out.values():
             self._take_back(out)
             out.waiting = deque(p for p in out.waiting if p.tag is None)
-
-    def pause_publishing(self) -> None:
-        """Hold deliveries that are to be published: the broker is blocked."""
-        self._publishes = False
-
-    def resume_publishing(self) -> None:
-        """Publish them."""
-        self._publishes = True
-        self._publish_all()
 
     def ask_depths(self) -> None:
         """Have the queues' messages counted."""
@@ -290,13 +283,14 @@ class OrderedQueues:
         out.waiting.append(publication)
         self._publish(ordered)
 
-    def _publish_all(self) -> None:
+    def publish_all(self) -> None:
+        """Publish the waiting deliveries, unless the broker is blocked."""
         for ordered in self._ordered.values():
             self._publish(ordered)
 
     def _publish(self, ordered: OrderedQueue) -> None:
         out = self._out[ordered.key]
-        ready = self._connected and self._publishes and ordered.key in self._declared
+        ready = self._connected and not self._is_blocked() and ordered.key in self._declared
         if not ready or out.failed:
             return
         while out.waiting:

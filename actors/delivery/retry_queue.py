@@ -12,7 +12,6 @@ from attrs import define, frozen
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.earlier_deliveries import take_over
@@ -42,7 +41,6 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
-    Blocked,
     BrokerEvent,
     Confirmed,
     ConnectionDown,
@@ -68,6 +66,7 @@ from callboard.adapters.store.protocol import StoreError
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Source
 from callboard.webhooks.acknowledgement.releases import Releases
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -175,6 +174,7 @@ class RetryQueue(BrokerRole):
             self.settings,
             file,
             broker=lambda: self.broker,
+            is_blocked=lambda: bool(self.blocked),
             deleted=partial(_deleted, HookStore(store)),
             judge=self._judge.take,
             settle=self._receipts.settle,
@@ -239,10 +239,8 @@ class RetryQueue(BrokerRole):
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
-            case Blocked():
-                self._ordered.pause_publishing()
             case Unblocked():
-                self._ordered.resume_publishing()
+                self._ordered.publish_all()
                 self._publish_all()
             case ConnectionUp(queue):
                 self._connected = True

@@ -154,6 +154,7 @@ class EventBridge(BrokerRole):
         self._unclaimed = UnclaimedEvents(
             self.settings,
             self.broker,
+            lambda: bool(self._gate.blocked),
             self.acknowledge,
             self._requeue,
             self._refuse_unclaimed,
@@ -199,7 +200,6 @@ class EventBridge(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
-                self._unclaimed.resume()
                 self._gate.look()
                 self._reconnected()
             case ConnectionDown(reason, retry_in_s):
@@ -213,11 +213,10 @@ class EventBridge(BrokerRole):
                     self._reconnected()
                 self._report_if_quiet()
             case Blocked(reason):
-                self._unclaimed.pause()
                 why = f"it may still take it once it is no longer blocked: {reason}"
                 self._publish_failed(tuple(self._publishing), why)
             case Unblocked():
-                self._unclaimed.resume()
+                self._unclaimed.offer()
             case Confirmed(ids):
                 self._unclaimed.confirmed(ids)
                 self._publish_progress(ids)

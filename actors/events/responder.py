@@ -10,7 +10,6 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
@@ -38,6 +37,7 @@ from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, RETRY_QUEU
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
 from callboard.webhooks.deliveries.slicing import FanOuts, made_or_refused

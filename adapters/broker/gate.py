@@ -20,9 +20,9 @@ Refuse = Callable[[str], None]
 class PublishGate:
     """Publishes for each request once the broker is known to take messages, or refuses it.
 
-    RabbitMQ does not say that it has blocked a connection before this has published something, which
-    it then takes when the block ends. So each request follows a probe. A block between the probe's
-    confirm and the request remains possible; that takes less than a millisecond.
+    RabbitMQ does not say that it has blocked a connection before this has published something,
+    which it then takes when the block ends. So each request follows a probe. A block between the
+    probe's confirm and the request remains possible; that takes less than a millisecond.
 
     While the connection is down, requests publish at once, which the connection refuses.
     """

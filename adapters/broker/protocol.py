@@ -174,9 +174,9 @@ class ConnectionDown:
 class Blocked:
     """The broker takes no more messages from publishers; it lacks a resource, such as disk space.
 
-    Publishes are `Unconfirmed` from then on, until `Unblocked` or the next `ConnectionUp`; receiving
-    and acknowledging go on. Those that were sent before may be confirmed later. `reason`: as the
-    broker says it.
+    Publishes are `Unconfirmed` from then on, until `Unblocked` or the next `ConnectionUp`;
+    receiving and acknowledging go on. Those that were sent before may be confirmed later. `reason`:
+    as the broker says it.
     """
 
     reason: str
@@ -331,7 +331,7 @@ class BrokerConnection(Protocol):
         """Find out whether the broker takes messages; a later poll reports `Probed` or `Blocked`.
 
         RabbitMQ blocks a connection with its first publish, and reads that one later. So a message
-        that must not be published later than its publisher is told follows a probe. While the
+        that must not be published after its refusal follows a probe. While the
         connection is down or blocked, nothing is reported.
         """
 

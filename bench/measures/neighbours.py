@@ -45,16 +45,16 @@ ALONE = "alone"
 LEAST, MOST = 0.9, 2.0
 
 TEXT = f"""\
-{ENDPOINTS} healthy accounts with a hook each get {EVENTS_PER_S:.0f} events of 2 kB a second in all,
-and {HEALTHY} accounts send {EACH_PER_S:.0f} requests a second each to the API, on a connection each:
-they list their hooks, show one, and change one in turn. They do so alone, and beside one account,
-of the same system and one after the other: its {STORM_EVENTS} events for {STORM_HOOKS} hooks each,
-published at once; {PAYLOAD_EVENTS} events of 1 MB for {PAYLOAD_HOOKS} hooks; {API_REQUESTS:,}
-listings of {API_HOOKS} hooks on {API_CONNECTIONS} connections as fast as it can; {SLOW_CONNECTIONS}
-connections that send a byte of a head a second, and are opened again when they are closed. A latency
-is from just before an event was published until the receiver has read its request, or from the time
-at which a request to the API was due. The health is the longest time of `/healthz` and `/readyz`,
-asked every half second."""
+{ENDPOINTS} healthy accounts with a hook each get {EVENTS_PER_S:.0f} events of 2 kB a second in
+all, and {HEALTHY} accounts send {EACH_PER_S:.0f} requests a second each to the API, on a connection
+each: they list their hooks, show one, and change one in turn. They do so alone, and beside one
+account, of the same system and one after the other: its {STORM_EVENTS} events for {STORM_HOOKS}
+hooks each, published at once; {PAYLOAD_EVENTS} events of 1 MB for {PAYLOAD_HOOKS} hooks;
+{API_REQUESTS:,} listings of {API_HOOKS} hooks on {API_CONNECTIONS} connections as fast as it can;
+{SLOW_CONNECTIONS} connections that send a byte of a head a second, and are opened again when they
+are closed. A latency is from just before an event was published until the receiver has read its
+request, or from the time at which a request to the API was due. The health is the longest time of
+`/healthz` and `/readyz`, asked every half second."""
 
 
 @frozen

@@ -15,12 +15,16 @@ from callboard.actors.messages import Defer, Deferred, DueBatch, OrderedFound
 from callboard.actors.messages.paths import DELIVERIES, RETRY_QUEUE
 from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.protocol import (
+    Blocked,
     Confirmed,
+    ConnectionDown,
     ConnectionUp,
     Declared,
     IncomingMessage,
     Received,
     Removed,
+    Unblocked,
+    Unconfirmed,
 )
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.store.spool import Spool
@@ -61,6 +65,9 @@ class Broker:
 
     def ask_depths(self):
         pass
+
+    def deadline(self):
+        return None
 
 
 class Here(RetryQueue):
@@ -339,3 +346,38 @@ def test_a_queue_that_is_needed_after_all_is_consumed_again(retry_queue, why):
     retry_queue.on_broker(Declared(OF_HOOK, 0))
     assert broker.consumed == [OF_HOOK, OF_HOOK]
     assert len(broker.published) == (1 if why == "delivery" else 0)
+
+
+# A broker that takes no messages
+
+
+def report(retry_queue, *events):
+    """The connection reports these."""
+    retry_queue.broker.poll = lambda: events
+    retry_queue._poll()
+
+
+def test_what_is_deferred_waits_while_the_broker_is_blocked(retry_queue):
+    broker = with_queue(retry_queue)
+    defer(retry_queue, retry_of("sent before"), confirmed=False)
+    report(retry_queue, Blocked("low on memory"))
+    report(retry_queue, Unconfirmed((broker.number,), "blocked: low on memory"))
+    assert defer(retry_queue, retry_of("a"), retry_of("b"), confirmed=False) == []
+    retry_queue._ordered.put(Publication(RetryMessage(DELIVERY, 0, 0)))
+    retry_queue._publish_all()
+    assert broker.published == []
+    assert Deferred(2) not in retry_queue.sent
+    assert retry_queue.stats()["unconfirmed"] == 4
+    report(retry_queue, Unblocked())
+    published = [message.properties.message_id for _number, message in broker.published]
+    assert sorted(published) == ["a", "b", "i", "sent before"]
+    retry_queue.on_broker(Confirmed(tuple(number for number, _message in broker.published)))
+    assert {Deferred(1), Deferred(2)} <= set(retry_queue.sent)
+    assert retry_queue.stats()["unconfirmed"] == 0
+
+
+def test_a_lost_connection_ends_a_block(retry_queue):
+    with_queue(retry_queue)
+    report(retry_queue, Blocked("low on memory"))
+    report(retry_queue, ConnectionDown("lost", 1.0), ConnectionUp("retries"))
+    assert len(defer(retry_queue, retry_of("a"))) == 1

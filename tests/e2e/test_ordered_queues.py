@@ -142,11 +142,9 @@ class Ordeal:
     failing: int
 
 
-SIZE = os.environ.get("CALLBOARD_TEST_ORDER", "small")
-SIZES = {
-    "small": Ordeal(hooks=1, batches=8, batch=10, kills=5, failing=5),
-    "large": Ordeal(hooks=5, batches=40, batch=50, kills=30, failing=50),
-}
+SMALL = Ordeal(hooks=1, batches=8, batch=10, kills=5, failing=5)
+LARGE = Ordeal(hooks=5, batches=40, batch=50, kills=30, failing=50)
+SIZE = LARGE if os.environ.get("CALLBOARD_TEST_LARGE") == "1" else SMALL
 EARLIER_WAITING = 15
 """An earlier version keeps the order of up to 20 events that wait for a hook."""
 VICTIMS = (
@@ -166,7 +164,7 @@ def test_ordered_hooks_keep_their_order_whatever_dies(start, receiver, broker, t
 @pytest.mark.rabbitmq
 @pytest.mark.couchdb
 @pytest.mark.timeout(1_800)
-@pytest.mark.skipif(SIZE != "large", reason="two nodes have a shorter test below")
+@pytest.mark.skipif(SIZE != LARGE, reason="two nodes have a shorter test below")
 def test_ordered_hooks_of_two_nodes_keep_their_order_whatever_dies(
     start, receiver, amqp_url, couchdb_url, tmp_path
 ):
@@ -179,13 +177,12 @@ def survive(start, receiver, nodes, tmp_path):
 
     An inversion is a delivery that was first attempted, or that ended, before an earlier one.
 
-    CALLBOARD_TEST_ORDER=large is the long run. CALLBOARD_TEST_EARLIER is a checkout of an earlier
+    CALLBOARD_TEST_LARGE=1 is the long run. CALLBOARD_TEST_EARLIER is a checkout of an earlier
     version, which begins as the first node. It is replaced while an event is to be attempted again,
     and the ones behind it wait in its memory.
     """
-    size = SIZES[SIZE]
-    paths = [f"/ordered{number}" for number in range(size.hooks)]
-    accepted = {path: some_fail(receiver, path, size.failing) for path in paths}
+    paths = [f"/ordered{number}" for number in range(SIZE.hooks)]
+    accepted = {path: some_fail(receiver, path, SIZE.failing) for path in paths}
     settings = [{**STANDARD, **node, "actors__max_restarts": 1_000} for node in nodes]
     has_earlier = EarlierSystem.checkout != Path() and len(nodes) == 1
     if has_earlier:
@@ -194,7 +191,7 @@ def survive(start, receiver, nodes, tmp_path):
         system, *others = [start(**each) for each in settings]
     for path in paths:
         system.add_hook(f"{receiver.url}{path}", format="json", ordered=True)
-    system.wait_hooks(size.hooks)
+    system.wait_hooks(SIZE.hooks)
     victims = zip(cycle(VICTIMS), cycle(range(len(nodes))), strict=False)
     made = 0
 
@@ -207,35 +204,35 @@ def survive(start, receiver, nodes, tmp_path):
         return all(len(set(numbers)) == made for numbers in accepted.values())
 
     if has_earlier:
-        for _batch in range(size.batches // 4):
-            publish(size.failing - 1 - made % size.failing or size.failing)
+        for _batch in range(SIZE.batches // 4):
+            publish(SIZE.failing - 1 - made % SIZE.failing or SIZE.failing)
             receiver.wait_for(is_done, timeout_s=60)
             publish(EARLIER_WAITING)
         system.close()
         system, others = start(**settings[0]), []
-    events = size.batches * size.batch
+    events = SIZE.batches * SIZE.batch
     while made < events:
-        done = made // size.batch
-        if done * size.kills // size.batches < (done + 1) * size.kills // size.batches:
+        done = made // SIZE.batch
+        if done * SIZE.kills // SIZE.batches < (done + 1) * SIZE.kills // SIZE.batches:
             victim, node = next(victims)
             [system, *others][node].kill(victim)
-        if done == size.batches // 2:
+        if done == SIZE.batches // 2:
             system.close()
             system.start()
-        if done == size.batches * 3 // 4:
+        if done == SIZE.batches * 3 // 4:
             kill_node([system, *others][-1])
         # A bridge that has just begun refuses events until it is connected.
         system.wait(lambda: system.node("event_bridge").stats.get("broker") == "up")
-        publish(min(size.batch, events - made))
+        publish(min(SIZE.batch, events - made))
 
     with suppress(AssertionError):
-        receiver.wait_for(is_done, timeout_s=600 if size.hooks > 1 else 60)
+        receiver.wait_for(is_done, timeout_s=600 if SIZE is LARGE else 60)
     begun = [numbers(r for r in receiver.requests if r.path == path) for path in paths]
     ended = [list(dict.fromkeys(of)) for of in accepted.values()]
     inversions = sum(a > b for of in (*begun, *ended) for a, b in pairwise(of))
     lost = sum(made - len(set(of)) for of in accepted.values())
-    repeats = receiver.count - size.hooks * (made + made // size.failing)
-    print(f"{made} events, {size}: {inversions} inversions, {lost} lost, {repeats} repeats")
+    repeats = receiver.count - SIZE.hooks * (made + made // SIZE.failing)
+    print(f"{made} events, {SIZE}: {inversions} inversions, {lost} lost, {repeats} repeats")
     return inversions, lost
 
 

@@ -5,6 +5,7 @@
 
 import json
 import os
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -77,9 +78,14 @@ def calls_of(receiver, path):
 
 
 def test_an_alarm_stops_nothing_that_needs_no_publishing(start, receiver, rabbitmq, amqp_url):
-    failing, posted = Counter(), []
+    failing, posted, alarm = Counter(), [], threading.Event()
+
+    def succeed(_request):
+        alarm.wait(patient(60))
+        return Answer(200)
 
     def fail_once(request):
+        alarm.wait(patient(60))
         call = json.loads(request.body)["call_id"]
         failing[call] += 1
         return Answer(200) if failing[call] > 1 else Answer(500)
@@ -88,6 +94,7 @@ def test_an_alarm_stops_nothing_that_needs_no_publishing(start, receiver, rabbit
         posted.append(json.loads(request.body)["data"]["number"])
         return Answer(200)
 
+    receiver.answer("/good", succeed)
     receiver.answer("/bad", fail_once)
     receiver.answer("/posted", take_posted)
     vhost = amqp_url.rpartition("/")[2]
@@ -101,10 +108,11 @@ def test_an_alarm_stops_nothing_that_needs_no_publishing(start, receiver, rabbit
             api__events="true",
             delivery__retry_policy="standard",
             delivery__retry_steps_s="1,1",
+            delivery__request_timeout_ms=int(patient(60_000)),
             quotas__events_per_s=1000,
         )
         api = Api(system)
-        system.add_hook(f"{receiver.url}/slow/50", format="json")
+        system.add_hook(f"{receiver.url}/good", format="json")
         system.add_hook(f"{receiver.url}/bad", account=BAD, format="json")
         system.add_hook(f"{receiver.url}/posted", "event", format="json")
         system.wait_hooks(3)
@@ -119,7 +127,9 @@ def test_an_alarm_stops_nothing_that_needs_no_publishing(start, receiver, rabbit
         began = time.time()
         rabbitmq.block_publishers()
         try:
-            under_alarm(system, api, receiver, began, before, rabbitmq, amqp_url)
+            refused_posts(system, api, before)
+            alarm.set()
+            under_alarm(system, api, receiver, began, rabbitmq, amqp_url)
         finally:
             rabbitmq.unblock_publishers()
 
@@ -128,7 +138,7 @@ def test_an_alarm_stops_nothing_that_needs_no_publishing(start, receiver, rabbit
         assert posted == [0], "what was refused is published later"
         assert api.post_event(1)[0].status_code == 202
         system.wait(lambda: posted == [0, 1])
-        assert set(calls_of(receiver, "/slow/50").values()) == {1}
+        assert set(calls_of(receiver, "/good").values()) == {1}
         assert "broker_unblocked" in system.log.read_text()
 
         cut_off(system, api, proxy)
@@ -137,7 +147,7 @@ def test_an_alarm_stops_nothing_that_needs_no_publishing(start, receiver, rabbit
         assert {node.restarts for node in system.tree().below()} == {0}
 
 
-def under_alarm(system, api, receiver, began, before, rabbitmq, amqp_url):
+def refused_posts(system, api, before):
     answer, took_s = api.post_event(100)
     refusals = [(answer, took_s)]
     with ThreadPoolExecutor(8) as pool:
@@ -160,7 +170,9 @@ def under_alarm(system, api, receiver, began, before, rabbitmq, amqp_url):
     assert hooks_took_s < patient(1)
     assert grew < 60 * 2**20
 
-    system.wait(lambda: len(calls_of(receiver, "/slow/50")) == WAITING, 120, "all deliveries")
+
+def under_alarm(system, api, receiver, began, rabbitmq, amqp_url):
+    system.wait(lambda: len(calls_of(receiver, "/good")) == WAITING, 120, "all deliveries")
     took = time.time() - began
     system.wait(lambda: system.node("event_bridge").stats["in_hand"] <= FAILING, 30)
     held = system.node("event_bridge").stats["in_hand"]
@@ -176,7 +188,7 @@ def under_alarm(system, api, receiver, began, before, rabbitmq, amqp_url):
     for command in ("status", "doctor", "health"):
         shown = " ".join(system.run(command).stdout.split())
         assert f"{problem['what']} (since {problem['since']})" in shown, command
-    assert "event=broker_blocked" in system.log.read_text() or "broker_blocked" in system.tail()
+    assert "broker_blocked" in system.log.read_text()
     blocked = metrics(system)["broker_blocked_since_seconds", "event_bridge", "low on memory"]
     assert began - 1 < blocked < time.time()
     assert set(api.problems()) == {"blocked"}

@@ -20,6 +20,8 @@ from attrs import asdict, define, field, frozen
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("webhooks", "config", "supervision", "adapters", "web", "cli", "actors")
 MEASURED = "not (multiprocess or rabbitmq or couchdb or browser or faults or alone or slow)"
+FEW = {"CALLBOARD_SIMULATIONS": "6"}
+"""Simulated runs: of many, none would be among the tests of a change, as they take so long."""
 KEPT = ROOT / ".pytest_cache" / "reach.json"
 
 Lines = Mapping[str, Mapping[int, Iterable[int]]]
@@ -209,7 +211,7 @@ def _measure(files: list[str]) -> list[Any]:
 
 def environment() -> dict[str, str]:
     """The environment of the tests, in which this package can be imported."""
-    return os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "0"}
+    return os.environ | FEW | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "0"}
 
 
 @cache

@@ -68,6 +68,8 @@ def test_one_thing_is_changed_at_a_time(changed, source, expected):
         "def f():\n    return None",
         "self._log.info('a', b=1)",
         "log.debug('a')",
+        "def __repr__(self):\n    return 'a'",
+        "x: str = field(repr=False)",
     ],
 )
 def test_prose_and_what_only_types_read_stay(changed, source):

@@ -179,16 +179,22 @@ def _collected(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, s
         if pid == 0:
             try:
                 os.close(here)
+                importlib.import_module("callboard.supervision").die_with_parent()
                 _be_silent()
-                options = ("-s", f"--basetemp={folder}/tests", "-o", "tmp_path_retention_policy=none")
-                with open(there, "wb") as answers:
+                options = (
+                    "-s",
+                    f"--basetemp={folder}/tests",
+                    "-o",
+                    "tmp_path_retention_policy=none",
+                )
+                with os.fdopen(there, "wb") as answers:
                     forking = _Forking(trials, workers, answers)
                     pytest.main([*OPTIONS, *options, *_files(trials)], plugins=[forking])
             finally:
                 os._exit(0)
         os.close(there)
         left = dict(enumerate(trials))
-        with open(here, "rb") as answers, contextlib.suppress(EOFError):
+        with os.fdopen(here, "rb") as answers, contextlib.suppress(EOFError):
             while True:
                 number, result = pickle.load(answers)
                 yield left.pop(number), result

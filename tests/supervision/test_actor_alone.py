@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from thespian.actors import ActorAddress, ActorExitRequest, ThespianWatch, WakeupMessage
+from thespian.actors import ActorAddress, ActorExitRequest, ThespianWatch
 
 from callboard.supervision import (
     Answer,
@@ -50,7 +50,7 @@ class Probe(SupervisedActor):
 
 
 class Polling(Probe):
-    """In a system that watches no descriptors, as Thespian's simpleSystemBase in a host's process."""
+    """In a system that watches no descriptors, as Thespian's simpleSystemBase in a process."""
 
     def __init__(self, capabilities):
         super().__init__(capabilities | {"Thespian Watch Supported": False})
@@ -216,7 +216,6 @@ def test_one_that_has_no_supervisor_finishes_too(lone, world):
     ("asked_s", "after_s"), [(5.0, 5.0), (0.0, 0.002), (-1.0, 0.002), (1e9, 30 * 86400.0)]
 )
 def test_a_timer_is_neither_too_short_nor_too_long(lone, world, asked_s, after_s):
-    lone.start(heartbeat_s=0)
     called, began = [], world.now
     lone.actor.after(asked_s, lambda: called.append(world.now - began))
     world.pass_time(31 * 86400.0)

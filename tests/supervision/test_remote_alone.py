@@ -65,9 +65,7 @@ class Convention:
             children, "args", SupervisorSpec(heartbeat_s=1.0, hang_s=hang_s)
         )
         self.address = world.create(RemoteSupervisors)
-        world.deliver(
-            self.address, Start("elsewhere", spec, 3, heartbeat_s=0), self.owner.address
-        )
+        world.deliver(self.address, Start("elsewhere", spec, 3, heartbeat_s=0), self.owner.address)
         world.pass_time(0.01)
 
     def update(self, name, added, place="p", admin=1):
@@ -159,9 +157,7 @@ def test_its_heartbeats_are_confirmed_and_those_of_a_replaced_one_end_it(convent
     convention.beats()
     assert len([m for m in convention.far().received if isinstance(m, Heard)]) == 1
     stranger = world.peer("stranger")
-    world.deliver(
-        convention.address, Heartbeat("elsewhere/far", 1, {}), stranger.address
-    )
+    world.deliver(convention.address, Heartbeat("elsewhere/far", 1, {}), stranger.address)
     world.pass_time(0.01)
     assert stranger.received == [] or isinstance(stranger.received[0], ActorExitRequest)
     assert world.exits[-1][1] == stranger.address
@@ -305,8 +301,6 @@ def test_a_supervisor_far_away_may_stop_for_fifteen_seconds(convention, world):
 def test_a_machine_suits_if_it_has_all_that_is_required(capabilities, suits):
     requirements = {MEMBER: "far", PLACE: "p"}
     assert RemoteSupervisor.actorSystemCapabilityCheck(capabilities, requirements) is suits
-
-
 
 
 def test_far_away_it_ends_when_it_hears_nothing(monkeypatch):

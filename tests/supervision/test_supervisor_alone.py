@@ -44,7 +44,8 @@ class Nested(Supervisor, Scripted):
     def __init__(self, capabilities):
         Scripted.__init__(self, capabilities)
 
-    receiveMessage = Scripted.receiveMessage
+    def receiveMessage(self, message, sender):
+        Scripted.receiveMessage(self, message, sender)
 
 
 class Machine(World):
@@ -210,7 +211,9 @@ def test_the_tree_says_all_of_a_child(supervise, world):
     it = supervise(spec(ChildSpec("a", Scripted, label="the first")), path="up/there")
     it.ready(pid=4711)
     at = world.unix_s + world.now
-    it.beats(seen=3, tree=TreeNode("a", "up/there/a", "Nested", "", "running", 1, 2.0, 0, {}, ("x",)))
+    it.beats(
+        seen=3, tree=TreeNode("a", "up/there/a", "Nested", "", "running", 1, 2.0, 0, {}, ("x",))
+    )
     tree = it.tree()
     assert (tree.id, tree.path, tree.actor, tree.status) == (
         "there",

@@ -9,6 +9,7 @@ return the delivery tags to acknowledge or to give back to the broker.
 import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Generic, Protocol, TypeVar
 
 from attrs import Factory, define, frozen
@@ -277,6 +278,7 @@ def batch_of(share: str) -> int:
     return int(share.partition("/")[0])
 
 
+@cache
 def _by(module: str) -> Mark:
     """The mark of an event that this module has not routed yet."""
     return f"{_WAITING}{module}"

@@ -89,10 +89,13 @@ class Outbox(Generic[T]):
         if not self._waiting or len(self._out) >= self._most_batches:
             return None
         batch: list[T] = []
-        size = 0
-        while self._waiting and len(batch) < self._most_items and size < self._most_bytes:
-            batch.append(self._waiting.popleft())
-            size += self._size(batch[-1])
+        waiting, size_of, bytes_left = self._waiting, self._size, self._most_bytes
+        for _item in range(min(self._most_items, len(waiting))):
+            item = waiting.popleft()
+            batch.append(item)
+            bytes_left -= size_of(item)
+            if bytes_left <= 0:
+                break
         number = next(self._numbers)
         self._out[number] = batch, now
         if self._taken_back:

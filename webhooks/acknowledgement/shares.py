@@ -1,6 +1,6 @@
-"""What deliverers hold of the broker's messages, until it is settled or lost.
+"""The parts of the broker's messages that deliverers hold, until they are settled or lost.
 
-The counterpart of `Receipts`, and of `Outbox` where the broker has the items: what is lost is not
+The counterpart of `Receipts`, and of `Outbox` where the broker has the items: a lost share is not
 sent again but given back to the broker, which redelivers it.
 """
 

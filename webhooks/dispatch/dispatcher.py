@@ -2,9 +2,10 @@
 
 An endpoint has a limit of requests in flight and of items waiting; an item beyond them is to be
 deferred, in the durable retry queue. Accounts take turns, so do the runnable endpoints of an
-account, the accounts of an endpoint, and the hooks of an account there. Endpoints that cannot run are kept apart, so that their
-number does not affect the cost of a turn. hook_queue.py has the rules of one hook,
-circuit_breaker.py those of circuits, and concurrency.py those of the slots that endpoints share.
+account, the accounts of an endpoint, and the hooks of an account there. Endpoints that cannot run
+are kept apart, so that their number does not affect the cost of a turn. hook_queue.py has the rules
+of one hook, circuit_breaker.py those of circuits, and concurrency.py those of the slots that
+endpoints share.
 """
 
 import heapq

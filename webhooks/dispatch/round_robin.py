@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
 
-
 NUMBER = 2**40
 """A place is a turn times this, plus a number: within a turn, the first to come is served first."""
 
@@ -27,9 +26,9 @@ class RoundRobin:
         self._in_turn = _Line()
         self._held = _Line()
         self._turn = self._number = 0
-        # The last turn of each account, and the account of each endpoint, that have one.
+        # The last turn of each account that has one, and the account and turn of each endpoint.
         self._last: dict[str, int] = {}
-        self._accounts: dict[str, str] = {}
+        self._turns: dict[str, tuple[str, int]] = {}
 
     def put(self, endpoint: str, now: float, account: Callable[[], str]) -> None:
         """Add a runnable endpoint behind those of its account, unless it has a place already.
@@ -45,8 +44,10 @@ class RoundRobin:
         elif endpoint in self._in_turn:
             self._in_turn.move(endpoint, under_way)
         else:
-            owner = self._accounts[endpoint] = account()
-            turn = self._last[owner] = max(self._turn, self._last.get(owner, 0)) + 1
+            owner = account()
+            last = self._last.get(owner, 0)
+            turn = self._last[owner] = 1 + (last if last > self._turn else self._turn)
+            self._turns[endpoint] = owner, turn
             self._number += 1
             self._in_turn.put(endpoint, turn * NUMBER + self._number, under_way)
 
@@ -54,11 +55,12 @@ class RoundRobin:
         """Remove an endpoint that is no longer runnable."""
         for line in (self._in_turn, self._held):
             if endpoint in line:
-                self._leave(endpoint, line.drop(endpoint))
+                line.drop(endpoint)
+                self._leave(endpoint)
 
-    def _leave(self, endpoint: str, place: int) -> int:
-        """Forget an account without a later place; returns the turn of this one."""
-        owner, turn = self._accounts.pop(endpoint), place // NUMBER
+    def _leave(self, endpoint: str) -> int:
+        """Forget the turn of an endpoint, and of its account if it is the last; returns it."""
+        owner, turn = self._turns.pop(endpoint)
         if self._last.get(owner) == turn:
             del self._last[owner]
         return turn
@@ -66,22 +68,30 @@ class RoundRobin:
     def next(self, now: float) -> str | None:
         """Take the endpoint whose turn it is; None if there is no slot for any."""
         limiter = self._limiter
-        if not limiter.free:
+        free = limiter.free
+        if not free:
             return None
-        room = limiter.room_for_doubtful(limiter.doubtful(now))
-        held = self._held.first(room)
-        while (first := self._in_turn.first(limiter.free)) and (held is None or first < held):
+        held = self._held.first(self._room(now)) if len(self._held) else None
+        while (first := self._in_turn.first(free)) and (held is None or first < held):
             place, endpoint = first
             self._in_turn.drop(endpoint)
-            under_way = limiter.of(endpoint)
-            if not limiter.is_doubtful(endpoint, now) or under_way < room:
-                self._turn = max(self._turn, self._leave(endpoint, place))
-                return endpoint
-            self._held.put(endpoint, place, under_way)
+            if limiter.is_doubtful(endpoint, now):
+                under_way = limiter.of(endpoint)
+                if under_way >= self._room(now):
+                    self._held.put(endpoint, place, under_way)
+                    continue
+            turn = self._leave(endpoint)
+            if turn > self._turn:
+                self._turn = turn
+            return endpoint
         if held is None:
             return None
-        self._leave(held[1], self._held.drop(held[1]))
+        self._held.drop(held[1])
+        self._leave(held[1])
         return held[1]
+
+    def _room(self, now: float) -> int:
+        return self._limiter.room_for_doubtful(self._limiter.doubtful(now))
 
 
 class _Line:
@@ -94,6 +104,9 @@ class _Line:
 
     def __contains__(self, endpoint: str) -> bool:
         return endpoint in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def put(self, endpoint: str, place: int, under_way: int) -> None:
         self._places[endpoint] = place, under_way

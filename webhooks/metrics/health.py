@@ -79,7 +79,7 @@ class State:
 class Watch:
     """The problems of a node over time.
 
-    `degraded`: since the last `update`, what fails on joined machines only.
+    `degraded`: since the last `update`, the failures of joined machines only.
     """
 
     degraded: tuple[Problem, ...] = ()

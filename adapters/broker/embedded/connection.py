@@ -126,8 +126,8 @@ class EmbeddedConnection:
     ) -> None:
         """The file is `data_dir/broker.sqlite3`; doorbells are in `data_dir/connections`.
 
-        `busy_s`: how long a `poll` waits for other processes' transactions, in seconds. `free_bytes`:
-        the free space of the disk that has a folder.
+        `busy_s`: how long a `poll` waits for other processes' transactions, in seconds.
+        `free_bytes`: the free space of the disk that has a folder.
         """
         self._free_bytes = free_bytes
         self._file, self._busy_s = data_dir / FILE, busy_s
@@ -404,7 +404,7 @@ class EmbeddedConnection:
         self._look_within(max(self._due_in_s(db), DUE_TOGETHER_S))
 
     def _look_for_room(self) -> None:
-        """Report what has changed, answer probes, and refuse publishes if there is no room."""
+        """Report a change, answer probes, and refuse publishes if there is no room."""
         blocked = self._free_bytes(self._file.parent) < LEAST_FREE_BYTES
         if blocked != self._blocked:
             self._blocked = blocked

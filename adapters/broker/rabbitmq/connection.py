@@ -43,8 +43,8 @@ class AmqpConnection:
 
     RabbitMQ stops reading from a connection that publishes while it is short of memory or disk
     space, and would get no acknowledgements from it either. So one that consumes publishes on
-    another, which is opened with the first publish. They are one to its owner: if either is lost, as
-    by a publish to an exchange that does not exist (404), so is the other.
+    another, which is opened with the first publish. They are one to its owner: if either is lost,
+    as by a publish to an exchange that does not exist (404), so is the other.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class AmqpConnection:
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
-        `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer that
-        is silent for between one and a half and two intervals is lost. Raises `BrokerError` for an
-        unusable URL.
+        `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer
+        that is silent for between one and a half and two intervals is lost. Raises `BrokerError`
+        for an unusable URL.
         """
         self._parameters = _parameters(url, name, heartbeat_s)
         self._topology = topology
@@ -166,7 +166,7 @@ class AmqpConnection:
         return self._publisher
 
     def _publish_waiting(self) -> None:
-        """Publish what waited for the publisher, in its order, with probes before it."""
+        """Publish the messages that waited for the publisher, in their order, after the probes."""
         if self._publisher is None or not self._publisher.is_up:
             return
         for _probe in range(self._to_probe):
@@ -282,6 +282,7 @@ class AmqpConnection:
         """End the other session, too: `_on_lost` reports both."""
         self._take_publisher_events()
         self._publisher, self._publisher_lasted_s = None, publisher.lasted_s()
+        self._down_reason = reason
         self.reconnect(reason)
 
     def _on_lost(self, session: AmqpSession, reason: str) -> None:

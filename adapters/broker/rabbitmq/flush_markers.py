@@ -25,8 +25,8 @@ PAUSE_S = 0.02
 class Marks:
     """Decides when to `publish` a marker; `later` calls back after a number of seconds.
 
-    `publish` returns whether it did: it does not while the broker takes no messages. `go_on` once it
-    does.
+    `publish` returns whether it did: it does not while the broker takes no messages. Call `go_on`
+    once it does.
     """
 
     publish: Callable[[], bool]

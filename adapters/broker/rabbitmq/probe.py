@@ -37,8 +37,9 @@ class ProbeFailed(Exception):
 class BrokerAbout:
     """A broker's description of itself. `waiting`: messages of our queue, None if it is missing.
 
-    `blocked`: whether it takes no messages, as during an alarm. `unlike`: exchanges that differ from our declarations, with the reason why that is a problem;
-    `unlike_queues`: the same for queues.
+    `blocked`: whether it takes no messages, as during an alarm. `unlike`: exchanges that differ
+    from our declarations, with the reason why that is a problem; `unlike_queues`: the same for
+    queues.
     """
 
     product: str

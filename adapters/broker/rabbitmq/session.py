@@ -57,8 +57,8 @@ PROBE = b"?"
 """A broker that blocks a connection at the header of a message confirms one without a body."""
 
 SILENT_HALVES = 3
-"""A peer sends something within each heartbeat interval. One that sends nothing in so many halves of
-it in a row is lost; fewer may be only late."""
+"""A peer sends something within each heartbeat interval. One that sends nothing in so many halves
+of it in a row is lost; fewer may be only late."""
 
 ACK_LINGER_S = 0.1
 """How long an acknowledgement may wait for those of earlier messages, in seconds."""

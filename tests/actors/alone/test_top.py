@@ -21,7 +21,7 @@ from support.world import World
 RESPONDER_PEERS = "metrics event_bridge hook_table deliveries/*deliverer-* deliveries/retry_queue"
 DELIVERER_PEERS = (
     "metrics event_bridge responders/* failure_cache hook_listener hook_table "
-    "deliveries/attempt_log deliveries/retry_queue guests/delivery_failed/*"
+    "deliveries/attempt_log deliveries/retry_queue subscribers/delivery_failed/*"
 )
 
 TREE = [
@@ -38,8 +38,8 @@ TREE = [
     ),
     (
         *("hook_listener", "HookListener", "permanent", 5, 6, "webhooks_listener"),
-        "metrics hook_table failure_cache disabler maintenance redelivery initializer "
-        "guests/hook_disabled/*",
+        "metrics hook_table failure_cache disabler maintenance redelivery responders/* "
+        "deliveries/attempt_log deliveries/retry_queue subscribers/hook_disabled/*",
     ),
     ("zone_listener-1", "ZoneListener", "permanent", 5, 0, "", "metrics hook_listener"),
     ("zone_listener-2", "ZoneListener", "permanent", 5, 0, "", "metrics hook_listener"),
@@ -262,10 +262,8 @@ def test_asked_twice_it_stops_at_once(running):
 
 
 def test_without_a_bridge_there_is_nothing_to_settle(running):
-    running.start()
-    running.world.unready = True
-    running.world.kill(running.world.found["event_bridge"].myAddress)
-    running.say(Stop())
-    running.world.pass_time(0.5)
+    world, owner = running.world, running.owner.address
+    world.deliver(running.address, Start(args=Top(running.settings), heartbeat_s=0), owner)
+    world.deliver(running.address, Stop(), owner)  # the first actor is starting
+    world.pass_time(0.5)
     assert running.owner.take(Finished) == [Finished("", 0)]
-

@@ -5,9 +5,9 @@ A name that changes leaves the messages of an upgraded node in a queue that nobo
 
 import pytest
 
+from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.events.bridge import EventBridge
 from callboard.actors.failures.failure_cache import FailureCache
-from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.hooks.listener import HookListener
 from callboard.actors.hooks.zone_listener import ZoneListener
 from callboard.actors.messages import ZoneChanges
@@ -75,6 +75,7 @@ def declared(world, servers, settings):
         world.ports = type(world.ports)(kept, servers.store.connect)
         made = world.settings(modules=settings.modules, **options)
         world.start(actor_class, "here", made, zone=zone)
+        world.pass_time(1)
         ((_url, topology),) = topologies
         return topology
 
@@ -134,7 +135,11 @@ def test_redelivery_only_publishes(declared):
     [
         ({}, durable("callboard.events"), 0),
         ({"queue": "mine", "consumer_priority": 7}, durable("mine"), 7),
-        ({"single_active_consumer": True}, durable("callboard.events", x_single_active_consumer=True), 0),
+        (
+            {"single_active_consumer": True},
+            durable("callboard.events", x_single_active_consumer=True),
+            0,
+        ),
         ({"queue_type": "quorum"}, (*durable("callboard.events")[:4], QUORUM), 0),
         ({"join_kazoo": True}, KAZOO, 0),
     ],
