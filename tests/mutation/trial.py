@@ -214,6 +214,7 @@ class _Forking:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Of pytest."""
         self._items = {item.nodeid: item for item in session.items}
+        gc.unfreeze()  # what is frozen is not among the objects
         for each in gc.get_objects():
             if type(each) is FunctionType and (name := each.__code__.co_filename).startswith(
                 str(ROOT)

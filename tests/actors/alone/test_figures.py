@@ -17,7 +17,7 @@ from callboard.supervision import GetTree, Start, SupervisedActor, Supervisor, T
 from callboard.webhooks.hooks.hook import new_hook
 from callboard.webhooks.retries.outcome import Response
 
-ACCOUNT = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
+ACCOUNT = "a"
 IDLE = {"in_flight": 0, "waiting": 0, "parked": 0, "retrying": 0, "leaving": 0, "circuits_open": 0}
 
 STATS = {
@@ -74,7 +74,7 @@ STATS = {
         "dropped": 0,
         "letters_waiting": 0,
     },
-    "hook_table": {"hooks": 2, "loaded": True, "subscribers": 1},
+    "hook_table": {"hooks": 2, "loaded": True, "subscribers": 2},
     "hook_listener": {"broker": "up", "loaded": 2, "problems": 0, "loading": False},
 }
 """What `callboard tree` shows (docs/operations.md)."""
