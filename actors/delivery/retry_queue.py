@@ -14,6 +14,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.delivery.hook_freshness import HookFreshness
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import (
     OrderedQueues,
@@ -30,13 +31,14 @@ from callboard.actors.messages import (
     FindOrdered,
     HooksFound,
     HooksOutdated,
+    HooksRefreshed,
     NotHeld,
     OrderedFound,
     Progress,
     Reconcile,
     Release,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -59,6 +61,7 @@ from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Source
@@ -80,7 +83,6 @@ MAX_SHARES_ON_THE_WAY = 20
 """Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
 RECONCILE_S = 30.0
-STALE_S = 60.0
 
 DEPTHS_S = 5.0
 FIND_ORDERED_S = 10.0
@@ -134,12 +136,14 @@ class RetryQueue(BrokerRole):
     queues of their own (ordered_queues.py).
     """
 
+    waits_for_store = True
+
     set_aside_event = "retry_set_aside"
 
     def begin(self, setup: Setup) -> None:
         """Declare the queues and consume the due queue."""
         self._ids = itertools.count(1)
-        self._connected = False
+        self._connected = self._was_lost = False
         self._to_publish: deque[_Publish] = deque()
         self._publishing: dict[int, _Publish] = {}
         self._returned: set[int] = set()
@@ -148,6 +152,9 @@ class RetryQueue(BrokerRole):
         self._due: deque[_Decided] = deque()
         store = self.connect_store()
         self._change = 0
+        self._freshness = HookFreshness(
+            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._go_on
+        )
         self._judge = HookJudge(
             self.settings,
             store=HookStore(store),
@@ -240,11 +247,15 @@ class RetryQueue(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                if self._was_lost:
+                    self._freshness.expire()  # The hook listener's was lost, too, perhaps.
+                self._was_lost = False
                 self.broker.ask_depths()
                 self._ordered.up()
                 self._find_ordered()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
+                self._was_lost = self._was_lost or self._connected
                 self._connected = False
                 self._forget_received()
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -325,6 +336,14 @@ class RetryQueue(BrokerRole):
             else:
                 self._due.append(due)
         self._go_on()
+
+    def on_wake(self) -> None:
+        """Hold due deliveries until the hooks are fresh."""
+        self._freshness.expire()
+
+    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
+        """The hook listener's answer."""
+        self._freshness.refreshed(message)
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
         if self._ordered.decide(tag, fate, self._change):
@@ -508,6 +527,8 @@ class RetryQueue(BrokerRole):
         deliverers = deliverers_among(self.peers)
         if not deliverers or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
+        if self._freshness.is_pending:
+            return
         self._hand_out_refused(deliverers)
         while self._ledger.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
             self._hand_out_run(run, deliverers)
@@ -611,12 +632,14 @@ class RetryQueue(BrokerRole):
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
             self._find_ordered()
+        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
+            self._freshness.ask()
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Ask deliverers whether they have the shares that are unsettled for STALE_S."""
+        """Ask deliverers whether they have the shares that are unsettled for REPEATED_S."""
         source = self.path, self.incarnation
-        for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
+        for path, shares in self._ledger.stale(before=time.monotonic() - REPEATED_S).items():
             if address := self.peer(path):
                 self.send(address, Reconcile(source, tuple(shares)))
 

@@ -54,6 +54,7 @@ from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
 from callboard.webhooks.acknowledgement.releases import Released
@@ -83,8 +84,7 @@ IN_ORDER = "to have lost events redelivered in order"
 CONFIRMED_WITHIN_S = 1.0
 """The most seconds that it waits for the broker's confirmations of events that clients publish."""
 RECONCILE_S = 30.0
-STALE_S = 60.0
-"""For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
+"""The interval for finding batches and shares unsettled for REPEATED_S: a message may be lost."""
 
 
 @define
@@ -406,9 +406,9 @@ class EventBridge(BrokerRole):
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Repeat batches, and ask for shares, that are unsettled for STALE_S."""
+        """Repeat batches, and ask for shares, that are unsettled for REPEATED_S."""
         self._release(again=True)
-        old = time.monotonic() - STALE_S
+        old = time.monotonic() - REPEATED_S
         for batch in self._ledger.stale_batches(before=old):
             if responder := self.peers.get(responder_path(batch.module)):
                 self._send_batch(batch.id, batch.module, batch.events, responder, batch.resent + 1)

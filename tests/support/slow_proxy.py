@@ -1,4 +1,4 @@
-"""A TCP proxy that forwards data after a delay, like a slow server."""
+"""A TCP proxy that forwards data after a delay, stands still, or loses what it is to forward."""
 
 import asyncio
 import contextlib
@@ -6,11 +6,18 @@ import threading
 
 
 class SlowProxy:
-    """Listens on loopback and forwards to `port` there; `delay_s` may be changed at any time."""
+    """Listens on loopback and forwards to `port` there; `delay_s` may be changed at any time.
+
+    While `frozen` it accepts connections and forwards nothing, like a suspended server. While
+    `losing` it drops data, like a cut network that nobody reports; `heal` ends that, and the
+    connections that have lost data.
+    """
 
     def __init__(self, port):
         self._target = port
         self.delay_s = 0.0
+        self.frozen = self.losing = False
+        self._broken = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -18,8 +25,19 @@ class SlowProxy:
         self._thread.start()
         serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{self.port}"
         return self
+
+    def heal(self):
+        """Forward again, on new connections."""
+        self.losing = False
+        for writer in self._broken:
+            self._loop.call_soon_threadsafe(writer.transport.abort)
+        self._broken = set()
+
+    @property
+    def port(self):
+        return self._server.sockets[0].getsockname()[1]
 
     def __exit__(self, *_exc):
         # Otherwise processes that later tests fork would inherit its open sockets.
@@ -37,12 +55,20 @@ class SlowProxy:
 
     async def _serve(self, reader, writer):
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
+        both = writer, there_writer
+        await asyncio.gather(
+            self._pump(reader, there_writer, both), self._pump(there_reader, writer, both)
+        )
 
-    async def _pump(self, reader, writer):
+    async def _pump(self, reader, writer, both):
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await asyncio.sleep(self.delay_s)
+                while self.frozen:
+                    await asyncio.sleep(0.05)
+                if self.losing:
+                    self._broken.update(both)
+                    continue
                 writer.write(data)
                 await writer.drain()
         writer.close()
