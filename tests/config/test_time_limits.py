@@ -1,12 +1,15 @@
 """One table of time limits: what contains another one is longer."""
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 from attrs import evolve
+from click.testing import CliRunner
 
+from callboard.cli.system.configuration import timeouts
 from callboard.config import time_limits as limits
 from callboard.config.loader import ConfigError, load
 from callboard.config.settings import ActorsSettings, CouchdbSettings, Settings
@@ -57,3 +60,11 @@ def test_a_store_that_may_take_longer_than_its_readers_is_refused():
     assert loaded(30_000).settings.couchdb.timeout_ms == 30_000
     with pytest.raises(ConfigError, match=r"couchdb.timeout_ms \(30001\) must be at most 30000"):
         loaded(30_001)
+
+
+def test_the_table_is_printed():
+    shown = CliRunner().invoke(timeouts, ["--couchdb-timeout-ms", "2000", "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.output)["store response"]["seconds"] == 2
+    plain = CliRunner().invoke(timeouts, []).output
+    assert re.search(r"hang of an actor that reads the store +32 +hang \+ 2 x store", plain)
