@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check mutants chaos bench bounds docs map services lint types lock clean
+.PHONY: help venv demo test check mutants chaos storm bench bounds docs map services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,9 @@ mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what
 
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
+
+storm: $(INSTALLED) ## Cut cables, freeze and kill three nodes for ten minutes: nothing may be lost or overtake
+	@CALLBOARD_STORM=full $(BIN)/python -m pytest -s -p no:logging --timeout 3600 tests/faults/test_storm.py
 
 bench: $(VENV)/.bench ## Compare it with the common alternatives; BENCH="throughput …" RUNS=1 QUICK=1
 	@$(BIN)/python bench/run.py $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) \

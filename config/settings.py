@@ -126,6 +126,11 @@ class AmqpSettings:
         whole(-1000, 1000),
         "Nodes with a higher priority receive events first; the others receive the excess.",
     )
+    heartbeat_s: int = _key(
+        8,
+        whole(1, 600),
+        "Interval of heartbeats to RabbitMQ, seconds; a lost connection is detected within two.",
+    )
     single_active_consumer: bool = _key(
         False,
         flag(),

@@ -72,6 +72,15 @@ def hang_s(settings: Settings) -> float:
     return settings.actors.hang_timeout_ms / 1000
 
 
+def broker_loss_s(settings: Settings) -> float:
+    """When a connection to RabbitMQ that fails without notice counts as lost, on either side.
+
+    An actor that waits for the store serves its connection only afterwards: if one response may
+    take longer than this, a store that does not respond also costs the connection.
+    """
+    return 2.0 * settings.amqp.heartbeat_s
+
+
 def check(settings: Settings) -> None:
     """Raise ValueError if settings contradict each other."""
     most_ms = round(REPEATED_S / STORE_CALLS * 1000)
@@ -106,6 +115,7 @@ def time_limits(settings: Settings) -> tuple[TimeLimit, ...]:
         ("repetition of unanswered work", REPEATED_S, f"at least {STORE_CALLS} x store response"),
         ("changed hook in effect", APPLY_S, "fixed"),
         ("changed hook in effect, for the API", API_APPLY_S, "changed hook in effect + 1 s"),
+        ("silent loss of the broker", broker_loss_s(settings), "2 x amqp.heartbeat_s"),
         ("connection to an endpoint", (delivery.connect_timeout_ms or 10_000) / 1000, connect),
         (
             "request to an endpoint",

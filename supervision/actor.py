@@ -28,6 +28,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from callboard.supervision import last_words
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -104,6 +105,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
         self._poll_due = self.timer(self._poll_descriptors)
         self._ended = False
+        self._last_words = last_words.own()
         self.closing = ExitStack()
         self._parent_pid: int | None = None
         self._started = False
@@ -196,8 +198,8 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
             if self._started:
                 self._notice_sleep()
             super().receiveMessage(message, sender)
-        except Exception:  # noqa: BLE001 - whatever it is, it ends the actor
-            self._crash(message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the actor
+            self._crash(message, error)
         return self._watches()
 
     def receiveMsg_Start(self, message: Start, sender: ActorAddress) -> None:
@@ -294,10 +296,12 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         if ready:
             ActorTypeDispatcher.receiveMessage(self, WatchMessage(ready), self.myAddress)
 
-    def _crash(self, message: Any) -> None:
+    def _crash(self, message: Any, error: Exception) -> None:
         while isinstance(message, Forwarded | Question):
             message = message.message
         self.log.exception("actor_crashed", message=type(message).__name__)
+        if self._last_words is not None:
+            self._last_words.write(error)
         if self.own_process:
             os._exit(CRASH_EXIT_STATUS)
         self._end()

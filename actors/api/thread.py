@@ -127,7 +127,9 @@ def write_place(path: Path, bind: str, port: int) -> None:
     """Write the API's address to a file. Raises OSError."""
     host = f"[{bind}]" if ":" in bind else bind
     place = {"url": f"http://{host}:{port}", "bind": bind, "port": port, "pid": os.getpid()}
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".api-", delete=False) as draft:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=".api-", delete=False
+    ) as draft:
         json.dump(place, draft)
     Path(draft.name).replace(path)
 

@@ -10,7 +10,6 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
@@ -40,6 +39,7 @@ from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TA
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
 from callboard.webhooks.deliveries.slicing import FanOuts, made_or_refused
@@ -55,7 +55,9 @@ from callboard.webhooks.retries.policy import with_choices
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
 WORK_S = 0.1
-"""The time after which it handles messages in between."""
+"""The time of matching after which it handles messages in between."""
+SLICES_S = 0.02
+"""The same of making slices of large fan-outs: other accounts' events wait so long for them."""
 RECONCILE_S = 30.0
 ORDERED_DELIVERIES = 200
 """The most deliveries for ordered queues in one message."""
@@ -106,7 +108,7 @@ class Responder(Role):
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
         self._routing: Routing | None = None
         self._store_retry = self.timer(self._work)
-        self._work_due = self.timer(self._work)
+        self._work_due = self.timer(self._work_on)
         self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
         self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing, self._guard.make)
         self._slices = SliceSender(
@@ -267,8 +269,12 @@ class Responder(Role):
         else:
             self._subscribe(table)
 
-    def _work(self) -> None:
-        """Route events and make slices of large fan-outs, for about WORK_S at once."""
+    def _work_on(self) -> None:
+        """Route events, and make slices of large fan-outs between messages."""
+        self._work(slices=True)
+
+    def _work(self, slices: bool = False) -> None:
+        """Route events. Slices only if no message is to be handled first: see `_work_on`."""
         deliverers = deliverers_among(self.peers)
         if not (self._loaded and deliverers) or self._store_retry.is_set:
             return
@@ -277,7 +283,11 @@ class Responder(Role):
         until = time.monotonic() + WORK_S
         try:
             with self._guard.handling():
-                goes_on = self._route_events(deliverers, until) or self._slices.make(until)
+                goes_on = self._route_events(deliverers, until)
+                if slices:
+                    goes_on = self._slices.make(time.monotonic() + SLICES_S) or goes_on
+                else:
+                    goes_on = goes_on or self._fan_outs.wait
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
             self._store_retry.within(STORE_RETRY_S)

@@ -16,6 +16,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionDown,
     ConnectionUp,
     OutgoingMessage,
+    Unblocked,
     Unconfirmed,
     json_properties,
 )
@@ -91,6 +92,9 @@ class ChangePublisher:
             case ConnectionUp():
                 self._connected = True
                 self._publish_from_start()
+            case Unblocked():
+                self._published = 0
+                self._publish_all()
             case ConnectionDown():
                 self._connected = False
             case Confirmed(ids):

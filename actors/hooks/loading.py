@@ -7,12 +7,12 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import cut
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Call, Timer
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.hooks.hook import Hook, is_enabled, size_of
 from callboard.webhooks.values.kazoo_names import gregorian_s
 

@@ -8,10 +8,11 @@ from attrs import Factory, field, frozen
 from callboard.webhooks.acknowledgement.receipts import Source
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.trace_context import TraceContext
+from callboard.webhooks.values.pickling import Positional
 
 
 @frozen
-class RawEvent:
+class RawEvent(Positional):
     """An event as the broker delivered it. `tag`: its delivery tag.
 
     `trace`: the parent of the spans that follow from it. `taken_at`: the time of its arrival by
@@ -59,7 +60,7 @@ class Routed:
 
 
 @frozen
-class EventDeliveries:
+class EventDeliveries(Positional):
     """The deliveries of one event. `taken_at`: as in `RawEvent`."""
 
     tag: int

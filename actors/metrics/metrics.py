@@ -25,7 +25,15 @@ from callboard.config.time_limits import store_probe_s
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.metrics.health import KINDS, RUNNING, Child, Problem, State, Watch
+from callboard.webhooks.metrics.health import (
+    KINDS,
+    RUNNING,
+    Child,
+    Problem,
+    State,
+    Watch,
+    machines,
+)
 from callboard.webhooks.metrics.overview import sample, snapshot
 from callboard.webhooks.metrics.tally import Key
 from callboard.webhooks.metrics.totals import Totals, grown
@@ -50,6 +58,7 @@ class Metrics(Role):
         self._children: dict[str, Child] = {}
         self._watch = Watch()
         self._was_ready: bool | None = None
+        self._was_degraded = False
         self._restarts: dict[str, int] = {}
         self._tree_at = time.monotonic()
         self._store_problem: str | None = None
@@ -159,7 +168,7 @@ class Metrics(Role):
 
     def receiveMsg_GetHealth(self, _message: GetHealth, sender: ActorAddress) -> None:
         """Send the health, for load balancers and probes."""
-        self.send(sender, Health(self._judge()))
+        self.send(sender, Health(self._judge(), self._watch.degraded))
 
     # Health
 
@@ -177,6 +186,18 @@ class Metrics(Role):
         )
         found = self._watch.update(state, now)
         self.tally.set(catalog.READY, int(not found))
+        if self.settings.actors.convention:
+            joined, lost = machines(self._children)
+            self.tally.set(catalog.MACHINES, joined, "joined")
+            self.tally.set(catalog.MACHINES, lost, "lost")
+        degraded = bool(self._watch.degraded)
+        if degraded != self._was_degraded:
+            self._was_degraded = degraded
+            if degraded:
+                what = [one.what for one in self._watch.degraded]
+                self.log.warning("degraded", problems=what)
+            else:
+                self.log.info("degraded_no_more")
         for kind in KINDS:
             seconds = (now - one.since_unix_s for one in found if one.kind == kind)
             self.tally.set(catalog.NOT_READY_SECONDS, round(max(seconds, default=0)), kind)

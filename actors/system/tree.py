@@ -321,9 +321,6 @@ class WebhooksSupervisor(SubscriptionRegistry):
 
     def on_stop(self) -> None:
         """Drain, then stop; if asked twice, stop at once."""
-        if self.settings is None:
-            self.finish()
-            return
         bridge = self._directory().get(EVENT_BRIDGE)
         if self._draining or bridge is None:
             super().on_stop()

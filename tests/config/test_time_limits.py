@@ -41,6 +41,10 @@ def table(**sections):
     return {row.name: row.seconds for row in rows}
 
 
+def test_by_default_a_frozen_store_costs_no_connection_to_the_broker():
+    assert limits.store_call_s(Settings()) < limits.broker_loss_s(Settings()) <= 20
+
+
 def test_what_follows_from_settings():
     slow = table(
         couchdb=CouchdbSettings(timeout_ms=20_000),

@@ -4,14 +4,12 @@ import hmac
 import json
 import os
 import pickle
-import shutil
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 
 import psutil
@@ -25,6 +23,7 @@ from thespian.system.transport.IPBase import TCPv4ActorAddress
 from callboard.adapters.local.sealed_transport import Limits, seal, unseal
 from callboard.supervision.thespian_patches import log_to
 from services import free_port
+from support.networks import Machine
 from support.patience import patient
 
 pytestmark = pytest.mark.multiprocess
@@ -380,35 +379,7 @@ def test_a_message_with_a_false_acknowledgement_is_sent_again(system, monkeypatc
     assert heard[0] == heard[1]
 
 
-@contextmanager
-def another_host():
-    """A network namespace on a virtual cable: (its name, our address on the cable)."""
-    name, here, there = f"cb{os.getpid()}", f"cbh{os.getpid()}", f"cbn{os.getpid()}"
-    ours, theirs = "198.18.77.1", "198.18.77.2"  # of the range for such tests, RFC 2544
-
-    def ip(*words):
-        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-    if shutil.which("ip") is None or os.geteuid() != 0:
-        pytest.skip("needs the program `ip` (iproute2) and root, to make a network namespace")
-    try:
-        ip("netns", "add", name)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network namespace can be made here: {error.stderr}")
-    try:
-        ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", name)
-        ip("addr", "add", f"{ours}/30", "dev", here)
-        ip("link", "set", here, "up")
-        ip("-n", name, "addr", "add", f"{theirs}/30", "dev", there)
-        ip("-n", name, "link", "set", there, "up")
-        yield name, ours
-    finally:
-        # The link first: with its namespace it would go some time later. (It may not exist.)
-        subprocess.run(["ip", "link", "delete", here], check=False, capture_output=True)
-        ip("netns", "delete", name)
-
-
-def connects_from(namespace, address, port):
+def connects_from(machine, address, port):
     """How a TCP connect from there ends: "connected" or the error's name."""
     script = (
         "import socket, sys\n"
@@ -418,17 +389,16 @@ def connects_from(namespace, address, port):
         "except OSError as error:\n"
         "    print(type(error).__name__)\n"
     )
-    command = ["ip", "netns", "exec", namespace, sys.executable, "-c", script, address, str(port)]
+    command = machine.command(sys.executable, "-c", script, address, str(port))
     ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=patient(20))
     return ended.stdout.strip()
 
 
 def test_another_host_is_refused(system):
-    with another_host() as (namespace, address), socket.create_server(("", 0)) as open_to_all:
+    with Machine("cable") as machine, socket.create_server(("", 0)) as open_to_all:
+        address = machine.here["cable"]
         # The cable works, so a refusal below is the system's.
         open_port = open_to_all.getsockname()[1]
-        until(
-            lambda: connects_from(namespace, address, open_port) == "connected", "a working cable"
-        )
+        until(lambda: connects_from(machine, address, open_port) == "connected", "a working cable")
         for port in {*system.ports(), *system.own_ports()} - {open_port}:
-            assert connects_from(namespace, address, port) == "ConnectionRefusedError"
+            assert connects_from(machine, address, port) == "ConnectionRefusedError"

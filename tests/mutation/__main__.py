@@ -1,6 +1,7 @@
 """See `make mutants` in CONTRIBUTING.md."""
 
 import argparse
+import os
 import random
 import re
 import subprocess
@@ -15,7 +16,7 @@ from attrs import evolve
 
 from mutation import trial as trials
 from mutation.changes import Change, changes
-from mutation.reach import FOLDERS, ROOT, Reach, importers, measured
+from mutation.reach import FEW, FOLDERS, ROOT, Reach, importers, measured
 
 EQUIVALENT = ROOT / "tests" / "data" / "equivalent_mutants.toml"
 GOALS = {
@@ -26,7 +27,7 @@ GOALS = {
 """Percent of the mutants of a folder that the tests are to kill."""
 ENOUGH = 20
 """Fewer mutants of a folder do not tell whether it is below its goal."""
-TESTS_S = 30.0
+TESTS_S = 45.0
 """Seconds of tests for one mutant, at most: those come first that run the fewest other lines."""
 CONTROLLED = 25
 """One of so many is also run without its change."""
@@ -42,6 +43,7 @@ def main() -> int:
     planned = [_trial(change, reach) for change in chosen if change.identity not in equivalent]
     # Some run as they are: tests that fail on this machine would pass for tests that notice.
     planned += [evolve(trial, change=None) for trial in planned[::CONTROLLED]]
+    os.environ.update(FEW)
     trials.ready(reach.modules)
     began = time.monotonic()
     counts: Counter[tuple[str, str]] = Counter()
@@ -115,10 +117,11 @@ EVERY_LINE = range(1, 10_000)
 
 
 def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
-    """Lines by file: a test that runs any of them may notice the change.
+    """Lines by file: a test that runs any of them may notice the change; the nearest come first.
 
-    Those of the change; for what runs at the import, those of its class or its file that use it, or
-    else of the files that import it; and files of tests that import it.
+    Those of the change; for what runs at the import, those of its class or its file that use it,
+    the files of tests that import it, and the other files that do: a route's description is seen
+    only where the application is put together.
     """
     if change.scope.function:
         return [(change.path, change.lines)]
@@ -126,10 +129,8 @@ def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
     if change.scope.header:
         return [own]
     users = {user for path in (change.path, *_exporters(change.path)) for user in importers()[path]}
-    tests = [(user, EVERY_LINE) for user in sorted(users) if user.startswith("tests/")]
-    if reach.are_run(*own):
-        return [own, *tests]
-    return [*tests, *((user, EVERY_LINE) for user in sorted(users) if user not in dict(tests))]
+    ordered = sorted(users, key=lambda user: (not user.startswith("tests/"), user))
+    return [own, *((user, EVERY_LINE) for user in ordered)]
 
 
 def _exporters(path: str) -> set[str]:
@@ -139,7 +140,9 @@ def _exporters(path: str) -> set[str]:
 
 def _trial(change: Change, reach: Reach) -> trials.Trial:
     stem = Path(change.path).stem
-    tests = set().union(*(reach.tests(*place) for place in _places(change, reach)))
+    own, *others = _places(change, reach)
+    near = reach.tests(*own)
+    tests = near.union(*(reach.tests(*place) for place in others))
     rank = {id: (f"test_{stem}.py" not in id, reach.breadth[id], id) for id in tests}
     # The first of each file, then the second of each: different files are about different things.
     files: Counter[str] = Counter()
@@ -148,7 +151,7 @@ def _trial(change: Change, reach: Reach) -> trials.Trial:
         file = id.partition("::")[0]
         turns[id] = files[file]
         files[file] += 1
-    ids = sorted(tests, key=lambda id: (f"test_{stem}.py" not in id, turns[id], rank[id]))
+    ids = sorted(tests, key=lambda id: (turns[id] > 0 and id not in near, turns[id], rank[id]))
     chosen, seconds = [], 0.0
     for id in ids:
         if not chosen or seconds + reach.seconds[id] <= TESTS_S:

@@ -6,15 +6,16 @@ import threading
 
 
 class SlowProxy:
-    """Listens on loopback and forwards to `port` there; `delay_s` may be changed at any time.
+    """Forwards what arrives at `host` to `port` of loopback; `delay_s` may be changed meanwhile.
 
     While `frozen` it accepts connections and forwards nothing, like a suspended server. While
     `losing` it drops data, like a cut network that nobody reports; `heal` ends that, and the
     connections that have lost data.
     """
 
-    def __init__(self, port):
+    def __init__(self, port, host="127.0.0.1"):
         self._target = port
+        self._host = host
         self.delay_s = 0.0
         self.frozen = self.losing = False
         self._broken = set()
@@ -23,9 +24,10 @@ class SlowProxy:
 
     def __enter__(self):
         self._thread.start()
-        serving = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        serving = asyncio.start_server(self._serve, self._host, 0)
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://{self._host}:{self.port}"
         return self
 
     def heal(self):
@@ -34,10 +36,6 @@ class SlowProxy:
         for writer in self._broken:
             self._loop.call_soon_threadsafe(writer.transport.abort)
         self._broken = set()
-
-    @property
-    def port(self):
-        return self._server.sockets[0].getsockname()[1]
 
     def __exit__(self, *_exc):
         # Otherwise processes that later tests fork would inherit its open sockets.

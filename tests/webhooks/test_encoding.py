@@ -4,7 +4,7 @@ from datetime import date
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.delivery import delivery_of
@@ -65,6 +65,16 @@ def test_form_encoding(payload, encoded):
     assert form_encode(payload) == encoded
 
 
+class JsonOf:
+    """Equals any JSON text of the value: writers spell the exponents of numbers differently."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, text):
+        return json.loads(text) == self.value
+
+
 def flattened(name, value):
     """The pairs that a form decoder must find."""
     match value:
@@ -84,13 +94,13 @@ def element(value):
     if isinstance(value, list) and (text := joined(value)) is not None:
         return text.decode(errors="replace")
     if isinstance(value, dict | list):
-        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-        return re.sub(r"(?<=[0-9]e-)0", "", text)  # orjson writes 1e-6 for 1e-06.
+        return JsonOf(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 
 @settings(max_examples=50)
 @given(payloads)
+@example({"": [[0.000015240251710181017]]})
 def test_a_form_decoder_gets_every_pair_back_in_order(payload):
     decoded = parse_qsl(form_encode(payload), keep_blank_values=True)
     assert decoded == [pair for key, value in payload.items() for pair in flattened(key, value)]

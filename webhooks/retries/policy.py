@@ -133,7 +133,8 @@ def policy_named(
 
 def policy_of(options: Options, node: str, node_steps_s: tuple[float, ...]) -> Policy:
     """The policy of a delivery with these options on a node with these settings."""
-    steps_s = within(options.retry_steps_s, node_steps_s) or node_steps_s
+    own = options.retry_steps_s
+    steps_s = (within(own, node_steps_s) if own else ()) or node_steps_s
     return policy_named(options.policy or node, steps_s, options.success, options.give_up)
 
 

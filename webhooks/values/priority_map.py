@@ -1,7 +1,7 @@
 """Keys by rank, the lowest first: timers by their time, items by their number."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -56,8 +56,13 @@ class PriorityMap(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
-    def pop_until(self, rank: float) -> Iterator[K]:
-        """Remove and yield the keys up to and including this rank, in order."""
+    def pop_until(self, rank: float) -> Iterable[K]:
+        """The keys up to and including this rank, in order, each removed as it is taken."""
+        if not self._heap or self._heap[0][0] > rank:
+            return ()  # As nearly always.
+        return self._pop_until(rank)
+
+    def _pop_until(self, rank: float) -> Iterator[K]:
         while (first := self.first()) is not None and first[0] <= rank:
             heapq.heappop(self._heap)
             del self._ranks[first[1]]

@@ -86,6 +86,9 @@ class Store:
         if known is not None and known["_rev"] != document.get("_rev"):
             raise Conflict(id)
         rev = f"{next(self._revisions)}-0"
+        if document.get("_deleted"):
+            documents.pop(id, None)
+            return rev
         documents[id] = json.dumps({**document, "_id": id, "_rev": rev})
         self._log.append((database, ChangedDocument(id, rev, deleted=False)))
         return rev
