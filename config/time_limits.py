@@ -73,7 +73,7 @@ def hang_s(settings: Settings) -> float:
 
 
 def broker_loss_s(settings: Settings) -> float:
-    """When a connection to RabbitMQ that fails without notice counts as lost, on either side.
+    """When a connection to RabbitMQ that fails silently counts as lost, on either side.
 
     An actor that waits for the store serves its connection only afterwards: if one response may
     take longer than this, a store that does not respond also costs the connection.

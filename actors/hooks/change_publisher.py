@@ -39,8 +39,8 @@ EXCHANGE = "configuration"
 class ChangePublisher:
     """Publishes document changes as Kazoo's data layer does, at least once each.
 
-    Each is in `spool` until the broker has confirmed it, so that it outlives a connection that is
-    dead without notice, and this process. If the disk is full, it is published without.
+    Each is in `spool` until the broker has confirmed it, so that it outlives a connection that has
+    failed silently, and this process. If the disk is full, it is published without.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ChangePublisher:
             self._publish_all()
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Handle confirms, and publish what is left after each connection."""
+        """Handle confirms, and publish the others after each connection."""
         match event:
             case ConnectionUp():
                 self._connected = True

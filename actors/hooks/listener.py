@@ -118,8 +118,8 @@ class HookListener(BrokerRole):
     """Keeps the hook table consistent with the store (Kazoo: webhooks_listener).
 
     All hooks are loaded once, in pages, and changes that arrive in between are applied at once.
-    After a sleep, after each connection to the bus, and every `couchdb.compare_s`, it reads from
-    the store what has changed, since the bus may not have brought it.
+    After a sleep, after each connection to the bus, and every `couchdb.compare_s`, it reads the
+    changes from the store, since the bus may not have brought it.
     """
 
     waits_for_store = True

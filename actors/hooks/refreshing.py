@@ -22,7 +22,7 @@ GONE = "gone"
 class HookRefreshing:
     """Compares the hooks with the store, and answers those who need that.
 
-    The store lists what has changed since the load, or since the last comparison: this costs one
+    The store lists the changes since the load, or since the last comparison: this costs one
     request, however many hooks there are. Changes that the bus has brought are known by their
     revisions. If the store cannot list them, all hooks are loaded again.
 

@@ -33,7 +33,7 @@ class ConfigurationChanged:
 
 @frozen
 class RefreshHooks:
-    """To HookListener: read what has changed in the store, since changes may have been missed.
+    """To HookListener: read the changes from the store, since some may have been missed.
 
     -> `HooksRefreshed`, once all hooks that were stored before this are in effect.
     """

@@ -168,7 +168,7 @@ class DocumentStore(Protocol):
         """All documents with ids in [start, end], by id, in pages, without design documents."""
 
     def changes(self, database: str, since: str | None, limit: int = 1000) -> Changes:
-        """What was saved or deleted after `since`, without design documents; None: only `upto`.
+        """The documents saved or deleted after `since`, except designs; None: only `upto`.
 
         At most `limit` documents. Raises DatabaseMissing.
         """

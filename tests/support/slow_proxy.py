@@ -9,7 +9,7 @@ class SlowProxy:
     """Forwards what arrives at `host` to `port` of loopback; `delay_s` may be changed meanwhile.
 
     While `frozen` it accepts connections and forwards nothing, like a suspended server. While
-    `losing` it drops data, like a cut network that nobody reports; `heal` ends that, and the
+    `losing` it drops data, like a cut network; `heal` ends that, and the
     connections that have lost data.
     """
 
