@@ -159,6 +159,12 @@ class CouchdbSettings:
         "Document store; sqlite:// is the embedded one, in the data directory.",
     )
     timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for a response, milliseconds.")
+    compare_s: int = _key(
+        120,
+        whole(1, 86_400),
+        "Interval for finding out from the store which changes of hooks the bus did not bring, "
+        "seconds.",
+    )
     write_defaults: bool = _key(
         True, flag(), "Whether missing settings are written into system_config with their defaults."
     )

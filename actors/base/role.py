@@ -33,6 +33,7 @@ from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
+from callboard.config.time_limits import store_call_s
 from callboard.webhooks.metrics.catalog import BROKER_BLOCKED, BROKER_UP
 
 MAX_MESSAGE_BYTES = 32 * 2**20
@@ -64,6 +65,9 @@ class Role(Counting):
 
     settings: Settings
 
+    waits_for_store = False
+    """Whether it calls the store while it handles a message, and so may be silent for longer."""
+
     def __init__(
         self, capabilities: Mapping[str, Any] | None = None, ports: Ports | None = None
     ) -> None:
@@ -84,9 +88,8 @@ class Role(Counting):
 
     def connect_store(self) -> DocumentStore:
         """A connection to the document store, closed when the actor ends."""
-        couchdb = self.settings.couchdb
-        timeout_s = couchdb.timeout_ms / 1000
-        return self.own(self._ports.store(couchdb.url, self.settings.data.dir, timeout_s=timeout_s))
+        url, timeout_s = self.settings.couchdb.url, store_call_s(self.settings)
+        return self.own(self._ports.store(url, self.settings.data.dir, timeout_s=timeout_s))
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration; changes on the bus invalidate its cache."""

@@ -15,6 +15,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.earlier_deliveries import take_over
+from callboard.actors.delivery.hook_freshness import HookFreshness
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import (
     OrderedQueues,
@@ -33,13 +34,14 @@ from callboard.actors.messages import (
     FindOrdered,
     HooksFound,
     HooksOutdated,
+    HooksRefreshed,
     NotHeld,
     OrderedFound,
     Progress,
     Reconcile,
     Release,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -64,6 +66,7 @@ from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 from callboard.webhooks.acknowledgement.outbox import cut
@@ -87,7 +90,6 @@ MAX_SHARES_ON_THE_WAY = 20
 """Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
 RECONCILE_S = 30.0
-STALE_S = 60.0
 
 DEPTHS_S = 5.0
 FIND_ORDERED_S = 10.0
@@ -132,12 +134,14 @@ class RetryQueue(BrokerRole):
     queues of their own (ordered_queues.py).
     """
 
+    waits_for_store = True
+
     set_aside_event = "retry_set_aside"
 
     def begin(self, setup: Setup) -> None:
         """Declare the queues and consume the due queue."""
         self._ids = itertools.count(1)
-        self._connected = False
+        self._connected = self._was_lost = False
         self._to_publish: deque[_Publish] = deque()
         self._publishing: dict[int, _Publish] = {}
         self._returned: set[int] = set()
@@ -145,6 +149,9 @@ class RetryQueue(BrokerRole):
         self._due: deque[_Decided] = deque()
         store = self.connect_store()
         self._change = 0
+        self._freshness = HookFreshness(
+            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._go_on
+        )
         self._judge = HookJudge(
             self.settings,
             store=HookStore(store),
@@ -245,11 +252,15 @@ class RetryQueue(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                if self._was_lost:
+                    self._freshness.expire()  # The hook listener's was lost, too, perhaps.
+                self._was_lost = False
                 self.broker.ask_depths()
                 self._ordered.up()
                 self._find_ordered()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
+                self._was_lost = self._was_lost or self._connected
                 self._connected = False
                 self._forget_received()
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -330,6 +341,14 @@ class RetryQueue(BrokerRole):
             else:
                 self._due.append(due)
         self._go_on()
+
+    def on_wake(self) -> None:
+        """Hold due deliveries until the hooks are fresh."""
+        self._freshness.expire()
+
+    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
+        """The hook listener's answer."""
+        self._freshness.refreshed(message)
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
         if self._ordered.decide(tag, fate, self._change):
@@ -514,6 +533,8 @@ class RetryQueue(BrokerRole):
         shares = self._ledger.shares
         if not deliverers or shares.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
+        if self._freshness.is_pending:
+            return
         self._hand_out_refused(deliverers)
         while shares.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
             self._hand_out_run(run, deliverers)
@@ -614,13 +635,15 @@ class RetryQueue(BrokerRole):
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
             self._find_ordered()
+        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
+            self._freshness.ask()
         self._report_progress()
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Ask deliverers whether they have the shares that are unsettled for STALE_S."""
+        """Ask deliverers whether they have the shares that are unsettled for REPEATED_S."""
         source = self.path, self.incarnation
-        stale = self._ledger.shares.stale(before=time.monotonic() - STALE_S)
+        stale = self._ledger.shares.stale(before=time.monotonic() - REPEATED_S)
         for path, shares in stale.items():
             if address := self.peer(path):
                 self.send(address, Reconcile(source, tuple(shares)))

@@ -57,6 +57,7 @@ from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.releases import Released
@@ -86,8 +87,7 @@ MAX_PUBLISHING_BYTES = 32 * 2**20
 LOOK_S = 5.0
 """How often the bridge finds out whether the broker takes messages, also if it has none."""
 RECONCILE_S = 30.0
-STALE_S = 60.0
-"""For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
+"""The interval for finding batches and shares unsettled for REPEATED_S: a message may be lost."""
 
 
 @define
@@ -407,13 +407,13 @@ class EventBridge(BrokerRole):
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Repeat batches, and ask for shares, that are unsettled for STALE_S."""
+        """Repeat batches, and ask for shares, that are unsettled for REPEATED_S."""
         self._release(again=True)
         now = time.monotonic()
-        for module, number, events in self._ledger.overdue(now - STALE_S, now):
+        for module, number, events in self._ledger.overdue(now - REPEATED_S, now):
             if responder := self.peer(responder_path(module)):
                 self._send_batch(responder, number, events)
-        for deliverer, shares in self._ledger.shares.stale(now - STALE_S).items():
+        for deliverer, shares in self._ledger.shares.stale(now - REPEATED_S).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))
 

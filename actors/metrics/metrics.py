@@ -21,6 +21,7 @@ from callboard.actors.messages.paths import ELSEWHERE
 from callboard.adapters.store import stores
 from callboard.adapters.store.health_check import StoreProbe
 from callboard.adapters.store.protocol import DocumentStore
+from callboard.config.time_limits import store_probe_s
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
@@ -39,7 +40,6 @@ from callboard.webhooks.metrics.totals import Totals, grown
 from callboard.webhooks.metrics.trend import STEP_S, Trend
 
 PROBE_S = 5.0
-PROBE_TIMEOUT_S = 5.0
 
 
 class Metrics(Role):
@@ -69,9 +69,8 @@ class Metrics(Role):
         self._look()
 
     def _connect(self) -> DocumentStore:
-        couchdb = self.settings.couchdb
-        timeout_s = min(couchdb.timeout_ms / 1000, PROBE_TIMEOUT_S)
-        return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
+        url, timeout_s = self.settings.couchdb.url, store_probe_s(self.settings)
+        return stores.connect(url, self.settings.data.dir, timeout_s=timeout_s)
 
     def stats(self) -> Mapping[str, Any]:
         """The number of actors that have reported."""

@@ -51,6 +51,8 @@ class Initializer(BrokerRole):
     waits for a master account, in whose database the metadata is stored.
     """
 
+    waits_for_store = True
+
     def begin(self, setup: Setup) -> None:
         """Log modules that could not be loaded, and begin at once."""
         self._modules = event_modules(self.settings)

@@ -14,10 +14,9 @@ from callboard.actors.system.orphan_guard import AnotherVersion, OrphanGuard
 from callboard.actors.system.owner import TICK_S, Signals, exists
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.config.settings import Settings
+from callboard.config.time_limits import TREE_SILENT_S
 from callboard.supervision import Ready, Start
 
-START_S = 30.0
-"""The time-out for the actor system to start."""
 AGAIN_S = 2.0
 LONELY_S = 30.0
 """The interval of the warning that the node has not started any actors here yet."""
@@ -76,7 +75,7 @@ def _run_once(
                     look_at="is it reached, does it reach this machine, and has it the same key, "
                     "the same version, and actors.convention?",
                 )
-            if pid is None and time.monotonic() - began > START_S:
+            if pid is None and time.monotonic() - began > TREE_SILENT_S:
                 return False
         return True
     finally:

@@ -17,16 +17,13 @@ from attrs import define, evolve, field
 from callboard.actors.system import actor_system
 from callboard.actors.system.actor_system import MULTIPROCESS, Client, SystemLost
 from callboard.actors.system.tree import Top
+from callboard.config import time_limits as limits
 from callboard.config.settings import Settings
 from callboard.supervision import GaveUp, Ready, Start, Stop, SupervisorSpec
 from callboard.supervision.decision import RestartHistory
 from callboard.supervision.messages import Finished, Heartbeat
 
 TICK_S = 0.5
-STOP_S = 45.0
-"""The time-out for an orderly stop; then the system is ended anyway."""
-START_S = 30.0
-"""The limit of a top supervisor's silence while its tree starts."""
 
 
 class GivenUp(Exception):
@@ -100,7 +97,7 @@ def _run_once(
         log.warning("actor_system_lost", reason=str(problem))
         return str(problem)
     heartbeat_s = settings.actors.heartbeat_ms / 1000
-    hang_s = settings.actors.hang_timeout_ms / 1000
+    hang_s = limits.hang_s(settings)
     top = Top(settings, os.getpid() if settings.actors.base == MULTIPROCESS else None)
     try:
         client.system.tell(client.top, Start(args=top, heartbeat_s=heartbeat_s))
@@ -125,14 +122,14 @@ def _run_once(
                 if asked > 1:
                     return None
                 client.system.tell(client.top, Stop())
-            if asked and now - asked_at > STOP_S:
-                log.warning("stop_overdue", after_s=STOP_S)
+            if asked and now - asked_at > limits.STOP_S:
+                log.warning("stop_overdue", after_s=limits.STOP_S)
                 return None
             if pid is not None and not exists(pid):
                 return None if asked else "it crashed or was killed"
-            if pid is None and now - seen > START_S:
-                log.warning("start_overdue", after_s=START_S)
-                return f"it was silent for {START_S:g} s while its tree started"
+            if pid is None and now - seen > limits.TREE_SILENT_S:
+                log.warning("start_overdue", after_s=limits.TREE_SILENT_S)
+                return f"it was silent for {limits.TREE_SILENT_S:g} s while its tree started"
             if pid is not None and now - seen > hang_s:
                 log.warning("top_supervisor_hangs", pid=pid)
                 os.kill(pid, signal.SIGKILL)

@@ -99,7 +99,7 @@ class BreakingOff(Meddled):
     def view(self, *arguments, **options):
         rows = self._store.view(*arguments, **options)
         self.calls.append("view")
-        if self.calls == ["view"]:
+        if self.calls == ["changes", "view"]:
             yield from islice(rows, 3)
             raise StoreUnavailable("away")
         yield from rows

@@ -199,10 +199,10 @@ def under_alarm(system, api, receiver, began, rabbitmq, amqp_url):
 def cut_off(system, api, proxy):
     """The broker is cut off: nothing is closed, and nothing comes through."""
     began = time.monotonic()
-    proxy.silent = True
+    proxy.frozen = True
     system.wait(lambda: "broker" in api.problems(), 60, "the loss")
     known_s = time.monotonic() - began
     print(f"the loss was known after {known_s:.1f} s, with a heartbeat of {HEARTBEAT_S} s")
     assert known_s < patient(2 * HEARTBEAT_S + 4)
-    proxy.silent = False
+    proxy.frozen = False
     system.wait(lambda: not api.problems(), 60, "readiness")

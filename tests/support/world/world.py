@@ -178,6 +178,7 @@ class World:
         for name, clock in (
             ("monotonic", lambda: self.now),
             ("time", lambda: self.unix_s + self.now),
+            ("clock_gettime", lambda _clock: self.now),
             ("time_ns", lambda: int((self.unix_s + self.now) * 1e9)),
         ):
             self._closing.callback(setattr, time, name, getattr(time, name))
