@@ -176,7 +176,7 @@ def _collected(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, s
     if not trials:
         return
     here, there = os.pipe()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         pid = os.fork()
         if pid == 0:
             try:

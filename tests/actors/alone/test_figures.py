@@ -68,7 +68,7 @@ STATS = {
         "in_order": 0,
     },
     "deliveries/attempt_log": {
-        "written": 9,
+        "written": 6,  # of failures only, unless attempts.log_successful is set
         "refused": 0,
         "waiting": 0,
         "dropped": 0,
@@ -175,7 +175,9 @@ COUNTERS = {
     ("callboard_deliveries_total", ("given_up",)): 3,
     ("callboard_attempts_failed_total", ()): 6,
     ("callboard_deliveries_put_off_total", ()): 3,
-    ("callboard_attempts_written_total", ()): 9,
+    ("callboard_attempts_total", ("2xx",)): 3,
+    ("callboard_attempts_total", ("5xx",)): 6,
+    ("callboard_attempts_written_total", ()): 6,
     ("callboard_retries_handed_out_total", ()): 3,
 }
 
