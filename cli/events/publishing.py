@@ -9,10 +9,11 @@ import click
 
 from callboard.actors.messages import Published, PublishEvents
 from callboard.actors.messages.paths import EVENT_BRIDGE
+from callboard.actors.system.actor_system import SystemUnreachable
 from callboard.cli.events.json_stream import JsonStream, NotJson, Readable
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import WrongUsage, counted, print_json, say
+from callboard.cli.terminal.output import FAILED, Failure, WrongUsage, counted, print_json, say
 from callboard.cli.terminal.progress import counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.values.kazoo_names import encode_segment
@@ -42,6 +43,7 @@ def publish(
     Each event is published as soon as it is read: `tail -f events | callboard publish`.
     """
     count = unroutable = 0
+    interrupted = False
     with attached(loaded) as client, counting("publishing", quiet=json_) as step:
         try:
             for batch in _batches(file, exchange, routing_key):
@@ -50,13 +52,22 @@ def publish(
                 unroutable += published.unroutable
                 step(len(batch.events))
         except (NotJson, WrongUsage) as problem:
-            before = f"; before it, {counted(count, 'event')} published" if count else ""
-            raise WrongUsage(f"{problem}{before}") from None
+            raise WrongUsage(f"{problem}{_before(count)}") from None
+        except SystemUnreachable as problem:
+            raise Failure(f"{problem}{_before(count)}") from None
+        except KeyboardInterrupt:  # the end of most inputs without an end
+            interrupted = True
     if json_:
         print_json({"published": count, "unroutable": unroutable})
     else:
         lost = f" ([yellow]{unroutable} of them reached no queue[/])" if unroutable else ""
         say(f"published {counted(count, 'event')}{lost}")
+    if interrupted:
+        raise SystemExit(FAILED)
+
+
+def _before(count: int) -> str:
+    return f"; before it, {counted(count, 'event')} published" if count else ""
 
 
 def _batches(

@@ -155,8 +155,10 @@ def test_publish_publishes_each_event_as_it_comes(system, receiver):
             process.stdin.write(json.dumps(call_event(number)).encode() + b"\n")
             process.stdin.flush()
             receiver.wait_for(number + 1)
+        process.send_signal(signal.SIGINT)
         published, _ = process.communicate(timeout=patient(20))
-    assert json.loads(published) == {"published": 3, "unroutable": 0}
+    assert process.returncode == 1
+    assert json.loads(published)["published"] in (2, 3)  # the last may be unconfirmed yet
 
 
 def test_publish_says_how_many_it_published_before_what_is_no_event(system):

@@ -187,7 +187,9 @@ def under_alarm(system, api, receiver, began, rabbitmq, amqp_url):
     assert since <= problem["since"]
     for command in ("status", "doctor", "health"):
         shown = " ".join(system.run(command).stdout.split())
-        assert f"{problem['what']} (since {problem['since']})" in shown, command
+        assert "the broker takes no messages from " in shown, command
+        # Which actors have found out may have changed; the first of them did at the same time.
+        assert f"low on memory (since {problem['since']})" in shown, command
     assert "broker_blocked" in system.log.read_text()
     blocked = metrics(system)["broker_blocked_since_seconds", "event_bridge", "low on memory"]
     assert began - 1 < blocked < time.time()
@@ -197,10 +199,10 @@ def under_alarm(system, api, receiver, began, rabbitmq, amqp_url):
 def cut_off(system, api, proxy):
     """The broker is cut off: nothing is closed, and nothing comes through."""
     began = time.monotonic()
-    proxy.delay_s = 3600
+    proxy.frozen = True
     system.wait(lambda: "broker" in api.problems(), 60, "the loss")
     known_s = time.monotonic() - began
     print(f"the loss was known after {known_s:.1f} s, with a heartbeat of {HEARTBEAT_S} s")
     assert known_s < patient(2 * HEARTBEAT_S + 4)
-    proxy.delay_s = 0.0
+    proxy.frozen = False
     system.wait(lambda: not api.problems(), 60, "readiness")

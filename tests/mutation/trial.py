@@ -29,6 +29,8 @@ from mutation.changes import Change
 from mutation.reach import ROOT
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
+DOUBTFUL = "doubtful"
+"""Survived in a fork, and is still to be tried with imports of its own."""
 NOTHING_FAILED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 SPARE_S = 30.0
 """Seconds for imports, and for tests that wait for an event that never comes."""
@@ -58,14 +60,14 @@ def ready(modules: Iterable[str]) -> None:
 
 
 def results(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, str]]:
-    """What became of each, in the order in which they end."""
+    """What became of each, in the order in which they end; of a doubtful one twice."""
     in_functions = [t for t in trials if t.change is None or t.change.scope.function]
     others = [trial for trial in trials if trial not in in_functions]
     for trial, result in _collected(in_functions, workers):
         if result == SURVIVED and trial.change is not None:
             others.append(trial)
-        else:
-            yield trial, result
+            result = DOUBTFUL
+        yield trial, result
     yield from _each(others, workers, _importing)
 
 
@@ -181,12 +183,9 @@ def _collected(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, s
                 os.close(here)
                 importlib.import_module("callboard.supervision").die_with_parent()
                 _be_silent()
-                options = (
-                    "-s",
-                    f"--basetemp={folder}/tests",
-                    "-o",
-                    "tmp_path_retention_policy=none",
-                )
+                # Each fork makes its own folder there.
+                os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+                options = ("-s", "-o", "tmp_path_retention_policy=none")
                 with os.fdopen(there, "wb") as answers:
                     forking = _Forking(trials, workers, answers)
                     pytest.main([*OPTIONS, *options, *_files(trials)], plugins=[forking])
@@ -215,6 +214,7 @@ class _Forking:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Of pytest."""
         self._items = {item.nodeid: item for item in session.items}
+        gc.unfreeze()  # what is frozen is not among the objects
         for each in gc.get_objects():
             if type(each) is FunctionType and (name := each.__code__.co_filename).startswith(
                 str(ROOT)

@@ -24,6 +24,7 @@ def relocate(
     parameters = pika.URLParameters(url)
     parameters.connection_attempts = 1
     parameters.socket_timeout = parameters.stack_timeout = CONNECT_S
+    parameters.blocked_connection_timeout = within_s
     parameters.client_properties = {"connection_name": "callboard upgrade", "product": "Callboard"}
     try:
         connection = pika.BlockingConnection(parameters)
