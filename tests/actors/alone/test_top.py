@@ -18,7 +18,9 @@ from callboard.supervision import GetTree, Start, Stop, SupervisedActor, Supervi
 from callboard.supervision.messages import Finished
 from support.world import World
 
-RESPONDER_PEERS = "metrics event_bridge hook_table deliveries/*deliverer-* deliveries/retry_queue"
+RESPONDER_PEERS = (
+    "metrics event_bridge hook_listener hook_table deliveries/*deliverer-* deliveries/retry_queue"
+)
 DELIVERER_PEERS = (
     "metrics event_bridge responders/* failure_cache hook_listener hook_table "
     "deliveries/attempt_log deliveries/retry_queue subscribers/delivery_failed/*"
@@ -61,7 +63,7 @@ TREE = [
     ),
     (
         *("deliveries/retry_queue", "RetryQueue", "permanent", 5, 6, ""),
-        "metrics hook_table event_bridge deliveries/*deliverer-*",
+        "metrics hook_listener hook_table event_bridge deliveries/*deliverer-*",
     ),
     ("deliveries/deliverer-1", "Deliverer", "permanent", 12, 0, "", DELIVERER_PEERS),
     ("deliveries/deliverer-2", "Deliverer", "permanent", 12, 0, "", DELIVERER_PEERS),

@@ -67,9 +67,9 @@ def declared(world, servers, settings):
     topologies = []
     connect = servers.broker.connect
 
-    def kept(url, topology, folder, name=""):
+    def kept(url, topology, folder, **options):
         topologies.append((url, topology))
-        return connect(url, topology, folder, name)
+        return connect(url, topology, folder, **options)
 
     def declared(actor_class, zone="", **options):
         world.ports = type(world.ports)(kept, servers.store.connect)
