@@ -48,7 +48,8 @@ class Initializer(BrokerRole):
     """Prepares databases, views and metadata, then ends (Kazoo: webhooks_init).
 
     Its supervisor does not restart it once it has finished. It retries while the store is down, and
-    waits for a master account, in whose database the metadata is stored.
+    waits for a master account, in whose database the metadata is stored. During a trial beside
+    Kazoo it changes nothing: Kazoo has prepared the store.
     """
 
     def begin(self, setup: Setup) -> None:
@@ -56,6 +57,10 @@ class Initializer(BrokerRole):
         self._modules = event_modules(self.settings)
         for problem in self._modules.problems:
             self.log.error("module_not_loaded", module=problem.module, reason=problem.reason)
+        if self.settings.is_trial:
+            self.log.info("store_left_as_it_is")
+            self.after(0, self.finish)
+            return
         self._store = self.connect_store()
         self._directory = self.directory(self._store)
         self._work: Generator[None, None, bool] | None = None
