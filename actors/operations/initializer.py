@@ -57,10 +57,6 @@ class Initializer(BrokerRole):
         self._modules = event_modules(self.settings)
         for problem in self._modules.problems:
             self.log.error("module_not_loaded", module=problem.module, reason=problem.reason)
-        if self.settings.is_trial:
-            self.log.info("store_left_as_it_is")
-            self.after(0, self.finish)
-            return
         self._store = self.connect_store()
         self._directory = self.directory(self._store)
         self._work: Generator[None, None, bool] | None = None
@@ -69,7 +65,11 @@ class Initializer(BrokerRole):
         self._try_due = self.timer(self._begin_work)
         self._look_due = self.timer(self._begin_work)
         self._account_seen = False
-        self._try_in(0)
+        if self.settings.is_trial:
+            self.log.info("store_left_as_it_is")
+            self.after(0, self.finish)
+        else:
+            self._try_in(0)
 
     def stats(self) -> Mapping[str, Any]:
         """Whether it waits for a master account."""

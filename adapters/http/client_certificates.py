@@ -1,4 +1,4 @@
-"""TLS of requests: the node's, and that of hooks with a client certificate or rules of their own."""
+"""TLS of requests: the node's, and that of hooks with certificates of their own."""
 
 import re
 import ssl

@@ -1,7 +1,9 @@
 """`callboard kazoo`."""
 
 import ssl
+import time
 from collections.abc import Mapping
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -12,12 +14,15 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.delivery.transports import grants, rules
 from callboard.adapters.http.client_certificates import ClientCertificates, NoCertificateError
 from callboard.adapters.repositories.account_quotas import endpoint_config
+from callboard.adapters.repositories.attempt_history import attempts
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store import stores
+from callboard.adapters.store.dry_run import DRY_RUN
 from callboard.adapters.store.protocol import Document, StoreError
 from callboard.cli.operations.changeover import NONE, at_endpoints, differences
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, print_json, print_table, say
+from callboard.cli.terminal.times import shown
 from callboard.config.loader import Loaded
 from callboard.webhooks.hooks.hook import is_enabled
 from callboard.webhooks.hooks.migration import OLD_EVENTS
@@ -28,14 +33,16 @@ from callboard.webhooks.values.endpoint_options import (
     InvalidEndpointOption,
     parse_endpoint_options,
 )
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 PAGE = 500
+KEPT_S = 31 * 86_400
 HANDSHAKE_S = 5.0
 """Time limit for connecting to an endpoint, and for its TLS handshake."""
 
 REDIRECTS = (
-    "Kazoo follows redirects, Callboard does not: kazoo.compatible, or delivery.follow_redirects = 5, "
-    "keeps it as it was."
+    "Kazoo follows redirects, Callboard does not: kazoo.compatible keeps it as it was, or "
+    "delivery.follow_redirects = 5, or follow_redirects of the hook."
 )
 
 
@@ -82,24 +89,25 @@ def check(loaded: Loaded, account: str | None, endpoints: bool, json_: bool) -> 
 
         def tls(options: EndpointOptions | None, account_id: str) -> ssl.SSLContext:
             """How a hook with these options verifies."""
-            if options is None:
-                return certificates.without
-            verify, bundle = options.tls_verify is not False, options.ca_bundle
+            verify = options is None or options.tls_verify is not False
+            bundle = options and options.ca_bundle
             try:
                 profile = certificates.profile(account_id, None, bundle, verify=verify)
             except NoCertificateError as problem:
                 raise Failure(str(problem)) from None
-            return certificates.without if profile is None else profile.context
+            context = certificates.without if profile is None else profile.context
+            context.sslsocket_class = ssl.SSLSocket  # Not one within an exchange.
+            return context
 
         seen += at_endpoints(hooks, allowed, given, tls, HANDSHAKE_S)
     seen.sort(key=attrgetter("account_id", "hook_id", "kind"))
     found = [one for one in seen if one.keep != NONE]
     notes = [] if delivery.follow_redirects or settings.kazoo.compatible else [REDIRECTS]
     if json_:
-        shown = [attrs.asdict(one) for one in found]
+        differing = [attrs.asdict(one) for one in found]
         permitted = [attrs.asdict(one) for one in seen if one.keep == NONE]
         print_json(
-            {"hooks": len(hooks), "differences": shown, "permitted": permitted, "notes": notes}
+            {"hooks": len(hooks), "differences": differing, "permitted": permitted, "notes": notes}
         )
         return
     if seen:
@@ -108,6 +116,44 @@ def check(loaded: Loaded, account: str | None, endpoints: bool, json_: bool) -> 
     say(f"{len({one.hook_id for one in found})} of {len(hooks)} enabled hooks differ.")
     for note in notes:
         say(note)
+
+
+@kazoo.command("dry-run")
+@click.option("--account", required=True, metavar="ACCOUNT_ID", help="The account.")
+@click.option("--hook", "hook_id", metavar="HOOK_ID", help="Only this hook's.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
+@as_json
+@with_settings()
+def dry_run(loaded: Loaded, account: str, hook_id: str | None, limit: int, json_: bool) -> None:
+    """List what a dry run (delivery.dry_run) would have sent in the last 31 days, newest first.
+
+    Reads this node's records; no system need run.
+    """
+    store = stores.connect("sqlite://", loaded.settings.data.dir / DRY_RUN)
+    now = gregorian_s(time.time())
+    try:
+        found = list(islice(attempts(store, account, hook_id, now - KEPT_S, now), limit))
+    except StoreError as problem:
+        raise Failure(str(problem)) from None
+    finally:
+        store.close()
+    if json_:
+        print_json(found)
+        return
+    print_table(
+        ("created", "event", "hook", "method", "uri", "result"),
+        (
+            (
+                shown(one["pvt_created"] - GREGORIAN_OFFSET_S),
+                one["hook_event"],
+                one["hook_id"],
+                one["method"],
+                one["uri"],
+                one.get("client_error") or one["result"],
+            )
+            for one in found
+        ),
+    )
 
 
 def _account(document: Mapping[str, Any]) -> str:
