@@ -79,12 +79,16 @@ class Refused(AdminAnswer):
     """A request could not be carried out; nothing was changed by it.
 
     `quota`: the setting of the account's quota that is used up, if this is why. `busy`: whether it
-    is the node that is at a limit of its own. In both cases the request may succeed later.
+    is the node that is at a limit of its own. `blocked`: whether the broker takes no messages at
+    present. In these cases the request may succeed later. `setting`: the setting of the node that
+    does not permit such requests, if this is why.
     """
 
     reason: str
     quota: str = ""
     busy: bool = False
+    blocked: bool = False
+    setting: str = ""
 
 
 # Memory

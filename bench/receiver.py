@@ -38,7 +38,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    client_body_buffer_size 64k;
+    client_body_buffer_size 2m;
     keepalive_requests 1000000;
     keepalive_timeout 600;
     tcp_nodelay on;

@@ -1,6 +1,9 @@
 """The command line: `main`, and one room for each group of commands."""
 
+import sys
 from importlib.metadata import version
+from io import TextIOWrapper
+from typing import Any
 
 import click
 
@@ -24,7 +27,22 @@ from callboard.cli.tryout.demo import demo
 from callboard.cli.tryout.listen import listen
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _CommandLine(click.Group):
+    """The group of all commands. Its output never fails for its characters: a locale that lacks
+    one gets it in Python's notation."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **options)
+
+
+@click.group(
+    cls=_CommandLine,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(version("callboard"), "-V", "--version", prog_name="callboard")
 def main() -> None:
     """Callboard turns AMQP events into webhooks.

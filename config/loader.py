@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from callboard.config import module_tables
+from callboard.config import module_tables, time_limits
 from callboard.config.options import Option, options, sections
 from callboard.config.rules import HIDDEN
 from callboard.config.settings import ModuleSettings, Settings
@@ -71,7 +71,12 @@ def load(
         key = written.option.key
         values[key] = _converted(written)
         origins[key] = written.origin
-    return Loaded(evolve(_settings(values, origins), modules=modules), origins, file)
+    settings = evolve(_settings(values, origins), modules=modules)
+    try:
+        time_limits.check(settings)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return Loaded(settings, origins, file)
 
 
 def _file(file: Path | None, environ: Mapping[str, str], system_file: Path) -> Path | None:

@@ -131,6 +131,11 @@ class AmqpSettings:
         whole(-1000, 1000),
         "Nodes with a higher priority receive events first; the others receive the excess.",
     )
+    heartbeat_s: int = _key(
+        8,
+        whole(1, 600),
+        "Interval of heartbeats to RabbitMQ, seconds; a lost connection is detected within two.",
+    )
     single_active_consumer: bool = _key(
         False,
         flag(),
@@ -159,6 +164,12 @@ class CouchdbSettings:
         "Document store; sqlite:// is the embedded one, in the data directory.",
     )
     timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for a response, milliseconds.")
+    compare_s: int = _key(
+        120,
+        whole(1, 86_400),
+        "Interval for finding out from the store which changes of hooks the bus did not bring, "
+        "seconds.",
+    )
     write_defaults: bool = _key(
         True, flag(), "Whether missing settings are written into system_config with their defaults."
     )

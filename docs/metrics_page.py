@@ -41,7 +41,13 @@ default.
 | `resent` | an unconfirmed batch was sent again more than three times |
 | `refused` | in the last five minutes, the transport refused a message between actors |
 | `broker` | a connection to the own zone's broker is down |
+| `blocked` | the broker takes no messages, as during an alarm (checked every five seconds) |
 | `store` | the document store does not respond (checked every five seconds) |
+
+Readiness is the node's own. A joined machine that is lost, or whose actors fail, only *degrades*
+the node, which delivers by itself: the same places show this as degraded (kind `machine`), and
+`callboard_machines{state="lost"}` counts the machines. A machine that leaves in order (`callboard
+join` is stopped) is forgotten. A lost one is lost until it joins again, or the node is restarted.
 
 ## What to watch
 

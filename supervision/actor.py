@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import select
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
@@ -27,6 +28,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from callboard.supervision import last_words
 from callboard.supervision.messages import (
     Answer,
     AskedBy,
@@ -59,7 +61,12 @@ timers of zero seconds would block all messages."""
 PARENT_CHECK_S = 2.0
 """The interval for checking the parent process if there are no heartbeats."""
 
+SLEPT_S = 2.0
+"""An actor that handles nothing for so much longer than the interval of its heartbeats stood still,
+because its process or its machine was suspended, or in a long call."""
+
 _PR_SET_PDEATHSIG = 1
+_RUNNING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 C = TypeVar("C", bound="_Closable")
@@ -98,9 +105,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self._can_watch = bool(capabilities.get("Thespian Watch Supported"))
         self._poll_due = self.timer(self._poll_descriptors)
         self._ended = False
+        self._last_words = last_words.own()
         self.closing = ExitStack()
         self._parent_pid: int | None = None
         self._started = False
+        self._awake_at = 0.0
         self._fds: tuple[int, ...] = ()
         self.path = ""
         self.incarnation = 0
@@ -117,6 +126,9 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """`self.peers` has changed; `before`: its previous value."""
+
+    def on_wake(self) -> None:
+        """This actor stood still; what it knows of others is as old as that. By default nothing."""
 
     def on_stop(self) -> None:
         """Finish the work in progress, then call `finish`; by default at once."""
@@ -183,9 +195,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         if self._ended and not isinstance(message, ActorExitRequest):
             return None
         try:
+            if self._started:
+                self._notice_sleep()
             super().receiveMessage(message, sender)
-        except Exception:  # noqa: BLE001 - whatever it is, it ends the actor
-            self._crash(message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the actor
+            self._crash(message, error)
         return self._watches()
 
     def receiveMsg_Start(self, message: Start, sender: ActorAddress) -> None:
@@ -201,6 +215,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         if self.own_process:
             self._parent_pid = os.getppid()
         self.on_start(message.args)
+        self._awake_at = running_s()
         self.announce_ready()
         self._beat()
 
@@ -249,6 +264,14 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         """Whether this message only triggers a heartbeat."""
         return isinstance(message, WakeupMessage) and message.payload == self._beat
 
+    def _notice_sleep(self) -> None:
+        """Heartbeats make an actor handle something in each of their intervals."""
+        now = running_s()
+        slept = now - self._awake_at > (self.heartbeat_s or PARENT_CHECK_S) + SLEPT_S
+        self._awake_at = now
+        if slept:
+            self.on_wake()
+
     def _beat(self) -> None:
         if self._parent_pid is not None and os.getppid() != self._parent_pid:
             os._exit(CRASH_EXIT_STATUS)
@@ -273,10 +296,12 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         if ready:
             ActorTypeDispatcher.receiveMessage(self, WatchMessage(ready), self.myAddress)
 
-    def _crash(self, message: Any) -> None:
+    def _crash(self, message: Any, error: Exception) -> None:
         while isinstance(message, Forwarded | Question):
             message = message.message
         self.log.exception("actor_crashed", message=type(message).__name__)
+        if self._last_words is not None:
+            self._last_words.write(error)
         if self.own_process:
             os._exit(CRASH_EXIT_STATUS)
         self._end()
@@ -284,6 +309,11 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def _end(self) -> None:
         self._ended = True
         self.send(self.myAddress, ActorExitRequest())
+
+
+def running_s() -> float:
+    """Seconds of a clock that also runs while the machine is suspended, where there is one."""
+    return time.clock_gettime(_RUNNING)
 
 
 def _logger() -> Any:

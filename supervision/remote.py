@@ -165,12 +165,18 @@ class RemoteSupervisors(Supervisor):
             del self._namesakes[name]
 
     def _left(self, name: str) -> None:
+        """A machine that leaves while its supervisor runs does so in order, and is forgotten; one
+        that was silent until then is lost, and stays in the tree as ended."""
         if self._members.pop(name, None) is not None:
-            self.log.warning("machine_left", machine=name)
-            self._drop_start(name)
             child = self._children[name]
+            in_order = child.status == RUNNING and not child.killed
+            self.log.warning("machine_left", machine=name, in_order=in_order)
+            self._drop_start(name)
             if child.address is not None:
                 self._exited(child)
+            if in_order and self._ending is None:
+                del self._children[name]
+                self._children_changed()
 
     def _stop_all(self, reason: str) -> None:
         super()._stop_all(reason)

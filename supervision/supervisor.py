@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from attrs import Factory, define, evolve
@@ -19,6 +20,7 @@ from thespian.actors import ActorAddress, ActorExitRequest, ChildActorExited
 
 from callboard.supervision.actor import SupervisedActor
 from callboard.supervision.decision import RestartHistory, hanging, on_exit, stop_order
+from callboard.supervision.last_words import LastWords, inherited
 from callboard.supervision.messages import (
     DirectoryReport,
     Finished,
@@ -52,7 +54,7 @@ class _Child:
     """The state of one child.
 
     `fault`: why it was killed or gave up. `because`: why its predecessor ended. `sent_peers`: the
-    peers last sent to it.
+    peers last sent to it. `process`: None if it is not a child of this one.
     """
 
     spec: ChildSpec
@@ -60,6 +62,8 @@ class _Child:
     address: ActorAddress | None = None
     incarnation: int = 0
     pid: int | None = None
+    process: BaseProcess | None = None
+    last_words: LastWords = Factory(LastWords)
     restarts: int = -1
     started_at: float | None = None
     last_seen: float = 0.0
@@ -72,6 +76,17 @@ class _Child:
     below: Mapping[str, Peer] = Factory(dict)
     below_version: int = 0
     sent_peers: Mapping[str, Peer] | None = None
+
+
+def _why_ended(child: _Child) -> str:
+    if child.fault or child.normal:
+        return child.fault or "it finished"
+    if words := child.last_words.read():
+        return f"it failed with {words}"
+    status = child.process.exitcode if child.process else None
+    if status is not None and status < 0:
+        return f"it was killed by {signal.Signals(-status).name}"
+    return "it crashed or was killed"
 
 
 class Supervisor(SupervisedActor):
@@ -91,6 +106,7 @@ class Supervisor(SupervisedActor):
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__(capabilities)
         # Before `Start`, the tree is empty.
+        self.spec = SupervisorSpec()
         self._children: dict[str, _Child] = {}
         self._ending: str | None = None
         self._changes = self.timer(self._report_changes)
@@ -129,9 +145,10 @@ class Supervisor(SupervisedActor):
 
     def give_up(self, reason: str) -> None:
         """End abnormally and report the reason; all children must have ended."""
-        self.log.error("gave_up", reason=reason)
-        self.send(self.supervisor, GaveUp(self.path, reason))
-        self._end()
+        if not self._ended:
+            self.log.error("gave_up", reason=reason)
+            self.send(self.supervisor, GaveUp(self.path, reason))
+            self._end()
 
     def on_stop(self) -> None:
         """Stop the children in reverse order, then end."""
@@ -258,8 +275,11 @@ class Supervisor(SupervisedActor):
         child.restarts += 1
         child.stats, child.tree, child.below, child.below_version = {}, None, {}, 0
         child.sent_peers = self._peers_for(child.spec)
-        child.address = self._create(child)
-        child.pid = self._pid_of(child.address)
+        child.last_words = LastWords()
+        with inherited(child.last_words):
+            child.address = self._create(child)
+        child.process = self._process_of(child.address)
+        child.pid = child.process.pid if child.process else None
         self.send(
             child.address,
             Start(
@@ -306,8 +326,8 @@ class Supervisor(SupervisedActor):
 
     def _overdue(self, id: str, incarnation: int, status: str) -> None:
         """The child should have left this status by now."""
-        child = self._children[id]
-        if (child.incarnation, child.status) != (incarnation, status):
+        child = self._children.get(id)
+        if child is None or (child.incarnation, child.status) != (incarnation, status):
             return
         if child.killed:
             self._exited(child)
@@ -328,8 +348,7 @@ class Supervisor(SupervisedActor):
         if was == STARTING:
             self._drop_start(child.spec.id)  # `_decide` may plan another start
         if was != STOPPING and self._ending is None:
-            ended = "it finished" if child.normal else "it crashed or was killed"
-            child.because = child.fault or ended
+            child.because = _why_ended(child)
             self._decide(child)
         self._advance()
 
@@ -343,11 +362,18 @@ class Supervisor(SupervisedActor):
             time.monotonic(),
         )
         report = self.log.info if child.normal else self.log.warning
-        report("child_ended", child=child.spec.id, normal=child.normal, restart=decision.start)
+        report(
+            "child_ended",
+            child=child.spec.id,
+            normal=child.normal,
+            because=child.because,
+            restart=decision.start,
+        )
         if decision.give_up:
             self._stop_all(
                 f"{self.path or 'the top supervisor'}: {child.spec.id} ended, and that was more "
-                f"than {self.spec.max_restarts} restarts in {self.spec.within_s:g} s"
+                f"than {self.spec.max_restarts} restarts in {self.spec.within_s:g} s; the last "
+                f"time {child.because}"
             )
             return
         if not decision.start:
@@ -448,9 +474,9 @@ class Supervisor(SupervisedActor):
     def _ids(self, *statuses: str) -> tuple[str, ...]:
         return tuple(id for id, child in self._children.items() if child.status in statuses)
 
-    def _pid_of(self, address: ActorAddress) -> int | None:
+    def _process_of(self, address: ActorAddress) -> BaseProcess | None:
         """The process just forked for this child, so that it can be killed before its `Ready`."""
-        return next((pid for child, pid in child_processes(self) if child == address), None)
+        return next((process for child, process in child_processes(self) if child == address), None)
 
     def _node(self, child: _Child) -> TreeNode:
         return TreeNode(

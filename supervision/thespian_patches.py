@@ -3,7 +3,7 @@
 They are made for version `MADE_FOR`; tests/supervision/test_thespian_patches.py fails for any other
 version, and if the source of a name in `INTERNALS` has changed.
 
-`apply` makes four patches:
+`apply` makes five patches:
 
 **Children that ended.** When Thespian is notified that one child has ended, it forgets the
 processes of all children that have ended by then. If the notification of another one was lost,
@@ -20,22 +20,27 @@ could stop the actors any more, and the port stayed taken.
 than the parent; its loop now runs in its own chunk of the stack (roomy_stack.py).
 
 **Unnecessary costs of messages** (lean_transport.py).
+
+**A child that cannot be created**, or fails before it is an actor, leaves its supervisor the reason
+(last_words.py), which Thespian keeps to itself.
 """
 
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from multiprocessing.process import BaseProcess
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from thespian.actors import ActorAddress
-from thespian.system import utilis
+from thespian.system import multiprocCommon, utilis
 from thespian.system.actorManager import ActorManager
 from thespian.system.admin import convention
 from thespian.system.messages.multiproc import ChildMayHaveDied
 from thespian.system.multiprocCommon import MultiProcAdmin, MultiProcReplicator
 
+from callboard.supervision.last_words import spoken
 from callboard.supervision.lean_transport import lean
 from callboard.supervision.roomy_stack import roomy
 
@@ -45,6 +50,8 @@ INTERNALS = {
     # Replaced by `apply`.
     "system.actorManager:ActorManager.run": "61eca98d7462681d",
     "system.multiprocCommon:MultiProcReplicator._childExited": "1f97052182247a5d",
+    "system.multiprocCommon:MultiProcReplicator._startChildActor": "82ed67923c810e7f",
+    "system.multiprocCommon:startChild": "bac45f1e958069b2",
     # Replaced by `lean`, and internals that it relies on.
     "system.actorManager:ActorManager.handleMessages": "75271d025659607a",
     "system.actorManager:ActorManager._handleOneMessage": "c030a5514cf57d7c",
@@ -70,7 +77,6 @@ INTERNALS = {
     "system.multiprocCommon:MultiProcReplicator.h_LoggerConnected": "adb0d7e68197d789",
     "system.multiprocCommon:MultiProcReplicator._checkChildLiveness": "f4dc4c3437d077c0",
     "system.multiprocCommon:MultiProcReplicator.childDied": "6d22bfa68f41b117",
-    "system.multiprocCommon:MultiProcReplicator._startChildActor": "82ed67923c810e7f",
     "system.multiprocCommon:MultiProcReplicator.h_EndpointConnected": "bfb679e943e55259",
     "system.multiprocCommon:ChildInfo": "ce0b25054343e877",
     "system.systemCommon:systemCommonBase._handleChildExited": "43475629c71eb619",
@@ -130,11 +136,15 @@ INTERNALS = {
 definition. For a name that is imported there, the definition in its own module counts."""
 
 _run = ActorManager.run
+_start_child_actor = MultiProcReplicator._startChildActor
+_start_child = multiprocCommon.startChild
 
 
 def apply() -> None:
     """Patch Thespian in this process and in those forked from it."""
     MultiProcReplicator._childExited = _forget
+    MultiProcReplicator._startChildActor = spoken()(_start_child_actor)
+    multiprocCommon.startChild = spoken()(_start_child)
     MultiProcAdmin.logDefs = property(attrgetter("logdefs"))
     MultiProcAdmin._handleReplicatorMessages = _handle_replicator_messages
     ActorManager.run = _run_roomy
@@ -161,10 +171,10 @@ def _run_roomy(self: Any) -> None:
     roomy(_run, self)
 
 
-def child_processes(actor: Any) -> Iterator[tuple[ActorAddress, int]]:
-    """The children of an actor with the ids of their processes, which no public API shows."""
+def child_processes(actor: Any) -> Iterator[tuple[ActorAddress, BaseProcess]]:
+    """The children of an actor with their processes, which no public API shows."""
     for info in getattr(actor._myRef, "_child_procs", ()):
-        yield info.childAddr, int(info.childProc.pid)
+        yield info.childAddr, info.childProc
 
 
 def log_to(path: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from callboard.actors.hooks.change_publisher import ChangePublisher
+from callboard.adapters.broker.protocol import ConnectionUp
 from callboard.adapters.broker.publications import Publication, set_aside
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.local.delivered_ids import DeliveredIds
@@ -21,6 +23,7 @@ from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.waiting_index import Waiting, WaitingIndex, Window
 from callboard.config.options import options
+from callboard.supervision import Timer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Answered, Deferred, Finished
 from callboard.webhooks.events.trace_context import TraceContext
@@ -273,3 +276,22 @@ def test_no_format_and_no_name_was_taken_back():
     removed = re.findall(r"^-(?!--)(.*)", lines, re.MULTILINE)
     growing = [(FORMATS / name).read_text() for name in ("settings.txt", "metrics.txt")]
     assert set(removed) <= set("".join(growing).splitlines())  # What remains has moved.
+
+
+def test_changes_that_the_broker_has_not_confirmed(tmp_path):
+    """The records of a spool in `changes/`, as a later version finds them."""
+    database, record = golden("change-1.json")
+    spool = Spool(tmp_path / "api.sqlite3")
+    spool.append([(database, record)])
+    sent = []
+
+    class Broker:
+        def publish(self, message):
+            sent.append(message)
+            return 1
+
+    publisher = ChangePublisher(Broker(), "node@host", spool, lambda call: Timer(print, call))
+    publisher.on_broker(ConnectionUp(None))
+    (message,) = sent
+    assert (message.exchange, message.routing_key) == (database, record["key"])
+    assert json.loads(message.body) == record["body"]

@@ -115,10 +115,21 @@ def busy(reason: str, retry_after_s: int = 5) -> ApiError:
     return ApiError(503, _BUSY, {"message": reason}, {"Retry-After": str(retry_after_s)})
 
 
+def broker_blocked(reason: str, retry_after_s: int = 5) -> ApiError:
+    """503: the broker takes no messages at present; none was or will be published."""
+    facts = {"message": reason, "retry_after_s": retry_after_s}
+    return ApiError(503, "broker_blocked", facts, {"Retry-After": str(retry_after_s)})
+
+
 def refused(refusal: RefusedByActor) -> ApiError:
-    """429, 503 or 500: an actor refused the request."""
+    """409, 429, 503 or 500: an actor refused the request."""
+    if refusal.blocked:
+        return broker_blocked(str(refusal))
     if refusal.quota:
         return over_rate(str(refusal), refusal.quota, 5)
+    if refusal.setting:
+        facts = {"message": str(refusal), "setting": refusal.setting}
+        return ApiError(409, "not_on_this_node", facts)
     return busy(str(refusal)) if refusal.busy else backend_failed(str(refusal))
 
 

@@ -54,8 +54,9 @@ class Asking:
         if asked is None:
             return
         match answer.message:
-            case Refused(reason, quota, busy):
-                _fail(asked, RefusedByActor(reason, quota, busy=busy))
+            case Refused(reason, quota, busy, blocked, setting):
+                error = RefusedByActor(reason, quota, busy=busy, blocked=blocked, setting=setting)
+                _fail(asked, error)
             case asked.kind():
                 _settle(asked, answer.message)
             case _:

@@ -27,12 +27,10 @@ from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
 from callboard.config.show import shown
+from callboard.config.time_limits import API_APPLY_S
 from callboard.web.backend import NodeFacts
 from callboard.webhooks.hooks.hook import Hook
 
-APPLY_S = 4.0
-"""The time-out for a changed hook to take effect on this node; then the client gets its response
-anyway."""
 RESOLVE_S = 1.0
 """The time-out for resolving a name when a hook is created."""
 RESOLVERS = 2
@@ -100,7 +98,7 @@ class ActorBackend:
         self.changed([change])
         message = ApplyHook(change.document["pvt_account_id"], change.document["_id"])
         try:
-            self.ask(HOOK_LISTENER, message, HookApplied, APPLY_S)
+            self.ask(HOOK_LISTENER, message, HookApplied, API_APPLY_S)
         except (NoAnswer, RefusedByActor):
             return  # It is saved and will be published; a new listener loads all hooks.
 

@@ -19,14 +19,13 @@ from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.key_file import KeyFileError
+from callboard.config.time_limits import API_STOP_S
 from callboard.supervision import Answer, Peer
 from callboard.web.access.refusals import REFUSALS_S, Refusals
 from callboard.webhooks.metrics.catalog import API_REFUSED
 
 RETRY_S = 3.0
 """The interval for listening again on a port that is in use."""
-FAREWELL_S = 4.0
-"""The time-out for the server to stop; then this actor ends anyway."""
 
 
 class ApiServer(StoreWorker):
@@ -35,6 +34,8 @@ class ApiServer(StoreWorker):
     The application runs in threads. Its requests to the tree come through an inbox, and responses
     go back through futures. So a slow client or store does not delay the actor's messages.
     """
+
+    waits_for_store = False  # Threads do.
 
     def begin(self, setup: Setup) -> None:
         """Connect, then serve."""
@@ -130,7 +131,7 @@ class ApiServer(StoreWorker):
             self._leave()
             return
         self._thread.stop()
-        self.after(FAREWELL_S, self._leave)
+        self.after(API_STOP_S, self._leave)
 
     def _leave(self) -> None:
         with suppress(FileNotFoundError):

@@ -13,13 +13,12 @@ from typing import Any
 
 from callboard.actors.api.connections import Connections
 from callboard.config.settings import ApiSettings
+from callboard.config.time_limits import API_CLIENTS_STOP_S
 from callboard.supervision import RoomyThread
 from callboard.web.access.refusals import Refusals
 from callboard.web.backend import Backend
 
 BACKLOG = 128
-FAREWELL_S = 2
-"""The time-out for requests in progress when the server is asked to stop."""
 
 
 class PortTaken(Exception):
@@ -97,7 +96,7 @@ class ApiThread:
                 lifespan="on",
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=FAREWELL_S,
+                timeout_graceful_shutdown=int(API_CLIENTS_STOP_S),
             )
             self._server = Server(config)
             if self._stopped.is_set():
@@ -128,7 +127,9 @@ def write_place(path: Path, bind: str, port: int) -> None:
     """Write the API's address to a file. Raises OSError."""
     host = f"[{bind}]" if ":" in bind else bind
     place = {"url": f"http://{host}:{port}", "bind": bind, "port": port, "pid": os.getpid()}
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".api-", delete=False) as draft:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=".api-", delete=False
+    ) as draft:
         json.dump(place, draft)
     Path(draft.name).replace(path)
 

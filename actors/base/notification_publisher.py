@@ -1,14 +1,13 @@
 """Sends notifications to subscribers in batches, with a bound, and without waiting for them."""
 
-import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
 from callboard.actors.messages.notifications import KIND_OF, Notice, Notices, NoticesSeen
 from callboard.supervision import Call, Peer, Timer
+from callboard.webhooks.acknowledgement.outbox import Outbox
 
 INTERVAL_S = 0.1
 """The interval between the batches of a process, multiplied by the number of subscribers."""
@@ -32,35 +31,30 @@ class SubscriberQueue:
 
     subscription: int
     kind: str
-    _waiting: list[Notice] = Factory(list)
+    _outbox: Outbox[Notice] = Factory(lambda: Outbox(MAX_WAITING, most_batches=1))
     _left_out: int = 0
-    _unconfirmed: int | None = None
-    _numbers: Any = Factory(lambda: itertools.count(1))
 
     def add(self, notice: Notice) -> None:
         """Queue a notification, or count it if too many wait already."""
-        if len(self._waiting) < MAX_WAITING:
-            self._waiting.append(notice)
+        if self._outbox.waiting < MAX_WAITING:
+            self._outbox.add(notice)
         else:
             self._left_out += 1
 
-    def due(self) -> bool:
-        """Whether there is a batch that may be sent now."""
-        return self._unconfirmed is None and bool(self._waiting)
+    def batch(self) -> Notices | None:
+        """The next batch, with all waiting notifications; None until the last is `seen`.
 
-    def batch(self) -> Notices:
-        """The next batch, with all waiting notifications; no other is due until it is `seen`."""
-        self._unconfirmed = next(self._numbers)
-        batch = Notices(
-            self.subscription, self.kind, self._unconfirmed, tuple(self._waiting), self._left_out
-        )
-        self._waiting, self._left_out = [], 0
-        return batch
+        It is not sent again: nothing waits for a subscriber.
+        """
+        if (batch := self._outbox.next(0.0)) is None:
+            return None
+        number, notices = batch
+        left_out, self._left_out = self._left_out, 0
+        return Notices(self.subscription, self.kind, number, tuple(notices), left_out)
 
-    def seen(self, number: int) -> None:
-        """The subscriber has confirmed the batch."""
-        if number == self._unconfirmed:
-            self._unconfirmed = None
+    def seen(self, number: int) -> bool:
+        """The subscriber has confirmed the batch; whether there is another."""
+        return bool(self._outbox.confirmed(number) and self._outbox.waiting)
 
 
 class NotificationPublisher:
@@ -92,17 +86,15 @@ class NotificationPublisher:
     def seen(self, message: NoticesSeen) -> None:
         """A subscriber has confirmed a batch: the next may follow."""
         queue = self._queues.get(subscription_path(message.kind, message.subscription))
-        if queue is not None:
-            queue.seen(message.number)
-            if queue.due():
-                self._send_soon()
+        if queue is not None and queue.seen(message.number):
+            self._send_soon()
 
     def _send_batches(self) -> None:
         subscribers = self._peers()
         self._queues = {p: queue for p, queue in self._queues.items() if p in subscribers}
         for path, queue in self._queues.items():
-            if queue.due():
-                self._send(subscribers[path].address, queue.batch())
+            if (batch := queue.batch()) is not None:
+                self._send(subscribers[path].address, batch)
 
     def _send_soon(self) -> None:
         if not self._batches_due.is_set:

@@ -14,6 +14,7 @@ from callboard.actors.base.quarantine import Quarantine
 from callboard.actors.messages import ConfigurationChanged
 from callboard.adapters.broker import brokers
 from callboard.adapters.broker.protocol import (
+    Blocked,
     BrokerConnection,
     BrokerEvent,
     ConnectionDown,
@@ -21,6 +22,7 @@ from callboard.adapters.broker.protocol import (
     IncomingMessage,
     Received,
     Topology,
+    Unblocked,
     Unreadable,
     UnreadableMessage,
 )
@@ -32,7 +34,8 @@ from callboard.adapters.store.dry_run import DRY_RUN, DryRunStore
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
-from callboard.webhooks.metrics.catalog import BROKER_UP
+from callboard.config.time_limits import store_call_s
+from callboard.webhooks.metrics.catalog import BROKER_BLOCKED, BROKER_UP
 
 MAX_MESSAGE_BYTES = 32 * 2**20
 """A larger message is quarantined: it would not fit in one between actors, of 64 MiB."""
@@ -63,6 +66,9 @@ class Role(Counting):
 
     settings: Settings
 
+    waits_for_store = False
+    """Whether it calls the store while it handles a message, and so may be silent for longer."""
+
     def __init__(
         self, capabilities: Mapping[str, Any] | None = None, ports: Ports | None = None
     ) -> None:
@@ -83,9 +89,9 @@ class Role(Counting):
 
     def connect_store(self) -> DocumentStore:
         """A connection to the document store, closed when the actor ends."""
-        couchdb, folder = self.settings.couchdb, self.settings.data.dir
-        timeout_s = couchdb.timeout_ms / 1000
-        store = self._ports.store(couchdb.url, folder, timeout_s=timeout_s)
+        url, folder = self.settings.couchdb.url, self.settings.data.dir
+        timeout_s = store_call_s(self.settings)
+        store = self._ports.store(url, folder, timeout_s=timeout_s)
         if self.settings.delivery.dry_run:
             records = self._ports.store("sqlite://", folder / DRY_RUN, timeout_s=timeout_s)
             store = DryRunStore(store, records)
@@ -134,13 +140,18 @@ class BrokerRole(Role):
     set_aside_event = "event_set_aside"
     """The log event of a quarantined message."""
     broker: BrokerConnection
+    blocked = ""
+    """Why the broker takes no messages from this actor; empty if it does, as far as is known."""
 
     def connect_broker(self, topology: Topology, url: str = "") -> None:
         """Begin to connect, by default to the node's broker; `on_broker` receives the events."""
         url = url or self.settings.amqp.url
         folder = self.settings.data.dir
         # Closing it returns unacknowledged messages to the broker.
-        self.broker = self.own(self._ports.broker(url, topology, folder, name=self.path))
+        heartbeat_s = self.settings.amqp.heartbeat_s
+        self.broker = self.own(
+            self._ports.broker(url, topology, folder, name=self.path, heartbeat_s=heartbeat_s)
+        )
         self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
         self._intake = Intake(
             self.open_suspects,
@@ -216,7 +227,14 @@ class BrokerRole(Role):
                     continue
                 case ConnectionUp():
                     self.tally.set(BROKER_UP, 1, self.path)
+                case Blocked(reason):
+                    self.log.warning("broker_blocked", reason=reason)
+                    self._set_blocked(reason)
+                case Unblocked():
+                    self.log.info("broker_unblocked")
+                    self._set_blocked("")
                 case ConnectionDown():
+                    self._set_blocked("")
                     self.tally.set(BROKER_UP, 0, self.path)
                     self.quarantine.forget()
                     self._intake.forget()
@@ -224,6 +242,13 @@ class BrokerRole(Role):
         if not events or any(not isinstance(event, Received) for event in events):
             self.after_poll()
         self._arm()
+
+    def _set_blocked(self, reason: str) -> None:
+        if self.blocked:
+            self.tally.set(BROKER_BLOCKED, 0, self.path, self.blocked)
+        if reason:
+            self.tally.set(BROKER_BLOCKED, time.time(), self.path, reason)
+        self.blocked = reason
 
     def _handle_messages(self, messages: tuple[IncomingMessage, ...]) -> None:
         self.on_broker(Received(messages))

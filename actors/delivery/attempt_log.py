@@ -40,6 +40,8 @@ class AttemptLog(Role):
     have their own file: when the files are full, the oldest attempts are dropped, dead letters not.
     """
 
+    waits_for_store = True
+
     def begin(self, setup: Setup) -> None:
         """Open the spools and write what an earlier process left in them."""
         self._store = self.connect_store()

@@ -12,13 +12,15 @@ from typing import Any
 from attrs import evolve
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard.actors.base.intake import DEADLY
 from callboard.actors.base.notification_publisher import NotificationPublisher
-from callboard.actors.base.outbox import Outbox
 from callboard.actors.base.placement import is_remote
 from callboard.actors.base.role import Ports, Role, Setup
 from callboard.actors.base.tracing import tracing
+from callboard.actors.delivery.delivery_guard import DeliveryGuard
+from callboard.actors.delivery.hook_freshness import HookFreshness
 from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recorder, is_new
-from callboard.actors.delivery.senders import Sending, Sent
+from callboard.actors.delivery.senders import Sending, SendingFailed, Sent
 from callboard.actors.delivery.transports import sending, slots
 from callboard.actors.messages import (
     Applied,
@@ -29,18 +31,21 @@ from callboard.actors.messages import (
     DeliveryBatch,
     DueBatch,
     HooksOutdated,
+    HooksRefreshed,
     NotHeld,
     Progress,
     Reconcile,
 )
 from callboard.actors.messages.notifications import NoticesSeen
-from callboard.actors.messages.paths import HOOK_TABLE, RETRY_QUEUE, is_source
+from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE, is_source
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
+from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
 from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits, EndpointFigures
@@ -85,6 +90,8 @@ KEEPING_UP = 10_000
 """Deliveries that may wait for an endpoint that keeps up (dispatcher.py)."""
 OVERDUE_S = 60.0
 """A batch unconfirmed for this time is sent again; its message may have been lost."""
+SUSPECTED_MS = 1000
+"""A suspected delivery is deferred for this time while another one is in progress."""
 
 
 class Deliverer(Role):
@@ -96,6 +103,8 @@ class Deliverer(Role):
 
     If a hook changes, its waiting deliveries go to the retry queue, which looks at the hook; those
     in flight end as they began.
+
+    A delivery that has ended the process again and again is exhausted (delivery_guard.py).
     """
 
     def __init__(
@@ -114,10 +123,13 @@ class Deliverer(Role):
         self._tracing = self.own(
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
         )
-        self._sending: Sending[Job] = self.own(
-            self._make_sending(self.settings, slots(delivery), signer, self._tracing)
-        )
         self._limits = limits(self.settings)
+        self._guard: DeliveryGuard[Job] = DeliveryGuard(
+            self.open_suspects(), self._limits.keeping_up
+        )
+        self._sending: Sending[Job] = self._guard.watching(
+            self.own(self._make_sending(self.settings, slots(delivery), signer, self._tracing))
+        )
         self._circuits = Circuits(CircuitLimits(failures=delivery.circuit_failures), random)
         self._dispatcher: Dispatcher[Job] = Dispatcher(self._limits, self._circuits)
         self._receipts = Receipts()
@@ -147,6 +159,9 @@ class Deliverer(Role):
             DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: deferral[0].delivery.size
         )
         self._outdated = OutdatedHooks()
+        self._freshness = HookFreshness(
+            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._go_on
+        )
         self._table: int | None = None
         self._ids = itertools.count()
         self._remote = is_remote(self.path)
@@ -154,6 +169,11 @@ class Deliverer(Role):
         self._flush_due = self.timer(self._flush)
         self._hand_out_due = self.timer(self._hand_out)
         self._sweep_due = self.timer(self._sweep)
+        self._early: list[DeliveryBatch | DueBatch] = []
+        self._pause = self.timer(self._begin_early)
+        if pause_s := self._guard.pause_s(self.most_deaths):
+            self.log.warning("messages_wait", seconds=round(pause_s, 1))
+            self._pause.within(pause_s)
         self._turn_due = self.timer(self._take_turns)
         for result in RESULTS:
             self.tally.count(catalog.ATTEMPTS, result, by=0)
@@ -219,28 +239,59 @@ class Deliverer(Role):
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
         """Start deliveries, except those that are finished or in progress."""
+        if self._pause.is_set:
+            self._early.append(message)
+            return
         counts = {event.tag: len(event.deliveries) for event in message.events}
         for tag, _delivery, _size in message.refused:
             counts[tag] = counts.get(tag, 0) + 1
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
+            self._begin_batch(message)
+        self._go_on()
+
+    def _begin_batch(self, message: DeliveryBatch) -> None:
+        begin = self._begin_job if self._guard.is_calm else self._begin_suspected
+        delivery: Delivery | None = None
+        try:
             for event in message.events:
                 receipt = Receipt(message.source, message.share, event.tag)
                 taken_at = None if self._remote else event.taken_at or None
                 for delivery in event.deliveries:
-                    self._begin_job(self._jobs.take(delivery, receipt), taken_at)
+                    begin(self._jobs.take(delivery, receipt), taken_at)
             for tag, delivery, size in message.refused:
                 receipt = Receipt(message.source, message.share, tag)
                 if (job := self._jobs.take(delivery, receipt)) is not None:
                     self._refuse_payload(job, size)
-        self._go_on()
+        except Exception:
+            self._blame(delivery)
+            raise
+
+    def _begin_early(self) -> None:
+        """Start the deliveries that arrived during the pause."""
+        early, self._early = self._early, []
+        for message in early:
+            if isinstance(message, DeliveryBatch):
+                self.receiveMsg_DeliveryBatch(message, None)
+            else:
+                self.receiveMsg_DueBatch(message, None)
 
     def receiveMsg_DueBatch(self, message: DueBatch, _sender: ActorAddress) -> None:
         """Start deferred deliveries that are due."""
+        if self._pause.is_set:
+            self._early.append(message)
+            return
         counts = {tag: 1 for tag, _retry in message.items}
         counts |= {tag: 1 for tag, _retry, _reason in message.cancelled}
         counts |= {tag: 1 for tag, *_rest in message.refused}
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
-            returned: set[str] = set()
+            self._begin_due(message)
+        self._go_on()
+
+    def _begin_due(self, message: DueBatch) -> None:
+        begin = self._begin_job if self._guard.is_calm else self._begin_suspected
+        retry: RetryMessage | None = None
+        returned: set[str] = set()
+        try:
             for tag, retry in message.items:
                 receipt = Receipt(message.source, message.share, tag)
                 job = self._jobs.take(retry.delivery, receipt, retry)
@@ -252,7 +303,7 @@ class Deliverer(Role):
                 if outdated or (job.ordered and job.queue in returned):
                     self._defer(job, 0)
                 else:
-                    self._begin_job(job)
+                    begin(job)
                 if job.leaving:
                     returned.add(job.queue)  # Those behind it are not to overtake it.
             for tag, retry, reason in message.cancelled:
@@ -264,7 +315,14 @@ class Deliverer(Role):
                 if (job := self._jobs.take(retry.delivery, receipt, retry)) is not None:
                     outcome, then = ClientError(reason), GiveUp(reason)
                     self._recorder.exhausted(job, outcome, then, time.time(), size)
-        self._go_on()
+        except Exception:
+            self._blame(None if retry is None else retry.delivery)
+            raise
+
+    def _blame(self, delivery: Delivery | None) -> None:
+        """Remember over which delivery an exception ends the process."""
+        if delivery is not None:
+            self._guard.raised(delivery)
 
     def _is_outdated(self, job: Job, message: DueBatch) -> bool:
         return self._outdated.changed_since(job.hook, message.change)
@@ -279,6 +337,14 @@ class Deliverer(Role):
         if message.ticket:
             self.send(sender, Applied(message.ticket))
         self._go_on()
+
+    def on_wake(self) -> None:
+        """Begin no request until the hooks are fresh."""
+        self._freshness.expire()
+
+    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
+        """The hook listener's answer."""
+        self._freshness.refreshed(message)
 
     def _return_waiting(self, keys: Collection[HookKey]) -> None:
         """Send the waiting deliveries of these hooks to the retry queue, due at once."""
@@ -307,6 +373,22 @@ class Deliverer(Role):
             else:
                 self._conclude_again(job, job.answered)
 
+    def _begin_suspected(self, job: Job | None, taken_at: float | None = None) -> None:
+        """As `_begin_job`, if it has not ended the process too often.
+
+        Suspected ones are handled one at a time, so that the next death tells them apart.
+        """
+        if job is None:
+            return
+        if self._guard.refuses(job):
+            lost = len(job.delivery.body) if self._guard.is_unrecordable(job.delivery) else None
+            outcome = ClientError(DEADLY)
+            self._recorder.exhausted(job, outcome, GiveUp(DEADLY), time.time(), lost)
+        elif self._guard.waits(job, self._jobs.holds):
+            self._defer(job, SUSPECTED_MS)
+        else:
+            self._begin_job(job, taken_at)
+
     def _refuse_payload(self, job: Job, size: int) -> None:
         """Give a delivery up whose payload of `size` bytes is too large, for a dead letter."""
         self.tally.count(catalog.ATTEMPTS, REFUSED)
@@ -331,6 +413,9 @@ class Deliverer(Role):
     def _go_on(self) -> None:
         """Start deliveries that may run, set the timer for the next, and report."""
         now = time.monotonic()
+        if self._freshness.is_pending:
+            self._flush_soon()
+            return
         at = now if self._begin_some(now) else self._dispatcher.wake_at()
         if at is not None and self._sending.free:
             self._turn_due.at(at)
@@ -343,15 +428,27 @@ class Deliverer(Role):
             if turn is None:
                 return False
             turn.item.turn = turn
-            self._sending.send(turn.item)
+            try:
+                self._sending.send(turn.item)
+            except Exception:
+                self._blame(turn.item.delivery)
+                raise
         return True
 
     # Out
 
     def receiveMsg_WatchMessage(self, _message: WatchMessage, _sender: Any) -> None:
         """Handle completed requests."""
-        for sent in self._sending.ended():
-            self._conclude(sent)
+        sent: Sent[Job] | None = None
+        try:
+            for sent in self._sending.ended():
+                self._conclude(sent)
+        except SendingFailed as failed:
+            self._blame(failed.delivery)
+            raise
+        except Exception:
+            self._blame(None if sent is None else sent.work.delivery)
+            raise
         self._go_on()
 
     def _conclude(self, sent: Sent[Job]) -> None:
@@ -517,6 +614,7 @@ class Deliverer(Role):
         if self._stopping:
             return
         now = time.monotonic()
+        self._guard.settled(self._jobs.holds)
         for job in self._dispatcher.withdraw(now, PATIENCE_S):
             self._defer_unattempted(job)
         if retry_queue := self.peer(RETRY_QUEUE):
@@ -577,6 +675,8 @@ class Deliverer(Role):
             if self._table not in (None, table.incarnation):
                 self._return_waiting(self._jobs.hooks())  # It may have missed changes.
             self._table = table.incarnation
+        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
+            self._freshness.ask()
         self._flush_soon()
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
@@ -597,6 +697,7 @@ class Deliverer(Role):
 
     def _finish_if_idle(self) -> None:
         if not self._dispatcher.in_flight and not self._recorder.unrecorded:
+            self._guard.end()
             self.finish()
         else:
             self._flush_due.within(LINGER_S)

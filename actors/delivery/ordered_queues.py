@@ -7,7 +7,7 @@ run. With several nodes, the broker gives each queue's messages to one of them.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -36,6 +36,8 @@ PUBLISH_AGAIN_S = 1.0
 RENEW_S = 600.0
 """Messages that wait unacknowledged for this time are requeued and redelivered: RabbitMQ closes a
 channel on which a message is unacknowledged for 30 minutes (consumer_timeout)."""
+FIND_DELETED_S = 600.0
+"""How often the store is asked which hooks that need no queue are deleted."""
 LONGEST_HOOK_ID = 64
 """The queue of a hook with a longer id is named by a digest: AMQP limits names to 255 bytes."""
 
@@ -91,9 +93,11 @@ class OrderedRun:
 
 
 class OrderedQueues:
-    """See the module. `broker` returns the connection of the retry queue, which consumes them.
+    """See the module. `broker` returns the connection of the retry queue, which consumes them, and
+    `is_blocked` whether the broker takes no messages now; `publish_all` is to be called afterwards.
 
-    `judge` finds out about the hook of a delivery, by tag, and `decide` is called with the result.
+    `deleted` returns those hooks that do not exist any more, by their ids. `judge` finds out about
+    the hook of a delivery, by tag, and `decide` is called with the result.
     `settle` is called with the receipts of published deliveries, and `refuse` with a delivery that
     is not to be kept, the reason, and its size if it is too large. `go_on` is called when a run is
     due: it calls `begin_runs`, and hands out those of `next_run`.
@@ -105,6 +109,8 @@ class OrderedQueues:
         file: OrderedFile,
         *,
         broker: Callable[[], BrokerConnection],
+        is_blocked: Callable[[], bool],
+        deleted: Callable[[Collection[str]], Collection[str]],
         judge: Callable[[int, RetryMessage], None],
         settle: Callable[[Receipt], None],
         refuse: Callable[[Publication, str, int | None], None],
@@ -113,6 +119,8 @@ class OrderedQueues:
         log: Any,
     ) -> None:
         self._settings, self._file, self._broker = settings, file, broker
+        self._is_blocked = is_blocked
+        self._find_deleted, self._find_deleted_at = deleted, 0.0
         self._judge, self._settle, self._refuse, self._log = judge, settle, refuse, log
         self._ordered: dict[HookKey, OrderedQueue] = {}
         self._out: dict[HookKey, _Out] = {}
@@ -123,17 +131,23 @@ class OrderedQueues:
         self._declared: set[HookKey] = set()
         self._removing: set[HookKey] = set()
         self._wanted: dict[HookKey, bool] = {}
+        self._deleted: Collection[str] = ()
         self._hooks_known = False
         self._runs: deque[OrderedRun] = deque()
         self._connected = False
         self._run_due = timer(go_on)
-        self._publish_due = timer(self._publish_all)
+        self._publish_due = timer(self.publish_all)
         for key in file.ordered_queues:
             self._ordered_queue(key)
 
     def __len__(self) -> int:
         """The number of unacknowledged deliveries."""
         return len(self._by_tag)
+
+    @property
+    def hook_count(self) -> int:
+        """The number of hooks that are ordered or paused."""
+        return len(self._wanted)
 
     @property
     def unconfirmed(self) -> int:
@@ -149,6 +163,10 @@ class OrderedQueues:
     def paused(self) -> int:
         """The same of paused hooks."""
         return sum(ordered.waiting for ordered in self._ordered.values() if ordered.paused)
+
+    @property
+    def _is_quorum(self) -> bool:
+        return self._settings.amqp.queue_type == "quorum"
 
     def _ordered_queue(self, key: HookKey) -> OrderedQueue:
         ordered = self._ordered.get(key)
@@ -178,6 +196,10 @@ class OrderedQueues:
             self._ordered_queue(key)
         for key, ordered in self._ordered.items():
             ordered.paused = self._wanted.get(key, False)
+        others = [key[1] for key in self._ordered if key not in self._wanted]
+        if others and self._is_quorum and time.monotonic() >= self._find_deleted_at:
+            self._find_deleted_at = time.monotonic() + FIND_DELETED_S
+            self._deleted = self._find_deleted(others)
 
     # The connection
 
@@ -219,12 +241,19 @@ class OrderedQueues:
         elif self._hooks_known and not ordered.waiting and self._is_unneeded(ordered.key):
             self._declared.remove(ordered.key)
             self._removing.add(ordered.key)
-            self._broker().remove(ordered_queue(self._settings, ordered.key[1]))
+            queue = ordered_queue(self._settings, ordered.key[1])
+            self._broker().remove(queue, is_obsolete=ordered.key[1] in self._deleted)
 
     def _is_unneeded(self, key: HookKey) -> bool:
-        """Whether its hook is deleted, or neither ordered nor paused, and nothing goes into it."""
+        """Whether its hook is deleted, or neither ordered nor paused, and nothing goes into it.
+
+        A quorum queue is needed as long as its hook exists: the broker cannot delete it only if it
+        is empty, and another node may use it. The deliveries of a deleted hook would be cancelled.
+        """
         out = self._out[key]
-        return key not in self._wanted and not out.waiting and not out.publishing
+        if key in self._wanted or (self._is_quorum and key[1] not in self._deleted):
+            return False
+        return not out.waiting and not out.publishing
 
     def removed(self, event: Removed) -> None:
         """A queue is deleted, or left to other nodes; consume it again if it is needed after all.
@@ -254,13 +283,15 @@ class OrderedQueues:
         out.waiting.append(publication)
         self._publish(ordered)
 
-    def _publish_all(self) -> None:
+    def publish_all(self) -> None:
+        """Publish the waiting deliveries, unless the broker is blocked."""
         for ordered in self._ordered.values():
             self._publish(ordered)
 
     def _publish(self, ordered: OrderedQueue) -> None:
         out = self._out[ordered.key]
-        if not self._connected or ordered.key not in self._declared or out.failed:
+        ready = self._connected and not self._is_blocked() and ordered.key in self._declared
+        if not ready or out.failed:
             return
         while out.waiting:
             publication = out.waiting.popleft()
@@ -433,6 +464,16 @@ class OrderedQueues:
                 for tag in tags:
                     del self._by_tag[tag]
                 self._broker().requeue(tags)
+
+
+def due_queue(settings: Settings) -> str:
+    """The name of the queue of due deliveries."""
+    return f"{settings.amqp.queue}.retries"
+
+
+def delay_queue(settings: Settings, name: str) -> str:
+    """The name of the queue of a delay class."""
+    return f"{settings.amqp.queue}.retry.{name}"
 
 
 def ordered_queue(settings: Settings, hook_id: str) -> Queue:

@@ -8,7 +8,6 @@ from typing import Any
 from attrs import evolve, frozen
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import Outbox
 from callboard.actors.messages import (
     AttemptPolicy,
     Attempts,
@@ -21,6 +20,7 @@ from callboard.actors.messages.notifications import DeliveryFailed, Notice
 from callboard.actors.messages.paths import ATTEMPT_LOG, FAILURE_CACHE, HOOK_LISTENER
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Job
 from callboard.webhooks.history.attempts import CUT_MARK, attempt_database, attempt_document

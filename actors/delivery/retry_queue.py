@@ -3,7 +3,8 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -11,14 +12,17 @@ from attrs import define, frozen
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.delivery.earlier_deliveries import take_over
+from callboard.actors.delivery.hook_freshness import HookFreshness
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import (
     OrderedQueues,
     OrderedRun,
     Publication,
+    delay_queue,
+    due_queue,
     message_for,
 )
 from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
@@ -30,13 +34,14 @@ from callboard.actors.messages import (
     FindOrdered,
     HooksFound,
     HooksOutdated,
+    HooksRefreshed,
     NotHeld,
     OrderedFound,
     Progress,
     Reconcile,
     Release,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -51,6 +56,7 @@ from callboard.adapters.broker.protocol import (
     Removed,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     Unreadable,
 )
@@ -58,13 +64,17 @@ from callboard.adapters.broker.publications import publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
+from callboard.adapters.store.protocol import StoreError
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Source
 from callboard.webhooks.acknowledgement.releases import Releases
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
+from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
 from callboard.webhooks.retries.retry_message import (
@@ -80,7 +90,6 @@ MAX_SHARES_ON_THE_WAY = 20
 """Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
 RECONCILE_S = 30.0
-STALE_S = 60.0
 
 DEPTHS_S = 5.0
 FIND_ORDERED_S = 10.0
@@ -89,24 +98,15 @@ MAX_PUBLISHED_BYTES = 16 * 2**20 - 64 * 1024
 
 
 @define
-class _Batch:
-    """Deliveries that a deliverer deferred together. `left`: those the broker has not confirmed."""
-
-    id: tuple[Source, int]
-    deliverer: ActorAddress
-    left: int
-
-
-@define
 class _Publish:
-    """A delivery to publish: deferred by a deliverer (`batch`), or received (`tag`) for its next
+    """A delivery to publish: deferred by a deliverer (`receipt`), or received (`tag`) for its next
     wait and to be acknowledged once it is published.
 
     `reason`: why it is deferred; empty for the next of its waits. `message`: as published.
     """
 
     item: RetryMessage
-    batch: _Batch | None = None
+    receipt: Receipt | None = None
     tag: int | None = None
     reason: str = ""
     message: bytes = b""
@@ -134,20 +134,24 @@ class RetryQueue(BrokerRole):
     queues of their own (ordered_queues.py).
     """
 
+    waits_for_store = True
+
     set_aside_event = "retry_set_aside"
 
     def begin(self, setup: Setup) -> None:
         """Declare the queues and consume the due queue."""
         self._ids = itertools.count(1)
-        self._connected = False
+        self._connected = self._was_lost = False
         self._to_publish: deque[_Publish] = deque()
         self._publishing: dict[int, _Publish] = {}
         self._returned: set[int] = set()
-        self._batches: dict[tuple[Source, int], _Batch] = {}
         self._republish_due = self.timer(self._publish_all)
         self._due: deque[_Decided] = deque()
         store = self.connect_store()
         self._change = 0
+        self._freshness = HookFreshness(
+            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._go_on
+        )
         self._judge = HookJudge(
             self.settings,
             store=HookStore(store),
@@ -169,12 +173,16 @@ class RetryQueue(BrokerRole):
         self._bridge = 0
         self._refused: dict[int, tuple[Publication, str, int | None]] = {}
         self._refusals = itertools.count(-1, -1)
+        file = self.own(
+            OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
+        )
+        take_over(self.settings, file, self.log)
         self._ordered = OrderedQueues(
             self.settings,
-            self.own(
-                OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
-            ),
+            file,
             broker=lambda: self.broker,
+            is_blocked=lambda: bool(self.blocked),
+            deleted=partial(_deleted, HookStore(store)),
             judge=self._judge.take,
             settle=self._receipts.settle,
             refuse=self._refuse,
@@ -204,6 +212,7 @@ class RetryQueue(BrokerRole):
             + len(self._releases),
             "in_hand": len(self._ledger) + len(self._due) + len(self._judge),
             "in_order": len(self._ordered),
+            "ordered_hooks": self._ordered.hook_count,
         }
 
     def measure(self) -> None:
@@ -237,14 +246,21 @@ class RetryQueue(BrokerRole):
             case Depths(messages):
                 for queue, depth in messages.items():
                     self.tally.set(catalog.RETRY_QUEUE_MESSAGES, depth, self._names[queue])
+            case Unblocked():
+                self._ordered.publish_all()
+                self._publish_all()
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                if self._was_lost:
+                    self._freshness.expire()  # The hook listener's was lost, too, perhaps.
+                self._was_lost = False
                 self.broker.ask_depths()
                 self._ordered.up()
                 self._find_ordered()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
+                self._was_lost = self._was_lost or self._connected
                 self._connected = False
                 self._forget_received()
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
@@ -325,6 +341,14 @@ class RetryQueue(BrokerRole):
             else:
                 self._due.append(due)
         self._go_on()
+
+    def on_wake(self) -> None:
+        """Hold due deliveries until the hooks are fresh."""
+        self._freshness.expire()
+
+    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
+        """The hook listener's answer."""
+        self._freshness.refreshed(message)
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
         if self._ordered.decide(tag, fate, self._change):
@@ -421,11 +445,17 @@ class RetryQueue(BrokerRole):
         self.send(sender, NotHeld(message.source, unknown))
 
     def _report_progress(self) -> None:
-        """Report to the bridge which shares have arrived, and which events are settled."""
+        """Report to the bridge which shares have arrived, and which events are settled; and to the
+        deliverers which of their batches the broker has."""
         for path in self._receipts.paths():
-            if bridge := self.peer(path):
-                report = self._receipts.report(path)
-                self.send(bridge, Progress(report.source, report.accepted, report.settled))
+            if (address := self.peer(path)) is None:
+                continue
+            report = self._receipts.report(path)
+            if path == EVENT_BRIDGE:
+                self.send(address, Progress(report.source, report.accepted, report.settled))
+            else:
+                for batch, _tags in report.settled:
+                    self.send(address, Deferred(int(batch)))
 
     def _not_kept(self, error: Exception) -> None:
         self.log.warning("ordered_not_kept", reason=str(error))
@@ -434,23 +464,22 @@ class RetryQueue(BrokerRole):
 
     def receiveMsg_Defer(self, message: Defer, sender: ActorAddress) -> None:
         """Publish deferred deliveries."""
-        id = message.deliverer, message.batch
-        if id in self._batches:
+        items = [item for item in message.items if not item.delivery.options.ordered]
+        receipt = Receipt(message.deliverer, str(message.batch), 0)
+        if items and not self._receipts.take(receipt.source, receipt.share, {0: len(items)}):
             return  # A repeated message; the broker has not confirmed the first yet.
         self._counts["put_off"] += len(message.items)
         for item in message.items:
             if item.delivery.options.ordered:
                 self._ordered.back(item)
-        items = [item for item in message.items if not item.delivery.options.ordered]
         if not items:
             self.send(sender, Deferred(message.batch))
             return
-        batch = self._batches[id] = _Batch(id, sender, len(items))
-        self._to_publish.extend(_Publish(item, batch=batch, reason=item.reason) for item in items)
+        self._to_publish.extend(_Publish(item, receipt, reason=item.reason) for item in items)
         self._publish_all()
 
     def _publish_all(self) -> None:
-        while self._connected and self._to_publish:
+        while self._connected and not self.blocked and self._to_publish:
             publish = self._to_publish.popleft()
             self._publishing[self.broker.publish(self._message(publish))] = publish
 
@@ -476,20 +505,15 @@ class RetryQueue(BrokerRole):
                 continue
             if publish.reason and publish.item.left:
                 deferred.append((publish.item, publish.message, publish.reason))
-            if publish.batch is not None:
-                self._kept(publish.batch)
+            if publish.receipt is not None:
+                self._counts["kept"] += 1
+                self._receipts.settle(publish.receipt)
             elif publish.tag is not None:
                 done.append(publish.tag)
         self._index.put(deferred)
         if done:
             self.broker.ack(done)
-
-    def _kept(self, batch: _Batch) -> None:
-        self._counts["kept"] += 1
-        batch.left -= 1
-        if not batch.left:
-            del self._batches[batch.id]
-            self.send(batch.deliverer, Deferred(batch.id[1]))
+        self._report_progress()
 
     def _unconfirmed(self, ids: Iterable[int], reason: str) -> None:
         self._ordered.unconfirmed_are(ids)
@@ -506,10 +530,13 @@ class RetryQueue(BrokerRole):
 
     def _dispatch(self) -> None:
         deliverers = deliverers_among(self.peers)
-        if not deliverers or self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
+        shares = self._ledger.shares
+        if not deliverers or shares.on_the_way >= MAX_SHARES_ON_THE_WAY:
+            return
+        if self._freshness.is_pending:
             return
         self._hand_out_refused(deliverers)
-        while self._ledger.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
+        while shares.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
             self._hand_out_run(run, deliverers)
         by_deliverer: dict[str, list[_Decided]] = {}
         while self._due:
@@ -526,10 +553,7 @@ class RetryQueue(BrokerRole):
         self.send(peer.address, DueBatch(share, source, run.items, run.cancelled, run.change))
 
     def _hand_out_refused(self, deliverers: list[Peer]) -> None:
-        if not self._refused:
-            return
-        out = self._ledger.tags
-        waiting = [(tag, *it) for tag, it in self._refused.items() if tag not in out]
+        waiting = [(tag, *it) for tag, it in self._refused.items() if tag not in self._ledger]
         for tag, publication, reason, size in waiting:
             delivery = publication.item.delivery
             peer = deliverer_for(delivery, deliverers)
@@ -568,7 +592,7 @@ class RetryQueue(BrokerRole):
         if message.source != (self.path, self.incarnation):
             return
         for share in message.accepted:
-            self._ledger.accepted(share)
+            self._ledger.shares.accepted(share)
         for share, tags in message.settled:
             self._settled(self._ledger.settled(share, tags))
         self._go_on()
@@ -611,14 +635,27 @@ class RetryQueue(BrokerRole):
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
             self._find_ordered()
+        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
+            self._freshness.ask()
+        self._report_progress()
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Ask deliverers whether they have the shares that are unsettled for STALE_S."""
+        """Ask deliverers whether they have the shares that are unsettled for REPEATED_S."""
         source = self.path, self.incarnation
-        for path, shares in self._ledger.stale(before=time.monotonic() - STALE_S).items():
+        stale = self._ledger.shares.stale(before=time.monotonic() - REPEATED_S)
+        for path, shares in stale.items():
             if address := self.peer(path):
                 self.send(address, Reconcile(source, tuple(shares)))
+
+
+def _deleted(store: HookStore, hook_ids: Collection[str]) -> Collection[str]:
+    """Those hooks that do not exist any more; none if the store is away."""
+    try:
+        documents = store.get_many(hook_ids)
+    except StoreError:
+        return ()
+    return {id for id in hook_ids if id not in documents or is_deleted(documents[id])}
 
 
 def due_message(settings: Settings, item: RetryMessage) -> OutgoingMessage:
@@ -643,13 +680,3 @@ def topology(settings: Settings) -> Topology:
         ),
         priority=settings.amqp.consumer_priority,
     )
-
-
-def due_queue(settings: Settings) -> str:
-    """The name of the queue of due deliveries."""
-    return f"{settings.amqp.queue}.retries"
-
-
-def delay_queue(settings: Settings, name: str) -> str:
-    """The name of the queue of a delay class."""
-    return f"{settings.amqp.queue}.retry.{name}"

@@ -42,6 +42,14 @@ class ToSend(Protocol):
 W = TypeVar("W", bound=ToSend)
 
 
+class SendingFailed(Exception):
+    """A defect over this delivery, in a sender thread; the cause is the exception."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        super().__init__(f"while the delivery {delivery.id} was sent")
+        self.delivery = delivery
+
+
 @frozen
 class Sent(Generic[W]):
     """A request that has ended. `headers`: as sent; `took_s`: None if it was not sent.
@@ -58,8 +66,9 @@ class Sent(Generic[W]):
 class Sending(Protocol[W]):
     """Sends up to `count` requests at a time. `fileno()` is readable when some may have ended."""
 
-    count: int
-    free: int
+    @property
+    def free(self) -> int:
+        """How many more may be sent now."""
 
     def fileno(self) -> int:
         """The descriptor to watch."""
@@ -68,7 +77,7 @@ class Sending(Protocol[W]):
         """Send it; requires `free` > 0."""
 
     def ended(self) -> Iterator[Sent[W]]:
-        """Requests that have ended. Re-raises exceptions of defects in a sender."""
+        """Requests that have ended. Raises SendingFailed for a defect in a sender."""
 
     def connect_within(self, seconds: float) -> None:
         """Set the connect time-out of later requests."""
@@ -158,7 +167,7 @@ class SendingThreads(Generic[W]):
     ) -> None:
         self.count = self.free = count
         self._transport, self._signer, self._tracing = transport, signer, tracing
-        self._ended: deque[Sent[W] | Exception] = deque()
+        self._ended: deque[Sent[W] | SendingFailed] = deque()
         self._signalled = False
         self._waking = threading.Lock()
         self._closed = False
@@ -181,7 +190,7 @@ class SendingThreads(Generic[W]):
         self._signalled = False
         while self._ended:
             sent = self._ended.popleft()
-            if isinstance(sent, Exception):
+            if isinstance(sent, SendingFailed):
                 raise sent
             self.free += 1
             yield sent
@@ -202,11 +211,12 @@ class SendingThreads(Generic[W]):
 
     def _send(self, work: W) -> None:
         """Send it and signal the actor, once for several quick requests."""
-        sent: Sent[W] | Exception
+        sent: Sent[W] | SendingFailed
         try:
             sent = self._sent(work)
         except Exception as defect:  # noqa: BLE001 - raised again in the actor, which ends
-            sent = defect
+            sent = SendingFailed(work.delivery)
+            sent.__cause__ = defect
         self._ended.append(sent)
         if not self._pool or len(self._ended) >= SIGNAL_AFTER:
             self._signal()

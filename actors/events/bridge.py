@@ -2,13 +2,13 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from attrs import define
+from attrs import Factory, define
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
@@ -32,8 +32,10 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import as_published, offers_of
+from callboard.adapters.broker.gate import PublishGate
 from callboard.adapters.broker.protocol import (
     Binding,
+    Blocked,
     BrokerError,
     BrokerEvent,
     Confirmed,
@@ -47,6 +49,7 @@ from callboard.adapters.broker.protocol import (
     Received,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     Unreadable,
 )
@@ -54,8 +57,9 @@ from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.metrics import catalog
@@ -70,10 +74,6 @@ KAZOO_QUEUE = Queue(
 )
 """The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
 
-MAX_BATCH_EVENTS = 200
-MAX_BATCH_BYTES = 1_000_000
-MAX_BATCHES_PER_RESPONDER = 2
-"""More would only wait at the responder; here, the events form larger batches."""
 MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
 WITHOUT_EXCHANGE = "it was put into the queue directly, so that its exchange is unknown"
@@ -82,9 +82,12 @@ IN_ORDER = "to have lost events redelivered in order"
 """The reason for a new connection to the broker."""
 CONFIRMED_WITHIN_S = 1.0
 """The most seconds that it waits for the broker's confirmations of events that clients publish."""
+MAX_PUBLISHING_BYTES = 32 * 2**20
+"""The most bytes of events from clients that the broker has not confirmed; one may have more."""
+LOOK_S = 5.0
+"""How often the bridge finds out whether the broker takes messages, also if it has none."""
 RECONCILE_S = 30.0
-STALE_S = 60.0
-"""For a batch or share unsettled for this time, the bridge checks whether its message was lost."""
+"""The interval for finding batches and shares unsettled for REPEATED_S: a message may be lost."""
 
 
 @define
@@ -92,8 +95,10 @@ class _Publishing:
     """A request to publish events. `waiting`: the ids not yet confirmed by the broker."""
 
     requester: ActorAddress
-    waiting: set[int]
-    count: int
+    events: tuple[tuple[str, str, bytes, str], ...]
+    size: int
+    waiting: set[int] = Factory(set)
+    count: int = 0
     unroutable: int = 0
 
 
@@ -116,14 +121,15 @@ class EventBridge(BrokerRole):
         exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
-        self._ledger: EventLedger[RawEvent] = EventLedger()
         self._ids = itertools.count(1)
+        self._ledger: EventLedger[RawEvent] = EventLedger(numbers=self._ids)
         self._releases = itertools.count(1)
         self._released: tuple[int, Released] = 0, ()
         self._since = 0
         self._publishing: dict[int, _Publishing] = {}
         self._reconnecting = False
-        self._held: list[tuple[PublishEvents, ActorAddress]] = []
+        self._publishing_bytes = 0
+        self._held: list[_Publishing] = []
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
         self._takes_events = True
@@ -144,9 +150,11 @@ class EventBridge(BrokerRole):
                 priority=amqp.consumer_priority,
             )
         )
+        self._gate = PublishGate(self.broker)
         self._unclaimed = UnclaimedEvents(
             self.settings,
             self.broker,
+            lambda: bool(self._gate.blocked),
             self.acknowledge,
             self._requeue,
             self._refuse_unclaimed,
@@ -154,6 +162,7 @@ class EventBridge(BrokerRole):
             self.log,
         )
         self.every(RECONCILE_S, self._reconcile)
+        self.every(LOOK_S, self._gate.look)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and unsettled events."""
@@ -163,8 +172,8 @@ class EventBridge(BrokerRole):
             **self._unclaimed.counts,
             "poison": self.quarantine.count,
             "in_hand": self._ledger.open,
-            "batches": len(self._ledger.batches),
-            "parts": self._ledger.shares,
+            "batches": self._ledger.batches,
+            "parts": len(self._ledger.shares),
         }
 
     def measure(self) -> None:
@@ -175,14 +184,14 @@ class EventBridge(BrokerRole):
         self.tally.set(catalog.MESSAGES_UNCLAIMED, self._unclaimed.counts["unclaimed"])
         self.tally.set(catalog.MESSAGES_NO_MODULE, self._unclaimed.counts["no_module"])
         self.tally.set(catalog.EVENTS_IN_HAND, self._ledger.open)
-        resent = max((batch.resent for batch in self._ledger.batches), default=0)
-        self.tally.set(catalog.BATCH_RESENDS, resent, self.path)
+        self.tally.set(catalog.BATCH_RESENDS, self._ledger.resent, self.path)
         self.set_progress(self._ledger.unanswered_since)
 
     # Broker events
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Take messages; drop all of them if the connection is lost."""
+        self._gate.on_broker(event)
         match event:
             case Received(messages):
                 self._take(messages)
@@ -191,6 +200,7 @@ class EventBridge(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
+                self._gate.look()
                 self._reconnected()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -202,6 +212,11 @@ class EventBridge(BrokerRole):
                 if reason != IN_ORDER:
                     self._reconnected()
                 self._report_if_quiet()
+            case Blocked(reason):
+                why = f"it may still take it once it is no longer blocked: {reason}"
+                self._publish_failed(tuple(self._publishing), why)
+            case Unblocked():
+                self._unclaimed.offer()
             case Confirmed(ids):
                 self._unclaimed.confirmed(ids)
                 self._publish_progress(ids)
@@ -307,34 +322,22 @@ class EventBridge(BrokerRole):
     def _reconnected(self) -> None:
         self._reconnecting = False
         held, self._held = self._held, []
-        for message, sender in held:
-            self.receiveMsg_PublishEvents(message, sender)
+        for request in held:
+            self._enter(request)
 
     # Responders
 
     def _dispatch(self) -> None:
-        if self._ledger.on_the_way >= MAX_SHARES_ON_THE_WAY:
+        if self._ledger.shares.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
         for module in self._ledger.waiting():
-            responder = self.peers.get(responder_path(module))
-            while responder and self._ledger.batches_of(module) < MAX_BATCHES_PER_RESPONDER:
-                events = self._ledger.cut(module, MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
-                if not events:
-                    break
-                self._send_batch(next(self._ids), module, events, responder)
+            if responder := self.peer(responder_path(module)):
+                while (batch := self._ledger.next(module, time.monotonic())) is not None:
+                    self._send_batch(responder, *batch)
 
-    def _send_batch(
-        self,
-        id: int,
-        module: str,
-        events: tuple[RawEvent, ...],
-        responder: Peer,
-        resent: int = 0,
-    ) -> None:
+    def _send_batch(self, responder: ActorAddress, id: int, events: Sequence[RawEvent]) -> None:
         self.tally.observe(catalog.BATCH_SIZE, len(events), "events")
-        now = time.monotonic()
-        self._ledger.sent(Batch(id, module, events, responder.incarnation, now, resent))
-        self.send(responder.address, EventBatch(id, self.incarnation, events, self._since))
+        self.send(responder, EventBatch(id, self.incarnation, tuple(events), self._since))
 
     def receiveMsg_Routed(self, message: Routed, _sender: ActorAddress) -> None:
         """A responder has sent a batch's deliveries to the deliverers, or there are none."""
@@ -348,9 +351,10 @@ class EventBridge(BrokerRole):
         )
         if batch is None:
             return
+        module, events = batch
         for tag, reason in message.poison:
-            event = next(event for event in batch.events if event.tag == tag)
-            self.set_aside(tag, _publication(event), reason, module=batch.module)
+            event = next(event for event in events if event.tag == tag)
+            self.set_aside(tag, _publication(event), reason, module=module)
         self.quarantine.write()
         self.acknowledge(done)
         self._give_back(self._ledger.lost())
@@ -396,23 +400,20 @@ class EventBridge(BrokerRole):
                 self._ledger.died((path, peer.incarnation))
         self._give_back(self._ledger.lost())
         self._release()
-        for batch in self._ledger.batches:
-            responder = self.peers.get(responder_path(batch.module))
-            if responder and responder.incarnation != batch.incarnation:
-                self._ledger.resend(batch.id)
-                self._send_batch(
-                    next(self._ids), batch.module, batch.events, responder, batch.resent + 1
-                )
+        for module in self._modules:
+            path = responder_path(module.id)
+            if path in self.peers and self.peers[path] != before.get(path):
+                self._ledger.take_back(module.id)
         self._dispatch()
 
     def _reconcile(self) -> None:
-        """Repeat batches, and ask for shares, that are unsettled for STALE_S."""
+        """Repeat batches, and ask for shares, that are unsettled for REPEATED_S."""
         self._release(again=True)
-        old = time.monotonic() - STALE_S
-        for batch in self._ledger.stale_batches(before=old):
-            if responder := self.peers.get(responder_path(batch.module)):
-                self._send_batch(batch.id, batch.module, batch.events, responder, batch.resent + 1)
-        for deliverer, shares in self._ledger.stale_shares(before=old).items():
+        now = time.monotonic()
+        for module, number, events in self._ledger.overdue(now - REPEATED_S, now):
+            if responder := self.peer(responder_path(module)):
+                self._send_batch(responder, number, events)
+        for deliverer, shares in self._ledger.shares.stale(now - REPEATED_S).items():
             if address := self.peer(deliverer):
                 self.send(address, Reconcile((self.path, self.incarnation), tuple(shares)))
 
@@ -438,21 +439,41 @@ class EventBridge(BrokerRole):
     def receiveMsg_PublishEvents(self, message: PublishEvents, sender: ActorAddress) -> None:
         """Publish events for a client without a connection to the broker.
 
-        If the broker cannot accept one of them, the events before it are still published.
+        If the broker cannot accept one of them, the events before it are still published. While it
+        is blocked, none is, neither now nor later.
         """
+        size = sum(len(body) for _exchange, _key, body, _type in message.events)
+        if self._publishing_bytes and self._publishing_bytes + size > MAX_PUBLISHING_BYTES:
+            reason = "too many events wait for the broker: try again later"
+            self.send(sender, Refused(reason, busy=True))
+            return
+        self._publishing_bytes += size
+        self._enter(_Publishing(sender, message.events, size))
+
+    def _enter(self, request: _Publishing) -> None:
+        self._gate.enter(partial(self._publish_events, request), partial(self._refuse, request))
+
+    def _refuse(self, request: _Publishing, reason: str) -> None:
+        self._reply(request, Refused(f"the broker takes no messages: {reason}", blocked=True))
+
+    def _reply(self, request: _Publishing, reply: Published | Refused) -> None:
+        self._publishing_bytes -= request.size
+        self.send(request.requester, reply)
+
+    def _publish_events(self, request: _Publishing) -> None:
         if self._reconnecting:
-            self._held.append((message, sender))
+            self._held.append(request)
             return
         try:
-            ids = {self.broker.publish(_outgoing(*event)) for event in message.events}
+            ids = {self.broker.publish(_outgoing(*event)) for event in request.events}
         except BrokerError as problem:  # such as a routing key that is too long
-            self.send(sender, Refused(f"the broker cannot take it: {problem}"))
+            self._reply(request, Refused(f"the broker cannot take it: {problem}"))
             return
-        request = _Publishing(sender, set(ids), len(ids))
+        request.waiting, request.count, request.events = set(ids), len(ids), ()
         for id in ids:
             self._publishing[id] = request
         if not ids:
-            self.send(sender, Published(0, 0))
+            self._reply(request, Published(0, 0))
 
     def _publish_progress(self, ids: Iterable[int]) -> None:
         for id in ids:
@@ -460,7 +481,7 @@ class EventBridge(BrokerRole):
             if request is not None:
                 request.waiting.discard(id)
                 if not request.waiting:
-                    self.send(request.requester, Published(request.count, request.unroutable))
+                    self._reply(request, Published(request.count, request.unroutable))
         self._reconnect()
 
     def _publish_failed(self, ids: Iterable[int], reason: str) -> None:
@@ -469,7 +490,7 @@ class EventBridge(BrokerRole):
             if request is not None:
                 for other in request.waiting:
                     self._publishing.pop(other, None)
-                self.send(request.requester, Refused(f"the broker did not take it: {reason}"))
+                self._reply(request, Refused(f"the broker did not take it: {reason}"))
 
 
 def event_queue(settings: Settings) -> Queue:

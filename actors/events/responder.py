@@ -10,11 +10,11 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.outbox import cut
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
+from callboard.actors.delivery.hook_freshness import HookFreshness
 from callboard.actors.delivery.transports import grants
 from callboard.actors.events.event_guard import EventGuard
 from callboard.actors.events.routing import Routing, message_of
@@ -27,6 +27,7 @@ from callboard.actors.messages import (
     EventDeliveries,
     HookPage,
     HooksChanged,
+    HooksRefreshed,
     NextPage,
     NotHeld,
     Progress,
@@ -35,10 +36,11 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, RETRY_QUEUE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
 from callboard.webhooks.deliveries.slicing import FanOuts, made_or_refused
@@ -54,7 +56,9 @@ from callboard.webhooks.retries.policy import with_choices
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
 WORK_S = 0.1
-"""The time after which it handles messages in between."""
+"""The time of matching after which it handles messages in between."""
+SLICES_S = 0.02
+"""The same of making slices of large fan-outs: other accounts' events wait so long for them."""
 RECONCILE_S = 30.0
 ORDERED_DELIVERIES = 200
 """The most deliveries for ordered queues in one message."""
@@ -67,12 +71,15 @@ class Responder(Role):
     """Turns the events of one module into deliveries (Kazoo: the module's gen_listener responder).
 
     Events wait here until all hooks are loaded, a deliverer is up and the store responds. An event
-    matched against some of the hooks would be lost for the others.
+    matched against some of the hooks would be lost for the others. So do they after this process
+    slept, and those of a new connection to the broker, until it is known how the hooks are by now.
 
     The deliveries of a batch of events go to the deliverers at once, if they are few. Those of
     larger fan-outs are made in slices, fairly between accounts (webhooks/deliveries/slicing.py):
     the responder holds these events as a share, and settles it like a deliverer.
     """
+
+    waits_for_store = True
 
     def begin(self, setup: Setup) -> None:
         """Find the module; the hooks arrive after the subscription to the hook table."""
@@ -94,12 +101,16 @@ class Responder(Role):
         self._incoming: HookIndex | None = None
         self._from_table: Resequencer[HookPage | HooksChanged | Barrier] = Resequencer()
         self._gap_due = self.timer(self._mend_gap)
+        self._freshness = HookFreshness(
+            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._work
+        )
+        self._connection: tuple[int, int] | None = None
         self._stream = 0
         self._loaded = False
         self._held: deque[tuple[EventBatch, ActorAddress]] = deque()
         self._routing: Routing | None = None
         self._store_retry = self.timer(self._work)
-        self._work_due = self.timer(self._work)
+        self._work_due = self.timer(self._work_on)
         self._guard = EventGuard(self.open_suspects(), self.settings.amqp.prefetch)
         self._fan_outs: FanOuts[Receipt] = FanOuts(self._finishing, self._guard.make)
         self._slices = SliceSender(
@@ -151,7 +162,17 @@ class Responder(Role):
         if table and (known is None or known.incarnation != table.incarnation):
             self._subscribe(table)
         self._slices.on_peers(before)
+        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
+            self._freshness.ask()
         self._work()
+
+    def on_wake(self) -> None:
+        """Hold events until the hooks are fresh."""
+        self._freshness.expire()
+
+    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
+        """The hook listener's answer."""
+        self._freshness.refreshed(message)
 
     def _subscribe(self, table: Peer) -> None:
         self._incoming = HookIndex()
@@ -216,12 +237,20 @@ class Responder(Role):
     def receiveMsg_EventBatch(self, message: EventBatch, sender: ActorAddress) -> None:
         """Queue a batch of events, unless it is a repeated message."""
         self._drop_outdated(message)
+        self._notice_connection(message)
         id = message.bridge, message.batch
         if all((held.bridge, held.batch) != id for held, _sender in self._held):
             if not self._held:
                 self._progress_at = time.monotonic()
             self._held.append((message, sender))
         self._work()
+
+    def _notice_connection(self, message: EventBatch) -> None:
+        """While the bridge's connection was lost, that of the hook listener may have been, too."""
+        known, connection = self._connection, (message.bridge, message.since)
+        if known is not None and known[0] == connection[0] and known < connection:
+            self._freshness.expire()
+        self._connection = max(connection, known or connection)
 
     def _drop_outdated(self, latest: EventBatch) -> None:
         """Drop the batches of lost connections, which would add up while events wait here."""
@@ -242,15 +271,25 @@ class Responder(Role):
         else:
             self._subscribe(table)
 
-    def _work(self) -> None:
-        """Route events and make slices of large fan-outs, for about WORK_S at once."""
+    def _work_on(self) -> None:
+        """Route events, and make slices of large fan-outs between messages."""
+        self._work(slices=True)
+
+    def _work(self, slices: bool = False) -> None:
+        """Route events. Slices only if no message is to be handled first: see `_work_on`."""
         deliverers = deliverers_among(self.peers)
         if not (self._loaded and deliverers) or self._store_retry.is_set:
+            return
+        if self._freshness.is_pending:
             return
         until = time.monotonic() + WORK_S
         try:
             with self._guard.handling():
-                goes_on = self._route_events(deliverers, until) or self._slices.make(until)
+                goes_on = self._route_events(deliverers, until)
+                if slices:
+                    goes_on = self._slices.make(time.monotonic() + SLICES_S) or goes_on
+                else:
+                    goes_on = goes_on or self._fan_outs.wait
         except StoreError as problem:
             self.log.warning("store_unavailable", reason=str(problem), held=len(self._held))
             self._store_retry.within(STORE_RETRY_S)

@@ -8,7 +8,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import Outbox
 from callboard.actors.base.placement import deliverer_for, deliverers_among
 from callboard.actors.messages import (
     DeliveryBatch,
@@ -19,6 +18,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE
 from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.slicing import SLICE_DELIVERIES, EventKey, FanOuts, Made

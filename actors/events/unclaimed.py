@@ -28,12 +28,14 @@ class UnclaimedEvents:
 
     `acknowledge` is called for events that are in the queue again, `requeue` for those that the
     broker did not take, and `refuse` for dead letters. Until then they are in the `len` of this.
+    While `is_blocked`, events are held; `offer` is to be called afterwards.
     """
 
     def __init__(
         self,
         settings: Settings,
         broker: BrokerConnection,
+        is_blocked: Callable[[], bool],
         acknowledge: Callable[[list[int]], None],
         requeue: Callable[[list[int]], None],
         refuse: Callable[[int, Publication], None],
@@ -45,11 +47,11 @@ class UnclaimedEvents:
         self._alone = amqp.join_kazoo or amqp.url.startswith("memory:")
         # The others of the prefetch remain for claimed events.
         self._most_held = max(1, amqp.prefetch // 2)
-        self._broker, self._log = broker, log
+        self._broker, self._is_blocked, self._log = broker, is_blocked, log
         self._acknowledge, self._requeue, self._refuse = acknowledge, requeue, refuse
         self._held: deque[tuple[float, int, Publication, int]] = deque()
         self._publishing: dict[int, tuple[int, Publication]] = {}
-        self._offer_due = timer(self._offer)
+        self._offer_due = timer(self.offer)
         self._log_due = timer(self._write_log)
         self._logged_at = float("-inf")
         self._last_key = ""
@@ -69,12 +71,15 @@ class UnclaimedEvents:
         if self._alone or offers >= MOST_OFFERS:
             self._give_up(tag, message)
             return
-        if len(self._held) >= self._most_held:
+        if len(self._held) >= self._most_held and not self._is_blocked():
             self._publish(*self._held.popleft()[1:])
         self._held.append((time.monotonic() + PAUSE_S, tag, message, offers))
         self._offer_due.at(self._held[0][0])
 
-    def _offer(self) -> None:
+    def offer(self) -> None:
+        """Offer the events whose pause is over, as far as the broker takes them."""
+        if self._is_blocked():
+            return
         now = time.monotonic()
         while self._held and self._held[0][0] <= now:
             self._publish(*self._held.popleft()[1:])

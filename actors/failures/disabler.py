@@ -30,6 +30,8 @@ class Disabler(Role):
     Counts four times in every failure window, and sends `DisableHook` to the hook listener.
     """
 
+    waits_for_store = True
+
     def begin(self, setup: Setup) -> None:
         """Schedule the first count soon, since failures may be older than this process."""
         self._directory = self.directory(self.connect_store())

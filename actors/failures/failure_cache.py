@@ -35,6 +35,7 @@ from callboard.adapters.broker.protocol import (
     Queue,
     Received,
     Topology,
+    Unblocked,
     Unconfirmed,
 )
 from callboard.webhooks.hooks.failure_window import (
@@ -104,7 +105,7 @@ class FailureCache(BrokerRole):
 
     def receiveMsg_FlushFailures(self, message: FlushFailures, sender: ActorAddress) -> None:
         """Forget the failures of a hook or an account, after an edit or removal."""
-        count = self._failures.flush(message.account_id, message.hook_id)
+        count = self._flush(message.account_id, message.hook_id)
         if message.everywhere:
             self._flushes.append((message.account_id, message.hook_id))
             self._share_soon()
@@ -114,7 +115,7 @@ class FailureCache(BrokerRole):
     def receiveMsg_FlushHooks(self, message: FlushHooks, _sender: ActorAddress) -> None:
         """Forget the failures of re-enabled hooks. Other nodes do so when the change arrives."""
         for account_id, hook_id in message.hooks:
-            self._failures.flush(account_id, hook_id)
+            self._flush(account_id, hook_id)
 
     def receiveMsg_ListFailing(self, message: ListFailing, sender: ActorAddress) -> None:
         """Send a page of the hooks with failures."""
@@ -138,6 +139,12 @@ class FailureCache(BrokerRole):
         for account_id, hook_id, at_ms in failures:
             self._failures.record(account_id, hook_id, at_ms)
 
+    def _flush(self, account_id: str, hook_id: str | None) -> int:
+        """Forget failures, also those not shared yet: sent later, they would outlive the flush."""
+        kept = [f for f in self._unshared if f[0] != account_id or hook_id not in (None, f[1])]
+        self._unshared = deque(kept, MAX_UNSHARED)
+        return self._failures.flush(account_id, hook_id)
+
     # Other nodes
 
     def on_broker(self, event: BrokerEvent) -> None:
@@ -149,6 +156,8 @@ class FailureCache(BrokerRole):
                 self.broker.ack([message.tag for message in messages])
             case ConnectionUp():
                 self._connected = True
+                self._share_soon()
+            case Unblocked():
                 self._share_soon()
             case ConnectionDown():
                 self._connected = False
@@ -167,7 +176,7 @@ class FailureCache(BrokerRole):
             self._share_due.within(GATHER_S)
 
     def _share(self) -> None:
-        if not self._connected or not (self._unshared or self._flushes):
+        if not self._connected or self.blocked or not (self._unshared or self._flushes):
             return
         failures, flushes = tuple(self._unshared), tuple(self._flushes)
         self._unshared.clear()

@@ -1,30 +1,28 @@
 """Changes of stored hooks, and the replies to the requests for them."""
 
 import itertools
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.hooks.change_publisher import ChangePublisher
 from callboard.actors.messages import DisableHook, HookApplied, HookSaved, HookSecrets
-from callboard.adapters.broker.protocol import OutgoingMessage, json_properties
 from callboard.adapters.repositories.hooks import DATABASE, Change, Edited, HookStore
+from callboard.adapters.repositories.maintenance import Change as Saved
 from callboard.adapters.store.protocol import Document
+from callboard.config.time_limits import APPLY_S
 from callboard.supervision import Call
-from callboard.webhooks.events.changes import document_change, webhook_disabled
+from callboard.webhooks.events.changes import webhook_disabled
 from callboard.webhooks.values.kazoo_names import gregorian_s
-
-APPLY_S = 3.0
-"""The time-out for a change to reach all responders; then the request gets its reply anyway."""
 
 Reply = HookApplied | HookSaved | HookSecrets
 
 
 class HookChanges:
-    """Changes stored hooks and publishes each change as Kazoo's data layer does.
+    """Changes stored hooks and publishes each change.
 
     `changed` is called with the id of a saved hook and the id of its account.
     """
@@ -32,11 +30,11 @@ class HookChanges:
     def __init__(
         self,
         store: HookStore,
-        publish: Callable[[OutgoingMessage], object],
+        publisher: ChangePublisher,
         node: str,
         changed: Callable[[str, str | None], None],
     ) -> None:
-        self._store, self._publish, self._node, self._changed = store, publish, node, changed
+        self._store, self._publisher, self._node, self._changed = store, publisher, node, changed
 
     def add(self, document: Document) -> Document:
         """Store a new hook; returns its document with the revision. Raises StoreError."""
@@ -54,11 +52,10 @@ class HookChanges:
     def publish_disabled(self, disabled: DisableHook) -> None:
         """Publish the notification that a hook was disabled."""
         key, body = webhook_disabled(disabled.account_id, disabled.hook_id, self._node)
-        self._publish(_message("notifications", key, body))
+        self._publisher.send([("notifications", key, body)])
 
     def _saved(self, event_name: str, document: Document) -> None:
-        key, body = document_change(event_name, DATABASE, document, self._node)
-        self._publish(_message("configuration", key, body))
+        self._publisher.publish([Saved(event_name, DATABASE, document)])
         self._changed(document["_id"], document.get("pvt_account_id"))
 
 
@@ -90,8 +87,3 @@ class AppliedReplies:
         """The changes before this ticket are in effect."""
         if ticket in self._replies:
             self._send(*self._replies.pop(ticket))
-
-
-def _message(exchange: str, key: str, body: Mapping[str, Any]) -> OutgoingMessage:
-    properties = json_properties(time.time())
-    return OutgoingMessage(exchange, key, json.dumps(body).encode(), properties)

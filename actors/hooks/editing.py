@@ -8,7 +8,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import cut
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.messages import (
     AddHook,
@@ -23,6 +22,7 @@ from callboard.actors.messages import (
 )
 from callboard.adapters.repositories.hooks import Change, HookStore
 from callboard.adapters.store.protocol import Document, StoreError
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.hooks.hook import (
     InvalidHook,
     edited,

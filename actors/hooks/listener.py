@@ -13,10 +13,12 @@ from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook, grants
+from callboard.actors.hooks.change_publisher import change_publisher
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import HookEditing
 from callboard.actors.hooks.loading import CHECK, LOAD_STALLS_S, RETRY_S, HookLoading
 from callboard.actors.hooks.parser import HookParser
+from callboard.actors.hooks.refreshing import GONE, HookRefreshing
 from callboard.actors.hooks.secrets import HookSecretEditing
 from callboard.actors.messages import (
     AddHook,
@@ -36,6 +38,7 @@ from callboard.actors.messages import (
     ListHooks,
     ListSecrets,
     ReencryptSecrets,
+    RefreshHooks,
     RemoveHook,
     RetireSecret,
     ZoneChanges,
@@ -58,11 +61,9 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     Exchange,
     IncomingMessage,
-    OutgoingMessage,
     Queue,
     Received,
     Topology,
-    Unconfirmed,
 )
 from callboard.adapters.broker.publications import event_in
 from callboard.adapters.keys.secret_box import SecretBox
@@ -117,9 +118,12 @@ BROKER_S = 1.0
 class HookListener(BrokerRole):
     """Keeps the hook table consistent with the store (Kazoo: webhooks_listener).
 
-    Every connection to the bus starts a load, since changes may have been missed. Pages are loaded
-    one after the other, and changes that arrive in between are applied at once.
+    All hooks are loaded once, in pages, and changes that arrive in between are applied at once.
+    After a sleep, after each connection to the bus, and every `couchdb.compare_s`, it reads the
+    changes from the store, since the bus may not have brought it.
     """
+
+    waits_for_store = True
 
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection to the broker starts the load."""
@@ -134,8 +138,27 @@ class HookListener(BrokerRole):
         self._loading = HookLoading(
             self._store, self._parser, table, self.send, self.timer, self.log, self.incarnation
         )
+        self._refreshing = HookRefreshing(
+            self._store,
+            self._loading,
+            self._apply_stored,
+            self._load,
+            self.send,
+            self.timer,
+            self.log,
+        )
+        self._connected = False
+        self.connect_broker(
+            Topology(
+                exchanges=(Exchange("configuration"), Exchange("notifications")),
+                queue=CHANGES.queue,
+                bindings=CHANGES.bindings,
+                prefetch=CHANGES.prefetch,
+            )
+        )
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
-        self._changes = HookChanges(self._store, self._publish, settings.node.name, self._refresh)
+        self._publisher = change_publisher(self)
+        self._changes = HookChanges(self._store, self._publisher, settings.node.name, self._refresh)
         self._editor = HookEditing(
             self._store,
             self._changes,
@@ -148,17 +171,9 @@ class HookListener(BrokerRole):
         box = SecretBox(settings.secrets.key, settings.secrets_key_file)
         self._secrets = HookSecretEditing(self._store, box, self._changes, self._replies, self.send)
         self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
-        self._connected = False
-        self.connect_broker(
-            Topology(
-                exchanges=(Exchange("configuration"), Exchange("notifications")),
-                queue=CHANGES.queue,
-                bindings=CHANGES.bindings,
-                prefetch=CHANGES.prefetch,
-            )
-        )
         self._loading.begin_within(BROKER_S)
         self.every(LOAD_STALLS_S, self._loading.check)
+        self.every(settings.couchdb.compare_s, self._refreshing.compare)
 
     def stats(self) -> Mapping[str, Any]:
         """Loaded hooks and invalid hooks."""
@@ -167,6 +182,8 @@ class HookListener(BrokerRole):
             "loaded": self._loading.total,
             "problems": len(self._parser.problems),
             "loading": self._loading.under_way,
+            "missed": self._refreshing.missed,
+            "unpublished": len(self._publisher),
         }
 
     def measure(self) -> None:
@@ -179,6 +196,8 @@ class HookListener(BrokerRole):
     def receiveMsg_HooksLoaded(self, message: HooksLoaded, _sender: ActorAddress) -> None:
         """The table has the page; send the next."""
         self._loading.loaded(message)
+        if self._loading.complete:
+            self._refreshing.soon()
 
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """Load the hooks into a new table."""
@@ -189,13 +208,36 @@ class HookListener(BrokerRole):
         """Report the hooks that cannot fire, with the reasons."""
         self.send(sender, HookProblems(self._parser.problems, self._loading.under_way))
 
+    def on_wake(self) -> None:
+        """The bus may still have changes for this process, or have dropped them."""
+        self._catch_up()
+
+    def receiveMsg_RefreshHooks(self, message: RefreshHooks, sender: ActorAddress) -> None:
+        """An actor that slept, or that has a new connection, waits for this."""
+        self._refreshing.ask(sender, message.ask)
+
+    def _catch_up(self) -> None:
+        """Changes may have been missed."""
+        self._notify_readers(ConfigurationChanged(None))
+        if self._loading.complete:
+            self._refreshing.soon()
+        else:
+            self._load()
+
+    def _apply_stored(self, documents: list[Document]) -> None:
+        for document in documents:
+            self._put(document, None)
+            if isinstance(account_id := document.get("pvt_account_id"), str):
+                self._flush(account_id, document["_id"])
+
     def _load(self) -> None:
         self._loading.begin_within(0 if self._connected else BROKER_S)
 
     # Changes on the bus
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Apply changes; load after every connection."""
+        """Apply changes; catch up after every connection."""
+        self._publisher.on_broker(event)
         match event:
             case Received(messages):
                 self._apply(messages)
@@ -203,19 +245,15 @@ class HookListener(BrokerRole):
             case ConnectionUp():
                 self._connected = True
                 self.log.info("broker_up")
-                self._notify_readers(ConfigurationChanged(None))
-                self._load()
+                self._catch_up()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
-            case Unconfirmed(ids, reason):
-                self.log.warning("change_not_published", changes=len(ids), reason=reason)
 
     def receiveMsg_ZoneChanges(self, message: ZoneChanges, _sender: ActorAddress) -> None:
-        """Apply changes of another zone; load all hooks if some may have been missed."""
+        """Apply changes of another zone; catch up if some may have been missed."""
         if message.messages is None:
-            self._notify_readers(ConfigurationChanged(None))
-            self._load()
+            self._catch_up()
         else:
             self._apply(message.messages)
 
@@ -229,6 +267,7 @@ class HookListener(BrokerRole):
                     self._flush(account_id, None)
                     self._loading.change(remove_account=account_id)
                 case HookGone(account_id, hook_id):
+                    self._refreshing.saw(hook_id, GONE)
                     self._gone(account_id, hook_id)
                 case HookWritten(hook_id, account_id, True, document) if document:
                     self._put({**document, "_id": hook_id}, account_id)
@@ -266,6 +305,7 @@ class HookListener(BrokerRole):
         if document is not None:
             self._put(document, account_id)
         elif account_id is not None:
+            self._refreshing.saw(hook_id, GONE)
             self._gone(account_id, hook_id)
 
     def _put(self, document: Document, account_id: str | None) -> None:
@@ -273,6 +313,8 @@ class HookListener(BrokerRole):
         its = document.get("pvt_account_id")
         account_id = its if isinstance(its, str) else account_id
         hook_id = document["_id"]
+        if isinstance(revision := document.get("_rev"), str):
+            self._refreshing.saw(hook_id, revision)
         if not is_enabled(document) or is_deleted(document):
             if account_id is not None:
                 self._gone(account_id, hook_id)
@@ -341,6 +383,7 @@ class HookListener(BrokerRole):
         """A change is in effect."""
         if message.ticket == CHECK:
             self._loading.checked()
+        self._refreshing.applied(message.ticket)
         self._replies.applied(message.ticket)
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:
@@ -384,6 +427,3 @@ class HookListener(BrokerRole):
         embedded = self.settings.couchdb.url.startswith("sqlite:")
         if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
             self._notify_readers(ConfigurationChanged((("accounts", account_id),)))
-
-    def _publish(self, message: OutgoingMessage) -> None:
-        self.broker.publish(message)

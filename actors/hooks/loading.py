@@ -7,12 +7,12 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import cut
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.supervision import Call, Timer
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.hooks.hook import Hook, is_enabled, size_of
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -65,6 +65,8 @@ class HookLoading:
         self._progress_at = self._clock()
         self.incomplete_since: float | None = self._progress_at
         """When an incomplete load, or an earlier one, last had a page confirmed; else None."""
+        self.since: str | None = None
+        """The position in the store from which the load began; None before the first."""
         self.total = 0
         """Hooks in the table when it last confirmed a page."""
 
@@ -72,6 +74,11 @@ class HookLoading:
     def under_way(self) -> bool:
         """Whether some pages have not been sent yet."""
         return self._pages is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the table has confirmed all pages, and no other load is to begin."""
+        return self.since is not None and self.incomplete_since is None
 
     def begin_within(self, seconds: float) -> None:
         """Begin a load after `seconds`, or earlier if one is due earlier."""
@@ -143,6 +150,8 @@ class HookLoading:
         self._send_pages()
 
     def _stored_pages(self) -> Iterator[tuple[Hook, ...]]:
+        if self._loaded_to is None:
+            self.since = self._store.position()
         for page in self._store.pages(gregorian_s(time.time()), after=self._loaded_to):
             enabled = (document for document in page.documents if is_enabled(document))
             parsed = (self._parser.stored(document) for document in enabled)

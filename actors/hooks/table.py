@@ -9,7 +9,6 @@ from typing import Any
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.outbox import BATCH_BYTES, cut
 from callboard.actors.base.placement import is_deliverer
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
@@ -34,6 +33,7 @@ from callboard.actors.messages import (
 from callboard.actors.messages.paths import RETRY_QUEUE
 from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES, cut
 from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.hooks.hook import Hook, size_of
 from callboard.webhooks.hooks.hook_map import HookMap, key_of

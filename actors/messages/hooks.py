@@ -32,6 +32,23 @@ class ConfigurationChanged:
 
 
 @frozen
+class RefreshHooks:
+    """To HookListener: read the changes from the store, since some may have been missed.
+
+    -> `HooksRefreshed`, once all hooks that were stored before this are in effect.
+    """
+
+    ask: int
+
+
+@frozen
+class HooksRefreshed:
+    """The hooks are as the store had them after the `RefreshHooks` with this number."""
+
+    ask: int
+
+
+@frozen
 class AddHook:
     """To HookListener: store this hook document and publish the change. -> `HookSaved`."""
 

@@ -48,9 +48,13 @@ class GetHealth:
 
 @frozen
 class Health:
-    """Whether the node is ready: `found` are the reasons why it is not."""
+    """Whether the node is ready: `found` are the reasons why it is not.
+
+    `degraded`: failures of machines that have joined; the node delivers by itself.
+    """
 
     found: tuple[Problem, ...] = ()
+    degraded: tuple[Problem, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -65,18 +69,30 @@ class Health:
     @property
     def described(self) -> tuple[str, ...]:
         """The problems in words, each with the time since when it exists, in UTC."""
-        return tuple(f"{one.what} (since {_time(one.since_unix_s)})" for one in self.found)
+        return tuple(map(_described, self.found))
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The degradations, in the same form."""
+        return tuple(map(_described, self.degraded))
 
     def as_plain(self) -> dict[str, Any]:
         """In JSON's types."""
         return {
             "ready": self.ready,
             "problems": list(self.problems),
-            "details": [
-                {"kind": one.kind, "what": one.what, "since": _time(one.since_unix_s)}
-                for one in self.found
-            ],
+            "details": [_plain(one) for one in self.found],
+            "degraded": [_plain(one) for one in self.degraded],
         }
+
+
+def _plain(problem: Problem) -> dict[str, str]:
+    since = _time(problem.since_unix_s)
+    return {"kind": problem.kind, "what": problem.what, "since": since}
+
+
+def _described(problem: Problem) -> str:
+    return f"{problem.what} (since {_time(problem.since_unix_s)})"
 
 
 def _time(unix_s: float) -> str:

@@ -15,11 +15,19 @@ class NoAnswer(Exception):
 
 
 class RefusedByActor(Exception):
-    """An actor refused a request; the text is its reason. `quota`, `busy`: as in `Refused`."""
+    """An actor refused a request; the text is its reason. The others are as in `Refused`."""
 
-    def __init__(self, reason: str, quota: str = "", *, busy: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        quota: str = "",
+        *,
+        busy: bool = False,
+        blocked: bool = False,
+        setting: str = "",
+    ) -> None:
         super().__init__(reason)
-        self.quota, self.busy = quota, busy
+        self.quota, self.busy, self.blocked, self.setting = quota, busy, blocked, setting
 
 
 @frozen

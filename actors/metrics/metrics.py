@@ -21,17 +21,25 @@ from callboard.actors.messages.paths import ELSEWHERE
 from callboard.adapters.store import stores
 from callboard.adapters.store.health_check import StoreProbe
 from callboard.adapters.store.protocol import DocumentStore
+from callboard.config.time_limits import store_probe_s
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.metrics.health import KINDS, RUNNING, Child, Problem, State, Watch
+from callboard.webhooks.metrics.health import (
+    KINDS,
+    RUNNING,
+    Child,
+    Problem,
+    State,
+    Watch,
+    machines,
+)
 from callboard.webhooks.metrics.overview import sample, snapshot
 from callboard.webhooks.metrics.tally import Key
 from callboard.webhooks.metrics.totals import Totals, grown
 from callboard.webhooks.metrics.trend import STEP_S, Trend
 
 PROBE_S = 5.0
-PROBE_TIMEOUT_S = 5.0
 
 
 class Metrics(Role):
@@ -50,6 +58,7 @@ class Metrics(Role):
         self._children: dict[str, Child] = {}
         self._watch = Watch()
         self._was_ready: bool | None = None
+        self._was_degraded = False
         self._restarts: dict[str, int] = {}
         self._tree_at = time.monotonic()
         self._store_problem: str | None = None
@@ -60,9 +69,8 @@ class Metrics(Role):
         self._look()
 
     def _connect(self) -> DocumentStore:
-        couchdb = self.settings.couchdb
-        timeout_s = min(couchdb.timeout_ms / 1000, PROBE_TIMEOUT_S)
-        return stores.connect(couchdb.url, self.settings.data.dir, timeout_s=timeout_s)
+        url, timeout_s = self.settings.couchdb.url, store_probe_s(self.settings)
+        return stores.connect(url, self.settings.data.dir, timeout_s=timeout_s)
 
     def stats(self) -> Mapping[str, Any]:
         """The number of actors that have reported."""
@@ -160,7 +168,7 @@ class Metrics(Role):
 
     def receiveMsg_GetHealth(self, _message: GetHealth, sender: ActorAddress) -> None:
         """Send the health, for load balancers and probes."""
-        self.send(sender, Health(self._judge()))
+        self.send(sender, Health(self._judge(), self._watch.degraded))
 
     # Health
 
@@ -178,6 +186,18 @@ class Metrics(Role):
         )
         found = self._watch.update(state, now)
         self.tally.set(catalog.READY, int(not found))
+        if self.settings.actors.convention:
+            joined, lost = machines(self._children)
+            self.tally.set(catalog.MACHINES, joined, "joined")
+            self.tally.set(catalog.MACHINES, lost, "lost")
+        degraded = bool(self._watch.degraded)
+        if degraded != self._was_degraded:
+            self._was_degraded = degraded
+            if degraded:
+                what = [one.what for one in self._watch.degraded]
+                self.log.warning("degraded", problems=what)
+            else:
+                self.log.info("degraded_no_more")
         for kind in KINDS:
             seconds = (now - one.since_unix_s for one in found if one.kind == kind)
             self.tally.set(catalog.NOT_READY_SECONDS, round(max(seconds, default=0)), kind)

@@ -12,7 +12,7 @@ from callboard import admin
 from callboard.actors.base.role import Role
 from callboard.actors.base.slices import Done
 from callboard.adapters.store.protocol import StoreError
-from callboard.webhooks.hooks.arguments import BadArgument, version_argument
+from callboard.webhooks.hooks.arguments import BadArgument, NotOnThisNode, version_argument
 
 
 @frozen
@@ -42,13 +42,23 @@ class Answering(Role):
         """Refuse the request if the block raises BadArgument or StoreError."""
         try:
             yield
+        except NotOnThisNode as problem:
+            self.answer(to, admin.Refused(str(problem), setting=problem.setting))
         except (BadArgument, StoreError) as problem:
             self.refuse(to, str(problem))
 
-    def refuse(self, to: Asker, reason: str, quota: str = "", *, busy: bool = False) -> None:
+    def refuse(
+        self,
+        to: Asker,
+        reason: str,
+        quota: str = "",
+        *,
+        busy: bool = False,
+        blocked: bool = False,
+    ) -> None:
         """Respond with `Refused`."""
         self.log.info("request_refused", reason=reason)
-        self.answer(to, admin.Refused(reason, quota, busy))
+        self.answer(to, admin.Refused(reason, quota, busy, blocked))
 
     def answer(self, to: Asker, response: admin.AdminAnswer) -> None:
         """Respond with the request's reference."""

@@ -52,6 +52,8 @@ class Initializer(BrokerRole):
     Kazoo it changes nothing: Kazoo has prepared the store.
     """
 
+    waits_for_store = True
+
     def begin(self, setup: Setup) -> None:
         """Log modules that could not be loaded, and begin at once."""
         self._modules = event_modules(self.settings)

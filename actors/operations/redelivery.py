@@ -21,6 +21,7 @@ from callboard.actors.operations.retention import DeadLetterRetention
 from callboard.actors.operations.sample_delivery import SampleDeliveries, sample_delivery
 from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.edge import plain_headers
+from callboard.adapters.broker.gate import PublishGate
 from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Topology
 from callboard.adapters.broker.publications import Publication, for_queue
 from callboard.adapters.repositories.account_quotas import account_quotas
@@ -92,6 +93,7 @@ class Redelivery(Answering, DeadLetterRetention):
         self._waiting = self.own(WaitingRequests(self.settings))
         self.work_with(Topology())
         self._publisher = ConfirmedPublisher(self.broker)
+        self._gate = PublishGate(self.broker)
         self.watch(self.broker.fileno(), self._samples.fileno())
 
     def stats(self) -> Mapping[str, Any]:
@@ -276,6 +278,15 @@ class Redelivery(Answering, DeadLetterRetention):
         if len(self._publisher) > MAX_UNCONFIRMED:
             self.refuse(to, "the broker does not confirm messages: try again later", busy=True)
             return
+        publish = partial(self._publish_each, ids, make, settled)
+        self._gate.enter(publish, partial(self._refuse_blocked, to))
+
+    def _refuse_blocked(self, to: Asker, reason: str) -> None:
+        self.refuse(to, f"the broker takes no messages: {reason}", blocked=True)
+
+    def _publish_each(
+        self, ids: tuple[str, ...], make: Making, settled: Callable[[Batch], None]
+    ) -> None:
         batch = Batch(settled)
         left = list(ids)
 
@@ -333,6 +344,7 @@ class Redelivery(Answering, DeadLetterRetention):
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Handle confirms, and see the base class."""
+        self._gate.on_broker(event)
         self._publisher.on_broker(event)
         super().on_broker(event)
 

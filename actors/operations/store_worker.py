@@ -7,18 +7,16 @@ from typing import Any
 
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.base.slices import Page, SlicedJob
-from callboard.actors.hooks.change_publisher import ChangePublisher
+from callboard.actors.hooks.change_publisher import change_publisher
 from callboard.actors.messages import FlushHooks
 from callboard.actors.messages.paths import FAILURE_CACHE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
-    Confirmed,
     ConnectionDown,
     ConnectionUp,
     IncomingMessage,
     Received,
     Topology,
-    Unconfirmed,
 )
 from callboard.adapters.repositories.maintenance import DATABASE, Change
 from callboard.adapters.store.protocol import StoreError
@@ -29,6 +27,8 @@ class StoreWorker(BrokerRole):
 
     Subclasses call `work_with` in `begin`, then `work`, and receive messages in `on_message`.
     """
+
+    waits_for_store = True
 
     def begin(self, setup: Setup) -> None:
         """Connect to the store."""
@@ -41,7 +41,7 @@ class StoreWorker(BrokerRole):
     def work_with(self, topology: Topology) -> None:
         """Connect to the broker."""
         self.connect_broker(topology)
-        self._changes = ChangePublisher(self.broker, self.settings.node.name)
+        self._changes = change_publisher(self)
 
     def stats(self) -> Mapping[str, Any]:
         """Jobs in progress, and unpublished changes."""
@@ -73,6 +73,7 @@ class StoreWorker(BrokerRole):
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Pass on messages; repeat unconfirmed changes."""
+        self._changes.on_broker(event)
         match event:
             case Received(messages):
                 for message in messages:
@@ -80,14 +81,9 @@ class StoreWorker(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
-                self._changes.broker_is_up()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
-            case Confirmed(ids):
-                self._changes.arrived(ids)
-            case Unconfirmed(ids, _reason):
-                self._changes.lost(ids)
 
     def _go_on(self, number: int) -> None:
         piece = self._works.pop(number)

@@ -13,7 +13,7 @@ from callboard.adapters.store.waiting_index import Waiting, WaitingIndex, Window
 from callboard.config.settings import Settings
 from callboard.webhooks.history.dead_letters import NotRepeatable
 from callboard.webhooks.hooks.arguments import (
-    BadArgument,
+    NotOnThisNode,
     account_argument,
     cursor_argument,
     due_argument,
@@ -81,7 +81,9 @@ class WaitingRequests:
 
     def _known(self) -> WaitingIndex:
         if self._index is None:
-            raise BadArgument("this node has no index: delivery.waiting_index_mb is 0")
+            setting = "delivery.waiting_index_mb"
+            reason = f"{setting} is 0: this node does not list its waiting deliveries"
+            raise NotOnThisNode(reason, setting)
         return self._index
 
 

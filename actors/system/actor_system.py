@@ -1,27 +1,24 @@
 """Starts an actor system, and attaches to a running one.
 
-The owner holds a lock on `{data.dir}/callboard.lock` while its system runs; the file names the
-process and the port to attach to. Every frame between actors is sealed with the key in the data
-directory, so a client must be able to read the key.
+The owner holds the lock of the data directory while its system runs (data_lock.py); the file
+callboard.lock names the process and the port to attach to. Every frame between actors is sealed
+with the key in the data directory, so a client must be able to read the key.
 """
 
 import errno
-import fcntl
-import json
 import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TextIO
+from typing import Any
 
-from attrs import asdict, frozen
 from thespian.actors import (
     ActorAddress,
     ActorSystem,
@@ -33,8 +30,9 @@ from thespian.system.multiprocTCPBase import ActorSystemBase
 
 from callboard.actors.base import own_settings
 from callboard.actors.messages import Refused
+from callboard.actors.system.data_lock import FILE, DataLock, Owner, read_owner
 from callboard.actors.system.tree import WebhooksSupervisor
-from callboard.actors.system.worker_capabilities import WorkerCapabilities
+from callboard.actors.system.worker_capabilities import VERSION, WorkerCapabilities
 from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.local import sealed_transport
 from callboard.config.logs import log_definitions, stderr_handler
@@ -61,7 +59,7 @@ STATUS_S = 10.0
 PROBES_S = 5.0
 """How long a system that does not answer is probed again."""
 PATIENCE_S = 0.5
-"""The wait for a response before checking whether the actor is still up."""
+"""The wait for a response before checking whether the actor, and the system, are still up."""
 
 
 class SystemUnreachable(Exception):
@@ -74,29 +72,6 @@ class SystemLost(SystemUnreachable):
 
 class RequestRefused(SystemUnreachable):
     """The system refuses the request; the text is its reason."""
-
-
-@frozen
-class Owner:
-    """The process that runs the system of a data directory, and where to attach to it.
-
-    `embedded`: it runs in a host's actor system, to which clients cannot attach. `version`: that of
-    Callboard in the process. `node`: the node that this machine has joined; it has no top
-    supervisor.
-    """
-
-    pid: int
-    base: str
-    bind: str
-    admin_port: int
-    started_at: float
-    embedded: bool = False
-    version: str = ""
-    node: str = ""
-
-
-def _lock_file(settings: Settings) -> Path:
-    return settings.data.dir / "callboard.lock"
 
 
 _not_inherited: set[int] = set()
@@ -118,73 +93,69 @@ os.register_at_fork(after_in_child=_let_go_of_inherited)
 
 
 @contextmanager
-def ownership(settings: Settings, *, embedded: bool = False, node: str = "") -> Iterator[None]:
+def ownership(
+    settings: Settings, *, embedded: bool = False, node: str = ""
+) -> Iterator[Callable[[], None]]:
     """Hold the lock of the data directory. Raises SystemUnreachable if another process has it.
 
-    `node`: the node that this machine joins.
+    Yields a function that the owner is to call each second (`DataLock.check`). `node`: the node
+    that this machine joins.
     """
-    with os.fdopen(_open_lock(settings), "r+") as lock:
+    with closing(_open_lock(settings)) as lock:
         _take(lock, settings)
         actors = settings.actors
-        owner = Owner(
-            os.getpid(),
-            actors.base,
-            actors.bind,
-            actors.admin_port,
-            time.time(),
-            embedded,
-            version("callboard"),
-            node,
+        lock.name(
+            Owner(
+                os.getpid(),
+                actors.base,
+                actors.bind,
+                actors.admin_port,
+                time.time(),
+                embedded,
+                version("callboard"),
+                node,
+            )
         )
-        lock.truncate(0)
-        json.dump(asdict(owner), lock)
-        lock.flush()
         if not embedded:
-            yield
+            yield lock.check
             return
-        _not_inherited.add(lock.fileno())
+        _not_inherited.update(lock.descriptors)
         try:
-            yield
+            yield lock.check
         finally:
-            _not_inherited.discard(lock.fileno())
-            fcntl.flock(lock, fcntl.LOCK_UN)  # A child just forked may still have it.
+            _not_inherited.difference_update(lock.descriptors)
+            lock.release()  # A child just forked may still have it.
 
 
-def _open_lock(settings: Settings) -> int:
-    """Open the lock file; creates it and its folder if missing."""
+def _open_lock(settings: Settings) -> DataLock:
+    """Open the data directory; creates it if missing."""
     try:
         settings.data.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_folder(settings.data.dir)
-        return os.open(_lock_file(settings), os.O_RDWR | os.O_CREAT, 0o600)
+        return DataLock(settings.data.dir)
     except OSError as problem:
+        file = settings.data.dir / problem.filename
         raise SystemUnreachable(
-            f"{problem.filename} cannot be written: {problem.strerror}: run this as a user who "
-            "may, or choose another data.dir"
+            f"{file} cannot be written: {problem.strerror}: run this as a user who may, or choose "
+            "another data.dir"
         ) from None
     except KeyFileError as problem:
         raise SystemUnreachable(str(problem)) from None
 
 
-def _take(lock: TextIO, settings: Settings) -> None:
-    """Lock the file. If a dead owner's processes still hold it, end them and wait."""
+def _take(lock: DataLock, settings: Settings) -> None:
+    """Lock the directory. If a dead owner's processes still hold it, end them and wait."""
     end = time.monotonic() + LEFTOVER_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            running = json.loads(lock.read() or "{}")
-            if _exists(running.get("pid")) or time.monotonic() > end:
-                raise SystemUnreachable(
-                    f"a system is running on {settings.data.dir} already (process "
-                    f"{running.get('pid', 'unknown')}"
-                    f"{', embedded' if running.get('embedded') else ''})"
-                    f": stop it, or choose another data.dir"
-                ) from None
-        else:
-            lock.seek(0)
-            return
-        if settings.actors.base == MULTIPROCESS and not running.get("embedded"):
+    while not lock.take():
+        holder = lock.holder()
+        if _exists(holder.get("pid")) or time.monotonic() > end:
+            raise SystemUnreachable(
+                f"a system is running on {settings.data.dir} already (process "
+                f"{holder.get('pid', 'unknown')}"
+                f"{', embedded' if holder.get('embedded') else ''})"
+                f": stop it, or choose another data.dir"
+            )
+        if settings.actors.base == MULTIPROCESS and not holder.get("embedded"):
             # Its top supervisor may not know its owner yet, and would wait forever.
             key = _key(settings, make=False)
             sealed_transport.seal(key, settings.actors.bind)
@@ -192,30 +163,26 @@ def _take(lock: TextIO, settings: Settings) -> None:
         time.sleep(0.1)
 
 
-def _exists(pid: int | None) -> bool:
+def _exists(pid: object) -> bool:
     """Whether the process exists; True if unknown."""
     return pid is None or Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()
 
 
 def owner_of(settings: Settings) -> Owner | None:
     """The process that runs the system of this data directory; None if there is none."""
+    file = settings.data.dir / FILE
     try:
-        with _lock_file(settings).open("r+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return Owner(**json.loads(lock.read()))
-            return None
+        return read_owner(settings.data.dir)
     except (ValueError, TypeError, RecursionError) as problem:
         raise SystemUnreachable(
-            f"{_lock_file(settings)} is damaged ({problem}): stop the process that holds it, and "
-            "start Callboard again"
+            f"{file} is damaged ({problem}): stop the process that holds it, and start Callboard "
+            "again"
         ) from None
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:
         raise SystemUnreachable(
-            f"{_lock_file(settings)} may not be read: run this as the user who started the system"
+            f"{file} may not be read: run this as the user who started the system"
         ) from None
 
 
@@ -289,13 +256,18 @@ def join(settings: Settings, node: str, worker: WorkerCapabilities) -> ActorSyst
     sealed_transport.seal(key, settings.actors.bind)
     _end_leftover(settings, key)
     own_settings.keep(settings)
-    return _actor_system(settings, {_CONVENTION: node, **worker.capabilities})
+    try:
+        return _actor_system(settings, {_CONVENTION: node, **worker.capabilities})
+    except ActorSystemException as problem:
+        raise SystemLost(f"the actor system's admin does not respond: {problem}") from problem
 
 
 def _convention(settings: Settings) -> dict[str, Any]:
     """The capabilities of a node that other machines may join."""
     actors = settings.actors
-    return {_CONVENTION: f"{actors.bind}:{actors.admin_port}"} if actors.convention else {}
+    if not actors.convention:
+        return {}
+    return {_CONVENTION: f"{actors.bind}:{actors.admin_port}", VERSION: version("callboard")}
 
 
 def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = None) -> ActorSystem:
@@ -365,15 +337,18 @@ def _key(settings: Settings, *, make: bool) -> bytes:
 
 
 class Client:
-    """A client of an actor system, outside of it."""
+    """A client of an actor system, outside of it. `owner_pid`: None if it is this process."""
 
-    def __init__(self, system: ActorSystem, top: ActorAddress) -> None:
-        self.system, self.top = system, top
+    def __init__(
+        self, system: ActorSystem, top: ActorAddress, owner_pid: int | None = None
+    ) -> None:
+        self.system, self.top, self._owner_pid = system, top, owner_pid
 
     def ask(self, address: ActorAddress, request: Any, kind: type, timeout_s: float = 10.0) -> Any:
         """Send a request; returns the response of that kind.
 
-        Raises SystemUnreachable if there is none within the time-out; RequestRefused.
+        Raises SystemUnreachable if there is none within the time-out; SystemLost as soon as the
+        process that runs the system has ended; RequestRefused.
         """
         self.system.tell(address, request)
         return self.hear((kind,), timeout_s)
@@ -388,11 +363,16 @@ class Client:
     def _listen(self, kinds: tuple[type, ...], timeout_s: float) -> Any:
         end = time.monotonic() + timeout_s
         while (left := end - time.monotonic()) > 0:
-            message = self.system.listen(timedelta(seconds=left))
+            message = self.system.listen(timedelta(seconds=min(left, PATIENCE_S)))
             if isinstance(message, kinds):
                 return message
             if isinstance(message, Refused):
                 raise RequestRefused(message.reason)
+            if message is None and not _exists(self._owner_pid):
+                raise SystemLost(
+                    f"process {self._owner_pid}, which ran the system, has ended: start it again "
+                    "with `callboard start`, and look there how far this got"
+                )
         return None
 
     def ask_actor(self, path: str, request: Any, kind: type, timeout_s: float = 10.0) -> Any:
@@ -424,9 +404,16 @@ class Client:
 
 def create_top(system: ActorSystem) -> Client:
     """Create the top supervisor of a new actor system. Raises SystemLost."""
+    return Client(system, created(system, WebhooksSupervisor, globalName=TOP))
+
+
+def created(system: ActorSystem, actor: type, **options: Any) -> ActorAddress:
+    """Create the first actor of a new actor system. Raises SystemLost."""
     try:
-        return Client(system, system.createActor(WebhooksSupervisor, globalName=TOP))
+        return system.createActor(actor, **options)
     except ActorSystemException as problem:
+        with suppress(ActorSystemException):
+            system.shutdown()  # its admin may be alive
         raise SystemLost(f"the actor system has just ended: {problem}") from None
 
 
@@ -501,4 +488,4 @@ def attach(settings: Settings, probes_s: float = PROBES_S) -> Client:
         raise SystemLost(
             f"the actor system of process {owner.pid} is starting or ending: try again"
         )
-    return Client(system, top)
+    return Client(system, top, owner.pid)

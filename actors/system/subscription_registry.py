@@ -17,6 +17,7 @@ from callboard.actors.messages.notifications import (
     Unsubscribe,
     Unsubscribed,
 )
+from callboard.config.rules import mask
 from callboard.supervision import Peer, Supervisor
 
 MAX_SUBSCRIBERS = 64
@@ -127,5 +128,6 @@ class SubscriptionRegistry(Supervisor):
             self._known[path] = peer.incarnation
             if before is not None and before != peer.incarnation:
                 self._restarts[path] = self._restarts.get(path, 0) + 1
-                restarted = ChildRestarted(path, peer.pid, self._restarts[path], peer.because)
+                because = mask(peer.because)
+                restarted = ChildRestarted(path, peer.pid, self._restarts[path], because)
                 self._notifications.notify(restarted)

@@ -10,7 +10,7 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard.actors.api.server import ApiServer
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.notification_publisher import subscribers_of
-from callboard.actors.base.role import Setup
+from callboard.actors.base.role import Role, Setup
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.delivery.deliverer import Deliverer
 from callboard.actors.delivery.retry_queue import RetryQueue
@@ -50,6 +50,7 @@ from callboard.actors.operations.redelivery import Redelivery
 from callboard.actors.system.subscription_registry import SubscriptionRegistry
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.admin import AdminRequest, RedeliveryRequest
+from callboard.config import time_limits as limits
 from callboard.config.logs import configure_logs, logger
 from callboard.config.redacted import without_secrets
 from callboard.config.settings import Settings
@@ -64,26 +65,23 @@ from callboard.supervision import (
     SupervisorSpec,
 )
 
-DRAIN_S = 10.0
-"""The time-out for events to settle before the tree is stopped."""
-
-
-STORE_CALLS = 2
-"""Calls of the store that time out while an actor handles one message: the first that fails ends
-its work, and one before it may have been slow."""
-
 
 def tree(settings: Settings) -> SupervisorSpec:
     """The whole supervision tree, in starting order."""
     setup = Setup(settings)
-    waits_s = STORE_CALLS * settings.couchdb.timeout_ms / 1000
     responders = tuple(
         ChildSpec(
             module.id,
             Responder,
             Setup(settings, module.id),
-            peers=(METRICS, EVENT_BRIDGE, HOOK_TABLE, ALL_DELIVERERS, RETRY_QUEUE),
-            waits_s=waits_s,
+            peers=(
+                METRICS,
+                EVENT_BRIDGE,
+                HOOK_LISTENER,
+                HOOK_TABLE,
+                ALL_DELIVERERS,
+                RETRY_QUEUE,
+            ),
         )
         for module in event_modules(settings).modules
     )
@@ -94,14 +92,12 @@ def tree(settings: Settings) -> SupervisorSpec:
         AttemptLog,
         setup,
         peers=(METRICS, ALL_DELIVERERS),
-        waits_s=waits_s,
     )
     retry_queue = ChildSpec(
         id_of(RETRY_QUEUE),
         RetryQueue,
         setup,
-        peers=(METRICS, HOOK_TABLE, EVENT_BRIDGE, ALL_DELIVERERS),
-        waits_s=waits_s,
+        peers=(METRICS, HOOK_LISTENER, HOOK_TABLE, EVENT_BRIDGE, ALL_DELIVERERS),
     )
     bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS, RETRY_QUEUE)
 
@@ -154,7 +150,6 @@ def tree(settings: Settings) -> SupervisorSpec:
                 setup,
                 peers=(METRICS, FAILURE_CACHE, HOOK_LISTENER),
                 label="webhooks_disabler",
-                waits_s=waits_s,
             ),
             ChildSpec(
                 HOOK_LISTENER,
@@ -168,7 +163,6 @@ def tree(settings: Settings) -> SupervisorSpec:
                     *subscribers_of(HOOK_DISABLED),
                 ),
                 label="webhooks_listener",
-                waits_s=waits_s,
             ),
             *zone_listeners,
             ChildSpec(
@@ -186,12 +180,14 @@ def tree(settings: Settings) -> SupervisorSpec:
                 label="webhooks_maintenance",
             ),
             ChildSpec(REDELIVERY, Redelivery, setup, peers=(METRICS,)),
-            ChildSpec(RESPONDERS, Supervisor, nested(*responders), shutdown_s=15.0),
+            ChildSpec(
+                RESPONDERS, Supervisor, nested(*responders), shutdown_s=limits.RESPONDERS_STOP_S
+            ),
             ChildSpec(
                 DELIVERIES,
                 Supervisor,
                 nested(attempt_log, retry_queue, *deliverers, *elsewhere),
-                shutdown_s=25.0,
+                shutdown_s=limits.DELIVERIES_STOP_S,
             ),
             *api,
             ChildSpec(
@@ -201,7 +197,6 @@ def tree(settings: Settings) -> SupervisorSpec:
                 TEMPORARY,
                 peers=(METRICS,),
                 label="webhooks_init",
-                waits_s=waits_s,
             ),
         ),
     )
@@ -214,7 +209,7 @@ def deliverer_specs(setup: Setup, workers: int) -> tuple[ChildSpec, ...]:
             f"deliverer-{number}",
             Deliverer,
             setup,
-            shutdown_s=12.0,
+            shutdown_s=limits.DELIVERER_STOP_S,
             peers=(
                 METRICS,
                 EVENT_BRIDGE,
@@ -243,11 +238,19 @@ def deliverers_on(setup: Setup, capabilities: Mapping[str, Any]) -> SupervisorSp
 
 def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec:
     return SupervisorSpec(
-        children,
+        tuple(_limited(settings, child) for child in children),
         max_restarts=settings.actors.max_restarts,
         heartbeat_s=settings.actors.heartbeat_ms / 1000,
-        hang_s=settings.actors.hang_timeout_ms / 1000,
+        hang_s=limits.hang_s(settings),
     )
+
+
+def _limited(settings: Settings, child: ChildSpec) -> ChildSpec:
+    """The child with the time limits of its kind."""
+    if not issubclass(child.actor, Role):
+        return child
+    waits_s = limits.store_wait_s(settings) if child.actor.waits_for_store else 0.0
+    return evolve(child, start_s=limits.START_S, waits_s=waits_s)
 
 
 @frozen
@@ -318,9 +321,6 @@ class WebhooksSupervisor(SubscriptionRegistry):
 
     def on_stop(self) -> None:
         """Drain, then stop; if asked twice, stop at once."""
-        if self.settings is None:
-            self.finish()
-            return
         bridge = self._directory().get(EVENT_BRIDGE)
         if self._draining or bridge is None:
             super().on_stop()
@@ -328,7 +328,7 @@ class WebhooksSupervisor(SubscriptionRegistry):
         self._draining = True
         self.log.info("draining")
         self.send(bridge.address, Quiesce())
-        self.after(DRAIN_S, super().on_stop)  # unsettled events return to the broker
+        self.after(limits.DRAIN_S, super().on_stop)  # unsettled events return to the broker
 
     def receiveMsg_Quiesced(self, _message: Quiesced, _sender: ActorAddress) -> None:
         """All events are settled: stop."""

@@ -10,7 +10,8 @@ from attrs import frozen
 from callboard.config.logs import logger
 from callboard.supervision import MEMBER, PLACE
 
-_VERSION = "callboard: version"
+VERSION = "callboard: version"
+"""The capability of nodes and of machines: that of Callboard there."""
 _DATA_DIR = "callboard: data.dir"
 _WORKERS = "callboard: deliverers"
 
@@ -33,7 +34,7 @@ class WorkerCapabilities:
         return {
             MEMBER: self.name,
             PLACE: self.place,
-            _VERSION: version("callboard"),
+            VERSION: version("callboard"),
             _DATA_DIR: str(self.data_dir),
             _WORKERS: self.workers,
         }
@@ -43,7 +44,7 @@ class WorkerCapabilities:
         """Read these capabilities; None if they have no deliverers or another version."""
         if _WORKERS not in capabilities:
             return None
-        theirs = capabilities[_VERSION]
+        theirs = capabilities[VERSION]
         if theirs != version("callboard"):
             logger().warning("machine_refused", machine=capabilities[MEMBER], version=theirs)
             return None

@@ -171,6 +171,28 @@ class ConnectionDown:
 
 
 @frozen
+class Blocked:
+    """The broker takes no more messages from publishers; it lacks a resource, such as disk space.
+
+    Publishes are `Unconfirmed` from then on, until `Unblocked` or the next `ConnectionUp`;
+    receiving and acknowledging go on. Those that were sent before may be confirmed later. `reason`:
+    as the broker says it.
+    """
+
+    reason: str
+
+
+@frozen
+class Unblocked:
+    """The broker takes messages from publishers again."""
+
+
+@frozen
+class Probed:
+    """The broker took messages when it received a `probe`; one event for each."""
+
+
+@frozen
 class Received:
     """Messages that arrived, oldest first; never empty."""
 
@@ -233,6 +255,9 @@ class Removed:
 BrokerEvent = (
     ConnectionUp
     | ConnectionDown
+    | Blocked
+    | Unblocked
+    | Probed
     | Received
     | Unreadable
     | Confirmed
@@ -298,7 +323,16 @@ class BrokerConnection(Protocol):
     def publish(self, message: OutgoingMessage) -> int:
         """Publish with confirm; a later `Confirmed` or `Unconfirmed` contains the id.
 
-        While the connection is down: reported as `Unconfirmed` by the next `poll`.
+        While the connection is down, or the broker `Blocked`, nothing is sent: reported as
+        `Unconfirmed` by the next `poll`.
+        """
+
+    def probe(self) -> None:
+        """Find out whether the broker takes messages; a later poll reports `Probed` or `Blocked`.
+
+        RabbitMQ blocks a connection with its first publish, and reads that one later. So a message
+        that must not be published after its refusal follows a probe. While the
+        connection is down or blocked, nothing is reported.
         """
 
     def ask_depths(self) -> None:
@@ -321,11 +355,12 @@ class BrokerConnection(Protocol):
         `prefetch`: the most unacknowledged messages of this queue. Their routing key is its name.
         """
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool = False) -> None:
         """Stop to consume a queue of `consume`; a later `poll` reports `Removed`.
 
-        The queue is deleted if it has no messages and no other consumer. RabbitMQ has no safe
-        deletion of a quorum queue (without if-empty), so that an empty one stays.
+        The queue is deleted if it has no messages and no other consumer. RabbitMQ does not know
+        if-empty for quorum queues: one is deleted only if it `is_obsolete`, so that a message that
+        is published into it at this moment is not needed either.
         """
 
     def stop_consuming(self) -> None:

@@ -10,6 +10,8 @@ import structlog
 
 MARK = ".corrupt-"
 """Precedes the time in the name of a file that was moved aside."""
+LOCK = ".corrupt.lock"
+"""The name of the file that is locked while a file is moved aside."""
 _BESIDE = ("", "-wal", "-shm")
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -43,9 +45,10 @@ def move_aside(path: Path, number: int | None, reason: str) -> Path:
     the same one corrupt. Raises OSError.
     """
     aside = path.with_name(f"{path.name}{MARK}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    # Not the folder itself, which the owner of the data directory has locked.
+    lock = os.open(path.with_name(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if number is None or file_number(path) != number:
             return aside
         size = path.stat().st_size
@@ -54,7 +57,7 @@ def move_aside(path: Path, number: int | None, reason: str) -> Path:
             if beside.exists():
                 beside.rename(aside.with_name(aside.name + ending))
     finally:
-        os.close(folder)
+        os.close(lock)
     structlog.get_logger("callboard").error(
         "file_moved_aside", file=str(path), to=str(aside), bytes=size, reason=reason
     )

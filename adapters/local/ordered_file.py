@@ -38,6 +38,8 @@ class OrderedFile:
         self._db: sqlite3.Connection | None = None
         self._ordered: set[HookKey] = set()
         self._states: dict[str, str] = {}
+        self.is_new = False
+        """Whether `used` was never called: an earlier version may have left deliveries."""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -48,6 +50,7 @@ class OrderedFile:
             self._db.execute("DELETE FROM state WHERE saved_s < ?", (int(clock()) - KEPT_S,))
             self._ordered.update(self._db.execute("SELECT account, hook FROM queue"))
             self._states.update(self._db.execute("SELECT delivery, state FROM state"))
+            self.is_new = self._db.execute("PRAGMA user_version").fetchone() == (0,)
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
 
@@ -67,6 +70,16 @@ class OrderedFile:
         if key in self._ordered:
             self._ordered.remove(key)
             self._execute("DELETE FROM queue WHERE account = ? AND hook = ?", [key])
+
+    def used(self) -> None:
+        """What an earlier version has left is in the queues."""
+        self.is_new = False
+        if self._db is None:
+            return
+        try:
+            self._db.execute("PRAGMA user_version = 1")
+        except sqlite3.Error as error:
+            self._give_up(error)
 
     def keep(self, retries: Iterable[RetryMessage]) -> None:
         """Remember the states of these deliveries."""

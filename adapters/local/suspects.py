@@ -101,6 +101,16 @@ class Suspects:
         if one:
             self.clear(one)
 
+    def ended_by(self, one: bytes) -> None:
+        """Handling the message with this digest is about to end the process."""
+        self._mark(_NONE)
+        self._died([one])
+
+    def suspect(self, one: bytes) -> None:
+        """Count a death in advance, of one of several that are being handled."""
+        self._suspect(one)
+        self._write()
+
     def clear(self, digest: bytes) -> None:
         """Forget a message: it was handled."""
         if self._counts.pop(digest, None) is not None:
@@ -119,10 +129,13 @@ class Suspects:
     def _died(self, digests: Collection[bytes]) -> None:
         self._deaths = [*self._deaths, self._clock()][-DEATHS:]
         for digest in digests:
-            self._counts[digest] = min(self._counts.pop(digest, 0) + 1, 255)
-        while len(self._counts) > MOST:
-            del self._counts[next(iter(self._counts))]
+            self._suspect(digest)
         self._write()
+
+    def _suspect(self, digest: bytes) -> None:
+        self._counts[digest] = min(self._counts.pop(digest, 0) + 1, 255)
+        if len(self._counts) > MOST:
+            del self._counts[next(iter(self._counts))]
 
     def _write(self) -> None:
         if self._map is None:

@@ -8,7 +8,13 @@ from attrs import frozen
 
 from callboard.adapters.repositories.account_quotas import account_quotas
 from callboard.adapters.repositories.migration import as_migrated, migrated
-from callboard.adapters.store.protocol import Conflict, DatabaseMissing, Document, DocumentStore
+from callboard.adapters.store.protocol import (
+    Changes,
+    Conflict,
+    DatabaseMissing,
+    Document,
+    DocumentStore,
+)
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.webhooks.hooks.hook import is_deleted, with_changes
 from callboard.webhooks.hooks.quotas import Quotas, check_count, check_document
@@ -84,6 +90,14 @@ class HookStore:
             else:
                 documents = as_migrated(documents, now_gregorian_s)
             yield HookPage(documents, page[-1].key)
+
+    def position(self) -> str:
+        """The present position among the changes of all hooks."""
+        return self.documents.changes(DATABASE, None).upto
+
+    def changes(self, since: str) -> Changes:
+        """The documents changed since this position; some may be no hooks."""
+        return self.documents.changes(DATABASE, since)
 
     def get(self, hook_id: str) -> Document | None:
         """A hook's document, even if softly deleted; None for a document of another kind."""

@@ -15,6 +15,8 @@ from couchdb import http, json
 
 from callboard.adapters.store.protocol import (
     CONFLICT,
+    ChangedDocument,
+    Changes,
     Conflict,
     DatabaseMissing,
     Document,
@@ -186,6 +188,26 @@ class CouchdbStore:
             if row.get("doc") and not row["id"].startswith("_design/"):
                 yield row["doc"]
 
+    def changes(self, database: str, since: str | None, limit: int = 1000) -> Changes:
+        """See `DocumentStore.changes`.
+
+        A position that is a number, as of CouchDB 1 and PouchDB, is not of this database if it is
+        larger than the latest one. The positions of later versions identify the database.
+        """
+        with self._errors(f"reading the changes of {database}"):
+            if since is None or since.isdecimal():
+                latest = _position(self._database(database).info()["update_seq"])
+                if since is None or (latest.isdecimal() and int(since) > int(latest)):
+                    return Changes((), latest, since is None)
+            found = self._database(database).changes(since=since, limit=limit)
+            rows, upto = found["results"], _position(found["last_seq"])
+        documents = tuple(
+            ChangedDocument(row["id"], row["changes"][0]["rev"], bool(row.get("deleted")))
+            for row in rows
+            if not row["id"].startswith("_design/")
+        )
+        return Changes(documents, upto, len(rows) < limit)
+
     def close(self) -> None:
         """Drop this thread's connections; those of other threads end with their threads."""
         self._own.__dict__.clear()
@@ -298,6 +320,11 @@ def _functions(view: View) -> Document:
 
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not ...}
+
+
+def _position(sequence: Any) -> str:
+    """BigCouch's sequences are lists, those of others numbers or texts."""
+    return sequence if isinstance(sequence, str) else str(json.encode(sequence))
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from callboard.adapters.store.protocol import (
+    Changes,
     Document,
     DocumentStore,
     Row,
@@ -81,6 +82,10 @@ class DryRunStore:
         """See `DocumentStore`."""
         store = self._store(database)
         return store.documents(database, start=start, end=end, page_size=page_size)
+
+    def changes(self, database: str, since: str | None, limit: int = 1000) -> Changes:
+        """See `DocumentStore`."""
+        return self._store(database).changes(database, since, limit)
 
     def close(self) -> None:
         """Close both."""

@@ -29,6 +29,8 @@ from callboard.adapters.local.corrupt_file import (
 )
 from callboard.adapters.store.protocol import (
     CONFLICT,
+    ChangedDocument,
+    Changes,
     Conflict,
     DatabaseMissing,
     Document,
@@ -357,6 +359,22 @@ class EmbeddedStore:
                 return
             start = page[-1][0]
 
+    def changes(self, database: str, since: str | None, limit: int = 1000) -> Changes:
+        """See `DocumentStore.changes`. The position is the largest number of a row (`_save`)."""
+        with self._file.reading() as connection:
+            database_id = self._database(connection, database)
+            (last,) = connection.execute("SELECT max(rowid) FROM documents").fetchone()
+            upto = int(last or 0)
+            if since is None or int(since) > upto:
+                return Changes((), str(upto), since is None)
+            found = connection.execute(
+                "SELECT id, rev, deleted FROM documents WHERE database = ? AND rowid > ?"
+                " AND rowid <= ? ORDER BY rowid LIMIT ?",
+                (database_id, int(since), upto, limit),
+            ).fetchall()
+        documents = tuple(ChangedDocument(id, rev, bool(deleted)) for id, rev, deleted in found)
+        return Changes(documents, str(upto), len(documents) < limit)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -555,10 +573,10 @@ def _save(
     if given != current_rev and not (given is None and gone):
         return Saved(id, error=CONFLICT)
     rev = _next_revision(current_rev, body, deleted=deleted)
+    # A replaced row gets the next number, so that the numbers tell the order of changes.
     connection.execute(
-        "INSERT INTO documents (database, id, rev, deleted, body) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET rev = excluded.rev, deleted = excluded.deleted,"
-        " body = excluded.body",
+        "INSERT OR REPLACE INTO documents (database, id, rev, deleted, body)"
+        " VALUES (?, ?, ?, ?, ?)",
         (database_id, id, rev, deleted, body),
     )
     for view_id, map_document in maps.items():

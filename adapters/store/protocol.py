@@ -88,6 +88,28 @@ class Saved:
         return self.error not in (None, CONFLICT)
 
 
+@frozen
+class ChangedDocument:
+    """A document that was saved or deleted, with its latest revision."""
+
+    id: str
+    rev: str
+    deleted: bool
+
+
+@frozen
+class Changes:
+    """The changes of a database since a position, each document once; `upto`: up to which.
+
+    A position is an opaque text of the database's own; it holds for as long as the database does.
+    `complete` False: there are more, or the position is not one of this database.
+    """
+
+    documents: tuple[ChangedDocument, ...]
+    upto: str
+    complete: bool = True
+
+
 class DocumentStore(Protocol):
     """Documents with revisions, in named databases. Every method may raise StoreUnavailable."""
 
@@ -148,6 +170,12 @@ class DocumentStore(Protocol):
         self, database: str, *, start: str = "", end: str = "\uffff", page_size: int = 1000
     ) -> Iterator[Document]:
         """All documents with ids in [start, end], by id, in pages, without design documents."""
+
+    def changes(self, database: str, since: str | None, limit: int = 1000) -> Changes:
+        """The documents saved or deleted after `since`, except designs; None: only `upto`.
+
+        At most `limit` documents. Raises DatabaseMissing.
+        """
 
     def close(self) -> None:
         """Release connections and files."""

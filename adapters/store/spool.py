@@ -74,15 +74,19 @@ class Spool:
                 dropped += deleted
         self._dropped += dropped
 
-    def first(self, n: int, most_bytes: int = FIRST_BYTES) -> list[tuple[int, str, Document]]:
+    def first(
+        self, n: int, most_bytes: int = FIRST_BYTES, after: int = 0
+    ) -> list[tuple[int, str, Document]]:
         """The `n` oldest records as (id, database, document), oldest first; they stay.
 
-        Fewer if they are large: up to the record with which they reach `most_bytes`.
+        Fewer if they are large: up to the record with which they reach `most_bytes`. `after`: only
+        records with larger ids.
         """
         found = []
         with self._file.reading() as connection:
             for id, database, document in connection.execute(
-                "SELECT id, database, document FROM records ORDER BY id LIMIT ?", (n,)
+                "SELECT id, database, document FROM records WHERE id > ? ORDER BY id LIMIT ?",
+                (after, n),
             ):
                 found.append((id, database, _decoded(document)))
                 most_bytes -= len(document)

@@ -17,6 +17,6 @@ MEASURES = (
     "backlog",
     "footprint",
     "attempts",
-    "api_neighbours",
+    "neighbours",
 )
 """The measures in the order in which they run; a module that is not named here does not run."""

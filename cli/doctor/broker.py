@@ -15,6 +15,7 @@ from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
 TIMEOUT_S = 5.0
 
 PERMISSIONS = "rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'"
+BLOCKED = "rabbitmq-diagnostics alarms; give it memory or disk space, or empty its queues"
 MEND: dict[Stage, str] = {
     "url": "write amqp.url as amqp://user:password@host:port/vhost, with special characters as %XX",
     "address": "check that RabbitMQ runs and that this machine can reach its port",
@@ -56,6 +57,9 @@ def _at(
         yield problem(name, f"{mask_url(url)}: {failed.stage}: {failed}", MEND[failed.stage])
         return
     yield ok(name, _described(url, queue, about))
+    if about.blocked:
+        what = "takes no messages: an alarm is on, and retries and posted events wait"
+        yield problem(name, f"{mask_url(url)} {what}", BLOCKED)
     for exchange, reason in about.unlike:
         yield problem(
             "exchange",

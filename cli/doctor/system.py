@@ -4,13 +4,16 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 
+from callboard.actors.events.bridge import event_queue
 from callboard.actors.messages import GetSettings, Health
-from callboard.actors.messages.paths import EVENT_BRIDGE
+from callboard.actors.messages.paths import EVENT_BRIDGE, RETRY_QUEUE
 from callboard.actors.system.actor_system import SystemUnreachable, attach, owner_of
 from callboard.actors.system.owner import with_api
+from callboard.adapters.broker.rabbitmq.probe import ProbeFailed, look
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.cli.system.metrics import health_of
 from callboard.cli.system.waiting import not_running
+from callboard.cli.terminal.output import counted
 from callboard.config.options import sections
 from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode
@@ -39,6 +42,8 @@ def running_system(settings: Settings) -> Iterator[Finding]:
     yield tree(top, time.time())
     yield readiness(health)
     yield unclaimed(top)
+    hooks = ordered_hooks(top)
+    yield order(hooks, nodes_taking(theirs) if hooks else 0)
     yield same_settings(theirs, settings)
 
 
@@ -75,6 +80,12 @@ def tree(top: TreeNode, now_unix_s: float) -> Finding:
 
 def readiness(health: Health) -> Finding:
     """Checks that nothing prevents or delays deliveries."""
+    if health.ready and health.degraded:
+        mend = (
+            "start `callboard join` there again, or stop it in order before you remove a machine; "
+            "the node forgets a lost one when it is restarted"
+        )
+        return warning("readiness", "ready, but degraded: " + "; ".join(health.losses), mend)
     if health.ready:
         return ok("readiness", "the running system is ready")
     mend = "read its log for the reasons; docs/metrics.md explains each of them"
@@ -96,6 +107,35 @@ def unclaimed(top: TreeNode) -> Finding:
         "remove their binding from the queue (docs/rabbitmq.md)"
     )
     return warning("events", what, mend)
+
+
+def order(hooks: int, nodes: int) -> Finding:
+    """Checks that ordered hooks receive events in order. `nodes`: those that take events."""
+    if not hooks:
+        return ok("order", "no hook is ordered or paused")
+    those = f"{counted(hooks, 'hook')} ordered or paused"
+    if nodes <= 1:
+        return ok("order", f"{those}; one node at a time takes events")
+    what = f"{those}, but {nodes} nodes take events: their order is kept by node only"
+    mend = "set amqp.single_active_consumer on all nodes (docs/nodes.md)"
+    return warning("order", what, mend)
+
+
+def ordered_hooks(top: TreeNode) -> int:
+    """The number of hooks that are ordered or paused."""
+    stats = [node.stats for node in top.below() if node.path == RETRY_QUEUE]
+    return sum(int(each.get("ordered_hooks", 0)) for each in stats)
+
+
+def nodes_taking(settings: Settings) -> int:
+    """The number of nodes that take events at the same time, 0 if the broker does not say it."""
+    amqp = settings.amqp
+    if amqp.url.startswith("memory:") or amqp.single_active_consumer:
+        return 1
+    try:
+        return look(amqp.url, event_queue(settings).name, (), TIMEOUT_S).consumers
+    except ProbeFailed:  # The check of the broker reports it.
+        return 0
 
 
 def same_settings(theirs: Settings, ours: Settings) -> Finding:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from callboard.actors.base.event_modules import event_modules
+from callboard.cli.events.removing import remove
 from callboard.cli.events.skeleton import project
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import (
@@ -30,7 +31,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 @click.group()
 def modules() -> None:
-    """List the event modules, or create your own."""
+    """List the event modules, create your own, or remove one."""
+
+
+modules.add_command(remove)
 
 
 @modules.command("list")

@@ -17,7 +17,8 @@ INPUTS: dict[str, type[Any]] = {"workload": Workload, "costs": Costs, "machines"
 
 def measured() -> dict[str, dict[str, float]]:
     """Default values of the inputs, by section and name."""
-    return tomllib.loads((files("callboard.cli.planning") / "measured.toml").read_text())
+    file = files("callboard.cli.planning") / "measured.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def _with_inputs() -> Callable[[Command], Command]:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from callboard.actors.system.actor_system import Client, Owner, SystemUnreachable, attach, owner_of
+from callboard.actors.system.actor_system import Client, SystemUnreachable, attach, owner_of
+from callboard.actors.system.data_lock import Owner
 from callboard.admin import AdminAnswer, AdminRequest
 from callboard.cli.terminal.output import Failure
 from callboard.config.loader import Loaded

@@ -1,7 +1,9 @@
 """`callboard start`, `stop`, `status` and `tree`."""
 
+import errno
 import os
 import re
+import resource
 import select
 import socket
 import time
@@ -14,6 +16,7 @@ from callboard.actors.base import tracing
 from callboard.actors.delivery import transports
 from callboard.actors.system import member, owner
 from callboard.actors.system.actor_system import Client, SystemUnreachable
+from callboard.actors.system.data_lock import DataDirectoryLost
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.adapters.local.systemd import tell_ready
 from callboard.cli.system.attached import attached
@@ -34,6 +37,7 @@ from callboard.cli.terminal.output import (
 )
 from callboard.config.loader import Loaded
 from callboard.config.logs import logger
+from callboard.config.rules import mask
 from callboard.supervision import GetTree, Stop, TreeNode
 
 
@@ -42,8 +46,8 @@ from callboard.supervision import GetTree, Stop, TreeNode
 def start(loaded: Loaded) -> None:
     """Run the system in the foreground.
 
-    On SIGTERM or SIGINT it settles events in progress and stops in order; a second signal stops
-    it immediately.
+    On SIGTERM, SIGINT or SIGHUP it settles events in progress and stops in order; a second signal
+    stops it immediately.
     """
     settings = loaded.settings
     try:
@@ -73,8 +77,26 @@ def start(loaded: Loaded) -> None:
 
     try:
         owner.run(settings, ready)
+    except DataDirectoryLost as problem:
+        raise _stopped(problem) from None
     except (owner.GivenUp, SystemUnreachable) as problem:
-        raise Failure(str(problem)) from None
+        raise Failure(_with_remedy(mask(str(problem)))) from None
+
+
+def _stopped(problem: DataDirectoryLost) -> WrongUsage:
+    """The failure of a command that stopped itself. A service manager must not start it again:
+    it would begin with an empty directory."""
+    return WrongUsage(
+        f"{problem}: remove what is in its place now, put it back or set data.dir, and start "
+        "Callboard again"
+    )
+
+
+def _with_remedy(reason: str) -> str:
+    if os.strerror(errno.EMFILE) not in reason:
+        return reason
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return f"{reason}: raise the limit of open files, now {limit} (ulimit -n, LimitNOFILE)"
 
 
 def _tell_service_manager() -> None:
@@ -111,8 +133,10 @@ def join(loaded: Loaded, node: str, name: str | None) -> None:
 
     try:
         member.run(settings, node, worker, ready)
+    except DataDirectoryLost as problem:
+        raise _stopped(problem) from None
     except SystemUnreachable as problem:
-        raise Failure(str(problem)) from None
+        raise Failure(_with_remedy(mask(str(problem)))) from None
 
 
 def _check_way(node: str, bind: str) -> None:

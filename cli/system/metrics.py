@@ -29,6 +29,8 @@ def print_health(found: Health) -> None:
         say("[green]ready[/]")
     for problem in found.described:
         say(f"[red]not ready:[/] {escaped(problem)}")
+    for loss in found.losses:
+        say(f"[yellow]degraded:[/] {escaped(loss)}")
 
 
 @click.command()
@@ -38,7 +40,8 @@ def health(loaded: Loaded, json_: bool) -> None:
     """Show whether the node is ready (exit code 0), or why it is not (1).
 
     Ready means that nothing prevents or delays deliveries: every actor runs and reports, the
-    broker and the store respond, the hooks are loaded, and events make progress.
+    broker and the store respond, the hooks are loaded, and events make progress. A joined machine
+    that is lost degrades a node, which stays ready.
     """
     with attached(loaded) as client:
         found = health_of(client)

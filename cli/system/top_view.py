@@ -66,6 +66,9 @@ def _headline(seen: View) -> Text:
     line = Text(time.strftime("%H:%M:%S  ", time.localtime(seen.now_unix_s)))
     if seen.health is None:
         return line
+    if seen.health.ready and seen.health.degraded:
+        losses = visible("; ".join(seen.health.losses))
+        return line.append(f"ready, but degraded: {losses}", style="bold yellow")
     if seen.health.ready:
         return line.append("ready", style="bold green")
     problems = visible("; ".join(seen.health.described))

@@ -99,7 +99,7 @@ def _running(settings: Settings) -> Iterator[Client]:
         command,
         env=environment,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         preexec_fn=die_with_parent,
     )
     try:

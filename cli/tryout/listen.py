@@ -26,7 +26,7 @@ from callboard.config.loader import Loaded
 from callboard.config.settings import DeliverySettings
 from callboard.webhooks.deliveries.signing import InvalidSecret
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KEEP = 1000
 """Number of remembered requests."""
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104

@@ -46,7 +46,8 @@ def _room(root: Path, folder: Path, files: Mapping[str, Path]) -> Room:
         for name in _imported(file, files)
     }
     imports = sorted(other for other in found if other != path and not path.startswith(f"{other}/"))
-    purpose = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    source = (folder / "__init__.py").read_text(encoding="utf-8")
+    purpose = ast.get_docstring(ast.parse(source)) or ""
     return Room(path, purpose.partition("\n\n")[0].replace("\n", " "), len(own), tuple(imports))
 
 
@@ -57,7 +58,7 @@ def _module(root: Path, file: Path) -> str:
 
 def _imported(file: Path, files: Mapping[str, Path]) -> Iterator[str]:
     """The modules of the package that a file imports, wherever it does."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in files)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -2,6 +2,7 @@
 
 import fcntl
 import socket
+import subprocess
 import threading
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import pytest
 
 from callboard.actors.system import actor_system
 from callboard.actors.system.actor_system import (
+    Client,
     SystemLost,
     SystemUnreachable,
     attach,
@@ -117,3 +119,26 @@ def test_a_damaged_lock_file_is_reported(settings, content):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SystemUnreachable, match=r"callboard.lock is damaged"):
             owner_of(settings)
+
+
+class Silent:
+    """An actor system of which a client hears nothing, however long it listens."""
+
+    def __init__(self):
+        self.listened_s = 0.0
+
+    def tell(self, *_message):
+        pass
+
+    def listen(self, wait):
+        self.listened_s += wait.total_seconds()
+
+
+@pytest.mark.parametrize("ask", [Client.ask, Client.ask_actor])
+def test_a_client_does_not_wait_for_a_system_whose_process_has_ended(ask):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    client = Client(system := Silent(), "top", gone.pid)
+    with pytest.raises(SystemLost, match=f"process {gone.pid}.* has ended"):
+        ask(client, "redelivery", object(), dict, 60.0)
+    assert system.listened_s <= 1.0

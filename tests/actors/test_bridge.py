@@ -8,7 +8,7 @@ import pytest
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
-from callboard.actors.events.bridge import IN_ORDER, EventBridge
+from callboard.actors.events.bridge import IN_ORDER, MAX_PUBLISHING_BYTES, EventBridge
 from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
 from callboard.actors.messages import (
     EventBatch,
@@ -24,14 +24,17 @@ from callboard.actors.messages import (
 from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
 from callboard.adapters.broker.protocol import (
+    Blocked,
     BrokerError,
     Confirmed,
     ConnectionDown,
     ConnectionUp,
     IncomingMessage,
+    Probed,
     Properties,
     Received,
     Returned,
+    Unblocked,
     Unconfirmed,
 )
 from callboard.adapters.store.spool import Spool
@@ -48,7 +51,10 @@ class Broker:
 
     def __init__(self):
         self.acknowledged, self.requeued, self.published = [], [], []
-        self.reconnects = 0
+        self.reconnects = self.probes = 0
+
+    def probe(self):
+        self.probes += 1
 
     def ack(self, tags):
         self.acknowledged += tags
@@ -413,14 +419,24 @@ def test_where_order_counts_the_broker_redelivers_all_events_from_a_lost_one_on(
     assert bridge.stats()["requeued"] == 3
 
 
-def publish(bridge, *senders):
+def publish(bridge, *senders, size=1):
+    """Ask for it; the broker answers no probe yet."""
     bridge.sent.clear()
     for sender in senders:
-        bridge.receiveMsg_PublishEvents(PublishEvents((("shop", "order", b"1", "t"),)), sender)
+        events = (("shop", "order", b"1" * size, "t"),)
+        bridge.receiveMsg_PublishEvents(PublishEvents(events), sender)
+
+
+def take(bridge):
+    """The broker answers all probes: it takes messages."""
+    while bridge.broker.probes:
+        bridge.broker.probes -= 1
+        bridge.on_broker(Probed())
 
 
 def test_what_clients_publish_is_not_refused_for_a_new_connection(bridge):
     publish(bridge, "early")
+    take(bridge)
     routed_to(bridge, RETRY_QUEUE)
     assert bridge.broker.reconnects == 0
     bridge.receive(b"3", first=4)  # It is redelivered, too.
@@ -431,6 +447,7 @@ def test_what_clients_publish_is_not_refused_for_a_new_connection(bridge):
     bridge.on_broker(ConnectionDown(IN_ORDER, 1.0))
     assert len(bridge.broker.published) == 1
     bridge.on_broker(ConnectionUp("events"))
+    take(bridge)
     assert len(bridge.broker.published) == 2
     bridge.on_broker(Confirmed((2,)))
     assert bridge.sent == [Published(1, 0)]
@@ -440,6 +457,7 @@ def test_what_clients_publish_is_not_refused_for_a_new_connection(bridge):
 
 def test_a_new_connection_does_not_wait_for_long_for_confirmations(bridge):
     publish(bridge, "early")
+    take(bridge)
     routed_to(bridge, RETRY_QUEUE)
     assert bridge.broker.reconnects == 0
     bridge.pass_time()
@@ -454,3 +472,91 @@ def test_what_clients_publish_is_refused_if_the_new_connection_fails(bridge):
     bridge.on_broker(ConnectionDown("refused", 1.0))
     bridge.on_broker(Unconfirmed((1,), "refused"))
     assert bridge.sent == [Refused("the broker did not take it: refused")]
+
+
+BLOCKED = Refused("the broker takes no messages: low on memory", blocked=True)
+
+
+def test_what_clients_publish_follows_a_probe(bridge):
+    publish(bridge, "one", "two")
+    assert bridge.broker.published == []
+    take(bridge)
+    assert len(bridge.broker.published) == 2
+    bridge.on_broker(Confirmed((1, 2)))
+    assert bridge.sent == [Published(1, 0)] * 2
+
+
+def test_what_clients_publish_is_refused_while_the_broker_is_blocked(bridge):
+    """161 of 161 refused events were published later."""
+    publish(bridge, "one", "two")
+    bridge.on_broker(Blocked("low on memory"))
+    assert bridge.sent == [BLOCKED] * 2
+    publish(bridge, "three")
+    assert bridge.sent == [BLOCKED]
+    bridge.on_broker(Unblocked())
+    take(bridge)
+    assert bridge.broker.published == []
+    publish(bridge, "four")
+    take(bridge)
+    assert len(bridge.broker.published) == 1
+
+
+def test_of_what_was_sent_before_a_block_it_is_told_that_it_may_be_published(bridge):
+    publish(bridge, "early")
+    take(bridge)
+    bridge.on_broker(Blocked("low on memory"))
+    [refused] = bridge.sent
+    assert not refused.blocked
+    assert "it may still take it" in refused.reason
+    bridge.on_broker(Confirmed((1,)))
+    assert bridge.sent == [refused]
+
+
+def test_what_clients_publish_is_bounded_by_bytes(bridge):
+    """The bridge grew to 333 MB."""
+    half = MAX_PUBLISHING_BYTES // 2
+    publish(bridge, "one", "two", size=half)
+    assert bridge.sent == []
+    publish(bridge, "three")
+    [busy] = bridge.sent
+    assert busy.busy
+    take(bridge)
+    bridge.on_broker(Confirmed((1,)))
+    publish(bridge, "four", size=half)
+    assert bridge.sent == []
+    take(bridge)
+    bridge.on_broker(Confirmed((2, 3)))
+    publish(bridge, "one alone may be larger", size=3 * half)
+    assert bridge.sent == []
+
+
+def test_a_probe_that_a_lost_connection_took_with_it_refuses_what_it_was_for(bridge):
+    publish(bridge, "one")
+    bridge.on_broker(ConnectionDown("lost", 1.0))
+    bridge.on_broker(Unconfirmed((1,), "lost"))
+    assert bridge.sent == [Refused("the broker did not take it: lost")]
+
+
+def test_events_of_no_module_wait_while_the_broker_is_blocked(one_of_several, clock):
+    bridge = one_of_several
+    bridge.receive(b"1", b"2", b"3", exchange="house", key="door.open")
+    before = len(bridge.broker.published)
+    bridge.on_broker(Blocked("low on memory"))
+    offer(bridge, clock)
+    bridge.receive(b"4", first=4, exchange="house", key="door.open")
+    assert len(bridge.broker.published) == before
+    assert bridge.broker.requeued == []
+    bridge.on_broker(Unblocked())
+    offer(bridge, clock)
+    assert len(bridge.broker.published) == 4
+
+
+def test_it_looks_for_a_block_although_nobody_publishes(bridge):
+    take(bridge)
+    for call in bridge.repeated:
+        call()
+    assert bridge.broker.probes == 1
+    bridge.on_broker(Blocked("low on memory"))
+    for call in bridge.repeated:
+        call()
+    assert bridge.broker.probes == 1

@@ -1,8 +1,20 @@
 import json
 
-from callboard.actors.hooks.change_publisher import ChangePublisher
-from callboard.adapters.broker.protocol import BrokerError
+import pytest
+
+from callboard.actors.hooks.change_publisher import MAX_UNCONFIRMED, ChangePublisher
+from callboard.adapters.broker.protocol import (
+    BrokerError,
+    Confirmed,
+    ConnectionDown,
+    ConnectionUp,
+    Unconfirmed,
+)
 from callboard.adapters.repositories.maintenance import Change
+from callboard.adapters.store.protocol import StoreUnavailable
+from callboard.adapters.store.spool import Spool
+from callboard.supervision import Timer
+from support.stores import Meddled, refuse
 
 
 class Outbox:
@@ -13,11 +25,35 @@ class Outbox:
         self.messages = []
 
     def publish(self, message):
-        if len(message.routing_key) > 255:
-            raise BrokerError("a routing key has 255 bytes at most")
+        if message.routing_key.endswith("impossible"):
+            raise BrokerError("it cannot be published")
         self.messages.append(message)
-        self.keys.append(message.routing_key)
+        self.keys.append(message.routing_key.rpartition(".")[2])
         return len(self.keys)
+
+
+class Publishing:
+    """A publisher on a file; `due` are the calls that it has asked for."""
+
+    def __init__(self, path, max_bytes=2**20):
+        self.outbox, self.due = Outbox(), []
+        self.spool = Meddled(Spool(path, max_bytes=max_bytes))
+        timer = lambda call: Timer(lambda _s, call: self.due.append(call), call)  # noqa: E731
+        self.publisher = ChangePublisher(self.outbox, "node@host", self.spool, timer)
+
+    def up(self):
+        self.publisher.on_broker(ConnectionUp(None))
+
+    def lose(self, *ids):
+        if ids:
+            self.publisher.on_broker(Unconfirmed(ids, "reset by peer"))
+        self.publisher.on_broker(ConnectionDown("reset by peer", 1.0))
+
+    def publish(self, *ids):
+        self.publisher.publish([change(id) for id in ids])
+
+    def confirm(self, *ids):
+        self.publisher.on_broker(Confirmed(ids))
 
 
 def change(id, database="webhooks"):
@@ -25,10 +61,21 @@ def change(id, database="webhooks"):
     return Change("doc_edited", database, document)
 
 
-def test_a_change_is_published_as_kazoos_data_layer_does():
-    outbox = Outbox()
-    ChangePublisher(outbox, "node@host").publish([change("h1")])
-    (message,) = outbox.messages
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "changes" / "api.sqlite3"
+
+
+@pytest.fixture
+def publishing(path):
+    made = Publishing(path)
+    made.up()
+    return made
+
+
+def test_a_change_is_published_as_kazoos_data_layer_does(publishing):
+    publishing.publish("h1")
+    (message,) = publishing.outbox.messages
     assert (message.exchange, message.routing_key) == (
         "configuration",
         "doc_edited.webhooks.webhook.h1",
@@ -38,34 +85,70 @@ def test_a_change_is_published_as_kazoos_data_layer_does():
     assert (body["ID"], body["Account-ID"], body["Node"]) == ("h1", "a" * 32, "node@host")
 
 
-def test_what_did_not_arrive_is_sent_again_once_the_broker_is_up():
-    outbox = Outbox()
-    publisher = ChangePublisher(outbox, "node@host")
-    publisher.publish([change("h1"), change("h2"), change("h3")])
-    publisher.arrived([1])
-    publisher.lost([2, 3, 99])
-    assert len(publisher) == 2
-    publisher.broker_is_up()
-    assert outbox.keys[3:] == ["doc_edited.webhooks.webhook.h2", "doc_edited.webhooks.webhook.h3"]
-    publisher.arrived([4, 5])
-    assert len(publisher) == 0
+def test_what_did_not_arrive_is_sent_again_once_the_broker_is_up(publishing):
+    publishing.publish("h1", "h2", "h3")
+    publishing.confirm(1)
+    publishing.lose(2, 3, 99)
+    publishing.publish("h4")
+    assert len(publishing.publisher) == 3
+    assert len(publishing.outbox.keys) == 3
+    publishing.up()
+    assert publishing.outbox.keys[3:] == ["h2", "h3", "h4"]
+    publishing.confirm(4, 5, 6)
+    assert len(publishing.publisher) == 0
+    publishing.up()
+    assert len(publishing.outbox.keys) == 6
 
 
-def test_memory_is_bounded_while_the_broker_is_away():
-    """The latest 10,000 are kept."""
-    outbox = Outbox()
-    publisher = ChangePublisher(outbox, "node@host")
-    publisher.publish(change(f"h{number}") for number in range(10_002))
-    publisher.lost(range(1, 10_003))
-    assert len(publisher) == 10_000
-    publisher.broker_is_up()
-    assert outbox.keys[10_002].endswith(".h2")
+def test_what_the_broker_refused_is_sent_again_after_a_while(publishing):
+    publishing.publish("h1", "h2")
+    publishing.publisher.on_broker(Unconfirmed((1,), "disk full"))
+    assert publishing.outbox.keys == ["h1", "h2"]
+    publishing.due.pop()()
+    assert publishing.outbox.keys == ["h1", "h2", "h1"], "h2 is still on its way"
 
 
-def test_the_key_of_a_long_id_is_cut_to_what_amqp_can_carry():
-    outbox = Outbox()
-    publisher = ChangePublisher(outbox, "node@host")
-    publisher.publish([change("h" * 300), change("h1")])
-    long, short = outbox.keys
-    assert long == ("doc_edited.webhooks.webhook." + "h" * 300)[:255]
-    assert short == "doc_edited.webhooks.webhook.h1"
+def test_another_process_publishes_what_an_earlier_one_did_not(publishing, path):
+    publishing.publish("h1", "h2")
+    publishing.confirm(1)
+    later = Publishing(path)
+    later.publish("h3")
+    assert later.outbox.keys == []
+    later.up()
+    assert later.outbox.keys == ["h2", "h3"]
+    assert len(later.publisher) == 2
+
+
+def test_memory_and_disk_are_bounded_while_the_broker_is_away(path):
+    """The latest are kept."""
+    publishing = Publishing(path, max_bytes=200_000)
+    publishing.publish(*(f"h{number}" for number in range(2000)))
+    publishing.up()
+    assert len(publishing.outbox.keys) == MAX_UNCONFIRMED
+    assert 200 < len(publishing.publisher) < 1000
+    while len(publishing.publisher):
+        sent = len(publishing.outbox.keys)
+        publishing.confirm(*range(sent - 199, sent + 1))
+    assert publishing.outbox.keys[-1] == "h1999"
+
+
+def test_on_a_full_disk_a_change_is_published_once(publishing):
+    publishing.spool.before["append"] = refuse(StoreUnavailable("the disk is full"))
+    publishing.publish("h1")
+    assert publishing.outbox.keys == ["h1"]
+    assert len(publishing.publisher) == 0
+
+
+def test_what_cannot_be_published_holds_up_no_other(publishing, path):
+    publishing.publish("impossible", "h1")
+    assert publishing.outbox.keys == ["h1"]
+    assert Spool(path).count() == 1
+
+
+def test_the_key_of_a_long_id_is_cut_to_what_amqp_can_carry(publishing):
+    publishing.publish("h" * 300, "h1")
+    keys = [message.routing_key for message in publishing.outbox.messages]
+    assert keys == [
+        ("doc_edited.webhooks.webhook." + "h" * 300)[:255],
+        "doc_edited.webhooks.webhook.h1",
+    ]

@@ -33,6 +33,7 @@ def deliverer():
     deliverer._deferrals = SimpleNamespace(waiting=0)
     deliverer._recorder = SimpleNamespace(unreported=0, unrecorded=0, report_attempts=lambda: None)
     deliverer._report_deferrals = lambda: None
+    deliverer._guard = SimpleNamespace(end=lambda: None)
     return deliverer
 
 

@@ -10,10 +10,10 @@ import pytest
 from callboard.actors.base import own_settings
 from callboard.actors.base.own_settings import completed
 from callboard.actors.base.role import Setup
-from callboard.actors.system.owner import STOP_S
 from callboard.actors.system.tree import deliverers_on, tree
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
 from callboard.config.loader import load
+from callboard.config.time_limits import STOP_S
 from callboard.supervision.remote import REMOTE_SUPERVISOR_STOP_S
 
 KEYS = ["A" * 43 + "=", "B" * 43 + "="]

@@ -1,32 +1,23 @@
-"""A store that accepts connections and never answers makes no actor look hung."""
+"""A store that does not respond makes no actor look hung, and delays no start."""
 
 import os
-import socket
-import time
+import sys
+import threading
 
 import pytest
 from attrs import evolve
 
-from callboard.actors.base.role import Setup
-from callboard.actors.delivery.attempt_log import AttemptLog
-from callboard.actors.delivery.retry_queue import RetryQueue
-from callboard.actors.events.responder import Responder
-from callboard.actors.failures.disabler import Disabler
-from callboard.actors.hooks.listener import HookListener
-from callboard.actors.operations.initializer import Initializer
+from callboard.actors.api.server import ApiServer
 from callboard.actors.system.tree import tree as whole_tree
-from callboard.adapters.store import stores
+from callboard.config import time_limits
 from callboard.config.loader import load
 from callboard.supervision import ChildSpec, SupervisorSpec
-from support.stores import Meddled
-from support.trees import MULTI, SIMPLE, Tree
-
-READERS = (AttemptLog, RetryQueue, Responder, Disabler, HookListener, Initializer)
-"""They call the store in the thread that handles their messages."""
+from services import free_port
+from support.trees import SIMPLE, Tree
 
 
 def settings_of(tmp_path, **settings):
-    overrides = {"data.dir": str(tmp_path), "log.level": "error"} | settings
+    overrides = {"data.dir": str(tmp_path), "log.level": "critical"} | settings
     return load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides).settings
 
 
@@ -38,56 +29,93 @@ def leaves(spec):
             yield child
 
 
-@pytest.mark.parametrize("actor", READERS)
-def test_nothing_calls_the_store_before_the_start_is_reported(actor, tmp_path):
-    called = []
-    store = Meddled(stores.connect("sqlite://", tmp_path))
+EVERYTHING = {
+    "amqp.zones": "amqp://127.0.0.1:1/",
+    "api.enabled": "true",
+    "api.port": "0",
+    "delivery.workers": "1",
+}
+ACTORS = {child.actor: child for child in leaves(whole_tree(settings_of("/tmp", **EVERYTHING)))}
+"""The specification of one child of each class."""
+
+NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
+_watching, _seen = threading.local(), []
+
+
+def _audit(event, arguments):
+    if event in NETWORK and getattr(_watching, "on", False):
+        _seen.append((event, arguments[1:]))
+
+
+sys.addaudithook(_audit)
+
+
+def begun(actor, tmp_path):
+    """What the actor does in `begin`: its uses of the network, and whether it connects a store."""
+    _seen.clear()
+    connected, ended = [], []
 
     class Watched(actor):
         def connect_store(self):
-            return store
+            connected.append(True)
+            return super().connect_store()
 
         def begin(self, setup):
-            super().begin(setup)
-            called.append(list(store.calls))
+            _watching.on = True
+            try:
+                super().begin(setup)
+            finally:
+                _watching.on = False
+                ended.append(True)
 
-    setup = Setup(settings_of(tmp_path), "object" if actor is Responder else "")
+    nowhere = {
+        "amqp.url": f"amqp://127.0.0.1:{free_port()}/",
+        "couchdb.url": f"http://127.0.0.1:{free_port()}",
+    }
+    settings = settings_of(tmp_path, **EVERYTHING | nowhere)
+    setup = evolve(ACTORS[actor].args, settings=settings)
     tree = Tree(SIMPLE, SupervisorSpec((ChildSpec("child", Watched, setup),)))
     try:
-        tree.wait(lambda found: called and found.at("child").status == "running")
-        assert called == [[]]
+        tree.wait(lambda found: ended and found.at("child").status == "running")
     finally:
         tree.close()
+    return list(_seen), bool(connected)
+
+
+@pytest.mark.parametrize("actor", ACTORS, ids=lambda actor: actor.__name__)
+def test_no_actor_uses_the_network_before_its_start_is_reported(actor, tmp_path):
+    used, reads_store = begun(actor, tmp_path)
+    assert used == []
+    # Of the API, only the threads call the store.
+    assert actor.waits_for_store == (reads_store and actor is not ApiServer)
+
+
+@pytest.mark.parametrize("name", ["socket", "name"])
+def test_a_use_of_the_network_is_found(name, tmp_path, monkeypatch):
+    import socket
+
+    from callboard.actors.hooks.listener import HookListener
+
+    def use(_self, _setup, begin=HookListener.begin):
+        begin(_self, _setup)
+        with socket.socket() as one:
+            one.connect_ex(("127.0.0.1", free_port()))
+            socket.getaddrinfo("127.0.0.1", 80) if name == "name" else None
+
+    monkeypatch.setattr(HookListener, "begin", use)
+    assert begun(HookListener, tmp_path)[0]
 
 
 @pytest.mark.parametrize(("timeout_ms", "hang_ms"), [(10_000, 12_000), (30_000, 5000)])
 def test_a_reader_may_be_silent_while_the_store_times_out(timeout_ms, hang_ms, tmp_path):
     times = {"couchdb.timeout_ms": timeout_ms, "actors.hang_timeout_ms": hang_ms}
-    settings = settings_of(tmp_path, **times)
+    settings = settings_of(tmp_path, **EVERYTHING | times)
     heartbeat_s, timeout_s = settings.actors.heartbeat_ms / 1000, timeout_ms / 1000
-    waiting = {child.actor: child.waits_s for child in leaves(whole_tree(settings))}
-    for actor in READERS:
-        # The next heartbeat may have been due when the first of two calls began.
-        assert hang_ms / 1000 + waiting[actor] > heartbeat_s + timeout_s
-        assert waiting[actor] == 2 * timeout_s
-    assert {actor for actor, waits_s in waiting.items() if waits_s} == set(READERS)
-
-
-@pytest.mark.multiprocess
-def test_a_frozen_store_kills_nobody(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as frozen:
-        url = f"http://127.0.0.1:{frozen.getsockname()[1]}"
-        # Twice as long as an actor may otherwise be silent.
-        settings = settings_of(tmp_path, **{"couchdb.url": url, "couchdb.timeout_ms": 2000})
-        readers = [child for child in leaves(whole_tree(settings)) if child.actor is AttemptLog]
-        children = tuple(evolve(child, peers=()) for child in readers)
-        tree = Tree(MULTI, SupervisorSpec(children, heartbeat_s=0.1, hang_s=1.0))
-        try:
-            tree.wait(lambda found: found.at("attempt_log").status == "running")
-            first, end = tree.node("attempt_log"), time.monotonic() + 3.5
-            while time.monotonic() < end:
-                now = tree.node("attempt_log")
-                assert (now.pid, now.restarts) == (first.pid, 0)
-                time.sleep(0.1)
-        finally:
-            tree.close()
+    for child in leaves(whole_tree(settings)):
+        if child.actor.waits_for_store:
+            # The next heartbeat may have been due when the first of two calls began.
+            assert hang_ms / 1000 + child.waits_s > heartbeat_s + timeout_s
+            assert child.waits_s == 2 * timeout_s
+        else:
+            assert child.waits_s == 0
+        assert child.start_s == time_limits.START_S

@@ -7,7 +7,6 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.base.outbox import BATCH_BYTES
 from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
@@ -16,6 +15,7 @@ from callboard.adapters.store import views
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.supervision import Timer
+from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES
 from support.hooks import documents_with
 from support.stores import Meddled, refuse
 
@@ -99,7 +99,7 @@ class BreakingOff(Meddled):
     def view(self, *arguments, **options):
         rows = self._store.view(*arguments, **options)
         self.calls.append("view")
-        if self.calls == ["view"]:
+        if self.calls == ["changes", "view"]:
             yield from islice(rows, 3)
             raise StoreUnavailable("away")
         yield from rows

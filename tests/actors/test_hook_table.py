@@ -5,7 +5,6 @@ import pickle
 import pytest
 from attrs import evolve
 
-from callboard.actors.base.outbox import BATCH_BYTES
 from callboard.actors.hooks.table import PAGE_HOOKS, HookTable
 from callboard.actors.messages import (
     Applied,
@@ -20,6 +19,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import RETRY_QUEUE
 from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES
 from callboard.webhooks.hooks.hook import Hook
 
 LISTENER = "listener"

@@ -21,21 +21,18 @@ def filled(*numbers):
 
 def test_what_gathered_goes_in_one_batch():
     queue = filled(1, 2)
-    assert queue.due()
-    batch = queue.batch()
-    assert batch.notices == disabled(1, 2)
-    assert not queue.due()
+    assert queue.batch().notices == disabled(1, 2)
+    assert queue.batch() is None
 
 
 def test_the_next_batch_waits_until_the_last_was_seen():
     queue = filled(1)
     first = queue.batch()
     queue.add(*disabled(2))
-    assert not queue.due()
+    assert queue.batch() is None
     queue.seen(first.number - 1)
-    assert not queue.due()
-    queue.seen(first.seen().number)
-    assert queue.due()
+    assert queue.batch() is None
+    assert queue.seen(first.seen().number)
     assert queue.batch().notices == disabled(2)
 
 

@@ -4,6 +4,7 @@ import select
 
 import pytest
 
+from callboard.actors.hooks.change_publisher import ChangePublisher
 from callboard.actors.hooks.changes import HookChanges
 from callboard.actors.hooks.editing import HookEditing
 from callboard.actors.messages import AddHook, EditHook, HookSaved, Refused
@@ -15,8 +16,10 @@ from callboard.actors.operations.sample_delivery import (
 )
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.config.settings import DataSettings, DeliverySettings, Settings
+from callboard.supervision import Timer
 from callboard.webhooks.hooks.quotas import Quotas
 from support.hooks import hooks_with
 from support.patience import patient
@@ -50,9 +53,11 @@ def replies():
 
 
 @pytest.fixture
-def editing(store, replies):
+def editing(store, replies, tmp_path):
     hooks = HookStore(store, FEW)
-    changes = HookChanges(hooks, lambda _: None, "node", lambda *_: None)
+    timer = lambda call: Timer(lambda _s, _call: None, call)  # noqa: E731
+    publisher = ChangePublisher(None, "node", Spool(tmp_path / "changes.sqlite3"), timer)
+    changes = HookChanges(hooks, publisher, "node", lambda *_: None)
     return HookEditing(
         hooks, changes, replies, replies.send, lambda _: None, lambda _: None, "node"
     )

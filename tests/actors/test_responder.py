@@ -31,7 +31,7 @@ from callboard.actors.messages.paths import (
 from callboard.adapters.local.sealed_transport import Limits
 from callboard.config.settings import CouchdbSettings, DataSettings, ModuleSettings, Settings
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.event_ledger import BatchLimits, EventLedger
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries import slicing
 from callboard.webhooks.deliveries.encoding import JSON_TYPE, content
@@ -69,7 +69,7 @@ class World:
     """A responder between a bridge and deliverers that settle what they get when told to."""
 
     def __init__(self, settings, deliverers=2):
-        self.ledger = EventLedger()
+        self.ledger = EventLedger(BatchLimits(10**9, 10**9, 10**9))
         self.responder = Here(settings)
         self.delivered, self.refused, self.largest = Counter(), [], 0
         self.received = {}
@@ -108,9 +108,8 @@ class World:
             event = RawEvent(self.tags, "shop", "order", body, "application/json", None)
             self.ledger.take(event, {MODULE})
             events.append(event)
-        self.batches += 1
-        self.ledger.cut(MODULE, len(events), 10**9)
-        self.ledger.sent(Batch(self.batches, MODULE, tuple(events), 3, 0.0))
+        self.batches, sent = self.ledger.next(MODULE, 0.0)
+        assert sent == events
         self.responder.receiveMsg_EventBatch(EventBatch(self.batches, 1, tuple(events)), "bridge")
 
     def take(self):
@@ -164,6 +163,12 @@ class World:
         for call in due:
             call()
         return bool(batches or due)
+
+    def pass_time(self):
+        """Call all timers."""
+        due, self.responder.due = self.responder.due, []
+        for call in due:
+            call()
 
     def reconcile(self):
         """Call what is to be called repeatedly."""
@@ -282,6 +287,26 @@ def test_a_storm_of_one_account_is_bounded_and_lets_the_others_through(world):
     assert world.responder.stats()["fan_outs"] == 0
 
 
+def test_no_message_waits_for_the_slices_of_another(world):
+    """Each batch and each report was followed by slices of a storm, for 100 ms."""
+    world.hooks(*(hook(f"a{n}", "a") for n in range(3_000)), hook("b", "b"))
+    world.publish(order("a"))
+    world.pass_time()
+    first, *others = world.take()
+    world.settle(*first)
+    world.publish(order("b"))
+    batches = world.take()
+    assert [delivery.hook_id for _path, batch in batches for delivery in sent(batch)] == ["b"]
+    for path, batch in (*others, *batches):
+        world.settle(path, batch)
+    world.run()
+    assert len(world.delivered) == 3_001
+
+
+def sent(batch):
+    return [delivery for event in batch.events for delivery in event.deliveries]
+
+
 def test_one_event_with_very_many_hooks(world):
     hooks = 50_000 if LARGE else 5_000
     world.hooks(*(hook(f"h{n}", "a") for n in range(hooks)))
@@ -363,6 +388,7 @@ def test_payloads_that_are_encoded_and_refused_end_a_slice_by_time(world):
 def test_the_slices_of_a_dead_deliverer_go_to_another(world):
     world.hooks(*(hook(f"h{n}", "a") for n in range(500)))
     world.publish(order())
+    world.pass_time()
     _one, two, _retry_queue = world.paths
     for path, batch in world.take():
         if path == two:
@@ -378,6 +404,7 @@ def test_the_slices_of_a_dead_deliverer_go_to_another(world):
 def test_a_lost_slice_is_sent_again_and_a_lost_report_asked_for(world, monkeypatch):
     world.hooks(*(hook(f"h{n}", "a") for n in range(100)))
     world.publish(order())
+    world.pass_time()
     world.responder.sent = [
         (to, message)
         for to, message in world.responder.sent
@@ -408,8 +435,7 @@ def test_an_event_that_is_redelivered_meanwhile_is_made_once(world):
     for batch in (1, 2):
         event = RawEvent(batch, "shop", "order", body, "application/json", None)
         world.ledger.take(event, {MODULE})
-        world.ledger.cut(MODULE, 1, 10**9)
-        world.ledger.sent(Batch(batch, MODULE, (event,), 3, 0.0))
+        assert world.ledger.next(MODULE, 0.0) == (batch, [event])
         world.responder.receiveMsg_EventBatch(EventBatch(batch, 1, (event,)), "bridge")
     world.run()
     assert len(world.delivered) == 3_000

@@ -15,19 +15,24 @@ from callboard.actors.messages import Defer, Deferred, DueBatch, OrderedFound
 from callboard.actors.messages.paths import DELIVERIES, RETRY_QUEUE
 from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.protocol import (
+    Blocked,
     Confirmed,
+    ConnectionDown,
     ConnectionUp,
     Declared,
     IncomingMessage,
     Received,
     Removed,
+    Unblocked,
+    Unconfirmed,
 )
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.store.spool import Spool
+from callboard.adapters.store.stores import connect
 from callboard.config.settings import AmqpSettings, DataSettings, DeliverySettings, Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.hooks.arguments import BadArgument
+from callboard.webhooks.hooks.arguments import NotOnThisNode
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json
 
 DELIVERY = Delivery("i", "e", "h", "a", "all", "http://x/", "POST", "http://x/", (), b"{}")
@@ -38,7 +43,7 @@ class Broker:
 
     def __init__(self):
         self.acknowledged, self.published, self.number = [], [], 0
-        self.declared, self.consumed, self.removed = [], [], []
+        self.declared, self.consumed, self.removed, self.obsolete = [], [], [], []
 
     def declare(self, queue):
         self.declared.append(queue.name)
@@ -46,8 +51,9 @@ class Broker:
     def consume(self, queue, _prefetch):
         self.consumed.append(queue)
 
-    def remove(self, queue):
+    def remove(self, queue, *, is_obsolete):
         self.removed.append(queue.name)
+        self.obsolete.append(is_obsolete)
 
     def publish(self, message):
         self.number += 1
@@ -59,6 +65,9 @@ class Broker:
 
     def ask_depths(self):
         pass
+
+    def deadline(self):
+        return None
 
 
 class Here(RetryQueue):
@@ -237,8 +246,13 @@ def test_without_an_index_deliveries_are_made_as_ever(tmp_path):
     assert receive(here, retry_of("a", left=())) == ([0], [])
     here.closing.close()
     assert not (tmp_path / "off" / "waiting.sqlite3").exists()
-    with pytest.raises(BadArgument, match="waiting_index_mb"):
-        WaitingRequests(off).listed(admin.ListWaiting())
+    for request in (
+        lambda waiting: waiting.listed(admin.ListWaiting()),
+        lambda waiting: waiting.chosen("h", ()),
+    ):
+        with pytest.raises(NotOnThisNode, match="waiting_index_mb is 0") as refused:
+            request(WaitingRequests(off))
+        assert refused.value.setting == "delivery.waiting_index_mb"
 
 
 # The queues of hooks that need none any more
@@ -284,6 +298,29 @@ def test_the_queue_of_a_hook_that_is_ordered_no_more_is_removed_once_it_is_empty
     assert broker.declared == []
 
 
+@pytest.mark.parametrize(
+    ("document", "is_deleted"),
+    [(None, True), ({"pvt_deleted": True}, True), ({"ordered": False}, False)],
+)
+def test_the_quorum_queue_of_a_hook_is_removed_only_once_the_hook_is_deleted(
+    tmp_path, document, is_deleted
+):
+    """RabbitMQ cannot delete it only if it is empty: another node may publish into it."""
+    settings = Settings(
+        amqp=AmqpSettings(url="memory://", queue_type="quorum"), data=DataSettings(dir=tmp_path)
+    )
+    with closing(connect(settings.couchdb.url, tmp_path)) as store:
+        store.ensure_database("webhooks")
+        if document is not None:
+            store.save("webhooks", {"_id": "h", "pvt_type": "webhook", **document})
+    here = Here(settings)
+    broker = with_queue(here)
+    here.receiveMsg_OrderedFound(OrderedFound(()), None)
+    here.on_broker(Declared(OF_HOOK, 0))
+    assert (broker.removed, broker.obsolete) == (([OF_HOOK], [True]) if is_deleted else ([], []))
+    here.closing.close()
+
+
 def test_no_queue_is_removed_before_the_hooks_are_known(retry_queue, tmp_path):
     with_queue(retry_queue)
     again = Here(retry_queue.settings)
@@ -309,3 +346,38 @@ def test_a_queue_that_is_needed_after_all_is_consumed_again(retry_queue, why):
     retry_queue.on_broker(Declared(OF_HOOK, 0))
     assert broker.consumed == [OF_HOOK, OF_HOOK]
     assert len(broker.published) == (1 if why == "delivery" else 0)
+
+
+# A broker that takes no messages
+
+
+def report(retry_queue, *events):
+    """The connection reports these."""
+    retry_queue.broker.poll = lambda: events
+    retry_queue._poll()
+
+
+def test_what_is_deferred_waits_while_the_broker_is_blocked(retry_queue):
+    broker = with_queue(retry_queue)
+    defer(retry_queue, retry_of("sent before"), confirmed=False)
+    report(retry_queue, Blocked("low on memory"))
+    report(retry_queue, Unconfirmed((broker.number,), "blocked: low on memory"))
+    assert defer(retry_queue, retry_of("a"), retry_of("b"), confirmed=False) == []
+    retry_queue._ordered.put(Publication(RetryMessage(DELIVERY, 0, 0)))
+    retry_queue._publish_all()
+    assert broker.published == []
+    assert Deferred(2) not in retry_queue.sent
+    assert retry_queue.stats()["unconfirmed"] == 4
+    report(retry_queue, Unblocked())
+    published = [message.properties.message_id for _number, message in broker.published]
+    assert sorted(published) == ["a", "b", "i", "sent before"]
+    retry_queue.on_broker(Confirmed(tuple(number for number, _message in broker.published)))
+    assert {Deferred(1), Deferred(2)} <= set(retry_queue.sent)
+    assert retry_queue.stats()["unconfirmed"] == 0
+
+
+def test_a_lost_connection_ends_a_block(retry_queue):
+    with_queue(retry_queue)
+    report(retry_queue, Blocked("low on memory"))
+    report(retry_queue, ConnectionDown("lost", 1.0), ConnectionUp("retries"))
+    assert len(defer(retry_queue, retry_of("a"))) == 1

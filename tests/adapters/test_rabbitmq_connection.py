@@ -22,6 +22,7 @@ from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 from services import free_port
 from services.driver import Driver
 from support.patience import patient
+from support.slow_proxy import SlowProxy
 
 EVENTS = Topology(queue=Queue("events"))
 PERSISTENT = Properties(delivery_mode=2)
@@ -126,6 +127,62 @@ class TestWithRabbitMQ:
         end = time.monotonic() + 3.5  # RabbitMQ gives up after two to three seconds of silence
         driver.until(lambda: time.monotonic() > end or driver.of(ConnectionDown))
         assert not driver.of(ConnectionDown)
+
+    @pytest.mark.parametrize("publishes", [False, True])
+    def test_a_broker_that_is_cut_off_is_lost_within_two_heartbeats(
+        self, drive, amqp_url, rabbitmq, publishes
+    ):
+        with SlowProxy(rabbitmq.port) as proxy:
+            url = amqp_url.replace(f":{rabbitmq.port}", f":{proxy.port}")
+            driver = drive(url, heartbeat_s=1).up()
+            if publishes:
+                driver.publish("events", b"1")
+            proxy.frozen = True
+            cut_at = time.monotonic()
+            assert driver.down().reason.endswith("lost: silent for 1.5 s")
+            assert time.monotonic() - cut_at < patient(2.5)
+            proxy.frozen = False
+            driver.up(times=2)
+            driver.connection.close()
+
+    def test_a_url_names_its_own_heartbeat(self, drive, amqp_url):
+        driver = drive(f"{amqp_url}?heartbeat=1", heartbeat_s=60).up()
+        with_default = drive(amqp_url, heartbeat_s=60).up()
+        ends = [each.connection.deadline() - time.monotonic() for each in (driver, with_default)]
+        assert ends[0] < 1 < ends[1]
+
+    def test_who_consumes_publishes_on_another_connection(self, drive, amqp_url, rabbitmq):
+        vhost = amqp_url.rpartition("/")[2]
+        here = f'[1 || P <- rabbit_networking:connections(), [{{vhost, <<"{vhost}">>}}]'
+        count = f"length({here} =:= rabbit_networking:connection_info(P, [vhost])])"
+        driver = drive(amqp_url).up()
+        assert rabbitmq.erlang(count) == "1"
+        driver.publish("events", b"1", b"2")
+        assert rabbitmq.erlang(count) == "2"
+        publisher = drive(amqp_url, Topology()).up()
+        publisher.publish("events", b"3")
+        assert rabbitmq.erlang(count) == "3"
+        for each in (driver, publisher):
+            each.connection.close()
+        assert rabbitmq.erlang(count) == "0"
+
+    def test_the_loss_of_either_is_the_loss_of_both(self, drive, amqp_url):
+        driver = drive(amqp_url, backoff=Backoff(0.01, 0.05)).up()
+        driver.publish("events", b"1")
+        driver.receive(1)
+        sent = driver.connection.publish(OutgoingMessage("no such exchange", "", b""))
+        assert "no exchange" in driver.down().reason
+        assert sent in driver.unconfirmed
+        driver.up(times=2)
+        assert [m.redelivered for m in driver.receive(2)] == [False, True]
+        driver.publish("events", b"2")
+        driver.receive(3)
+
+    def test_what_is_published_before_the_end_is_published(self, drive, amqp_url, rabbitmq):
+        driver = drive(amqp_url).up()
+        driver.connection.publish(OutgoingMessage("", "events", b"1", PERSISTENT))
+        driver.connection.close()
+        assert rabbitmq.messages(amqp_url, "events") == 1
 
     def test_a_broker_short_of_memory_keeps_publishes_waiting(self, drive, amqp_url, rabbitmq):
         driver = drive(amqp_url).up()

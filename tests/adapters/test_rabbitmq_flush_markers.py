@@ -18,10 +18,16 @@ class Made:
 
     def __init__(self):
         self.now, self.published, self._due = 0.0, [], []
+        self.taken = True
         self.marks = Marks(
-            lambda: self.published.append(self.now),
+            self._publish,
             lambda seconds, call: self._due.append((self.now + seconds, call)),
         )
+
+    def _publish(self):
+        if self.taken:
+            self.published.append(self.now)
+        return self.taken
 
     def wait(self, seconds):
         self.now += seconds
@@ -53,6 +59,18 @@ def test_one_mark_is_under_way_at_a_time_and_no_arrival_is_forgotten():
     assert len(made.published) == 2
     made.marks.arrived(DIED)
     assert len(made.published) == 3
+
+
+def test_a_mark_that_a_blocked_broker_does_not_take_follows_later():
+    made = Made()
+    made.taken = False
+    made.marks.arrived(DIED)
+    made.marks.arrived(DIED)
+    made.wait(PAUSE_S)
+    made.taken = True
+    made.marks.go_on()
+    made.marks.go_on()
+    assert made.published == [PAUSE_S]
 
 
 def keeps_all(driver, rabbitmq, bodies):

@@ -69,6 +69,16 @@ def test_a_queue_of_another_kind_is_told_and_a_missing_one_is_not_made(amqp_url,
 
 
 @pytest.mark.rabbitmq
+def test_an_alarm_is_told(amqp_url, rabbitmq):
+    assert not look(amqp_url, "events", EXCHANGES, 30).blocked
+    rabbitmq.block_publishers()
+    try:
+        assert look(amqp_url, "events", EXCHANGES, 30).blocked
+    finally:
+        rabbitmq.unblock_publishers()
+
+
+@pytest.mark.rabbitmq
 def test_credentials_and_virtual_host_are_told_apart(amqp_url):
     place = amqp_url.partition("@")[2]
     assert failure(f"amqp://guest:sesame@{place}").stage == "credentials"

@@ -200,6 +200,24 @@ def test_waiting_deliveries_are_seen_and_sent(system, receiver, dashboard):
     expect(waiting).to_have_count(0)
 
 
+def test_a_hook_is_paused_and_resumed(system, receiver, dashboard):
+    board = dashboard()
+    receiver.answer("/pauses", Answer(200))
+    board.go("Hooks")
+    hook = add_hook(board, f"{receiver.url}/pauses", name="Pauses")
+    board.hook(hook).click()
+    detail = board.page.get_by_role("region", name="Hook", exact=True)
+    detail.get_by_role("button", name="Pause").click()
+    expect(detail.get_by_text("paused", exact=True)).to_be_visible()
+    waiting = lambda: system.node("deliveries/retry_queue").stats["in_order"]  # noqa: E731
+    system.publish([call_event(710)])
+    system.wait(lambda: waiting() == 1, what="the delivery that is kept")
+    assert receiver.count == 0
+    detail.get_by_role("button", name="Resume").click()
+    expect(detail.get_by_text("enabled", exact=True)).to_be_visible()
+    assert receiver.wait_for(1)[0].path == "/pauses"
+
+
 def test_the_keyboard_is_enough(system, receiver, dashboard):
     board = dashboard()
     page = board.page

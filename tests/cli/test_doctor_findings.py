@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 from cryptography.fernet import Fernet
 
+from callboard.actors.messages import Health
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -20,6 +21,7 @@ from callboard.cli.doctor.checks import checks
 from callboard.cli.doctor.finding import Check, Finding, Result, findings
 from callboard.config.loader import ConfigError, load
 from callboard.supervision import TreeNode
+from callboard.webhooks.metrics.health import Problem
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
@@ -553,6 +555,24 @@ def test_the_tree(child, now, expected):
     assert (found.name, *as_tuple(found)) == ("system", *expected)
 
 
+@pytest.mark.parametrize(
+    ("hooks", "nodes", "result", "what"),
+    [
+        (0, 2, OK, "no hook is ordered or paused"),
+        (1, 1, OK, "1 hook ordered or paused; one node at a time takes events"),
+        (
+            *(3, 2, WARNING),
+            "3 hooks ordered or paused, but 2 nodes take events: their order is kept by node only",
+        ),
+    ],
+)
+def test_order_needs_one_node_at_a_time(hooks, nodes, result, what):
+    found = system.order(hooks, nodes)
+    mend = "set amqp.single_active_consumer on all nodes (docs/nodes.md)"
+    assert found == Finding("order", result, what, mend if result == WARNING else "")
+    assert system.ordered_hooks(node("top", children=[])) == 0
+
+
 def test_versions_and_settings(settings):
     assert system.same_version("1.0", "1.0") == Finding(
         "version", OK, "the running system is 1.0, like the installation"
@@ -575,3 +595,15 @@ def test_versions_and_settings(settings):
         "the running system was started with different settings in amqp, log",
         "restart it, or run the doctor with its configuration",
     )
+
+
+def test_a_lost_machine_is_a_warning_and_what_keeps_the_node_from_delivering_a_problem():
+    lost = Problem("machine", "the machine there is lost", 1_700_000_000.0)
+    down = Problem("broker", "the broker is down for event_bridge", 1_700_000_000.0)
+    assert system.readiness(Health()).result == OK
+    degraded = system.readiness(Health((), (lost,)))
+    assert degraded.result == WARNING
+    assert degraded.what == (
+        "ready, but degraded: the machine there is lost (since 2023-11-14T22:13:20Z)"
+    )
+    assert system.readiness(Health((down,), (lost,))).result == PROBLEM

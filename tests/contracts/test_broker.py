@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from callboard.adapters.broker.brokers import connect
+from callboard.adapters.broker.brokers import connect, relocate
+from callboard.adapters.broker.embedded.connection import LEAST_FREE_BYTES, EmbeddedConnection
 from callboard.adapters.broker.protocol import (
     DIRECT,
     FANOUT,
     Binding,
+    Blocked,
     BrokerError,
     Confirmed,
     ConnectionDown,
@@ -24,12 +26,14 @@ from callboard.adapters.broker.protocol import (
     Depths,
     Exchange,
     OutgoingMessage,
+    Probed,
     Properties,
     Queue,
     Received,
     Removed,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     Unreadable,
 )
@@ -67,9 +71,14 @@ class Broker:
         self.folder = folder
         self._server = server
         self._drivers: list[Driver] = []
+        self._free = LEAST_FREE_BYTES
 
     def open(self, topology: Topology) -> Driver:
-        driver = Driver(connect(self.url, topology, self.folder, name="test"))
+        if self._server is not None:
+            connection = connect(self.url, topology, self.folder, name="test")
+        else:
+            connection = EmbeddedConnection(self.folder, topology, free_bytes=lambda _: self._free)
+        driver = Driver(connection)
         self._drivers.append(driver)
         return driver
 
@@ -84,7 +93,19 @@ class Broker:
             other.connection.close()
         driver.up(ups + 1)
 
+    def block(self) -> None:
+        """Let the broker be short of something, so that it takes no messages."""
+        self._free = LEAST_FREE_BYTES - 1
+        if self._server is not None:
+            self._server.block_publishers()
+
+    def unblock(self) -> None:
+        self._free = LEAST_FREE_BYTES
+        if self._server is not None:
+            self._server.unblock_publishers()
+
     def close(self) -> None:
+        self.unblock()
         for driver in self._drivers:
             driver.connection.close()
 
@@ -797,13 +818,63 @@ def test_a_further_queue_that_is_empty_is_deleted(broker, type):
     assert declared(driver, queue) == (1 if stays else 0)
 
 
-def removed(driver, queue):
+@QUEUE_TYPES
+def test_an_obsolete_queue_is_deleted_whatever_its_type(broker, type):
+    driver = broker.open(Topology(queue=Queue("events"))).up()
+    queue = shared_queue("obsolete", type, single=True)
+    declared(driver, queue)
+    driver.connection.consume("obsolete", 9)
+    driver.publish("obsolete", b"one", mandatory=True)
+    driver.receive(1)
+    assert removed(driver, queue, is_obsolete=True) == 1
+    driver.connection.consume("obsolete", 9)
+    driver.connection.ack([driver.messages[0].tag])
+    driver.while_quiet()
+    assert removed(driver, queue, is_obsolete=True) == 0
+    driver.publish("obsolete", b"two", mandatory=True)
+    assert len(driver.of(Returned)) == 1
+
+
+def removed(driver, queue, **how):
     """Stop to consume a queue; the number of messages that it is kept for."""
     before = len(driver.of(Removed))
-    driver.connection.remove(queue)
+    driver.connection.remove(queue, **how)
     found = driver.until(lambda: len(driver.of(Removed)) > before).of(Removed)[-1]
     assert found.queue == queue.name
     return found.messages
+
+
+@QUEUE_TYPES
+def test_wanted_messages_are_moved_in_order_and_the_others_keep_their_places(broker, type):
+    """Delayed ones, too, which have no consumer."""
+    due = shared_queue("due", type)
+    delays = tuple(
+        DelayQueue(name, delay_ms, "due", quorum=type == "quorum")
+        for name, delay_ms in (("soon", 1_500), ("late", 60_000))
+    )
+    driver = broker.open(Topology(queue=due, delays=delays, prefetch=1)).up()
+    driver.publish("soon", b"a1", b"stays", b"a3")
+    driver.publish("late", b"a2")
+    driver.connection.close()
+    other = broker.open(Topology(queue=Queue("other"))).up()
+    other.publish("due", b"a4")
+    target = shared_queue("target", type, single=True)
+
+    def arranged(bodies):
+        return [(target, OutgoingMessage("", target.name, body)) for body in sorted(bodies)]
+
+    names = ("due", "soon", "late", "missing")
+    move = lambda: relocate(  # noqa: E731
+        broker.url, broker.folder, names, lambda body: body.startswith(b"a"), arranged
+    )
+    assert (move(), move()) == (4, 0)
+    assert declared(other, target) == 4
+    other.connection.consume("target", 9)
+    assert [message.body for message in other.receive(4)] == [b"a1", b"a2", b"a3", b"a4"]
+    driver = broker.open(Topology(queue=due, delays=delays)).up()
+    assert [message.body for message in driver.receive(1)] == [b"stays"]
+    driver.while_quiet()
+    assert len(driver.messages) == 1
 
 
 def test_a_new_connection_gets_all_unacknowledged_messages_again_in_order(broker):
@@ -837,3 +908,91 @@ def test_a_further_queue_is_left_to_another_consumer(rabbitmq, amqp_url, tmp_pat
     assert [m.body for m in drivers[1].receive(1)] == [b"1"]
     assert not drivers[0].of(Returned)
     broker.close()
+
+
+def blocked_by_a_probe(broker, driver):
+    """Block the broker, and let the connection learn of it."""
+    broker.block()
+    driver.connection.probe()
+    driver.until(lambda: driver.of(Blocked))
+
+
+def test_a_probe_tells_whether_messages_are_taken(broker):
+    driver = broker.open(EVENTS).up()
+    for times in (1, 2):
+        driver.connection.probe()
+        driver.until(lambda times=times: len(driver.of(Probed)) == times)
+    blocked_by_a_probe(broker, driver)
+    assert driver.of(Blocked)[0].reason.startswith("low on ")
+    driver.connection.probe()
+    driver.while_quiet()
+    assert len(driver.of(Probed)) == 2
+    assert len(driver.of(Blocked)) == 1
+    broker.unblock()
+    driver.until(lambda: driver.of(Unblocked))
+    driver.connection.probe()
+    driver.until(lambda: len(driver.of(Probed)) >= 3)
+    assert not driver.messages
+
+
+def test_what_a_blocked_broker_refuses_is_not_published_later(broker):
+    driver = broker.open(EVENTS).up()
+    driver.publish("events", b"before")
+    blocked_by_a_probe(broker, driver)
+    ids = [driver.connection.publish(OutgoingMessage("", "events", b"%d" % i)) for i in range(20)]
+    driver.until(lambda: driver.unconfirmed >= set(ids))
+    (refused,) = driver.of(Unconfirmed)
+    assert refused.reason == f"blocked: {driver.of(Blocked)[0].reason}"
+    broker.unblock()
+    driver.until(lambda: driver.of(Unblocked))
+    driver.publish("events", b"after")
+    driver.receive(2)
+    driver.while_quiet()
+    assert driver.bodies == [b"before", b"after"]
+    assert not driver.of(ConnectionDown)
+
+
+@pytest.mark.parametrize("by", ["probe", "publish"])
+def test_a_blocked_broker_goes_on_to_give_messages_and_takes_acknowledgements(broker, by):
+    waiting = 200
+    publisher = broker.open(PUBLISH_ONLY).up()
+    publisher.publish("keep", declare_first(broker, "keep"))
+    declared = broker.open(Topology(queue=Queue("keep"), prefetch=10)).up()
+    declared.receive(1)
+    publisher.publish("keep", *(b"%d" % number for number in range(waiting)))
+    if by == "probe":
+        blocked_by_a_probe(broker, declared)
+    else:
+        broker.block()
+        declared.connection.publish(OutgoingMessage("", "elsewhere", b""))
+        declared.until(lambda: declared.of(Blocked))
+    taken = 0
+    while taken < waiting + 1:
+        declared.until(lambda taken=taken: len(declared.messages) > taken)
+        new = declared.messages[taken:]
+        declared.connection.ack([message.tag for message in new])
+        taken += len(new)
+    assert len(set(declared.bodies)) == waiting + 1
+    declared.while_quiet()
+    declared.connection.close()
+    again = broker.open(Topology(queue=Queue("keep"))).up()
+    again.while_quiet()
+    assert not again.messages, "some were not acknowledged"
+
+
+def test_a_new_connection_to_a_blocked_broker_learns_of_it(broker):
+    driver = broker.open(EVENTS).up()
+    blocked_by_a_probe(broker, driver)
+    broker.interrupt(driver)
+    driver.connection.probe()
+    driver.until(lambda: len(driver.of(Blocked)) == 2)
+    broker.unblock()
+    driver.until(lambda: driver.of(Unblocked))
+    driver.publish("events", b"1")
+    driver.receive(1)
+
+
+def declare_first(broker, queue):
+    """A first message for the queue, which exists then."""
+    broker.open(Topology(queue=Queue(queue))).up().connection.close()
+    return b"first"

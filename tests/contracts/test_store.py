@@ -460,3 +460,48 @@ class TestPaging:
 
 
 RUN = itertools.count()
+
+
+class TestChanges:
+    def test_each_document_is_listed_once_with_its_latest_revision(self, people):
+        people.save("people", {"_id": "before"})
+        since = people.changes("people", None)
+        assert since.documents == ()
+        first = people.save("people", {"_id": "b"})
+        people.save("people", {"_id": "a"})
+        last = people.save("people", {"_id": "b", "_rev": first, "n": 2})
+        gone = people.save("people", {"_id": "c"})
+        people.delete("people", "c", gone)
+        found = people.changes("people", since.upto)
+        assert found.complete
+        assert [(c.id, c.deleted) for c in found.documents] == [
+            ("a", False),
+            ("b", False),
+            ("c", True),
+        ]
+        assert found.documents[1].rev == last
+        assert people.changes("people", found.upto).documents == ()
+
+    def test_those_of_other_databases_and_design_documents_are_none(self, people):
+        since = people.changes("people", None).upto
+        people.ensure_database("others")
+        people.save("others", {"_id": "a"})
+        people.ensure_views("people", [PEOPLE, COUNTED, TAGS])
+        people.save("people", {"_id": "a"})
+        assert [c.id for c in people.changes("people", since).documents] == ["a"]
+
+    def test_more_than_the_limit_are_not_complete(self, people):
+        since = people.changes("people", None).upto
+        people.save_many("people", [{"_id": f"d{number}"} for number in range(3)])
+        assert not people.changes("people", since, limit=2).complete
+        assert people.changes("people", since, limit=4).complete
+
+    def test_a_position_beyond_the_last_one_is_not_of_this_database(self, people):
+        """The database was deleted and created again, or restored."""
+        assert not people.changes("people", "100000").complete
+
+    def test_a_missing_database_is_an_error(self, people):
+        with pytest.raises(DatabaseMissing):
+            people.changes("nothing", None)
+        with pytest.raises(DatabaseMissing):
+            people.changes("nothing", "0")

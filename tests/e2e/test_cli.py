@@ -1,11 +1,19 @@
 """Every command with good and bad arguments, as a person types them."""
 
 import json
+import re
+import resource
 import signal
+import subprocess
+import sys
+import time
 from contextlib import closing
 
 import pytest
 
+from callboard import admin
+from callboard.actors.system.actor_system import SystemLost
+from services import free_port
 from support import commands
 from support.patience import patient
 from support.running import ACCOUNT, RunningSystem, call_event
@@ -135,6 +143,31 @@ def test_publish_takes_a_file_standard_input_and_lines(system, receiver, tmp_pat
     assert "reached no queue" in lost.stdout
 
 
+def test_publish_publishes_each_event_as_it_comes(system, receiver):
+    system.add_hook(f"{receiver.url}/a")
+    with subprocess.Popen(
+        [sys.executable, "-m", "callboard.run_system", "publish", "--json"],
+        env=system.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        for number in range(3):
+            process.stdin.write(json.dumps(call_event(number)).encode() + b"\n")
+            process.stdin.flush()
+            receiver.wait_for(number + 1)
+        process.send_signal(signal.SIGINT)
+        published, _ = process.communicate(timeout=patient(20))
+    assert process.returncode == 1
+    assert json.loads(published)["published"] in (2, 3)  # the last may be unconfirmed yet
+
+
+def test_publish_says_how_many_it_published_before_what_is_no_event(system):
+    lines = f"{json.dumps(call_event(1))}\n[1]\n"
+    refused = system.run("publish", input=lines)
+    assert refused.returncode == 2
+    assert "not 1; before it, 1 event published" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [("{", "line 1 is not JSON"), ("[1]", "JSON object"), ("{}", "--routing-key")],
@@ -179,6 +212,72 @@ def test_a_second_system_on_the_same_data_is_refused(system):
     refused = system.run("start")
     assert refused.returncode == 1
     assert str(system.process.pid) in refused.stderr
+
+
+def test_a_command_does_not_wait_for_a_node_that_was_killed(start):
+    system = start()
+    client = system.client.client
+    for process in system.family():
+        process.kill()
+    system.process.wait(timeout=patient(10))
+    began = time.monotonic()
+    with pytest.raises(SystemLost, match="has ended"):
+        client.ask_actor("redelivery", admin.ListDeadLetters(), admin.DeadLettersListed, 60.0)
+    assert time.monotonic() - began < patient(5)
+
+
+@pytest.mark.parametrize("descriptors", [16, 40])
+def test_too_few_descriptors_are_named_as_the_cause_in_one_line(tmp_path, descriptors):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+    failed = subprocess.run(
+        [sys.executable, "-m", "callboard.run_system", "start"],
+        env=commands.environment(
+            CALLBOARD_DATA_DIR=str(tmp_path / "data"), CALLBOARD_ACTORS_ADMIN_PORT=str(free_port())
+        ),
+        preexec_fn=limit,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=patient(60),
+    )
+    assert failed.returncode == 1
+    error = failed.stderr.splitlines()[-1]
+    assert error.startswith("error: the top supervisor")
+    assert "Too many open files" in error
+    assert error.endswith(
+        f": raise the limit of open files, now {descriptors} (ulimit -n, LimitNOFILE)"
+    )
+
+
+def pids(system):
+    tree = json.loads(system.run("tree", "--json").stdout)
+    return {child["id"]: child["pid"] for child in tree["children"]}
+
+
+def test_a_deleted_lock_file_ends_nobody_and_is_back_at_once(system):
+    lock, before = system.settings.data.dir / "callboard.lock", pids(system)
+    lock.unlink()
+    refused = system.run("start")
+    assert refused.returncode == 1
+    assert "already" in refused.stderr
+    system.wait(lambda: system.run("status").returncode == 0)
+    assert lock.exists()
+    assert pids(system) == before
+
+
+def test_a_data_directory_that_is_moved_away_stops_the_system_with_the_reason(start):
+    system = start()
+    folder = system.settings.data.dir
+    moved = folder.rename(folder.with_name("moved"))
+    system.log = moved / system.log.name
+    assert system.process.wait(timeout=patient(30)) == 2
+    # An actor may have made a file in its place before the owner looked.
+    assert re.search(
+        rf"error: the data directory {folder} was (moved away|replaced by another): remove what is",
+        system.tail(),
+    )
+    assert not system.family()
 
 
 def test_attaching_takes_the_key(system):

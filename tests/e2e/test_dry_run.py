@@ -85,7 +85,7 @@ def test_a_trial_sends_nothing_and_changes_no_document(kind, start, receiver, tm
         before = everything(store, url)
         system = start(delivery__dry_run=True, **({"couchdb__url": url} if url else {}))
         assert system.settings.amqp.queue == "callboard.events.dry_run"
-        system.wait_hooks(3)  # The retired one is loaded as Kazoo would have migrated it.
+        system.wait_hooks(4)  # The retired one is loaded as Kazoo would have migrated it.
         system.publish(call_event(number) for number in range(3))
         system.wait(lambda: "hook_would_be_disabled" in system.log.read_text(), 30)
         with pytest.raises(RequestRefused, match="dry run"):

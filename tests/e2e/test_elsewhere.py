@@ -3,6 +3,7 @@
 import base64
 import json
 from collections import Counter
+from importlib.metadata import version
 
 import pytest
 from standardwebhooks import Webhook
@@ -57,9 +58,15 @@ def there(node, member, deliverers=1):
     return path
 
 
+def health(node):
+    return json.loads(node.run("health", "--json").stdout)
+
+
 def gone(node, member):
     path = f"deliveries/elsewhere/{member.name}"
-    node.wait(lambda: status(node, path) in ("ended", "down"), timeout_s=30, what=f"no {path}")
+    node.wait(
+        lambda: status(node, path) in ("ended", "down", "absent"), timeout_s=30, what=f"no {path}"
+    )
 
 
 def calls(requests):
@@ -95,6 +102,9 @@ def test_what_a_killed_machine_had_in_hand_is_delivered_and_it_may_come_back(nod
     gone(node, member)
     node.wait(lambda: node.node("event_bridge").stats.get("in_hand") == 0, timeout_s=30)
     assert node.node("event_bridge").pid == bridge, "the node went on"
+    found = node.wait(lambda: (seen := health(node))["degraded"] and seen, timeout_s=30)
+    assert (found["ready"], found["problems"]) == (True, [])
+    assert [each["what"] for each in found["degraded"]] == [f"the machine {member.name} is lost"]
     ids = {request.headers["webhook-id"] for request in receiver.requests}
     assert len(ids) == EVENTS, "a repeat must carry the same identity"
 
@@ -103,6 +113,26 @@ def test_what_a_killed_machine_had_in_hand_is_delivered_and_it_may_come_back(nod
     node.publish(map(call_event, range(EVENTS, EVENTS + 50)))
     receiver.wait_for(lambda got: all_calls(EVENTS + 50) <= calls(got).keys(), timeout_s=60)
     node.wait(lambda: node.node(path).stats.get("delivered"))
+    node.wait(lambda: health(node)["degraded"] == [])
+
+
+OLD = """
+from callboard.actors.system import member, orphan_guard, worker_capabilities
+for module in member, orphan_guard, worker_capabilities:
+    module.version = lambda _name: "0.0.1"
+from callboard.run_system import main
+main()
+"""
+
+
+@pytest.mark.faults
+def test_a_machine_of_another_version_is_refused_and_says_so(node, join, monkeypatch):
+    monkeypatch.setattr(Member, "program", ("-c", OLD))
+    member = join()
+    member.wait_for("refused_by_node")
+    assert f"version={version('callboard')} own=0.0.1" in member.log.read_text()
+    node.wait(lambda: "machine_refused" in node.tail())
+    assert status(node, f"deliveries/elsewhere/{member.name}") == "absent"
 
 
 @pytest.mark.faults

@@ -31,6 +31,7 @@ MODULE = BusModule(
 )
 """
 NUMBER = 50
+REMOVE = ("modules", "remove", "order_paid")
 
 
 def publish(system, exchange, key, numbers):
@@ -41,6 +42,13 @@ def publish(system, exchange, key, numbers):
 
 def dead_letters(system):
     return json.loads(system.run("dead-letters", "list", "--limit", "1000", "--json").stdout)
+
+
+def removal(system, config, *options):
+    """What `callboard modules remove` says, with this configuration."""
+    removed = system.run(*REMOVE, *options, "--json", CALLBOARD_CONFIG=str(config))
+    assert removed.returncode == 0, removed
+    return json.loads(removed.stdout)
 
 
 def numbers(receiver):
@@ -83,6 +91,9 @@ def test_a_table_is_removed_and_a_module_cannot_be_imported(tmp_path, installed,
             system.wait(lambda path=path: system.node(path).stats.get("hooks") == 1)
         os.kill(system.node("responders/order_paid").pid, signal.SIGSTOP)
         publish(system, "shop", "order.1.paid", range(NUMBER))
+        waiting = removal(system, config)
+        assert (waiting["events"], waiting["exact"], waiting["letters"]) == (NUMBER, True, [])
+        assert waiting["own_bindings"] == [["shop", "order.*.paid"]]
         system.kill_all()
 
         config.write_text("")
@@ -100,12 +111,20 @@ def test_a_table_is_removed_and_a_module_cannot_be_imported(tmp_path, installed,
         told = " ".join(system.run("doctor").stdout.split())
         assert f"{3 * NUMBER} of them became dead letters" in told
         assert "its licence has expired" in told
+        with_table = tmp_path / "with_table.toml"
+        with_table.write_text(TABLE)
+        waiting = removal(system, with_table)
+        assert (waiting["events"], len(waiting["letters"])) == (0, 2 * NUMBER)
+        refused = system.run(*REMOVE, "--events", "replay", CALLBOARD_CONFIG=str(with_table))
+        assert refused.returncode == 1
+        assert "the running node does not have the module order_paid" in refused.stderr
         system.kill_all()
 
         config.write_text(TABLE)
         installed.write_text(INSTALLED)
         system.start()
-        retried = system.run("dead-letters", "retry", *(letter["id"] for letter in letters))
+        assert len(removal(system, config, "--events", "replay")["replay"]) == 2 * NUMBER
+        retried = system.run("dead-letters", "retry", "--all")
         assert retried.returncode == 0, retried
         receiver.wait_for(3 * NUMBER, 30)
         assert numbers(receiver) == list(range(3 * NUMBER))
@@ -168,4 +187,9 @@ def test_a_table_is_rolled_out_over_two_nodes_and_removed_again(
         channel.basic_publish("", "callboard.events", json.dumps({"n": number}), properties)
     connection.close()
     a.wait(lambda: len(dead_letters(a)) == NUMBER, 30, "dead letters")
+    configs[1].write_text(TABLE)
+    assert removal(a, configs[1], "--events", "keep")["keep"] == []
+    dropped = removal(a, configs[1], "--events", "drop", "--yes")
+    assert (dropped["exact"], len(dropped["drop"]), dropped["refused"]) == (False, NUMBER, {})
+    assert dead_letters(a) == []
     assert numbers(receiver) == list(range(6 * NUMBER))

@@ -60,7 +60,7 @@ def test_the_example_shows_what_its_page_says(example, base, tmp_path):
     story.remove("3 events published")
     killed = [
         "kill -9 of deliveries/deliverer-1",
-        "child restarted: deliveries/deliverer-1, it crashed or was killed",
+        "child restarted: deliveries/deliverer-1, it was killed by SIGKILL",
     ]
     assert story == [
         "Callboard is ready",

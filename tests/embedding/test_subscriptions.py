@@ -40,7 +40,7 @@ def test_the_host_hears_of_deliveries_hooks_and_restarts(hosted, settings, recei
     restarted = hosted.notice(embed.ChildRestarted)
     assert (restarted.path, restarted.restarts) == ("failure_cache", 1)
     assert restarted.pid == hosted.tree("a").at("failure_cache").pid
-    assert restarted.reason == "it crashed or was killed"
+    assert restarted.reason.startswith("it failed with TypeError: 'NoneType' object")
 
 
 def test_only_what_was_asked_for_is_sent_and_no_longer_than_that(hosted, settings, receiver):

@@ -1,7 +1,8 @@
 """The changes that can be made to a file: one operator, constant, condition or statement each.
 
 Prose is left alone: docstrings, and texts with a space in them, of which a reader judges. So are
-annotations, assertions, and the lines that only a type checker reads.
+annotations, assertions, lines that only a type checker reads, what only a `repr` shows, and what is
+logged for information.
 """
 
 import ast
@@ -175,8 +176,11 @@ def _left_alone(statement: ast.stmt) -> bool:
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
-        case ast.Assign(targets=[ast.Name(id="__all__")]):
+        case ast.Assign(targets=[ast.Name(id="__all__")]) | ast.FunctionDef(name="__repr__"):
             return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=log, attr="debug" | "info"))):
+            name = log.attr if isinstance(log, ast.Attribute) else getattr(log, "id", "")
+            return name.removeprefix("_") == "log"
     return False
 
 
@@ -223,6 +227,8 @@ def _expressions(
                 continue
             many = isinstance(value, list)
             for number, child in enumerate(value if many else [value]):
+                if isinstance(child, ast.keyword) and child.arg == "repr":
+                    continue
                 if isinstance(child, ast.AST) and not isinstance(child, ast.stmt):
                     if not isinstance(node, ast.JoinedStr):
                         place, key = (value, number) if many else (node, name)

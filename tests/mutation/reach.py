@@ -20,6 +20,8 @@ from attrs import asdict, define, field, frozen
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("webhooks", "config", "supervision", "adapters", "web", "cli", "actors")
 MEASURED = "not (multiprocess or rabbitmq or couchdb or browser or faults or alone or slow)"
+FEW = {"CALLBOARD_SIMULATIONS": "6"}
+"""Simulated runs: of many, none would be among the tests of a change, as they take so long."""
 KEPT = ROOT / ".pytest_cache" / "reach.json"
 
 Lines = Mapping[str, Mapping[int, Iterable[int]]]
@@ -99,10 +101,9 @@ def measured() -> Reach:
         str(path.relative_to(ROOT)): _digest(path)
         for path in (*ROOT.glob("*.py"), *files_below(*FOLDERS, "tests"))
     }
-    common = "".join(v for k, v in sorted(digests.items()) if k.startswith(SHARED))
     now = {
-        path: _digest_of(common, digest, digests.get(str(Path(path).parent / "conftest.py"), ""))
-        for path, digest in digests.items()
+        path: _digest_of(*(digests[used] for used in sorted(_used(path))))
+        for path in digests
         if Path(path).name.startswith("test_") and not path.startswith(UNUSED)
     }
     stale = [p for p in now if p not in files or not files[p].holds(now[p], digests)]
@@ -142,7 +143,6 @@ def files_below(*folders: str) -> Iterator[Path]:
         yield from (ROOT / folder).rglob("*.py")
 
 
-SHARED = ("tests/conftest.py", "tests/support/", "tests/services/")
 UNUSED = (
     *(
         f"tests/{name}/"
@@ -158,6 +158,34 @@ def _digest(path: Path) -> str:
 
 def _digest_of(*parts: str) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def _used(path: str) -> set[str]:
+    """The file of tests, and those of tests/ that it imports or that set it up."""
+    found: set[str] = set()
+    waiting = [path, *(f"{p}/conftest.py" for p in Path(path).parents if str(p) != ".")]
+    while waiting:
+        path = waiting.pop()
+        if path not in found and (ROOT / path).exists():
+            found.add(path)
+            waiting += _imported(path)
+    return found
+
+
+@cache
+def _imported(path: str) -> list[str]:
+    """The files below tests/ that one of them imports, or names as a plugin."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        match node:
+            case ast.Import(aliases):
+                names += [alias.name for alias in aliases]
+            case ast.ImportFrom(str(module), aliases, 0):
+                names += [module, *(f"{module}.{alias.name}" for alias in aliases)]
+            case ast.Constant(str(text)) if path.endswith("conftest.py"):
+                names.append(text)
+    stems = ["tests/" + name.replace(".", "/") for name in names if " " not in name]
+    return [file for stem in stems for file in (f"{stem}.py", f"{stem}/__init__.py")]
 
 
 def _measure(files: list[str]) -> list[Any]:
@@ -183,7 +211,7 @@ def _measure(files: list[str]) -> list[Any]:
 
 def environment() -> dict[str, str]:
     """The environment of the tests, in which this package can be imported."""
-    return os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "0"}
+    return os.environ | FEW | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "0"}
 
 
 @cache

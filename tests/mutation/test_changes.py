@@ -41,6 +41,7 @@ def changed(tmp_path):
         ("def f():\n    return False", [("False", "True")]),
         ("def f():\n    raise x", [("raise x", "pass")]),
         ("f(x)", [("f(x)", "pass")]),
+        ("self.log.warning(x)", [("self.log.warning(x)", "pass")]),
         ("x.a = y", [("x.a = y", "pass")]),
         ("x += y", [("x += y", "pass"), ("x += y", "x -= y")]),
         ("while x:\n    break", [("x", "not x"), ("break", "continue")]),
@@ -65,6 +66,10 @@ def test_one_thing_is_changed_at_a_time(changed, source, expected):
         "x = f'{a}b'",
         "import a",
         "def f():\n    return None",
+        "self._log.info('a', b=1)",
+        "log.debug('a')",
+        "def __repr__(self):\n    return 'a'",
+        "x: str = field(repr=False)",
     ],
 )
 def test_prose_and_what_only_types_read_stay(changed, source):

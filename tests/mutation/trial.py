@@ -1,19 +1,26 @@
-"""Runs the tests of a change in a process of their own, forked with the modules of others in it.
+"""Runs the tests of a change in a process of their own; no file is written.
 
-No file is written: the changed file's module is compiled from the tree that holds the change.
+What changes in a function is put into a fork of a process that has imported and collected
+everything: only the tests themselves take time. Other changes, and those that survive there, are
+tried with imports of their own, from the tree that holds the change.
 """
 
 import contextlib
+import gc
 import importlib
 import os
+import pickle
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
+from typing import BinaryIO
 
 import pytest
 from attrs import frozen
@@ -22,14 +29,20 @@ from mutation.changes import Change
 from mutation.reach import ROOT
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
+DOUBTFUL = "doubtful"
+"""Survived in a fork, and is still to be tried with imports of its own."""
 NOTHING_FAILED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 SPARE_S = 30.0
 """Seconds for imports, and for tests that wait for an event that never comes."""
 SLOWER = 5.0
 """How much slower than when they were measured tests may be, on a machine that others use too."""
+OPTIONS = (
+    *("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"),
+    *("--hypothesis-seed=0", "--rootdir", str(ROOT)),
+)
 
 
-@frozen
+@frozen(eq=False)
 class Trial:
     """A change, or None to run the tests as they are; the tests, and their seconds in all."""
 
@@ -46,16 +59,31 @@ def ready(modules: Iterable[str]) -> None:
             importlib.import_module(name)
 
 
-def results(trials: Iterable[Trial], workers: int) -> Iterator[tuple[Trial, str]]:
-    """What became of each, in the order in which they end."""
+def results(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, str]]:
+    """What became of each, in the order in which they end; of a doubtful one twice."""
+    in_functions = [t for t in trials if t.change is None or t.change.scope.function]
+    others = [trial for trial in trials if trial not in in_functions]
+    for trial, result in _collected(in_functions, workers):
+        if result == SURVIVED and trial.change is not None:
+            others.append(trial)
+            result = DOUBTFUL
+        yield trial, result
+    yield from _each(others, workers, _importing)
+
+
+def _each(
+    trials: Iterable[Trial], workers: int, run: Callable[[Trial], int]
+) -> Iterator[tuple[Trial, str]]:
+    """Runs each in a fork, which ends with the result of `run`."""
     waiting = iter(trials)
     running: dict[int, tuple[Trial, float]] = {}
     while True:
         while len(running) < workers and (trial := next(waiting, None)) is not None:
-            running[_forked(trial)] = trial, time.monotonic() + SPARE_S + SLOWER * trial.seconds
+            end = time.monotonic() + SPARE_S + SLOWER * trial.seconds
+            running[_forked(trial, run)] = trial, end
         if not running:
             return
-        time.sleep(0.01)
+        time.sleep(0.005)
         for pid, (trial, end) in list(running.items()):
             found, status = os.waitpid(pid, os.WNOHANG)
             late = time.monotonic() > end
@@ -70,7 +98,7 @@ def results(trials: Iterable[Trial], workers: int) -> Iterator[tuple[Trial, str]
                 yield trial, SURVIVED if survived else KILLED if found else TIMED_OUT
 
 
-def _forked(trial: Trial) -> int:
+def _forked(trial: Trial, run: Callable[[Trial], int]) -> int:
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -80,26 +108,29 @@ def _forked(trial: Trial) -> int:
     code = 70
     try:
         os.setpgid(0, 0)
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-        if trial.change is not None:
-            sys.meta_path.insert(0, _Changed(trial.change))
-        code = int(_run(trial.tests))
+        _be_silent()
+        code = run(trial)
     finally:
         os._exit(code)
 
 
-def _run(tests: Sequence[str]) -> int:
-    files = dict.fromkeys(id.partition("::")[0] for id in tests)
-    return pytest.main(
-        [
-            *("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"),
-            *("--hypothesis-seed=0", "--rootdir", str(ROOT)),
-            *files,
-        ],
-        plugins=[_Chosen(tests)],
-    )
+def _be_silent() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+
+
+# With imports of its own
+
+
+def _importing(trial: Trial) -> int:
+    if trial.change is not None:
+        sys.meta_path.insert(0, _Changed(trial.change))
+    return int(pytest.main([*OPTIONS, *_files([trial])], plugins=[_Chosen(trial.tests)]))
+
+
+def _files(trials: Iterable[Trial]) -> list[str]:
+    return list(dict.fromkeys(id.partition("::")[0] for trial in trials for id in trial.tests))
 
 
 class _Chosen:
@@ -135,3 +166,95 @@ class _Changed(SourceFileLoader):
     def get_code(self, _name: str) -> CodeType:
         """Of importlib's loaders."""
         return self._change.compiled()
+
+
+# In functions that are there already
+
+
+def _collected(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, str]]:
+    """The results of a process that collects the tests of all of them, and forks for each."""
+    if not trials:
+        return
+    here, there = os.pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(here)
+                importlib.import_module("callboard.supervision").die_with_parent()
+                _be_silent()
+                # Each fork makes its own folder there.
+                os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
+                options = ("-s", "-o", "tmp_path_retention_policy=none")
+                with os.fdopen(there, "wb") as answers:
+                    forking = _Forking(trials, workers, answers)
+                    pytest.main([*OPTIONS, *options, *_files(trials)], plugins=[forking])
+            finally:
+                os._exit(0)
+        os.close(there)
+        left = dict(enumerate(trials))
+        with os.fdopen(here, "rb") as answers, contextlib.suppress(EOFError):
+            while True:
+                number, result = pickle.load(answers)
+                yield left.pop(number), result
+        os.waitpid(pid, 0)
+    if left:
+        raise SystemExit("the tests could not be collected")
+
+
+class _Forking:
+    """In place of running the tests once, runs those of each trial."""
+
+    def __init__(self, trials: Sequence[Trial], workers: int, answers: BinaryIO) -> None:
+        self._trials, self._workers, self._answers = trials, workers, answers
+        self._items: dict[str, pytest.Item] = {}
+        self._functions: dict[str, list[FunctionType]] = defaultdict(list)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Of pytest."""
+        self._items = {item.nodeid: item for item in session.items}
+        gc.unfreeze()  # what is frozen is not among the objects
+        for each in gc.get_objects():
+            if type(each) is FunctionType and (name := each.__code__.co_filename).startswith(
+                str(ROOT)
+            ):
+                self._functions[str(Path(name).relative_to(ROOT))].append(each)
+        gc.collect()
+        gc.freeze()
+        numbers = {id(trial): number for number, trial in enumerate(self._trials)}
+        for trial, result in _each(self._trials, self._workers, self._run):
+            pickle.dump((numbers[id(trial)], result), self._answers)
+            self._answers.flush()
+        return True
+
+    def _run(self, trial: Trial) -> int:
+        if trial.change is not None and not self._put(trial.change):
+            return pytest.ExitCode.OK
+        items = [self._items[id] for id in trial.tests if id in self._items]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if item.session.testsfailed:
+                return pytest.ExitCode.TESTS_FAILED
+        return pytest.ExitCode.OK
+
+    def _put(self, change: Change) -> bool:
+        """Give the functions of the file their changed code; False if that is not possible."""
+        code: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
+        for each in _nested(change.compiled()):
+            code[each.co_qualname, each.co_firstlineno].append(each)
+        for function in self._functions[change.path]:
+            found = code[function.__code__.co_qualname, function.__code__.co_firstlineno]
+            if function.__code__ in found:
+                continue
+            if len(found) != 1 or found[0].co_freevars != function.__code__.co_freevars:
+                return False
+            function.__code__ = found[0]
+        return True
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from _nested(each)

@@ -15,7 +15,7 @@ from attrs import evolve
 from callboard.actors.messages import RawEvent
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
-from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.event_ledger import BatchLimits, EventLedger
 from callboard.webhooks.deliveries.delivery import deliveries, new_event_id
 from callboard.webhooks.deliveries.signing import SharedSecret
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
@@ -141,14 +141,11 @@ def test_to_decide_what_follows_from_an_answer(within, name, status):
 
 def ledger_run(some):
     """The books of events from their arrival until they are settled, in batches of a hundred."""
-    ledger = EventLedger()
+    ledger = EventLedger(BatchLimits(most_items=100))
     for event in some:
         ledger.take(event, {"m"})
-    for id in count():
-        batch = ledger.cut("m", 100, 1_000_000)
-        if not batch:
-            break
-        ledger.sent(Batch(id, "m", batch, 1, 0.0))
+    while (sent := ledger.next("m", 0.0)) is not None:
+        id, batch = sent
         part, tags = f"{id}/0", [event.tag for event in batch]
         ledger.routed(id, {part: tags}, {part: ("d", 1)}, 0.0)
         ledger.accepted(part)

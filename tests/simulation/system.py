@@ -67,6 +67,7 @@ class Faults:
     clock_jumps: int = 0
     pauses: int = 0
     answers_lost: float = 0.0
+    alarms: int = 0
 
 
 CALM = Faults()
@@ -90,6 +91,7 @@ def faults_of(random):
         clock_jumps=some(3),
         pauses=some(2),
         answers_lost=rare(0.1),
+        alarms=some(2),
     )
 
 
@@ -254,6 +256,7 @@ class Simulation:
             (faults.deaths, self._kill_one),
             (faults.broker_stops, lambda: self.broker.stop(self.random.random() * 30)),
             (faults.connections_lost, self._lose_connection),
+            (faults.alarms, self._alarm),
             (faults.store_away, self._store_away),
             (faults.clock_jumps, self._jump),
             (faults.pauses, lambda: self.world.suspend(self.random.random() * 90)),
@@ -276,6 +279,11 @@ class Simulation:
         if self.broker.connections:
             self.random.choice(self.broker.connections).lose("reset by peer")
 
+    def _alarm(self):
+        """The broker takes no messages for a while."""
+        self.broker.block()
+        self.world.after(self.random.random() * 40, self.broker.unblock)
+
     def _store_away(self):
         self.store.away = True
         self.world.after(self.random.random() * 40, setattr, self.store, "away", False)
@@ -287,6 +295,7 @@ class Simulation:
         self._healed = True
         self.world.network = Network()
         self.store.away, self.broker.up = False, True
+        self.broker.unblock()
 
     def _answer(self, delivery, _attempts_made):
         """How the hook's endpoint answers."""

@@ -73,9 +73,13 @@ class Convention:
         return self.tree.ask(self.tree.top, Locate(path), Located).peer.incarnation
 
     def ended(self):
+        """Wait until it has ended, or was forgotten since its machine has left in order."""
         return self.tree.wait(
-            lambda tree: any(n.path == PATH and n.status == "ended" for n in tree.below())
+            lambda tree: all(n.path != PATH or n.status == "ended" for n in tree.below())
         )
+
+    def statuses(self):
+        return {n.path: n.status for n in self.tree.tree().below() if n.path == PATH}
 
 
 @pytest.fixture
@@ -115,6 +119,15 @@ def test_a_namesake_is_taken_when_the_first_has_left(convention):
     convention.left(FIRST)
     convention.left(SECOND)
     convention.ended()
+
+
+def test_a_machine_that_leaves_in_order_is_forgotten_and_may_come_back(convention):
+    convention.joined(FIRST)
+    before = convention.incarnation()
+    convention.left(FIRST)
+    convention.tree.wait(lambda _: convention.statuses() == {})
+    convention.joined(FIRST)
+    assert convention.incarnation() > before
 
 
 def test_all_outposts_are_asked_to_stop_at_once(convention):

@@ -1,6 +1,6 @@
 """A machine of its own, as far as the network is concerned, whose cables can be cut.
 
-A cut is silent: packets vanish, and neither side is told.
+A cut is silent: packets vanish, and neither side gets a word of it.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 _NOBODY = "02:00:00:00:00:01"
-"""A hardware address that no card has: what is sent to it vanishes."""
+"""A hardware address that no card has: packets to it vanish."""
 _numbers = itertools.count()
 
 BOTH, TO, FROM = "both ways", "to it", "from it"
@@ -63,7 +63,7 @@ class Machine:
         self.here[cable], self.there[cable], self._cards[cable] = ours, theirs, cards
 
     def cut(self, cable, direction=BOTH):
-        """Let what is sent to the machine, or from it, vanish on this cable."""
+        """Let the packets to the machine, or from it, vanish on this cable."""
         here, there = self._cards[cable]
         if direction != FROM:
             ip("neigh", "replace", self.there[cable], "lladdr", _NOBODY, "dev", here)

@@ -1,6 +1,7 @@
 """Actors that the supervision tests kill, hang and stop."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Worker(SupervisedActor):
             self.send(sender, {path: peer.incarnation for path, peer in self.peers.items()})
         elif message == "raise":
             raise RuntimeError("told to")
+        elif message == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         elif message == "hang":
             time.sleep(600)
         elif message == "finish":

@@ -170,18 +170,20 @@ def test_without_the_store_the_quotas_are_those_known(api):
     [
         (RefusedByActor("full", "quotas.test_deliveries"), 429, "too_many_requests"),
         (RefusedByActor("full", busy=True), 503, "busy"),
+        (RefusedByActor("full", blocked=True), 503, "broker_blocked"),
+        (RefusedByActor("off", setting="delivery.waiting_index_mb"), 409, "not_on_this_node"),
         (RefusedByActor("other"), 500, "Request failed on the backend"),
     ],
 )
-def test_a_test_delivery_beyond_a_limit_is_no_fault_of_the_server(api, refusal, status, message):
+def test_a_test_delivery_is_refused_with_the_status_of_the_reason(api, refusal, status, message):
     api.backend.answers |= whole_system()
     hook = f"{HOOKS}/{api.add_hook()['id']}"
     api.backend.answers[admin.TestHook] = refusal
     answer = api.call("PUT", f"{hook}/test")
     assert (answer.status_code, answer.json()["message"]) == (status, message)
     if status != 500:
-        assert answer.headers["retry-after"] == "5"
-        assert answer.json()["data"]["message"] == "full"
+        assert answer.headers.get("retry-after") == ("5" if status != 409 else None)
+        assert answer.json()["data"]["message"] == str(refusal)
 
 
 # The work of validation

@@ -22,17 +22,17 @@ def test_what_is_settled_is_given_back_once():
 
 def test_parts_are_on_the_way_until_they_are_seen():
     out = ledger()
-    assert out.on_the_way == 2
-    out.accepted("1")
+    assert out.shares.on_the_way == 2
+    out.shares.accepted("1")
     out.settled("2", [])
-    assert out.on_the_way == 0
+    assert out.shares.on_the_way == 0
 
 
 def test_a_part_that_is_settled_is_asked_after_no_more():
     out = ledger()
     assert out.settled("1", [11, 10]) == [10, 11]
-    assert out.stale(before=10.0) == {"deliveries/deliverer-2": ["2"]}
-    assert out.on_the_way == 1
+    assert out.shares.stale(before=10.0) == {"deliveries/deliverer-2": ["2"]}
+    assert out.shares.on_the_way == 1
 
 
 def test_what_the_dead_had_is_free_again():
@@ -45,7 +45,7 @@ def test_what_the_dead_had_is_free_again():
 
 
 def test_old_parts_are_asked_after():
-    assert ledger().stale(before=5.5) == {"deliveries/deliverer-1": ["1"]}
+    assert ledger().shares.stale(before=5.5) == {"deliveries/deliverer-1": ["1"]}
 
 
 def test_the_holder_of_a_delivery_is_known_until_all_of_its_copies_are_settled():

@@ -111,6 +111,37 @@ def test_accounts_take_turns_at_an_endpoint_whatever_the_number_of_their_hooks()
     assert (turns.count("many"), turns.count("one")) == (200, 2)
 
 
+def test_accounts_take_turns_whatever_the_number_of_their_endpoints():
+    """One with a hundred endpoints had a hundred turns for each of another account."""
+    made = dispatcher(waiting=1000)
+
+    def add(account, endpoint):
+        made.add(account, account, endpoint, endpoint, NO_OPTIONS, 0.0, account)
+
+    for number in [*range(100)] * 3:
+        add("many", f"e{number}")
+    assert [made.next(0.0).item for _ in range(5)] == ["many"] * 5
+    for endpoint in ("a", "a", "b"):
+        add("one", endpoint)
+    add("other", "c")
+    assert [made.next(0.0).item for _ in range(7)] == [
+        *("many", "one", "other"),
+        *("many", "one"),
+        *("many", "one"),
+    ]
+    assert items(made) == ["many"] * (300 - 8)
+
+
+def test_an_account_that_was_idle_has_saved_no_turns():
+    made = dispatcher(waiting=1000)
+    for number in range(50):
+        made.add("busy", "busy", f"e{number}", "h", NO_OPTIONS, 0.0, "busy")
+    assert len(turns(made, most=40)) == 40
+    for number in range(50):
+        made.add("late", "late", f"f{number}", "h", NO_OPTIONS, 0.0, "late")
+    assert items(made, most=20).count("late") == 10
+
+
 def test_a_full_endpoint_holds_up_nobody_else():
     made = dispatcher(in_flight=1)
     add(made, "a1", "a2", endpoint="a")

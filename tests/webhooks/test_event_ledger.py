@@ -1,11 +1,17 @@
 """The books: every event leaves them once, and is acknowledged only when all of it is settled."""
 
+import pytest
 from attrs import frozen
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger, batch_of, share_name
+from callboard.webhooks.acknowledgement.event_ledger import (
+    BatchLimits,
+    EventLedger,
+    batch_of,
+    share_name,
+)
 from support.fuzz import examples
 
 ONE, OTHER = ("deliverer-1", 1), ("deliverer-2", 1)
@@ -17,16 +23,16 @@ class Arrived:
     body: bytes = b"12345"
 
 
-def ledger(*tags, modules=("m",)):
-    made = EventLedger()
+def ledger(*tags, modules=("m",), **limits):
+    made = EventLedger(BatchLimits(**limits))
     for tag in tags:
         assert made.take(Arrived(tag), modules)
     return made
 
 
-def send(ledger, id=1, module="m", most=100):
-    events = ledger.cut(module, most, 1000)
-    ledger.sent(Batch(id, module, events, incarnation=1, sent_at=0.0))
+def send(ledger, module="m"):
+    """The tags of the module's next batch; its number is the next from 1."""
+    _number, events = ledger.next(module, 0.0) or (0, ())
     return [event.tag for event in events]
 
 
@@ -53,8 +59,8 @@ def test_an_event_without_deliveries_is_done_when_it_is_routed():
 
 def test_an_event_of_two_modules_waits_for_both():
     made = ledger(1, modules=("m", "n"))
-    send(made, 1, "m")
-    send(made, 2, "n")
+    send(made, "m")
+    send(made, "n")
     assert routed(made, 1) == []
     assert routed(made, 2) == [1]
 
@@ -65,7 +71,7 @@ def test_an_event_in_two_parts_waits_for_both():
     assert routed(made, deliverer_1=(1,), deliverer_2=(1,)) == []
     assert made.settled("1/0", [1]) == []
     assert made.settled("1/1", [1]) == [1]
-    assert (made.open, made.shares) == (0, 0)
+    assert (made.open, len(made.shares)) == (0, 0)
 
 
 def test_news_of_a_part_may_overtake_the_word_that_it_exists():
@@ -118,33 +124,86 @@ def test_a_part_that_is_missed_goes_back():
 
 def test_what_went_back_is_not_sent_on():
     made = ledger(1, modules=("m", "n"))
-    send(made, 1, "m")
+    send(made, "m")
     routed(made, 1, deliverer_1=(1,))
     made.died(ONE)
     assert made.lost() == [1]
-    assert send(made, 2, "n") == []
+    assert made.waiting() == []
+    assert send(made, "n") == []
 
 
-def test_a_batch_is_cut_by_number_and_by_bytes():
-    made = ledger(*range(10))
-    assert [e.tag for e in made.cut("m", 3, 1000)] == [0, 1, 2]
-    assert [e.tag for e in made.cut("m", 100, 6)] == [3, 4]
-    assert list(made.waiting()) == ["m"]
-    assert len(made.cut("m", 100, 1000)) == 5
-    assert list(made.waiting()) == []
+@pytest.mark.parametrize("limits", [{"most_items": 3}, {"most_bytes": 11}])
+def test_a_batch_is_cut_by_number_and_by_bytes(limits):
+    made = ledger(*range(4), **limits)
+    assert send(made) == [0, 1, 2]
+    assert made.waiting() == ["m"]
+    assert send(made) == [3]
+    assert made.waiting() == []
+
+
+def test_a_responder_has_two_batches_at_most():
+    made = ledger(1, 2, 3, most_items=1)
+    assert [send(made) for _ in range(3)] == [[1], [2], []]
+    assert routed(made, 1) == [1]
+    assert send(made) == [3]
+
+
+def test_the_successor_of_a_responder_gets_its_batches_first_and_late_reports_count_no_more():
+    made = ledger(1, 2, 3, 4, most_items=2)
+    send(made)
+    made.settled("1/0", [1])
+    made.take_back("m")
+    assert made.batches == 0
+    assert routed(made, 1, deliverer_1=(1, 2)) == []
+    assert (send(made), send(made)) == ([1, 2], [3, 4])
+    assert routed(made, 2) == [1, 2]
+    assert routed(made, 3) == [3, 4]
+
+
+def test_what_went_back_meanwhile_is_not_sent_to_a_successor():
+    made = ledger(1, 2, modules=("m", "n"))
+    send(made, "m")
+    send(made, "n")
+    routed(made, 1, deliverer_1=(1,))
+    made.died(ONE)
+    assert made.lost() == [1]
+    made.take_back("n")
+    assert send(made, "n") == [2]
+
+
+def test_a_new_connection_goes_on_with_the_numbers():
+    made = ledger(1)
+    send(made)
+    made = made.emptied()
+    made.take(Arrived(1), ["m"])
+    assert made.next("m", 0.0)[0] == 2
 
 
 def test_what_is_old_is_named():
-    made = ledger(1, 2)
-    send(made, 1, most=1)
-    send(made, 2)
+    made = ledger(1, 2, most_items=1)
+    send(made)
+    send(made)
     routed(made, 2, deliverer_1=(2,))
-    assert [batch.id for batch in made.stale_batches(before=1.0)] == [1]
-    assert made.stale_batches(before=0.0) == []
-    assert made.stale_shares(before=1.0) == {"deliverer-1": ["2/0"]}
-    assert made.on_the_way == 1
+    assert made.overdue(before=0.0, now=5.0) == []
+    assert made.overdue(before=1.0, now=5.0) == [("m", 1, [Arrived(1)])]
+    assert (made.overdue(before=1.0, now=6.0), made.resent) == ([], 1)
+    assert made.shares.stale(before=1.0) == {"deliverer-1": ["2/0"]}
+    assert made.shares.on_the_way == 1
     made.accepted("2/0")
-    assert made.on_the_way == 0
+    assert made.shares.on_the_way == 0
+
+
+def test_since_when_an_answer_is_missing():
+    made = ledger(1, 2, most_items=1)
+    assert made.unanswered_since is None
+    made.next("m", 3.0)
+    made.next("m", 5.0)
+    assert made.unanswered_since == 3.0
+    made.routed(1, {"1/0": [1]}, {"1/0": ONE}, now=7.0)
+    assert made.unanswered_since == 7.0  # Both wait since: the share, and the other batch.
+    made.accepted("1/0")
+    made.routed(2, {}, {}, now=9.0)
+    assert made.unanswered_since is None
 
 
 class Life(RuleBasedStateMachine):
@@ -152,8 +211,8 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.ledger = EventLedger()
-        self.tags = self.ids = 0
+        self.ledger = EventLedger(BatchLimits(most_items=3, most_batches=3))
+        self.tags = 0
         self.out = []
         self.needs = {}  # tag -> what it waits for: module names, then parts
         self.batches = {}
@@ -176,12 +235,17 @@ class Life(RuleBasedStateMachine):
         self.needs[self.tags] = set(modules)
         self.ledger.take(Arrived(self.tags), sorted(modules))
 
-    @rule(module=st.sampled_from(["m", "n"]), most=st.integers(1, 4))
-    def send(self, module, most):
-        if events := self.ledger.cut(module, most, 1000):
-            self.ids += 1
-            self.ledger.sent(Batch(self.ids, module, events, 1, 0.0))
-            self.batches[self.ids] = (module, [event.tag for event in events])
+    @rule(module=st.sampled_from(["m", "n"]))
+    def send(self, module):
+        if module in self.ledger.waiting() and (batch := self.ledger.next(module, 0.0)):
+            number, events = batch
+            self.batches[number] = (module, [event.tag for event in events])
+
+    @rule(module=st.sampled_from(["m", "n"]))
+    def restart(self, module):
+        """A responder has a successor; what it has sent to deliverers is not reported any more."""
+        self.ledger.take_back(module)
+        self.batches = {n: batch for n, batch in self.batches.items() if batch[0] != module}
 
     @precondition(lambda self: self.batches)
     @rule(data=st.data())
@@ -236,9 +300,9 @@ class Life(RuleBasedStateMachine):
         assert len(self.out) + len(self.needs) == self.tags
 
     def teardown(self):
-        for _module in ("m", "n"):
-            self.send(_module, 100)
-        while self.batches:
+        while self.batches or self.ledger.waiting():
+            for _module in ("m", "n"):
+                self.send(_module)
             id, (module, tags) = self.batches.popitem()
             for tag in tags:
                 if tag in self.needs:

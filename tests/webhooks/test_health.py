@@ -3,7 +3,7 @@
 import pytest
 
 from callboard.webhooks.metrics import catalog, health
-from callboard.webhooks.metrics.health import KINDS, Child, Problem, State, Watch
+from callboard.webhooks.metrics.health import KINDS, Child, Problem, State, Watch, machines
 
 NOW = 1_700_000_000.0
 CHILDREN = {
@@ -70,6 +70,17 @@ def test_nothing_is_ready_by_default():
             "broker",
             "the broker is down for event_bridge",
         ),
+        (
+            {
+                "BROKER_BLOCKED": {
+                    ("event_bridge", "low on disk"): NOW - 60,
+                    ("event_bridge", "low on memory"): 0,
+                    ("deliveries/retry_queue", "low on disk"): NOW - 90,
+                }
+            },
+            "blocked",
+            "the broker takes no messages from deliveries/retry_queue, event_bridge: low on disk",
+        ),
         ({"store": None}, "store", "the store has not answered yet"),
         ({"store": "no route"}, "store", "the store is down: no route"),
         (
@@ -109,6 +120,12 @@ def test_each_thing_that_is_wrong_is_named(wrong, kind, what):
 )
 def test_up_to_the_edge_the_node_is_ready(edge):
     assert words(state(**edge)) == ()
+
+
+def test_a_block_exists_since_its_first_report():
+    blocked = {("event_bridge", "low on disk"): NOW - 60, ("api", "low on disk"): NOW - 90}
+    [problem] = found(state(BROKER_BLOCKED=blocked))
+    assert problem.since_unix_s == NOW - 90
 
 
 def test_without_a_connection_of_ours_the_broker_is_not_there():
@@ -186,3 +203,62 @@ def test_all_that_is_wrong_is_named_together_in_the_order_of_the_kinds():
     wrong = state(store="gone", BATCH_RESENDS={"a": 99}, HOOKS_LOADED={"hook_table": 0})
     kinds = [problem.kind for problem in found(wrong)]
     assert kinds == ["hooks", "resent", "store"] == sorted(kinds, key=KINDS.index)
+
+
+# Machines that have joined
+
+THERE = "deliveries/elsewhere/there"
+JOINED = CHILDREN | {
+    "deliveries/elsewhere": Child("running", reports=False),
+    THERE: Child("running", reports=False),
+    f"{THERE}/deliverer-1": Child("running", reports=False),
+}
+
+
+def degraded(*seen, watch=None):
+    watch = watch or Watch()
+    assert watch.update(*seen) == ()
+    return [(one.kind, one.what) for one in watch.degraded]
+
+
+def test_a_machine_that_delivers_degrades_nothing():
+    assert degraded(state(JOINED), NOW) == []
+    assert machines(JOINED) == (1, 0)
+    assert machines(CHILDREN) == (0, 0)
+
+
+@pytest.mark.parametrize("status", ["ended", "starting", "down", "stopping"])
+def test_a_lost_machine_degrades_the_node_which_is_ready(status):
+    lost = CHILDREN | {THERE: Child(status, reports=False)}
+    assert degraded(state(lost), NOW) == [("machine", "the machine there is lost")]
+    assert machines(lost) == (0, 1)
+
+
+def test_a_lost_machine_is_lost_since_the_first_time_whatever_is_tried_with_it():
+    watch = Watch()
+    for seconds, status in enumerate(("ended", "starting", "ended", "starting")):
+        lost = CHILDREN | {THERE: Child(status, reports=False)}
+        degraded(state(lost), NOW + seconds, watch=watch)
+    assert [one.since_unix_s for one in watch.degraded] == [NOW]
+    degraded(state(JOINED), NOW + 9, watch=watch)
+    assert watch.degraded == ()
+
+
+def test_what_fails_on_a_machine_alone_degrades_the_node():
+    actor = f"{THERE}/deliverer-1"
+    assert degraded(state(JOINED | {actor: Child("down", reports=False)}), NOW) == [
+        ("machine", f"{actor} is down")
+    ]
+    watch = Watch()
+    stalled = state(JOINED, LAST_PROGRESS={actor: NOW})
+    assert degraded(stalled, NOW, watch=watch) == []
+    assert degraded(stalled, NOW + 15, watch=watch) == [
+        ("machine", f"{actor} makes no progress with what it holds")
+    ]
+    resent = state(JOINED, BATCH_RESENDS={actor: 4})
+    assert degraded(resent, NOW) == [("machine", f"{actor} has sent a batch 4 times again")]
+
+
+def test_the_supervisor_of_machines_is_the_nodes_own():
+    down = JOINED | {"deliveries/elsewhere": Child("down", reports=False)}
+    assert words(state(down)) == ("deliveries/elsewhere is down",)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.webhooks.acknowledgement.event_ledger import Batch, EventLedger
+from callboard.webhooks.acknowledgement.event_ledger import BatchLimits, EventLedger
 from callboard.webhooks.acknowledgement.releases import Releases
 
 
@@ -64,8 +64,7 @@ def ledger_with(*modules_by_tag):
 
 
 def routed(ledger, id, module, shares):
-    events = ledger.cut(module, 1000, 10**9)
-    ledger.sent(Batch(id, module, events, 1, 0.0))
+    assert ledger.next(module, 0.0)[0] == id
     holders = dict.fromkeys(shares, ("retry_queue", 1))
     ledger.routed(id, shares, holders, 0.0, in_order=shares.keys())
 
@@ -92,20 +91,20 @@ def test_order_counts_over_a_new_connection_too():
 def test_all_go_on_in_order_in_whatever_order_messages_arrive(data):
     """Two modules route batches of any size; messages to the retry queue may overtake others."""
     count = data.draw(st.integers(1, 20))
-    ledger, releases = EventLedger(), Releases()
+    most = data.draw(st.integers(1, 5))
+    ledger, releases = EventLedger(BatchLimits(most_items=most)), Releases()
     for tag in range(1, count + 1):
         ledger.take(Event(tag), data.draw(st.sampled_from([{"a"}, {"b"}, {"a", "b"}])))
-    on_the_way, done, batch, number = [], [], 0, 0
+    on_the_way, done, number = [], [], 0
     while ledger.open or on_the_way:
         modules = [m for m in ("a", "b") if m in set(ledger.waiting())]
         if modules and (not on_the_way or data.draw(st.booleans())):
             module = data.draw(st.sampled_from(modules))
-            batch, number = batch + 1, number + 1
-            events = ledger.cut(module, data.draw(st.integers(1, 5)), 10**9)
+            number += 1
+            batch, events = ledger.next(module, 0.0)
             share = f"{batch}/0"
             tags = tuple(event.tag for event in events)
             on_the_way.append(("hold", share, {tag: (share, tag) for tag in tags}))
-            ledger.sent(Batch(batch, module, events, 1, 0.0))
             holders = {share: ("retry_queue", 1)}
             ledger.routed(batch, {share: tags}, holders, 0.0, in_order={share})
             on_the_way.append(("release", number, *ledger.released()))

@@ -264,7 +264,7 @@ def shown_hook(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def listed_hook(document: Mapping[str, Any]) -> dict[str, Any]:
     """A hook as an element of a listing."""
-    names = ("hook", "name", "uri", "group")
+    names = ("hook", "name", "uri", "group", "paused")
     shown = {name: document[name] for name in names if document.get(name) is not None}
     shown |= {"id": document["_id"], "enabled": document.get("enabled", True)}
     if (reason := document.get("pvt_disabled_message")) is not None:

@@ -59,7 +59,7 @@ HOOK_OF_ANY_ACCOUNT: Schema = {
     "properties": {**HOOK["properties"], "account_id": _TEXT_OR_NULL},
 }
 _LISTED: Mapping[str, Schema] = {
-    name: {} for name in ("hook", "name", "uri", "group", "disable_reason")
+    name: {} for name in ("hook", "name", "uri", "group", "paused", "disable_reason")
 }
 LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _LISTED)
 LISTED_HOOK_OF_ANY_ACCOUNT = _object(
@@ -207,15 +207,15 @@ POSTED = _object({"id": _TEXT})
 ENABLED: Schema = {"type": "string", "enum": ["hooks updated"]}
 
 TREE = schema_of(TreeNode)
+_REASONS = list_of(
+    _object({"kind": _TEXT, "what": _TEXT, "since": {"type": "string", "format": "date-time"}})
+)
 HEALTH = _object(
     {
         "ready": {"type": "boolean"},
         "problems": TEXTS,
-        "details": list_of(
-            _object(
-                {"kind": _TEXT, "what": _TEXT, "since": {"type": "string", "format": "date-time"}}
-            )
-        ),
+        "details": _REASONS,
+        "degraded": _REASONS,
     }
 )
 FIGURES = schema_of(Snapshot)

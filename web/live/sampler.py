@@ -111,7 +111,8 @@ class Sampler:
         )
         answers = (tree, snapshot, health)
         problems = list(dict.fromkeys(answer for answer in answers if isinstance(answer, str)))
-        problems += health.described if isinstance(health, Health) else ()
+        if isinstance(health, Health):
+            problems += (*health.described, *(f"degraded: {loss}" for loss in health.losses))
         figures = snapshot if isinstance(snapshot, Snapshot) else None
         now = tick(
             self._backend.node,

@@ -19,7 +19,7 @@ A = TypeVar("A")
 
 
 def asked(backend: Backend, path: str, message: Any, kind: type[A], timeout_s: float = 10.0) -> A:
-    """An actor's reply. Raises ApiError 503 if there is none; 429, 500 or 503 if it refuses."""
+    """An actor's reply. Raises ApiError: 503 if there is none, or as `refused` if it refuses."""
     try:
         return backend.ask(path, message, kind, timeout_s)
     except NoAnswer as silence:

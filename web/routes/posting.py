@@ -26,6 +26,7 @@ from callboard.web.errors import (
     forbidden,
     invalid_member,
     over_rate,
+    refused,
 )
 from callboard.web.operations.actor_requests import bad_argument, check_members, member
 from callboard.webhooks.events.event import too_deep
@@ -108,6 +109,8 @@ def _publish(backend: Backend, event: PostedEvent) -> int:
     except NoAnswer as silence:
         raise datastore_timeout(str(silence)) from None
     except RefusedByActor as refusal:
+        if refusal.blocked or refusal.busy:
+            raise refused(refusal) from None
         told = {"message": "the broker did not take the event", "cause": str(refusal)}
         raise ApiError(503, "broker_unreachable", told) from None
 

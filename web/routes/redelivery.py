@@ -54,7 +54,13 @@ _REUSED: Mapping[int | str, dict[str, Any]] = {
 }
 
 _DISABLED: Mapping[int | str, dict[str, Any]] = {
-    409: {**errors(409)[409], "description": "The hook is disabled."}
+    409: {
+        **errors(409)[409],
+        "description": "The hook is disabled, or this node lists no waiting deliveries.",
+    }
+}
+_NO_INDEX: Mapping[int | str, dict[str, Any]] = {
+    409: {**errors(409)[409], "description": "This node lists no waiting deliveries."}
 }
 
 RunId = Annotated[str, Path(description="The id from the PUT's response.")]
@@ -168,12 +174,15 @@ def _shown(progress: Progress) -> dict[str, Any]:
     "/deliveries",
     summary="List a hook's deliveries that wait in the retry queue",
     openapi_extra=PAGES,
-    responses=shows(WAITING),
+    responses={**shows(WAITING), **_NO_INDEX},
 )
 def list_waiting(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """By the time they are due; those that this node has deferred. `count`: all of them."""
+    """By the time they are due; those that this node has deferred. `count`: all of them.
+
+    409 if `delivery.waiting_index_mb` of this node is 0.
+    """
     stored_hook(backend, account, hook_id)
     paging = paging_of(request.query_params, page_size(backend))
     size = paging.size or MAX_PAGE

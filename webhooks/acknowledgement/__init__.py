@@ -1,6 +1,7 @@
 """Acknowledgement: who is responsible for which event until it is settled.
 
-In: delivery tags, batches, shares of batches, and the processes that hold them. Offers the ledgers
-of the three that hand work on: `EventLedger` (bridge), `Receipts` (deliverer), `BatchLedger` (retry
-queue). Each says which tags to acknowledge, and which to give back.
+In: delivery tags, batches, shares of batches, and the processes that hold them. Offers the
+two sides of each way from actor to actor: `Outbox` where the sender has the items, `Shares` where
+the broker has them, and `Receipts` at the receiver; and the ledgers made of them, `EventLedger`
+(bridge) and `BatchLedger` (retry queue), which say which tags to acknowledge or to give back.
 """

@@ -4,41 +4,29 @@ from collections.abc import Iterable, Mapping
 
 from attrs import Factory, define
 
-from callboard.webhooks.acknowledgement.event_ledger import Holder
-
-
-@define
-class _Share:
-    holder: Holder
-    ids: dict[int, str]
-    since: float
-    accepted: bool = False
+from callboard.webhooks.acknowledgement.shares import Holder, Share, Shares
 
 
 @define
 class BatchLedger:
-    """Shares and the delivery tags in them, by holder. Valid for one broker connection only."""
+    """Shares, and the deliveries of their tags. Valid for one broker connection only."""
 
-    _shares: dict[str, _Share] = Factory(dict)
+    shares: Shares = Factory(Shares)
+    _ids: dict[int, str] = Factory(dict)
     _holders: dict[str, tuple[Holder, int]] = Factory(dict)
 
     def __len__(self) -> int:
         """The number of tags that deliverers hold."""
-        return sum(len(share.ids) for share in self._shares.values())
+        return len(self._ids)
 
-    @property
-    def tags(self) -> set[int]:
-        """The tags that deliverers hold."""
-        return {tag for share in self._shares.values() for tag in share.ids}
-
-    @property
-    def on_the_way(self) -> int:
-        """The number of shares whose receipt no deliverer has confirmed."""
-        return sum(not share.accepted for share in self._shares.values())
+    def __contains__(self, tag: int) -> bool:
+        """Whether a deliverer holds this tag."""
+        return tag in self._ids
 
     def sent(self, share: str, holder: Holder, ids: Mapping[int, str], now: float) -> None:
         """Record that a share was sent to a deliverer. `ids`: its deliveries, by tag."""
-        self._shares[share] = _Share(holder, dict(ids), now)
+        self.shares.add(share, Share(holder, set(ids), now))
+        self._ids.update(ids)
         for id in ids.values():
             _holder, copies = self._holders.get(id, (holder, 0))
             self._holders[id] = holder, copies + 1
@@ -47,45 +35,22 @@ class BatchLedger:
         """The deliverer that holds a copy of this delivery, if one does."""
         return self._holders.get(id, (None, 0))[0]
 
-    def accepted(self, share: str) -> None:
-        """Record that a deliverer has received a share."""
-        if share in self._shares:
-            self._shares[share].accepted = True
-
     def settled(self, name: str, tags: Iterable[int]) -> list[int]:
         """Record that a deliverer has settled tags of a share; returns those that were open."""
-        share = self._shares.get(name)
-        if share is None:
-            return []
-        share.accepted = True
-        done = sorted(share.ids.keys() & set(tags))
-        for tag in done:
-            self._release(share.ids.pop(tag))
-        if not share.ids:
-            del self._shares[name]
-        return done
+        return self._released(self.shares.settled(name, tags))
 
     def died(self, holder: Holder) -> list[int]:
         """Forget a dead deliverer; returns the tags that it held."""
-        return self.lost([name for name, share in self._shares.items() if share.holder == holder])
+        return self._released(self.shares.lost((), {holder}))
 
     def lost(self, names: Iterable[str]) -> list[int]:
         """Forget shares that no deliverer holds; returns their tags."""
-        shares = [self._shares.pop(name) for name in names if name in self._shares]
-        for share in shares:
-            for id in share.ids.values():
-                self._release(id)
-        return sorted(tag for share in shares for tag in share.ids)
+        return self._released(self.shares.lost(names))
 
-    def _release(self, id: str) -> None:
-        holder, copies = self._holders.pop(id)
-        if copies > 1:
-            self._holders[id] = holder, copies - 1
-
-    def stale(self, before: float) -> dict[str, list[str]]:
-        """Shares sent before this time, by the path of their deliverer."""
-        stale: dict[str, list[str]] = {}
-        for name, share in self._shares.items():
-            if share.since < before:
-                stale.setdefault(share.holder[0], []).append(name)
-        return stale
+    def _released(self, tags: Iterable[int]) -> list[int]:
+        released = sorted(tags)
+        for id in map(self._ids.pop, released):
+            holder, copies = self._holders.pop(id)
+            if copies > 1:
+                self._holders[id] = holder, copies - 1
+        return released

@@ -6,14 +6,17 @@ routed batch that one deliverer holds. The ledger knows neither brokers nor acto
 return the delivery tags to acknowledge or to give back to the broker.
 """
 
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import chain
+import itertools
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Generic, Protocol, TypeVar
 
 from attrs import Factory, define, frozen
 
+from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES, Outbox
 from callboard.webhooks.acknowledgement.releases import Released
+from callboard.webhooks.acknowledgement.shares import Holder, Share, Shares
 
 _WAITING = "waiting:"
 
@@ -35,43 +38,28 @@ class Tagged(Protocol):
 
 E = TypeVar("E", bound=Tagged)
 
-Holder = tuple[str, int]
-"""A deliverer: its path and its incarnation."""
-
 
 @frozen
-class Batch(Generic[E]):
-    """Events of one module that were sent to its responder (of that incarnation) for routing.
+class BatchLimits:
+    """The limits of the batches for a module's responder: see `Outbox`."""
 
-    `resent`: how often they were sent before.
-    """
-
-    id: int
-    module: str
-    events: tuple[E, ...]
-    incarnation: int
-    sent_at: float
-    resent: int = 0
-
-
-@define
-class _Share:
-    """Events that a deliverer holds, or is about to receive."""
-
-    holder: Holder
-    tags: set[int]
-    since: float
-    accepted: bool = False
-    in_order: bool = False
+    most_items: int = 200
+    most_batches: float = 2
+    most_bytes: int = BATCH_BYTES
 
 
 @define
 class EventLedger(Generic[E]):
-    """All open events, batches and shares. Valid for one broker connection only."""
+    """All open events, batches and shares. Valid for one broker connection only.
 
-    _waiting: dict[str, deque[E]] = Factory(dict)
-    _batches: dict[int, Batch[E]] = Factory(dict)
-    _shares: dict[str, _Share] = Factory(dict)
+    `numbers`: of the batches; those of a later connection are greater.
+    """
+
+    _limits: BatchLimits = BatchLimits()
+    _numbers: Iterator[int] = Factory(lambda: itertools.count(1))
+    _batches: dict[str, Outbox[E]] = Factory(dict)
+    _modules: dict[int, str] = Factory(dict)
+    _shares: Shares = Factory(Shares)
     _early: dict[str, set[int]] = Factory(dict)
     _open: dict[int, set[Mark]] = Factory(dict)
     _gone: set[Holder] = Factory(set)
@@ -90,19 +78,19 @@ class EventLedger(Generic[E]):
         return self._in_order
 
     @property
-    def shares(self) -> int:
-        """The number of shares that deliverers hold."""
-        return len(self._shares)
+    def shares(self) -> Shares:
+        """The shares that deliverers hold."""
+        return self._shares
 
     @property
-    def batches(self) -> list[Batch[E]]:
-        """Batches that are not routed yet."""
-        return list(self._batches.values())
+    def batches(self) -> int:
+        """The number of batches that are not routed yet."""
+        return len(self._modules)
 
     @property
-    def on_the_way(self) -> int:
-        """The number of shares whose receipt no deliverer has confirmed."""
-        return sum(not share.accepted for share in self._shares.values())
+    def resent(self) -> int:
+        """How often a batch that is not routed yet was sent again, the most of all."""
+        return max((outbox.resent for outbox in self._batches.values()), default=0)
 
     @property
     def unanswered_since(self) -> float | None:
@@ -112,15 +100,17 @@ class EventLedger(Generic[E]):
         What a deliverer has accepted may wait for hours, for a rate limit, an order or a retry.
         """
         batches = (
-            max(batch.sent_at, self._routed_at.get(batch.module, batch.sent_at))
-            for batch in self._batches.values()
+            max(outbox.sent_at, self._routed_at.get(module, 0.0))
+            for module, outbox in self._batches.items()
         )
-        shares = (share.since for share in self._shares.values() if not share.accepted)
-        return min(chain(batches, shares), default=None)
+        since = min(self._shares.unaccepted_since, *batches, math.inf)
+        return None if since == math.inf else since
 
     def emptied(self) -> "EventLedger[E]":
         """A ledger for a new connection, which redelivers all events; known deaths are kept."""
-        return EventLedger(gone=self._gone, in_order=self._in_order, last=self._last)
+        return EventLedger(
+            self._limits, self._numbers, gone=self._gone, in_order=self._in_order, last=self._last
+        )
 
     # In
 
@@ -128,46 +118,50 @@ class EventLedger(Generic[E]):
         """Open an event that these modules want. Returns False if no module does."""
         marks = set()
         for module in sorted(modules):  # the same order in every process
-            self._waiting.setdefault(module, deque()).append(event)
+            if module not in self._batches:
+                self._batches[module] = self._outbox()
+            self._batches[module].add(event)
             marks.add(_by(module))
         if marks:
             self._open[event.tag] = marks
             self._last = event.tag
         return bool(marks)
 
-    def waiting(self) -> Iterator[str]:
+    def _outbox(self) -> Outbox[E]:
+        most = self._limits
+        return Outbox(
+            most.most_items, most.most_batches, _size, most.most_bytes, numbers=self._numbers
+        )
+
+    def waiting(self) -> list[str]:
         """Modules that have events to send."""
-        return (module for module, events in list(self._waiting.items()) if events)
+        return [module for module, outbox in self._batches.items() if outbox.waiting]
 
-    def batches_of(self, module: str) -> int:
-        """The number of this module's batches that are not routed yet."""
-        return sum(batch.module == module for batch in self._batches.values())
+    def next(self, module: str, now: float) -> tuple[int, Sequence[E]] | None:
+        """The module's next batch to send, with its number; None if its responder is to have no
+        further one now."""
+        batch = self._batches[module].next(now)
+        if batch is not None:
+            self._modules[batch[0]] = module
+        return batch
 
-    def cut(self, module: str, most_events: int, most_bytes: int) -> tuple[E, ...]:
-        """Take the module's next events: at most `most_events`, and up to `most_bytes`.
+    def take_back(self, module: str) -> None:
+        """The module's responder was restarted: send its batches again, with other numbers."""
+        if (outbox := self._batches.get(module)) is not None:
+            for number in outbox.unconfirmed:
+                del self._modules[number]
+            outbox.take_back()
+            self._discard_lost()
 
-        The event that reaches `most_bytes` is included. Events given back to the broker in the
-        meantime are skipped, so the result may be empty.
-        """
-        waiting = self._waiting.get(module, deque())
-        events: list[E] = []
-        size = 0
-        while waiting and len(events) < most_events and size < most_bytes:
-            event = waiting.popleft()
-            if event.tag in self._open:
-                events.append(event)
-                size += len(event.body)
-        return tuple(events)
-
-    def sent(self, batch: Batch[E]) -> None:
-        """Record that a batch was sent to its responder."""
-        self._batches[batch.id] = batch
+    def overdue(self, before: float, now: float) -> list[tuple[str, int, Sequence[E]]]:
+        """Batches sent before `before`, to be sent again at `now`: module, number and events."""
+        return [
+            (module, *batch)
+            for module, outbox in self._batches.items()
+            for batch in outbox.overdue(before, now)
+        ]
 
     # Routed
-
-    def resend(self, id: int) -> Batch[E]:
-        """Take back a batch from a dead responder. Raises KeyError if it was routed already."""
-        return self._batches.pop(id)
 
     def routed(
         self,
@@ -176,32 +170,33 @@ class EventLedger(Generic[E]):
         holders: Mapping[str, Holder],
         now: float,
         in_order: Collection[str] = (),
-    ) -> tuple[Batch[E] | None, list[int]]:
-        """Record that a batch is routed; returns it, and the tags that wait for nothing more.
+    ) -> tuple[tuple[str, Sequence[E]] | None, list[int]]:
+        """Record that a batch is routed; returns its module and events, and the tags that wait for
+        nothing more.
 
-        The batch is None if it is unknown: the report was late or a duplicate. Shares whose
+        The former are None if it is unknown: the report was late or a duplicate. Shares whose
         deliverer died earlier are lost at once: see `lost`. `in_order`: the shares whose deliveries
         go on in the order of the events: see `released`.
         """
-        batch = self._batches.pop(id, None)
-        if batch is None:
+        module = self._modules.pop(id, None)
+        if module is None:
             return None, []
-        self._routed_at[batch.module] = now
+        events = self._batches[module].confirmed(id)
+        self._routed_at[module] = now
         for name, tags in shares.items():
             open_tags = {tag for tag in tags if tag in self._open}
             if open_tags:
-                self._shares[name] = _Share(
-                    holders[name], open_tags, now, in_order=name in in_order
-                )
+                share = Share(holders[name], open_tags, now, in_order=name in in_order)
+                self._shares.add(name, share)
                 self._in_order |= name in in_order
             for tag in open_tags:
                 self._open[tag].add(name)
-        done = self._strike(_by(batch.module), [event.tag for event in batch.events])
+        done = self._strike(_by(module), [event.tag for event in events])
         for name in shares:
             early = self._early.pop(name, None)
             if early is not None and name in self._shares:
-                done += self._settle(name, early)
-        return batch, done
+                done += self._strike(name, self._shares.settled(name, early))
+        return (module, events), done
 
     # In order
 
@@ -214,7 +209,7 @@ class EventLedger(Generic[E]):
                 break
         found = (
             (name, tuple(sorted(tag for tag in share.tags if tag < before)))
-            for name, share in self._shares.items()
+            for name, share in self._shares.all.items()
             if share.in_order
         )
         return before, tuple((name, tags) for name, tags in found if tags)
@@ -223,31 +218,20 @@ class EventLedger(Generic[E]):
 
     def accepted(self, share: str) -> None:
         """Record that a deliverer has a share, possibly before its batch is known to be routed."""
-        if share in self._shares:
-            self._shares[share].accepted = True
-        elif self._may_come(share):
+        if not self._shares.accepted(share) and self._may_come(share):
             self._early.setdefault(share, set())
 
     def settled(self, share: str, tags: Iterable[int]) -> list[int]:
         """Record settled events of a share; returns the tags that wait for nothing more."""
         if share in self._shares:
-            return self._settle(share, tags)
+            return self._strike(share, self._shares.settled(share, tags))
         if self._may_come(share):
             self._early.setdefault(share, set()).update(tags)
         return []
 
     def _may_come(self, share: str) -> bool:
         """Whether a report on this share may have overtaken the responder's report on its batch."""
-        return batch_of(share) in self._batches
-
-    def _settle(self, name: str, tags: Iterable[int]) -> list[int]:
-        share = self._shares[name]
-        share.accepted = True
-        settled = share.tags.intersection(tags)
-        share.tags -= settled
-        if not share.tags:
-            del self._shares[name]
-        return self._strike(name, settled)
+        return batch_of(share) in self._modules
 
     def _strike(self, mark: Mark, tags: Iterable[int]) -> list[int]:
         """Remove a mark from events; returns the tags that wait for nothing more."""
@@ -269,28 +253,19 @@ class EventLedger(Generic[E]):
 
     def lost(self, shares: Iterable[str] = ()) -> list[int]:
         """Forget the events of these shares and of all dead deliverers; the tags to give back."""
-        names = {name for name, share in self._shares.items() if share.holder in self._gone}
-        names.update(name for name in shares if name in self._shares)
-        tags = {tag for name in names for tag in self._shares[name].tags}
+        tags = self._shares.lost(shares, self._gone)
         given_back = [tag for tag in tags if self._open.pop(tag, None) is not None]
-        if names:
-            for name in list(self._shares):
-                self._shares[name].tags.difference_update(tags)
-                if not self._shares[name].tags:
-                    del self._shares[name]
+        if given_back:
+            self._discard_lost()
         return given_back
 
-    def stale_batches(self, before: float) -> list[Batch[E]]:
-        """Batches sent before this time."""
-        return [batch for batch in self._batches.values() if batch.sent_at < before]
+    def _discard_lost(self) -> None:
+        for outbox in self._batches.values():
+            outbox.discard(lambda event: event.tag not in self._open)
 
-    def stale_shares(self, before: float) -> dict[str, list[str]]:
-        """Shares sent before this time, by the path of their deliverer."""
-        stale: dict[str, list[str]] = {}
-        for name, share in self._shares.items():
-            if share.since < before:
-                stale.setdefault(share.holder[0], []).append(name)
-        return stale
+
+def _size(event: Tagged) -> int:
+    return len(event.body)
 
 
 def share_name(batch: int, number: int) -> str:
@@ -303,6 +278,7 @@ def batch_of(share: str) -> int:
     return int(share.partition("/")[0])
 
 
+@cache
 def _by(module: str) -> Mark:
     """The mark of an event that this module has not routed yet."""
     return f"{_WAITING}{module}"

@@ -124,6 +124,11 @@ class FanOuts(Generic[W]):
         """The waiters of all events in progress."""
         return (waiter for event in self._events.values() for waiter in event.waiters)
 
+    @property
+    def wait(self) -> bool:
+        """Whether there are deliveries to make, as soon as their accounts' windows have room."""
+        return bool(self._turns)
+
     def delays(self, fan_out: FanOut) -> bool:
         """Whether its hooks have deliveries of earlier events before them."""
         if not self._turns:

@@ -1,10 +1,11 @@
 """Schedules deliveries fairly across endpoints and hooks, with a limit for each endpoint.
 
 An endpoint has a limit of requests in flight and of items waiting; an item beyond them is to be
-deferred, in the durable retry queue. Runnable endpoints take turns, so do the accounts of an
-endpoint, and the hooks of an account there. Endpoints that cannot run are kept apart, so that their
-number does not affect the cost of a turn. hook_queue.py has the rules of one hook,
-circuit_breaker.py those of circuits, and concurrency.py those of the slots that endpoints share.
+deferred, in the durable retry queue. Accounts take turns, so do the runnable endpoints of an
+account, the accounts of an endpoint, and the hooks of an account there. Endpoints that cannot run
+are kept apart, so that their number does not affect the cost of a turn. hook_queue.py has the rules
+of one hook, circuit_breaker.py those of circuits, and concurrency.py those of the slots that
+endpoints share.
 """
 
 import heapq
@@ -115,6 +116,10 @@ class _ReadyHooks(Generic[T]):
 
     def __contains__(self, hook: HookQueue[T]) -> bool:
         return hook.id in self._accounts.get(hook.account_id, ())
+
+    def next_account(self) -> str:
+        """The account whose turn it is."""
+        return next(iter(self._accounts))
 
     def put(self, hook: HookQueue[T]) -> None:
         """Add a hook at the end, unless it has a place already."""
@@ -438,7 +443,7 @@ class Dispatcher(Generic[T]):
         in_flight = self._limiter.of(endpoint)
         wants = bool(queue.ready) and in_flight < self._limits.in_flight
         if wants and self._circuits.allows(endpoint, now):
-            self._round_robin.put(endpoint, now)
+            self._round_robin.put(endpoint, now, queue.ready.next_account)
             self._probes.drop(endpoint)
             return
         self._round_robin.drop(endpoint)

@@ -191,6 +191,10 @@ class Jobs:
         """The deliveries in progress of these hooks, by account and id."""
         return [job for job in self._jobs.values() if job.hook in keys]
 
+    def holds(self, job: Job) -> bool:
+        """Whether this delivery is in progress."""
+        return self._jobs.get(job.delivery.id) is job
+
     def is_leaving(self, delivery: Delivery) -> bool:
         """Whether it is in progress, and on its way to the retry queue."""
         job = self._jobs.get(delivery.id)
@@ -207,7 +211,7 @@ class Jobs:
 
     def deferred(self, job: Job) -> None:
         """Record that the retry queue has persisted a delivery; ignored if it has returned."""
-        if self._jobs.get(job.delivery.id) is job:
+        if self.holds(job):
             self.deferrals += 1
             if not job.ordered:  # The only copy is in its hook's queue, as it was published.
                 self._journal.deferred(job.delivery.id, job.deferrals)
@@ -242,7 +246,7 @@ class Jobs:
         return job
 
     def _settle(self, job: Job) -> None:
-        if self._jobs.get(job.delivery.id) is job:
+        if self.holds(job):
             del self._jobs[job.delivery.id]
         for receipt in job.receipts:
             self._receipts.settle(receipt)

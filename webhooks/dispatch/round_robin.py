@@ -1,8 +1,17 @@
-"""Runnable endpoints take turns, as far as there are slots for them."""
+"""Runnable endpoints take turns, as far as there are slots for them.
+
+Accounts share the turns, whatever the number of their endpoints: an endpoint comes after the one
+served last, and after the others of its account (start-time fair queueing: Goyal, Vin and Cheng,
+1996, here with packets of equal length). The account is that whose hook is next at the endpoint.
+"""
 
 import heapq
+from collections.abc import Callable
 
 from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
+
+NUMBER = 2**40
+"""A place is a turn times this, plus a number: within a turn, the first to come is served first."""
 
 
 class RoundRobin:
@@ -16,10 +25,13 @@ class RoundRobin:
         self._limiter = limiter
         self._in_turn = _Line()
         self._held = _Line()
-        self._last = 0
+        self._turn = self._number = 0
+        # The last turn of each account that has one, and the account and turn of each endpoint.
+        self._last: dict[str, int] = {}
+        self._turns: dict[str, tuple[str, int]] = {}
 
-    def put(self, endpoint: str, now: float) -> None:
-        """Add a runnable endpoint at the end, unless it has a place already.
+    def put(self, endpoint: str, now: float, account: Callable[[], str]) -> None:
+        """Add a runnable endpoint behind those of its account, unless it has a place already.
 
         To be called again when its number of requests in flight changes.
         """
@@ -32,33 +44,54 @@ class RoundRobin:
         elif endpoint in self._in_turn:
             self._in_turn.move(endpoint, under_way)
         else:
-            self._last += 1
-            self._in_turn.put(endpoint, self._last, under_way)
+            owner = account()
+            last = self._last.get(owner, 0)
+            turn = self._last[owner] = 1 + (last if last > self._turn else self._turn)
+            self._turns[endpoint] = owner, turn
+            self._number += 1
+            self._in_turn.put(endpoint, turn * NUMBER + self._number, under_way)
 
     def drop(self, endpoint: str) -> None:
         """Remove an endpoint that is no longer runnable."""
         for line in (self._in_turn, self._held):
             if endpoint in line:
                 line.drop(endpoint)
+                self._leave(endpoint)
+
+    def _leave(self, endpoint: str) -> int:
+        """Forget the turn of an endpoint, and of its account if it is the last; returns it."""
+        owner, turn = self._turns.pop(endpoint)
+        if self._last.get(owner) == turn:
+            del self._last[owner]
+        return turn
 
     def next(self, now: float) -> str | None:
         """Take the endpoint whose turn it is; None if there is no slot for any."""
         limiter = self._limiter
-        if not limiter.free:
+        free = limiter.free
+        if not free:
             return None
-        room = limiter.room_for_doubtful(limiter.doubtful(now))
-        held = self._held.first(room)
-        while (first := self._in_turn.first(limiter.free)) and (held is None or first < held):
+        held = self._held.first(self._room(now)) if len(self._held) else None
+        while (first := self._in_turn.first(free)) and (held is None or first < held):
             place, endpoint = first
             self._in_turn.drop(endpoint)
-            under_way = limiter.of(endpoint)
-            if not limiter.is_doubtful(endpoint, now) or under_way < room:
-                return endpoint
-            self._held.put(endpoint, place, under_way)
+            if limiter.is_doubtful(endpoint, now):
+                under_way = limiter.of(endpoint)
+                if under_way >= self._room(now):
+                    self._held.put(endpoint, place, under_way)
+                    continue
+            turn = self._leave(endpoint)
+            if turn > self._turn:
+                self._turn = turn
+            return endpoint
         if held is None:
             return None
         self._held.drop(held[1])
+        self._leave(held[1])
         return held[1]
+
+    def _room(self, now: float) -> int:
+        return self._limiter.room_for_doubtful(self._limiter.doubtful(now))
 
 
 class _Line:
@@ -71,6 +104,9 @@ class _Line:
 
     def __contains__(self, endpoint: str) -> bool:
         return endpoint in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def put(self, endpoint: str, place: int, under_way: int) -> None:
         self._places[endpoint] = place, under_way

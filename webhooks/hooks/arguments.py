@@ -27,6 +27,14 @@ class BadArgument(ValueError):
     """An unusable argument; the text gives the reason and the permitted values."""
 
 
+class NotOnThisNode(BadArgument):
+    """A setting of this node does not permit such requests. `setting`: its name."""
+
+    def __init__(self, reason: str, setting: str) -> None:
+        super().__init__(reason)
+        self.setting = setting
+
+
 def account_argument(value: Any) -> str:
     """The account's id, from the id itself or from either form of its database's name."""
     if isinstance(value, str):

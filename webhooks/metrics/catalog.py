@@ -191,6 +191,12 @@ API_REFUSED = Metric(
 BROKER_UP = _gauge(
     "callboard_broker_up", "Whether an actor's connection to the broker is up: 1 or 0.", "actor"
 )
+BROKER_BLOCKED = _gauge(
+    "callboard_broker_blocked_since_seconds",
+    "Unix time since when the broker takes no messages from an actor, for this reason; 0: it does.",
+    "actor",
+    "reason",
+)
 STORE_UP = _gauge(
     "callboard_store_up", "Whether the document store responded to the last check: 1 or 0."
 )
@@ -199,6 +205,11 @@ NOT_READY_SECONDS = _gauge(
     "callboard_not_ready_seconds",
     "For how long the node has had a problem of this kind, the oldest one; 0 without a problem.",
     "kind",
+)
+MACHINES = _gauge(
+    "callboard_machines",
+    "Machines that have joined the node: joined (they deliver for it) or lost.",
+    "state",
 )
 HOOKS_LOADED = _gauge(
     "callboard_hooks_loaded", "Whether an actor that needs all hooks has them: 1 or 0.", "actor"

@@ -16,6 +16,8 @@ RUNNING, ENDED = "running", "ended"
 
 ANOTHER_ZONE = "zone_listener-"
 """Actors connected to another zone's broker; without it this node still works."""
+MACHINES = "deliveries/elsewhere/"
+"""The paths of actors on joined machines begin with it; without them this node still works."""
 TREE_OLD_S = 10.0
 """Without a report from the top supervisor for this time, the tree counts as not responding."""
 STALLED_S = 15.0
@@ -31,9 +33,11 @@ NAMED = 3
 
 KINDS = (
     *("tree", "restarts", "report", "hooks", "stalled", "resent", "refused"),
-    *("broker", "store"),
+    *("broker", "blocked", "store"),
 )
 """The kinds of problems, each the value of a label."""
+MACHINE = "machine"
+"""The kind of a problem that only degrades the node: a machine that has joined it."""
 
 
 @frozen
@@ -47,7 +51,7 @@ class Child:
 
 @frozen
 class Problem:
-    """A reason for which the node is not ready. `since_unix_s`: when it was first seen."""
+    """A reason for which the node is not ready, or is degraded. `since_unix_s`: when first seen."""
 
     kind: str
     what: str
@@ -73,8 +77,12 @@ class State:
 
 @define
 class Watch:
-    """The problems of a node over time."""
+    """The problems of a node over time.
 
+    `degraded`: since the last `update`, the failures of joined machines only.
+    """
+
+    degraded: tuple[Problem, ...] = ()
     _problems: dict[tuple[str, str], Problem] = Factory(dict)
     _restarts: dict[str, tuple[int, deque[float]]] = Factory(dict)
     _refused: dict[str, tuple[int, float]] = Factory(dict)
@@ -91,12 +99,19 @@ class Watch:
             **self._stalled(state, now),
             **self._refusals(state, now),
         }
+        found = {
+            (MACHINE if _is_elsewhere(subject) else kind, subject): seen
+            for (kind, subject), seen in found.items()
+        }
         known = self._problems
         self._problems = {
             key: Problem(key[0], what, known[key].since_unix_s if key in known else since)
             for key, (what, since) in found.items()
         }
-        return tuple(sorted(self._problems.values(), key=lambda one: KINDS.index(one.kind)))
+        every = self._problems.values()
+        self.degraded = tuple(one for one in every if one.kind == MACHINE)
+        own = (one for one in every if one.kind != MACHINE)
+        return tuple(sorted(own, key=lambda one: KINDS.index(one.kind)))
 
     def _restarting(self, state: State, now: float) -> "_Faults":
         found: _Faults = {}
@@ -157,11 +172,17 @@ def _of_tree(state: State, now: float) -> _Faults:
         return {("tree", ""): (what, now - state.tree_age_s)}
     if not state.children:
         return {("tree", ""): ("the top supervisor has not answered yet", now)}
-    return {
+    lost = {
+        ("tree", path): (f"the machine {path.removeprefix(MACHINES)} is lost", now)
+        for path, child in state.children.items()
+        if _is_machine(path) and child.status != RUNNING
+    }
+    down = {
         ("tree", path): (f"{path} is {child.status}", now)
         for path, child in sorted(state.children.items())
         if child.status not in (RUNNING, ENDED)
     }
+    return {**down, **lost}
 
 
 def _of_reports(state: State, now: float) -> _Faults:
@@ -172,7 +193,10 @@ def _of_reports(state: State, now: float) -> _Faults:
         (
             path
             for path, child in state.children.items()
-            if child.reports and child.status == RUNNING and path not in state.reported
+            if child.reports
+            and not _is_elsewhere(path)
+            and child.status == RUNNING
+            and path not in state.reported
         ),
         now,
     )
@@ -203,11 +227,44 @@ def _of_servers(state: State, now: float) -> _Faults:
         found["broker", ""] = f"the broker is down for {', '.join(down)}", now
     elif not ours:
         found["broker", ""] = "no actor is connected to the broker yet", now
+    found |= _of_blocked(state)
     if state.store_problem is None:
         found["store", ""] = "the store has not answered yet", now
     elif state.store_problem:
         found["store", ""] = f"the store is down: {state.store_problem}", now
     return found
+
+
+def _of_blocked(state: State) -> _Faults:
+    """Actors from which the broker takes no messages, such as retries and posted events."""
+    blocked = {
+        labels: since
+        for (name, labels), since in state.gauges.items()
+        if name == catalog.BROKER_BLOCKED.name and since
+    }
+    if not blocked:
+        return {}
+    actors = ", ".join(sorted({actor for actor, _reason in blocked}))
+    reasons = ", ".join(sorted({reason for _actor, reason in blocked}))
+    what = f"the broker takes no messages from {actors}: {reasons}"
+    return {("blocked", ""): (what, min(blocked.values()))}
+
+
+def machines(children: Mapping[str, Child]) -> tuple[int, int]:
+    """The machines that deliver for the node, and those that are lost.
+
+    One that has left in order is none of them.
+    """
+    found = [child.status == RUNNING for path, child in children.items() if _is_machine(path)]
+    return sum(found), len(found) - sum(found)
+
+
+def _is_machine(path: str) -> bool:
+    return _is_elsewhere(path) and path.count("/") == MACHINES.count("/")
+
+
+def _is_elsewhere(path: str) -> bool:
+    return path.startswith(MACHINES)
 
 
 def _listed(kind: str, what: str, paths: Iterable[str], now: float) -> _Faults:

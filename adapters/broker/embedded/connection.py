@@ -7,15 +7,17 @@ loss of power (WAL with synchronous=NORMAL). Differences from RabbitMQ:
 - A queue has one consumer: a new one takes the queue over, and the previous one is notified and
   waits until the queue is free again. So each queue has a single active consumer.
 - Queues that are not durable, auto-delete or exclusive end with their consumer. Exchanges stay.
+- With less than `LEAST_FREE_BYTES` on the disk, publishers are blocked.
 - Queue arguments (`x-message-ttl`, `x-max-length`) and `expiration` have no effect; the delay of a
   `DelayQueue` has.
 """
 
 import itertools
 import math
+import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from callboard.adapters.broker.embedded import database
 from callboard.adapters.broker.embedded.presence import Presence, is_alive, remove_the_dead, ring
 from callboard.adapters.broker.properties import encode
 from callboard.adapters.broker.protocol import (
+    Blocked,
     BrokerError,
     BrokerEvent,
     Confirmed,
@@ -37,10 +40,12 @@ from callboard.adapters.broker.protocol import (
     Depths,
     IncomingMessage,
     OutgoingMessage,
+    Probed,
     Queue,
     Removed,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     UnreadableMessage,
     received,
@@ -50,10 +55,22 @@ from callboard.adapters.local.corrupt_file import file_number, is_corrupt, move_
 FILE = "broker.sqlite3"
 LOOK_AGAIN_S = 5.0
 """How often a consumer checks its queue without having been woken."""
+LOOK_FOR_ROOM_S = 1.0
+"""How often a blocked connection checks whether the disk has room again."""
+LEAST_FREE_BYTES = 2**20
+"""With less free disk space, nothing is published. Acknowledgements need some, too."""
+LOW_ON_DISK = "low on disk"
+"""RabbitMQ's word for it."""
 DUE_TOGETHER_S = 0.05
 """Delayed messages due within this time are moved in one transaction, not in one each."""
 BATCH = 1000
 """The most messages that one `poll` returns."""
+
+
+def free_bytes(folder: Path) -> int:
+    """The free space of the disk that has the folder, for this user."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 @define
@@ -105,11 +122,14 @@ class EmbeddedConnection:
         *,
         backoff: Backoff | None = None,
         busy_s: float = database.BUSY_S,
+        free_bytes: Callable[[Path], int] = free_bytes,
     ) -> None:
         """The file is `data_dir/broker.sqlite3`; doorbells are in `data_dir/connections`.
 
         `busy_s`: how long a `poll` waits for other processes' transactions, in seconds.
+        `free_bytes`: the free space of the disk that has a folder.
         """
+        self._free_bytes = free_bytes
         self._file, self._busy_s = data_dir / FILE, busy_s
         self._folder = data_dir / "connections"
         self._topology = topology
@@ -118,6 +138,8 @@ class EmbeddedConnection:
         self._tags = itertools.count(1)
         self._events: list[BrokerEvent] = []
         self._outbox: dict[int, tuple[OutgoingMessage, bytes]] = {}
+        self._probes = 0
+        self._blocked = False
         self._settled: list[int] = []  # message ids
         self._consumers: dict[str, _Consumer] = {}  # by queue
         self._declaring: dict[str, Queue] = {}
@@ -162,7 +184,7 @@ class EmbeddedConnection:
             if self._db is None and self._retry_is_due():
                 self._db = self._come_up()
             if self._db is None:
-                self._refuse_outbox()
+                self._refuse_outbox(self._down_reason)
             else:
                 self._work(self._db)
                 if self._count_depths:
@@ -205,6 +227,12 @@ class EmbeddedConnection:
         self._present().ring()
         return publish_id
 
+    def probe(self) -> None:
+        """See `BrokerConnection.probe`; done by the next `poll`."""
+        if self._db is not None:
+            self._probes += 1
+            self._present().ring()
+
     def ask_depths(self) -> None:
         """See `BrokerConnection.ask_depths`."""
         if self._db is not None:
@@ -223,7 +251,7 @@ class EmbeddedConnection:
             self._starting[queue] = prefetch
             self._present().ring()
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool = False) -> None:
         """See `BrokerConnection.remove`; done by the next `poll`."""
         if self._db is not None:
             self._removing.append(queue.name)
@@ -342,6 +370,8 @@ class EmbeddedConnection:
         if file_number(self._file) != self._number:
             raise BrokerError("it was moved aside")
         self._check_still_consumer(db)
+        if self._outbox or self._probes or self._blocked:
+            self._look_for_room()
         due_in_s = self._due_in_s(db)
         changing = self._declaring or self._starting or self._removing
         asked = self._outbox or self._settled or changing
@@ -372,6 +402,20 @@ class EmbeddedConnection:
         for listener in listeners - {token}:
             ring(self._folder, listener)
         self._look_within(max(self._due_in_s(db), DUE_TOGETHER_S))
+
+    def _look_for_room(self) -> None:
+        """Report a change, answer probes, and refuse publishes if there is no room."""
+        blocked = self._free_bytes(self._file.parent) < LEAST_FREE_BYTES
+        if blocked != self._blocked:
+            self._blocked = blocked
+            self._events.append(Blocked(LOW_ON_DISK) if blocked else Unblocked())
+        if blocked:
+            self._refuse_outbox(f"blocked: {LOW_ON_DISK}")
+            in_s = time.monotonic() + LOOK_FOR_ROOM_S
+            self._next_look = min(self._next_look or in_s, in_s)
+        else:
+            self._events += [Probed()] * self._probes
+        self._probes = 0
 
     def _due_in_s(self, db: sqlite3.Connection) -> float:
         """Seconds until a delayed message moves to this queue; infinite if there is none."""
@@ -436,9 +480,9 @@ class EmbeddedConnection:
             touched |= queues
         return verdicts, confirmed, touched
 
-    def _refuse_outbox(self) -> None:
+    def _refuse_outbox(self, reason: str) -> None:
         if self._outbox:
-            self._events.append(Unconfirmed(tuple(self._outbox), self._down_reason))
+            self._events.append(Unconfirmed(tuple(self._outbox), reason))
             self._outbox = {}
 
     def _go_down(self, reason: str) -> None:
@@ -450,7 +494,8 @@ class EmbeddedConnection:
         self._settled.clear()
         self._count_depths = False
         self._down_reason = reason
-        self._refuse_outbox()
+        self._refuse_outbox(reason)
+        self._blocked, self._probes = False, 0
         now = time.monotonic()
         pause_s = self._backoff.pause_s(now - self._up_since if self._up_since else 0.0)
         self._up_since = None

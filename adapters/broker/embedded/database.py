@@ -93,6 +93,15 @@ class Consumption:
     """The token of the connection that consumed from it until now."""
 
 
+@frozen
+class Stored:
+    """A message by the number of its row; delayed ones have a table of their own."""
+
+    number: int
+    body: bytes
+    is_delayed: bool
+
+
 def open_database(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """Open the file, creating it if it is missing. Not to be used across a fork.
 
@@ -287,6 +296,30 @@ def messages(db: sqlite3.Connection, queue: int) -> int:
     """The number of messages in a queue, including those that its consumer holds."""
     (count,) = db.execute("SELECT count(*) FROM message WHERE queue = ?", (queue,)).fetchone()
     return int(count)
+
+
+def stored(db: sqlite3.Connection, queue_name: str) -> Iterator[Stored]:
+    """The messages of a queue, and then those that are delayed for it, each in order."""
+    rows = db.execute(
+        "SELECT message.id, body FROM message JOIN queue ON queue.id = message.queue"
+        " WHERE name = ? ORDER BY message.id",
+        (queue_name,),
+    )
+    for number, body in rows:
+        yield Stored(number, body, is_delayed=False)
+    rows = db.execute(
+        "SELECT rowid, body FROM delayed WHERE target = ? ORDER BY rowid", (queue_name,)
+    )
+    for number, body in rows:
+        yield Stored(number, body, is_delayed=True)
+
+
+def delete(db: sqlite3.Connection, message: Stored) -> None:
+    """Delete a message, which no consumer may hold."""
+    if message.is_delayed:
+        db.execute("DELETE FROM delayed WHERE rowid = ?", (message.number,))
+    else:
+        db.execute("DELETE FROM message WHERE id = ?", (message.number,))
 
 
 def next_due(db: sqlite3.Connection, queue_name: str) -> float | None:

@@ -1,8 +1,9 @@
 """RabbitMQ (AMQP 0-9-1) through pika, without threads and without waiting."""
 
 import itertools
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,15 +13,18 @@ from pika.adapters.utils.selector_ioloop_adapter import (  # type: ignore[import
 )
 
 from callboard.adapters.broker.backoff import Backoff
+from callboard.adapters.broker.properties import encode
 from callboard.adapters.broker.protocol import (
     BrokerError,
     BrokerEvent,
     ConnectionDown,
+    ConnectionUp,
     OutgoingMessage,
     Queue,
     Topology,
     Unconfirmed,
 )
+from callboard.adapters.broker.rabbitmq.flush_markers import Marks
 from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
 from callboard.adapters.broker.rabbitmq.session import AmqpSession
 
@@ -37,10 +41,10 @@ CLOSE_S = 1.0
 class AmqpConnection:
     """The `BrokerConnection` for `amqp://` and `amqps://` URLs (pika's `URLParameters`).
 
-    Publishing and consuming share one channel. So a publish to an exchange that does not exist
-    (404) ends the consumer's connection too. A broker short of memory stops reading from
-    connections that publish, so it gets no acknowledgements from them either: publishes stay
-    unconfirmed until it has recovered. Where that matters, use two connections.
+    RabbitMQ stops reading from a connection that publishes while it is short of memory or disk
+    space, and would get no acknowledgements from it either. So one that consumes publishes on
+    another, which is opened with the first publish. They are one to its owner: if either is lost,
+    as by a publish to an exchange that does not exist (404), so is the other.
     """
 
     def __init__(
@@ -51,24 +55,32 @@ class AmqpConnection:
         name: str = "callboard",
         backoff: Backoff | None = None,
         set_up_s: float = SET_UP_S,
+        heartbeat_s: int | None = None,
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
-        Raises `BrokerError` for an unusable URL.
+        `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer
+        that is silent for between one and a half and two intervals is lost. Raises `BrokerError`
+        for an unusable URL.
         """
-        self._parameters = _parameters(url, name)
+        self._parameters = _parameters(url, name, heartbeat_s)
         self._topology = topology
         self._name = name
         self._consuming = False
         self._backoff = backoff or Backoff()
         self._set_up_s = set_up_s
         self._publish_ids = itertools.count(1)
-        self._refused: list[int] = []
+        self._refused: dict[str, list[int]] = {}  # publish ids by reason
         self._down_reason = "not connected yet"
         self._events: list[BrokerEvent] = []
         self._loop: PollableLoop | None = None
         self._io_services: Any = None
         self._session: AmqpSession | None = None
+        self._publisher: AmqpSession | None = None  # of a connection that consumes
+        self._publisher_lasted_s = math.inf
+        self._to_publish: list[tuple[int, OutgoingMessage]] = []  # once the publisher is up
+        self._to_probe = 0
+        self._marks: Marks | None = None
         self._last_tag = 0
 
     def open(self) -> None:
@@ -89,11 +101,15 @@ class AmqpConnection:
     def poll(self) -> Sequence[BrokerEvent]:
         """See `BrokerConnection.poll`."""
         self._running_loop().run_ready()
+        if self._to_publish or self._to_probe:
+            self._publish_waiting()
         if self._session is not None:
             self._events += self._session.take_events()
+        if self._publisher is not None:
+            self._take_publisher_events()
         if self._refused:
-            self._events.append(Unconfirmed(tuple(self._refused), self._down_reason))
-            self._refused = []
+            refused, self._refused = self._refused, {}
+            self._events += (Unconfirmed(tuple(ids), reason) for reason, ids in refused.items())
         events, self._events = self._events, []
         return events
 
@@ -117,12 +133,64 @@ class AmqpConnection:
     def publish(self, message: OutgoingMessage) -> int:
         """See `BrokerConnection.publish`; raises `BrokerError` if AMQP cannot carry it."""
         publish_id = next(self._publish_ids)
-        if (session := self._live_session()) is not None:
-            session.publish(publish_id, message)
+        publisher = self._publishing_session()
+        if publisher is not None and not publisher.blocked:
+            if publisher.is_up:
+                publisher.publish(publish_id, message)
+            else:
+                encode(message)
+                self._to_publish.append((publish_id, message))
         else:
-            self._refused.append(publish_id)
+            reason = f"blocked: {publisher.blocked}" if publisher else self._down_reason
+            self._refused.setdefault(reason, []).append(publish_id)
             self._running_loop().wake()
         return publish_id
+
+    def probe(self) -> None:
+        """See `BrokerConnection.probe`."""
+        publisher = self._publishing_session()
+        if publisher is not None and not publisher.blocked:
+            if publisher.is_up:
+                publisher.probe()
+            else:
+                self._to_probe += 1
+
+    def _publishing_session(self) -> AmqpSession | None:
+        """The session to publish on, which may not be up yet; None while the connection is down."""
+        session = self._live_session()
+        if session is None or self._topology.queue is None:
+            return session
+        if self._publisher is None:
+            self._publisher = self._begin_session(Topology(), None, self._on_publisher_lost)
+            self._running_loop().wake()  # so that the owner learns of its timers
+        return self._publisher
+
+    def _publish_waiting(self) -> None:
+        """Publish the messages that waited for the publisher, in their order, after the probes."""
+        if self._publisher is None or not self._publisher.is_up:
+            return
+        for _probe in range(self._to_probe):
+            self._publisher.probe()
+        for publish_id, message in self._to_publish:
+            self._publisher.publish(publish_id, message)
+        self._to_publish, self._to_probe = [], 0
+
+    def _take_publisher_events(self) -> None:
+        """Its `ConnectionUp` is not that of the connection."""
+        assert self._publisher is not None
+        for event in self._publisher.take_events():
+            if not isinstance(event, ConnectionUp):
+                self._events.append(event)
+            elif self._marks is not None:
+                self._marks.go_on()
+
+    def _publish_mark(self) -> bool:
+        publisher = self._publishing_session()
+        if publisher is None or publisher.blocked or not publisher.is_up:
+            return False
+        assert self._topology.queue is not None
+        publisher.publish_mark(self._topology.queue.name)
+        return True
 
     def ask_depths(self) -> None:
         """See `BrokerConnection.ask_depths`."""
@@ -139,10 +207,10 @@ class AmqpConnection:
         if (session := self._live_session()) is not None:
             session.consume(queue, prefetch)
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool = False) -> None:
         """See `BrokerConnection.remove`."""
         if (session := self._live_session()) is not None:
-            session.remove(queue)
+            session.remove(queue, is_obsolete=is_obsolete)
 
     def stop_consuming(self) -> None:
         """See `BrokerConnection.stop_consuming`; a later session will not consume either."""
@@ -154,18 +222,27 @@ class AmqpConnection:
         """See `BrokerConnection.close`; takes at most `CLOSE_S`."""
         if self._loop is None:
             return
+        give_up = time.monotonic() + CLOSE_S
+        with suppress(AssertionError):  # pika's, if an attempt to connect ends meanwhile.
+            self._drive(lambda: not self._to_publish, give_up)
+            sessions = [each for each in (self._session, self._publisher) if each is not None]
+            for session in sessions:
+                session.close()
+            self._drive(lambda: all(each.is_closed for each in sessions), give_up)
+            for session in sessions:
+                session.abort()
+            self._loop.run_ready()
         if self._session is not None:
-            give_up = time.monotonic() + CLOSE_S
-            with suppress(AssertionError):  # pika's, if an attempt to connect ends meanwhile.
-                self._session.close()
-                while not self._session.is_closed and (left_s := give_up - time.monotonic()) > 0:
-                    self._loop.wait(left_s)
-                    self._loop.run_ready()
-                self._session.abort()
-                self._loop.run_ready()
             self._last_tag = self._session.last_tag
         self._loop.close()
-        self._loop = self._session = None
+        self._loop = self._session = self._publisher = None
+
+    def _drive(self, until: Callable[[], bool], give_up: float) -> None:
+        loop = self._running_loop()
+        while not until() and (left_s := give_up - time.monotonic()) > 0:
+            loop.wait(left_s)
+            loop.run_ready()
+            self._publish_waiting()
 
     def _running_loop(self) -> PollableLoop:
         if self._loop is None:
@@ -176,32 +253,67 @@ class AmqpConnection:
         return self._session if self._session is not None and self._session.is_up else None
 
     def _connect(self) -> None:
-        self._session = AmqpSession(
+        topology = self._topology
+        dead_letters = any(not delay.quorum for delay in topology.delays)
+        later = self._running_loop().call_later
+        self._marks = Marks(self._publish_mark, later) if dead_letters else None
+        consumer_tag = self._name if self._consuming else None
+        self._session = self._begin_session(topology, consumer_tag, self._on_lost)
+
+    def _begin_session(
+        self,
+        topology: Topology,
+        consumer_tag: str | None,
+        on_lost: Callable[[AmqpSession, str], None],
+    ) -> AmqpSession:
+        session = AmqpSession(
             self._parameters,
             self._io_services,
-            self._topology,
-            consumer_tag=self._name if self._consuming else None,
+            topology,
+            consumer_tag=consumer_tag,
             tag_base=self._last_tag,
-            on_lost=self._on_lost,
+            on_lost=on_lost,
+            marks=self._marks,
         )
-        self._running_loop().call_later(self._set_up_s, self._session.fail_unless_up)
+        self._running_loop().call_later(self._set_up_s, session.fail_unless_up)
+        return session
+
+    def _on_publisher_lost(self, publisher: AmqpSession, reason: str) -> None:
+        """End the other session, too: `_on_lost` reports both."""
+        self._take_publisher_events()
+        self._publisher, self._publisher_lasted_s = None, publisher.lasted_s()
+        self._down_reason = reason
+        self.reconnect(reason)
 
     def _on_lost(self, session: AmqpSession, reason: str) -> None:
         self._session = None
         self._last_tag = session.last_tag
         self._down_reason = reason
-        pause_s = self._backoff.pause_s(session.lasted_s())
-        self._events += [*session.take_events(), ConnectionDown(reason, retry_in_s=pause_s)]
+        self._events += session.take_events()
+        if self._publisher is not None:
+            self._publisher.abandon(reason)
+            self._running_loop().call_later(CLOSE_S, self._publisher.abort)
+            self._take_publisher_events()
+            self._publisher = None
+        if self._to_publish:
+            waiting, self._to_publish = self._to_publish, []
+            self._events.append(Unconfirmed(tuple(id for id, _message in waiting), reason))
+        self._to_probe = 0
+        pause_s = self._backoff.pause_s(min(session.lasted_s(), self._publisher_lasted_s))
+        self._publisher_lasted_s = math.inf
+        self._events.append(ConnectionDown(reason, retry_in_s=pause_s))
         self._running_loop().call_later(pause_s, self._connect)
 
 
-def _parameters(url: str, name: str) -> Any:
+def _parameters(url: str, name: str, heartbeat_s: int | None) -> Any:
     try:
         parameters = pika.URLParameters(url)
     except (ValueError, TypeError):
         # The error's text may contain a part of the password.
         expected = "amqp://user:password@host:port/vhost?option=value"
         raise BrokerError(f"not a usable AMQP URL (expected {expected})") from None
+    if parameters.heartbeat is None:
+        parameters.heartbeat = heartbeat_s
     parameters.client_properties = {
         **(parameters.client_properties or {}),
         "connection_name": name,

@@ -23,9 +23,13 @@ PAUSE_S = 0.02
 
 @define
 class Marks:
-    """Decides when to `publish` a marker; `later` calls back after a number of seconds."""
+    """Decides when to `publish` a marker; `later` calls back after a number of seconds.
 
-    publish: Callable[[], None]
+    `publish` returns whether it did: it does not while the broker takes no messages. Call `go_on`
+    once it does.
+    """
+
+    publish: Callable[[], bool]
     later: Callable[[float, Callable[[], None]], object]
     _under_way: bool = False
     _wanted: bool = False
@@ -35,7 +39,7 @@ class Marks:
         if not headers or "x-death" not in headers:
             return
         self._wanted = True
-        self._go_on()
+        self.go_on()
 
     def confirmed(self) -> None:
         """The marker and all messages before it are on the disk."""
@@ -43,9 +47,9 @@ class Marks:
 
     def _end(self) -> None:
         self._under_way = False
-        self._go_on()
+        self.go_on()
 
-    def _go_on(self) -> None:
-        if self._wanted and not self._under_way:
+    def go_on(self) -> None:
+        """Publish a marker if one is wanted."""
+        if self._wanted and not self._under_way and self.publish():
             self._wanted, self._under_way = False, True
-            self.publish()

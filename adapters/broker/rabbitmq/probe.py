@@ -16,7 +16,11 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
 )
 
 from callboard.adapters.broker.protocol import Exchange, Queue
+from callboard.adapters.broker.rabbitmq.session import NO_QUEUE, PROBE
 from callboard.adapters.broker.urls import mask_url
+
+BLOCKED_S = 0.5
+"""How long a message may wait after the broker has said that it takes none."""
 
 Stage = Literal["url", "address", "credentials", "vhost", "permissions", "protocol"]
 
@@ -33,8 +37,9 @@ class ProbeFailed(Exception):
 class BrokerAbout:
     """A broker's description of itself. `waiting`: messages of our queue, None if it is missing.
 
-    `unlike`: exchanges that differ from our declarations, with the reason why that is a problem;
-    `unlike_queues`: the same for queues.
+    `blocked`: whether it takes no messages, as during an alarm. `unlike`: exchanges that differ
+    from our declarations, with the reason why that is a problem; `unlike_queues`: the same for
+    queues.
     """
 
     product: str
@@ -43,6 +48,7 @@ class BrokerAbout:
     consumers: int
     unlike: tuple[tuple[str, str], ...]
     unlike_queues: tuple[tuple[str, str], ...] = ()
+    blocked: bool = False
 
 
 def look(
@@ -72,6 +78,7 @@ def look(
             consumers,
             unlike,
             unlike_queues,
+            _is_blocked(connection),
         )
     except (pika_errors.AMQPError, OSError) as error:
         raise ProbeFailed("protocol", f"the connection was lost: {error!r}") from error
@@ -87,7 +94,7 @@ def _connect(url: str, timeout_s: float) -> Any:
         raise ProbeFailed("url", f"{mask_url(url)} is no AMQP URL") from None
     parameters.connection_attempts = 1
     parameters.socket_timeout = parameters.stack_timeout = timeout_s
-    parameters.blocked_connection_timeout = timeout_s
+    parameters.blocked_connection_timeout = min(timeout_s, BLOCKED_S)
     parameters.client_properties = {"connection_name": "callboard doctor", "product": "Callboard"}
     try:
         return pika.BlockingConnection(parameters)
@@ -150,6 +157,19 @@ def _unlike_queues(connection: Any, queues: Iterable[Queue]) -> Iterator[tuple[s
             yield queue.name, error.reply_text
         else:
             channel.close()
+
+
+def _is_blocked(connection: Any) -> bool:
+    """Whether the broker takes no messages. If so, the connection is closed afterwards."""
+    channel = connection.channel()
+    channel.confirm_delivery()
+    try:
+        channel.basic_publish("", NO_QUEUE, PROBE)
+    except pika_errors.ConnectionBlockedTimeout:
+        return True
+    except pika_errors.ChannelClosedByBroker as error:
+        raise ProbeFailed("permissions", error.reply_text) from error
+    return False
 
 
 def _declare(connection: Any, name: str) -> None:

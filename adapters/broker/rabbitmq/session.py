@@ -15,6 +15,7 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
 
 from callboard.adapters.broker.properties import UNENCODABLE, carried, to_pika, unencodable
 from callboard.adapters.broker.protocol import (
+    Blocked,
     BrokerEvent,
     Confirmed,
     ConnectionUp,
@@ -23,15 +24,18 @@ from callboard.adapters.broker.protocol import (
     Depths,
     IncomingMessage,
     OutgoingMessage,
+    Probed,
     Queue,
     Removed,
     Returned,
     Topology,
+    Unblocked,
     Unconfirmed,
     UnreadableMessage,
     received,
 )
-from callboard.adapters.broker.rabbitmq import flush_markers as marks
+from callboard.adapters.broker.rabbitmq import flush_markers
+from callboard.adapters.broker.rabbitmq.flush_markers import Marks
 
 QUORUM_DELAY = {
     "x-queue-type": "quorum",
@@ -43,8 +47,18 @@ QUORUM_DELAY = {
 RabbitMQ requires this overflow for it.
 """
 
-MARK_ID = 0
-"""The publish id of markers (flush_markers.py); those of the owner start at 1."""
+MARK_ID, PROBE_ID = 0, -1
+"""The publish ids of markers (flush_markers.py) and of probes; those of the owner start at 1."""
+
+NO_QUEUE = "amq.callboard.probe"
+"""The routing key of probes. RabbitMQ lets no client declare a queue of such a name."""
+
+PROBE = b"?"
+"""A broker that blocks a connection at the header of a message confirms one without a body."""
+
+SILENT_HALVES = 3
+"""A peer sends something within each heartbeat interval. One that sends nothing in so many halves
+of it in a row is lost; fewer may be only late."""
 
 ACK_LINGER_S = 0.1
 """How long an acknowledgement may wait for those of earlier messages, in seconds."""
@@ -55,7 +69,8 @@ class AmqpSession:
 
     A session is never reused: its owner creates another one when `on_lost(session, reason)` is
     called. Tags are the channel's delivery tags plus `tag_base`, so that they differ between
-    sessions. Without a `consumer_tag` it declares everything but does not consume.
+    sessions. Without a `consumer_tag` it declares everything but does not consume. `marks`: the
+    markers of the messages that it receives, or that it publishes.
     """
 
     def __init__(
@@ -67,8 +82,10 @@ class AmqpSession:
         consumer_tag: str | None,
         tag_base: int,
         on_lost: Callable[["AmqpSession", str], None],
+        marks: Marks | None = None,
     ) -> None:
         self.up_since: float | None = None
+        self.blocked = ""
         self.last_tag = tag_base
         self._topology = topology
         self._tag_base = tag_base
@@ -91,10 +108,10 @@ class AmqpSession:
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
         self._mandatory: dict[int, OutgoingMessage] = {}  # by sequence number
         self._published = 0
-        dead_letters = any(not delay.quorum for delay in topology.delays)
-        self._marks = (
-            marks.Marks(self._publish_mark, io_services.call_later) if dead_letters else None
-        )
+        self._own = 0  # unconfirmed markers and probes
+        self._marks = marks
+        self._half_s = 0.0  # of the heartbeat interval
+        self._bytes_received, self._silent_halves = 0, 0
         self._channel: Any = None
         self._connection = pika.SelectConnection(
             parameters,
@@ -103,6 +120,8 @@ class AmqpSession:
             on_close_callback=self._on_connection_over,
             custom_ioloop=io_services,
         )
+        self._connection.add_on_connection_blocked_callback(self._on_blocked)
+        self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
 
     @property
     def is_up(self) -> bool:
@@ -179,11 +198,18 @@ class AmqpSession:
         self._published += 1
         self._unconfirmed[self._published] = publish_id
 
-    def _publish_mark(self) -> None:
-        if self.is_up:
-            properties = pika.BasicProperties(type=marks.TYPE, delivery_mode=2)
-            self._channel.basic_publish("", self._queue, b"", properties)
-            self._await_confirm(MARK_ID)
+    def publish_mark(self, queue: str) -> None:
+        """Publish a marker into a queue."""
+        properties = pika.BasicProperties(type=flush_markers.TYPE, delivery_mode=2)
+        self._channel.basic_publish("", queue, b"", properties)
+        self._await_confirm(MARK_ID)
+        self._own += 1
+
+    def probe(self) -> None:
+        """Publish a message that no queue takes."""
+        self._channel.basic_publish("", NO_QUEUE, PROBE)
+        self._await_confirm(PROBE_ID)
+        self._own += 1
 
     def ask_depths(self) -> None:
         """Declare the queues again: the response contains their numbers of messages.
@@ -215,23 +241,26 @@ class AmqpSession:
         self._channel.basic_qos(prefetch_count=prefetch)
         self._consumer_tags[queue] = self._channel.basic_consume(queue, self._on_message)
 
-    def remove(self, queue: Queue) -> None:
+    def remove(self, queue: Queue, *, is_obsolete: bool) -> None:
         """Cancel the consumer, count its messages, and delete the queue if it is unneeded."""
         consumer = self._consumer_tags.pop(queue.name)
         self._channel.basic_cancel(consumer, callback=lambda _frame: None)
         self._declare_queue(queue, queue.name)(
-            callback=partial(self._delete_unneeded, queue, consumer)
+            callback=partial(self._delete_unneeded, queue, consumer, is_obsolete)
         )
 
-    def _delete_unneeded(self, queue: Queue, consumer: str, reply: Any) -> None:
+    def _delete_unneeded(self, queue: Queue, consumer: str, is_obsolete: bool, reply: Any) -> None:
         messages, consumers = reply.method.message_count, reply.method.consumer_count
         messages += sum(each == consumer for each in self._unsettled.values())
         removed = partial(self._on_removed, Removed(queue.name, messages))
-        if messages or consumers or queue.arguments.get("x-queue-type") == "quorum":
+        is_quorum = queue.arguments.get("x-queue-type") == "quorum"
+        if messages or consumers or (is_quorum and not is_obsolete):
             removed()
         else:
             # If another node publishes or consumes at this moment, the broker closes the channel.
-            self._channel.queue_delete(queue.name, if_unused=True, if_empty=True, callback=removed)
+            # It refuses both conditions for a quorum queue.
+            safe = not is_quorum
+            self._channel.queue_delete(queue.name, if_unused=safe, if_empty=safe, callback=removed)
 
     def _on_removed(self, event: Removed, _reply: Any = None) -> None:
         self._events.append(event)
@@ -258,6 +287,17 @@ class AmqpSession:
         self._leave()
         self._on_lost = lambda _session, _reason: None
         self._end()
+
+    def abandon(self, reason: str) -> None:
+        """The same, with a last event: the broker will confirm nothing more."""
+        self.close()
+        self._report_unconfirmed(reason)
+
+    def _report_unconfirmed(self, reason: str) -> None:
+        unconfirmed = tuple(id for id in self._unconfirmed.values() if id > MARK_ID)
+        self._unconfirmed.clear()
+        if unconfirmed:
+            self._events.append(Unconfirmed(unconfirmed, reason))
 
     def _leave(self) -> None:
         self._ack_rest()
@@ -373,6 +413,36 @@ class AmqpSession:
 
     def _on_connection_open(self, _connection: Any) -> None:
         self._connection.channel(on_open_callback=self._on_channel_open)
+        self._half_s = (self._connection.params.heartbeat or 0) / 2
+        if self._half_s:
+            self._io_services.call_later(self._half_s, self._listen)
+
+    def _listen(self) -> None:
+        """End the connection if the broker is silent for too long.
+
+        pika does so too, but only after up to twice the heartbeat interval and 10 seconds.
+        """
+        if self._connection.is_closed:
+            return
+        received = self._connection.bytes_received
+        self._silent_halves = self._silent_halves + 1 if received == self._bytes_received else 0
+        self._bytes_received = received
+        if self._silent_halves < SILENT_HALVES:
+            self._io_services.call_later(self._half_s, self._listen)
+            return
+        silent_s = SILENT_HALVES * self._half_s
+        self._fail(f"connection to {self._address} lost: silent for {silent_s:g} s")
+        self.abort()
+
+    def _on_blocked(self, _connection: Any, frame: Any) -> None:
+        self.blocked = frame.method.reason or "the broker says no reason"
+        self._events.append(Blocked(self.blocked))
+
+    def _on_unblocked(self, _connection: Any, _frame: Any) -> None:
+        self.blocked = ""
+        self._events.append(Unblocked())
+        if self._marks is not None:
+            self._marks.go_on()
 
     def _on_channel_open(self, channel: Any) -> None:
         self._channel = channel
@@ -385,8 +455,9 @@ class AmqpSession:
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         self.last_tag = self._tag_base + method.delivery_tag
         self._unsettled[self.last_tag] = method.consumer_tag
-        if self._topology.delays and properties.type == marks.TYPE and not body:
-            self._io_services.call_later(marks.KEPT_S, partial(self._ack_mark, self.last_tag))
+        if self._topology.delays and properties.type == flush_markers.TYPE and not body:
+            ack = partial(self._ack_mark, self.last_tag)
+            self._io_services.call_later(flush_markers.KEPT_S, ack)
             return
         if self._marks is not None:
             self._marks.arrived(properties.headers)
@@ -418,15 +489,23 @@ class AmqpSession:
         publish_ids = [self._unconfirmed.pop(number) for number in numbers]
         for number in numbers:
             self._mandatory.pop(number, None)
-        if MARK_ID in publish_ids and self._marks is not None:
-            publish_ids.remove(MARK_ID)
-            self._marks.confirmed()
+        if self._own:
+            publish_ids = self._confirm_own(publish_ids)
         if isinstance(confirm, pika.spec.Basic.Ack):
             self._confirmed += publish_ids
         else:
             reason = "refused by the broker (basic.nack)"
             if publish_ids:
                 self._events.append(Unconfirmed(tuple(publish_ids), reason))
+
+    def _confirm_own(self, publish_ids: list[int]) -> list[int]:
+        """Handle the confirms of markers and probes; returns the others."""
+        self._events += [Probed()] * publish_ids.count(PROBE_ID)
+        if MARK_ID in publish_ids and self._marks is not None:
+            self._marks.confirmed()
+        others = [id for id in publish_ids if id > MARK_ID]
+        self._own -= len(publish_ids) - len(others)
+        return others
 
     def _on_return(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         """Find the returned message: basic.return does not identify it.
@@ -456,8 +535,7 @@ class AmqpSession:
         # The received messages are void: they will be redelivered with new tags.
         self._received.clear()
         self._events = self.take_events()
-        if unconfirmed := [id for id in self._unconfirmed.values() if id != MARK_ID]:
-            self._events.append(Unconfirmed(tuple(unconfirmed), reason))
+        self._report_unconfirmed(reason)
         self._on_lost(self, reason)
 
     def _in_words(self, error: BaseException) -> str:

@@ -12,11 +12,14 @@ from callboard.actors.messages import (
     DeliveryBatch,
     DueBatch,
     EventDeliveries,
+    HooksOutdated,
+    HooksRefreshed,
     NotHeld,
     Progress,
     Reconcile,
+    RefreshHooks,
 )
-from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, RETRY_QUEUE
+from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, HOOK_LISTENER, RETRY_QUEUE
 from callboard.supervision import Stop
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
@@ -40,8 +43,8 @@ class Deliveries:
         self.world, self.endpoints, self.settings = world, servers.endpoints, settings
         self.outcome = Response(200)
         self.endpoints.answer = lambda *_request: (0.01, self.outcome, True)
-        self.bridge, self.log, self.retries = map(
-            world.peer, (EVENT_BRIDGE, ATTEMPT_LOG, RETRY_QUEUE)
+        self.bridge, self.log, self.retries, self.listener = map(
+            world.peer, (EVENT_BRIDGE, ATTEMPT_LOG, RETRY_QUEUE, HOOK_LISTENER)
         )
         self.start()
 
@@ -50,7 +53,7 @@ class Deliveries:
 
     @property
     def peers(self):
-        return self.bridge, self.log, self.retries
+        return self.bridge, self.log, self.retries, self.listener
 
     def give(self, share, **by_tag):
         events = tuple(
@@ -288,3 +291,28 @@ def test_ten_thousand_at_once_are_all_settled(deliveries):
             deliveries.retries.say(deliveries.actor, Deferred(defer.batch))
     assert len(deliveries.settled()) == 10_000
     assert len(set(deliveries.sent)) == len(deliveries.sent)
+
+
+def test_after_a_sleep_no_request_begins_before_the_hooks_are_fresh(deliveries):
+    """N7: a node that was frozen made 201 requests to a hook that was deleted meanwhile."""
+    one_at_a_time = evolve(STANDARD, ordered=True)
+    deliveries.endpoints.answer = lambda *_request: (1.5, Response(200), True)
+    for number in range(5):
+        deliveries.give(f"{number}/0", t1=delivery(f"d{number}", options=one_at_a_time))
+    begun = len(deliveries.sent)
+    assert begun < 5
+    deliveries.world.suspend(30)
+    deliveries.give("9/0", t1=delivery("other", "other"))
+    deliveries.world.pass_time(12)
+    assert len(deliveries.sent) == begun
+    asks = {message.ask for message in deliveries.listener.take(RefreshHooks)}
+    assert len(asks) == 1
+    table = deliveries.world.peer("hook_table")
+    table.say(deliveries.actor, HooksOutdated(1, (("a" * 32, "h"),), ticket=3))
+    deliveries.listener.say(deliveries.actor, HooksRefreshed(asks.pop()))
+    deliveries.world.pass_time(5)
+    assert deliveries.sent[begun:] == ["other"]
+    deferred = [
+        item.delivery.id for batch in deliveries.retries.take(Defer) for item in batch.items
+    ]
+    assert sorted(deferred) == [f"d{number}" for number in range(begun, 5)]

@@ -10,12 +10,14 @@ from callboard.actors.messages import (
     EventBatch,
     HookPage,
     HooksChanged,
+    HooksRefreshed,
     NextPage,
     RawEvent,
+    RefreshHooks,
     Routed,
     Subscribe,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, responder_path
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, responder_path
 from support.hooks import hooks_with
 
 hook = hooks_with(account_id="a", event="shop")
@@ -28,13 +30,14 @@ class Events:
         self.world, self.store = world, servers.store
         self.table, self.bridge = world.peer(HOOK_TABLE), world.peer(EVENT_BRIDGE)
         self.deliverer = world.peer("deliveries/deliverer-1")
+        self.listener = world.peer(HOOK_LISTENER)
         self.actor = world.start(
             Responder, responder_path("shop"), settings, *self.peers, module="shop"
         )
 
     @property
     def peers(self):
-        return self.table, self.bridge, self.deliverer
+        return self.table, self.bridge, self.deliverer, self.listener
 
     def subscription(self):
         """The stream of the latest subscription since the last call; None if there was none."""
@@ -48,12 +51,12 @@ class Events:
         self.world.pass_time(0.1)
         return stream
 
-    def give(self, batch, *bodies):
+    def give(self, batch, *bodies, since=0):
         events = tuple(
             RawEvent(tag, "shop", "order.made", body, None, None, f"m{tag}")
             for tag, body in enumerate(bodies, 1)
         )
-        self.bridge.say(self.actor, EventBatch(batch, 1, events))
+        self.bridge.say(self.actor, EventBatch(batch, 1, events, since))
 
     def routed(self):
         """By batch: the tags in shares, and those that are poison."""
@@ -194,3 +197,23 @@ def test_a_batch_that_arrives_again_is_other_shares(events):
     events.world.pass_time(0.1)
     first, second = events.bridge.take(Routed)
     assert not first.shares.keys() & second.shares.keys()
+
+
+@pytest.mark.parametrize("why", ["a sleep", "a lost connection"])
+def test_events_wait_until_the_hooks_are_fresh(events, why):
+    """N7: a node that was frozen matched 196 events with the hooks of before."""
+    stream = events.load(hook("old"))
+    events.give(1, b"{}")
+    assert events.made() == ["old"]
+    if why == "a sleep":
+        events.world.suspend(30)
+    events.give(9, *[b"{}"] * 3, since=8 if why == "a lost connection" else 0)
+    assert events.made() == []
+    events.world.pass_time(12)
+    asks = {message.ask for message in events.listener.take(RefreshHooks)}
+    assert len(asks) == 1
+    changed = HooksChanged(stream, 1, (hook("new"),), (("a", "old"),))
+    events.table.say(events.actor, changed)
+    assert events.made() == []
+    events.listener.say(events.actor, HooksRefreshed(asks.pop()))
+    assert events.made() == ["new"] * 3

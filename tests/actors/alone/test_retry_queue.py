@@ -12,11 +12,13 @@ from callboard.actors.messages import (
     DueBatch,
     FindHooks,
     HooksFound,
+    HooksRefreshed,
     NotHeld,
     Progress,
     Reconcile,
+    RefreshHooks,
 )
-from callboard.actors.messages.paths import HOOK_TABLE, RETRY_QUEUE
+from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -43,6 +45,17 @@ class Table(FakePeer):
             self.world.deliver(sender, HooksFound(message.ask, hooks), self.address)
 
 
+class Listener(FakePeer):
+    """A hook listener that answers at once, unless it is `silent`."""
+
+    silent = False
+
+    def receiveMessage(self, message, sender):
+        super().receiveMessage(message, sender)
+        if isinstance(message, RefreshHooks) and not self.silent:
+            self.world.deliver(sender, HooksRefreshed(message.ask), self.address)
+
+
 class Retries:
     """A retry queue, with a deliverer that does what the test says."""
 
@@ -50,6 +63,7 @@ class Retries:
         self.world, self.broker, self.settings = world, servers.broker, settings
         self.deliverer = world.peer("deliveries/deliverer-1")
         self.table = Table(world, HOOK_TABLE)
+        self.listener = Listener(world, HOOK_LISTENER)
         self.incarnation = 0
         self.start()
 
@@ -61,6 +75,7 @@ class Retries:
             self.settings,
             self.deliverer,
             self.table,
+            self.listener,
             incarnation=self.incarnation,
         )
         self.world.pass_time(1)
@@ -257,3 +272,20 @@ def test_messages_of_this_version_are_read(retries):
     retries.broker.publish("", DUE, as_json(message), Properties())
     assert json.loads(as_json(message))["version"] == 1
     assert len(retries.due(1)) == 1
+
+
+@pytest.mark.parametrize("why", ["a sleep", "a lost connection"])
+def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
+    retries.listener.silent = True
+    if why == "a sleep":
+        retries.world.suspend(30)
+    else:
+        retries.broker.connections[0].lose("no heartbeat")
+        retries.world.pass_time(2)
+    retries.defer(7, retries.message(after_s=0))
+    retries.world.pass_time(12)
+    assert retries.due() == []
+    asks = {message.ask for message in retries.listener.take(RefreshHooks)}
+    assert len(asks) == 1, "it asks again by the same number"
+    retries.listener.say(retries.actor, HooksRefreshed(asks.pop()))
+    assert [id for _share, items in retries.due() for id in items.values()] == ["d1"]

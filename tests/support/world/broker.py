@@ -6,15 +6,18 @@ from collections import deque
 from attrs import define, evolve, field
 
 from callboard.adapters.broker.protocol import (
+    Blocked,
     Confirmed,
     ConnectionDown,
     ConnectionUp,
     Declared,
     Depths,
     IncomingMessage,
+    Probed,
     Received,
     Removed,
     Returned,
+    Unblocked,
     Unconfirmed,
 )
 from callboard.adapters.broker.topic import BOUND_BY
@@ -44,13 +47,13 @@ class Broker:
 
     def __init__(self, world, on_ack=lambda _queue, _message: None):
         self.world, self.on_ack = world, on_ack
-        self.up = True
+        self.up, self.blocked = True, ""
         self.queues, self.misuse = {}, []
         self.connections = []
         self._types, self._bindings, self._delays = {}, [], {}
         self.places = itertools.count()
 
-    def connect(self, _url, topology, _folder, name=""):
+    def connect(self, _url, topology, _folder, name="", heartbeat_s=None):
         """A connection for the actor that runs now."""
         connection = Connection(self, topology, name)
         self.connections.append(connection)
@@ -150,6 +153,16 @@ class Broker:
     def _start(self):
         self.up = True
 
+    def block(self, reason="low on memory"):
+        """Take no messages, as RabbitMQ: each connection learns of it by its next publish."""
+        self.blocked = reason
+
+    def unblock(self):
+        """Take messages again, also those that came meanwhile."""
+        self.blocked = ""
+        for connection in list(self.connections):
+            connection.unblock()
+
 
 class Connection:
     """See `BrokerConnection`. What it sends arrives a little later, or never if it is lost."""
@@ -167,6 +180,7 @@ class Connection:
         self._leaving, self._unconfirmed, self._refused = set(), {}, []
         self._on_the_way = deque()
         self._prefetches = {}
+        self._blocked, self._limbo = "", []
 
     def ready(self):
         return bool(self._events or self._incoming or self._refused)
@@ -209,8 +223,29 @@ class Connection:
             self._state = "closed"
             self.broker.connections.remove(self)
 
+    def unblock(self):
+        if self._blocked:
+            self._blocked = ""
+            self._events.append(Unblocked())
+            limbo, self._limbo = self._limbo, []
+            for call, arguments in limbo:
+                call(*arguments)
+            self.world.signal(self._fd)
+
+    def _take(self, call, *arguments):
+        """What a publisher sends: the broker takes it now, or once it is unblocked."""
+        if not self.broker.blocked:
+            call(*arguments)
+            return
+        self._limbo.append((call, arguments))
+        if not self._blocked:
+            self._blocked = self.broker.blocked
+            self._events.append(Blocked(self._blocked))
+            self.world.signal(self._fd)
+
     def _end(self):
         self._on_the_way = deque()
+        self._blocked, self._limbo = "", []
         held, self.unacknowledged = self.unacknowledged, {}
         self._leaving, self._unconfirmed, self._incoming = set(), {}, []
         self._state, self._prefetches = "down", {}
@@ -309,13 +344,21 @@ class Connection:
 
     def publish(self, message):
         number = next(self._ids)
-        if self._state == "up":
+        if self._state == "up" and not self._blocked:
             self._unconfirmed[number] = message
-            self._later(self._published, number, message)
+            self._later(self._take, self._published, number, message)
         else:
             self._refused.append(number)
             self.world.signal(self._fd)
         return number
+
+    def probe(self):
+        if self._state == "up" and not self._blocked:
+            self._later(self._take, self._probed)
+
+    def _probed(self):
+        self._events.append(Probed())
+        self.world.signal(self._fd)
 
     def _published(self, number, message):
         taken = self.broker.publish(
@@ -357,7 +400,7 @@ class Connection:
         self._prefetches[queue] = prefetch
         self.broker.feed(queue)
 
-    def remove(self, queue):
+    def remove(self, queue, *, is_obsolete=False):
         if self._state == "up":
             self._later(self._removed, queue.name)
 

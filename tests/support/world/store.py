@@ -5,6 +5,8 @@ import json
 
 from callboard.adapters.store.protocol import (
     CONFLICT,
+    ChangedDocument,
+    Changes,
     Conflict,
     DatabaseMissing,
     Row,
@@ -34,6 +36,7 @@ class Store:
     def __init__(self, refuse=lambda _document: None):
         self.databases, self.away, self.refuse = {}, False, refuse
         self._revisions = itertools.count(1)
+        self._log = []
 
     def connect(self, _url, _folder, timeout_s=0):
         return self
@@ -83,7 +86,11 @@ class Store:
         if known is not None and known["_rev"] != document.get("_rev"):
             raise Conflict(id)
         rev = f"{next(self._revisions)}-0"
+        if document.get("_deleted"):
+            documents.pop(id, None)
+            return rev
         documents[id] = json.dumps({**document, "_id": id, "_rev": rev})
+        self._log.append((database, ChangedDocument(id, rev, deleted=False)))
         return rev
 
     def save_many(self, database, documents):
@@ -102,6 +109,7 @@ class Store:
     def delete(self, database, id, rev):
         if self.get(database, id) is not None:
             del self._database(database)[id]
+            self._log.append((database, ChangedDocument(id, f"{next(self._revisions)}-0", True)))
 
     def view(
         self, database, view, *, start=..., end=..., include_documents=False, limit=None, **_more
@@ -123,6 +131,14 @@ class Store:
     def documents(self, database, *, start="", end="\uffff", page_size=1000):
         documents = self._database(database)
         return (json.loads(documents[id]) for id in sorted(documents) if start <= id <= end)
+
+    def changes(self, database, since, limit=1000):
+        self._database(database)
+        if since is None:
+            return Changes((), str(len(self._log)))
+        log = self._log[int(since) :]
+        documents = tuple({change.id: change for of, change in log if of == database}.values())
+        return Changes(documents[:limit], str(len(self._log)), len(documents) < limit)
 
     def close(self):
         pass

@@ -96,8 +96,12 @@ class _Reference:
             delay.total_seconds(), self._world.deliver, self.address, wakeup, self.address
         )
 
-    def createActor(self, actor_class, *_options):
-        return self._world.create(actor_class, self.address)
+    def createActor(self, actor_class, requirements=None, *_options):
+        where = () if requirements is None else (requirements,)
+        return self._world.create(actor_class, self.address, *where)
+
+    def notifyOnSystemRegistrationChanges(self, _address, _enabled):
+        """There are no other machines, but those that a test makes up."""
 
 
 class FakePeer:
@@ -137,12 +141,16 @@ class World:
 
     `actor_classes`: subclasses to run in place of the product's own. `copying`: messages are
     pickled, as between processes. `crashes`: the tracebacks of actors that ended by an exception.
+    `logged`: what actors logged, of `log_level` and above.
     """
 
-    def __init__(self, seed=0, network=None, actor_classes=None, *, copying=True):
+    def __init__(
+        self, seed=0, network=None, actor_classes=None, *, copying=True, log_level=logging.ERROR
+    ):
         self.random = random.Random(seed)
         self.network = network or Network()
-        self.crashes = []
+        self.crashes, self.logged = [], []
+        self._log_level = log_level
         self.ended = []
         self.journal = None
         self.now = 1000.0
@@ -170,6 +178,7 @@ class World:
         for name, clock in (
             ("monotonic", lambda: self.now),
             ("time", lambda: self.unix_s + self.now),
+            ("clock_gettime", lambda _clock: self.now),
             ("time_ns", lambda: int((self.unix_s + self.now) * 1e9)),
         ):
             self._closing.callback(setattr, time, name, getattr(time, name))
@@ -180,7 +189,7 @@ class World:
         )
         structlog.configure(
             processors=[self._collect],
-            wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+            wrapper_class=structlog.make_filtering_bound_logger(self._log_level),
             logger_factory=lambda *_names: None,
             cache_logger_on_first_use=False,
         )
@@ -192,6 +201,7 @@ class World:
         self._closing.close()
 
     def _collect(self, _logger, _method, event):
+        self.logged.append(event)
         if event.get("event") == "actor_crashed":
             self.crashes.append(f"{event.get('actor')}: {traceback.format_exc()}")
         raise structlog.DropEvent
@@ -231,8 +241,11 @@ class World:
 
     # Actors
 
-    def create(self, actor_class, parent=None):
-        """Make an actor; like a process that was forked, it waits for its `Start`."""
+    def create(self, actor_class, parent=None, _requirements=None):
+        """Make an actor; like a process that was forked, it waits for its `Start`.
+
+        Requirements on its machine are for subclasses.
+        """
         made_by = self._classes.get(actor_class, actor_class)
         if issubclass(actor_class, Deliverer):
             actor = made_by(CAPABILITIES, self.ports, self.make_sending)

@@ -74,8 +74,8 @@ export async function hooks({ uri, account, enabled, after }, signal) {
 export const hook = async (account, id, signal) =>
   (await call("GET", hookPath(account, id), { signal })).data;
 
-export const setEnabled = (account, id, enabled) =>
-  call("PATCH", hookPath(account, id), { data: { enabled } });
+/** Changes some of a hook's fields, such as {enabled} or {paused}. */
+export const changeHook = (account, id, fields) => call("PATCH", hookPath(account, id), { data: fields });
 
 export const cancelDeliveries = (account, id) =>
   call("DELETE", `${hookPath(account, id)}/deliveries`);

@@ -9,7 +9,7 @@ import { attempted, doing } from "../parts/notes.js";
 import { go, link } from "../parts/route.js";
 import { Facts, Problem } from "../parts/widgets.js";
 import { Attempts } from "./attempts.js";
-import { HookState, Toggle } from "./hooks.js";
+import { HookState, Pause, Toggle } from "./hooks.js";
 import { Tested } from "./tested.js";
 import { Waiting } from "./waiting.js";
 
@@ -44,6 +44,7 @@ export function Hook({ account, id }) {
         <span class="fill"></span>
         ${hook && html`<button type="button" onClick=${cancel}>Cancel deliveries</button>`}
         ${hook && html`<button type="button" disabled=${testing} onClick=${test}>Send a test</button>`}
+        ${hook && html`<${Pause} hook=${hook} done=${reload} />`}
         ${hook && html`<${Toggle} hook=${hook} done=${reload} />`}
       </header>
       <${Problem} text=${problem} />

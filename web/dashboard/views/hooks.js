@@ -86,21 +86,33 @@ function Row({ hook, everybody, reload }) {
   </tr>`;
 }
 
-export const HookState = ({ hook }) =>
-  hook.enabled === false
-    ? html`<${State} kind=${hook.disable_reason ? "bad" : "quiet"}>disabled<//>`
+export function HookState({ hook }) {
+  if (hook.enabled === false)
+    return html`<${State} kind=${hook.disable_reason ? "bad" : "quiet"}>disabled<//>`;
+  return hook.paused
+    ? html`<${State} kind="quiet">paused<//>`
     : html`<${State} kind="good">enabled<//>`;
+}
 
-export function Toggle({ hook, done }) {
-  const enable = hook.enabled === false;
+export const Toggle = ({ hook, done }) =>
+  hook.enabled === false
+    ? html`<${Change} hook=${hook} done=${done} fields=${{ enabled: true }} text="Enable" is="enabled" />`
+    : html`<${Change} hook=${hook} done=${done} fields=${{ enabled: false }} text="Disable" is="disabled" />`;
+
+export const Pause = ({ hook, done }) =>
+  hook.paused
+    ? html`<${Change} hook=${hook} done=${done} fields=${{ paused: false }} text="Resume" is="resumed" />`
+    : html`<${Change} hook=${hook} done=${done} fields=${{ paused: true }} text="Pause" is="paused" />`;
+
+/** A button that changes some fields of a hook. */
+function Change({ hook, done, fields, text, is }) {
   const press = async (event) => {
     event.stopPropagation();
-    const name = hook.name ?? hook.id;
     await doing(
-      () => api.setEnabled(hook.account_id, hook.id, enable),
-      `${name} is ${enable ? "enabled" : "disabled"}.`,
+      () => api.changeHook(hook.account_id, hook.id, fields),
+      `${hook.name ?? hook.id} is ${is}.`,
     );
     done();
   };
-  return html`<button type="button" onClick=${press}>${enable ? "Enable" : "Disable"}</button>`;
+  return html`<button type="button" onClick=${press}>${text}</button>`;
 }

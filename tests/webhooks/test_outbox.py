@@ -1,6 +1,6 @@
 """Items on their way to an actor that is to keep them."""
 
-from callboard.actors.base.outbox import Outbox
+from callboard.webhooks.acknowledgement.outbox import Outbox
 
 
 def filled(count, most_batches=2):

@@ -52,6 +52,7 @@ class Outbox(Generic[T]):
         self._waiting: deque[T] = deque()
         self._out: dict[int, tuple[list[T], float]] = {}
         self._repeats: dict[int, int] = {}
+        self._taken_back = 0
         self._numbers = itertools.count(1) if numbers is None else numbers
 
     def __len__(self) -> int:
@@ -60,8 +61,18 @@ class Outbox(Generic[T]):
 
     @property
     def resent(self) -> int:
-        """How often an unconfirmed batch was overdue, the most of all."""
-        return max(self._repeats.values(), default=0)
+        """How often an unconfirmed batch was to be sent again, the most of all."""
+        return max(self._repeats.values(), default=self._taken_back)
+
+    @property
+    def sent_at(self) -> float:
+        """When the oldest unconfirmed batch was sent, the last time; infinite if there is none."""
+        return min((since for _batch, since in self._out.values()), default=math.inf)
+
+    @property
+    def unconfirmed(self) -> Iterable[int]:
+        """The numbers of the unconfirmed batches."""
+        return self._out.keys()
 
     @property
     def waiting(self) -> int:
@@ -78,12 +89,17 @@ class Outbox(Generic[T]):
         if not self._waiting or len(self._out) >= self._most_batches:
             return None
         batch: list[T] = []
-        size = 0
-        while self._waiting and len(batch) < self._most_items and size < self._most_bytes:
-            batch.append(self._waiting.popleft())
-            size += self._size(batch[-1])
+        waiting, size_of, bytes_left = self._waiting, self._size, self._most_bytes
+        for _item in range(min(self._most_items, len(waiting))):
+            item = waiting.popleft()
+            batch.append(item)
+            bytes_left -= size_of(item)
+            if bytes_left <= 0:
+                break
         number = next(self._numbers)
         self._out[number] = batch, now
+        if self._taken_back:
+            self._repeats[number], self._taken_back = self._taken_back, 0
         return number, batch
 
     def confirmed(self, number: int) -> list[T]:
@@ -105,14 +121,20 @@ class Outbox(Generic[T]):
         """The unconfirmed items of a batch."""
         return self._out.get(number, ([], 0.0))[0]
 
+    def discard(self, unwanted: Callable[[T], bool]) -> None:
+        """Remove waiting items; those of batches stay."""
+        self._waiting = deque(item for item in self._waiting if not unwanted(item))
+
     def emptied(self) -> list[T]:
         """Remove all items, the unconfirmed ones first: the receiver is gone."""
         self.take_back()
-        items, self._waiting = list(self._waiting), deque()
+        items, self._waiting, self._taken_back = list(self._waiting), deque(), 0
         return items
 
     def take_back(self) -> None:
         """Queue unconfirmed items again, before all others: the receiver was restarted."""
+        if self._out:
+            self._taken_back = self.resent + 1
         for batch, _since in reversed(self._out.values()):
             self._waiting.extendleft(reversed(batch))
         self._out.clear()

@@ -1,0 +1,54 @@
+"""What an earlier version has left: deliveries of ordered hooks in the retry queue.
+
+It kept the order in memory, and deferred such deliveries like all others (docs/adr/0041).
+"""
+
+import time
+from typing import Any
+
+from callboard.actors.delivery.ordered_queues import (
+    delay_queue,
+    due_queue,
+    message_for,
+    ordered_queue,
+)
+from callboard.adapters.broker.brokers import relocate
+from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Queue
+from callboard.adapters.local.ordered_file import OrderedFile
+from callboard.config.settings import Settings
+from callboard.webhooks.retries.delay_classes import DELAY_CLASSES
+from callboard.webhooks.retries.earlier_order import in_probable_order, is_of_ordered_hook
+from callboard.webhooks.retries.retry_message import as_json
+
+
+def take_over(settings: Settings, file: OrderedFile, log: Any) -> None:
+    """Put what an earlier version has deferred for ordered hooks into their queues, once.
+
+    So it is ahead of all that comes from now on. Without the broker it is not ahead, but delivered
+    when it is due.
+    """
+    if not file.is_new:
+        return
+
+    def arranged(messages: list[bytes]) -> list[tuple[Queue, OutgoingMessage]]:
+        moved = []
+        for item in in_probable_order(messages, int(time.time() * 1000)):
+            file.add_queue((item.delivery.account_id, item.delivery.hook_id))
+            queue = ordered_queue(settings, item.delivery.hook_id)
+            moved.append((queue, message_for(queue.name, item, as_json(item))))
+        return moved
+
+    try:
+        count = relocate(
+            settings.amqp.url,
+            settings.data.dir,
+            (due_queue(settings), *(delay_queue(settings, name) for name in DELAY_CLASSES)),
+            is_of_ordered_hook,
+            arranged,
+        )
+    except BrokerError as problem:
+        log.warning("earlier_order_unknown", reason=str(problem))
+    else:
+        file.used()
+        if count:
+            log.info("ordered_taken_over", deliveries=count)

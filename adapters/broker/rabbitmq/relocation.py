@@ -1,0 +1,89 @@
+"""Moves messages between queues of RabbitMQ; see `callboard.adapters.broker.brokers.relocate`."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pika  # type: ignore[import-untyped]
+from pika import exceptions as pika_errors
+
+from callboard.adapters.broker.properties import to_pika
+from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Queue
+
+CONNECT_S = 2.0
+
+
+def relocate(
+    url: str,
+    names: Sequence[str],
+    wanted: Callable[[bytes], bool],
+    arranged: Callable[[list[bytes]], list[tuple[Queue, OutgoingMessage]]],
+    within_s: float,
+) -> int:
+    """As in `brokers.relocate`. Messages that are not wanted are given back in their places."""
+    end = time.monotonic() + within_s
+    parameters = pika.URLParameters(url)
+    parameters.connection_attempts = 1
+    parameters.socket_timeout = parameters.stack_timeout = CONNECT_S
+    parameters.blocked_connection_timeout = within_s
+    parameters.client_properties = {"connection_name": "callboard upgrade", "product": "Callboard"}
+    try:
+        connection = pika.BlockingConnection(parameters)
+        try:
+            sizes = {name: _size(connection, name) for name in names}
+            return _relocate(connection, sizes, wanted, arranged, end)
+        finally:
+            if connection.is_open:
+                connection.close()
+    except (pika_errors.AMQPError, OSError) as error:
+        raise BrokerError(f"messages could not be moved: {error!r}") from error
+
+
+def _size(connection: pika.BlockingConnection, name: str) -> int:
+    """The number of messages in a queue; 0 if it does not exist."""
+    channel = connection.channel()
+    try:
+        count: int = channel.queue_declare(name, passive=True).method.message_count
+    except pika_errors.ChannelClosedByBroker:
+        return 0
+    channel.close()
+    return count
+
+
+def _relocate(
+    connection: pika.BlockingConnection,
+    sizes: dict[str, int],
+    wanted: Callable[[bytes], bool],
+    arranged: Callable[[list[bytes]], list[tuple[Queue, OutgoingMessage]]],
+    end: float,
+) -> int:
+    channel = connection.channel()
+    channel.confirm_delivery()
+    taken: dict[int, bytes] = {}
+    for name, size in sizes.items():
+        if size:
+            found = _read(channel, name, size, end)
+            taken |= {tag: body for tag, body in found if wanted(body)}
+    for queue, message in arranged(list(taken.values())):
+        channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+        properties = to_pika(message.properties)
+        channel.basic_publish("", queue.name, message.body, properties, mandatory=True)
+    for tag in taken:
+        channel.basic_ack(tag)
+    channel.close()
+    return len(taken)
+
+
+def _read(
+    channel: pika.adapters.blocking_connection.BlockingChannel, name: str, size: int, end: float
+) -> Iterator[tuple[int, bytes]]:
+    """The messages that are in a queue now, by delivery tag; they stay unacknowledged."""
+    messages = channel.consume(name, inactivity_timeout=0.5)
+    for _number in range(size):
+        method, _properties, body = next(messages)
+        if method is None:
+            break  # The others have become due.
+        if time.monotonic() > end:
+            channel.cancel()
+            raise BrokerError("there are too many messages to read them in time")
+        yield method.delivery_tag, body
+    channel.cancel()

@@ -1,0 +1,190 @@
+"""What each actor declares at the broker: by these names, nodes of other versions share queues.
+
+A name that changes leaves the messages of an upgraded node in a queue that nobody reads.
+"""
+
+import pytest
+
+from callboard.actors.delivery.retry_queue import RetryQueue
+from callboard.actors.events.bridge import EventBridge
+from callboard.actors.failures.failure_cache import FailureCache
+from callboard.actors.hooks.listener import HookListener
+from callboard.actors.hooks.zone_listener import ZoneListener
+from callboard.actors.messages import ZoneChanges
+from callboard.actors.messages.paths import HOOK_LISTENER
+from callboard.actors.operations.initializer import Initializer
+from callboard.actors.operations.maintenance import Maintenance
+from callboard.actors.operations.redelivery import Redelivery
+from callboard.adapters.broker.protocol import Properties
+from callboard.config.settings import AmqpSettings, DeliverySettings
+
+CHANGES = [
+    ("configuration", "*.webhooks.webhook.*"),
+    ("configuration", "doc_deleted.*.account.*"),
+    ("configuration", "*.accounts.account.*"),
+    ("configuration", "*.services.*.*"),
+    ("configuration", "*.system_config.*.*"),
+    ("configuration", "*.*.account_config.*"),
+    ("configuration", "*.*.number.*"),
+]
+NEW_ACCOUNTS = [
+    ("configuration", "*.*.database.*"),
+    ("configuration", "doc_created.accounts.account.*"),
+    ("configuration", "doc_created.webhooks.webhook.*"),
+]
+DELAYS_MS = {
+    "1s": 1_000,
+    "2s": 2_000,
+    "5s": 5_000,
+    "10s": 10_000,
+    "20s": 20_000,
+    "1m": 60_000,
+    "2m": 120_000,
+    "5m": 300_000,
+    "10m": 600_000,
+    "20m": 1_200_000,
+    "1h": 3_600_000,
+    "2h": 7_200_000,
+    "5h": 18_000_000,
+    "10h": 36_000_000,
+}
+OWN = ("", False, True, True, {})
+"""A queue that ends with its connection."""
+KAZOO = (
+    *("webhooks_shared_listener", False, False, True),
+    {"x-message-ttl": 60_000, "x-max-length": 100},
+)
+QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 2_147_483_647}
+
+
+def durable(name, **arguments):
+    return (name, True, False, False, {key.replace("_", "-"): v for key, v in arguments.items()})
+
+
+@pytest.fixture
+def declared(world, servers, settings):
+    """The topology that an actor connects with."""
+    topologies = []
+    connect = servers.broker.connect
+
+    def kept(url, topology, folder, name=""):
+        topologies.append((url, topology))
+        return connect(url, topology, folder, name)
+
+    def declared(actor_class, zone="", **options):
+        world.ports = type(world.ports)(kept, servers.store.connect)
+        made = world.settings(modules=settings.modules, **options)
+        world.start(actor_class, "here", made, zone=zone)
+        world.pass_time(1)
+        ((_url, topology),) = topologies
+        return topology
+
+    declared.all = topologies
+    return declared
+
+
+def queue_of(topology):
+    queue = topology.queue
+    arguments = dict(queue.arguments)
+    return (queue.name, queue.durable, queue.exclusive, queue.auto_delete, arguments)
+
+
+def bindings_of(topology):
+    return [(binding.exchange, binding.key) for binding in topology.bindings]
+
+
+@pytest.mark.parametrize(
+    ("actor_class", "exchanges", "queue", "bindings", "prefetch"),
+    [
+        (
+            *(FailureCache, [("callboard.events.failures", "fanout")], OWN),
+            *([("callboard.events.failures", "")], 50),
+        ),
+        (
+            *(HookListener, [("configuration", "topic"), ("notifications", "topic")], OWN),
+            *(CHANGES, 50),
+        ),
+        (ZoneListener, [("configuration", "topic")], OWN, CHANGES, 50),
+        (
+            *(Maintenance, [("configuration", "topic"), ("targeted", "direct")]),
+            ("callboard.events.doc_type_update", False, False, True, {}),
+            [("configuration", "configuration.doc_type_update.webhook")],
+            None,
+        ),
+        (Initializer, [("configuration", "topic")], OWN, NEW_ACCOUNTS, None),
+    ],
+)
+def test_what_an_actor_declares(declared, actor_class, exchanges, queue, bindings, prefetch):
+    topology = declared(actor_class, zone="amqp://zone" if actor_class is ZoneListener else "")
+    assert [(exchange.name, exchange.type) for exchange in topology.exchanges] == exchanges
+    assert not any(exchange.durable for exchange in topology.exchanges)  # as Kazoo declares them
+    assert queue_of(topology) == queue
+    assert bindings_of(topology) == bindings
+    assert topology.delays == ()
+    if prefetch is not None:
+        assert topology.prefetch == prefetch
+
+
+def test_redelivery_only_publishes(declared):
+    topology = declared(Redelivery)
+    assert (topology.exchanges, topology.queue, topology.bindings) == ((), None, ())
+
+
+@pytest.mark.parametrize(
+    ("options", "queue", "priority"),
+    [
+        ({}, durable("callboard.events"), 0),
+        ({"queue": "mine", "consumer_priority": 7}, durable("mine"), 7),
+        (
+            {"single_active_consumer": True},
+            durable("callboard.events", x_single_active_consumer=True),
+            0,
+        ),
+        ({"queue_type": "quorum"}, (*durable("callboard.events")[:4], QUORUM), 0),
+        ({"join_kazoo": True}, KAZOO, 0),
+    ],
+)
+def test_the_queue_of_events(declared, options, queue, priority):
+    topology = declared(EventBridge, amqp=AmqpSettings(prefetch=77, **options))
+    assert queue_of(topology) == queue
+    assert (topology.prefetch, topology.priority) == (77, priority)
+    assert ("shop", "order.#") in bindings_of(topology)
+    exchanges = [exchange.name for exchange in topology.exchanges]
+    assert exchanges == sorted(exchanges)
+    assert {"shop", "configuration"} <= set(exchanges)
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_the_queues_of_retries(declared, queue_type):
+    topology = declared(
+        RetryQueue,
+        amqp=AmqpSettings(queue="mine", queue_type=queue_type, consumer_priority=3),
+        delivery=DeliverySettings(retry_prefetch=55),
+    )
+    arguments = QUORUM if queue_type == "quorum" else {}
+    assert queue_of(topology) == (*durable("mine.retries")[:4], arguments)
+    assert (topology.prefetch, topology.priority) == (55, 3)
+    assert [(delay.name, delay.delay_ms, delay.to, delay.quorum) for delay in topology.delays] == [
+        (f"mine.retry.{name}", delay_ms, "mine.retries", queue_type == "quorum")
+        for name, delay_ms in DELAYS_MS.items()
+    ]
+
+
+def test_changes_in_another_zone_reach_the_hook_listener(world, servers, settings):
+    listener = world.peer(HOOK_LISTENER)
+    zone = world.start(ZoneListener, "zone_listener-1", settings, listener, zone="amqp://zone")
+    assert zone.actor.stats() == {"broker": "down", "changes": 0}
+    world.pass_time(1)
+    (up,) = listener.take(ZoneChanges)
+    assert up.messages is None  # changes may have been missed: load all
+    servers.broker.publish("configuration", "doc_edited.webhooks.webhook.h", b"{}", Properties())
+    world.pass_time(1)
+    (changes,) = listener.take(ZoneChanges)
+    assert [message.body for message in changes.messages] == [b"{}"]
+    assert servers.broker.messages == 0
+    assert zone.actor.stats() == {"broker": "up", "changes": 1}
+    world.tell_peers(zone)
+    servers.broker.publish("configuration", "doc_edited.webhooks.webhook.h", b"{}", Properties())
+    servers.broker.stop(60)
+    world.pass_time(1)
+    assert zone.actor.stats()["broker"] == "down"

@@ -1,0 +1,129 @@
+"""The lock of a data directory is the kernel's, whatever becomes of its files."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+
+import pytest
+
+from callboard.actors.system.actor_system import SystemUnreachable, owner_of, ownership
+from callboard.actors.system.data_lock import DataDirectoryLost
+from callboard.actors.system.owner import Signals
+from callboard.config.loader import load
+
+
+@pytest.fixture
+def settings(tmp_path):
+    overrides = {"data.dir": str(tmp_path / "data"), "actors.base": "simpleSystemBase"}
+    return load(None, {}, overrides).settings
+
+
+@pytest.fixture
+def file(settings):
+    return settings.data.dir / "callboard.lock"
+
+
+def test_without_an_owner_there_is_no_lock_even_if_a_file_was_left(settings, file):
+    assert owner_of(settings) is None
+    with ownership(settings):
+        assert owner_of(settings).pid == os.getpid()
+    assert file.exists()
+    assert owner_of(settings) is None
+
+
+def test_a_deleted_lock_file_starts_no_second_owner_and_is_written_again(settings, file):
+    with ownership(settings) as check:
+        written = file.read_text()
+        for _time in range(2):
+            file.unlink()
+            with (
+                pytest.raises(SystemUnreachable, match="already"),
+                ownership(settings),
+            ):
+                pass
+            file.unlink(missing_ok=True)
+            with pytest.raises(SystemUnreachable, match="it is missing, and is written again"):
+                owner_of(settings)
+            check()
+            assert file.read_text() == written
+            assert owner_of(settings).pid == os.getpid()
+    assert owner_of(settings) is None
+
+
+def test_a_lock_file_that_was_replaced_is_written_again(settings, file):
+    with ownership(settings) as check:
+        file.unlink()
+        file.write_text("{}")
+        check()
+        assert owner_of(settings).pid == os.getpid() == json.loads(file.read_text())["pid"]
+
+
+def test_a_lock_file_that_could_not_be_written_is_written_later(settings, file):
+    with ownership(settings) as check:
+        written = file.read_text()
+        os.truncate(file, 0)
+        check()
+        assert file.read_text() == written
+
+
+def test_a_directory_that_cannot_be_looked_at_is_not_lost(settings, tmp_path):
+    with ownership(settings) as check:
+        settings.data.dir.rename(tmp_path / "elsewhere")
+        settings.data.dir.symlink_to(settings.data.dir)  # ELOOP, even for root
+        check()
+
+
+def test_a_check_of_an_untouched_directory_writes_nothing(settings, file):
+    with ownership(settings) as check:
+        before = file.stat()
+        check()
+        assert file.stat() == before
+
+
+def test_the_version_before_is_kept_out_and_seen_by_the_lock_of_its_file(settings, file):
+    with ownership(settings), file.open("r+") as theirs, pytest.raises(BlockingIOError):
+        fcntl.flock(theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with file.open("r+") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        assert owner_of(settings).pid == os.getpid()
+        with pytest.raises(SystemUnreachable, match="already"), ownership(settings):
+            pass
+
+
+def test_a_directory_that_was_moved_away_is_noticed(settings, tmp_path):
+    with ownership(settings) as check:
+        settings.data.dir.rename(tmp_path / "elsewhere")
+        with pytest.raises(DataDirectoryLost, match=f"{settings.data.dir} was moved away"):
+            check()
+    assert not settings.data.dir.exists()
+
+
+def test_a_directory_that_was_replaced_by_a_copy_is_noticed(settings, tmp_path):
+    with ownership(settings) as check:
+        settings.data.dir.rename(tmp_path / "elsewhere")
+        shutil.copytree(tmp_path / "elsewhere", settings.data.dir)
+        with pytest.raises(DataDirectoryLost, match="was replaced by another"):
+            check()
+
+
+def test_a_directory_reached_by_another_name_is_the_same(settings, tmp_path):
+    with ownership(settings) as check:
+        settings.data.dir.rename(tmp_path / "elsewhere")
+        settings.data.dir.symlink_to(tmp_path / "elsewhere")
+        check()
+
+
+def test_a_hang_up_asks_to_stop_unless_it_is_to_be_ignored():
+    with Signals() as signals:
+        signal.raise_signal(signal.SIGHUP)
+        assert signals.count == 1
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert signals.count == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,74 @@
+"""One table of time limits: what contains another one is longer."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from click.testing import CliRunner
+
+from callboard.cli.system.configuration import timeouts
+from callboard.config import time_limits as limits
+from callboard.config.loader import ConfigError, load
+from callboard.config.settings import ActorsSettings, CouchdbSettings, Settings
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def test_a_limit_is_longer_than_those_it_contains():
+    assert limits.TREE_SILENT_S > 2 * limits.START_S
+    assert limits.API_CLIENTS_STOP_S < limits.API_STOP_S < limits.CHILD_STOP_S
+    assert limits.APPLY_S < limits.API_APPLY_S
+    assert Settings().delivery.request_timeout_ms / 1000 < limits.DELIVERER_STOP_S
+    assert limits.DELIVERER_STOP_S + 2 * limits.CHILD_STOP_S < limits.DELIVERIES_STOP_S
+    assert limits.DRAIN_S + limits.DELIVERIES_STOP_S + limits.API_STOP_S < limits.STOP_S
+
+
+def test_the_service_managers_wait_for_an_orderly_stop():
+    unit = (DEPLOY / "callboard.service").read_text()
+    compose = (DEPLOY / "compose.yaml").read_text()
+    for pattern, text in (
+        (r"TimeoutStopSec=(\d+)\n", unit),
+        (r"stop_grace_period: (\d+)s\n", compose),
+    ):
+        assert float(re.search(pattern, text)[1]) > limits.STOP_S
+
+
+def table(**sections):
+    rows = limits.time_limits(evolve(Settings(), **sections))
+    return {row.name: row.seconds for row in rows}
+
+
+def test_by_default_a_frozen_store_costs_no_connection_to_the_broker():
+    assert limits.store_call_s(Settings()) < limits.broker_loss_s(Settings()) <= 20
+
+
+def test_what_follows_from_settings():
+    slow = table(
+        couchdb=CouchdbSettings(timeout_ms=20_000),
+        actors=ActorsSettings(heartbeat_ms=1000, hang_timeout_ms=5000),
+    )
+    assert slow["store response"] == 20
+    assert slow["store health check"] == 5
+    assert (slow["hang"], slow["hang of an actor that reads the store"]) == (5, 45)
+    assert table(couchdb=CouchdbSettings(timeout_ms=500))["store health check"] == 0.5
+
+
+def test_a_store_that_may_take_longer_than_its_readers_is_refused():
+    def loaded(timeout_ms):
+        overrides = {"couchdb.timeout_ms": timeout_ms}
+        return load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides)
+
+    assert loaded(30_000).settings.couchdb.timeout_ms == 30_000
+    with pytest.raises(ConfigError, match=r"couchdb.timeout_ms \(30001\) must be at most 30000"):
+        loaded(30_001)
+
+
+def test_the_table_is_printed():
+    shown = CliRunner().invoke(timeouts, ["--couchdb-timeout-ms", "2000", "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.output)["store response"]["seconds"] == 2
+    plain = CliRunner().invoke(timeouts, []).output
+    assert re.search(r"hang of an actor that reads the store +32 +hang \+ 2 x store", plain)

@@ -1,0 +1,274 @@
+"""A supervised actor alone: what its handlers can rely on, and what its supervisor hears."""
+
+import os
+
+import pytest
+from thespian.actors import ActorAddress, ActorExitRequest, ThespianWatch
+
+from callboard.supervision import (
+    Answer,
+    Forwarded,
+    Peer,
+    PeersChanged,
+    Question,
+    Ready,
+    Start,
+    Stop,
+    SupervisedActor,
+)
+from callboard.supervision.messages import AskedBy, Finished, Heartbeat
+from support.world import World
+
+
+class Probe(SupervisedActor):
+    """Notes what happens to it; commands are functions of it."""
+
+    def __init__(self, capabilities=None):
+        super().__init__(capabilities)
+        self.noted = []
+
+    def on_start(self, args):
+        self.noted.append(("start", args))
+        if callable(args):
+            args(self)
+
+    def on_peers(self, before):
+        self.noted.append(("peers", dict(before), dict(self.peers)))
+
+    def stats(self):
+        return {"noted": len(self.noted)}
+
+    def receiveMsg_str(self, message, sender):
+        self.noted.append(message)
+        if message == "raise":
+            raise RuntimeError("told to")
+        self.send(sender, message.upper())
+
+    def receiveMsg_WatchMessage(self, message, _sender):
+        self.noted.append(("ready", list(message.ready)))
+        os.read(message.ready[0], 1)
+
+
+class Polling(Probe):
+    """In a system that watches no descriptors, as Thespian's simpleSystemBase in a process."""
+
+    def __init__(self, capabilities):
+        super().__init__(capabilities | {"Thespian Watch Supported": False})
+
+
+class Lone:
+    """The actor, its supervisor and one that talks to it."""
+
+    def __init__(self, world, actor=Probe):
+        self.world = world
+        self.supervisor, self.other = world.peer("supervisor"), world.peer("other")
+        self.address = world.create(actor)
+        self.actor = world.actor(self.address)
+
+    def start(self, args=None, path="here", heartbeat_s=2.0, peers=None):
+        self.say(Start(path, args, 5, heartbeat_s, peers or {}), self.supervisor)
+        return self
+
+    def say(self, message, by=None):
+        self.world.deliver(self.address, message, (by or self.other).address)
+        self.world.pass_time(0.01)
+
+    def answers(self, kind=str):
+        return self.other.take(kind)
+
+
+@pytest.fixture
+def world():
+    # Functions are no messages between processes, but serve as arguments here.
+    with World(copying=False) as world:
+        yield world
+
+
+@pytest.fixture
+def lone(world):
+    return Lone(world)
+
+
+def peer(path, incarnation=1):
+    return Peer(path, incarnation, ActorAddress(50 + incarnation), 0)
+
+
+def test_it_reports_that_it_is_ready_and_then_beats(lone, world):
+    lone.start({"of": 1})
+    assert lone.actor.noted == [("start", {"of": 1})]
+    first, second = lone.supervisor.received
+    assert first == Ready("here", 5, os.getpid())
+    assert second == Heartbeat("here", 5, {"noted": 1})
+    world.pass_time(9.9)
+    assert len(lone.supervisor.take(Heartbeat)) == 1 + 4
+    lone.start("again")  # nothing happens
+    assert lone.actor.noted == [("start", {"of": 1})]
+
+
+def test_without_heartbeats_there_are_none(lone, world):
+    lone.start(heartbeat_s=0)
+    world.pass_time(30)
+    assert lone.supervisor.received == [Ready("here", 5, os.getpid())]
+
+
+def test_it_has_its_peers_before_it_starts_and_older_changes_are_left(lone):
+    a, b, c = peer("a"), peer("b"), peer("a", 2)
+    lone.start(lambda actor: actor.noted.append(actor.peer("a")), peers={"a": a})
+    assert lone.actor.noted[1] == a.address
+    assert lone.actor.peer("b") is None
+    lone.actor.noted.clear()
+    lone.say(PeersChanged({"a": a, "b": b}, 2))
+    lone.say(PeersChanged({}, 1))
+    lone.say(PeersChanged({}, 2))
+    lone.say(PeersChanged({"a": c}, 3))
+    assert lone.actor.noted == [
+        ("peers", {"a": a}, {"a": a, "b": b}),
+        ("peers", {"a": a, "b": b}, {"a": c}),
+    ]
+    assert lone.actor.peer("a") == c.address
+
+
+def test_changes_of_peers_that_overtake_the_start_are_kept(lone):
+    lone.say(PeersChanged({"a": peer("a")}, 1))
+    assert lone.actor.noted == []
+    lone.start(peers={})
+    assert set(lone.actor.peers) == {"a"}
+    assert lone.actor.noted == [("start", None)]
+
+
+def test_forwarded_and_numbered_messages_are_answered_to_who_asked(lone, world):
+    lone.start()
+    relay = world.peer("relay")
+    lone.say(Forwarded(lone.other.address, "a"), relay)
+    lone.say(Question(8, "b"))
+    lone.say(Forwarded(AskedBy(lone.other.address, 9), "c"), relay)
+    assert lone.answers() == ["A"]
+    assert lone.answers(Answer) == [Answer(8, "B"), Answer(9, "C")]
+    assert relay.received == []
+
+
+def test_an_exception_ends_it_and_no_other_message_is_handled(lone, world):
+    lone.start()
+    lone.supervisor.received.clear()
+    released = []
+    lone.actor.closing.callback(released.append, "released")
+    world.deliver(lone.address, "raise", lone.other.address)
+    world.deliver(lone.address, "more", lone.other.address)
+    assert lone.actor.noted[-1] == "raise"
+    world.pass_time(5)
+    assert world.actor(lone.address) is None
+    assert released == ["released"]
+    assert lone.supervisor.received == []  # neither Finished nor a heartbeat
+    (crash,) = world.logged
+    assert (crash["event"], crash["actor"], crash["message"]) == ("actor_crashed", "here", "str")
+    assert "told to" in world.crashes[0]
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda other: Question(1, "raise"),
+        lambda other: Forwarded(other, "raise"),
+        lambda other: Question(1, Forwarded(other, "raise")),
+    ],
+)
+def test_a_crash_is_logged_with_the_message_inside(lone, world, wrapped):
+    lone.start(path="")
+    lone.say(wrapped(lone.other.address))
+    assert world.logged[-1]["message"] == "str"
+    assert world.logged[-1]["actor"] == "Probe"
+
+
+def test_it_finishes_once_and_releases_in_reverse_order(lone, world):
+    lone.start()
+
+    class Thing:
+        def __init__(self, name):
+            self.name = name
+
+        def close(self):
+            closed.append(self.name)
+
+    closed, things = [], [Thing("first"), Thing("second")]
+    assert [lone.actor.own(thing) for thing in things] == things
+    lone.supervisor.received.clear()
+    lone.say(Stop())
+    lone.actor.finish()
+    world.pass_time(5)
+    assert lone.supervisor.received == [Finished("here", 5)]
+    assert closed == ["second", "first"]
+    assert world.actor(lone.address) is None
+
+
+def test_one_that_finishes_while_it_starts_does_not_say_that_it_is_ready(lone, world):
+    lone.start(lambda actor: actor.finish())
+    world.pass_time(5)
+    assert lone.supervisor.received == [Finished("here", 5)]
+
+
+def test_one_that_has_no_supervisor_finishes_too(lone, world):
+    lone.actor.finish()
+    world.pass_time(1)
+    assert world.actor(lone.address) is None
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "after_s"), [(5.0, 5.0), (0.0, 0.002), (-1.0, 0.002), (1e9, 30 * 86400.0)]
+)
+def test_a_timer_is_neither_too_short_nor_too_long(lone, world, asked_s, after_s):
+    called, began = [], world.now
+    lone.actor.after(asked_s, lambda: called.append(world.now - began))
+    world.pass_time(31 * 86400.0)
+    assert called == [pytest.approx(after_s)]
+
+
+def test_a_repeated_call_waits_for_the_last_one(lone, world):
+    called, began = [], world.now
+
+    def call():
+        called.append(world.now - began)
+        world.suspend(0.5)
+
+    lone.actor.every(2.0, call)
+    world.pass_time(8.0)
+    assert called == [2.0, 4.5, 7.0]
+
+
+def test_a_call_is_told_from_a_heartbeat(lone, world):
+    lone.start()
+    told = []
+    world.journal = lambda _living, message: told.append(lone.actor.is_heartbeat(message))
+    world.pass_time(2.0)  # a heartbeat, and its message to the supervisor
+    lone.actor.after(0.1, lambda: None)
+    lone.say("a")
+    world.pass_time(0.2)
+    assert told == [True, False, False, False, False]
+
+
+def test_descriptors_are_returned_to_be_watched_until_it_ends(lone, world):
+    lone.start()
+    receive = lone.actor.receiveMessage
+    assert receive("a", lone.other.address) is None
+    lone.actor.watch(3, 4)
+    watch = receive("a", lone.other.address)
+    assert isinstance(watch, ThespianWatch)
+    assert watch.filenos == [3, 4]
+    lone.actor.watch()
+    assert receive("a", lone.other.address) is None
+    lone.actor.watch(3)
+    assert receive(ActorExitRequest(), lone.other.address) is None
+
+
+def test_where_nothing_watches_descriptors_they_are_polled(world):
+    read, write = os.pipe()
+    os.write(write, b"ab")
+    lone = Lone(world, Polling)
+    lone.start(lambda actor: actor.watch(read))
+    world.pass_time(0.015)
+    assert lone.actor.noted[1:] == [("ready", [read])] * 1
+    world.pass_time(0.02)
+    assert lone.actor.noted[1:] == [("ready", [read])] * 2
+    world.pass_time(1.0)
+    assert lone.actor.noted[1:] == [("ready", [read])] * 2
+    os.close(read)
+    os.close(write)
