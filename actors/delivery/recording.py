@@ -84,7 +84,8 @@ class Recorder:
         self._failures: list[tuple[str, str, int]] = []
         self._disables: list[DisableHook] = []
         self._keep_successes = settings.attempts.log_successful or False
-        names = "delivered", "given_up", "cancelled", "dry_run", "failed_tries", "unrecorded"
+        names = ["delivered", "given_up", "cancelled", "failed_tries", "unrecorded"]
+        names += ["dry_run"] if settings.delivery.dry_run else []
         self.counts = dict.fromkeys(names, 0)
 
     @property
