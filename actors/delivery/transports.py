@@ -188,7 +188,7 @@ def check_hook(hook: Hook, settings: Settings, account: Mapping[str, Any] = NO_C
         raise InvalidHook(hook.id, f"uri {hook.uri!r} is {refused}{_allowing(refused)}")
     for member, name in (
         (CERTIFICATE, hook.options.certificate),
-        (CA_BUNDLE, own and own.ca_bundle),
+        (CA_BUNDLE, own.ca_bundle if own else None),
     ):
         if name is None:
             continue

@@ -90,7 +90,7 @@ def check(loaded: Loaded, account: str | None, endpoints: bool, json_: bool) -> 
         def tls(options: EndpointOptions | None, account_id: str) -> ssl.SSLContext:
             """How a hook with these options verifies."""
             verify = options is None or options.tls_verify is not False
-            bundle = options and options.ca_bundle
+            bundle = options.ca_bundle if options else None
             try:
                 profile = certificates.profile(account_id, None, bundle, verify=verify)
             except NoCertificateError as problem:

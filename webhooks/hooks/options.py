@@ -73,7 +73,7 @@ class Options(Positional):
     `secrets_until`: when each secret ends, Unix seconds, 0: never; empty: none does.
     `cancelled_until_ms`: deliveries taken up to this time are cancelled, Unix ms; 0: none.
     `paused`: deliveries are kept until it is not. `endpoint`: what it permits beyond the node's
-    settings; in a delivery, what is in effect. `checked`: its `uri` was saved by Callboard.
+    settings; in a delivery, the options in effect. `checked`: its `uri` was saved by Callboard.
     """
 
     policy: str | None = None
