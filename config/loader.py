@@ -158,16 +158,18 @@ def _converted(written: _Written) -> Any:
 
 
 def _settings(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
-    return Settings(
-        **{
-            section: _section(
-                made,
-                {key: value for key, value in values.items() if key.startswith(f"{section}.")},
-                origins,
-            )
-            for section, made in sections().items()
-        }
-    )
+    made = {
+        section: _section(
+            kind,
+            {key: value for key, value in values.items() if key.startswith(f"{section}.")},
+            origins,
+        )
+        for section, kind in sections().items()
+    }
+    try:
+        return Settings(**made)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _section(made: type[Any], values: Mapping[str, Any], origins: Mapping[str, str]) -> Any:

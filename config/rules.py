@@ -182,6 +182,18 @@ def ports() -> Rule:
     return Rule("a list of ports such as 80, 443", str, convert)
 
 
+def names(*known: str) -> Rule:
+    """Some of a fixed set of words: a list in TOML, separated by commas elsewhere."""
+    each = choice(*known)
+
+    def convert(written: Any) -> tuple[str, ...]:
+        items: Iterable[Any] = written.split(",") if isinstance(written, str) else written
+        named = [item.strip() if isinstance(item, str) else item for item in items]
+        return tuple(each(item) for item in named if item != "")
+
+    return Rule(f"a list of {', '.join(known)}", str, convert)
+
+
 def origins() -> Rule:
     """Origins of web pages: a list in TOML, separated by commas elsewhere."""
 

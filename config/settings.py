@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
-from attrs import NOTHING, field, frozen
+from attrs import NOTHING, evolve, field, frozen
 
 from callboard.config.rules import (
     HIDDEN,
@@ -24,6 +24,7 @@ from callboard.config.rules import (
     fraction,
     mask,
     named_durations,
+    names,
     networks,
     origins,
     path,
@@ -39,6 +40,10 @@ from callboard.config.rules import (
 
 DAY_MS = 24 * 60 * 60 * 1000
 MANY = 1_000_000_000
+ENDPOINT_OPTIONS = ("tls_verify", "url_credentials", "follow_redirects", "ports", "allow_networks")
+"""Protections that the node's settings may leave to hooks or accounts."""
+DRY_RUN_QUEUE = ".dry_run"
+"""The end of the queue's name during a dry run."""
 
 
 @frozen
@@ -345,6 +350,21 @@ class DeliverySettings:
         path(lambda: None),
         "Directory of the client certificates that hooks may name; empty means none.",
     )
+    hook_options: tuple[str, ...] = _key(
+        (),
+        names(*ENDPOINT_OPTIONS),
+        "Protections that single hooks may lift by their own members of these names.",
+    )
+    account_options: tuple[str, ...] = _key(
+        (),
+        names(*ENDPOINT_OPTIONS),
+        "Protections that accounts may lift for their hooks, in their configs_webhooks.",
+    )
+    dry_run: bool = _key(
+        False,
+        flag(),
+        "Make deliveries and record them, but send nothing and change no shared document.",
+    )
     proxy: str = _key(
         "",
         text(
@@ -352,6 +372,17 @@ class DeliverySettings:
             r"(http://([^\s/@]+@)?([^\s/@:\[\]]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?)?",
         ),
         "HTTP proxy for all webhooks; empty means none.",
+    )
+
+
+@frozen
+class KazooSettings:
+    """Behaviour like that of Kazoo's own application."""
+
+    compatible: bool = _key(
+        False,
+        flag(),
+        "Whether hooks that Callboard has not saved may do what Kazoo lets them do.",
     )
 
 
@@ -418,6 +449,12 @@ class DisablerSettings:
     """Disabling of hooks that fail repeatedly."""
 
     enabled: bool = _key(True, flag(), "Whether hooks that fail repeatedly are disabled.")
+    read_only: bool | None = _key(
+        "",
+        flag_or_empty(),
+        "Whether hooks that would be disabled are only logged; empty means during a trial beside "
+        "Kazoo (amqp.join_kazoo, delivery.dry_run).",
+    )
 
 
 @frozen
@@ -634,6 +671,7 @@ class Settings:
     data: DataSettings = field(factory=DataSettings)
     actors: ActorsSettings = field(factory=ActorsSettings)
     delivery: DeliverySettings = field(factory=DeliverySettings)
+    kazoo: KazooSettings = field(factory=KazooSettings)
     secrets: SecretsSettings = field(factory=SecretsSettings)
     attempts: AttemptsSettings = field(factory=AttemptsSettings)
     dead_letters: DeadLettersSettings = field(factory=DeadLettersSettings)
@@ -643,6 +681,29 @@ class Settings:
     log: LogSettings = field(factory=LogSettings)
     tracing: TracingSettings = field(factory=TracingSettings)
     modules: tuple[ModuleSettings, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if not self.delivery.dry_run:
+            return
+        if self.amqp.join_kazoo:
+            raise ValueError(
+                "delivery.dry_run and amqp.join_kazoo: a dry run must not take Kazoo's events; "
+                "it has its own copy of them without amqp.join_kazoo"
+            )
+        if not self.amqp.queue.endswith(DRY_RUN_QUEUE):
+            amqp = evolve(self.amqp, queue=self.amqp.queue + DRY_RUN_QUEUE)
+            object.__setattr__(self, "amqp", amqp)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether Kazoo's own application still works on the same documents, which are its own."""
+        return self.amqp.join_kazoo or self.delivery.dry_run
+
+    @property
+    def disables_hooks(self) -> bool:
+        """Whether failing hooks are disabled in the store, and not only logged."""
+        read_only = self.disabler.read_only
+        return not (self.is_trial if read_only is None else read_only)
 
     @property
     def actors_key_file(self) -> Path:

@@ -17,7 +17,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match
 
 from callboard.actors.messages import NoAnswer, RefusedByActor
-from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable
+from callboard.adapters.store.protocol import (
+    Conflict,
+    StoreError,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 from callboard.web import errors
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.admission import (
@@ -215,6 +220,8 @@ async def _store_error(request: Request, error: Any) -> Response:
             _log.warning("store_unavailable", reason=str(error))
             unreachable = {"message": "the document store does not answer"}
             return failure(request, ApiError(503, "datastore_unreachable", unreachable))
+        case StoreReadOnly():
+            return failure(request, ApiError(403, "forbidden", {"message": str(error)}))
     _log.warning("store_refused", reason=str(error))
     return failure(request, errors.datastore_fault())
 

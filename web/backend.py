@@ -12,6 +12,7 @@ from callboard.adapters.store.protocol import DocumentStore
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import Quotas
 from callboard.webhooks.modules.protocol import EventModule
+from callboard.webhooks.values.endpoint_options import NO_GRANTS, Grants
 
 A = TypeVar("A")
 
@@ -22,7 +23,8 @@ class NodeFacts:
 
     `embedded_store`: accounts are created with their first hook, as there is no Kazoo that manages
     them. `known_events`: the argument of `parse_hook`. `settings`: key and value of each, with
-    secrets masked. `quotas`: those of an account that has none of its own.
+    secrets masked. `quotas`: those of an account that has none of its own. `grants`: what hooks and
+    accounts may permit of their endpoints.
     """
 
     name: str
@@ -34,6 +36,7 @@ class NodeFacts:
     endpoints: EndpointRules
     settings: tuple[tuple[str, str], ...] = ()
     quotas: Quotas = Factory(Quotas)
+    grants: Grants = NO_GRANTS
 
 
 class Backend(Protocol):
@@ -54,7 +57,7 @@ class Backend(Protocol):
     def check_hook(self, hook: Hook) -> None:
         """Refuse a hook to which nothing could ever be sent. Raises InvalidHook."""
 
-    def doubt(self, uri: str) -> str | None:
+    def doubt(self, uri: str, rules: EndpointRules) -> str | None:
         """A present objection to a URL, by the address of its name; takes at most a second.
 
         A sentence for the client that has just created the hook.

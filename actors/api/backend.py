@@ -11,7 +11,7 @@ from callboard.actors.api.asking import Asked
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.node_quotas import node_quotas
-from callboard.actors.delivery.transports import check_hook, doubt, rules
+from callboard.actors.delivery.transports import check_hook, doubt, grants, rules
 from callboard.actors.messages import (
     ApplyHook,
     HookApplied,
@@ -21,6 +21,8 @@ from callboard.actors.messages import (
     RefusedByActor,
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER
+from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
@@ -68,18 +70,19 @@ class ActorBackend:
         self.node = node_facts(settings)
         self.store = store
         self.admin_token = admin_token
-        self._delivery = settings.delivery
+        self._settings = settings
         self._resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="api-resolve")
         self._inbox = inbox
         self._stats = stats
 
     def check_hook(self, hook: Hook) -> None:
         """See `Backend.check_hook`."""
-        check_hook(hook, self._delivery)
+        account = endpoint_config(self.store, hook.account_id, self.node.grants)
+        check_hook(hook, self._settings, account)
 
-    def doubt(self, uri: str) -> str | None:
+    def doubt(self, uri: str, rules: EndpointRules) -> str | None:
         """See `Backend.doubt`."""
-        looked_up = self._resolving.submit(doubt, uri, self.node.endpoints)
+        looked_up = self._resolving.submit(doubt, uri, rules)
         try:
             return looked_up.result(RESOLVE_S)
         except TimeoutError:
@@ -137,6 +140,7 @@ def node_facts(settings: Settings) -> NodeFacts:
         modules=modules,
         known_events=frozenset(e for m in modules for e in (m.id, *m.events)),
         endpoints=rules(settings.delivery),
+        grants=grants(settings),
         settings=shown(settings),
         quotas=node_quotas(settings),
     )

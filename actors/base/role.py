@@ -30,6 +30,7 @@ from callboard.adapters.broker.publications import Publication, publication_of, 
 from callboard.adapters.local.suspects import Suspects
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.store import stores
+from callboard.adapters.store.dry_run import DRY_RUN, DryRunStore
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
@@ -88,15 +89,19 @@ class Role(Counting):
 
     def connect_store(self) -> DocumentStore:
         """A connection to the document store, closed when the actor ends."""
-        url, timeout_s = self.settings.couchdb.url, store_call_s(self.settings)
-        return self.own(self._ports.store(url, self.settings.data.dir, timeout_s=timeout_s))
+        url, folder = self.settings.couchdb.url, self.settings.data.dir
+        timeout_s = store_call_s(self.settings)
+        store = self._ports.store(url, folder, timeout_s=timeout_s)
+        if self.settings.delivery.dry_run:
+            records = self._ports.store("sqlite://", folder / DRY_RUN, timeout_s=timeout_s)
+            store = DryRunStore(store, records)
+        return self.own(store)
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration; changes on the bus invalidate its cache."""
         node, couchdb = self.settings.node, self.settings.couchdb
-        self._looked_up = StoreDirectory(
-            store, node.name, node.zone, write_defaults=couchdb.write_defaults
-        )
+        writes = couchdb.write_defaults and not self.settings.is_trial
+        self._looked_up = StoreDirectory(store, node.name, node.zone, write_defaults=writes)
         return self._looked_up
 
     def open_suspects(self) -> Suspects:

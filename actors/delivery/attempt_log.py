@@ -181,8 +181,10 @@ class AttemptLog(Role):
 
     def _save(self, database: str, documents: list[dict[str, Any]]) -> None:
         if database not in self._ready_databases:
-            self._store.ensure_database(database)
-            self._store.ensure_views(database, LETTER_VIEWS if database == DEAD_LETTERS else MODB)
+            new = self._store.ensure_database(database)
+            if new or not self.settings.is_trial:  # Kazoo's own views are left as they are.
+                views = LETTER_VIEWS if database == DEAD_LETTERS else MODB
+                self._store.ensure_views(database, views)
             self._ready_databases.add(database)
         try:
             results = self._store.save_many(database, documents)

@@ -62,6 +62,7 @@ from callboard.webhooks.retries.outcome import (
     Outcome,
     Response,
     Retry,
+    Unsent,
     result_of,
 )
 from callboard.webhooks.retries.outdated_hooks import OutdatedHooks
@@ -199,6 +200,8 @@ class Deliverer(Role):
         tally.set(catalog.DELIVERIES, counts["delivered"], catalog.DELIVERED)
         tally.set(catalog.DELIVERIES, counts["given_up"], catalog.GIVEN_UP)
         tally.set(catalog.DELIVERIES, counts["cancelled"], catalog.CANCELLED)
+        if self.settings.delivery.dry_run:
+            tally.set(catalog.DELIVERIES, counts["dry_run"], catalog.DRY_RUN)
         tally.set(catalog.ATTEMPTS_FAILED, counts["failed_tries"])
         tally.set(catalog.DELIVERIES_PUT_OFF, self._jobs.deferrals)
         tally.set(catalog.DELIVERIES_PARKED, dispatcher.deferred)
@@ -450,14 +453,18 @@ class Deliverer(Role):
 
     def _conclude(self, sent: Sent[Job]) -> None:
         job, outcome, now = sent.work, sent.outcome, time.time()
-        self._count(sent)
         job.headers = sent.headers
         job.attempts_made += 1
+        if isinstance(outcome, Unsent):
+            self._end_turn(job, None)
+            self._recorder.unsent(job, now)
+            return
+        self._count(outcome, sent.took_s)
         job.deferred_since_s = None
         then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
         if isinstance(outcome, Response) and not isinstance(then, Done):
             self._journal.answered(job.delivery.id, job.attempts_made, outcome.status)
-        self._end_turn(job, outcome)
+        self._end_turn(job, reached(outcome))
         self._follow(job, outcome, then, now)
 
     def _conclude_again(self, job: Job, status: int) -> None:
@@ -480,16 +487,16 @@ class Deliverer(Role):
         else:
             self._recorder.exhausted(job, outcome, then, now)
 
-    def _count(self, sent: Sent[Job]) -> None:
-        result = result_of(sent.outcome)
+    def _count(self, outcome: Outcome, took_s: float | None) -> None:
+        result = result_of(outcome)
         self.tally.count(catalog.ATTEMPTS, result)
-        if sent.took_s is not None and result != REFUSED:
-            self.tally.observe(catalog.REQUEST_SECONDS, sent.took_s)
+        if took_s is not None and result != REFUSED:
+            self.tally.observe(catalog.REQUEST_SECONDS, took_s)
 
-    def _end_turn(self, job: Job, outcome: Outcome) -> None:
+    def _end_turn(self, job: Job, reached: bool | None) -> None:
         assert job.turn is not None
         turn, job.turn = job.turn, None
-        shed = self._dispatcher.done(turn, time.monotonic(), reached(outcome))
+        shed = self._dispatcher.done(turn, time.monotonic(), reached)
         if not self._stopping:
             for other in shed:
                 self._defer_unattempted(other)

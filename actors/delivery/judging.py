@@ -10,6 +10,7 @@ from typing import Any
 from attrs import evolve
 from thespian.actors import ActorAddress
 
+from callboard.actors.delivery.transports import grants
 from callboard.actors.messages import FindHooks, HooksFound, HooksOutdated
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.repositories.hooks import HookStore
@@ -197,10 +198,13 @@ class HookJudge:
                 options,
                 policy=options.policy or old.policy,
                 retry_steps_s=options.retry_steps_s or old.retry_steps_s,
+                endpoint=old.endpoint,
                 log_successful=old.log_successful,
             )
             return delivery if kept == options else evolve(delivery, options=kept)
-        return with_choices(delivery, account, settings.retry_policy, steps_s)
+        return with_choices(
+            delivery, account, settings.retry_policy, steps_s, grants(self._settings)
+        )
 
 
 def _key(due: Due) -> HookKey:

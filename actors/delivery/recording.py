@@ -28,7 +28,7 @@ from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.tally import Tally
-from callboard.webhooks.retries.outcome import Cancelled, GiveUp, Outcome, Response
+from callboard.webhooks.retries.outcome import Cancelled, GiveUp, Outcome, Response, Unsent
 from callboard.webhooks.retries.retry_message import with_attempt
 from callboard.webhooks.values.kazoo_names import gregorian_ms
 
@@ -84,7 +84,8 @@ class Recorder:
         self._failures: list[tuple[str, str, int]] = []
         self._disables: list[DisableHook] = []
         self._keep_successes = settings.attempts.log_successful or False
-        names = "delivered", "given_up", "cancelled", "failed_tries", "unrecorded"
+        names = ["delivered", "given_up", "cancelled", "failed_tries", "unrecorded"]
+        names += ["dry_run"] if settings.delivery.dry_run else []
         self.counts = dict.fromkeys(names, 0)
 
     @property
@@ -175,6 +176,11 @@ class Recorder:
         attempt = self._attempt(job, Cancelled(reason), now)
         self._attempts.add(_Record((attempt,), ends=job))
 
+    def unsent(self, job: Job, now: float) -> None:
+        """A dry run ends before the request; `finished` once its record is on disk."""
+        self.counts["dry_run"] += 1
+        self._attempts.add(_Record((self._attempt(job, Unsent(), now),), ends=job))
+
     def _count_failure(self, delivery: Delivery, now: float) -> None:
         self._failures.append((delivery.account_id, delivery.hook_id, gregorian_ms(now)))
 
@@ -195,7 +201,7 @@ class Recorder:
             self._attempts.add(_Record((self._attempt(job, outcome, now),)))
 
     def _attempt(
-        self, job: Job, outcome: Outcome | Cancelled, now: float
+        self, job: Job, outcome: Outcome | Cancelled | Unsent, now: float
     ) -> tuple[str, dict[str, Any]]:
         # The end of a delivery that was deferred too long, or cancelled, is no attempt, but has a
         # record.

@@ -16,7 +16,8 @@ from callboard.adapters.keys.signer import REFUSED, Headers, Signer, SigningRefu
 from callboard.adapters.telemetry.tracing import NO_TRACING, Span, Tracing
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.trace_context import TraceContext, with_context
-from callboard.webhooks.retries.outcome import ClientError, Outcome
+from callboard.webhooks.retries.outcome import ClientError, Outcome, Unsent
+from callboard.webhooks.values.endpoint_options import EndpointOptions
 
 if TYPE_CHECKING:  # pycurl is an extra.
     from callboard.adapters.http.curl import CurlTransport
@@ -51,10 +52,13 @@ class SendingFailed(Exception):
 
 @frozen
 class Sent(Generic[W]):
-    """A request that has ended. `headers`: as sent; `took_s`: None if it was not sent."""
+    """A request that has ended. `headers`: as sent; `took_s`: None if it was not sent.
+
+    Only in a dry run is the outcome `Unsent`.
+    """
 
     work: W
-    outcome: Outcome
+    outcome: Outcome | Unsent
     headers: Headers
     took_s: float | None = None
 
@@ -92,13 +96,14 @@ class _InFlight(Generic[W]):
     began: float | None
 
 
-def _request(
+def request_of(
     delivery: Delivery, headers: Headers
-) -> tuple[str, str, Headers, bytes, str | None, str]:
-    """The arguments for a transport."""
-    certificate = delivery.options.certificate
+) -> tuple[str, str, Headers, bytes, str | None, str, EndpointOptions | None]:
+    """The arguments for a transport, from method to endpoint options."""
+    options = delivery.options
     url, body = delivery.request_url, delivery.request_body
-    return delivery.method, url, headers, body, certificate, delivery.account_id
+    account_id = delivery.account_id
+    return delivery.method, url, headers, body, options.certificate, account_id, options.endpoint
 
 
 class SendingLoop(Generic[W]):
@@ -130,7 +135,7 @@ class SendingLoop(Generic[W]):
             self._transport.refuse(request, ClientError(REFUSED, str(refused)))
             return
         request = _InFlight(work, span, headers, time.monotonic())
-        self._transport.begin(request, *_request(delivery, headers))
+        self._transport.begin(request, *request_of(delivery, headers))
 
     def ended(self) -> Iterator[Sent[W]]:
         """See `Sending`."""
@@ -230,6 +235,7 @@ class SendingThreads(Generic[W]):
     def _sent(self, work: W) -> Sent[W]:
         span = self._tracing.deliver(work.delivery, work.attempts_made)
         sent = self._attempt(work, span.context)
+        assert not isinstance(sent.outcome, Unsent)
         span.answered(sent.outcome)
         return sent
 
@@ -240,7 +246,7 @@ class SendingThreads(Generic[W]):
         except SigningRefused as refused:
             return Sent(work, ClientError(REFUSED, str(refused)), delivery.headers)
         began = time.monotonic()
-        outcome = self._transport.send(*_request(delivery, headers))
+        outcome = self._transport.send(*request_of(delivery, headers))
         return Sent(work, outcome, headers, time.monotonic() - began)
 
     def _wake(self) -> None:

@@ -2,15 +2,22 @@
 
 import importlib.util
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from callboard.actors.delivery.dry_run import DryRun
 from callboard.actors.delivery.senders import Sending, SendingLoop, SendingThreads
 from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError
-from callboard.adapters.http.client_certificates import NoCertificateError, certificate_path
+from callboard.adapters.http.client_certificates import (
+    CA_BUNDLE,
+    CERTIFICATE,
+    NoCertificateError,
+    certificate_path,
+)
 from callboard.adapters.http.descriptors import RESERVED, allow
 from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.http.policy import HttpPolicy, PolicyArguments
 from callboard.adapters.http.target import UrlRefusedError
 from callboard.adapters.http.threaded import RequestsTransport
 from callboard.adapters.keys.signer import Signer
@@ -18,6 +25,7 @@ from callboard.adapters.telemetry.tracing import NO_TRACING, Tracing
 from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import Hook, InvalidHook
 from callboard.webhooks.retries.policy import within
+from callboard.webhooks.values.endpoint_options import EndpointOptions, Grants
 
 T = TypeVar("T")
 
@@ -27,6 +35,8 @@ CURL_MODULE = "pycurl"
 
 CONNECT_TIMEOUT_MS = 10_000
 """The default if neither the node nor the cluster sets it."""
+
+NO_CHOICES: Mapping[str, Any] = {}
 
 KEPT_ENDPOINTS = 1000
 """Connections are kept to this number of endpoints; the least recently used is closed first."""
@@ -50,11 +60,14 @@ def slots(delivery: DeliverySettings) -> int:
 def sending(
     settings: Settings, count: int, signer: Signer, tracing: Tracing = NO_TRACING
 ) -> Sending[Any]:
-    """A sender of `count` requests at a time.
+    """A sender of `count` requests at a time; in a dry run, one that sends none.
 
     Raises OSError if there is no such CA bundle; TransportUnavailable.
     """
     delivery, body_limit = settings.delivery, settings.attempts.body_limit
+    if delivery.dry_run:
+        policy = HttpPolicy(AddressGuard(delivery.allow_networks), **_policy(delivery))
+        return DryRun(count, policy, signer)
     if delivery.transport != CURL:
         made = transport(delivery, body_limit, kept_endpoints(delivery, count))
         return SendingThreads(count, made, signer, tracing)
@@ -81,24 +94,30 @@ def transport(
     return _made(make, delivery, max_response_bytes)
 
 
-def _made(make: Callable[..., T], delivery: DeliverySettings, max_response_bytes: int) -> T:
+def _policy(delivery: DeliverySettings) -> PolicyArguments:
     bundle = delivery.ca_bundle
+    return {
+        "ports": delivery.ports,
+        "credentials": delivery.url_credentials,
+        "follow_redirects": delivery.follow_redirects,
+        "max_payload": delivery.max_payload,
+        "ca_bundle": None if bundle is None else str(bundle),
+        "client_certificates": delivery.client_certificates,
+    }
+
+
+def _made(make: Callable[..., T], delivery: DeliverySettings, max_response_bytes: int) -> T:
     try:
         return make(
             connect_timeout_s=(delivery.connect_timeout_ms or CONNECT_TIMEOUT_MS) / 1000,
             request_timeout_s=delivery.request_timeout_ms / 1000,
             allow_networks=delivery.allow_networks,
             max_response_bytes=max_response_bytes,
-            ports=delivery.ports,
-            credentials=delivery.url_credentials,
-            follow_redirects=delivery.follow_redirects,
-            max_payload=delivery.max_payload,
-            ca_bundle=None if bundle is None else str(bundle),
-            client_certificates=delivery.client_certificates,
             proxy=delivery.proxy,
+            **_policy(delivery),
         )
     except OSError as error:
-        raise OSError(f"delivery.ca_bundle {bundle}: {error}") from error
+        raise OSError(f"delivery.ca_bundle {delivery.ca_bundle}: {error}") from error
 
 
 def check(delivery: DeliverySettings) -> None:
@@ -126,11 +145,37 @@ def rules(delivery: DeliverySettings) -> EndpointRules:
     )
 
 
-def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
-    """Check that the settings permit the hook's URL, retries and certificate. Raises InvalidHook.
+def grants(settings: Settings) -> Grants:
+    """What the settings let hooks and accounts permit."""
+    delivery = settings.delivery
+    return Grants(
+        frozenset(delivery.hook_options),
+        frozenset(delivery.account_options),
+        settings.kazoo.compatible,
+    )
 
-    Does not resolve names, and so does not block: see `EndpointRules.refusal`.
+
+def endpoint_of(
+    hook: Hook, settings: Settings, account: Mapping[str, Any]
+) -> EndpointOptions | None:
+    """The options in effect for the hook's endpoint. `account`: its document configs_webhooks."""
+    options = hook.options
+    return grants(settings).settled(options.endpoint, account, checked=options.checked)
+
+
+def check_hook(hook: Hook, settings: Settings, account: Mapping[str, Any] = NO_CHOICES) -> None:
+    """Check that the settings permit the hook's URL, retries and options. Raises InvalidHook.
+
+    `account`: its document configs_webhooks. Does not resolve names, and so does not block: see
+    `EndpointRules.refusal`.
     """
+    delivery = settings.delivery
+    own = hook.options.endpoint
+    for option in own.loosened() if own else ():
+        if option not in delivery.hook_options:
+            raise InvalidHook(
+                hook.id, f"{option} may not be set by a hook here (delivery.hook_options)"
+            )
     steps_s = hook.options.retry_steps_s
     if within(steps_s, delivery.retry_steps_s) != steps_s:
         raise InvalidHook(
@@ -138,18 +183,21 @@ def check_hook(hook: Hook, delivery: DeliverySettings) -> None:
             f"retry_steps_s take {sum(steps_s):g} s: {sum(delivery.retry_steps_s):g} s are allowed "
             "(delivery.retry_steps_s)",
         )
-    refused = rules(delivery).refusal(hook.uri)
+    refused = rules(delivery).given(endpoint_of(hook, settings, account)).refusal(hook.uri)
     if refused is not None:
         raise InvalidHook(hook.id, f"uri {hook.uri!r} is {refused}{_allowing(refused)}")
-    certificate = hook.options.certificate
-    if certificate is None:
-        return
-    if not hook.uri.lower().startswith("https:"):
-        raise InvalidHook(hook.id, f"client_certificate {certificate!r} needs a uri of https")
-    try:
-        certificate_path(delivery.client_certificates, hook.account_id, certificate)
-    except NoCertificateError as problem:
-        raise InvalidHook(hook.id, str(problem)) from None
+    for member, name in (
+        (CERTIFICATE, hook.options.certificate),
+        (CA_BUNDLE, own.ca_bundle if own else None),
+    ):
+        if name is None:
+            continue
+        if not hook.uri.lower().startswith("https:"):
+            raise InvalidHook(hook.id, f"{member} {name!r} needs a uri of https")
+        try:
+            certificate_path(delivery.client_certificates, hook.account_id, name, member)
+        except NoCertificateError as problem:
+            raise InvalidHook(hook.id, str(problem)) from None
 
 
 def _allowing(refused: str) -> str:

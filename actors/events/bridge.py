@@ -498,6 +498,8 @@ def event_queue(settings: Settings) -> Queue:
     amqp = settings.amqp
     if amqp.join_kazoo:
         return KAZOO_QUEUE
+    if settings.delivery.dry_run:
+        return Queue(amqp.queue, durable=False, auto_delete=True)
     return shared_queue(amqp.queue, amqp.queue_type, single=amqp.single_active_consumer)
 
 

@@ -15,6 +15,7 @@ from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.hook_freshness import HookFreshness
+from callboard.actors.delivery.transports import grants
 from callboard.actors.events.event_guard import EventGuard
 from callboard.actors.events.routing import Routing, message_of
 from callboard.actors.events.slice_sender import SliceSender
@@ -91,6 +92,7 @@ class Responder(Role):
             with_choices,
             node=delivery.retry_policy,
             event_steps_s=delivery.event_retry_steps_s.get(self._module.id, ()),
+            grants=grants(self.settings),
         )
         self._tracing = self.own(
             tracing(self.settings, self.path, self.log, own_process=self.own_process)

@@ -12,7 +12,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.role import BrokerRole, Setup
-from callboard.actors.delivery.transports import check_hook
+from callboard.actors.delivery.transports import check_hook, grants
 from callboard.actors.hooks.change_publisher import change_publisher
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import HookEditing
@@ -67,6 +67,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import event_in
 from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 from callboard.supervision import Peer
@@ -127,7 +128,9 @@ class HookListener(BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Listen for changes; the connection to the broker starts the load."""
         settings, table = self.settings, partial(self.peer, HOOK_TABLE)
-        self._store = HookStore(self.connect_store(), node_quotas(settings))
+        self._store = HookStore(
+            self.connect_store(), node_quotas(settings), migrates=not settings.is_trial
+        )
         modules = event_modules(settings).modules
         self._parser = HookParser(
             frozenset(e for m in modules for e in (m.id, *m.events)), self.log
@@ -393,6 +396,11 @@ class HookListener(BrokerRole):
         If several nodes do so, one changes the document and publishes it; the others only flush
         its failures. The failures of a hook that is not stored, such as a callflow's, expire.
         """
+        if not self.settings.disables_hooks:
+            about = {"account": message.account_id, "hook": message.hook_id}
+            self.log.warning("hook_would_be_disabled", reason=message.reason, **about)
+            self._flush(message.account_id, message.hook_id)
+            return
         try:
             change = partial(disabling, reason=message.reason)
             edited = self._changes.edit(message.hook_id, "doc_edited", change)
@@ -410,7 +418,10 @@ class HookListener(BrokerRole):
             self._notifications.notify(disabled)
 
     def _check(self, document: Document) -> None:
-        check_hook(self._parser.parse(document), self.settings.delivery)
+        hook = self._parser.parse(document)
+        granted = grants(self.settings)
+        account = endpoint_config(self._store.documents, hook.account_id, granted)
+        check_hook(hook, self.settings, account)
 
     def _ensure_account(self, account_id: str) -> None:
         embedded = self.settings.couchdb.url.startswith("sqlite:")

@@ -48,7 +48,8 @@ class Initializer(BrokerRole):
     """Prepares databases, views and metadata, then ends (Kazoo: webhooks_init).
 
     Its supervisor does not restart it once it has finished. It retries while the store is down, and
-    waits for a master account, in whose database the metadata is stored.
+    waits for a master account, in whose database the metadata is stored. During a trial beside
+    Kazoo it changes nothing: Kazoo has prepared the store.
     """
 
     waits_for_store = True
@@ -66,7 +67,11 @@ class Initializer(BrokerRole):
         self._try_due = self.timer(self._begin_work)
         self._look_due = self.timer(self._begin_work)
         self._account_seen = False
-        self._try_in(0)
+        if self.settings.is_trial:
+            self.log.info("store_left_as_it_is")
+            self.after(0, self.finish)
+        else:
+            self._try_in(0)
 
     def stats(self) -> Mapping[str, Any]:
         """Whether it waits for a master account."""

@@ -14,7 +14,7 @@ from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.role import Setup
 from callboard.actors.base.slices import Page
 from callboard.actors.delivery.retry_queue import due_message
-from callboard.actors.delivery.transports import check_hook
+from callboard.actors.delivery.transports import check_hook, grants
 from callboard.actors.events.bridge import event_queue
 from callboard.actors.operations.answering import Answering, Asker
 from callboard.actors.operations.retention import DeadLetterRetention
@@ -85,7 +85,7 @@ class Redelivery(Answering, DeadLetterRetention):
         """Connect, and start the sender of test deliveries."""
         super().begin(setup)
         self._hooks = HookStore(self.store)
-        self._quotas = node_quotas(self.settings)
+        self._quotas, self._grants = node_quotas(self.settings), grants(self.settings)
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._counts = dict.fromkeys(("retried", "replayed", "sent_early", "tested"), 0)
@@ -317,7 +317,7 @@ class Redelivery(Answering, DeadLetterRetention):
         """Its account's and its event type's choices; a hook on all has no event type here."""
         account, settings = self.accounts.choices_of(delivery.account_id), self.settings.delivery
         steps_s = settings.event_retry_steps_s.get(delivery.hook_event.lower(), ())
-        return with_choices(delivery, account, settings.retry_policy, steps_s)
+        return with_choices(delivery, account, settings.retry_policy, steps_s, self._grants)
 
     def _hook(self, hook_id: str, *, enabled: bool = True) -> Hook:
         """The hook as stored now. Raises NotRepeatable if nothing can be sent to it."""
@@ -330,7 +330,8 @@ class Redelivery(Answering, DeadLetterRetention):
         try:
             hook = parse_hook(document, self._known_events)
             if enabled:
-                check_hook(hook, self.settings.delivery)
+                account = self.accounts.choices_of(hook.account_id)
+                check_hook(hook, self.settings, account)
         except InvalidHook as problem:
             raise NotRepeatable(str(problem)) from None
         return hook

@@ -18,7 +18,7 @@ from callboard.webhooks.deliveries.encoding import content, content_type
 from callboard.webhooks.history.dead_letters import without_user
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import excess
-from callboard.webhooks.retries.outcome import ClientError
+from callboard.webhooks.retries.outcome import ClientError, Unsent
 from callboard.webhooks.retries.policy import policy_named, succeeded
 
 SAMPLES_AT_ONCE = 16
@@ -90,6 +90,8 @@ class SampleDeliveries:
             status=0,
             duration_s=time.monotonic() - sent.work.began,
         )
+        if isinstance(outcome, Unsent):
+            return evolve(tested, error="dry run", detail="not sent (delivery.dry_run)")
         if isinstance(outcome, ClientError):
             return evolve(tested, error=outcome.kind, detail=outcome.detail or "")
         policy = policy_named(delivery.options.policy or self._settings.delivery.retry_policy)

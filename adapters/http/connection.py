@@ -65,8 +65,8 @@ class Exchange:
     `deadline` is a time.monotonic(); while connecting it is the earlier one of the connection.
     `receivable`: bytes that may still arrive, headers and TLS-decrypted body together. `on_wait`:
     called before the thread waits for longer than `SOON_S`, or `QUICK_S` in all. `afresh`: do not
-    use a kept connection. `tls`: in place of the adapter's, to present a client certificate.
-    `begun`: a time.monotonic().
+    use a kept connection. `tls`: in place of the adapter's. `reach`: only connections that were
+    opened for the same object are used again. `begun`: a time.monotonic().
     """
 
     guard: AddressGuard
@@ -77,6 +77,7 @@ class Exchange:
     received: int = 0
     afresh: bool = False
     tls: ssl.SSLContext | None = None
+    reach: object = None
     begun: float = field(factory=time.monotonic)
     waits: bool = False
 
@@ -365,18 +366,22 @@ class GuardedAdapter(HTTPAdapter):
             return self.poolmanager.connection_from_host(
                 target.host, target.port, target.scheme, tls and {"ssl_context": tls}
             )
-        key, context = self._key(*target.origin, EXCHANGE.get().tls)
+        exchange = EXCHANGE.get()
+        key, context = self._key(*target.origin, exchange.tls, exchange.reach)
         return self.poolmanager.connection_from_pool_key(key, context.copy())  # It takes some out.
 
     def _new_key(
-        self, scheme: str, host: str, port: int, tls: ssl.SSLContext | None
+        self, scheme: str, host: str, port: int, tls: ssl.SSLContext | None, reach: object
     ) -> tuple[Any, dict[str, Any]]:
-        """The key of an endpoint's pool, and the arguments for a new one."""
+        """The key of an endpoint's pool, and the arguments for a new one.
+
+        The pools' store takes any key.
+        """
         manager = self.poolmanager
         context = {**manager.connection_pool_kw, "scheme": scheme, "host": host, "port": port}
         if tls is not None:
             context["ssl_context"] = tls
-        return manager.key_fn_by_scheme[scheme](context), context
+        return (manager.key_fn_by_scheme[scheme](context), reach), context
 
 
 def _written(

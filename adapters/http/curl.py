@@ -14,18 +14,18 @@ from typing import Generic, TypeVar, Unpack
 from attrs import define, field
 
 from callboard.adapters.http.address_guard import ANYWHERE, AddressGuard, Candidate, IPNetwork
-from callboard.adapters.http.client_certificates import ClientCertificate
+from callboard.adapters.http.client_certificates import TlsProfile
 from callboard.adapters.http.connection import unreachable
 from callboard.adapters.http.curl_multi import CurlMulti
 from callboard.adapters.http.curl_request import CurlRequest, proxy_of
-from callboard.adapters.http.policy import Hop, HttpPolicy, PolicyArguments
+from callboard.adapters.http.policy import Hop, HttpPolicy, PolicyArguments, Reach
 from callboard.adapters.http.redirects import HttpRequest
 from callboard.adapters.http.resolver import Found, Lookups, Then
-from callboard.adapters.http.target import Target
 from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
+from callboard.webhooks.values.endpoint_options import EndpointOptions
 
 K = TypeVar("K")
-Place = tuple[tuple[str, str, int], ClientCertificate | None]
+Place = tuple[tuple[str, str, int], TlsProfile | None, Reach | None]
 
 MAX_PLACES = 100_000
 """The most endpoints whose latest address is remembered, to find kept connections."""
@@ -33,7 +33,7 @@ MAX_PLACES = 100_000
 
 @define(eq=False)
 class _Call(Generic[K]):
-    """A request in flight. `hops`: the requests it leads to; `place` and `target`: of the latest.
+    """A request in flight. `hops`: the requests it leads to; `place` and `hop`: the latest.
 
     `addresses`: those not attempted yet. `connect_by` is a time.monotonic(), as `deadline` is.
     `afresh`: a kept connection was stale.
@@ -42,8 +42,8 @@ class _Call(Generic[K]):
     key: K
     hops: Generator[Hop, Response, Outcome]
     deadline: float
-    place: Place = (("", "", 0), None)
-    target: Target | None = None
+    place: Place = (("", "", 0), None, None)
+    hop: Hop | None = None
     request: CurlRequest | None = None
     addresses: list[Candidate] = field(factory=list)
     connect_by: float = 0.0
@@ -75,8 +75,7 @@ class CurlTransport(Generic[K]):
         self._connect_timeout_s = connect_timeout_s
         self._request_timeout_s = request_timeout_s
         self._max_response_bytes = max_response_bytes
-        self._guard = AddressGuard(allow_networks) if guard is None else guard
-        self._policy = HttpPolicy(self._guard, **policy)
+        self._policy = HttpPolicy(guard or AddressGuard(allow_networks), **policy)
         self._proxy = proxy_of(proxy)
         self._multi = CurlMulti(in_flight)
         self._lookups = Lookups(self._multi.wake, self._multi.wake_at)
@@ -97,10 +96,11 @@ class CurlTransport(Generic[K]):
         body: bytes | None,
         certificate: str | None = None,
         account_id: str = "",
+        endpoint: EndpointOptions | None = None,
     ) -> None:
         """Start one request; see `RequestsTransport.send` for its outcome."""
         request = HttpRequest(method, url, tuple(headers), body or None)
-        hops = self._policy.exchange(request, certificate, account_id)
+        hops = self._policy.exchange(request, certificate, account_id, endpoint)
         call = _Call(key, hops, time.monotonic() + self._request_timeout_s)
         waiting = bool(self._ended)
         self._go_on(call, None)
@@ -139,8 +139,8 @@ class CurlTransport(Generic[K]):
         except StopIteration as end:
             self._end(call, end.value)
             return
-        call.place = hop.target.origin, hop.certificate
-        call.target = hop.target
+        call.place = hop.target.origin, hop.tls, hop.reach
+        call.hop = hop
         call.afresh = False
         if call.request is None:
             call.request = self._idle.pop() if self._idle else self._new_request()
@@ -176,9 +176,9 @@ class CurlTransport(Generic[K]):
             self._lookups.ask(ANYWHERE, self._proxy.host, self._proxy.port, call.deadline, then)
 
     def _ask_endpoint(self, call: _Call[K], then: Then) -> None:
-        assert call.target is not None
-        host, port = call.target.address, call.target.origin[2]
-        self._lookups.ask(self._guard, host, port, call.deadline, then)
+        assert call.hop is not None
+        target, guard = call.hop.target, call.hop.reach.rules.guard
+        self._lookups.ask(guard, target.address, target.origin[2], call.deadline, then)
 
     def _connect_to(self, call: _Call[K], found: Found) -> None:
         if isinstance(found, list):

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from urllib3.util import parse_url
 
 from callboard.adapters.http.address_guard import Candidate
+from callboard.adapters.http.client_certificates import TlsProfile
 from callboard.adapters.http.connection import CLOSED, connect_error, exchange_error
 from callboard.adapters.http.descriptors import leave_some
 from callboard.adapters.http.policy import Hop
@@ -72,7 +73,7 @@ class CurlRequest:
     def __init__(self, ca_bundle: str, max_response_bytes: int, proxy: Proxy | None) -> None:
         self._limit = max_response_bytes
         self._proxied = proxy is not None
-        self._shows: bytes | None = None
+        self._tls: TlsProfile | None = None
         self._does: tuple[str, bool] | None = None
         self._to: tuple[str, str, str] | None = None
         self._body_size = 0
@@ -127,7 +128,7 @@ class CurlRequest:
             self._to = to
             self._set(URL=f"{target.scheme}://{target.authority}/", REQUEST_TARGET=path)
         self._do(request.method, request.body)
-        self._show(None if hop.certificate is None else hop.certificate.pem)
+        self._secure(hop.tls)
 
     def attempt(
         self, address: Candidate, left_s: float, connect_s: float | None, *, afresh: bool
@@ -313,15 +314,23 @@ class CurlRequest:
 
     # Options
 
-    def _show(self, pem: bytes | None) -> None:
-        if pem == self._shows:
+    def _secure(self, tls: TlsProfile | None) -> None:
+        """Set the TLS of the next connection; kept ones are used only with the same."""
+        if tls is self._tls:
             return
-        self._shows = pem
+        self._tls = tls
+        pem, ca = (None, None) if tls is None else (tls.pem, tls.ca)
+        verify = tls is None or tls.verify
         if pem is None:
             self.easy.unsetopt(pycurl.SSLCERT_BLOB)
             self.easy.unsetopt(pycurl.SSLKEY_BLOB)
         else:
             self._set(SSLCERT_BLOB=pem, SSLKEY_BLOB=pem)
+        if ca is None:
+            self.easy.unsetopt(pycurl.CAINFO_BLOB)
+        else:
+            self._set(CAINFO_BLOB=ca)
+        self._set(SSL_VERIFYPEER=int(verify), SSL_VERIFYHOST=2 if verify else 0)
 
     def _do(self, method: str, body: bytes | None) -> None:
         self._method = method

@@ -8,11 +8,12 @@ import socket
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.target import Target, UrlRefusedError, target_of
 from callboard.webhooks.hooks.uris import uri_fault
+from callboard.webhooks.values.endpoint_options import EndpointOptions, PortRanges
 
 OTHER_PROTOCOLS = frozenset(
     {
@@ -38,12 +39,28 @@ def _ports(ports: Iterable[int]) -> frozenset[int]:
 class EndpointRules:
     """The permitted contents of a URL. `ports`: the only ones; empty: all but `OTHER_PROTOCOLS`.
 
-    `credentials`: whether user and password are permitted.
+    `credentials`: whether user and password are permitted. `also`: further ports.
     """
 
     guard: AddressGuard
     ports: frozenset[int] = field(default=frozenset(), converter=_ports)
     credentials: bool = False
+    also: PortRanges = ()
+
+    def given(self, options: EndpointOptions | None) -> "EndpointRules":
+        """The rules for a hook with these options in effect."""
+        if options is None:
+            return self
+        guard = self.guard
+        if options.allow_networks:
+            guard = evolve(guard, allow_networks=(*guard.allow_networks, *options.allow_networks))
+        credentials = options.url_credentials
+        return evolve(
+            self,
+            guard=guard,
+            credentials=self.credentials if credentials is None else credentials,
+            also=options.ports or (),
+        )
 
     def target(self, url: str) -> Target:
         """The URL's destination. Raises UrlRefusedError; addresses are left to the connection."""
@@ -58,7 +75,9 @@ class EndpointRules:
         return target
 
     def _calls(self, port: int) -> bool:
-        return port in self.ports if self.ports else port not in OTHER_PROTOCOLS
+        if port in self.ports if self.ports else port not in OTHER_PROTOCOLS:
+            return True
+        return any(low <= port <= high for low, high in self.also)
 
     def refusal(self, url: str) -> str | None:
         """The reason why a hook must not have this URL, in a sentence; None if it may.
@@ -75,14 +94,14 @@ class EndpointRules:
             return f"refused: {error}: {'; '.join(dict.fromkeys(details))}"
         if fault is not None:
             return f"refused: url: {fault}"
-        for address in _written_addresses(target.host, target.origin[2]):
+        for address in written_addresses(target.host, target.origin[2]):
             reason = self.guard.refusal(ip_address(address))
             if reason is not None:
                 return f"refused: address: {address} ({reason})"
         return None
 
 
-def _written_addresses(host: str, port: int) -> list[str]:
+def written_addresses(host: str, port: int) -> list[str]:
     """The host's address in any spelling; empty if the host is a name to look up."""
     host = host.strip("[]")
     name = host.rstrip(".").lower()

@@ -16,14 +16,15 @@ from attrs import frozen
 
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.client_certificates import (
-    ClientCertificate,
     ClientCertificates,
     NoCertificateError,
+    TlsProfile,
 )
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.http.redirects import HttpRequest, redirection
 from callboard.adapters.http.target import Target, UrlRefusedError
 from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
+from callboard.webhooks.values.endpoint_options import EndpointOptions
 
 USER_AGENT = f"Callboard/{version('callboard')}"
 
@@ -52,13 +53,32 @@ def _names(request: HttpRequest) -> _Names:
     return _read(next(zip(*request.headers, strict=True), ()))
 
 
+MAX_REACHES = 1024
+"""The most options of hooks for which the rules, and kept connections, are remembered."""
+
+
+@frozen(eq=False)
+class Reach:
+    """What requests with the same options may reach.
+
+    One object for the same options: a connection that was opened under one of them is not used
+    under another, which might not permit its address.
+    """
+
+    rules: EndpointRules
+    follow_redirects: int
+    tls_verify: bool = True
+    ca_bundle: str | None = None
+
+
 @frozen
 class Hop:
-    """A request to make now, its destination, and the certificate to present there."""
+    """A request to make now, its destination, what it may reach, and TLS other than the node's."""
 
     request: HttpRequest
     target: Target
-    certificate: ClientCertificate | None = None
+    reach: Reach
+    tls: TlsProfile | None = None
 
     def fields(self) -> list[tuple[str, str]]:
         """The header fields to send, except those of HTTP itself."""
@@ -106,16 +126,22 @@ class HttpPolicy:
         ca_bundle: str | None = None,
         client_certificates: Path | None = None,
     ) -> None:
-        self._rules = EndpointRules(guard, ports, credentials)
-        self._follow_redirects = follow_redirects
+        self.reach = Reach(EndpointRules(guard, ports, credentials), follow_redirects)
+        self._reach_of = lru_cache(MAX_REACHES)(self._new_reach)
         self._max_payload = max_payload
         self.certificates = ClientCertificates(ca_bundle, client_certificates)
 
     def exchange(
-        self, request: HttpRequest, certificate: str | None, account_id: str
+        self,
+        request: HttpRequest,
+        certificate: str | None,
+        account_id: str,
+        endpoint: EndpointOptions | None = None,
     ) -> Generator[Hop, Response, Outcome]:
         """The requests to make for one, each after the response to the one before.
 
+        `endpoint`: the options in effect for its hook. The generator is at its first request after
+        all checks that need no network.
         Returns the last response, or the reason for its absence: `refused: …` with `scheme`, `url`,
         `credentials`, `port`, `method`, `header`, `payload`, `certificate`, `redirect`.
         """
@@ -123,7 +149,8 @@ class HttpPolicy:
         if refused is not None:
             return refused
         try:
-            return (yield from self._follow(request, certificate, account_id))
+            reach = self.reach if endpoint is None else self._reach_of(endpoint)
+            return (yield from self._follow(request, certificate, account_id, reach))
         except UrlRefusedError as error:
             return ClientError(f"refused: {error}", error.detail)
         except NoCertificateError as error:
@@ -144,23 +171,36 @@ class HttpPolicy:
             return ClientError("refused: payload", f"{size} bytes: {self._max_payload} are allowed")
         return None
 
+    def _new_reach(self, endpoint: EndpointOptions) -> Reach:
+        redirects = endpoint.follow_redirects
+        return Reach(
+            self.reach.rules.given(endpoint),
+            self.reach.follow_redirects if redirects is None else redirects,
+            endpoint.tls_verify is not False,
+            endpoint.ca_bundle,
+        )
+
     def _follow(
-        self, request: HttpRequest, named: str | None, account_id: str
+        self, request: HttpRequest, named: str | None, account_id: str, reach: Reach
     ) -> Generator[Hop, Response, Response]:
         origin = None
-        certificate = None
         hops = 0
         while True:
-            target = self._rules.target(request.url)
-            if origin is None and named is not None:
-                if target.scheme != "https":
-                    raise NoCertificateError(f"client_certificate {named!r} needs https")
-                certificate = self.certificates.named(account_id, named)
-            elif origin not in (None, target.origin):
-                certificate = None
+            target = reach.rules.target(request.url)
+            if origin is None and named is not None and target.scheme != "https":
+                raise NoCertificateError(f"client_certificate {named!r} needs https")
+            if origin not in (None, target.origin):
+                named = None  # Another server gets no certificate.
             origin = origin or target.origin
-            response = yield Hop(request, target, certificate)
-            following = redirection(request, response) if hops < self._follow_redirects else None
+            tls = None
+            if target.scheme == "https":
+                tls = self.certificates.profile(
+                    account_id, named, reach.ca_bundle, verify=reach.tls_verify
+                )
+            response = yield Hop(request, target, reach, tls)
+            following = None
+            if hops < reach.follow_redirects:
+                following = redirection(request, response, downgrade=not reach.tls_verify)
             if following is None:
                 return response
             request = following

@@ -22,20 +22,23 @@ class HttpRequest:
     body: bytes | None = field(default=None, repr=False)
 
 
-def redirection(request: HttpRequest, response: Response) -> HttpRequest | None:
+def redirection(
+    request: HttpRequest, response: Response, *, downgrade: bool = False
+) -> HttpRequest | None:
     """The request that follows from a redirect; None for other responses.
 
     303 is followed with a GET. The others keep method and body: where the RFC lets a client turn a
     POST into a GET (301, 302), a webhook would count as delivered although its content was not
     sent. Another origin gets neither credentials nor signatures, nor the hook's own headers. Raises
-    UrlRefusedError for a redirect from https to http, and for a `Location` that is no URL.
+    UrlRefusedError for a redirect from https to http unless `downgrade`, and for a `Location` that
+    is no URL.
     """
     location = next((v for k, v in response.headers.items() if k.lower() == "location"), None)
     if location is None or response.status not in (*_KEEP, _SEE_OTHER):
         return None
     here, url = target_of(request.url), redirected(request.url, location)
     there = target_of(url)
-    if here.scheme == "https" and there.scheme == "http":
+    if here.scheme == "https" and there.scheme == "http" and not downgrade:
         raise UrlRefusedError("redirect", "it leads from https to http")
     headers = request.headers
     if here.origin != there.origin:

@@ -31,8 +31,8 @@ from callboard.adapters.http.connection import (
 from callboard.adapters.http.policy import Hop, HttpPolicy, PolicyArguments
 from callboard.adapters.http.redirects import HttpRequest
 from callboard.adapters.http.response import HEADERS_BYTES
-from callboard.adapters.http.target import Target
 from callboard.webhooks.retries.outcome import ClientError, Outcome, Response
+from callboard.webhooks.values.endpoint_options import EndpointOptions
 
 
 class RequestsTransport:
@@ -91,8 +91,10 @@ class RequestsTransport:
         body: bytes | None,
         certificate: str | None = None,
         account_id: str = "",
+        endpoint: EndpointOptions | None = None,
     ) -> Outcome:
         """Make one request. Thread-safe. `certificate`: the name of the account's or a shared one.
+        `endpoint`: the options in effect for its hook.
 
         Kinds of ClientError, by the names that Kazoo's attempts have from Erlang where there is
         one: `timeout`; `failed_connect: …` with `nxdomain`, `timeout`, `closed`, `proxy`, or an
@@ -107,7 +109,7 @@ class RequestsTransport:
         the request and then died; such a repeat is within the guarantee of "at least once".
         """
         request = HttpRequest(method, url, tuple(headers), body or None)
-        hops = self._policy.exchange(request, certificate, account_id)
+        hops = self._policy.exchange(request, certificate, account_id, endpoint)
         exchange = Exchange(
             ANYWHERE if self._proxied else self._guard,
             self._connect_timeout_s,
@@ -144,9 +146,11 @@ class RequestsTransport:
 
     def _once(self, hop: Hop, exchange: Exchange) -> Response:
         if self._proxied:
-            self._check_address(hop.target)
+            self._check_address(hop)
+        else:
+            exchange.guard, exchange.reach = hop.reach.rules.guard, hop.reach
         prepared = _prepared(hop)
-        exchange.tls = None if hop.certificate is None else hop.certificate.context
+        exchange.tls = None if hop.tls is None else hop.tls.context
         exchange.received = 0
         exchange.afresh = False
         try:
@@ -155,11 +159,12 @@ class RequestsTransport:
             exchange.afresh = True
             return self._adapter.exchange(prepared, self._max_response_bytes)
 
-    def _check_address(self, target: Target) -> None:
+    def _check_address(self, hop: Hop) -> None:
         """Check the address as the connection would do without a proxy."""
         self.on_wait()
+        target = hop.target
         try:
-            self._guard.candidates(target.address, target.origin[2])
+            hop.reach.rules.guard.candidates(target.address, target.origin[2])
         except (AddressRefusedError, socket.gaierror) as error:
             raise ExchangeError(unreachable(error)) from error
 

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from callboard.adapters.repositories.account_quotas import account_quotas
-from callboard.adapters.repositories.migration import migrated
+from callboard.adapters.repositories.migration import as_migrated, migrated
 from callboard.adapters.store.protocol import (
     Changes,
     Conflict,
@@ -55,15 +55,22 @@ class HookStore:
     """Database `webhooks` of a document store; raises the store's errors.
 
     `quotas`: the node's. Every hook that is written is checked against its account's. `page`: the
-    most hooks that it reads at once.
+    most hooks that it reads at once. `migrates`: whether hooks on former modules are saved as
+    migrated, and not only loaded so.
     """
 
     def __init__(
-        self, store: DocumentStore, quotas: Quotas | None = None, page: int = PAGE
+        self,
+        store: DocumentStore,
+        quotas: Quotas | None = None,
+        page: int = PAGE,
+        *,
+        migrates: bool = True,
     ) -> None:
         self.documents = store
         self._quotas = quotas or Quotas()
         self._page = page
+        self._migrates = migrates
 
     def pages(self, now_gregorian_s: int, after: Any = None) -> Iterator[HookPage]:
         """All hooks that are not disabled, in pages, each read on demand.
@@ -78,7 +85,11 @@ class HookStore:
         )
         while page := list(islice(rows, self._page)):
             documents = [row.document for row in page if row.document]
-            yield HookPage(migrated(self.documents, documents, now_gregorian_s), page[-1].key)
+            if self._migrates:
+                documents = migrated(self.documents, documents, now_gregorian_s)
+            else:
+                documents = as_migrated(documents, now_gregorian_s)
+            yield HookPage(documents, page[-1].key)
 
     def position(self) -> str:
         """The present position among the changes of all hooks."""

@@ -42,6 +42,15 @@ def migrated(
     return [document for document in found.values() if document is not None]
 
 
+def as_migrated(documents: Sequence[Document], now_gregorian_s: int) -> list[Document]:
+    """The hooks as `migrated` would leave them, without saving them."""
+    plans = {document["_id"]: plan for document, plan in _due(documents, now_gregorian_s)}
+    hooks = [plans[d["_id"]].hook if d["_id"] in plans else d for d in documents]
+    stored = {document["_id"] for document in documents}
+    twins = (plan.twin for plan in plans.values())
+    return [*hooks, *(twin for twin in twins if twin and twin["_id"] not in stored)]
+
+
 @define
 class _Results:
     """The results for the hooks, by id (None: gone), and the stored twins."""

@@ -41,6 +41,10 @@ class DatabaseMissing(StoreError):
     """The database does not exist (HTTP 404, reason `no_db_file`)."""
 
 
+class StoreReadOnly(StoreError):
+    """A change of a shared document during a dry run (dry_run.py)."""
+
+
 @frozen
 class View:
     """A CouchDB view, written twice: in JavaScript for CouchDB, in Python for the embedded store.

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import click
 
-from callboard.actors.delivery.transports import doubt, rules
+from callboard.actors.delivery.transports import doubt, grants, rules
 from callboard.actors.messages import (
     AddHook,
     EditHook,
@@ -36,6 +36,8 @@ from callboard.cli.terminal.output import (
 )
 from callboard.cli.terminal.progress import counting
 from callboard.config.loader import Loaded
+from callboard.webhooks.hooks.options import CHECKED
+from callboard.webhooks.values.endpoint_options import parse_endpoint_options
 
 DEFAULTS = {"hook": "all", "http_verb": "post", "format": "json", "retries": 2}
 """Defaults of `hooks add`."""
@@ -61,7 +63,7 @@ def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> N
     document = {"name": uri, **DEFAULTS, **members(fields), "uri": uri, "pvt_account_id": account}
     with attached(loaded) as client:
         saved = client.ask_actor(HOOK_LISTENER, AddHook(document), HookSaved)
-    _warn(loaded, uri)
+    _warn(loaded, saved.document)
     _warn_of_order(loaded, document)
     if json_:
         print_json(saved.document)
@@ -104,7 +106,7 @@ def edit(loaded: Loaded, hook_id: str, gone: tuple[str, ...], json_: bool, **fie
     with attached(loaded) as client:
         saved = client.ask_actor(HOOK_LISTENER, EditHook(hook_id, changes), HookSaved)
     if "uri" in changes:
-        _warn(loaded, changes["uri"])
+        _warn(loaded, saved.document)
     _warn_of_order(loaded, changes)
     if json_:
         print_json(saved.document)
@@ -225,7 +227,10 @@ def _warn_of_order(loaded: Loaded, fields: Mapping[str, Any]) -> None:
         )
 
 
-def _warn(loaded: Loaded, uri: str) -> None:
+def _warn(loaded: Loaded, document: Mapping[str, Any]) -> None:
     """Print a warning about a URL that is currently unusable, to standard error."""
-    if reason := doubt(uri, rules(loaded.settings.delivery)):
+    settings = loaded.settings
+    own = parse_endpoint_options(document)
+    options = grants(settings).settled(own, {}, checked=document.get(CHECKED) is True)
+    if reason := doubt(document["uri"], rules(settings.delivery).given(options)):
         plain(f"warning: {reason}", err=True)

@@ -10,6 +10,7 @@ from callboard.cli.terminal.completing import event_types
 from callboard.cli.terminal.output import WrongUsage
 from callboard.webhooks.hooks.hook import FORM_DATA, JSON, MAX_ATTEMPTS, VERBS
 from callboard.webhooks.hooks.options import POLICIES
+from callboard.webhooks.values.endpoint_options import MOST_REDIRECTS
 
 Command = Callable[..., Any]
 
@@ -17,7 +18,8 @@ SETTABLE = (
     *("name", "uri", "hook", "http_verb", "format", "retries", "enabled", "group"),
     *("include_subaccounts", "include_internal_legs", "custom_data", "modifiers"),
     *("retry_policy", "ordered", "rate_limit", "headers", "client_certificate"),
-    *("retry_steps_s", "success", "give_up", "signature", "paused"),
+    *("retry_steps_s", "success", "give_up", "signature", "paused", "ca_bundle"),
+    *("tls_verify", "url_credentials", "follow_redirects", "ports", "allow_networks"),
 )
 """Members of a hook's document that the options set."""
 NEEDED = ("name", "uri", "hook")
@@ -86,6 +88,36 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "help": "Client certificate to present: a file of delivery.client_certificates.",
         },
     ),
+    (
+        ("--ca-bundle",),
+        {
+            "metavar": "NAME",
+            "help": "Authorities of its certificate: a file of delivery.client_certificates.",
+        },
+    ),
+    (
+        ("--tls-verify/--no-tls-verify", "tls_verify"),
+        {"default": None, "help": "Whether its certificate is verified (delivery.hook_options)."},
+    ),
+    (
+        ("--url-credentials/--no-url-credentials", "url_credentials"),
+        {"default": None, "help": "Whether the URL may have a password (delivery.hook_options)."},
+    ),
+    (
+        ("--follow-redirects",),
+        {
+            "type": click.IntRange(0, MOST_REDIRECTS),
+            "help": "Redirects to follow, at most (delivery.hook_options).",
+        },
+    ),
+    (
+        ("--ports",),
+        {"metavar": "PORT,…", "help": "Further ports, as 25,8000-8010 (delivery.hook_options)."},
+    ),
+    (
+        ("--allow-networks",),
+        {"metavar": "NETWORK,…", "help": "Private networks to call (delivery.hook_options)."},
+    ),
     (("--custom-data",), {"metavar": "JSON", "help": "Object merged into every payload."}),
     (
         ("--modifiers",),
@@ -123,6 +155,9 @@ def members(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("success", "give_up"):
         if name in found:
             found[name] = [_status(text.strip()) for text in found[name].split(",")]
+    for name in ("ports", "allow_networks"):
+        if name in found:
+            found[name] = [text.strip() for text in found[name].split(",")]
     if "retry_steps_s" in found:
         found["retry_steps_s"] = _seconds(found["retry_steps_s"])
     if "headers" in found:

@@ -1,31 +1,48 @@
 """`callboard kazoo`."""
 
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Mapping
+from itertools import islice
 from operator import attrgetter
+from typing import Any
 
 import attrs
-import certifi
 import click
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.delivery.transports import rules
+from callboard.actors.delivery.transports import grants, rules
+from callboard.adapters.http.client_certificates import ClientCertificates, NoCertificateError
+from callboard.adapters.repositories.account_quotas import endpoint_config
+from callboard.adapters.repositories.attempt_history import attempts
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store import stores
+from callboard.adapters.store.dry_run import DRY_RUN
 from callboard.adapters.store.protocol import Document, StoreError
-from callboard.cli.operations.changeover import at_endpoints, differences
+from callboard.cli.operations.changeover import NONE, at_endpoints, differences
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, print_json, print_table, say
+from callboard.cli.terminal.times import shown
 from callboard.config.loader import Loaded
 from callboard.webhooks.hooks.hook import is_enabled
 from callboard.webhooks.hooks.migration import OLD_EVENTS
+from callboard.webhooks.hooks.options import CHECKED
+from callboard.webhooks.values.endpoint_options import (
+    EndpointOptions,
+    Grants,
+    InvalidEndpointOption,
+    parse_endpoint_options,
+)
+from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 PAGE = 500
+KEPT_S = 31 * 86_400
 HANDSHAKE_S = 5.0
 """Time limit for connecting to an endpoint, and for its TLS handshake."""
 
 REDIRECTS = (
-    "Kazoo follows redirects, Callboard does not: delivery.follow_redirects = 5 keeps it as it was."
+    "Kazoo follows redirects, Callboard does not: kazoo.compatible keeps it as it was, or "
+    "delivery.follow_redirects = 5, or follow_redirects of the hook."
 )
 
 
@@ -48,42 +65,122 @@ def check(loaded: Loaded, account: str | None, endpoints: bool, json_: bool) -> 
 
     Reads the store directly and changes nothing; no system need run.
     """
-    delivery = loaded.settings.delivery
+    settings = loaded.settings
+    delivery, granted = settings.delivery, grants(settings)
     allowed = rules(delivery)
-    modules = event_modules(loaded.settings).modules
+    modules = event_modules(settings).modules
     known = {event for module in modules for event in (module.id, *module.events)} | {*OLD_EVENTS}
-    hooks = [document for document in _stored(loaded, account) if is_enabled(document)]
-    found = [one for document in hooks for one in differences(document, allowed, known)]
+    hooks, accounts = _stored(loaded, account, granted)
+
+    def given(document: Mapping[str, Any]) -> EndpointOptions | None:
+        """The options in effect for a hook."""
+        checked = document.get(CHECKED) is True
+        try:
+            own = parse_endpoint_options(document)
+        except InvalidEndpointOption:
+            own = None
+        return granted.settled(own, accounts[_account(document)], checked=checked)
+
+    seen = [one for document in hooks for one in differences(document, allowed, known, given)]
     if endpoints:
-        tls = ssl.create_default_context(cafile=delivery.ca_bundle or certifi.where())
-        found += at_endpoints(hooks, allowed, tls, HANDSHAKE_S)
-    found.sort(key=attrgetter("account_id", "hook_id", "kind"))
-    notes = [] if delivery.follow_redirects else [REDIRECTS]
+        certificates = ClientCertificates(
+            str(delivery.ca_bundle or "") or None, delivery.client_certificates
+        )
+
+        def tls(options: EndpointOptions | None, account_id: str) -> ssl.SSLContext:
+            """How a hook with these options verifies."""
+            verify = options is None or options.tls_verify is not False
+            bundle = options.ca_bundle if options else None
+            try:
+                profile = certificates.profile(account_id, None, bundle, verify=verify)
+            except NoCertificateError as problem:
+                raise Failure(str(problem)) from None
+            context = certificates.without if profile is None else profile.context
+            context.sslsocket_class = ssl.SSLSocket  # Not one within an exchange.
+            return context
+
+        seen += at_endpoints(hooks, allowed, given, tls, HANDSHAKE_S)
+    seen.sort(key=attrgetter("account_id", "hook_id", "kind"))
+    found = [one for one in seen if one.keep != NONE]
+    notes = [] if delivery.follow_redirects or settings.kazoo.compatible else [REDIRECTS]
     if json_:
-        shown = [attrs.asdict(difference) for difference in found]
-        print_json({"hooks": len(hooks), "differences": shown, "notes": notes})
+        differing = [attrs.asdict(one) for one in found]
+        permitted = [attrs.asdict(one) for one in seen if one.keep == NONE]
+        print_json(
+            {"hooks": len(hooks), "differences": differing, "permitted": permitted, "notes": notes}
+        )
         return
-    if found:
-        rows = (attrs.astuple(difference) for difference in found)
+    if seen:
+        rows = (attrs.astuple(difference) for difference in seen)
         print_table(("account", "hook", "kind", "reason", "kept by"), rows)
     say(f"{len({one.hook_id for one in found})} of {len(hooks)} enabled hooks differ.")
     for note in notes:
         say(note)
 
 
-def _stored(loaded: Loaded, account: str | None) -> Iterator[Document]:
-    """The stored hooks, as they are: those of retired types are not migrated."""
-    couchdb = loaded.settings.couchdb
-    store = stores.connect(couchdb.url, loaded.settings.data.dir, couchdb.timeout_ms / 1000)
-    hooks = HookStore(store)
+@kazoo.command("dry-run")
+@click.option("--account", required=True, metavar="ACCOUNT_ID", help="The account.")
+@click.option("--hook", "hook_id", metavar="HOOK_ID", help="Only this hook's.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
+@as_json
+@with_settings()
+def dry_run(loaded: Loaded, account: str, hook_id: str | None, limit: int, json_: bool) -> None:
+    """List what a dry run (delivery.dry_run) would have sent in the last 31 days, newest first.
+
+    Reads this node's records; no system need run.
+    """
+    store = stores.connect("sqlite://", loaded.settings.data.dir / DRY_RUN)
+    now = gregorian_s(time.time())
     try:
-        more, after = True, None
-        while more:
-            page, more = hooks.listed(account, PAGE, after)
-            yield from page
-            if page:
-                after = str(page[-1].get("pvt_account_id")), page[-1]["_id"]
+        found = list(islice(attempts(store, account, hook_id, now - KEPT_S, now), limit))
     except StoreError as problem:
         raise Failure(str(problem)) from None
     finally:
         store.close()
+    if json_:
+        print_json(found)
+        return
+    print_table(
+        ("created", "event", "hook", "method", "uri", "result"),
+        (
+            (
+                shown(one["pvt_created"] - GREGORIAN_OFFSET_S),
+                one["hook_event"],
+                one["hook_id"],
+                one["method"],
+                one["uri"],
+                one.get("client_error") or one["result"],
+            )
+            for one in found
+        ),
+    )
+
+
+def _account(document: Mapping[str, Any]) -> str:
+    return str(document.get("pvt_account_id") or "")
+
+
+def _stored(
+    loaded: Loaded, account: str | None, granted: Grants
+) -> tuple[list[Document], dict[str, Mapping[str, Any]]]:
+    """The enabled hooks as they are, and the settings of their accounts.
+
+    Those of retired types are not migrated.
+    """
+    couchdb = loaded.settings.couchdb
+    store = stores.connect(couchdb.url, loaded.settings.data.dir, couchdb.timeout_ms / 1000)
+    hooks = HookStore(store)
+    found: list[Document] = []
+    try:
+        more, after = True, None
+        while more:
+            page, more = hooks.listed(account, PAGE, after)
+            found += filter(is_enabled, page)
+            if page:
+                after = str(page[-1].get("pvt_account_id")), page[-1]["_id"]
+        accounts = {id: endpoint_config(store, id, granted) for id in {*map(_account, found)}}
+    except StoreError as problem:
+        raise Failure(str(problem)) from None
+    finally:
+        store.close()
+    return found, accounts

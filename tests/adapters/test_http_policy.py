@@ -13,7 +13,7 @@ from callboard.actors.delivery.transports import check, check_hook, doubt, rules
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.receiver.server import Answer, Close, Drip
-from callboard.config.settings import DeliverySettings
+from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import InvalidHook
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError
@@ -454,7 +454,7 @@ hook = hooks_with()
     ],
 )
 def test_a_hook_that_would_never_be_sent_is_refused(certificates, uri, certificate, reason):
-    settings = DeliverySettings(client_certificates=certificates)
+    settings = Settings(delivery=DeliverySettings(client_certificates=certificates))
     with pytest.raises(InvalidHook, match=reason):
         check_hook(hook(uri=uri, options=Options(certificate=certificate)), settings)
 
@@ -469,7 +469,8 @@ def test_a_hook_is_not_judged_by_a_look_up(certificates, monkeypatch):
         return getaddrinfo(host, port, family, type, proto, flags)
 
     monkeypatch.setattr(socket, "getaddrinfo", counted)
-    settings = DeliverySettings(client_certificates=certificates, allow_networks=["10.0.0.0/8"])
+    delivery = DeliverySettings(client_certificates=certificates, allow_networks=["10.0.0.0/8"])
+    settings = Settings(delivery=delivery)
     named = {"uri": "https://no-such-name.example/", "options": Options(certificate="all.pem")}
     check_hook(hook(**named), settings)
     check_hook(hook(uri="http://10.1.2.3:8000/"), settings)

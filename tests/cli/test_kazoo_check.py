@@ -13,6 +13,7 @@ from callboard.cli import main
 from support.receiver import Receiver
 
 ACCOUNT = "a1" * 16
+OTHER = "b2" * 16
 PLAIN = {"http_verb": "post", "format": "json", "hook": "channel_create", "name": "n"}
 
 
@@ -91,10 +92,30 @@ def test_each_kind_of_difference_is_named_and_no_document_changed(store, put, ch
 def test_the_setting_that_keeps_a_hook_is_named_and_works(put, check):
     put("user", "https://me:secret@endpoint.example/")
     (one,) = json.loads(check("--json"))["differences"]
-    assert one["keep"] == "delivery.url_credentials"
+    assert "delivery.url_credentials" in one["keep"]
     assert "secret" not in json.dumps(one)
     allowed = check("--json", CALLBOARD_DELIVERY_URL_CREDENTIALS="true")
     assert json.loads(allowed)["differences"] == []
+    (permitted,) = json.loads(allowed)["permitted"]
+    assert (permitted["kind"], permitted["keep"]) == ("credentials", "none")
+
+
+def test_options_of_hooks_and_accounts_and_kazoo_s_own_behaviour_count(store, put, check):
+    hook_options = {"CALLBOARD_DELIVERY_HOOK_OPTIONS": "allow_networks,ports"}
+    account_options = {"CALLBOARD_DELIVERY_ACCOUNT_OPTIONS": "allow_networks"}
+    put("own", "http://10.0.0.7/", allow_networks=["10.0.0.0/8"])
+    put("account's", "http://10.0.0.7/", account=OTHER)
+    put("saved here", "http://10.0.0.7/", pvt_endpoint_checked=True)
+    database = f"account/b2/b2/{OTHER[4:]}"
+    store.ensure_database(database)
+    store.save(database, {"_id": "configs_webhooks", "allow_networks": ["10.0.0.0/8"]})
+    assert set(kinds(check("--json"))) == {"own", "account's", "saved here"}
+    assert set(kinds(check("--json", **hook_options))) == {"account's", "saved here"}
+    assert set(kinds(check("--json", **account_options))) == {"own", "saved here"}
+    compatible = check("--json", CALLBOARD_KAZOO_COMPATIBLE="true")
+    assert set(kinds(compatible)) == {"saved here"}
+    assert json.loads(compatible)["notes"] == []
+    assert "none" in check(**hook_options)
 
 
 def test_the_table_ends_with_the_number_of_hooks_and_a_note_on_redirects(put, check):

@@ -24,6 +24,7 @@ from callboard.actors.messages import (
     RetireSecret,
     SecretsReencrypted,
 )
+from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.views import ACCOUNTS, ALL, WEBHOOKS
@@ -64,9 +65,10 @@ class StubBackend:
         self.broker = None
 
     def check_hook(self, hook):
-        check_hook(hook, self.settings.delivery)
+        account = endpoint_config(self.store, hook.account_id, self.node.grants)
+        check_hook(hook, self.settings, account)
 
-    def doubt(self, uri):
+    def doubt(self, uri, _rules):
         return self.doubts.get(uri)
 
     def changed(self, changes):

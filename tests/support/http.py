@@ -48,9 +48,9 @@ class DrivenCurl:
         self._thread = threading.Thread(target=self._drive, daemon=True)
         self._thread.start()
 
-    def send(self, method, url, headers, body, certificate=None, account_id=""):
+    def send(self, method, url, headers, body, certificate=None, account_id="", endpoint=None):
         answer = SimpleQueue()
-        self._tell((answer, method, url, headers, body, certificate, account_id))
+        self._tell((answer, method, url, headers, body, certificate, account_id, endpoint))
         return answer.get()
 
     def close(self):

@@ -74,6 +74,7 @@ def test_a_hook_from_its_creation_to_its_deletion(kazoo):
         "pvt_modified": stored["pvt_created"],
         "pvt_node": kazoo.backend.node.name,
         "pvt_vsn": "1",
+        "pvt_endpoint_checked": True,  # Not Kazoo's: docs/adr/0046.
     }
 
     one = f"{HOOKS}/{hook['id']}"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.definitions import Definition, definitions
 from callboard.web.backend import Backend
 from callboard.web.documents.client_url import uri_problem
@@ -17,6 +19,7 @@ from callboard.webhooks.hooks.hook import (
     with_plain_name,
 )
 from callboard.webhooks.hooks.options import (
+    CHECKED,
     MAX_RANGES,
     MAX_STEP_S,
     MAX_STEPS,
@@ -28,6 +31,12 @@ from callboard.webhooks.hooks.schema import SCHEMA
 from callboard.webhooks.hooks.signature_schemes import BASE64, HEX
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
 from callboard.webhooks.values.documents import public_fields
+from callboard.webhooks.values.endpoint_options import (
+    MOST_MEMBERS,
+    MOST_REDIRECTS,
+    InvalidEndpointOption,
+    parse_endpoint_options,
+)
 from callboard.webhooks.values.json_values import as_object
 
 SHOWN_ONLY = ("id", "disable_reason")
@@ -89,6 +98,36 @@ OPTIONS: Mapping[str, Any] = {
         "description": "Name of the client certificate that is shown to the endpoint",
         "type": "string",
     },
+    "ca_bundle": {
+        "description": "Name of the authorities that verify the endpoint's certificate",
+        "type": "string",
+    },
+    "tls_verify": {
+        "description": "Whether the endpoint's certificate is verified",
+        "type": "boolean",
+    },
+    "url_credentials": {
+        "description": "Whether the uri may contain a user and a password",
+        "type": "boolean",
+    },
+    "follow_redirects": {
+        "description": "Redirects to follow, at most",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MOST_REDIRECTS,
+    },
+    "ports": {
+        "description": 'Ports to call besides the node\'s, or ranges such as "8000-8010"',
+        "type": "array",
+        "items": {"type": ["integer", "string"]},
+        "maxItems": MOST_MEMBERS,
+    },
+    "allow_networks": {
+        "description": "Private networks to call besides the node's",
+        "type": "array",
+        "items": {"type": "string"},
+        "maxItems": MOST_MEMBERS,
+    },
 }
 """A hook's members beyond Kazoo's (`callboard.webhooks.hooks.options`)."""
 
@@ -131,7 +170,8 @@ def valid_hook(
         blacklist = as_object(
             as_object(setting(backend, "kazoo_web", "client", {})).get("blacklist")
         )
-        if problem := uri_problem(uri, blacklist, backend.node.endpoints.refusal):
+        endpoints = endpoint_rules(backend, {**document, **_mark(document, stored)}, account_id)
+        if problem := uri_problem(uri, blacklist, endpoints.refusal):
             problems["uri"] = problem
     for key in (*OPTIONS,):
         if key in document and key not in problems:
@@ -149,8 +189,26 @@ def valid_hook(
         return document
     if document["hook"] != ALL:
         _check_modifiers(document, known.get(document["hook"]), sees_all=sees_all)
-    _check_whole(backend, document, account_id)
+    _check_whole(backend, {**document, **_mark(document, stored)}, account_id)
     return document
+
+
+def endpoint_rules(backend: Backend, document: Mapping[str, Any], account_id: str) -> EndpointRules:
+    """The rules for the URL of a hook, by what it, its account and the node permit."""
+    grants = backend.node.grants
+    try:
+        own = parse_endpoint_options(document)
+    except InvalidEndpointOption:
+        own = None
+    account = endpoint_config(backend.store, account_id, grants)
+    checked = document.get(CHECKED) is True
+    return backend.node.endpoints.given(grants.settled(own, account, checked=checked))
+
+
+def _mark(document: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Whether the document's `uri` is subject to Callboard's own rules, as it is to be stored."""
+    same = stored is not None and stored.get("uri") == document.get("uri")
+    return {CHECKED: stored.get(CHECKED) is True if stored and same else True}
 
 
 def _check_modifiers(
@@ -243,10 +301,12 @@ def replaced(
     """The stored document with other public fields, and with these private ones.
 
     An enabled hook has no reason for being disabled: any change without `enabled: false` enables
-    the hook again, as in Kazoo.
+    the hook again, as in Kazoo. Another `uri` is subject to Callboard's own rules from now on.
     """
     kept = {key: value for key, value in stored.items() if key.startswith(("_", "pvt_"))}
     document = {**kept, **private, **public, "pvt_modified": now}
+    if public.get("uri") != stored.get("uri"):
+        document[CHECKED] = True
     if is_enabled(document):
         document.pop("pvt_disabled_message", None)
     return with_plain_name(document)

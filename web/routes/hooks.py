@@ -16,7 +16,13 @@ from callboard.adapters.store.protocol import DatabaseMissing, Document, Row
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
-from callboard.web.documents.hook_documents import listed_hook, replaced, shown_hook, valid_hook
+from callboard.web.documents.hook_documents import (
+    endpoint_rules,
+    listed_hook,
+    replaced,
+    shown_hook,
+    valid_hook,
+)
 from callboard.web.documents.shapes import ENABLED, HOOK, LISTED_HOOK, deleted, list_of
 from callboard.web.documents.system_settings import page_size
 from callboard.web.envelopes.describing import (
@@ -146,7 +152,8 @@ def _signed(request: Request) -> dict[str, Any]:
 
 
 def _doubts(backend: Backend, document: Document) -> list[str]:
-    doubt = backend.doubt(document["uri"])
+    account_id = str(document.get("pvt_account_id"))
+    doubt = backend.doubt(document["uri"], endpoint_rules(backend, document, account_id))
     return [] if doubt is None else [f"uri: {doubt}"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.signing import SIGNATURE_HEADER
-from callboard.webhooks.retries.outcome import Cancelled, ClientError, Outcome
+from callboard.webhooks.retries.outcome import Cancelled, ClientError, Outcome, Unsent
 from callboard.webhooks.retries.policy import KazooPolicy, Policy, succeeded
 from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
 
@@ -19,6 +19,8 @@ RAW = "pvt_raw"
 """The content type of a body that is the message's own: it is not converted when sent again."""
 CANCELLED = "cancelled"
 """The result of a delivery that ended without an attempt, because of its hook; not Kazoo's."""
+DRY_RUN = "dry_run"
+"""The result of a request that a dry run has not sent; not Kazoo's."""
 HIDDEN = "***"
 _CREDENTIALS = re.compile(
     r"(.*[-_])?(authorization|cookie|password|secret|token|(api|access|private)[-_]?key)",
@@ -47,7 +49,7 @@ def attempt_id(delivery: Delivery, number: int) -> str:
 
 def attempt_document(
     delivery: Delivery,
-    outcome: Outcome | Cancelled,
+    outcome: Outcome | Cancelled | Unsent,
     attempts_left: int,
     now_unix_s: float,
     body_limit: int,
@@ -87,6 +89,8 @@ def attempt_document(
         document[QUERY] = _text(delivery.content[1], body_limit)
     if isinstance(outcome, Cancelled):
         return document | {"result": CANCELLED, "reason": outcome.reason}
+    if isinstance(outcome, Unsent):
+        return document | {"result": DRY_RUN}
     if isinstance(outcome, ClientError):
         document |= {
             "result": "failure",

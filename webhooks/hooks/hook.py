@@ -10,7 +10,13 @@ from typing import Any
 from attrs import field, frozen
 
 from callboard.webhooks.events.event import MAX_NESTING, too_deep
-from callboard.webhooks.hooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
+from callboard.webhooks.hooks.options import (
+    CHECKED,
+    NO_OPTIONS,
+    InvalidOption,
+    Options,
+    parse_options,
+)
 from callboard.webhooks.values.json_values import as_bool, as_int
 from callboard.webhooks.values.kazoo_names import account_of_database
 from callboard.webhooks.values.pickling import Positional
@@ -218,13 +224,16 @@ def edited(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     """The changes that give the document the public members in `changes`.
 
     None removes a member; private keys and values already in place are dropped. Enabling a hook
-    also removes the reason for which it was disabled (cb_webhooks).
+    also removes the reason for which it was disabled (cb_webhooks). Another `uri` is subject to
+    Callboard's own rules from now on, even of a hook of Kazoo.
     """
     wanted = {k: v for k, v in changes.items() if not k.startswith(("_", "pvt_"))}
     changed = {k: v for k, v in wanted.items() if document.get(k) != v}
     told = document.get("pvt_disabled_message") is not None
     if told and "enabled" in wanted and is_enabled({**document, **wanted}):
         changed["pvt_disabled_message"] = None
+    if "uri" in changed:
+        changed[CHECKED] = True
     return changed
 
 
@@ -253,6 +262,7 @@ def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str
         "pvt_modified": now_gregorian_s,
         "pvt_node": node,
         "pvt_vsn": "1",
+        CHECKED: True,
     }
     if account_id is not None:
         document["pvt_account_id"] = account_id

@@ -1,4 +1,4 @@
-"""A hook's options beyond Kazoo: retries, success, signatures, order, rate, headers, certificate.
+"""A hook's options beyond Kazoo: retries, success, signatures, order, rate, headers, endpoint.
 
 All are optional, and are stored in members of the hook's document that Kazoo's own nodes ignore.
 """
@@ -16,6 +16,11 @@ from callboard.webhooks.hooks.signature_schemes import (
     is_reserved,
     is_token,
     parse_scheme,
+)
+from callboard.webhooks.values.endpoint_options import (
+    EndpointOptions,
+    InvalidEndpointOption,
+    parse_endpoint_options,
 )
 from callboard.webhooks.values.json_values import as_bool, as_int, as_number
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
@@ -35,6 +40,9 @@ MAX_RANGES = 20
 
 CANCELLED_UNTIL = "pvt_deliveries_cancelled_ms"
 """The member of a hook's document with the time of the latest request to cancel its deliveries."""
+
+CHECKED = "pvt_endpoint_checked"
+"""The member of a hook's document whose `uri` was saved by Callboard, by its own rules."""
 
 MAX_HEADERS = 20
 MAX_HEADER_CHARACTERS = 4096
@@ -64,7 +72,8 @@ class Options(Positional):
     the account's choice, None without one. `scheme`: of a signature besides Standard Webhooks.
     `secrets_until`: when each secret ends, Unix seconds, 0: never; empty: none does.
     `cancelled_until_ms`: deliveries taken up to this time are cancelled, Unix ms; 0: none.
-    `paused`: deliveries are kept until it is not.
+    `paused`: deliveries are kept until it is not. `endpoint`: what it permits beyond the node's
+    settings; in a delivery, the options in effect. `checked`: its `uri` was saved by Callboard.
     """
 
     policy: str | None = None
@@ -81,6 +90,8 @@ class Options(Positional):
     secrets_until: tuple[int, ...] = ()
     cancelled_until_ms: int = 0
     paused: bool = False
+    endpoint: EndpointOptions | None = None
+    checked: bool = False
 
     @property
     def in_order(self) -> bool:
@@ -89,6 +100,7 @@ class Options(Positional):
 
 
 NO_OPTIONS = Options()
+_CHECKED_OPTIONS = Options(checked=True)
 
 
 def parse_options(document: Mapping[str, Any]) -> Options:
@@ -110,11 +122,22 @@ def parse_options(document: Mapping[str, Any]) -> Options:
         secrets_until=secrets_until,
         cancelled_until_ms=cancelled_until(document),
         paused=as_bool(document.get("paused"), False),
+        endpoint=_endpoint(document),
+        checked=as_bool(document.get(CHECKED), False),
     )
     scheme = options.scheme
     if scheme and scheme.header.lower() in (name.lower() for name, _value in options.headers):
         raise InvalidOption(f"signature: headers sets {scheme.header}, too")
-    return NO_OPTIONS if options == NO_OPTIONS else options
+    # Shared by all hooks without options, to save memory.
+    shared = _CHECKED_OPTIONS if options.checked else NO_OPTIONS
+    return shared if options == shared else options
+
+
+def _endpoint(document: Mapping[str, Any]) -> EndpointOptions | None:
+    try:
+        return parse_endpoint_options(document)
+    except InvalidEndpointOption as problem:
+        raise InvalidOption(str(problem)) from None
 
 
 def cancelled_until(document: Mapping[str, Any]) -> int:

@@ -87,11 +87,12 @@ DELIVERIES_MADE = Metric(
 )
 DELIVERIES = Metric(
     "callboard_deliveries_total",
-    "Finished deliveries: delivered, given_up (exhausted) after the last attempt, or cancelled "
-    "because of their hook.",
+    "Finished deliveries: delivered, given_up (exhausted) after the last attempt, cancelled "
+    "because of their hook, or in a dry run dry_run.",
     labels=("outcome",),
 )
 DELIVERED, GIVEN_UP, CANCELLED = "delivered", "given_up", "cancelled"
+DRY_RUN = "dry_run"
 DELIVERIES_PUT_OFF = Metric(
     "callboard_deliveries_put_off_total",
     "Deliveries deferred to the retry queue, counted each time.",

@@ -39,6 +39,11 @@ class Cancelled:
 
 
 @frozen
+class Unsent:
+    """The end of a delivery in a dry run: the request would have been sent now."""
+
+
+@frozen
 class Done:
     """The endpoint has accepted the delivery."""
 

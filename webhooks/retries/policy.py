@@ -15,6 +15,7 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import KAZOO, POLICIES, STANDARD, Options, Ranges
 from callboard.webhooks.retries.delay_classes import one_wait
 from callboard.webhooks.retries.outcome import Done, GiveUp, Outcome, Response, Retry
+from callboard.webhooks.values.endpoint_options import NO_GRANTS, Grants
 from callboard.webhooks.values.json_values import is_true
 
 STANDARD_STEPS_S = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
@@ -91,16 +92,17 @@ def with_choices(
     account: Mapping[str, Any],
     node: str,
     event_steps_s: tuple[float, ...] = (),
+    grants: Grants = NO_GRANTS,
 ) -> Delivery:
     """The delivery with what its hook leaves open: by its account, its event type and the node.
 
     `account`: its document `configs_webhooks`. `event_steps_s`: the event type's retry steps. A
     hook's own steps make the policy `standard`, unless the hook has chosen another; those of its
     event type do so unless the hook or the account have. None as the policy of the result means the
-    node's.
+    node's. `grants`: what the node lets hooks and accounts permit of their endpoints.
     """
     options = delivery.options
-    chose = account or event_steps_s or options.retry_steps_s
+    chose = account or event_steps_s or options.retry_steps_s or options.endpoint or grants.kazoo
     if not chose and options.policy != node and options.log_successful is None:
         return delivery  # As nearly always; the rest takes as long as making the delivery.
     steps_s = options.retry_steps_s or event_steps_s
@@ -113,6 +115,7 @@ def with_choices(
         policy=options.policy if policy == node else policy,
         retry_steps_s=steps_s,
         log_successful=None if log is None else is_true(log),
+        endpoint=grants.settled(options.endpoint, account, checked=options.checked),
     )
     # Avoids the copy.
     return delivery if completed == options else evolve(delivery, options=completed)

@@ -14,6 +14,11 @@ from callboard.webhooks.hooks.options import LEAST_RATE, MOST_RATE, NO_OPTIONS, 
 from callboard.webhooks.hooks.signature_schemes import InvalidScheme, Scheme, parse_scheme
 from callboard.webhooks.retries.delay_classes import Waits, waits
 from callboard.webhooks.retries.outcome import Outcome, Response
+from callboard.webhooks.values.endpoint_options import (
+    EndpointOptions,
+    InvalidEndpointOption,
+    parse_endpoint_options,
+)
 from callboard.webhooks.values.pickling import Positional
 
 VERSION = 1
@@ -144,6 +149,7 @@ def _added(options: Options) -> dict[str, Any]:
         "log_successful": options.log_successful,
         "scheme": scheme and [scheme.name, scheme.header, scheme.prefix, scheme.encoding],
         "secrets_until": options.secrets_until or None,
+        "endpoint": options.endpoint and options.endpoint.as_json(),
     }
     return {name: value for name, value in members.items() if value is not None}
 
@@ -230,10 +236,18 @@ def _options(document: Mapping[str, Any]) -> Options:
         log_successful=_or_none(document, "log_successful", _flag),
         scheme=_or_none(document, "scheme", _scheme),
         secrets_until=tuple(map(int, _numbers(document, "secrets_until"))),
+        endpoint=_or_none(document, "endpoint", _endpoint),
     )
     if len(options.secrets_until) > len(options.secrets):
         raise UnreadableDelivery("secrets_until has more members than secrets")
     return NO_OPTIONS if options == NO_OPTIONS else options
+
+
+def _endpoint(document: Mapping[str, Any], name: str) -> EndpointOptions | None:
+    try:
+        return parse_endpoint_options(_object(document[name], name))
+    except InvalidEndpointOption as problem:
+        raise UnreadableDelivery(f"{name}: {problem}") from None
 
 
 def _flag(document: Mapping[str, Any], name: str) -> bool:

@@ -10,6 +10,7 @@ from callboard.actors.messages import (
     Applied,
     Barrier,
     ChangeHooks,
+    DisableHook,
     EditHook,
     HooksLoaded,
     HooksRefreshed,
@@ -18,6 +19,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE
 from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
+from callboard.config.settings import AmqpSettings, DisablerSettings
 from callboard.webhooks.events.changes import document_change
 from callboard.webhooks.hooks.hook import new_hook
 
@@ -294,3 +296,23 @@ def test_a_document_of_any_shape_holds_up_no_other(hooks, fields):
     hooks.save(2)
     hooks.start()
     assert "h0002" in hooks.load_all()
+
+
+@pytest.mark.parametrize(
+    ("join_kazoo", "read_only", "enabled"),
+    [(False, None, False), (True, None, True), (True, False, False), (False, True, True)],
+)
+def test_beside_kazoo_no_hook_is_disabled_unless_asked(
+    world, servers, settings, join_kazoo, read_only, enabled
+):
+    amqp = AmqpSettings(join_kazoo=join_kazoo)
+    chosen = DisablerSettings(read_only="" if read_only is None else read_only)
+    hooks = Hooks(world, servers, evolve(settings, amqp=amqp, disabler=chosen))
+    hooks.save(1)
+    hooks.start()
+    hooks.load_all()
+    hooks.table.say(hooks.actor, DisableHook("a", "h0001", "the endpoint answered 410 Gone"))
+    world.pass_time(1)
+    (stored,) = servers.store.all("webhooks")
+    assert stored["enabled"] is enabled
+    assert ("pvt_disabled_message" in stored) is not enabled
