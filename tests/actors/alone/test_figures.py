@@ -75,7 +75,10 @@ STATS = {
         "letters_waiting": 0,
     },
     "hook_table": {"hooks": 2, "loaded": True, "subscribers": 2},
-    "hook_listener": {"broker": "up", "loaded": 2, "problems": 0, "loading": False},
+    "hook_listener": {
+        **{"broker": "up", "loaded": 2, "problems": 0, "loading": False},
+        **{"missed": 0, "unpublished": 0},
+    },
 }
 """What `callboard tree` shows (docs/operations.md)."""
 

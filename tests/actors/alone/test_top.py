@@ -50,10 +50,10 @@ TREE = [
         "metrics responders/* deliveries/*deliverer-* deliveries/retry_queue",
     ),
     (
-        *("maintenance", "Maintenance", "permanent", 5, 0, "webhooks_maintenance"),
+        *("maintenance", "Maintenance", "permanent", 5, 6, "webhooks_maintenance"),
         "metrics hook_table failure_cache",
     ),
-    ("redelivery", "Redelivery", "permanent", 5, 0, "", "metrics"),
+    ("redelivery", "Redelivery", "permanent", 5, 6, "", "metrics"),
     ("responders", "Supervisor", "permanent", 15, 0, "", ""),
     ("responders/shop", "Responder", "permanent", 5, 6, "", RESPONDER_PEERS),
     ("deliveries", "Supervisor", "permanent", 25, 0, "", ""),
