@@ -13,6 +13,7 @@ from callboard.actors.base.role import Role, Setup
 from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.delivery.transports import CONNECT_TIMEOUT_MS
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
+from callboard.adapters.store.dry_run import DRY_RUN
 from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import DEAD_LETTERS as LETTER_VIEWS
@@ -48,6 +49,9 @@ class AttemptLog(Role):
         self._directory = self.directory(self._store)
         most = self.settings.attempts.spool_mb * 1024 * 1024
         folder = self.settings.data.dir
+        if self.settings.delivery.dry_run:  # A later run must not write them into the store.
+            folder /= DRY_RUN
+            folder.mkdir(parents=True, exist_ok=True)
         self._spool = self.own(Spool(folder / "attempts.sqlite3", max_bytes=most))
         self._letters = self.own(
             Spool(folder / "dead_letters.sqlite3", max_bytes=most, dropping=False)
