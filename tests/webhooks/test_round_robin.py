@@ -14,9 +14,14 @@ def started(slots, **requests):
     return limiter, RoundRobin(limiter)
 
 
+def account():
+    """That of all hooks at these endpoints."""
+    return "account"
+
+
 def test_an_endpoint_that_was_dropped_while_it_had_no_room_has_no_turn():
     limiter, turns = started(4, busy=3)  # Three quarters of the slots: room for no doubtful one.
-    turns.put(NEW, 0.0)
+    turns.put(NEW, 0.0, account)
     assert turns.next(0.0) is None
     turns.drop(NEW)
     limiter.end(1, 0.0, reached=None)
@@ -25,28 +30,28 @@ def test_an_endpoint_that_was_dropped_while_it_had_no_room_has_no_turn():
 
 def test_one_that_had_no_room_goes_first_when_there_is_some():
     limiter, turns = started(4, busy=3)
-    turns.put(NEW, 0.0)
+    turns.put(NEW, 0.0, account)
     assert turns.next(0.0) is None
-    turns.put(OTHER, 0.0)
+    turns.put(OTHER, 0.0, account)
     limiter.end(1, 0.0, reached=None)
     assert [turns.next(0.0) for _turn in range(3)] == [NEW, OTHER, None]
 
 
 def test_one_that_proved_quick_meanwhile_has_one_turn_and_the_first():
     limiter, turns = started(8, busy=5, new=1)  # Six: room for the first request of each only.
-    turns.put(NEW, 0.0)
+    turns.put(NEW, 0.0, account)
     assert turns.next(0.0) is None
-    turns.put(OTHER, 0.0)
+    turns.put(OTHER, 0.0, account)
     limiter.end(6, 0.5, reached=True)
-    turns.put(NEW, 0.5)
+    turns.put(NEW, 0.5, account)
     assert [turns.next(0.5) for _turn in range(3)] == [NEW, OTHER, None]
 
 
 def test_one_that_proved_quick_meanwhile_is_not_overtaken_by_those_behind_it():
     limiter, turns = started(6, busy=2, first=1, other=1)  # Four: no room for second requests.
-    turns.put("first", 0.0)
-    turns.put(OTHER, 0.0)
+    turns.put("first", 0.0, account)
+    turns.put(OTHER, 0.0, account)
     assert turns.next(0.0) is None
     limiter.end(3, 0.5, reached=True)
-    turns.put("first", 0.5)
+    turns.put("first", 0.5, account)
     assert [turns.next(0.5) for _turn in range(3)] == ["first", OTHER, None]

@@ -66,6 +66,7 @@ STATS = {
         "unconfirmed": 0,
         "in_hand": 0,
         "in_order": 0,
+        "ordered_hooks": 0,
     },
     "deliveries/attempt_log": {
         "written": 6,  # of failures only, unless attempts.log_successful is set
