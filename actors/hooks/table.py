@@ -265,7 +265,14 @@ class HookTable(Role):
                 self.send(listener, Applied(ticket))
 
     def receiveMsg_Subscribe(self, message: Subscribe, sender: ActorAddress) -> None:
-        """Send a responder its hooks page by page, and then every change."""
+        """Send a responder its hooks page by page, and then every change.
+
+        Not for a repeated message, nor for one that a later one has overtaken: the responder takes
+        nothing of an earlier stream, nor the same numbers again.
+        """
+        known = self._subscribers.get(str(sender))
+        if known is not None and message.stream <= known.stream:
+            return
         subscriber = _Subscriber(sender, message.stream, frozenset(message.events))
         self._subscribers[str(sender)] = subscriber
         if self._loaded:

@@ -71,6 +71,18 @@ def test_hooks_are_sent_once_all_are_there(table):
     assert table.heard("r") == [HookPage(7, 0, (hook(1), hook(3, "all"), hook(4)), last=True)]
 
 
+@pytest.mark.parametrize("stream", [7, 6])
+def test_a_subscription_that_comes_again_or_late_changes_nothing(table, stream):
+    table.load(hook(1))
+    table.subscribe("r", "object")
+    table.receiveMsg_Subscribe(Subscribe(("object",), stream), "r")
+    table.change(put=(hook(2),))
+    assert table.heard("r") == [
+        HookPage(7, 0, (hook(1),), last=True),
+        HooksChanged(7, 1, (hook(2),), ()),
+    ]
+
+
 def test_a_page_follows_when_it_is_asked_for(table):
     hooks = [hook(number) for number in range(PAGE_HOOKS + 1)]
     table.load(*hooks)
