@@ -97,7 +97,7 @@ def keeps_all(driver, rabbitmq, bodies):
 def test_what_was_dead_lettered_outlives_kill_9_of_the_broker(drive, rabbitmq):
     """Unless it is killed before the mark is there, as on a busy machine; without, none does."""
     driver = drive(DUE, backoff=Backoff(longest_s=0.5)).up()
-    rounds = ([b"%d %d" % (number, item) for item in range(100)] for number in range(10))
+    rounds = ([b"%d %d" % (number, item) for item in range(100)] for number in range(30))
     assert any(keeps_all(driver, rabbitmq, bodies) for bodies in rounds)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -150,6 +151,8 @@ def test_publish_publishes_each_event_as_it_comes(system, receiver):
         env=system.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        # A test run in the background may be told to ignore it.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for number in range(3):
             process.stdin.write(json.dumps(call_event(number)).encode() + b"\n")

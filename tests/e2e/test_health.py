@@ -49,7 +49,7 @@ def readyz(system):
 
 
 def ready(system):
-    return readyz(system) == (200, {"ready": True, "problems": [], "details": []})
+    return readyz(system) == (200, {"ready": True, "problems": [], "details": [], "degraded": []})
 
 
 def unready(system, kind, what, since):

@@ -151,6 +151,7 @@ def test_the_commands(start):
         "ready": True,
         "problems": [],
         "details": [],
+        "degraded": [],
     }
     shown = json.loads(system.run("top", "--json").stdout)
     assert set(shown) == {"health", "figures", "tree"}

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from callboard import admin
-from callboard.actors.messages import Defer, Deferred
+from callboard.actors.messages import Defer
 from callboard.adapters.receiver.server import Answer
+from callboard.supervision import Locate, Located
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from services import free_port
@@ -318,8 +319,12 @@ def test_what_is_put_off_twice_is_delivered_once(start, receiver, broker):
     system.wait(lambda: system.node("deliveries/retry_queue").stats.get("broker") == "up")
     items = tuple(later(f"{receiver.url}/ok", number, attempts_made=1) for number in (1, 2))
     defer = Defer(1, ("deliveries/deliverer-9", 1), items)
-    for _time in range(2):
-        system.client.ask_actor("deliveries/retry_queue", defer, Deferred)
+    retries = system.client.ask(system.client.top, Locate("deliveries/retry_queue"), Located).peer
+    for kept in (2, 4):
+        system.client.system.tell(retries.address, defer)
+        system.wait(
+            lambda kept=kept: system.node("deliveries/retry_queue").stats.get("kept") == kept
+        )
     queue = system.wait(
         lambda: (s := system.node("deliveries/retry_queue").stats)["settled"] == 4 and s
     )

@@ -37,7 +37,7 @@ def test_readiness_is_what_the_system_says_of_itself(api):
     ready = api.call("GET", "/readyz", token=None)
     assert (ready.status_code, ready.json()) == (
         200,
-        {"ready": True, "problems": [], "details": []},
+        {"ready": True, "problems": [], "details": [], "degraded": []},
     )
 
     api.backend.answers[GetHealth] = unready("the broker is down")
@@ -47,6 +47,7 @@ def test_readiness_is_what_the_system_says_of_itself(api):
         "ready": False,
         "problems": ["the broker is down"],
         "details": [{"kind": "broker", "what": "the broker is down", "since": SINCE_TEXT}],
+        "degraded": [],
     }
 
 
