@@ -94,7 +94,6 @@ def keeps_all(driver, rabbitmq, bodies):
 @pytest.mark.rabbitmq
 @pytest.mark.alone
 @pytest.mark.timeout(300)
-@pytest.mark.xfail(strict=False, reason="unreliable: most rounds lose all; cause unknown")
 def test_what_was_dead_lettered_outlives_kill_9_of_the_broker(drive, rabbitmq):
     """Unless it is killed before the mark is there, as on a busy machine; without, none does."""
     driver = drive(DUE, backoff=Backoff(longest_s=0.5)).up()
