@@ -15,6 +15,8 @@ from callboard.supervision import Call, Timer
 GATHER_S = 0.05
 """Actors that woke together are answered together."""
 MAX_SEEN = 10_000
+MAX_BARRIERS = 100
+"""Of more that are under way, the oldest count as lost."""
 GONE = "gone"
 """In place of a revision: the hook was removed."""
 
@@ -88,7 +90,9 @@ class HookRefreshing:
             self._apply(found)
         if self._asked:
             ticket = next(self._tickets)
-            self._answers = {ticket: list(self._asked.values())}
+            self._answers[ticket] = list(self._asked.values())
+            if len(self._answers) > MAX_BARRIERS:
+                del self._answers[next(iter(self._answers))]
             self._loading.barrier(ticket)
 
     def _missed(self) -> list[Document] | None:
@@ -114,4 +118,4 @@ class HookRefreshing:
         for sender, ask in self._answers.pop(ticket, ()):
             if self._asked.get(str(sender)) == (sender, ask):
                 del self._asked[str(sender)]
-            self._send(sender, HooksRefreshed(ask))
+                self._send(sender, HooksRefreshed(ask))

@@ -1,0 +1,88 @@
+"""Who waits for the hooks as they are stored is answered, however many ask meanwhile."""
+
+import pytest
+
+from callboard.actors.hooks.refreshing import MAX_BARRIERS, HookRefreshing
+from callboard.actors.messages import HooksRefreshed
+from callboard.adapters.store.protocol import Changes
+
+
+class Store:
+    """A store without changes."""
+
+    def changes(self, since):
+        return Changes((), since)
+
+    def get_many(self, ids):
+        return {}
+
+
+class Loading:
+    """All hooks are loaded; barriers are kept here until they are passed."""
+
+    complete = True
+    since = "1"
+
+    def __init__(self):
+        self.barrier_tickets = []
+
+    def barrier(self, ticket):
+        self.barrier_tickets.append(ticket)
+
+
+class Timer:
+    def within(self, _seconds):
+        pass
+
+
+@pytest.fixture
+def loading():
+    return Loading()
+
+
+@pytest.fixture
+def sent():
+    return []
+
+
+@pytest.fixture
+def refreshing(loading, sent):
+    return HookRefreshing(
+        Store(),
+        loading,
+        apply=None,
+        load=None,
+        send=lambda *message: sent.append(message),
+        timer=lambda _call: Timer(),
+        log=None,
+    )
+
+
+def test_a_further_question_does_not_delay_the_answer_to_an_earlier_one(refreshing, loading, sent):
+    for number, sender in enumerate(("first", "second")):
+        refreshing.ask(sender, number)
+        refreshing.compare()
+    earlier, later = loading.barrier_tickets
+    refreshing.applied(earlier)
+    assert sent == [("first", HooksRefreshed(0))]
+    refreshing.applied(later)
+    assert sent[1:] == [("second", HooksRefreshed(1))]
+
+
+def test_a_later_barrier_answers_all_and_each_once(refreshing, loading, sent):
+    for number, sender in enumerate(("first", "second")):
+        refreshing.ask(sender, number)
+        refreshing.compare()
+    for ticket in reversed(loading.barrier_tickets):
+        refreshing.applied(ticket)
+    assert sent == [("first", HooksRefreshed(0)), ("second", HooksRefreshed(1))]
+
+
+def test_barriers_that_are_lost_are_forgotten(refreshing, loading, sent):
+    for number in range(MAX_BARRIERS + 1):
+        refreshing.ask("a", number)
+        refreshing.compare()
+    refreshing.applied(loading.barrier_tickets[0])
+    assert sent == []
+    refreshing.applied(loading.barrier_tickets[-1])
+    assert sent == [("a", HooksRefreshed(MAX_BARRIERS))]
