@@ -16,7 +16,7 @@ GATHER_S = 0.05
 """Actors that woke together are answered together."""
 MAX_SEEN = 10_000
 MAX_BARRIERS = 100
-"""Of more that are under way, the oldest count as lost."""
+"""Of more that are in flight, the oldest count as lost."""
 GONE = "gone"
 """In place of a revision: the hook was removed."""
 
