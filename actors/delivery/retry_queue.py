@@ -15,7 +15,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.earlier_deliveries import take_over
-from callboard.actors.delivery.hook_freshness import HookFreshness
+from callboard.actors.delivery.hook_freshness import UsesHooks
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import (
     OrderedQueues,
@@ -34,14 +34,13 @@ from callboard.actors.messages import (
     FindOrdered,
     HooksFound,
     HooksOutdated,
-    HooksRefreshed,
     NotHeld,
     OrderedFound,
     Progress,
     Reconcile,
     Release,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -121,7 +120,7 @@ class _Decided:
     change: int
 
 
-class RetryQueue(BrokerRole):
+class RetryQueue(UsesHooks, BrokerRole):
     """Keeps deliveries in delay queues at the broker, and sends due ones to the deliverers.
 
     A deferral is confirmed with `Deferred` once the broker has confirmed it. A message received
@@ -149,9 +148,7 @@ class RetryQueue(BrokerRole):
         self._due: deque[_Decided] = deque()
         store = self.connect_store()
         self._change = 0
-        self._freshness = HookFreshness(
-            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._go_on
-        )
+        self.use_hooks(self._go_on)
         self._judge = HookJudge(
             self.settings,
             store=HookStore(store),
@@ -253,7 +250,7 @@ class RetryQueue(BrokerRole):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
                 if self._was_lost:
-                    self._freshness.expire()  # The hook listener's was lost, too, perhaps.
+                    self.freshness.expire()  # The hook listener's was lost, too, perhaps.
                 self._was_lost = False
                 self.broker.ask_depths()
                 self._ordered.up()
@@ -341,14 +338,6 @@ class RetryQueue(BrokerRole):
             else:
                 self._due.append(due)
         self._go_on()
-
-    def on_wake(self) -> None:
-        """Hold due deliveries until the hooks are fresh."""
-        self._freshness.expire()
-
-    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
-        """The hook listener's answer."""
-        self._freshness.refreshed(message)
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
         if self._ordered.decide(tag, fate, self._change):
@@ -533,7 +522,7 @@ class RetryQueue(BrokerRole):
         shares = self._ledger.shares
         if not deliverers or shares.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
-        if self._freshness.is_pending:
+        if self.freshness.is_pending:
             return
         self._hand_out_refused(deliverers)
         while shares.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
@@ -635,8 +624,6 @@ class RetryQueue(BrokerRole):
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
             self._find_ordered()
-        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
-            self._freshness.ask()
         self._report_progress()
         self._dispatch()
 
