@@ -445,7 +445,7 @@ class EventBridge(BrokerRole):
         size = sum(len(body) for _exchange, _key, body, _type in message.events)
         if self._publishing_bytes and self._publishing_bytes + size > MAX_PUBLISHING_BYTES:
             reason = "too many events wait for the broker: try again later"
-            self.send(sender, Refused(reason, busy=True))
+            self.send(sender, Refused(reason, "busy"))
             return
         self._publishing_bytes += size
         self._enter(_Publishing(sender, message.events, size))
@@ -454,7 +454,7 @@ class EventBridge(BrokerRole):
         self._gate.enter(partial(self._publish_events, request), partial(self._refuse, request))
 
     def _refuse(self, request: _Publishing, reason: str) -> None:
-        self._reply(request, Refused(f"the broker takes no messages: {reason}", blocked=True))
+        self._reply(request, Refused(why_blocked(reason), "blocked"))
 
     def _reply(self, request: _Publishing, reply: Published | Refused) -> None:
         self._publishing_bytes -= request.size
@@ -504,6 +504,11 @@ def event_queue(settings: Settings) -> Queue:
 
 
 def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:
+def why_blocked(reason: str) -> str:
+    """The reason for refusing a client's event."""
+    return f"the broker takes no messages: {reason}"
+
+
     properties = Properties(content_type=content_type, delivery_mode=2)
     return OutgoingMessage(exchange, key, body, properties, mandatory=True)
 

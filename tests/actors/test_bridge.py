@@ -474,7 +474,7 @@ def test_what_clients_publish_is_refused_if_the_new_connection_fails(bridge):
     assert bridge.sent == [Refused("the broker did not take it: refused")]
 
 
-BLOCKED = Refused("the broker takes no messages: low on memory", blocked=True)
+BLOCKED = Refused("the broker takes no messages: low on memory", "blocked")
 
 
 def test_what_clients_publish_follows_a_probe(bridge):
@@ -506,7 +506,7 @@ def test_of_what_was_sent_before_a_block_it_is_told_that_it_may_be_published(bri
     take(bridge)
     bridge.on_broker(Blocked("low on memory"))
     [refused] = bridge.sent
-    assert not refused.blocked
+    assert refused.cause == ""
     assert "it may still take it" in refused.reason
     bridge.on_broker(Confirmed((1,)))
     assert bridge.sent == [refused]
@@ -519,7 +519,7 @@ def test_what_clients_publish_is_bounded_by_bytes(bridge):
     assert bridge.sent == []
     publish(bridge, "three")
     [busy] = bridge.sent
-    assert busy.busy
+    assert busy.cause == "busy"
     take(bridge)
     bridge.on_broker(Confirmed((1,)))
     publish(bridge, "four", size=half)

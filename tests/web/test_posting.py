@@ -96,12 +96,12 @@ def test_what_may_be_published_is_so_again_under_the_same_id(api, failure):
 
 
 def test_while_the_broker_is_blocked_a_client_is_told_when_to_post_again(api):
-    api.backend.broker = RefusedByActor("low on memory", blocked=True)
+    api.backend.broker = RefusedByActor("low on memory", "blocked")
     answer = post(api)
     assert (answer.status_code, answer.json()["message"]) == (503, "broker_blocked")
     assert answer.headers["retry-after"] == "5"
     assert answer.json()["data"] == {"message": "low on memory", "retry_after_s": 5}
-    api.backend.broker = RefusedByActor("too many", busy=True)
+    api.backend.broker = RefusedByActor("too many", "busy")
     assert (post(api, key="b").status_code, post(api, key="b").json()["message"]) == (503, "busy")
     api.backend.broker = None
     assert post(api).status_code == 202

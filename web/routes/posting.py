@@ -109,7 +109,7 @@ def _publish(backend: Backend, event: PostedEvent) -> int:
     except NoAnswer as silence:
         raise datastore_timeout(str(silence)) from None
     except RefusedByActor as refusal:
-        if refusal.blocked or refusal.busy:
+        if refusal.cause in ("blocked", "busy"):
             raise refused(refusal) from None
         told = {"message": "the broker did not take the event", "cause": str(refusal)}
         raise ApiError(503, "broker_unreachable", told) from None
