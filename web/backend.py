@@ -24,7 +24,7 @@ class NodeFacts:
     `embedded_store`: accounts are created with their first hook, as there is no Kazoo that manages
     them. `known_events`: the argument of `parse_hook`. `settings`: key and value of each, with
     secrets masked. `quotas`: those of an account that has none of its own. `grants`: what hooks and
-    accounts may permit of their endpoints.
+    accounts may permit of their endpoints. `test_s`: the time limit for a test delivery, seconds.
     """
 
     name: str
@@ -37,6 +37,7 @@ class NodeFacts:
     settings: tuple[tuple[str, str], ...] = ()
     quotas: Quotas = Factory(Quotas)
     grants: Grants = NO_GRANTS
+    test_s: float = 60.0
 
 
 class Backend(Protocol):

@@ -27,7 +27,7 @@ from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
 from callboard.config.show import shown
-from callboard.config.time_limits import API_APPLY_S
+from callboard.config.time_limits import API_APPLY_S, sample_delivery_s
 from callboard.web.backend import NodeFacts
 from callboard.webhooks.hooks.hook import Hook
 
@@ -144,3 +144,4 @@ def node_facts(settings: Settings) -> NodeFacts:
         settings=shown(settings),
         quotas=node_quotas(settings),
     )
+        test_s=sample_delivery_s(settings),

@@ -15,7 +15,7 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard.actors.base.intake import DEADLY
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.placement import is_remote
-from callboard.actors.base.role import Ports, Role, Setup
+from callboard.actors.base.role import Ports, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.delivery_guard import DeliveryGuard
 from callboard.actors.delivery.hook_freshness import UsesHooks
@@ -41,6 +41,7 @@ from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
@@ -87,8 +88,6 @@ PATIENCE_S = 30.0
 unacknowledged for hours."""
 KEEPING_UP = 10_000
 """Deliveries that may wait for an endpoint that keeps up (dispatcher.py)."""
-OVERDUE_S = 60.0
-"""A batch unconfirmed for this time is sent again; its message may have been lost."""
 SUSPECTED_MS = 1000
 """A suspected delivery is deferred for this time while another one is in progress."""
 
@@ -607,9 +606,9 @@ class Deliverer(UsesHooks):
         for job in self._dispatcher.withdraw(now, PATIENCE_S):
             self._defer_unattempted(job)
         if retry_queue := self.peer(RETRY_QUEUE):
-            for number, batch in self._deferrals.overdue(now - OVERDUE_S, now):
+            for number, batch in self._deferrals.overdue(now - REPEATED_S, now):
                 self._send_deferrals(retry_queue, number, batch)
-        self._recorder.report_overdue(now - OVERDUE_S, now)
+        self._recorder.report_overdue(now - REPEATED_S, now)
         if not self._is_idle():
             self._go_on()
 

@@ -65,7 +65,7 @@ from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.config.settings import Settings
-from callboard.config.time_limits import REPEATED_S
+from callboard.config.time_limits import RECONCILE_S, REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 from callboard.webhooks.acknowledgement.outbox import cut
@@ -88,7 +88,6 @@ MAX_ITEMS = 200
 MAX_SHARES_ON_THE_WAY = 20
 """Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
-RECONCILE_S = 30.0
 
 DEPTHS_S = 5.0
 FIND_ORDERED_S = 10.0
@@ -173,7 +172,6 @@ class RetryQueue(UsesHooks, BrokerRole):
         file = self.own(
             OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
         )
-        take_over(self.settings, file, self.log)
         self._ordered = OrderedQueues(
             self.settings,
             file,
@@ -190,7 +188,8 @@ class RetryQueue(UsesHooks, BrokerRole):
         self._index = self.own(WaitingDeliveries(self.settings, HookStore(store), self.log))
         names = "received put_off kept rounds handed_out settled held outdated"
         self._counts = dict.fromkeys(names.split(), 0)
-        self.connect_broker(topology(self.settings))
+        take_over_first = partial(take_over, self.settings, file, self._ordered.add_queue, self.log)
+        self.connect_broker(topology(self.settings), first=take_over_first if file.is_new else None)
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
         self.every(RECONCILE_S, self._reconcile)

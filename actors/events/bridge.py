@@ -57,7 +57,7 @@ from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
-from callboard.config.time_limits import REPEATED_S
+from callboard.config.time_limits import LOOK_S, RECONCILE_S, REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.releases import Released
@@ -84,10 +84,6 @@ CONFIRMED_WITHIN_S = 1.0
 """The most seconds that it waits for the broker's confirmations of events that clients publish."""
 MAX_PUBLISHING_BYTES = 32 * 2**20
 """The most bytes of events from clients that the broker has not confirmed; one may have more."""
-LOOK_S = 5.0
-"""How often the bridge finds out whether the broker takes messages, also if it has none."""
-RECONCILE_S = 30.0
-"""The interval for finding batches and shares unsettled for REPEATED_S: a message may be lost."""
 
 
 @define

@@ -12,7 +12,7 @@ from thespian.actors import ActorAddress
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
-from callboard.actors.base.role import Role, Setup
+from callboard.actors.base.role import Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.hook_freshness import UsesHooks
 from callboard.actors.delivery.transports import grants
@@ -37,6 +37,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.store.protocol import StoreError
+from callboard.config.time_limits import RECONCILE_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
 from callboard.webhooks.acknowledgement.outbox import cut
@@ -58,7 +59,6 @@ WORK_S = 0.1
 """The time of matching after which it handles messages in between."""
 SLICES_S = 0.02
 """The same of making slices of large fan-outs: other accounts' events wait so long for them."""
-RECONCILE_S = 30.0
 ORDERED_DELIVERIES = 200
 """The most deliveries for ordered queues in one message."""
 
