@@ -91,5 +91,11 @@ class Backend(Protocol):
         Raises NoAnswer, RefusedByActor: the messages may have been published, or not.
         """
 
+    def posts_refused(self) -> str:
+        """Why the broker takes no events at present, empty if it does; returns at once.
+
+        It is known some seconds after a block has begun.
+        """
+
     def stats(self) -> Mapping[str, Any]:
         """The server's figures for `/healthz`."""

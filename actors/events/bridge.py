@@ -19,6 +19,7 @@ from callboard.actors.events.unclaimed import NO_MODULE, UnclaimedEvents
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
+    PostsRefused,
     Progress,
     Published,
     PublishEvents,
@@ -30,7 +31,7 @@ from callboard.actors.messages import (
     Release,
     Routed,
 )
-from callboard.actors.messages.paths import RETRY_QUEUE, responder_path
+from callboard.actors.messages.paths import API, RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import as_published, offers_of
 from callboard.adapters.broker.gate import PublishGate
 from callboard.adapters.broker.protocol import (
@@ -158,7 +159,7 @@ class EventBridge(BrokerRole):
             self.log,
         )
         self.every(RECONCILE_S, self._reconcile)
-        self.every(LOOK_S, self._gate.look)
+        self.every(LOOK_S, self._look)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and unsettled events."""
@@ -187,7 +188,10 @@ class EventBridge(BrokerRole):
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Take messages; drop all of them if the connection is lost."""
+        before = self._gate.blocked
         self._gate.on_broker(event)
+        if self._gate.blocked != before:
+            self._announce_block()
         match event:
             case Received(messages):
                 self._take(messages)
@@ -224,6 +228,17 @@ class EventBridge(BrokerRole):
             case Unconfirmed(ids, reason):
                 self._unclaimed.unconfirmed(ids)
                 self._publish_failed(ids, reason)
+
+    def _look(self) -> None:
+        self._gate.look()
+        if self._gate.blocked:
+            self._announce_block()
+
+    def _announce_block(self) -> None:
+        """Let the API refuse events without reading them, or no longer."""
+        if api := self.peer(API):
+            reason = self._gate.blocked
+            self.send(api, PostsRefused(why_blocked(reason) if reason else ""))
 
     def after_poll(self) -> None:
         """Send the received events to the responders."""
@@ -489,6 +504,11 @@ class EventBridge(BrokerRole):
                 self._reply(request, Refused(f"the broker did not take it: {reason}"))
 
 
+def why_blocked(reason: str) -> str:
+    """The reason for refusing a client's event."""
+    return f"the broker takes no messages: {reason}"
+
+
 def event_queue(settings: Settings) -> Queue:
     """The queue of events, which all nodes share."""
     amqp = settings.amqp
@@ -500,11 +520,6 @@ def event_queue(settings: Settings) -> Queue:
 
 
 def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:
-def why_blocked(reason: str) -> str:
-    """The reason for refusing a client's event."""
-    return f"the broker takes no messages: {reason}"
-
-
     properties = Properties(content_type=content_type, delivery_mode=2)
     return OutgoingMessage(exchange, key, body, properties, mandatory=True)
 

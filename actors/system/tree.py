@@ -98,7 +98,7 @@ def tree(settings: Settings) -> SupervisorSpec:
         setup,
         peers=(METRICS, HOOK_LISTENER, HOOK_TABLE, EVENT_BRIDGE, ALL_DELIVERERS),
     )
-    bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS, RETRY_QUEUE)
+    bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS, RETRY_QUEUE, API)
 
     zone_listeners = (
         ChildSpec(

@@ -108,6 +108,26 @@ def test_while_the_broker_is_blocked_a_client_is_told_when_to_post_again(api):
     assert len(api.backend.published) == 1
 
 
+def test_while_the_broker_is_known_to_be_blocked_no_body_is_parsed(api):
+    """Eight posts of 0.9 MB at once got the response after up to 436 ms."""
+    token = {"X-Auth-Token": api.backend.admin_token}
+    api.backend.why_posts_are_refused = "low on memory"
+
+    def sent(method="POST", path="/v2/events", headers=token):
+        return api.client.request(method, path, content=b'{"data": ', headers=headers)
+
+    for path in ("/v2/events", "/v2/events/"):
+        answer = sent(path=path)
+        assert (answer.status_code, answer.json()["message"]) == (503, "broker_blocked")
+        assert answer.headers["retry-after"] == "5"
+        assert answer.json()["data"] == {"message": "low on memory", "retry_after_s": 5}
+    assert post(api, token="wrong").status_code == 401
+    assert sent("PUT").status_code == 405
+    assert api.backend.published == []
+    api.backend.why_posts_are_refused = ""
+    assert post(api).status_code == 202
+
+
 def test_an_event_that_reaches_nobody_is_refused_and_may_come_again(api):
     api.backend.unroutable = 1
     answer = post(api)
