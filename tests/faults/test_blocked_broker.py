@@ -168,7 +168,7 @@ def refused_posts(system, api, before):
         f"{hooks_took_s * 1000:.0f} ms; event_bridge grew by {grew / 2**20:.0f} MB"
     )
     assert small_s < patient(AT_ONCE_S) * 3
-    assert posted_s[-1] < patient(AT_ONCE_S) * 3
+    assert posted_s[-1] < patient(AT_ONCE_S) * 10
     assert hooks.status_code == 200
     assert hooks_took_s < patient(1)
     assert grew < 60 * 2**20
