@@ -20,7 +20,7 @@ its work, and one before it may have been slow."""
 REPEATED_S = 60.0
 """Work that an actor has not answered for is sent to it again after this time."""
 RECONCILE_S = REPEATED_S / 2
-"""The interval for finding such work: the message with it, or with the answer, may be lost."""
+"""The interval for finding such work: the message with it, or with the response, may be lost."""
 RESTARTS_WITHIN_S = 10.0
 """The period in which a supervisor counts restarts, and actors the deaths by their messages."""
 PROBE_S = 5.0
