@@ -13,6 +13,7 @@ from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
+    PostsRefused,
     Progress,
     Published,
     PublishEvents,
@@ -21,7 +22,13 @@ from callboard.actors.messages import (
     Refused,
     Routed,
 )
-from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, RETRY_QUEUE, responder_path
+from callboard.actors.messages.paths import (
+    API,
+    DELIVERIES,
+    EVENT_BRIDGE,
+    RETRY_QUEUE,
+    responder_path,
+)
 from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
 from callboard.adapters.broker.protocol import (
     Blocked,
@@ -474,7 +481,7 @@ def test_what_clients_publish_is_refused_if_the_new_connection_fails(bridge):
     assert bridge.sent == [Refused("the broker did not take it: refused")]
 
 
-BLOCKED = Refused("the broker takes no messages: low on memory", blocked=True)
+BLOCKED = Refused("the broker takes no messages: low on memory", "blocked")
 
 
 def test_what_clients_publish_follows_a_probe(bridge):
@@ -501,12 +508,35 @@ def test_what_clients_publish_is_refused_while_the_broker_is_blocked(bridge):
     assert len(bridge.broker.published) == 1
 
 
+def test_the_api_is_told_of_a_block_again_and_again_and_of_its_end(bridge):
+    bridge.peers = {**bridge.peers, API: Peer(API, 1, "api", 0)}
+
+    def told():
+        return [each.reason for each in bridge.sent if isinstance(each, PostsRefused)]
+
+    def look():
+        for call in bridge.repeated:
+            call()
+
+    look()
+    assert told() == []
+    bridge.on_broker(Blocked("low on memory"))
+    look()
+    assert told() == [BLOCKED.reason] * 2
+    bridge.on_broker(Unblocked())
+    look()
+    assert told() == [BLOCKED.reason] * 2 + [""]
+    bridge.on_broker(Blocked("low on disk"))
+    bridge.on_broker(ConnectionDown("lost", 1.0))
+    assert told()[3:] == ["the broker takes no messages: low on disk", ""]
+
+
 def test_of_what_was_sent_before_a_block_it_is_told_that_it_may_be_published(bridge):
     publish(bridge, "early")
     take(bridge)
     bridge.on_broker(Blocked("low on memory"))
     [refused] = bridge.sent
-    assert not refused.blocked
+    assert refused.cause == ""
     assert "it may still take it" in refused.reason
     bridge.on_broker(Confirmed((1,)))
     assert bridge.sent == [refused]
@@ -519,7 +549,7 @@ def test_what_clients_publish_is_bounded_by_bytes(bridge):
     assert bridge.sent == []
     publish(bridge, "three")
     [busy] = bridge.sent
-    assert busy.busy
+    assert busy.cause == "busy"
     take(bridge)
     bridge.on_broker(Confirmed((1,)))
     publish(bridge, "four", size=half)

@@ -103,7 +103,7 @@ def begin(samples, url, account, count):
 def test_one_account_cannot_hold_all_test_deliveries(samples, receiver):
     begin(samples, f"{receiver.url}/hang", "noisy", 4)
     refused = samples.refusal("noisy", 4)
-    assert (refused.quota, refused.busy) == ("quotas.test_deliveries", False)
+    assert (refused.cause, refused.setting) == ("quota", "quotas.test_deliveries")
     assert "the account has 4 test deliveries in progress" in refused.reason
     assert "quotas.test_deliveries allows 4" in refused.reason
     begin(samples, f"{receiver.url}/hang", "healthy", 4)
@@ -113,7 +113,7 @@ def test_a_node_with_all_test_deliveries_in_progress_is_busy(samples, receiver):
     for number in range(SAMPLES_AT_ONCE // 4):
         begin(samples, f"{receiver.url}/hang", f"account-{number}", 4)
     refused = samples.refusal("another", 4)
-    assert (refused.quota, refused.busy) == ("", True)
+    assert (refused.cause, refused.setting) == ("busy", "")
 
 
 def test_ended_test_deliveries_make_room(samples, receiver):

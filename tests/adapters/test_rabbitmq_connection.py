@@ -10,6 +10,7 @@ from callboard.adapters.broker.backoff import Backoff
 from callboard.adapters.broker.properties import DecodedProperties
 from callboard.adapters.broker.protocol import (
     Binding,
+    BrokerError,
     ConnectionDown,
     ConnectionUp,
     Exchange,
@@ -19,6 +20,7 @@ from callboard.adapters.broker.protocol import (
     Topology,
 )
 from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
+from callboard.adapters.broker.rabbitmq.relocation import relocate
 from services import free_port
 from services.driver import Driver
 from support.patience import patient
@@ -230,3 +232,22 @@ class TestWithRabbitMQ:
         driver.publish("call.3", b"new", exchange="callevt")
         assert driver.receive(3)[2].body == b"new"
         assert len(driver.of(ConnectionUp)) == 2
+
+
+@pytest.mark.timeout(45)
+def test_moving_messages_ends_in_time_if_the_broker_falls_silent(drive, rabbitmq, amqp_url):
+    """pika waits for a response until two of the broker's heartbeats, of a minute, are missed."""
+    driver = drive(amqp_url).up()
+    driver.publish("events", b"1")
+    driver.connection.close()
+    with SlowProxy(rabbitmq.port) as proxy:
+        url = f"amqp://guest:guest@127.0.0.1:{proxy.port}/{amqp_url.rpartition('/')[2]}"
+
+        def fall_silent(bodies):
+            proxy.frozen = True
+            return [(Queue("target"), OutgoingMessage("", "target", body)) for body in bodies]
+
+        began = time.monotonic()
+        with pytest.raises(BrokerError):
+            relocate(url, ("events",), lambda _body: True, fall_silent, 2.0)
+        assert time.monotonic() - began < patient(4)

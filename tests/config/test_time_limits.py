@@ -9,12 +9,24 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 
+from callboard.actors.system.tree import tree
+from callboard.adapters.telemetry import otlp
 from callboard.cli.system.configuration import timeouts
 from callboard.config import time_limits as limits
 from callboard.config.loader import ConfigError, load
-from callboard.config.settings import ActorsSettings, CouchdbSettings, Settings
+from callboard.config.settings import ActorsSettings, CouchdbSettings, DeliverySettings, Settings
+from callboard.supervision import SupervisorSpec
+from callboard.supervision.supervisor import BURIAL_S
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def leaves(spec):
+    return [
+        leaf
+        for child in spec.children
+        for leaf in (leaves(child.args) if isinstance(child.args, SupervisorSpec) else [child])
+    ]
 
 
 def test_a_limit_is_longer_than_those_it_contains():
@@ -23,6 +35,13 @@ def test_a_limit_is_longer_than_those_it_contains():
     assert limits.APPLY_S < limits.API_APPLY_S
     assert Settings().delivery.request_timeout_ms / 1000 < limits.DELIVERER_STOP_S
     assert limits.DELIVERER_STOP_S + 2 * limits.CHILD_STOP_S < limits.DELIVERIES_STOP_S
+    assert limits.DELIVERER_STOP_S < limits.REMOTE_SUPERVISOR_STOP_S
+    assert limits.REMOTE_SUPERVISOR_STOP_S + BURIAL_S < limits.REMOTE_SUPERVISORS_STOP_S
+    assert limits.REMOTE_SUPERVISORS_STOP_S < limits.DELIVERIES_STOP_S
+    assert 2 * limits.CLOSE_S + otlp.CLOSE_S < limits.CHILD_STOP_S
+    assert len(leaves(tree(Settings()))) * limits.START_S < limits.EMBEDDED_START_S
+    assert limits.STOP_S < limits.EMBEDDED_STOP_S
+    assert limits.RECONCILE_S < limits.REPEATED_S
     assert limits.DRAIN_S + limits.DELIVERIES_STOP_S + limits.API_STOP_S < limits.STOP_S
 
 
@@ -43,6 +62,12 @@ def table(**sections):
 
 def test_by_default_a_frozen_store_costs_no_connection_to_the_broker():
     assert limits.store_call_s(Settings()) < limits.broker_loss_s(Settings()) <= 20
+
+
+def test_a_test_delivery_has_the_time_of_its_request():
+    for request_timeout_ms in (10_000, 600_000):
+        slow = table(delivery=DeliverySettings(request_timeout_ms=request_timeout_ms))
+        assert slow["test delivery, for the API"] > slow["request to an endpoint"]
 
 
 def test_what_follows_from_settings():

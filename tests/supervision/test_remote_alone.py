@@ -280,13 +280,13 @@ def test_all_are_asked_to_stop_at_once(convention, world):
     assert convention.owner.take(Finished) == [Finished("elsewhere", 3)]
 
 
-def test_a_supervisor_far_away_may_stop_for_fifteen_seconds(convention, world):
-    spec = remote_supervisor("far", SupervisorSpec())
+def test_a_supervisor_far_away_ends_with_its_machine_and_has_its_time_to_stop(convention, world):
+    spec = remote_supervisor("far", SupervisorSpec(), 7.0)
     assert (spec.id, spec.actor, spec.restart, spec.shutdown_s) == (
         "far",
         RemoteSupervisor,
         "temporary",
-        15.0,
+        7.0,
     )
 
 
