@@ -20,6 +20,7 @@ from callboard.actors.messages import (
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, responder_path
 from support.hooks import hooks_with
 
+RESULTS = ("fired", "no_hook", "poison")
 hook = hooks_with(account_id="a", event="shop")
 
 
@@ -217,3 +218,21 @@ def test_events_wait_until_the_hooks_are_fresh(events, why):
     assert events.made() == []
     events.listener.say(events.actor, HooksRefreshed(asks.pop()))
     assert events.made() == ["new"] * 3
+
+
+def test_events_are_counted_by_their_result(events):
+    """The deliveries of more than 64 hooks go in slices; the event counts as others do."""
+    ids = [f"h{number}" for number in range(65)]
+    stream = events.load(*map(hook, ids))
+    events.give(1, event(1), b"[]")
+    events.table.say(events.actor, HooksChanged(stream, 1, (), tuple(("a", id) for id in ids[1:])))
+    events.give(2, event(2), event(3))
+    events.table.say(events.actor, HooksChanged(stream, 2, (), (("a", ids[0]),)))
+    events.give(3, event(4))
+    assert events.routed() == {1: ([1], [2]), 2: ([1, 2], []), 3: ([], [])}
+    events.actor.actor.measure()
+    counted = events.actor.actor.tally.figures().counters
+    assert {result: counted["callboard_events_total", ("shop", result)] for result in RESULTS} == (
+        {"fired": 3, "no_hook": 1, "poison": 1}
+    )
+    assert counted["callboard_deliveries_made_total", ("shop",)] == 65 + 2
