@@ -1,5 +1,7 @@
 """The backend of the API without its actor: requests go into an inbox, which the test empties."""
 
+import json
+import os
 import threading
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from callboard.actors.api.asking import Asked
 from callboard.actors.api.backend import ActorBackend, Changed
 from callboard.actors.api.inbox import Inbox
+from callboard.actors.api.thread import write_place
 from callboard.actors.messages import (
     ApplyHook,
     HookApplied,
@@ -104,3 +107,16 @@ def test_what_the_api_knows_of_its_node(inbox):
         assert backend.node.embedded_store is embedded
     assert backend.stats() == {"uptime_s": 2.5}
     assert {"channel_create", "object"} <= backend.node.known_events
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"), [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")]
+)
+def test_the_place_of_the_api_is_a_file(tmp_path, bind, url):
+    """Commands look for the API there; a file that is half written never has its name."""
+    file = tmp_path / "api.json"
+    file.write_text("of before")
+    write_place(file, bind, 80)
+    place = {"url": url, "bind": bind, "port": 80, "pid": os.getpid()}
+    assert json.loads(file.read_text()) == place
+    assert list(tmp_path.iterdir()) == [file]

@@ -340,6 +340,13 @@ def test_what_is_sent_and_what_the_answer_means(answering, call, sent, status, a
     assert [each for each in requests if each[1] != "/"] == [sent]
 
 
+@pytest.mark.parametrize("id", ["", ".", "..", "_all_docs", "_design/..", "_design/_info"])
+def test_what_is_no_document_is_not_asked_for(answering, id):
+    server = answering(lambda request: request.reply(200, b"{}", Content_Type="application/json"))
+    assert CouchdbStore(server.url).get("db", id) is None
+    assert server.requests == []
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "error"),
     [

@@ -357,6 +357,7 @@ def test_a_page_that_cannot_be_is_refused(api, query):
 def test_a_body_that_is_none_is_refused(api, body):
     answer = api.call("PUT", HOOKS, content=body)
     assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
+    assert ("the body is no JSON object" in answer.text) is (body == "[]")
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,23 @@ def test_events_are_counted_by_their_result(events):
         {"fired": 3, "no_hook": 1, "poison": 1}
     )
     assert counted["callboard_deliveries_made_total", ("shop",)] == 65 + 2
+
+
+def test_events_that_wait_made_their_last_progress_when_they_came(events):
+    """An actor that holds something without progress is shown as stuck (docs/metrics.md)."""
+
+    def progress():
+        events.actor.actor.measure()
+        gauges = events.actor.actor.tally.figures().gauges
+        return gauges["callboard_last_progress_timestamp_seconds", (events.actor.path,)]
+
+    assert progress() == 0
+    events.world.pass_time(50)
+    came_at = events.world.unix_s + events.world.now
+    for _time in range(2):
+        events.give(1, event())
+        events.world.pass_time(30)
+        assert progress() == pytest.approx(came_at, abs=0.001)
+    events.load(hook("h1"))
+    assert events.made() == ["h1"]
+    assert progress() == 0
