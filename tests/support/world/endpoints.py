@@ -11,7 +11,7 @@ class Endpoints:
 
     `accepted`: whether the endpoint has taken the delivery, which the sender may never learn.
     `begun`: the deliveries of all requests, in their order. `taken(delivery)` is called for each
-    that an endpoint has accepted. `connect_within_s`: what a sender was told last.
+    that an endpoint has accepted. `connect_within_s`: the latest limit of a sender.
     """
 
     def __init__(
