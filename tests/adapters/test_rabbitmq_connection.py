@@ -5,6 +5,11 @@ import time
 
 import pika
 import pytest
+from pika import exceptions as errors
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorSocketConnectError,
+)
 
 from callboard.adapters.broker.backoff import Backoff
 from callboard.adapters.broker.properties import DecodedProperties
@@ -21,6 +26,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 from callboard.adapters.broker.rabbitmq.relocation import relocate
+from callboard.adapters.broker.rabbitmq.session import describe
 from services import free_port
 from services.driver import Driver
 from support.patience import patient
@@ -66,6 +72,28 @@ def test_headers_that_pika_cannot_read():
         "d": 1.5,
         "f": 0.25,
     }
+
+
+REFUSED = OSError(111, "Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errors.ChannelClosedByBroker(404, "NOT_FOUND - no queue"), "404 NOT_FOUND - no queue"),
+        (errors.ConnectionClosedByBroker(320, "CONNECTION_FORCED"), "320 CONNECTION_FORCED"),
+        (errors.ProbableAuthenticationError("403"), "login refused: 403"),
+        (errors.ProbableAccessDeniedError("530"), "virtual host refused: 530"),
+        (errors.AMQPHeartbeatTimeout("no heartbeat"), "no heartbeat"),
+        (REFUSED, "Connection refused"),
+        (errors.AMQPConnectionError(REFUSED), "Connection refused"),
+        (AMQPConnectorSocketConnectError(REFUSED), "Connection refused"),
+        (AMQPConnectionWorkflowFailed([ValueError("first"), REFUSED]), "Connection refused"),
+        (ValueError("other"), "ValueError('other')"),
+    ],
+)
+def test_an_error_in_words(error, words):
+    assert describe(error) == words
 
 
 def test_nobody_listens(drive):

@@ -61,7 +61,7 @@ class AmqpConnection:
         self._parameters = _parameters(url, name, heartbeat_s)
         self._topology = topology
         self._name = name
-        self._consuming = False
+        self._consuming = topology.queue is not None
         self._backoff = backoff or Backoff()
         self._set_up_s, self._close_s = set_up_s, close_s
         self._publish_ids = itertools.count(1)
@@ -82,7 +82,6 @@ class AmqpConnection:
         """Start to connect; see `BrokerConnection.open`."""
         self._loop = PollableLoop()
         self._io_services = SelectorIOServicesAdapter(self._loop)
-        self._consuming = self._topology.queue is not None
         self._connect()
 
     def fileno(self) -> int:
