@@ -318,7 +318,7 @@ def test_watched_descriptors_are_reported_and_forgotten_when_closed(ends):
 
 
 def test_a_run_ends_where_the_handler_says_so(ends):
-    a, b = ends()
+    (a,) = ends(1)
     a.send(a.address, 1)
     a.transport._incomingEnvelopes *= 2
     a.goes_on = False
