@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from callboard.cli.system.configuration import timeouts
 from callboard.config import time_limits as limits
 from callboard.config.loader import ConfigError, load
-from callboard.config.settings import ActorsSettings, CouchdbSettings, Settings
+from callboard.config.settings import ActorsSettings, CouchdbSettings, DeliverySettings, Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -41,6 +41,37 @@ def table(**sections):
     return {row.name: row.seconds for row in rows}
 
 
+def test_the_limits_of_a_node_with_default_settings():
+    rows = limits.time_limits(Settings())
+    assert [(row.name, row.seconds, row.origin) for row in rows] == [
+        ("start of an actor", 10, "waits for no server"),
+        ("silence of the top while the tree starts", 30, "more than 2 x start"),
+        ("heartbeat of an actor", 2, "actors.heartbeat_ms"),
+        ("hang", 10, "actors.hang_timeout_ms; more than heartbeat"),
+        ("hang of an actor that reads the store", 32, "hang + 2 x store response"),
+        ("store response", 11, "couchdb.timeout_ms; at most 30 s"),
+        ("store health check", 5, "store response, at most 5 s"),
+        ("comparison with the store", 300, "couchdb.compare_s"),
+        ("repetition of unanswered work", 60, "at least 2 x store response"),
+        ("changed hook in effect", 3, "fixed"),
+        ("changed hook in effect, for the API", 4, "changed hook in effect + 1 s"),
+        ("silent loss of the broker", 20, "2 x amqp.heartbeat_s"),
+        (
+            "connection to an endpoint",
+            10,
+            "connect_timeout_ms of system_config/webhooks, by default",
+        ),
+        ("request to an endpoint", 10, "delivery.request_timeout_ms"),
+        ("settling of events at a stop", 10, "fixed"),
+        ("stop of an actor", 5, "fixed"),
+        ("stop of the API", 4, "2 x 2 s; below stop of an actor"),
+        ("stop of a deliverer", 12, "default of delivery.request_timeout_ms + 2 s"),
+        ("stop of all responders", 15, "3 x stop of an actor"),
+        ("stop of all deliverers", 25, "2 x stop of a deliverer + 1 s"),
+        ("stop of the system", 45, "settling + stop of all deliverers + 2 x stop of an actor"),
+    ]
+
+
 def test_by_default_a_frozen_store_costs_no_connection_to_the_broker():
     assert limits.store_call_s(Settings()) < limits.broker_loss_s(Settings()) <= 20
 
@@ -54,6 +85,10 @@ def test_what_follows_from_settings():
     assert slow["store health check"] == 5
     assert (slow["hang"], slow["hang of an actor that reads the store"]) == (5, 45)
     assert table(couchdb=CouchdbSettings(timeout_ms=500))["store health check"] == 0.5
+    quick = limits.time_limits(Settings(delivery=DeliverySettings(connect_timeout_ms=1500)))
+    assert [row for row in quick if row.name == "connection to an endpoint"] == [
+        limits.TimeLimit("connection to an endpoint", 1.5, "delivery.connect_timeout_ms")
+    ]
 
 
 def test_a_store_that_may_take_longer_than_its_readers_is_refused():

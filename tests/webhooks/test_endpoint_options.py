@@ -1,5 +1,7 @@
 """What hooks and accounts may permit of their endpoints, and when Kazoo's behaviour applies."""
 
+import json
+
 import pytest
 
 from callboard.config.settings import ENDPOINT_OPTIONS
@@ -95,7 +97,7 @@ def test_an_invalid_member_is_named(members):
 def test_what_is_just_permitted(member, value, read):
     options = parse_endpoint_options({member: value})
     assert options == EndpointOptions(**{member: read})
-    assert parse_endpoint_options(options.as_json()) == options
+    assert parse_endpoint_options(json.loads(json.dumps(options.as_json()))) == options
 
 
 def test_by_default_nothing_is_granted_but_a_file_of_the_operator():
