@@ -19,7 +19,11 @@ from callboard.supervision import (
     TreeNode,
 )
 from callboard.supervision.messages import Finished, Heard, Heartbeat
-from callboard.supervision.remote import RemoteSupervisor, remote_supervisor
+from callboard.supervision.remote import (
+    REMOTE_SUPERVISORS_STOP_S,
+    RemoteSupervisor,
+    remote_supervisor,
+)
 from support.world import World
 
 
@@ -280,8 +284,13 @@ def test_all_are_asked_to_stop_at_once(convention, world):
     assert convention.owner.take(Finished) == [Finished("elsewhere", 3)]
 
 
-def test_a_supervisor_far_away_may_stop_for_fifteen_seconds(convention, world):
+def test_machines_of_other_versions_know_the_names_of_capabilities():
+    assert (MEMBER, PLACE) == ("callboard: member", "callboard: place")
+
+
+def test_a_supervisor_far_away_may_stop_for_fifteen_seconds():
     spec = remote_supervisor("far", SupervisorSpec())
+    assert REMOTE_SUPERVISORS_STOP_S == 18.0  # and for three more to be given up
     assert (spec.id, spec.actor, spec.restart, spec.shutdown_s) == (
         "far",
         RemoteSupervisor,
@@ -320,3 +329,6 @@ def test_far_away_it_ends_when_it_hears_nothing(monkeypatch):
         assert codes == []
         world.pass_time(1.2)
         assert codes == [70]
+        assert [(event["event"], event["unheard"]) for event in world.logged] == [
+            ("supervisor_lost", 4)
+        ]
