@@ -79,6 +79,7 @@ def test_a_slice_has_at_most_200_deliveries(slicing, hooks, slices):
     assert slicing.finished == [("a", id) for id in ids]
     assert {(one.event.number, one.event.taken_at) for slice in made for one in slice} == {(1, 1.5)}
     assert not slicing.fan_outs.wait
+    assert slicing.next() == []
 
 
 @pytest.mark.parametrize(("size", "slices"), [(250_000, [4, 1]), (250_001, [4, 1]), (249_999, [5])])
@@ -185,6 +186,15 @@ def test_hooks_with_deliveries_to_be_made_delay_those_of_later_events(slicing):
     slicing.all()
     assert not fan_outs.wait
     assert not fan_outs.delays(later)
+
+
+def test_the_bytes_of_payloads_are_known_as_they_are_encoded():
+    one = fan(hook(), payload={"a": 1})
+    assert one.encoded_bytes == 0
+    for _hook in range(2):  # the second one shares the payload of the first
+        body = one.make(hook()).body
+        assert one.encoded_bytes == len(body) == 12
+    assert fan(hook(), size=BARE + 7).encoded_bytes == 7
 
 
 def test_what_fails_to_be_finished_changes_nothing(slicing):
