@@ -17,6 +17,7 @@ from callboard.cli.terminal.output import WrongUsage, escaped, plain, print_tabl
 from callboard.cli.terminal.progress import Step, counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.hooks.hook import is_auto_disabled, is_enabled, matched_event
+from callboard.webhooks.hooks.options import is_paused
 
 PAGE = 500
 PAGE_S = 60.0
@@ -28,6 +29,7 @@ STATES: Mapping[str, Callable[[Document], bool]] = {
     "enabled": is_enabled,
     "disabled": lambda document: not is_enabled(document),
     "auto-disabled": is_auto_disabled,
+    "paused": is_paused,
 }
 
 
@@ -138,9 +140,9 @@ def _print_table(documents: Iterator[Document]) -> Document | None:
 
 
 def state_of(document: Document) -> str:
-    """Whether the hook may fire; if not, the reason if known."""
+    """Whether the hook may fire, and is paused; if it may not, the reason if known."""
     if is_enabled(document):
-        return "yes"
+        return "yes, paused" if is_paused(document) else "yes"
     reason = document.get("pvt_disabled_message")
     return f"no: {reason}" if reason else "no"
 

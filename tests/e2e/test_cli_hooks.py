@@ -147,6 +147,9 @@ def test_listings_are_filtered_and_go_on_where_they_were_cut(system, run):
     run("disable", everything[0])
     assert listed("--state", "disabled")[0] == everything[:1]
     assert listed("--state", "auto-disabled")[0] == []
+    run("pause", everything[1])
+    assert listed("--state", "paused")[0] == [everything[1]]
+    assert "yes, paused" in run("list", "--account", account)
     assert "no hooks" in run("list", "--account", "nobody")
 
 

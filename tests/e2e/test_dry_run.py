@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from callboard.actors.system.actor_system import RequestRefused
+from callboard.adapters.repositories import dead_letters
 from callboard.adapters.store import stores, views
 from callboard.webhooks.values.kazoo_names import modb
 from support.running import ACCOUNT, call_event
@@ -99,3 +100,44 @@ def test_a_trial_sends_nothing_and_changes_no_document(kind, start, receiver, tm
     bodies = [json.loads(one["req_body"]) for one in made if one["result"] == "dry_run"]
     assert sorted(body["call_id"] for body in bodies) == [f"call-{n}@switch" for n in range(3)]
     assert receiver.count == 0
+
+
+@pytest.mark.multiprocess
+@pytest.mark.parametrize("kind", STORES)
+def test_a_trial_that_takes_its_share_of_the_events_adds_attempts_only(
+    kind, start, receiver, tmp_path, request
+):
+    """There and back: hooks that fail, or whose endpoint is gone, are as Kazoo left them."""
+    url = request.getfixturevalue("couchdb_url") if kind == "couchdb" else ""
+    data = tmp_path / "data0"
+    data.mkdir()
+    with closing(stores.connect(url or "sqlite://", data, 60)) as store:
+        if url:
+            for name in OWN:
+                requests.delete(f"{url}/{name.replace('/', '%2F')}", timeout=30)
+        as_kazoo_leaves_it(store, f"{receiver.url}/status/500")
+        for id, status in (("gone", 410), ("fine", 200)):
+            hook = {"name": id, "hook": "channel_create", "uri": f"{receiver.url}/status/{status}"}
+            private = {"_id": id, "pvt_type": "webhook", "pvt_account_id": ACCOUNT}
+            store.save("webhooks", private | hook | {"http_verb": "post"})
+        month = modb(ACCOUNT, time.time())
+        store.ensure_database(month)
+        store.ensure_views(month, views.MODB)
+        names, before = everything(store, url)
+        system = start(amqp__join_kazoo=True, **({"couchdb__url": url} if url else {}))
+        system.wait_hooks(6)
+        for number in range(3):
+            system.publish([call_event(number)])
+            receiver.wait_for(lambda got, least=3 * (number + 1): len(got) >= least)
+        told = "hook_would_be_disabled"
+        system.wait(lambda: system.log.read_text().count(told) >= 2, 30, "both would be disabled")
+        system.wait_settled(3)
+        stored = system.wait(lambda: len(found := list(store.documents(month))) >= 6 and found)
+        system.close()
+        after_names, after = everything(store, url)
+        after.pop(month, None)
+        before.pop(month, None)
+        assert after == before
+        assert {*after_names} - {*names} <= {dead_letters.DATABASE}, "only its own is new"
+    attempts = [one for one in stored if one.get("pvt_type") == "webhook_attempt"]
+    assert {one["hook_id"] for one in attempts} == {"good", "gone", "refused"}

@@ -232,7 +232,7 @@ def test_a_message_that_is_no_delivery_is_set_aside(start, receiver, broker):
 
 
 def test_a_circuit_opens_and_closes_again(start, receiver):
-    system = start(delivery__circuit_failures=3, delivery__workers=1)
+    system = start(delivery__circuit_failures=3, delivery__workers=1, disabler__enabled="false")
     broken = count()
     dead = free_port()
     system.add_hook(f"http://127.0.0.1:{dead}/ok", format="json")

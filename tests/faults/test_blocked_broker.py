@@ -109,6 +109,8 @@ def test_an_alarm_stops_nothing_that_needs_no_publishing(start, receiver, rabbit
             delivery__retry_policy="standard",
             delivery__retry_steps_s="1,1",
             delivery__request_timeout_ms=int(patient(60_000)),
+            delivery__waiting_per_endpoint=PREFETCH,  # None is deferred for its slow endpoint.
+            disabler__enabled="false",
             quotas__events_per_s=1000,
         )
         api = Api(system)

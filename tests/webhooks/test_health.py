@@ -205,6 +205,12 @@ def test_all_that_is_wrong_is_named_together_in_the_order_of_the_kinds():
     assert kinds == ["hooks", "resent", "store"] == sorted(kinds, key=KINDS.index)
 
 
+def test_a_batch_that_waits_for_a_blocked_broker_is_no_problem_of_its_own():
+    blocked = {"BROKER_BLOCKED": {("retry_queue", "low on disk"): NOW}}
+    [problem] = found(state(BATCH_RESENDS={"deliveries/deliverer-1": 4}, **blocked))
+    assert problem.kind == "blocked"
+
+
 # Machines that have joined
 
 THERE = "deliveries/elsewhere/there"

@@ -103,6 +103,11 @@ NO_OPTIONS = Options()
 _CHECKED_OPTIONS = Options(checked=True)
 
 
+def is_paused(document: Mapping[str, Any]) -> bool:
+    """Whether the hook's deliveries are kept until it is resumed."""
+    return as_bool(document.get("paused"), False)
+
+
 def parse_options(document: Mapping[str, Any]) -> Options:
     """The options in a hook's document; `NO_OPTIONS` if there are none. Raises InvalidOption."""
     success, give_up = _ranges(document, "success"), _ranges(document, "give_up")
@@ -121,7 +126,7 @@ def parse_options(document: Mapping[str, Any]) -> Options:
         scheme=_scheme(document.get("signature")),
         secrets_until=secrets_until,
         cancelled_until_ms=cancelled_until(document),
-        paused=as_bool(document.get("paused"), False),
+        paused=is_paused(document),
         endpoint=_endpoint(document),
         checked=as_bool(document.get(CHECKED), False),
     )

@@ -211,6 +211,9 @@ def _of_hooks(state: State, now: float) -> _Faults:
 
 
 def _of_batches(state: State, now: float) -> _Faults:
+    """Batches that do not arrive; those for the retry queue wait for a broker that is blocked."""
+    if _of_blocked(state):
+        return {}
     return {
         ("resent", actor): (f"{actor} has sent a batch {times:.0f} times again", now)
         for actor, times in sorted(_by_label(state.gauges, catalog.BATCH_RESENDS).items())
