@@ -109,7 +109,6 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.closing = ExitStack()
         self._parent_pid: int | None = None
         self._started = False
-        self._awake_at = 0.0
         self._fds: tuple[int, ...] = ()
         self.path = ""
         self.incarnation = 0
@@ -252,7 +251,6 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     def receiveMsg_ActorExitRequest(self, _message: ActorExitRequest, _sender: Any) -> None:
         """Release the resources; Thespian ends this actor."""
         self._ended = True
-        self._fds = ()
         self.closing.close()
 
     def heartbeat(self) -> None:

@@ -31,9 +31,8 @@ class RestartHistory:
 
 @frozen
 class Decision:
-    """The actions, in this order: forget, then either give up, or stop some and start some."""
+    """The actions: stop some children, then start some; or stop all and give up."""
 
-    forget: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
     give_up: bool = False
@@ -52,13 +51,11 @@ def on_exit(
     `alive`: ids of the other children that run or are starting. `normal`: it ended because it had
     finished. Temporary children that are stopped along with others are not started again.
     """
-    if child.restart == TEMPORARY:
-        return Decision(forget=(child.id,)), history
-    if normal and child.restart != PERMANENT:
+    if child.restart == TEMPORARY or (normal and child.restart != PERMANENT):
         return Decision(), history
     history = history.restarted(now, spec.within_s)
     if len(history.times) > spec.max_restarts:
-        return Decision(give_up=True, stop=stop_order(spec, alive)), history
+        return Decision(give_up=True), history
     group = _restart_group(spec, child)
     return (
         Decision(

@@ -136,6 +136,18 @@ def test_secrets_are_hidden_wherever_they_lie(capfd, settings):
     assert "CHANNEL_CREATE" in line
 
 
+def test_of_a_long_line_only_the_long_values_are_cut(capfd):
+    configure_logs(JSON)
+    structlog.get_logger().info("e", a="x" * 1024, b="y" * 2048, c="z" * 1100)
+    (line,) = lines(capfd)
+    event = json.loads(line)
+    assert (event["a"], event["b"], event["c"]) == (
+        "x" * 1024,
+        "y" * 512 + "…" + "y" * 512,
+        "z" * 512 + "…" + "z" * 512,
+    )
+
+
 def test_no_field_of_our_own_log_entries_is_hidden(capfd):
     fields = set()
     for path in (p for room in ROOMS for p in (ROOT / room).rglob("*.py")):

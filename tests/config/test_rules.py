@@ -70,6 +70,11 @@ CASES = {
         {"": (), "1, 65535,": (1, 65535), (80, "443"): (80, 443)},
         ["0", "65536", "x", 80],
     ),
+    "a list of red, blue": (
+        rules.names("red", "blue"),
+        {"": (), "red": ("red",), " blue , red,": ("blue", "red"), ("red", ""): ("red",)},
+        ["green", "red blue", 7, ("red", 7)],
+    ),
     "a list of origins such as https://portal.example.com": (
         rules.origins(),
         {

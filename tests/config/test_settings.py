@@ -12,6 +12,7 @@ from callboard.config import (
     AmqpSettings,
     ConfigError,
     DataSettings,
+    DeliverySettings,
     Settings,
     TracingSettings,
     load,
@@ -30,6 +31,18 @@ def test_default_toml_holds_every_key_with_its_default():
         expected.setdefault(option.section, {})[option.name] = default
     assert documented == expected
     assert list(documented) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "trial"),
+    [
+        (Settings(), False),
+        (Settings(amqp=AmqpSettings(url="amqp://h", join_kazoo=True)), True),
+        (Settings(delivery=DeliverySettings(dry_run=True)), True),
+    ],
+)
+def test_a_trial_works_on_documents_that_are_kazoo_s_own(settings, trial):
+    assert settings.is_trial is trial
 
 
 def test_default_toml_gives_the_default_settings():

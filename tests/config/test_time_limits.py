@@ -60,6 +60,53 @@ def table(**sections):
     return {row.name: row.seconds for row in rows}
 
 
+def test_the_limits_of_a_node_with_default_settings():
+    rows = limits.time_limits(Settings())
+    assert [(row.name, row.seconds, row.origin) for row in rows] == [
+        ("start of an actor", 10, "waits for no server"),
+        ("silence of the top while the tree starts", 30, "more than 2 x start"),
+        ("heartbeat of an actor", 4, "actors.heartbeat_ms"),
+        ("hang", 12, "actors.hang_timeout_ms; more than heartbeat"),
+        ("hang of an actor that reads the store", 32, "hang + 2 x store response"),
+        ("store response", 10, "couchdb.timeout_ms; at most 30 s"),
+        ("store health check", 5, "store response, at most 5 s"),
+        ("take-over of an earlier version's deliveries", 5, "2 x store response, at most 5 s"),
+        ("comparison with the store", 120, "couchdb.compare_s"),
+        ("restarts are counted", 10, "fixed"),
+        ("set-up of a connection to the broker", 60, "fixed"),
+        ("search for unanswered work", 30, "half of repetition of unanswered work"),
+        ("repetition of unanswered work", 60, "at least 2 x store response"),
+        ("changed hook in effect", 3, "fixed"),
+        ("changed hook in effect, for the API", 4, "changed hook in effect + 1 s"),
+        ("silent loss of the broker", 16, "2 x amqp.heartbeat_s"),
+        ("look for a block of the broker", 5, "fixed"),
+        ("block of the broker, unconfirmed", 12, "2 x look + 2 s"),
+        (
+            "connection to an endpoint",
+            10,
+            "connect_timeout_ms of system_config/webhooks, by default",
+        ),
+        ("request to an endpoint", 10, "delivery.request_timeout_ms"),
+        ("test delivery, for the API", 60, "request to an endpoint + 50 s"),
+        ("settling of events at a stop", 10, "fixed"),
+        ("stop of an actor", 5, "fixed"),
+        ("close of a connection at a stop", 1, "fixed; below stop of an actor"),
+        ("stop of the API", 4, "2 x 2 s; below stop of an actor"),
+        ("stop of a deliverer", 12, "default of delivery.request_timeout_ms + 2 s"),
+        ("stop of the deliverers of another machine", 15, "stop of a deliverer + 3 s"),
+        (
+            "stop of all other machines' deliverers",
+            18,
+            "the same + 3 s; below stop of all deliverers",
+        ),
+        ("stop of all responders", 15, "3 x stop of an actor"),
+        ("stop of all deliverers", 25, "2 x stop of a deliverer + 1 s"),
+        ("stop of the system", 45, "settling + stop of all deliverers + 2 x stop of an actor"),
+        ("start of the system in a host", 300, "fixed"),
+        ("stop of the system in a host", 60, "stop of the system + 15 s"),
+    ]
+
+
 def test_by_default_a_frozen_store_costs_no_connection_to_the_broker():
     assert limits.store_call_s(Settings()) < limits.broker_loss_s(Settings()) <= 20
 
@@ -79,6 +126,10 @@ def test_what_follows_from_settings():
     assert slow["store health check"] == 5
     assert (slow["hang"], slow["hang of an actor that reads the store"]) == (5, 45)
     assert table(couchdb=CouchdbSettings(timeout_ms=500))["store health check"] == 0.5
+    quick = limits.time_limits(Settings(delivery=DeliverySettings(connect_timeout_ms=1500)))
+    assert [row for row in quick if row.name == "connection to an endpoint"] == [
+        limits.TimeLimit("connection to an endpoint", 1.5, "delivery.connect_timeout_ms")
+    ]
 
 
 def test_a_store_that_may_take_longer_than_its_readers_is_refused():

@@ -176,6 +176,8 @@ def _left_alone(statement: ast.stmt) -> bool:
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
+        case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):
+            return True
         case ast.Assign(targets=[ast.Name(id="__all__")]) | ast.FunctionDef(name="__repr__"):
             return True
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=log, attr="debug" | "info"))):

@@ -63,6 +63,7 @@ def test_one_thing_is_changed_at_a_time(changed, source, expected):
         "assert x == 1",
         "if TYPE_CHECKING:\n    x = 1",
         "__all__ = ['a']",
+        "E = TypeVar('E', bound='Tagged')",
         "x = f'{a}b'",
         "import a",
         "def f():\n    return None",

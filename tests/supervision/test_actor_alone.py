@@ -16,6 +16,7 @@ from callboard.supervision import (
     Stop,
     SupervisedActor,
 )
+from callboard.supervision.last_words import LastWords, inherited
 from callboard.supervision.messages import AskedBy, Finished, Heartbeat
 from support.world import World
 
@@ -34,6 +35,9 @@ class Probe(SupervisedActor):
 
     def on_peers(self, before):
         self.noted.append(("peers", dict(before), dict(self.peers)))
+
+    def on_wake(self):
+        self.noted.append("woken")
 
     def stats(self):
         return {"noted": len(self.noted)}
@@ -243,6 +247,63 @@ def test_a_call_is_told_from_a_heartbeat(lone, world):
     lone.say("a")
     world.pass_time(0.2)
     assert told == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(("heartbeat_s", "asleep_s"), [(2.0, 4.0), (5.0, 7.0), (0.0, 4.0)])
+def test_it_notices_that_it_stood_still(lone, world, heartbeat_s, asleep_s):
+    """For two seconds longer than the interval in which it handles something at least."""
+    lone.start(heartbeat_s=heartbeat_s)
+    lone.say("a")
+    world.suspend(asleep_s - 0.05)
+    lone.say("b")
+    assert lone.actor.noted == [("start", None), "a", "b"]
+    world.suspend(asleep_s + 0.05)
+    lone.say("c")
+    lone.say("d")
+    assert lone.actor.noted[3:] == ["woken", "c", "d"]
+
+
+def test_before_it_starts_it_cannot_have_stood_still(lone, world):
+    world.suspend(60)
+    lone.start()
+    lone.say("a")
+    assert lone.actor.noted == [("start", None), "a"]
+
+
+@pytest.fixture
+def exits(monkeypatch):
+    """The statuses with which processes of actors would have ended."""
+    statuses = []
+    monkeypatch.setattr("os._exit", statuses.append)
+    return statuses
+
+
+@pytest.mark.parametrize("heartbeat_s", [2.0, 0.0])
+def test_a_process_whose_parent_has_died_ends(lone, world, exits, monkeypatch, heartbeat_s):
+    lone.actor.own_process = True
+    lone.start(heartbeat_s=heartbeat_s)
+    world.pass_time(7.9)
+    assert exits == []
+    monkeypatch.setattr("os.getppid", lambda: 1)
+    world.pass_time(0.2)
+    assert exits == [70]
+
+
+def test_in_the_process_of_others_it_has_no_parent(lone, world, exits, monkeypatch):
+    lone.start()
+    monkeypatch.setattr("os.getppid", lambda: 1)
+    world.pass_time(7.9)
+    assert exits == []
+
+
+def test_a_process_that_crashes_leaves_the_reason(world, exits):
+    words = LastWords()
+    with inherited(words):
+        lone = Lone(world)
+    lone.actor.own_process = True
+    lone.start()
+    lone.say("raise")
+    assert (words.read(), exits) == ("RuntimeError: told to", [70])
 
 
 def test_descriptors_are_returned_to_be_watched_until_it_ends(lone, world):

@@ -1,5 +1,6 @@
 """The restart decision against OTP's rules, example by example and by property."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,10 +27,17 @@ def test_the_defaults_of_otp_and_ours():
         within_s=10.0,
         heartbeat_s=2.0,
         hang_s=10.0,
+        gather_s=0.25,
     )
     child = ChildSpec("a", SupervisedActor)
     assert (child.restart, child.shutdown_s, child.peers, child.label) == ("permanent", 5.0, (), "")
-    assert child.start_s == 10.0
+    assert (child.start_s, child.waits_s, child.args) == (10.0, 0.0, None)
+
+
+def test_restarts_and_strategies_have_the_names_of_otp():
+    assert (PERMANENT, TRANSIENT, TEMPORARY) == ("permanent", "transient", "temporary")
+    strategies = (ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE)
+    assert strategies == ("one_for_one", "one_for_all", "rest_for_one")
 
 
 def supervisor(strategy=ONE_FOR_ONE, restarts=None, max_restarts=5, within_s=10.0):
@@ -70,10 +78,9 @@ def test_a_permanent_child_is_restarted_after_a_normal_end_too():
     assert decide(supervisor(), "a", normal=True)[0].start == ("a",)
 
 
-def test_a_temporary_child_is_forgotten_and_disturbs_nobody():
+def test_a_temporary_child_is_not_restarted_and_disturbs_nobody():
     spec = supervisor(ONE_FOR_ALL, {"a": PERMANENT, "b": TEMPORARY})
     decision, history = decide(spec, "b", alive=("a", "b"))
-    assert decision.forget == ("b",)
     assert (decision.stop, decision.start, history.times) == ((), (), ())
 
 
@@ -83,19 +90,20 @@ def test_a_temporary_sibling_is_stopped_with_the_group_and_not_started_again():
     assert (decision.stop, decision.start) == (("b",), ("a",))
 
 
-def test_one_restart_more_than_allowed_gives_up_and_stops_all_in_reverse():
+def test_one_restart_more_than_allowed_gives_up():
     spec, history = supervisor(max_restarts=2), RestartHistory()
     for now in (0.0, 1.0):
         decision, history = decide(spec, "a", history=history, now=now)
         assert not decision.give_up
     decision, _ = decide(spec, "a", history=history, now=2.0)
     assert decision.give_up
-    assert (decision.stop, decision.start) == (("c", "b"), ())
+    assert (decision.stop, decision.start) == ((), ())
 
 
 def test_restarts_outside_the_window_do_not_count():
     spec, history = supervisor(max_restarts=1, within_s=10), RestartHistory()
     _, history = decide(spec, "a", history=history, now=0.0)
+    assert decide(spec, "a", history=history, now=10.0)[0].give_up
     decision, history = decide(spec, "a", history=history, now=10.5)
     assert not decision.give_up
     assert history.times == (10.5,)
@@ -149,13 +157,57 @@ def test_stop_order_is_the_reverse_of_the_start_order():
 
 
 def test_hanging_children_are_those_silent_for_longer_than_allowed():
-    assert hanging({"a": 0.0, "b": 5.0}, now=10.5, hang_s=10) == ("a",)
+    assert hanging({"a": 0.0, "b": 0.5, "c": 5.0}, now=10.5, hang_s=10) == ("a",)
+
+
+@pytest.mark.parametrize("id", ["a", "b-1", "ä"])
+def test_an_id_is_part_of_a_path(id):
+    assert ChildSpec(id, SupervisedActor).id == id
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        *({"id": id} for id in ("", "a/b", "a b", "a*", "a?", "a[")),
+        {"restart": "always"},
+        {"shutdown_s": -0.1},
+        {"start_s": 0.0},
+        {"waits_s": -0.1},
+    ],
+)
+def test_a_child_that_cannot_be_is_refused(members):
+    with pytest.raises(ValueError, match=next(iter(members))):
+        ChildSpec(**{"id": "a", "actor": SupervisedActor} | members)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"strategy": "simple_one_for_one"},
+        {"max_restarts": -1},
+        *({name: 0.0} for name in ("within_s", "heartbeat_s", "hang_s", "gather_s")),
+    ],
+)
+def test_a_supervisor_that_cannot_be_is_refused(members):
+    with pytest.raises(ValueError, match=next(iter(members))):
+        SupervisorSpec(**members)
+
+
+def test_the_least_that_is_permitted():
+    child = ChildSpec("a", SupervisedActor, shutdown_s=0.0, start_s=0.001, waits_s=0.0)
+    assert SupervisorSpec((child,), max_restarts=0, within_s=0.001).children == (child,)
 
 
 def test_two_children_of_one_id_are_refused():
-    try:
-        SupervisorSpec((ChildSpec("a", SupervisedActor), ChildSpec("a", SupervisedActor)))
-    except ValueError as problem:
-        assert "'a'" in str(problem)
-    else:
-        raise AssertionError("accepted")
+    child = ChildSpec("a", SupervisedActor)
+    with pytest.raises(ValueError, match="two children have the id 'a'"):
+        SupervisorSpec((child, ChildSpec("b", SupervisedActor), child))
+
+
+@pytest.mark.parametrize(
+    ("starts_s", "start_s"), [((), 10.0), ((4.0, 5.0), 10.0), ((4.0, 7.0), 11.0)]
+)
+def test_a_supervisor_may_start_for_as_long_as_its_children_together(starts_s, start_s):
+    inside = [ChildSpec(f"c{n}", SupervisedActor, start_s=s) for n, s in enumerate(starts_s)]
+    child = ChildSpec("n", SupervisedActor, SupervisorSpec(tuple(inside)))
+    assert child.start_s == start_s

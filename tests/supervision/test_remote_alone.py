@@ -19,7 +19,10 @@ from callboard.supervision import (
     TreeNode,
 )
 from callboard.supervision.messages import Finished, Heard, Heartbeat
-from callboard.supervision.remote import RemoteSupervisor, remote_supervisor
+from callboard.supervision.remote import (
+    RemoteSupervisor,
+    remote_supervisor,
+)
 from support.world import World
 
 
@@ -280,6 +283,10 @@ def test_all_are_asked_to_stop_at_once(convention, world):
     assert convention.owner.take(Finished) == [Finished("elsewhere", 3)]
 
 
+def test_machines_of_other_versions_know_the_names_of_capabilities():
+    assert (MEMBER, PLACE) == ("callboard: member", "callboard: place")
+
+
 def test_a_supervisor_far_away_ends_with_its_machine_and_has_its_time_to_stop(convention, world):
     spec = remote_supervisor("far", SupervisorSpec(), 7.0)
     assert (spec.id, spec.actor, spec.restart, spec.shutdown_s) == (
@@ -320,3 +327,6 @@ def test_far_away_it_ends_when_it_hears_nothing(monkeypatch):
         assert codes == []
         world.pass_time(1.2)
         assert codes == [70]
+        assert [(event["event"], event["unheard"]) for event in world.logged] == [
+            ("supervisor_lost", 4)
+        ]

@@ -1,6 +1,9 @@
 """A supervisor alone: what it says to children that do as the test says, and when."""
 
 import logging
+import os
+import signal
+from types import SimpleNamespace
 
 import pytest
 from thespian.actors import ActorAddress, ChildActorExited
@@ -22,6 +25,7 @@ from callboard.supervision import (
     Supervisor,
     SupervisorSpec,
     TreeNode,
+    last_words,
 )
 from callboard.supervision.messages import DirectoryReport, Finished, Heartbeat
 from support.workers import Branch
@@ -33,6 +37,7 @@ class Scripted:
 
     def __init__(self, _capabilities):
         self.received = []
+        self.last_words = last_words.own()
 
     def receiveMessage(self, message, _sender):
         self.received.append(message)
@@ -49,15 +54,22 @@ class Nested(Supervisor, Scripted):
 
 
 class Machine(World):
-    """Keeps the children that a supervisor makes. Of those in `unburied`, no end is reported."""
+    """Keeps the children that a supervisor makes. Of those in `unburied`, no end is reported.
+
+    `processes`: those of the next children, in which Thespian would have forked them.
+    """
 
     def __init__(self):
         super().__init__(log_level=logging.INFO)
-        self.made, self.unburied, self.exits = [], [], []
+        self.made, self.unburied, self.exits, self.processes = [], [], [], []
 
     def create(self, actor_class, parent=None):
         address = super().create(actor_class, parent)
         self.made.append(address)
+        if self.processes and parent is not None:
+            known = SimpleNamespace(childAddr=address, childProc=self.processes.pop(0))
+            above = self.actor(parent)._myRef
+            above._child_procs = (*above._child_procs, known)
         return address
 
     def kill(self, address):
@@ -272,6 +284,80 @@ def test_why_it_ended_is_told_and_logged(supervise, how, because, level):
     it.ready()
     assert it.peer("a").because == because
     assert it.tree().children[0].restarts == 1
+
+
+def process(pid, exitcode=None):
+    return SimpleNamespace(pid=pid, exitcode=exitcode)
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "because"),
+    [
+        (None, "it crashed or was killed"),
+        (0, "it crashed or was killed"),
+        (70, "it crashed or was killed"),
+        (-9, "it was killed by SIGKILL"),
+        (-11, "it was killed by SIGSEGV"),
+    ],
+)
+def test_the_end_of_a_process_says_which_signal_ended_it(supervise, world, exitcode, because):
+    world.processes = [process(4711), process(4712, exitcode)]
+    it = supervise(spec(*scripted("a", "b")))
+    assert it.tree().children[0].pid == 4711  # before it is ready
+    it.ready()
+    it.ready()
+    it.dies()
+    it.ready()
+    assert it.peer("b").because == because
+
+
+def test_the_words_of_a_child_say_why_it_failed(supervise, world):
+    world.processes = [process(4711, -9)]
+    it = supervise(spec(*scripted("a")))
+    it.ready()
+    world.actor(it.child()).last_words.write(ValueError("no port"))
+    it.dies()
+    it.ready()
+    assert it.peer("a").because == "it failed with ValueError: no port"
+    it.dies()
+    it.ready()
+    assert it.peer("a").because == "it crashed or was killed"
+
+
+@pytest.mark.parametrize(
+    ("pid", "own_process", "signalled"),
+    [(4711, True, True), (4711, False, False), (None, True, False)],  # None: the supervisor's
+)
+def test_a_child_with_a_process_of_its_own_is_killed_by_a_signal(
+    supervise, world, monkeypatch, pid, own_process, signalled
+):
+    kills = []
+    monkeypatch.setattr("os.kill", lambda *what: kills.append(what))
+    it = supervise(spec(*scripted("a", shutdown_s=0)))
+    world.actor(it.address).own_process = own_process
+    it.ready(pid=pid or os.getpid())
+    it.say(Stop())
+    assert kills == ([(4711, signal.SIGKILL)] if signalled else [])
+    assert (it.child() in [address for _at, address in world.exits]) is not signalled
+    world.pass_time(2.1)
+    assert it.owner.take(Finished) == [Finished("", 7)]
+
+
+def test_a_process_that_has_gone_already_counts_as_ended_two_seconds_later(
+    supervise, world, monkeypatch
+):
+    def kill(_pid, _signal):
+        raise ProcessLookupError
+
+    monkeypatch.setattr("os.kill", kill)
+    it = supervise(spec(*scripted("a", shutdown_s=0)))
+    world.actor(it.address).own_process = True
+    it.ready(pid=4711)
+    it.say(Stop())
+    world.pass_time(1.9)
+    assert it.owner.take(Finished) == []
+    world.pass_time(0.2)
+    assert it.owner.take(Finished) == [Finished("", 7)]
 
 
 @pytest.mark.parametrize(

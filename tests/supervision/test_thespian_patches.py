@@ -6,16 +6,27 @@ import importlib
 import importlib.metadata
 import inspect
 import multiprocessing
+import os
 import signal
+from datetime import timedelta
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
-from thespian.actors import ChildActorExited
+from thespian.actors import ActorAddress, ChildActorExited
+from thespian.system import utilis
+from thespian.system.admin import convention
 from thespian.system.multiprocCommon import ChildInfo, MultiProcReplicator
 
 from callboard.adapters.local import sealed_transport
 from callboard.supervision import SupervisedActor
-from callboard.supervision.thespian_patches import INTERNALS, MADE_FOR
+from callboard.supervision.thespian_patches import (
+    INTERNALS,
+    MADE_FOR,
+    child_processes,
+    log_to,
+    register_every,
+)
 from support.patience import patient
 from support.workers import Worker
 
@@ -169,3 +180,34 @@ def test_one_that_says_that_it_ends_is_not_forgotten_before_it_has(children):
     children["alive"].join(patient(10))
     parent.childDied()
     assert [m.childAddress for m in parent.told] == ["a", "b", "alive"]
+
+
+def test_the_log_of_thespian_is_in_a_folder_for_its_user_only(tmp_path, monkeypatch):
+    for name in ("_thesplog_file", "_thesplog_old_file"):
+        monkeypatch.setattr(utilis, name, "")
+    monkeypatch.setenv("THESPLOG_FILE", "")
+    path = tmp_path / "a" / "thespian.log"
+    log_to(path)
+    log_to(path)  # the folder is there already
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert (utilis._thesplog_file, utilis._thesplog_old_file) == (str(path), f"{path}.old")
+    assert os.environ["THESPLOG_FILE"] == str(path)
+
+
+def test_registrations_of_machines_come_as_often_as_is_said(monkeypatch):
+    names = ("REREGISTRATION_PERIOD", "RESTART_PERIOD", "REGISTRATION_MISS_MAX")
+    for name in names:
+        monkeypatch.setattr(convention, f"CONVENTION_{name}", None)
+    register_every(1.5, 4)
+    found = [getattr(convention, f"CONVENTION_{name}") for name in names]
+    assert found == [timedelta(seconds=1.5), timedelta(seconds=1.5), 4]
+
+
+def test_an_actor_s_children_come_with_their_processes():
+    infos = [ChildInfo(ActorAddress(n), Worker, f"process {n}", n) for n in (1, 2)]
+    actor = SimpleNamespace(_myRef=SimpleNamespace(_child_procs=infos))
+    assert list(child_processes(actor)) == [
+        (ActorAddress(1), "process 1"),
+        (ActorAddress(2), "process 2"),
+    ]
+    assert list(child_processes(SimpleNamespace(_myRef=object()))) == []

@@ -47,6 +47,7 @@ def test_it_calls_at_the_earliest_time_it_was_set_to_and_once():
     wakeups, now = Wakeups(), time.monotonic()
     timer = Timer(wakeups.after, wakeups.call)
     timer.at(now + 5)
+    timer.at(now + 5)
     timer.at(now + 9)
     assert len(wakeups.set) == 1
     timer.at(now + 1)

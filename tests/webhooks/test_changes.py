@@ -21,6 +21,19 @@ from callboard.webhooks.values.kazoo_names import account_database, account_of_d
 ACCOUNT = "1b" * 16
 
 
+@pytest.mark.parametrize("name", ["doc_edited", "doc_deleted"])
+@pytest.mark.parametrize("wrong", [5, "", None, ["h"]])
+def test_an_id_in_a_document_that_is_no_text_counts_as_none(name, wrong):
+    def change(**body):
+        return hook_change(Event({"Event-Name": name, "Type": "webhook", **body}))
+
+    edited = name == "doc_edited"
+    assert change(Doc={"_id": wrong, "pvt_account_id": ACCOUNT}) is None
+    found = change(ID="h", Doc={"pvt_account_id": wrong}, **{"Account-ID": ACCOUNT})
+    assert (found.hook_id, found.account_id) == ("h", ACCOUNT)
+    assert isinstance(found, HookWritten if edited else HookGone)
+
+
 @pytest.mark.parametrize("id", ["h" * 300, "\u00e4" * 300, "\ud800" * 90])
 def test_the_key_of_a_long_id_fits_in_a_frame_and_still_matches_the_bindings(id):
     document = {"_id": id, "pvt_type": "webhook", "pvt_account_id": ACCOUNT}

@@ -688,7 +688,9 @@ def test_a_low_rate_does_not_hold_items_for_long():
     rare = Options(rate_per_s=0.01)
     add(made, "1", "2", "3", options=rare)
     assert items(made) == ["1"]
+    assert made.wake_at() == 100.0
     assert sorted(made.withdraw(0.0, 30.0)) == ["2", "3"]
+    assert made.wake_at() is None
     assert made.withdraw(0.0, 30.0) == []
 
 

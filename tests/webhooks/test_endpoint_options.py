@@ -1,5 +1,7 @@
 """What hooks and accounts may permit of their endpoints, and when Kazoo's behaviour applies."""
 
+import json
+
 import pytest
 
 from callboard.config.settings import ENDPOINT_OPTIONS
@@ -60,20 +62,42 @@ def test_all_members_are_read_and_kept_in_a_message_of_the_retry_queue():
         {"ca_bundle": "../key.pem"},
         {"url_credentials": 1},
         {"follow_redirects": 11},
+        {"follow_redirects": -1},
         {"follow_redirects": True},
         {"ports": 25},
         {"ports": [0]},
+        {"ports": ["65535-65536"]},
         {"ports": ["9-8"]},
         {"ports": [True]},
         {"ports": [1] * 51},
         {"allow_networks": ["10.0.0.1/8"]},
         {"allow_networks": [10]},
+        {"allow_networks": ["10.0.0.0/8"] * 51},
     ],
 )
 def test_an_invalid_member_is_named(members):
     (name,) = members
     with pytest.raises(InvalidOption, match=name):
         parse_options(members)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "read"),
+    [
+        ("tls_verify", True, True),
+        ("follow_redirects", 0, 0),
+        ("follow_redirects", 10, 10),
+        ("ports", [1, "65535", "7-7"], ((1, 1), (65535, 65535), (7, 7))),
+        ("ports", [1] * 50, ((1, 1),) * 50),
+        ("ports", [], ()),
+        ("allow_networks", ["::1", "10.0.0.0/8"], ("::1/128", "10.0.0.0/8")),
+        ("ca_bundle", "_a.b-C", "_a.b-C"),
+    ],
+)
+def test_what_is_just_permitted(member, value, read):
+    options = parse_endpoint_options({member: value})
+    assert options == EndpointOptions(**{member: read})
+    assert parse_endpoint_options(json.loads(json.dumps(options.as_json()))) == options
 
 
 def test_by_default_nothing_is_granted_but_a_file_of_the_operator():
@@ -108,7 +132,13 @@ def test_invalid_members_of_an_account_count_as_none():
 
 def test_kazoo_s_behaviour_is_for_hooks_that_callboard_has_not_saved():
     kazoo = Grants(kazoo=True)
-    assert settled(kazoo, checked=False) == AS_KAZOO
+    assert settled(kazoo, checked=False) == EndpointOptions(
+        tls_verify=False,
+        url_credentials=True,
+        follow_redirects=5,  # httpc:request/4, autoredirect
+        ports=((1, 65535),),
+        allow_networks=("0.0.0.0/0", "::/0"),
+    )
     assert settled(kazoo, checked=True) is None
     assert settled(NO_GRANTS, checked=False) is None
     assert settled(kazoo, {"tls_verify": True}, checked=False).tls_verify is True

@@ -40,6 +40,11 @@ def test_a_hook_is_overdue_at_its_threshold_within_its_window(ages, disabled):
     assert fails([NOW - age for age in ages]) is disabled
 
 
+def test_by_default_six_failures_in_a_minute_disable_a_hook():
+    """Kazoo: webhooks_disabler."""
+    assert Limits() == Limits(count=6, expiry_ms=60_000)
+
+
 def test_two_failures_in_the_same_millisecond_are_one():
     assert not fails([NOW, NOW, NOW - 1])
 

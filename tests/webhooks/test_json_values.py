@@ -192,7 +192,11 @@ def test_true_is_not_one():
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [(1, 1.0), (True, 1), ([1], [1.0]), ({"a": [0]}, {"a": [False]}), ([1], [])]
+    ("one", "other"),
+    [
+        *((1, 1.0), (True, 1), ([1], [1.0]), ({"a": [0]}, {"a": [False]}), ([1], [])),
+        *(({}, []), ({"a": 1}, ["a"]), ({"a": 1}, {"b": 1}), ("a", ["a"])),
+    ],
 )
 def test_erlang_s_equality_is_stricter(one, other):
     assert identical(one, one)

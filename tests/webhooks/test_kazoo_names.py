@@ -15,6 +15,7 @@ from callboard.webhooks.values.kazoo_names import (
     encoded,
     gregorian_ms,
     gregorian_s,
+    gregorian_us,
     modb,
 )
 
@@ -27,6 +28,7 @@ def test_gregorian_time_counts_from_the_year_0():
     assert gregorian_s(0) == 62167219200
     assert gregorian_s(1.9) == 62167219201
     assert gregorian_ms(1.9) == 62167219201900
+    assert gregorian_us(1.9) == 62167219201900000
 
 
 def test_an_account_s_database_is_split_2_2_28():

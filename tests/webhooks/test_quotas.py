@@ -51,6 +51,7 @@ def test_a_hook_too_large_is_refused_with_the_setting(document, setting, reason)
         {"name": "x" * 188},
         {"name": "x", "pvt_secrets": "x" * 500, "_rev": "1-" + "x" * 500},
         {"name": "x", "custom_data": "no object"},
+        {"name": "\ud800" * 188},  # half a character counts as one byte
     ],
 )
 def test_what_is_just_small_enough_is_not(document):

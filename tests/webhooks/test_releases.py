@@ -43,6 +43,7 @@ def test_an_older_list_has_no_effect():
     releases.hold("1/0", {1: "one", 2: "two"})
     releases.release(2, 3, (("1/0", (1, 2)),))
     releases.release(1, 2, (("1/0", (1,)),))
+    releases.release(2, 9, ())
     assert ready(releases) == ["one", "two"]
 
 
@@ -77,6 +78,14 @@ def test_events_are_released_once_all_earlier_ones_are_routed():
     assert ledger.released() == (4, (("1/0", (1, 3)), ("2/0", (2,))))
     ledger.settled("1/0", [1])
     assert ledger.released() == (4, (("1/0", (3,)), ("2/0", (2,))))
+
+
+def test_an_event_is_not_released_before_all_its_modules_have_routed_it():
+    ledger = ledger_with({"a", "b"})
+    routed(ledger, 1, "a", {"1/0": (1,)})
+    assert ledger.released() == (1, ())
+    routed(ledger, 2, "b", {"2/0": (1,)})
+    assert ledger.released() == (2, (("1/0", (1,)), ("2/0", (1,))))
 
 
 def test_order_counts_over_a_new_connection_too():

@@ -37,6 +37,17 @@ def test_one_that_had_no_room_goes_first_when_there_is_some():
     assert [turns.next(0.0) for _turn in range(3)] == [NEW, OTHER, None]
 
 
+def test_one_whose_request_ended_is_among_those_without_one():
+    limiter, turns = started(8, busy=5, new=1)  # Six: room for the first request of each only.
+    turns.put(NEW, 0.0, account)
+    turns.put(OTHER, 0.0, account)
+    assert turns.next(0.0) == OTHER
+    limiter.begin("busy", 7, 0.0)
+    limiter.end(6, 0.5, reached=None)
+    turns.put(NEW, 0.5, account)
+    assert turns.next(0.5) == NEW
+
+
 def test_one_that_proved_quick_meanwhile_has_one_turn_and_the_first():
     limiter, turns = started(8, busy=5, new=1)  # Six: room for the first request of each only.
     turns.put(NEW, 0.0, account)

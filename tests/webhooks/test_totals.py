@@ -57,6 +57,7 @@ def test_gauges_are_those_of_the_living_together():
     assert totals.gauges({"a": 1, "b": 7}) == {LEVEL: 7}
     assert totals.gauges({"b": 7}) == {LEVEL: 4}
     assert totals.gauges({"a": 2, "b": 7}) == {LEVEL: 4}, "the successor has told nothing yet"
+    assert totals.reported({"a": 2, "b": 7, "c": 1}) == {"b"}
 
 
 def test_one_that_has_ended_is_not_waited_for_but_its_successor_is():

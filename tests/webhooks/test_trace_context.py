@@ -23,6 +23,15 @@ def state(text):
     return trace_context({"traceparent": PARENT, "tracestate": text}).tracestate
 
 
+@pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
+def test_long_members_stay_in_a_state_of_512_characters(more, kept):
+    """W3C Trace Context, 3.3.1.5: members of more than 128 characters are dropped first."""
+    long, *short = (
+        f"{key}={'x' * size}" for key, size in zip("abcd", (198, 125, 125, 53 + more), strict=True)
+    )
+    assert state(",".join((long, *short))) == ",".join((long, *short) if kept else short)
+
+
 def test_its_parts_can_be_told_apart():
     context = trace_context({"traceparent": PARENT, "tracestate": "a=1"})
     assert (context.trace_id, context.parent_id, context.flags) == (TRACE, SPAN, 1)

@@ -126,7 +126,70 @@ def test_only_the_worst_and_busiest_endpoints_are_told():
     assert seen[0].endpoint == "http://199:80"
 
 
-def test_a_sample_without_figures_has_every_name():
+def test_of_equally_busy_endpoints_the_failing_ones_come_first():
+    seen = merged(
+        [
+            EndpointFigures("http://c:80", 0, 4, "closed", 0),
+            EndpointFigures("http://b:80", 2, 2, "closed", 0),
+            EndpointFigures("http://d:80", 4, 0, "closed", 3),
+            EndpointFigures("http://a:80", 9, 9, "closed", 0),
+            EndpointFigures("http://e:80", 0, 0, "half-open", 1),
+        ]
+    )
+    assert [one.endpoint[7] for one in seen] == ["e", "a", "d", "b", "c"]
+
+
+TOTALS = {
+    "messages": "messages_received_total",
+    "acknowledged": "messages_acknowledged_total",
+    "events": "events_total sms skipped",
+    "fired": "events_total sms fired",
+    "no_hook": "events_total sms no_hook",
+    "poison": "events_total sms poison",
+    "made": "deliveries_made_total sms",
+    "attempts": "attempts_total 2xx",
+    "failed_attempts": "attempts_failed_total",
+    "delivered": "deliveries_total delivered",
+    "given_up": "deliveries_total given_up",
+    "put_off": "deliveries_put_off_total",
+    "parked": "deliveries_parked_total",
+}
+LEVELS = {
+    "in_hand": "events_in_hand",
+    "in_flight": "requests_in_flight",
+    "waiting": "deliveries_waiting",
+    "retrying": "deliveries_retrying",
+    "retry_queue": "retry_queue_messages 5s",
+    "attempts_waiting": "attempts_waiting",
+    "hooks": "hooks",
+    "circuits_open": "circuits open",
+    "circuits_half_open": "circuits half_open",
+}
+
+
+def figures(names):
+    """A number for each metric, counted from 1, by its name and labels."""
+    keys = [(f"callboard_{name}", tuple(labels)) for name, *labels in map(str.split, names)]
+    return {key: number for number, key in enumerate(keys, 1)}
+
+
+def test_each_figure_is_that_of_its_metric():
+    found = sample(figures(TOTALS.values()), {}, figures(LEVELS.values()))
+    of_events = {"events": 3 + 4 + 5 + 6}
+    assert found.totals == dict(zip(TOTALS, range(1, 14), strict=True)) | of_events
+    assert found.levels == dict(zip(LEVELS, range(1, 10), strict=True))
     empty = sample({}, {}, {})
-    assert set(empty.totals.values()) == {0}
-    assert set(empty.levels.values()) == {0}
+    assert empty.totals == dict.fromkeys(TOTALS, 0)
+    assert empty.levels == dict.fromkeys(LEVELS, 0)
+
+
+def test_the_durations_are_those_of_requests_and_of_events():
+    request, delivery = Histogram(DURATIONS_S), Histogram(DURATIONS_S)
+    request.observe(0.2)
+    delivery.observe(3.0)
+    spread = {
+        ("callboard_request_duration_seconds", ()): request.distribution(),
+        ("callboard_delivery_latency_seconds", ()): delivery.distribution(),
+    }
+    found = sample({}, spread, {})
+    assert (found.request.sum, found.latency.sum) == (0.2, 3.0)

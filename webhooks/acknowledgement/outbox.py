@@ -105,7 +105,7 @@ class Outbox(Generic[T]):
     def confirmed(self, number: int) -> list[T]:
         """The items of a confirmed batch; none if it was confirmed before."""
         self._repeats.pop(number, None)
-        return self._out.pop(number, ([], 0.0))[0]
+        return self._out.pop(number)[0] if number in self._out else []
 
     def settled(self, number: int, is_settled: Callable[[T], bool]) -> list[T]:
         """Those items of a batch that are confirmed on their own; the others stay."""

@@ -53,16 +53,16 @@ def _fields(hook: Hook, modules: Iterable[EventModule]) -> dict[str, str]:
 def _event(hook: Hook, now_unix_s: float) -> Event | None:
     name = ALL_SAMPLED_BY if hook.event == ALL else hook.event
     if name.startswith("CHANNEL_"):
-        return Event(_call(hook, name, now_unix_s), "callevt")
+        return Event(_call(hook, name, now_unix_s))
     match name:
         case "parking":
-            return Event(_call(hook, "PARK_PARKED", now_unix_s), "callevt")
+            return Event(_call(hook, "PARK_PARKED", now_unix_s))
         case "sms" | "mms":
-            return Event(_message(hook, name), "im")
+            return Event(_message(hook, name))
         case "object":
-            return Event(_change(hook), "configuration")
+            return Event(_change(hook))
         case "notifications":
-            return Event(_notification(hook), "notifications")
+            return Event(_notification(hook))
     return None
 
 
@@ -121,7 +121,6 @@ def _change(hook: Hook) -> dict[str, Any]:
         "ID": "sample-document",
         "Database": database,
         "Type": _wanted(hook, "type", "device"),
-        "Rev": "2-sample",
     }
 
 

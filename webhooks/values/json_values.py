@@ -168,4 +168,4 @@ def identical(one: Any, other: Any) -> bool:
 def _number(text: str) -> int | float | None:
     if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
         return None
-    return int(text) if text.lstrip("+-").isdigit() else float(text)
+    return float(text) if "." in text else int(text)

@@ -77,7 +77,7 @@ def encode_segment(value: str) -> str:
 
     The values with a special meaning in topic exchanges (`*`, `#`) are kept.
     """
-    if value in ("", "*", "#"):
+    if value in ("*", "#"):
         return value
     return "".join(
         chr(byte) if byte in _SEGMENT_KEEPS else "+" if byte == 0x20 else f"%{byte:02X}"
