@@ -60,7 +60,7 @@ def inbox():
 
 @pytest.fixture
 def backend(inbox):
-    return ActorBackend(Settings(), Store(), "token", inbox, lambda: {"uptime_s": 2.5})
+    return ActorBackend(Settings(), Store(), "token", inbox, dict, str)
 
 
 @pytest.mark.parametrize("response", [HookApplied("h1"), NoAnswer("down"), RefusedByActor("no")])
@@ -101,11 +101,12 @@ def test_a_doubtful_address_is_named_and_others_are_not(backend):
 
 
 def test_what_the_api_knows_of_its_node(inbox):
+    told = {"uptime_s": 2.5}
     for url, embedded in (("sqlite://", True), ("http://h:5984", False)):
         settings = Settings(couchdb=CouchdbSettings(url=url))
-        backend = ActorBackend(settings, Store(), "token", inbox, lambda: {"uptime_s": 2.5})
+        backend = ActorBackend(settings, Store(), "token", inbox, lambda: told, lambda: "why")
         assert backend.node.embedded_store is embedded
-    assert backend.stats() == {"uptime_s": 2.5}
+    assert (backend.stats(), backend.posts_refused()) == (told, "why")
     assert {"channel_create", "object"} <= backend.node.known_events
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from callboard.actors.delivery.transports import check_hook
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.threaded import RequestsTransport
-from callboard.config.settings import DeliverySettings
+from callboard.config.settings import Settings
 from callboard.webhooks.deliveries.delivery import deliveries
 from callboard.webhooks.events.event import Event
 from callboard.webhooks.hooks.failure_window import Limits, account_limits
@@ -112,7 +112,7 @@ def test_whatever_a_hook_holds_its_neighbour_fires(document):
     else:
         index.put(hook)
         try:
-            check_hook(hook, DeliverySettings())
+            check_hook(hook, Settings())
         except InvalidHook as problem:
             assert problem.reason
     made = deliveries(Event(CALL, "e", "k"), MODULE, index, Accounts(), None, lambda: "0" * 10)
