@@ -19,7 +19,7 @@ whose version is newer than its own. `ref` is any text; the response carries it 
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from attrs import field, fields_dict, frozen
 
@@ -74,20 +74,21 @@ class AdminAnswer(Message):
     ref: str = field(default="", kw_only=True)
 
 
+Cause = Literal["", "quota", "busy", "blocked", "setting"]
+
+
 @frozen
 class Refused(AdminAnswer):
     """A request could not be carried out; nothing was changed by it.
 
-    `quota`: the setting of the account's quota that is used up, if this is why. `busy`: whether it
-    is the node that is at a limit of its own. `blocked`: whether the broker takes no messages at
-    present. In these cases the request may succeed later. `setting`: the setting of the node that
-    does not permit such requests, if this is why.
+    `cause`: why, if a client may do something about it. The request may succeed later if the
+    account's quota is used up, or the node is `busy` at a limit of its own, or the broker is
+    `blocked` and takes no messages at present. `setting`: that of the quota, or the one of the node
+    that does not permit such requests.
     """
 
     reason: str
-    quota: str = ""
-    busy: bool = False
-    blocked: bool = False
+    cause: Cause = ""
     setting: str = ""
 
 

@@ -91,6 +91,7 @@ from callboard.actors.messages.notifications import (
 from callboard.actors.system.embedded import Callboard
 from callboard.actors.system.tree import Top
 from callboard.config import ConfigError, Settings, load
+from callboard.config.time_limits import EMBEDDED_START_S, EMBEDDED_STOP_S
 from callboard.supervision import (
     PERMANENT,
     ChildSpec,
@@ -106,9 +107,9 @@ from callboard.supervision import (
     TreeNode,
 )
 
-START_S = 300.0
+START_S = EMBEDDED_START_S
 """Time limit for the start of the tree by a host's supervisor."""
-SHUTDOWN_S = 60.0
+SHUTDOWN_S = EMBEDDED_STOP_S
 """Time limit for the tree to settle and stop when a host's supervisor stops it."""
 
 __all__ = [

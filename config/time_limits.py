@@ -2,6 +2,8 @@
 
 A limit that contains another one must be longer. The constants are here so that this can be seen,
 and is checked (tests/config/test_time_limits.py); `check` compares those that depend on settings.
+One that has nothing to do with another stays where it is used. Adapters, web and supervision are
+given theirs as arguments.
 """
 
 from attrs import frozen
@@ -17,17 +19,34 @@ STORE_CALLS = 2
 its work, and one before it may have been slow."""
 REPEATED_S = 60.0
 """Work that an actor has not answered for is sent to it again after this time."""
+RECONCILE_S = REPEATED_S / 2
+"""The interval for finding such work: the message with it, or with the response, may be lost."""
+RESTARTS_WITHIN_S = 10.0
+"""The period in which a supervisor counts restarts, and actors the deaths by their messages."""
 PROBE_S = 5.0
 """The most seconds for the health check of the store."""
+TAKE_OVER_S = 5.0
+"""The most seconds for what an earlier version left in the retry queue (docs/adr/0041)."""
+BROKER_SET_UP_S = 60.0
+"""The most seconds for a connection to RabbitMQ to be up, after which it is opened again."""
+LOOK_S = 5.0
+"""The interval for finding out whether the broker takes messages, also if there are none."""
+BLOCK_LASTS_S = 2 * LOOK_S + 2.0
+"""A block that the bridge does not confirm for this time counts as ended, for the API."""
 APPLY_S = 3.0
 """The most seconds until a changed hook is in effect; then the request gets its response anyway."""
 API_APPLY_S = APPLY_S + 1.0
 """The same, with the way from the API and back."""
+TEST_ROOM_S = 50.0
+"""The most seconds of a test delivery besides its request: it waits for a thread and the store."""
 
 DRAIN_S = 10.0
 """The most seconds for events to settle before the tree is stopped."""
 CHILD_STOP_S = 5.0
 """The most seconds for the stop of an actor."""
+CLOSE_S = 1.0
+"""The most seconds for an actor that stops to close its connection to the broker, and for a thread
+of it to close one to the store."""
 API_CLIENTS_STOP_S = 2.0
 """The most seconds for requests in progress when the API stops."""
 API_STOP_S = 2 * API_CLIENTS_STOP_S
@@ -35,12 +54,20 @@ API_STOP_S = 2 * API_CLIENTS_STOP_S
 DELIVERER_STOP_S = 12.0
 """The most seconds for requests in flight when a deliverer stops; one that has begun may take the
 default of `delivery.request_timeout_ms`."""
+REMOTE_SUPERVISOR_STOP_S = DELIVERER_STOP_S + 3.0
+"""The most seconds for the stop of the deliverers of a machine that has joined."""
+REMOTE_SUPERVISORS_STOP_S = REMOTE_SUPERVISOR_STOP_S + 3.0
+"""The same of all machines at the same time, including the end of those that did not stop."""
 RESPONDERS_STOP_S = 3 * CHILD_STOP_S
 """The most seconds for the stop of all responders."""
 DELIVERIES_STOP_S = 2 * DELIVERER_STOP_S + 1.0
 """The most seconds for the stop of all deliverers, whose requests end at the same time."""
 STOP_S = DRAIN_S + DELIVERIES_STOP_S + 2 * CHILD_STOP_S
 """The most seconds for an orderly stop of the whole system; then it is ended anyway."""
+EMBEDDED_START_S = 300.0
+"""The most seconds for the start of the tree in a host's (embed.py), all actors of it together."""
+EMBEDDED_STOP_S = STOP_S + 15.0
+"""The most seconds for an orderly stop of the whole system by a host's supervisor."""
 
 
 @frozen
@@ -62,9 +89,19 @@ def store_wait_s(settings: Settings) -> float:
     return STORE_CALLS * store_call_s(settings)
 
 
+def take_over_s(settings: Settings) -> float:
+    """How long the retry queue may move what an earlier version left; as if it read the store."""
+    return min(TAKE_OVER_S, store_wait_s(settings))
+
+
 def store_probe_s(settings: Settings) -> float:
     """How long the health check waits for the store."""
     return min(store_call_s(settings), PROBE_S)
+
+
+def sample_delivery_s(settings: Settings) -> float:
+    """How long a client of the API waits for a test delivery, with the look-ups before it."""
+    return settings.delivery.request_timeout_ms / 1000 + TEST_ROOM_S
 
 
 def hang_s(settings: Settings) -> float:
@@ -111,24 +148,52 @@ def time_limits(settings: Settings) -> tuple[TimeLimit, ...]:
         ),
         ("store response", store_call_s(settings), f"couchdb.timeout_ms; {_most_store()}"),
         ("store health check", store_probe_s(settings), f"store response, at most {PROBE_S:g} s"),
+        (
+            "take-over of an earlier version's deliveries",
+            take_over_s(settings),
+            f"{STORE_CALLS} x store response, at most {TAKE_OVER_S:g} s",
+        ),
         ("comparison with the store", settings.couchdb.compare_s, "couchdb.compare_s"),
+        ("restarts are counted", RESTARTS_WITHIN_S, "fixed"),
+        ("set-up of a connection to the broker", BROKER_SET_UP_S, "fixed"),
+        ("search for unanswered work", RECONCILE_S, "half of repetition of unanswered work"),
         ("repetition of unanswered work", REPEATED_S, f"at least {STORE_CALLS} x store response"),
         ("changed hook in effect", APPLY_S, "fixed"),
         ("changed hook in effect, for the API", API_APPLY_S, "changed hook in effect + 1 s"),
         ("silent loss of the broker", broker_loss_s(settings), "2 x amqp.heartbeat_s"),
+        ("look for a block of the broker", LOOK_S, "fixed"),
+        ("block of the broker, unconfirmed", BLOCK_LASTS_S, "2 x look + 2 s"),
         ("connection to an endpoint", (delivery.connect_timeout_ms or 10_000) / 1000, connect),
         (
             "request to an endpoint",
             delivery.request_timeout_ms / 1000,
             "delivery.request_timeout_ms",
         ),
+        (
+            "test delivery, for the API",
+            sample_delivery_s(settings),
+            f"request to an endpoint + {TEST_ROOM_S:g} s",
+        ),
         ("settling of events at a stop", DRAIN_S, "fixed"),
         ("stop of an actor", CHILD_STOP_S, "fixed"),
+        ("close of a connection at a stop", CLOSE_S, "fixed; below stop of an actor"),
         ("stop of the API", API_STOP_S, f"2 x {API_CLIENTS_STOP_S:g} s; below stop of an actor"),
         ("stop of a deliverer", DELIVERER_STOP_S, "default of delivery.request_timeout_ms + 2 s"),
+        (
+            "stop of the deliverers of another machine",
+            REMOTE_SUPERVISOR_STOP_S,
+            "stop of a deliverer + 3 s",
+        ),
+        (
+            "stop of all other machines' deliverers",
+            REMOTE_SUPERVISORS_STOP_S,
+            "the same + 3 s; below stop of all deliverers",
+        ),
         ("stop of all responders", RESPONDERS_STOP_S, "3 x stop of an actor"),
         ("stop of all deliverers", DELIVERIES_STOP_S, "2 x stop of a deliverer + 1 s"),
         ("stop of the system", STOP_S, "settling + stop of all deliverers + 2 x stop of an actor"),
+        ("start of the system in a host", EMBEDDED_START_S, "fixed"),
+        ("stop of the system in a host", EMBEDDED_STOP_S, "stop of the system + 15 s"),
     )
     return tuple(TimeLimit(name, float(seconds), origin) for name, seconds, origin in rows)
 

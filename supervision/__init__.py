@@ -26,7 +26,6 @@ from callboard.supervision.messages import (
 from callboard.supervision.remote import (
     MEMBER,
     PLACE,
-    REMOTE_SUPERVISORS_STOP_S,
     RemoteSupervisors,
     RemoteSupervisorsSpec,
 )
@@ -50,7 +49,6 @@ __all__ = [
     "ONE_FOR_ONE",
     "PERMANENT",
     "PLACE",
-    "REMOTE_SUPERVISORS_STOP_S",
     "REST_FOR_ONE",
     "TEMPORARY",
     "TRANSIENT",

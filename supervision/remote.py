@@ -22,12 +22,6 @@ from callboard.supervision.supervisor import BURIAL_S, ENDED, RUNNING, STARTING,
 AGAIN_S = 5.0
 """The interval for restarting remote supervisors that ended."""
 
-REMOTE_SUPERVISOR_STOP_S = 15.0
-"""The time-out for a remote supervisor to stop."""
-
-REMOTE_SUPERVISORS_STOP_S = REMOTE_SUPERVISOR_STOP_S + BURIAL_S + 1.0
-"""The time-out for all of them, which stop at the same time."""
-
 MEMBER = "callboard: member"
 """The capability that names a machine; of several with the same name, only one is used."""
 
@@ -41,12 +35,14 @@ Capabilities = Mapping[str, Any]
 class RemoteSupervisorsSpec:
     """`children_of(args, capabilities)` returns the children to run on a machine; None: none.
 
-    It is called in the actor, so it must pickle: a function of a module.
+    It is called in the actor, so it must pickle: a function of a module. `stop_s`: the time-out for
+    a remote supervisor to stop; that of `RemoteSupervisors` must exceed it by more than `BURIAL_S`.
     """
 
     children_of: Callable[[Any, Capabilities], SupervisorSpec | None]
     args: Any
     supervisor: SupervisorSpec
+    stop_s: float = 15.0
 
 
 class RemoteSupervisor(Supervisor):
@@ -79,11 +75,9 @@ class RemoteSupervisor(Supervisor):
             os._exit(CRASH_EXIT_STATUS)
 
 
-def remote_supervisor(name: str, inside: SupervisorSpec) -> ChildSpec:
+def remote_supervisor(name: str, inside: SupervisorSpec, stop_s: float) -> ChildSpec:
     """The specification of the remote supervisor on that machine; `inside`: of its children."""
-    return ChildSpec(
-        name, RemoteSupervisor, inside, restart=TEMPORARY, shutdown_s=REMOTE_SUPERVISOR_STOP_S
-    )
+    return ChildSpec(name, RemoteSupervisor, inside, restart=TEMPORARY, shutdown_s=stop_s)
 
 
 class RemoteSupervisors(Supervisor):
@@ -145,7 +139,7 @@ class RemoteSupervisors(Supervisor):
         )
         if inside is None:
             return
-        child = remote_supervisor(name, inside)
+        child = remote_supervisor(name, inside, self._remote_specification.stop_s)
         others = tuple(other for other in self.spec.children if other.id != name)
         self.spec = evolve(self.spec, children=(*others, child))
         known = self._children.setdefault(name, _Child(child))

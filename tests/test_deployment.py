@@ -96,11 +96,12 @@ def test_systemd_is_told_when_the_tree_stands(start, monkeypatch, tmp_path):
         assert manager.recv(100) == b"READY=1"
 
 
-def test_an_abstract_socket_is_told_too():
-    name = f"callboard-test-{os.getpid()}"
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_socket_is_told_whatever_its_name(abstract, tmp_path):
+    name = f"callboard-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(f"\0{name}")
-        tell_ready({"NOTIFY_SOCKET": f"@{name}"})
+        manager.bind(f"\0{name}" if abstract else name)
+        tell_ready({"NOTIFY_SOCKET": f"@{name}" if abstract else name})
         assert manager.recv(100) == b"READY=1"
     tell_ready({})
 

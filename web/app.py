@@ -145,6 +145,7 @@ def create_app(
         tuple(options.trusted_proxies),
         refusals or Refusals(),
         FairSlots(THREADS),
+        backend.posts_refused,
     )
     # In reverse order: the last one added is the first to see a request.
     app.add_middleware(TunnelMiddleware)

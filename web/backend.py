@@ -24,7 +24,7 @@ class NodeFacts:
     `embedded_store`: accounts are created with their first hook, as there is no Kazoo that manages
     them. `known_events`: the argument of `parse_hook`. `settings`: key and value of each, with
     secrets masked. `quotas`: those of an account that has none of its own. `grants`: what hooks and
-    accounts may permit of their endpoints.
+    accounts may permit of their endpoints. `test_s`: the time limit for a test delivery, seconds.
     """
 
     name: str
@@ -37,6 +37,7 @@ class NodeFacts:
     settings: tuple[tuple[str, str], ...] = ()
     quotas: Quotas = Factory(Quotas)
     grants: Grants = NO_GRANTS
+    test_s: float = 60.0
 
 
 class Backend(Protocol):
@@ -88,6 +89,12 @@ class Backend(Protocol):
 
         Returns the number of messages that found no queue, once the broker has confirmed them all.
         Raises NoAnswer, RefusedByActor: the messages may have been published, or not.
+        """
+
+    def posts_refused(self) -> str:
+        """Why the broker takes no events at present, empty if it does; returns at once.
+
+        It is known some seconds after a block has begun.
         """
 
     def stats(self) -> Mapping[str, Any]:

@@ -123,14 +123,18 @@ def broker_blocked(reason: str, retry_after_s: int = 5) -> ApiError:
 
 def refused(refusal: RefusedByActor) -> ApiError:
     """409, 429, 503 or 500: an actor refused the request."""
-    if refusal.blocked:
-        return broker_blocked(str(refusal))
-    if refusal.quota:
-        return over_rate(str(refusal), refusal.quota, 5)
-    if refusal.setting:
-        facts = {"message": str(refusal), "setting": refusal.setting}
-        return ApiError(409, "not_on_this_node", facts)
-    return busy(str(refusal)) if refusal.busy else backend_failed(str(refusal))
+    reason, setting = str(refusal), refusal.setting
+    match refusal.cause:
+        case "blocked":
+            return broker_blocked(reason)
+        case "quota":
+            return over_rate(reason, setting, 5)
+        case "setting":
+            return ApiError(409, "not_on_this_node", {"message": reason, "setting": setting})
+        case "busy":
+            return busy(reason)
+        case _:
+            return backend_failed(reason)
 
 
 def backend_failed(cause: str) -> ApiError:

@@ -54,9 +54,8 @@ class Asking:
         if asked is None:
             return
         match answer.message:
-            case Refused(reason, quota, busy, blocked, setting):
-                error = RefusedByActor(reason, quota, busy=busy, blocked=blocked, setting=setting)
-                _fail(asked, error)
+            case Refused(reason, cause, setting):
+                _fail(asked, RefusedByActor(reason, cause, setting))
             case asked.kind():
                 _settle(asked, answer.message)
             case _:

@@ -27,7 +27,7 @@ from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
 from callboard.config.show import shown
-from callboard.config.time_limits import API_APPLY_S
+from callboard.config.time_limits import API_APPLY_S, sample_delivery_s
 from callboard.web.backend import NodeFacts
 from callboard.webhooks.hooks.hook import Hook
 
@@ -66,6 +66,7 @@ class ActorBackend:
         admin_token: str,
         inbox: "Inbox[InboxItem]",
         stats: Callable[[], Mapping[str, Any]],
+        posts_refused: Callable[[], str],
     ) -> None:
         self.node = node_facts(settings)
         self.store = store
@@ -74,6 +75,7 @@ class ActorBackend:
         self._resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="api-resolve")
         self._inbox = inbox
         self._stats = stats
+        self._posts_refused = posts_refused
 
     def check_hook(self, hook: Hook) -> None:
         """See `Backend.check_hook`."""
@@ -124,6 +126,10 @@ class ActorBackend:
         events = PublishEvents(tuple(messages))
         return self.ask(EVENT_BRIDGE, events, Published, timeout_s).unroutable
 
+    def posts_refused(self) -> str:
+        """See `Backend.posts_refused`."""
+        return self._posts_refused()
+
     def stats(self) -> Mapping[str, Any]:
         """See `Backend.stats`."""
         return self._stats()
@@ -143,4 +149,5 @@ def node_facts(settings: Settings) -> NodeFacts:
         grants=grants(settings),
         settings=shown(settings),
         quotas=node_quotas(settings),
+        test_s=sample_delivery_s(settings),
     )

@@ -1,6 +1,5 @@
 """The REST API: a server in a thread, and the actor that sends and receives messages for it."""
 
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,22 +14,19 @@ from callboard.actors.api.connections import Connections
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
-from callboard.actors.messages.paths import TOP
+from callboard.actors.messages import PostsRefused
+from callboard.actors.messages.paths import EVENT_BRIDGE, TOP
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.key_file import KeyFileError
-from callboard.config.time_limits import API_STOP_S
+from callboard.config.time_limits import API_STOP_S, BLOCK_LASTS_S
 from callboard.supervision import Answer, Peer
 from callboard.web.access.refusals import REFUSALS_S, Refusals
 from callboard.webhooks.metrics.catalog import API_REFUSED
 
 RETRY_S = 3.0
 """The interval for listening again on a port that is in use."""
-SWITCH_S = 0.001
-"""How long a thread computes while others wait. A request of one account has several turns beside
-those of another that keeps all of its threads busy: with Python's 5 ms it waits five times as long.
-"""
 
 
 class ApiServer(StoreWorker):
@@ -45,8 +41,6 @@ class ApiServer(StoreWorker):
     def begin(self, setup: Setup) -> None:
         """Connect, then serve."""
         super().begin(setup)
-        if self.own_process:
-            sys.setswitchinterval(SWITCH_S)
         self._problem = ""
         self._port: int | None = None
         self._stopping = False
@@ -58,6 +52,7 @@ class ApiServer(StoreWorker):
         self.closing.callback(self._asking.give_up)
         self.work_with(Topology(exchanges=(Exchange("configuration"),)))
         self.watch(self.broker.fileno(), self._inbox.fileno())
+        self._posts_refused = "", 0.0
         self._began = time.monotonic()
         self._refusals = Refusals()
         self.every(REFUSALS_S, partial(self._refusals.log, self.log))
@@ -81,6 +76,11 @@ class ApiServer(StoreWorker):
         """For `/healthz`; called in another thread."""
         return {"uptime_s": round(time.monotonic() - self._began, 1)}
 
+    def why_posts_are_refused(self) -> str:
+        """For posted events; called in other threads."""
+        reason, until = self._posts_refused
+        return reason if time.monotonic() < until else ""
+
     # The server
 
     def _listen(self) -> None:
@@ -92,7 +92,14 @@ class ApiServer(StoreWorker):
         except (OSError, KeyFileError, ValueError) as problem:
             self._listen_later(str(problem))
             return
-        backend = ActorBackend(self.settings, self._documents, token, self._inbox, self._health)
+        backend = ActorBackend(
+            self.settings,
+            self._documents,
+            token,
+            self._inbox,
+            self._health,
+            self.why_posts_are_refused,
+        )
         make_app = app_maker(backend, api, self._refusals)
         connections = Connections(api.connections_per_client, api.trusted_proxies, self._refusals)
         self._thread = ApiThread(
@@ -168,6 +175,12 @@ class ApiServer(StoreWorker):
         """An actor's response to a thread's request."""
         self._asking.answered(message)
 
+    def receiveMsg_PostsRefused(self, message: PostsRefused, _sender: ActorAddress) -> None:
+        """The bridge has found out whether the broker takes events."""
+        self._posts_refused = message.reason, time.monotonic() + BLOCK_LASTS_S
+
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """Fail the requests to actors that died."""
+        if self.peers.get(EVENT_BRIDGE) != before.get(EVENT_BRIDGE):
+            self._posts_refused = "", 0.0  # A new one finds out by itself.
         self._asking.on_peers(before, self.peers)

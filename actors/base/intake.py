@@ -15,22 +15,21 @@ from typing import Any
 
 from callboard.adapters.broker.protocol import IncomingMessage, UnreadableMessage
 from callboard.adapters.local.suspects import DIGEST_BYTES, Suspects
+from callboard.config.time_limits import RESTARTS_WITHIN_S
 from callboard.supervision import Call, Timer
 
 MOST_DEATHS = 2
 """A message with so many deaths is quarantined."""
 DEADLY = f"handling it has ended the process {MOST_DEATHS} times"
 """The reason."""
-WITHIN_S = 10.0
-"""The period in which supervisors count restarts."""
 
 
 class Intake:
     """Passes messages on: together, or one by one after a death.
 
     `suspects`: opens the file of this actor. `handle`: handles messages completely, and may raise.
-    `refuse`: quarantines a message. `most_deaths`: the restarts within `WITHIN_S` that messages may
-    cause.
+    `refuse`: quarantines a message. `most_deaths`: the restarts within `RESTARTS_WITHIN_S` that
+    messages may cause.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class Intake:
         return self._open()
 
     def _go_on(self) -> None:
-        pause_s = self._suspects.pause_s(self._most_deaths, WITHIN_S)
+        pause_s = self._suspects.pause_s(self._most_deaths, RESTARTS_WITHIN_S)
         if pause_s:
             if not self._due.is_set:
                 self._log.warning("messages_wait", seconds=round(pause_s, 1))

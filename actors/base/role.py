@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -34,7 +35,8 @@ from callboard.adapters.store.dry_run import DRY_RUN, DryRunStore
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.settings import Settings
-from callboard.config.time_limits import store_call_s
+from callboard.config.time_limits import BROKER_SET_UP_S, CLOSE_S, store_call_s
+from callboard.supervision import Call
 from callboard.webhooks.metrics.catalog import BROKER_BLOCKED, BROKER_UP
 
 MAX_MESSAGE_BYTES = 32 * 2**20
@@ -143,14 +145,24 @@ class BrokerRole(Role):
     blocked = ""
     """Why the broker takes no messages from this actor; empty if it does, as far as is known."""
 
-    def connect_broker(self, topology: Topology, url: str = "") -> None:
-        """Begin to connect, by default to the node's broker; `on_broker` receives the events."""
+    def connect_broker(self, topology: Topology, url: str = "", first: Call | None = None) -> None:
+        """Begin to connect, by default to the node's broker; `on_broker` receives the events.
+
+        `first` is called before, once the start is reported: it may take as long as the store.
+        """
         url = url or self.settings.amqp.url
         folder = self.settings.data.dir
         # Closing it returns unacknowledged messages to the broker.
-        heartbeat_s = self.settings.amqp.heartbeat_s
         self.broker = self.own(
-            self._ports.broker(url, topology, folder, name=self.path, heartbeat_s=heartbeat_s)
+            self._ports.broker(
+                url,
+                topology,
+                folder,
+                name=self.path,
+                heartbeat_s=self.settings.amqp.heartbeat_s,
+                set_up_s=BROKER_SET_UP_S,
+                close_s=CLOSE_S,
+            )
         )
         self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
         self._intake = Intake(
@@ -161,9 +173,17 @@ class BrokerRole(Role):
             self.most_deaths,
             self.log,
         )
-        self.broker.open()
         self._broker_due = self.timer(self._poll)
         self.tally.set(BROKER_UP, 0, self.path)
+        if first is None:
+            self._open_broker()
+        else:
+            self.after(0, partial(self._open_broker, first))
+
+    def _open_broker(self, first: Call | None = None) -> None:
+        if first is not None:
+            first()
+        self.broker.open()
         self.watch(self.broker.fileno())
         self._arm()
 

@@ -15,10 +15,10 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard.actors.base.intake import DEADLY
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.placement import is_remote
-from callboard.actors.base.role import Ports, Role, Setup
+from callboard.actors.base.role import Ports, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.delivery_guard import DeliveryGuard
-from callboard.actors.delivery.hook_freshness import HookFreshness
+from callboard.actors.delivery.hook_freshness import UsesHooks
 from callboard.actors.delivery.recording import MAX_BATCHES_OUT, Recorder, is_new
 from callboard.actors.delivery.senders import Sending, SendingFailed, Sent
 from callboard.actors.delivery.transports import sending, slots
@@ -31,17 +31,17 @@ from callboard.actors.messages import (
     DeliveryBatch,
     DueBatch,
     HooksOutdated,
-    HooksRefreshed,
     NotHeld,
     Progress,
     Reconcile,
 )
 from callboard.actors.messages.notifications import NoticesSeen
-from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE, is_source
+from callboard.actors.messages.paths import HOOK_TABLE, RETRY_QUEUE, is_source
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.config.settings import Settings
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
@@ -88,13 +88,11 @@ PATIENCE_S = 30.0
 unacknowledged for hours."""
 KEEPING_UP = 10_000
 """Deliveries that may wait for an endpoint that keeps up (dispatcher.py)."""
-OVERDUE_S = 60.0
-"""A batch unconfirmed for this time is sent again; its message may have been lost."""
 SUSPECTED_MS = 1000
 """A suspected delivery is deferred for this time while another one is in progress."""
 
 
-class Deliverer(Role):
+class Deliverer(UsesHooks):
     """Sends deliveries and settles their events (Kazoo: webhooks_util's fire_hook).
 
     A delivery is settled when it succeeded, when the attempt log has its last failed attempt on
@@ -159,9 +157,7 @@ class Deliverer(Role):
             DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: deferral[0].delivery.size
         )
         self._outdated = OutdatedHooks()
-        self._freshness = HookFreshness(
-            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._go_on
-        )
+        self.use_hooks(self._go_on)
         self._table: int | None = None
         self._ids = itertools.count()
         self._remote = is_remote(self.path)
@@ -338,14 +334,6 @@ class Deliverer(Role):
             self.send(sender, Applied(message.ticket))
         self._go_on()
 
-    def on_wake(self) -> None:
-        """Begin no request until the hooks are fresh."""
-        self._freshness.expire()
-
-    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
-        """The hook listener's answer."""
-        self._freshness.refreshed(message)
-
     def _return_waiting(self, keys: Collection[HookKey]) -> None:
         """Send the waiting deliveries of these hooks to the retry queue, due at once."""
         jobs = [] if self._stopping else self._jobs.of_hooks(keys)
@@ -413,7 +401,7 @@ class Deliverer(Role):
     def _go_on(self) -> None:
         """Start deliveries that may run, set the timer for the next, and report."""
         now = time.monotonic()
-        if self._freshness.is_pending:
+        if self.freshness.is_pending:
             self._flush_soon()
             return
         at = now if self._begin_some(now) else self._dispatcher.wake_at()
@@ -618,9 +606,9 @@ class Deliverer(Role):
         for job in self._dispatcher.withdraw(now, PATIENCE_S):
             self._defer_unattempted(job)
         if retry_queue := self.peer(RETRY_QUEUE):
-            for number, batch in self._deferrals.overdue(now - OVERDUE_S, now):
+            for number, batch in self._deferrals.overdue(now - REPEATED_S, now):
                 self._send_deferrals(retry_queue, number, batch)
-        self._recorder.report_overdue(now - OVERDUE_S, now)
+        self._recorder.report_overdue(now - REPEATED_S, now)
         if not self._is_idle():
             self._go_on()
 
@@ -675,8 +663,6 @@ class Deliverer(Role):
             if self._table not in (None, table.incarnation):
                 self._return_waiting(self._jobs.hooks())  # It may have missed changes.
             self._table = table.incarnation
-        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
-            self._freshness.ask()
         self._flush_soon()
 
     def receiveMsg_NoticesSeen(self, message: NoticesSeen, _sender: ActorAddress) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
-from callboard.actors.base.intake import MOST_DEATHS, WITHIN_S
+from callboard.actors.base.intake import MOST_DEATHS
 from callboard.actors.delivery.senders import Sending, Sent, ToSend
 from callboard.adapters.local.suspects import DIGEST_BYTES, Suspects
+from callboard.config.time_limits import RESTARTS_WITHIN_S
 from callboard.webhooks.deliveries.delivery import Delivery
 
 MOST_KILLED = MOST_DEATHS + 1
@@ -42,7 +43,7 @@ class DeliveryGuard(Generic[W]):
 
     def pause_s(self, most_deaths: int) -> float:
         """Seconds to wait before the first delivery, so that the supervisor does not give up."""
-        return self._suspects.pause_s(most_deaths, WITHIN_S)
+        return self._suspects.pause_s(most_deaths, RESTARTS_WITHIN_S)
 
     def end(self) -> None:
         """The process ends normally."""

@@ -6,8 +6,10 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.base.role import Role
 from callboard.actors.messages import HooksRefreshed, RefreshHooks
-from callboard.supervision import Call, Timer
+from callboard.actors.messages.paths import HOOK_LISTENER
+from callboard.supervision import Call, PeersChanged, Timer
 
 ASK_AGAIN_S = 5.0
 """A message may have been lost."""
@@ -54,3 +56,30 @@ class HookFreshness:
             self._asked = None
             self._again.clear()
             self._go_on()
+
+
+class UsesHooks(Role):
+    """An actor that holds its work while `freshness` is pending; `begin` calls `use_hooks`."""
+
+    freshness: HookFreshness
+
+    def use_hooks(self, go_on: Callable[[], None]) -> None:
+        """`go_on` is called when the hooks are fresh again."""
+        self.freshness = HookFreshness(
+            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, go_on
+        )
+
+    def on_wake(self) -> None:
+        """Hold the work: hooks may have changed while this actor stood still."""
+        self.freshness.expire()
+
+    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
+        """The hook listener's answer."""
+        self.freshness.refreshed(message)
+
+    def receiveMsg_PeersChanged(self, message: PeersChanged, sender: ActorAddress) -> None:
+        """Ask a new hook listener."""
+        before = self.peers.get(HOOK_LISTENER)
+        super().receiveMsg_PeersChanged(message, sender)
+        if self._started and self.peers.get(HOOK_LISTENER) != before:
+            self.freshness.ask()

@@ -138,7 +138,7 @@ class OrderedQueues:
         self._run_due = timer(go_on)
         self._publish_due = timer(self.publish_all)
         for key in file.ordered_queues:
-            self._ordered_queue(key)
+            self.add_queue(key)
 
     def __len__(self) -> int:
         """The number of unacknowledged deliveries."""
@@ -168,7 +168,8 @@ class OrderedQueues:
     def _is_quorum(self) -> bool:
         return self._settings.amqp.queue_type == "quorum"
 
-    def _ordered_queue(self, key: HookKey) -> OrderedQueue:
+    def add_queue(self, key: HookKey) -> OrderedQueue:
+        """The queue of this hook, which is consumed from now on."""
         ordered = self._ordered.get(key)
         if ordered is None:
             name = ordered_queue(self._settings, key[1]).name
@@ -193,7 +194,7 @@ class OrderedQueues:
         self._hooks_known = True
         self._wanted = dict(ordered_queues)
         for key in self._wanted:
-            self._ordered_queue(key)
+            self.add_queue(key)
         for key, ordered in self._ordered.items():
             ordered.paused = self._wanted.get(key, False)
         others = [key[1] for key in self._ordered if key not in self._wanted]
@@ -273,7 +274,7 @@ class OrderedQueues:
     def put(self, publication: Publication) -> None:
         """Publish a delivery into the queue of its hook, after those before it."""
         delivery = publication.item.delivery
-        ordered = self._ordered_queue((delivery.account_id, delivery.hook_id))
+        ordered = self.add_queue((delivery.account_id, delivery.hook_id))
         self._file.add_queue(ordered.key)
         out = self._out[ordered.key]
         most = self._settings.delivery.paused_max

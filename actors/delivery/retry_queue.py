@@ -15,7 +15,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.earlier_deliveries import take_over
-from callboard.actors.delivery.hook_freshness import HookFreshness
+from callboard.actors.delivery.hook_freshness import UsesHooks
 from callboard.actors.delivery.judging import HookJudge
 from callboard.actors.delivery.ordered_queues import (
     OrderedQueues,
@@ -34,14 +34,13 @@ from callboard.actors.messages import (
     FindOrdered,
     HooksFound,
     HooksOutdated,
-    HooksRefreshed,
     NotHeld,
     OrderedFound,
     Progress,
     Reconcile,
     Release,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,
@@ -66,7 +65,7 @@ from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.config.settings import Settings
-from callboard.config.time_limits import REPEATED_S
+from callboard.config.time_limits import RECONCILE_S, REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.batch_ledger import BatchLedger
 from callboard.webhooks.acknowledgement.outbox import cut
@@ -89,7 +88,6 @@ MAX_ITEMS = 200
 MAX_SHARES_ON_THE_WAY = 20
 """Limit of shares sent to deliverers and not yet accepted; due deliveries wait meanwhile."""
 REPUBLISH_S = 1.0
-RECONCILE_S = 30.0
 
 DEPTHS_S = 5.0
 FIND_ORDERED_S = 10.0
@@ -121,7 +119,7 @@ class _Decided:
     change: int
 
 
-class RetryQueue(BrokerRole):
+class RetryQueue(UsesHooks, BrokerRole):
     """Keeps deliveries in delay queues at the broker, and sends due ones to the deliverers.
 
     A deferral is confirmed with `Deferred` once the broker has confirmed it. A message received
@@ -149,9 +147,7 @@ class RetryQueue(BrokerRole):
         self._due: deque[_Decided] = deque()
         store = self.connect_store()
         self._change = 0
-        self._freshness = HookFreshness(
-            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._go_on
-        )
+        self.use_hooks(self._go_on)
         self._judge = HookJudge(
             self.settings,
             store=HookStore(store),
@@ -176,7 +172,6 @@ class RetryQueue(BrokerRole):
         file = self.own(
             OrderedFile(self.settings.data.dir / "ordered.sqlite3", self._not_kept, time.time)
         )
-        take_over(self.settings, file, self.log)
         self._ordered = OrderedQueues(
             self.settings,
             file,
@@ -193,7 +188,8 @@ class RetryQueue(BrokerRole):
         self._index = self.own(WaitingDeliveries(self.settings, HookStore(store), self.log))
         names = "received put_off kept rounds handed_out settled held outdated"
         self._counts = dict.fromkeys(names.split(), 0)
-        self.connect_broker(topology(self.settings))
+        take_over_first = partial(take_over, self.settings, file, self._ordered.add_queue, self.log)
+        self.connect_broker(topology(self.settings), first=take_over_first if file.is_new else None)
         self._names = {delay_queue(self.settings, name): name for name in DELAY_CLASSES}
         self._names[due_queue(self.settings)] = "due"
         self.every(RECONCILE_S, self._reconcile)
@@ -253,7 +249,7 @@ class RetryQueue(BrokerRole):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
                 if self._was_lost:
-                    self._freshness.expire()  # The hook listener's was lost, too, perhaps.
+                    self.freshness.expire()  # The hook listener's was lost, too, perhaps.
                 self._was_lost = False
                 self.broker.ask_depths()
                 self._ordered.up()
@@ -341,14 +337,6 @@ class RetryQueue(BrokerRole):
             else:
                 self._due.append(due)
         self._go_on()
-
-    def on_wake(self) -> None:
-        """Hold due deliveries until the hooks are fresh."""
-        self._freshness.expire()
-
-    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
-        """The hook listener's answer."""
-        self._freshness.refreshed(message)
 
     def _decide(self, tag: int, fate: Send | Wait | Cancel) -> None:
         if self._ordered.decide(tag, fate, self._change):
@@ -533,7 +521,7 @@ class RetryQueue(BrokerRole):
         shares = self._ledger.shares
         if not deliverers or shares.on_the_way >= MAX_SHARES_ON_THE_WAY:
             return
-        if self._freshness.is_pending:
+        if self.freshness.is_pending:
             return
         self._hand_out_refused(deliverers)
         while shares.on_the_way < MAX_SHARES_ON_THE_WAY and (run := self._ordered.next_run()):
@@ -635,8 +623,6 @@ class RetryQueue(BrokerRole):
         if self.peers.get(HOOK_TABLE) != before.get(HOOK_TABLE):
             self._judge.ask_again()
             self._find_ordered()
-        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
-            self._freshness.ask()
         self._report_progress()
         self._dispatch()
 

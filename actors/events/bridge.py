@@ -19,6 +19,7 @@ from callboard.actors.events.unclaimed import NO_MODULE, UnclaimedEvents
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
+    PostsRefused,
     Progress,
     Published,
     PublishEvents,
@@ -30,7 +31,7 @@ from callboard.actors.messages import (
     Release,
     Routed,
 )
-from callboard.actors.messages.paths import RETRY_QUEUE, responder_path
+from callboard.actors.messages.paths import API, RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import as_published, offers_of
 from callboard.adapters.broker.gate import PublishGate
 from callboard.adapters.broker.protocol import (
@@ -57,7 +58,7 @@ from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
-from callboard.config.time_limits import REPEATED_S
+from callboard.config.time_limits import LOOK_S, RECONCILE_S, REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.releases import Released
@@ -84,10 +85,6 @@ CONFIRMED_WITHIN_S = 1.0
 """The most seconds that it waits for the broker's confirmations of events that clients publish."""
 MAX_PUBLISHING_BYTES = 32 * 2**20
 """The most bytes of events from clients that the broker has not confirmed; one may have more."""
-LOOK_S = 5.0
-"""How often the bridge finds out whether the broker takes messages, also if it has none."""
-RECONCILE_S = 30.0
-"""The interval for finding batches and shares unsettled for REPEATED_S: a message may be lost."""
 
 
 @define
@@ -162,7 +159,7 @@ class EventBridge(BrokerRole):
             self.log,
         )
         self.every(RECONCILE_S, self._reconcile)
-        self.every(LOOK_S, self._gate.look)
+        self.every(LOOK_S, self._look)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and unsettled events."""
@@ -191,7 +188,10 @@ class EventBridge(BrokerRole):
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Take messages; drop all of them if the connection is lost."""
+        before = self._gate.blocked
         self._gate.on_broker(event)
+        if self._gate.blocked != before:
+            self._announce_block()
         match event:
             case Received(messages):
                 self._take(messages)
@@ -228,6 +228,17 @@ class EventBridge(BrokerRole):
             case Unconfirmed(ids, reason):
                 self._unclaimed.unconfirmed(ids)
                 self._publish_failed(ids, reason)
+
+    def _look(self) -> None:
+        self._gate.look()
+        if self._gate.blocked:
+            self._announce_block()
+
+    def _announce_block(self) -> None:
+        """Let the API refuse events without reading them, or no longer."""
+        if api := self.peer(API):
+            reason = self._gate.blocked
+            self.send(api, PostsRefused(why_blocked(reason) if reason else ""))
 
     def after_poll(self) -> None:
         """Send the received events to the responders."""
@@ -445,7 +456,7 @@ class EventBridge(BrokerRole):
         size = sum(len(body) for _exchange, _key, body, _type in message.events)
         if self._publishing_bytes and self._publishing_bytes + size > MAX_PUBLISHING_BYTES:
             reason = "too many events wait for the broker: try again later"
-            self.send(sender, Refused(reason, busy=True))
+            self.send(sender, Refused(reason, "busy"))
             return
         self._publishing_bytes += size
         self._enter(_Publishing(sender, message.events, size))
@@ -454,7 +465,7 @@ class EventBridge(BrokerRole):
         self._gate.enter(partial(self._publish_events, request), partial(self._refuse, request))
 
     def _refuse(self, request: _Publishing, reason: str) -> None:
-        self._reply(request, Refused(f"the broker takes no messages: {reason}", blocked=True))
+        self._reply(request, Refused(why_blocked(reason), "blocked"))
 
     def _reply(self, request: _Publishing, reply: Published | Refused) -> None:
         self._publishing_bytes -= request.size
@@ -491,6 +502,11 @@ class EventBridge(BrokerRole):
                 for other in request.waiting:
                     self._publishing.pop(other, None)
                 self._reply(request, Refused(f"the broker did not take it: {reason}"))
+
+
+def why_blocked(reason: str) -> str:
+    """The reason for refusing a client's event."""
+    return f"the broker takes no messages: {reason}"
 
 
 def event_queue(settings: Settings) -> Queue:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from callboard.actors.base.intake import DEADLY, MOST_DEATHS, WITHIN_S, digest_of
+from callboard.actors.base.intake import DEADLY, MOST_DEATHS, digest_of
 from callboard.actors.messages import RawEvent
 from callboard.adapters.local.suspects import Suspects
+from callboard.config.time_limits import RESTARTS_WITHIN_S
 from callboard.webhooks.deliveries.slicing import EventKey
 from callboard.webhooks.events.event import PoisonEvent
 
@@ -29,7 +30,7 @@ class EventGuard:
 
     def pause_s(self, most_deaths: int) -> float:
         """Seconds to wait before the first event, so that the supervisor does not give up."""
-        return self._suspects.pause_s(most_deaths, WITHIN_S)
+        return self._suspects.pause_s(most_deaths, RESTARTS_WITHIN_S)
 
     @contextmanager
     def handling(self) -> Iterator[None]:

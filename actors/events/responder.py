@@ -12,9 +12,9 @@ from thespian.actors import ActorAddress
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.placement import Placement, deliverers_among
 from callboard.actors.base.resequencer import Resequencer
-from callboard.actors.base.role import Role, Setup
+from callboard.actors.base.role import Setup
 from callboard.actors.base.tracing import tracing
-from callboard.actors.delivery.hook_freshness import HookFreshness
+from callboard.actors.delivery.hook_freshness import UsesHooks
 from callboard.actors.delivery.transports import grants
 from callboard.actors.events.event_guard import EventGuard
 from callboard.actors.events.routing import Routing, message_of
@@ -27,7 +27,6 @@ from callboard.actors.messages import (
     EventDeliveries,
     HookPage,
     HooksChanged,
-    HooksRefreshed,
     NextPage,
     NotHeld,
     Progress,
@@ -36,8 +35,9 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.store.protocol import StoreError
+from callboard.config.time_limits import RECONCILE_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import share_name
 from callboard.webhooks.acknowledgement.outbox import cut
@@ -59,7 +59,6 @@ WORK_S = 0.1
 """The time of matching after which it handles messages in between."""
 SLICES_S = 0.02
 """The same of making slices of large fan-outs: other accounts' events wait so long for them."""
-RECONCILE_S = 30.0
 ORDERED_DELIVERIES = 200
 """The most deliveries for ordered queues in one message."""
 
@@ -67,7 +66,7 @@ _Matched = tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[tuple[Deli
 """An event's fan-out, its deliveries if they are few, and those for ordered queues."""
 
 
-class Responder(Role):
+class Responder(UsesHooks):
     """Turns the events of one module into deliveries (Kazoo: the module's gen_listener responder).
 
     Events wait here until all hooks are loaded, a deliverer is up and the store responds. An event
@@ -101,9 +100,7 @@ class Responder(Role):
         self._incoming: HookIndex | None = None
         self._from_table: Resequencer[HookPage | HooksChanged | Barrier] = Resequencer()
         self._gap_due = self.timer(self._mend_gap)
-        self._freshness = HookFreshness(
-            lambda: self.peer(HOOK_LISTENER), self.send, self.timer, self._work
-        )
+        self.use_hooks(self._work)
         self._connection: tuple[int, int] | None = None
         self._stream = 0
         self._loaded = False
@@ -162,17 +159,7 @@ class Responder(Role):
         if table and (known is None or known.incarnation != table.incarnation):
             self._subscribe(table)
         self._slices.on_peers(before)
-        if self.peers.get(HOOK_LISTENER) != before.get(HOOK_LISTENER):
-            self._freshness.ask()
         self._work()
-
-    def on_wake(self) -> None:
-        """Hold events until the hooks are fresh."""
-        self._freshness.expire()
-
-    def receiveMsg_HooksRefreshed(self, message: HooksRefreshed, _sender: ActorAddress) -> None:
-        """The hook listener's answer."""
-        self._freshness.refreshed(message)
 
     def _subscribe(self, table: Peer) -> None:
         self._incoming = HookIndex()
@@ -249,7 +236,7 @@ class Responder(Role):
         """While the bridge's connection was lost, that of the hook listener may have been, too."""
         known, connection = self._connection, (message.bridge, message.since)
         if known is not None and known[0] == connection[0] and known < connection:
-            self._freshness.expire()
+            self.freshness.expire()
         self._connection = max(connection, known or connection)
 
     def _drop_outdated(self, latest: EventBatch) -> None:
@@ -280,7 +267,7 @@ class Responder(Role):
         deliverers = deliverers_among(self.peers)
         if not (self._loaded and deliverers) or self._store_retry.is_set:
             return
-        if self._freshness.is_pending:
+        if self.freshness.is_pending:
             return
         until = time.monotonic() + WORK_S
         try:

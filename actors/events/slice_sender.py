@@ -17,6 +17,7 @@ from callboard.actors.messages import (
     Reconcile,
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE
+from callboard.config.time_limits import REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
@@ -24,9 +25,6 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.slicing import SLICE_DELIVERIES, EventKey, FanOuts, Made
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.tally import Tally
-
-STALE_S = 60.0
-"""For a slice unsettled for this time, it asks the deliverer whether the message was lost."""
 
 SLICE_S = 0.1
 """The time after which a slice ends; one payload of 32 MiB takes a second to encode as a form."""
@@ -153,10 +151,10 @@ class SliceSender:
         return tuple(share for share in shares if share not in held)
 
     def reconcile(self) -> None:
-        """Ask the deliverers for slices that are unsettled for STALE_S."""
+        """Ask the deliverers for slices that are unsettled for REPEATED_S."""
         now = time.monotonic()
         for path, outbox in self._outboxes.items():
-            late = tuple(str(number) for number, _batch in outbox.overdue(now - STALE_S, now))
+            late = tuple(str(number) for number, _batch in outbox.overdue(now - REPEATED_S, now))
             if late and (deliverer := self._peers().get(path)):
                 self._send(deliverer.address, Reconcile(self._source(), late))
 

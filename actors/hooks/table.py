@@ -84,7 +84,6 @@ class HookTable(Role):
         self._loaded = False
         self._subscribers: dict[str, _Subscriber] = {}
         self._listing: HookListing | None = None
-        self._listing_used = 0.0
 
     def stats(self) -> Mapping[str, Any]:
         """The numbers of hooks and of responders."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from callboard.admin import ConfiguredHook
+from callboard.admin import Cause, ConfiguredHook
 
 
 class NoAnswer(Exception):
@@ -17,17 +17,9 @@ class NoAnswer(Exception):
 class RefusedByActor(Exception):
     """An actor refused a request; the text is its reason. The others are as in `Refused`."""
 
-    def __init__(
-        self,
-        reason: str,
-        quota: str = "",
-        *,
-        busy: bool = False,
-        blocked: bool = False,
-        setting: str = "",
-    ) -> None:
+    def __init__(self, reason: str, cause: Cause = "", setting: str = "") -> None:
         super().__init__(reason)
-        self.quota, self.busy, self.blocked, self.setting = quota, busy, blocked, setting
+        self.cause, self.setting = cause, setting
 
 
 @frozen

@@ -21,7 +21,7 @@ from callboard.actors.messages.paths import ELSEWHERE
 from callboard.adapters.store import stores
 from callboard.adapters.store.health_check import StoreProbe
 from callboard.adapters.store.protocol import DocumentStore
-from callboard.config.time_limits import store_probe_s
+from callboard.config.time_limits import CLOSE_S, store_probe_s
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
@@ -65,7 +65,7 @@ class Metrics(Role):
         self._own_numbers = itertools.count(1)
         node = self.settings.node
         self.tally.set(catalog.NODE, 1, version("callboard"), node.name, node.zone)
-        self._probe = self.own(StoreProbe(self._connect, PROBE_S))
+        self._probe = self.own(StoreProbe(self._connect, PROBE_S, CLOSE_S))
         self._look()
 
     def _connect(self) -> DocumentStore:

@@ -43,22 +43,14 @@ class Answering(Role):
         try:
             yield
         except NotOnThisNode as problem:
-            self.answer(to, admin.Refused(str(problem), setting=problem.setting))
+            self.answer(to, admin.Refused(str(problem), "setting", problem.setting))
         except (BadArgument, StoreError) as problem:
             self.refuse(to, str(problem))
 
-    def refuse(
-        self,
-        to: Asker,
-        reason: str,
-        quota: str = "",
-        *,
-        busy: bool = False,
-        blocked: bool = False,
-    ) -> None:
+    def refuse(self, to: Asker, reason: str, cause: admin.Cause = "", setting: str = "") -> None:
         """Respond with `Refused`."""
         self.log.info("request_refused", reason=reason)
-        self.answer(to, admin.Refused(reason, quota, busy, blocked))
+        self.answer(to, admin.Refused(reason, cause, setting))
 
     def answer(self, to: Asker, response: admin.AdminAnswer) -> None:
         """Respond with the request's reference."""

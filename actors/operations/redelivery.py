@@ -276,13 +276,13 @@ class Redelivery(Answering, DeadLetterRetention):
     ) -> None:
         """Publish the messages that `make` returns for the ids; `settled` gets the results."""
         if len(self._publisher) > MAX_UNCONFIRMED:
-            self.refuse(to, "the broker does not confirm messages: try again later", busy=True)
+            self.refuse(to, "the broker does not confirm messages: try again later", "busy")
             return
         publish = partial(self._publish_each, ids, make, settled)
         self._gate.enter(publish, partial(self._refuse_blocked, to))
 
     def _refuse_blocked(self, to: Asker, reason: str) -> None:
-        self.refuse(to, f"the broker takes no messages: {reason}", blocked=True)
+        self.refuse(to, f"the broker takes no messages: {reason}", "blocked")
 
     def _publish_each(
         self, ids: tuple[str, ...], make: Making, settled: Callable[[Batch], None]
@@ -354,7 +354,7 @@ class Redelivery(Answering, DeadLetterRetention):
         hook = self._hook_or_refusal(hook_id, enabled=False)
         most = account_quotas(self.store, hook.account_id, self._quotas).test_deliveries
         if refused := self._samples.refusal(hook.account_id, most):
-            self.refuse(to, refused.reason, refused.quota, busy=refused.busy)
+            self.refuse(to, refused.reason, refused.cause, refused.setting)
             return
         payload = sample_payload(
             hook, self._modules, self.accounts, self.accounts.cluster_id(), time.time()

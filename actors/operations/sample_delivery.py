@@ -54,10 +54,11 @@ class SampleDeliveries:
         if (own := self._by_account[account_id]) >= most:
             had = f"the account has {own} test deliveries in progress"
             over = excess("test deliveries", "test_deliveries", most, had)
-            return admin.Refused(f"{over.reason}; try again in a few seconds", over.setting)
+            reason = f"{over.reason}; try again in a few seconds"
+            return admin.Refused(reason, "quota", over.setting)
         if not self._sending.free:
             full = "other test deliveries are in progress: try again in a few seconds"
-            return admin.Refused(full, busy=True)
+            return admin.Refused(full, "busy")
         return None
 
     def begin(self, delivery: Delivery, to: Asker) -> None:

@@ -55,7 +55,6 @@ from callboard.config.logs import configure_logs, logger
 from callboard.config.redacted import without_secrets
 from callboard.config.settings import Settings
 from callboard.supervision import (
-    REMOTE_SUPERVISORS_STOP_S,
     TEMPORARY,
     ChildSpec,
     Forwarded,
@@ -99,7 +98,7 @@ def tree(settings: Settings) -> SupervisorSpec:
         setup,
         peers=(METRICS, HOOK_LISTENER, HOOK_TABLE, EVENT_BRIDGE, ALL_DELIVERERS),
     )
-    bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS, RETRY_QUEUE)
+    bridge_peers = (METRICS, ALL_RESPONDERS, ALL_DELIVERERS, RETRY_QUEUE, API)
 
     zone_listeners = (
         ChildSpec(
@@ -114,14 +113,16 @@ def tree(settings: Settings) -> SupervisorSpec:
     # All actors are its peers, since clients of the API may send requests to any of them.
     api = (ChildSpec(API, ApiServer, setup, peers=("*",)),) if settings.api.enabled else ()
 
-    remote_supervisors = RemoteSupervisorsSpec(deliverers_on, setup, _spec(settings, ()))
+    remote_supervisors = RemoteSupervisorsSpec(
+        deliverers_on, setup, _spec(settings, ()), limits.REMOTE_SUPERVISOR_STOP_S
+    )
     elsewhere = (
         (
             ChildSpec(
                 id_of(ELSEWHERE),
                 RemoteSupervisors,
                 remote_supervisors,
-                shutdown_s=REMOTE_SUPERVISORS_STOP_S,
+                shutdown_s=limits.REMOTE_SUPERVISORS_STOP_S,
             ),
         )
         if settings.actors.convention
@@ -240,6 +241,7 @@ def _spec(settings: Settings, children: tuple[ChildSpec, ...]) -> SupervisorSpec
     return SupervisorSpec(
         tuple(_limited(settings, child) for child in children),
         max_restarts=settings.actors.max_restarts,
+        within_s=limits.RESTARTS_WITHIN_S,
         heartbeat_s=settings.actors.heartbeat_ms / 1000,
         hang_s=limits.hang_s(settings),
     )

@@ -23,11 +23,14 @@ def connect(
     data_dir: Path,
     name: str = "callboard",
     heartbeat_s: int | None = None,
+    set_up_s: float = 60.0,
+    close_s: float = 1.0,
 ) -> BrokerConnection:
     """A connection, not yet open, to the broker at the URL.
 
     `amqp://` and `amqps://` mean RabbitMQ, which shows `name` in its list of connections and gets a
-    heartbeat in each `heartbeat_s` (None: as often as it proposes);
+    heartbeat in each `heartbeat_s` (None: as often as it proposes); `set_up_s`, `close_s`: the most
+    seconds for the connection's set-up and its end.
     `memory://` means the embedded broker, whose messages are stored in `data_dir`. Raises
     `BrokerError` for any other URL.
     """
@@ -37,7 +40,14 @@ def connect(
             return EmbeddedConnection(data_dir, topology)
         case "amqp" | "amqps":
             try:
-                return AmqpConnection(url, topology, name=name, heartbeat_s=heartbeat_s)
+                return AmqpConnection(
+                    url,
+                    topology,
+                    name=name,
+                    set_up_s=set_up_s,
+                    close_s=close_s,
+                    heartbeat_s=heartbeat_s,
+                )
             except BrokerError as error:
                 raise BrokerError(f"{mask_url(url)}: {error}") from None
         case _:
@@ -52,7 +62,7 @@ def relocate(
     names: Sequence[str],
     wanted: Callable[[bytes], bool],
     arranged: Callable[[list[bytes]], list[tuple[Queue, OutgoingMessage]]],
-    within_s: float = 5.0,
+    within_s: float,
 ) -> int:
     """Move the wanted messages of some queues, also delay queues; returns their number.
 

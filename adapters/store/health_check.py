@@ -12,9 +12,6 @@ from callboard.adapters.store.protocol import DocumentStore, StoreError
 DATABASE, DOCUMENT = "system_config", "webhooks"
 """The document that is read; it need not exist."""
 
-CLOSE_S = 1.0
-"""How long a store that hangs may hold up the end of its actor."""
-
 
 @frozen
 class Probed:
@@ -25,10 +22,15 @@ class Probed:
 
 
 class StoreProbe:
-    """Checks until it is closed. A hanging store blocks only this thread."""
+    """Checks until it is closed. A hanging store blocks only this thread.
 
-    def __init__(self, connect: Callable[[], DocumentStore], every_s: float) -> None:
-        self._connect, self._every_s = connect, every_s
+    `close_s`: how long it may hold up the end of its actor.
+    """
+
+    def __init__(
+        self, connect: Callable[[], DocumentStore], every_s: float, close_s: float = 1.0
+    ) -> None:
+        self._connect, self._every_s, self._close_s = connect, every_s, close_s
         self._results: deque[Probed | Exception] = deque(maxlen=1000)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._ask_on, name="store-probe", daemon=True)
@@ -43,13 +45,13 @@ class StoreProbe:
             yield result
 
     def close(self) -> None:
-        """Stop probing, and wait until the store is closed, for `CLOSE_S` at most.
+        """Stop probing, and wait until the store is closed, for `close_s` at most.
 
         A process that is forked while a thread closes a SQLite file inherits SQLite's lock, and
         hangs at its first use.
         """
         self._closed.set()
-        self._thread.join(CLOSE_S)
+        self._thread.join(self._close_s)
 
     def _ask_on(self) -> None:
         try:

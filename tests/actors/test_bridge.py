@@ -13,6 +13,7 @@ from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
+    PostsRefused,
     Progress,
     Published,
     PublishEvents,
@@ -21,7 +22,13 @@ from callboard.actors.messages import (
     Refused,
     Routed,
 )
-from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, RETRY_QUEUE, responder_path
+from callboard.actors.messages.paths import (
+    API,
+    DELIVERIES,
+    EVENT_BRIDGE,
+    RETRY_QUEUE,
+    responder_path,
+)
 from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
 from callboard.adapters.broker.protocol import (
     Blocked,
@@ -51,7 +58,10 @@ class Broker:
 
     def __init__(self):
         self.acknowledged, self.requeued, self.published = [], [], []
-        self.reconnects = self.probes = 0
+        self.reconnects = self.probes = self.stops = 0
+
+    def stop_consuming(self):
+        self.stops += 1
 
     def probe(self):
         self.probes += 1
@@ -288,13 +298,24 @@ def test_pauses_leave_half_of_the_prefetch(one_of_several, clock):
 
 def test_a_stop_waits_for_what_is_on_its_way_to_the_broker(one_of_several, clock):
     bridge = one_of_several
-    bridge.broker.stop_consuming = lambda: None
     bridge.receive(b"1", exchange="house", key="door.open")
     bridge.receiveMsg_Quiesce(Quiesce(), "owner")
     offer(bridge, clock)
     assert bridge.sent == []
     bridge.on_broker(Confirmed((1,)))
     assert bridge.sent == [Quiesced()]
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_stop_takes_no_new_events(tmp_path, single):
+    """A single active consumer stays one, or the next node had events before earlier ones."""
+    bridge = started(tmp_path, single_active_consumer=single)
+    bridge.receiveMsg_Quiesce(Quiesce(), "owner")
+    assert bridge.broker.stops == (not single)
+    assert bridge.sent == [Quiesced()]
+    bridge.receive(b"{}")  # It may have been on its way.
+    assert len(bridge.batches()) == (not single)
+    bridge.closing.close()
 
 
 def test_what_cannot_be_offered_becomes_a_dead_letter(one_of_several, clock, tmp_path):
@@ -405,7 +426,7 @@ def routed_to(bridge, path):
 def test_a_lost_event_is_requeued_alone_where_no_order_counts(bridge):
     routed_to(bridge, f"{DELIVERIES}/deliverer-1")
     assert (bridge.broker.requeued, bridge.broker.reconnects) == ([2], 0)
-    assert bridge.stats()["in_hand"] == 2
+    assert (bridge.stats()["in_hand"], bridge.stats()["requeued"]) == (2, 1)
 
 
 def test_where_order_counts_the_broker_redelivers_all_events_from_a_lost_one_on(bridge):
@@ -474,7 +495,7 @@ def test_what_clients_publish_is_refused_if_the_new_connection_fails(bridge):
     assert bridge.sent == [Refused("the broker did not take it: refused")]
 
 
-BLOCKED = Refused("the broker takes no messages: low on memory", blocked=True)
+BLOCKED = Refused("the broker takes no messages: low on memory", "blocked")
 
 
 def test_what_clients_publish_follows_a_probe(bridge):
@@ -501,12 +522,35 @@ def test_what_clients_publish_is_refused_while_the_broker_is_blocked(bridge):
     assert len(bridge.broker.published) == 1
 
 
+def test_the_api_is_told_of_a_block_again_and_again_and_of_its_end(bridge):
+    bridge.peers = {**bridge.peers, API: Peer(API, 1, "api", 0)}
+
+    def told():
+        return [each.reason for each in bridge.sent if isinstance(each, PostsRefused)]
+
+    def look():
+        for call in bridge.repeated:
+            call()
+
+    look()
+    assert told() == []
+    bridge.on_broker(Blocked("low on memory"))
+    look()
+    assert told() == [BLOCKED.reason] * 2
+    bridge.on_broker(Unblocked())
+    look()
+    assert told() == [BLOCKED.reason] * 2 + [""]
+    bridge.on_broker(Blocked("low on disk"))
+    bridge.on_broker(ConnectionDown("lost", 1.0))
+    assert told()[3:] == ["the broker takes no messages: low on disk", ""]
+
+
 def test_of_what_was_sent_before_a_block_it_is_told_that_it_may_be_published(bridge):
     publish(bridge, "early")
     take(bridge)
     bridge.on_broker(Blocked("low on memory"))
     [refused] = bridge.sent
-    assert not refused.blocked
+    assert refused.cause == ""
     assert "it may still take it" in refused.reason
     bridge.on_broker(Confirmed((1,)))
     assert bridge.sent == [refused]
@@ -519,7 +563,7 @@ def test_what_clients_publish_is_bounded_by_bytes(bridge):
     assert bridge.sent == []
     publish(bridge, "three")
     [busy] = bridge.sent
-    assert busy.busy
+    assert busy.cause == "busy"
     take(bridge)
     bridge.on_broker(Confirmed((1,)))
     publish(bridge, "four", size=half)

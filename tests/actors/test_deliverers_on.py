@@ -12,9 +12,9 @@ from callboard.actors.base.own_settings import completed
 from callboard.actors.base.role import Setup
 from callboard.actors.system.tree import deliverers_on, tree
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
+from callboard.config import time_limits as limits
 from callboard.config.loader import load
-from callboard.config.time_limits import STOP_S
-from callboard.supervision.remote import REMOTE_SUPERVISOR_STOP_S
+from callboard.supervision.supervisor import BURIAL_S
 
 KEYS = ["A" * 43 + "=", "B" * 43 + "="]
 SECRETS = {
@@ -104,4 +104,6 @@ def test_outposts_have_the_time_to_stop_that_they_may_take():
     spec = tree(settings({"actors.convention": "true"}))
     deliveries = next(child for child in spec.children if child.id == "deliveries")
     elsewhere = next(child for child in deliveries.args.children if child.id == "elsewhere")
-    assert REMOTE_SUPERVISOR_STOP_S < elsewhere.shutdown_s < deliveries.shutdown_s < STOP_S
+    stop_s = elsewhere.args.stop_s
+    assert stop_s > limits.DELIVERER_STOP_S
+    assert stop_s + BURIAL_S < elsewhere.shutdown_s < deliveries.shutdown_s < limits.STOP_S

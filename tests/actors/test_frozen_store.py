@@ -8,7 +8,6 @@ import pytest
 from attrs import evolve
 
 from callboard.actors.api.server import ApiServer
-from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.system.tree import tree as whole_tree
 from callboard.config import time_limits
 from callboard.config.loader import load
@@ -83,16 +82,7 @@ def begun(actor, tmp_path):
     return list(_seen), bool(connected)
 
 
-TAKES_OVER = pytest.mark.xfail(
-    strict=True, reason="it takes over the deliveries of an earlier version (earlier_deliveries.py)"
-)
-PARAMETERS = [
-    pytest.param(actor, id=actor.__name__, marks=[TAKES_OVER] if actor is RetryQueue else [])
-    for actor in ACTORS
-]
-
-
-@pytest.mark.parametrize("actor", PARAMETERS)
+@pytest.mark.parametrize("actor", [pytest.param(actor, id=actor.__name__) for actor in ACTORS])
 def test_no_actor_uses_the_network_before_its_start_is_reported(actor, tmp_path):
     used, reads_store = begun(actor, tmp_path)
     assert used == []

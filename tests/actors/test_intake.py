@@ -2,9 +2,10 @@
 
 import structlog
 
-from callboard.actors.base.intake import WITHIN_S, Intake
+from callboard.actors.base.intake import Intake
 from callboard.adapters.broker.protocol import IncomingMessage
 from callboard.adapters.local.suspects import Suspects
+from callboard.config.time_limits import RESTARTS_WITHIN_S
 
 
 class Death(BaseException):
@@ -80,8 +81,9 @@ class Queue:
 
     def most_restarts(self):
         """Within the period in which a supervisor counts them."""
+        within_s = RESTARTS_WITHIN_S
         return max(
-            sum(first <= at < first + WITHIN_S for at in self.restarts) for first in self.restarts
+            sum(first <= at < first + within_s for at in self.restarts) for first in self.restarts
         )
 
 

@@ -199,7 +199,7 @@ def test_the_hooks_of_a_deleted_account_are_gone(judge):
 
 
 def test_one_look_into_the_store_for_all_that_lack_a_hook(judge):
-    judge.put(*(due(str(n), f"h{n % 3}") for n in range(9)))
+    judge.put(*(due(str(n), f"h{n // 3}") for n in range(9)))
     judge.answer()
     assert judge.store.calls.count("get_many") == 1
     assert len(judge.decided) == 9

@@ -1,5 +1,6 @@
 """Quotas at the actors: hooks that other programs add and edit, and test deliveries."""
 
+import json
 import select
 
 import pytest
@@ -14,13 +15,16 @@ from callboard.actors.operations.sample_delivery import (
     SampleDeliveries,
     sample_delivery,
 )
+from callboard.adapters.receiver.server import Answer
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.config.settings import DataSettings, DeliverySettings, Settings
 from callboard.supervision import Timer
+from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.hooks.quotas import Quotas
+from services import free_port
 from support.hooks import hooks_with
 from support.patience import patient
 
@@ -103,7 +107,7 @@ def begin(samples, url, account, count):
 def test_one_account_cannot_hold_all_test_deliveries(samples, receiver):
     begin(samples, f"{receiver.url}/hang", "noisy", 4)
     refused = samples.refusal("noisy", 4)
-    assert (refused.quota, refused.busy) == ("quotas.test_deliveries", False)
+    assert (refused.cause, refused.setting) == ("quota", "quotas.test_deliveries")
     assert "the account has 4 test deliveries in progress" in refused.reason
     assert "quotas.test_deliveries allows 4" in refused.reason
     begin(samples, f"{receiver.url}/hang", "healthy", 4)
@@ -113,7 +117,7 @@ def test_a_node_with_all_test_deliveries_in_progress_is_busy(samples, receiver):
     for number in range(SAMPLES_AT_ONCE // 4):
         begin(samples, f"{receiver.url}/hang", f"account-{number}", 4)
     refused = samples.refusal("another", 4)
-    assert (refused.quota, refused.busy) == ("", True)
+    assert (refused.cause, refused.setting) == ("busy", "")
 
 
 def test_ended_test_deliveries_make_room(samples, receiver):
@@ -123,3 +127,52 @@ def test_ended_test_deliveries_make_room(samples, receiver):
         assert select.select([samples], [], [], patient(20))[0]
         ended += len(samples.ended())
     begin(samples, receiver.url, "a", 4)
+
+
+def result_of(samples, uri, **fields):
+    """The result of one test delivery of `{"a": "é"}`."""
+    hook = hooks_with(account_id="a", uri=uri, format="json", **fields)("h")
+    samples.begin(sample_delivery(hook, {"a": "é"}), Asker("asker", "ref"))
+    assert select.select([samples], [], [], patient(20))[0]
+    ((to, result),) = samples.ended()
+    assert to == Asker("asker", "ref")
+    assert 0 < result.duration_s < patient(20)
+    assert ("X-Callboard-Test", "true") in result.request_headers
+    assert (result.hook_id, result.method) == ("h", "POST")
+    assert json.loads(result.request_body) == {"a": "é"}
+    return result
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "succeeded"),
+    [
+        ("standard", 201, True),
+        ("standard", 404, False),
+        ("kazoo", 201, False),
+        ("kazoo", 200, True),
+    ],
+)
+def test_the_response_to_a_test_delivery_is_shown(samples, receiver, policy, status, succeeded):
+    receiver.answer("/", Answer(status, b"is \xff", headers={"X-A": "b"}))
+    result = result_of(samples, receiver.url, options=Options(policy=policy))
+    assert (result.status, result.succeeded) == (status, succeeded)
+    assert (result.url, result.error, result.detail) == (receiver.url, "", "")
+    assert (result.response_body, result.response_cut) == ("is \ufffd", False)
+    assert "b" in dict(result.response_headers).values()
+
+
+def test_a_test_delivery_without_a_response_says_why(samples, tmp_path):
+    port = free_port()
+    refused = result_of(samples, f"http://127.0.0.1:{port}/")
+    assert (refused.status, refused.succeeded) == (0, False)
+    assert refused.error == "failed_connect: econnrefused"
+    assert "refused" in refused.detail
+    with_password = result_of(samples, f"http://user:secret@127.0.0.1:{port}/")
+    assert with_password.error.startswith("refused: credentials")
+    assert with_password.url == f"http://127.0.0.1:{port}/"
+    delivery = DeliverySettings(dry_run=True, allow_networks=["127.0.0.0/8"])
+    dry = SampleDeliveries(Settings(data=DataSettings(dir=tmp_path), delivery=delivery))
+    unsent = result_of(dry, f"http://127.0.0.1:{port}/")
+    dry.close()
+    assert (unsent.status, unsent.error) == (0, "dry run")
+    assert unsent.detail == "not sent (delivery.dry_run)"

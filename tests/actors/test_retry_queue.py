@@ -82,7 +82,7 @@ class Here(RetryQueue):
         self.peers = {path: Peer(path, 1, "deliverer", 0)}
         self.begin(Setup(settings))
 
-    def connect_broker(self, topology, url=""):
+    def connect_broker(self, topology, url="", first=None):
         super().connect_broker(topology, url)
         self.broker = Broker()
 

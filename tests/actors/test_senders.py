@@ -180,6 +180,8 @@ def test_a_transport_that_is_not_installed_is_refused_with_what_to_do(monkeypatc
     check(DeliverySettings())
     with pytest.raises(TransportUnavailable, match=r"delivery\.transport.*'callboard\[async\]'"):
         check(DeliverySettings(transport="curl"))
+    with pytest.raises(TransportUnavailable, match="pycurl"):
+        sending(Settings(delivery=DeliverySettings(transport="curl")), 1, Signer(None))
 
 
 def test_pycurl_is_imported_where_it_sends_alone():

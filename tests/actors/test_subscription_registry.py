@@ -5,8 +5,10 @@ import pytest
 from callboard.actors.base.notification_publisher import subscription_path
 from callboard.actors.messages import Refused
 from callboard.actors.messages.notifications import (
+    CHILD_RESTARTED,
     DELIVERY_FAILED,
     HOOK_DISABLED,
+    ChildRestarted,
     Notices,
     NoticesSeen,
     Subscribed,
@@ -15,6 +17,7 @@ from callboard.actors.messages.notifications import (
     Unsubscribed,
 )
 from callboard.actors.system.subscription_registry import SubscriptionRegistry
+from callboard.supervision import Peer
 
 
 class Registry(SubscriptionRegistry):
@@ -101,3 +104,19 @@ def test_without_subscribers_there_is_nothing_to_check(registry):
         Unsubscribed("it was asked for"),
         Unsubscribed("there was no subscription"),
     ]
+
+
+def test_subscribers_hear_how_often_an_actor_was_restarted_and_why(registry):
+    registry.subscribe("one", CHILD_RESTARTED)
+    because = "no answer from amqp://user:secret@h/"
+    for incarnation in (1, 2, 2, 5):
+        peer = Peer("api", incarnation, "address", 100 + incarnation, because)
+        registry.on_directory({"api": peer, "metrics": Peer("metrics", 1, "other", 7)})
+    _check, (_seconds, send) = registry.timers
+    send()
+    (batch,) = registry.heard("one", Notices)
+    masked = "no answer from amqp://user:***@h/"
+    assert batch.notices == (
+        ChildRestarted("api", 102, 1, masked),
+        ChildRestarted("api", 105, 2, masked),
+    )

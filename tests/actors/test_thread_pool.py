@@ -30,6 +30,7 @@ def test_no_more_threads_are_awake_than_look_for_work():
         done.release()
 
     pool = ThreadPool(LOOKING + 3, work, "test")
+    pool.waits()  # This thread is none of its own.
     for number in range(20):
         pool.add(number)
     go_on.set()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.adapters.http.address_guard import AddressGuard, AddressRefusedError
+from callboard.adapters.http.endpoint_rules import written_addresses
 
 REFUSED = [
     ("0.0.0.0", "unspecified"),
@@ -146,6 +147,19 @@ def test_an_address_is_judged_the_same_however_it_is_wrapped(address):
 def test_odd_spellings_are_judged_by_what_they_mean(spelling):
     with pytest.raises(AddressRefusedError):
         AddressGuard().candidates(spelling, 80)
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        *((name, ["127.0.0.1"]) for name in ("localhost", "LocalHost.", "a.localhost", "0x7f.1")),
+        ("[::1]", ["::1"]),
+        *((name, []) for name in ("x.example", "localhost.example", "mylocalhost", "a" * 300)),
+    ],
+)
+def test_an_address_that_is_written_is_known_without_a_look_up(host, addresses):
+    """The names of this machine are those of RFC 6761."""
+    assert written_addresses(host, 80) == addresses
 
 
 def test_only_the_public_addresses_of_a_name_are_candidates_in_their_order():

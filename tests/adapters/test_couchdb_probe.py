@@ -29,6 +29,8 @@ def test_a_couchdb_tells_who_we_are_and_what_time_it_is(receiver):
     ("behaviour", "stage"),
     [
         (Answer(401), "credentials"),
+        (Answer(403), "credentials"),
+        (Answer(500, b'{"couchdb": "Welcome", "version": "3"}'), "protocol"),
         (Answer(200, b"<html>"), "protocol"),
         (Answer(200, b'{"version": "1"}'), "protocol"),
         (Answer(302, headers={"Location": "http://example.com/"}), "protocol"),

@@ -14,7 +14,17 @@ import requests
 
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.embedded import EmbeddedStore
-from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable, View
+from callboard.adapters.store.protocol import (
+    ChangedDocument,
+    Changes,
+    Conflict,
+    DatabaseMissing,
+    Row,
+    Saved,
+    StoreError,
+    StoreUnavailable,
+    View,
+)
 from callboard.adapters.store.stores import connect
 from callboard.adapters.store.urls import mask_url
 from services import free_port
@@ -57,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_any(self):
         self.server.requests.append((self.command, self.path, self.headers))
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.answer(self)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815
@@ -186,6 +196,177 @@ def test_names_are_quoted_once(answering):
     paths = [urlsplit(path).path for _method, path, _headers in server.requests]
     base = "/account%2Fab%2Fcd-202611"
     assert paths == [base, f"{base}/a%2Fb%20c", f"{base}/_design/d/_view/v", f"{base}/_design/d"]
+
+
+DOCUMENT = {"_id": "x", "_rev": "1-a", "n": 1}
+DELETED = {"_id": "x", "_rev": "1-a", "_deleted": True}
+CREATED = {"ok": True, "id": "x", "rev": "1-a"}
+NOT_FOUND = {"error": "not_found", "reason": "missing"}
+NO_DATABASE = {"error": "not_found", "reason": "Database does not exist."}
+IN_CONFLICT = {"error": "conflict", "reason": "Document update conflict."}
+PAGE = {"skip": "0", "limit": "1001"}
+KEYS = {"startkey": '"a"', "endkey": '"b"'}
+ALL_DOCS = {
+    "rows": [
+        {"id": "_design/d", "key": "_design/d", "value": {"rev": "1-a"}, "doc": {"views": {}}},
+        {"id": "x", "key": "x", "value": {"rev": "1-a"}, "doc": DOCUMENT},
+        {"id": "y", "key": "y", "value": {"rev": "2-b", "deleted": True}, "doc": None},
+        {"key": "z", "error": "not_found"},
+    ]
+}
+CHANGED = {
+    "results": [
+        {"seq": "3-g", "id": "_design/d", "changes": [{"rev": "1-a"}]},
+        {"seq": "4-g", "id": "x", "changes": [{"rev": "2-b"}]},
+        {"seq": "5-g", "id": "y", "changes": [{"rev": "3-c"}], "deleted": True},
+    ],
+    "last_seq": "5-g",
+    "pending": 0,
+}
+SEEN = (ChangedDocument("x", "2-b", deleted=False), ChangedDocument("y", "3-c", deleted=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "sent", "status", "answer", "expected"),
+    [
+        (lambda s: s.ensure_database("db"), ("PUT", "/db", {}), 201, {"ok": True}, True),
+        (
+            *(lambda s: s.ensure_database("db"), ("PUT", "/db", {}), 412),
+            *({"error": "file_exists", "reason": "The database already exists."}, False),
+        ),
+        (lambda s: s.database_exists("db"), ("HEAD", "/db", {}), 200, {}, True),
+        (lambda s: s.database_exists("db"), ("HEAD", "/db", {}), 404, NO_DATABASE, False),
+        (lambda s: s.get("db", "x"), ("GET", "/db/x", {}), 200, DOCUMENT, DOCUMENT),
+        (lambda s: s.get("db", "x"), ("GET", "/db/x", {}), 404, NOT_FOUND, None),
+        (
+            *(lambda s: s.get_many("db", ["x", "y", "z"]),),
+            *(("POST", "/db/_all_docs", {"include_docs": "true"}, {"keys": ["x", "y", "z"]}), 200),
+            *({"rows": ALL_DOCS["rows"][1:]}, {"x": DOCUMENT}),
+        ),
+        (
+            *(lambda s: s.get_many("db", ["x"]),),
+            *(("POST", "/db/_all_docs", {"include_docs": "true"}, {"keys": ["x"]}), 404),
+            *(NO_DATABASE, {}),
+        ),
+        (
+            *(lambda s: s.save("db", {"_id": "x", "n": 1}),),
+            *(("PUT", "/db/x", {}, {"_id": "x", "n": 1}), 201, CREATED, "1-a"),
+        ),
+        (
+            lambda s: s.save_many("db", [{"_id": "x"}, {"_id": "n", "n": float("nan")}, DOCUMENT]),
+            ("POST", "/db/_bulk_docs", {}, {"docs": [{"_id": "x"}, DOCUMENT]}),
+            201,
+            [CREATED, {"id": "x", **IN_CONFLICT}],
+            [
+                Saved("x", rev="1-a"),
+                Saved(
+                    "n",
+                    error="document 'n' cannot be stored: "
+                    "Out of range float values are not JSON compliant",
+                ),
+                Saved("x", error="conflict"),
+            ],
+        ),
+        (
+            *(lambda s: s.save_many("db", [{"_id": "x"}]),),
+            *(("POST", "/db/_bulk_docs", {}, {"docs": [{"_id": "x"}]}), 201),
+            *([{"id": "x", "error": "forbidden", "reason": "no"}], [Saved("x", error="no")]),
+        ),
+        (lambda s: s.delete("db", "x", "1-a"), ("PUT", "/db/x", {}, DELETED), 201, CREATED, None),
+        (
+            *(lambda s: list(s.view("db", "d/v", start="a", end="b")),),
+            *(("GET", "/db/_design/d/_view/v", {**PAGE, **KEYS}), 200),
+            *({"rows": [{"id": "x", "key": "a", "value": 2}]}, [Row("x", "a", 2)]),
+        ),
+        (
+            *(lambda s: list(s.view("db", "d/v", group=True, descending=True)),),
+            *(("GET", "/db/_design/d/_view/v", PAGE | {"group": "true", "descending": "true"}),),
+            *(200, {"rows": [{"key": "a", "value": 2}]}, [Row(None, "a", 2)]),
+        ),
+        (
+            *(lambda s: list(s.view("db", "d/v", key=1, reduce=False, include_documents=True)),),
+            (
+                *("GET", "/db/_design/d/_view/v"),
+                PAGE
+                | {"startkey": "1", "endkey": "1"}
+                | {"reduce": "false", "include_docs": "true"},
+            ),
+            *(200, {"rows": [{"id": "x", "key": 1, "value": None, "doc": DOCUMENT}]}),
+            [Row("x", 1, None, DOCUMENT)],
+        ),
+        (
+            *(lambda s: list(s.view("db", "d/v", limit=1)),),
+            *(("GET", "/db/_design/d/_view/v", {"skip": "0", "limit": "2"}), 200),
+            {"rows": [{"id": "x", "key": 1, "value": None}, {"id": "y", "key": 2, "value": None}]},
+            [Row("x", 1, None)],
+        ),
+        (
+            *(lambda s: list(s.documents("db", start="a", end="b")),),
+            *(("GET", "/db/_all_docs", {**PAGE, **KEYS, "include_docs": "true"}), 200),
+            *(ALL_DOCS, [DOCUMENT]),
+        ),
+        (
+            *(lambda s: s.changes("db", None), ("GET", "/db", {}), 200),
+            *({"db_name": "db", "update_seq": [7]}, Changes((), "[7]", complete=True)),
+        ),
+        (
+            *(lambda s: s.changes("db", "9"), ("GET", "/db", {}), 200),
+            *({"db_name": "db", "update_seq": 8}, Changes((), "8", complete=False)),
+        ),
+        (
+            *(lambda s: s.changes("db", "2-g", 4),),
+            *(("GET", "/db/_changes", {"since": "2-g", "limit": "4"}), 200),
+            *(CHANGED, Changes(SEEN, "5-g", complete=True)),
+        ),
+        (
+            *(lambda s: s.changes("db", "2-g", 3),),
+            *(("GET", "/db/_changes", {"since": "2-g", "limit": "3"}), 200),
+            *(CHANGED, Changes(SEEN, "5-g", complete=False)),
+        ),
+    ],
+)
+def test_what_is_sent_and_what_the_answer_means(answering, call, sent, status, answer, expected):
+    """Requests and answers as in CouchDB's API reference."""
+    requests = []
+
+    def reply(request):
+        url = urlsplit(request.path)
+        query = {name: value for name, (value,) in parse_qs(url.query).items()}
+        body = [json.loads(request.body)] if request.body else []
+        requests.append((request.command, url.path, query, *body))
+        request.reply(status, json.dumps(answer).encode(), Content_Type="application/json")
+
+    assert call(CouchdbStore(answering(reply).url)) == expected
+    assert [each for each in requests if each[1] != "/"] == [sent]
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "_all_docs", "_design/..", "_design/_info"])
+def test_what_is_no_document_is_not_asked_for(answering, id):
+    server = answering(lambda request: request.reply(200, b"{}", Content_Type="application/json"))
+    assert CouchdbStore(server.url).get("db", id) is None
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "error"),
+    [
+        (404, NOT_FOUND, StoreError),
+        (404, NO_DATABASE, DatabaseMissing),
+        (404, {"error": "not_found", "reason": "no_db_file"}, DatabaseMissing),
+        (409, IN_CONFLICT, Conflict),
+        (400, {"error": "bad_request", "reason": "invalid UTF-8 JSON"}, StoreError),
+        (429, {"error": "too_many", "reason": "slow down"}, StoreUnavailable),
+        (499, {"error": "odd", "reason": "odd"}, StoreError),
+        (500, {"error": "unknown", "reason": "badmatch"}, StoreUnavailable),
+    ],
+)
+def test_an_error_says_whether_to_try_again(answering, status, answer, error):
+    body = json.dumps(answer).encode()
+    kind = {"Content_Type": "application/json"}
+    store = CouchdbStore(answering(lambda request: request.reply(status, body, **kind)).url)
+    with pytest.raises(StoreError) as caught:
+        store.save("db", {"_id": "x"})
+    assert type(caught.value) is error
 
 
 def test_connections_are_kept(answering):

@@ -85,6 +85,10 @@ def test_the_latest_of_a_delivery_is_known_to_all(open_file):
     assert other.known("a") == Deferred(255)
     one.answered("a", 9, 999)
     assert other.known("a") == Answered(9, 999)
+    one.answered("a", 9, 5000)
+    assert other.known("a") == Answered(9, 1023)
+    one.answered("a", 9, 0)  # the status has 10 bits, of which 0 means deferred
+    assert other.known("a") == Answered(9, 1)
     one.add("a")
     assert (other.known("a"), other.known("b")) == (Finished(), Answered(1, 404))
 
@@ -98,15 +102,15 @@ def test_a_delivery_has_one_entry(open_file):
     assert all(file.known(str(number)) == Finished() for number in range(100))
 
 
-@pytest.mark.parametrize("now", [1e9, 2**31 - 1.0, 2**31 + 10.0, 2**32 + 1800.0])
+@pytest.mark.parametrize("now", [0.0, 1e9, 2**31 - 1.0, 2**31 + 10.0, 2**32 + 1800.0])
 def test_what_is_unfinished_counts_for_an_hour_in_any_year(open_file, now):
     clock = [now]
     file = open_file(clock=lambda: clock[0])
     file.answered("a", 1, 500)
-    file.deferred("b", 1)
+    file.deferred("b", 0)
     file.add("c")
     clock[0] += 3540
-    assert [file.known(id) for id in "abc"] == [Answered(1, 500), Deferred(1), Finished()]
+    assert [file.known(id) for id in "abc"] == [Answered(1, 500), Deferred(0), Finished()]
     clock[0] += 121
     assert [file.known(id) for id in "abc"] == [None] * 3
 

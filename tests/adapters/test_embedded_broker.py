@@ -27,6 +27,7 @@ from callboard.adapters.broker.protocol import (
     Unconfirmed,
 )
 from services.driver import Driver
+from support.descriptors import open_descriptors
 
 EVENTS = Topology(queue=Queue("events"))
 PRIVATE = Topology(queue=Queue("private", durable=False, exclusive=True))
@@ -355,3 +356,11 @@ def test_a_lost_ring_costs_no_message(drive):
     publisher.publish("events", b"1")
     os.read(driver.connection.fileno(), 1000)  # nobody rings any more
     assert [message.body for message in driver.receive(1)] == [b"1"]
+
+
+def test_a_closed_connection_leaves_no_descriptor_open(tmp_path):
+    before = open_descriptors()
+    driver = Driver(EmbeddedConnection(tmp_path, EVENTS)).up()
+    assert open_descriptors() > before
+    driver.connection.close()
+    assert open_descriptors() <= before

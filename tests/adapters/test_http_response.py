@@ -163,6 +163,7 @@ def test_a_connection_on_which_more_came_than_the_answer_is_not_kept(whole, body
         (b"Content-Length: 3, 3", False),
         (b"Content-Length: 3\r\nConnection: close", False),
         (b"Server: x", False),
+        (b"Content-Length: 3\r\nConnection: Keep-Alive", True),
     ],
 )
 def test_a_connection_is_kept_only_if_all_agree_where_the_body_ends(framing, keep):
@@ -170,7 +171,15 @@ def test_a_connection_is_kept_only_if_all_agree_where_the_body_ends(framing, kee
     assert (read.response.body, read.keep) == (b"abc", keep)
 
 
-def test_an_answer_that_is_chunked_and_has_a_length_is_the_last():
-    both = OK + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"
-    read = answer([both + b"3\r\nabc\r\n0\r\n\r\n"])
-    assert (read.response.body, read.keep) == (b"abc", False)
+@pytest.mark.parametrize(
+    ("head", "keep"),
+    [
+        (OK, True),
+        (OK + b"Content-Length: 3\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", False),
+    ],
+)
+def test_an_answer_in_chunks_is_the_last_if_it_might_be_read_otherwise(head, keep):
+    """RFC 9112, 6.1: it also has a length, or is of HTTP/1.0, which has no chunks."""
+    read = answer([head + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"])
+    assert (read.response.body, read.keep) == (b"abc", keep)

@@ -1,6 +1,7 @@
 """The receiver that judges signatures, counts repeats, and fails as it is told."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -50,6 +51,15 @@ def test_either_key_will_do_and_both_kinds():
     with Listener(keys=[new_secret().text, pair.public_text]) as listener:
         post(listener, id="a", secret=pair)
         assert listener.wait_for(1)[0].verdict == "ok"
+
+
+def test_an_arrival_wakes_who_waits_for_it():
+    with Listener() as listener, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(listener.wait_for, 1, patient(20))
+        while not waiting.running():
+            time.sleep(0.001)
+        post(listener)
+        assert len(waiting.result(patient(5))) == 1
 
 
 def test_without_a_key_nothing_is_judged():

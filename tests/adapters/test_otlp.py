@@ -252,6 +252,18 @@ def test_a_collector_that_is_down_is_told_once_and_then_left_alone(tracing_to):
     assert len(events) == len(set(events)), "told more than once"
 
 
+def test_each_warning_of_the_library_is_told_once_until_the_end(tracing_to, caplog):
+    caplog.set_level(logging.DEBUG, "opentelemetry")
+    tracing = tracing_to(f"http://127.0.0.1:{free_port()}")
+    library = logging.getLogger("opentelemetry.sdk.trace")
+    for number in range(2):
+        library.info("began")
+        library.warning("queue %d is full", number)
+    tracing.close()
+    library.warning("ended")
+    assert tracing.said == [("tracing_trouble", {"reason": "queue 0 is full"})]
+
+
 @pytest.mark.parametrize("status", [400, 500])
 def test_a_collector_that_refuses_is_told_once(status, tracing_to, caplog):
     with Collector(status=status) as collector:

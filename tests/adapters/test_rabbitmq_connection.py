@@ -5,11 +5,17 @@ import time
 
 import pika
 import pytest
+from pika import exceptions as errors
+from pika.adapters.utils.connection_workflow import (
+    AMQPConnectionWorkflowFailed,
+    AMQPConnectorSocketConnectError,
+)
 
 from callboard.adapters.broker.backoff import Backoff
 from callboard.adapters.broker.properties import DecodedProperties
 from callboard.adapters.broker.protocol import (
     Binding,
+    BrokerError,
     ConnectionDown,
     ConnectionUp,
     Exchange,
@@ -19,6 +25,8 @@ from callboard.adapters.broker.protocol import (
     Topology,
 )
 from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
+from callboard.adapters.broker.rabbitmq.relocation import relocate
+from callboard.adapters.broker.rabbitmq.session import describe
 from services import free_port
 from services.driver import Driver
 from support.patience import patient
@@ -64,6 +72,28 @@ def test_headers_that_pika_cannot_read():
         "d": 1.5,
         "f": 0.25,
     }
+
+
+REFUSED = OSError(111, "Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errors.ChannelClosedByBroker(404, "NOT_FOUND - no queue"), "404 NOT_FOUND - no queue"),
+        (errors.ConnectionClosedByBroker(320, "CONNECTION_FORCED"), "320 CONNECTION_FORCED"),
+        (errors.ProbableAuthenticationError("403"), "login refused: 403"),
+        (errors.ProbableAccessDeniedError("530"), "virtual host refused: 530"),
+        (errors.AMQPHeartbeatTimeout("no heartbeat"), "no heartbeat"),
+        (REFUSED, "Connection refused"),
+        (errors.AMQPConnectionError(REFUSED), "Connection refused"),
+        (AMQPConnectorSocketConnectError(REFUSED), "Connection refused"),
+        (AMQPConnectionWorkflowFailed([ValueError("first"), REFUSED]), "Connection refused"),
+        (ValueError("other"), "ValueError('other')"),
+    ],
+)
+def test_an_error_in_words(error, words):
+    assert describe(error) == words
 
 
 def test_nobody_listens(drive):
@@ -230,3 +260,22 @@ class TestWithRabbitMQ:
         driver.publish("call.3", b"new", exchange="callevt")
         assert driver.receive(3)[2].body == b"new"
         assert len(driver.of(ConnectionUp)) == 2
+
+
+@pytest.mark.timeout(45)
+def test_moving_messages_ends_in_time_if_the_broker_falls_silent(drive, rabbitmq, amqp_url):
+    """pika waits for a response until two of the broker's heartbeats, of a minute, are missed."""
+    driver = drive(amqp_url).up()
+    driver.publish("events", b"1")
+    driver.connection.close()
+    with SlowProxy(rabbitmq.port) as proxy:
+        url = f"amqp://guest:guest@127.0.0.1:{proxy.port}/{amqp_url.rpartition('/')[2]}"
+
+        def fall_silent(bodies):
+            proxy.frozen = True
+            return [(Queue("target"), OutgoingMessage("", "target", body)) for body in bodies]
+
+        began = time.monotonic()
+        with pytest.raises(BrokerError):
+            relocate(url, ("events",), lambda _body: True, fall_silent, 2.0)
+        assert time.monotonic() - began < patient(4)

@@ -23,6 +23,7 @@ def arrival(body=b"", **headers):
         (b"", "", None),
         (b'{"a": [1]}', "application/json", {"a": [1]}),
         (b"a=1&b=%20&a=2", "application/x-www-form-urlencoded", {"a": "2", "b": " "}),
+        (b"a=&b=1", "application/x-www-form-urlencoded", {"a": "", "b": "1"}),
         (b"a=1", "text/plain", "a=1"),
         (b"5", "application/json", 5),
         (b"null", "application/json", None),

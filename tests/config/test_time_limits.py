@@ -9,12 +9,24 @@ import pytest
 from attrs import evolve
 from click.testing import CliRunner
 
+from callboard.actors.system.tree import tree
+from callboard.adapters.telemetry import otlp
 from callboard.cli.system.configuration import timeouts
 from callboard.config import time_limits as limits
 from callboard.config.loader import ConfigError, load
 from callboard.config.settings import ActorsSettings, CouchdbSettings, DeliverySettings, Settings
+from callboard.supervision import SupervisorSpec
+from callboard.supervision.supervisor import BURIAL_S
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def leaves(spec):
+    return [
+        leaf
+        for child in spec.children
+        for leaf in (leaves(child.args) if isinstance(child.args, SupervisorSpec) else [child])
+    ]
 
 
 def test_a_limit_is_longer_than_those_it_contains():
@@ -23,6 +35,13 @@ def test_a_limit_is_longer_than_those_it_contains():
     assert limits.APPLY_S < limits.API_APPLY_S
     assert Settings().delivery.request_timeout_ms / 1000 < limits.DELIVERER_STOP_S
     assert limits.DELIVERER_STOP_S + 2 * limits.CHILD_STOP_S < limits.DELIVERIES_STOP_S
+    assert limits.DELIVERER_STOP_S < limits.REMOTE_SUPERVISOR_STOP_S
+    assert limits.REMOTE_SUPERVISOR_STOP_S + BURIAL_S < limits.REMOTE_SUPERVISORS_STOP_S
+    assert limits.REMOTE_SUPERVISORS_STOP_S < limits.DELIVERIES_STOP_S
+    assert 2 * limits.CLOSE_S + otlp.CLOSE_S < limits.CHILD_STOP_S
+    assert len(leaves(tree(Settings()))) * limits.START_S < limits.EMBEDDED_START_S
+    assert limits.STOP_S < limits.EMBEDDED_STOP_S
+    assert limits.RECONCILE_S < limits.REPEATED_S
     assert limits.DRAIN_S + limits.DELIVERIES_STOP_S + limits.API_STOP_S < limits.STOP_S
 
 
@@ -51,29 +70,51 @@ def test_the_limits_of_a_node_with_default_settings():
         ("hang of an actor that reads the store", 32, "hang + 2 x store response"),
         ("store response", 10, "couchdb.timeout_ms; at most 30 s"),
         ("store health check", 5, "store response, at most 5 s"),
+        ("take-over of an earlier version's deliveries", 5, "2 x store response, at most 5 s"),
         ("comparison with the store", 120, "couchdb.compare_s"),
+        ("restarts are counted", 10, "fixed"),
+        ("set-up of a connection to the broker", 60, "fixed"),
+        ("search for unanswered work", 30, "half of repetition of unanswered work"),
         ("repetition of unanswered work", 60, "at least 2 x store response"),
         ("changed hook in effect", 3, "fixed"),
         ("changed hook in effect, for the API", 4, "changed hook in effect + 1 s"),
         ("silent loss of the broker", 16, "2 x amqp.heartbeat_s"),
+        ("look for a block of the broker", 5, "fixed"),
+        ("block of the broker, unconfirmed", 12, "2 x look + 2 s"),
         (
             "connection to an endpoint",
             10,
             "connect_timeout_ms of system_config/webhooks, by default",
         ),
         ("request to an endpoint", 10, "delivery.request_timeout_ms"),
+        ("test delivery, for the API", 60, "request to an endpoint + 50 s"),
         ("settling of events at a stop", 10, "fixed"),
         ("stop of an actor", 5, "fixed"),
+        ("close of a connection at a stop", 1, "fixed; below stop of an actor"),
         ("stop of the API", 4, "2 x 2 s; below stop of an actor"),
         ("stop of a deliverer", 12, "default of delivery.request_timeout_ms + 2 s"),
+        ("stop of the deliverers of another machine", 15, "stop of a deliverer + 3 s"),
+        (
+            "stop of all other machines' deliverers",
+            18,
+            "the same + 3 s; below stop of all deliverers",
+        ),
         ("stop of all responders", 15, "3 x stop of an actor"),
         ("stop of all deliverers", 25, "2 x stop of a deliverer + 1 s"),
         ("stop of the system", 45, "settling + stop of all deliverers + 2 x stop of an actor"),
+        ("start of the system in a host", 300, "fixed"),
+        ("stop of the system in a host", 60, "stop of the system + 15 s"),
     ]
 
 
 def test_by_default_a_frozen_store_costs_no_connection_to_the_broker():
     assert limits.store_call_s(Settings()) < limits.broker_loss_s(Settings()) <= 20
+
+
+def test_a_test_delivery_has_the_time_of_its_request():
+    for request_timeout_ms in (10_000, 600_000):
+        slow = table(delivery=DeliverySettings(request_timeout_ms=request_timeout_ms))
+        assert slow["test delivery, for the API"] > slow["request to an endpoint"]
 
 
 def test_what_follows_from_settings():

@@ -865,7 +865,7 @@ def test_wanted_messages_are_moved_in_order_and_the_others_keep_their_places(bro
 
     names = ("due", "soon", "late", "missing")
     move = lambda: relocate(  # noqa: E731
-        broker.url, broker.folder, names, lambda body: body.startswith(b"a"), arranged
+        broker.url, broker.folder, names, lambda body: body.startswith(b"a"), arranged, 5.0
     )
     assert (move(), move()) == (4, 0)
     assert declared(other, target) == 4

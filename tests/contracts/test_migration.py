@@ -5,7 +5,7 @@ import threading
 import pytest
 import structlog
 
-from callboard.adapters.repositories.migration import migrated
+from callboard.adapters.repositories.migration import as_migrated, migrated
 from callboard.adapters.store import views
 from callboard.adapters.store.protocol import Conflict, Saved, StoreUnavailable
 from callboard.webhooks.hooks.migration import migration
@@ -313,3 +313,17 @@ def test_a_twin_that_cannot_be_removed_is_told(hooks):
     with structlog.testing.capture_logs() as logs:
         migrated(store, hooks.page(), NOW)
     assert "twin_left" in [line["event"] for line in logs]
+
+
+def test_what_hooks_would_become_is_known_without_saving_them(hooks):
+    hooks.save(hook("fax"), hook("other", "object"))
+    page = hooks.page()
+    would = as_migrated(page, NOW)
+    assert hooks.page() == page
+
+    def by_id(documents):
+        return {d["_id"]: {key: d[key] for key in d.keys() - {"_rev"}} for d in documents}
+
+    assert by_id(would) == by_id(migrated(hooks.store, page, NOW))
+    assert by_id(would).keys() == {"fax", TWIN, "other"}
+    assert as_migrated(would, NOW) == would

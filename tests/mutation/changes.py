@@ -1,8 +1,8 @@
 """The changes that can be made to a file: one operator, constant, condition or statement each.
 
 Prose is left alone: docstrings, and texts with a space in them, of which a reader judges. So are
-annotations, assertions, lines that only a type checker reads, what only a `repr` shows, and what is
-logged for information.
+annotations, assertions, lines that only a type checker reads, what only a `repr` shows, the start
+of a count, and what is logged for information.
 """
 
 import ast
@@ -220,6 +220,8 @@ def _expressions(
     waiting: list[ast.AST] = [statement]
     while waiting:
         node = waiting.pop()
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "itertools.count":
+            continue  # of numbers that only tell things apart
         for name, value in ast.iter_fields(node):
             if name in (
                 "annotation",

@@ -20,7 +20,7 @@ from attrs import asdict, define, field, frozen
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("webhooks", "config", "supervision", "adapters", "web", "cli", "actors")
 MEASURED = "not (multiprocess or rabbitmq or couchdb or browser or faults or alone or slow)"
-FEW = {"CALLBOARD_SIMULATIONS": "6"}
+FEW = {"CALLBOARD_TEST_SIMULATIONS": "6"}
 """Simulated runs: of many, none would be among the tests of a change, as they take so long."""
 KEPT = ROOT / ".pytest_cache" / "reach.json"
 

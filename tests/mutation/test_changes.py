@@ -71,6 +71,7 @@ def test_one_thing_is_changed_at_a_time(changed, source, expected):
         "log.debug('a')",
         "def __repr__(self):\n    return 'a'",
         "x: str = field(repr=False)",
+        "x = itertools.count(1)",
     ],
 )
 def test_prose_and_what_only_types_read_stay(changed, source):

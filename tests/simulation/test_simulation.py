@@ -1,8 +1,8 @@
 """Simulated runs of a node, each with its own faults: nothing is lost and nothing is left over.
 
-CALLBOARD_SIMULATIONS: how many runs, by default 90; CALLBOARD_FIRST_SEED: the first of them. A
-failure names its seed, and `CALLBOARD_SEED=123 python -m pytest -s tests/simulation` repeats that
-run alone and prints each message of it.
+CALLBOARD_TEST_SIMULATIONS: how many runs, by default 90; CALLBOARD_TEST_FIRST_SEED: the first of
+them. A failure names its seed, and `CALLBOARD_TEST_SEED=123 python -m pytest -s tests/simulation`
+repeats that run alone and prints each message of it.
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from simulation.plants import PLANTS
 from simulation.system import Simulation
 from support.patience import patient
 
-RUNS = int(os.environ.get("CALLBOARD_SIMULATIONS", "90"))
-FIRST = int(os.environ.get("CALLBOARD_FIRST_SEED", "0"))
-SEED = os.environ.get("CALLBOARD_SEED")
+RUNS = int(os.environ.get("CALLBOARD_TEST_SIMULATIONS", "90"))
+FIRST = int(os.environ.get("CALLBOARD_TEST_FIRST_SEED", "0"))
+SEED = os.environ.get("CALLBOARD_TEST_SEED")
 PARTS = 3
 """So that several processes share the runs."""
 
-only_all = pytest.mark.skipif(SEED is not None, reason="CALLBOARD_SEED repeats one run")
+only_all = pytest.mark.skipif(SEED is not None, reason="CALLBOARD_TEST_SEED repeats one run")
 
 
 def report(seed, violations):
-    replay = f"CALLBOARD_SEED={seed} {Path(sys.executable).name} -m pytest -s tests/simulation"
+    replay = f"CALLBOARD_TEST_SEED={seed} {Path(sys.executable).name} -m pytest -s tests/simulation"
     return "\n  ".join([f"seed {seed} (again: {replay})", *violations])
 
 
@@ -86,7 +86,7 @@ def test_a_deliverer_knows_what_each_delivery_waits_for(deliverer, monkeypatch):
     assert (deliverer, Accounting.lost) == (Accounting, 0)
 
 
-@pytest.mark.skipif(SEED is None, reason="CALLBOARD_SEED names the run to repeat")
+@pytest.mark.skipif(SEED is None, reason="CALLBOARD_TEST_SEED names the run to repeat")
 def test_one_run_again():
     violations = Simulation(int(SEED or 0), journal=printed).run()
     assert not violations, report(SEED, violations)

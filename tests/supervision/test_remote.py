@@ -28,7 +28,7 @@ PATH = "elsewhere/there"
 )
 def test_an_outpost_may_take_as_long_to_start_as_its_children(children_s, remote_supervisor_s):
     children = tuple(ChildSpec(f"w{n}", Worker, start_s=s) for n, s in enumerate(children_s))
-    assert remote_supervisor("there", SupervisorSpec(children)).start_s == remote_supervisor_s
+    assert remote_supervisor("there", SupervisorSpec(children), 5.0).start_s == remote_supervisor_s
 
 
 def one_worker(args, _capabilities):

@@ -19,11 +19,7 @@ from callboard.supervision import (
     TreeNode,
 )
 from callboard.supervision.messages import Finished, Heard, Heartbeat
-from callboard.supervision.remote import (
-    REMOTE_SUPERVISORS_STOP_S,
-    RemoteSupervisor,
-    remote_supervisor,
-)
+from callboard.supervision.remote import RemoteSupervisor, remote_supervisor
 from support.world import World
 
 
@@ -288,14 +284,13 @@ def test_machines_of_other_versions_know_the_names_of_capabilities():
     assert (MEMBER, PLACE) == ("callboard: member", "callboard: place")
 
 
-def test_a_supervisor_far_away_may_stop_for_fifteen_seconds():
-    spec = remote_supervisor("far", SupervisorSpec())
-    assert REMOTE_SUPERVISORS_STOP_S == 18.0  # and for three more to be given up
+def test_a_supervisor_far_away_ends_with_its_machine_and_has_its_time_to_stop():
+    spec = remote_supervisor("far", SupervisorSpec(), 7.0)
     assert (spec.id, spec.actor, spec.restart, spec.shutdown_s) == (
         "far",
         RemoteSupervisor,
         "temporary",
-        15.0,
+        7.0,
     )
 
 

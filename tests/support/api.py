@@ -63,6 +63,7 @@ class StubBackend:
         self.published = []
         self.unroutable = 0
         self.broker = None
+        self.why_posts_are_refused = ""
 
     def check_hook(self, hook):
         account = endpoint_config(self.store, hook.account_id, self.node.grants)
@@ -100,6 +101,9 @@ class StubBackend:
             raise self.broker
         self.published += messages
         return self.unroutable
+
+    def posts_refused(self):
+        return self.why_posts_are_refused
 
     def stats(self):
         return {"uptime_s": 1.0}

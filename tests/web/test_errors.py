@@ -2,7 +2,9 @@
 
 import pytest
 
+from callboard.actors.messages import RefusedByActor
 from callboard.web import errors
+from callboard.webhooks.hooks.quotas import excess
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,74 @@ from callboard.web import errors
         ),
         (
             errors.backend_failed("no"),
+            500,
+            "Request failed on the backend",
+            {"message": "request failed", "cause": "no"},
+            {},
+        ),
+        (
+            errors.quota_exceeded(excess("hooks", "hooks", 3, "there are 3 hooks")),
+            409,
+            "quota_exceeded",
+            {
+                "message": "there are 3 hooks: quotas.hooks allows 3",
+                "setting": "quotas.hooks",
+                "limit": 3,
+            },
+            {},
+        ),
+        (
+            errors.quota_exceeded(excess("hook", "hook_bytes", 9, "hook has 10 bytes")),
+            400,
+            "validation error",
+            {
+                "hook": {
+                    "quota": {
+                        "message": "hook has 10 bytes: quotas.hook_bytes allows 9",
+                        "setting": "quotas.hook_bytes",
+                        "target": 9,
+                    }
+                }
+            },
+            {},
+        ),
+        (
+            errors.refused(RefusedByActor("too many", "quotas.test_deliveries")),
+            429,
+            "too_many_requests",
+            {"message": "too many", "setting": "quotas.test_deliveries", "retry_after_s": 5},
+            {"Retry-After": "5"},
+        ),
+        (
+            errors.over_rate("slower", "quotas.events_per_second"),
+            429,
+            "too_many_requests",
+            {"message": "slower", "setting": "quotas.events_per_second", "retry_after_s": 1},
+            {"Retry-After": "1"},
+        ),
+        (
+            errors.refused(RefusedByActor("full", busy=True)),
+            503,
+            "busy",
+            {"message": "full"},
+            {"Retry-After": "5"},
+        ),
+        (
+            errors.refused(RefusedByActor("low on memory", blocked=True)),
+            503,
+            "broker_blocked",
+            {"message": "low on memory", "retry_after_s": 5},
+            {"Retry-After": "5"},
+        ),
+        (
+            errors.refused(RefusedByActor("not here", setting="delivery.waiting_index_mb")),
+            409,
+            "not_on_this_node",
+            {"message": "not here", "setting": "delivery.waiting_index_mb"},
+            {},
+        ),
+        (
+            errors.refused(RefusedByActor("no")),
             500,
             "Request failed on the backend",
             {"message": "request failed", "cause": "no"},

@@ -12,7 +12,7 @@ from callboard.adapters.store.protocol import StoreError, StoreUnavailable
 from callboard.web.documents.samples import SAMPLES
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
 from callboard.webhooks.values.kazoo_names import account_database
-from support.api import PARENT
+from support.api import OTHER, PARENT
 
 KINDS = "/v2/webhooks"
 
@@ -41,6 +41,22 @@ def test_what_the_master_account_has_counts(api):
     assert kinds["doorbell"] == {"id": "doorbell", "name": "Doorbell", "description": "d"}
     assert kinds.keys().isdisjoint({"callflow", "skel"})
     assert api.add_hook(hook="doorbell")["hook"] == "doorbell"
+
+
+@pytest.mark.parametrize("master", [None, "", 5, PARENT, OTHER])
+def test_a_master_account_that_is_none_has_nothing(api, master):
+    before = api.data("GET", KINDS)
+    api.store.ensure_database("system_config")
+    config = {"_id": "accounts", "default": {"master_account_id": master}}
+    api.store.save("system_config", config)
+    database = account_database(PARENT)
+    api.store.ensure_database(database)
+    meta = {"pvt_type": "webhook_meta", "name": 7, "description": None, "modifiers": []}
+    for id, more in (("odd", {}), ("gone", {"pvt_deleted": True}), ("other", {"pvt_type": "x"})):
+        api.store.save(database, meta | {"_id": f"webhooks_{id}"} | more)
+    added = [kind for kind in api.data("GET", KINDS) if kind not in before]
+    odd = {"id": "odd", "name": "odd", "description": ""}
+    assert added == ([odd] if master == PARENT else [])
 
 
 def test_kinds_are_paged(api):

@@ -288,10 +288,21 @@ def test_delete_is_soft_unless_asked_otherwise(api):
     assert api.data("GET", HOOKS) == []
 
 
-def test_a_change_of_another_revision_is_refused(api):
+@pytest.mark.parametrize(
+    ("given", "status", "message"),
+    [
+        ('"1-old"', 412, "precondition_failed"),
+        ('"*"', 412, "precondition_failed"),
+        ("*", 200, None),
+        ('"{rev}"', 200, None),
+        ('"1-old", W/"{rev}"', 200, None),
+    ],
+)
+def test_a_change_of_another_revision_is_refused(api, given, status, message):
     id = api.add_hook()["id"]
-    answer = api.call("PATCH", f"{HOOKS}/{id}", {"name": "x"}, headers={"If-Match": '"1-old"'})
-    assert (answer.status_code, answer.json()["message"]) == (412, "precondition_failed")
+    headers = {"If-Match": given.format(rev=api.store.get("webhooks", id)["_rev"])}
+    answer = api.call("PATCH", f"{HOOKS}/{id}", {"name": "x"}, headers=headers)
+    assert (answer.status_code, answer.json().get("message")) == (status, message)
 
 
 def test_a_change_that_another_was_faster_than_is_a_conflict(api):
@@ -346,6 +357,7 @@ def test_a_page_that_cannot_be_is_refused(api, query):
 def test_a_body_that_is_none_is_refused(api, body):
     answer = api.call("PUT", HOOKS, content=body)
     assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
+    assert ("the body is no JSON object" in answer.text) is (body == "[]")
 
 
 @pytest.mark.parametrize(

@@ -168,10 +168,10 @@ def test_without_the_store_the_quotas_are_those_known(api):
 @pytest.mark.parametrize(
     ("refusal", "status", "message"),
     [
-        (RefusedByActor("full", "quotas.test_deliveries"), 429, "too_many_requests"),
-        (RefusedByActor("full", busy=True), 503, "busy"),
-        (RefusedByActor("full", blocked=True), 503, "broker_blocked"),
-        (RefusedByActor("off", setting="delivery.waiting_index_mb"), 409, "not_on_this_node"),
+        (RefusedByActor("full", "quota", "quotas.test_deliveries"), 429, "too_many_requests"),
+        (RefusedByActor("full", "busy"), 503, "busy"),
+        (RefusedByActor("full", "blocked"), 503, "broker_blocked"),
+        (RefusedByActor("off", "setting", "delivery.waiting_index_mb"), 409, "not_on_this_node"),
         (RefusedByActor("other"), 500, "Request failed on the backend"),
     ],
 )

@@ -85,5 +85,13 @@ def test_others_are_refused_and_then_nothing_is_converted(kind, value):
     assert (document, list(found), list(found["a"])) == ({"a": value, "b": "5"}, ["a"], ["type"])
 
 
+def test_other_members_may_have_to_match_more_than_a_type():
+    schema = of({"type": "string"}, additionalProperties={"type": "integer", "minimum": 3})
+    assert checked({"a": "x", "b": 3}, schema) == ({"a": "x", "b": 3}, {})
+    facts = {"message": "Value must be at least 3", "target": 3, "value": 2}
+    assert checked({"a": "x", "b": 2}, schema)[1] == {"b": {"minimum": facts}}
+    assert list(checked({"b": 2}, of({}, additionalProperties=False))[1]) == [""]
+
+
 def test_defaults_are_filled_in():
     assert checked({}, of({"type": "string", "default": "x"})) == ({"a": "x"}, {})

@@ -60,6 +60,14 @@ def test_gauges_are_those_of_the_living_together():
     assert totals.reported({"a": 2, "b": 7, "c": 1}) == {"b"}
 
 
+def test_one_that_has_ended_is_not_waited_for_but_its_successor_is():
+    totals = Totals()
+    assert totals.reported({"a": 1}) == frozenset()
+    totals.take(("a", 1), 1, counted(0))
+    assert totals.reported({"a": 1}) == totals.reported({}) == {"a"}
+    assert totals.reported({"a": 2}) == frozenset()
+
+
 def test_what_happened_before_it_was_first_told_here_is_known_apart():
     totals = Totals()
     totals.take(("a", 1), 40, counted(1000, 0, 5, 5))

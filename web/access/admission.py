@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from attrs import define
 from starlette.requests import Request
@@ -20,7 +20,7 @@ from callboard.web.access.fair_slots import FairSlots, TooManyWait
 from callboard.web.access.refusals import Refusals
 from callboard.web.access.state import header_token, query_token
 from callboard.web.access.throttling import network_of
-from callboard.web.errors import ApiError, busy, over_rate
+from callboard.web.errors import ApiError, broker_blocked, busy, over_rate
 from callboard.webhooks.hooks.quotas import SECTION
 
 THREADS = 16
@@ -32,6 +32,9 @@ ADMIN_SLOTS = THREADS - 4
 TURN_S = 20.0
 """The longest wait for a slot, in seconds."""
 MAX_TOKENS = 10_000
+POSTS = "/v2/events"
+"""The path to which events are posted."""
+_ADDRESS = "address"
 
 
 class KnownTokens:
@@ -88,10 +91,18 @@ class Admission:
     trusted_proxies: tuple[Network, ...]
     refusals: Refusals
     slots: FairSlots
+    posts_refused: Callable[[], str]
 
     async def slot_for(self, request: Request) -> Slot:
-        """Wait for a slot for this request. Raises ApiError 429, 503."""
+        """Wait for a slot for this request. Raises ApiError 429, 503.
+
+        An event that the broker does not take is refused here, before its body is parsed; one with
+        an unknown token is not, so that its response is 401.
+        """
         client, most, account = self._client(request)
+        is_post = (request.method, request.url.path) == ("POST", POSTS)
+        if is_post and client[0] != _ADDRESS and (reason := self.posts_refused()):
+            raise broker_blocked(reason)
         try:
             if not self.slots.take_now(client, most):
                 await asyncio.wait_for(self.slots.take(client, most), TURN_S)
@@ -108,7 +119,7 @@ class Admission:
             account = self.tokens.account_of(_token(request))
             self.refusals.count(error.message, account or self._address(request))
 
-    def _client(self, request: Request) -> tuple[Hashable, int, str | None]:
+    def _client(self, request: Request) -> tuple[tuple[str, str], int, str | None]:
         """The client, its number of slots, and its account."""
         token = _token(request)
         account_id = self.tokens.account_of(token)
@@ -119,7 +130,7 @@ class Admission:
                 case ["", "v2", "accounts", id, *_]:
                     return ("for", id), self.quotas.known(id).requests, id
             return ("admin", ""), ADMIN_SLOTS, None
-        return ("address", self._address(request)), self.quotas.node.requests, None
+        return (_ADDRESS, self._address(request)), self.quotas.node.requests, None
 
     def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else ""

@@ -121,7 +121,6 @@ def _drop_trailing_slash(scope: Scope) -> None:
     """Route `/path/` like `/path`. A redirect would lose the body of some clients' requests."""
     if scope["path"].endswith("/") and scope["path"] != "/":
         scope["path"] = scope["path"][:-1]
-        scope["raw_path"] = scope.get("raw_path", b"").removesuffix(b"/")
 
 
 class AdmissionMiddleware:

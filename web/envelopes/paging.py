@@ -105,7 +105,7 @@ def key_of(position: list[Any]) -> str:
 
 def _position(key: str) -> list[Any]:
     try:
-        position = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
+        position = json.loads(base64.urlsafe_b64decode(key + "=="))  # more than needed
         # Fails for a lone surrogate, which no store accepts.
         json.dumps(position, ensure_ascii=False).encode()
     except (binascii.Error, ValueError, RecursionError):

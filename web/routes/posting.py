@@ -13,6 +13,7 @@ from fastapi.responses import Response
 
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
+from callboard.web.access.admission import POSTS
 from callboard.web.access.callers import Known, TheBackend, quotas_of
 from callboard.web.access.state import state_of
 from callboard.web.access.tokens import Caller
@@ -36,7 +37,7 @@ from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, Po
 from callboard.webhooks.values.exact_numbers import ExactNumber, json_read
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-router = APIRouter(prefix="/v2/events", tags=["posting"])
+router = APIRouter(prefix=POSTS, tags=["posting"])
 
 SWEEP_S = 60.0
 SWEEPS = 5
@@ -109,7 +110,7 @@ def _publish(backend: Backend, event: PostedEvent) -> int:
     except NoAnswer as silence:
         raise datastore_timeout(str(silence)) from None
     except RefusedByActor as refusal:
-        if refusal.blocked or refusal.busy:
+        if refusal.cause in ("blocked", "busy"):
             raise refused(refusal) from None
         told = {"message": "the broker did not take the event", "cause": str(refusal)}
         raise ApiError(503, "broker_unreachable", told) from None

@@ -33,7 +33,6 @@ from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_
 
 router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}", tags=["sending again"])
 
-TEST_S = 60.0
 RETRY_NOW_S = 20.0
 """After this time, a request to send deliveries now is not done, and may be repeated."""
 _RUN = re.compile(r"[a-z0-9-]{8,64}")
@@ -275,6 +274,7 @@ async def test_hook(
     """
     await run_in_threadpool(stored_hook, backend, account, hook_id)
     state_of(request).give_back_slot()  # The endpoint may take long, and no thread waits for it.
-    tested = await replied(backend, REDELIVERY, admin.TestHook(hook_id), admin.HookTested, TEST_S)
+    test, limit_s = admin.TestHook(hook_id), backend.node.test_s
+    tested = await replied(backend, REDELIVERY, test, admin.HookTested, limit_s)
     shown = attrs.asdict(tested, filter=attrs.filters.exclude("version", "ref"))
     return success(request, shown)

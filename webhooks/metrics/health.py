@@ -63,7 +63,7 @@ class State:
     """The facts about the node by which it is judged.
 
     `children`: the actors by path, `tree_age_s` seconds ago. `reported`: the paths of those whose
-    present incarnation has reported its figures. `gauges` and `counters`: the sums of these.
+    latest incarnation has reported its figures. `gauges` and `counters`: the sums of these.
     `store_problem`: None while it is unknown, and "" if there is none.
     """
 

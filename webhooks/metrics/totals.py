@@ -96,8 +96,14 @@ class Totals:
         return sums
 
     def reported(self, alive: Mapping[str, int]) -> frozenset[str]:
-        """The paths of the living actors that have reported; `alive`: the incarnation by path."""
-        return frozenset(p for p, told in self._told.items() if alive.get(p) == told.incarnation)
+        """The paths of actors whose latest incarnation has reported, even if it has ended.
+
+        `alive`: the incarnation by path.
+        """
+        latest = ((p, alive.get(p, told.incarnation), told) for p, told in self._told.items())
+        return frozenset(
+            path for path, incarnation, told in latest if told.incarnation == incarnation
+        )
 
     def forget(self, alive: Iterable[str]) -> None:
         """Make room: forget dead actors, but keep their counts."""

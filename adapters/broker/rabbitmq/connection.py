@@ -28,15 +28,6 @@ from callboard.adapters.broker.rabbitmq.flush_markers import Marks
 from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
 from callboard.adapters.broker.rabbitmq.session import AmqpSession
 
-SET_UP_S = 60.0
-"""The most seconds for connecting and declaring.
-
-RabbitMQ (3.10) never responds to a consumer of a quorum queue whose leader is not known yet; the
-next attempt gets a response once there is one.
-"""
-CLOSE_S = 1.0
-"""How long `close` waits for the broker's confirmation, in seconds."""
-
 
 class AmqpConnection:
     """The `BrokerConnection` for `amqp://` and `amqps://` URLs (pika's `URLParameters`).
@@ -54,11 +45,15 @@ class AmqpConnection:
         *,
         name: str = "callboard",
         backoff: Backoff | None = None,
-        set_up_s: float = SET_UP_S,
+        set_up_s: float = 60.0,
+        close_s: float = 1.0,
         heartbeat_s: int | None = None,
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
+        `set_up_s`: the most seconds for connecting and declaring. RabbitMQ (3.10) never responds to
+        a consumer of a quorum queue whose leader is not known yet; the next attempt gets a response
+        once there is one. `close_s`: how long `close` waits for the broker's confirmation.
         `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer
         that is silent for between one and a half and two intervals is lost. Raises `BrokerError`
         for an unusable URL.
@@ -66,9 +61,9 @@ class AmqpConnection:
         self._parameters = _parameters(url, name, heartbeat_s)
         self._topology = topology
         self._name = name
-        self._consuming = False
+        self._consuming = topology.queue is not None
         self._backoff = backoff or Backoff()
-        self._set_up_s = set_up_s
+        self._set_up_s, self._close_s = set_up_s, close_s
         self._publish_ids = itertools.count(1)
         self._refused: dict[str, list[int]] = {}  # publish ids by reason
         self._down_reason = "not connected yet"
@@ -87,7 +82,6 @@ class AmqpConnection:
         """Start to connect; see `BrokerConnection.open`."""
         self._loop = PollableLoop()
         self._io_services = SelectorIOServicesAdapter(self._loop)
-        self._consuming = self._topology.queue is not None
         self._connect()
 
     def fileno(self) -> int:
@@ -128,7 +122,7 @@ class AmqpConnection:
         """See `BrokerConnection.reconnect`."""
         if (session := self._live_session()) is not None:
             session.restart(reason)
-            self._running_loop().call_later(CLOSE_S, session.abort)
+            self._running_loop().call_later(self._close_s, session.abort)
 
     def publish(self, message: OutgoingMessage) -> int:
         """See `BrokerConnection.publish`; raises `BrokerError` if AMQP cannot carry it."""
@@ -219,10 +213,10 @@ class AmqpConnection:
         self._consuming = False
 
     def close(self) -> None:
-        """See `BrokerConnection.close`; takes at most `CLOSE_S`."""
+        """See `BrokerConnection.close`; takes at most `close_s`."""
         if self._loop is None:
             return
-        give_up = time.monotonic() + CLOSE_S
+        give_up = time.monotonic() + self._close_s
         with suppress(AssertionError):  # pika's, if an attempt to connect ends meanwhile.
             self._drive(lambda: not self._to_publish, give_up)
             sessions = [each for each in (self._session, self._publisher) if each is not None]
@@ -292,7 +286,7 @@ class AmqpConnection:
         self._events += session.take_events()
         if self._publisher is not None:
             self._publisher.abandon(reason)
-            self._running_loop().call_later(CLOSE_S, self._publisher.abort)
+            self._running_loop().call_later(self._close_s, self._publisher.abort)
             self._take_publisher_events()
             self._publisher = None
         if self._to_publish:

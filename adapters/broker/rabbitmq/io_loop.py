@@ -78,7 +78,6 @@ class PollableLoop:
 
     def close(self) -> None:
         """Close the descriptors; the loop cannot be used afterwards."""
-        self._callbacks.clear()
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pika  # type: ignore[import-untyped]
 from pika import exceptions as pika_errors
@@ -10,6 +11,7 @@ from callboard.adapters.broker.properties import to_pika
 from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Queue
 
 CONNECT_S = 2.0
+"""The most seconds for connecting; half of `within_s` if that is shorter."""
 
 
 def relocate(
@@ -23,11 +25,15 @@ def relocate(
     end = time.monotonic() + within_s
     parameters = pika.URLParameters(url)
     parameters.connection_attempts = 1
-    parameters.socket_timeout = parameters.stack_timeout = CONNECT_S
+    parameters.socket_timeout = parameters.stack_timeout = min(CONNECT_S, within_s / 2)
     parameters.blocked_connection_timeout = within_s
     parameters.client_properties = {"connection_name": "callboard upgrade", "product": "Callboard"}
     try:
         connection = pika.BlockingConnection(parameters)
+        # A timer of pika's public interface is not due while it waits for a response.
+        connection._impl._adapter_call_later(
+            max(0.0, end - time.monotonic()), partial(_give_up, connection)
+        )
         try:
             sizes = {name: _size(connection, name) for name in names}
             return _relocate(connection, sizes, wanted, arranged, end)
@@ -36,6 +42,12 @@ def relocate(
                 connection.close()
     except (pika_errors.AMQPError, OSError) as error:
         raise BrokerError(f"messages could not be moved: {error!r}") from error
+
+
+def _give_up(connection: pika.BlockingConnection) -> None:
+    """End the connection, and with it the wait for a response that may never come."""
+    too_late = pika_errors.ConnectionClosed(0, "the broker does not respond in time")
+    connection._impl._terminate_stream(too_late)
 
 
 def _size(connection: pika.BlockingConnection, name: str) -> int:

@@ -5,6 +5,7 @@ from attrs import evolve
 
 from callboard.actors.delivery.deliverer import Deliverer
 from callboard.actors.messages import (
+    AttemptPolicy,
     Attempts,
     AttemptsPersisted,
     Defer,
@@ -135,6 +136,12 @@ def test_a_failed_delivery_is_settled_when_the_retry_queue_has_it(deliveries):
     for _time in range(2):
         deliveries.retries.say(deliveries.actor, Deferred(defer.batch))
     assert deliveries.settled() == [("1/0", 5)]
+
+
+def test_the_attempt_log_says_how_long_connecting_may_take(deliveries):
+    policy = AttemptPolicy(successes=False, connect_timeout_ms=2500)
+    deliveries.log.say(deliveries.actor, policy)
+    assert deliveries.endpoints.connect_within_s == 2.5
 
 
 def test_a_deferral_that_is_not_confirmed_is_sent_again(deliveries):

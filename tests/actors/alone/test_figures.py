@@ -10,6 +10,9 @@ import json
 import pytest
 from attrs import evolve
 
+from callboard.actors.hooks.table import HookTable
+from callboard.actors.messages import Figures, FindHooks, LoadHooks
+from callboard.actors.messages.paths import HOOK_TABLE, METRICS
 from callboard.actors.system.tree import tree
 from callboard.adapters.broker.protocol import Properties
 from callboard.config.settings import ApiSettings, DeliverySettings
@@ -184,6 +187,25 @@ COUNTERS = {
     ("callboard_attempts_written_total", ()): 6,
     ("callboard_retries_handed_out_total", ()): 3,
 }
+
+
+def test_figures_are_reported_again_if_they_change_or_to_a_new_metrics(world, settings):
+    metrics = world.peer(METRICS)
+    table = world.start(HookTable, HOOK_TABLE, settings, metrics)
+
+    def reports(message=None):
+        if message is not None:
+            metrics.say(table, message)
+        world.pass_time(5)
+        return metrics.take(Figures)
+
+    (first,) = reports()
+    assert reports(FindHooks(1, ())) == []
+    (changed,) = reports(LoadHooks(1, 0, (), last=True))
+    assert changed.figures != first.figures
+    metrics.restart()
+    world.tell_peers(table, metrics)
+    assert [report.figures for report in reports()] == [changed.figures]
 
 
 def test_the_metrics_count_what_was_done(node):

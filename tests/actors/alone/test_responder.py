@@ -20,6 +20,7 @@ from callboard.actors.messages import (
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, responder_path
 from support.hooks import hooks_with
 
+RESULTS = ("fired", "no_hook", "poison")
 hook = hooks_with(account_id="a", event="shop")
 
 
@@ -217,3 +218,41 @@ def test_events_wait_until_the_hooks_are_fresh(events, why):
     assert events.made() == []
     events.listener.say(events.actor, HooksRefreshed(asks.pop()))
     assert events.made() == ["new"] * 3
+
+
+def test_events_are_counted_by_their_result(events):
+    """The deliveries of more than 64 hooks go in slices; the event counts as others do."""
+    ids = [f"h{number}" for number in range(65)]
+    stream = events.load(*map(hook, ids))
+    events.give(1, event(1), b"[]")
+    events.table.say(events.actor, HooksChanged(stream, 1, (), tuple(("a", id) for id in ids[1:])))
+    events.give(2, event(2), event(3))
+    events.table.say(events.actor, HooksChanged(stream, 2, (), (("a", ids[0]),)))
+    events.give(3, event(4))
+    assert events.routed() == {1: ([1], [2]), 2: ([1, 2], []), 3: ([], [])}
+    events.actor.actor.measure()
+    counted = events.actor.actor.tally.figures().counters
+    assert {result: counted["callboard_events_total", ("shop", result)] for result in RESULTS} == (
+        {"fired": 3, "no_hook": 1, "poison": 1}
+    )
+    assert counted["callboard_deliveries_made_total", ("shop",)] == 65 + 2
+
+
+def test_events_that_wait_made_their_last_progress_when_they_came(events):
+    """An actor that holds something without progress is shown as stuck (docs/metrics.md)."""
+
+    def progress():
+        events.actor.actor.measure()
+        gauges = events.actor.actor.tally.figures().gauges
+        return gauges["callboard_last_progress_timestamp_seconds", (events.actor.path,)]
+
+    assert progress() == 0
+    events.world.pass_time(50)
+    came_at = events.world.unix_s + events.world.now
+    for _time in range(2):
+        events.give(1, event())
+        events.world.pass_time(30)
+        assert progress() == pytest.approx(came_at, abs=0.001)
+    events.load(hook("h1"))
+    assert events.made() == ["h1"]
+    assert progress() == 0

@@ -47,7 +47,7 @@ TREE = [
     ("zone_listener-2", "ZoneListener", "permanent", 5, 0, "", "metrics hook_listener"),
     (
         *("event_bridge", "EventBridge", "permanent", 5, 0, "webhooks_shared_listener"),
-        "metrics responders/* deliveries/*deliverer-* deliveries/retry_queue",
+        "metrics responders/* deliveries/*deliverer-* deliveries/retry_queue api",
     ),
     (
         *("maintenance", "Maintenance", "permanent", 5, 6, "webhooks_maintenance"),

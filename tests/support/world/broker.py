@@ -53,7 +53,7 @@ class Broker:
         self._types, self._bindings, self._delays = {}, [], {}
         self.places = itertools.count()
 
-    def connect(self, _url, topology, _folder, name="", heartbeat_s=None):
+    def connect(self, _url, topology, _folder, name="", **_times):
         """A connection for the actor that runs now."""
         connection = Connection(self, topology, name)
         self.connections.append(connection)

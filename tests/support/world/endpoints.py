@@ -11,7 +11,7 @@ class Endpoints:
 
     `accepted`: whether the endpoint has taken the delivery, which the sender may never learn.
     `begun`: the deliveries of all requests, in their order. `taken(delivery)` is called for each
-    that an endpoint has accepted.
+    that an endpoint has accepted. `connect_within_s`: the latest limit of a sender.
     """
 
     def __init__(
@@ -22,6 +22,7 @@ class Endpoints:
     ):
         self.world, self.answer, self.taken = world, answer, taken
         self.begun = []
+        self.connect_within_s = None
 
     def make_sending(self, _settings, count, *_signer):
         """A sender for the actor that runs now."""
@@ -67,8 +68,8 @@ class Sender:
             self.free += 1
             yield self._ended.pop(0)
 
-    def connect_within(self, _seconds):
-        pass
+    def connect_within(self, seconds):
+        self._endpoints.connect_within_s = seconds
 
     def close(self):
         self._closed = True

@@ -1,0 +1,122 @@
+"""The backend of the API without its actor: requests go into an inbox, which the test empties."""
+
+import json
+import os
+import threading
+
+import pytest
+
+from callboard.actors.api.asking import Asked
+from callboard.actors.api.backend import ActorBackend, Changed
+from callboard.actors.api.inbox import Inbox
+from callboard.actors.api.thread import write_place
+from callboard.actors.messages import (
+    ApplyHook,
+    HookApplied,
+    NoAnswer,
+    Published,
+    PublishEvents,
+    RefusedByActor,
+)
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.repositories.maintenance import Change
+from callboard.config.settings import CouchdbSettings, Settings
+from support.patience import patient
+from support.world import Store
+
+DOCUMENT = {"_id": "h1", "pvt_account_id": "a1", "pvt_type": "webhook"}
+SAVED = Change("doc_edited", "webhooks", DOCUMENT)
+
+
+class Answering(threading.Thread):
+    """Takes what threads ask, and responds with what the test says; an exception is raised."""
+
+    def __init__(self, inbox, response):
+        super().__init__(daemon=True)
+        self.inbox, self.response, self.taken = inbox, response, []
+        self.start()
+
+    def run(self):
+        end = threading.Event()
+        while not end.wait(0.001):
+            for item in self.inbox.taken():
+                self.taken.append(item)
+                if isinstance(item, Asked):
+                    if isinstance(self.response, Exception):
+                        item.future.set_exception(self.response)
+                    else:
+                        item.future.set_result(self.response)
+                    end.set()
+
+
+@pytest.fixture
+def inbox():
+    inbox = Inbox()
+    yield inbox
+    inbox.close()
+
+
+@pytest.fixture
+def backend(inbox):
+    return ActorBackend(Settings(), Store(), "token", inbox, lambda: {"uptime_s": 2.5})
+
+
+@pytest.mark.parametrize("response", [HookApplied("h1"), NoAnswer("down"), RefusedByActor("no")])
+def test_a_saved_hook_is_published_and_in_effect_before_the_response(backend, inbox, response):
+    actor = Answering(inbox, response)
+    backend.hook_saved(SAVED)
+    actor.join(patient(10))
+    changed, asked = actor.taken
+    assert changed == Changed((SAVED,))
+    assert (asked.path, asked.message, asked.kind) == (
+        *(HOOK_LISTENER, ApplyHook("a1", "h1"), HookApplied),
+    )
+
+
+def test_events_are_published_by_the_bridge(backend, inbox):
+    events = [("shop", "order.paid", b"{}", "application/json")]
+    actor = Answering(inbox, Published(3, 2))
+    assert backend.publish(events) == 2
+    actor.join(patient(10))
+    assert [(each.path, each.message) for each in actor.taken] == [
+        (EVENT_BRIDGE, PublishEvents(tuple(events)))
+    ]
+
+
+def test_no_response_in_time_is_no_answer(backend, inbox):
+    with pytest.raises(NoAnswer, match=r"^here did not answer within 0\.01 s$"):
+        backend.ask("here", "?", str, 0.01)
+    (asked,) = inbox.taken()
+    assert asked.future.cancelled()
+
+
+def test_a_doubtful_address_is_named_and_others_are_not(backend):
+    rules = EndpointRules(AddressGuard(()))
+    doubt = backend.doubt("http://127.0.0.1/", rules)
+    assert doubt is not None
+    assert doubt.startswith("127.0.0.1 is ")
+    assert backend.doubt("http://192.0.43.8/", rules) is None
+
+
+def test_what_the_api_knows_of_its_node(inbox):
+    for url, embedded in (("sqlite://", True), ("http://h:5984", False)):
+        settings = Settings(couchdb=CouchdbSettings(url=url))
+        backend = ActorBackend(settings, Store(), "token", inbox, lambda: {"uptime_s": 2.5})
+        assert backend.node.embedded_store is embedded
+    assert backend.stats() == {"uptime_s": 2.5}
+    assert {"channel_create", "object"} <= backend.node.known_events
+
+
+@pytest.mark.parametrize(
+    ("bind", "url"), [("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")]
+)
+def test_the_place_of_the_api_is_a_file(tmp_path, bind, url):
+    """Commands look for the API there; a file that is half written never has its name."""
+    file = tmp_path / "api.json"
+    file.write_text("of before")
+    write_place(file, bind, 80)
+    place = {"url": url, "bind": bind, "port": 80, "pid": os.getpid()}
+    assert json.loads(file.read_text()) == place
+    assert list(tmp_path.iterdir()) == [file]
