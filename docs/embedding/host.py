@@ -138,7 +138,12 @@ def call_created(number):
 
 def received(request: ReceivedRequest) -> None:
     """Show what arrives at the endpoint."""
-    print(f"  {request.method} {request.path} {json.loads(request.body)['call_id']}", flush=True)
+    show(f"  {request.method} {request.path} {json.loads(request.body)['call_id']}")
+
+
+def show(line: str) -> None:
+    """Print a line at once, whatever another thread prints."""
+    print(f"{line}\n", end="", flush=True)
 
 
 def main(base: str = MULTI) -> None:
@@ -152,7 +157,7 @@ def main(base: str = MULTI) -> None:
             host = system.createActor(Host)
             system.tell(host, Run(settings, os.getpid(), *uris, processes=base == MULTI))
             while line := system.listen(PATIENCE):
-                print(line, flush=True)
+                show(line)
                 if line == "Callboard has ended":
                     break
         finally:

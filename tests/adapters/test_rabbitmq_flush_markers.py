@@ -91,7 +91,6 @@ def keeps_all(driver, rabbitmq, bodies):
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_what_was_dead_lettered_outlives_kill_9_of_the_broker(drive, rabbitmq):
     """Without marks, none does."""
