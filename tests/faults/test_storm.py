@@ -52,11 +52,12 @@ class Size:
     per_s: int
     seconds: float
     lasts_s: tuple[float, float]
+    fails: int
 
 
 SIZES = {
-    "modest": Size(2, 25, 30, (2, 3)),
-    "full": Size(3, 100, 600, (5, 45)),
+    "modest": Size(2, 25, 30, (2, 3), 5),
+    "full": Size(3, 100, 600, (5, 45), 500),
 }
 SIZE = SIZES[os.environ.get("CALLBOARD_STORM", "modest")]
 SEED = int(os.environ.get("CALLBOARD_STORM_SEED", "1"))
@@ -420,13 +421,16 @@ def node_knows(node, hooks):
 
 
 def some_fail(receiver):
-    """The first request of each event of five is answered with 500; returns the numbers taken."""
+    """The first request of one event in `fails` is answered with 500; returns the numbers taken.
+
+    Those behind it in the ordered hook's queue wait for a second.
+    """
     tried, accepted = Counter(), []
 
     def answer(request):
         number = number_of(request)
         tried[number] += 1
-        if number % 5 == 4 and tried[number] == 1:
+        if number % SIZE.fails == SIZE.fails - 1 and tried[number] == 1:
             return Answer(500)
         accepted.append(number)
         return Answer(200)

@@ -92,12 +92,17 @@ def test_one_run_again():
     assert not violations, report(SEED, violations)
 
 
+FOUND_LATE = {"a batch that arrives twice counts twice": 130}
+"""Where to begin the search for a fault that is first found far from 0, for the sake of time."""
+
+
 @only_all
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", PLANTS)
 def test_a_planted_fault_is_found(fault):
     with PLANTS[fault]() as classes:
-        assert any(Simulation(seed, classes).run() for seed in range(1000))
+        seeds = range(FOUND_LATE.get(fault, 0), 1000)
+        assert any(Simulation(seed, classes).run() for seed in seeds)
 
 
 def digest(seed):
