@@ -46,7 +46,7 @@ pytestmark = [
 
 @frozen
 class Size:
-    """`lasts_s`: the shortest and longest time of a trouble."""
+    """`lasts_s`: the shortest and longest time of a trouble; one request in `fails` is to fail."""
 
     nodes: int
     per_s: int
