@@ -364,7 +364,7 @@ class Deliverer(UsesHooks):
     def _begin_suspected(self, job: Job | None, taken_at: float | None = None) -> None:
         """As `_begin_job`, if it has not ended the process too often.
 
-        Suspected ones are handled one at a time, so that the next death tells them apart.
+        Few suspected ones are handled at a time, so that the next deaths tell them apart.
         """
         if job is None:
             return

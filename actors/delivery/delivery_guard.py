@@ -15,6 +15,9 @@ MOST_KILLED = MOST_DEATHS + 1
 
 Requests take long: one may happen to be in flight when its process is killed from outside.
 """
+TOGETHER = 16
+"""The most deliveries suspected of one death that are in progress at a time; one of them is found
+at the next death, after which each is handled alone."""
 
 W = TypeVar("W", bound=ToSend)
 
@@ -24,15 +27,16 @@ class DeliveryGuard(Generic[W]):
 
     An exception names its delivery. A process that is killed does not: it may have crashed, hung or
     taken all memory over any of those in flight. So its successor notes each one that it sends, for
-    the next `held`, and handles one suspected delivery at a time; before any death, deliveries cost
-    nothing here.
+    the next `held`, and handles few suspected deliveries at a time, and those suspected of more than
+    one death alone; before any death, deliveries cost nothing here.
     """
 
     def __init__(self, suspects: Suspects, held: int) -> None:
         self._suspects = suspects
         self._left = held if suspects.wary else 0
         self._noted: set[bytes] = set()
-        self._in_turn: W | None = None
+        self._in_turn: list[W] = []
+        self._is_alone = False
         self._refused: list[W] = []
         suspects.mark()
 
@@ -64,12 +68,16 @@ class DeliveryGuard(Generic[W]):
         return self._deaths_of(delivery)[0] > MOST_DEATHS
 
     def waits(self, work: W, in_progress: Callable[[W], bool]) -> bool:
-        """Whether it is suspected, and to be handled later, as another one is in progress."""
-        if not any(self._deaths_of(work.delivery)):
+        """Whether it is suspected, and to be handled later, as others are in progress."""
+        deaths = max(self._deaths_of(work.delivery))
+        if not deaths:
             return False
-        if self._in_turn is not None and in_progress(self._in_turn):
+        self._in_turn = [one for one in self._in_turn if in_progress(one)]
+        needs_all = deaths > 1 or self._is_alone
+        if self._in_turn and (needs_all or len(self._in_turn) >= TOGETHER):
             return True
-        self._in_turn = work
+        self._in_turn.append(work)
+        self._is_alone = deaths > 1
         return False
 
     def settled(self, in_progress: Callable[[W], bool]) -> None:

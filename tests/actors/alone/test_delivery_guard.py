@@ -109,6 +109,9 @@ class Lives:
         return len(self.at_bridge) + len(self.at_retries)
 
 
+SOON_S = 12
+
+
 @pytest.fixture
 def lives(world, servers, settings):
     return Lives(world, servers, settings)
@@ -175,6 +178,16 @@ def test_deaths_from_outside_blame_no_delivery(lives):
         assert not lives.live()
     assert lives.live(60)
     assert lives.letters == []
+    assert lives.left == 0
+
+
+def test_suspects_of_one_death_are_sent_together(lives):
+    """Those that were in flight; one after the other, slow requests would take too long."""
+    for _life in range(2):
+        lives.world.after(0.1, lambda: lives.kill())
+        assert not lives.live()
+    lives.world.pass_time(60)  # The deaths are long ago: nothing waits for them.
+    assert lives.live(SOON_S)
     assert lives.left == 0
 
 
