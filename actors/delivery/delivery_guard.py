@@ -27,8 +27,8 @@ class DeliveryGuard(Generic[W]):
 
     An exception names its delivery. A process that is killed does not: it may have crashed, hung or
     taken all memory over any of those in flight. So its successor notes each one that it sends, for
-    the next `held`, and handles few suspected deliveries at a time, and those suspected of more than
-    one death alone; before any death, deliveries cost nothing here.
+    the next `held`, and handles few suspected deliveries at a time, and alone those suspected of
+    more than one death; before any death, deliveries cost nothing here.
     """
 
     def __init__(self, suspects: Suspects, held: int) -> None:
