@@ -17,10 +17,10 @@ venv: $(INSTALLED) ## Install Callboard and its tools into .venv
 demo: $(INSTALLED) ## Run the whole system on this machine, without any server
 	@$(BIN)/callboard demo
 
-test: $(INSTALLED) ## Run all tests, WORKERS=5 at a time; those whose server is missing are skipped
+test: $(INSTALLED) ## Run all tests, WORKERS=4 at a time; those whose server is missing are skipped
 	@$(BIN)/python -m pytest $(PARALLEL)
 
-PARALLEL = --numprocesses $(or $(WORKERS),5) --dist loadgroup --no-loadscope-reorder
+PARALLEL = --numprocesses $(or $(WORKERS),4) --dist loadgroup --no-loadscope-reorder
 
 check: $(INSTALLED) ## Check style and types, and run the quick tests, which start no processes
 	@$(MAKE) --silent lint types
