@@ -102,7 +102,7 @@ from callboard.webhooks.hooks.quotas import excess
             {},
         ),
         (
-            errors.refused(RefusedByActor("too many", "quotas.test_deliveries")),
+            errors.refused(RefusedByActor("too many", "quota", "quotas.test_deliveries")),
             429,
             "too_many_requests",
             {"message": "too many", "setting": "quotas.test_deliveries", "retry_after_s": 5},
@@ -116,21 +116,21 @@ from callboard.webhooks.hooks.quotas import excess
             {"Retry-After": "1"},
         ),
         (
-            errors.refused(RefusedByActor("full", busy=True)),
+            errors.refused(RefusedByActor("full", "busy")),
             503,
             "busy",
             {"message": "full"},
             {"Retry-After": "5"},
         ),
         (
-            errors.refused(RefusedByActor("low on memory", blocked=True)),
+            errors.refused(RefusedByActor("low on memory", "blocked")),
             503,
             "broker_blocked",
             {"message": "low on memory", "retry_after_s": 5},
             {"Retry-After": "5"},
         ),
         (
-            errors.refused(RefusedByActor("not here", setting="delivery.waiting_index_mb")),
+            errors.refused(RefusedByActor("not here", "setting", "delivery.waiting_index_mb")),
             409,
             "not_on_this_node",
             {"message": "not here", "setting": "delivery.waiting_index_mb"},
