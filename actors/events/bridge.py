@@ -33,7 +33,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import API, RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import as_published, offers_of
-from callboard.adapters.broker.gate import PublishGate
+from callboard.adapters.broker.gate import PublishGate, why_blocked
 from callboard.adapters.broker.protocol import (
     Binding,
     Blocked,
@@ -502,11 +502,6 @@ class EventBridge(BrokerRole):
                 for other in request.waiting:
                     self._publishing.pop(other, None)
                 self._reply(request, Refused(f"the broker did not take it: {reason}"))
-
-
-def why_blocked(reason: str) -> str:
-    """The reason for refusing a client's event."""
-    return f"the broker takes no messages: {reason}"
 
 
 def event_queue(settings: Settings) -> Queue:

@@ -21,7 +21,7 @@ from callboard.actors.operations.retention import DeadLetterRetention
 from callboard.actors.operations.sample_delivery import SampleDeliveries, sample_delivery
 from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.edge import plain_headers
-from callboard.adapters.broker.gate import PublishGate
+from callboard.adapters.broker.gate import PublishGate, why_blocked
 from callboard.adapters.broker.protocol import BrokerEvent, OutgoingMessage, Topology
 from callboard.adapters.broker.publications import Publication, for_queue
 from callboard.adapters.repositories.account_quotas import account_quotas
@@ -282,7 +282,7 @@ class Redelivery(Answering, DeadLetterRetention):
         self._gate.enter(publish, partial(self._refuse_blocked, to))
 
     def _refuse_blocked(self, to: Asker, reason: str) -> None:
-        self.refuse(to, f"the broker takes no messages: {reason}", "blocked")
+        self.refuse(to, why_blocked(reason), "blocked")
 
     def _publish_each(
         self, ids: tuple[str, ...], make: Making, settled: Callable[[Batch], None]

@@ -17,6 +17,11 @@ Publish = Callable[[], None]
 Refuse = Callable[[str], None]
 
 
+def why_blocked(reason: str) -> str:
+    """Why a request is refused, in words for the one who made it."""
+    return f"the broker takes no messages: {reason}"
+
+
 class PublishGate:
     """Publishes for each request once the broker is known to take messages, or refuses it.
 

@@ -13,20 +13,12 @@ from callboard.config import time_limits
 from callboard.config.loader import load
 from callboard.supervision import ChildSpec, SupervisorSpec
 from services import free_port
-from support.trees import SIMPLE, Tree
+from support.trees import SIMPLE, Tree, leaves
 
 
 def settings_of(tmp_path, **settings):
     overrides = {"data.dir": str(tmp_path), "log.level": "critical"} | settings
     return load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides).settings
-
-
-def leaves(spec):
-    for child in spec.children:
-        if isinstance(child.args, SupervisorSpec):
-            yield from leaves(child.args)
-        else:
-            yield child
 
 
 EVERYTHING = {

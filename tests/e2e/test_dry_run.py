@@ -65,6 +65,19 @@ def everything(store, url):
     return names, {name: json.dumps(list(store.documents(name))) for name in names}
 
 
+@pytest.fixture(params=STORES)
+def shared(request, tmp_path):
+    """The store of a cluster, without Kazoo's documents, and its URL; empty: the embedded one."""
+    url = request.getfixturevalue("couchdb_url") if request.param == "couchdb" else ""
+    data = tmp_path / "data0"
+    data.mkdir()
+    with closing(stores.connect(url or "sqlite://", data, 60)) as store:
+        if url:
+            for name in OWN:
+                requests.delete(f"{url}/{name.replace('/', '%2F')}", timeout=30)
+        yield store, url
+
+
 def listed(system):
     """What the trial has recorded."""
     listing = system.run("kazoo", "dry-run", "--account", ACCOUNT, "--json")
@@ -73,28 +86,21 @@ def listed(system):
 
 
 @pytest.mark.multiprocess
-@pytest.mark.parametrize("kind", STORES)
-def test_a_trial_sends_nothing_and_changes_no_document(kind, start, receiver, tmp_path, request):
-    url = request.getfixturevalue("couchdb_url") if kind == "couchdb" else ""
-    data = tmp_path / "data0"
-    data.mkdir()
-    with closing(stores.connect(url or "sqlite://", data, 60)) as store:
-        if url:
-            for name in OWN:
-                requests.delete(f"{url}/{name.replace('/', '%2F')}", timeout=30)
-        as_kazoo_leaves_it(store, receiver.url)
-        before = everything(store, url)
-        system = start(delivery__dry_run=True, **({"couchdb__url": url} if url else {}))
-        assert system.settings.amqp.queue == "callboard.events.dry_run"
-        system.wait_hooks(4)  # The retired one is loaded as Kazoo would have migrated it.
-        system.publish(call_event(number) for number in range(3))
-        system.wait(lambda: "hook_would_be_disabled" in system.log.read_text(), 30)
-        with pytest.raises(RequestRefused, match="dry run"):
-            system.add_hook(f"{receiver.url}/new")
-        system.run("maintenance", "enable_account_hooks", ACCOUNT)
-        made = system.wait(lambda: len(found := listed(system)) >= 6 and found, what="6 records")
-        system.close()
-        assert everything(store, url) == before
+def test_a_trial_sends_nothing_and_changes_no_document(shared, start, receiver):
+    store, url = shared
+    as_kazoo_leaves_it(store, receiver.url)
+    before = everything(store, url)
+    system = start(delivery__dry_run=True, **({"couchdb__url": url} if url else {}))
+    assert system.settings.amqp.queue == "callboard.events.dry_run"
+    system.wait_hooks(4)  # The retired one is loaded as Kazoo would have migrated it.
+    system.publish(call_event(number) for number in range(3))
+    system.wait(lambda: "hook_would_be_disabled" in system.log.read_text(), 30)
+    with pytest.raises(RequestRefused, match="dry run"):
+        system.add_hook(f"{receiver.url}/new")
+    system.run("maintenance", "enable_account_hooks", ACCOUNT)
+    made = system.wait(lambda: len(found := listed(system)) >= 6 and found, what="6 records")
+    system.close()
+    assert everything(store, url) == before
     found = {(one["hook_id"], one["result"]) for one in made}
     assert found == {("good", "dry_run"), ("refused", "failure")}
     bodies = [json.loads(one["req_body"]) for one in made if one["result"] == "dry_run"]
@@ -103,41 +109,32 @@ def test_a_trial_sends_nothing_and_changes_no_document(kind, start, receiver, tm
 
 
 @pytest.mark.multiprocess
-@pytest.mark.parametrize("kind", STORES)
-def test_a_trial_that_takes_its_share_of_the_events_adds_attempts_only(
-    kind, start, receiver, tmp_path, request
-):
+def test_a_trial_that_takes_its_share_of_the_events_adds_attempts_only(shared, start, receiver):
     """There and back: hooks that fail, or whose endpoint is gone, are as Kazoo left them."""
-    url = request.getfixturevalue("couchdb_url") if kind == "couchdb" else ""
-    data = tmp_path / "data0"
-    data.mkdir()
-    with closing(stores.connect(url or "sqlite://", data, 60)) as store:
-        if url:
-            for name in OWN:
-                requests.delete(f"{url}/{name.replace('/', '%2F')}", timeout=30)
-        as_kazoo_leaves_it(store, f"{receiver.url}/status/500")
-        for id, status in (("gone", 410), ("fine", 200)):
-            hook = {"name": id, "hook": "channel_create", "uri": f"{receiver.url}/status/{status}"}
-            private = {"_id": id, "pvt_type": "webhook", "pvt_account_id": ACCOUNT}
-            store.save("webhooks", private | hook | {"http_verb": "post"})
-        month = modb(ACCOUNT, time.time())
-        store.ensure_database(month)
-        store.ensure_views(month, views.MODB)
-        names, before = everything(store, url)
-        system = start(amqp__join_kazoo=True, **({"couchdb__url": url} if url else {}))
-        system.wait_hooks(6)
-        for number in range(3):
-            system.publish([call_event(number)])
-            receiver.wait_for(lambda got, least=3 * (number + 1): len(got) >= least)
-        told = "hook_would_be_disabled"
-        system.wait(lambda: system.log.read_text().count(told) >= 2, 30, "both would be disabled")
-        system.wait_settled(3)
-        stored = system.wait(lambda: len(found := list(store.documents(month))) >= 6 and found)
-        system.close()
-        after_names, after = everything(store, url)
-        after.pop(month, None)
-        before.pop(month, None)
-        assert after == before
-        assert {*after_names} - {*names} <= {dead_letters.DATABASE}, "only its own is new"
+    store, url = shared
+    as_kazoo_leaves_it(store, f"{receiver.url}/status/500")
+    for id, status in (("gone", 410), ("fine", 200)):
+        hook = {"name": id, "hook": "channel_create", "uri": f"{receiver.url}/status/{status}"}
+        private = {"_id": id, "pvt_type": "webhook", "pvt_account_id": ACCOUNT}
+        store.save("webhooks", private | hook | {"http_verb": "post"})
+    month = modb(ACCOUNT, time.time())
+    store.ensure_database(month)
+    store.ensure_views(month, views.MODB)
+    names, before = everything(store, url)
+    system = start(amqp__join_kazoo=True, **({"couchdb__url": url} if url else {}))
+    system.wait_hooks(6)
+    for number in range(3):
+        system.publish([call_event(number)])
+        receiver.wait_for(lambda got, least=3 * (number + 1): len(got) >= least)
+    told = "hook_would_be_disabled"
+    system.wait(lambda: system.log.read_text().count(told) >= 2, 30, "both would be disabled")
+    system.wait_settled(3)
+    stored = system.wait(lambda: len(found := list(store.documents(month))) >= 6 and found)
+    system.close()
+    after_names, after = everything(store, url)
+    after.pop(month, None)
+    before.pop(month, None)
+    assert after == before
+    assert {*after_names} - {*names} <= {dead_letters.DATABASE}, "only its own is new"
     attempts = [one for one in stored if one.get("pvt_type") == "webhook_attempt"]
     assert {one["hook_id"] for one in attempts} == {"good", "gone", "refused"}

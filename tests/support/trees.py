@@ -8,7 +8,7 @@ from datetime import timedelta
 import psutil
 from thespian.actors import ActorSystem
 
-from callboard.supervision import GetTree, Start, Supervisor, TreeNode
+from callboard.supervision import GetTree, Start, Supervisor, SupervisorSpec, TreeNode
 from callboard.supervision.messages import Heartbeat
 from services import free_port
 from support.patience import patient
@@ -23,6 +23,15 @@ def actor_system(base, capabilities=()):
         capabilities["Admin Port"] = free_port()
     logs = {"version": 1, "disable_existing_loggers": False}
     return ActorSystem(base, capabilities, logDefs=logs, transientUnique=True)
+
+
+def leaves(spec):
+    """The specifications of all children that are no supervisors."""
+    for child in spec.children:
+        if isinstance(child.args, SupervisorSpec):
+            yield from leaves(child.args)
+        else:
+            yield child
 
 
 class Tree:

@@ -100,10 +100,8 @@ class Totals:
 
         `alive`: the incarnation by path.
         """
-        latest = ((p, alive.get(p, told.incarnation), told) for p, told in self._told.items())
-        return frozenset(
-            path for path, incarnation, told in latest if told.incarnation == incarnation
-        )
+        reported = {path: told.incarnation for path, told in self._told.items()}
+        return frozenset(path for path, its in reported.items() if alive.get(path, its) == its)
 
     def forget(self, alive: Iterable[str]) -> None:
         """Make room: forget dead actors, but keep their counts."""

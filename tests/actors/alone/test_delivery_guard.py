@@ -26,7 +26,7 @@ from callboard.webhooks.retries.outcome import Response
 
 PATH = "deliveries/deliverer-1"
 COUNT, DEADLY_ID = 20, "d7"
-REQUEST_S = 0.2
+REQUEST_S, SOON_S = 0.2, 12
 
 
 def delivery(number):
@@ -107,9 +107,6 @@ class Lives:
     @property
     def left(self):
         return len(self.at_bridge) + len(self.at_retries)
-
-
-SOON_S = 12
 
 
 @pytest.fixture

@@ -4,17 +4,8 @@ import pytest
 
 from callboard.actors.system.tree import tree
 from callboard.config.settings import AmqpSettings, DeliverySettings, Settings
-from callboard.supervision import SupervisorSpec
 from support.descriptors import open_descriptors
-
-
-def leaves(spec):
-    for child in spec.children:
-        if isinstance(child.args, SupervisorSpec):
-            yield from leaves(child.args)
-        else:
-            yield child
-
+from support.trees import leaves
 
 # Without the API, whose thread ends with the process.
 EVERYTHING = Settings(
