@@ -250,16 +250,34 @@ def _seconds(written: Any) -> float:
     return seconds
 
 
-def strings(allowed: str, pattern: str) -> Rule:
-    """A list of texts, at least one, each of which matches as a whole."""
+def strings(allowed: str, pattern: str, *, optional: bool = False) -> Rule:
+    """A list of texts, at least one, each of which matches as a whole.
+
+    `optional`: () is a permitted default.
+    """
     each = text(allowed, pattern)
 
     def convert(written: Any) -> tuple[str, ...]:
+        if optional and written == ():
+            return ()
         if not isinstance(written, list | tuple) or not written:
             raise TypeError(type(written).__name__)
         return tuple(each(item) for item in written)
 
     return Rule(f"a list, not empty, of {allowed}", str, convert)
+
+
+def words(allowed: str, pattern: str) -> Rule:
+    """Any number of texts, each of which matches as a whole: a list in TOML, separated by commas
+    elsewhere."""
+    each = text(allowed, pattern)
+
+    def convert(written: Any) -> tuple[str, ...]:
+        items: Iterable[Any] = written.split(",") if isinstance(written, str) else written
+        named = [item.strip() if isinstance(item, str) else item for item in items]
+        return tuple(each(item) for item in named if item != "")
+
+    return Rule(f"a list of {allowed}", str, convert)
 
 
 def table(allowed: str, value: Rule) -> Rule:
@@ -269,6 +287,18 @@ def table(allowed: str, value: Rule) -> Rule:
         if not isinstance(written, dict):
             raise TypeError(type(written).__name__)
         return {str(key): value(member) for key, member in written.items()}
+
+    return Rule(allowed, str, convert)
+
+
+def tables(allowed: str, value: Rule) -> Rule:
+    """A list of tables whose values all follow one rule."""
+    each = table(allowed, value)
+
+    def convert(written: Any) -> tuple[dict[str, Any], ...]:
+        if not isinstance(written, list | tuple):
+            raise TypeError(type(written).__name__)
+        return tuple(each(item) for item in written)
 
     return Rule(allowed, str, convert)
 

@@ -32,10 +32,12 @@ from callboard.config.rules import (
     scalar,
     strings,
     table,
+    tables,
     text,
     url,
     urls,
     whole,
+    words,
 )
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -377,7 +379,13 @@ class DeliverySettings:
 
 @frozen
 class KazooSettings:
-    """Behaviour like that of Kazoo's own application."""
+    """Kazoo's event modules, and behaviour like that of Kazoo's own application."""
+
+    modules: tuple[str, ...] = _key(
+        ("*",),
+        words("modules' names, or * for all", r"\*|[a-z0-9_]+"),
+        "Kazoo's event modules that run; empty means none, and no Kazoo at this broker.",
+    )
 
     compatible: bool = _key(
         False,
@@ -620,14 +628,40 @@ class ModuleSettings:
         "Exchange that publishes its messages.",
     )
     bindings: tuple[str, ...] = _key(
-        NOTHING,
-        strings("routing keys or patterns of up to 255 characters", r"(?s).{0,255}"),
-        "Routing keys to bind; patterns if the exchange is a topic exchange.",
+        (),
+        strings("routing keys or patterns of up to 255 characters", r"(?s).{0,255}", optional=True),
+        "Routing keys to bind; patterns if the exchange is a topic exchange, and the weight of one "
+        'that hashes. Without, with binding_headers: [""].',
+    )
+    binding_headers: tuple[Mapping[str, Any], ...] = _key(
+        (),
+        tables('a list of tables such as { x-match = "all", state = "paid" }', scalar()),
+        "Headers by which to bind a headers exchange; each table is a binding.",
+    )
+    declare: bool = _key(
+        True,
+        flag(),
+        "Whether the exchange is declared; if not, it must exist, and needs no permission to "
+        "configure it.",
     )
     exchange_type: str = _key(
-        "topic", choice("topic", "direct", "fanout"), "Type of the exchange, as it exists."
+        "topic",
+        text("topic, direct, fanout, headers or the type of a plug-in", r"[\w.-]{1,255}"),
+        "Type of the exchange, as it exists, such as topic, x-consistent-hash or "
+        "x-delayed-message.",
     )
     exchange_durable: bool = _key(True, flag(), "Whether the exchange is durable, as it exists.")
+    exchange_auto_delete: bool = _key(
+        False, flag(), "Whether it is deleted with its last binding, as it exists."
+    )
+    exchange_internal: bool = _key(
+        False, flag(), "Whether no client may publish to it, as it exists."
+    )
+    exchange_arguments: Mapping[str, Any] = _key(
+        {},
+        table('a table such as { alternate-exchange = "unrouted" }', scalar()),
+        "Arguments of the exchange, as it exists.",
+    )
     name: str = _key("", text("text", r"(?s).*"), "Name for people; by default the id.")
     description: str = _key("", text("text", r"(?s).*"), "When it fires, for people.")
     account: str = _key(
@@ -655,6 +689,12 @@ class ModuleSettings:
     )
 
     def __attrs_post_init__(self) -> None:
+        if not self.bindings:
+            if not self.binding_headers:
+                raise ValueError("bindings is missing: Routing keys to bind.")
+            object.__setattr__(self, "bindings", ("",))
+        if self.binding_headers and self.exchange_type != "headers":
+            raise ValueError('has binding_headers: these need exchange_type = "headers"')
         if bool(self.account) == bool(self.account_id):
             raise ValueError("needs either account, a path, or account_id, a constant")
         if self.raw and self.fields:
@@ -683,6 +723,11 @@ class Settings:
     modules: tuple[ModuleSettings, ...] = ()
 
     def __attrs_post_init__(self) -> None:
+        if self.amqp.join_kazoo and not self.has_kazoo:
+            raise ValueError(
+                "amqp.join_kazoo and kazoo.modules: Kazoo's queue has the events of Kazoo's "
+                "modules, so that some of these must run"
+            )
         if not self.delivery.dry_run:
             return
         if self.amqp.join_kazoo:
@@ -693,6 +738,11 @@ class Settings:
         if not self.amqp.queue.endswith(DRY_RUN_QUEUE):
             amqp = evolve(self.amqp, queue=self.amqp.queue + DRY_RUN_QUEUE)
             object.__setattr__(self, "amqp", amqp)
+
+    @property
+    def has_kazoo(self) -> bool:
+        """Whether there is a Kazoo cluster: some of its event modules run."""
+        return bool(self.kazoo.modules)
 
     @property
     def is_trial(self) -> bool:

@@ -22,7 +22,8 @@ class NodeFacts:
     """A node's facts that do not change while it runs.
 
     `embedded_store`: accounts are created with their first hook, as there is no Kazoo that manages
-    them. `known_events`: the argument of `parse_hook`. `settings`: key and value of each, with
+    them. `known_events`: the argument of `parse_hook`. `usual_events`: that of `defaults_of`.
+    `settings`: key and value of each, with
     secrets masked. `quotas`: those of an account that has none of its own. `grants`: what hooks and
     accounts may permit of their endpoints. `test_s`: the time limit for a test delivery, seconds.
     """
@@ -37,6 +38,7 @@ class NodeFacts:
     settings: tuple[tuple[str, str], ...] = ()
     quotas: Quotas = Factory(Quotas)
     grants: Grants = NO_GRANTS
+    usual_events: frozenset[str] = frozenset()
     test_s: float = 60.0
 
 

@@ -137,14 +137,15 @@ class ActorBackend:
 
 def node_facts(settings: Settings) -> NodeFacts:
     """The facts of this node that the API needs."""
-    modules = event_modules(settings).modules
+    modules = event_modules(settings)
     return NodeFacts(
         name=settings.node.name,
         zone=settings.node.zone,
         version=version("callboard"),
         embedded_store=settings.couchdb.url.startswith("sqlite:"),
-        modules=modules,
-        known_events=frozenset(e for m in modules for e in (m.id, *m.events)),
+        modules=modules.modules,
+        known_events=modules.known_events,
+        usual_events=modules.usual_events,
         endpoints=rules(settings.delivery),
         grants=grants(settings),
         settings=shown(settings),

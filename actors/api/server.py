@@ -14,10 +14,11 @@ from callboard.actors.api.connections import Connections
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
+from callboard.actors.hooks.change_exchange import change_exchange
 from callboard.actors.messages import PostsRefused
 from callboard.actors.messages.paths import EVENT_BRIDGE, TOP
 from callboard.actors.operations.store_worker import StoreWorker
-from callboard.adapters.broker.protocol import Exchange, Topology
+from callboard.adapters.broker.protocol import Topology
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.key_file import KeyFileError
 from callboard.config.time_limits import API_STOP_S, BLOCK_LASTS_S
@@ -50,7 +51,7 @@ class ApiServer(StoreWorker):
         self._documents = self.connect_store()
         self.closing.callback(self._stop_thread)
         self.closing.callback(self._asking.give_up)
-        self.work_with(Topology(exchanges=(Exchange("configuration"),)))
+        self.work_with(Topology(exchanges=(change_exchange(self.settings),)))
         self.watch(self.broker.fileno(), self._inbox.fileno())
         self._posts_refused = "", 0.0
         self._began = time.monotonic()

@@ -1,10 +1,11 @@
 """The event modules of a system, from its settings."""
 
+from callboard.adapters.broker.protocol import Exchange
 from callboard.config.settings import ModuleSettings, Settings
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.discovery import Discovery, discover
 from callboard.webhooks.modules.posted_event import PostedEventModule
-from callboard.webhooks.modules.protocol import EventExchange
+from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventExchange
 
 
 def event_modules(settings: Settings) -> Discovery:
@@ -12,13 +13,44 @@ def event_modules(settings: Settings) -> Discovery:
     the API."""
     # Kazoo's queue is not durable, so the API could not confirm that a posted event is stored.
     posted = (PostedEventModule(),) if settings.api.events and not settings.amqp.join_kazoo else ()
-    return discover((*posted, *(_made(table) for table in settings.modules)))
+    tables = (*posted, *(_made(table) for table in settings.modules))
+    return discover(tables, settings.kazoo.modules)
+
+
+def event_exchanges(settings: Settings) -> tuple[EventExchange, ...]:
+    """The exchanges that the bridge declares, by name."""
+    of_modules = (each for m in event_modules(settings).modules for each in m.exchanges)
+    of_kazoo = BRIDGE_EXCHANGES if settings.has_kazoo else ()
+    found = {exchange.name: exchange for exchange in (*of_kazoo, *of_modules)}
+    return tuple(found[name] for name in sorted(found))
+
+
+def declared(exchange: EventExchange) -> Exchange:
+    """The exchange as the broker is asked for it; without it, the others still work."""
+    return Exchange(
+        exchange.name,
+        exchange.type,
+        exchange.durable,
+        exchange.auto_delete,
+        exchange.internal,
+        exchange.arguments,
+        passive=not exchange.declare,
+        optional=True,
+    )
 
 
 def _made(table: ModuleSettings) -> BusModule:
     return BusModule(
         id=table.id,
-        exchange=EventExchange(table.exchange, table.exchange_type, table.exchange_durable),
+        exchange=EventExchange(
+            table.exchange,
+            table.exchange_type,
+            table.exchange_durable,
+            table.declare,
+            table.exchange_auto_delete,
+            table.exchange_internal,
+            table.exchange_arguments,
+        ),
         keys=table.bindings,
         name=table.name or table.id,
         description=table.description,
@@ -27,4 +59,5 @@ def _made(table: ModuleSettings) -> BusModule:
         only=table.only,
         fields=table.fields,
         raw=table.raw,
+        binding_headers=table.binding_headers,
     )

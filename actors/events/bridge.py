@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 from typing import Any
 
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.event_modules import declared, event_exchanges, event_modules
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.events.event_spans import EventSpans
@@ -42,7 +41,7 @@ from callboard.adapters.broker.protocol import (
     Confirmed,
     ConnectionDown,
     ConnectionUp,
-    Exchange,
+    ExchangesRefused,
     IncomingMessage,
     OutgoingMessage,
     Properties,
@@ -56,7 +55,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.publications import Publication, publication_of
 from callboard.adapters.broker.queues import shared_queue
-from callboard.adapters.broker.topic import BOUND_BY
+from callboard.adapters.broker.topic import bound_by, headers_match
 from callboard.config.settings import Settings
 from callboard.config.time_limits import LOOK_S, RECONCILE_S, REPEATED_S
 from callboard.supervision import Peer
@@ -65,7 +64,7 @@ from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.bus_module import BusModule
-from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventModule
+from callboard.webhooks.modules.protocol import EventModule, arguments_of
 
 KAZOO_QUEUE = Queue(
     "webhooks_shared_listener",
@@ -115,9 +114,15 @@ class EventBridge(BrokerRole):
         """Declare the exchanges and bindings of all event modules, and consume."""
         amqp = self.settings.amqp
         modules = self._modules = event_modules(self.settings).modules
-        exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
-        self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
-        self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
+        exchanges = event_exchanges(self.settings)
+        self._bindings = [
+            (m.id, Binding(exchange, key, arguments))
+            for m in modules
+            for exchange, key in m.bindings
+            for arguments in arguments_of(m)
+        ]
+        self._bound_by = {each.name: bound_by(each.type, each.arguments) for each in exchanges}
+        self._left_out: dict[str, str] = {}
         self._ids = itertools.count(1)
         self._ledger: EventLedger[RawEvent] = EventLedger(numbers=self._ids)
         self._releases = itertools.count(1)
@@ -137,12 +142,9 @@ class EventBridge(BrokerRole):
         self._spans = self.own(EventSpans(traced, queue.name))
         self.connect_broker(
             Topology(
-                exchanges=tuple(
-                    Exchange(exchange.name, exchange.type, exchange.durable)
-                    for exchange in sorted(exchanges, key=attrgetter("name"))
-                ),
+                exchanges=tuple(map(declared, exchanges)),
                 queue=queue,
-                bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
+                bindings=tuple(binding for _module, binding in self._bindings),
                 prefetch=amqp.prefetch,
                 priority=amqp.consumer_priority,
             )
@@ -171,6 +173,7 @@ class EventBridge(BrokerRole):
             "in_hand": self._ledger.open,
             "batches": self._ledger.batches,
             "parts": len(self._ledger.shares),
+            "left_out": ",".join(self._left_out) or 0,
         }
 
     def measure(self) -> None:
@@ -193,6 +196,8 @@ class EventBridge(BrokerRole):
         if self._gate.blocked != before:
             self._announce_block()
         match event:
+            case ExchangesRefused(reasons):
+                self._leave_out(reasons)
             case Received(messages):
                 self._take(messages)
             case Unreadable(unreadable):
@@ -228,6 +233,28 @@ class EventBridge(BrokerRole):
             case Unconfirmed(ids, reason):
                 self._unclaimed.unconfirmed(ids)
                 self._publish_failed(ids, reason)
+
+    def _leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Go on without the modules whose exchanges the broker refuses."""
+        left_out = {
+            module.id: f"exchange {each.name}: {reasons[each.name]}"
+            for module in self._modules
+            for each in module.exchanges
+            if each.name in reasons
+        }
+        for module, reason in left_out.items():
+            if self._left_out.get(module) != reason:
+                self.log.warning("module_left_out", module=module, reason=reason)
+        for module, reason in self._left_out.items():
+            if left_out.get(module) != reason:
+                self.tally.set(catalog.LEFT_OUT, 0, module, reason)
+            if module not in left_out:
+                self.log.info("module_taken_in", module=module)
+        now = time.time()
+        for module, reason in left_out.items():
+            if self._left_out.get(module) != reason:
+                self.tally.set(catalog.LEFT_OUT, now, module, reason)
+        self._left_out = left_out
 
     def _look(self) -> None:
         self._gate.look()
@@ -281,14 +308,19 @@ class EventBridge(BrokerRole):
         accepts but does not bind; or if the module that has bound the queue is missing here. Of a
         table in the configuration, only the bindings tell its events from others.
         """
-        of_exchange = [
-            (m, key) for m, exchange, key in self._bindings if exchange == message.exchange
-        ]
-        bound_by = self._bound_by.get(message.exchange)
-        bound = {m for m, key in of_exchange if bound_by and bound_by(key, message.routing_key)}
+        of_exchange = [each for each in self._bindings if each[1].exchange == message.exchange]
+        matches = self._bound_by.get(message.exchange)
+        headers = message.properties.headers
+        bound = {
+            module
+            for module, binding in of_exchange
+            if matches
+            and matches(binding.key, message.routing_key)
+            and headers_match(binding.arguments, headers)
+        }
         if bound:
             return bound
-        names = {module for module, _key in of_exchange}
+        names = {module for module, _binding in of_exchange}
         return {m.id for m in self._modules if m.id in names and _accepts(m, message)}
 
     def _refuse_unclaimed(self, tag: int, message: Publication) -> None:

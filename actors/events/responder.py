@@ -19,6 +19,7 @@ from callboard.actors.delivery.transports import grants
 from callboard.actors.events.event_guard import EventGuard
 from callboard.actors.events.routing import Routing, message_of
 from callboard.actors.events.slice_sender import SliceSender
+from callboard.actors.events.unfired import UnfiredEvents
 from callboard.actors.messages import (
     Applied,
     Barrier,
@@ -52,6 +53,7 @@ from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.retries.policy import with_choices
+from callboard.webhooks.values.event_outcomes import FIRED, POISON
 
 STORE_RETRY_S = 1.0
 SUBSCRIBE_AGAIN_S = 10.0
@@ -123,6 +125,7 @@ class Responder(UsesHooks):
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0
+        self._unfired = UnfiredEvents(self._module, self.timer, self.log)
         self.every(RECONCILE_S, self._slices.reconcile)
         if pause_s := self._guard.pause_s(self.most_deaths):
             self._store_retry.within(pause_s)
@@ -133,6 +136,7 @@ class Responder(UsesHooks):
         return {
             **self._counts,
             "deliveries": self._counts["deliveries"] + self._slices.made,
+            **self._unfired.stats(),
             "hooks": len(self._hooks),
             "held": len(self._held),
             "fan_outs": len(self._fan_outs),
@@ -142,10 +146,10 @@ class Responder(UsesHooks):
     def measure(self) -> None:
         """Count events by result, and deliveries."""
         module, counts = self._module.id, self._counts
-        no_hook = counts["events"] - self._fired - counts["poison"]
-        self.tally.set(catalog.EVENTS, self._fired, module, catalog.FIRED)
-        self.tally.set(catalog.EVENTS, no_hook, module, catalog.NO_HOOK)
-        self.tally.set(catalog.EVENTS, counts["poison"], module, catalog.POISON)
+        self.tally.set(catalog.EVENTS, self._fired, module, FIRED)
+        for outcome, count in self._unfired.counts.items():
+            self.tally.set(catalog.EVENTS, count, module, outcome)
+        self.tally.set(catalog.EVENTS, counts["poison"], module, POISON)
         self.tally.set(catalog.DELIVERIES_MADE, self.stats()["deliveries"], module)
         self.tally.set(catalog.HOOKS_LOADED, int(self._loaded), self.path)
         self.set_progress(self._progress_at if self._held else None)
@@ -337,13 +341,17 @@ class Responder(UsesHooks):
         """The event's fan-out, and what of it is sent at once, in a span of its trace."""
         span = self._tracing.match(self._module.id, raw.trace)
         try:
-            matched = self._fan_out(raw, span.context)
+            unfired: list[str] = []
+            matched = self._fan_out(raw, span.context, unfired.append)
             made = None if matched is None else self._small(routing, matched)
             in_order = self._in_order(matched) if matched is not None and matched.in_order else ()
         except Exception as problem:
             span.fail(type(problem).__name__)  # Its text may contain private data.
             raise
         span.end(0 if matched is None else len(matched.hooks) + len(in_order))
+        if unfired:
+            routing.unfired.update(unfired)
+            routing.unfired_key = raw.routing_key
         return matched, made, in_order
 
     def _in_order(self, matched: FanOut) -> list[tuple[Delivery, int | None]]:
@@ -392,7 +400,8 @@ class Responder(UsesHooks):
         self._counts["events"] += len(batch.events)
         self._counts["deliveries"] += len(routing.in_order)
         self._counts["poison"] += len(routing.poison)
-        self._fired += len(routing.events) + len(routing.large)
+        self._fired += len(batch.events) - len(routing.poison) - routing.unfired.total()
+        self._unfired.add(routing.unfired, routing.unfired_key)
 
     def _send_in_order(
         self, routing: Routing, source: Source
@@ -410,7 +419,9 @@ class Responder(UsesHooks):
             self.send(self.peers[RETRY_QUEUE].address, message)
             yield share, tuple(dict.fromkeys(tag for tag, _delivery, _size in part))
 
-    def _fan_out(self, raw: RawEvent, trace: TraceContext | None) -> FanOut | None:
+    def _fan_out(
+        self, raw: RawEvent, trace: TraceContext | None, unfired: Callable[[str], object]
+    ) -> FanOut | None:
         event = self._parse(
             raw.body,
             raw.content_type,
@@ -427,6 +438,7 @@ class Responder(UsesHooks):
             self._directory,
             self._directory.cluster_id(),
             new_event_id,
+            unfired,
         )
 
     # Large fan-outs

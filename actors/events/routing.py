@@ -1,5 +1,6 @@
 """A batch of events while its responder routes it."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from attrs import Factory, define
@@ -24,7 +25,8 @@ class Routing:
     `events`: those whose deliveries are sent at once; `large`: those that are sliced; `in_order`:
     the deliveries for ordered queues, with the tags of their events before, and why a payload is
     refused after (slicing.py: made_or_refused). `poison`: as in `Routed`.
-    `routed`: how many of the batch are.
+    `routed`: how many of the batch are. `unfired`: those that fire no hook, by outcome, and the
+    routing key of the latest.
     """
 
     batch: EventBatch
@@ -36,6 +38,8 @@ class Routing:
     large: list[tuple[RawEvent, FanOut]] = Factory(list)
     poison: list[tuple[int, str]] = Factory(list)
     routed: int = 0
+    unfired: Counter[str] = Factory(Counter)
+    unfired_key: str = ""
     _owners: set[str] = Factory(set)
 
     def small(

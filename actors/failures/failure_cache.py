@@ -32,12 +32,12 @@ from callboard.adapters.broker.protocol import (
     Exchange,
     OutgoingMessage,
     Properties,
-    Queue,
     Received,
     Topology,
     Unblocked,
     Unconfirmed,
 )
+from callboard.adapters.broker.queues import own_queue
 from callboard.webhooks.hooks.failure_window import (
     FailedAttempt,
     FailureWindow,
@@ -78,7 +78,7 @@ class FailureCache(BrokerRole):
         self.connect_broker(
             Topology(
                 exchanges=(Exchange(self._exchange, FANOUT),),
-                queue=Queue("", durable=False, exclusive=True, auto_delete=True),
+                queue=own_queue(self.settings.amqp.queue, "failures"),
                 bindings=(Binding(self._exchange, ""),),
                 prefetch=50,
             )

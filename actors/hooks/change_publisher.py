@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from callboard.actors.base.role import BrokerRole
+from callboard.actors.hooks.change_exchange import KAZOOS, change_exchange
 from callboard.adapters.broker.protocol import (
     BrokerConnection,
     BrokerError,
@@ -33,14 +34,16 @@ MAX_BYTES = 16 * 2**20
 MAX_UNCONFIRMED = 200
 RETRY_S = 5.0
 
-EXCHANGE = "configuration"
+NOTIFICATIONS = "notifications"
+"""Kazoo's exchange of notifications."""
 
 
 class ChangePublisher:
     """Publishes document changes as Kazoo's data layer does, at least once each.
 
     Each is in `spool` until the broker has confirmed it, so that it outlives a connection that has
-    failed silently, and this process. If the disk is full, it is published without.
+    failed silently, and this process. If the disk is full, it is published without. `exchange`: of
+    changes.
     """
 
     def __init__(
@@ -49,8 +52,11 @@ class ChangePublisher:
         node: str,
         spool: Spool,
         timer: Callable[[Call], Timer],
+        exchange: str = KAZOOS,
     ) -> None:
         self._broker, self._node, self._spool = broker, node, spool
+        self._exchange = exchange
+        self._has_kazoo = exchange == KAZOOS
         self._again = timer(self._publish_all)
         self._connected = False
         self._unconfirmed: dict[int, int] = {}
@@ -67,13 +73,16 @@ class ChangePublisher:
     def publish(self, changes: Iterable[Change]) -> None:
         """Publish changes to all nodes."""
         self.send(
-            (EXCHANGE, *document_change(each.event, each.database, each.document, self._node))
+            (self._exchange, *document_change(each.event, each.database, each.document, self._node))
             for each in changes
         )
 
     def send(self, messages: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
         """Publish messages: exchange, routing key and body."""
-        records = [(exchange, {"key": key, "body": body}) for exchange, key, body in messages]
+        sent = ((self._declared(exchange), key, body) for exchange, key, body in messages)
+        records = [
+            (exchange, {"key": key, "body": body}) for exchange, key, body in sent if exchange
+        ]
         if not records:
             return
         try:
@@ -143,13 +152,23 @@ class ChangePublisher:
             self._published = record
             if record in sent:
                 continue
-            id = self._send(exchange, message)
+            declared = self._declared(exchange)
+            id = self._send(declared, message) if declared else None
             if id is None:
                 refused.append(record)
             else:
                 self._unconfirmed[id] = record
         if refused:
             self._remove(refused)
+
+    def _declared(self, exchange: str) -> str:
+        """The exchange to publish to: records on disk may be from before a change of settings.
+
+        Empty if there is none: without Kazoo, its notifications have no reader.
+        """
+        if exchange == NOTIFICATIONS:
+            return exchange if self._has_kazoo else ""
+        return self._exchange
 
     def _send(self, exchange: str, record: Mapping[str, Any]) -> int | None:
         body, properties = json.dumps(record["body"]).encode(), json_properties(time.time())
@@ -164,4 +183,5 @@ def change_publisher(actor: BrokerRole) -> ChangePublisher:
     """The publisher of an actor that is connected to the broker."""
     name = f"{actor.path.replace('/', '.')}.sqlite3"
     spool = actor.own(Spool(actor.settings.data.dir / FOLDER / name, max_bytes=MAX_BYTES))
-    return ChangePublisher(actor.broker, actor.settings.node.name, spool, actor.timer)
+    exchange = change_exchange(actor.settings).name
+    return ChangePublisher(actor.broker, actor.settings.node.name, spool, actor.timer, exchange)

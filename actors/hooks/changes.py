@@ -8,7 +8,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.hooks.change_publisher import ChangePublisher
+from callboard.actors.hooks.change_publisher import NOTIFICATIONS, ChangePublisher
 from callboard.actors.messages import DisableHook, HookApplied, HookSaved, HookSecrets
 from callboard.adapters.repositories.hooks import DATABASE, Change, Edited, HookStore
 from callboard.adapters.repositories.maintenance import Change as Saved
@@ -52,7 +52,7 @@ class HookChanges:
     def publish_disabled(self, disabled: DisableHook) -> None:
         """Publish the notification that a hook was disabled."""
         key, body = webhook_disabled(disabled.account_id, disabled.hook_id, self._node)
-        self._publisher.send([("notifications", key, body)])
+        self._publisher.send([(NOTIFICATIONS, key, body)])
 
     def _saved(self, event_name: str, document: Document) -> None:
         self._publisher.publish([Saved(event_name, DATABASE, document)])

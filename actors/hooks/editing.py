@@ -40,8 +40,9 @@ from callboard.webhooks.values.kazoo_names import gregorian_s
 class HookEditing:
     """Carries out requests for stored hooks and replies to each.
 
-    `check` raises InvalidHook for a hook that could never fire or never be sent. `ensure_account`
-    is called before a hook is added to an account; it may raise StoreError.
+    `check` raises InvalidHook for a hook that could never fire or never be sent. `defaults` returns
+    members of a new hook that it may lack. `ensure_account` is called before a hook is added to an
+    account. Both may raise StoreError.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class HookEditing:
         replies: AppliedReplies,
         send: Callable[[ActorAddress, Any], None],
         check: Callable[[Document], None],
+        defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]],
         ensure_account: Callable[[str], None],
         node: str,
     ) -> None:
         self._store, self._changes, self._replies, self._send = store, changes, replies, send
-        self._check, self._ensure_account, self._node = check, ensure_account, node
+        self._check, self._defaults, self._node = check, defaults, node
+        self._ensure_account = ensure_account
 
     def show(self, message: GetHook, sender: ActorAddress) -> None:
         """Show a stored hook."""
@@ -83,8 +86,9 @@ class HookEditing:
     def add(self, message: AddHook, sender: ActorAddress) -> None:
         """Store a new hook; refuse one that could never fire or never be sent."""
         now = gregorian_s(time.time())
-        document = new_hook(message.document, now, uuid.uuid4().hex, self._node)
         try:
+            public = {**self._defaults(message.document), **message.document}
+            document = new_hook(public, now, uuid.uuid4().hex, self._node)
             self._check(document)
             self._ensure_account(document["pvt_account_id"])
             document = self._changes.add(document)

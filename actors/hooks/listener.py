@@ -13,7 +13,8 @@ from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook, grants
-from callboard.actors.hooks.change_publisher import change_publisher
+from callboard.actors.hooks.change_exchange import change_topology
+from callboard.actors.hooks.change_publisher import NOTIFICATIONS, change_publisher
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import HookEditing
 from callboard.actors.hooks.loading import CHECK, LOAD_STALLS_S, RETRY_S, HookLoading
@@ -55,19 +56,16 @@ from callboard.actors.messages.paths import (
     RETRY_QUEUE,
 )
 from callboard.adapters.broker.protocol import (
-    Binding,
     BrokerEvent,
     ConnectionDown,
     ConnectionUp,
     Exchange,
     IncomingMessage,
-    Queue,
     Received,
-    Topology,
 )
 from callboard.adapters.broker.publications import event_in
 from callboard.adapters.keys.secret_box import SecretBox
-from callboard.adapters.repositories.account_quotas import endpoint_config
+from callboard.adapters.repositories.account_quotas import account_config, endpoint_config
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 from callboard.supervision import Peer
@@ -79,7 +77,7 @@ from callboard.webhooks.events.changes import (
     hook_change,
 )
 from callboard.webhooks.events.event import Event, PoisonEvent
-from callboard.webhooks.hooks.hook import disabling, is_deleted, is_enabled
+from callboard.webhooks.hooks.hook import defaults_of, disabling, is_deleted, is_enabled
 from callboard.webhooks.metrics.catalog import HOOK_PROBLEMS
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -92,24 +90,6 @@ DOCUMENT_READERS = (
     RETRY_QUEUE,
 )
 """Actors with a directory; they receive `ConfigurationChanged`."""
-
-BINDINGS = (
-    "*.webhooks.webhook.*",
-    "doc_deleted.*.account.*",
-    # Documents that the directories of our actors cache; Kazoo's data layer does likewise.
-    "*.accounts.account.*",
-    "*.services.*.*",
-    "*.system_config.*.*",
-    "*.*.account_config.*",
-    "*.*.number.*",
-)
-"""Keys of exchange `configuration`."""
-CHANGES = Topology(
-    exchanges=(Exchange("configuration"),),
-    queue=Queue("", durable=False, exclusive=True, auto_delete=True),
-    bindings=tuple(Binding("configuration", key) for key in BINDINGS),
-    prefetch=50,
-)
 
 BROKER_S = 1.0
 """A load waits this long for the broker, since each connection restarts the load."""
@@ -131,10 +111,9 @@ class HookListener(BrokerRole):
         self._store = HookStore(
             self.connect_store(), node_quotas(settings), migrates=not settings.is_trial
         )
-        modules = event_modules(settings).modules
-        self._parser = HookParser(
-            frozenset(e for m in modules for e in (m.id, *m.events)), self.log
-        )
+        modules = event_modules(settings)
+        self._usual_events = modules.usual_events
+        self._parser = HookParser(modules.known_events, self.log)
         self._loading = HookLoading(
             self._store, self._parser, table, self.send, self.timer, self.log, self.incarnation
         )
@@ -148,14 +127,8 @@ class HookListener(BrokerRole):
             self.log,
         )
         self._connected = False
-        self.connect_broker(
-            Topology(
-                exchanges=(Exchange("configuration"), Exchange("notifications")),
-                queue=CHANGES.queue,
-                bindings=CHANGES.bindings,
-                prefetch=CHANGES.prefetch,
-            )
-        )
+        notifications = (Exchange(NOTIFICATIONS),) if settings.has_kazoo else ()
+        self.connect_broker(change_topology(settings, *notifications))
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._publisher = change_publisher(self)
         self._changes = HookChanges(self._store, self._publisher, settings.node.name, self._refresh)
@@ -165,6 +138,7 @@ class HookListener(BrokerRole):
             self._replies,
             self.send,
             self._check,
+            self._defaults,
             self._ensure_account,
             settings.node.name,
         )
@@ -416,6 +390,12 @@ class HookListener(BrokerRole):
             self._changes.publish_disabled(message)
             disabled = HookDisabled(message.account_id, message.hook_id, message.reason)
             self._notifications.notify(disabled)
+
+    def _defaults(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Raises StoreError."""
+        account_id = document.get("pvt_account_id")
+        account = partial(account_config, self._store.documents, str(account_id))
+        return defaults_of(document, self._usual_events, account)
 
     def _check(self, document: Document) -> None:
         hook = self._parser.parse(document)

@@ -1,6 +1,7 @@
 """Loads hooks from the store into the hook table and sends it changes."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from thespian.actors import ActorAddress
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore
-from callboard.adapters.store.protocol import StoreError
+from callboard.adapters.store.protocol import StoreError, StoreUnavailable
 from callboard.supervision import Call, Timer
 from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.hooks.hook import Hook, is_enabled, size_of
@@ -19,6 +20,9 @@ from callboard.webhooks.values.kazoo_names import gregorian_s
 RETRY_S = 2.0
 NOT_YET_S = 0.1
 MISSES_AT_ONCE = 20
+PREPARED_S = 20.0
+"""At the first start the database and its views may be missing for this time without a word: until
+the initializer, which starts last, has created them."""
 PAGE_HOOKS = 500
 PAGES_ON_THE_WAY = 2
 """Two, so that the next page is read while the table handles the previous one."""
@@ -60,6 +64,7 @@ class HookLoading:
         self._pages: Iterator[tuple[Hook, ...]] | None = None
         self._loaded_to: Any = None
         self._misses = 0
+        self._missing_since = math.inf
         self._unconfirmed = 0
         self._checking = False
         self._progress_at = self._clock()
@@ -171,13 +176,16 @@ class HookLoading:
         try:
             page = next(self._pages, None)
         except StoreError as problem:
-            # The database and its views are missing until the initializer has created them.
-            self._log.info("hooks_not_loaded", reason=str(problem))
+            if self._clock() - self._missing_since >= PREPARED_S or isinstance(
+                problem, StoreUnavailable
+            ):
+                self._log.info("hooks_not_loaded", reason=str(problem))
+            self._missing_since = min(self._missing_since, self._clock())
             self._pages = None if self._loaded_to is None else self._stored_pages()
             self._misses += 1
             self._due.within(NOT_YET_S if self._misses < MISSES_AT_ONCE else RETRY_S)
             return False
-        self._misses = 0
+        self._misses, self._missing_since = 0, math.inf
         last = page is None
         if last:
             self._pages = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from callboard.actors.base.role import BrokerRole, Setup
-from callboard.actors.hooks.listener import CHANGES
+from callboard.actors.hooks.change_exchange import change_topology
 from callboard.actors.messages import ZoneChanges
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.broker.protocol import BrokerEvent, ConnectionDown, ConnectionUp, Received
@@ -20,7 +20,7 @@ class ZoneListener(BrokerRole):
         """Connect to the zone's broker."""
         self._connected = False
         self._received = 0
-        self.connect_broker(CHANGES, setup.zone)
+        self.connect_broker(change_topology(self.settings), setup.zone)
 
     def stats(self) -> Mapping[str, Any]:
         """Whether the zone's broker is up, and the number of changes received."""

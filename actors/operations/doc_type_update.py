@@ -6,6 +6,7 @@ from typing import Any
 
 from callboard.actors.base.role import Setup
 from callboard.actors.base.slices import SlicedJob
+from callboard.actors.hooks.change_exchange import change_exchange
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import (
     DIRECT,
@@ -43,15 +44,19 @@ class DocTypeUpdateListener(StoreWorker):
     """
 
     def begin(self, setup: Setup) -> None:
-        """Listen for requests."""
+        """Listen for requests of Kazoo, if there is one."""
         super().begin(setup)
+        changes = change_exchange(self.settings)
+        if not self.settings.has_kazoo:
+            self.work_with(Topology(exchanges=(changes,)))
+            return
         self.work_with(
             Topology(
-                exchanges=(Exchange("configuration"), Exchange("targeted", DIRECT)),
+                exchanges=(changes, Exchange("targeted", DIRECT)),
                 queue=Queue(
                     f"{self.settings.amqp.queue}.doc_type_update", durable=False, auto_delete=True
                 ),
-                bindings=(Binding("configuration", "configuration.doc_type_update.webhook"),),
+                bindings=(Binding(changes.name, "configuration.doc_type_update.webhook"),),
                 prefetch=REQUESTS_AT_ONCE,
             )
         )

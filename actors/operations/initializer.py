@@ -6,6 +6,7 @@ from typing import Any
 
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.role import BrokerRole, Setup
+from callboard.actors.hooks.change_exchange import KAZOOS
 from callboard.adapters.broker.protocol import (
     Binding,
     BrokerEvent,
@@ -13,11 +14,11 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     Exchange,
     IncomingMessage,
-    Queue,
     Received,
     Topology,
 )
 from callboard.adapters.broker.publications import event_in
+from callboard.adapters.broker.queues import own_queue
 from callboard.adapters.repositories.setup import (
     prepare_accounts,
     prepare_attempts,
@@ -32,15 +33,11 @@ RETRY_S = 2.0
 LOOK_AGAIN_S = 60.0
 """The interval for checking for a master account without a message about one."""
 
-_ACCOUNTS = Topology(
-    exchanges=(Exchange("configuration"),),
-    queue=Queue("", durable=False, exclusive=True, auto_delete=True),
-    bindings=(
-        Binding("configuration", "*.*.database.*"),
-        Binding("configuration", "doc_created.accounts.account.*"),
-        # In the embedded store, an account's first hook creates it, without a message of its own.
-        Binding("configuration", "doc_created.webhooks.webhook.*"),
-    ),
+_OF_ACCOUNTS = (
+    "*.*.database.*",
+    "doc_created.accounts.account.*",
+    # In the embedded store, an account's first hook creates it, without a message of its own.
+    "doc_created.webhooks.webhook.*",
 )
 
 
@@ -48,8 +45,8 @@ class Initializer(BrokerRole):
     """Prepares databases, views and metadata, then ends (Kazoo: webhooks_init).
 
     Its supervisor does not restart it once it has finished. It retries while the store is down, and
-    waits for a master account, in whose database the metadata is stored. During a trial beside
-    Kazoo it changes nothing: Kazoo has prepared the store.
+    waits for a master account, in whose database the metadata is stored for Kazoo. During a trial
+    beside Kazoo it changes nothing: Kazoo has prepared the store.
     """
 
     waits_for_store = True
@@ -125,14 +122,15 @@ class Initializer(BrokerRole):
             yield from prepare_hooks(store, node)
             if self.settings.couchdb.url.startswith("sqlite:"):
                 yield from prepare_accounts(store)
-        master = yield from self._find_master_account()
+        has_kazoo = self.settings.has_kazoo
+        master = (yield from self._find_master_account()) if has_kazoo else None
         if master is not None:
             modules = self._modules.modules
             yield from prepare_master_account(store, modules, node, self._directory, master)
         if not self._all_but_master:
             yield from prepare_attempts(store, time.time())
             self._all_but_master = True
-        return master is not None
+        return master is not None or not has_kazoo
 
     def _find_master_account(self) -> Generator[None, None, str | None]:
         self._directory.forget("system_config", "accounts")
@@ -153,7 +151,13 @@ class Initializer(BrokerRole):
         if not self._waiting:
             self._waiting = True
             self.log.info("no_master_account_yet")
-            self.connect_broker(_ACCOUNTS)
+            self.connect_broker(
+                Topology(
+                    exchanges=(Exchange(KAZOOS),),
+                    queue=own_queue(self.settings.amqp.queue, "accounts"),
+                    bindings=tuple(Binding(KAZOOS, key) for key in _OF_ACCOUNTS),
+                )
+            )
         if self._account_seen:
             self._try_in(0)
         self._look_due.within(LOOK_AGAIN_S)

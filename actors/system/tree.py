@@ -252,7 +252,8 @@ def _limited(settings: Settings, child: ChildSpec) -> ChildSpec:
     if not issubclass(child.actor, Role):
         return child
     waits_s = limits.store_wait_s(settings) if child.actor.waits_for_store else 0.0
-    return evolve(child, start_s=limits.START_S, waits_s=waits_s)
+    label = child.label if settings.has_kazoo else ""
+    return evolve(child, start_s=limits.START_S, waits_s=waits_s, label=label)
 
 
 @frozen

@@ -28,16 +28,29 @@ class BrokerError(Exception):
 
 @frozen
 class Exchange:
-    """An exchange to declare. Kazoo's are neither durable nor auto-delete (AMQP 0-9-1, 1.7.2)."""
+    """An exchange to declare. Kazoo's are neither durable nor auto-delete (AMQP 0-9-1, 1.7.2).
+
+    `passive`: it is not declared, but must exist; the embedded broker, at which no other program
+    could have declared it, declares it. `optional`: if the broker refuses it or a binding to it,
+    the connection comes up without these (`ExchangesRefused`).
+    """
 
     name: str
     type: str = TOPIC
     durable: bool = False
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Mapping[str, Any] = field(factory=dict, hash=False)
+    passive: bool = False
+    optional: bool = False
 
 
 @frozen
 class Queue:
-    """A queue to declare. `name` "" lets the broker choose one (exclusive queues)."""
+    """A queue to declare. The connection completes a name that ends with a dot (exclusive queues).
+
+    So each connection has its own, even while the broker does not know yet that another is lost.
+    """
 
     name: str
     durable: bool = True
@@ -67,6 +80,7 @@ class Binding:
 
     exchange: str
     key: str
+    arguments: Mapping[str, Any] = field(factory=dict, hash=False)
 
 
 @frozen
@@ -156,6 +170,17 @@ class ConnectionUp:
     """Connected, declared, and (if there is a queue) consuming. All earlier tags are void."""
 
     queue: str | None
+
+
+@frozen
+class ExchangesRefused:
+    """The optional exchanges that the broker refuses now, with its reasons; empty: none any more.
+
+    Reported before a `ConnectionUp`, and later if it changes: RabbitMQ is asked again for them, and
+    for those that are not declared, every LOOK_AGAIN_S.
+    """
+
+    reasons: Mapping[str, str]
 
 
 @frozen
@@ -255,6 +280,7 @@ class Removed:
 BrokerEvent = (
     ConnectionUp
     | ConnectionDown
+    | ExchangesRefused
     | Blocked
     | Unblocked
     | Probed

@@ -1,11 +1,25 @@
 """How the queues shared by all nodes are declared: classic ones, or RabbitMQ's replicated ones."""
 
 from typing import Any
+from uuid import uuid4
 
 from callboard.adapters.broker.protocol import Queue
 
 NEVER = 2**31 - 1
 """Stands for no delivery limit: RabbitMQ before 4.0 refuses -1, and 4.0 drops after 20 without."""
+
+
+def own_queue(prefix: str, purpose: str) -> Queue:
+    """A queue of one connection alone, which ends with it; the connection completes its name.
+
+    Its name begins like those of the other queues, for users who may only use such names.
+    """
+    return Queue(f"{prefix}.{purpose}.", durable=False, exclusive=True, auto_delete=True)
+
+
+def own_name(name: str) -> str:
+    """The name of a connection's queue: unique if `name` ends with a dot."""
+    return f"{name}{uuid4().hex}" if name.endswith(".") else name
 
 
 def shared_queue(name: str, type: str, *, single: bool = False) -> Queue:

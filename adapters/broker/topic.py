@@ -1,8 +1,9 @@
 """Routing keys and the patterns of topic bindings (AMQP 0-9-1, section 3.1.3.3)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from callboard.adapters.broker.protocol import DIRECT, FANOUT, TOPIC
 
@@ -41,3 +42,35 @@ BOUND_BY: dict[str, Callable[[str, str], bool]] = {
     FANOUT: lambda _key, _routing_key: True,
 }
 """Whether a routing key matches a binding's key, by type of exchange."""
+
+HEADERS = "headers"
+DELAYED = "x-delayed-message"
+"""The type of RabbitMQ's plug-in for delayed messages, which routes like another type."""
+_ANY = ("any", "any-with-x")
+_WITH_X = ("all-with-x", "any-with-x")
+
+
+def bound_by(type: str, arguments: Mapping[str, Any]) -> Callable[[str, str], bool]:
+    """Whether a routing key matches a binding's key, by type and arguments of the exchange.
+
+    The keys of types that are not known, such as the weights of x-consistent-hash, match all.
+    """
+    if type == DELAYED:
+        type = str(arguments.get("x-delayed-type", DIRECT))
+    return BOUND_BY.get(type, BOUND_BY[FANOUT])
+
+
+def headers_match(arguments: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:
+    """Whether a headers exchange routes a message with these headers to such a binding.
+
+    x-match is all (the default), any, or one of these with -with-x, which also compares names that
+    begin with x-.
+    """
+    how = arguments.get("x-match", "all")
+    names = [
+        name
+        for name in arguments
+        if name != "x-match" and (how in _WITH_X or not name.startswith("x-"))
+    ]
+    found = (name in headers and headers[name] == arguments[name] for name in names)
+    return any(found) if how in _ANY else all(found)

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.event_modules import declared, event_exchanges
 from callboard.actors.delivery.retry_queue import topology
 from callboard.actors.events.bridge import event_queue
+from callboard.actors.hooks.change_exchange import change_exchange
 from callboard.adapters.broker.protocol import Exchange, Queue
 from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed, Stage, look
 from callboard.adapters.broker.urls import mask_url
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
-from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
 
 TIMEOUT_S = 5.0
 
@@ -35,13 +35,12 @@ def broker(settings: Settings) -> Iterator[Finding]:
         shared = event_queue(settings), topology(settings).queue
         yield from _at("broker", url, queue, _exchanges(settings), tuple(filter(None, shared)))
     for zone in settings.amqp.zones:
-        yield from _at("broker of a zone", zone, queue, (Exchange("configuration"),))
+        yield from _at("broker of a zone", zone, queue, (change_exchange(settings),))
 
 
 def _exchanges(settings: Settings) -> tuple[Exchange, ...]:
-    modules = event_modules(settings).modules
-    wanted = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
-    return tuple(Exchange(each.name, each.type, each.durable) for each in wanted)
+    of_modules = tuple(map(declared, event_exchanges(settings)))
+    return (*of_modules, change_exchange(settings)) if not settings.has_kazoo else of_modules
 
 
 def _at(
@@ -63,8 +62,10 @@ def _at(
     for exchange, reason in about.unlike:
         yield problem(
             "exchange",
-            f"{exchange} cannot be declared: {reason}",
-            "set the module's exchange_type and exchange_durable as the exchange exists",
+            f"{exchange} cannot be had, so that its modules get no events: {reason}",
+            "set exchange_type, exchange_durable and the like of the module's table as the "
+            "exchange exists, or declare = false; an exchange that does not exist needs the "
+            "permission to configure it",
         )
     for other, reason in about.unlike_queues:
         yield problem(

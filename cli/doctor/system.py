@@ -17,9 +17,15 @@ from callboard.cli.terminal.output import counted
 from callboard.config.options import sections
 from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode
+from callboard.webhooks.metrics.health import EXCHANGE, MACHINE
 
 TIMEOUT_S = 5.0
 MANY_RESTARTS = 20
+DEGRADATIONS = {
+    MACHINE: "start `callboard join` there again, or stop it in order before you remove a machine; "
+    "the node forgets a lost one when it is restarted",
+    EXCHANGE: "correct the module's exchange as the result for the broker says",
+}
 SETTLED_S = 20.0
 """An actor's figures may be two heartbeats old; a new actor is not judged by them."""
 
@@ -81,10 +87,7 @@ def tree(top: TreeNode, now_unix_s: float) -> Finding:
 def readiness(health: Health) -> Finding:
     """Checks that nothing prevents or delays deliveries."""
     if health.ready and health.degraded:
-        mend = (
-            "start `callboard join` there again, or stop it in order before you remove a machine; "
-            "the node forgets a lost one when it is restarted"
-        )
+        mend = " ".join(DEGRADATIONS[kind] for kind in {each.kind for each in health.degraded})
         return warning("readiness", "ready, but degraded: " + "; ".join(health.losses), mend)
     if health.ready:
         return ok("readiness", "the running system is ready")

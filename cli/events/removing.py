@@ -15,7 +15,7 @@ from callboard.actors.messages.paths import REDELIVERY
 from callboard.actors.system.actor_system import Client
 from callboard.adapters.broker.embedded.waiting import waiting_messages
 from callboard.adapters.broker.rabbitmq.probe import ProbeFailed, look
-from callboard.adapters.broker.topic import BOUND_BY
+from callboard.adapters.broker.topic import bound_by
 from callboard.adapters.broker.urls import mask_url
 from callboard.cli.system.attached import ask, attached, pages
 from callboard.cli.terminal.options import as_json, with_settings
@@ -94,7 +94,7 @@ def remove(loaded: Loaded, name: str, choice: str, yes: bool, json_: bool) -> No
 
 
 def _bound(module: EventModule, exchange: str, routing_key: str) -> bool:
-    types = {each.name: BOUND_BY[each.type] for each in module.exchanges}
+    types = {each.name: bound_by(each.type, each.arguments) for each in module.exchanges}
     return any(
         exchange == bound and types[bound](key, routing_key) for bound, key in module.bindings
     )

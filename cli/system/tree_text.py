@@ -7,6 +7,8 @@ from typing import Any
 from callboard.cli.terminal.output import print_table
 from callboard.supervision import TreeNode
 
+COLUMNS = ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "in Kazoo")
+
 
 def print_tree(top: TreeNode) -> None:
     """The tree as a table: actor, process, uptime, restarts and figures."""
@@ -14,9 +16,10 @@ def print_tree(top: TreeNode) -> None:
         ("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")
     ]
     rows += [(f"{branch}{n.id}", *_cells(n)) for branch, n in branches(top, "")]
-    print_table(
-        ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "in Kazoo"), rows
-    )
+    columns: tuple[str, ...] = COLUMNS
+    if not any(n.label for _branch, n in branches(top, "")):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    print_table(columns, rows)
 
 
 def _cells(node: TreeNode) -> tuple[object, ...]:

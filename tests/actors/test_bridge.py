@@ -4,6 +4,8 @@ import json
 from contextlib import closing
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.quarantine import FILE
@@ -36,6 +38,7 @@ from callboard.adapters.broker.protocol import (
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    ExchangesRefused,
     IncomingMessage,
     Probed,
     Properties,
@@ -133,6 +136,69 @@ class Here(EventBridge):
     def gauge(self, metric):
         self.measure()
         return self.tally.figures().gauges[metric.name, (EVENT_BRIDGE,)]
+
+
+def test_a_module_without_its_exchange_is_left_out_until_it_has_it(tmp_path):
+    def left_out():
+        bridge.measure()
+        gauges = bridge.tally.figures().gauges
+        return {
+            labels: since > 0
+            for (name, labels), since in gauges.items()
+            if name == catalog.LEFT_OUT.name
+        }
+
+    with capture_logs() as logs:
+        bridge = started(tmp_path)
+        bridge.log = structlog.get_logger()
+        assert bridge.stats()["left_out"] == 0
+        for reasons in ({"shop": "404"}, {"shop": "404", "im": "406"}, {"shop": "403"}, {}):
+            bridge.on_broker(ExchangesRefused(reasons))
+            if reasons == {"shop": "404", "im": "406"}:
+                assert bridge.stats()["left_out"] == "mms,order_paid,sms"
+        assert bridge.stats()["left_out"] == 0
+        bridge.receive(b'{"a": "x"}')
+        assert [batch.events[0].body for batch in bridge.batches()] == [b'{"a": "x"}']
+    bridge.closing.close()
+    assert left_out() == {
+        (MODULE, "exchange shop: 404"): False,
+        (MODULE, "exchange shop: 403"): False,
+        ("mms", "exchange im: 406"): False,
+        ("sms", "exchange im: 406"): False,
+    }
+    seen = [(log["event"], log["module"]) for log in logs if log["event"].startswith("module_")]
+    assert seen == [
+        ("module_left_out", MODULE),
+        ("module_left_out", "mms"),
+        ("module_left_out", "sms"),
+        ("module_left_out", MODULE),
+        ("module_taken_in", "mms"),
+        ("module_taken_in", "sms"),
+        ("module_taken_in", MODULE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "modules"),
+    [({"state": "paid"}, ["paid"]), ({"state": "sent"}, ["sent"]), ({"state": "x"}, [])],
+)
+def test_messages_of_a_headers_exchange_go_to_the_modules_bound_by_these(
+    headers, modules, tmp_path
+):
+    tables = tuple(
+        ModuleSettings(
+            id=state,
+            exchange="states",
+            exchange_type="headers",
+            binding_headers=({"state": state},),
+            account="a",
+        )
+        for state in ("paid", "sent")
+    )
+    bridge = Here(Settings(data=DataSettings(dir=tmp_path), modules=tables))
+    with bridge.closing:
+        message = IncomingMessage(1, "states", "", b"{}", Properties(headers=headers))
+        assert sorted(bridge._modules_for(message)) == modules
 
 
 @pytest.fixture

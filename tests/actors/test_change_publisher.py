@@ -35,11 +35,11 @@ class Outbox:
 class Publishing:
     """A publisher on a file; `due` are the calls that it has asked for."""
 
-    def __init__(self, path, max_bytes=2**20):
+    def __init__(self, path, max_bytes=2**20, **exchange):
         self.outbox, self.due = Outbox(), []
         self.spool = Meddled(Spool(path, max_bytes=max_bytes))
         timer = lambda call: Timer(lambda _s, call: self.due.append(call), call)  # noqa: E731
-        self.publisher = ChangePublisher(self.outbox, "node@host", self.spool, timer)
+        self.publisher = ChangePublisher(self.outbox, "node@host", self.spool, timer, **exchange)
 
     def up(self):
         self.publisher.on_broker(ConnectionUp(None))
@@ -83,6 +83,31 @@ def test_a_change_is_published_as_kazoos_data_layer_does(publishing):
     assert message.properties.content_type == "application/json"
     body = json.loads(message.body)
     assert (body["ID"], body["Account-ID"], body["Node"]) == ("h1", "a" * 32, "node@host")
+
+
+def test_without_kazoo_changes_have_an_exchange_of_ours_and_there_are_no_notifications(path):
+    publishing = Publishing(path, exchange="callboard.events.changes")
+    publishing.up()
+    publishing.publish("h1")
+    publishing.publisher.send([("notifications", "notifications.webhook.disabled", {})])
+    (message,) = publishing.outbox.messages
+    assert message.exchange == "callboard.events.changes"
+    assert len(publishing.publisher) == 1
+
+
+def test_changes_on_disk_go_to_the_exchange_that_is_declared_now(path):
+    before = Publishing(path)
+    before.publish("h1")
+    before.publisher.send([("notifications", "notifications.webhook.disabled", {})])
+    assert len(before.publisher) == 2
+    now = Publishing(path, exchange="callboard.events.changes")
+    now.up()
+    assert [message.exchange for message in now.outbox.messages] == ["callboard.events.changes"]
+    now.confirm(1)
+    assert len(now.publisher) == 0
+    again = Publishing(path)
+    again.up()
+    assert again.outbox.messages == []
 
 
 def test_what_did_not_arrive_is_sent_again_once_the_broker_is_up(publishing):

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.hooks.loading import HookLoading
+from callboard.actors.hooks.loading import PREPARED_S, HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore
@@ -91,6 +91,21 @@ def test_pages_are_sent_two_ahead_and_the_last_is_marked(store):
     assert [message.number for message in it.sent] == [0, 1, 2, 3]
     assert len({message.stream for message in it.sent}) == 1
     assert not it.loading.under_way
+
+
+def test_a_store_that_is_not_prepared_yet_is_no_news_for_a_while(tmp_path):
+    empty = EmbeddedStore(tmp_path / "empty.sqlite3", views=views.ALL)
+    it = Loading(empty)
+    it.loading.begin_within(0)
+    with capture_logs() as logs:
+        it.due()
+        it.now += PREPARED_S - 0.1
+        it.due()
+        assert logs == []
+        it.now += 0.1
+        it.due()
+    assert [log["event"] for log in logs] == ["hooks_not_loaded"]
+    empty.close()
 
 
 class BreakingOff(Meddled):

@@ -5,7 +5,7 @@ import structlog
 from attrs import evolve
 
 from callboard.actors.base.slices import Page
-from callboard.actors.hooks.listener import CHANGES
+from callboard.actors.hooks.change_exchange import change_topology
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.repositories.maintenance import Step
 from callboard.adapters.store.protocol import StoreUnavailable
@@ -23,7 +23,7 @@ class Worker(StoreWorker):
         self.log = structlog.get_logger()
         self.due = []
         self.begin(None)
-        self.work_with(CHANGES)
+        self.work_with(change_topology(self.settings))
         self.due.clear()  # the connection's own timer
 
     def after(self, _seconds, call):

@@ -3,6 +3,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from callboard.adapters.telemetry.prometheus import exposition
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.tally import Tally
+from callboard.webhooks.values.event_outcomes import FIRED
 
 
 def families(tally):
@@ -20,7 +21,7 @@ def test_every_metric_of_the_catalog_is_there_with_its_help_and_type():
 
 def test_values_come_through_with_their_labels():
     tally = Tally()
-    tally.count(catalog.EVENTS, "sms", catalog.FIRED, by=3)
+    tally.count(catalog.EVENTS, "sms", FIRED, by=3)
     tally.count(catalog.MESSAGES_RECEIVED, by=12)
     tally.set(catalog.BROKER_UP, 1, 'a "quoted"\nactor')
     found = families(tally)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.broker.topic import BOUND_BY, matches
+from callboard.adapters.broker.topic import BOUND_BY, bound_by, headers_match, matches
 from support.patience import patient
 
 WORDS = st.sampled_from(["a", "b", "", "a(", "%2E"])
@@ -69,3 +69,40 @@ def test_many_hashes_stay_fast():
 )
 def test_each_type_of_exchange_has_its_rule(type, key, routing_key, bound):
     assert BOUND_BY[type](key, routing_key) is bound
+    assert bound_by(type, {})(key, routing_key) is bound
+
+
+@pytest.mark.parametrize(
+    ("type", "arguments", "key", "bound"),
+    [
+        ("x-delayed-message", {"x-delayed-type": "topic"}, "a.*", True),
+        ("x-delayed-message", {"x-delayed-type": "topic"}, "b.*", False),
+        ("x-delayed-message", {"x-delayed-type": "direct"}, "a.*", False),
+        ("x-delayed-message", {}, "a.b", True),
+        ("x-delayed-message", {}, "a.*", False),
+        ("x-consistent-hash", {}, "10", True),
+        ("headers", {}, "", True),
+        ("x-of-another-plug-in", {}, "?", True),
+    ],
+)
+def test_types_of_plug_ins_match_as_they_route(type, arguments, key, bound):
+    assert bound_by(type, arguments)(key, "a.b") is bound
+
+
+@pytest.mark.parametrize(
+    ("arguments", "headers", "matches"),
+    [
+        ({}, {"a": 1}, True),
+        ({"a": 1, "b": "x"}, {"a": 1, "b": "x", "c": 2}, True),
+        ({"a": 1, "b": "x"}, {"a": 1}, False),
+        ({"x-match": "all", "a": 1}, {"a": 2}, False),
+        ({"x-match": "any", "a": 1, "b": "x"}, {"b": "x"}, True),
+        ({"x-match": "any", "a": 1, "b": "x"}, {"a": 2}, False),
+        ({"a": 1, "x-own": 2}, {"a": 1}, True),
+        ({"x-match": "all-with-x", "a": 1, "x-own": 2}, {"a": 1}, False),
+        ({"x-match": "any-with-x", "x-own": 2}, {"x-own": 2}, True),
+        ({"x-match": "any", "x-own": 2}, {"x-own": 2}, False),
+    ],
+)
+def test_headers_match_as_at_a_headers_exchange(arguments, headers, matches):
+    assert headers_match(arguments, headers) is matches

@@ -1,8 +1,9 @@
 """Uptimes, figures and branches of `callboard tree`."""
 
 import pytest
+from attrs import evolve
 
-from callboard.cli.system.tree_text import age, branches, figures_text
+from callboard.cli.system.tree_text import age, branches, figures_text, print_tree
 from callboard.supervision import TreeNode
 
 
@@ -40,6 +41,16 @@ def test_branches_lead_to_every_descendant():
         "└─ e",
         "   └─ f",
     ]
+
+
+@pytest.mark.parametrize("label", ["", "webhooks_cache"])
+def test_without_kazoo_no_column_names_its_actors(label, capsys):
+    print_tree(node("callboard", evolve(node("failure_cache"), label=label)))
+    out = capsys.readouterr().out
+    assert "failure_cache" in out
+    assert (
+        ("in Kazoo" in out) == ("webhooks_sup" in out) == ("webhooks_cache" in out) == bool(label)
+    )
 
 
 def test_figures_are_shown_without_zeros():

@@ -82,6 +82,19 @@ level = "debug"
     )
 
 
+def test_a_headers_exchange_is_bound_by_headers(loaded):
+    table = lines(
+        *('exchange_type = "headers"', "bindings = "),
+        'binding_headers = [{ x-match = "any", state = "paid", total = 7 }, { urgent = true }]',
+    )
+    (module,) = loaded(table).settings.modules
+    assert module.bindings == ("",)
+    assert module.binding_headers == (
+        {"x-match": "any", "state": "paid", "total": 7},
+        {"urgent": True},
+    )
+
+
 def test_the_documented_example_loads_when_its_marks_are_taken_away(loaded):
     commented = DEFAULT_FILE.read_text().partition("# [[modules]]")
     example = re.sub(r"(?m)^# ?", "", commented[1] + commented[2])
@@ -121,7 +134,11 @@ def lines(*changed):
         ("bindings = []", "bindings = []: must be a list, not empty, of routing keys"),
         ('bindings = "order.#"', "bindings = 'order.#': must be a list, not empty,"),
         ("bindings = [5]", "bindings = [5]: must be a list, not empty,"),
-        ('exchange_type = "headers"', "must be one of topic, direct, fanout"),
+        ('exchange_type = ""', "must be topic, direct, fanout, headers or the type of a plug-in"),
+        ("exchange_arguments = { a = [] }", "must be a table such as { alternate-exchange"),
+        ("binding_headers = { a = 1 }", "must be a list of tables such as { x-match"),
+        ("binding_headers = [{ a = 1 }]", 'these need exchange_type = "headers"'),
+        ('declare = "perhaps"', "must be true or false"),
         ('exchange_durable = "perhaps"', "must be true or false"),
         ('account = "a..b"', "account = 'a..b': must be a path such as data.account.id"),
         ("account = ", "needs either account, a path, or account_id, a constant"),

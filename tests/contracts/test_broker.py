@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pika
 import pytest
+from attrs import evolve
 
 from callboard.adapters.broker.brokers import connect, relocate
 from callboard.adapters.broker.embedded.connection import LEAST_FREE_BYTES, EmbeddedConnection
@@ -25,6 +27,7 @@ from callboard.adapters.broker.protocol import (
     DelayQueue,
     Depths,
     Exchange,
+    ExchangesRefused,
     OutgoingMessage,
     Probed,
     Properties,
@@ -38,6 +41,7 @@ from callboard.adapters.broker.protocol import (
     Unreadable,
 )
 from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.broker.rabbitmq import session
 from services.driver import Driver
 from support.patience import patient
 
@@ -475,9 +479,10 @@ def test_a_refused_declaration_is_tried_again(broker):
 
 
 def test_generated_queues_have_a_name_each_and_end_with_their_connection(broker):
-    private = Topology(queue=Queue("", exclusive=True, durable=False))
+    private = Topology(queue=Queue("mine.", exclusive=True, durable=False))
     one, two = broker.open(private).up(), broker.open(private).up()
-    assert one.queue
+    assert one.queue.startswith("mine.")
+    assert two.queue.startswith("mine.")
     assert one.queue != two.queue
     publisher = broker.open(Topology()).up()
     publisher.publish(one.queue, b"1", mandatory=True)
@@ -486,6 +491,112 @@ def test_generated_queues_have_a_name_each_and_end_with_their_connection(broker)
     one.connection.close()
     publisher.publish(one.queue, b"2", mandatory=True)
     assert publisher.of(Returned)
+
+
+def optional(name, type="topic", **options):
+    return Exchange(name, type, optional=True, **options)
+
+
+def test_an_optional_exchange_that_cannot_be_had_leaves_the_others_their_messages(broker):
+    broker.open(Topology(exchanges=(Exchange("house", DIRECT),))).up()
+    exchanges = optional("board", FANOUT), optional("house"), optional("shop", durable=True)
+    bindings = Binding("board", ""), Binding("house", "#"), Binding("shop", "order.*")
+    driver = broker.open(Topology(exchanges, Queue("events"), bindings)).up()
+    refused, up = driver.events
+    assert up == ConnectionUp("events")
+    assert list(refused.reasons) == ["house"]
+    assert "406" in refused.reasons["house"]
+    publisher = broker.open(Topology()).up()
+    for exchange, key in (("board", "x"), ("house", "order.1"), ("shop", "order.1")):
+        publisher.publish(key, exchange.encode(), exchange=exchange)
+    assert [message.body for message in driver.receive(2)] == [b"board", b"shop"]
+
+
+def test_optional_exchanges_that_can_all_be_had(broker):
+    topology = Topology((optional("shop"),), Queue("events"), (Binding("shop", "#"),))
+    assert broker.open(topology).up().events == [ExchangesRefused({}), ConnectionUp("events")]
+
+
+def test_the_embedded_broker_makes_what_no_other_program_could_have_declared(tmp_path):
+    broker = Broker("memory://", tmp_path)
+    board = optional("board", FANOUT, passive=True)
+    topology = Topology((board, optional("h", "headers")), Queue("events"), (Binding("board", ""),))
+    driver = broker.open(topology).up()
+    (refused, _up) = driver.events
+    assert refused.reasons == {"h": "cannot declare exchange 'h': 503 type 'headers'"}
+    publisher = broker.open(Topology()).up()
+    publisher.publish("x", b"1", exchange="board")
+    driver.receive(1)
+    # Of another type than it was made with, it is used as it is.
+    other = evolve(board, type="topic")
+    again = broker.open(Topology((other,), Queue("second"), (Binding("board", "x"),))).up()
+    assert again.events == [ExchangesRefused({}), ConnectionUp("second")]
+    broker.close()
+
+
+@pytest.mark.rabbitmq
+def test_exchanges_as_they_exist(rabbitmq, amqp_url, tmp_path):
+    broker = Broker(amqp_url, tmp_path, rabbitmq)
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    channel = connection.channel()
+    kept = {"durable": True, "arguments": {"alternate-exchange": "unrouted"}}
+    channel.exchange_declare("shop", "topic", **kept)
+    channel.exchange_declare("states", "headers", auto_delete=True)
+    channel.exchange_declare("inside", "topic", internal=True)
+    channel.exchange_bind("inside", "shop", "#")
+    topology = Topology(
+        (
+            optional("absent", passive=True),
+            optional("inside", internal=True),
+            optional("no type of this broker", "x-nonsense"),
+            optional("shop", **kept),
+            optional("states", "headers", auto_delete=True),
+            optional("states too", "headers", passive=True),
+        ),
+        Queue("events"),
+        (
+            Binding("inside", "order.*"),
+            Binding("states", "", {"x-match": "all", "state": "paid", "urgent": True}),
+            Binding("absent", "#"),
+        ),
+    )
+    driver = broker.open(topology).up(1)
+    # For an unknown type RabbitMQ ends the connection; the next one goes on without.
+    (refused,) = [event for event in driver.events if isinstance(event, ExchangesRefused)]
+    assert sorted(refused.reasons) == ["absent", "no type of this broker", "states too"]
+    assert refused.reasons["absent"].startswith("404 NOT_FOUND")
+    assert refused.reasons["no type of this broker"].startswith("503 COMMAND_INVALID")
+    channel.confirm_delivery()
+    channel.basic_publish("shop", "order.1", b"inside")
+    for headers in ({"state": "paid"}, {"state": "paid", "urgent": True}):
+        channel.basic_publish("states", "", b"s", pika.BasicProperties(headers=headers))
+    channel.basic_publish("shop", "other", b"-")
+    assert [message.body for message in driver.receive(2)] == [b"inside", b"s"]
+    channel.exchange_delete("shop")
+    connection.close()
+    broker.close()
+
+
+@pytest.mark.rabbitmq
+def test_an_exchange_is_bound_once_it_exists(rabbitmq, amqp_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "LOOK_AGAIN_S", 0.2)
+    broker = Broker(amqp_url, tmp_path, rabbitmq)
+    passive = Topology((optional("shop", passive=True),), Queue("events"), (Binding("shop", "#"),))
+    driver = broker.open(passive).up()
+    assert list(driver.of(ExchangesRefused)[0].reasons) == ["shop"]
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    channel = connection.channel()
+    for found in (2, 4):
+        channel.exchange_declare("shop", "topic")
+        driver.until(lambda: len(driver.of(ExchangesRefused)) == found)  # noqa: B023
+        assert driver.of(ExchangesRefused)[-1].reasons == {}
+        channel.basic_publish("shop", "x", b"1")
+        driver.receive(found // 2)
+        channel.exchange_delete("shop")
+        driver.until(lambda: len(driver.of(ExchangesRefused)) == found + 1)  # noqa: B023
+    assert len(driver.of(ConnectionUp)) == 1
+    connection.close()
+    broker.close()
 
 
 def test_an_auto_delete_queue_ends_with_its_consumer(broker):

@@ -380,6 +380,8 @@ class Simulation:
                     self._violated(f"event {number} was acknowledged and is in no quarantine")
                 return
             wanted = self.wanted(event)
+        elif queue.removeprefix(f"{events}.").startswith(("changes.", "failures.", "accounts.")):
+            return  # A queue of one connection.
         elif queue.startswith(events):
             wanted = {pair_in(message.body)}
         else:

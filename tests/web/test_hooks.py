@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from callboard.config.settings import KazooSettings, ModuleSettings, Settings
 from support.api import ADMIN, CHILD, OTHER, PARENT, Api
 from support.stores import Meddled
 
@@ -40,6 +41,44 @@ def test_a_hook_is_created_with_its_defaults_and_told_of(api):
     assert [(c.event, c.document["_id"]) for c in api.backend.told] == [
         ("doc_created", stored["_id"])
     ]
+
+
+SHOP = ModuleSettings(id="order_paid", exchange="shop", bindings=("#",), account="customer")
+USUAL = {"format": "json", "retry_policy": "standard"}
+
+
+@pytest.fixture
+def shop(tmp_path):
+    api = Api(tmp_path, Settings(modules=(SHOP,), kazoo=KazooSettings(modules=())))
+    yield api
+    api.store.close()
+
+
+def test_a_hook_on_another_bus_has_the_defaults_that_are_usual_there(shop):
+    hook = shop.data("PUT", HOOKS, HOOK | {"hook": "order_paid"})
+    assert hook["format"] == "json"
+    assert hook["retry_policy"] == "standard"
+    own = {"format": "form-data", "retry_policy": "kazoo"}
+    chosen = shop.data("PUT", HOOKS, HOOK | {"hook": "order_paid"} | own)
+    assert {key: chosen[key] for key in own} == own
+
+
+def test_a_hook_that_an_earlier_version_stored_keeps_what_it_does_until_it_is_replaced(shop):
+    old = HOOK | {"_id": "h", "hook": "order_paid", "format": "form-data", "enabled": True}
+    shop.store.save("webhooks", old | {"pvt_type": "webhook", "pvt_account_id": PARENT})
+    changed = shop.data("PATCH", f"{HOOKS}/h", {"name": "m"})
+    assert changed["format"] == "form-data"
+    assert "retry_policy" not in changed
+    replaced = shop.data("POST", f"{HOOKS}/h", HOOK | {"hook": "order_paid"})
+    assert {key: replaced[key] for key in USUAL} == USUAL
+
+
+def test_without_kazoo_there_are_no_event_types_of_it(shop):
+    assert [kind["id"] for kind in shop.data("GET", "/v2/webhooks")] == ["order_paid"]
+    assert shop.data("GET", "/v2/webhooks/samples") == []
+    assert shop.call("GET", "/v2/webhooks/samples/webhooks_object").status_code == 404
+    wrong = problems(shop.call("PUT", HOOKS, HOOK))
+    assert wrong["hook"]["enum"]["target"] == ["all", "order_paid"]
 
 
 def test_the_envelope_has_what_clients_look_for(api):

@@ -80,6 +80,32 @@ def test_kazoo_s_modules_are_found_in_order_and_the_example_is_not():
     assert found.problems == ()
 
 
+def test_only_the_chosen_modules_of_kazoo_run_and_all_others():
+    shop = BusModule(id="shop", exchange=EventExchange("shop"), keys=("#",), account_id="a")
+    assert ids(discover([shop], ("sms", "object"))) == ["object", "shop", "sms"]
+    alone = discover([shop], ())
+    assert ids(alone) == ["shop"]
+    assert alone.known_events == {"shop"}
+    assert alone.usual_events == {"shop", "all"}
+    assert discover([shop]).usual_events == {"shop"}
+    assert discover().usual_events == frozenset()
+
+
+def test_a_chosen_module_that_kazoo_has_not_is_a_problem():
+    found = discover((), ("sms", "smss"))
+    assert ids(found) == ["sms"]
+    assert problems(found) == {
+        "smss": "kazoo.modules names it, but there is no such module for Kazoo"
+    }
+
+
+def test_without_kazoo_its_exchanges_may_be_of_any_kind():
+    durable = EventExchange("configuration", durable=True)
+    shop = BusModule(id="shop", exchange=durable, keys=("#",), account_id="a")
+    assert ids(discover([shop], ())) == ["shop"]
+    assert "shop" in problems(discover([shop]))
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -94,10 +120,6 @@ def test_kazoo_s_modules_are_found_in_order_and_the_example_is_not():
         (OWN.format(id="a/b", event="x"), "'a/b' is no id: take lower-case letters"),
         (OWN.format(id="Order", event="x"), "'Order' is no id"),
         (OWN.format(id="sms", event="x"), "the id 'sms' is taken"),
-        (
-            OWN.format(id="x", event="x") + EXCHANGE.format("y", "headers", False),
-            "type 'headers'",
-        ),
         (OWN.format(id="x", event="x") + "MODULE = evolve(MODULE, exchanges=())", "binds to skel"),
         (
             OWN.format(id="x", event="x") + EXCHANGE.format("im", "topic", True),

@@ -265,6 +265,16 @@ def test_what_fails_on_a_machine_alone_degrades_the_node():
     assert degraded(resent, NOW) == [("machine", f"{actor} has sent a batch 4 times again")]
 
 
+def test_a_module_without_events_degrades_the_node_which_is_ready():
+    why = "exchange shop: 404 NOT_FOUND"
+    left_out = state(LEFT_OUT={("order_paid", why): NOW - 5, ("other", "it was so before"): 0})
+    watch = Watch()
+    assert degraded(left_out, NOW, watch=watch) == [
+        ("exchange", f"the module order_paid gets no events: {why}")
+    ]
+    assert watch.degraded[0].since_unix_s == NOW - 5
+
+
 def test_the_supervisor_of_machines_is_the_nodes_own():
     down = JOINED | {"deliveries/elsewhere": Child("down", reports=False)}
     assert words(state(down)) == ("deliveries/elsewhere is down",)

@@ -20,7 +20,8 @@ from callboard.webhooks.hooks.hook import (
     with_changes,
 )
 
-KNOWN = ("object", "notifications", "parking")
+CALLS = tuple(f"channel_{name}" for name in ("answer", "bridge", "create", "destroy"))
+KNOWN = ("object", "notifications", "parking", *CALLS)
 
 
 def document(**fields):

@@ -7,6 +7,7 @@ from callboard.webhooks.metrics.overview import merged, sample, snapshot
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, as_plain
 from callboard.webhooks.metrics.tally import Histogram, nothing
 from callboard.webhooks.metrics.trend import Sample, Trend
+from callboard.webhooks.values.event_outcomes import FIRED, NO_HOOK
 
 
 def events(count, *durations_s, level=0):
@@ -74,14 +75,14 @@ def test_the_series_is_bounded_and_in_step():
     assert len(series.levels["waiting"]) == len(series.request_s["p99"]) == 300
 
 
-KEY = (catalog.EVENTS.name, ("sms", catalog.FIRED))
+KEY = (catalog.EVENTS.name, ("sms", FIRED))
 
 
 def test_the_snapshot_is_plain_json_in_a_known_shape():
     trend = Trend(DURATIONS_S)
     counters = {
         KEY: 7,
-        (catalog.EVENTS.name, ("sms", catalog.NO_HOOK)): 2,
+        (catalog.EVENTS.name, ("sms", NO_HOOK)): 2,
         (catalog.ATTEMPTS.name, ("5xx",)): 3,
         (catalog.CHILD_RESTARTS.name, ("event_bridge",)): 1,
     }
@@ -145,6 +146,8 @@ TOTALS = {
     "events": "events_total sms skipped",
     "fired": "events_total sms fired",
     "no_hook": "events_total sms no_hook",
+    "no_account": "events_total sms no_account",
+    "filtered": "events_total sms filtered",
     "poison": "events_total sms poison",
     "made": "deliveries_made_total sms",
     "attempts": "attempts_total 2xx",
@@ -175,8 +178,8 @@ def figures(names):
 
 def test_each_figure_is_that_of_its_metric():
     found = sample(figures(TOTALS.values()), {}, figures(LEVELS.values()))
-    of_events = {"events": 3 + 4 + 5 + 6}
-    assert found.totals == dict(zip(TOTALS, range(1, 14), strict=True)) | of_events
+    of_events = {"events": 3 + 4 + 5 + 6 + 7 + 8}
+    assert found.totals == dict(zip(TOTALS, range(1, 16), strict=True)) | of_events
     assert found.levels == dict(zip(LEVELS, range(1, 10), strict=True))
     empty = sample({}, {}, {})
     assert empty.totals == dict.fromkeys(TOTALS, 0)

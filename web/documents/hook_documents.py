@@ -1,10 +1,11 @@
 """Hook documents in the form that clients send and receive (cb_webhooks)."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from callboard.adapters.http.endpoint_rules import EndpointRules
-from callboard.adapters.repositories.account_quotas import endpoint_config
+from callboard.adapters.repositories.account_quotas import account_config, endpoint_config
 from callboard.adapters.repositories.definitions import Definition, definitions
 from callboard.web.backend import Backend
 from callboard.web.documents.client_url import uri_problem
@@ -14,6 +15,7 @@ from callboard.web.errors import datastore_fault, invalid
 from callboard.webhooks.hooks.hook import (
     ALL,
     InvalidHook,
+    defaults_of,
     is_enabled,
     parse_hook,
     with_plain_name,
@@ -147,6 +149,12 @@ def known_definitions(backend: Backend) -> dict[str, Definition]:
     """The kinds of events that hooks may name, by id."""
     node = backend.node
     return definitions(backend.store, node.modules, node.name, node.zone)
+
+
+def with_defaults(backend: Backend, data: Mapping[str, Any], account_id: str) -> dict[str, Any]:
+    """The whole of a hook that a client sends, with the defaults by the module of its event."""
+    account = partial(account_config, backend.store, account_id)
+    return {**defaults_of(data, backend.node.usual_events, account), **data}
 
 
 def valid_hook(

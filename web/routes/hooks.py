@@ -22,6 +22,7 @@ from callboard.web.documents.hook_documents import (
     replaced,
     shown_hook,
     valid_hook,
+    with_defaults,
 )
 from callboard.web.documents.shapes import ENABLED, HOOK, LISTED_HOOK, deleted, list_of
 from callboard.web.documents.system_settings import page_size
@@ -117,7 +118,8 @@ def _position(row: Row) -> list[Any]:
 def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """At the response, the hook is stored, announced to all nodes, and in effect on this one."""
     now = time.time()
-    public = valid_hook(backend, data_of(request), account.id, sees_all=account.caller.sees_all)
+    data = with_defaults(backend, data_of(request), account.id)
+    public = valid_hook(backend, data, account.id, sees_all=account.caller.sees_all)
     document = new_hook(
         {**public, "pvt_account_id": account.id},
         gregorian_s(now),
@@ -253,7 +255,8 @@ def replace_hook(
     """Members that the body lacks are removed. Enables the hook, unless the body has
     `enabled: false`."""
     stored = stored_hook(backend, account, hook_id)
-    return _save(request, account, backend, stored, data_of(request))
+    data = with_defaults(backend, data_of(request), account.id)
+    return _save(request, account, backend, stored, data)
 
 
 @router.patch(

@@ -25,6 +25,7 @@ from callboard.webhooks.hooks.matching import HookIndex, candidates, fires
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.modules.payload import final_payload
 from callboard.webhooks.modules.protocol import EventModule, Firing
+from callboard.webhooks.values.event_outcomes import FILTERED, NO_ACCOUNT, NO_HOOK
 from callboard.webhooks.values.exact_numbers import json_bytes
 from callboard.webhooks.values.pickling import Positional
 
@@ -260,20 +261,28 @@ def fan_out(
     directory: Directory,
     cluster_id: str | None,
     make_event_id: Callable[[], str] = new_event_id,
+    unfired: Callable[[str], object] = str,
 ) -> FanOut | None:
-    """The fan-out of an event; None if it fires no hook.
+    """The fan-out of an event; None if it fires no hook: `unfired` is then called with the outcome.
 
     The account must exist unless the firing permits any: Kazoo fires nothing for an unknown
     account. Raises the module's and the directory's errors.
     """
-    firing = module.firing(event, directory) if module.responds_to(event) else None
+    if not module.responds_to(event):
+        unfired(FILTERED)
+        return None
+    firing = module.firing(event, directory)
     if firing is None:
+        unfired(NO_ACCOUNT)
         return None
     selects, payload = firing.selects, firing.payload
     hooks = [
         hook for hook in _hooks(firing, index, directory) if selects(hook) and fires(hook, payload)
     ]
-    return FanOut(event, module.id, firing, hooks, cluster_id, make_event_id) if hooks else None
+    if not hooks:
+        unfired(NO_HOOK)
+        return None
+    return FanOut(event, module.id, firing, hooks, cluster_id, make_event_id)
 
 
 def deliveries(

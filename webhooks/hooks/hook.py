@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from sys import intern
 from typing import Any
@@ -13,6 +13,7 @@ from callboard.webhooks.events.event import MAX_NESTING, too_deep
 from callboard.webhooks.hooks.options import (
     CHECKED,
     NO_OPTIONS,
+    STANDARD,
     InvalidOption,
     Options,
     parse_options,
@@ -78,8 +79,8 @@ class Hook(Positional):
 def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Hook:
     """The hook of a document of database `webhooks` (kzd_webhooks, webhooks_util).
 
-    `known_events`: the modules' ids. An absent or unknown `format` counts as form-data, and
-    `http_verb` may be in capitals, where Kazoo crashes. Raises InvalidHook.
+    `known_events`: the modules' ids and events. An absent or unknown `format` counts as form-data,
+    and `http_verb` may be in capitals, where Kazoo crashes. Raises InvalidHook.
     """
     id = _header_text(document, "_id", "without id")
     account_id = _header_text(_with_account(document), "pvt_account_id", id)
@@ -135,14 +136,10 @@ def matched_event(name: str) -> str:
 
 
 def hook_event(hook_id: str, name: str, known_events: Collection[str]) -> str:
-    """The event that a hook of this name matches (kzd_webhooks:event). Raises InvalidHook.
-
-    The channel events and `all` need not be known.
-    """
+    """The event that a hook of this name matches (kzd_webhooks:event). Raises InvalidHook."""
     event = matched_event(name)
-    known = event == ALL or event.lower() in _CHANNEL_EVENTS or event in known_events
-    if not known:
-        names = sorted({ALL, *_CHANNEL_EVENTS, *(n for n in known_events if n == n.lower())})
+    if event != ALL and event not in known_events and event.lower() not in known_events:
+        names = sorted({ALL, *(n for n in known_events if n == n.lower())})
         meant = get_close_matches(name.lower(), names, n=1)
         question = f"; did you mean {meant[0]}?" if meant else ""
         raise InvalidHook(
@@ -269,6 +266,24 @@ def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str
         # The database of the document, as in Crossbar, and not the account's.
         document["pvt_account_db"] = "webhooks"
     return with_plain_name(document)
+
+
+def defaults_of(
+    document: Mapping[str, Any],
+    usual_events: Collection[str],
+    account: Callable[[], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The members that a new hook gets if it lacks them, besides those that Kazoo gives each.
+
+    Hooks for Kazoo's events keep Kazoo's defaults. Others have the usual ones: JSON, any 2xx is
+    success, and other responses are retried for days. `usual_events`: `Discovery.usual_events`.
+    `account`: reads its document `configs_webhooks`; a retry policy there has priority.
+    """
+    event = document.get("hook")
+    if not isinstance(event, str) or matched_event(event) not in usual_events:
+        return {}
+    chosen = {} if "retry_policy" in account() else {"retry_policy": STANDARD}
+    return {"format": JSON, **chosen}
 
 
 def with_plain_name(document: Mapping[str, Any]) -> dict[str, Any]:

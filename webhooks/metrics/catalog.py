@@ -63,10 +63,11 @@ EVENTS_IN_HAND = _gauge(
 )
 EVENTS = Metric(
     "callboard_events_total",
-    "Events by event module and outcome: fired, no_hook, or poison (quarantined).",
+    "Events by event module and outcome: fired, no_hook (none of the account's fires), no_account "
+    "(it names none that counts), filtered (the module does not handle it), or poison "
+    "(quarantined).",
     labels=("event", "outcome"),
 )
-FIRED, NO_HOOK, POISON = "fired", "no_hook", "poison"
 
 BATCH_SIZE = Metric(
     "callboard_batch_size",
@@ -195,6 +196,13 @@ BROKER_BLOCKED = _gauge(
     "callboard_broker_blocked_since_seconds",
     "Unix time since when the broker takes no messages from an actor, for this reason; 0: it does.",
     "actor",
+    "reason",
+)
+LEFT_OUT = _gauge(
+    "callboard_module_left_out_since_seconds",
+    "Unix time since when an event module gets no events, because the broker refuses its exchange "
+    "for this reason; 0: it gets them.",
+    "module",
     "reason",
 )
 STORE_UP = _gauge(

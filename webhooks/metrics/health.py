@@ -38,6 +38,9 @@ KINDS = (
 """The kinds of problems, each the value of a label."""
 MACHINE = "machine"
 """The kind of a problem that only degrades the node: a machine that has joined it."""
+EXCHANGE = "exchange"
+"""Another one: an exchange that the broker refuses, without which the other modules work."""
+DEGRADING = (MACHINE, EXCHANGE)
 
 
 @frozen
@@ -79,7 +82,7 @@ class State:
 class Watch:
     """The problems of a node over time.
 
-    `degraded`: since the last `update`, the failures of joined machines only.
+    `degraded`: since the last `update`, failures without which the node works.
     """
 
     degraded: tuple[Problem, ...] = ()
@@ -109,8 +112,8 @@ class Watch:
             for key, (what, since) in found.items()
         }
         every = self._problems.values()
-        self.degraded = tuple(one for one in every if one.kind == MACHINE)
-        own = (one for one in every if one.kind != MACHINE)
+        self.degraded = tuple(one for one in every if one.kind in DEGRADING)
+        own = (one for one in every if one.kind not in DEGRADING)
         return tuple(sorted(own, key=lambda one: KINDS.index(one.kind)))
 
     def _restarting(self, state: State, now: float) -> "_Faults":
@@ -163,6 +166,7 @@ def faults(state: State, now: float) -> _Faults:
         **_of_hooks(state, now),
         **_of_batches(state, now),
         **_of_servers(state, now),
+        **_of_exchanges(state),
     }
 
 
@@ -251,6 +255,16 @@ def _of_blocked(state: State) -> _Faults:
     reasons = ", ".join(sorted({reason for _actor, reason in blocked}))
     what = f"the broker takes no messages from {actors}: {reasons}"
     return {("blocked", ""): (what, min(blocked.values()))}
+
+
+def _of_exchanges(state: State) -> _Faults:
+    """Modules without events, since the broker refuses their exchanges."""
+    return {
+        (EXCHANGE, module): (f"the module {module} gets no events: {reason}", since)
+        for (name, labels), since in sorted(state.gauges.items())
+        if name == catalog.LEFT_OUT.name and since
+        for module, reason in (labels,)
+    }
 
 
 def machines(children: Mapping[str, Child]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from callboard.webhooks.metrics.catalog import Metric
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Snapshot
 from callboard.webhooks.metrics.tally import Distribution, Key, nothing
 from callboard.webhooks.metrics.trend import Sample, Trend
+from callboard.webhooks.values.event_outcomes import FILTERED, FIRED, NO_ACCOUNT, NO_HOOK, POISON
 
 MAX_ENDPOINTS = 50
 
@@ -17,9 +18,11 @@ _TOTALS: Mapping[str, tuple[Metric, str | None]] = {
     "messages": (catalog.MESSAGES_RECEIVED, None),
     "acknowledged": (catalog.MESSAGES_ACKNOWLEDGED, None),
     "events": (catalog.EVENTS, None),
-    "fired": (catalog.EVENTS, catalog.FIRED),
-    "no_hook": (catalog.EVENTS, catalog.NO_HOOK),
-    "poison": (catalog.EVENTS, catalog.POISON),
+    "fired": (catalog.EVENTS, FIRED),
+    "no_hook": (catalog.EVENTS, NO_HOOK),
+    "no_account": (catalog.EVENTS, NO_ACCOUNT),
+    "filtered": (catalog.EVENTS, FILTERED),
+    "poison": (catalog.EVENTS, POISON),
     "made": (catalog.DELIVERIES_MADE, None),
     "attempts": (catalog.ATTEMPTS, None),
     "failed_attempts": (catalog.ATTEMPTS_FAILED, None),

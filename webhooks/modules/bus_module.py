@@ -23,7 +23,8 @@ class BusModule:
     """Fires for messages of one exchange. The id is converted to lower case, as hooks are.
 
     A path selects a value in a message: keys separated by dots, numbers for the members of lists.
-    `keys`: routing keys, or patterns of them, to bind. `only`: the values required at some paths;
+    `keys`: routing keys, or patterns of them, to bind; `binding_headers`: the arguments of the
+    bindings to a headers exchange. `only`: the values required at some paths;
     other messages are ignored. The account's id is at the path `account`, or is always
     `account_id`; it need be in no database. `fields`: payload keys and the paths of their values;
     without any, the payload is the whole message. `raw`: hooks send the message's bytes with its
@@ -40,6 +41,7 @@ class BusModule:
     only: Mapping[str, Any] = field(factory=dict)
     fields: Mapping[str, str] = field(factory=dict)
     raw: bool = False
+    binding_headers: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def any_content(self) -> bool:

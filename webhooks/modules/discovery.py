@@ -19,12 +19,14 @@ from callboard.webhooks.hooks.hook import ALL, matched_event
 from callboard.webhooks.modules import kazoo
 from callboard.webhooks.modules.protocol import (
     BRIDGE_EXCHANGES,
-    EXCHANGE_TYPES,
     EventExchange,
     EventModule,
 )
 
 GROUP = "callboard.modules"
+EVERY = "*"
+"""Stands for all of Kazoo's modules."""
+NOT_KAZOOS = "kazoo.modules names it, but there is no such module for Kazoo"
 EXAMPLE = "skel"
 
 FILE, ENTRY_POINT, CONFIGURATION = "file", "entry point", "configuration"
@@ -55,6 +57,21 @@ class Discovery:
     problems: tuple[ModuleProblem, ...]
     sources: Mapping[str, str] = Factory(dict)
 
+    @property
+    def known_events(self) -> frozenset[str]:
+        """What hooks may name: the modules' ids and events."""
+        return frozenset(e for m in self.modules for e in (m.id, *m.events))
+
+    @property
+    def usual_events(self) -> frozenset[str]:
+        """Those of modules other than Kazoo's, whose hooks have the defaults usual elsewhere.
+
+        If none of Kazoo's modules runs, `all` is one of them.
+        """
+        own = [m for m in self.modules if self.sources.get(m.id) != FILE]
+        rest = {ALL} if len(own) == len(self.modules) else set()
+        return frozenset(e for m in own for e in (m.id, *m.events)) | rest
+
 
 @frozen
 class Candidate:
@@ -66,13 +83,20 @@ class Candidate:
     reason: str = ""
 
 
-def discover(tables: Iterable[EventModule] = ()) -> Discovery:
+def discover(tables: Iterable[EventModule] = (), kazoo: Iterable[str] = (EVERY,)) -> Discovery:
     """All event modules of this installation, and those defined by the configuration.
 
-    Installed modules are searched for once in a process.
+    `kazoo`: the names of Kazoo's modules that run, or `EVERY`. Installed modules are searched for
+    once in a process.
     """
+    wanted = frozenset(kazoo)
+    installed = [
+        one for one in _installed() if one.source != FILE or EVERY in wanted or one.name in wanted
+    ]
+    unknown = wanted - {EVERY} - {one.name for one in installed if one.source == FILE}
+    missing = [Candidate(FILE, name, None, NOT_KAZOOS) for name in sorted(unknown)]
     made = [candidate(CONFIGURATION, table.id, partial(_itself, table)) for table in tables]
-    return admit([*_installed(), *made])
+    return admit([*installed, *missing, *made], BRIDGE_EXCHANGES if wanted else ())
 
 
 @cache
@@ -86,11 +110,16 @@ def _installed() -> tuple[Candidate, ...]:
     )
 
 
-def admit(candidates: Iterable[Candidate]) -> Discovery:
-    """Accept candidates in their order; one in conflict with an earlier one becomes a problem."""
+def admit(
+    candidates: Iterable[Candidate], declared: Iterable[EventExchange] = BRIDGE_EXCHANGES
+) -> Discovery:
+    """Accept candidates in their order; one in conflict with an earlier one becomes a problem.
+
+    `declared`: the exchanges besides the modules'.
+    """
     modules: dict[str, EventModule] = {}
     sources: dict[str, str] = {}
-    exchanges = {exchange.name: exchange for exchange in BRIDGE_EXCHANGES}
+    exchanges = {exchange.name: exchange for exchange in declared}
     problems = []
     for one in candidates:
         module, reason = one.module, one.reason
@@ -138,12 +167,6 @@ def _checked(module: Any) -> EventModule:
     for event in module.events:
         if event != matched_event(event):
             raise Unfit(f"no hook matches the event {event!r}: call it {matched_event(event)!r}")
-    for exchange in module.exchanges:
-        if exchange.type not in EXCHANGE_TYPES:
-            raise Unfit(
-                f"exchange {exchange.name} has the type {exchange.type!r}: "
-                f"use one of {', '.join(EXCHANGE_TYPES)}"
-            )
     unlisted = {name for name, _key in module.bindings} - {e.name for e in module.exchanges}
     if unlisted:
         raise Unfit(f"it binds to {', '.join(sorted(unlisted))} without listing the exchange")
@@ -170,4 +193,8 @@ def _conflict(
 
 
 def _shown(exchange: EventExchange) -> str:
-    return f"{exchange.type} and {'durable' if exchange.durable else 'not durable'}"
+    shown = f"{exchange.type} and {'durable' if exchange.durable else 'not durable'}"
+    flags = [name for name in ("auto_delete", "internal") if getattr(exchange, name)]
+    undeclared = [] if exchange.declare else ["declare = false"]
+    arguments = [f"arguments {dict(exchange.arguments)}"] if exchange.arguments else []
+    return ", ".join([shown, *flags, *undeclared, *arguments])

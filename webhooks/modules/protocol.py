@@ -20,18 +20,24 @@ class EventExchange:
     """An exchange that a module's messages come from.
 
     It is declared, and a broker refuses a declaration that differs from the existing exchange
-    (406): Kazoo's are not durable, those of other buses usually are.
+    (406): Kazoo's are not durable, those of other buses usually are. `declare`: if not, it is only
+    checked that it exists. The others are AMQP's; types other than topic, direct, fanout and
+    headers are those of a broker's plug-ins.
     """
 
     name: str
     type: str = "topic"
     durable: bool = False
+    declare: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    arguments: Mapping[str, Any] = field(factory=dict, hash=False)
 
 
-EXCHANGE_TYPES = ("topic", "direct", "fanout")
+HEADERS = "headers"
 
 BRIDGE_EXCHANGES = (EventExchange("configuration"), EventExchange("targeted", "direct"))
-"""Declared with any set of modules, since Kazoo's requests and replies use them."""
+"""Declared with any of Kazoo's modules, since Kazoo's requests and replies use them."""
 
 
 @frozen
@@ -54,12 +60,16 @@ class Firing:
     raw: tuple[str, bytes] | None = field(default=None, repr=False)
 
 
+NO_ARGUMENTS: tuple[Mapping[str, Any], ...] = ({},)
+
+
 class EventModule(Protocol):
     """One kind of event (Kazoo: a `webhooks_{id}` module). Each file in modules/kazoo/ holds one.
 
     `id`, `name`, `description` and `modifiers` make its metadata document; `events` are the
     `Hook.event`s it may fire, in lower case except the channel events; `exchanges` are declared,
-    `bindings` are (exchange, routing key) pairs.
+    `bindings` are (exchange, routing key) pairs. A module for a headers exchange also has
+    `binding_headers`: the arguments with each of which it is bound.
     """
 
     @property
@@ -97,3 +107,8 @@ class EventModule(Protocol):
 
         Raises PoisonEvent for an invalid message, which is then quarantined.
         """
+
+
+def arguments_of(module: EventModule) -> tuple[Mapping[str, Any], ...]:
+    """The arguments with each of which the module's bindings are made."""
+    return getattr(module, "binding_headers", ()) or NO_ARGUMENTS

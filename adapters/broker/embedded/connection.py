@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 from attrs import Factory, define
 
@@ -38,6 +37,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     Declared,
     Depths,
+    ExchangesRefused,
     IncomingMessage,
     OutgoingMessage,
     Probed,
@@ -50,6 +50,7 @@ from callboard.adapters.broker.protocol import (
     UnreadableMessage,
     received,
 )
+from callboard.adapters.broker.queues import own_name
 from callboard.adapters.local.corrupt_file import file_number, is_corrupt, move_aside
 
 FILE = "broker.sqlite3"
@@ -155,7 +156,7 @@ class EmbeddedConnection:
         self._down_reason = "not connected yet"
         self._next_look: float | None = None
         queue = topology.queue
-        self._queue_name = (queue.name or f"amq.gen-{uuid4().hex}") if queue else ""
+        self._queue_name = own_name(queue.name) if queue else ""
 
     def open(self) -> None:
         """See `BrokerConnection.open`. Raises `BrokerError` if `data_dir` cannot be used."""
@@ -309,12 +310,15 @@ class EmbeddedConnection:
         self._number = file_number(self._file)
         db = database.open_database(self._file, self._busy_s)
         self._number = file_number(self._file)
+        refused: dict[str, str] = {}
         try:
             with database.transaction(db):
                 database.leave_for_the_dead(db, alive)
                 if self._displaced and database.consumer_of(db, self._queue_name) is not None:
                     raise BrokerError(f"queue {self._queue_name!r} has another consumer")
-                queue = database.declare(db, self._topology, self._queue_name, token, alive)
+                queue = database.declare(
+                    db, self._topology, self._queue_name, token, alive, refused
+                )
         except BaseException:
             db.close()
             raise
@@ -325,6 +329,8 @@ class EmbeddedConnection:
             self._consumers[queue.name] = _Consumer(queue, self._topology.prefetch)
             if queue.displaced is not None:
                 ring(self._folder, queue.displaced)
+        if any(exchange.optional for exchange in self._topology.exchanges):
+            self._events.append(ExchangesRefused(refused))
         self._events.append(ConnectionUp(None if queue is None else queue.name))
         return db
 

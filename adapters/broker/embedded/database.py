@@ -155,19 +155,28 @@ def declare(
     queue_name: str,
     token: str,
     alive: Callable[[str], bool],
+    refused: dict[str, str],
 ) -> Consumption | None:
     """Declare everything and make `token` the queue's consumer.
 
-    Raises `BrokerError`, with AMQP's reply code, for declarations that RabbitMQ would refuse too.
+    `refused` receives the reasons for which optional exchanges are left out. Raises `BrokerError`,
+    with AMQP's reply code, for other declarations that RabbitMQ would refuse too.
     """
     for exchange in topology.exchanges:
-        _declare_exchange(db, exchange)
+        try:
+            _declare_exchange(db, exchange)
+        except BrokerError as problem:
+            if not exchange.optional:
+                raise
+            refused[exchange.name] = str(problem)
     for delay in topology.delays:
         _declare_delay(db, delay)
     if topology.queue is None:
         return None
     queue = declare_queue(db, topology.queue, queue_name, token, alive)
     for binding in topology.bindings:
+        if binding.exchange in refused:
+            continue
         if _exchange_type(db, binding.exchange) is None:
             raise BrokerError(
                 f"cannot bind queue {queue_name!r}: 404 no exchange {binding.exchange!r}"
@@ -413,7 +422,7 @@ def _declare_exchange(db: sqlite3.Connection, exchange: Exchange) -> None:
         db.execute(
             "INSERT INTO exchange (name, type, durable) VALUES (?, ?, ?)", (exchange.name, *wanted)
         )
-    elif found != wanted:
+    elif found != wanted and not exchange.passive:
         raise BrokerError(
             f"cannot declare exchange {exchange.name!r}: 406 it exists with another type or"
             f" durability ({found[0]}, durable={bool(found[1])})"

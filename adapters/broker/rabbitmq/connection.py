@@ -76,6 +76,7 @@ class AmqpConnection:
         self._to_publish: list[tuple[int, OutgoingMessage]] = []  # once the publisher is up
         self._to_probe = 0
         self._marks: Marks | None = None
+        self._unusable: dict[str, str] = {}
         self._last_tag = 0
 
     def open(self) -> None:
@@ -268,6 +269,7 @@ class AmqpConnection:
             tag_base=self._last_tag,
             on_lost=on_lost,
             marks=self._marks,
+            unusable=self._unusable,
         )
         self._running_loop().call_later(self._set_up_s, session.fail_unless_up)
         return session

@@ -1,11 +1,12 @@
 """Checks RabbitMQ from outside: whether Callboard can connect and declare what it needs.
 
-Existing objects are not changed. Exchanges are inspected, and declared again as they are; the two
-queues that it declares are exclusive, and end with its connection.
+Existing objects are not changed. Exchanges are inspected, and declared again as they are; the queue
+that it declares is exclusive, and ends with its connection.
 """
 
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import pika  # type: ignore[import-untyped]
@@ -67,8 +68,7 @@ def look(
         waiting, consumers = _queue(connection, queue)
         unlike = tuple(_unlike(connection, exchanges))
         unlike_queues = tuple(_unlike_queues(connection, queues))
-        for name in ("", f"{queue}.doctor-{uuid.uuid4().hex[:8]}"):
-            _declare(connection, name)
+        _declare(connection, f"{queue}.doctor-{uuid.uuid4().hex[:8]}")
         # BlockingConnection has no public access to it.
         about = connection._impl.server_properties or {}
         return BrokerAbout(
@@ -126,17 +126,31 @@ def _unlike(connection: Any, exchanges: Iterable[Exchange]) -> Iterator[tuple[st
         try:
             channel.exchange_declare(exchange.name, passive=True)
         except pika_errors.ChannelClosedByBroker as error:
-            if error.reply_code == 403:
-                raise ProbeFailed("permissions", error.reply_text) from error
-            continue  # created at the first start
+            if exchange.passive:
+                yield exchange.name, error.reply_text
+                continue
+            # Created at the first start: deleting an exchange that does not exist does nothing but
+            # needs the permission to declare it.
+            request = partial(connection.channel().exchange_delete, exchange.name, if_unused=True)
+        else:
+            if exchange.passive:
+                channel.close()
+                continue
+            request = partial(
+                channel.exchange_declare,
+                exchange.name,
+                exchange.type,
+                durable=exchange.durable,
+                auto_delete=exchange.auto_delete,
+                internal=exchange.internal,
+                arguments=dict(exchange.arguments) or None,
+            )
         try:
-            channel.exchange_declare(exchange.name, exchange.type, durable=exchange.durable)
+            request()
         except pika_errors.ChannelClosedByBroker as error:
-            if error.reply_code == 403:
+            if error.reply_code == 403 and not exchange.optional:
                 raise ProbeFailed("permissions", error.reply_text) from error
             yield exchange.name, error.reply_text
-        else:
-            channel.close()
 
 
 def _unlike_queues(connection: Any, queues: Iterable[Queue]) -> Iterator[tuple[str, str]]:

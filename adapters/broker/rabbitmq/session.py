@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,8 @@ from callboard.adapters.broker.protocol import (
     Declared,
     DelayQueue,
     Depths,
+    Exchange,
+    ExchangesRefused,
     IncomingMessage,
     OutgoingMessage,
     Probed,
@@ -34,7 +36,9 @@ from callboard.adapters.broker.protocol import (
     UnreadableMessage,
     received,
 )
+from callboard.adapters.broker.queues import own_name
 from callboard.adapters.broker.rabbitmq import flush_markers
+from callboard.adapters.broker.rabbitmq.exchange_trial import ExchangeTrial
 from callboard.adapters.broker.rabbitmq.flush_markers import Marks
 
 QUORUM_DELAY = {
@@ -60,6 +64,9 @@ SILENT_HALVES = 3
 """A peer sends something within each heartbeat interval. One that sends nothing in so many halves
 of it in a row is lost; fewer may be only late."""
 
+LOOK_AGAIN_S = 30.0
+"""The interval for asking again for exchanges that were refused, or that are not declared."""
+
 ACK_LINGER_S = 0.1
 """How long an acknowledgement may wait for those of earlier messages, in seconds."""
 
@@ -70,7 +77,8 @@ class AmqpSession:
     A session is never reused: its owner creates another one when `on_lost(session, reason)` is
     called. Tags are the channel's delivery tags plus `tag_base`, so that they differ between
     sessions. Without a `consumer_tag` it declares everything but does not consume. `marks`: the
-    markers of the messages that it receives, or that it publishes.
+    markers of the messages that it receives, or that it publishes. `unusable`: the optional
+    exchanges for which the broker ends the connection, and its reasons; all sessions share them.
     """
 
     def __init__(
@@ -83,6 +91,7 @@ class AmqpSession:
         tag_base: int,
         on_lost: Callable[["AmqpSession", str], None],
         marks: Marks | None = None,
+        unusable: dict[str, str] | None = None,
     ) -> None:
         self.up_since: float | None = None
         self.blocked = ""
@@ -110,6 +119,9 @@ class AmqpSession:
         self._published = 0
         self._own = 0  # unconfirmed markers and probes
         self._marks = marks
+        self._unusable = {} if unusable is None else unusable
+        self._refused: Mapping[str, str] = {}
+        self._trial: ExchangeTrial | None = None
         self._half_s = 0.0  # of the heartbeat interval
         self._bytes_received, self._silent_halves = 0, 0
         self._channel: Any = None
@@ -334,6 +346,8 @@ class AmqpSession:
         channel, topology = self._channel, self._topology
         yield "turn on publisher confirms", partial(channel.confirm_delivery, self._on_confirm)
         for exchange in topology.exchanges:
+            if exchange.optional:
+                continue
             yield (
                 f"declare {exchange.type} exchange {exchange.name!r}",
                 partial(
@@ -343,6 +357,7 @@ class AmqpSession:
                     durable=exchange.durable,
                 ),
             )
+        optional = {exchange.name for exchange in topology.exchanges if exchange.optional}
         for delay in topology.delays:
             yield (
                 f"declare queue {delay.name!r}",
@@ -350,16 +365,20 @@ class AmqpSession:
             )
         if topology.queue is None:
             return
-        queue = topology.queue
+        queue, name = topology.queue, own_name(topology.queue.name)
         yield (
-            f"declare queue {queue.name!r}",
-            self._declare_queue(queue, queue.name),
+            f"declare queue {name!r}",
+            self._declare_queue(queue, name),
         )
         for binding in topology.bindings:
+            if binding.exchange in optional:
+                continue
             yield (
                 f"bind queue {self._queue!r} to exchange {binding.exchange!r} by {binding.key!r}",
                 partial(channel.queue_bind, self._queue, binding.exchange, binding.key),
             )
+        if optional:
+            yield "declare the exchanges of events", self._try_exchanges
         yield (
             f"set the prefetch to {topology.prefetch}",
             partial(channel.basic_qos, prefetch_count=topology.prefetch),
@@ -376,6 +395,47 @@ class AmqpSession:
                 arguments={"x-priority": topology.priority} if topology.priority else None,
             ),
         )
+
+    def _try_exchanges(self, callback: Callable[[], None]) -> None:
+        """Declare the optional exchanges, and bind the queue to them."""
+
+        def done(refused: Mapping[str, str]) -> None:
+            self._note_refused(refused)
+            if any(each.passive or each.name in refused for each in exchanges):
+                self._io_services.call_later(LOOK_AGAIN_S, self._look_again)
+            callback()
+
+        exchanges = [each for each in self._topology.exchanges if each.optional]
+        self._begin_trial(exchanges, done)
+
+    def _begin_trial(
+        self, exchanges: Sequence[Exchange], done: Callable[[Mapping[str, str]], None]
+    ) -> None:
+        usable = [each for each in exchanges if each.name not in self._unusable]
+        bindings = self._topology.bindings
+        self._trial = ExchangeTrial(self._connection, self._queue, usable, bindings, done)
+        self._trial.start()
+
+    def _look_again(self) -> None:
+        """Ask again for the exchanges that were refused, or that others may have deleted."""
+
+        def done(refused: Mapping[str, str]) -> None:
+            self._note_refused(refused)
+            self._io_services.call_later(LOOK_AGAIN_S, self._look_again)
+
+        if self.is_up:
+            exchanges = [
+                each
+                for each in self._topology.exchanges
+                if each.optional and (each.passive or each.name in self._refused)
+            ]
+            self._begin_trial(exchanges, done)
+
+    def _note_refused(self, refused: Mapping[str, str]) -> None:
+        refused = {**self._unusable, **refused}
+        if refused != self._refused or self.up_since is None:
+            self._events.append(ExchangesRefused(refused))
+        self._refused = refused
 
     def _declare_delay(self, delay: DelayQueue) -> Callable[..., object]:
         return partial(
@@ -530,6 +590,9 @@ class AmqpSession:
         self._fail(self._in_words(error))
 
     def _on_connection_over(self, _connection: Any, error: Exception) -> None:
+        asked = None if self._trial is None else self._trial.doing
+        if asked is not None and isinstance(error, pika_errors.ConnectionClosedByBroker):
+            self._unusable[asked.name] = describe(error)
         self._fail(self._in_words(error))
         reason = self._failure or "closed by its owner"
         # The received messages are void: they will be redelivered with new tags.

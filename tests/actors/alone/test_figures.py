@@ -35,6 +35,7 @@ STATS = {
         "in_hand": 0,
         "batches": 0,
         "parts": 0,
+        "left_out": 0,
     },
     "responders/shop": {
         "events": 4,
@@ -44,6 +45,9 @@ STATS = {
         "held": 0,
         "fan_outs": 0,
         "unsettled": 0,
+        "no_hook": 0,
+        "no_account": 0,
+        "filtered": 0,
     },
     "deliveries/deliverer-1": {
         "delivered": 3,

@@ -1,6 +1,7 @@
 """A responder alone: each event is routed once, and only when all hooks are known."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,9 +19,10 @@ from callboard.actors.messages import (
     Subscribe,
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, responder_path
+from callboard.config.settings import ModuleSettings
 from support.hooks import hooks_with
 
-RESULTS = ("fired", "no_hook", "poison")
+RESULTS = ("fired", "no_hook", "poison", "no_account", "filtered")
 hook = hooks_with(account_id="a", event="shop")
 
 
@@ -233,9 +235,48 @@ def test_events_are_counted_by_their_result(events):
     events.actor.actor.measure()
     counted = events.actor.actor.tally.figures().counters
     assert {result: counted["callboard_events_total", ("shop", result)] for result in RESULTS} == (
-        {"fired": 3, "no_hook": 1, "poison": 1}
+        {"fired": 3, "no_hook": 1, "poison": 1, "no_account": 0, "filtered": 0}
     )
     assert counted["callboard_deliveries_made_total", ("shop",)] == 65 + 2
+
+
+@pytest.fixture
+def orders(world, servers):
+    """A responder of a table with a path of the account and a condition."""
+    table = ModuleSettings(
+        id="shop", exchange="shop", bindings=("#",), account="customer", only={"state": "paid"}
+    )
+    return Events(world, servers, world.settings(modules=(table,)))
+
+
+def test_events_that_match_nothing_are_counted_apart_and_logged_once_a_minute(orders):
+    orders.load(hook("h1"))
+
+    def give(batch, *bodies):
+        orders.give(batch, *(json.dumps(body).encode() for body in bodies))
+        orders.world.pass_time(1)
+
+    logs = []
+    log = SimpleNamespace(info=lambda event, **fields: logs.append({"event": event, **fields}))
+    orders.actor.actor._unfired._log = log
+    give(1, {"state": "sent"}, {"state": "paid"}, {"state": "paid", "customer": "b"})
+    give(2, {}, {"state": "paid", "customer": "a"})
+    give(3, {})
+    orders.world.pass_time(70)
+    give(4, {"state": "paid", "customer": "a"})
+    orders.world.pass_time(70)
+    assert {log["event"] for log in logs} == {"events_not_fired"}
+    names = ("no_hook", "no_account", "filtered", "module", "routing_key")
+    assert [tuple(log[name] for name in names) for log in logs] == [
+        (1, 1, 1, "shop", "order.made"),
+        (0, 0, 2, "shop", "order.made"),
+    ]
+    stats = orders.actor.actor.stats()
+    assert {name: stats[name] for name in names[:3]} == {
+        "no_hook": 1,
+        "no_account": 1,
+        "filtered": 3,
+    }
 
 
 def test_events_that_wait_made_their_last_progress_when_they_came(events):

@@ -5,6 +5,7 @@ A name that changes leaves the messages of an upgraded node in a queue that nobo
 
 import pytest
 
+from callboard.actors.api.server import ApiServer
 from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.events.bridge import EventBridge
 from callboard.actors.failures.failure_cache import FailureCache
@@ -16,7 +17,12 @@ from callboard.actors.operations.initializer import Initializer
 from callboard.actors.operations.maintenance import Maintenance
 from callboard.actors.operations.redelivery import Redelivery
 from callboard.adapters.broker.protocol import Properties
-from callboard.config.settings import AmqpSettings, DeliverySettings
+from callboard.config.settings import (
+    AmqpSettings,
+    ApiSettings,
+    DeliverySettings,
+    KazooSettings,
+)
 
 CHANGES = [
     ("configuration", "*.webhooks.webhook.*"),
@@ -48,8 +54,13 @@ DELAYS_MS = {
     "5h": 18_000_000,
     "10h": 36_000_000,
 }
-OWN = ("", False, True, True, {})
-"""A queue that ends with its connection."""
+
+
+def own(purpose):
+    """A queue that ends with its connection, which completes the name."""
+    return (f"callboard.events.{purpose}.", False, True, True, {})
+
+
 KAZOO = (
     *("webhooks_shared_listener", False, False, True),
     {"x-message-ttl": 60_000, "x-max-length": 100},
@@ -97,21 +108,21 @@ def bindings_of(topology):
     ("actor_class", "exchanges", "queue", "bindings", "prefetch"),
     [
         (
-            *(FailureCache, [("callboard.events.failures", "fanout")], OWN),
+            *(FailureCache, [("callboard.events.failures", "fanout")], own("failures")),
             *([("callboard.events.failures", "")], 50),
         ),
         (
-            *(HookListener, [("configuration", "topic"), ("notifications", "topic")], OWN),
-            *(CHANGES, 50),
+            *(HookListener, [("configuration", "topic"), ("notifications", "topic")]),
+            *(own("changes"), CHANGES, 50),
         ),
-        (ZoneListener, [("configuration", "topic")], OWN, CHANGES, 50),
+        (ZoneListener, [("configuration", "topic")], own("changes"), CHANGES, 50),
         (
             *(Maintenance, [("configuration", "topic"), ("targeted", "direct")]),
             ("callboard.events.doc_type_update", False, False, True, {}),
             [("configuration", "configuration.doc_type_update.webhook")],
             None,
         ),
-        (Initializer, [("configuration", "topic")], OWN, NEW_ACCOUNTS, None),
+        (Initializer, [("configuration", "topic")], own("accounts"), NEW_ACCOUNTS, None),
     ],
 )
 def test_what_an_actor_declares(declared, actor_class, exchanges, queue, bindings, prefetch):
@@ -123,6 +134,45 @@ def test_what_an_actor_declares(declared, actor_class, exchanges, queue, binding
     assert topology.delays == ()
     if prefetch is not None:
         assert topology.prefetch == prefetch
+
+
+OUR_CHANGES = [("callboard.events.changes", key) for _exchange, key in CHANGES]
+
+
+@pytest.mark.parametrize(
+    ("actor_class", "exchanges", "queue", "bindings"),
+    [
+        (
+            *(HookListener, [("callboard.events.changes", "topic")]),
+            *(own("changes"), OUR_CHANGES),
+        ),
+        (Maintenance, [("callboard.events.changes", "topic")], None, []),
+        (ApiServer, [("callboard.events.changes", "topic")], None, []),
+        (EventBridge, [("shop", "topic")], durable("callboard.events"), [("shop", "order.#")]),
+    ],
+)
+def test_without_kazoo_no_exchange_of_it_is_declared(
+    declared, actor_class, exchanges, queue, bindings
+):
+    topology = declared(actor_class, kazoo=KazooSettings(modules=()), api=ApiSettings(port=0))
+    assert [(exchange.name, exchange.type) for exchange in topology.exchanges] == exchanges
+    assert (topology.queue and queue_of(topology)) == queue
+    assert bindings_of(topology) == bindings
+
+
+def test_a_dry_run_without_kazoo_follows_the_changes_of_the_others(declared):
+    topology = declared(
+        HookListener, kazoo=KazooSettings(modules=()), delivery=DeliverySettings(dry_run=True)
+    )
+    assert [exchange.name for exchange in topology.exchanges] == ["callboard.events.changes"]
+
+
+def test_the_initializer_waits_for_no_master_account_without_kazoo(world, servers, settings):
+    made = world.settings(modules=settings.modules, kazoo=KazooSettings(modules=()))
+    role = world.start(Initializer, "initializer", made)
+    world.pass_time(5)
+    assert world.actor(role.address) is None
+    assert servers.broker.connections == []
 
 
 def test_redelivery_only_publishes(declared):

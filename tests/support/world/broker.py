@@ -170,8 +170,8 @@ class Connection:
     def __init__(self, broker, topology, name):
         self.broker, self.world, self.name = broker, broker.world, name
         self.queue = topology.queue and topology.queue.name
-        if self.queue == "":  # the broker chooses a name
-            self.queue = f"amq.gen-{next(broker.places)}"
+        if self.queue and self.queue.endswith("."):
+            self.queue = f"{self.queue}{next(broker.places)}"
         self.unacknowledged = {}
         self._topology = topology
         self._state, self._consuming = "new", self.queue is not None

@@ -1,0 +1,12 @@
+"""The outcomes of an event at its module, as metrics and `callboard explain` name them."""
+
+FIRED = "fired"
+"""It fires hooks."""
+NO_HOOK = "no_hook"
+"""No hook of its account fires."""
+NO_ACCOUNT = "no_account"
+"""It belongs to no account."""
+FILTERED = "filtered"
+"""The module does not handle it: of a `[[modules]]` table, it does not match `only`."""
+POISON = "poison"
+"""It is invalid, and quarantined."""
