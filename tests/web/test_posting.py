@@ -10,7 +10,7 @@ from callboard.adapters.repositories.posted_events import DATABASE
 from callboard.adapters.repositories.tokens import add_token, revoke_token
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.settings import AmqpSettings, ApiSettings, Settings
-from support.api import OTHER, PARENT, WITH_EVENTS, Api
+from support.api import ADMIN, OTHER, PARENT, WITH_EVENTS, Api
 from support.stores import Meddled, refuse
 
 EVENT = {"name": "order.paid", "account_id": PARENT, "payload": {"order": 17}}
@@ -287,3 +287,20 @@ def test_a_token_that_was_revoked_posts_for_a_second_at_most(api):
     assert post(api, event, key=None, token=token.text).status_code == 401
     path = f"/v2/accounts/{OTHER}/webhooks"
     assert api.call("GET", path, token=token.text).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"headers": {"X-Auth-Token": ADMIN}},
+        {"headers": {"Authorization": f"Bearer {ADMIN}"}},
+        {"params": {"auth_token": ADMIN}},
+        {"json": {"data": EVENT, "auth_token": ADMIN}},
+        {},
+    ],
+)
+def test_a_token_may_be_in_any_place(api, place):
+    answer = api.client.post("/v2/events", **({"json": {"data": EVENT}} | place))
+    assert answer.status_code == (202 if place else 401)
+    echoed = "params" in place or "json" in place
+    assert answer.json().get("auth_token") == (ADMIN if echoed else None)

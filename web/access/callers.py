@@ -74,6 +74,8 @@ async def _described(
 
 
 _Described = Annotated[None, Depends(_described)]
+TOKEN_PLACES = [Depends(_described)]
+"""For a route that looks for the token itself."""
 
 
 def anybody(request: Request, _places: _Described) -> Caller | None:
@@ -129,8 +131,11 @@ async def known(caller: Anybody) -> Caller:
 Known = Annotated[Caller, Depends(known)]
 
 
-async def poster(request: Request, _places: _Described) -> Caller:
-    """A caller that may post events, without a thread if its token was valid a moment ago."""
+async def poster(request: Request) -> Caller:
+    """A caller with a valid token, without a thread if it was valid a moment ago.
+
+    Raises ApiError 401, 403, 429.
+    """
     token, in_header = _token(request)
     caller = admission_of(request).tokens.caller_of(token) if token else None
     if caller is None:
@@ -139,9 +144,6 @@ async def poster(request: Request, _places: _Described) -> Caller:
     state = state_of(request)
     state.caller, state.echoed_token = caller, "" if in_header else token
     return caller
-
-
-Poster = Annotated[Caller, Depends(poster)]
 
 
 async def admin(caller: Known) -> Caller:
