@@ -7,12 +7,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check mutants chaos storm bench bounds docs map services lint types lock clean
+.PHONY: help venv dist sbom demo test check mutants chaos storm bench bounds docs map services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 venv: $(INSTALLED) ## Install Callboard and its tools into .venv
+
+dist: $(INSTALLED) ## Build the source archive and the wheel into dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist
+
+sbom: $(INSTALLED) ## Write the bill of materials of a release into dist/
+	@mkdir -p dist
+	@$(BIN)/python .ci/sbom > dist/callboard.cdx.json
 
 demo: $(INSTALLED) ## Run the whole system on this machine, without any server
 	@$(BIN)/callboard demo

@@ -579,3 +579,45 @@ class HookTested(AdminAnswer):
     detail: str = ""
     succeeded: bool = False
     duration_s: float = 0.0
+
+
+@frozen
+class ExplainEvent(RedeliveryRequest):
+    """Explain what an event would do, with the modules and hooks as they are. -> `EventExplained`.
+
+    `body`: the message's bytes. `headers`: names and values of JSON. Nothing is sent or counted.
+    """
+
+    exchange: str
+    routing_key: str
+    body: bytes = field(repr=False)
+    content_type: str | None = "application/json"
+    message_id: str | None = None
+    headers: tuple[tuple[str, Any], ...] = ()
+
+
+@frozen
+class ExplainedStep(Message):
+    """A step of an event. `stage`: `routing`, `message`, `only`, `account`, `hook` or `delivery`.
+
+    `passed`: the event goes on; else `what` is the reason why this hook, or this module, gets
+    nothing.
+    """
+
+    stage: str
+    passed: bool
+    what: str
+    module: str = ""
+    hook_id: str = ""
+
+
+@frozen
+class EventExplained(AdminAnswer):
+    """The steps of an event, module by module. `outcomes`: for each module, the outcome and its id.
+
+    The outcomes are those of the metric `callboard_events_total`, or `unclaimed` without a module.
+    At most 100 hooks of each account are considered.
+    """
+
+    steps: tuple[ExplainedStep, ...]
+    outcomes: tuple[tuple[str, str], ...]

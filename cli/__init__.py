@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from callboard.cli.doctor import doctor
+from callboard.cli.events.explaining import explain
 from callboard.cli.events.modules import modules
 from callboard.cli.events.publishing import publish
 from callboard.cli.hooks.commands import hooks
@@ -54,7 +55,7 @@ def main() -> None:
 
 for command in (
     *(start, join, stop, status, tree, top, health, metrics),
-    *(publish, hooks, deliveries, tokens, modules),
+    *(publish, explain, hooks, deliveries, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, kazoo, config, demo),
     *(listen, doctor, plan_, completion),
 ):

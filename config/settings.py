@@ -252,7 +252,7 @@ class DeliverySettings:
         "requests",
         choice("requests", "curl"),
         "HTTP client: requests needs a thread for each request; curl does not, but needs "
-        "pip install 'callboard[async]'.",
+        "the extra async (docs/operations.md).",
     )
     threads: int = _key(
         32,

@@ -5,7 +5,8 @@
 
 import re
 import shlex
-import textwrap
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -14,12 +15,12 @@ import pytest
 from callboard.actors.delivery.retry_queue import topology
 from callboard.actors.system.tree import tree
 from callboard.cli import main
+from callboard.cli.events.skeleton import project
 from callboard.config import Settings
 from callboard.config.loader import load
 from callboard.supervision import SupervisorSpec
-from callboard.webhooks.events.directory import Directory
-from callboard.webhooks.events.event import Event, PoisonEvent
-from callboard.webhooks.modules.protocol import Firing
+from callboard.webhooks.modules.discovery import ENTRY_POINT, admit, candidate
+from support.patience import patient
 
 PROJECT = Path(__file__).parents[1]
 FRONT = [*PROJECT.glob("*.md")]
@@ -127,15 +128,22 @@ def test_the_queues_to_go_over_to_are_within_the_rights_of_the_page_on_rabbitmq(
         assert re.search(rights.strip(), name), name
 
 
-def test_the_module_of_the_page_fires_as_it_says():
-    (code,) = blocks(PROJECT / "docs" / "modules.md", "python")
-    names = {kind.__name__: kind for kind in (Directory, Event, Firing, PoisonEvent)}
-    exec("class TicketClosed:\n" + textwrap.indent(code, "    "), names)
-    module = names["TicketClosed"]()
-    ticket = {"state": "closed", "customer": "acme", "id": 7, "opened_at": 10, "closed_at": 12}
-    assert module.responds_to(Event(ticket))
-    assert not module.responds_to(Event(ticket | {"state": "open"}))
-    firing = module.firing(Event(ticket), None)
-    assert (firing.account_id, firing.payload) == ("acme", {"ticket": 7, "took_s": 2})
-    with pytest.raises(PoisonEvent):
-        module.firing(Event(ticket | {"customer": None}), None)
+def test_the_module_of_the_page_passes_its_test_and_can_be_loaded(tmp_path):
+    """The files of `callboard modules new`, with the contents that the page prints."""
+    folder = tmp_path / "ticket_closed"
+    folder.mkdir()
+    files = project("ticket_closed")
+    module, test = blocks(PROJECT / "docs" / "modules.md", "python")
+    files |= {"callboard_ticket_closed.py": module, "test_callboard_ticket_closed.py": test}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=patient(60), check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "3 passed" in run.stdout
+    names: dict[str, object] = {}
+    exec(module, names)
+    found = admit([candidate(ENTRY_POINT, "ticket_closed", lambda: names["MODULE"])])
+    assert [each.id for each in found.modules] == ["ticket_closed"], found.problems

@@ -1,6 +1,8 @@
 """What is built and installed: the source archive, the wheel made of it, and its import."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -96,6 +98,43 @@ def test_the_installed_wheel_imports_as_a_whole(built, tmp_path):
         "bin",
         "callboard",
     ]
+
+
+def test_make_dist_builds_as_these_tests_do():
+    run = subprocess.run(
+        ["make", "--dry-run", "--always-make", "dist"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "python -m build --no-isolation --outdir dist" in run.stdout
+
+
+def test_the_bill_of_materials_has_every_pin_with_its_hashes():
+    run = subprocess.run(
+        [sys.executable, ".ci/sbom"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    bill = json.loads(run.stdout)
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["version"] == PACKAGING["project"]["version"]
+    lock = (PROJECT / "requirements.lock").read_text()
+    pins = {line.split()[0] for line in lock.splitlines() if "==" in line and line[0] not in " #"}
+    assert {f"{each['name']}=={each['version']}" for each in bill["components"]} == pins
+    hashes = [one["content"] for each in bill["components"] for one in each["hashes"]]
+    assert len(hashes) == lock.count("--hash=sha256:") > len(pins)
+
+
+def test_the_release_workflow_runs_what_there_is():
+    text = (PROJECT / ".github" / "workflows" / "release.yml").read_text()
+    targets = {
+        name for line in re.findall(r"run: make ([a-z ]+)$", text, re.M) for name in line.split()
+    }
+    assert targets == {"dist", "sbom"}
+    makefile = (PROJECT / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+    assert (PROJECT / ".ci" / "run").is_file()
+    assert (PROJECT / "deploy" / "Dockerfile").is_file()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """docs/tutorial.md, followed to the letter: files written, commands run, outputs compared."""
 
 import re
+import shutil
 import socket
 import sys
 import sysconfig
@@ -23,7 +24,8 @@ def terminal(tmp_path, built):
     """terminal(name) -> the Terminal of that name."""
     folder = tmp_path / "tutorial"
     folder.mkdir()
-    environment = environment_of_a_reader(tmp_path, built[1].parent)
+    shutil.copy(built[1], folder)
+    environment = environment_of_a_reader(tmp_path)
     terminals = {}
 
     def terminal(name):
@@ -37,11 +39,11 @@ def terminal(tmp_path, built):
         each.close()
 
 
-def environment_of_a_reader(tmp_path, wheels):
+def environment_of_a_reader(tmp_path):
     """One that has Python and nothing else.
 
-    In place of the package index pip has the wheel built here, and the environment of the tests
-    for what that needs; without Callboard itself, which is to be installed.
+    In place of the package index pip has the environment of the tests, for what the wheel needs;
+    without Callboard itself, which is to be installed.
     """
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(sys._base_executable)
@@ -55,7 +57,6 @@ def environment_of_a_reader(tmp_path, wheels):
         "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
         "PYTHONPATH": str(tmp_path / "packages"),
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheels),
         "CALLBOARD_ACTORS_ADMIN_PORT": str(free_port()),
     }
 

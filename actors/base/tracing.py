@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any
 
 from callboard.adapters.telemetry.tracing import NoTracing, Tracing
+from callboard.config.extras import installing
 from callboard.config.settings import Settings, TracingSettings
 
 _EXTRA = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
@@ -17,8 +18,7 @@ def check(tracing: TracingSettings) -> None:
     """Check that the settings can be applied. Raises TracingUnavailable."""
     if tracing.endpoint and not all(map(_is_installed, _EXTRA)):
         raise TracingUnavailable(
-            f"tracing.endpoint {tracing.endpoint} needs OpenTelemetry: "
-            "pip install 'callboard[tracing]'"
+            f"tracing.endpoint {tracing.endpoint} needs OpenTelemetry: {installing('tracing')}"
         )
 
 

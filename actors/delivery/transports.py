@@ -22,6 +22,7 @@ from callboard.adapters.http.target import UrlRefusedError
 from callboard.adapters.http.threaded import RequestsTransport
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.telemetry.tracing import NO_TRACING, Tracing
+from callboard.config.extras import installing
 from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import Hook, InvalidHook
 from callboard.webhooks.retries.policy import within
@@ -133,8 +134,7 @@ def check(delivery: DeliverySettings) -> None:
 def _check_installed(delivery: DeliverySettings) -> None:
     if importlib.util.find_spec(CURL_MODULE) is None:
         raise TransportUnavailable(
-            f"delivery.transport {delivery.transport} needs {CURL_MODULE}: "
-            "pip install 'callboard[async]'"
+            f"delivery.transport {delivery.transport} needs {CURL_MODULE}: {installing('async')}"
         )
 
 

@@ -86,7 +86,7 @@ class Responder(UsesHooks):
         """Find the module; the hooks arrive after the subscription to the hook table."""
         modules = event_modules(self.settings).modules
         self._module = next(module for module in modules if module.id == setup.module)
-        self._parse = _parser(self._module)
+        self._parse = parser_of(self._module)
         self._directory = self.directory(self.connect_store())
         delivery = self.settings.delivery
         self._with_choices = partial(
@@ -464,7 +464,7 @@ class Responder(UsesHooks):
         self.send(sender, NotHeld(message.source, self._slices.unknown(message.shares)))
 
 
-def _parser(module: EventModule) -> Callable[..., Event]:
+def parser_of(module: EventModule) -> Callable[..., Event]:
     """Decodes the module's messages."""
     if isinstance(module, BusModule) and module.raw:
         return partial(whole_event, any_content=module.any_content)

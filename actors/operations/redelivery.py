@@ -17,6 +17,7 @@ from callboard.actors.delivery.retry_queue import due_message
 from callboard.actors.delivery.transports import check_hook, grants
 from callboard.actors.events.bridge import event_queue
 from callboard.actors.operations.answering import Answering, Asker
+from callboard.actors.operations.explaining import EventExplaining
 from callboard.actors.operations.retention import DeadLetterRetention
 from callboard.actors.operations.sample_delivery import SampleDeliveries, sample_delivery
 from callboard.actors.operations.waiting import WaitingRequests
@@ -89,6 +90,9 @@ class Redelivery(Answering, DeadLetterRetention):
         modules = self._modules = event_modules(self.settings).modules
         self._known_events = frozenset(e for m in modules for e in (m.id, *m.events))
         self._counts = dict.fromkeys(("retried", "replayed", "sent_early", "tested"), 0)
+        self._explaining = EventExplaining(
+            self.settings, self._hooks, self.accounts, self._with_choices
+        )
         self._samples = self.own(SampleDeliveries(self.settings))
         self._waiting = self.own(WaitingRequests(self.settings))
         self.work_with(Topology())
@@ -127,6 +131,8 @@ class Redelivery(Answering, DeadLetterRetention):
                 self._retry_waiting(to, self._hook_or_refusal(hook_argument(hook_id)).id, after)
             case admin.TestHook(hook_id):
                 self._test(to, hook_argument(hook_id))
+            case admin.ExplainEvent():
+                self.answer(to, self._explaining.explain(request))
             case _:
                 raise BadArgument(f"{type(request).__name__} is not supported")
 
@@ -177,7 +183,7 @@ class Redelivery(Answering, DeadLetterRetention):
             self._counts["retried"] += len(batch.taken)
             stay = self._delete_retried([read[id] for id in batch.taken])
             retried = tuple(batch.taken)
-            self.answer(to, admin.DeadLettersRetried(retried, (*batch.refused, *stay)))
+            self.answer(to, admin.DeadLettersRetried(retried, (*batch.not_taken, *stay)))
 
         self._publish_all(to, ids, make, settled)
 
@@ -240,7 +246,7 @@ class Redelivery(Answering, DeadLetterRetention):
 
         def settled(batch: Batch) -> None:
             self._counts["replayed"] += len(batch.taken)
-            replayed = admin.AttemptsReplayed(tuple(batch.taken), tuple(batch.refused))
+            replayed = admin.AttemptsReplayed(tuple(batch.taken), batch.not_taken)
             self.answer(to, replayed)
 
         self._publish_all(to, ids, make, settled)
@@ -265,7 +271,7 @@ class Redelivery(Answering, DeadLetterRetention):
             with self.refusing(to):
                 self._waiting.sent([chosen[id] for id in batch.taken])
                 sent = tuple(batch.taken)
-                self.answer(to, admin.WaitingRetried(sent, tuple(batch.refused), more))
+                self.answer(to, admin.WaitingRetried(sent, batch.not_taken, more))
 
         self._publish_all(to, tuple(chosen), make, settled)
 

@@ -26,6 +26,7 @@ ALWAYS = (
 OF_SETTINGS: tuple[tuple[str, Look], ...] = (
     ("event modules", configuration.modules),
     ("delivery", configuration.delivery),
+    ("tracing", configuration.tracing),
     ("data directory", files.data_directory),
     ("databases", files.databases),
     ("actors' key", files.actors_key),

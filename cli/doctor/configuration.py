@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from callboard.actors.base.event_modules import event_modules
+from callboard.actors.base.tracing import TracingUnavailable
+from callboard.actors.base.tracing import check as check_tracing
 from callboard.actors.delivery.transports import TransportUnavailable, check
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.loader import Loaded
@@ -66,6 +68,15 @@ def delivery(settings: Settings) -> Iterator[Finding]:
     else:
         yield ok("delivery", "certificates and proxy can be used")
     yield openness(settings.delivery.allow_networks)
+
+
+def tracing(settings: Settings) -> Finding:
+    """Checks that the libraries for spans are installed, if these are wanted."""
+    try:
+        check_tracing(settings.tracing)
+    except TracingUnavailable as error:
+        return problem("tracing", *str(error).split(": ", 1))
+    return ok("tracing", "can be used" if settings.tracing.endpoint else "off")
 
 
 def openness(networks: Sequence[Network]) -> Finding:

@@ -63,7 +63,7 @@ def editing(store, replies, tmp_path):
     publisher = ChangePublisher(None, "node", Spool(tmp_path / "changes.sqlite3"), timer)
     changes = HookChanges(hooks, publisher, "node", lambda *_: None)
     return HookEditing(
-        hooks, changes, replies, replies.send, lambda _: None, lambda _: None, "node"
+        hooks, changes, replies, replies.send, lambda _: None, lambda _: {}, lambda _: None, "node"
     )
 
 

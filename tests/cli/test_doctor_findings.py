@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from ipaddress import ip_network
+from types import ModuleType
 
 import pytest
 from attrs import evolve
@@ -20,6 +21,7 @@ from callboard.cli.doctor import configuration, files, installation, machine, st
 from callboard.cli.doctor.checks import checks
 from callboard.cli.doctor.finding import Check, Finding, Result, findings
 from callboard.config.loader import ConfigError, load
+from callboard.config.settings import Settings, TracingSettings
 from callboard.supervision import TreeNode
 from callboard.webhooks.metrics.health import Problem
 
@@ -91,7 +93,7 @@ def test_the_checks_and_their_order(loaded):
     names = [check.name for check in checks(loaded)]
     assert names == [
         *("python", "libraries", "locale", "configuration", "event modules", "delivery"),
-        *("data directory", "databases", "actors' key", "secrets' key", "API's token"),
+        *("tracing", "data directory", "databases", "actors' key", "secrets' key", "API's token"),
         *("open files", "hostname", "ports", "broker", "store", "system"),
     ]
 
@@ -107,6 +109,7 @@ def test_each_check_finds_something_before_the_first_start(loaded, unused_port):
         "configuration": [("configuration", OK)],
         "event modules": [("event modules", OK)],
         "delivery": [("delivery", OK), ("allow_networks", OK)],
+        "tracing": [("tracing", OK)],
         "data directory": [("data directory", OK), ("disk space", OK)],
         "databases": [],
         "actors' key": [("actors' key", OK)],
@@ -425,6 +428,21 @@ def test_python():
     assert installation.python("3.14.0").result == PROBLEM
     assert installation.python("3.14.0rc1").result == PROBLEM
     assert installation.python("3.13.0rc1").result == OK
+
+
+def test_tracing_without_its_libraries(monkeypatch):
+    assert configuration.tracing(Settings()).what == "off"
+    wanted = Settings(tracing=TracingSettings(endpoint="http://127.0.0.1:4318"))
+    assert configuration.tracing(wanted).result == OK
+    for name in [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
+    lacking = configuration.tracing(wanted)
+    assert (lacking.result, lacking.what) == (
+        *(PROBLEM,),
+        "tracing.endpoint http://127.0.0.1:4318 needs OpenTelemetry",
+    )
+    assert lacking.mend == "pip install '.[tracing]' in a checkout of Callboard"
 
 
 def test_the_libraries():

@@ -41,7 +41,7 @@ from callboard.adapters.broker.protocol import (
     Unreadable,
 )
 from callboard.adapters.broker.queues import shared_queue
-from callboard.adapters.broker.rabbitmq import session
+from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 from services.driver import Driver
 from support.patience import patient
 
@@ -578,11 +578,9 @@ def test_exchanges_as_they_exist(rabbitmq, amqp_url, tmp_path):
 
 
 @pytest.mark.rabbitmq
-def test_an_exchange_is_bound_once_it_exists(rabbitmq, amqp_url, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "LOOK_AGAIN_S", 0.2)
-    broker = Broker(amqp_url, tmp_path, rabbitmq)
+def test_an_exchange_is_bound_once_it_exists(amqp_url):
     passive = Topology((optional("shop", passive=True),), Queue("events"), (Binding("shop", "#"),))
-    driver = broker.open(passive).up()
+    driver = Driver(AmqpConnection(amqp_url, passive, look_again_s=0.2)).up()
     assert list(driver.of(ExchangesRefused)[0].reasons) == ["shop"]
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     channel = connection.channel()
@@ -596,7 +594,7 @@ def test_an_exchange_is_bound_once_it_exists(rabbitmq, amqp_url, tmp_path, monke
         driver.until(lambda: len(driver.of(ExchangesRefused)) == found + 1)  # noqa: B023
     assert len(driver.of(ConnectionUp)) == 1
     connection.close()
-    broker.close()
+    driver.connection.close()
 
 
 def test_an_auto_delete_queue_ends_with_its_consumer(broker):

@@ -100,6 +100,15 @@ def test_with_rights_on_its_own_names_and_one_exchange(
     assert "no_master_account_yet" not in log
     system.wait(lambda: system.node("responders/order_paid").stats.get("no_account") == 1)
     assert system.node("event_bridge").stats["left_out"] == "absent,forbidden"
+    order = '{"id": 9}'
+    way = ("--exchange", "shop", "--routing-key", "order.9.paid")
+    explained = system.run("explain", *way, input=order)
+    assert explained.stdout.splitlines()[0] == "order_paid: no_account", explained.stderr
+    assert "no  account   customer is absent: no account" in explained.stdout
+    assert "but the module absent gets no events" in explained.stdout
+    asked = json.loads(system.run("explain", *way, "--json", input=order).stdout)
+    assert asked["outcomes"] == [["no_account", "order_paid"]]
+    assert system.run("explain", *way, "--header", "x", input=order).returncode == 2
     status = system.run("status")
     assert status.returncode == 0, status.stderr
     assert "the module absent gets no events: exchange warehouse: 404 NOT_FOUND" in status.stdout

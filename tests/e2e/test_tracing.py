@@ -169,4 +169,4 @@ def test_it_does_not_start_without_what_makes_spans(tmp_path):
         command, env=environment, capture_output=True, text=True, timeout=patient(60)
     )
     assert run.returncode == 2
-    assert "pip install 'callboard[tracing]'" in run.stderr
+    assert "pip install '.[tracing]' in a checkout" in run.stderr

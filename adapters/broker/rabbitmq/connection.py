@@ -26,7 +26,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.rabbitmq.flush_markers import Marks
 from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
-from callboard.adapters.broker.rabbitmq.session import AmqpSession
+from callboard.adapters.broker.rabbitmq.session import LOOK_AGAIN_S, AmqpSession
 
 
 class AmqpConnection:
@@ -48,6 +48,7 @@ class AmqpConnection:
         set_up_s: float = 60.0,
         close_s: float = 1.0,
         heartbeat_s: int | None = None,
+        look_again_s: float = LOOK_AGAIN_S,
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
@@ -55,8 +56,9 @@ class AmqpConnection:
         a consumer of a quorum queue whose leader is not known yet; the next attempt gets a response
         once there is one. `close_s`: how long `close` waits for the broker's confirmation.
         `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer
-        that is silent for between one and a half and two intervals is lost. Raises `BrokerError`
-        for an unusable URL.
+        that is silent for between one and a half and two intervals is lost. `look_again_s`: the
+        interval for asking again for exchanges that were refused, or that are not declared. Raises
+        `BrokerError` for an unusable URL.
         """
         self._parameters = _parameters(url, name, heartbeat_s)
         self._topology = topology
@@ -77,6 +79,7 @@ class AmqpConnection:
         self._to_probe = 0
         self._marks: Marks | None = None
         self._unusable: dict[str, str] = {}
+        self._look_again_s = look_again_s
         self._last_tag = 0
 
     def open(self) -> None:
@@ -270,6 +273,7 @@ class AmqpConnection:
             on_lost=on_lost,
             marks=self._marks,
             unusable=self._unusable,
+            look_again_s=self._look_again_s,
         )
         self._running_loop().call_later(self._set_up_s, session.fail_unless_up)
         return session
