@@ -57,6 +57,7 @@ from callboard.web.routes import (
     maintenance,
     operator,
     posting,
+    previewing,
     redelivery,
     secrets,
 )
@@ -67,6 +68,7 @@ ROUTERS = (
     dead_letters.router,
     redelivery.router,
     secrets.router,
+    previewing.router,
     hooks.router,
     events.router,
     posting.router,

@@ -36,6 +36,7 @@ ACCOUNT_PATHS = [
     ("PATCH", "webhooks", ENABLE, 200),
     ("PATCH", "descendants/webhooks", ENABLE, 200),
     ("GET", "webhooks/attempts", None, 200),
+    ("POST", "webhooks/preview", {"payload": {}}, 200),
     ("GET", "webhooks/{hook}", None, 200),
     ("GET", "webhooks/{hook}/attempts", None, 200),
     ("POST", "webhooks/{hook}", HOOK, 200),
