@@ -15,7 +15,7 @@ from callboard.web.access.admission import Admission
 from callboard.web.access.clients import client_address, is_of_another_site
 from callboard.web.access.state import header_token, query_token, state_of
 from callboard.web.access.throttling import Guard
-from callboard.web.access.tokens import Caller, caller_of, may_use
+from callboard.web.access.tokens import Caller, caller_of, link_permits, may_use
 from callboard.web.backend import Backend
 from callboard.web.errors import (
     bad_identifier,
@@ -77,18 +77,23 @@ _Described = Annotated[None, Depends(_described)]
 
 
 def anybody(request: Request, _places: _Described) -> Caller | None:
-    """The caller; None: without a token. Raises ApiError 401, 429 for a wrong one."""
+    """The caller; None: without a token.
+
+    Raises ApiError 401, 429 for a wrong one; 403 for what a link is not for.
+    """
     state = state_of(request)
     token, in_header = _token(request)
     if not token:
         return None
     guard, address = _guarded(request, token)
     backend = backend_of(request)
-    caller = caller_of(token, backend.admin_token, backend.store)
+    caller = caller_of(token, backend.admin_token, backend.store, backend.links)
     if caller is None:
         guard.wrong(address, token)
         raise invalid_credentials()
     guard.right(address, token)
+    if caller.link and not link_permits(caller.link, request.method, request.url.path):
+        raise forbidden()
     state.caller, state.echoed_token = caller, "" if in_header else token
     if caller.account_id is not None:
         admission_of(request).tokens.add(token, caller.account_id)
@@ -198,7 +203,8 @@ def still_sees_all(request: Request) -> bool:
     """
     backend = backend_of(request)
     try:
-        caller = caller_of(_token(request)[0], backend.admin_token, backend.store)
+        token = _token(request)[0]
+        caller = caller_of(token, backend.admin_token, backend.store, backend.links)
     except StoreError:
         return True
     return caller is not None and caller.sees_all
