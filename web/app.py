@@ -65,13 +65,13 @@ from callboard.web.routes import (
 from callboard.webhooks.hooks.quotas import QuotaExceeded
 
 ROUTERS = (
+    posting.router,
     attempts.router,
     dead_letters.router,
     redelivery.router,
     secrets.router,
     hooks.router,
     events.router,
-    posting.router,
     operator.router,
     maintenance.router,
     portal.router,
@@ -79,7 +79,8 @@ ROUTERS = (
     live.router,
     dashboard.router,
 )
-"""In this order: a fixed path is before one with a parameter in its place."""
+"""In this order: a fixed path is before one with a parameter in its place, and posts, the most
+frequent requests, are before all."""
 
 _log = structlog.get_logger("callboard")
 
@@ -90,8 +91,8 @@ class ApiOptions:
 
     `trusted_proxies`: see web/access/clients.py. `body_s`, `ready_s`: the time limits for receiving
     a body and for the readiness check; `sample_s`, `live_pages`: the period of the dashboard's
-    samples, and the most pages served at once. `frame_ancestors`: origins whose pages may show the
-    dashboard.
+    samples, and the most pages served at once. `publish_s`: the time limit for the broker to
+    confirm events. `frame_ancestors`: origins whose pages may show the dashboard.
     """
 
     max_body: int = 1_048_576
@@ -102,6 +103,7 @@ class ApiOptions:
     ready_s: float = health.READY_S
     sample_s: float = PERIOD_S
     live_pages: int = WATCHERS
+    publish_s: float = 10.0
     frame_ancestors: Sequence[str] = ()
 
 
@@ -139,6 +141,7 @@ def create_app(
     app.state.replays = Replays(backend)
     app.state.metrics_token = options.metrics_token
     app.state.ready_s = options.ready_s
+    app.state.publish_s = options.publish_s
     app.state.dashboard = DashboardFiles(backend.node.portal, options.frame_ancestors)
     for router in ROUTERS:
         app.include_router(router)

@@ -74,6 +74,8 @@ async def _described(
 
 
 _Described = Annotated[None, Depends(_described)]
+TOKEN_PLACES = [Depends(_described)]
+"""For a route that looks for the token itself."""
 
 
 def anybody(request: Request, _places: _Described) -> Caller | None:
@@ -92,13 +94,18 @@ def anybody(request: Request, _places: _Described) -> Caller | None:
         guard.wrong(address, token)
         raise invalid_credentials()
     guard.right(address, token)
-    if caller.link and not link_permits(caller.link, request.method, request.url.path):
-        raise forbidden()
+    _check_link(request, caller)
     state.caller, state.echoed_token = caller, "" if in_header else token
+    admission_of(request).tokens.add(token, caller)
     if caller.account_id is not None:
-        admission_of(request).tokens.add(token, caller.account_id)
         quotas_of(request).of(caller.account_id)
     return caller
+
+
+def _check_link(request: Request, caller: Caller) -> None:
+    """Raise ApiError 403 if the caller's token is a link's, and the request is not for links."""
+    if caller.link and not link_permits(caller.link, request.method, request.url.path):
+        raise forbidden()
 
 
 def _guarded(request: Request, token: str) -> tuple[Guard, str]:
@@ -132,6 +139,22 @@ async def known(caller: Anybody) -> Caller:
 
 
 Known = Annotated[Caller, Depends(known)]
+
+
+async def poster(request: Request) -> Caller:
+    """A caller with a valid token, without a thread if it was valid a moment ago.
+
+    Raises ApiError 401, 403, 429.
+    """
+    token, in_header = _token(request)
+    caller = admission_of(request).tokens.caller_of(token) if token else None
+    if caller is None:
+        return await known(await run_in_threadpool(anybody, request, None))
+    _guarded(request, token)
+    _check_link(request, caller)
+    state = state_of(request)
+    state.caller, state.echoed_token = caller, "" if in_header else token
+    return caller
 
 
 async def admin(caller: Known) -> Caller:
