@@ -123,6 +123,8 @@ def test_attempts():
         attempt_document(refused, ClientError("timeout"), 1, NOW, 1000),
     ]
     assert written == golden("attempts-1.json")
+    timed = attempt_document(DELIVERY, Response(200, {}, b"ok"), 3, NOW, 1000, took_s=0.0426)
+    assert timed == golden("attempts-2.json") == written[0] | {"pvt_duration_ms": 43}
 
 
 def test_dead_letters_of_deliveries():
