@@ -32,6 +32,7 @@ from callboard.webhooks.hooks.options import (
 from callboard.webhooks.hooks.schema import SCHEMA
 from callboard.webhooks.hooks.signature_schemes import BASE64, HEX
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.endpoint_options import (
     MOST_MEMBERS,
@@ -303,13 +304,21 @@ def listed_hook(document: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def shown_definition(definition: Definition, *, sees_all: bool) -> dict[str, Any]:
-    """A kind of event in the form for clients; some are visible to admins only."""
+def shown_definition(
+    definition: Definition, module: EventModule | None = None, *, sees_all: bool
+) -> dict[str, Any]:
+    """A kind of event in the form for clients; some are visible to admins only.
+
+    `module`: this node's, for the schema and the samples of the payload.
+    """
     shown: dict[str, Any] = {
         "id": definition.id,
         "name": definition.name,
         "description": definition.description,
     }
+    for name in ("schema", "samples"):
+        if found := getattr(module, name, None):
+            shown[name] = found
     if definition.modifiers:
         shown["modifiers"] = {
             key: modifier if sees_all else _without_admin_only(modifier)

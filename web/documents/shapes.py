@@ -242,7 +242,12 @@ PORTAL_LINK = _object(
 LINKS_REVOKED = _object({"account_id": _TEXT})
 
 DEFINITION = _object(
-    {"id": _TEXT, "name": _TEXT, "description": _TEXT}, {"modifiers": {"type": "object"}}
+    {"id": _TEXT, "name": _TEXT, "description": _TEXT},
+    {
+        "modifiers": {"type": "object"},
+        "schema": {"type": "object", "description": "JSON schema of the payload."},
+        "samples": list_of({"type": "object", "additionalProperties": True}),
+    },
 )
 SAMPLES = list_of({"type": "object", "additionalProperties": True})
 TEXTS = list_of(_TEXT)

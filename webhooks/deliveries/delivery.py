@@ -37,6 +37,9 @@ _identity_text = json.JSONEncoder(sort_keys=True).encode
 OVERHEAD_BYTES = 700
 """The size of a delivery beside its payload, URL and the hook's own headers."""
 
+FAULT_HEADER = "X-Callboard-Schema-Fault"
+"""The header of deliveries whose payload its module's schema does not allow: the first fault."""
+
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
 
@@ -173,6 +176,7 @@ class FanOut:
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
         self._unstored = firing.hooks is not None
+        self._added = ((FAULT_HEADER, _header_value(firing.fault)),) if firing.fault else ()
         if not self._unstored and any(hook.options.in_order for hook in hooks):
             self.hooks = [hook for hook in hooks if not hook.options.in_order]
             self.in_order = [hook for hook in hooks if hook.options.in_order]
@@ -212,6 +216,7 @@ class FanOut:
             body,
             id=self._ids.of(hook.id),
             event_id=self._make_event_id(),
+            added_headers=self._added,
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
             source=source,
@@ -314,6 +319,11 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[H
     if account is None and firing.any_account:
         account = Account(firing.account_id)
     return () if account is None else candidates(index, account, firing.event)
+
+
+def _header_value(text: str) -> str:
+    """The text in printable ASCII; other characters in Python's notation."""
+    return "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text).strip()
 
 
 def _transform(hook: Hook) -> str:
