@@ -52,7 +52,8 @@ def portal(chromium, api):
         token = api.backend.links.token(link, time.time())
         opened[-1].page.goto(f"{api.url}/#/link/{token}")
         views = opened[-1].page.get_by_role("navigation", name="Views")
-        expect(views.get_by_role("link")).to_have_text(["Hooks", "Dead letters", "Events"])
+        named = ["Hooks", "Deliveries", "Dead letters", "Events"]
+        expect(views.get_by_role("link")).to_have_text(named)
         assert token not in opened[-1].page.url
         return opened[-1]
 
@@ -201,6 +202,23 @@ def test_an_attempt_has_a_link_and_is_a_command(portal, api):
     expect(page.get_by_role("dialog", name="Attempt")).to_contain_text("event-1")
 
 
+def test_what_became_of_an_order_is_found(portal, api):
+    hook = api.add_hook(name="Orders")["id"]
+    for n in (7, 8):
+        save_attempt(api, hook, n, event_id=f"order-event-{n}", req_body=f'{{"order": "no-{n}"}}')
+    board = portal()
+    board.go("Deliveries")
+    attempts = board.page.locator(f'tr[data-attempt*="{hook}"]')
+    expect(attempts).to_have_count(2)
+    for text in ("no-7", "order-event-7"):
+        board.page.get_by_label("Event").fill(text)
+        expect(attempts).to_have_count(1)
+    attempts.click()
+    dialog = board.page.get_by_role("dialog", name="Attempt")
+    expect(dialog.get_by_role("region", name="Request")).to_contain_text("no-7")
+    expect(board.page.get_by_role("heading", name="Orders")).to_be_visible()
+
+
 def test_a_link_to_look_offers_nothing_to_press(portal, api):
     hook = api.add_hook(name="Seen")["id"]
     id = save_attempt(api, hook, 1)
@@ -285,6 +303,9 @@ def test_everybody_can_use_it(portal, api, artifacts, size, colours):
     board.go("Dead letters")
     expect(page.locator("tr[data-letter]").first).to_be_visible()
     check("dead-letters")
+    board.go("Deliveries")
+    expect(page.locator("tr[data-attempt]").first).to_be_visible()
+    check("deliveries")
     board.go("Events")
     expect(page.locator('li[data-kind="channel_create"]')).to_be_visible()
     check("events")

@@ -149,15 +149,18 @@ export const retryNow = async (account, id) =>
 export const test = async (account, id) =>
   (await call("PUT", `${hookPath(account, id)}/test`, { data: {} })).data;
 
-/** {attempts, next}, the latest first. */
-export async function attempts(account, id, { outcome, status, after }, signal) {
+/** {attempts, next}, the latest first; of all hooks of an account without an id. */
+export async function attempts(account, id, { outcome, status, text, after }, signal) {
   const query = {
     page_size: 50,
     start_key: after,
+    text,
     filter_result: outcome,
     filter_resp_status_code: status,
   };
-  const path = `${hookPath(account, id)}/attempts`;
+  const path = id
+    ? `${hookPath(account, id)}/attempts`
+    : `/v2/accounts/${part(account)}/webhooks/attempts`;
   const { data, next_start_key: next } = await call("GET", path, { query, signal });
   return { attempts: data, next };
 }

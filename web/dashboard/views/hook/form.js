@@ -7,6 +7,7 @@ import { useAnswer } from "../../parts/loading.js";
 import { say } from "../../parts/notes.js";
 import { go, link } from "../../parts/route.js";
 import { Problem } from "../../parts/widgets.js";
+import { Check, Input, Select, Text } from "./fields.js";
 
 const NEW = { hook: "", name: "", uri: "", http_verb: "post", format: "json" };
 const VERBS = [
@@ -149,42 +150,3 @@ function choices(modifier) {
     : Object.entries(modifier.items ?? {}).map(([id, item]) => [id, item?.friendly_name ?? item?.name ?? id]);
   return [["", "choose one"], ...items.filter(([id]) => id !== "all"), ["all", "all"]];
 }
-
-const described = (name, fault, help) =>
-  [fault && `${name}-fault`, help && `${name}-help`].filter(Boolean).join(" ") || undefined;
-
-const Row = ({ name, label, faults, help, children }) => html`<div class="field">
-  <label for=${name}>${label}</label>
-  ${children} ${help && html`<p id=${`${name}-help`} class="quiet">${help}</p>`}
-  ${faults?.[name] && html`<p id=${`${name}-fault`} class="fault">${faults[name]}</p>`}
-</div>`;
-
-const shared = ({ name, faults, help, change, value, ...more }) => ({
-  id: name,
-  name,
-  value,
-  "aria-invalid": faults?.[name] ? "true" : undefined,
-  "aria-describedby": described(name, faults?.[name], help),
-  ...more,
-});
-
-const Input = ({ label, ...more }) => html`<${Row} label=${label} ...${more}>
-  <input type="text" autocomplete="off" spellcheck=${false} ...${shared(more)}
-    onInput=${(event) => more.change(event.target.value)} />
-<//>`;
-
-export const Text = ({ label, ...more }) => html`<${Row} label=${label} ...${more}>
-  <textarea class="mono" spellcheck=${false} ...${shared(more)}
-    onInput=${(event) => more.change(event.target.value)}></textarea>
-<//>`;
-
-const Select = ({ label, options, ...more }) => html`<${Row} label=${label} ...${more}>
-  <select ...${shared(more)} onChange=${(event) => more.change(event.target.value)}>
-    ${options.map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}
-  </select>
-<//>`;
-
-const Check = ({ name, label, value, change }) => html`<label class="check">
-  <input type="checkbox" name=${name} checked=${value} onChange=${(event) => change(event.target.checked)} />
-  ${label}
-</label>`;
