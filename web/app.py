@@ -59,6 +59,7 @@ from callboard.web.routes import (
     operator,
     portal,
     posting,
+    previewing,
     redelivery,
     secrets,
 )
@@ -70,6 +71,7 @@ ROUTERS = (
     dead_letters.router,
     redelivery.router,
     secrets.router,
+    previewing.router,
     hooks.router,
     events.router,
     operator.router,

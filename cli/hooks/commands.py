@@ -21,6 +21,7 @@ from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.actors.system.actor_system import RequestRefused
 from callboard.cli.hooks.fields import members, unset, with_fields
 from callboard.cli.hooks.listing import describe, list_
+from callboard.cli.hooks.previewing import preview_
 from callboard.cli.hooks.secrets import secret
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.options import as_json, with_settings
@@ -50,6 +51,7 @@ def hooks() -> None:
 
 hooks.add_command(secret)
 hooks.add_command(list_)
+hooks.add_command(preview_)
 
 
 @hooks.command()

@@ -17,6 +17,7 @@ Command = Callable[..., Any]
 SETTABLE = (
     *("name", "uri", "hook", "http_verb", "format", "retries", "enabled", "group"),
     *("include_subaccounts", "include_internal_legs", "custom_data", "modifiers"),
+    *("filter", "transform"),
     *("retry_policy", "ordered", "rate_limit", "headers", "client_certificate"),
     *("retry_steps_s", "success", "give_up", "signature", "paused", "ca_bundle"),
     *("tls_verify", "url_credentials", "follow_redirects", "ports", "allow_networks"),
@@ -122,6 +123,14 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--modifiers",),
         {"metavar": "JSON", "help": "Object with the values that a payload must have to fire."},
+    ),
+    (
+        ("--filter",),
+        {"metavar": "JMESPATH", "help": "Only events for which this expression is true."},
+    ),
+    (
+        ("--transform",),
+        {"metavar": "JMESPATH", "help": "Send the result of this expression as the body."},
     ),
     (
         ("--include-subaccounts/--no-subaccounts", "include_subaccounts"),

@@ -129,8 +129,43 @@ def test_a_customer_makes_changes_and_deletes_a_hook(portal, api):
     assert api.store.get("webhooks", id)["pvt_deleted"] is True
 
 
+def test_a_customer_sees_what_a_filter_and_a_transform_do(portal, api):
+    page = portal().page
+    page.get_by_role("button", name="New hook").click()
+    page.get_by_label("Name").fill("Texts")
+    page.get_by_label("URL").fill("https://hooks.example.com/texts")
+    page.get_by_label("Event", exact=True).select_option("channel_create")
+    preview = page.get_by_role("region", name="Preview")
+    payload = preview.get_by_label("Try it on this event")
+    expect(payload).to_have_value(re.compile('"call_direction": "'))
+    payload.fill('{"call_id": "c-1", "call_direction": "inbound"}')
+    page.get_by_label("Filter").fill("call_direction == 'outbound'")
+    expect(preview).to_contain_text("not sent")
+    page.get_by_label("Filter").fill("call_direction ==")
+    expect(preview.get_by_role("alert")).to_contain_text("hook.filter")
+    page.get_by_label("Filter").fill("call_direction == 'inbound'")
+    page.get_by_label("Transform").fill("{text: join(' ', ['Call', call_id])}")
+    expect(preview.locator("pre")).to_have_text('{\n  "text": "Call c-1"\n}')
+    expect(preview).not_to_contain_text("not sent")
+    payload.fill("{")
+    expect(preview.get_by_role("alert")).to_have_text("The event is no JSON.")
+    page.get_by_role("button", name="Create hook").click()
+    expect(page.get_by_role("heading", name="Texts")).to_be_visible()
+    stored = api.store.get("webhooks", page.url.rsplit("/", 1)[1])
+    assert stored["filter"] == "call_direction == 'inbound'"
+    assert stored["transform"] == "{text: join(' ', ['Call', call_id])}"
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Filter").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Texts")).to_be_visible()
+    assert "filter" not in api.store.get("webhooks", stored["_id"])
+
+
 def test_what_a_form_does_not_show_stays(portal, api):
-    hook = api.add_hook(name="Kept", retries=3, success=["200-299"], custom_data={"own": "x"})
+    chosen = {"own": "x", "type": "voicemail_saved"}
+    hook = api.add_hook(
+        name="Kept", retries=3, success=["200-299"], hook="notifications", custom_data=chosen
+    )
     page = portal().page
     page.locator(f'tr[data-hook="{hook["id"]}"]').click()
     page.get_by_role("button", name="Edit").click()
@@ -139,6 +174,11 @@ def test_what_a_form_does_not_show_stays(portal, api):
     expect(page.get_by_role("heading", name="Kept still")).to_be_visible()
     now = api.data("GET", f"/v2/accounts/{PARENT}/webhooks/{hook['id']}")
     assert now == hook | {"name": "Kept still", "http_verb": "post", "format": "form-data"}
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Event", exact=True).select_option("channel_create")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Kept still")).to_be_visible()
+    assert api.store.get("webhooks", hook["id"])["custom_data"] == {"own": "x"}
 
 
 def test_a_new_secret_is_shown_once(portal, api):

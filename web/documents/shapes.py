@@ -227,6 +227,20 @@ PORTAL_LINK = _object(
 )
 LINKS_REVOKED = _object({"account_id": _TEXT})
 
+PREVIEW = _object(
+    {
+        "source": {"type": "string", "enum": ["payload", "attempt", "sample"]},
+        "payload": {"type": "object", "additionalProperties": True},
+        "sent": _FLAG,
+        "modifiers": _FLAG,
+        "filter": {"description": "The filter's result."},
+        "filter_error": _TEXT,
+        "content_type": _TEXT,
+        "body": _TEXT,
+        "transform_error": _TEXT,
+    }
+)
+
 DEFINITION = _object(
     {"id": _TEXT, "name": _TEXT, "description": _TEXT}, {"modifiers": {"type": "object"}}
 )

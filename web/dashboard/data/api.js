@@ -105,6 +105,15 @@ export const saveHook = async (account, id, fields) =>
     ? (await call("PUT", `/v2/accounts/${part(account)}/webhooks`, { data: fields })).data
     : (await call("PATCH", hookPath(account, id), { data: fields })).data;
 
+/** {sent, body, payload, …}: what a hook with these members would send of a payload, or of a sample. */
+export const preview = async (account, hook, payload, signal) =>
+  (
+    await call("POST", `/v2/accounts/${part(account)}/webhooks/preview`, {
+      data: { hook, ...(payload !== undefined && { payload }) },
+      signal,
+    })
+  ).data;
+
 export const deleteHook = (account, id) => call("DELETE", hookPath(account, id));
 
 export const secrets = async (account, id, signal) =>
