@@ -10,6 +10,7 @@ import click
 from callboard.cli.doctor import doctor
 from callboard.cli.events.modules import modules
 from callboard.cli.events.publishing import publish
+from callboard.cli.events.showing import events
 from callboard.cli.hooks.commands import hooks
 from callboard.cli.hooks.deliveries import deliveries
 from callboard.cli.operations.dead_letters import dead_letters
@@ -55,7 +56,7 @@ def main() -> None:
 
 for command in (
     *(start, join, stop, status, tree, top, health, metrics),
-    *(publish, hooks, deliveries, tokens, portal, modules),
+    *(publish, events, hooks, deliveries, tokens, portal, modules),
     *(dead_letters, replay, test_hook, maintenance, kazoo, config, demo),
     *(listen, doctor, plan_, completion),
 ):

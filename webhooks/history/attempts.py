@@ -121,6 +121,19 @@ def attempt_document(
     }
 
 
+def concerns(document: Mapping[str, Any], text: str) -> bool:
+    """Whether an attempt or dead letter is of the event with this id, or its request has the text.
+
+    An empty text is in all of them.
+    """
+    sent = (document.get(name) for name in ("req_body", QUERY, "body"))
+    return (
+        not text
+        or document.get("event_id") == text
+        or any(text in one for one in sent if isinstance(one, str))
+    )
+
+
 def _request_headers(delivery: Delivery, *, credentials: bool) -> dict[str, str]:
     scheme = delivery.options.scheme
     exact = (SIGNATURE_HEADER, scheme.header if scheme else SIGNATURE_HEADER)

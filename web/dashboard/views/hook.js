@@ -82,6 +82,8 @@ const facts = (hook) => [
   ["request", [hook.http_verb ?? "post", hook.format ?? "form-data"].join(", ")],
   ["retries", hook.retries],
   ["retry policy", hook.retry_policy],
+  ["filter", hook.filter && html`<span class="mono">${hook.filter}</span>`],
+  ["transform", hook.transform && html`<span class="mono">${hook.transform}</span>`],
   ["custom data", hook.custom_data && JSON.stringify(hook.custom_data)],
   ["account", html`<span class="mono">${hook.account_id}</span>`],
   ["id", html`<span class="mono">${hook.id}</span>`],
