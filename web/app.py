@@ -64,20 +64,21 @@ from callboard.web.routes import (
 from callboard.webhooks.hooks.quotas import QuotaExceeded
 
 ROUTERS = (
+    posting.router,
     attempts.router,
     dead_letters.router,
     redelivery.router,
     secrets.router,
     hooks.router,
     events.router,
-    posting.router,
     operator.router,
     maintenance.router,
     health.router,
     live.router,
     dashboard.router,
 )
-"""In this order: a fixed path is before one with a parameter in its place."""
+"""In this order: a fixed path is before one with a parameter in its place, and posts, the most
+frequent requests, are before all."""
 
 _log = structlog.get_logger("callboard")
 
@@ -88,7 +89,8 @@ class ApiOptions:
 
     `trusted_proxies`: see web/access/clients.py. `body_s`, `ready_s`: the time limits for receiving
     a body and for the readiness check; `sample_s`, `live_pages`: the period of the dashboard's
-    samples, and the most pages served at once.
+    samples, and the most pages served at once. `publish_s`: the time limit for the broker to
+    confirm events.
     """
 
     max_body: int = 1_048_576
@@ -99,6 +101,7 @@ class ApiOptions:
     ready_s: float = health.READY_S
     sample_s: float = PERIOD_S
     live_pages: int = WATCHERS
+    publish_s: float = 10.0
 
 
 def create_app(
@@ -135,6 +138,7 @@ def create_app(
     app.state.replays = Replays(backend)
     app.state.metrics_token = options.metrics_token
     app.state.ready_s = options.ready_s
+    app.state.publish_s = options.publish_s
     for router in ROUTERS:
         app.include_router(router)
     for kind, handler in _HANDLERS.items():

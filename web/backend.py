@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from attrs import Factory, frozen
 
+from callboard.actors.messages import Published
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
@@ -38,6 +40,11 @@ class NodeFacts:
     quotas: Quotas = Factory(Quotas)
     grants: Grants = NO_GRANTS
     test_s: float = 60.0
+
+    @cached_property
+    def exchanges(self) -> frozenset[str]:
+        """The names of the exchanges from which the modules take events."""
+        return frozenset(exchange.name for m in self.modules for exchange in m.exchanges)
 
 
 class Backend(Protocol):
@@ -82,13 +89,11 @@ class Backend(Protocol):
     def ask(self, path: str, message: Any, kind: type[A], timeout_s: float = 5.0) -> A:
         """The same, and wait for the reply. Raises NoAnswer, RefusedByActor."""
 
-    def publish(
-        self, messages: Sequence[tuple[str, str, bytes, str]], timeout_s: float = 10.0
-    ) -> int:
+    def publish(self, messages: Sequence[tuple[str, str, bytes, str]]) -> "Future[Published]":
         """Publish (exchange, routing key, body, content type) messages.
 
-        Returns the number of messages that found no queue, once the broker has confirmed them all.
-        Raises NoAnswer, RefusedByActor: the messages may have been published, or not.
+        The result comes once the broker has confirmed them all. The future raises RefusedByActor:
+        they may have been published, or not. Cancel it to stop waiting.
         """
 
     def posts_refused(self) -> str:

@@ -20,6 +20,7 @@ from callboard.actors.messages import (
     ListHookProblems,
     ListSecrets,
     NoAnswer,
+    Published,
     ReencryptSecrets,
     RetireSecret,
     SecretsReencrypted,
@@ -96,11 +97,16 @@ class StubBackend:
     def ask(self, path, message, kind, timeout_s=5.0):
         return self.question(path, message, kind).result(patient(timeout_s))
 
-    def publish(self, messages, timeout_s=10.0):
+    def publish(self, messages):
+        future = Future()
         if isinstance(self.broker, Exception):
-            raise self.broker
-        self.published += messages
-        return self.unroutable
+            future.set_exception(self.broker)
+        elif self.broker == "silent":
+            return future
+        else:
+            self.published += messages
+            future.set_result(Published(len(messages), self.unroutable))
+        return future
 
     def posts_refused(self):
         return self.why_posts_are_refused

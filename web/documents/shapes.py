@@ -203,7 +203,8 @@ DEFINITION = _object(
 )
 SAMPLES = list_of({"type": "object", "additionalProperties": True})
 TEXTS = list_of(_TEXT)
-POSTED = _object({"id": _TEXT})
+POSTED: Schema = {"anyOf": [_object({"id": _TEXT}), list_of(_object({"id": _TEXT}))]}
+"""The id of an event, or those of a list of events."""
 ENABLED: Schema = {"type": "string", "enum": ["hooks updated"]}
 
 TREE = schema_of(TreeNode)

@@ -255,24 +255,37 @@ def members_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return members
 
 
-POST_EVENT: dict[str, Any] = {
+MOST_EVENTS = 1000
+"""The most events of one request."""
+POSTED_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "payload"],
+    "properties": {
+        "name": {"type": "string"},
+        "account_id": {"type": "string"},
+        "payload": {"type": "object"},
+    },
+}
+POST_EVENTS: dict[str, Any] = {
     "parameters": [
-        _header("Idempotency-Key", "Identifies the event within its account for 24 hours.")
+        _header("Idempotency-Key", "Identifies the request within its account for 24 hours.")
     ],
     **body_of(
         {
-            "type": "object",
-            "required": ["name", "payload"],
-            "properties": {
-                "name": {"type": "string"},
-                "account_id": {"type": "string"},
-                "payload": {"type": "object"},
-            },
+            "anyOf": [
+                POSTED_EVENT,
+                {
+                    "type": "array",
+                    "items": POSTED_EVENT,
+                    "minItems": 1,
+                    "maxItems": MOST_EVENTS,
+                },
+            ]
         },
-        "The event.",
+        "The event, or a list of events of one account.",
     ),
 }
-"""Header and body of a posted event."""
+"""Header and body of posted events."""
 
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
