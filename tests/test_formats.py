@@ -109,12 +109,17 @@ def test_a_delivery_of_the_first_version_without_what_was_added_since():
 def test_attempts():
     refused = evolve(DELIVERY, method="GET", url="https://ada:secret@example.org/in?a=1", body=b"")
     answered = Response(503, {"Server": "NGINX"}, b"busy")
-    written = [
-        attempt_document(DELIVERY, Response(200, {}, b"ok"), 3, NOW, 1000),
-        attempt_document(DELIVERY, answered, 2, NOW, 2, StandardPolicy()),
-        attempt_document(refused, ClientError("timeout"), 1, NOW, 1000),
-    ]
-    assert written == golden("attempts-1.json")
+
+    def written(**options):
+        return [
+            attempt_document(DELIVERY, Response(200, {}, b"ok"), 3, NOW, 1000, **options),
+            attempt_document(DELIVERY, answered, 2, NOW, 2, StandardPolicy(), **options),
+            attempt_document(refused, ClientError("timeout"), 1, NOW, 1000, **options),
+        ]
+
+    assert written() == golden("attempts-2.json")
+    # With users of URLs, as of versions before.
+    assert written(credentials=True) == golden("attempts-1.json")
 
 
 def test_dead_letters_of_deliveries():

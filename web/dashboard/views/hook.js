@@ -61,7 +61,7 @@ const facts = (hook) => [
   ["uri", html`<span class="mono">${hook.uri}</span>`],
   ["event", hook.hook],
   ["request", [hook.http_verb ?? "post", hook.format ?? "form-data"].join(", ")],
-  ["retries", hook.retries],
+  ["tries", hook.retries],
   ["retry policy", hook.retry_policy],
   ["custom data", hook.custom_data && JSON.stringify(hook.custom_data)],
   ["account", html`<span class="mono">${hook.account_id}</span>`],
