@@ -50,6 +50,7 @@ COMMANDS = (
         "operations.tokens:tokens",
         "Manage the tokens that give accounts access to the API.",
     ),
+    ("portal", "operations.portal:portal", "Give an account's users access to the dashboard."),
     (
         "modules",
         "events.modules:modules",

@@ -47,7 +47,7 @@ from callboard.adapters.broker.protocol import (
     Unreadable,
 )
 from callboard.adapters.broker.publications import Publication, publication_of
-from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.broker.queues import queue_of_running_nodes, shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
 from callboard.config.time_limits import LOOK_S, RECONCILE_S, REPEATED_S
@@ -57,7 +57,7 @@ from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.bus_module import BusModule
-from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventModule
+from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventExchange, EventModule
 
 KAZOO_QUEUE = Queue(
     "webhooks_shared_listener",
@@ -65,7 +65,10 @@ KAZOO_QUEUE = Queue(
     auto_delete=True,
     arguments={"x-message-ttl": 60_000, "x-max-length": 100},
 )
-"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
+"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue).
+
+It is the only one that RabbitMQ 4 calls deprecated.
+"""
 
 MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
@@ -91,9 +94,8 @@ class EventBridge(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
-        amqp = self.settings.amqp
         modules = self._modules = event_modules(self.settings).modules
-        exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
+        exchanges = _exchanges(modules)
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._ids = itertools.count(1)
@@ -107,21 +109,9 @@ class EventBridge(BrokerRole):
         self._takes_events = True
         names = ("received", "acknowledged", "requeued")
         self._counts = dict.fromkeys(names, 0)
-        queue = event_queue(self.settings)
         traced = tracing(self.settings, self.path, self.log, own_process=self.own_process)
-        self._spans = self.own(EventSpans(traced, queue.name))
-        self.connect_broker(
-            Topology(
-                exchanges=tuple(
-                    Exchange(exchange.name, exchange.type, exchange.durable)
-                    for exchange in sorted(exchanges, key=attrgetter("name"))
-                ),
-                queue=queue,
-                bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
-                prefetch=amqp.prefetch,
-                priority=amqp.consumer_priority,
-            )
-        )
+        self._spans = self.own(EventSpans(traced, event_queue(self.settings).name))
+        self.connect_broker(topology(self.settings, modules))
         self._publisher = EventPublisher(self.broker, self.log)
         self._unclaimed = UnclaimedEvents(
             self.settings,
@@ -405,13 +395,32 @@ class EventBridge(BrokerRole):
         self._publisher.publish(message.events, partial(self.send, sender))
 
 
+def topology(settings: Settings, modules: Sequence[EventModule]) -> Topology:
+    """The exchanges and bindings of these modules, and the queue of their events."""
+    amqp = settings.amqp
+    return Topology(
+        exchanges=tuple(
+            Exchange(exchange.name, exchange.type, exchange.durable)
+            for exchange in sorted(_exchanges(modules), key=attrgetter("name"))
+        ),
+        queue=event_queue(settings),
+        bindings=tuple(Binding(exchange, key) for m in modules for exchange, key in m.bindings),
+        prefetch=amqp.prefetch,
+        priority=amqp.consumer_priority,
+    )
+
+
+def _exchanges(modules: Sequence[EventModule]) -> set[EventExchange]:
+    return {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
+
+
 def event_queue(settings: Settings) -> Queue:
     """The queue of events, which all nodes share."""
     amqp = settings.amqp
     if amqp.join_kazoo:
         return KAZOO_QUEUE
     if settings.delivery.dry_run:
-        return Queue(amqp.queue, durable=False, auto_delete=True)
+        return queue_of_running_nodes(amqp.queue, amqp.queue_type)
     return shared_queue(amqp.queue, amqp.queue_type, single=amqp.single_active_consumer)
 
 
