@@ -80,7 +80,7 @@ const facts = (hook) => [
   ["uri", html`<span class="mono">${hook.uri}</span>`],
   ["event", hook.hook],
   ["request", [hook.http_verb ?? "post", hook.format ?? "form-data"].join(", ")],
-  ["retries", hook.retries],
+  ["tries", hook.retries],
   ["retry policy", hook.retry_policy],
   ["filter", hook.filter && html`<span class="mono">${hook.filter}</span>`],
   ["transform", hook.transform && html`<span class="mono">${hook.transform}</span>`],
