@@ -26,7 +26,7 @@ check: $(INSTALLED) ## Check style and types, and run the quick tests, which sta
 	@$(MAKE) --silent lint types
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'not (multiprocess or rabbitmq or couchdb or browser or slow)'
 
-mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what tests detect; IN="web cli" SINCE=main
+mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what tests detect; IN="web cli" SINCE=main HOLES=1
 	@PYTHONPATH=tests $(BIN)/python -m mutation $(if $(SEED),--seed $(SEED)) \
 		$(if $(HOLES),--holes) $(if $(SINCE),--since $(SINCE),--sample $(or $(SAMPLE),200)) $(if $(IN),--within $(IN))
 
