@@ -1,6 +1,7 @@
 """The permitted values of keys: each rule converts a written value, or names those permitted."""
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
@@ -18,6 +19,10 @@ MAX_SECONDS = 30 * 24 * 3600
 # URL. In a list the next URL follows a comma.
 _URL_PASSWORD = re.compile(r"(://[^@\s:]*):(?:(?!,\s*[\w+.-]+://)\S)*@")
 
+LIGHT_GROUND, DARK_GROUND = "#f4f4f2", "#20242a"
+"""The dashboard's grounds that are nearest to text, in light and in dark."""
+CONTRAST = 4.5
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
 _ORIGIN = re.compile(r"https?://[^/@\s?#*]+")
 
 
@@ -157,6 +162,36 @@ def path(empty: Callable[[], Path | None]) -> Rule:
         return Path(written).expanduser()
 
     return Rule("a path", str, convert)
+
+
+def readable_colour(ground: str) -> Rule:
+    """A colour `#rrggbb` on which, and in which on that ground, text can be read; or empty.
+
+    Text of the ground's colour is on buttons, and links are in the colour on the ground: WCAG 2.2
+    (1.4.3) wants a contrast of 4.5.
+    """
+
+    def convert(written: Any) -> str:
+        named = _text(written).lower()
+        if named and not (_COLOUR.fullmatch(named) and _contrast(named, ground) >= CONTRAST):
+            raise ValueError(written)
+        return named
+
+    return Rule(
+        f"empty or a colour #rrggbb with a contrast of {CONTRAST} to {ground}", str, convert
+    )
+
+
+def _contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(named: str) -> float:
+    parts = (int(named[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def networks() -> Rule:
@@ -312,6 +347,30 @@ def scalar() -> Rule:
         return written
 
     return Rule("a text, a number, true or false", str, convert)
+
+
+def json_table(allowed: str) -> Rule:
+    """A table of any JSON values: no dates, NaN or infinities."""
+
+    def convert(written: Any) -> dict[str, Any]:
+        if not isinstance(written, dict):
+            raise TypeError(type(written).__name__)
+        found: dict[str, Any] = json.loads(json.dumps(written, allow_nan=False))
+        return found
+
+    return Rule(allowed, str, convert)
+
+
+def json_tables(allowed: str) -> Rule:
+    """A list of such tables."""
+    one = json_table(allowed)
+
+    def convert(written: Any) -> tuple[dict[str, Any], ...]:
+        if not isinstance(written, list | tuple):
+            raise TypeError(type(written).__name__)
+        return tuple(map(one, written))
+
+    return Rule(allowed, str, convert)
 
 
 def mask(value: str) -> str:

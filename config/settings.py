@@ -14,7 +14,9 @@ from typing import Any
 from attrs import NOTHING, evolve, field, frozen
 
 from callboard.config.rules import (
+    DARK_GROUND,
     HIDDEN,
+    LIGHT_GROUND,
     Rule,
     address,
     choice,
@@ -22,6 +24,8 @@ from callboard.config.rules import (
     flag,
     flag_or_empty,
     fraction,
+    json_table,
+    json_tables,
     mask,
     named_durations,
     names,
@@ -29,6 +33,7 @@ from callboard.config.rules import (
     origins,
     path,
     ports,
+    readable_colour,
     scalar,
     strings,
     table,
@@ -428,7 +433,7 @@ class AttemptsSettings:
         False,
         flag(),
         "Whether attempts store the hooks' own headers that hold credentials, such as "
-        "Authorization; otherwise their values are ***.",
+        "Authorization, and user and password of their URLs; otherwise *** and no user.",
     )
     log_successful: bool | None = _key(
         "",
@@ -541,8 +546,48 @@ class ApiSettings:
     max_body: int = _key(
         1_048_576, whole(1024, 1_000_000_000), "Maximum bytes of a request's body."
     )
+    frame_ancestors: tuple[str, ...] = _key(
+        (),
+        origins(),
+        "Origins whose pages may show the dashboard in a frame; empty means none.",
+    )
     events: bool = _key(
         False, flag(), "Whether events may be posted to /v2/events; adds the module event."
+    )
+
+
+@frozen
+class PortalSettings:
+    """The dashboard as customers see it."""
+
+    url: str = _key(
+        "",
+        text(
+            "empty or a URL http://host:port or https://host/, without a query",
+            r"(https?://[^/@\s?#]+(/[^\s?#]*)?)?",
+        ),
+        "Address at which customers reach the dashboard, for links; empty means that at which the "
+        "request for the link came.",
+    )
+    name: str = _key(
+        "Callboard",
+        text("text of 1 to 60 printable characters", r"(?=.*\S)[^\x00-\x1f\x7f]{1,60}"),
+        "Name that the dashboard shows in place of Callboard's.",
+    )
+    colour: str = _key(
+        "",
+        readable_colour(LIGHT_GROUND),
+        "Colour of buttons and links on a light ground; empty means Callboard's.",
+    )
+    colour_dark: str = _key(
+        "",
+        readable_colour(DARK_GROUND),
+        "The same on a dark ground; empty means Callboard's.",
+    )
+    logo: Path | None = _key(
+        "",
+        path(lambda: None),
+        "Logo, a file .svg or .png of at most 256 kB; empty means Callboard's.",
     )
 
 
@@ -675,6 +720,11 @@ class ModuleSettings:
         table('a table of paths, each in quotes, and values: { "data.state" = "paid" }', scalar()),
         "Required values at some paths for a message to fire.",
     )
+    only_if_present: Mapping[str, str | int | float | bool] = _key(
+        {},
+        table('a table of paths, each in quotes, and values: { "data.test" = false }', scalar()),
+        "The same for messages that have a value there; those that lack it fire, too.",
+    )
     fields: Mapping[str, str] = _key(
         {},
         table('a table of keys and paths: { order = "data.id" }', text("a path", _PATH)),
@@ -686,6 +736,22 @@ class ModuleSettings:
         False,
         flag(),
         "Whether hooks send the message's bytes with its content type, unchanged; not with fields.",
+    )
+    schema: Mapping[str, Any] = _key(
+        {},
+        json_table("a table with a JSON schema, of draft 2020-12 unless it has $schema"),
+        "JSON schema of the payload, shown in the catalogue of event types.",
+    )
+    samples: tuple[Mapping[str, Any], ...] = _key(
+        (),
+        json_tables("a list of tables with payloads"),
+        "Sample payloads, shown in the catalogue and used for tests of hooks.",
+    )
+    validate: str = _key(
+        "off",
+        choice("off", "mark", "reject"),
+        "Treatment of a payload that the schema does not allow: none; its deliveries are "
+        "marked by a header; or its event is quarantined.",
     )
 
     def __attrs_post_init__(self) -> None:
@@ -699,6 +765,8 @@ class ModuleSettings:
             raise ValueError("needs either account, a path, or account_id, a constant")
         if self.raw and self.fields:
             raise ValueError("has both raw and fields: raw sends the whole message")
+        if self.validate != "off" and not self.schema:
+            raise ValueError(f"has validate = {self.validate!r} and no schema")
 
 
 @frozen
@@ -718,6 +786,7 @@ class Settings:
     disabler: DisablerSettings = field(factory=DisablerSettings)
     quotas: QuotaSettings = field(factory=QuotaSettings)
     api: ApiSettings = field(factory=ApiSettings)
+    portal: PortalSettings = field(factory=PortalSettings)
     log: LogSettings = field(factory=LogSettings)
     tracing: TracingSettings = field(factory=TracingSettings)
     modules: tuple[ModuleSettings, ...] = ()

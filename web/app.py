@@ -33,7 +33,9 @@ from callboard.web.access.admission import (
 )
 from callboard.web.access.fair_slots import FairSlots
 from callboard.web.access.refusals import Refusals
+from callboard.web.access.state import state_of
 from callboard.web.access.throttling import Guard
+from callboard.web.assets import DashboardFiles
 from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import TAGS, completed
 from callboard.web.envelopes.envelope import failure
@@ -56,7 +58,9 @@ from callboard.web.routes import (
     live,
     maintenance,
     operator,
+    portal,
     posting,
+    previewing,
     redelivery,
     secrets,
 )
@@ -68,10 +72,12 @@ ROUTERS = (
     dead_letters.router,
     redelivery.router,
     secrets.router,
+    previewing.router,
     hooks.router,
     events.router,
     operator.router,
     maintenance.router,
+    portal.router,
     health.router,
     live.router,
     dashboard.router,
@@ -89,7 +95,7 @@ class ApiOptions:
     `trusted_proxies`: see web/access/clients.py. `body_s`, `ready_s`: the time limits for receiving
     a body and for the readiness check; `sample_s`, `live_pages`: the period of the dashboard's
     samples, and the most pages served at once. `publish_s`: the time limit for the broker to
-    confirm events.
+    confirm events. `frame_ancestors`: origins whose pages may show the dashboard.
     """
 
     max_body: int = 1_048_576
@@ -101,6 +107,7 @@ class ApiOptions:
     sample_s: float = PERIOD_S
     live_pages: int = WATCHERS
     publish_s: float = 10.0
+    frame_ancestors: Sequence[str] = ()
 
 
 def create_app(
@@ -138,6 +145,7 @@ def create_app(
     app.state.metrics_token = options.metrics_token
     app.state.ready_s = options.ready_s
     app.state.publish_s = options.publish_s
+    app.state.dashboard = DashboardFiles(backend.node.portal, options.frame_ancestors)
     for router in ROUTERS:
         app.include_router(router)
     for kind, handler in _HANDLERS.items():
@@ -244,8 +252,12 @@ async def _quota_exceeded(request: Request, error: Any) -> Response:
 
 
 async def _defect(request: Request, _error: Any) -> Response:
-    """The response to a bug in Callboard: the server logs it, and the client gets no details."""
-    return failure(request, ApiError(500, "unspecified_fault"))
+    """The response to a bug in Callboard: the server logs it, and the client gets no details.
+
+    It passes no middleware: the framework makes it outside of all of them.
+    """
+    headers = {"X-Request-ID": state_of(request).request_id, "Cache-Control": "no-store"}
+    return failure(request, ApiError(500, "unspecified_fault", headers=headers))
 
 
 _HANDLERS: dict[type[Exception], Any] = {

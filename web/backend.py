@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from attrs import Factory, frozen
 
 from callboard.actors.messages import Published
 from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.portal.links import PortalLinks
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.webhooks.hooks.hook import Hook
@@ -20,6 +22,21 @@ A = TypeVar("A")
 
 
 @frozen
+class Portal:
+    """The dashboard as customers see it.
+
+    `url`: its address for links, empty if only requests tell it. `name`: in place of Callboard's.
+    `colours`: of buttons and links in light and in dark, `#rrggbb` or empty. `logo`: a file, or
+    None.
+    """
+
+    url: str = ""
+    name: str = "Callboard"
+    colours: tuple[str, str] = ("", "")
+    logo: Path | None = None
+
+
+@frozen
 class NodeFacts:
     """A node's facts that do not change while it runs.
 
@@ -28,6 +45,7 @@ class NodeFacts:
     `settings`: key and value of each, with
     secrets masked. `quotas`: those of an account that has none of its own. `grants`: what hooks and
     accounts may permit of their endpoints. `test_s`: the time limit for a test delivery, seconds.
+    `portal`: how customers see the dashboard, and where.
     """
 
     name: str
@@ -42,6 +60,7 @@ class NodeFacts:
     grants: Grants = NO_GRANTS
     usual_events: frozenset[str] = frozenset()
     test_s: float = 60.0
+    portal: Portal = Factory(Portal)
 
     @cached_property
     def exchanges(self) -> frozenset[str]:
@@ -59,6 +78,10 @@ class Backend(Protocol):
     @property
     def store(self) -> DocumentStore:
         """The API's own connection to the document store, which threads may share."""
+
+    @property
+    def links(self) -> PortalLinks:
+        """Links into the dashboard."""
 
     @property
     def admin_token(self) -> str:

@@ -22,13 +22,15 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.portal.links import PortalLinks
 from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
 from callboard.config.show import shown
 from callboard.config.time_limits import API_APPLY_S, sample_delivery_s
-from callboard.web.backend import NodeFacts
+from callboard.web.backend import NodeFacts, Portal
 from callboard.webhooks.hooks.hook import Hook
 
 RESOLVE_S = 1.0
@@ -78,6 +80,7 @@ class ActorBackend:
     ) -> None:
         self.node = node_facts(settings)
         self.store = store
+        self.links = links_of(settings, store)
         self.admin_token = admin_token
         self._settings = settings
         self._resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="api-resolve")
@@ -142,6 +145,11 @@ class ActorBackend:
         return self._stats()
 
 
+def links_of(settings: Settings, store: DocumentStore) -> PortalLinks:
+    """The links that this node's keys make and accept."""
+    return PortalLinks(SecretBox(settings.secrets.key, settings.secrets_key_file), store)
+
+
 def node_facts(settings: Settings) -> NodeFacts:
     """The facts of this node that the API needs."""
     modules = event_modules(settings)
@@ -158,4 +166,10 @@ def node_facts(settings: Settings) -> NodeFacts:
         settings=shown(settings),
         quotas=node_quotas(settings),
         test_s=sample_delivery_s(settings),
+        portal=Portal(
+            settings.portal.url,
+            settings.portal.name,
+            (settings.portal.colour, settings.portal.colour_dark),
+            settings.portal.logo,
+        ),
     )

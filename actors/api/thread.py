@@ -140,7 +140,13 @@ def app_maker(backend: Backend, api: ApiSettings, refusals: Refusals) -> Callabl
     def make() -> Any:
         from callboard.web.app import ApiOptions, create_app
 
-        options = ApiOptions(api.max_body, api.cors_origins, api.metrics_token, api.trusted_proxies)
+        options = ApiOptions(
+            api.max_body,
+            api.cors_origins,
+            api.metrics_token,
+            api.trusted_proxies,
+            frame_ancestors=api.frame_ancestors,
+        )
         return create_app(backend, options, refusals=refusals)
 
     return make

@@ -13,7 +13,7 @@ def event_modules(settings: Settings) -> Discovery:
     the API."""
     # Kazoo's queue is not durable, so the API could not confirm that a posted event is stored.
     posted = (PostedEventModule(),) if settings.api.events and not settings.amqp.join_kazoo else ()
-    tables = (*posted, *(_made(table) for table in settings.modules))
+    tables = (*posted, *map(_made, settings.modules))
     return discover(tables, settings.kazoo.modules)
 
 
@@ -60,4 +60,8 @@ def _made(table: ModuleSettings) -> BusModule:
         fields=table.fields,
         raw=table.raw,
         binding_headers=table.binding_headers,
+        only_if_present=table.only_if_present,
+        schema=table.schema,
+        samples=table.samples,
+        validate=table.validate,
     )

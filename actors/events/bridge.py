@@ -46,13 +46,14 @@ from callboard.adapters.broker.protocol import (
     Unreadable,
 )
 from callboard.adapters.broker.publications import Publication, publication_of
-from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.broker.queues import queue_of_running_nodes, shared_queue
 from callboard.config.settings import Settings
 from callboard.config.time_limits import LOOK_S, RECONCILE_S, REPEATED_S
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import EventLedger
 from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.metrics import catalog
+from callboard.webhooks.modules.protocol import EventModule
 
 KAZOO_QUEUE = Queue(
     "webhooks_shared_listener",
@@ -60,7 +61,10 @@ KAZOO_QUEUE = Queue(
     auto_delete=True,
     arguments={"x-message-ttl": 60_000, "x-max-length": 100},
 )
-"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
+"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue).
+
+It is the only one that RabbitMQ 4 calls deprecated.
+"""
 
 MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
@@ -86,10 +90,8 @@ class EventBridge(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
-        amqp = self.settings.amqp
         modules = self._modules = event_modules(self.settings).modules
-        exchanges = event_exchanges(self.settings)
-        self._claims = Claims(modules, exchanges)
+        self._claims = Claims(modules, event_exchanges(self.settings))
         self._left_out: dict[str, str] = {}
         self._ids = itertools.count(1)
         self._ledger: EventLedger[RawEvent] = EventLedger(numbers=self._ids)
@@ -102,18 +104,9 @@ class EventBridge(BrokerRole):
         self._takes_events = True
         names = ("received", "acknowledged", "requeued")
         self._counts = dict.fromkeys(names, 0)
-        queue = event_queue(self.settings)
         traced = tracing(self.settings, self.path, self.log, own_process=self.own_process)
-        self._spans = self.own(EventSpans(traced, queue.name))
-        self.connect_broker(
-            Topology(
-                exchanges=tuple(map(declared, exchanges)),
-                queue=queue,
-                bindings=tuple(binding for _module, binding in self._claims.bindings),
-                prefetch=amqp.prefetch,
-                priority=amqp.consumer_priority,
-            )
-        )
+        self._spans = self.own(EventSpans(traced, event_queue(self.settings).name))
+        self.connect_broker(topology(self.settings, modules))
         self._publisher = EventPublisher(self.broker, self.log)
         self._unclaimed = UnclaimedEvents(
             self.settings,
@@ -405,13 +398,25 @@ class EventBridge(BrokerRole):
         self._publisher.publish(message.events, partial(self.send, sender))
 
 
+def topology(settings: Settings, modules: Sequence[EventModule]) -> Topology:
+    """The exchanges and bindings of these modules, and the queue of their events."""
+    amqp, exchanges = settings.amqp, event_exchanges(settings)
+    return Topology(
+        exchanges=tuple(map(declared, exchanges)),
+        queue=event_queue(settings),
+        bindings=tuple(binding for _module, binding in Claims(modules, exchanges).bindings),
+        prefetch=amqp.prefetch,
+        priority=amqp.consumer_priority,
+    )
+
+
 def event_queue(settings: Settings) -> Queue:
     """The queue of events, which all nodes share."""
     amqp = settings.amqp
     if amqp.join_kazoo:
         return KAZOO_QUEUE
     if settings.delivery.dry_run:
-        return Queue(amqp.queue, durable=False, auto_delete=True)
+        return queue_of_running_nodes(amqp.queue, amqp.queue_type)
     return shared_queue(amqp.queue, amqp.queue_type, single=amqp.single_active_consumer)
 
 

@@ -62,12 +62,14 @@ from callboard.adapters.broker.protocol import (
     Exchange,
     IncomingMessage,
     Received,
+    Topology,
 )
 from callboard.adapters.broker.publications import event_in
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.repositories.account_quotas import account_config, endpoint_config
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
+from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.events.changes import (
     AccountGone,
@@ -127,8 +129,7 @@ class HookListener(BrokerRole):
             self.log,
         )
         self._connected = False
-        notifications = (Exchange(NOTIFICATIONS),) if settings.has_kazoo else ()
-        self.connect_broker(change_topology(settings, *notifications))
+        self.connect_broker(topology(settings))
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._publisher = change_publisher(self)
         self._changes = HookChanges(self._store, self._publisher, settings.node.name, self._refresh)
@@ -407,3 +408,9 @@ class HookListener(BrokerRole):
         embedded = self.settings.couchdb.url.startswith("sqlite:")
         if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
             self._notify_readers(ConfigurationChanged((("accounts", account_id),)))
+
+
+def topology(settings: Settings) -> Topology:
+    """The changes, and with a Kazoo the exchange for notifications of disabled hooks."""
+    notifications = (Exchange(NOTIFICATIONS),) if settings.has_kazoo else ()
+    return change_topology(settings, *notifications)

@@ -26,6 +26,7 @@ from callboard.adapters.repositories.setup import (
     prepare_master_account,
 )
 from callboard.adapters.store.protocol import StoreError, StoreUnavailable
+from callboard.config.settings import Settings
 from callboard.webhooks.events.changes import tells_of_an_account
 from callboard.webhooks.events.event import PoisonEvent
 
@@ -151,13 +152,7 @@ class Initializer(BrokerRole):
         if not self._waiting:
             self._waiting = True
             self.log.info("no_master_account_yet")
-            self.connect_broker(
-                Topology(
-                    exchanges=(Exchange(KAZOOS),),
-                    queue=own_queue(self.settings.amqp.queue, "accounts"),
-                    bindings=tuple(Binding(KAZOOS, key) for key in _OF_ACCOUNTS),
-                )
-            )
+            self.connect_broker(topology(self.settings))
         if self._account_seen:
             self._try_in(0)
         self._look_due.within(LOOK_AGAIN_S)
@@ -169,3 +164,12 @@ def _may_be_of_account(message: IncomingMessage) -> bool:
     except PoisonEvent:
         return False  # HookListener reports what it cannot read
     return tells_of_an_account(event)
+
+
+def topology(settings: Settings) -> Topology:
+    """Changes of Kazoo's accounts."""
+    return Topology(
+        exchanges=(Exchange(KAZOOS),),
+        queue=own_queue(settings.amqp.queue, "accounts"),
+        bindings=tuple(Binding(KAZOOS, key) for key in _OF_ACCOUNTS),
+    )

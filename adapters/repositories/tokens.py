@@ -17,6 +17,8 @@ from callboard.webhooks.values.kazoo_names import gregorian_s
 
 DATABASE = "callboard_tokens"
 KIND = "callboard_token"
+LINK = "cbp_"
+"""The beginning of all links' tokens (portal/links.py)."""
 
 _TOKEN = re.compile(r"cbt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NAMED = re.compile(r"cbt_[0-9a-f]{16}_")
@@ -93,11 +95,18 @@ def account_of_token(store: DocumentStore, text: str) -> str | None:
     return facts.account_id
 
 
+def is_made(text: str) -> bool:
+    """Whether the text has the form of an account's token, whose secret cannot be guessed."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def beginning(text: str) -> str:
     """The part of a token that tells it from others without proving anything.
 
-    The id in an account's token, and the first characters of any other text.
+    The id in an account's token, a digest of a link's, and the first characters of any other text.
     """
+    if text.startswith(LINK):  # All of them begin alike.
+        return _digest(text)
     named = _NAMED.match(text)
     return named[0] if named else text[:_BEGINNING]
 

@@ -11,7 +11,10 @@ COLUMNS = ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "
 
 
 def print_tree(top: TreeNode) -> None:
-    """The tree as a table: actor, process, uptime, restarts and figures."""
+    """The tree as a table: actor, process, uptime, restarts and figures.
+
+    A narrow terminal shows no figures: those are in `callboard status`, too.
+    """
     rows: list[tuple[object, ...]] = [
         ("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")
     ]
@@ -19,7 +22,7 @@ def print_tree(top: TreeNode) -> None:
     columns: tuple[str, ...] = COLUMNS
     if not any(n.label for _branch, n in branches(top, "")):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    print_table(columns, rows)
+    print_table(columns, rows, optional=("figures", "in Kazoo", "class"))
 
 
 def _cells(node: TreeNode) -> tuple[object, ...]:

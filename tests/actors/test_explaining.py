@@ -189,6 +189,7 @@ def test_no_hook(explained):
             "it is disabled: too many failures",
         ),
         ({"http_verb": "delete"}, "it cannot fire: http_verb 'delete' is unknown: use one of"),
+        ({"filter": "total > `50`"}, "its filter 'total > `50`' does not want the event"),
         ({"modifiers": {"total": [1, 2]}}, "its modifiers want total to be [1, 2], and it is 42"),
     ],
 )

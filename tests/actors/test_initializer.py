@@ -6,7 +6,7 @@ import os
 import pytest
 
 from callboard.actors.base.role import Setup
-from callboard.actors.operations.initializer import LOOK_AGAIN_S, Initializer
+from callboard.actors.operations.initializer import Initializer
 from callboard.adapters.broker.protocol import IncomingMessage, Received
 from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import StoreUnavailable
@@ -120,7 +120,7 @@ def test_news_that_come_during_a_look_lead_to_another(grow, store):
 
     grow(Searching).wait(ended)
     assert looks == [None, None, None, ACCOUNT]
-    assert timers.count(LOOK_AGAIN_S) == 1
+    assert timers.count(60.0) == 1
 
 
 def test_looking_again_changes_nothing_while_there_is_none(grow, store):
@@ -151,8 +151,15 @@ def test_whatever_fails_it_tries_again(grow, store, method):
     store.ensure_database("accounts")
     add_account(store)
     meddled = Meddled(store, **{method: refuse(StoreUnavailable("away"))})
-    tree = grow(with_store(meddled))
-    tree.wait(ended)
+    found = []
+
+    class Counting(with_store(meddled)):
+        def _worked(self, *, complete):
+            found.append(complete)
+            super()._worked(complete=complete)
+
+    grow(Counting).wait(ended)
+    assert found == [True]  # a store that is away is no cluster without accounts
     assert made(store)
     assert meddled.calls.count("ensure_database") > 1
 

@@ -1,5 +1,6 @@
 """The API before an embedded store, without a system behind it."""
 
+import base64
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from callboard.actors.messages import (
     RetireSecret,
     SecretsReencrypted,
 )
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.portal.links import PortalLinks
 from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -56,6 +59,7 @@ class StubBackend:
         self.settings = settings or Settings(delivery=DeliverySettings())
         self.node = node_facts(self.settings)
         self.store = store
+        self.links = PortalLinks(SecretBox(base64.b64encode(b"k" * 32).decode(), Path("/")), store)
         self.admin_token = ADMIN
         self.told = []
         self.asked = []

@@ -34,10 +34,15 @@ ACCOUNT_PATHS = [
     ("GET", "webhooks", None, 200),
     ("PUT", "webhooks", HOOK, 201),
     ("PATCH", "webhooks", ENABLE, 200),
+    ("PUT", "portal/links", {}, 201),
+    ("DELETE", "portal/links", None, 200),
     ("PATCH", "descendants/webhooks", ENABLE, 200),
     ("GET", "webhooks/attempts", None, 200),
+    ("POST", "webhooks/preview", {"payload": {}}, 200),
     ("GET", "webhooks/{hook}", None, 200),
     ("GET", "webhooks/{hook}/attempts", None, 200),
+    ("GET", "webhooks/{hook}/statistics", None, 200),
+    ("GET", "webhooks/{hook}/attempts/{month}/{attempt}", None, 404),
     ("POST", "webhooks/{hook}", HOOK, 200),
     ("PATCH", "webhooks/{hook}", {"name": "x"}, 200),
     ("DELETE", "webhooks/{hook}", None, 200),
@@ -89,6 +94,7 @@ def test_paths_of_an_account_are_for_it_and_those_above(api, tokens, method, pat
         begun = api.data("PUT", f"/v2/accounts/{CHILD}/webhooks/{hook}/replay", {"dry_run": True})
         api.add_letter("l1", CHILD)
         names = {"hook": hook, "run": begun["id"], "fingerprint": FINGERPRINT, "letter": "l1"}
+        names |= {"month": "202601", "attempt": "none"}
         full = f"/v2/accounts/{CHILD}/{path.format(**names)}"
         asked = len(api.backend.asked)
         answer = api.call(method, full, data, token=tokens[name])
@@ -276,8 +282,16 @@ def test_guesses_of_an_accounts_token_are_counted_by_its_id(api, tokens):
     id = tokens["child"][:21]
     statuses = [api.call("GET", path, token=id + c * 43).status_code for c in "abcdef"]
     assert statuses == [401] * 5 + [429]
-    assert api.call("GET", path, token=tokens["child"]).status_code == 429
     assert api.call("GET", path, token=tokens["parent"]).status_code == 200
+
+
+def test_wrong_tokens_never_lock_out_the_right_one_of_an_account(api, tokens):
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    id = tokens["child"][:21]
+    for c in "abcdefgh":
+        api.call("GET", path, token=id + c * 43)
+    assert api.call("GET", path, token=id + "i" * 43).status_code == 429
+    assert api.call("GET", path, token=tokens["child"]).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -342,6 +356,7 @@ def test_every_documented_path_is_in_the_matrix(api):
     tested.add(("POST", "/v2/events"))
     tested |= {(m, f"/v2/callboard/{p}") for m, p, _data, _status in OPERATOR_PATHS}
     ids = {"hook": "hook_id", "run": "run_id", "letter": "letter_id", "token": "token_id"}
+    ids["attempt"] = "attempt_id"
     for short, long in ids.items():
         tested = {(m, p.replace(f"{{{short}}}", f"{{{long}}}")) for m, p in tested}
     document = create_app(api.backend).openapi()

@@ -116,6 +116,7 @@ _MESSAGE = {"exchange": "e", "routing_key": "k", "body": {}}
 
 OPERATIONS = {
     ("/v2/events", "POST"): (202, {"name": "paid", "payload": {}, "account_id": PARENT}),
+    (f"{_HOOKS}/preview", "POST"): (200, {"hook": {"filter": "a"}, "payload": {}}),
     (f"{_HOOK}/test", "PUT"): (200, None),
     (f"{_HOOK}/deliveries", "GET"): (200, None),
     (f"{_HOOK}/deliveries", "DELETE"): (200, None),
@@ -126,6 +127,10 @@ OPERATIONS = {
     (f"{_HOOK}/secrets", "GET"): (200, None),
     (f"{_HOOK}/secrets", "PUT"): (201, {"kind": "ed25519"}),
     (f"{_HOOK}/secrets/{{fingerprint}}", "DELETE"): (200, None),
+    (f"{_HOOK}/attempts/{{month}}/{{attempt_id}}", "GET"): (200, None),
+    (f"{_HOOK}/statistics", "GET"): (200, None),
+    (f"{_ACCOUNT}/portal/links", "PUT"): (201, {"rights": "read"}),
+    (f"{_ACCOUNT}/portal/links", "DELETE"): (200, None),
     (_LETTERS, "GET"): (200, None),
     (_LETTERS, "PATCH"): (200, _RETRY),
     (f"{_LETTERS}/{{letter_id}}", "GET"): (200, None),
@@ -185,11 +190,14 @@ def names(api):
     """Values of the paths' parameters, for which there is something."""
     hook = api.add_hook()["id"]
     run = api.data("PUT", f"/v2/accounts/{PARENT}/webhooks/{hook}/replay", {"dry_run": True})["id"]
+    letter, attempt = keep_history(api, hook)
     return {
         "account_id": PARENT,
         "hook_id": hook,
         "run_id": run,
-        "letter_id": keep_history(api, hook),
+        "letter_id": letter,
+        "month": attempt.partition("/")[0],
+        "attempt_id": attempt.partition("/")[2],
         "fingerprint": FINGERPRINT,
         "token_id": add_token(api.store, OTHER, "to be revoked", NOW).facts.id,
         "command": "failure_status",
@@ -198,7 +206,8 @@ def names(api):
 
 
 def keep_history(api, hook):
-    """Attempts of each result and dead letters of each kind. Returns the id of a delivery's."""
+    """Attempts of each result and dead letters of each kind. Returns the ids of a letter of a
+    delivery and of an attempt."""
     now = time.time()
     delivery = Delivery(
         id=uuid.uuid4().hex,
@@ -218,8 +227,9 @@ def keep_history(api, hook):
     api.store.ensure_views(database, MODB)
     refused, done = Answer(500, {"Server": "x"}, b"no"), Answer(200)
     for left, outcome in ((3, refused), (2, ClientError("timeout")), (1, refused), (1, done)):
-        attempt = attempt_document(delivery, outcome, left, now, 1000)
-        api.store.save(database, {"_id": uuid.uuid4().hex, **attempt})
+        attempt = attempt_document(delivery, outcome, left, now, 1000, took_s=0.2)
+        attempt_id = uuid.uuid4().hex
+        api.store.save(database, {"_id": attempt_id, **attempt})
     record = {
         "module": "sms",
         "reason": "no valid message",
@@ -235,7 +245,7 @@ def keep_history(api, hook):
     }
     exhausted = dead_letter(delivery, "timeout", 2, ((1_699_999_000_000, "timeout"),), now, "n")
     DeadLetterStore(api.store).add([exhausted, poison_dead_letter(record, 1, "n")])
-    return exhausted["_id"]
+    return exhausted["_id"], f"{database[-6:]}/{attempt_id}"
 
 
 def called(api, path, method, names, *, token=ADMIN, **options):

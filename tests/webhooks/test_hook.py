@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.webhooks.hooks.hook import (
-    MAX_OBJECT,
-    MAX_URI,
     Hook,
     InvalidHook,
     disabling,
@@ -224,11 +222,16 @@ def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
     assert stored["pvt_created"] == stored["pvt_modified"] == 63867000000
     assert (stored["retries"], stored["http_verb"], stored["enabled"]) == (4, "post", True)
     assert "_x" not in stored
+    assert (stored["_id"], stored["pvt_type"], stored["pvt_vsn"]) == ("h9", "webhook", "1")
+    assert (stored["format"], stored["pvt_node"]) == ("form-data", "apps@one")
+    assert stored["include_internal_legs"] is True
     assert parse_hook(stored, ()).id == "h9"
 
 
 def test_a_new_hook_without_account_gets_none():
-    assert "pvt_account_id" not in new_hook({"hook": "all"}, 0, "h9", "apps@one")
+    stored = new_hook({"hook": "all"}, 0, "h9", "apps@one")
+    assert not {"pvt_account_id", "pvt_account_db"} & stored.keys()
+    assert stored["retries"] == 2
 
 
 def nested(levels):
@@ -311,9 +314,9 @@ def test_members_that_become_none_are_gone():
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"custom_data": {"a": "x" * MAX_OBJECT}}, f"custom_data has {MAX_OBJECT + 9} characters"),
-        ({"modifiers": {"a": "x" * MAX_OBJECT}}, f"modifiers has {MAX_OBJECT + 9} characters"),
-        ({"uri": "https://a.example/" + "x" * MAX_URI}, f"uri has {MAX_URI + 18} characters"),
+        ({"custom_data": {"a": "x" * (2**20 - 8)}}, "custom_data has 1048577 characters"),
+        ({"modifiers": {"a": "x" * (2**20 - 8)}}, "modifiers has 1048577 characters"),
+        ({"uri": "https://a.example/" + "x" * 65_519}, "uri has 65537 characters"),
     ],
 )
 def test_what_no_request_could_contain_is_a_problem_of_the_hook(fields, reason):
@@ -323,6 +326,8 @@ def test_what_no_request_could_contain_is_a_problem_of_the_hook(fields, reason):
 
 
 def test_a_stored_hook_far_above_the_quotas_fires():
-    large = {"a": "x" * (MAX_OBJECT - 9)}
+    large = {"a": "x" * (2**20 - 9)}
     document = {"_id": "h", "pvt_account_id": "a", "uri": "https://a.example/", "hook": "all"}
     assert parse_hook(document | {"custom_data": large}, ()).custom_data == large
+    uri = "https://a.example/" + "x" * 65_518
+    assert parse_hook(document | {"uri": uri}, ()).uri == uri

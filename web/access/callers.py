@@ -9,13 +9,14 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
+from callboard.adapters.repositories.tokens import is_made
 from callboard.adapters.store.protocol import StoreError
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.admission import Admission
 from callboard.web.access.clients import client_address, is_of_another_site
 from callboard.web.access.state import header_token, query_token, state_of
 from callboard.web.access.throttling import Guard
-from callboard.web.access.tokens import Caller, caller_of, may_use
+from callboard.web.access.tokens import Caller, caller_of, link_permits, may_use
 from callboard.web.backend import Backend
 from callboard.web.errors import (
     bad_identifier,
@@ -79,23 +80,35 @@ TOKEN_PLACES = [Depends(_described)]
 
 
 def anybody(request: Request, _places: _Described) -> Caller | None:
-    """The caller; None: without a token. Raises ApiError 401, 429 for a wrong one."""
+    """The caller; None: without a token.
+
+    Raises ApiError 401, 429 for a wrong one; 403 for what a link is not for.
+    """
     state = state_of(request)
     token, in_header = _token(request)
     if not token:
         return None
     guard, address = _guarded(request, token)
     backend = backend_of(request)
-    caller = caller_of(token, backend.admin_token, backend.store)
+    caller = caller_of(token, backend.admin_token, backend.store, backend.links)
     if caller is None:
+        if wait_s := guard.wait_s(address, token):
+            raise too_many_requests(wait_s)
         guard.wrong(address, token)
         raise invalid_credentials()
     guard.right(address, token)
+    _check_link(request, caller)
     state.caller, state.echoed_token = caller, "" if in_header else token
     admission_of(request).tokens.add(token, caller)
     if caller.account_id is not None:
         quotas_of(request).of(caller.account_id)
     return caller
+
+
+def _check_link(request: Request, caller: Caller) -> None:
+    """Raise ApiError 403 if the caller's token is a link's, and the request is not for links."""
+    if caller.link and not link_permits(caller.link, request.method, request.url.path):
+        raise forbidden()
 
 
 def _guarded(request: Request, token: str) -> tuple[Guard, str]:
@@ -113,7 +126,9 @@ def _guarded(request: Request, token: str) -> tuple[Guard, str]:
         request.headers.getlist("x-forwarded-for"),
         app.state.trusted_proxies,
     )
-    if wait_s := guard.wait_s(address, token):
+    # To wait protects tokens that people choose. The right one of an account must not wait for
+    # wrong ones that another client behind the same address sends.
+    if not is_made(token) and (wait_s := guard.wait_s(address, token)):
         raise too_many_requests(wait_s)
     return guard, address
 
@@ -141,6 +156,7 @@ async def poster(request: Request) -> Caller:
     if caller is None:
         return await known(await run_in_threadpool(anybody, request, None))
     _guarded(request, token)
+    _check_link(request, caller)
     state = state_of(request)
     state.caller, state.echoed_token = caller, "" if in_header else token
     return caller
@@ -215,7 +231,8 @@ def still_sees_all(request: Request) -> bool:
     """
     backend = backend_of(request)
     try:
-        caller = caller_of(_token(request)[0], backend.admin_token, backend.store)
+        token = _token(request)[0]
+        caller = caller_of(token, backend.admin_token, backend.store, backend.links)
     except StoreError:
         return True
     return caller is not None and caller.sees_all

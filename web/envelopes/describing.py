@@ -15,6 +15,7 @@ TAGS = [
     {"name": "sending again", "description": "Replays and tests of a hook."},
     {"name": "secrets", "description": "The secrets that sign a hook's deliveries."},
     {"name": "dead letters", "description": "Exhausted deliveries, and quarantined events."},
+    {"name": "portal", "description": "Links into the dashboard, for an account's users."},
     {"name": "posting", "description": "Events from clients without a broker."},
     {
         "name": "operator",
@@ -148,6 +149,10 @@ FILTERS: list[dict[str, Any]] = [
     _query("modified_to", "Only elements modified until, Gregorian seconds.", "integer"),
 ]
 """The generic filters (`callboard.web.envelopes.filters`)."""
+STATISTICS_PERIOD: dict[str, Any] = {
+    "parameters": [*_CREATED, _query("steps", "Number of parts of the period, 24.", "integer")]
+}
+"""The parameters of a hook's statistics."""
 OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
 """The operation can be called without a token as well."""
 PAGES: dict[str, Any] = {"parameters": _PAGING}
@@ -156,6 +161,14 @@ FILTERED: dict[str, Any] = {"parameters": FILTERS}
 """The parameters of a listing with filters, all at once."""
 FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
 """The parameters of a listing with filters."""
+ATTEMPT_SEARCH: dict[str, Any] = {
+    "parameters": [
+        _query("text", "Only attempts of this event, or whose request contains this text."),
+        *_PAGING,
+        *FILTERS,
+    ]
+}
+"""The parameters of a listing of attempts."""
 _OF_ACCOUNT = _query("account_id", "Only this account's.")
 LETTERS: dict[str, Any] = {
     "parameters": [

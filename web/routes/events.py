@@ -48,7 +48,9 @@ def list_definitions(request: Request, caller: Anybody, backend: TheBackend) -> 
     passes = filters_in(request.query_params)
     found, page = page_of(kinds, paging, lambda kind: passes(_document(kind)), _position)
     sees_all = caller is not None and caller.sees_all
-    return success(request, [shown_definition(k, sees_all=sees_all) for k in found], page=page)
+    own = {module.id: module for module in backend.node.modules}
+    shown = [shown_definition(k, own.get(k.id), sees_all=sees_all) for k in found]
+    return success(request, shown, page=page)
 
 
 def _document(definition: Definition) -> dict[str, Any]:
@@ -70,10 +72,15 @@ def list_samples(request: Request, _caller: Anybody, backend: TheBackend) -> Res
     return success(request, sorted(_samples(backend)))
 
 
-def _samples(backend: Backend) -> dict[str, list[dict[str, Any]]]:
-    """Those of the modules that run here."""
-    ids = {f"{DEFINITION_PREFIX}{module.id}" for module in backend.node.modules}
-    return {id: samples for id, samples in SAMPLES.items() if id in ids}
+def _samples(backend: Backend) -> dict[str, list[Any]]:
+    """Samples of the event types of the modules of this node."""
+    found: dict[str, list[Any]] = {}
+    for module in backend.node.modules:
+        id = f"{DEFINITION_PREFIX}{module.id}"
+        samples = list(getattr(module, "samples", ())) or SAMPLES.get(id)
+        if samples:
+            found[id] = samples
+    return found
 
 
 @router.get(

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut
+from callboard.webhooks.deliveries.shaping import Shaping
 from callboard.webhooks.events.directory import Account, Directory
 from callboard.webhooks.events.event import Event, PoisonEvent
 from callboard.webhooks.hooks.hook import (
@@ -111,11 +112,15 @@ class Explanation:
             yield self._end(NO_HOOK, HOOK, "no hook fires")
 
     def _conditions(self, event: Event) -> Iterator[Step]:
-        """The paths of a table's `only`."""
+        """The paths of a table's `only`, and those of `only_if_present`."""
         module = self._module
-        for path, wanted in module.only.items() if isinstance(module, BusModule) else ():
+        if not isinstance(module, BusModule):
+            return
+        conditions = [(*each, False) for each in module.only.items()]
+        conditions += [(*each, True) for each in module.only_if_present.items()]
+        for path, wanted, may_lack in conditions:
             found = _found(event.body, path)
-            passed = found is not _ABSENT and same(wanted, found)
+            passed = may_lack if found is _ABSENT else same(wanted, found)
             what = f"{path} is {_shown(found)}"
             yield self._step(ONLY, passed, what if passed else f"{what}, not {_shown(wanted)}")
 
@@ -140,7 +145,7 @@ class Explanation:
                     others += 1
                     continue
                 hook_id = str(document.get("_id"))
-                fired, refused = self._hook(document, firing, is_own=id == account.id)
+                fired, refused = self._hook(document, event, firing, is_own=id == account.id)
                 if fired is None:
                     yield self._step(HOOK, False, refused, hook_id)
                 else:
@@ -150,7 +155,7 @@ class Explanation:
             yield self._step(HOOK, False, f"{others} hooks of the account are on other events")
 
     def _hook(
-        self, document: Mapping[str, Any], firing: Firing, *, is_own: bool
+        self, document: Mapping[str, Any], event: Event, firing: Firing, *, is_own: bool
     ) -> tuple[Hook | None, str]:
         """The hook if it fires, else the reason."""
         if not is_enabled(document):
@@ -169,12 +174,19 @@ class Explanation:
             if not fires(_with_modifiers(hook, {key: wanted}), alone):
                 found = _shown(firing.payload[key])
                 return None, f"its modifiers want {key} to be {_shown(wanted)}, and it is {found}"
-        if not fires(hook, firing.payload):
-            return None, "its conditions reject the payload"
+        if not self._shaping(event, firing).wants(hook):
+            filter = hook.shape.filter if hook.shape is not None else ""
+            return None, f"its filter {_shown(filter)} does not want the event"
         return hook, ""
 
+    def _shaping(self, event: Event, firing: Firing) -> Shaping:
+        return Shaping(event, self._module.id, firing.account_id, firing.payload)
+
     def _deliver(self, event: Event, firing: Firing, hook: Hook) -> Iterator[Step]:
-        made = FanOut(event, self._module.id, firing, [hook], self._stored.cluster_id)
+        shaping = self._shaping(event, firing)
+        made = FanOut(
+            event, self._module.id, firing, [hook], self._stored.cluster_id, shaping=shaping
+        )
         try:
             delivery = made.make(hook)
         except Exception as problem:  # noqa: BLE001 - as the responder refuses it

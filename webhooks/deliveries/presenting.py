@@ -1,6 +1,6 @@
 """A delivery as its hook would send it now: the same content, in the hook's present form."""
 
-from callboard.webhooks.deliveries.delivery import Delivery, delivery_of
+from callboard.webhooks.deliveries.delivery import FAULT_HEADER, Delivery, delivery_of
 from callboard.webhooks.deliveries.encoding import converted
 from callboard.webhooks.hooks.hook import Hook
 
@@ -19,6 +19,7 @@ def presented(delivery: Delivery, hook: Hook) -> Delivery:
         id=delivery.id,
         event_id=delivery.event_id,
         webhook_id=delivery.webhook_id,
+        added_headers=tuple(pair for pair in delivery.headers if pair[0] == FAULT_HEADER),
         trace=delivery.trace,
         raw=delivery.raw,
         source=source,

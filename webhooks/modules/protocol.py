@@ -48,7 +48,8 @@ class Firing:
     that fire instead of the account's, if the event itself contains them (a callflow's webhook).
     `any_account`: the account need not be in the directory, as accounts of other buses are not; it
     then has no ancestors. `raw`: the content type and the bytes that hooks send in the body in
-    place of the payload; a get sends the payload.
+    place of the payload; a get sends the payload. `fault`: of the payload by its module's schema,
+    which its deliveries are marked with.
     """
 
     account_id: str
@@ -58,6 +59,7 @@ class Firing:
     hooks: tuple[Hook, ...] | None = None
     any_account: bool = False
     raw: tuple[str, bytes] | None = field(default=None, repr=False)
+    fault: str = ""
 
 
 NO_ARGUMENTS: tuple[Mapping[str, Any], ...] = ({},)

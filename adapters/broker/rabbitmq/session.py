@@ -36,20 +36,10 @@ from callboard.adapters.broker.protocol import (
     UnreadableMessage,
     received,
 )
-from callboard.adapters.broker.queues import own_name
+from callboard.adapters.broker.queues import delay_arguments, own_name
 from callboard.adapters.broker.rabbitmq import flush_markers
 from callboard.adapters.broker.rabbitmq.exchange_trial import ExchangeTrial
 from callboard.adapters.broker.rabbitmq.flush_markers import Marks
-
-QUORUM_DELAY = {
-    "x-queue-type": "quorum",
-    "x-dead-letter-strategy": "at-least-once",
-    "x-overflow": "reject-publish",
-}
-"""Arguments of a replicated queue that loses no message when it dead-letters it.
-
-RabbitMQ requires this overflow for it.
-"""
 
 MARK_ID, PROBE_ID = 0, -1
 """The publish ids of markers (flush_markers.py) and of probes; those of the owner start at 1."""
@@ -454,12 +444,7 @@ class AmqpSession:
             self._channel.queue_declare,
             delay.name,
             durable=True,
-            arguments={
-                "x-message-ttl": delay.delay_ms,
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": delay.to,
-                **(QUORUM_DELAY if delay.quorum else {}),
-            },
+            arguments=delay_arguments(delay),
         )
 
     def _declare_queue(self, queue: Queue, name: str) -> Callable[..., object]:
@@ -482,6 +467,12 @@ class AmqpSession:
         else:
             self.up_since = time.monotonic()
             self._events.append(ConnectionUp(self._queue))
+            for name in self._topology.obsolete:
+                self._connection.channel(on_open_callback=partial(self._delete_unused, name))
+
+    def _delete_unused(self, name: str, channel: Any) -> None:
+        """Delete a queue, on a channel of its own: the broker closes it if there is a consumer."""
+        channel.queue_delete(name, if_unused=True, callback=lambda _frame: channel.close())
 
     def _on_connection_open(self, _connection: Any) -> None:
         self._connection.channel(on_open_callback=self._on_channel_open)

@@ -1,12 +1,13 @@
 // All hooks, a page at a time: however many there are, the server looks for what is wanted.
 
 import * as api from "../data/api.js";
+import { confirmed } from "../parts/dialog.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages, useSettled } from "../parts/loading.js";
 import { doing } from "../parts/notes.js";
 import { go } from "../parts/route.js";
-import { session } from "../data/session.js";
+import { mayChange, session } from "../data/session.js";
 import { useStore } from "../parts/store.js";
 import { Choice, Field, Pager, Problem, State } from "../parts/widgets.js";
 
@@ -36,6 +37,9 @@ export function Hooks() {
   return html`<section class="panel page">
     <header>
       <h1>Hooks</h1>
+      ${!everybody &&
+      mayChange() &&
+      html`<button type="button" class="primary" onClick=${() => go("hooks", "new")}>New hook</button>`}
       ${everybody &&
       html`<${Field} label="Search" search wide value=${typed} change=${setText} placeholder="part of the uri" />
         <${Field} label="Account" value=${typedAccount} change=${setAccount} />
@@ -59,7 +63,7 @@ export function Hooks() {
         )}
       </tbody>
     </table>
-    ${found.length === 0 && !loading && html`<p class="none">No such hook.</p>`}
+    ${found.length === 0 && !loading && !problem && html`<p class="none">${text || account || state ? "No such hook." : "No hooks yet."}</p>`}
     <${Pager} pages=${pages} next=${value?.next}>${loading ? "loading…" : ""}<//>
   </section>`;
 }
@@ -82,7 +86,7 @@ function Row({ hook, everybody, reload }) {
     <td>${hook.hook}</td>
     <td class="mono cut" title=${hook.uri}>${hook.uri}</td>
     ${everybody && html`<td class="mono cut wide-only" title=${hook.account_id}>${hook.account_id}</td>`}
-    <td class="actions"><${Toggle} hook=${hook} done=${reload} /></td>
+    <td class="actions">${mayChange() && html`<${Toggle} hook=${hook} done=${reload} />`}</td>
   </tr>`;
 }
 
@@ -97,17 +101,19 @@ export function HookState({ hook }) {
 export const Toggle = ({ hook, done }) =>
   hook.enabled === false
     ? html`<${Change} hook=${hook} done=${done} fields=${{ enabled: true }} text="Enable" is="enabled" />`
-    : html`<${Change} hook=${hook} done=${done} fields=${{ enabled: false }} text="Disable" is="disabled" />`;
+    : html`<${Change} hook=${hook} done=${done} fields=${{ enabled: false }} text="Disable" is="disabled"
+        asks="Events of the time until it is enabled again are never sent to it. To keep them, pause it." />`;
 
 export const Pause = ({ hook, done }) =>
   hook.paused
     ? html`<${Change} hook=${hook} done=${done} fields=${{ paused: false }} text="Resume" is="resumed" />`
     : html`<${Change} hook=${hook} done=${done} fields=${{ paused: true }} text="Pause" is="paused" />`;
 
-/** A button that changes some fields of a hook. */
-function Change({ hook, done, fields, text, is }) {
+/** A button that changes some fields of a hook; `asks`: what is to be confirmed first. */
+function Change({ hook, done, fields, text, is, asks }) {
   const press = async (event) => {
     event.stopPropagation();
+    if (asks && !(await confirmed(`${text} ${hook.name ?? hook.id}?`, asks, text))) return;
     await doing(
       () => api.changeHook(hook.account_id, hook.id, fields),
       `${hook.name ?? hook.id} is ${is}.`,
