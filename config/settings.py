@@ -425,7 +425,7 @@ class AttemptsSettings:
         False,
         flag(),
         "Whether attempts store the hooks' own headers that hold credentials, such as "
-        "Authorization; otherwise their values are ***.",
+        "Authorization, and user and password of their URLs; otherwise *** and no user.",
     )
     log_successful: bool | None = _key(
         "",

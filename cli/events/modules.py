@@ -75,6 +75,7 @@ def list_(loaded: Loaded, json_: bool) -> None:
                 (m.id, m.name, found.sources[m.id], len(m.events), _bindings(m))
                 for m in found.modules
             ),
+            optional=("source", "name", "events"),
         )
         for problem in found.problems:
             told = escaped(f"{problem.module} ({problem.source}): {problem.reason}")
@@ -135,7 +136,7 @@ def new(loaded: Loaded, name: str, into: Path) -> None:
     _check_name(loaded, name)
     folder = into / name
     if not into.is_dir():
-        raise Failure(f"there is no directory {into}: create it, or name another with --into")
+        raise WrongUsage(f"there is no directory {into}: create it, or name another with --into")
     if folder.exists():
         raise Failure(
             f"{folder} already exists: choose another name, or another directory (--into)"

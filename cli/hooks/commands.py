@@ -24,6 +24,7 @@ from callboard.cli.hooks.listing import describe, list_
 from callboard.cli.hooks.previewing import preview_
 from callboard.cli.hooks.secrets import secret
 from callboard.cli.system.attached import attached
+from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import (
     FAILED,
@@ -56,7 +57,7 @@ hooks.add_command(preview_)
 
 @hooks.command()
 @click.argument("uri")
-@click.option("--account", required=True, help="The hook's account.")
+@click.option("--account", type=ACCOUNT, required=True, help="The hook's account.")
 @with_fields
 @as_json
 @with_settings()

@@ -35,10 +35,11 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--verb", "http_verb"), {"type": click.Choice(VERBS)}),
     (("--format",), {"type": click.Choice((JSON, FORM_DATA))}),
     (
-        ("--retries",),
+        # Kazoo's word misleads: it is the number of all requests, the first one included.
+        ("--tries", "--retries", "retries"),
         {
             "type": click.IntRange(0, MAX_ATTEMPTS - 1),
-            "help": "Number of attempts, with the policy kazoo.",
+            "help": "Number of attempts, the first one included, with the policy kazoo.",
         },
     ),
     (("--retry-policy",), {"type": click.Choice(POLICIES), "help": "By default the account's."}),

@@ -158,11 +158,11 @@ def test_a_folder_that_exists_is_left_alone(tmp_path):
 
 def test_a_place_that_is_none_is_refused(tmp_path):
     refused = callboard("new", "order", "--into", str(tmp_path / "nowhere"))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "there is no directory" in refused.stderr
     (tmp_path / "file").touch()
     refused = callboard("new", "order", "--into", str(tmp_path / "file"))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
 
 
 WITH_SCHEMA = (

@@ -65,11 +65,6 @@ class Event:
         return self._text("Account-ID")
 
     @property
-    def call_id(self) -> str | None:
-        """`Call-ID`."""
-        return self._text("Call-ID")
-
-    @property
     def database(self) -> str | None:
         """`Database` of a document change, with its slashes as `%2F`."""
         return self._text("Database")
