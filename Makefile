@@ -28,7 +28,7 @@ check: $(INSTALLED) ## Check style and types, and run the quick tests, which sta
 
 mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what tests detect; IN="web cli" SINCE=main
 	@PYTHONPATH=tests $(BIN)/python -m mutation $(if $(SEED),--seed $(SEED)) \
-		$(if $(SINCE),--since $(SINCE),--sample $(or $(SAMPLE),200)) $(if $(IN),--within $(IN))
+		$(if $(HOLES),--holes) $(if $(SINCE),--since $(SINCE),--sample $(or $(SAMPLE),200)) $(if $(IN),--within $(IN))
 
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
