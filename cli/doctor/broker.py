@@ -16,8 +16,8 @@ TIMEOUT_S = 5.0
 
 PERMISSIONS = "rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'"
 NOT_REPLICATED = (
-    "amqp.url names several brokers, but each classic queue is on one of them: while that one is away, "
-    "its events wait and Callboard takes none",
+    "amqp.url names several brokers, but each classic queue is on one of them: while that one is "
+    "away, its events wait and Callboard takes none",
     "set amqp.queue_type to quorum (docs/nodes.md)",
 )
 BLOCKED = "rabbitmq-diagnostics alarms; give it memory or disk space, or empty its queues"

@@ -32,8 +32,8 @@ from callboard.adapters.broker.rabbitmq.session import AmqpSession
 class AmqpConnection:
     """The `BrokerConnection` for `amqp://` and `amqps://` URLs (pika's `URLParameters`).
 
-    If there are several URLs, of the brokers of one cluster, it is connected to one of them; when it
-    is lost, to the next.
+    If there are several URLs, of the brokers of one cluster, it is connected to one of them; when
+    it is lost, to the next.
 
     RabbitMQ stops reading from a connection that publishes while it is short of memory or disk
     space, and would get no acknowledgements from it either. So one that consumes publishes on

@@ -70,9 +70,9 @@ class AmqpSession:
 
     A session is never reused: its owner creates another one when `on_lost(session, reason)` is
     called. Tags are the channel's delivery tags plus `tag_base`, so that they differ between
-    sessions. Without a `consumer_tag` it declares everything but does not consume. The consumer gets
-    its response within `consume_s` seconds, or the session ends. `marks`: the markers of the messages
-    that it receives, or that it publishes.
+    sessions. Without a `consumer_tag` it declares everything but does not consume. The consumer
+    gets its response within `consume_s` seconds, or the session ends. `marks`: the markers of the
+    messages that it receives, or that it publishes.
     """
 
     def __init__(
