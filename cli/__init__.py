@@ -15,6 +15,7 @@ from callboard.cli.hooks.deliveries import deliveries
 from callboard.cli.operations.dead_letters import dead_letters
 from callboard.cli.operations.kazoo import kazoo
 from callboard.cli.operations.maintenance import maintenance
+from callboard.cli.operations.portal import portal
 from callboard.cli.operations.replay import replay, test_hook
 from callboard.cli.operations.tokens import tokens
 from callboard.cli.planning.plan import plan_
@@ -54,7 +55,7 @@ def main() -> None:
 
 for command in (
     *(start, join, stop, status, tree, top, health, metrics),
-    *(publish, hooks, deliveries, tokens, modules),
+    *(publish, hooks, deliveries, tokens, portal, modules),
     *(dead_letters, replay, test_hook, maintenance, kazoo, config, demo),
     *(listen, doctor, plan_, completion),
 ):

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
+from attrs import evolve
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
@@ -148,14 +149,7 @@ class HookListener(BrokerRole):
             self.log,
         )
         self._connected = False
-        self.connect_broker(
-            Topology(
-                exchanges=(Exchange("configuration"), Exchange("notifications")),
-                queue=CHANGES.queue,
-                bindings=CHANGES.bindings,
-                prefetch=CHANGES.prefetch,
-            )
-        )
+        self.connect_broker(topology())
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._publisher = change_publisher(self)
         self._changes = HookChanges(self._store, self._publisher, settings.node.name, self._refresh)
@@ -427,3 +421,8 @@ class HookListener(BrokerRole):
         embedded = self.settings.couchdb.url.startswith("sqlite:")
         if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
             self._notify_readers(ConfigurationChanged((("accounts", account_id),)))
+
+
+def topology() -> Topology:
+    """The changes, and the exchange for notifications of disabled hooks."""
+    return evolve(CHANGES, exchanges=(*CHANGES.exchanges, Exchange("notifications")))
