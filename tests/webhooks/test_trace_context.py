@@ -160,3 +160,10 @@ def test_opentelemetrys_own_reader_takes_what_is_sent_on(written, state):
     assert f"{read.span_id:016x}" == ours.parent_id
     assert read.trace_flags == ours.flags
     assert read.trace_state.to_header() == ours.tracestate
+
+
+@pytest.mark.parametrize(("count", "kept"), [(32, True), (33, False)])
+def test_a_state_has_at_most_32_members(count, kept):
+    """W3C Trace Context, 3.3.1.1."""
+    written = ",".join(f"k{number}=v" for number in range(count))
+    assert state(written) == (written if kept else "")

@@ -79,3 +79,8 @@ def test_age_counts_within_the_tolerance():
 def test_whatever_arrives_is_judged(changed, body):
     keys = [*KEYS, parse_verifying_key(new_secret("ed25519").public_text)]
     assert verify(keys, signed() | changed, body, NOW) in Verdict
+
+
+def test_half_a_character_in_a_signature_is_wrong():
+    headers = signed() | {"webhook-signature": "v1,\udc80"}
+    assert verify(KEYS, headers, b"{}", NOW) is Verdict.WRONG
