@@ -118,7 +118,7 @@ def _dashboard(settings: Settings) -> str:
     if settings.portal.url:
         return settings.portal.url
     try:
-        return str(json.loads(settings.api_place_file.read_text())["url"])
+        return str(json.loads(settings.api_place_file.read_text(encoding="utf-8"))["url"])
     except (OSError, ValueError, KeyError):
         host = f"[{settings.api.bind}]" if ":" in settings.api.bind else settings.api.bind
         return f"http://{host}:{settings.api.port}"
