@@ -11,6 +11,7 @@ from callboard.cli.doctor import doctor
 from callboard.cli.events.modules import modules
 from callboard.cli.events.publishing import publish
 from callboard.cli.hooks.commands import hooks
+from callboard.cli.hooks.declaring import apply_, export
 from callboard.cli.hooks.deliveries import deliveries
 from callboard.cli.operations.dead_letters import dead_letters
 from callboard.cli.operations.kazoo import kazoo
@@ -48,13 +49,13 @@ def main() -> None:
     """Callboard turns AMQP events into webhooks.
 
     Without configuration it uses the embedded broker and store; `callboard demo` shows it at work.
-    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there are differences (`apply`).
     """
 
 
 for command in (
     *(start, join, stop, status, tree, top, health, metrics),
-    *(publish, hooks, deliveries, tokens, modules),
+    *(publish, hooks, apply_, export, deliveries, tokens, modules),
     *(dead_letters, replay, test_hook, maintenance, kazoo, config, demo),
     *(listen, doctor, plan_, completion),
 ):

@@ -22,6 +22,7 @@ from callboard.config.rules import (
     flag,
     flag_or_empty,
     fraction,
+    identifiers,
     mask,
     named_durations,
     names,
@@ -92,7 +93,7 @@ def _with_hostname(name: str) -> str:
 
 @frozen
 class NodeSettings:
-    """This node's name and zone."""
+    """This node's name and zone, and who operates it."""
 
     name: str = _key(
         "callboard@{hostname}",
@@ -100,6 +101,11 @@ class NodeSettings:
         "Name of this node, included in its messages; {hostname} is replaced.",
     )
     zone: str = _key("local", text("text without spaces", r"\S+"), "Zone of this node.")
+    operators: tuple[str, ...] = _key(
+        (),
+        identifiers(),
+        "Accounts whose hooks on callboard with include_subaccounts hear of all accounts.",
+    )
 
 
 @frozen

@@ -11,6 +11,7 @@ from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import Quotas
+from callboard.webhooks.modules.operational import OperationalEvent
 from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.values.endpoint_options import NO_GRANTS, Grants
 
@@ -90,6 +91,9 @@ class Backend(Protocol):
         Returns the number of messages that found no queue, once the broker has confirmed them all.
         Raises NoAnswer, RefusedByActor: the messages may have been published, or not.
         """
+
+    def report(self, events: Sequence[OperationalEvent]) -> None:
+        """Publish operational events; returns at once. They can be lost with this process."""
 
     def posts_refused(self) -> str:
         """Why the broker takes no events at present, empty if it does; returns at once.

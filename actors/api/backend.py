@@ -20,6 +20,7 @@ from callboard.actors.messages import (
     PublishEvents,
     RefusedByActor,
 )
+from callboard.actors.messages.operational import ReportEvents
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.repositories.account_quotas import endpoint_config
@@ -30,6 +31,7 @@ from callboard.config.show import shown
 from callboard.config.time_limits import API_APPLY_S, sample_delivery_s
 from callboard.web.backend import NodeFacts
 from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.operational import OperationalEvent
 
 RESOLVE_S = 1.0
 """The time-out for resolving a name when a hook is created."""
@@ -52,7 +54,7 @@ class ServerEnded:
     problem: BaseException | None
 
 
-InboxItem = Asked | Changed | ServerEnded
+InboxItem = Asked | Changed | ReportEvents | ServerEnded
 """Items that the threads of the API put into the actor's inbox."""
 
 
@@ -125,6 +127,10 @@ class ActorBackend:
         """See `Backend.publish`."""
         events = PublishEvents(tuple(messages))
         return self.ask(EVENT_BRIDGE, events, Published, timeout_s).unroutable
+
+    def report(self, events: Sequence[OperationalEvent]) -> None:
+        """See `Backend.report`."""
+        self._inbox.put(ReportEvents(tuple(events)))
 
     def posts_refused(self) -> str:
         """See `Backend.posts_refused`."""

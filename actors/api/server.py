@@ -15,7 +15,8 @@ from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
 from callboard.actors.base.role import Setup
 from callboard.actors.messages import PostsRefused
-from callboard.actors.messages.paths import EVENT_BRIDGE, TOP
+from callboard.actors.messages.operational import ReportEvents
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, TOP
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
@@ -167,6 +168,8 @@ class ApiServer(StoreWorker):
                     self._asking.ask(job, self.supervisor if path == TOP else self.peer(path))
                 case Changed(changes):
                     self.publish(changes)
+                case ReportEvents() if listener := self.peer(HOOK_LISTENER):
+                    self.send(listener, job)
                 case ServerEnded(problem):
                     self._handle_server_end(problem)
         super().receiveMsg_WatchMessage(message, sender)

@@ -16,6 +16,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionDown,
     ConnectionUp,
     OutgoingMessage,
+    Properties,
     Unblocked,
     Unconfirmed,
     json_properties,
@@ -40,7 +41,8 @@ class ChangePublisher:
     """Publishes document changes as Kazoo's data layer does, at least once each.
 
     Each is in `spool` until the broker has confirmed it, so that it outlives a connection that has
-    failed silently, and this process. If the disk is full, it is published without.
+    failed silently, and this process. If the disk is full, it is published without. `properties`:
+    those of a message sent at this Unix time.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class ChangePublisher:
         node: str,
         spool: Spool,
         timer: Callable[[Call], Timer],
+        properties: Callable[[float], Properties] = json_properties,
     ) -> None:
         self._broker, self._node, self._spool = broker, node, spool
+        self._properties = properties
         self._again = timer(self._publish_all)
         self._connected = False
         self._unconfirmed: dict[int, int] = {}
@@ -152,7 +156,7 @@ class ChangePublisher:
             self._remove(refused)
 
     def _send(self, exchange: str, record: Mapping[str, Any]) -> int | None:
-        body, properties = json.dumps(record["body"]).encode(), json_properties(time.time())
+        body, properties = json.dumps(record["body"]).encode(), self._properties(time.time())
         try:
             return self._broker.publish(OutgoingMessage(exchange, record["key"], body, properties))
         except (BrokerError, KeyError, TypeError) as problem:  # such as a key that is too long

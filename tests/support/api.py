@@ -64,6 +64,7 @@ class StubBackend:
         self.unroutable = 0
         self.broker = None
         self.why_posts_are_refused = ""
+        self.reported = []
 
     def check_hook(self, hook):
         account = endpoint_config(self.store, hook.account_id, self.node.grants)
@@ -101,6 +102,9 @@ class StubBackend:
             raise self.broker
         self.published += messages
         return self.unroutable
+
+    def report(self, events):
+        self.reported += events
 
     def posts_refused(self):
         return self.why_posts_are_refused

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from attrs import evolve
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -24,6 +25,7 @@ from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.errors import (
     ApiError,
     datastore_timeout,
+    event_loop,
     forbidden,
     invalid_member,
     over_rate,
@@ -33,6 +35,7 @@ from callboard.web.operations.actor_requests import bad_argument, check_members,
 from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.quotas import excess
+from callboard.webhooks.modules.hops import HOPS_HEADER, MAX_HOPS
 from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
 from callboard.webhooks.values.exact_numbers import ExactNumber, json_read
 from callboard.webhooks.values.kazoo_names import gregorian_s
@@ -42,6 +45,7 @@ router = APIRouter(prefix=POSTS, tags=["posting"])
 SWEEP_S = 60.0
 SWEEPS = 5
 _KEY = re.compile(r"[!-~]{1,200}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @router.post(
@@ -55,7 +59,8 @@ def post_event(request: Request, caller: Known, backend: TheBackend) -> Response
     """Hooks of the account on `event` fire for it.
 
     202 means that the event is on the broker's disk. The same `Idempotency-Key` and body return
-    the same response for 24 hours. At least once: repeats have the same webhook-id.
+    the same response for 24 hours. At least once: repeats have the same webhook-id. 508: it was
+    posted because of a delivery of ours, which was posted because of another, and so on.
     """
     data = data_of(request)
     check_members(data, members_of(POST_EVENT))
@@ -71,10 +76,10 @@ def post_event(request: Request, caller: Known, backend: TheBackend) -> Response
     if not quotas_of(request).may_post(account_id):
         most = quotas_of(request).known(account_id).events_per_s
         over = excess("events", "events_per_s", most, "the account posts more events a second")
-        raise over_rate(over.reason, over.setting)
+        raise over_rate(over.reason, over.setting, account_id=account_id)
     now = time.time()
-    name, payload = _name(data), _payload(request, data)
-    event = PostedEvent(uuid.uuid4().hex, name, account_id, gregorian_s(now), payload)
+    name, payload, hops = _name(data), _payload(request, data), _hops(request)
+    event = PostedEvent(uuid.uuid4().hex, name, account_id, gregorian_s(now), payload, hops)
     if key is None:
         if _publish(backend, event):
             raise _unroutable()
@@ -96,7 +101,7 @@ def _accepted(request: Request, event_id: str) -> Response:
 
 def _publish_noted(backend: Backend, notes: PostedEvents, noted: Noted, event: PostedEvent) -> None:
     """Publish the event as first recorded; then record that it was published."""
-    first = PostedEvent(noted.event_id, event.name, event.account_id, noted.at, event.data)
+    first = evolve(event, id=noted.event_id, at=noted.at)
     if _publish(backend, first):
         notes.forget(noted)
         raise _unroutable()
@@ -154,6 +159,18 @@ def _payload(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
         raise invalid_member("payload", "error", "is nested too deep")
     payload: dict[str, Any] = json_read(state_of(request).body)["data"]["payload"]
     return payload
+
+
+def _hops(request: Request) -> int:
+    """The hops of the delivery that caused this post. Raises ApiError 400, and 508 for a loop."""
+    text = request.headers.get(HOPS_HEADER)
+    if text is None:
+        return 0
+    if not _NUMBER.fullmatch(text):
+        raise invalid_member(HOPS_HEADER, "pattern", "must be a whole number", value=text)
+    if int(text) > MAX_HOPS:
+        raise event_loop(MAX_HOPS)
+    return int(text)
 
 
 def _fingerprint(event: PostedEvent) -> str:

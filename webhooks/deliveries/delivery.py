@@ -170,7 +170,7 @@ class FanOut:
         self.in_order: Sequence[Hook] = ()
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
-        self._unstored = firing.hooks is not None
+        self._unstored, self._headers = firing.hooks is not None, firing.headers
         if not self._unstored and any(hook.options.in_order for hook in hooks):
             self.hooks = [hook for hook in hooks if not hook.options.in_order]
             self.in_order = [hook for hook in hooks if hook.options.in_order]
@@ -200,6 +200,7 @@ class FanOut:
             body,
             id=self._ids.of(hook.id),
             event_id=self._make_event_id(),
+            added_headers=self._headers,
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
             source=source,
@@ -295,6 +296,8 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[H
     account = directory.account(firing.account_id)
     if account is None and firing.any_account:
         account = Account(firing.account_id)
+    if account is not None and firing.above:
+        account = evolve(account, tree=tuple(dict.fromkeys((*account.tree, *firing.above))))
     return () if account is None else candidates(index, account, firing.event)
 
 

@@ -3,6 +3,7 @@
 from callboard.webhooks.deliveries.delivery import Delivery, delivery_of
 from callboard.webhooks.deliveries.encoding import converted
 from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.hops import own_hops
 
 
 def presented(delivery: Delivery, hook: Hook) -> Delivery:
@@ -19,6 +20,7 @@ def presented(delivery: Delivery, hook: Hook) -> Delivery:
         id=delivery.id,
         event_id=delivery.event_id,
         webhook_id=delivery.webhook_id,
+        added_headers=own_hops(delivery.headers),
         trace=delivery.trace,
         raw=delivery.raw,
         source=source,

@@ -42,7 +42,8 @@ class Firing:
     that fire instead of the account's, if the event itself contains them (a callflow's webhook).
     `any_account`: the account need not be in the directory, as accounts of other buses are not; it
     then has no ancestors. `raw`: the content type and the bytes that hooks send in the body in
-    place of the payload; a get sends the payload.
+    place of the payload; a get sends the payload. `above`: accounts that count as ancestors of the
+    account; `headers`: sent with each delivery.
     """
 
     account_id: str
@@ -52,6 +53,8 @@ class Firing:
     hooks: tuple[Hook, ...] | None = None
     any_account: bool = False
     raw: tuple[str, bytes] | None = field(default=None, repr=False)
+    above: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class EventModule(Protocol):

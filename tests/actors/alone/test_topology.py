@@ -18,6 +18,7 @@ from callboard.actors.operations.redelivery import Redelivery
 from callboard.adapters.broker.protocol import Properties
 from callboard.config.settings import AmqpSettings, DeliverySettings
 
+OPERATIONAL = ("callboard.operational", "topic")
 CHANGES = [
     ("configuration", "*.webhooks.webhook.*"),
     ("configuration", "doc_deleted.*.account.*"),
@@ -101,8 +102,9 @@ def bindings_of(topology):
             *([("callboard.events.failures", "")], 50),
         ),
         (
-            *(HookListener, [("configuration", "topic"), ("notifications", "topic")], OWN),
-            *(CHANGES, 50),
+            HookListener,
+            [("configuration", "topic"), ("notifications", "topic"), OPERATIONAL],
+            *(OWN, CHANGES, 50),
         ),
         (ZoneListener, [("configuration", "topic")], OWN, CHANGES, 50),
         (
@@ -117,7 +119,11 @@ def bindings_of(topology):
 def test_what_an_actor_declares(declared, actor_class, exchanges, queue, bindings, prefetch):
     topology = declared(actor_class, zone="amqp://zone" if actor_class is ZoneListener else "")
     assert [(exchange.name, exchange.type) for exchange in topology.exchanges] == exchanges
-    assert not any(exchange.durable for exchange in topology.exchanges)  # as Kazoo declares them
+    # Kazoo's are not durable.
+    durable = [
+        (exchange.name, exchange.type) for exchange in topology.exchanges if exchange.durable
+    ]
+    assert durable == [one for one in exchanges if one == OPERATIONAL]
     assert queue_of(topology) == queue
     assert bindings_of(topology) == bindings
     assert topology.delays == ()
