@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check mutants chaos storm bench bounds docs map services lint types lock clean
+.PHONY: help venv demo test check quick test-pythons mutants chaos storm bench bounds docs map services lint types lock clean
 
 help: ## Show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 venv: $(INSTALLED) ## Install Callboard and its tools into .venv
 
@@ -23,12 +23,17 @@ test: $(INSTALLED) ## Run all tests, WORKERS=4 at a time; those whose server is 
 PARALLEL = --numprocesses $(or $(WORKERS),4) --dist loadgroup --no-loadscope-reorder
 
 check: $(INSTALLED) ## Check style and types, and run the quick tests, which start no processes
-	@$(MAKE) --silent lint types
+	@$(MAKE) --silent lint types quick
+
+quick: $(INSTALLED) ## Run the quick tests alone
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'not (multiprocess or rabbitmq or couchdb or browser or slow)'
+
+test-pythons: ## Run the quick tests and the demo on each Python that is found, from 3.11 on
+	@.ci/pythons
 
 mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what tests detect; IN="web cli" SINCE=main
 	@PYTHONPATH=tests $(BIN)/python -m mutation $(if $(SEED),--seed $(SEED)) \
-		$(if $(SINCE),--since $(SINCE),--sample $(or $(SAMPLE),200)) $(if $(IN),--within $(IN))
+		$(if $(HOLES),--holes) $(if $(SINCE),--since $(SINCE),--sample $(or $(SAMPLE),200)) $(if $(IN),--within $(IN))
 
 chaos: $(INSTALLED) ## Kill processes at random while 20,000 events flow: nothing may be lost
 	@CALLBOARD_CHAOS=full $(BIN)/python -m pytest -s --timeout 3600 tests/faults/test_chaos.py
@@ -79,15 +84,15 @@ clean: ## Remove everything that make created, including .venv and .services
 	rm -rf $(VENV) .services build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Creates the environment with the first of these that is a working Python 3.11 to 3.13. The name
+# Creates the environment with the first of these that is a working Python, 3.11 or later. The name
 # alone is not enough: version managers put a python3.13 on the path that only prints an error.
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(BIN)/python -c '' 2>/dev/null && exit; \
-	for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
-		if "$$python" -c 'import sys, ensurepip, venv; exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	for python in $(or $(PYTHON),python3.13 python3.14 python3.12 python3.11 python3); do \
+		if "$$python" -c 'import sys, ensurepip, venv; exit(sys.version_info < (3, 11))' \
 			2>/dev/null; then exec "$$python" -m venv --clear $(VENV); fi; \
 	done; \
-	echo 'Python 3.11, 3.12 or 3.13 is needed, with venv (Debian: apt-get install python3-venv);' \
+	echo 'Python 3.11 or later is needed, with venv (Debian: apt-get install python3-venv);' \
 		'name one with PYTHON=/path/to/python' >&2; exit 1
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@$(PIP) --no-deps --no-build-isolation --editable .

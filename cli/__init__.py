@@ -16,6 +16,7 @@ from callboard.cli.hooks.deliveries import deliveries
 from callboard.cli.operations.dead_letters import dead_letters
 from callboard.cli.operations.kazoo import kazoo
 from callboard.cli.operations.maintenance import maintenance
+from callboard.cli.operations.portal import portal
 from callboard.cli.operations.replay import replay, test_hook
 from callboard.cli.operations.tokens import tokens
 from callboard.cli.planning.plan import plan_
@@ -55,7 +56,7 @@ def main() -> None:
 
 for command in (
     *(start, join, stop, status, tree, top, health, metrics),
-    *(publish, hooks, apply_, export, deliveries, tokens, modules),
+    *(publish, hooks, apply_, export, deliveries, tokens, portal, modules),
     *(dead_letters, replay, test_hook, maintenance, kazoo, config, demo),
     *(listen, doctor, plan_, completion),
 ):

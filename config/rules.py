@@ -18,6 +18,10 @@ MAX_SECONDS = 30 * 24 * 3600
 # URL. In a list the next URL follows a comma.
 _URL_PASSWORD = re.compile(r"(://[^@\s:]*):(?:(?!,\s*[\w+.-]+://)\S)*@")
 
+LIGHT_GROUND, DARK_GROUND = "#f4f4f2", "#20242a"
+"""The dashboard's grounds that are nearest to text, in light and in dark."""
+CONTRAST = 4.5
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
 _ORIGIN = re.compile(r"https?://[^/@\s?#*]+")
 
 
@@ -157,6 +161,36 @@ def path(empty: Callable[[], Path | None]) -> Rule:
         return Path(written).expanduser()
 
     return Rule("a path", str, convert)
+
+
+def readable_colour(ground: str) -> Rule:
+    """A colour `#rrggbb` on which, and in which on that ground, text can be read; or empty.
+
+    Text of the ground's colour is on buttons, and links are in the colour on the ground: WCAG 2.2
+    (1.4.3) wants a contrast of 4.5.
+    """
+
+    def convert(written: Any) -> str:
+        named = _text(written).lower()
+        if named and not (_COLOUR.fullmatch(named) and _contrast(named, ground) >= CONTRAST):
+            raise ValueError(written)
+        return named
+
+    return Rule(
+        f"empty or a colour #rrggbb with a contrast of {CONTRAST} to {ground}", str, convert
+    )
+
+
+def _contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(named: str) -> float:
+    parts = (int(named[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def networks() -> Rule:

@@ -14,7 +14,9 @@ from typing import Any
 from attrs import NOTHING, evolve, field, frozen
 
 from callboard.config.rules import (
+    DARK_GROUND,
     HIDDEN,
+    LIGHT_GROUND,
     Rule,
     address,
     choice,
@@ -30,6 +32,7 @@ from callboard.config.rules import (
     origins,
     path,
     ports,
+    readable_colour,
     scalar,
     strings,
     table,
@@ -539,8 +542,48 @@ class ApiSettings:
     max_body: int = _key(
         1_048_576, whole(1024, 1_000_000_000), "Maximum bytes of a request's body."
     )
+    frame_ancestors: tuple[str, ...] = _key(
+        (),
+        origins(),
+        "Origins whose pages may show the dashboard in a frame; empty means none.",
+    )
     events: bool = _key(
         False, flag(), "Whether events may be posted to /v2/events; adds the module event."
+    )
+
+
+@frozen
+class PortalSettings:
+    """The dashboard as customers see it."""
+
+    url: str = _key(
+        "",
+        text(
+            "empty or a URL http://host:port or https://host/, without a query",
+            r"(https?://[^/@\s?#]+(/[^\s?#]*)?)?",
+        ),
+        "Address at which customers reach the dashboard, for links; empty means that at which the "
+        "request for the link came.",
+    )
+    name: str = _key(
+        "Callboard",
+        text("text of 1 to 60 printable characters", r"(?=.*\S)[^\x00-\x1f\x7f]{1,60}"),
+        "Name that the dashboard shows in place of Callboard's.",
+    )
+    colour: str = _key(
+        "",
+        readable_colour(LIGHT_GROUND),
+        "Colour of buttons and links on a light ground; empty means Callboard's.",
+    )
+    colour_dark: str = _key(
+        "",
+        readable_colour(DARK_GROUND),
+        "The same on a dark ground; empty means Callboard's.",
+    )
+    logo: Path | None = _key(
+        "",
+        path(lambda: None),
+        "Logo, a file .svg or .png of at most 256 kB; empty means Callboard's.",
     )
 
 
@@ -684,6 +727,7 @@ class Settings:
     disabler: DisablerSettings = field(factory=DisablerSettings)
     quotas: QuotaSettings = field(factory=QuotaSettings)
     api: ApiSettings = field(factory=ApiSettings)
+    portal: PortalSettings = field(factory=PortalSettings)
     log: LogSettings = field(factory=LogSettings)
     tracing: TracingSettings = field(factory=TracingSettings)
     modules: tuple[ModuleSettings, ...] = ()

@@ -31,8 +31,6 @@ BROKER_SET_UP_S = 60.0
 """The most seconds for a connection to RabbitMQ to be up, after which it is opened again."""
 LOOK_S = 5.0
 """The interval for finding out whether the broker takes messages, also if there are none."""
-BLOCK_LASTS_S = 2 * LOOK_S + 2.0
-"""A block that the bridge does not confirm for this time counts as ended, for the API."""
 APPLY_S = 3.0
 """The most seconds until a changed hook is in effect; then the request gets its response anyway."""
 API_APPLY_S = APPLY_S + 1.0
@@ -162,7 +160,6 @@ def time_limits(settings: Settings) -> tuple[TimeLimit, ...]:
         ("changed hook in effect, for the API", API_APPLY_S, "changed hook in effect + 1 s"),
         ("silent loss of the broker", broker_loss_s(settings), "2 x amqp.heartbeat_s"),
         ("look for a block of the broker", LOOK_S, "fixed"),
-        ("block of the broker, unconfirmed", BLOCK_LASTS_S, "2 x look + 2 s"),
         ("connection to an endpoint", (delivery.connect_timeout_ms or 10_000) / 1000, connect),
         (
             "request to an endpoint",

@@ -36,6 +36,7 @@ from callboard.webhooks.modules.posted_event import PostedEvent
 from callboard.webhooks.retries.outcome import ClientError, Response
 from callboard.webhooks.retries.policy import StandardPolicy
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json
+from callboard.webhooks.values.endpoint_options import EndpointOptions
 
 FORMATS = Path(__file__).parent / "data" / "formats"
 ACCOUNT = "1b" * 16
@@ -71,6 +72,10 @@ RETRY = RetryMessage(
     deferrals=3,
     history=((1_709_251_100_000, "status 503"), (1_709_251_150_000, "timeout")),
 )
+PERMITTED = EndpointOptions(False, "own.pem", True, 3, ((8443, 8444),), ("10.0.0.0/8",))
+WITH_ENDPOINT = evolve(
+    RETRY, delivery=evolve(DELIVERY, options=evolve(DELIVERY.options, endpoint=PERMITTED))
+)
 PLAIN = RetryMessage(
     evolve(DELIVERY, body=b"\xff\x00", options=Options(), trace=None, max_attempts=2), 0, 5000
 )
@@ -86,7 +91,10 @@ def test_deliveries_of_the_retry_queue_before_hooks_were_looked_at(name, retry):
     assert from_json(written) == evolve(retry, delivery=unknown)
 
 
-@pytest.mark.parametrize(("name", "retry"), [("retry-2", RETRY), ("retry-binary-2", PLAIN)])
+@pytest.mark.parametrize(
+    ("name", "retry"),
+    [("retry-2", RETRY), ("retry-3", WITH_ENDPOINT), ("retry-binary-2", PLAIN)],
+)
 def test_deliveries_of_the_retry_queue(name, retry):
     written = (FORMATS / f"{name}.json").read_bytes()
     assert from_json(written) == retry
@@ -115,6 +123,8 @@ def test_attempts():
         attempt_document(refused, ClientError("timeout"), 1, NOW, 1000),
     ]
     assert written == golden("attempts-1.json")
+    timed = attempt_document(DELIVERY, Response(200, {}, b"ok"), 3, NOW, 1000, took_s=0.0426)
+    assert timed == golden("attempts-2.json") == written[0] | {"pvt_duration_ms": 43}
 
 
 def test_dead_letters_of_deliveries():

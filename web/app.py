@@ -35,6 +35,7 @@ from callboard.web.access.fair_slots import FairSlots
 from callboard.web.access.quota_reports import QuotaReports
 from callboard.web.access.refusals import Refusals
 from callboard.web.access.throttling import Guard
+from callboard.web.assets import DashboardFiles
 from callboard.web.backend import Backend
 from callboard.web.envelopes.describing import TAGS, completed
 from callboard.web.envelopes.envelope import failure
@@ -58,6 +59,7 @@ from callboard.web.routes import (
     live,
     maintenance,
     operator,
+    portal,
     posting,
     redelivery,
     secrets,
@@ -65,6 +67,7 @@ from callboard.web.routes import (
 from callboard.webhooks.hooks.quotas import QuotaExceeded
 
 ROUTERS = (
+    posting.router,
     attempts.router,
     dead_letters.router,
     redelivery.router,
@@ -72,14 +75,15 @@ ROUTERS = (
     bulk.router,
     hooks.router,
     events.router,
-    posting.router,
     operator.router,
     maintenance.router,
+    portal.router,
     health.router,
     live.router,
     dashboard.router,
 )
-"""In this order: a fixed path is before one with a parameter in its place."""
+"""In this order: a fixed path is before one with a parameter in its place, and posts, the most
+frequent requests, are before all."""
 
 _log = structlog.get_logger("callboard")
 
@@ -90,7 +94,8 @@ class ApiOptions:
 
     `trusted_proxies`: see web/access/clients.py. `body_s`, `ready_s`: the time limits for receiving
     a body and for the readiness check; `sample_s`, `live_pages`: the period of the dashboard's
-    samples, and the most pages served at once.
+    samples, and the most pages served at once. `publish_s`: the time limit for the broker to
+    confirm events. `frame_ancestors`: origins whose pages may show the dashboard.
     """
 
     max_body: int = 1_048_576
@@ -101,6 +106,8 @@ class ApiOptions:
     ready_s: float = health.READY_S
     sample_s: float = PERIOD_S
     live_pages: int = WATCHERS
+    publish_s: float = 10.0
+    frame_ancestors: Sequence[str] = ()
 
 
 def create_app(
@@ -137,6 +144,8 @@ def create_app(
     app.state.replays = Replays(backend)
     app.state.metrics_token = options.metrics_token
     app.state.ready_s = options.ready_s
+    app.state.publish_s = options.publish_s
+    app.state.dashboard = DashboardFiles(backend.node.portal, options.frame_ancestors)
     for router in ROUTERS:
         app.include_router(router)
     for kind, handler in _HANDLERS.items():

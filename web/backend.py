@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from attrs import Factory, frozen
 
+from callboard.actors.messages import Published
 from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.portal.links import PortalLinks
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.webhooks.hooks.hook import Hook
@@ -19,6 +23,21 @@ A = TypeVar("A")
 
 
 @frozen
+class Portal:
+    """The dashboard as customers see it.
+
+    `url`: its address for links, empty if only requests tell it. `name`: in place of Callboard's.
+    `colours`: of buttons and links in light and in dark, `#rrggbb` or empty. `logo`: a file, or
+    None.
+    """
+
+    url: str = ""
+    name: str = "Callboard"
+    colours: tuple[str, str] = ("", "")
+    logo: Path | None = None
+
+
+@frozen
 class NodeFacts:
     """A node's facts that do not change while it runs.
 
@@ -26,6 +45,7 @@ class NodeFacts:
     them. `known_events`: the argument of `parse_hook`. `settings`: key and value of each, with
     secrets masked. `quotas`: those of an account that has none of its own. `grants`: what hooks and
     accounts may permit of their endpoints. `test_s`: the time limit for a test delivery, seconds.
+    `portal`: how customers see the dashboard, and where.
     """
 
     name: str
@@ -39,6 +59,12 @@ class NodeFacts:
     quotas: Quotas = Factory(Quotas)
     grants: Grants = NO_GRANTS
     test_s: float = 60.0
+    portal: Portal = Factory(Portal)
+
+    @cached_property
+    def exchanges(self) -> frozenset[str]:
+        """The names of the exchanges from which the modules take events."""
+        return frozenset(exchange.name for m in self.modules for exchange in m.exchanges)
 
 
 class Backend(Protocol):
@@ -51,6 +77,10 @@ class Backend(Protocol):
     @property
     def store(self) -> DocumentStore:
         """The API's own connection to the document store, which threads may share."""
+
+    @property
+    def links(self) -> PortalLinks:
+        """Links into the dashboard."""
 
     @property
     def admin_token(self) -> str:
@@ -83,13 +113,11 @@ class Backend(Protocol):
     def ask(self, path: str, message: Any, kind: type[A], timeout_s: float = 5.0) -> A:
         """The same, and wait for the reply. Raises NoAnswer, RefusedByActor."""
 
-    def publish(
-        self, messages: Sequence[tuple[str, str, bytes, str]], timeout_s: float = 10.0
-    ) -> int:
+    def publish(self, messages: Sequence[tuple[str, str, bytes, str]]) -> "Future[Published]":
         """Publish (exchange, routing key, body, content type) messages.
 
-        Returns the number of messages that found no queue, once the broker has confirmed them all.
-        Raises NoAnswer, RefusedByActor: the messages may have been published, or not.
+        The result comes once the broker has confirmed them all. The future raises RefusedByActor:
+        they may have been published, or not. Cancel it to stop waiting.
         """
 
     def report(self, events: Sequence[OperationalEvent]) -> None:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
@@ -42,7 +43,7 @@ class Asking:
         for number in cancelled:
             del self._pending[number]
         if address is None:
-            _fail(asked, NoAnswer(f"{asked.path} is being restarted: try again"))
+            fail(asked.future, NoAnswer(f"{asked.path} is being restarted: try again"))
             return
         number = next(self._numbers)
         self._pending[number] = asked
@@ -53,38 +54,35 @@ class Asking:
         asked = self._pending.get(answer.ref)
         if asked is None:
             return
-        match answer.message:
-            case Refused(reason, cause, setting):
-                _fail(asked, RefusedByActor(reason, cause, setting))
-            case asked.kind():
-                _settle(asked, answer.message)
-            case _:
-                return  # An intermediate message, such as progress.
-        del self._pending[answer.ref]
+        if isinstance(answer.message, Refused | asked.kind):  # Others are intermediate.
+            settle(asked.future, answer.message)
+            del self._pending[answer.ref]
 
     def on_peers(self, before: Mapping[str, Peer], now: Mapping[str, Peer]) -> None:
         """Fail the requests to actors that died."""
         for number, asked in list(self._pending.items()):
             if asked.path != TOP and now.get(asked.path) != before.get(asked.path):
                 del self._pending[number]
-                _fail(asked, NoAnswer(f"{asked.path} was restarted meanwhile: try again"))
+                fail(asked.future, NoAnswer(f"{asked.path} was restarted meanwhile: try again"))
 
     def give_up(self) -> None:
         """Fail all requests: the API stops."""
         for asked in self._pending.values():
-            _fail(asked, NoAnswer("the API is being stopped: try again"))
+            fail(asked.future, NoAnswer("the API is being stopped: try again"))
         self._pending.clear()
 
 
-def _settle(asked: Asked, response: Any) -> None:
-    try:
-        asked.future.set_result(response)
-    except InvalidStateError:
-        return  # The thread has cancelled it.
+def settle(future: "Future[Any]", answer: Any) -> None:
+    """Give a thread the response, unless it has cancelled the request. `Refused` is raised."""
+    match answer:
+        case Refused(reason, cause, setting):
+            fail(future, RefusedByActor(reason, cause, setting))
+        case _:
+            with suppress(InvalidStateError):
+                future.set_result(answer)
 
 
-def _fail(asked: Asked, error: Exception) -> None:
-    try:
-        asked.future.set_exception(error)
-    except InvalidStateError:
-        return  # The thread has cancelled it.
+def fail(future: "Future[Any]", error: Exception) -> None:
+    """Raise this in the thread that waits, unless it has cancelled the request."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)

@@ -5,31 +5,33 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from callboard.actors.api.asking import Asked
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.delivery.transports import check_hook, doubt, grants, rules
+from callboard.actors.events.event_publisher import ClientEvent
 from callboard.actors.messages import (
     ApplyHook,
     HookApplied,
     NoAnswer,
     Published,
-    PublishEvents,
     RefusedByActor,
 )
 from callboard.actors.messages.operational import ReportEvents
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.portal.links import PortalLinks
 from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.settings import Settings
 from callboard.config.show import shown
 from callboard.config.time_limits import API_APPLY_S, sample_delivery_s
-from callboard.web.backend import NodeFacts
+from callboard.web.backend import NodeFacts, Portal
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.modules.operational import OperationalEvent
 
@@ -48,13 +50,21 @@ class Changed:
 
 
 @frozen
+class Posted:
+    """Events to publish, and the thread's future, which gets what became of them."""
+
+    events: Sequence[ClientEvent]
+    future: "Future[Published]" = field(factory=Future, eq=False)
+
+
+@frozen
 class ServerEnded:
     """The server's thread has ended; `problem` None: it was asked to stop."""
 
     problem: BaseException | None
 
 
-InboxItem = Asked | Changed | ReportEvents | ServerEnded
+InboxItem = Asked | Changed | Posted | ReportEvents | ServerEnded
 """Items that the threads of the API put into the actor's inbox."""
 
 
@@ -72,6 +82,7 @@ class ActorBackend:
     ) -> None:
         self.node = node_facts(settings)
         self.store = store
+        self.links = links_of(settings, store)
         self.admin_token = admin_token
         self._settings = settings
         self._resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="api-resolve")
@@ -121,12 +132,11 @@ class ActorBackend:
             future.cancel()
             raise NoAnswer(f"{path} did not answer within {timeout_s:g} s") from None
 
-    def publish(
-        self, messages: Sequence[tuple[str, str, bytes, str]], timeout_s: float = 10.0
-    ) -> int:
+    def publish(self, messages: Sequence[ClientEvent]) -> "Future[Published]":
         """See `Backend.publish`."""
-        events = PublishEvents(tuple(messages))
-        return self.ask(EVENT_BRIDGE, events, Published, timeout_s).unroutable
+        posted = Posted(messages)
+        self._inbox.put(posted)
+        return posted.future
 
     def report(self, events: Sequence[OperationalEvent]) -> None:
         """See `Backend.report`."""
@@ -139,6 +149,11 @@ class ActorBackend:
     def stats(self) -> Mapping[str, Any]:
         """See `Backend.stats`."""
         return self._stats()
+
+
+def links_of(settings: Settings, store: DocumentStore) -> PortalLinks:
+    """The links that this node's keys make and accept."""
+    return PortalLinks(SecretBox(settings.secrets.key, settings.secrets_key_file), store)
 
 
 def node_facts(settings: Settings) -> NodeFacts:
@@ -156,4 +171,10 @@ def node_facts(settings: Settings) -> NodeFacts:
         settings=shown(settings),
         quotas=node_quotas(settings),
         test_s=sample_delivery_s(settings),
+        portal=Portal(
+            settings.portal.url,
+            settings.portal.name,
+            (settings.portal.colour, settings.portal.colour_dark),
+            settings.portal.logo,
+        ),
     )

@@ -4,8 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from callboard.actors.api.connections import Connections
 
@@ -14,10 +13,13 @@ HEAD_S = 10.0
 TAKES_S = 10.0
 """Within this time a client must read LEAST bytes of the response, or all of it."""
 LEAST = 65_536
+MOST_UNREAD = 65_536
+"""The most bytes of a head, a chunk's line or a trailer that is not complete."""
 
 
-class TimedH11Protocol(H11Protocol):
-    """Closes connections that send no request, and those whose client does not read.
+class TimedProtocol(HttpToolsProtocol):
+    """Closes connections that send no request, or a head without end, and those whose client does
+    not read.
 
     They would count towards the server's limit of connections. The body of a request has its own
     time-out (web/envelopes/middleware.py), and so has the time between two requests (uvicorn's
@@ -38,6 +40,8 @@ class TimedH11Protocol(H11Protocol):
         self._head_s, self._takes_s = head_s, takes_s
         self._whole_app, self.app = self.app, self._app_of_connection
 
+    _in_head = True
+    _unread = 0
     _late: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
 
@@ -49,8 +53,36 @@ class TimedH11Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Stop the time-out if the head is complete; single bytes do not extend it."""
+        self._unread += len(data)
         super().data_received(data)
+        if self._unread > MOST_UNREAD and not self.transport.is_closing():
+            self.send_400_response("Too long a head, or a part of the body.")
         self._watch()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; not a trailer, which is no part of the head (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._unread, self._in_head = 0, False
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body is there."""
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._unread = 0
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the time-outs."""
@@ -78,8 +110,12 @@ class TimedH11Protocol(H11Protocol):
     @property
     def waits(self) -> bool:
         """See `connections.Connection`."""
-        sent_all = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
-        return not sent_all or self.conn.our_state is h11.DONE or self.flow.write_paused
+        return self._is_idle or self.cycle.more_body or self.flow.write_paused
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether there is no request whose head is complete, and whose response is not."""
+        return self.cycle is None or self.cycle.response_complete
 
     def close_now(self) -> None:
         """See `connections.Connection`."""
@@ -90,7 +126,7 @@ class TimedH11Protocol(H11Protocol):
         await (self._whole_app if serves else _too_many)(scope, receive, send)
 
     def _watch(self) -> None:
-        waits = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
+        waits = self._is_idle and self.timeout_keep_alive_task is None
         if waits and self._late is None:
             self._late = self.loop.call_later(self._head_s, self.transport.abort)
         elif not waits and self._late is not None:

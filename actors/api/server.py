@@ -1,30 +1,33 @@
 """The REST API: a server in a thread, and the actor that sends and receives messages for it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
 
-from callboard.actors.api.asking import Asked, Asking
-from callboard.actors.api.backend import ActorBackend, Changed, InboxItem, ServerEnded
+from callboard.actors.api.asking import Asked, Asking, settle
+from callboard.actors.api.backend import ActorBackend, Changed, InboxItem, Posted, ServerEnded
 from callboard.actors.api.connections import Connections
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import ApiThread, PortTaken, app_maker, write_place
+from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.role import Setup
-from callboard.actors.messages import PostsRefused
+from callboard.actors.events.event_publisher import EventPublisher
 from callboard.actors.messages.operational import ReportEvents
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, TOP
+from callboard.actors.messages.paths import HOOK_LISTENER, TOP
 from callboard.actors.operations.store_worker import StoreWorker
-from callboard.adapters.broker.protocol import Exchange, Topology
+from callboard.adapters.broker.protocol import BrokerEvent, Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.key_file import KeyFileError
-from callboard.config.time_limits import API_STOP_S, BLOCK_LASTS_S
+from callboard.config.settings import Settings
+from callboard.config.time_limits import API_STOP_S, LOOK_S
 from callboard.supervision import Answer, Peer
 from callboard.web.access.refusals import REFUSALS_S, Refusals
 from callboard.webhooks.metrics.catalog import API_REFUSED
+from callboard.webhooks.modules.posted_event import EXCHANGE as POSTED
 
 RETRY_S = 3.0
 """The interval for listening again on a port that is in use."""
@@ -51,9 +54,10 @@ class ApiServer(StoreWorker):
         self._documents = self.connect_store()
         self.closing.callback(self._stop_thread)
         self.closing.callback(self._asking.give_up)
-        self.work_with(Topology(exchanges=(Exchange("configuration"),)))
+        self.work_with(Topology(exchanges=(Exchange("configuration"), *_posted(self.settings))))
+        self._publisher = EventPublisher(self.broker, self.log)
+        self.every(LOOK_S, self._publisher.gate.look)
         self.watch(self.broker.fileno(), self._inbox.fileno())
-        self._posts_refused = "", 0.0
         self._began = time.monotonic()
         self._refusals = Refusals()
         self.every(REFUSALS_S, partial(self._refusals.log, self.log))
@@ -79,8 +83,7 @@ class ApiServer(StoreWorker):
 
     def why_posts_are_refused(self) -> str:
         """For posted events; called in other threads."""
-        reason, until = self._posts_refused
-        return reason if time.monotonic() < until else ""
+        return self._publisher.refuses
 
     # The server
 
@@ -162,28 +165,40 @@ class ApiServer(StoreWorker):
 
     def receiveMsg_WatchMessage(self, message: Any, sender: Any) -> None:
         """Handle requests of the threads, and poll the broker's connection."""
+        self.take_from_threads()
+        super().receiveMsg_WatchMessage(message, sender)
+
+    def take_from_threads(self) -> None:
+        """Handle what the server's threads have put into the inbox."""
         for job in self._inbox.taken():
             match job:
                 case Asked(path=path):
                     self._asking.ask(job, self.supervisor if path == TOP else self.peer(path))
+                case Posted(events, future):
+                    self._publisher.publish(events, partial(settle, future))
                 case Changed(changes):
                     self.publish(changes)
                 case ReportEvents() if listener := self.peer(HOOK_LISTENER):
                     self.send(listener, job)
                 case ServerEnded(problem):
                     self._handle_server_end(problem)
-        super().receiveMsg_WatchMessage(message, sender)
+
+    def on_broker(self, event: BrokerEvent) -> None:
+        """Answer for posted events; publish changes."""
+        self._publisher.on_broker(event)
+        super().on_broker(event)
 
     def receiveMsg_Answer(self, message: Answer, _sender: ActorAddress) -> None:
         """An actor's response to a thread's request."""
         self._asking.answered(message)
 
-    def receiveMsg_PostsRefused(self, message: PostsRefused, _sender: ActorAddress) -> None:
-        """The bridge has found out whether the broker takes events."""
-        self._posts_refused = message.reason, time.monotonic() + BLOCK_LASTS_S
-
     def on_peers(self, before: Mapping[str, Peer]) -> None:
         """Fail the requests to actors that died."""
-        if self.peers.get(EVENT_BRIDGE) != before.get(EVENT_BRIDGE):
-            self._posts_refused = "", 0.0  # A new one finds out by itself.
         self._asking.on_peers(before, self.peers)
+
+
+def _posted(settings: Settings) -> Iterator[Exchange]:
+    """The exchange of posted events, if they are enabled."""
+    for module in event_modules(settings).modules:
+        if POSTED in module.exchanges:
+            yield Exchange(POSTED.name, POSTED.type, POSTED.durable)

@@ -29,7 +29,7 @@ class ApiThread:
     """A server with its own socket, from `start` to `stop`.
 
     At its end, the thread calls `ended(problem)`: None if it was asked to stop, else PortTaken or
-    the exception that ended it. `time_outs`: those of clients, by the names of `TimedH11Protocol`.
+    the exception that ended it. `time_outs`: those of clients, by the names of `TimedProtocol`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ApiThread:
     def _serve(self) -> None:
         import uvicorn
 
-        from callboard.actors.api.client_timeouts import TimedH11Protocol
+        from callboard.actors.api.client_timeouts import TimedProtocol
 
         app = self._make_app()
 
@@ -90,7 +90,7 @@ class ApiThread:
         with listening_socket(self.bind, self._wanted) as listener:
             config = uvicorn.Config(
                 app,
-                http=partial(TimedH11Protocol, connections=self._connections, **self._time_outs),  # type: ignore[arg-type]
+                http=partial(TimedProtocol, connections=self._connections, **self._time_outs),  # type: ignore[arg-type]
                 log_config=None,
                 access_log=False,
                 lifespan="on",
@@ -140,7 +140,13 @@ def app_maker(backend: Backend, api: ApiSettings, refusals: Refusals) -> Callabl
     def make() -> Any:
         from callboard.web.app import ApiOptions, create_app
 
-        options = ApiOptions(api.max_body, api.cors_origins, api.metrics_token, api.trusted_proxies)
+        options = ApiOptions(
+            api.max_body,
+            api.cors_origins,
+            api.metrics_token,
+            api.trusted_proxies,
+            frame_ancestors=api.frame_ancestors,
+        )
         return create_app(backend, options, refusals=refusals)
 
     return make

@@ -19,13 +19,22 @@ Settled = Callable[["Batch"], None]
 
 @define
 class Batch:
-    """The messages of one request, by ids. `settled` is called once all have a result."""
+    """The messages of one request, by ids. `settled` is called once all have a result.
+
+    `unroutable`: those that no queue took, with the reason.
+    """
 
     settled: Settled
     taken: list[str] = Factory(list)
     refused: list[tuple[str, str]] = Factory(list)
+    unroutable: list[tuple[str, str]] = Factory(list)
     unconfirmed: int = 0
     complete: bool = False
+
+    @property
+    def not_taken(self) -> tuple[tuple[str, str], ...]:
+        """The messages that no queue has, with the reasons."""
+        return (*self.refused, *self.unroutable)
 
     def refuse(self, id: str, reason: str) -> None:
         """Record that this message cannot be published."""
@@ -49,7 +58,7 @@ class ConfirmedPublisher:
         try:
             number = self._broker.publish(message)
         except BrokerError as problem:  # such as a routing key that is too long
-            batch.refuse(id, str(problem))
+            batch.refuse(id, f"the broker cannot take it: {problem}")
             return
         self._unconfirmed[number] = batch, id
         batch.unconfirmed += 1
@@ -73,11 +82,11 @@ class ConfirmedPublisher:
         for number in numbers:
             if number in self._unconfirmed:
                 batch, id = self._unconfirmed.pop(number)
-                reason = problem
-                if number in self._returned:
-                    reason = f"there is no queue for it: {self._returned.pop(number)}"
-                if reason:
-                    batch.refuse(id, reason)
+                returned = self._returned.pop(number, None)
+                if problem:
+                    batch.refuse(id, problem)
+                elif returned is not None:
+                    batch.unroutable.append((id, f"there is no queue for it: {returned}"))
                 else:
                     batch.taken.append(id)
                 batch.unconfirmed -= 1

@@ -448,7 +448,7 @@ class Deliverer(UsesHooks):
 
     def _conclude(self, sent: Sent[Job]) -> None:
         job, outcome, now = sent.work, sent.outcome, time.time()
-        job.headers = sent.headers
+        job.headers, job.took_s = sent.headers, sent.took_s
         job.attempts_made += 1
         if isinstance(outcome, Unsent):
             self._end_turn(job, None)

@@ -215,6 +215,7 @@ class Recorder:
             job.policy,
             number=job.attempts_made + no_attempt,
             credentials=self._settings.attempts.credentials,
+            took_s=None if no_attempt else job.took_s,
         )
 
     # Reports

@@ -8,44 +8,36 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from attrs import Factory, define
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.base.tracing import tracing
+from callboard.actors.events.event_publisher import EventPublisher
 from callboard.actors.events.event_spans import EventSpans
 from callboard.actors.events.unclaimed import NO_MODULE, UnclaimedEvents
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
-    PostsRefused,
     Progress,
-    Published,
     PublishEvents,
     Quiesce,
     Quiesced,
     RawEvent,
     Reconcile,
-    Refused,
     Release,
     Routed,
 )
-from callboard.actors.messages.paths import API, RETRY_QUEUE, responder_path
+from callboard.actors.messages.paths import RETRY_QUEUE, responder_path
 from callboard.adapters.broker.edge import as_published, offers_of
-from callboard.adapters.broker.gate import PublishGate, why_blocked
 from callboard.adapters.broker.protocol import (
     Binding,
-    Blocked,
-    BrokerError,
     BrokerEvent,
     Confirmed,
     ConnectionDown,
     ConnectionUp,
     Exchange,
     IncomingMessage,
-    OutgoingMessage,
-    Properties,
     Queue,
     Received,
     Returned,
@@ -55,7 +47,7 @@ from callboard.adapters.broker.protocol import (
     Unreadable,
 )
 from callboard.adapters.broker.publications import Publication, publication_of
-from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.broker.queues import queue_of_running_nodes, shared_queue
 from callboard.adapters.broker.topic import BOUND_BY
 from callboard.config.settings import Settings
 from callboard.config.time_limits import LOOK_S, RECONCILE_S, REPEATED_S
@@ -65,7 +57,7 @@ from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.events.event import parse_event
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.bus_module import BusModule
-from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventModule
+from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventExchange, EventModule
 
 KAZOO_QUEUE = Queue(
     "webhooks_shared_listener",
@@ -73,7 +65,10 @@ KAZOO_QUEUE = Queue(
     auto_delete=True,
     arguments={"x-message-ttl": 60_000, "x-max-length": 100},
 )
-"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue)."""
+"""The queue of Kazoo's own application, as it declares it (kz_amqp_util:new_queue).
+
+It is the only one that RabbitMQ 4 calls deprecated.
+"""
 
 MAX_SHARES_ON_THE_WAY = 100
 """Limit of shares sent to deliverers and not yet accepted; Thespian stalls at a few hundred."""
@@ -83,20 +78,6 @@ IN_ORDER = "to have lost events redelivered in order"
 """The reason for a new connection to the broker."""
 CONFIRMED_WITHIN_S = 1.0
 """The most seconds that it waits for the broker's confirmations of events that clients publish."""
-MAX_PUBLISHING_BYTES = 32 * 2**20
-"""The most bytes of events from clients that the broker has not confirmed; one may have more."""
-
-
-@define
-class _Publishing:
-    """A request to publish events. `waiting`: the ids not yet confirmed by the broker."""
-
-    requester: ActorAddress
-    events: tuple[tuple[str, str, bytes, str], ...]
-    size: int
-    waiting: set[int] = Factory(set)
-    count: int = 0
-    unroutable: int = 0
 
 
 class EventBridge(BrokerRole):
@@ -113,9 +94,8 @@ class EventBridge(BrokerRole):
 
     def begin(self, setup: Setup) -> None:
         """Declare the exchanges and bindings of all event modules, and consume."""
-        amqp = self.settings.amqp
         modules = self._modules = event_modules(self.settings).modules
-        exchanges = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
+        exchanges = _exchanges(modules)
         self._bindings = [(m.id, exchange, key) for m in modules for exchange, key in m.bindings]
         self._bound_by = {exchange.name: BOUND_BY[exchange.type] for exchange in exchanges}
         self._ids = itertools.count(1)
@@ -123,35 +103,20 @@ class EventBridge(BrokerRole):
         self._releases = itertools.count(1)
         self._released: tuple[int, Released] = 0, ()
         self._since = 0
-        self._publishing: dict[int, _Publishing] = {}
         self._reconnecting = False
-        self._publishing_bytes = 0
-        self._held: list[_Publishing] = []
         self._quiesced_for: ActorAddress | None = None
         self._connected = False
         self._takes_events = True
         names = ("received", "acknowledged", "requeued")
         self._counts = dict.fromkeys(names, 0)
-        queue = event_queue(self.settings)
         traced = tracing(self.settings, self.path, self.log, own_process=self.own_process)
-        self._spans = self.own(EventSpans(traced, queue.name))
-        self.connect_broker(
-            Topology(
-                exchanges=tuple(
-                    Exchange(exchange.name, exchange.type, exchange.durable)
-                    for exchange in sorted(exchanges, key=attrgetter("name"))
-                ),
-                queue=queue,
-                bindings=tuple(Binding(exchange, key) for _m, exchange, key in self._bindings),
-                prefetch=amqp.prefetch,
-                priority=amqp.consumer_priority,
-            )
-        )
-        self._gate = PublishGate(self.broker)
+        self._spans = self.own(EventSpans(traced, event_queue(self.settings).name))
+        self.connect_broker(topology(self.settings, modules))
+        self._publisher = EventPublisher(self.broker, self.log)
         self._unclaimed = UnclaimedEvents(
             self.settings,
             self.broker,
-            lambda: bool(self._gate.blocked),
+            lambda: bool(self._publisher.gate.blocked),
             self.acknowledge,
             self._requeue,
             self._refuse_unclaimed,
@@ -159,7 +124,7 @@ class EventBridge(BrokerRole):
             self.log,
         )
         self.every(RECONCILE_S, self._reconcile)
-        self.every(LOOK_S, self._look)
+        self.every(LOOK_S, self._publisher.gate.look)
 
     def stats(self) -> Mapping[str, Any]:
         """Counts since the start, and unsettled events."""
@@ -188,10 +153,7 @@ class EventBridge(BrokerRole):
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Take messages; drop all of them if the connection is lost."""
-        before = self._gate.blocked
-        self._gate.on_broker(event)
-        if self._gate.blocked != before:
-            self._announce_block()
+        self._publisher.on_broker(event)
         match event:
             case Received(messages):
                 self._take(messages)
@@ -200,7 +162,7 @@ class EventBridge(BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
-                self._gate.look()
+                self._publisher.gate.look()
                 self._reconnected()
             case ConnectionDown(reason, retry_in_s):
                 self._connected = False
@@ -212,33 +174,15 @@ class EventBridge(BrokerRole):
                 if reason != IN_ORDER:
                     self._reconnected()
                 self._report_if_quiet()
-            case Blocked(reason):
-                why = f"it may still take it once it is no longer blocked: {reason}"
-                self._publish_failed(tuple(self._publishing), why)
             case Unblocked():
                 self._unclaimed.offer()
             case Confirmed(ids):
                 self._unclaimed.confirmed(ids)
-                self._publish_progress(ids)
-            case Returned(id, reason):
+                self._reconnect()
+            case Returned(id):
                 self._unclaimed.returned(id)
-                if id in self._publishing:
-                    self._publishing[id].unroutable += 1
-                    self.log.warning("event_unroutable", reason=reason)
-            case Unconfirmed(ids, reason):
+            case Unconfirmed(ids):
                 self._unclaimed.unconfirmed(ids)
-                self._publish_failed(ids, reason)
-
-    def _look(self) -> None:
-        self._gate.look()
-        if self._gate.blocked:
-            self._announce_block()
-
-    def _announce_block(self) -> None:
-        """Let the API refuse events without reading them, or no longer."""
-        if api := self.peer(API):
-            reason = self._gate.blocked
-            self.send(api, PostsRefused(why_blocked(reason) if reason else ""))
 
     def after_poll(self) -> None:
         """Send the received events to the responders."""
@@ -320,6 +264,7 @@ class EventBridge(BrokerRole):
             self._counts["requeued"] += len(tags) + self._ledger.open
             self._ledger = self._ledger.emptied()
             self._reconnecting = True
+            self._publisher.hold()
             self._reconnect()
             self.after(CONFIRMED_WITHIN_S, partial(self._reconnect, now=True))
         else:
@@ -327,14 +272,12 @@ class EventBridge(BrokerRole):
 
     def _reconnect(self, now: bool = False) -> None:
         """Connect again, once the broker has confirmed what clients publish."""
-        if self._reconnecting and (now or not self._publishing):
+        if self._reconnecting and (now or not self._publisher.is_waiting):
             self.broker.reconnect(IN_ORDER)
 
     def _reconnected(self) -> None:
         self._reconnecting = False
-        held, self._held = self._held, []
-        for request in held:
-            self._enter(request)
+        self._publisher.go_on()
 
     # Responders
 
@@ -448,60 +391,27 @@ class EventBridge(BrokerRole):
             self.send(requester, Quiesced())
 
     def receiveMsg_PublishEvents(self, message: PublishEvents, sender: ActorAddress) -> None:
-        """Publish events for a client without a connection to the broker.
+        """Publish events for a client without a connection to the broker."""
+        self._publisher.publish(message.events, partial(self.send, sender))
 
-        If the broker cannot accept one of them, the events before it are still published. While it
-        is blocked, none is, neither now nor later.
-        """
-        size = sum(len(body) for _exchange, _key, body, _type in message.events)
-        if self._publishing_bytes and self._publishing_bytes + size > MAX_PUBLISHING_BYTES:
-            reason = "too many events wait for the broker: try again later"
-            self.send(sender, Refused(reason, "busy"))
-            return
-        self._publishing_bytes += size
-        self._enter(_Publishing(sender, message.events, size))
 
-    def _enter(self, request: _Publishing) -> None:
-        self._gate.enter(partial(self._publish_events, request), partial(self._refuse, request))
+def topology(settings: Settings, modules: Sequence[EventModule]) -> Topology:
+    """The exchanges and bindings of these modules, and the queue of their events."""
+    amqp = settings.amqp
+    return Topology(
+        exchanges=tuple(
+            Exchange(exchange.name, exchange.type, exchange.durable)
+            for exchange in sorted(_exchanges(modules), key=attrgetter("name"))
+        ),
+        queue=event_queue(settings),
+        bindings=tuple(Binding(exchange, key) for m in modules for exchange, key in m.bindings),
+        prefetch=amqp.prefetch,
+        priority=amqp.consumer_priority,
+    )
 
-    def _refuse(self, request: _Publishing, reason: str) -> None:
-        self._reply(request, Refused(why_blocked(reason), "blocked"))
 
-    def _reply(self, request: _Publishing, reply: Published | Refused) -> None:
-        self._publishing_bytes -= request.size
-        self.send(request.requester, reply)
-
-    def _publish_events(self, request: _Publishing) -> None:
-        if self._reconnecting:
-            self._held.append(request)
-            return
-        try:
-            ids = {self.broker.publish(_outgoing(*event)) for event in request.events}
-        except BrokerError as problem:  # such as a routing key that is too long
-            self._reply(request, Refused(f"the broker cannot take it: {problem}"))
-            return
-        request.waiting, request.count, request.events = set(ids), len(ids), ()
-        for id in ids:
-            self._publishing[id] = request
-        if not ids:
-            self._reply(request, Published(0, 0))
-
-    def _publish_progress(self, ids: Iterable[int]) -> None:
-        for id in ids:
-            request = self._publishing.pop(id, None)
-            if request is not None:
-                request.waiting.discard(id)
-                if not request.waiting:
-                    self._reply(request, Published(request.count, request.unroutable))
-        self._reconnect()
-
-    def _publish_failed(self, ids: Iterable[int], reason: str) -> None:
-        for id in ids:
-            request = self._publishing.pop(id, None)
-            if request is not None:
-                for other in request.waiting:
-                    self._publishing.pop(other, None)
-                self._reply(request, Refused(f"the broker did not take it: {reason}"))
+def _exchanges(modules: Sequence[EventModule]) -> set[EventExchange]:
+    return {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
 
 
 def event_queue(settings: Settings) -> Queue:
@@ -510,13 +420,8 @@ def event_queue(settings: Settings) -> Queue:
     if amqp.join_kazoo:
         return KAZOO_QUEUE
     if settings.delivery.dry_run:
-        return Queue(amqp.queue, durable=False, auto_delete=True)
+        return queue_of_running_nodes(amqp.queue, amqp.queue_type)
     return shared_queue(amqp.queue, amqp.queue_type, single=amqp.single_active_consumer)
-
-
-def _outgoing(exchange: str, key: str, body: bytes, content_type: str) -> OutgoingMessage:
-    properties = Properties(content_type=content_type, delivery_mode=2)
-    return OutgoingMessage(exchange, key, body, properties, mandatory=True)
 
 
 def _accepts(module: EventModule, message: IncomingMessage) -> bool:

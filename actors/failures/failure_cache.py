@@ -38,6 +38,7 @@ from callboard.adapters.broker.protocol import (
     Unblocked,
     Unconfirmed,
 )
+from callboard.config.settings import Settings
 from callboard.webhooks.hooks.failure_window import (
     FailedAttempt,
     FailureWindow,
@@ -76,15 +77,8 @@ class FailureCache(BrokerRole):
         self._unconfirmed: dict[int, tuple[tuple[FailedAttempt, ...], tuple[Flush, ...]]] = {}
         self._share_due = self.timer(self._share)
         self._connected = False
-        self._exchange = f"{self.settings.amqp.queue}.failures"
-        self.connect_broker(
-            Topology(
-                exchanges=(Exchange(self._exchange, FANOUT),),
-                queue=Queue("", durable=False, exclusive=True, auto_delete=True),
-                bindings=(Binding(self._exchange, ""),),
-                prefetch=50,
-            )
-        )
+        self._exchange = _exchange(self.settings)
+        self.connect_broker(topology(self.settings))
         self.every(PRUNE_S, self._prune)
 
     def stats(self) -> Mapping[str, Any]:
@@ -202,3 +196,18 @@ class FailureCache(BrokerRole):
                 self._failures.flush(account_id, hook_id)
             self._record(shared.failures)
             self._here -= {(account_id, hook_id) for account_id, hook_id, _at in shared.failures}
+
+
+def topology(settings: Settings) -> Topology:
+    """The exchange by which the nodes share their failures, and this node's own queue."""
+    exchange = _exchange(settings)
+    return Topology(
+        exchanges=(Exchange(exchange, FANOUT),),
+        queue=Queue("", durable=False, exclusive=True, auto_delete=True),
+        bindings=(Binding(exchange, ""),),
+        prefetch=50,
+    )
+
+
+def _exchange(settings: Settings) -> str:
+    return f"{settings.amqp.queue}.failures"

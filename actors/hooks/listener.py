@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
+from attrs import evolve
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
@@ -74,6 +75,7 @@ from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
+from callboard.config.settings import Settings
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.events.changes import (
@@ -155,18 +157,7 @@ class HookListener(BrokerRole):
             self.log,
         )
         self._connected = False
-        self.connect_broker(
-            Topology(
-                exchanges=(
-                    Exchange("configuration"),
-                    Exchange("notifications"),
-                    *operational_exchanges(settings),
-                ),
-                queue=CHANGES.queue,
-                bindings=CHANGES.bindings,
-                prefetch=CHANGES.prefetch,
-            )
-        )
+        self.connect_broker(topology(settings))
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._publisher = change_publisher(self)
         self._operational = OperationalEvents(self)
@@ -496,3 +487,9 @@ class HookListener(BrokerRole):
         embedded = self.settings.couchdb.url.startswith("sqlite:")
         if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
             self._notify_readers(ConfigurationChanged((("accounts", account_id),)))
+
+
+def topology(settings: Settings) -> Topology:
+    """The changes, and the exchanges for notifications of disabled hooks and operational events."""
+    more = Exchange("notifications"), *operational_exchanges(settings)
+    return evolve(CHANGES, exchanges=(*CHANGES.exchanges, *more))

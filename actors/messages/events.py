@@ -127,16 +127,6 @@ class Published:
 
 
 @frozen
-class PostsRefused:
-    """EventBridge to ApiServer: why the broker takes no events of clients; empty: it takes them.
-
-    Sent again every `LOOK_S` while it lasts.
-    """
-
-    reason: str
-
-
-@frozen
 class Quiesce:
     """To EventBridge: take no new events and settle those in progress. -> `Quiesced`."""
 

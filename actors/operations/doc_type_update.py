@@ -13,15 +13,16 @@ from callboard.adapters.broker.protocol import (
     Exchange,
     IncomingMessage,
     OutgoingMessage,
-    Queue,
     Topology,
     json_properties,
 )
 from callboard.adapters.broker.publications import event_in
+from callboard.adapters.broker.queues import queue_of_running_nodes
 from callboard.adapters.repositories import maintenance as work
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.views import ACCOUNTS
 from callboard.admin import Cursor
+from callboard.config.settings import Settings
 from callboard.webhooks.events.event import PoisonEvent
 from callboard.webhooks.hooks.doc_type_update import (
     ACCOUNT,
@@ -38,23 +39,14 @@ REQUESTS_AT_ONCE = 10
 class DocTypeUpdateListener(StoreWorker):
     """Re-enables hooks for Crossbar and replies (Kazoo: handle_doc_type_update).
 
-    All nodes share the request queue. It is deleted with the last node, so that the broker returns
+    All nodes share the request queue. It goes away with the last node, so that the broker returns
     requests when no node runs. Requesters wait for two seconds, even if the work takes longer.
     """
 
     def begin(self, setup: Setup) -> None:
         """Listen for requests."""
         super().begin(setup)
-        self.work_with(
-            Topology(
-                exchanges=(Exchange("configuration"), Exchange("targeted", DIRECT)),
-                queue=Queue(
-                    f"{self.settings.amqp.queue}.doc_type_update", durable=False, auto_delete=True
-                ),
-                bindings=(Binding("configuration", "configuration.doc_type_update.webhook"),),
-                prefetch=REQUESTS_AT_ONCE,
-            )
-        )
+        self.work_with(topology(self.settings))
 
     def prepare_accounts(self) -> None:
         """Create the views of `accounts` in the embedded store; elsewhere Kazoo does."""
@@ -94,3 +86,19 @@ class DocTypeUpdateListener(StoreWorker):
             body = json.dumps(doc_type_updated(request, self.settings.node.name)).encode()
             properties = json_properties(time.time(), headers)
             self.broker.publish(OutgoingMessage("targeted", request.reply_to, body, properties))
+
+
+def topology(settings: Settings) -> Topology:
+    """The queue of requests, which all running nodes share.
+
+    An earlier version had one by another name, because a queue cannot become durable. While nodes
+    of both versions run, each request is carried out by one of each, which changes nothing.
+    """
+    amqp = settings.amqp
+    return Topology(
+        exchanges=(Exchange("configuration"), Exchange("targeted", DIRECT)),
+        queue=queue_of_running_nodes(f"{amqp.queue}.requests", amqp.queue_type),
+        bindings=(Binding("configuration", "configuration.doc_type_update.webhook"),),
+        prefetch=REQUESTS_AT_ONCE,
+        obsolete=(f"{amqp.queue}.doc_type_update",),
+    )

@@ -32,7 +32,7 @@ RETRY_S = 2.0
 LOOK_AGAIN_S = 60.0
 """The interval for checking for a master account without a message about one."""
 
-_ACCOUNTS = Topology(
+ACCOUNTS = Topology(
     exchanges=(Exchange("configuration"),),
     queue=Queue("", durable=False, exclusive=True, auto_delete=True),
     bindings=(
@@ -153,7 +153,7 @@ class Initializer(BrokerRole):
         if not self._waiting:
             self._waiting = True
             self.log.info("no_master_account_yet")
-            self.connect_broker(_ACCOUNTS)
+            self.connect_broker(ACCOUNTS)
         if self._account_seen:
             self._try_in(0)
         self._look_due.within(LOOK_AGAIN_S)

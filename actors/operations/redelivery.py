@@ -177,7 +177,7 @@ class Redelivery(Answering, DeadLetterRetention):
             self._counts["retried"] += len(batch.taken)
             stay = self._delete_retried([read[id] for id in batch.taken])
             retried = tuple(batch.taken)
-            self.answer(to, admin.DeadLettersRetried(retried, (*batch.refused, *stay)))
+            self.answer(to, admin.DeadLettersRetried(retried, (*batch.not_taken, *stay)))
 
         self._publish_all(to, ids, make, settled)
 
@@ -240,7 +240,7 @@ class Redelivery(Answering, DeadLetterRetention):
 
         def settled(batch: Batch) -> None:
             self._counts["replayed"] += len(batch.taken)
-            replayed = admin.AttemptsReplayed(tuple(batch.taken), tuple(batch.refused))
+            replayed = admin.AttemptsReplayed(tuple(batch.taken), batch.not_taken)
             self.answer(to, replayed)
 
         self._publish_all(to, ids, make, settled)
@@ -265,7 +265,7 @@ class Redelivery(Answering, DeadLetterRetention):
             with self.refusing(to):
                 self._waiting.sent([chosen[id] for id in batch.taken])
                 sent = tuple(batch.taken)
-                self.answer(to, admin.WaitingRetried(sent, tuple(batch.refused), more))
+                self.answer(to, admin.WaitingRetried(sent, batch.not_taken, more))
 
         self._publish_all(to, tuple(chosen), make, settled)
 

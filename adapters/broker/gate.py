@@ -1,6 +1,5 @@
 """Requests to publish that must not be published after they are refused."""
 
-from collections import deque
 from collections.abc import Callable
 
 from callboard.adapters.broker.protocol import (
@@ -26,8 +25,9 @@ class PublishGate:
     """Publishes for each request once the broker is known to take messages, or refuses it.
 
     RabbitMQ does not say that it has blocked a connection before this has published something,
-    which it then takes when the block ends. So each request follows a probe. A block between the
-    probe's confirm and the request remains possible; that takes less than a millisecond.
+    which it then takes when the block ends. So requests follow a probe, which those of one moment
+    share. A block between the probe's confirm and the requests remains possible; that takes less
+    than a millisecond.
 
     While the connection is down, requests publish at once, which the connection refuses.
     """
@@ -35,7 +35,7 @@ class PublishGate:
     def __init__(self, broker: BrokerConnection) -> None:
         self._broker = broker
         self._up = False
-        self._waiting: deque[tuple[Publish, Refuse]] = deque()
+        self._waiting: list[tuple[Publish, Refuse]] = []
         self.blocked = ""
         """Why the broker takes no messages, empty if it does."""
 
@@ -45,7 +45,8 @@ class PublishGate:
             refuse(self.blocked)
         elif self._up:
             self._waiting.append((publish, refuse))
-            self._broker.probe()
+            if len(self._waiting) == 1:
+                self._broker.probe()
         else:
             publish()
 
@@ -57,9 +58,9 @@ class PublishGate:
     def on_broker(self, event: BrokerEvent) -> None:
         """Handle all events of the connection."""
         match event:
-            case Probed() if self._waiting:
-                publish, _refuse = self._waiting.popleft()
-                publish()
+            case Probed():
+                for publish, _refuse in self._take_waiting():
+                    publish()
             case Blocked(reason):
                 self.blocked = reason
                 for _publish, refuse in self._take_waiting():
@@ -73,6 +74,6 @@ class PublishGate:
                 for publish, _refuse in self._take_waiting():
                     publish()
 
-    def _take_waiting(self) -> deque[tuple[Publish, Refuse]]:
-        waiting, self._waiting = self._waiting, deque()
+    def _take_waiting(self) -> list[tuple[Publish, Refuse]]:
+        waiting, self._waiting = self._waiting, []
         return waiting

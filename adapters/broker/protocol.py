@@ -75,7 +75,8 @@ class Topology:
 
     `queue` None: a connection that only publishes. `prefetch`: unacknowledged messages at most.
     `priority`: consumers with a higher one are served first, up to their prefetch (RabbitMQ's
-    consumer priorities; the embedded broker has one consumer a queue).
+    consumer priorities; the embedded broker has one consumer a queue). `obsolete`: queues of an
+    earlier version that RabbitMQ keeps until its next start; each is deleted if it has no consumer.
     """
 
     exchanges: tuple[Exchange, ...] = ()
@@ -84,6 +85,7 @@ class Topology:
     prefetch: int = 50
     delays: tuple[DelayQueue, ...] = ()
     priority: int = 0
+    obsolete: tuple[str, ...] = ()
 
 
 @frozen

@@ -17,6 +17,8 @@ from callboard.webhooks.values.kazoo_names import gregorian_s
 
 DATABASE = "callboard_tokens"
 KIND = "callboard_token"
+LINK = "cbp_"
+"""The beginning of all links' tokens (portal/links.py)."""
 
 _TOKEN = re.compile(r"cbt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NAMED = re.compile(r"cbt_[0-9a-f]{16}_")
@@ -96,8 +98,10 @@ def account_of_token(store: DocumentStore, text: str) -> str | None:
 def beginning(text: str) -> str:
     """The part of a token that tells it from others without proving anything.
 
-    The id in an account's token, and the first characters of any other text.
+    The id in an account's token, a digest of a link's, and the first characters of any other text.
     """
+    if text.startswith(LINK):  # All of them begin alike.
+        return _digest(text)
     named = _NAMED.match(text)
     return named[0] if named else text[:_BEGINNING]
 

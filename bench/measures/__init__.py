@@ -18,5 +18,6 @@ MEASURES = (
     "footprint",
     "attempts",
     "neighbours",
+    "posting",
 )
 """The measures in the order in which they run; a module that is not named here does not run."""

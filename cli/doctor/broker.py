@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from callboard.actors.base.event_modules import event_modules
-from callboard.actors.delivery.retry_queue import topology
 from callboard.actors.events.bridge import event_queue
+from callboard.actors.hooks.listener import CHANGES
+from callboard.actors.system.topologies import exchanges, queues
 from callboard.adapters.broker.protocol import Exchange, Queue
+from callboard.adapters.broker.queues import is_deprecated
 from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed, Stage, look
 from callboard.adapters.broker.urls import mask_url
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
-from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES
 
 TIMEOUT_S = 5.0
 
@@ -28,20 +28,13 @@ MEND: dict[Stage, str] = {
 
 def broker(settings: Settings) -> Iterator[Finding]:
     """Checks every configured broker: that of the events, and those of other zones."""
-    url, queue = settings.amqp.url, settings.amqp.queue
+    url, queue = settings.amqp.url, event_queue(settings).name
     if url.startswith("memory:"):
         yield ok("broker", "the embedded broker, which no other program can reach")
     else:
-        shared = event_queue(settings), topology(settings).queue
-        yield from _at("broker", url, queue, _exchanges(settings), tuple(filter(None, shared)))
+        yield from _at("broker", url, queue, exchanges(settings), queues(settings))
     for zone in settings.amqp.zones:
-        yield from _at("broker of a zone", zone, queue, (Exchange("configuration"),))
-
-
-def _exchanges(settings: Settings) -> tuple[Exchange, ...]:
-    modules = event_modules(settings).modules
-    wanted = {*BRIDGE_EXCHANGES, *(exchange for m in modules for exchange in m.exchanges)}
-    return tuple(Exchange(each.name, each.type, each.durable) for each in wanted)
+        yield from _at("broker of a zone", zone, queue, CHANGES.exchanges)
 
 
 def _at(
@@ -72,9 +65,22 @@ def _at(
             f"{other} cannot be declared: {reason}",
             "set amqp.queue_type to its type, or amqp.queue to another name (docs/nodes.md)",
         )
+    yield from map(refused, about.refused)
     if about.waiting and not about.consumers:
         what = f"{about.waiting} events wait in {queue}, and no consumer takes them"
         yield warning("events", what, "callboard start")
+
+
+def refused(found: tuple[Queue, str]) -> Finding:
+    """A queue that does not exist yet, and that the broker would not let be declared."""
+    queue, reason = found
+    what = f"{queue.name or 'the queue of a connection'} would be refused ({reason})"
+    if is_deprecated(queue):
+        permit = "deprecated_features.permit.transient_nonexcl_queues = true in rabbitmq.conf"
+        mend = f"{permit} while you need amqp.join_kazoo, whose queue is Kazoo's (docs/kazoo.md)"
+        why = "it is neither durable nor exclusive, which RabbitMQ 4 permits only if it is told to"
+        return problem("queue", f"{what}: {why}", mend)
+    return problem("queue", what, "see RabbitMQ's policies and limits for this virtual host")
 
 
 def _described(url: str, queue: str, about: BrokerAbout) -> str:

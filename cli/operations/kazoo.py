@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -15,7 +16,9 @@ from callboard.actors.delivery.transports import grants, rules
 from callboard.adapters.http.client_certificates import ClientCertificates, NoCertificateError
 from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.attempt_history import attempts
+from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.repositories.hooks import HookStore
+from callboard.adapters.repositories.system_config import CATEGORY
 from callboard.adapters.store import stores
 from callboard.adapters.store.dry_run import DRY_RUN
 from callboard.adapters.store.protocol import Document, StoreError
@@ -24,6 +27,7 @@ from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, print_json, print_table, say
 from callboard.cli.terminal.times import shown
 from callboard.config.loader import Loaded
+from callboard.webhooks.history.comparing import NEAR_S, OURS, compared
 from callboard.webhooks.hooks.hook import is_enabled
 from callboard.webhooks.hooks.migration import OLD_EVENTS
 from callboard.webhooks.hooks.options import CHECKED
@@ -43,6 +47,12 @@ HANDSHAKE_S = 5.0
 REDIRECTS = (
     "Kazoo follows redirects, Callboard does not: kazoo.compatible keeps it as it was, or "
     "delivery.follow_redirects = 5, or follow_redirects of the hook."
+)
+
+LOG_SUCCESSFUL = "log_successful_attempts"
+NOT_LOGGED = (
+    "Kazoo stores failed attempts only: requests that only Callboard would have sent cannot be "
+    "told. Set log_successful_attempts to true in system_config/webhooks during the trial."
 )
 
 
@@ -154,6 +164,66 @@ def dry_run(loaded: Loaded, account: str, hook_id: str | None, limit: int, json_
             for one in found
         ),
     )
+
+
+@kazoo.command()
+@click.option("--account", required=True, metavar="ACCOUNT_ID", help="The account.")
+@click.option("--hook", "hook_id", metavar="HOOK_ID", help="Only this hook's.")
+@as_json
+@with_settings()
+def compare(loaded: Loaded, account: str, hook_id: str | None, json_: bool) -> None:
+    """Compare the attempts that Kazoo stored with what a dry run would have sent.
+
+    Reads the shared store and this node's records of the last 31 days, and changes nothing. Kazoo
+    stores successful attempts only with log_successful_attempts = true in system_config/webhooks.
+    """
+    now = gregorian_s(time.time())
+    couchdb, folder = loaded.settings.couchdb, loaded.settings.data.dir
+    node = loaded.settings.node
+    try:
+        with (
+            closing(stores.connect("sqlite://", folder / DRY_RUN)) as records,
+            closing(stores.connect(couchdb.url, folder, couchdb.timeout_ms / 1000)) as shared,
+        ):
+            ours = list(attempts(records, account, hook_id, now - KEPT_S, now))
+            since = min((one["pvt_created"] for one in ours), default=now) - NEAR_S
+            kazoos = list(attempts(shared, account, hook_id, since, now))
+            directory = StoreDirectory(shared, node.name, node.zone, write_defaults=False)
+            logged = directory.setting(CATEGORY, LOG_SUCCESSFUL, None)
+    except StoreError as problem:
+        raise Failure(str(problem)) from None
+    equal, found = compared(kazoos, ours)
+    notes = [] if logged is True else [NOT_LOGGED]
+    if logged is not True:
+        found = [one for one in found if one.kind != OURS]
+    if json_:
+        print_json(
+            {
+                "kazoo": len(kazoos),
+                "dry_run": len(ours),
+                "equal": equal,
+                "differences": [attrs.asdict(one) for one in found],
+                "notes": notes,
+            }
+        )
+        return
+    if found:
+        print_table(
+            ("created", "hook", "difference", "uri", "members"),
+            (
+                (
+                    shown(one.at - GREGORIAN_OFFSET_S),
+                    one.hook_id,
+                    one.kind,
+                    one.uri,
+                    ", ".join(one.members),
+                )
+                for one in found
+            ),
+        )
+    say(f"{equal} requests are equal, {len(found)} differ.")
+    for note in notes:
+        say(note)
 
 
 def _account(document: Mapping[str, Any]) -> str:

@@ -7,18 +7,16 @@ import threading
 import pytest
 
 from callboard.actors.api.asking import Asked
-from callboard.actors.api.backend import ActorBackend, Changed
+from callboard.actors.api.backend import ActorBackend, Changed, Posted
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import write_place
 from callboard.actors.messages import (
     ApplyHook,
     HookApplied,
     NoAnswer,
-    Published,
-    PublishEvents,
     RefusedByActor,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.repositories.maintenance import Change
@@ -75,14 +73,11 @@ def test_a_saved_hook_is_published_and_in_effect_before_the_response(backend, in
     )
 
 
-def test_events_are_published_by_the_bridge(backend, inbox):
+def test_events_go_to_the_actor_that_publishes_them(backend, inbox):
     events = [("shop", "order.paid", b"{}", "application/json")]
-    actor = Answering(inbox, Published(3, 2))
-    assert backend.publish(events) == 2
-    actor.join(patient(10))
-    assert [(each.path, each.message) for each in actor.taken] == [
-        (EVENT_BRIDGE, PublishEvents(tuple(events)))
-    ]
+    future = backend.publish(events)
+    [posted] = inbox.taken()
+    assert (posted, posted.future) == (Posted(events), future)
 
 
 def test_no_response_in_time_is_no_answer(backend, inbox):

@@ -1,18 +1,29 @@
 """The actor that serves the API: its port, what it shows of itself, and an answer through it."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import requests
+import structlog
 
-from callboard.actors.api.asking import Asking
+from callboard.actors.api.backend import Posted
+from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.server import ApiServer
 from callboard.actors.base.role import Setup
-from callboard.actors.messages import PostsRefused
-from callboard.actors.messages.paths import EVENT_BRIDGE
+from callboard.actors.events.event_publisher import EventPublisher
+from callboard.actors.messages import Published, RefusedByActor
+from callboard.adapters.broker.protocol import (
+    Blocked,
+    Confirmed,
+    ConnectionUp,
+    Probed,
+    Returned,
+    Unblocked,
+    Unconfirmed,
+)
 from callboard.config.settings import ApiSettings, DataSettings, LogSettings, Settings
-from callboard.config.time_limits import BLOCK_LASTS_S, LOOK_S
-from callboard.supervision import ChildSpec, Peer, SupervisorSpec
+from callboard.supervision import ChildSpec, SupervisorSpec
 from support.patience import patient
 from support.trees import SIMPLE, Tree
 
@@ -64,45 +75,78 @@ def test_it_listens_answers_and_says_where(serving):
 # What it knows of the broker, without a server
 
 
+class Broker:
+    """A broker that answers what the test says."""
+
+    def __init__(self):
+        self.published, self.probes = [], 0
+
+    def publish(self, message):
+        self.published.append(message)
+        return len(self.published)
+
+    def probe(self):
+        self.probes += 1
+
+
 class Api(ApiServer):
-    """Only with what `begin` prepares for messages from the bridge."""
+    """Only with what `begin` prepares for posted events."""
 
     def __init__(self):
         super().__init__()
-        self._posts_refused = "", 0.0
-        self._asking = Asking(self.send)
+        self._inbox = Inbox()
+        self.broker = Broker()
+        self._publisher = EventPublisher(self.broker, structlog.get_logger())
+        self._changes = SimpleNamespace(on_broker=lambda _event: None)
+        self.log = structlog.get_logger()
+
+    def post(self, *bodies):
+        posted = [
+            Posted([("callboard", "order.paid", body, "application/json")]) for body in bodies
+        ]
+        for each in posted:
+            self._inbox.put(each)
+        self.take_from_threads()
+        return [each.future for each in posted]
 
 
 @pytest.fixture
 def api():
-    return Api()
+    api = Api()
+    api.on_broker(ConnectionUp(None))
+    yield api
+    api._inbox.close()
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    return clock
+def test_posts_of_one_moment_share_a_probe_and_each_gets_its_own_answer(api):
+    one, two, three = api.post(b"1", b"2", b"3")
+    assert (api.broker.probes, api.broker.published) == (1, [])
+    api.on_broker(Probed())
+    assert [message.body for message in api.broker.published] == [b"1", b"2", b"3"]
+    api.on_broker(Returned(3, "312 NO_ROUTE"))
+    api.on_broker(Confirmed((1, 3)))
+    assert (one.result(0), two.done(), three.result(0)) == (Published(1, 0), False, Published(1, 1))
+    api.on_broker(Unconfirmed((2,), "the connection was lost"))
+    with pytest.raises(RefusedByActor, match="did not take it: the connection was lost"):
+        two.result(0)
 
 
-def test_a_block_lasts_as_long_as_the_bridge_says_so(api, clock):
+def test_posts_are_refused_while_the_broker_is_blocked(api):
     assert api.why_posts_are_refused() == ""
-    for _time in range(3):
-        api.receiveMsg_PostsRefused(PostsRefused("low on memory"), "bridge")
-        clock[0] += 2 * LOOK_S  # One message may be lost.
-        assert api.why_posts_are_refused() == "low on memory"
-    clock[0] += BLOCK_LASTS_S
-    assert api.why_posts_are_refused() == ""
-    api.receiveMsg_PostsRefused(PostsRefused("low on memory"), "bridge")
-    api.receiveMsg_PostsRefused(PostsRefused(""), "bridge")
-    assert api.why_posts_are_refused() == ""
+    [waits] = api.post(b"1")
+    api.on_broker(Blocked("low on memory"))
+    why = "the broker takes no messages: low on memory"
+    assert api.why_posts_are_refused() == why
+    with pytest.raises(RefusedByActor, match=why) as refused:
+        waits.result(0)
+    assert refused.value.cause == "blocked"
+    api.on_broker(Unblocked())
+    assert (api.why_posts_are_refused(), api.broker.published) == ("", [])
 
 
-def test_a_new_bridge_finds_out_by_itself(api):
-    api.receiveMsg_PostsRefused(PostsRefused("low on memory"), "bridge")
-    before = api.peers = {EVENT_BRIDGE: Peer(EVENT_BRIDGE, 1, "bridge", 0)}
-    api.on_peers(before)
-    assert api.why_posts_are_refused() == "low on memory"
-    api.peers = {}
-    api.on_peers(before)
-    assert api.why_posts_are_refused() == ""
+def test_a_client_that_has_gone_disturbs_nobody(api):
+    gone, stays = api.post(b"1", b"2")
+    gone.cancel()
+    api.on_broker(Probed())
+    api.on_broker(Confirmed((1, 2)))
+    assert stays.result(0) == Published(1, 0)

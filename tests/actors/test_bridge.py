@@ -8,12 +8,12 @@ import pytest
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
-from callboard.actors.events.bridge import IN_ORDER, MAX_PUBLISHING_BYTES, EventBridge
+from callboard.actors.events.bridge import IN_ORDER, EventBridge
+from callboard.actors.events.event_publisher import MAX_BYTES
 from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
-    PostsRefused,
     Progress,
     Published,
     PublishEvents,
@@ -23,7 +23,6 @@ from callboard.actors.messages import (
     Routed,
 )
 from callboard.actors.messages.paths import (
-    API,
     DELIVERIES,
     EVENT_BRIDGE,
     RETRY_QUEUE,
@@ -78,6 +77,8 @@ class Broker:
     def publish(self, message):
         if len(message.properties.headers.get("note", "")) > 99:
             raise BrokerError("too large")
+        if len(message.routing_key) > 255:
+            raise BrokerError("a routing key has 255 bytes at most")
         self.published.append(message)
         return len(self.published)
 
@@ -522,29 +523,6 @@ def test_what_clients_publish_is_refused_while_the_broker_is_blocked(bridge):
     assert len(bridge.broker.published) == 1
 
 
-def test_the_api_is_told_of_a_block_again_and_again_and_of_its_end(bridge):
-    bridge.peers = {**bridge.peers, API: Peer(API, 1, "api", 0)}
-
-    def told():
-        return [each.reason for each in bridge.sent if isinstance(each, PostsRefused)]
-
-    def look():
-        for call in bridge.repeated:
-            call()
-
-    look()
-    assert told() == []
-    bridge.on_broker(Blocked("low on memory"))
-    look()
-    assert told() == [BLOCKED.reason] * 2
-    bridge.on_broker(Unblocked())
-    look()
-    assert told() == [BLOCKED.reason] * 2 + [""]
-    bridge.on_broker(Blocked("low on disk"))
-    bridge.on_broker(ConnectionDown("lost", 1.0))
-    assert told()[3:] == ["the broker takes no messages: low on disk", ""]
-
-
 def test_of_what_was_sent_before_a_block_it_is_told_that_it_may_be_published(bridge):
     publish(bridge, "early")
     take(bridge)
@@ -556,9 +534,24 @@ def test_of_what_was_sent_before_a_block_it_is_told_that_it_may_be_published(bri
     assert bridge.sent == [refused]
 
 
+def test_what_cannot_be_published_ends_its_request_alone(bridge):
+    bridge.sent.clear()
+    good = ("shop", "order", b"1", "t")
+    bad = ("shop", "k" * 300, b"1", "t")
+    bridge.receiveMsg_PublishEvents(PublishEvents((good, bad, good)), "one")
+    bridge.receiveMsg_PublishEvents(PublishEvents((good,)), "two")
+    bridge.receiveMsg_PublishEvents(PublishEvents(()), "three")
+    take(bridge)
+    assert len(bridge.broker.published) == 2
+    bridge.on_broker(Returned(2, "312 NO_ROUTE"))
+    bridge.on_broker(Confirmed((1, 2)))
+    too_long = Refused("the broker cannot take it: a routing key has 255 bytes at most")
+    assert bridge.sent == [Published(0, 0), too_long, Published(1, 1)]
+
+
 def test_what_clients_publish_is_bounded_by_bytes(bridge):
     """The bridge grew to 333 MB."""
-    half = MAX_PUBLISHING_BYTES // 2
+    half = MAX_BYTES // 2
     publish(bridge, "one", "two", size=half)
     assert bridge.sent == []
     publish(bridge, "three")

@@ -63,10 +63,9 @@ def test_a_batch_is_settled_when_the_broker_has_answered_for_all_of_it(publisher
     publisher.on_broker(Confirmed((3,)))
     assert ended == [batch]
     assert batch.taken == ["a"]
-    assert batch.refused == [
-        ("b", "the broker did not take it: the connection was lost"),
-        ("c", "there is no queue for it: no queue"),
-    ]
+    assert batch.refused == [("b", "the broker did not take it: the connection was lost")]
+    assert batch.unroutable == [("c", "there is no queue for it: no queue")]
+    assert batch.not_taken == (*batch.refused, *batch.unroutable)
     publisher.complete(other)
     assert (ended, other.taken) == ([batch, other], ["d"])
     assert len(publisher) == 0
@@ -78,7 +77,7 @@ def test_an_empty_batch_and_one_that_cannot_be_published_are_settled(publisher, 
     publisher.publish(odd, "a", message("k" * 300))
     publisher.complete(odd)
     assert ended == [empty, odd]
-    assert odd.refused == [("a", "a routing key has 255 bytes at most")]
+    assert odd.refused == [("a", "the broker cannot take it: a routing key has 255 bytes at most")]
 
 
 def test_what_is_others_is_left_alone(publisher, ended):

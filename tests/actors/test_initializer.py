@@ -151,8 +151,15 @@ def test_whatever_fails_it_tries_again(grow, store, method):
     store.ensure_database("accounts")
     add_account(store)
     meddled = Meddled(store, **{method: refuse(StoreUnavailable("away"))})
-    tree = grow(with_store(meddled))
-    tree.wait(ended)
+    found = []
+
+    class Counting(with_store(meddled)):
+        def _worked(self, *, complete):
+            found.append(complete)
+            super()._worked(complete=complete)
+
+    grow(Counting).wait(ended)
+    assert found == [True]  # a store that is away is no cluster without accounts
     assert made(store)
     assert meddled.calls.count("ensure_database") > 1
 

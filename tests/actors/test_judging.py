@@ -18,7 +18,6 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.presenting import presented
 from callboard.webhooks.hooks.hook import JSON, Hook
 from callboard.webhooks.hooks.options import CANCELLED_UNTIL, Options
-from callboard.webhooks.retries.outdated_hooks import REMEMBERED
 from callboard.webhooks.retries.retry_message import RetryMessage
 from callboard.webhooks.retries.standing import Cancel, Send, Wait
 from support.stores import Meddled, refuse
@@ -148,9 +147,9 @@ def test_hooks_too_large_for_one_message_are_asked_for_again(judge):
 
 
 def test_the_changes_remembered_are_bounded(judge):
-    keys = tuple((ACCOUNT, str(number)) for number in range(REMEMBERED + 5))
+    keys = tuple((ACCOUNT, str(number)) for number in range(20_005))
     judge.outdated(HooksOutdated(7, keys))
-    assert len(judge._outdated) == REMEMBERED
+    assert len(judge._outdated) == 20_000
 
 
 def test_what_the_broker_will_redeliver_is_forgotten(judge):

@@ -8,7 +8,6 @@ from callboard.actors.messages.paths import ATTEMPT_LOG, HOOK_TABLE
 from callboard.supervision import Peer
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError, Response
-from callboard.webhooks.retries.outdated_hooks import REMEMBERED
 from callboard.webhooks.retries.retry_message import RetryMessage
 from support.deliverers import ACCOUNT, LocalDeliverer, delivery
 
@@ -98,8 +97,8 @@ def test_due_ones_that_do_not_take_a_change_into_account_go_back(deliverer):
 
 
 def test_the_changes_remembered_are_bounded(deliverer):
-    deliverer.outdated(*((ACCOUNT, str(number)) for number in range(REMEMBERED + 5)))
-    assert len(deliverer._outdated) == REMEMBERED
+    deliverer.outdated(*((ACCOUNT, str(number)) for number in range(20_005)))
+    assert len(deliverer._outdated) == 20_000
 
 
 def test_the_table_is_told_when_nothing_outdated_waits(deliverer):

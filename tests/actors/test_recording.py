@@ -86,3 +86,13 @@ def test_a_try_that_is_recorded_again_has_the_same_id():
         recorded.recorder.retried(job(), ClientError("timeout"), NOW)
         ids |= {document["_id"] for document in recorded.attempts()}
     assert len(ids) == 1
+
+
+def test_the_record_says_how_long_the_request_took():
+    recorded = Recorded()
+    recorded.recorder.retried(job(took_s=1.2345), ClientError("timeout"), NOW)
+    recorded.recorder.retried(job(took_s=None), ClientError("refused: x"), NOW)
+    ended = job(took_s=1.0, attempts_made=2, deferred_since_s=NOW)
+    recorded.recorder.exhausted(ended, ClientError("endpoint"), GiveUp("endpoint"), NOW)
+    took = [document.get("pvt_duration_ms") for document in recorded.attempts()]
+    assert took == [1234, None, None]

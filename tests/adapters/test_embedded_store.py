@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard.adapters.store.embedded import EmbeddedStore, sort_key
+from callboard.adapters.store.embedded import EmbeddedStore, SqliteFile, sort_key
 from callboard.adapters.store.protocol import Conflict, StoreError, StoreUnavailable, View
 from callboard.adapters.store.views import ACCOUNTS, ALL
 from support.patience import patient
@@ -298,3 +298,23 @@ def test_sort_key_sorts_names_as_icu_does():
     ]
     assert sorted(names, key=sort_key) == names
     assert sorted(names, key=cmp_to_key(compare)) == names
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_one_connection_serves_until_the_file_is_another(tmp_path, replaced):
+    file = SqliteFile(tmp_path / "a.sqlite3", "CREATE TABLE t (a)", 1.0, replaced=replaced)
+
+    def used():
+        with file.reading() as connection:
+            return connection
+
+    first = used()
+    assert used() is first
+    file.path.rename(tmp_path / "aside.sqlite3")
+    # That of the store is never moved aside: a file of its own would hide all hooks.
+    assert (used() is first) is not replaced
+    again = used()
+    assert used() is again
+    file.close()
+    assert used() is not again
+    file.close()

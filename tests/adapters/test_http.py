@@ -404,6 +404,14 @@ def test_a_request_leaves_descriptors_to_its_process(transport, receiver):
     assert then.status == 200
 
 
+@pytest.mark.parametrize("open_one", [0, 1, 2])
+def test_any_of_the_addresses_may_be_the_one_that_accepts(make, receiver, open_one):
+    addresses = ["127.0.0.2", "127.0.0.3"]
+    addresses.insert(open_one, "127.0.0.1")
+    transport = make(resolve=resolves_to(addresses))
+    assert post(transport, f"http://hooks.example:{receiver.port}/").status == 200
+
+
 def test_the_next_address_is_tried_when_one_refuses_or_stays_silent(make, receiver):
     addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
     transport = make(connect_timeout_s=1, resolve=resolves_to(addresses))

@@ -2,10 +2,19 @@
 
 import pika
 import pytest
+from attrs import evolve
 
 from callboard.adapters.broker.backoff import Backoff
-from callboard.adapters.broker.protocol import ConnectionUp, DelayQueue, Properties, Queue, Topology
-from callboard.adapters.broker.queues import shared_queue
+from callboard.adapters.broker.protocol import (
+    ConnectionDown,
+    ConnectionUp,
+    DelayQueue,
+    Properties,
+    Queue,
+    Topology,
+)
+from callboard.adapters.broker.queues import LINGERS_MS, queue_of_running_nodes, shared_queue
+from services.rabbitmq import wait_until
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -111,3 +120,44 @@ def test_the_consumer_of_higher_priority_is_served_first_and_the_other_gets_the_
 
     preferred.connection.close()
     assert len(standby.receive(4)) == 4  # and one waits for room
+
+
+def test_a_queue_of_running_nodes_goes_away_with_the_last_of_them(drive, rabbitmq, amqp_url):
+    queue = queue_of_running_nodes("requests", "classic")
+    one, other = drive(Topology(queue=queue)).up(), drive(Topology(queue=queue)).up()
+    one.connection.close()
+    assert other.publish("requests", b"x", mandatory=True)
+    assert other.receive(1)[0].body == b"x"
+    other.connection.close()
+    wait_until(lambda: rabbitmq.queues(amqp_url) == [], "end of the queue", 10)
+
+
+def test_so_does_a_replicated_one_after_a_while(drive, rabbitmq, amqp_url):
+    queue = queue_of_running_nodes("requests", "quorum")
+    assert (queue.auto_delete, queue.arguments["x-expires"]) == (False, LINGERS_MS)
+    soon = evolve(queue, arguments={**queue.arguments, "x-expires": 300})
+    driver = drive(Topology(queue=soon)).up()
+    driver.while_quiet()
+    driver.while_quiet()
+    assert [name for name, *_ in rabbitmq.queues(amqp_url)] == ["requests"]
+    driver.connection.close()
+    wait_until(lambda: rabbitmq.queues(amqp_url) == [], "end of the queue", 10)
+
+
+def test_a_queue_of_an_earlier_version_goes_once_it_is_unused(drive, rabbitmq, amqp_url):
+    earlier = Topology(queue=Queue("old", durable=False, auto_delete=True))
+    upgraded = Topology(queue=queue_of_running_nodes("new", "classic"), obsolete=("old",))
+    still_there = drive(earlier).up()
+    both = drive(upgraded).up()
+    both.while_quiet()
+    assert [name for name, *_ in rabbitmq.queues(amqp_url)] == ["new", "old"]
+    assert not both.of(ConnectionDown)
+    still_there.connection.close()
+    wait_until(lambda: len(rabbitmq.queues(amqp_url)) == 1, "end of the old queue", 10)
+
+    channel = pika.BlockingConnection(pika.URLParameters(amqp_url)).channel()
+    channel.queue_declare("old", auto_delete=True)  # its node died before it consumed
+    again = drive(upgraded).up()
+    again.until(lambda: len(rabbitmq.queues(amqp_url)) == 1)
+    assert both.publish("new", b"x")
+    assert not both.of(ConnectionDown)

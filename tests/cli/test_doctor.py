@@ -298,6 +298,23 @@ def test_a_real_broker_is_found_well_or_told_what_it_lacks(settings, amqp_url):
     assert "add_vhost" in found.mend
 
 
+@pytest.mark.rabbitmq
+def test_a_queue_that_the_broker_refuses_is_told_before_the_first_start(
+    settings, rabbitmq, amqp_url
+):
+    rabbitmq.deny_deprecated(amqp_url)
+    (found,) = broker.broker(settings(amqp__url=amqp_url))
+    assert found.result == "ok"
+    well, found = broker.broker(settings(amqp__url=amqp_url, amqp__join_kazoo="true"))
+    assert (well.result, found.result) == ("ok", "problem")
+    assert found.what == (
+        "webhooks_shared_listener would be refused (541 INTERNAL_ERROR): it is neither durable nor "
+        "exclusive, which RabbitMQ 4 permits only if it is told to"
+    )
+    assert "deprecated_features.permit.transient_nonexcl_queues = true" in found.mend
+    assert rabbitmq.queues(amqp_url) == []
+
+
 @pytest.mark.couchdb
 def test_a_real_store_is_found_well_or_told_what_it_lacks(settings, couchdb_url):
     made = settings(couchdb__url=couchdb_url)

@@ -80,7 +80,6 @@ def test_the_limits_of_a_node_with_default_settings():
         ("changed hook in effect, for the API", 4, "changed hook in effect + 1 s"),
         ("silent loss of the broker", 16, "2 x amqp.heartbeat_s"),
         ("look for a block of the broker", 5, "fixed"),
-        ("block of the broker, unconfirmed", 12, "2 x look + 2 s"),
         (
             "connection to an endpoint",
             10,

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import defaultdict
 from contextlib import closing
 
 import pytest
@@ -9,8 +10,10 @@ import requests
 
 from callboard.actors.system.actor_system import RequestRefused
 from callboard.adapters.repositories import dead_letters
+from callboard.adapters.repositories.system_config import set_system_setting
 from callboard.adapters.store import stores, views
-from callboard.webhooks.values.kazoo_names import modb
+from callboard.webhooks.values.kazoo_names import gregorian_s, modb
+from support.kazoo_answers import DATA, cases, deviations
 from support.running import ACCOUNT, call_event
 
 STORES = ["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)]
@@ -138,3 +141,106 @@ def test_a_trial_that_takes_its_share_of_the_events_adds_attempts_only(shared, s
     assert {*after_names} - {*names} <= {dead_letters.DATABASE}, "only its own is new"
     attempts = [one for one in stored if one.get("pvt_type") == "webhook_attempt"]
     assert {one["hook_id"] for one in attempts} == {"good", "gone", "refused"}
+
+
+CALLS = ("channel_create", "channel_answer", "channel_bridge", "channel_destroy")
+
+
+def calls_of_kazoo():
+    """Hooks, events and what Kazoo sent for them; of each event type the hook with most cases.
+
+    Each hook has an id of its own here, and only cases without further documents are taken.
+    """
+    intended = {name for kind in deviations() for name in kind["cases"]}
+    by_hook = defaultdict(list)
+    for case in cases():
+        if case["name"] in intended or case["docs"] or len(case["hooks"]) != 1:
+            continue
+        [hook] = case["hooks"]
+        if hook["hook"] in CALLS and not case["responses"]:
+            by_hook[json.dumps(hook, sort_keys=True)].append(case)
+    most = {}
+    for text, some in sorted(by_hook.items(), key=lambda item: len(item[1])):
+        most[json.loads(text)["hook"]] = json.loads(text), some
+    for hook, some in most.values():
+        id = f"hook-{hook['hook']}"
+        requests = [one | {"hook": id} for case in some for one in case["kazoo"]["requests"]]
+        yield hook | {"_id": id}, [event for case in some for event in case["events"]], requests
+
+
+def as_attempt(request, number):
+    """The record of a request of Kazoo's, as Kazoo stores it (webhooks_util)."""
+    url, body = request["url"], request["body"]
+    if request["verb"] == "get":
+        url, body = url.rpartition("?")[0], ""
+    headers = {"content-type": request["content_type"]} if request["content_type"] else {}
+    return {
+        "pvt_type": "webhook_attempt",
+        "pvt_account_id": request["account"],
+        "pvt_created": gregorian_s(time.time()),
+        "hook_id": request["hook"],
+        "event_id": f"kazoo-{number}",
+        "method": request["verb"],
+        "uri": url,
+        "req_headers": headers,
+        "req_body": body,
+        "resp_status_code": "200",
+        "result": "success",
+    }
+
+
+@pytest.mark.multiprocess
+def test_a_trial_is_compared_with_what_kazoo_sent(tmp_path, start):
+    """The events are those for which Kazoo's own code made these requests (tests/data/kazoo)."""
+    data = tmp_path / "data0"
+    data.mkdir()
+    base = json.loads((DATA / "base.json").read_text())
+    parts = list(calls_of_kazoo())
+    account = parts[0][0]["pvt_account_id"]
+    month = modb(account, time.time())
+    events = [event for _hook, its, _requests in parts for event in its]
+    requests = [request for *_others, some in parts for request in some]
+    assert len(requests) > 150
+
+    def compare(*arguments):
+        result = system.run("kazoo", "compare", "--account", account, *arguments)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    with closing(stores.connect("sqlite://", data, 60)) as store:
+        for database, its in (("webhooks", views.WEBHOOKS), ("accounts", views.ACCOUNTS)):
+            store.ensure_database(database)
+            store.ensure_views(database, its)
+        for database, documents in base.items():
+            store.ensure_database(database)
+            for document in documents:
+                store.save(database, document)
+        for hook, _events, _requests in parts:
+            store.save("webhooks", hook)
+        store.ensure_database(month)
+        store.ensure_views(month, views.MODB)
+        system = start(delivery__dry_run=True)
+        system.wait_hooks(len(parts))
+        system.send(
+            *(
+                # Messages with one id are repeats.
+                ("callevt", f"call.{event['Event-Name']}.leg", event | {"Msg-ID": f"{number}"})
+                for number, event in enumerate(events)
+            )
+        )
+        system.wait_settled(len(events))
+        store.save_many(month, [as_attempt(one, number) for number, one in enumerate(requests)])
+        told = system.wait(
+            lambda: (found := json.loads(compare("--json")))["dry_run"] == len(requests) and found
+        )
+        assert (told["differences"], told["kazoo"]) == ([], len(requests))
+        assert told["equal"] > 100
+        assert "log_successful_attempts" in told["notes"][0]
+        # One that Kazoo sent otherwise.
+        [first] = [one for one in store.documents(month) if one["event_id"] == "kazoo-0"]
+        other = json.loads(first["req_body"]) | {"call_direction": "sideways"}
+        store.save(month, {**first, "req_body": json.dumps(other)})
+        set_system_setting(store, "webhooks", "log_successful_attempts", True)
+        [found] = json.loads(compare("--json"))["differences"]
+        assert (found["kind"], found["members"]) == ("differs", ["call_direction"])
+        assert f"{told['equal'] - 1} requests are equal, 1 differ." in compare()

@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +107,27 @@ def measured() -> Reach:
         for path in digests
         if Path(path).name.startswith("test_") and not path.startswith(UNUSED)
     }
+    files = {path: file for path, file in sorted(files.items()) if path in now}
     stale = [p for p in now if p not in files or not files[p].holds(now[p], digests)]
     modules = dict.fromkeys(kept["modules"])
     if stale:
         print(f"measuring which lines the tests of {len(stale)} files run ...", flush=True)
-        parts = _measure(stale)
+    # Each folder's result is kept at once, so that an interrupted measurement can go on.
+    for _folder, those in groupby(sorted(stale), lambda path: path.split("/")[:2]):
+        paths = list(those)
+        parts = _measure(paths)
         modules |= dict.fromkeys(name for part in parts for name in part["modules"])
-        for path in stale:
+        for path in paths:
             found = [part["files"][path] for part in parts if path in part["files"]]
             files[path] = _whole(now[path], digests, found)
-    files = {path: file for path, file in sorted(files.items()) if path in now}
-    reach = Reach(files, list(modules))
+        _keep(files, modules)
+    return Reach(files, [*modules])
+
+
+def _keep(files: Mapping[str, TestFile], modules: Iterable[str]) -> None:
     KEPT.parent.mkdir(exist_ok=True)
     written = {path: asdict(file) for path, file in files.items()}
-    KEPT.write_text(json.dumps({"files": written, "modules": reach.modules}))
-    return reach
+    KEPT.write_text(json.dumps({"files": written, "modules": [*modules]}))
 
 
 def _whole(digest: str, digests: Mapping[str, str], parts: Iterable[Any]) -> TestFile:
@@ -196,7 +203,7 @@ def _measure(files: list[str]) -> list[Any]:
     command = [
         *(sys.executable, "-m", "pytest", "-p", "mutation.recording", "-p", "no:cacheprovider"),
         *("-m", MEASURED, "--hypothesis-seed=0", "--reach", folder, "--no-header", "-q"),
-        *("--numprocesses", "2", "--dist", "loadgroup", "--timeout", "600"),
+        *("--numprocesses", "2", "--dist", "loadgroup", "--timeout", "120"),
         *files,
     ]
     run = subprocess.run(

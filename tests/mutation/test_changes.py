@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from mutation.__main__ import EQUIVALENT, identity_of
+from mutation.__main__ import EQUIVALENT, HOLES, identity_of, is_in
 from mutation.changes import changes
 from mutation.reach import ROOT, importers
 
@@ -116,3 +116,12 @@ def test_each_equivalent_mutant_is_one_that_there_is_and_has_a_reason():
     assert [entry for entry in entries if identity_of(entry) not in there] == []
     assert all(len(entry["reason"]) > 10 for entry in entries)
     assert len(set(map(identity_of, entries))) == len(entries)
+
+
+def test_each_known_hole_is_a_place_that_there_is():
+    holes = tomllib.loads(HOLES.read_text())["hole"]
+    there = [c for file in {hole["file"] for hole in holes} for c in changes(ROOT, file)]
+    for hole in holes:
+        for name in hole.get("in", [None]):
+            place = hole if name is None else {**hole, "in": [name]}
+            assert any(is_in(place, change) for change in there), (hole["file"], name)

@@ -4,6 +4,7 @@ The server runs with an Erlang shell on its standard input. That gives the tests
 its inside (virtual hosts, queue depths, alarms), and ends it when the test run ends for any reason.
 """
 
+import json
 import os
 import re
 import select
@@ -13,7 +14,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -34,6 +37,26 @@ log.console = false
 log.file.level = info
 disk_free_limit.absolute = 1MB
 """
+
+DENYING = """\
+-module(callboard_denies).
+-behaviour(rabbit_channel_interceptor).
+-export([init/1, description/0, intercept/3, applies_to/0]).
+init(Channel) -> rabbit_channel:get_vhost(Channel).
+description() -> [{description, <<"RabbitMQ 4.3 without transient_nonexcl_queues">>}].
+applies_to() -> ['queue.declare'].
+intercept({'queue.declare', _, Name, Passive, Durable, Exclusive, _, _, _} = Method, Content,
+          VHost) ->
+    case Passive orelse Durable orelse Exclusive
+         orelse not ets:member(callboard_denying, VHost) of
+        true -> {Method, Content};
+        false -> rabbit_misc:protocol_error(internal_error,
+            "Feature `transient_nonexcl_queues` is deprecated. Queue '~s'", [Name])
+    end;
+intercept(Method, Content, _VHost) -> {Method, Content}.
+"""
+"""Refuses what `deprecated_features.permit.transient_nonexcl_queues = false` refuses, in RabbitMQ
+versions before that setting (3.13), and for some virtual hosts only."""
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
@@ -62,6 +85,7 @@ class RabbitMQ:
         self._program = program
         self._console = folder / "console.txt"
         self._questions = 0
+        self._denies = False
         self._server: subprocess.Popen[bytes] | None = None
         self._epmd_port = free_port()
         (folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port))
@@ -115,6 +139,39 @@ class RabbitMQ:
             '<<".*">>, <<".*">>, <<".*">>, <<"guest">>)'
         )
         return f"amqp://guest:guest@127.0.0.1:{self.port}/{quote(name)}"
+
+    def deny_deprecated(self, url: str) -> None:
+        """Refuse deprecated queues in that virtual host, as RabbitMQ 4 can be told to."""
+        vhost = unquote(url.rsplit("/", 1)[1])
+        if not self._denies:
+            file = self.folder / "callboard_denies.erl"
+            file.write_text(DENYING)
+            self.erlang(
+                f'begin {{ok, M, Code}} = compile:file("{file}", [binary]), '
+                '{module, M} = code:load_binary(M, "denying", Code), '
+                "Shell = self(), spawn(fun() -> ets:new(callboard_denying, [named_table, public]), "
+                "Shell ! made, receive never -> ok end end), receive made -> ok end, "
+                'ok = rabbit_registry:register(channel_interceptor, <<"callboard denies">>, M) end'
+            )
+            self._denies = True
+        self.erlang(f'ets:insert(callboard_denying, {{<<"{vhost}">>}})')
+
+    def queues(self, url: str) -> list[tuple[str, bool, bool, bool, dict[str, Any]]]:
+        """The queues of that virtual host: name, durable, exclusive, auto_delete and arguments."""
+        vhost = unquote(url.rsplit("/", 1)[1])
+        file = self.folder / "queues.json"
+        self.erlang(
+            f'ok = file:write_file("{file}", rabbit_json:encode([[element(4, Name), Durable, '
+            "Exclusive, AutoDelete, maps:from_list([{Key, Value} || {Key, _, Value} <- Table])] "
+            "|| [{_, Name}, {_, Durable}, {_, Exclusive}, {_, AutoDelete}, {_, Table}] <- "
+            f'rabbit_amqqueue:info_all(<<"{vhost}">>, '
+            "[name, durable, exclusive, auto_delete, arguments])]))"
+        )
+        found = json.loads(file.read_bytes())
+        # A quorum queue says "" where others say false.
+        return sorted(
+            ((name, d, bool(e), a, args) for name, d, e, a, args in found), key=itemgetter(0)
+        )
 
     @property
     def processes(self) -> list[psutil.Process]:

@@ -1,5 +1,6 @@
 """The API before an embedded store, without a system behind it."""
 
+import base64
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -20,10 +21,13 @@ from callboard.actors.messages import (
     ListHookProblems,
     ListSecrets,
     NoAnswer,
+    Published,
     ReencryptSecrets,
     RetireSecret,
     SecretsReencrypted,
 )
+from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.portal.links import PortalLinks
 from callboard.adapters.repositories.account_quotas import endpoint_config
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -55,6 +59,7 @@ class StubBackend:
         self.settings = settings or Settings(delivery=DeliverySettings())
         self.node = node_facts(self.settings)
         self.store = store
+        self.links = PortalLinks(SecretBox(base64.b64encode(b"k" * 32).decode(), Path("/")), store)
         self.admin_token = ADMIN
         self.told = []
         self.asked = []
@@ -97,11 +102,16 @@ class StubBackend:
     def ask(self, path, message, kind, timeout_s=5.0):
         return self.question(path, message, kind).result(patient(timeout_s))
 
-    def publish(self, messages, timeout_s=10.0):
+    def publish(self, messages):
+        future = Future()
         if isinstance(self.broker, Exception):
-            raise self.broker
-        self.published += messages
-        return self.unroutable
+            future.set_exception(self.broker)
+        elif self.broker == "silent":
+            return future
+        else:
+            self.published += messages
+            future.set_result(Published(len(messages), self.unroutable))
+        return future
 
     def report(self, events):
         self.reported += events

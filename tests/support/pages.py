@@ -2,6 +2,7 @@
 
 import json
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from support.patience import patient
@@ -12,13 +13,14 @@ PATIENCE_MS = patient(20_000)
 expect.set_options(timeout=PATIENCE_MS)
 
 
-class Dashboard:
-    """The dashboard of a running system, in a page. Every error in it fails the test."""
+AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
-    def __init__(self, browser, system, *, token=None, size=(1280, 800), colours="light"):
-        system.wait(system.settings.api_place_file.exists, what="the API")
-        self.url = json.loads(system.settings.api_place_file.read_text())["url"]
-        self.token = token or system.settings.api_token_file.read_text().strip()
+
+class Page:
+    """The dashboard at an address, in a page. Every error in it fails the test."""
+
+    def __init__(self, browser, url, *, size=(1280, 800), colours="light"):
+        self.url = url
         width, height = size
         self._context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=colours
@@ -32,29 +34,17 @@ class Dashboard:
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
         self.page.on("console", self._console)
 
-    def open(self, view=""):
-        self.page.goto(f"{self.url}/#/{view}")
-        self.page.get_by_label("Token").fill(self.token)
-        self.page.keyboard.press("Enter")
-        expect(self.page.get_by_role("navigation", name="Views")).to_be_visible()
-        return self
-
     def go(self, view):
         self.page.get_by_role("navigation", name="Views").get_by_role("link", name=view).click()
 
-    def actor(self, path):
-        """The row of an actor in the tree."""
-        return self.page.locator(f'tr[data-path="{path}"]')
+    def fits(self):
+        """Whether the page is no wider than the window."""
+        return self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
-    def endpoint(self, address):
-        return self.page.locator(f'tr[data-endpoint="{address}"]')
-
-    def hook(self, id):
-        return self.page.locator(f'tr[data-hook="{id}"]')
-
-    @property
-    def attempts(self):
-        return self.page.locator("tr[data-attempt]")
+    def faults(self):
+        """What axe-core finds wrong for people who see or use the page otherwise."""
+        found = Axe().run(self.page, options=AXE).response["violations"]
+        return [f"{v['id']}: {node['html'][:200]}" for v in found for node in v["nodes"]]
 
     def close(self):
         self._context.close()
@@ -69,3 +59,34 @@ class Dashboard:
         # A server's refusal is shown to the operator; the browser logs it, too.
         if message.type == "error" and "Failed to load resource" not in message.text:
             self.wrong.append(f"console: {message.text}")
+
+
+class Dashboard(Page):
+    """The dashboard of a running system."""
+
+    def __init__(self, browser, system, *, token=None, **options):
+        system.wait(system.settings.api_place_file.exists, what="the API")
+        url = json.loads(system.settings.api_place_file.read_text())["url"]
+        super().__init__(browser, url, **options)
+        self.token = token or system.settings.api_token_file.read_text().strip()
+
+    def open(self, view=""):
+        self.page.goto(f"{self.url}/#/{view}")
+        self.page.get_by_label("Token").fill(self.token)
+        self.page.keyboard.press("Enter")
+        expect(self.page.get_by_role("navigation", name="Views")).to_be_visible()
+        return self
+
+    def actor(self, path):
+        """The row of an actor in the tree."""
+        return self.page.locator(f'tr[data-path="{path}"]')
+
+    def endpoint(self, address):
+        return self.page.locator(f'tr[data-endpoint="{address}"]')
+
+    def hook(self, id):
+        return self.page.locator(f'tr[data-hook="{id}"]')
+
+    @property
+    def attempts(self):
+        return self.page.locator("tr[data-attempt]")

@@ -34,10 +34,14 @@ ACCOUNT_PATHS = [
     ("GET", "webhooks", None, 200),
     ("PUT", "webhooks", HOOK, 201),
     ("PATCH", "webhooks", ENABLE, 200),
+    ("PUT", "portal/links", {}, 201),
+    ("DELETE", "portal/links", None, 200),
     ("PATCH", "descendants/webhooks", ENABLE, 200),
     ("GET", "webhooks/attempts", None, 200),
     ("GET", "webhooks/{hook}", None, 200),
     ("GET", "webhooks/{hook}/attempts", None, 200),
+    ("GET", "webhooks/{hook}/statistics", None, 200),
+    ("GET", "webhooks/{hook}/attempts/{month}/{attempt}", None, 404),
     ("POST", "webhooks/{hook}", HOOK, 200),
     ("PATCH", "webhooks/{hook}", {"name": "x"}, 200),
     ("DELETE", "webhooks/{hook}", None, 200),
@@ -89,6 +93,7 @@ def test_paths_of_an_account_are_for_it_and_those_above(api, tokens, method, pat
         begun = api.data("PUT", f"/v2/accounts/{CHILD}/webhooks/{hook}/replay", {"dry_run": True})
         api.add_letter("l1", CHILD)
         names = {"hook": hook, "run": begun["id"], "fingerprint": FINGERPRINT, "letter": "l1"}
+        names |= {"month": "202601", "attempt": "none"}
         full = f"/v2/accounts/{CHILD}/{path.format(**names)}"
         asked = len(api.backend.asked)
         answer = api.call(method, full, data, token=tokens[name])
@@ -342,6 +347,7 @@ def test_every_documented_path_is_in_the_matrix(api):
     tested.add(("POST", "/v2/events"))
     tested |= {(m, f"/v2/callboard/{p}") for m, p, _data, _status in OPERATOR_PATHS}
     ids = {"hook": "hook_id", "run": "run_id", "letter": "letter_id", "token": "token_id"}
+    ids["attempt"] = "attempt_id"
     for short, long in ids.items():
         tested = {(m, p.replace(f"{{{short}}}", f"{{{long}}}")) for m, p in tested}
     document = create_app(api.backend).openapi()

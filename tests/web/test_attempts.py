@@ -163,3 +163,80 @@ def test_accounts_of_other_buses_have_theirs(api, account):
 def test_a_start_that_is_none_is_refused(api, key):
     answer = api.call("GET", f"{ATTEMPTS}?start_key={key}")
     assert list(answer.json()["data"]) == ["start_key"]
+
+
+def test_one_attempt_has_an_address_of_its_own(api):
+    created = gregorian(2026, 2, 3)
+    hook = api.add_hook()["id"]
+    save(api, "a1", created, hook=hook, pvt_duration_ms=12)
+    path = f"/v2/accounts/{PARENT}/webhooks"
+    (listed,) = api.data(
+        "GET", f"{path}/{hook}/attempts?created_from={created}&created_to={created}"
+    )
+    assert (listed["id"], listed["duration_ms"]) == ("202602/a1", 12)
+    assert api.data("GET", f"{path}/{hook}/attempts/{listed['id']}") == listed
+    for wrong in ("202602/a2", "202601/a1", "2026/a1", "x/a1"):
+        assert api.call("GET", f"{path}/{hook}/attempts/{wrong}").status_code == 404
+    assert api.call("GET", f"{path}/other/attempts/202602/a1").status_code == 404
+    theirs = f"/v2/accounts/{OTHER}/webhooks/{hook}/attempts/202602/a1"
+    assert api.call("GET", theirs).status_code == 404
+
+
+def test_a_hook_has_statistics_of_a_period(api):
+    begin = gregorian(2026, 2, 3)
+    for n, (result, took) in enumerate(
+        [("success", 10), ("failure", 900), ("success", 30), ("cancelled", None)]
+    ):
+        save(api, f"a{n}", begin + n * 3600, result=result, pvt_duration_ms=took)
+    save(api, "other", begin, hook="i", result="failure")
+    path = f"/v2/accounts/{PARENT}/webhooks/h/statistics"
+    found = api.data(
+        "GET", f"{path}?created_from={begin}&created_to={begin + 4 * 3600 - 1}&steps=2"
+    )
+    assert found == {
+        "succeeded": 2,
+        "failed": 1,
+        "p50_ms": 30,
+        "p90_ms": 900,
+        "p99_ms": 900,
+        "since": begin,
+        "until": begin + 4 * 3600 - 1,
+        "steps": [
+            {"at": begin, "succeeded": 1, "failed": 1, "p50_ms": 10, "p90_ms": 900, "p99_ms": 900},
+            {
+                "at": begin + 7200,
+                "succeeded": 1,
+                "failed": 0,
+                "p50_ms": 30,
+                "p90_ms": 30,
+                "p99_ms": 30,
+            },
+        ],
+    }
+
+
+def test_statistics_are_of_the_last_day_unless_said_otherwise(api):
+    now = gregorian_s(time.time())
+    for age in (60, 23 * 3600, 25 * 3600):
+        save(api, f"a{age}", now - age)
+    found = api.data("GET", f"/v2/accounts/{PARENT}/webhooks/h/statistics")
+    assert (found["failed"], len(found["steps"])) == (2, 24)
+    assert 86_400 <= found["until"] - found["since"] <= 86_410
+
+
+@pytest.mark.parametrize("steps", ["0", "201", "x", ""])
+def test_steps_that_are_none_are_refused(api, steps):
+    answer = api.call("GET", f"/v2/accounts/{PARENT}/webhooks/h/statistics?steps={steps}")
+    assert (answer.status_code, list(answer.json()["data"])) == (400, ["steps"])
+
+
+def test_statistics_of_very_many_attempts_begin_later(api):
+    begin = gregorian(2026, 2, 3)
+    for n in range(17):
+        save(api, f"a{n}", begin + n // 2, req_body="x" * 1_000_000)
+    path = f"/v2/accounts/{PARENT}/webhooks/h/statistics"
+    found = api.data("GET", f"{path}?created_from={begin}&created_to={begin + 9}")
+    assert (found["failed"], found["since"]) == (17, begin)
+    save(api, "one more", begin + 9, req_body="x")
+    found = api.data("GET", f"{path}?created_from={begin}&created_to={begin + 9}")
+    assert (found["failed"], found["since"]) == (16, begin + 1)

@@ -1,5 +1,6 @@
 """Clients that are silent, and readers that take nothing, at the server itself."""
 
+import contextlib
 import queue
 import socket
 import threading
@@ -133,3 +134,82 @@ def test_a_connection_with_an_ambiguous_body_ends(place):
         received = b"".join(iter(lambda: client.recv(65536), b""))
     assert received.startswith(b"HTTP/1.1 400 ")
     assert received.count(b"HTTP/1.1") == 1
+
+
+def answers_to(place, *parts):
+    """What the server sends for these bytes, until it ends the connection."""
+    with socket.create_connection(place) as client:
+        client.settimeout(patient(20))
+        for part in parts:
+            try:
+                client.sendall(part)
+            except (BrokenPipeError, ConnectionResetError):
+                break
+        with contextlib.suppress(ConnectionResetError):
+            return b"".join(iter(lambda: client.recv(65536), b""))
+        return b""
+
+
+POST = b"POST /v2/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n", b"a: b\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: ", b"x"),
+        (b"GET /", b"x"),
+        (POST + b"1;", b"x"),
+        (POST + b"0\r\n", b"a: b\r\n"),
+        (POST + b"0\r\nX-Trailer: ", b"x"),
+    ],
+)
+def test_what_has_no_end_is_refused_before_it_fills_the_memory(place, begin, more):
+    """Heads, a header's value, a path, a chunk's extension, trailers, a trailer's value."""
+    part = more * (50_000 // len(more))
+    with socket.create_connection(place) as client, pytest.raises(OSError, match=r"reset|pipe"):
+        client.settimeout(patient(20))
+        client.sendall(begin)
+        for _time in range(1000):
+            client.sendall(part)
+
+
+def test_a_trailer_is_no_header(place):
+    """It comes after the token was looked at, and may name whatever it likes."""
+    trailer = b"X-Request-ID: smuggled\r\nConnection: close\r\n"
+    head = POST.replace(b"Host: a\r\n", b"Host: a\r\nX-Request-ID: own\r\n")
+    answer = answers_to(place, head + b"0\r\n" + trailer + b"\r\n", b"GET / HTTP/9.9\r\n\r\n")
+    assert b"x-request-id: own" in answer
+    assert b"smuggled" not in answer
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET http://[::1 HTTP/1.1",
+        b"GET \xff HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"CONNECT a:1 HTTP/1.1",
+        b"GET / HTTP/1.1 x",
+        b"G\x00T / HTTP/1.1",
+        b"",
+    ],
+)
+def test_what_is_no_request_ends_its_connection_alone(place, request_line):
+    head = b"\r\nHost: a\r\nConnection: close\r\n\r\n"
+    answer = answers_to(place, request_line + head)
+    assert answer == b"" or answer.startswith(
+        (b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 405 ")
+    )
+    assert answers_to(place, b"GET /healthz HTTP/1.1" + head).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_request_for_another_protocol_is_served_in_this_one(place):
+    asked = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert answers_to(place, asked).startswith(b"HTTP/1.1 200 ")
+
+
+def test_requests_that_come_together_are_answered_in_turn(place):
+    one = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    answer = answers_to(place, one * 3 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert answer.count(b"HTTP/1.1 200 ") == 4

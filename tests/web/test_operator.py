@@ -3,7 +3,7 @@
 import pytest
 
 from callboard import admin
-from callboard.actors.messages import NoAnswer, ReencryptSecrets, SecretsReencrypted
+from callboard.actors.messages import ReencryptSecrets, RefusedByActor, SecretsReencrypted
 from callboard.config.settings import ApiSettings, Settings
 from support.api import CHILD, OTHER, PARENT, Api, whole_system
 from support.metrics import unready
@@ -208,8 +208,9 @@ def test_a_message_is_published_as_it_is(api):
     assert api.backend.published == [("shop", "order.1.paid", b'{"a": 1}', "application/json")]
     api.backend.unroutable = 1
     assert api.call("POST", "/v2/callboard/publish", message).status_code == 409
-    api.backend.broker = NoAnswer("event_bridge is down")
-    assert api.call("POST", "/v2/callboard/publish", message).status_code == 503
+    api.backend.broker = RefusedByActor("the broker did not take it: NOT_FOUND")
+    answer = api.call("POST", "/v2/callboard/publish", message)
+    assert (answer.status_code, answer.json()["message"]) == (503, "broker_unreachable")
 
 
 @pytest.mark.parametrize("name", ["exchange", "routing_key"])

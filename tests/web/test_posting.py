@@ -3,13 +3,14 @@
 import json
 
 import pytest
+from attrs import evolve
 
-from callboard.actors.messages import NoAnswer, RefusedByActor
+from callboard.actors.messages import RefusedByActor
 from callboard.adapters.repositories.posted_events import DATABASE
-from callboard.adapters.repositories.tokens import add_token
+from callboard.adapters.repositories.tokens import add_token, revoke_token
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.settings import AmqpSettings, ApiSettings, Settings
-from support.api import OTHER, PARENT, WITH_EVENTS, Api
+from support.api import ADMIN, OTHER, PARENT, WITH_EVENTS, Api
 from support.stores import Meddled, refuse
 
 EVENT = {"name": "order.paid", "account_id": PARENT, "payload": {"order": 17}}
@@ -17,7 +18,7 @@ EVENT = {"name": "order.paid", "account_id": PARENT, "payload": {"order": 17}}
 
 @pytest.fixture
 def api(tmp_path):
-    return Api(tmp_path, WITH_EVENTS)
+    return Api(tmp_path, WITH_EVENTS, publish_s=0.05)
 
 
 def post(api, data=EVENT, key="k1", **options):
@@ -80,7 +81,7 @@ def test_without_a_key_each_is_an_event(api):
     assert len(ids) == len(api.backend.published) == 2
 
 
-@pytest.mark.parametrize("failure", [NoAnswer("silent"), RefusedByActor("the broker is down")])
+@pytest.mark.parametrize("failure", ["silent", RefusedByActor("the broker is down")])
 def test_what_may_be_published_is_so_again_under_the_same_id(api, failure):
     """As after a death between the publishing and the note of it."""
     api.backend.broker = failure
@@ -219,3 +220,120 @@ def test_a_repeat_of_a_post_keeps_the_hops(api):
     assert api.call("POST", "/v2/events", EVENT, headers=headers).status_code == 202
     ((_exchange, _key, body, _type),) = api.backend.published
     assert json.loads(body)["Hops"] == 3
+
+
+# Lists
+
+
+def test_the_events_of_a_list_are_published_together_and_each_is_named(api):
+    events = [EVENT | {"name": f"order.{n}", "payload": {"order": n}} for n in range(3)]
+    answer = post(api, events, key=None)
+    assert answer.status_code == 202, answer.text
+    ids = [each["id"] for each in answer.json()["data"]]
+    messages = [json.loads(body) for _exchange, _key, body, _type in api.backend.published]
+    assert [message["Msg-ID"] for message in messages] == ids
+    assert [message["Data"] for message in messages] == [{"order": n} for n in range(3)]
+    assert [key for _exchange, key, _body, _type in api.backend.published] == [
+        "order.0",
+        "order.1",
+        "order.2",
+    ]
+    assert len(set(ids)) == 3
+    [alone] = post(api, events[:1], key=None).json()["data"]
+    assert alone["id"] not in ids
+
+
+def test_a_list_is_published_once_for_its_key(api):
+    events = [EVENT, EVENT | {"payload": {"order": 18}}]
+    first, again = post(api, events), post(api, events)
+    assert (again.status_code, again.json()["data"]) == (202, first.json()["data"])
+    assert len(api.backend.published) == 2
+    for other in (events[::-1], events[:1], EVENT, [*events, EVENT]):
+        assert post(api, other).status_code == 422
+    assert len(api.backend.published) == 2
+
+
+def test_a_list_that_may_be_published_is_so_again_under_the_same_ids(api):
+    events = [EVENT, EVENT]
+    api.backend.broker = RefusedByActor("the broker is down")
+    assert post(api, events).status_code == 503
+    (noted,) = api.store.documents(DATABASE)
+    api.backend.broker = None
+    ids = [each["id"] for each in post(api, events).json()["data"]]
+    assert ids == [noted["event_id"], f"{noted['event_id']}-1"]
+    times = {json.loads(body)["Timestamp"] for _e, _k, body, _c in api.backend.published}
+    assert times == {noted["pvt_created"]}
+
+
+@pytest.mark.parametrize(
+    ("bad", "member"),
+    [
+        ({"name": "a b"}, "1.name"),
+        ({"paylod": {}}, "1.paylod"),
+        ({"account_id": OTHER}, "data"),
+    ],
+)
+def test_of_a_list_with_a_fault_nothing_is_published(api, bad, member):
+    answer = post(api, [EVENT, EVENT | bad], key=None)
+    assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
+    assert api.backend.published == []
+
+
+@pytest.mark.parametrize("data", [[], [1], [EVENT, None], "text", 7, None, {}])
+def test_what_is_neither_an_event_nor_a_list_of_events_is_refused(api, data):
+    body = {"data": data}
+    headers = {"X-Auth-Token": api.backend.admin_token}
+    assert api.client.post("/v2/events", json=body, headers=headers).status_code == 400
+    assert api.backend.published == []
+
+
+@pytest.mark.parametrize(("count", "status"), [(1000, 202), (1001, 400)])
+def test_a_list_has_a_thousand_events_at_most(tmp_path, count, status):
+    few = {"name": "a", "account_id": PARENT, "payload": {}}
+    api = Api(tmp_path, WITH_EVENTS)
+    assert post(api, [few] * count, key=None).status_code == status
+    assert len(api.backend.published) == (count if status == 202 else 0)
+
+
+def test_the_events_of_a_list_count_for_the_rate_of_the_account(tmp_path):
+    settings = evolve(WITH_EVENTS, quotas=evolve(WITH_EVENTS.quotas, events_per_s=10))
+    api = Api(tmp_path, settings)
+    assert post(api, [EVENT] * 8, key=None).status_code == 202
+    assert post(api, [EVENT] * 8, key=None).status_code == 429
+    assert post(api, [EVENT] * 2, key=None).status_code == 202
+    assert len(api.backend.published) == 10
+
+
+# A token
+
+
+def test_a_token_that_was_revoked_posts_for_a_second_at_most(api):
+    clock = [100.0]
+    api.app.state.admission.tokens._clock = lambda: clock[0]
+    token = add_token(api.store, OTHER, "shop", 0)
+    event = {"name": "a", "payload": {}}
+    assert post(api, event, key=None, token=token.text).status_code == 202
+    revoke_token(api.store, token.facts.id)
+    clock[0] += 0.9
+    assert post(api, event, key=None, token=token.text).status_code == 202
+    clock[0] += 0.2
+    assert post(api, event, key=None, token=token.text).status_code == 401
+    path = f"/v2/accounts/{OTHER}/webhooks"
+    assert api.call("GET", path, token=token.text).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"headers": {"X-Auth-Token": ADMIN}},
+        {"headers": {"Authorization": f"Bearer {ADMIN}"}},
+        {"params": {"auth_token": ADMIN}},
+        {"json": {"data": EVENT, "auth_token": ADMIN}},
+        {},
+    ],
+)
+def test_a_token_may_be_in_any_place(api, place):
+    answer = api.client.post("/v2/events", **({"json": {"data": EVENT}} | place))
+    assert answer.status_code == (202 if place else 401)
+    echoed = "params" in place or "json" in place
+    assert answer.json().get("auth_token") == (ADMIN if echoed else None)

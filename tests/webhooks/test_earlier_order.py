@@ -5,7 +5,7 @@ from attrs import evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
-from callboard.webhooks.retries.earlier_order import ROOM, in_probable_order, is_of_ordered_hook
+from callboard.webhooks.retries.earlier_order import in_probable_order, is_of_ordered_hook
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 
 NOW_MS = 1_700_000_000_000
@@ -48,14 +48,14 @@ def test_those_that_were_in_memory_are_reversed():
     """As tests/data/data-directory-2.tar.xz has them."""
     waiting = in_memory(range(1, 10), 1_000)
     assert order_of(attempted(0, 0), *waiting) == list(range(10))
-    more = in_memory(range(10, 10 + ROOM), 2_000), in_memory([30], 3_000)
+    more = in_memory(range(10, 30), 2_000), in_memory([30], 3_000)
     assert order_of(attempted(0, 0), *waiting, *more[0], *more[1]) == list(range(31))
 
 
 @pytest.mark.parametrize("room_ms", [10, 980])
 def test_those_that_found_no_room_are_behind_those_that_were_in_memory_then(room_ms):
     """They are deferred first, in batches."""
-    full = in_memory(range(1, 1 + ROOM), 1_000)
+    full = in_memory(range(1, 21), 1_000)
     batches = without_room(range(21, 60), room_ms - 60), without_room(range(60, 65), room_ms)
     later = in_memory(range(65, 70), 2_500)
     mixed = attempted(0, -500), *batches[0], *batches[1], *full, *later

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.retries.ordered_queue import RUN, RUN_BYTES, OrderedQueue
+from callboard.webhooks.retries.ordered_queue import OrderedQueue
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 NOW_MS = 1_700_000_000_000
@@ -27,18 +27,20 @@ def tags(run):
 
 
 def test_a_run_is_in_order_and_the_next_begins_when_all_of_it_are_settled():
-    made = ordered(*map(retry, range(RUN + 2)))
-    assert tags(made.run(0.0)) == list(range(1, RUN + 1))
+    made = ordered(*map(retry, range(22)))
+    assert tags(made.run(0.0)) == list(range(1, 21))
     assert made.run(0.0) == []
     assert made.settled([2, 1], 0.0, NOW_MS) == [2, 1]
     assert made.run(0.0) == []
-    made.settled(range(3, RUN + 1), 0.0, NOW_MS)
-    assert tags(made.run(0.0)) == [RUN + 1, RUN + 2]
+    made.settled(range(3, 21), 0.0, NOW_MS)
+    assert tags(made.run(0.0)) == [21, 22]
 
 
 def test_a_run_ends_with_the_delivery_that_reaches_the_size():
-    made = ordered(retry(1, body=b"x" * RUN_BYTES), retry(2))
-    assert tags(made.run(0.0)) == [1]
+    bare = retry(1, body=b"").delivery.size
+    for size, run in ((1_000_000, [1]), (999_999, [1, 2])):
+        made = ordered(retry(1, body=b"x" * (size - bare)), retry(2), retry(3, body=b"x" * 1000))
+        assert tags(made.run(0.0))[:2] == run
 
 
 def test_what_returns_keeps_its_place_and_holds_those_behind_it_until_it_is_due():

@@ -39,6 +39,24 @@ def test_nothing_is_owed_to_an_earlier_incarnation():
     receipts.settle(Receipt(BRIDGE, "1/0", 7))
     assert receipts.paths() == []
     assert not receipts.take(BRIDGE, "2/0", {9: 1})
+    # Not even if the new incarnation has a share and a tag of the same name.
+    assert receipts.take(("event_bridge", 4), "1/0", {7: 1})
+    receipts.report("event_bridge")
+    receipts.settle(Receipt(BRIDGE, "1/0", 7))
+    assert receipts.settled == 0
+
+
+def test_receipts_of_unknown_sources_shares_and_tags_are_no_settlements():
+    receipts = Receipts()
+    receipts.settle(Receipt(BRIDGE, "1/0", 7))
+    receipts.take(BRIDGE, "1/0", {7: 1})
+    receipts.report("event_bridge")
+    receipts.settle(Receipt(BRIDGE, "1/1", 7))
+    receipts.settle(Receipt(BRIDGE, "1/0", 8))
+    assert (receipts.settled, receipts.paths()) == (0, [])
+    receipts.settle(Receipt(BRIDGE, "1/0", 7))
+    receipts.settle(Receipt(BRIDGE, "1/0", 7))
+    assert receipts.report("event_bridge").settled == (("1/0", (7,)),)
 
 
 def test_parts_in_hand_or_about_to_be_reported_are_known():

@@ -145,6 +145,15 @@ def test_from_20000_in_all_on_each_account_gets_one_slice(slicing):
     assert lengths(slicing.all()) == [100]
 
 
+def test_exactly_64_megabytes_are_the_most_in_all(slicing):
+    for number in range(63):
+        slicing.begin(f"e{number}", *of(f"a{number // 8}", 1), size=1_000_000)
+    assert sum(lengths(slicing.all())) == 63
+    for number in range(2):  # the first completes them
+        slicing.begin(f"new {number}", *of("new", 1), size=1_000_000)
+    assert lengths(slicing.all()) == [1]
+
+
 @pytest.mark.parametrize(("size", "slices"), [(1_000_000, [1]), (900_000, [2, 2, 2])])
 def test_from_64_megabytes_in_all_on_each_account_gets_one_slice(slicing, size, slices):
     for number in range(64):

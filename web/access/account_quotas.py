@@ -68,18 +68,25 @@ class AccountQuotas:
                 self._accounts.popitem(last=False)
         return quotas
 
-    def may_post(self, account_id: str) -> bool:
-        """Whether the account may post one more event now; counts it.
+    def is_fresh(self, account_id: str) -> bool:
+        """Whether `of` returns at once."""
+        with self._lock:
+            account = self._accounts.get(account_id)
+        return account is not None and self._clock() < account.believed_until
 
-        An account that paused may post the events of one second at once (a token bucket).
+    def may_post(self, account_id: str, count: int = 1) -> bool:
+        """Whether the account may post so many more events now; counts them.
+
+        An account that paused may post the events of one second at once (a token bucket), or more
+        in one request.
         """
-        rate, now = self.of(account_id).events_per_s, self._clock()
+        rate, now = self.known(account_id).events_per_s, self._clock()
         with self._lock:
             account = self._accounts.get(account_id)
             if account is None:  # The store is away since the start, or the account was forgotten.
-                return True
+                account = self._accounts[account_id] = _Account(self.node, now, rate, now)
             account.events_left += (now - account.at) * rate
             account.events_left, account.at = min(account.events_left, rate), now
-            allowed = account.events_left >= 1
-            account.events_left -= allowed
+            allowed = account.events_left >= min(count, rate)
+            account.events_left -= count * allowed
         return allowed

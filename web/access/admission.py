@@ -7,7 +7,9 @@ account in its path, and any other as that of its client's address.
 import asyncio
 import hashlib
 import hmac
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
@@ -21,6 +23,7 @@ from callboard.web.access.quota_reports import QuotaReports
 from callboard.web.access.refusals import Refusals
 from callboard.web.access.state import header_token, query_token
 from callboard.web.access.throttling import network_of
+from callboard.web.access.tokens import Caller
 from callboard.web.errors import ApiError, broker_blocked, busy, over_rate
 from callboard.webhooks.hooks.quotas import SECTION
 
@@ -33,34 +36,42 @@ ADMIN_SLOTS = THREADS - 4
 TURN_S = 20.0
 """The longest wait for a slot, in seconds."""
 MAX_TOKENS = 10_000
+BELIEVED_S = 1.0
+"""For how long events may be posted without another look whether the token is still valid."""
+_NOBODY = Caller(None), -math.inf
 POSTS = "/v2/events"
 """The path to which events are posted."""
 _ADDRESS = "address"
 
 
 class KnownTokens:
-    """The accounts of tokens that were valid lately, by their digests. Threads may share it.
+    """The callers of tokens that were valid lately, by their digests. Threads may share it."""
 
-    It tells whose slots a request takes, and grants nothing.
-    """
-
-    def __init__(self) -> None:
-        self._accounts: OrderedDict[bytes, str] = OrderedDict()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._callers: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._clock = clock
         self._lock = threading.Lock()
 
-    def add(self, token: str, account_id: str) -> None:
-        """Remember a valid token's account."""
+    def add(self, token: str, caller: Caller) -> None:
+        """Remember the caller of a token that is valid now."""
         digest = _digest(token)
         with self._lock:
-            self._accounts.pop(digest, None)
-            self._accounts[digest] = account_id
-            while len(self._accounts) > MAX_TOKENS:
-                self._accounts.popitem(last=False)
+            self._callers.pop(digest, None)
+            self._callers[digest] = caller, self._clock()
+            while len(self._callers) > MAX_TOKENS:
+                self._callers.popitem(last=False)
 
     def account_of(self, token: str) -> str | None:
-        """The token's account, if it was valid lately."""
+        """The token's account, if it was valid lately. It tells whose slots a request takes."""
         with self._lock:
-            return self._accounts.get(_digest(token))
+            caller, _at = self._callers.get(_digest(token), _NOBODY)
+        return caller.account_id
+
+    def caller_of(self, token: str) -> Caller | None:
+        """The token's caller, if it was valid within BELIEVED_S."""
+        with self._lock:
+            caller, at = self._callers.get(_digest(token), _NOBODY)
+        return caller if self._clock() - at < BELIEVED_S else None
 
 
 def _digest(token: str) -> bytes:

@@ -15,7 +15,7 @@ from callboard.web.access.admission import Admission
 from callboard.web.access.clients import client_address, is_of_another_site
 from callboard.web.access.state import header_token, query_token, state_of
 from callboard.web.access.throttling import Guard
-from callboard.web.access.tokens import Caller, caller_of, may_use
+from callboard.web.access.tokens import Caller, caller_of, link_permits, may_use
 from callboard.web.backend import Backend
 from callboard.web.errors import (
     bad_identifier,
@@ -74,26 +74,38 @@ async def _described(
 
 
 _Described = Annotated[None, Depends(_described)]
+TOKEN_PLACES = [Depends(_described)]
+"""For a route that looks for the token itself."""
 
 
 def anybody(request: Request, _places: _Described) -> Caller | None:
-    """The caller; None: without a token. Raises ApiError 401, 429 for a wrong one."""
+    """The caller; None: without a token.
+
+    Raises ApiError 401, 429 for a wrong one; 403 for what a link is not for.
+    """
     state = state_of(request)
     token, in_header = _token(request)
     if not token:
         return None
     guard, address = _guarded(request, token)
     backend = backend_of(request)
-    caller = caller_of(token, backend.admin_token, backend.store)
+    caller = caller_of(token, backend.admin_token, backend.store, backend.links)
     if caller is None:
         guard.wrong(address, token)
         raise invalid_credentials()
     guard.right(address, token)
+    _check_link(request, caller)
     state.caller, state.echoed_token = caller, "" if in_header else token
+    admission_of(request).tokens.add(token, caller)
     if caller.account_id is not None:
-        admission_of(request).tokens.add(token, caller.account_id)
         quotas_of(request).of(caller.account_id)
     return caller
+
+
+def _check_link(request: Request, caller: Caller) -> None:
+    """Raise ApiError 403 if the caller's token is a link's, and the request is not for links."""
+    if caller.link and not link_permits(caller.link, request.method, request.url.path):
+        raise forbidden()
 
 
 def _guarded(request: Request, token: str) -> tuple[Guard, str]:
@@ -127,6 +139,22 @@ async def known(caller: Anybody) -> Caller:
 
 
 Known = Annotated[Caller, Depends(known)]
+
+
+async def poster(request: Request) -> Caller:
+    """A caller with a valid token, without a thread if it was valid a moment ago.
+
+    Raises ApiError 401, 403, 429.
+    """
+    token, in_header = _token(request)
+    caller = admission_of(request).tokens.caller_of(token) if token else None
+    if caller is None:
+        return await known(await run_in_threadpool(anybody, request, None))
+    _guarded(request, token)
+    _check_link(request, caller)
+    state = state_of(request)
+    state.caller, state.echoed_token = caller, "" if in_header else token
+    return caller
 
 
 async def admin(caller: Known) -> Caller:
@@ -198,7 +226,8 @@ def still_sees_all(request: Request) -> bool:
     """
     backend = backend_of(request)
     try:
-        caller = caller_of(_token(request)[0], backend.admin_token, backend.store)
+        token = _token(request)[0]
+        caller = caller_of(token, backend.admin_token, backend.store, backend.links)
     except StoreError:
         return True
     return caller is not None and caller.sees_all

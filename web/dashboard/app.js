@@ -9,12 +9,14 @@ import { follow, live, stop } from "./data/live.js";
 import { Notes } from "./parts/notes.js";
 import { go, link, route } from "./parts/route.js";
 import { remembered, session, signedIn, signOut } from "./data/session.js";
-import { useStore } from "./parts/store.js";
+import { store, useStore } from "./parts/store.js";
 import { theme, toggleTheme } from "./parts/theme.js";
+import { Catalogue } from "./views/catalogue.js";
 import { DeadLetters } from "./views/dead_letters.js";
 import { Endpoints } from "./views/endpoints.js";
 import { Help } from "./views/help.js";
 import { Hook } from "./views/hook.js";
+import { NewHook } from "./views/hook/form.js";
 import { Hooks } from "./views/hooks.js";
 import { Overview } from "./views/overview.js";
 import { SignIn } from "./views/sign_in.js";
@@ -24,11 +26,17 @@ const VIEWS = [
   ["hooks", "Hooks"],
   ["endpoints", "Endpoints"],
   ["dead-letters", "Dead letters"],
+  ["events", "Events"],
 ];
+/** What an account sees. */
+const OWN_VIEWS = ["hooks", "dead-letters", "events"];
+
+/** {name}: what it is called here. */
+const brand = store({ name: "Callboard" });
 
 function App() {
   const signed = useStore(session);
-  return html`${signed ? html`<${Board} key=${signed.token} account=${signed.account} />` : html`<${SignIn} />`}
+  return html`${signed ? html`<${Board} key=${signed.token} account=${signed.account} />` : html`<${SignIn} name=${brand.get().name} />`}
     <${Notes} />
     <${Question} />`;
 }
@@ -37,7 +45,7 @@ function Board({ account }) {
   const [helping, setHelping] = useState(false);
   const [name, ...rest] = useStore(route);
   const lost = useStore(live, ({ connection }) => connection === "lost");
-  const views = account ? VIEWS.filter(([path]) => path === "hooks") : VIEWS;
+  const views = account ? VIEWS.filter(([path]) => OWN_VIEWS.includes(path)) : VIEWS;
   const current = views.some(([path]) => path === name) ? name : views[0][0];
 
   useEffect(() => {
@@ -58,7 +66,7 @@ function Board({ account }) {
 
   return html`
     <header class="top">
-      <a class="brand" href=${link("")}><img src="dashboard/icon.svg" alt="" width="20" height="20" /> Callboard</a>
+      <a class="brand" href=${link("")}><img src="dashboard/logo" alt="" width="20" height="20" /> <span class="cut">${brand.get().name}</span></a>
       <nav aria-label="Views">
         ${views.map(
           ([path, title]) => html`<a
@@ -77,14 +85,17 @@ function Board({ account }) {
       <button type="button" class="plain" onClick=${() => signOut()}>Sign out</button>
     </header>
     <main class=${lost ? "old" : ""}>${view(current, rest)}</main>
-    ${helping && html`<${Help} close=${() => setHelping(false)} />`}
+    ${helping && html`<${Help} views=${views} close=${() => setHelping(false)} />`}
   `;
 }
 
 function view(name, rest) {
-  if (name === "hooks" && rest.length === 2) {
-    return html`<${Hook} key=${rest.join("/")} account=${rest[0]} id=${rest[1]} />`;
+  if (name === "hooks" && rest[0] === "new") return html`<${NewHook} event=${rest[1]} />`;
+  if (name === "hooks" && rest.length > 1) {
+    const [account, id, ...more] = rest;
+    return html`<${Hook} key=${`${account}/${id}`} account=${account} id=${id} more=${more} />`;
   }
+  if (name === "events") return html`<${Catalogue} />`;
   if (name === "hooks") return html`<${Hooks} />`;
   if (name === "endpoints") return html`<${Endpoints} />`;
   if (name === "dead-letters") return html`<${DeadLetters} />`;
@@ -101,8 +112,8 @@ function Connection() {
   const open = now?.figures.circuits ?? 0;
   useEffect(() => {
     const alarm = connection === "lost" ? "(lost) " : open > 0 ? `(${open} open) ` : "";
-    document.title = `${alarm}Callboard`;
-    return () => (document.title = "Callboard");
+    document.title = `${alarm}${brand.get().name}`;
+    return () => (document.title = brand.get().name);
   }, [connection, open]);
   const age = duration((Date.now() - heardMs) / 1000);
   const text = connection === "lost" && now ? `lost ${age} ago` : connection;
@@ -127,14 +138,16 @@ const ThemeButton = () => {
 
 async function begin() {
   const token = remembered();
+  const named = api.brand().then((found) => brand.set(found));
   if (token) {
     try {
-      const { account } = await api.whose(token);
-      signedIn(token, account);
+      signedIn(token, await api.whose(token));
     } catch (problem) {
       signOut(problem.status === 401 ? "The token is no longer accepted." : problem.message);
     }
   }
+  await named.catch(() => {});
+  document.title = brand.get().name;
   render(html`<${App} />`, document.getElementById("app"));
 }
 

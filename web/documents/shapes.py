@@ -5,6 +5,7 @@ from typing import Any
 
 from callboard import admin
 from callboard.actors.messages import HookProblems, SecretsReencrypted
+from callboard.adapters.portal.links import RIGHTS
 from callboard.adapters.repositories.tokens import TokenFacts
 from callboard.supervision import TreeNode
 from callboard.web.documents.class_schema import components, schema_of
@@ -99,7 +100,24 @@ ATTEMPT = _object(
         "resp_status_code": _TEXT,
         "resp_headers": _HEADERS,
         "resp_body": _TEXT,
+        "duration_ms": _NUMBER,
     },
+)
+_MS: Schema = {"type": ["integer", "null"], "description": "Milliseconds."}
+_COUNTED: Mapping[str, Schema] = {
+    "succeeded": _NUMBER,
+    "failed": _NUMBER,
+    "p50_ms": _MS,
+    "p90_ms": _MS,
+    "p99_ms": _MS,
+}
+STATISTICS = _object(
+    {
+        **_COUNTED,
+        "since": _TIME,
+        "until": _TIME,
+        "steps": list_of(_object({"at": _TIME, **_COUNTED})),
+    }
 )
 
 _LETTER: Mapping[str, Schema] = {
@@ -212,12 +230,24 @@ SECRET = _object(
 )
 NEW_SECRET = _object({"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT})
 
+PORTAL_LINK = _object(
+    {
+        "url": _TEXT,
+        "token": _TEXT,
+        "account_id": _TEXT,
+        "rights": {"type": "string", "enum": [*RIGHTS]},
+        "until": _TIME,
+    }
+)
+LINKS_REVOKED = _object({"account_id": _TEXT})
+
 DEFINITION = _object(
     {"id": _TEXT, "name": _TEXT, "description": _TEXT}, {"modifiers": {"type": "object"}}
 )
 SAMPLES = list_of({"type": "object", "additionalProperties": True})
 TEXTS = list_of(_TEXT)
-POSTED = _object({"id": _TEXT})
+POSTED: Schema = {"anyOf": [_object({"id": _TEXT}), list_of(_object({"id": _TEXT}))]}
+"""The id of an event, or those of a list of events."""
 ENABLED: Schema = {"type": "string", "enum": ["hooks updated"]}
 
 TREE = schema_of(TreeNode)

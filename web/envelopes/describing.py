@@ -15,6 +15,7 @@ TAGS = [
     {"name": "sending again", "description": "Replays and tests of a hook."},
     {"name": "secrets", "description": "The secrets that sign a hook's deliveries."},
     {"name": "dead letters", "description": "Exhausted deliveries, and quarantined events."},
+    {"name": "portal", "description": "Links into the dashboard, for an account's users."},
     {"name": "posting", "description": "Events from clients without a broker."},
     {
         "name": "operator",
@@ -149,6 +150,10 @@ FILTERS: list[dict[str, Any]] = [
     _query("modified_to", "Only elements modified until, Gregorian seconds.", "integer"),
 ]
 """The generic filters (`callboard.web.envelopes.filters`)."""
+STATISTICS_PERIOD: dict[str, Any] = {
+    "parameters": [*_CREATED, _query("steps", "Number of parts of the period, 24.", "integer")]
+}
+"""The parameters of a hook's statistics."""
 OPTIONAL_TOKEN: dict[str, Any] = {"security": [{}]}
 """The operation can be called without a token as well."""
 PAGES: dict[str, Any] = {"parameters": _PAGING}
@@ -256,25 +261,38 @@ def members_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return members
 
 
-POST_EVENT: dict[str, Any] = {
+MOST_EVENTS = 1000
+"""The most events of one request."""
+POSTED_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "payload"],
+    "properties": {
+        "name": {"type": "string"},
+        "account_id": {"type": "string"},
+        "payload": {"type": "object"},
+    },
+}
+POST_EVENTS: dict[str, Any] = {
     "parameters": [
-        _header("Idempotency-Key", "Identifies the event within its account for 24 hours."),
+        _header("Idempotency-Key", "Identifies the request within its account for 24 hours."),
         _header("callboard-hops", "That of the delivery that is the reason for the event."),
     ],
     **body_of(
         {
-            "type": "object",
-            "required": ["name", "payload"],
-            "properties": {
-                "name": {"type": "string"},
-                "account_id": {"type": "string"},
-                "payload": {"type": "object"},
-            },
+            "anyOf": [
+                POSTED_EVENT,
+                {
+                    "type": "array",
+                    "items": POSTED_EVENT,
+                    "minItems": 1,
+                    "maxItems": MOST_EVENTS,
+                },
+            ]
         },
-        "The event.",
+        "The event, or a list of events of one account.",
     ),
 }
-"""Header and body of a posted event."""
+"""Header and body of posted events."""
 
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Asks actors on a client's behalf, and reads the client's arguments."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
+
+from fastapi import Request
 
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.web.backend import Backend
@@ -37,6 +39,23 @@ async def replied(
         return await asyncio.wait_for(asked, timeout_s)
     except TimeoutError:
         raise NoAnswer(f"{path} did not answer within {timeout_s:g} s") from None
+
+
+async def published(request: Request, messages: Sequence[tuple[str, str, bytes, str]]) -> int:
+    """Publish messages without a thread; returns how many found no queue. Raises ApiError 503."""
+    state = request.app.state
+    backend: Backend = state.backend
+    try:
+        done = asyncio.wrap_future(backend.publish(messages))
+        return (await asyncio.wait_for(done, state.publish_s)).unroutable
+    except TimeoutError:
+        silence = f"the broker did not answer within {state.publish_s:g} s"
+        raise datastore_timeout(silence) from None
+    except RefusedByActor as refusal:
+        if refusal.cause in ("blocked", "busy"):
+            raise refused(refusal) from None
+        told = {"message": "the broker did not take it", "cause": str(refusal)}
+        raise ApiError(503, "broker_unreachable", told) from None
 
 
 def check_members(data: Mapping[str, Any], known: Collection[str]) -> None:

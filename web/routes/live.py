@@ -1,6 +1,7 @@
 """The live stream for the dashboard."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -18,9 +19,12 @@ router = APIRouter(prefix="/v2/callboard", tags=["live"])
 
 @router.get("/token", include_in_schema=False)
 def show_token(request: Request, caller: Known) -> Response:
-    """The token's account; `account_id` is absent for the admin's."""
-    account = caller.account_id
-    return success(request, {} if account is None else {"account_id": account})
+    """The token's account; `account_id` is absent for the admin's, `rights` if it is no link's."""
+    account, link = caller.account_id, caller.link
+    shown: dict[str, Any] = {} if account is None else {"account_id": account}
+    if link is not None:
+        shown |= {"rights": link.rights, "until": link.until_s}
+    return success(request, shown)
 
 
 @router.get("/live", include_in_schema=False)

@@ -38,7 +38,13 @@ from callboard.web.envelopes.describing import (
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
-from callboard.web.operations.actor_requests import asked, bad_argument, check_members, member
+from callboard.web.operations.actor_requests import (
+    asked,
+    bad_argument,
+    check_members,
+    member,
+    published,
+)
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.metrics.snapshot import Snapshot, as_plain
@@ -292,7 +298,7 @@ _MESSAGE = body_of(
     openapi_extra=_MESSAGE,
     responses=changes(shapes.PUBLISHED, 202),
 )
-def publish(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+async def publish(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The message is persistent and confirmed; `unroutable`: it reached no queue."""
     data = data_of(request)
     check_members(data, members_of(_MESSAGE))
@@ -301,7 +307,6 @@ def publish(request: Request, _caller: Admin, backend: TheBackend) -> Response:
         if len(text.encode(errors="replace")) > 255:
             raise invalid_member(name, "maxLength", "holds 255 bytes at most", target=255)
     body = json.dumps(member(data, "body", dict)).encode()
-    unroutable = backend.publish([(exchange, key, body, "application/json")])
-    if unroutable:
+    if await published(request, [(exchange, key, body, "application/json")]):
         raise ApiError(409, "event_unroutable", {"message": "the message reached no queue"})
     return success(request, {"published": 1}, status=202)

@@ -4,34 +4,42 @@ import hashlib
 import json
 import re
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 
-from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
 from callboard.web.access.admission import POSTS
-from callboard.web.access.callers import Known, TheBackend, quotas_of
-from callboard.web.access.state import state_of
+from callboard.web.access.callers import (
+    TOKEN_PLACES,
+    backend_of,
+    poster,
+    quotas_of,
+)
+from callboard.web.access.state import new_id, state_of
 from callboard.web.access.tokens import Caller
-from callboard.web.backend import Backend
 from callboard.web.documents.shapes import POSTED
-from callboard.web.envelopes.describing import POST_EVENT, members_of, posted
-from callboard.web.envelopes.envelope import data_of, success
+from callboard.web.envelopes.describing import (
+    MOST_EVENTS,
+    POST_EVENTS,
+    POSTED_EVENT,
+    posted,
+)
+from callboard.web.envelopes.envelope import success
+from callboard.web.envelopes.middleware import PARSED_AT_ONCE
 from callboard.web.errors import (
     ApiError,
-    datastore_timeout,
     event_loop,
     forbidden,
     invalid_member,
     over_rate,
-    refused,
 )
-from callboard.web.operations.actor_requests import bad_argument, check_members, member
+from callboard.web.operations.actor_requests import bad_argument, check_members, member, published
 from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.quotas import excess
@@ -40,32 +48,76 @@ from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, Po
 from callboard.webhooks.values.exact_numbers import ExactNumber, json_read
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-router = APIRouter(prefix=POSTS, tags=["posting"])
+
+class _DirectRoute(APIRoute):
+    """Calls its endpoint with the request alone.
+
+    To find the arguments of an endpoint costs the framework as much as a whole post.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See `APIRoute`."""
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+router = APIRouter(prefix=POSTS, tags=["posting"], route_class=_DirectRoute)
 
 SWEEP_S = 60.0
 SWEEPS = 5
 _KEY = re.compile(r"[!-~]{1,200}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_MEMBERS = POSTED_EVENT["properties"]
+
+
+@frozen
+class _Post:
+    """What a client posts. `as_list`: it sent a list, and gets one."""
+
+    events: Sequence[PostedEvent]
+    as_list: bool
+
+    @property
+    def account_id(self) -> str:
+        """The account of all of its events."""
+        return self.events[0].account_id
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for repeats of the same post."""
+        told = [[e.name, e.account_id, e.data] for e in self.events]
+        text = json.dumps(told if self.as_list else told[0], sort_keys=True)
+        spelt = (number for e in self.events for number in _spelt(e.data))
+        return hashlib.sha256("\n".join((text, *spelt)).encode()).hexdigest()
+
+    def as_first_noted(self, id: str, at: int) -> "_Post":
+        """The same events under the id and time of their first post; see `_ids`."""
+        ids = _ids(id, len(self.events))
+        first = [evolve(e, id=id, at=at) for id, e in zip(ids, self.events, strict=True)]
+        return _Post(first, self.as_list)
 
 
 @router.post(
     "",
     status_code=202,
-    summary="Post an event",
-    openapi_extra=POST_EVENT,
+    summary="Post events",
+    openapi_extra=POST_EVENTS,
     responses=posted(POSTED),
+    dependencies=TOKEN_PLACES,
 )
-def post_event(request: Request, caller: Known, backend: TheBackend) -> Response:
-    """Hooks of the account on `event` fire for it.
+async def post_events(request: Request) -> Response:
+    """Hooks of the account on `event` fire for it. `data` is an event, or a list of up to 1000.
 
-    202 means that the event is on the broker's disk. The same `Idempotency-Key` and body return
-    the same response for 24 hours. At least once: repeats have the same webhook-id. 508: it was
-    posted because of a delivery of ours, which was posted because of another, and so on.
+    202 means that all of them are on the broker's disk. The same `Idempotency-Key` and body return
+    the same response for 24 hours. At least once: repeats have the same webhook-id. The events of
+    a list have one account; if one of them is invalid, none is published. 508: it was posted
+    because of a delivery of ours, which was posted because of another, and so on.
     """
-    data = data_of(request)
-    check_members(data, members_of(POST_EVENT))
-    account_id = _account(caller, data)
-    if EXCHANGE.name not in {e.name for m in backend.node.modules for e in m.exchanges}:
+    # It runs without a thread, as far as nothing blocks, and waits without a slot.
+    state, backend = state_of(request), backend_of(request)
+    caller = await poster(request)
+    state.envelope()
+    if EXCHANGE.name not in backend.node.exchanges:
         off = {"message": "set api.events to true, and amqp.join_kazoo to false"}
         raise ApiError(409, "events_not_enabled", off)
     key = request.headers.get("idempotency-key")
@@ -73,58 +125,115 @@ def post_event(request: Request, caller: Known, backend: TheBackend) -> Response
         raise invalid_member(
             "Idempotency-Key", "pattern", "must be 1 to 200 printable characters", value=key
         )
-    if not quotas_of(request).may_post(account_id):
-        most = quotas_of(request).known(account_id).events_per_s
-        over = excess("events", "events_per_s", most, "the account posts more events a second")
-        raise over_rate(over.reason, over.setting, account_id=account_id)
     now = time.time()
-    name, payload, hops = _name(data), _payload(request, data), _hops(request)
-    event = PostedEvent(uuid.uuid4().hex, name, account_id, gregorian_s(now), payload, hops)
+    if len(state.body) <= PARSED_AT_ONCE:
+        post = _post_of(request, caller, now)
+    else:
+        post = await run_in_threadpool(_post_of, request, caller, now)
+    await _count(request, post)
     if key is None:
-        if _publish(backend, event):
+        state.give_back_slot()
+        if await _publish(request, post):
             raise _unroutable()
-        return _accepted(request, event.id)
+        return _accepted(request, post)
     notes = PostedEvents(backend.store)
-    noted = notes.note(event, key, _fingerprint(event), now)
-    if noted.fingerprint != _fingerprint(event):
+    fingerprint = post.fingerprint
+    noted = await run_in_threadpool(notes.note, post.events[0], key, fingerprint, now)
+    if noted.fingerprint != fingerprint:
         told = {"message": "another body was posted with this Idempotency-Key"}
         raise ApiError(422, "idempotency_key_reused", told)
+    first = post.as_first_noted(noted.event_id, noted.at)
     if not noted.published:
-        _publish_noted(backend, notes, noted, event)
-        _sweep(request, notes, now)
-    return _accepted(request, noted.event_id)
+        state.give_back_slot()
+        await _publish_noted(request, notes, noted, first)
+        await run_in_threadpool(_sweep, request, notes, now)
+    return _accepted(request, first)
 
 
-def _accepted(request: Request, event_id: str) -> Response:
-    return success(request, {"id": event_id}, status=202)
+def _accepted(request: Request, post: _Post) -> Response:
+    shown = [{"id": event.id} for event in post.events]
+    return success(request, shown if post.as_list else shown[0], status=202)
 
 
-def _publish_noted(backend: Backend, notes: PostedEvents, noted: Noted, event: PostedEvent) -> None:
-    """Publish the event as first recorded; then record that it was published."""
-    first = evolve(event, id=noted.event_id, at=noted.at)
-    if _publish(backend, first):
-        notes.forget(noted)
+async def _count(request: Request, post: _Post) -> None:
+    """Count the events for the account's rate. Raises ApiError 429."""
+    quotas, account_id = quotas_of(request), post.account_id
+    if not quotas.is_fresh(account_id):
+        await run_in_threadpool(quotas.of, account_id)
+    if not quotas.may_post(account_id, len(post.events)):
+        most = quotas.known(account_id).events_per_s
+        over = excess("events", "events_per_s", most, "the account posts more events a second")
+        raise over_rate(over.reason, over.setting, account_id=account_id)
+
+
+async def _publish_noted(request: Request, notes: PostedEvents, noted: Noted, post: _Post) -> None:
+    """Publish the events as first recorded; then record that they were published."""
+    if await _publish(request, post):
+        await run_in_threadpool(notes.forget, noted)
         raise _unroutable()
-    notes.published(noted)
+    await run_in_threadpool(notes.published, noted)
 
 
-def _publish(backend: Backend, event: PostedEvent) -> int:
-    message = (EXCHANGE.name, event.routing_key, event.body, "application/json")
-    try:
-        return backend.publish([message])
-    except NoAnswer as silence:
-        raise datastore_timeout(str(silence)) from None
-    except RefusedByActor as refusal:
-        if refusal.cause in ("blocked", "busy"):
-            raise refused(refusal) from None
-        told = {"message": "the broker did not take the event", "cause": str(refusal)}
-        raise ApiError(503, "broker_unreachable", told) from None
+async def _publish(request: Request, post: _Post) -> int:
+    """Publish the events; returns how many found no queue. Raises ApiError 503."""
+    messages = [(EXCHANGE.name, e.routing_key, e.body, "application/json") for e in post.events]
+    return await published(request, messages)
 
 
 def _unroutable() -> ApiError:
     return ApiError(
         409, "event_unroutable", {"message": "no queue takes events now: post it again later"}
     )
+
+
+def _post_of(request: Request, caller: Caller, now: float) -> _Post:
+    """The events in the request's body. Raises ApiError 400, 403; 413 for too many."""
+    state = state_of(request)
+    data = state.envelope().get("data")
+    # Once more, with its numbers as they are spelt (values/exact_numbers.py).
+    exact = json_read(state.body)["data"] if isinstance(data, dict | list) and data else None
+    match exact:
+        case dict():
+            prefix, found = "", [exact]
+        case list() if len(exact) > MOST_EVENTS:
+            at_a_time = f"{MOST_EVENTS} are taken at a time"
+            raise invalid_member("data", "maxItems", at_a_time, target=MOST_EVENTS)
+        case list() if all(isinstance(each, dict) for each in exact):
+            prefix, found = "{}.", exact
+        case _:
+            told = 'the body must be {"data": {…}}, with an event or a list of events'
+            raise ApiError(400, "parse_error", {"message": told})
+    ids, hops = _ids(new_id(), len(found)), _hops(request)
+    events = [
+        evolve(_event(caller, members, id, now, prefix.format(number)), hops=hops)
+        for number, (id, members) in enumerate(zip(ids, found, strict=True))
+    ]
+    if len({event.account_id for event in events}) > 1:
+        raise invalid_member("data", "error", "the events of a list must have one account")
+    return _Post(events, isinstance(exact, list))
+
+
+def _ids(id: str, count: int) -> list[str]:
+    """The ids of events that are posted together: the first one's, and others made from it."""
+    return [id, *(f"{id}-{number}" for number in range(1, count))]
+
+
+def _event(
+    caller: Caller, members: Mapping[str, Any], id: str, now: float, prefix: str
+) -> PostedEvent:
+    """An event as it was posted. `prefix`: of its members' names in errors."""
+    try:
+        data = {k: v for k, v in members.items() if not k.startswith(("_", "pvt_"))}
+        check_members(data, _MEMBERS)
+        name, account_id = _name(data), _account(caller, data)
+        payload = member(data, "payload", dict)
+        if too_deep({"data": {"payload": payload}}):
+            raise invalid_member("payload", "error", "is nested too deep")
+    except ApiError as error:
+        if error.status == 400 and prefix:
+            error.data = {f"{prefix}{path}": faults for path, faults in error.data.items()}
+        raise
+    return PostedEvent(id, name, account_id, gregorian_s(now), payload)
 
 
 def _account(caller: Caller, data: Mapping[str, Any]) -> str:
@@ -153,14 +262,6 @@ def _name(data: Mapping[str, Any]) -> str:
     return name
 
 
-def _payload(request: Request, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The payload with its numbers as they are spelt (values/exact_numbers.py)."""
-    if too_deep({"data": {"payload": member(data, "payload", dict)}}):
-        raise invalid_member("payload", "error", "is nested too deep")
-    payload: dict[str, Any] = json_read(state_of(request).body)["data"]["payload"]
-    return payload
-
-
 def _hops(request: Request) -> int:
     """The hops of the delivery that caused this post. Raises ApiError 400, and 508 for a loop."""
     text = request.headers.get(HOPS_HEADER)
@@ -171,11 +272,6 @@ def _hops(request: Request) -> int:
     if int(text) > MAX_HOPS:
         raise event_loop(MAX_HOPS)
     return int(text)
-
-
-def _fingerprint(event: PostedEvent) -> str:
-    text = json.dumps([event.name, event.account_id, event.data], sort_keys=True)
-    return hashlib.sha256("\n".join((text, *_spelt(event.data))).encode()).hexdigest()
 
 
 def _spelt(value: Any) -> Iterator[str]:

@@ -68,7 +68,7 @@ class Job:
     queue. `taken_ms`: the same as Unix ms, of a delivery that was deferred before. `outdated`: its
     hook has changed meanwhile, so that its next attempt begins in the retry queue. `answered`: the
     status of the response to the last attempt, which a deliverer has got that died before the
-    consequences were stored.
+    consequences were stored. `took_s`: how long the last attempt took, None if that is unknown.
     """
 
     delivery: Delivery
@@ -86,6 +86,7 @@ class Job:
     taken_ms: int | None = None
     outdated: bool = False
     answered: int | None = None
+    took_s: float | None = None
 
     @property
     def hook(self) -> tuple[str, str]:

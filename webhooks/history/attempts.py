@@ -17,6 +17,8 @@ QUERY = "pvt_req_query"
 """The query of a get, which Kazoo does not store: private, so that its clients do not see it."""
 RAW = "pvt_raw"
 """The content type of a body that is the message's own: it is not converted when sent again."""
+DURATION = "pvt_duration_ms"
+"""How long the attempt took, in milliseconds; not Kazoo's, and so private."""
 CANCELLED = "cancelled"
 """The result of a delivery that ended without an attempt, because of its hook; not Kazoo's."""
 DRY_RUN = "dry_run"
@@ -57,6 +59,7 @@ def attempt_document(
     *,
     number: int | None = None,
     credentials: bool = False,
+    took_s: float | None = None,
 ) -> dict[str, Any]:
     """The attempt document, key by key as webhooks_util saves it.
 
@@ -64,7 +67,8 @@ def attempt_document(
     of this attempt, from 1, for its id; None leaves the id to the store. At most
     `body_limit` bytes of a body are stored, with a mark where it was cut. The headers are in lower
     case, except signatures, which would become invalid. `credentials`: whether the hook's own
-    headers that hold some, such as Authorization, are stored; otherwise their values are HIDDEN. A
+    headers that hold some, such as Authorization, are stored; otherwise their values are HIDDEN.
+    `took_s`: from the request to the end of the response; None if nothing was sent. A
     201 to a PUT is recorded as the success it is, unlike in Kazoo.
     """
     now = gregorian_s(now_unix_s)
@@ -83,6 +87,8 @@ def attempt_document(
         "req_headers": _request_headers(delivery, credentials=credentials),
         "req_body": _text(delivery.request_body, body_limit),
     }
+    if took_s is not None:
+        document[DURATION] = max(0, round(took_s * 1000))
     if delivery.raw:
         document[RAW] = delivery.content[0]
     if delivery.method == "GET":

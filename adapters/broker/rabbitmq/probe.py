@@ -1,11 +1,12 @@
 """Checks RabbitMQ from outside: whether Callboard can connect and declare what it needs.
 
-Existing objects are not changed. Exchanges are inspected, and declared again as they are; the two
-queues that it declares are exclusive, and end with its connection.
+Existing objects are not changed. Exchanges and queues are inspected, and declared again as they
+are. Of the queues that do not exist yet, one of each kind is declared by another name, and deleted.
 """
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import pika  # type: ignore[import-untyped]
@@ -18,6 +19,9 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
 from callboard.adapters.broker.protocol import Exchange, Queue
 from callboard.adapters.broker.rabbitmq.session import NO_QUEUE, PROBE
 from callboard.adapters.broker.urls import mask_url
+
+THROW_AWAY_MS = 60_000
+"""The life of a queue that is declared in order to find out whether it can be."""
 
 BLOCKED_S = 0.5
 """How long a message may wait after the broker has said that it takes none."""
@@ -39,7 +43,7 @@ class BrokerAbout:
 
     `blocked`: whether it takes no messages, as during an alarm. `unlike`: exchanges that differ
     from our declarations, with the reason why that is a problem; `unlike_queues`: the same for
-    queues.
+    queues. `refused`: queues that do not exist, and whose kind the broker refuses.
     """
 
     product: str
@@ -48,6 +52,7 @@ class BrokerAbout:
     consumers: int
     unlike: tuple[tuple[str, str], ...]
     unlike_queues: tuple[tuple[str, str], ...] = ()
+    refused: tuple[tuple[Queue, str], ...] = ()
     blocked: bool = False
 
 
@@ -60,14 +65,16 @@ def look(
 ) -> BrokerAbout:
     """The state of the broker at this URL, and our permissions there. Raises ProbeFailed.
 
-    `queues`: the queues that Callboard would declare. `timeout_s` bounds each wait.
+    `queues`: the queues that Callboard would declare, delay queues among them. `timeout_s` bounds
+    each wait.
     """
     connection = _connect(url, timeout_s)
     try:
         waiting, consumers = _queue(connection, queue)
         unlike = tuple(_unlike(connection, exchanges))
-        unlike_queues = tuple(_unlike_queues(connection, queues))
-        for name in ("", f"{queue}.doctor-{uuid.uuid4().hex[:8]}"):
+        missing: list[Queue] = []
+        unlike_queues = tuple(_unlike_queues(connection, queues, missing))
+        for name in ("", _throw_away(queue)):
             _declare(connection, name)
         # BlockingConnection has no public access to it.
         about = connection._impl.server_properties or {}
@@ -78,6 +85,7 @@ def look(
             consumers,
             unlike,
             unlike_queues,
+            tuple(_refused(partial(_connect, url, timeout_s), queue, missing)),
             _is_blocked(connection),
         )
     except (pika_errors.AMQPError, OSError) as error:
@@ -139,13 +147,20 @@ def _unlike(connection: Any, exchanges: Iterable[Exchange]) -> Iterator[tuple[st
             channel.close()
 
 
-def _unlike_queues(connection: Any, queues: Iterable[Queue]) -> Iterator[tuple[str, str]]:
+def _unlike_queues(
+    connection: Any, queues: Iterable[Queue], missing: list[Queue]
+) -> Iterator[tuple[str, str]]:
+    """Those that exist otherwise. `missing` gets those that do not exist, or end by themselves."""
     for queue in queues:
+        if queue.exclusive:
+            missing.append(queue)
+            continue
         channel = connection.channel()
         try:
             channel.queue_declare(queue.name, passive=True)
         except pika_errors.ChannelClosedByBroker:
-            continue  # created at the first start
+            missing.append(queue)
+            continue
         try:
             channel.queue_declare(
                 queue.name,
@@ -157,6 +172,47 @@ def _unlike_queues(connection: Any, queues: Iterable[Queue]) -> Iterator[tuple[s
             yield queue.name, error.reply_text
         else:
             channel.close()
+
+
+def _refused(
+    connect: Callable[[], Any], prefix: str, queues: Iterable[Queue]
+) -> Iterator[tuple[Queue, str]]:
+    """The first queue of each kind that the broker refuses, with its reason.
+
+    It may close the connection in place of the channel (541), so each kind has one of its own.
+    """
+    for queue in {_kind(queue): queue for queue in reversed([*queues])}.values():
+        connection = connect()
+        try:
+            channel = connection.channel()
+            name = _throw_away(prefix)
+            channel.queue_declare(
+                name,
+                durable=queue.durable,
+                exclusive=queue.exclusive,
+                auto_delete=queue.auto_delete,
+                # If this process is killed, its queue does not stay.
+                arguments={"x-expires": THROW_AWAY_MS, **queue.arguments},
+            )
+            channel.queue_delete(name)
+        except (pika_errors.ChannelClosedByBroker, pika_errors.ConnectionClosedByBroker) as error:
+            yield queue, f"{error.reply_code} {error.reply_text}"
+        finally:
+            if connection.is_open:
+                connection.close()
+
+
+def _kind(queue: Queue) -> tuple[Any, ...]:
+    """Equal for queues that a broker refuses or accepts together."""
+    arguments = {
+        name: True if name in ("x-message-ttl", "x-expires") else value
+        for name, value in queue.arguments.items()
+    }
+    return (queue.durable, queue.exclusive, queue.auto_delete, *sorted(map(str, arguments.items())))
+
+
+def _throw_away(prefix: str) -> str:
+    return f"{prefix}.doctor-{uuid.uuid4().hex[:8]}"
 
 
 def _is_blocked(connection: Any) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
 from callboard.actors.messages.paths import ATTEMPT_LOG
+from callboard.adapters.store.protocol import StoreError
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 
 MONTH = "account/a1/b2/c3-202611"
@@ -84,6 +85,41 @@ def test_a_refused_dead_letter_holds_up_no_other(log):
     log.send(1, letter(1), letter(2))
     assert log.confirmed() == [1]
     assert log.stored(DEAD_LETTERS) == ["l2"]
+
+
+def test_dead_letters_that_are_refused_together_are_written_singly_and_none_is_dropped(log):
+    save_many, written, refused = log.store.save_many, [], {"l2"}
+
+    def save(database, documents):
+        ids = [document["_id"] for document in documents]
+        written.append(ids)
+        if refused.intersection(ids):
+            raise StoreError("too large")
+        return save_many(database, documents)
+
+    log.store.save_many = save
+    log.send(1, *map(letter, (1, 2, 3, 4)))
+    log.world.pass_time(29)
+    assert written == [["l1", "l2", "l3", "l4"], ["l1"], ["l2", "l3", "l4"], ["l2"]]
+    refused.clear()
+    log.world.pass_time(3)
+    assert written[4:] == [["l2"], ["l3", "l4"]]
+    assert len(log.store.all(DEAD_LETTERS)) == 4
+
+
+def test_attempts_that_are_refused_together_are_dropped_and_counted(log):
+    save_many = log.store.save_many
+
+    def save(database, documents):
+        if database == "account/no":
+            raise StoreError("illegal_database_name")
+        return save_many(database, documents)
+
+    log.store.save_many = save
+    log.send(1, ("account/no", {"_id": "x1"}), ("account/no", {"_id": "x2"}), attempt())
+    assert log.stored(MONTH) == ["a1"]
+    stats = log.actor.actor.stats()
+    assert (stats["written"], stats["refused"], stats["waiting"]) == (1, 2, 0)
 
 
 def test_ten_thousand_at_once_are_all_confirmed_and_stored(log):

@@ -1,6 +1,7 @@
 """The top of the tree alone, with actors below it that keep what they receive."""
 
 import pytest
+from thespian.actors import WatchMessage
 
 from callboard import admin
 from callboard.actors.messages import GetSettings, Quiesce, Quiesced, Refused
@@ -261,6 +262,24 @@ def test_asked_twice_it_stops_at_once(running):
     running.say(Stop())
     running.world.pass_time(0.5)
     assert running.owner.take(Finished) == [Finished("", 0)]
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_without_its_owners_process_it_settles_and_ends_the_system_if_that_is_its_own(
+    running, owned
+):
+    class Hosted(WebhooksSupervisor):
+        owns_actor_system = owned
+
+    running.address = running.world.create(Hosted)
+    running.start()
+    running.say(WatchMessage([]))
+    assert [message for message, _sender in running.at("event_bridge").kept] == [Quiesce()]
+    assert not running.world.is_shut_down
+    running.say(Quiesced())
+    running.world.pass_time(1)
+    assert running.owner.take(Finished) == [Finished("", 0)]
+    assert running.world.is_shut_down is owned
 
 
 def test_without_a_bridge_there_is_nothing_to_settle(running):

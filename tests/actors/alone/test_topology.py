@@ -4,6 +4,7 @@ A name that changes leaves the messages of an upgraded node in a queue that nobo
 """
 
 import pytest
+from attrs import evolve
 
 from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.events.bridge import EventBridge
@@ -11,11 +12,20 @@ from callboard.actors.failures.failure_cache import FailureCache
 from callboard.actors.hooks.listener import HookListener
 from callboard.actors.hooks.zone_listener import ZoneListener
 from callboard.actors.messages import ZoneChanges
-from callboard.actors.messages.paths import HOOK_LISTENER
+from callboard.actors.messages.paths import (
+    EVENT_BRIDGE,
+    FAILURE_CACHE,
+    HOOK_LISTENER,
+    INITIALIZER,
+    MAINTENANCE,
+    RETRY_QUEUE,
+)
 from callboard.actors.operations.initializer import Initializer
 from callboard.actors.operations.maintenance import Maintenance
 from callboard.actors.operations.redelivery import Redelivery
+from callboard.actors.system.topologies import queues, topologies
 from callboard.adapters.broker.protocol import Properties
+from callboard.adapters.broker.queues import is_deprecated
 from callboard.config.settings import AmqpSettings, DeliverySettings
 
 OPERATIONAL = ("callboard.operational", "topic")
@@ -55,6 +65,15 @@ KAZOO = (
     *("webhooks_shared_listener", False, False, True),
     {"x-message-ttl": 60_000, "x-max-length": 100},
 )
+ACTORS = {
+    FAILURE_CACHE: FailureCache,
+    HOOK_LISTENER: HookListener,
+    EVENT_BRIDGE: EventBridge,
+    MAINTENANCE: Maintenance,
+    RETRY_QUEUE: RetryQueue,
+    INITIALIZER: Initializer,
+}
+LINGERS = {"x-expires": 10_000}
 QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 2_147_483_647}
 
 
@@ -65,11 +84,11 @@ def durable(name, **arguments):
 @pytest.fixture
 def declared(world, servers, settings):
     """The topology that an actor connects with."""
-    topologies = []
+    connections = []
     connect = servers.broker.connect
 
     def kept(url, topology, folder, **options):
-        topologies.append((url, topology))
+        connections.append((url, topology))
         return connect(url, topology, folder, **options)
 
     def declared(actor_class, zone="", **options):
@@ -77,11 +96,14 @@ def declared(world, servers, settings):
         made = world.settings(modules=settings.modules, **options)
         world.start(actor_class, "here", made, zone=zone)
         world.pass_time(1)
-        ((_url, topology),) = topologies
-        return topology
+        return connections[-1][1]
 
-    declared.all = topologies
     return declared
+
+
+def test_the_queue_of_a_dry_run_ends_with_it(declared):
+    topology = declared(EventBridge, delivery=DeliverySettings(dry_run=True))
+    assert queue_of(topology) == ("callboard.events.dry_run", True, False, True, LINGERS)
 
 
 def queue_of(topology):
@@ -109,7 +131,7 @@ def bindings_of(topology):
         (ZoneListener, [("configuration", "topic")], OWN, CHANGES, 50),
         (
             *(Maintenance, [("configuration", "topic"), ("targeted", "direct")]),
-            ("callboard.events.doc_type_update", False, False, True, {}),
+            ("callboard.events.requests", True, False, True, LINGERS),
             [("configuration", "configuration.doc_type_update.webhook")],
             None,
         ),
@@ -129,6 +151,28 @@ def test_what_an_actor_declares(declared, actor_class, exchanges, queue, binding
     assert topology.delays == ()
     if prefetch is not None:
         assert topology.prefetch == prefetch
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_the_table_has_what_the_actors_declare(declared, settings, queue_type):
+    amqp = AmqpSettings(queue_type=queue_type)
+    table = topologies(evolve(settings, amqp=amqp))
+    assert {path: declared(actor_class, amqp=amqp) for path, actor_class in ACTORS.items()} == table
+    assert not any(map(is_deprecated, queues(evolve(settings, amqp=amqp))))
+
+
+@pytest.mark.parametrize(("queue_type", "is_quorum"), [("classic", False), ("quorum", True)])
+def test_the_queue_of_requests_goes_away_with_the_last_node(declared, queue_type, is_quorum):
+    topology = declared(Maintenance, amqp=AmqpSettings(queue_type=queue_type))
+    arguments = LINGERS | (QUORUM if is_quorum else {})
+    assert queue_of(topology) == (
+        "callboard.events.requests",
+        True,
+        False,
+        not is_quorum,
+        arguments,
+    )
+    assert topology.obsolete == ("callboard.events.doc_type_update",)
 
 
 def test_redelivery_only_publishes(declared):

@@ -100,6 +100,9 @@ class _Reference:
         where = () if requirements is None else (requirements,)
         return self._world.create(actor_class, self.address, *where)
 
+    def actorSystemShutdown(self):
+        self._world.is_shut_down = True
+
     def notifyOnSystemRegistrationChanges(self, _address, _enabled):
         """There are no other machines, but those that a test makes up."""
 
@@ -141,7 +144,8 @@ class World:
 
     `actor_classes`: subclasses to run in place of the product's own. `copying`: messages are
     pickled, as between processes. `crashes`: the tracebacks of actors that ended by an exception.
-    `logged`: what actors logged, of `log_level` and above.
+    `logged`: what actors logged, of `log_level` and above. `is_shut_down`: whether one of them has
+    ended the whole actor system.
     """
 
     def __init__(
@@ -152,6 +156,7 @@ class World:
         self.crashes, self.logged = [], []
         self._log_level = log_level
         self.ended = []
+        self.is_shut_down = False
         self.journal = None
         self.now = 1000.0
         self.unix_s = 1_790_000_000.0

@@ -1,5 +1,6 @@
 // What the dashboard asks of the REST API; the shapes of its answers are known here alone.
 
+import { toGregorian } from "../parts/format.js";
 import { session, signOut } from "./session.js";
 
 /** An answer that is no success; the message is for people. */
@@ -7,7 +8,19 @@ export class Refused extends Error {
   constructor(status, body) {
     super(reason(status, body));
     this.status = status;
+    /** {member: text} of a document that was refused. */
+    this.faults = status === 400 ? faults(body?.data) : {};
   }
+}
+
+function faults(data) {
+  const found = {};
+  for (const [path, rules] of Object.entries(data ?? {})) {
+    const texts = Object.values(rules ?? {}).map((rule) => rule?.message);
+    const text = texts.filter(Boolean).join("; ");
+    if (text) found[path.split(".")[0]] = path.includes(".") ? `${path}: ${text}` : text;
+  }
+  return found;
 }
 
 function reason(status, body) {
@@ -50,10 +63,22 @@ async function call(method, path, { data, query, signal, token = session.get()?.
 const part = encodeURIComponent;
 const hookPath = (account, id) => `/v2/accounts/${part(account)}/webhooks/${part(id)}`;
 
-/** Whose token that is: {account}, undefined for the administrator's. */
+/** Whose token that is: {account, rights, until}, undefined for the administrator's. */
 export async function whose(token) {
   const { data } = await call("GET", "/v2/callboard/token", { token });
-  return { account: data.account_id };
+  return { account: data.account_id, rights: data.rights, until: data.until };
+}
+
+/** {name}: what the dashboard is called here. */
+export async function brand() {
+  const answer = await fetch("dashboard/brand.json");
+  return answer.ok ? answer.json() : { name: "Callboard" };
+}
+
+/** The kinds of events that hooks may choose, by name. */
+export async function catalogue(signal) {
+  const query = { paginate: false, ascending: true };
+  return (await call("GET", "/v2/webhooks", { query, signal })).data;
 }
 
 /** {hooks, next}: of all accounts for the administrator, who alone may choose among them. */
@@ -73,6 +98,35 @@ export async function hooks({ uri, account, enabled, after }, signal) {
 
 export const hook = async (account, id, signal) =>
   (await call("GET", hookPath(account, id), { signal })).data;
+
+/** Creates a hook, or sets members of one (null removes a member). The hook as it is then. */
+export const saveHook = async (account, id, fields) =>
+  id === undefined
+    ? (await call("PUT", `/v2/accounts/${part(account)}/webhooks`, { data: fields })).data
+    : (await call("PATCH", hookPath(account, id), { data: fields })).data;
+
+export const deleteHook = (account, id) => call("DELETE", hookPath(account, id));
+
+export const secrets = async (account, id, signal) =>
+  (await call("GET", `${hookPath(account, id)}/secrets`, { signal })).data;
+
+/** {secret} or {public_key}, shown once. `expiresIn`: seconds until the others end. */
+export const addSecret = async (account, id, kind, expiresIn) =>
+  (
+    await call("PUT", `${hookPath(account, id)}/secrets`, {
+      data: { kind, ...(expiresIn && { expires_in: expiresIn }) },
+    })
+  ).data;
+
+export const retireSecret = (account, id, fingerprint) =>
+  call("DELETE", `${hookPath(account, id)}/secrets/${part(fingerprint)}`);
+
+/** Counts and durations over the last `seconds`, in `steps` parts. */
+export async function statistics(account, id, seconds, steps, signal) {
+  const now = toGregorian(Date.now() / 1000);
+  const query = { created_from: now - seconds, created_to: now, steps };
+  return (await call("GET", `${hookPath(account, id)}/statistics`, { query, signal })).data;
+}
 
 /** Changes some of a hook's fields, such as {enabled} or {paused}. */
 export const changeHook = (account, id, fields) => call("PATCH", hookPath(account, id), { data: fields });
@@ -108,6 +162,14 @@ export async function attempts(account, id, { outcome, status, after }, signal) 
   return { attempts: data, next };
 }
 
+/** One attempt; its id has two parts. */
+export const attempt = async (account, id, attemptId, signal) =>
+  (
+    await call("GET", `${hookPath(account, id)}/attempts/${attemptId.split("/").map(part).join("/")}`, {
+      signal,
+    })
+  ).data;
+
 /** Sends it once more. Throws where that is refused. */
 export async function replay(account, id, attempt) {
   const path = `${hookPath(account, id)}/replay`;
@@ -120,18 +182,22 @@ export async function replay(account, id, attempt) {
   if (work.reason ?? skipped) throw new Error(`Not sent: ${work.reason ?? skipped}`);
 }
 
-const DEAD_LETTERS = "/v2/callboard/dead_letters";
+/** Those of the account that is signed in; of all for the administrator. */
+const letters = () => {
+  const own = session.get().account;
+  return own ? `/v2/accounts/${part(own)}/webhooks/dead_letters` : "/v2/callboard/dead_letters";
+};
 
 /** {letters, next}, the latest first. */
 export async function deadLetters({ account, kind, after }, signal) {
   const query = { page_size: 50, start_key: after, account_id: account, kind };
-  const { data, next_start_key: next } = await call("GET", DEAD_LETTERS, { query, signal });
+  const { data, next_start_key: next } = await call("GET", letters(), { query, signal });
   return { letters: data, next };
 }
 
 export const deadLetter = async (id, signal) =>
-  (await call("GET", `${DEAD_LETTERS}/${part(id)}`, { signal })).data;
+  (await call("GET", `${letters()}/${part(id)}`, { signal })).data;
 
 /** `action`: retry or purge. {done, refused}: ids, and reasons by id. */
 export const onDeadLetters = async (action, ids) =>
-  (await call("PATCH", DEAD_LETTERS, { data: { action, ids } })).data;
+  (await call("PATCH", letters(), { data: { action, ids } })).data;

@@ -13,7 +13,11 @@ preference.addEventListener("change", () => theme.set(current()));
 
 export function toggleTheme() {
   const chosen = theme.get() === "dark" ? "light" : "dark";
-  localStorage.setItem(KEY, chosen);
+  try {
+    localStorage.setItem(KEY, chosen);
+  } catch {
+    // A frame of another site may keep nothing.
+  }
   document.documentElement.dataset.theme = chosen;
   theme.set(chosen);
 }

@@ -1,7 +1,8 @@
 // Small things that several views are made of.
 
-import { html } from "./html.js";
+import { html, useState } from "./html.js";
 import { moveRow } from "./keys.js";
+import { attempted } from "./notes.js";
 
 export const State = ({ kind, children }) =>
   html`<span class=${`state state-${kind}`}>${children}</span>`;
@@ -47,3 +48,13 @@ export const Facts = ({ facts }) => html`<dl class="facts">
       ([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`,
     )}
 </dl>`;
+
+/** A text that the button beside it copies. */
+export function Copy({ text, label }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await attempted(() => navigator.clipboard.writeText(text));
+    setCopied(true);
+  };
+  return html`<button type="button" onClick=${copy}>${copied ? "Copied" : label}</button>`;
+}

@@ -1,32 +1,45 @@
 // One attempt: what was sent, what came back. All of it is somebody else's text.
 
 import * as api from "../data/api.js";
+import { mayChange } from "../data/session.js";
+import { curl } from "../parts/curl.js";
 import { Dialog } from "../parts/dialog.js";
 import { Exchange } from "../parts/exchange.js";
-import { fromGregorian, time } from "../parts/format.js";
+import { fromGregorian, milliseconds, time } from "../parts/format.js";
 import { html } from "../parts/html.js";
+import { useAnswer } from "../parts/loading.js";
 import { doing } from "../parts/notes.js";
-import { Facts, State } from "../parts/widgets.js";
+import { Copy, Facts, Problem, State } from "../parts/widgets.js";
 
-export function Attempt({ account, hook, attempt, close, replayed }) {
+/** `known`: the attempt, if it is in the list already. */
+export function Attempt({ account, hook, id, known, close, replayed }) {
+  const asked = useAnswer((signal) => known ?? api.attempt(account, hook, id, signal), [id]);
+  const attempt = asked.value;
   const replay = async () => {
-    await doing(() => api.replay(account, hook, attempt.id), "On its way again.");
+    await doing(() => api.replay(account, hook, id), "On its way again.");
     replayed();
   };
-  const key = (press) => press.key === "r" && !press.ctrlKey && !press.metaKey && replay();
+  const key = (press) =>
+    press.key === "r" && !press.ctrlKey && !press.metaKey && mayChange() && replay();
   return html`<${Dialog} title="Attempt" close=${close} wide>
-    <div class="attempt" onKeyDown=${key}>
+    <${Problem} text=${asked.problem} />
+    ${attempt &&
+    html`<div class="attempt" onKeyDown=${key}>
       <div class="bar">
         <${Result} attempt=${attempt} />
         <span>${time(fromGregorian(attempt.timestamp))}</span>
         <span class="quiet">${attempt.client_error ?? attempt.reason ?? ""}</span>
         <span class="fill"></span>
-        <button type="button" class="primary" autofocus onClick=${replay}>Replay</button>
+        <${Copy} text=${curl(attempt)} label="Copy as curl" />
+        <${Copy} text=${location.href} label="Copy link" />
+        ${mayChange() &&
+        html`<button type="button" class="primary" autofocus onClick=${replay}>Replay</button>`}
       </div>
       <${Facts}
         facts=${[
           ["event", attempt.hook_event],
           ["event id", html`<span class="mono">${attempt.event_id}</span>`],
+          ["took", milliseconds(attempt.duration_ms)],
           ["tries left", attempt.retries_left],
         ]}
       />
@@ -42,7 +55,7 @@ export function Attempt({ account, hook, attempt, close, replayed }) {
           body: attempt.resp_body,
         }}
       />
-    </div>
+    </div>`}
   <//>`;
 }
 

@@ -1,10 +1,11 @@
 // The attempts of a hook, the latest first; new ones appear by themselves on the first page.
 
 import * as api from "../data/api.js";
-import { fromGregorian, time } from "../parts/format.js";
+import { fromGregorian, milliseconds, time } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages } from "../parts/loading.js";
+import { go } from "../parts/route.js";
 import { Choice, Field, Pager, Problem } from "../parts/widgets.js";
 import { Attempt, Result } from "./attempt.js";
 
@@ -16,10 +17,11 @@ const OUTCOMES = [
 ];
 const REFRESH_MS = 2000;
 
-export function Attempts({ account, hook }) {
+/** `open`: the id of the attempt that the address names. */
+export function Attempts({ account, hook, open }) {
   const [outcome, setOutcome] = useState("");
   const [status, setStatus] = useState("");
-  const [open, setOpen] = useState(null);
+  const show = (attempt) => go("hooks", account, hook, "attempts", ...attempt.id.split("/"));
   const pages = usePages([hook, outcome, status]);
   const { value, problem, loading, reload } = useAnswer(
     (signal) => api.attempts(account, hook, { outcome, status, after: pages.key }, signal),
@@ -45,6 +47,7 @@ export function Attempts({ account, hook }) {
           <th>event</th>
           <th>reason</th>
           <th class="wide-only">event id</th>
+          <th class="number">took</th>
           <th class="number">tries left</th>
         </tr>
       </thead>
@@ -56,8 +59,8 @@ export function Attempts({ account, hook }) {
             data-attempt=${attempt.id ?? ""}
             tabindex="0"
             aria-label=${`Attempt, ${attempt.result}`}
-            onClick=${() => setOpen(attempt)}
-            onKeyDown=${rowKeys(() => setOpen(attempt))}
+            onClick=${() => show(attempt)}
+            onKeyDown=${rowKeys(() => show(attempt))}
           >
             <td class="when">${time(fromGregorian(attempt.timestamp))}</td>
             <td><${Result} attempt=${attempt} /></td>
@@ -65,6 +68,7 @@ export function Attempts({ account, hook }) {
             <td>${attempt.hook_event}</td>
             <td class="cut">${attempt.client_error ?? attempt.reason ?? ""}</td>
             <td class="mono cut wide-only">${attempt.event_id}</td>
+            <td class="number">${milliseconds(attempt.duration_ms)}</td>
             <td class="number">${attempt.retries_left ?? ""}</td>
           </tr>`,
         )}
@@ -73,7 +77,8 @@ export function Attempts({ account, hook }) {
     ${found.length === 0 && !loading && html`<p class="none">No attempts.</p>`}
     <${Pager} pages=${pages} next=${value?.next} />
     ${open &&
-    html`<${Attempt} account=${account} hook=${hook} attempt=${open} close=${() => setOpen(null)}
-      replayed=${reload} />`}
+    html`<${Attempt} key=${open} account=${account} hook=${hook} id=${open}
+      known=${found.find((attempt) => attempt.id === open)}
+      close=${() => go("hooks", account, hook)} replayed=${reload} />`}
   </section>`;
 }

@@ -6,7 +6,9 @@ import { count, fromGregorian, time } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages, useSettled } from "../parts/loading.js";
+import { mayChange, session } from "../data/session.js";
 import { doing } from "../parts/notes.js";
+import { useStore } from "../parts/store.js";
 import { Choice, Field, Pager, Problem } from "../parts/widgets.js";
 import { DeadLetter } from "./dead_letter.js";
 
@@ -18,6 +20,7 @@ const KINDS = [
 const REFRESH_MS = 5000;
 
 export function DeadLetters() {
+  const everybody = useStore(session).account === undefined;
   const [typedAccount, setAccount] = useState("");
   const [kind, setKind] = useState("");
   const [chosen, setChosen] = useState(new Set());
@@ -54,13 +57,15 @@ export function DeadLetters() {
   return html`<section class="panel page">
     <header>
       <h1>Dead letters</h1>
-      <${Choice} label="Kind" value=${kind} options=${KINDS} change=${setKind} />
-      <${Field} label="Account" search wide value=${typedAccount} change=${setAccount} />
+      ${everybody &&
+      html`<${Choice} label="Kind" value=${kind} options=${KINDS} change=${setKind} />
+        <${Field} label="Account" search wide value=${typedAccount} change=${setAccount} />`}
       <span class="fill"></span>
-      <button type="button" disabled=${!ids.length} onClick=${retry}>Retry ${count(ids.length)}</button>
-      <button type="button" class="danger" disabled=${!ids.length} onClick=${purge}>
-        Purge ${count(ids.length)}
-      </button>
+      ${mayChange() &&
+      html`<button type="button" disabled=${!ids.length} onClick=${retry}>Retry ${count(ids.length)}</button>
+        <button type="button" class="danger" disabled=${!ids.length} onClick=${purge}>
+          Purge ${count(ids.length)}
+        </button>`}
     </header>
     <${Problem} text=${problem} />
     <table class="dead" aria-busy=${String(loading)}>

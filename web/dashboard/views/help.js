@@ -4,7 +4,6 @@ import { Dialog } from "../parts/dialog.js";
 import { html } from "../parts/html.js";
 
 const KEYS = [
-  ["1 2 3 4", "Overview, hooks, endpoints, dead letters"],
   ["/", "Search in this view; Enter goes to the first row"],
   ["j k", "Next and previous row"],
   ["Enter", "Open the row"],
@@ -14,9 +13,9 @@ const KEYS = [
   ["?", "This help"],
 ];
 
-export const Help = ({ close }) => html`<${Dialog} title="Keys" close=${close}>
+export const Help = ({ views, close }) => html`<${Dialog} title="Keys" close=${close}>
   <dl class="keys">
-    ${KEYS.map(
+    ${[...views.map(([, title], i) => [String(i + 1), title]), ...KEYS].map(
       ([keys, what]) => html`<div key=${keys}>
         <dt>${keys.split(" ").map((key) => html`<kbd key=${key}>${key}</kbd>`)}</dt>
         <dd>${what}</dd>

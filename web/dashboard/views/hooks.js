@@ -6,7 +6,7 @@ import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages, useSettled } from "../parts/loading.js";
 import { doing } from "../parts/notes.js";
 import { go } from "../parts/route.js";
-import { session } from "../data/session.js";
+import { mayChange, session } from "../data/session.js";
 import { useStore } from "../parts/store.js";
 import { Choice, Field, Pager, Problem, State } from "../parts/widgets.js";
 
@@ -36,6 +36,9 @@ export function Hooks() {
   return html`<section class="panel page">
     <header>
       <h1>Hooks</h1>
+      ${!everybody &&
+      mayChange() &&
+      html`<button type="button" class="primary" onClick=${() => go("hooks", "new")}>New hook</button>`}
       ${everybody &&
       html`<${Field} label="Search" search wide value=${typed} change=${setText} placeholder="part of the uri" />
         <${Field} label="Account" value=${typedAccount} change=${setAccount} />
@@ -59,7 +62,7 @@ export function Hooks() {
         )}
       </tbody>
     </table>
-    ${found.length === 0 && !loading && html`<p class="none">No such hook.</p>`}
+    ${found.length === 0 && !loading && !problem && html`<p class="none">${text || account || state ? "No such hook." : "No hooks yet."}</p>`}
     <${Pager} pages=${pages} next=${value?.next}>${loading ? "loading…" : ""}<//>
   </section>`;
 }
@@ -82,7 +85,7 @@ function Row({ hook, everybody, reload }) {
     <td>${hook.hook}</td>
     <td class="mono cut" title=${hook.uri}>${hook.uri}</td>
     ${everybody && html`<td class="mono cut wide-only" title=${hook.account_id}>${hook.account_id}</td>`}
-    <td class="actions"><${Toggle} hook=${hook} done=${reload} /></td>
+    <td class="actions">${mayChange() && html`<${Toggle} hook=${hook} done=${reload} />`}</td>
   </tr>`;
 }
 

@@ -5,7 +5,7 @@ import { html, useState } from "../parts/html.js";
 import { farewell, signedIn } from "../data/session.js";
 import { useStore } from "../parts/store.js";
 
-export function SignIn() {
+export function SignIn({ name }) {
   const [problem, setProblem] = useState("");
   const [asking, setAsking] = useState(false);
   const reason = useStore(farewell);
@@ -16,8 +16,7 @@ export function SignIn() {
     if (!token) return;
     setAsking(true);
     try {
-      const { account } = await api.whose(token);
-      signedIn(token, account);
+      signedIn(token, await api.whose(token));
     } catch (refused) {
       setProblem(refused.status === 401 ? "That token is not known here." : refused.message);
       setAsking(false);
@@ -26,7 +25,7 @@ export function SignIn() {
 
   return html`<main class="sign-in">
     <form onSubmit=${submit}>
-      <h1><img src="dashboard/icon.svg" alt="" width="28" height="28" /> Callboard</h1>
+      <h1><img src="dashboard/logo" alt="" width="28" height="28" /> ${name}</h1>
       ${reason && html`<p class="quiet">${reason}</p>`}
       <label>
         Token
@@ -40,10 +39,7 @@ export function SignIn() {
           aria-describedby="token-help"
         />
       </label>
-      <p id="token-help" class="quiet">
-        The administrator’s lies in <code>api.token</code> in the data directory. It is kept in this
-        tab only.
-      </p>
+      <p id="token-help" class="quiet">It is kept in this tab only, until you close it.</p>
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
       <button class="primary" disabled=${asking}>Sign in</button>
     </form>

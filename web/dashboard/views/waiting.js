@@ -1,6 +1,7 @@
 // The deliveries of a hook that wait for their next try, the earliest first.
 
 import * as api from "../data/api.js";
+import { mayChange } from "../data/session.js";
 import { count, fromGregorian, time } from "../parts/format.js";
 import { html } from "../parts/html.js";
 import { useAnswer, usePages } from "../parts/loading.js";
@@ -26,7 +27,7 @@ export function Waiting({ account, hook }) {
       <h2>Waiting</h2>
       <span>${count(value?.count)}</span>
       <span class="fill"></span>
-      <button type="button" onClick=${sendNow}>Send now</button>
+      ${mayChange() && html`<button type="button" onClick=${sendNow}>Send now</button>`}
     </header>
     <${Problem} text=${problem} />
     <table>

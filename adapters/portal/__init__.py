@@ -1,0 +1,1 @@
+"""Access of an account's users to the dashboard: its links."""
