@@ -107,7 +107,7 @@ class NodeSettings:
     operators: tuple[str, ...] = _key(
         (),
         identifiers(),
-        "Accounts whose hooks on callboard with include_subaccounts hear of all accounts.",
+        "Accounts whose hooks on callboard with include_subaccounts get events of all accounts.",
     )
 
 

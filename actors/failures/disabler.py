@@ -94,7 +94,7 @@ class Disabler(Role):
         self._reported &= found.keys()
 
     def _report_failing(self, listener: ActorAddress, found: Mapping[HookKey, Failing]) -> bool:
-        """Report failing hooks, but none on `callboard`; whether the store has told about them."""
+        """Report failing hooks, but none on `callboard`; whether the store could be read."""
         if not found:
             return True
         try:

@@ -42,7 +42,7 @@ class OperationalEvents:
         return len(self._publisher)
 
     def on_broker(self, event: BrokerEvent) -> None:
-        """Handle confirms, and publish what is on disk after each connection."""
+        """Handle confirms, and publish those on disk after each connection."""
         self._publisher.on_broker(event)
 
     def publish(self, events: Iterable[OperationalEvent]) -> None:

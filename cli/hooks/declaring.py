@@ -103,7 +103,7 @@ def exported(client: Client, accounts: tuple[str, ...], read: Step) -> Iterator[
 
 
 def difference(client: Client, wanted: Declarations, folder: Path, *, prune: bool) -> Plan:
-    """What is to be changed. `folder`: that of the files of secrets."""
+    """The changes to make. `folder`: that of the files of secrets."""
     with counting("reading hooks") as read:
         stored = list(_stored(client, wanted.accounts, read)) if wanted.accounts else []
     quotas = _quotas(client, wanted.accounts)

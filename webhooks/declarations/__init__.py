@@ -1,1 +1,1 @@
-"""Hooks as a file declares them, the difference to what is stored, and the file's text."""
+"""Hooks as a file declares them, the difference to the stored ones, and the file's text."""

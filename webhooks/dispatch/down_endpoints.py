@@ -58,7 +58,7 @@ class DownEndpoints:
 
 @define
 class _Told:
-    """An endpoint that is down, and the accounts that were told so."""
+    """An endpoint that is down, and the accounts that have an event about it."""
 
     since_ms: int
     accounts: dict[str, None] = Factory(dict)
@@ -67,7 +67,7 @@ class _Told:
 class EndpointWatch:
     """Makes events of the deliverers' reports. Times are Unix seconds.
 
-    `operators`: accounts that are told of each endpoint once, whoever is affected.
+    `operators`: accounts that get one event for each endpoint, for any number of others.
     """
 
     def __init__(self, node: str, operators: Sequence[str] = ()) -> None:

@@ -1,7 +1,7 @@
 """Operational events: facts about hooks, deliveries, endpoints and accounts, for their owners.
 
 They travel over the broker like other events, to an exchange of their own, and fire hooks on
-`callboard`. A hook never hears of itself, of its own endpoint, or of a failure of another hook on
+`callboard`. A hook gets none about itself, its own endpoint, or a failure of another hook on
 `callboard`, so that no event causes another one of its kind (ADR 55).
 """
 
@@ -90,7 +90,7 @@ class OperationalEvent:
 class OperationalModule:
     """Fires for operational events. A hook's `custom_data.type` selects one name of event.
 
-    `operators`: accounts whose hooks with `include_subaccounts` hear of all accounts.
+    `operators`: accounts whose hooks with `include_subaccounts` get those of all accounts.
     """
 
     operators: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ class OperationalModule:
 
 @frozen
 class _Selection:
-    """Which hooks an event fires. Hooks on all events hear of the bus, and of nothing else."""
+    """Which hooks an event fires. Hooks on all events get those of the bus alone."""
 
     name: str
     hook_id: Any
