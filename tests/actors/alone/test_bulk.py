@@ -88,13 +88,13 @@ def test_what_is_imported_is_exported_as_the_same_file(system):
         for n in sorted(range(MANY), key=lambda n: (n % 100, n))
     )
     text = f"# Hooks as `callboard export` wrote them; `callboard apply` makes them so.\n{hooks}"
-    began = time.perf_counter()
+    began = time.process_time()
     changes, refused = system.apply(text)
-    took_s = time.perf_counter() - began
+    took_s = time.process_time() - began
     assert (len(changes.added), refused) == (MANY, {})
     assert system.export() == text
     assert not difference(system, read_declarations(tomllib.loads(text)), None, prune=True)
-    print(f"{MANY} hooks were read, compared and stored in {took_s:.1f} s")
+    print(f"{MANY} hooks were read, compared and stored in {took_s:.1f} s of processor time")
     put, removed = system.in_table()
     assert (len(put), removed) == (MANY, [])
     assert system.cache.take(FlushFailures) == []
@@ -110,7 +110,7 @@ def test_changes_are_announced_and_in_effect(system, servers):
     assert [c.members for c in changes.changed] == [("retries",), ("enabled",)]
     assert [r.id for r in changes.removed] == ["h3"]
     put, removed = system.in_table()
-    assert (put, sorted(removed)) == (["h1"], ["h2", "h3"])
+    assert (put, set(removed)) == (["h1"], {"h2", "h3"})
     assert system.hook("h3")["pvt_deleted"] is True
     assert {m.hook_id for m in system.cache.take(FlushFailures)} == {"h1", "h2", "h3"}
     system.world.pass_time(5)

@@ -178,6 +178,7 @@ COUNTERS = {
     ("callboard_messages_acknowledged_total", ()): 7,
     ("callboard_events_total", ("shop", "fired")): 3,
     ("callboard_events_total", ("shop", "poison")): 1,
+    ("callboard_events_total", ("callboard", "no_hook")): 3,
     ("callboard_deliveries_made_total", ("shop",)): 6,
     ("callboard_deliveries_total", ("delivered",)): 3,
     ("callboard_deliveries_total", ("given_up",)): 3,
