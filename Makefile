@@ -31,7 +31,7 @@ quick: $(INSTALLED) ## Run the quick tests alone
 test-pythons: ## Run the quick tests and the demo on each Python that is found, from 3.11 on
 	@.ci/pythons
 
-mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what tests detect; IN="web cli" SINCE=main
+mutants: $(INSTALLED) ## Change the code SAMPLE=200 times by SEED and count what tests detect; IN="web cli" SINCE=main HOLES=1
 	@PYTHONPATH=tests $(BIN)/python -m mutation $(if $(SEED),--seed $(SEED)) \
 		$(if $(HOLES),--holes) $(if $(SINCE),--since $(SINCE),--sample $(or $(SAMPLE),200)) $(if $(IN),--within $(IN))
 
@@ -54,7 +54,7 @@ docs: $(INSTALLED) ## Build the documentation into build/docs; a broken link fai
 map: $(INSTALLED) ## Print the rooms of the code, what each is for, and what it imports
 	@$(BIN)/python docs/_generate/rooms.py
 
-services: ## Install RabbitMQ, a CouchDB, nginx, strace and Chromium for tests and benchmarks; starts nothing
+services: ## Install RabbitMQ, a CouchDB, nginx, strace, promtool and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
 
 lint: $(INSTALLED) ## Check style, the direction of imports, and the words of the documentation

@@ -467,6 +467,25 @@ class AttemptsListed(AdminAnswer):
 
 
 @frozen
+class ShowAttempt(RedeliveryRequest):
+    """Show a stored attempt of a hook by its `id`. -> `AttemptShown`, or `Refused` if it does not
+    exist."""
+
+    hook_id: str
+    id: str
+
+
+@frozen
+class AttemptShown(AdminAnswer):
+    """The document of an attempt: request and response, with `id` as in `StoredAttempt`.
+
+    It has no private members. Headers that hold credentials are as they were stored.
+    """
+
+    document: Mapping[str, Any] = field(repr=False)
+
+
+@frozen
 class ReplayAttempts(RedeliveryRequest):
     """Send the deliveries of these attempts again, at most `IDS_LIMIT`. -> `AttemptsReplayed`.
 

@@ -1,51 +1,128 @@
 """The command line: `main`, and one room for each group of commands."""
 
-import sys
-from importlib.metadata import version
-from io import TextIOWrapper
-from typing import Any
-
 import click
 
-from callboard.cli.doctor import doctor
-from callboard.cli.events.modules import modules
-from callboard.cli.events.publishing import publish
-from callboard.cli.hooks.commands import hooks
-from callboard.cli.hooks.declaring import apply_, export
-from callboard.cli.hooks.deliveries import deliveries
-from callboard.cli.operations.dead_letters import dead_letters
-from callboard.cli.operations.kazoo import kazoo
-from callboard.cli.operations.maintenance import maintenance
-from callboard.cli.operations.portal import portal
-from callboard.cli.operations.replay import replay, test_hook
-from callboard.cli.operations.tokens import tokens
-from callboard.cli.planning.plan import plan_
-from callboard.cli.system.configuration import config
-from callboard.cli.system.lifecycle import join, start, status, stop, tree
-from callboard.cli.system.metrics import health, metrics
-from callboard.cli.system.top import top
-from callboard.cli.terminal.completion import completion
-from callboard.cli.tryout.demo import demo
-from callboard.cli.tryout.listen import listen
+from callboard.cli.terminal.command_line import CommandLine, Later
 
-
-class _CommandLine(click.Group):
-    """The group of all commands. Its output never fails for its characters: a locale that lacks
-    one gets it in Python's notation."""
-
-    def main(self, *args: Any, **options: Any) -> Any:
-        """Run a command."""
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
-        return super().main(*args, **options)
+COMMANDS = (
+    ("start", "system.lifecycle:start", "Run the system in the foreground."),
+    (
+        "join",
+        "system.lifecycle:join",
+        "Run deliverers for a node on another machine, in the foreground.",
+    ),
+    ("stop", "system.state:stop", "Stop the running system in order, and wait for its end."),
+    (
+        "status",
+        "system.state:status",
+        "Show whether a system is running and complete (exit code 0), or not (1).",
+    ),
+    ("tree", "system.state:tree", "Show the live supervision tree."),
+    (
+        "top",
+        "system.top:top",
+        "Watch the tree, rates, latencies, endpoints and the retry queue; q ends it.",
+    ),
+    (
+        "health",
+        "system.metrics:health",
+        "Show whether the node is ready (exit code 0), or why it is not (1).",
+    ),
+    ("metrics", "system.metrics:metrics", "Print all metrics in Prometheus' text format."),
+    (
+        "publish",
+        "events.publishing:publish",
+        "Publish events from FILE or standard input, through the running system.",
+    ),
+    ("events", "events.showing:events", "What became of events."),
+    (
+        "hooks",
+        "hooks.commands:hooks",
+        "Add, show, change and remove hooks, and manage their secrets.",
+    ),
+    ("apply", "hooks.declaring:apply_", "Make the hooks and quotas of FILE's accounts as it says."),
+    (
+        "export",
+        "hooks.declaring:export",
+        "Print hooks and quotas in the form that `callboard apply` reads, by account and id.",
+    ),
+    ("deliveries", "hooks.deliveries:deliveries", "Deliveries that have not ended yet."),
+    (
+        "attempts",
+        "operations.attempts:attempts",
+        "List and show stored attempts: requests of deliveries, with their responses.",
+    ),
+    (
+        "tokens",
+        "operations.tokens:tokens",
+        "Manage the tokens that give accounts access to the API.",
+    ),
+    ("portal", "operations.portal:portal", "Give an account's users access to the dashboard."),
+    (
+        "modules",
+        "events.modules:modules",
+        "List the event modules, create your own, or remove one.",
+    ),
+    (
+        "dead-letters",
+        "operations.dead_letters:dead_letters",
+        "Manage exhausted deliveries and quarantined events.",
+    ),
+    (
+        "replay",
+        "operations.replay:replay",
+        "Send a hook's deliveries of a period again, RATE per second, from their stored attempts.",
+    ),
+    (
+        "test-hook",
+        "operations.replay:test_hook",
+        "Send a sample event to a hook now, and print request, response and timing.",
+    ),
+    (
+        "maintenance",
+        "operations.maintenance:maintenance",
+        "Run the commands of Kazoo's `sup webhooks_maintenance`.",
+    ),
+    (
+        "kazoo",
+        "operations.kazoo:kazoo",
+        "Prepare to take the place of Kazoo's webhooks application.",
+    ),
+    ("config", "system.configuration:config", "Show the configuration."),
+    (
+        "demo",
+        "tryout.demo:demo",
+        "Run a demonstration: events in, webhooks out, and processes killed in between.",
+    ),
+    (
+        "listen",
+        "tryout.listen:listen",
+        "Receive webhooks on this machine and show them, for development and trials.",
+    ),
+    (
+        "doctor",
+        "doctor:doctor",
+        "Find problems that prevent Callboard from working, and print how to fix them.",
+    ),
+    (
+        "plan",
+        "planning.plan:plan_",
+        "Calculate the machines for a load: nodes, broker, connections, network, storage.",
+    ),
+    (
+        "completion",
+        "terminal.completion:completion",
+        "Print the script that completes commands, options and event types in SHELL.",
+    ),
+)
+"""Name, place below `callboard.cli`, and the first sentence of its help."""
 
 
 @click.group(
-    cls=_CommandLine,
+    cls=CommandLine,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(version("callboard"), "-V", "--version", prog_name="callboard")
+@click.version_option(None, "-V", "--version", package_name="callboard", prog_name="callboard")
 def main() -> None:
     """Callboard turns AMQP events into webhooks.
 
@@ -54,10 +131,5 @@ def main() -> None:
     """
 
 
-for command in (
-    *(start, join, stop, status, tree, top, health, metrics),
-    *(publish, hooks, apply_, export, deliveries, tokens, portal, modules),
-    *(dead_letters, replay, test_hook, maintenance, kazoo, config, demo),
-    *(listen, doctor, plan_, completion),
-):
-    main.add_command(command)
+for name, place, short_help in COMMANDS:
+    main.add_command(Later(name, f"{__name__}.{place}", short_help))

@@ -10,14 +10,18 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import structlog
-from structlog.typing import EventDict, Processor
+from functools import partial
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from callboard.config.rules import HIDDEN, mask
 from callboard.config.settings import LogSettings
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor
 
 STDERR = 2
 
@@ -40,16 +44,47 @@ def configure_logs(log: LogSettings) -> None:
     so the handlers are set, not added. Loggers created before the fork are below the earlier root,
     which is therefore set as well.
     """
+    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, _StructlogFinder)]
+    if "structlog" in sys.modules:
+        _configure_structlog(log)
+    else:
+        sys.meta_path.insert(0, _StructlogFinder(partial(_configure_structlog, log)))
+    handler = stderr_handler(log.format)
+    for root in (logging.root, _LIBRARY_ROOT):
+        root.handlers = [handler]
+        root.setLevel(_library_level(log))
+
+
+def _configure_structlog(log: LogSettings) -> None:
+    import structlog
+
     structlog.configure(
         processors=[*_common(), _renderer(log.format)],
         wrapper_class=structlog.make_filtering_bound_logger(log.level),
         logger_factory=_StderrLogger,
         cache_logger_on_first_use=False,
     )
-    handler = stderr_handler(log.format)
-    for root in (logging.root, _LIBRARY_ROOT):
-        root.handlers = [handler]
-        root.setLevel(_library_level(log))
+
+
+class _StructlogFinder:
+    """Configures structlog once it is imported. Its import takes longer than most commands, which
+    log nothing."""
+
+    def __init__(self, configure: Callable[[], None]) -> None:
+        self._configure = configure
+
+    def find_spec(self, name: str, *_place: Any) -> ModuleSpec | None:
+        if name != "structlog":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = partial(self._exec, spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+    def _exec(self, exec_module: Callable[[Any], None], module: Any) -> None:
+        exec_module(module)
+        self._configure()
 
 
 def logger() -> Any:
@@ -58,6 +93,8 @@ def logger() -> Any:
     Without a configured structlog, as in a host's process, its lines go to the logger `callboard`
     of `logging`, without secrets.
     """
+    import structlog
+
     if structlog.is_configured():
         return structlog.get_logger("callboard")
     return structlog.wrap_logger(
@@ -92,18 +129,20 @@ def log_definitions(log: LogSettings) -> dict[str, Any]:
 
 def stderr_handler(format: str) -> logging.Handler:
     """A handler that writes the records of `logging` in our format; `format` is text or json."""
-    handler = _StderrHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, _preformatted_exception],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_common(),
-                _renderer(format),
-            ],
-        )
+    return _StderrHandler(format)
+
+
+def _formatter(format: str) -> logging.Formatter:
+    import structlog
+
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, _preformatted_exception],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_common(),
+            _renderer(format),
+        ],
     )
-    return handler
 
 
 def write_line(line: str) -> None:
@@ -117,6 +156,15 @@ def write_line(line: str) -> None:
 
 
 class _StderrHandler(logging.Handler):
+    def __init__(self, format: str) -> None:
+        super().__init__()
+        self._format = format
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self.formatter is None:  # made with the first record: see _StructlogFinder
+            self.formatter = _formatter(self._format)
+        return super().format(record)
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             write_line(self.format(record))
@@ -139,7 +187,9 @@ def _library_level(log: LogSettings) -> int:
     return max(logging.WARNING, logging.getLevelNamesMapping()[log.level.upper()])
 
 
-def _common() -> tuple[Processor, ...]:
+def _common() -> "tuple[Processor, ...]":
+    import structlog
+
     return (
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -151,18 +201,18 @@ def _common() -> tuple[Processor, ...]:
     )
 
 
-def _preformatted_exception(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _preformatted_exception(_logger: Any, _method: str, event: "EventDict") -> "EventDict":
     """Keep the traceback that Thespian's forwarder sends as text."""
     text = event["_record"].exc_text
     return {**event, "exception": text} if text and "exc_info" not in event else event
 
 
-def _ordered(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _ordered(_logger: Any, _method: str, event: "EventDict") -> "EventDict":
     first = ("timestamp", "level", "event")
     return {**{key: event[key] for key in first if key in event}, **event}
 
 
-def _without_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _without_secrets(_logger: Any, _method: str, event: "EventDict") -> "EventDict":
     return {key: _hide(key, value) for key, value in event.items()}
 
 
@@ -180,10 +230,10 @@ def _hide(key: object, value: Any) -> Any:
     return mask(str(value))
 
 
-def _renderer(format: str) -> Processor:
+def _renderer(format: str) -> "Processor":
     render = _json if format == "json" else _logfmt
 
-    def renderer(_logger: Any, _method: str, event: EventDict) -> str:
+    def renderer(_logger: Any, _method: str, event: "EventDict") -> str:
         return _fitted(render, event)
 
     return renderer

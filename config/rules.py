@@ -1,6 +1,7 @@
 """The permitted values of keys: each rule converts a written value, or names those permitted."""
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
@@ -328,6 +329,30 @@ def scalar() -> Rule:
         return written
 
     return Rule("a text, a number, true or false", str, convert)
+
+
+def json_table(allowed: str) -> Rule:
+    """A table of any JSON values: no dates, NaN or infinities."""
+
+    def convert(written: Any) -> dict[str, Any]:
+        if not isinstance(written, dict):
+            raise TypeError(type(written).__name__)
+        found: dict[str, Any] = json.loads(json.dumps(written, allow_nan=False))
+        return found
+
+    return Rule(allowed, str, convert)
+
+
+def json_tables(allowed: str) -> Rule:
+    """A list of such tables."""
+    one = json_table(allowed)
+
+    def convert(written: Any) -> tuple[dict[str, Any], ...]:
+        if not isinstance(written, list | tuple):
+            raise TypeError(type(written).__name__)
+        return tuple(map(one, written))
+
+    return Rule(allowed, str, convert)
 
 
 def mask(value: str) -> str:

@@ -25,6 +25,8 @@ from callboard.config.rules import (
     flag_or_empty,
     fraction,
     identifiers,
+    json_table,
+    json_tables,
     mask,
     named_durations,
     names,
@@ -429,7 +431,7 @@ class AttemptsSettings:
         False,
         flag(),
         "Whether attempts store the hooks' own headers that hold credentials, such as "
-        "Authorization; otherwise their values are ***.",
+        "Authorization, and user and password of their URLs; otherwise *** and no user.",
     )
     log_successful: bool | None = _key(
         "",
@@ -690,6 +692,11 @@ class ModuleSettings:
         table('a table of paths, each in quotes, and values: { "data.state" = "paid" }', scalar()),
         "Required values at some paths for a message to fire.",
     )
+    only_if_present: Mapping[str, str | int | float | bool] = _key(
+        {},
+        table('a table of paths, each in quotes, and values: { "data.test" = false }', scalar()),
+        "The same for messages that have a value there; those that lack it fire, too.",
+    )
     fields: Mapping[str, str] = _key(
         {},
         table('a table of keys and paths: { order = "data.id" }', text("a path", _PATH)),
@@ -702,12 +709,30 @@ class ModuleSettings:
         flag(),
         "Whether hooks send the message's bytes with its content type, unchanged; not with fields.",
     )
+    schema: Mapping[str, Any] = _key(
+        {},
+        json_table("a table with a JSON schema, of draft 2020-12 unless it has $schema"),
+        "JSON schema of the payload, shown in the catalogue of event types.",
+    )
+    samples: tuple[Mapping[str, Any], ...] = _key(
+        (),
+        json_tables("a list of tables with payloads"),
+        "Sample payloads, shown in the catalogue and used for tests of hooks.",
+    )
+    validate: str = _key(
+        "off",
+        choice("off", "mark", "reject"),
+        "Treatment of a payload that the schema does not allow: none; its deliveries are "
+        "marked by a header; or its event is quarantined.",
+    )
 
     def __attrs_post_init__(self) -> None:
         if bool(self.account) == bool(self.account_id):
             raise ValueError("needs either account, a path, or account_id, a constant")
         if self.raw and self.fields:
             raise ValueError("has both raw and fields: raw sends the whole message")
+        if self.validate != "off" and not self.schema:
+            raise ValueError(f"has validate = {self.validate!r} and no schema")
 
 
 @frozen

@@ -14,6 +14,8 @@ HEAD = """\
 format. `/readyz` and `callboard health` report whether the node is ready, or why it is not.
 `callboard top` shows both in a terminal. [grafana/callboard.json](grafana/callboard.json) is a
 Grafana dashboard: import it and choose the data source.
+[grafana/alerts.yaml](grafana/alerts.yaml) has alert rules: name the file in `rule_files` of
+Prometheus' configuration.
 
 Every actor counts for itself and sends changed counts to the actor `metrics` about once a second.
 When an actor dies, the totals do not decrease; they lack at most the counts of its last second.

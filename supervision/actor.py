@@ -18,7 +18,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-import structlog
 from thespian.actors import (
     ActorAddress,
     ActorExitRequest,
@@ -319,6 +318,8 @@ def _logger() -> Any:
 
     The latter applies in a host's process, where the host configures the logs.
     """
+    import structlog  # Clients import this module, too, and most of them log nothing.
+
     if structlog.is_configured():
         return structlog.get_logger("callboard")
     return structlog.wrap_logger(

@@ -54,6 +54,7 @@ def test_there_is_a_request_for_every_command_that_sends_once_more():
         "RetryDeadLetters",
         "PurgeDeadLetters",
         "ListAttempts",
+        "ShowAttempt",
         "ReplayAttempts",
         "ListWaiting",
         "RetryWaiting",

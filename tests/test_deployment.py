@@ -18,7 +18,8 @@ from packaging.specifiers import SpecifierSet
 
 from callboard.adapters.local.systemd import tell_ready
 from callboard.cli import main
-from callboard.config import load, options
+from callboard.config import Settings, load, options
+from callboard.config.loader import SYSTEM_FILE
 
 PROJECT = Path(__file__).parents[1]
 PACKAGING = PROJECT / "deploy"
@@ -29,7 +30,7 @@ COMPOSE = yaml.safe_load((PACKAGING / "compose.yaml").read_text())
 # What a service may have at most (https://github.com/compose-spec/compose-spec), of what is used.
 SERVICE_KEYS = {
     *("build", "image", "hostname", "environment", "configs", "volumes", "healthcheck", "restart"),
-    *("depends_on", "read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period"),
+    *("depends_on", "read_only", "tmpfs", "cap_drop", "security_opt", "stop_grace_period", "ports"),
 }
 
 
@@ -173,13 +174,33 @@ def test_the_compose_file_hangs_together():
         assert set(service) <= SERVICE_KEYS
         assert ("image" in service) != ("build" in service)
         for volume in service.get("volumes", ()):
-            assert volume.partition(":")[0] in COMPOSE["volumes"]
+            source = filled(volume, {}).partition(":")[0]
+            assert source in COMPOSE["volumes"] or source.startswith("./")
         for config in service.get("configs", ()):
             assert config["source"] in COMPOSE["configs"]
         for name, condition in service.get("depends_on", {}).items():
             assert condition == {"condition": "service_healthy"}
             assert services[name]["healthcheck"]["test"][0] == "CMD"
-        assert not service.get("ports"), "nothing is open to the network by itself"
+        for port in service.get("ports", ()):
+            address = filled(port, {}).partition(":")[0]
+            assert address == "127.0.0.1", "nothing is open to the network by itself"
+
+
+def test_the_api_is_reached_and_the_configuration_read_by_setting():
+    callboard = COMPOSE["services"]["callboard"]
+    (port,) = callboard["ports"]
+    assert filled(port, {}) == "127.0.0.1:8000:8000"
+    assert filled(port, {"API_ADDRESS": "192.0.2.1:80"}) == "192.0.2.1:80:8000"
+    assert callboard["environment"]["CALLBOARD_API_BIND"] == "0.0.0.0"
+    assert Settings().api.port == 8000
+    mounts = [filled(volume, {}) for volume in callboard["volumes"]]
+    assert f"./config:{SYSTEM_FILE.parent}:ro" in mounts
+    assert f"callboard:{dict(e.split('=') for e in variables())['CALLBOARD_DATA_DIR']}" in mounts
+
+
+def variables():
+    """What the image sets, as NAME=value."""
+    return [word for text in arguments("ENV") for word in text.split() if "=" in word]
 
 
 def test_images_are_pinned_to_a_version():

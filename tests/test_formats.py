@@ -117,14 +117,21 @@ def test_a_delivery_of_the_first_version_without_what_was_added_since():
 def test_attempts():
     refused = evolve(DELIVERY, method="GET", url="https://ada:secret@example.org/in?a=1", body=b"")
     answered = Response(503, {"Server": "NGINX"}, b"busy")
-    written = [
-        attempt_document(DELIVERY, Response(200, {}, b"ok"), 3, NOW, 1000),
-        attempt_document(DELIVERY, answered, 2, NOW, 2, StandardPolicy()),
-        attempt_document(refused, ClientError("timeout"), 1, NOW, 1000),
-    ]
-    assert written == golden("attempts-1.json")
-    timed = attempt_document(DELIVERY, Response(200, {}, b"ok"), 3, NOW, 1000, took_s=0.0426)
-    assert timed == golden("attempts-2.json") == written[0] | {"pvt_duration_ms": 43}
+
+    def written(**options):
+        return [
+            attempt_document(DELIVERY, Response(200, {}, b"ok"), 3, NOW, 1000, **options),
+            attempt_document(DELIVERY, answered, 2, NOW, 2, StandardPolicy(), **options),
+            attempt_document(refused, ClientError("timeout"), 1, NOW, 1000, **options),
+        ]
+
+    assert written() == golden("attempts-3.json")
+    # With the user of the URL, as of versions before.
+    assert written(credentials=True) == golden("attempts-1.json")
+    timed = written(credentials=True, took_s=0.0426)[0]
+    assert (
+        timed == golden("attempts-2.json") == written(credentials=True)[0] | {"pvt_duration_ms": 43}
+    )
 
 
 def test_dead_letters_of_deliveries():

@@ -34,6 +34,7 @@ from callboard.web.access.admission import (
 from callboard.web.access.fair_slots import FairSlots
 from callboard.web.access.quota_reports import QuotaReports
 from callboard.web.access.refusals import Refusals
+from callboard.web.access.state import state_of
 from callboard.web.access.throttling import Guard
 from callboard.web.assets import DashboardFiles
 from callboard.web.backend import Backend
@@ -61,6 +62,7 @@ from callboard.web.routes import (
     operator,
     portal,
     posting,
+    previewing,
     redelivery,
     secrets,
 )
@@ -73,6 +75,7 @@ ROUTERS = (
     redelivery.router,
     secrets.router,
     bulk.router,
+    previewing.router,
     hooks.router,
     events.router,
     operator.router,
@@ -253,8 +256,12 @@ async def _quota_exceeded(request: Request, error: Any) -> Response:
 
 
 async def _defect(request: Request, _error: Any) -> Response:
-    """The response to a bug in Callboard: the server logs it, and the client gets no details."""
-    return failure(request, ApiError(500, "unspecified_fault"))
+    """The response to a bug in Callboard: the server logs it, and the client gets no details.
+
+    It passes no middleware: the framework makes it outside of all of them.
+    """
+    headers = {"X-Request-ID": state_of(request).request_id, "Cache-Control": "no-store"}
+    return failure(request, ApiError(500, "unspecified_fault", headers=headers))
 
 
 _HANDLERS: dict[type[Exception], Any] = {

@@ -14,7 +14,7 @@ def event_modules(settings: Settings) -> Discovery:
     # Kazoo's queue is not durable, so the API could not confirm that a posted event is stored.
     posted = (PostedEventModule(),) if settings.api.events and not settings.amqp.join_kazoo else ()
     own = () if settings.is_trial else (OperationalModule(settings.node.operators),)
-    return discover((*posted, *own, *(_made(table) for table in settings.modules)))
+    return discover((*posted, *own, *map(_made, settings.modules)))
 
 
 def _made(table: ModuleSettings) -> BusModule:
@@ -29,4 +29,8 @@ def _made(table: ModuleSettings) -> BusModule:
         only=table.only,
         fields=table.fields,
         raw=table.raw,
+        only_if_present=table.only_if_present,
+        schema=table.schema,
+        samples=table.samples,
+        validate=table.validate,
     )

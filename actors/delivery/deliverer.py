@@ -48,7 +48,7 @@ from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
+from callboard.webhooks.deliveries.slicing import Refusal, reason_of
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
 from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits, EndpointFigures
 from callboard.webhooks.dispatch.down_endpoints import REPEATED_S as DOWN_REPEATED_S
@@ -246,7 +246,7 @@ class Deliverer(UsesHooks):
             self._early.append(message)
             return
         counts = {event.tag: len(event.deliveries) for event in message.events}
-        for tag, _delivery, _size in message.refused:
+        for tag, _delivery, _refusal in message.refused:
             counts[tag] = counts.get(tag, 0) + 1
         if not self._stopping and self._receipts.take(message.source, message.share, counts):
             self._begin_batch(message)
@@ -261,10 +261,10 @@ class Deliverer(UsesHooks):
                 taken_at = None if self._remote else event.taken_at or None
                 for delivery in event.deliveries:
                     begin(self._jobs.take(delivery, receipt), taken_at)
-            for tag, delivery, size in message.refused:
+            for tag, delivery, refusal in message.refused:
                 receipt = Receipt(message.source, message.share, tag)
                 if (job := self._jobs.take(delivery, receipt)) is not None:
-                    self._refuse_payload(job, size)
+                    self._refuse_payload(job, refusal)
         except Exception:
             self._blame(delivery)
             raise
@@ -384,11 +384,12 @@ class Deliverer(UsesHooks):
         else:
             self._begin_job(job, taken_at)
 
-    def _refuse_payload(self, job: Job, size: int) -> None:
-        """Give a delivery up whose payload of `size` bytes is too large, for a dead letter."""
+    def _refuse_payload(self, job: Job, refusal: Refusal) -> None:
+        """Give a delivery up that has no payload to send, for a dead letter."""
         self.tally.count(catalog.ATTEMPTS, REFUSED)
-        outcome = ClientError(PAYLOAD_REFUSED, f"{size} bytes")
-        self._recorder.exhausted(job, outcome, GiveUp(PAYLOAD_REFUSED), time.time(), size)
+        reason, size = reason_of(refusal)
+        outcome = ClientError(reason, f"{size} bytes")
+        self._recorder.exhausted(job, outcome, GiveUp(reason), time.time(), size)
 
     def _add(self, job: Job) -> None:
         """Queue the delivery, or defer it if there is no room."""

@@ -72,7 +72,7 @@ from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts, Source
 from callboard.webhooks.acknowledgement.releases import Releases
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.deliveries.slicing import PAYLOAD_REFUSED
+from callboard.webhooks.deliveries.slicing import Refusal, reason_of
 from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES, next_wait
@@ -165,7 +165,7 @@ class RetryQueue(UsesHooks, BrokerRole):
         )
         self._ledger = BatchLedger()
         self._receipts = Receipts()
-        self._releases: Releases[list[tuple[Receipt, Delivery, int | None]]] = Releases()
+        self._releases: Releases[list[tuple[Receipt, Delivery, Refusal | None]]] = Releases()
         self._bridge = 0
         self._refused: dict[int, tuple[Publication, str, int | None]] = {}
         self._refusals = itertools.count(-1, -1)
@@ -369,9 +369,9 @@ class RetryQueue(UsesHooks, BrokerRole):
 
     def receiveMsg_DeliveryBatch(self, message: DeliveryBatch, _sender: ActorAddress) -> None:
         """A responder's deliveries for ordered queues, until the bridge releases them."""
-        sizes = {(tag, delivery.id): size for tag, delivery, size in message.refused}
+        refusals = {(tag, delivery.id): why for tag, delivery, why in message.refused}
         made: dict[int, list[Delivery]] = {e.tag: list(e.deliveries) for e in message.events}
-        for tag, delivery, _size in message.refused:
+        for tag, delivery, _why in message.refused:
             made.setdefault(tag, []).append(delivery)
         self._serve(message.source)
         counts = {tag: len(deliveries) for tag, deliveries in made.items()}
@@ -383,7 +383,7 @@ class RetryQueue(UsesHooks, BrokerRole):
                         (
                             Receipt(message.source, message.share, tag),
                             delivery,
-                            sizes.get((tag, delivery.id)),
+                            refusals.get((tag, delivery.id)),
                         )
                         for delivery in deliveries
                     ]
@@ -404,20 +404,21 @@ class RetryQueue(UsesHooks, BrokerRole):
         self._serve(source)
         if message.bridge == self._bridge:
             void = self._releases.release(message.number, message.before, message.released)
-            for receipt, _delivery, _size in chain.from_iterable(void):
+            for receipt, _delivery, _refusal in chain.from_iterable(void):
                 self._receipts.settle(receipt)
             self._put_released()
 
     def _put_released(self) -> None:
         now_ms = int(time.time() * 1000)
         for deliveries in self._releases.ready():
-            for receipt, delivery, size in deliveries:
+            for receipt, delivery, refusal in deliveries:
                 item = RetryMessage(delivery, 0, 0, deferrals=0, taken_ms=now_ms)
                 publication = Publication(item, receipt)
-                if size is None and len(delivery.body) > MAX_PUBLISHED_BYTES / 8:
-                    size = len(delivery.body) if len(as_json(item)) > MAX_PUBLISHED_BYTES else None
-                if size is not None:
-                    self._refuse(publication, PAYLOAD_REFUSED, size)
+                size = len(delivery.body)
+                if refusal is None and size > MAX_PUBLISHED_BYTES / 8:
+                    refusal = size if len(as_json(item)) > MAX_PUBLISHED_BYTES else None
+                if refusal is not None:
+                    self._refuse(publication, *reason_of(refusal))
                 else:
                     self._ordered.put(publication)
         self._dispatch()

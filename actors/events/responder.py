@@ -43,7 +43,7 @@ from callboard.webhooks.acknowledgement.event_ledger import share_name
 from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.acknowledgement.receipts import Receipt, Source
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut, fan_out, new_event_id
-from callboard.webhooks.deliveries.slicing import FanOuts, made_or_refused
+from callboard.webhooks.deliveries.slicing import FanOuts, Refusal, made_or_refused
 from callboard.webhooks.events.event import Event, PoisonEvent, parse_event, whole_event
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.hook import ALL, Hook
@@ -62,7 +62,9 @@ SLICES_S = 0.02
 ORDERED_DELIVERIES = 200
 """The most deliveries for ordered queues in one message."""
 
-_Matched = tuple[FanOut | None, tuple[Delivery, ...] | None, Sequence[tuple[Delivery, int | None]]]
+_Matched = tuple[
+    FanOut | None, tuple[Delivery, ...] | None, Sequence[tuple[Delivery, Refusal | None]]
+]
 """An event's fan-out, its deliveries if they are few, and those for ordered queues."""
 
 
@@ -346,11 +348,13 @@ class Responder(UsesHooks):
         span.end(0 if matched is None else len(matched.hooks) + len(in_order))
         return matched, made, in_order
 
-    def _in_order(self, matched: FanOut) -> list[tuple[Delivery, int | None]]:
-        found = []
+    def _in_order(self, matched: FanOut) -> list[tuple[Delivery, Refusal | None]]:
+        found: list[tuple[Delivery, Refusal | None]] = []
         for hook in matched.in_order:
-            delivery, refused = made_or_refused(matched, hook, partial(matched.make, hook))
-            found.append((self._finished(delivery), refused))
+            made = made_or_refused(matched, hook, partial(matched.make, hook))
+            if made is not None:
+                delivery, refused = made
+                found.append((self._finished(delivery), refused))
         return found
 
     def _small(self, routing: Routing, matched: FanOut) -> tuple[Delivery, ...] | None:
@@ -419,6 +423,7 @@ class Responder(UsesHooks):
             raw.routing_key,
             raw.message_id,
             trace,
+            raw.headers,
         )
         return fan_out(
             event,

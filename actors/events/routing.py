@@ -7,7 +7,7 @@ from attrs import Factory, define
 from callboard.actors.base.placement import EventToPlace
 from callboard.actors.messages import EventBatch, RawEvent
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut
-from callboard.webhooks.deliveries.slicing import EventKey
+from callboard.webhooks.deliveries.slicing import EventKey, Refusal
 
 ROOM, ROOM_BYTES = 1_000, 4_000_000
 """The most deliveries of a batch, and bytes of these, that go to the deliverers at once.
@@ -31,7 +31,7 @@ class Routing:
     room: int = ROOM
     room_bytes: int = ROOM_BYTES
     events: list[EventToPlace] = Factory(list)
-    in_order: list[tuple[int, Delivery, int | None]] = Factory(list)
+    in_order: list[tuple[int, Delivery, Refusal | None]] = Factory(list)
     taken_at: dict[int, float] = Factory(dict)
     large: list[tuple[RawEvent, FanOut]] = Factory(list)
     poison: list[tuple[int, str]] = Factory(list)

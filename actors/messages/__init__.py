@@ -5,102 +5,109 @@
 Thespian sends a few hundred messages a second between processes, whatever their size, so events,
 deliveries, settlements, attempts and failures are sent in batches. It also formats each message two
 or three times for its disabled debug log, so the contents of batches have `repr=False`.
+
+A module is imported when a message of it, or of one after it in MODULES, is first used: a command
+needs few of the messages, and to make the classes of all takes longer than most commands.
 """
 
-from callboard.actors.messages.attempts import (
-    AttemptPolicy,
-    Attempts,
-    AttemptsPersisted,
-    WhichAttempts,
-)
-from callboard.actors.messages.events import (
-    DeliveryBatch,
-    EventBatch,
-    EventDeliveries,
-    NotHeld,
-    Progress,
-    Published,
-    PublishEvents,
-    Quiesce,
-    Quiesced,
-    RawEvent,
-    Reconcile,
-    Routed,
-)
-from callboard.actors.messages.failures import (
-    CountFailures,
-    FailedAttempts,
-    FailingListed,
-    FailuresCounted,
-    FailuresForgotten,
-    FailuresSeen,
-    FlushFailures,
-    FlushHooks,
-    GetFailures,
-    ListFailing,
-)
-from callboard.actors.messages.hook_streams import (
-    Applied,
-    Barrier,
-    ChangeHooks,
-    FindHooks,
-    FindOrdered,
-    HookPage,
-    HooksChanged,
-    HooksFound,
-    HooksLoaded,
-    HooksOutdated,
-    LoadHooks,
-    NextPage,
-    OrderedFound,
-    Subscribe,
-)
-from callboard.actors.messages.hooks import (
-    AddHook,
-    ApplyHook,
-    CancelDeliveries,
-    ConfigurationChanged,
-    DisableHook,
-    EditHook,
-    GetHook,
-    HookApplied,
-    HookList,
-    HookProblem,
-    HookProblems,
-    HookSaved,
-    HooksRefreshed,
-    ListHookProblems,
-    ListHooks,
-    RefreshHooks,
-    RemoveHook,
-    ZoneChanges,
-)
-from callboard.actors.messages.metrics import (
-    Figures,
-    GetFigures,
-    GetHealth,
-    GetMetrics,
-    Health,
-    MetricsText,
-)
-from callboard.actors.messages.operations import (
-    Ask,
-    GetSettings,
-    ListTable,
-    NoAnswer,
-    RefusedByActor,
-    TableListed,
-)
-from callboard.actors.messages.retries import Defer, Deferred, DueBatch, Release
-from callboard.actors.messages.secrets import (
-    AddSecret,
-    HookSecrets,
-    ListSecrets,
-    ReencryptSecrets,
-    RetireSecret,
-    SecretsReencrypted,
-)
-from callboard.admin import Refused
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from callboard.actors.messages.attempts import (
+        AttemptPolicy,
+        Attempts,
+        AttemptsPersisted,
+        WhichAttempts,
+    )
+    from callboard.actors.messages.events import (
+        DeliveryBatch,
+        EventBatch,
+        EventDeliveries,
+        NotHeld,
+        Progress,
+        Published,
+        PublishEvents,
+        Quiesce,
+        Quiesced,
+        RawEvent,
+        Reconcile,
+        Routed,
+    )
+    from callboard.actors.messages.failures import (
+        CountFailures,
+        FailedAttempts,
+        FailingListed,
+        FailuresCounted,
+        FailuresForgotten,
+        FailuresSeen,
+        FlushFailures,
+        FlushHooks,
+        GetFailures,
+        ListFailing,
+    )
+    from callboard.actors.messages.hook_streams import (
+        Applied,
+        Barrier,
+        ChangeHooks,
+        FindHooks,
+        FindOrdered,
+        HookPage,
+        HooksChanged,
+        HooksFound,
+        HooksLoaded,
+        HooksOutdated,
+        LoadHooks,
+        NextPage,
+        OrderedFound,
+        Subscribe,
+    )
+    from callboard.actors.messages.hooks import (
+        AddHook,
+        ApplyHook,
+        CancelDeliveries,
+        ConfigurationChanged,
+        DisableHook,
+        EditHook,
+        GetHook,
+        HookApplied,
+        HookList,
+        HookProblem,
+        HookProblems,
+        HookSaved,
+        HooksRefreshed,
+        ListHookProblems,
+        ListHooks,
+        RefreshHooks,
+        RemoveHook,
+        ZoneChanges,
+    )
+    from callboard.actors.messages.metrics import (
+        Figures,
+        GetFigures,
+        GetHealth,
+        GetMetrics,
+        Health,
+        MetricsText,
+    )
+    from callboard.actors.messages.operations import (
+        Ask,
+        GetSettings,
+        ListTable,
+        NoAnswer,
+        RefusedByActor,
+        TableListed,
+    )
+    from callboard.actors.messages.retries import Defer, Deferred, DueBatch, Release
+    from callboard.actors.messages.secrets import (
+        AddSecret,
+        HookSecrets,
+        ListSecrets,
+        ReencryptSecrets,
+        RetireSecret,
+        SecretsReencrypted,
+    )
+    from callboard.admin import Refused
 
 __all__ = [
     "AddHook",
@@ -185,3 +192,19 @@ __all__ = [
     "WhichAttempts",
     "ZoneChanges",
 ]
+
+MODULES = (
+    *("metrics", "operations", "hooks", "secrets", "retries", "attempts", "events", "failures"),
+    "hook_streams",
+)
+"""Those that commands need are first."""
+
+
+def __getattr__(name: str) -> Any:
+    """A message, from the module that has it (PEP 562)."""
+    if name in __all__:
+        for place in (*(f"{__name__}.{module}" for module in MODULES), "callboard.admin"):
+            if (found := getattr(import_module(place), name, None)) is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ from attrs import Factory, field, frozen
 
 from callboard.webhooks.acknowledgement.receipts import Source
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.deliveries.slicing import Refusal
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.values.pickling import Positional
 
@@ -73,13 +74,13 @@ class DeliveryBatch:
     """Responder to Deliverer: a share of a batch, to be settled at `source`.
 
     `source`: the bridge, or the responder itself for a slice of a large fan-out. `refused`: tags
-    and deliveries whose payload is too large to be sent, with its size in bytes.
+    and deliveries that are not to be sent, with the reason.
     """
 
     share: str
     source: Source
     events: tuple[EventDeliveries, ...] = field(repr=False)
-    refused: tuple[tuple[int, Delivery, int], ...] = field(default=(), repr=False)
+    refused: tuple[tuple[int, Delivery, Refusal], ...] = field(default=(), repr=False)
 
 
 @frozen

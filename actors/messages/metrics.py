@@ -1,13 +1,15 @@
 """The figures of actors, and the metrics and health made of them."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics.health import Problem
-from callboard.webhooks.metrics.tally import FigureSet
+
+if TYPE_CHECKING:  # commands ask for the health alone
+    from callboard.webhooks.dispatch.dispatcher import EndpointFigures
+    from callboard.webhooks.metrics.tally import FigureSet
 
 
 @frozen
@@ -19,8 +21,8 @@ class Figures:
 
     sender: tuple[str, int]
     number: int
-    figures: FigureSet = field(repr=False)
-    endpoints: tuple[EndpointFigures, ...] = field(default=(), repr=False)
+    figures: "FigureSet" = field(repr=False)
+    endpoints: "tuple[EndpointFigures, ...]" = field(default=(), repr=False)
 
 
 @frozen

@@ -52,6 +52,7 @@ from callboard.webhooks.hooks.hook import Hook, InvalidHook, is_deleted, is_enab
 from callboard.webhooks.modules.samples import sample_payload
 from callboard.webhooks.retries.policy import with_choices
 from callboard.webhooks.retries.retry_message import RetryMessage
+from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.json_values import as_int, as_object
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
@@ -119,6 +120,8 @@ class Redelivery(Answering, DeadLetterRetention):
                 since, until = _span(since_s, until_s)
                 most = limit_argument(limit, ATTEMPTS_PAGE)
                 self._list_attempts(to, hook, since, until, cursor_argument(after, 3), most)
+            case admin.ShowAttempt(hook_id, id):
+                self._show_attempt(to, hook_argument(hook_id), id)
             case admin.ReplayAttempts(hook_id, ids, run):
                 self._replay(to, hook_argument(hook_id), _ids(ids), str(run))
             case admin.ListWaiting():
@@ -224,6 +227,13 @@ class Redelivery(Answering, DeadLetterRetention):
             raise BadArgument(f"a window may cover {admin.MONTHS_LIMIT} months")
         steps = list_attempts(self.store, window, after, limit)
         self.work(Page(steps, self.page(to, admin.AttemptsListed)))
+
+    def _show_attempt(self, to: Asker, hook_id: str, id: str) -> None:
+        account_id = self._account_of(hook_id)
+        found = read_attempts(self.store, account_id, hook_id, _ids((id,)))
+        if id not in found:
+            raise BadArgument(f"there is no attempt {id} of the hook {hook_id}")
+        self.answer(to, admin.AttemptShown({"id": id, **public_fields(found[id])}))
 
     def _replay(self, to: Asker, hook_id: str, ids: tuple[str, ...], run: str) -> None:
         hook = self._hook_or_refusal(hook_id)

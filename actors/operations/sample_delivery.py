@@ -14,7 +14,9 @@ from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.config.settings import Settings
 from callboard.webhooks.deliveries.delivery import Delivery, delivery_of, new_event_id
-from callboard.webhooks.deliveries.encoding import content, content_type
+from callboard.webhooks.deliveries.preview import preview
+from callboard.webhooks.events.event import Event
+from callboard.webhooks.hooks.arguments import BadArgument
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import excess
 from callboard.webhooks.hooks.uris import without_user
@@ -107,12 +109,17 @@ class SampleDeliveries:
 
 
 def sample_delivery(hook: Hook, payload: dict[str, object]) -> Delivery:
-    """The delivery of a sample payload, marked as a test."""
-    form = content_type(hook)
+    """The delivery of a sample payload, marked as a test; the hook's filter is not asked.
+
+    Raises BadArgument if the hook's transform fails.
+    """
+    found = preview(hook, Event({}), hook.event.lower(), payload)
+    if found.transform_error:
+        raise BadArgument(f"the hook's transform fails for a sample: {found.transform_error}")
     return delivery_of(
         hook,
-        form,
-        content(form, payload),
+        found.content_type,
+        found.body,
         id=token_hex(16),
         event_id=new_event_id(),
         added_headers=(TEST_HEADER,),

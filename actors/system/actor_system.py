@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
+from importlib import import_module
 from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
@@ -29,9 +30,7 @@ from thespian.actors import (
 from thespian.system.multiprocTCPBase import ActorSystemBase
 
 from callboard.actors.base import own_settings
-from callboard.actors.messages import Refused
 from callboard.actors.system.data_lock import FILE, DataLock, Owner, read_owner
-from callboard.actors.system.tree import WebhooksSupervisor
 from callboard.actors.system.worker_capabilities import VERSION, WorkerCapabilities
 from callboard.adapters.keys.key_file import KeyFileError, check_folder
 from callboard.adapters.local import sealed_transport
@@ -271,6 +270,9 @@ def _convention(settings: Settings) -> dict[str, Any]:
 
 
 def _actor_system(settings: Settings, capabilities: Mapping[str, Any] | None = None) -> ActorSystem:
+    # Clients do without these modules. The actors' processes are forked from the system's, and
+    # share what is imported before.
+    import_module("callboard.actors.system.tree")
     period_s = max(LEAST_REGISTRATION_S, settings.actors.heartbeat_ms / 1000)
     thespian_patches.register_every(period_s, REGISTRATIONS_MISSED)
     return ActorSystem(
@@ -366,9 +368,9 @@ class Client:
             message = self.system.listen(timedelta(seconds=min(left, PATIENCE_S)))
             if isinstance(message, kinds):
                 return message
-            if isinstance(message, Refused):
-                raise RequestRefused(message.reason)
-            if message is None and not _exists(self._owner_pid):
+            if message is not None:
+                _raise_if_refused(message)
+            elif not _exists(self._owner_pid):
                 raise SystemLost(
                     f"process {self._owner_pid}, which ran the system, has ended: start it again "
                     "with `callboard start`, and look there how far this got"
@@ -404,6 +406,8 @@ class Client:
 
 def create_top(system: ActorSystem) -> Client:
     """Create the top supervisor of a new actor system. Raises SystemLost."""
+    from callboard.actors.system.tree import WebhooksSupervisor
+
     return Client(system, created(system, WebhooksSupervisor, globalName=TOP))
 
 
@@ -415,6 +419,14 @@ def created(system: ActorSystem, actor: type, **options: Any) -> ActorAddress:
         with suppress(ActorSystemException):
             system.shutdown()  # its admin may be alive
         raise SystemLost(f"the actor system has just ended: {problem}") from None
+
+
+def _raise_if_refused(message: Any) -> None:
+    # Imported for no other message: it takes a third as long as most commands.
+    from callboard.admin import Refused
+
+    if isinstance(message, Refused):
+        raise RequestRefused(message.reason)
 
 
 def _no_answer(kinds: tuple[type, ...], timeout_s: float) -> SystemUnreachable:

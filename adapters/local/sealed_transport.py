@@ -37,7 +37,6 @@ from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-import structlog
 from attrs import field, frozen
 from thespian.system import multiprocTCPBase, utilis
 from thespian.system.timing import ExpirationTimer
@@ -481,6 +480,8 @@ os.register_at_fork(after_in_child=_forget_complaints)
 def _log(event: str, **fields: Any) -> None:
     """Log from inside the transport, where an exception would end the actor."""
     try:
+        import structlog  # Commands import this module, too, and most of them log nothing.
+
         structlog.get_logger("callboard").warning(event, **fields)
     except (OSError, ValueError) as error:  # standard output is closed
         utilis.thesplog("%s %s (log: %s)", event, fields, error, level=30)

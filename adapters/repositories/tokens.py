@@ -95,6 +95,11 @@ def account_of_token(store: DocumentStore, text: str) -> str | None:
     return facts.account_id
 
 
+def is_made(text: str) -> bool:
+    """Whether the text has the form of an account's token, whose secret cannot be guessed."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def beginning(text: str) -> str:
     """The part of a token that tells it from others without proving anything.
 

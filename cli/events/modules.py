@@ -1,5 +1,6 @@
 """`callboard modules`."""
 
+import json
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from callboard.cli.terminal.output import (
     Failure,
     WrongUsage,
     escaped,
+    plain,
     print_json,
     print_table,
     say,
@@ -73,11 +75,44 @@ def list_(loaded: Loaded, json_: bool) -> None:
                 (m.id, m.name, found.sources[m.id], len(m.events), _bindings(m))
                 for m in found.modules
             ),
+            optional=("source", "name", "events"),
         )
         for problem in found.problems:
             told = escaped(f"{problem.module} ({problem.source}): {problem.reason}")
             say(f"[bold red]not loaded:[/] {told}")
     raise SystemExit(FAILED if found.problems else DONE)
+
+
+@modules.command()
+@click.argument("module_id", metavar="MODULE")
+@as_json
+@with_settings()
+def show(loaded: Loaded, module_id: str, json_: bool) -> None:
+    """Show an event module with the JSON schema and a sample of its payload."""
+    found = {module.id: module for module in event_modules(loaded.settings).modules}
+    module = found.get(module_id.lower())
+    if module is None:
+        raise WrongUsage(f"there is no module {module_id!r}: see `callboard modules list`")
+    schema, samples = dict(getattr(module, "schema", {})), list(getattr(module, "samples", ()))
+    shown = {
+        "id": module.id,
+        "name": module.name,
+        "description": module.description,
+        "events": module.events,
+        "bindings": [{"exchange": e, "routing_key": key} for e, key in module.bindings],
+        "schema": schema,
+        "samples": samples,
+    }
+    if json_:
+        print_json(shown)
+        return
+    for name in ("id", "name", "description"):
+        say(f"[bold]{name}[/] {escaped(str(shown[name]))}")
+    say(f"[bold]bindings[/] {escaped(', '.join(f'{e} {key}' for e, key in module.bindings))}")
+    for name, value in (("schema", schema), ("sample", samples[0] if samples else {})):
+        say(f"[bold]{name}[/]{'' if value else ' none'}")
+        if value:
+            plain(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _bindings(module: EventModule) -> tuple[str, ...]:
@@ -101,7 +136,7 @@ def new(loaded: Loaded, name: str, into: Path) -> None:
     _check_name(loaded, name)
     folder = into / name
     if not into.is_dir():
-        raise Failure(f"there is no directory {into}: create it, or name another with --into")
+        raise WrongUsage(f"there is no directory {into}: create it, or name another with --into")
     if folder.exists():
         raise Failure(
             f"{folder} already exists: choose another name, or another directory (--into)"

@@ -21,8 +21,10 @@ from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.actors.system.actor_system import RequestRefused
 from callboard.cli.hooks.fields import members, unset, with_fields
 from callboard.cli.hooks.listing import describe, list_
+from callboard.cli.hooks.previewing import preview_
 from callboard.cli.hooks.secrets import secret
 from callboard.cli.system.attached import attached
+from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import (
     FAILED,
@@ -50,11 +52,12 @@ def hooks() -> None:
 
 hooks.add_command(secret)
 hooks.add_command(list_)
+hooks.add_command(preview_)
 
 
 @hooks.command()
 @click.argument("uri")
-@click.option("--account", required=True, help="The hook's account.")
+@click.option("--account", type=ACCOUNT, required=True, help="The hook's account.")
 @with_fields
 @as_json
 @with_settings()

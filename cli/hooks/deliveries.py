@@ -7,6 +7,7 @@ from callboard import admin
 from callboard.actors.messages import CancelDeliveries, HookSaved
 from callboard.actors.messages.paths import HOOK_LISTENER, REDELIVERY
 from callboard.cli.system.attached import attached, pages
+from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import FAILED, escaped, print_json, print_table, say
 from callboard.cli.terminal.pacing import say_why
@@ -24,7 +25,7 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @click.option("--hook", "hook_id", metavar="HOOK_ID", help="Only this hook's.")
-@click.option("--account", metavar="ACCOUNT_ID", help="Only this account's.")
+@click.option("--account", type=ACCOUNT, help="Only this account's.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
 @as_json
 @with_settings()

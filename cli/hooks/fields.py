@@ -17,6 +17,7 @@ Command = Callable[..., Any]
 SETTABLE = (
     *("name", "uri", "hook", "http_verb", "format", "retries", "enabled", "group"),
     *("include_subaccounts", "include_internal_legs", "custom_data", "modifiers"),
+    *("filter", "transform"),
     *("retry_policy", "ordered", "rate_limit", "headers", "client_certificate"),
     *("retry_steps_s", "success", "give_up", "signature", "paused", "ca_bundle"),
     *("tls_verify", "url_credentials", "follow_redirects", "ports", "allow_networks"),
@@ -34,10 +35,11 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--verb", "http_verb"), {"type": click.Choice(VERBS)}),
     (("--format",), {"type": click.Choice((JSON, FORM_DATA))}),
     (
-        ("--retries",),
+        # Kazoo's word misleads: it is the number of all requests, the first one included.
+        ("--tries", "--retries", "retries"),
         {
             "type": click.IntRange(0, MAX_ATTEMPTS - 1),
-            "help": "Number of attempts, with the policy kazoo.",
+            "help": "Number of attempts, the first one included, with the policy kazoo.",
         },
     ),
     (("--retry-policy",), {"type": click.Choice(POLICIES), "help": "By default the account's."}),
@@ -122,6 +124,14 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--modifiers",),
         {"metavar": "JSON", "help": "Object with the values that a payload must have to fire."},
+    ),
+    (
+        ("--filter",),
+        {"metavar": "JMESPATH", "help": "Only events for which this expression is true."},
+    ),
+    (
+        ("--transform",),
+        {"metavar": "JMESPATH", "help": "Send the result of this expression as the body."},
     ),
     (
         ("--include-subaccounts/--no-subaccounts", "include_subaccounts"),

@@ -11,9 +11,10 @@ from callboard.actors.messages import HookList, ListHooks
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.actors.system.actor_system import Client
 from callboard.cli.system.attached import attached
+from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.completing import event_types
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import WrongUsage, escaped, plain, print_table, say
+from callboard.cli.terminal.output import WrongUsage, escaped, plain, print_table, say, stream_json
 from callboard.cli.terminal.progress import Step, counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.hooks.hook import is_auto_disabled, is_enabled, matched_event
@@ -34,7 +35,7 @@ STATES: Mapping[str, Callable[[Document], bool]] = {
 
 
 @click.command("list")
-@click.option("--account", help="Only this account's.")
+@click.option("--account", type=ACCOUNT, help="Only this account's.")
 @click.option("--event", help="Only hooks of this event type.", shell_complete=event_types)
 @click.option("--uri", help="Only hooks whose URL contains this text.")
 @click.option("--name", help="Only hooks whose name or group contains this text; ignores case.")
@@ -58,7 +59,7 @@ def list_(
     with attached(loaded) as client, counting("reading hooks", quiet=json_) as read:
         found = (d for d in _stored(client, account, start, read) if _is_wanted(d, **wanted))
         shown = found if all_ else islice(found, limit)
-        last = _print_json(shown) if json_ else _print_table(shown)
+        last = stream_json(shown) if json_ else _print_table(shown)
         # One more is looked for only where the listing was cut.
         more = not all_ and last is not None and next(found, None) is not None
     if more and last is not None:
@@ -103,17 +104,6 @@ def _is_wanted(
         and (name is None or name.lower() in named)
         and (state is None or STATES[state](document))
     )
-
-
-def _print_json(documents: Iterator[Document]) -> Document | None:
-    """Print a JSON array with one document per line. Returns the last document."""
-    last: Document | None = None
-    for document in documents:
-        click.echo("[\n" if last is None else ",\n", nl=False)
-        click.echo(json.dumps(dict(document), default=str), nl=False)
-        last = document
-    click.echo("[]" if last is None else "\n]")
-    return last
 
 
 def _print_table(documents: Iterator[Document]) -> Document | None:

@@ -11,6 +11,7 @@ from callboard import admin
 from callboard.actors.messages.paths import REDELIVERY
 from callboard.actors.system.actor_system import Client
 from callboard.cli.system.attached import ask, attached, pages
+from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import FAILED, WrongUsage, print_json, print_table, say
 from callboard.cli.terminal.pacing import paced, say_why
@@ -39,7 +40,7 @@ def _filters(command: Command) -> Command:
         ),
         click.option("--kind", type=click.Choice([admin.DELIVERY, admin.EVENT])),
         click.option("--hook", "hook_id", help="Only this hook's."),
-        click.option("--account", help="Only this account's."),
+        click.option("--account", type=ACCOUNT, help="Only this account's."),
     ):
         command = option(command)
     return command
@@ -104,8 +105,9 @@ def retry(
         answer = ask(client, REDELIVERY, request, admin.DeadLettersRetried)
         return answer.retried, answer.refused
 
+    _check_chosen(ids, filters, all_=all_)
     with attached(loaded) as client:
-        chosen = _chosen(client, ids, filters, all_=all_)
+        chosen = _chosen(client, ids, filters)
         retried, refused = paced(chosen, rate, send, "retrying", admin.IDS_LIMIT)
     if json_:
         print_json({"retried": retried, "refused": dict(refused)})
@@ -130,8 +132,9 @@ def purge(loaded: Loaded, ids: tuple[str, ...], all_: bool, yes: bool, **filters
         answer = ask(client, REDELIVERY, request, admin.DeadLettersPurged)
         return answer.purged, answer.refused
 
+    _check_chosen(ids, filters, all_=all_)
     with attached(loaded) as client:
-        chosen = _chosen(client, ids, filters, all_=all_)
+        chosen = _chosen(client, ids, filters)
         if chosen and not yes:
             click.confirm(f"Delete {len(chosen)} dead letters for ever?", abort=True)
         purged, refused = paced(chosen, 10_000.0, send, "deleting", admin.IDS_LIMIT)
@@ -147,13 +150,14 @@ def _found(client: Client, filters: dict[str, Any]) -> Iterator[admin.DeadLetter
         yield from page.letters
 
 
-def _chosen(
-    client: Client, ids: tuple[str, ...], filters: dict[str, Any], *, all_: bool
-) -> list[str]:
-    """The selected dead letters, oldest first, which is the order of retries."""
+def _check_chosen(ids: tuple[str, ...], filters: dict[str, Any], *, all_: bool) -> None:
     filtered = any(value is not None for value in filters.values())
     if bool(ids) + filtered + all_ != 1:
         raise WrongUsage("give ids, selecting options, or --all")
+
+
+def _chosen(client: Client, ids: tuple[str, ...], filters: dict[str, Any]) -> list[str]:
+    """The selected dead letters, oldest first, which is the order of retries."""
     if ids:
         return list(dict.fromkeys(ids))
     return [letter.id for letter in _found(client, filters)][::-1]

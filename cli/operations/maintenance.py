@@ -1,6 +1,5 @@
 """`callboard maintenance`: the commands of Kazoo's `sup webhooks_maintenance`, and one more."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -15,7 +14,7 @@ from callboard.cli.operations import maintenance_text as text
 from callboard.cli.system.attached import ask, attached, pages
 from callboard.cli.terminal.completing import modules
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import FAILED, WrongUsage, plain
+from callboard.cli.terminal.output import FAILED, WrongUsage, plain, stream_json
 from callboard.cli.terminal.progress import counting
 from callboard.config.loader import Loaded
 from callboard.webhooks.hooks.arguments import (
@@ -272,9 +271,4 @@ def _account_and_value(arguments: tuple[str, ...]) -> tuple[str | None, str]:
 
 
 def _stream_json(values: Iterable[Any]) -> None:
-    """Print a JSON array with one value per line."""
-    lead = "[\n"
-    for value in values:
-        click.echo(lead + json.dumps(attrs.asdict(value)), nl=False)
-        lead = ",\n"
-    click.echo("[]" if lead == "[\n" else "\n]")
+    stream_json(map(attrs.asdict, values))

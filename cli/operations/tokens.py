@@ -11,10 +11,10 @@ import click
 from callboard.adapters.repositories.tokens import TokenFacts, add_token, list_tokens, revoke_token
 from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import DocumentStore, StoreError
+from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import Failure, WrongUsage, print_json, print_table, say
+from callboard.cli.terminal.output import Failure, print_json, print_table, say
 from callboard.config.loader import Loaded
-from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 
 
@@ -28,13 +28,12 @@ def tokens() -> None:
 
 
 @tokens.command()
-@click.option("--account", required=True, help="The token's account.")
+@click.option("--account", "account_id", type=ACCOUNT, required=True, help="The token's account.")
 @click.option("--name", default="", help="A name for people.")
 @as_json
 @with_settings()
-def add(loaded: Loaded, account: str, name: str, json_: bool) -> None:
+def add(loaded: Loaded, account_id: str, name: str, json_: bool) -> None:
     """Create a token, and print it once."""
-    account_id = _account(account)
     with _store(loaded) as store:
         made = add_token(store, account_id, name, time.time())
     if json_:
@@ -45,12 +44,11 @@ def add(loaded: Loaded, account: str, name: str, json_: bool) -> None:
 
 
 @tokens.command("list")
-@click.option("--account", help="Only this account's.")
+@click.option("--account", "account_id", type=ACCOUNT, help="Only this account's.")
 @as_json
 @with_settings()
-def list_(loaded: Loaded, account: str | None, json_: bool) -> None:
+def list_(loaded: Loaded, account_id: str | None, json_: bool) -> None:
     """List the tokens; the tokens themselves are never shown."""
-    account_id = None if account is None else _account(account)
     with _store(loaded) as store:
         found = [_shown(facts) for facts in list_tokens(store, account_id)]
     if json_:
@@ -82,13 +80,6 @@ def _store(loaded: Loaded) -> Iterator[DocumentStore]:
         raise Failure(str(problem)) from None
     finally:
         store.close()
-
-
-def _account(written: str) -> str:
-    try:
-        return account_argument(written)
-    except BadArgument as problem:
-        raise WrongUsage(str(problem)) from None
 
 
 def _shown(facts: TokenFacts) -> dict[str, object]:

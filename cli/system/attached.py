@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from callboard.actors.system.actor_system import Client, SystemUnreachable, attach, owner_of
 from callboard.actors.system.data_lock import Owner
-from callboard.admin import AdminAnswer, AdminRequest
 from callboard.cli.terminal.output import Failure
 from callboard.config.loader import Loaded
+
+if TYPE_CHECKING:  # its many classes take longer than most commands
+    from callboard.admin import AdminAnswer, AdminRequest
 
 PATIENCE_S = 60.0
 """Time limit for one page."""
 
-Answer = TypeVar("Answer", bound=AdminAnswer)
+Answer = TypeVar("Answer", bound="AdminAnswer")
 
 
 def owner(loaded: Loaded) -> Owner | None:
@@ -45,7 +47,7 @@ def pages(client: Client, path: str, request: Any, kind: type[Answer]) -> Iterat
         number, more = number + 1, page.more
 
 
-def ask(client: Client, path: str, request: AdminRequest, kind: type[Answer]) -> Answer:
+def ask(client: Client, path: str, request: "AdminRequest", kind: type[Answer]) -> Answer:
     """The response to this request; responses to repeated earlier requests are skipped."""
     answer: Answer = client.ask_actor(path, request, kind, PATIENCE_S)
     while answer.ref != request.ref:

@@ -9,7 +9,7 @@ from callboard.actors.messages.paths import METRICS
 from callboard.actors.system.actor_system import Client, SystemUnreachable
 from callboard.cli.system.attached import attached
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import DONE, FAILED, escaped, print_json, say
+from callboard.cli.terminal.output import DONE, FAILED, escaped, print_json, print_text, say
 from callboard.config.loader import Loaded
 from callboard.webhooks.metrics.health import Problem
 
@@ -58,4 +58,4 @@ def metrics(loaded: Loaded) -> None:
     """Print all metrics in Prometheus' text format."""
     with attached(loaded) as client:
         found: MetricsText = client.ask_actor(METRICS, GetMetrics(), MetricsText)
-    click.echo(found.text, nl=False)
+    print_text(found.text)

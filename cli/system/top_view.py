@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterable, Mapping
 
 from attrs import frozen
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from callboard.actors.messages import Health
 from callboard.cli.system.tree_text import age, branches
-from callboard.cli.terminal.output import visible
+from callboard.cli.terminal.output import full_width, visible
 from callboard.supervision import TreeNode
 from callboard.webhooks.dispatch.circuit_breaker import CLOSED
 from callboard.webhooks.metrics.snapshot import Percentiles, Snapshot
@@ -49,15 +49,37 @@ class View:
 
 
 def view(seen: View) -> RenderableType:
-    """The whole view, for a terminal."""
-    parts: list[RenderableType] = [_headline(seen)]
+    """The whole view, for a terminal: the tree beside the figures, or below them if that is too
+    wide."""
+    return _Fitting(seen)
+
+
+@frozen
+class _Fitting:
+    seen: View
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As rich asks for it, for the present width of the terminal."""
+        seen, figures = self.seen, self.seen.figures
+        tree = _tree(seen.tree, seen.now_unix_s) if seen.tree else Text("no tree")
+        if figures is None:
+            yield from (_headline(seen), _beside(tree, Text("no figures")))
+            return
+        wide = _beside(tree, Group(*_figures(figures)))
+        yield _headline(seen)
+        if full_width(console, wide) <= options.max_width:
+            yield wide
+            return
+        yield _beside(_rates(figures), Group(_levels(figures), _waiting(figures.retry_queue)))
+        for part in (_times(figures), *_endpoints(figures), tree):
+            yield Text()
+            yield part
+
+
+def _beside(*parts: RenderableType) -> Table:
     columns = Table.grid(padding=(0, 3))
-    columns.add_row(
-        _tree(seen.tree, seen.now_unix_s) if seen.tree else Text("no tree"),
-        Group(*_figures(seen.figures)) if seen.figures else Text("no figures"),
-    )
-    parts.append(columns)
-    return Group(*parts)
+    columns.add_row(*parts)
+    return columns
 
 
 def _headline(seen: View) -> Text:
@@ -94,23 +116,39 @@ def _tree(top: TreeNode, now_unix_s: float) -> Table:
 
 
 def _figures(figures: Snapshot) -> Iterable[RenderableType]:
+    yield _rates(figures)
+    yield Text()
+    yield _times(figures)
+    yield Text()
+    yield _levels(figures)
+    yield _waiting(figures.retry_queue)
+    yield Text()
+    yield from _endpoints(figures)
+
+
+def _rates(figures: Snapshot) -> Table:
     rates = _table(f"over {figures.window_s:.0f} s", "per second", "in all")
     for name, words in _RATES.items():
         rate = figures.rates.get(name, 0.0)
         rates.add_row(words, f"{rate:.1f}", f"{figures.totals[name]:,}")
-    yield rates
-    yield Text()
+    return rates
+
+
+def _times(figures: Snapshot) -> Table:
     times = _table("milliseconds", *Percentiles.__annotations__)
     times.add_row("request", *_milliseconds(figures.request_s))
     times.add_row("event to delivery", *_milliseconds(figures.latency_s))
-    yield times
-    yield Text()
+    return times
+
+
+def _levels(figures: Snapshot) -> Table:
     levels = _table("now", "")
     for name, words in _LEVELS.items():
         levels.add_row(words, f"{figures.levels[name]:,.0f}")
-    yield levels
-    yield _waiting(figures.retry_queue)
-    yield Text()
+    return levels
+
+
+def _endpoints(figures: Snapshot) -> Iterable[Table]:
     endpoints = _table("endpoint", "in flight", "waiting", "circuit", "failures")
     for one in figures.endpoints[:15]:
         style = "" if one.circuit == CLOSED else "red"

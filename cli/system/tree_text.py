@@ -9,13 +9,18 @@ from callboard.supervision import TreeNode
 
 
 def print_tree(top: TreeNode) -> None:
-    """The tree as a table: actor, process, uptime, restarts and figures."""
+    """The tree as a table: actor, process, uptime, restarts and figures.
+
+    A narrow terminal shows no figures: those are in `callboard status`, too.
+    """
     rows: list[tuple[object, ...]] = [
         ("callboard", top.actor, top.pid, "", "", top.status, "", "webhooks_sup")
     ]
     rows += [(f"{branch}{n.id}", *_cells(n)) for branch, n in branches(top, "")]
     print_table(
-        ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "in Kazoo"), rows
+        ("actor", "class", "pid", "uptime", "restarts", "status", "figures", "in Kazoo"),
+        rows,
+        optional=("figures", "in Kazoo", "class"),
     )
 
 

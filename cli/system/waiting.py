@@ -5,7 +5,6 @@ import time
 from callboard.actors.messages.paths import HOOK_TABLE
 from callboard.actors.system.actor_system import SystemUnreachable, attach
 from callboard.cli.terminal.output import Failure
-from callboard.cli.terminal.progress import counting
 from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode
 
@@ -17,6 +16,8 @@ def wait_until_loaded(settings: Settings, timeout_s: float, *, quiet: bool) -> N
 
     An actor's figures are as old as its heartbeat, so this may return a few seconds late.
     """
+    from callboard.cli.terminal.progress import counting  # rich's bars, which few commands need
+
     end = time.monotonic() + timeout_s
     client, seen, lacking = None, 0, ""
     with counting("loading hooks", quiet=quiet) as step:

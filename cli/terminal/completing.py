@@ -1,5 +1,6 @@
 """Shell completion of values."""
 
+import os
 from typing import Any
 
 import click
@@ -8,21 +9,26 @@ from click.shell_completion import CompletionItem
 from callboard.webhooks.hooks.hook import ALL
 
 
-def event_types(_context: click.Context, _option: Any, begun: str) -> list[CompletionItem]:
-    """The values of `--event`: the included and installed modules, and all."""
-    known = [CompletionItem(ALL, help="all events of all modules"), *_modules()]
+def event_types(context: click.Context, _option: Any, begun: str) -> list[CompletionItem]:
+    """The values of `--event`: the included, installed and configured modules, and all."""
+    known = [CompletionItem(ALL, help="all events of all modules"), *_modules(context)]
     return [item for item in known if item.value.startswith(begun)]
 
 
-def modules(_context: click.Context, _argument: Any, begun: str) -> list[CompletionItem]:
+def modules(context: click.Context, _argument: Any, begun: str) -> list[CompletionItem]:
     """The ids of the modules."""
-    return [item for item in _modules() if item.value.startswith(begun)]
+    return [item for item in _modules(context) if item.value.startswith(begun)]
 
 
-def _modules() -> list[CompletionItem]:
+def _modules(context: click.Context) -> list[CompletionItem]:
     # Not imported for every command: it loads all modules.
     from callboard.actors.base.event_modules import event_modules
+    from callboard.config.loader import ConfigError, load
     from callboard.config.settings import Settings
 
-    found = event_modules(Settings()).modules
+    try:
+        settings = load(context.params.get("config"), os.environ).settings
+    except ConfigError:  # The command itself tells what is wrong.
+        settings = Settings()
+    found = event_modules(settings).modules
     return [CompletionItem(module.id, help=module.name) for module in found]

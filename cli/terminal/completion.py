@@ -5,7 +5,7 @@ import shutil
 import click
 from click.shell_completion import get_completion_class
 
-from callboard.cli.terminal.output import Failure
+from callboard.cli.terminal.output import Failure, print_text
 
 PROGRAM = "callboard"
 VARIABLE = "_CALLBOARD_COMPLETE"
@@ -27,4 +27,4 @@ def completion(context: click.Context, shell: str) -> None:
     assert made is not None  # they are all click's own
     if shell == "bash" and shutil.which("bash") is None:
         raise Failure("bash is not on the path; click needs it to read its version")
-    click.echo(made(context.find_root().command, {}, PROGRAM, VARIABLE).source())
+    print_text(made(context.find_root().command, {}, PROGRAM, VARIABLE).source() + "\n")

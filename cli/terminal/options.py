@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,8 @@ def with_settings(*, shown: bool = False, lazy: bool = False) -> Callable[[Comma
                 return command(configured=lambda: load(config, os.environ, overrides), **arguments)
             return command(loaded=_load(config, overrides), **arguments)
 
-        for option in reversed(options()):
-            wrapper = click.option(
-                option.flag,
-                _parameter(option.key),
-                help=option.help,
-                hidden=not shown,
-                metavar=option.type.__name__.upper(),
-            )(wrapper)
+        # Where click's own decorators keep the parameters, the last one first.
+        wrapper.__dict__.setdefault("__click_params__", []).extend(reversed(_settings(shown)))
         return click.option(
             "--config", type=click.Path(path_type=Path), help="Configuration file (TOML)."
         )(wrapper)
@@ -51,6 +46,20 @@ def with_settings(*, shown: bool = False, lazy: bool = False) -> Callable[[Comma
 def as_json(command: Command) -> Command:
     """Add `--json` to a command."""
     return click.option("--json", "json_", is_flag=True, help="Print output for programs.")(command)
+
+
+@cache
+def _settings(shown: bool) -> tuple[click.Option, ...]:
+    """The options of the settings, which all commands share: to make them takes long."""
+    return tuple(
+        click.Option(
+            [option.flag, _parameter(option.key)],
+            help=option.help,
+            hidden=not shown,
+            metavar=option.type.__name__.upper(),
+        )
+        for option in options()
+    )
 
 
 def _parameter(key: str) -> str:

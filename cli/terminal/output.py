@@ -7,16 +7,21 @@ through `visible`, so that none can move the cursor, hide text or imitate a line
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 DONE, FAILED, WRONG_USAGE, DIFFERENT = 0, 1, 2, 3
 """Exit codes."""
+
+
+_WIDEST = 10_000
+"""More columns than anything has that is measured."""
 
 
 class Failure(click.ClickException):
@@ -58,18 +63,60 @@ def print_json(value: Any) -> None:
     sys.stdout.write("\n")
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+Value = TypeVar("Value")
+
+
+def stream_json(values: Iterable[Value]) -> Value | None:
+    """Print values for programs as they come, as an array with one of them per line.
+
+    Returns the last one.
+    """
+    last = None
+    for value in values:
+        print_text(("[\n" if last is None else ",\n") + json.dumps(value, default=str))
+        last = value
+    print_text("[]\n" if last is None else "\n]\n")
+    return last
+
+
+def print_text(text: str) -> None:
+    """Print text for programs: unchanged, but on a terminal."""
+    click.echo(visible(text, keep="\n\t") if sys.stdout.isatty() else text, nl=False)
+
+
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], optional: Sequence[str] = ()
+) -> None:
     """Print rows for people; without a terminal, wide rows are not truncated.
 
-    A tuple in place of a cell is several lines.
+    A tuple in place of a cell is several lines. `optional`: columns that a terminal too narrow for
+    the table does without, the first of them first.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(cell) for cell in row))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(table)
+    on_terminal = sys.stdout.isatty()
+    console = Console(highlight=False, width=None if on_terminal else 200)
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    console.print(_fitting(console, headers, cells, optional if on_terminal else ()))
+
+
+def _fitting(
+    console: Console, headers: Sequence[str], rows: Sequence[list[Text]], optional: Sequence[str]
+) -> Table:
+    """The table with as many of the optional columns as the terminal has room for."""
+    for left_out in range(len(optional) + 1):
+        shown = [n for n, header in enumerate(headers) if header not in optional[:left_out]]
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number in shown:
+            table.add_column(headers[number], overflow="fold")
+        for row in rows:
+            table.add_row(*(row[number] for number in shown))
+        if full_width(console, table) <= console.width:
+            break
+    return table
+
+
+def full_width(console: Console, shown: RenderableType) -> int:
+    """The columns that it needs, without shortening or folding."""
+    return Measurement.get(console, console.options.update(width=_WIDEST), shown).maximum
 
 
 def _cell(value: object) -> Text:

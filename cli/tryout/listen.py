@@ -20,7 +20,7 @@ from callboard.adapters.receiver.faults import (
 from callboard.adapters.receiver.listener import Arrival, Listener
 from callboard.adapters.receiver.server import Answer, Behaviour, Close, Drip, Hang
 from callboard.cli.terminal.options import as_json, with_settings
-from callboard.cli.terminal.output import Failure, WrongUsage, escaped, say
+from callboard.cli.terminal.output import Failure, WrongUsage, escaped, print_text, say
 from callboard.cli.tryout.arrival_text import as_object, lines, summary
 from callboard.config.loader import Loaded
 from callboard.config.settings import DeliverySettings
@@ -213,7 +213,7 @@ class _Screen:
 
     def _print(self, arrival: Arrival) -> None:
         if self._json:
-            click.echo(json.dumps(as_object(arrival)))
+            print_text(json.dumps(as_object(arrival)) + "\n")
         else:
             for line in lines(arrival):
                 say(line)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 
 from callboard.cli import main
+from callboard.cli.terminal.command_line import subcommands
 
 WIDTH = 90
 
@@ -22,8 +23,7 @@ def _walk(
 ) -> Iterator[tuple[click.Command, click.Context]]:
     yield command, context
     if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            below = command.commands[name]
+        for name, below in subcommands(command):
             yield from _walk(below, _context(below, name, context))
 
 

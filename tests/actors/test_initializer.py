@@ -6,7 +6,7 @@ import os
 import pytest
 
 from callboard.actors.base.role import Setup
-from callboard.actors.operations.initializer import LOOK_AGAIN_S, Initializer
+from callboard.actors.operations.initializer import Initializer
 from callboard.adapters.broker.protocol import IncomingMessage, Received
 from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import StoreUnavailable
@@ -120,7 +120,7 @@ def test_news_that_come_during_a_look_lead_to_another(grow, store):
 
     grow(Searching).wait(ended)
     assert looks == [None, None, None, ACCOUNT]
-    assert timers.count(LOOK_AGAIN_S) == 1
+    assert timers.count(60.0) == 1
 
 
 def test_looking_again_changes_nothing_while_there_is_none(grow, store):

@@ -175,12 +175,59 @@ def test_an_account_sees_its_own_hooks_and_no_more(system, receiver, dashboard, 
     other = add_hook(board, f"{receiver.url}/other", account=OTHER, name="Not mine")
     expect(board.hook(mine)).to_be_visible()
     expect(board.hook(other)).to_have_count(0)
-    expect(board.page.get_by_role("navigation", name="Views").get_by_role("link")).to_have_count(1)
+    views = board.page.get_by_role("navigation", name="Views").get_by_role("link")
+    expect(views).to_have_text(["Hooks", "Deliveries", "Dead letters", "Events"])
     toggle = board.hook(mine).get_by_role("button")
     toggle.click()
+    asked = board.page.get_by_role("dialog", name="Disable Mine?")
+    asked.get_by_role("button", name="Cancel").click()
+    expect(board.hook(mine)).to_contain_text("enabled")
+    toggle.click()
+    asked.get_by_role("button", name="Disable").click()
     expect(board.hook(mine)).to_contain_text("disabled")
     toggle.click()
     expect(board.hook(mine)).to_contain_text("enabled")
+
+
+def test_a_customer_who_has_a_link_helps_himself(system, receiver, chromium, artifacts):
+    """From a link to an event that arrives, breaks, is exhausted, and is sent again."""
+    account = "ab" * 16
+    board = Dashboard(chromium, system)
+    made = api(board, "PUT", f"/v2/accounts/{account}/portal/links", {"expires_in": 600})
+    page = board.page
+    page.goto(made["url"])
+    page.get_by_role("button", name="New hook").click()
+    page.get_by_label("Name").fill("My calls")
+    page.get_by_label("Event", exact=True).select_option("channel_create")
+    page.get_by_label("URL").fill(f"{receiver.url}/mine")
+    page.get_by_label("Retries").select_option("kazoo")
+    page.get_by_role("button", name="Create hook").click()
+    expect(page.get_by_role("heading", name="My calls")).to_be_visible()
+    page.get_by_role("region", name="Secrets").get_by_role("button", name="Sign").click()
+    page.get_by_role("button", name="Make a secret").click()
+    expect(page.get_by_role("dialog").locator("pre")).to_have_text(re.compile("^whsec_"))
+    page.get_by_role("button", name="Done").click()
+    page.get_by_role("button", name="Send a test").click()
+    expect(page.get_by_role("dialog", name="Test delivery")).to_contain_text("HTTP 200")
+    page.keyboard.press("Escape")
+    system.publish([call_event(800, account=account)])
+    expect(board.attempts).to_have_count(1)
+    expect(board.attempts.first).to_contain_text("success")
+    assert "webhook-signature" in receiver.wait_for(2)[1].headers
+    wants = [Answer(500)]
+    receiver.answer("/mine", lambda _request: wants[0])
+    system.publish([call_event(801, account=account)])
+    expect(board.attempts).to_have_count(2)
+    expect(page.get_by_role("region", name="Statistics")).to_contain_text("50.0 %")
+    page.screenshot(path=artifacts / "portal-system.png", full_page=True)
+    board.go("Dead letters")
+    letter = page.locator("tr[data-letter]")
+    expect(letter).to_have_count(1)
+    wants[0] = Answer(200)
+    letter.get_by_label("Choose").check()
+    page.get_by_role("button", name="Retry 1").click()
+    assert receiver.wait_for(4)[3].body == receiver.requests[2].body
+    board.close()
 
 
 def test_waiting_deliveries_are_seen_and_sent(system, receiver, dashboard):

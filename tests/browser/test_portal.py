@@ -52,7 +52,8 @@ def portal(chromium, api):
         token = api.backend.links.token(link, time.time())
         opened[-1].page.goto(f"{api.url}/#/link/{token}")
         views = opened[-1].page.get_by_role("navigation", name="Views")
-        expect(views.get_by_role("link")).to_have_text(["Hooks", "Dead letters", "Events"])
+        named = ["Hooks", "Deliveries", "Dead letters", "Events"]
+        expect(views.get_by_role("link")).to_have_text(named)
         assert token not in opened[-1].page.url
         return opened[-1]
 
@@ -128,8 +129,43 @@ def test_a_customer_makes_changes_and_deletes_a_hook(portal, api):
     assert api.store.get("webhooks", id)["pvt_deleted"] is True
 
 
+def test_a_customer_sees_what_a_filter_and_a_transform_do(portal, api):
+    page = portal().page
+    page.get_by_role("button", name="New hook").click()
+    page.get_by_label("Name").fill("Texts")
+    page.get_by_label("URL").fill("https://hooks.example.com/texts")
+    page.get_by_label("Event", exact=True).select_option("channel_create")
+    preview = page.get_by_role("region", name="Preview")
+    payload = preview.get_by_label("Try it on this event")
+    expect(payload).to_have_value(re.compile('"call_direction": "'))
+    payload.fill('{"call_id": "c-1", "call_direction": "inbound"}')
+    page.get_by_label("Filter").fill("call_direction == 'outbound'")
+    expect(preview).to_contain_text("not sent")
+    page.get_by_label("Filter").fill("call_direction ==")
+    expect(preview.get_by_role("alert")).to_contain_text("hook.filter")
+    page.get_by_label("Filter").fill("call_direction == 'inbound'")
+    page.get_by_label("Transform").fill("{text: join(' ', ['Call', call_id])}")
+    expect(preview.locator("pre")).to_have_text('{\n  "text": "Call c-1"\n}')
+    expect(preview).not_to_contain_text("not sent")
+    payload.fill("{")
+    expect(preview.get_by_role("alert")).to_have_text("The event is no JSON.")
+    page.get_by_role("button", name="Create hook").click()
+    expect(page.get_by_role("heading", name="Texts")).to_be_visible()
+    stored = api.store.get("webhooks", page.url.rsplit("/", 1)[1])
+    assert stored["filter"] == "call_direction == 'inbound'"
+    assert stored["transform"] == "{text: join(' ', ['Call', call_id])}"
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Filter").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Texts")).to_be_visible()
+    assert "filter" not in api.store.get("webhooks", stored["_id"])
+
+
 def test_what_a_form_does_not_show_stays(portal, api):
-    hook = api.add_hook(name="Kept", retries=3, success=["200-299"], custom_data={"own": "x"})
+    chosen = {"own": "x", "type": "voicemail_saved"}
+    hook = api.add_hook(
+        name="Kept", retries=3, success=["200-299"], hook="notifications", custom_data=chosen
+    )
     page = portal().page
     page.locator(f'tr[data-hook="{hook["id"]}"]').click()
     page.get_by_role("button", name="Edit").click()
@@ -138,6 +174,11 @@ def test_what_a_form_does_not_show_stays(portal, api):
     expect(page.get_by_role("heading", name="Kept still")).to_be_visible()
     now = api.data("GET", f"/v2/accounts/{PARENT}/webhooks/{hook['id']}")
     assert now == hook | {"name": "Kept still", "http_verb": "post", "format": "form-data"}
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Event", exact=True).select_option("channel_create")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Kept still")).to_be_visible()
+    assert api.store.get("webhooks", hook["id"])["custom_data"] == {"own": "x"}
 
 
 def test_a_new_secret_is_shown_once(portal, api):
@@ -199,6 +240,23 @@ def test_an_attempt_has_a_link_and_is_a_command(portal, api):
     expect(page).to_have_url(f"{api.url}/#/hooks/{PARENT}/{hook}")
     page.goto(url)
     expect(page.get_by_role("dialog", name="Attempt")).to_contain_text("event-1")
+
+
+def test_what_became_of_an_order_is_found(portal, api):
+    hook = api.add_hook(name="Orders")["id"]
+    for n in (7, 8):
+        save_attempt(api, hook, n, event_id=f"order-event-{n}", req_body=f'{{"order": "no-{n}"}}')
+    board = portal()
+    board.go("Deliveries")
+    attempts = board.page.locator(f'tr[data-attempt*="{hook}"]')
+    expect(attempts).to_have_count(2)
+    for text in ("no-7", "order-event-7"):
+        board.page.get_by_label("Event").fill(text)
+        expect(attempts).to_have_count(1)
+    attempts.click()
+    dialog = board.page.get_by_role("dialog", name="Attempt")
+    expect(dialog.get_by_role("region", name="Request")).to_contain_text("no-7")
+    expect(board.page.get_by_role("heading", name="Orders")).to_be_visible()
 
 
 def test_a_link_to_look_offers_nothing_to_press(portal, api):
@@ -285,6 +343,9 @@ def test_everybody_can_use_it(portal, api, artifacts, size, colours):
     board.go("Dead letters")
     expect(page.locator("tr[data-letter]").first).to_be_visible()
     check("dead-letters")
+    board.go("Deliveries")
+    expect(page.locator("tr[data-attempt]").first).to_be_visible()
+    check("deliveries")
     board.go("Events")
     expect(page.locator('li[data-kind="channel_create"]')).to_be_visible()
     check("events")

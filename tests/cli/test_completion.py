@@ -37,9 +37,9 @@ def offers(output):
     return [offer.partition(",")[2] for offer in output.splitlines()]
 
 
-def completed(line):
+def completed(line, **variables):
     """What it would offer; in this process, as to import Callboard takes a second."""
-    environment = {"CALLBOARD_CONFIG": os.devnull} | asked(line)
+    environment = {"CALLBOARD_CONFIG": os.devnull} | asked(line) | variables
     return offers(CliRunner().invoke(main, prog_name="callboard", env=environment).stdout)
 
 
@@ -62,6 +62,25 @@ def test_commands_options_and_event_types_are_completed():
     assert completed("callboard hooks add --event channel_c") == ["channel_create"]
     assert "all" in completed("callboard hooks list --event ")
     assert completed("callboard maintenance reset_hook_definition no") == ["notifications"]
+
+
+def test_modules_of_the_configuration_are_completed(tmp_path):
+    shop = tmp_path / "shop.toml"
+    shop.write_text("""
+[[modules]]
+id = "shop_order"
+exchange = "shop"
+bindings = ["order.*"]
+account_id = "shop"
+""")
+    line = "callboard hooks add --event shop"
+    assert completed(line) == [""]
+    assert completed(line, CALLBOARD_CONFIG=str(shop)) == ["shop_order"]
+    assert completed(f"callboard hooks add --config {shop} --event shop") == ["shop_order"]
+    shop.write_text("odd")
+    assert completed("callboard hooks add --event channel_c", CALLBOARD_CONFIG=str(shop)) == [
+        "channel_create"
+    ]
 
 
 def test_another_shell_is_refused():

@@ -158,8 +158,43 @@ def test_a_folder_that_exists_is_left_alone(tmp_path):
 
 def test_a_place_that_is_none_is_refused(tmp_path):
     refused = callboard("new", "order", "--into", str(tmp_path / "nowhere"))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "there is no directory" in refused.stderr
     (tmp_path / "file").touch()
     refused = callboard("new", "order", "--into", str(tmp_path / "file"))
-    assert refused.returncode == 1
+    assert refused.returncode == 2
+
+
+WITH_SCHEMA = (
+    SHOP
+    + """
+schema = { required = ["order"] }
+samples = [{ order = 7 }]
+"""
+)
+
+
+def test_a_module_is_shown_with_its_schema_and_a_sample(configured):
+    file = configured(WITH_SCHEMA)
+    shown = callboard("show", "Order_Paid", "--json", CALLBOARD_CONFIG=file)
+    assert shown.returncode == 0, shown.stderr
+    module = json.loads(shown.stdout)
+    assert (module["id"], module["bindings"][0]["exchange"]) == ("order_paid", "shop")
+    assert (module["schema"], module["samples"]) == ({"required": ["order"]}, [{"order": 7}])
+    text = callboard("show", "order_paid", CALLBOARD_CONFIG=file).stdout
+    assert '"order": 7' in text
+    assert "shop order.*.paid" in text
+    assert "schema none" in callboard("show", "sms", CALLBOARD_CONFIG=file).stdout
+
+
+def test_a_module_that_does_not_exist_is_not_shown(configured):
+    shown = callboard("show", "teapot", CALLBOARD_CONFIG=configured(SHOP))
+    assert shown.returncode == 2
+    assert "there is no module 'teapot'" in shown.stderr
+
+
+def test_a_module_whose_sample_contradicts_its_schema_is_not_loaded(configured):
+    text = WITH_SCHEMA.replace("order = 7", "other = 7")
+    listed = callboard("list", CALLBOARD_CONFIG=configured(text))
+    assert listed.returncode == 1
+    assert "sample 1 does not match the schema" in listed.stdout

@@ -2,12 +2,17 @@
 
 import json
 import os
+import re
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from callboard import cli
 from callboard.cli import main
 from callboard.cli.terminal import output
+from callboard.cli.terminal.output import print_table
 from support.running import ACCOUNT
 
 EVIL = {
@@ -82,3 +87,45 @@ def test_a_secret_of_the_environment_is_not_warned_of(tmp_path):
         "CALLBOARD_AMQP_URL": "amqp://u:s3cret@h/",
     }
     assert CliRunner().invoke(main, ["config", "show"], env=variables).stderr == ""
+
+
+def printed_at(width, monkeypatch, capsys, optional):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    print_table(("name", "class", "figures"), [("a" * 20, "b" * 20, "c" * 40)], optional)
+    return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("width", "headers"),
+    [
+        (84, ["name", "class", "figures"]),
+        (83, ["name", "class"]),
+        (42, ["name", "class"]),
+        (41, ["name"]),
+    ],
+)
+def test_a_narrow_terminal_does_without_optional_columns(monkeypatch, capsys, width, headers):
+    shown = printed_at(width, monkeypatch, capsys, ("figures", "class"))
+    assert shown.splitlines()[0].split() == headers
+    assert len(shown.splitlines()) == 2
+
+
+def test_a_file_has_all_columns(capsys):
+    print_table(("name", "class"), [("a" * 150, "b" * 150)], ("class",))
+    assert capsys.readouterr().out.splitlines()[0].split() == ["name", "class"]
+
+
+def test_commands_print_through_one_place():
+    """So that nothing that comes from tenants reaches a terminal as it is."""
+    printing = re.compile(r"\b(click\.(secho|echo|style)|print|sys\.std(out|err)\.write)\(")
+    # Their texts are their own: counts and the names of steps.
+    own = {f"terminal/{name}.py" for name in ("output", "pacing", "progress")}
+    own |= {"system/top.py", "system/top_view.py"}
+    folder = Path(cli.__file__).parent
+    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
+    assert own <= files.keys()
+    for name in files.keys() - own:
+        assert not printing.search(files[name]), name
+        assert "rich.console import Console" not in files[name], name

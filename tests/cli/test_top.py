@@ -149,3 +149,17 @@ def test_without_a_system(command, tmp_path):
     ran = CliRunner().invoke(main, command, env=environment)
     assert ran.exit_code == 1
     assert "no system is running" in ran.output
+
+
+def test_on_a_narrow_terminal_the_tree_is_below_the_figures():
+    deep = node("deliveries_sup", children=(node("deliverer-16"), node("retry_queue")))
+    seen = View(node("", children=(deep,)), BUSY, Health(), now_unix_s=NOW)
+    console = Console(width=80, record=True, force_terminal=True, file=io.StringIO())
+    console.print(view(seen))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("over 60 s")
+    assert lines.index("actor                pid          up  restarts  status") > 10
+    for words in ("   ├─ deliverer-16", "in the retry queue  1,003", "https://example.com:443"):
+        assert any(words in line for line in lines), words
+    assert not any("…" in line for line in lines)

@@ -86,7 +86,8 @@ def test_a_key_in_the_wrong_section_names_the_right_one(write):
 
 
 def test_an_unknown_section(write):
-    assert "no section is called ampq; did you mean amqp?" in error(write("[ampq]\nurl = 1\n"), {})
+    file = write("# a comment\n[ampq]\nurl = 1\n")
+    assert error(file, {}).startswith(f"{file}:2: no section is called ampq; did you mean amqp?")
     assert "there are node, amqp, couchdb," in error(write("[zzz]\n"), {})
 
 

@@ -300,3 +300,12 @@ def test_it_works_in_an_actors_process(capfd, free_admin_port):
         "ours",
         "through Thespian",
     ]
+
+
+def test_half_a_character_is_escaped_in_a_line_of_any_length(capfd):
+    configure_logs(TEXT)
+    for length in (1, 10_000):
+        structlog.get_logger().info("hook", reason="\udc80" * length)
+    short, long = lines(capfd)
+    assert short.endswith(r'reason="\udc80"')
+    assert len(long) < 4096

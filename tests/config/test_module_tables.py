@@ -63,6 +63,10 @@ bindings = ["", "x"]
 account_id = "shop"
 only = { "state.sold-out" = true, "level" = 0, "of" = "x" }
 fields = { sku = "item.stock no", all = "*" }
+schema = { required = ["sku"], properties = { sku = { enum = ["a", 1, true] } } }
+samples = [{ sku = "a", all = { x = [1.5] } }, {}]
+validate = "reject"
+only_if_present = { "b" = 1.5 }
 
 [log]
 level = "debug"
@@ -79,6 +83,10 @@ level = "debug"
         account_id="shop",
         only={"state.sold-out": True, "level": 0, "of": "x"},
         fields={"sku": "item.stock no", "all": "*"},
+        schema={"required": ["sku"], "properties": {"sku": {"enum": ["a", 1, True]}}},
+        samples=({"sku": "a", "all": {"x": [1.5]}}, {}),
+        validate="reject",
+        only_if_present={"b": 1.5},
     )
 
 
@@ -94,9 +102,14 @@ def test_the_documented_example_loads_when_its_marks_are_taken_away(loaded):
         bindings=("order.*.paid",),
         account="data.customer.id",
         only={"data.test": False},
+        only_if_present={"data.version": 2},
         fields={"order": "data.id", "total": "data.total.amount"},
+        schema={"required": ["order"], "properties": {"order": {"type": "string"}}},
+        samples=({"order": "7", "total": 9.5},),
+        validate="mark",
     )
-    documented = set(re.findall(r"(?m)^[\s#]*(?:or )?(\w+) = ", example)) | {"only", "fields"}
+    documented = set(re.findall(r"(?m)^[\s#]*(?:or )?(\w+) = ", example))
+    documented |= {"only", "only_if_present", "fields", "schema"}
     assert documented >= {key.name for key in ModuleSettings.__attrs_attrs__}
 
 
@@ -129,6 +142,17 @@ def lines(*changed):
         ("only = { state.paid = true }", "must be a table of paths, each in quotes, and values"),
         ('only = { "state" = ["paid"] }', "must be a table of paths, each in quotes, and values"),
         ('only = "x"', "must be a table of paths"),
+        (
+            "only_if_present = { state = [1] }",
+            "must be a table of paths, each in quotes, and values",
+        ),
+        ("schema = 5", "must be a table with a JSON schema"),
+        ("schema = { const = nan }", "must be a table with a JSON schema"),
+        ("schema = { const = 1979-05-27 }", "must be a table with a JSON schema"),
+        ("samples = { order = 7 }", "must be a list of tables with payloads"),
+        ("samples = [7]", "must be a list of tables with payloads"),
+        ('validate = "perhaps"', "must be one of off, mark, reject"),
+        ('validate = "mark"', "has validate = 'mark' and no schema"),
         ("fields = { order = 5 }", "must be a table of keys and paths"),
         ('fields = "*"', "must be a table of keys and paths"),
         ('fields = { order = "a..b" }', "must be a table of keys and paths"),

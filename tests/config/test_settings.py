@@ -1,5 +1,6 @@
 """The settings' own checks, and that default.toml tells the truth about them."""
 
+import socket
 import tomllib
 from ipaddress import ip_network
 from pathlib import Path
@@ -43,6 +44,10 @@ def test_default_toml_holds_every_key_with_its_default():
 )
 def test_a_trial_works_on_documents_that_are_kazoo_s_own(settings, trial):
     assert settings.is_trial is trial
+
+
+def test_the_node_is_named_by_its_host():
+    assert Settings().node.name == f"callboard@{socket.gethostname()}"
 
 
 def test_default_toml_gives_the_default_settings():

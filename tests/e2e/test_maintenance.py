@@ -392,15 +392,15 @@ def test_orphans_are_cleaned_up(maintenance, store):
         (["hooks_configured", "account/a1"], "'account/a1' names no account"),
         (["failure_status", "a b"], "names no account"),
         (["enable_account_hooks", "a/b"], "names no account"),
-        (["enable_account_hooks"], "Missing argument"),
+        (["enable_account_hooks"], "missing argument"),
         (["enable_descendant_hooks", ""], "names no account"),
         (["flush_account_failures", "/"], "names no account"),
-        (["flush_hook_failures", ACCOUNT], "Missing argument"),
+        (["flush_hook_failures", ACCOUNT], "missing argument"),
         (["flush_hook_failures", ACCOUNT, ""], "is no id of a hook"),
         (["register_views", "all"], "unexpected extra argument"),
         (["reset_hook_definition", "nope"], "'nope' is no hook definition: there are channel_"),
         (["clean_up_orphans", "now"], "unexpected extra argument"),
-        (["hooks_configurated"], "No such command"),
+        (["hooks_configurated"], "no such command"),
     ],
 )
 def test_bad_arguments_are_wrong_usage(arguments, says):

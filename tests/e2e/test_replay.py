@@ -106,6 +106,16 @@ def test_one_delivery_is_replayed(store, start, receiver):
     problems = {attempt.problem for attempt in listed.attempts}
     assert problems == {"", "its body was cut (attempts.body_limit)"}
     whole = [attempt for attempt in listed.attempts if not attempt.problem]
+    told = json.loads(system.run("attempts", "list", "--hook", hook, "--json").stdout)
+    assert [attempt["id"] for attempt in told] == [attempt.id for attempt in listed.attempts]
+    assert not json.loads(
+        system.run("attempts", "list", "--hook", hook, "--failed", "--json").stdout
+    )
+    shown = json.loads(system.run("attempts", "show", whole[0].id, "--hook", hook).stdout)
+    assert (shown["id"], shown["resp_status_code"]) == (whole[0].id, "200")
+    assert not {"pvt_type", "_rev"} & set(shown)
+    unknown = system.run("attempts", "show", "202001/none", "--hook", hook)
+    assert (unknown.returncode, "there is no attempt 202001/none" in unknown.stderr) == (1, True)
     assert len(replay(system, "--hook", hook, "--event-id", whole[0].event_id)["replayed"]) == 1
     replay(system, "--hook", hook, "--attempt", whole[1].id.partition("/")[2])
     receiver.wait_for(5)

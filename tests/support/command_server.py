@@ -21,10 +21,12 @@ OWNERS = ("start", "join")
 
 def serve(control):
     """Serve requests. Returns each request in a forked process, and None after the last client."""
-    import callboard.cli
+    from callboard.cli import main
+    from callboard.cli.terminal.command_line import subcommands
     from callboard.supervision import die_with_parent
 
-    assert callboard.cli
+    assert dict(subcommands(main))
+    importlib.import_module("callboard.actors.system.tree")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the keyboard; commands hear of it themselves
     gc.collect()
     gc.freeze()

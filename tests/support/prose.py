@@ -126,6 +126,7 @@ def _docstrings(source: str) -> str:
 def _help() -> dict[str, str]:
     """What `--help` prints, by command."""
     from callboard.cli import main
+    from callboard.cli.terminal.command_line import subcommands
 
     found = {}
 
@@ -133,7 +134,7 @@ def _help() -> dict[str, str]:
         text = command.get_help(context)
         found[f"{context.command_path} --help"] = _blanked(OPTION, _blanked(CODE, text))
         if isinstance(command, click.Group):
-            for name, each in command.commands.items():
+            for name, each in subcommands(command):
                 walk(each, click.Context(each, info_name=name, parent=context))
 
     walk(main, click.Context(main, info_name="callboard", terminal_width=100))

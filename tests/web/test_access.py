@@ -38,6 +38,7 @@ ACCOUNT_PATHS = [
     ("DELETE", "portal/links", None, 200),
     ("PATCH", "descendants/webhooks", ENABLE, 200),
     ("GET", "webhooks/attempts", None, 200),
+    ("POST", "webhooks/preview", {"payload": {}}, 200),
     ("GET", "webhooks/{hook}", None, 200),
     ("GET", "webhooks/{hook}/attempts", None, 200),
     ("GET", "webhooks/{hook}/statistics", None, 200),
@@ -281,8 +282,16 @@ def test_guesses_of_an_accounts_token_are_counted_by_its_id(api, tokens):
     id = tokens["child"][:21]
     statuses = [api.call("GET", path, token=id + c * 43).status_code for c in "abcdef"]
     assert statuses == [401] * 5 + [429]
-    assert api.call("GET", path, token=tokens["child"]).status_code == 429
     assert api.call("GET", path, token=tokens["parent"]).status_code == 200
+
+
+def test_wrong_tokens_never_lock_out_the_right_one_of_an_account(api, tokens):
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    id = tokens["child"][:21]
+    for c in "abcdefgh":
+        api.call("GET", path, token=id + c * 43)
+    assert api.call("GET", path, token=id + "i" * 43).status_code == 429
+    assert api.call("GET", path, token=tokens["child"]).status_code == 200
 
 
 @pytest.mark.parametrize(

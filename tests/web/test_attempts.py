@@ -240,3 +240,26 @@ def test_statistics_of_very_many_attempts_begin_later(api):
     save(api, "one more", begin + 9, req_body="x")
     found = api.data("GET", f"{path}?created_from={begin}&created_to={begin + 9}")
     assert (found["failed"], found["since"]) == (16, begin + 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("e1", "a"),
+        ("order-7", "ba"),
+        ('"order": "order-7"', "a"),
+        ("Order-7", ""),
+        ("e", "cba"),
+        ("", "dcba"),
+        ("€", "c"),
+    ],
+)
+def test_attempts_are_found_by_their_event_or_by_a_text_of_it(api, text, found):
+    begin = gregorian(2026, 2, 3)
+    save(api, "a", begin, event_id="e1", req_body='{"order": "order-7"}')
+    save(api, "b", begin + 1, event_id="x", req_body="", hook="i", pvt_req_query="order=order-7")
+    save(api, "c", begin + 2, event_id="y", req_body="12 €; three")
+    save(api, "d", begin + 3, event_id="e1x", resp_body="order-7 e")
+    period = {"created_from": begin, "created_to": begin + 9}
+    answer = api.call("GET", ATTEMPTS, params=period | ({"text": text} if text else {}))
+    assert "".join(one["id"][-1] for one in answer.json()["data"]) == found

@@ -9,10 +9,11 @@ from jsonschema import Draft202012Validator
 from callboard import admin
 from callboard.actors.messages import NoAnswer, RefusedByActor
 from callboard.adapters.store.protocol import StoreError, StoreUnavailable
+from callboard.config.settings import ModuleSettings, Settings
 from callboard.web.documents.samples import SAMPLES
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
 from callboard.webhooks.values.kazoo_names import account_database
-from support.api import OTHER, PARENT
+from support.api import OTHER, PARENT, Api
 
 KINDS = "/v2/webhooks"
 
@@ -195,3 +196,22 @@ def test_the_openapi_document_is_served_and_tells_of_errors(api):
             assert operation["tags"], (method, path)
             assert operation["summary"], (method, path)
     assert api.client.get("/docs").status_code == 404
+
+
+def test_modules_of_other_buses_have_their_schema_and_samples(tmp_path):
+    schema, samples = {"required": ["order"]}, ({"order": 7}, {"order": 8})
+    common = {"exchange": "shop", "bindings": ("#",), "account": "a"}
+    tables = (
+        ModuleSettings(id="order_paid", schema=schema, samples=samples, **common),
+        ModuleSettings(id="order_made", **common),
+    )
+    api = Api(tmp_path, Settings(modules=tables))
+    kinds = {kind["id"]: kind for kind in api.data("GET", "/v2/webhooks", token=None)}
+    assert (kinds["order_paid"]["schema"], kinds["order_paid"]["samples"]) == (schema, [*samples])
+    assert kinds["order_made"].keys() == {"id", "name", "description"}
+    assert "webhooks_order_paid" in api.data("GET", "/v2/webhooks/samples", token=None)
+    assert "webhooks_order_made" not in api.data("GET", "/v2/webhooks/samples", token=None)
+    path = "/v2/webhooks/samples/webhooks_order_paid"
+    assert api.data("GET", path, token=None) == [*samples]
+    assert api.data("GET", f"{path}?filter_order=8", token=None) == [{"order": 8}]
+    assert api.call("GET", "/v2/webhooks/samples/webhooks_order_made").status_code == 404

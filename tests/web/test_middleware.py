@@ -85,6 +85,20 @@ def test_responses_are_not_kept_by_caches(api):
     assert api.call("GET", "/").headers["cache-control"] == "no-cache"
 
 
+def test_the_response_to_a_bug_has_an_id_and_is_not_kept_either(api):
+    class Broken:
+        def get(self, *_place):
+            raise RuntimeError("a bug")
+
+    real, api.backend.store = api.backend.store, Broken()
+    path = f"/v2/accounts/{PARENT}/webhooks"
+    answer = api.call("GET", path, headers={"X-Request-ID": "one"})
+    api.backend.store = real
+    assert (answer.status_code, answer.json()["request_id"]) == (500, "one")
+    assert answer.headers["x-request-id"] == "one"
+    assert answer.headers["cache-control"] == "no-store"
+
+
 PATHS = [
     "/v2/webhooks",
     "/v2/webhooks/samples",

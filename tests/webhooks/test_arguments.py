@@ -8,6 +8,7 @@ from callboard.webhooks.hooks.arguments import (
     count_argument,
     cursor_argument,
     definition_argument,
+    due_argument,
     expiry_argument,
     hook_argument,
     key_argument,
@@ -110,3 +111,10 @@ def test_hooks_pages_and_versions_are_checked_too():
     ]:
         with pytest.raises(BadArgument):
             check(bad)
+
+
+@pytest.mark.parametrize("check", [due_argument, lambda time: place_argument((time, "l1"))])
+def test_of_a_time_that_is_none_a_hundred_characters_are_shown(check):
+    with pytest.raises(BadArgument) as problem:
+        check("x" * 5000)
+    assert str(problem.value) == f"'{'x' * 100}' is no page's end: it is no time"

@@ -120,6 +120,15 @@ def test_credentials_in_the_hooks_own_headers_are_hidden_unless_asked_for():
     assert asked["req_headers"].keys() == document["req_headers"].keys()
 
 
+def test_user_and_password_of_the_url_are_left_out_unless_asked_for():
+    uri = "https://user:S3cret@hooks.example.com/a?b=c@d"
+    secret = evolve(delivery(), uri=uri)
+    document = attempt_document(secret, response(200), 1, NOW)
+    assert document["uri"] == "https://hooks.example.com/a?b=c@d"
+    asked = attempts.attempt_document(secret, response(200), 1, NOW, 1000, credentials=True)
+    assert asked["uri"] == uri
+
+
 def test_a_success_has_no_count_of_tries():
     document = attempt_document(delivery(), response(200, b"Thanks"), 2, NOW)
     assert document == of_any_outcome() | of_answer("200", "Thanks") | {"result": "success"}

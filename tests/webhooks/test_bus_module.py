@@ -66,6 +66,13 @@ def test_raw_passes_bytes_and_content_type_on_whatever_the_format(directory):
     assert not made["get"].raw
 
 
+def test_a_module_that_is_not_raw_sends_fields(directory):
+    event = whole_event(RAW, "application/json", None, "shop", "order.1.paid", any_content=False)
+    firing = module(account="", account_id="shop").firing(event, directory)
+    assert firing.raw is None
+    assert json.loads(json.dumps(firing.payload)) == {"a": 1.1, "b": "ä"}
+
+
 def test_raw_is_what_was_meant_by_a_content_encoding(directory):
     assert raw_deliveries(directory, gzip.compress(RAW), encoding="gzip")["form"].body == RAW
 

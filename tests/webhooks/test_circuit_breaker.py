@@ -190,6 +190,8 @@ def test_of_failing_endpoints_so_many_are_remembered():
     assert (len(made), made.open, list(made.failing())) == (100_000, 1, ["b"])
     assert made.state("a", 0) == "closed"
     assert made.failures("one more") == 1
+    made.end("one more again", 0, False, probe=False)  # one with a closed circuit makes room
+    assert (len(made), made.open) == (100_000, 1)
 
 
 def test_the_endpoint_is_forgotten_that_failed_longest_ago():

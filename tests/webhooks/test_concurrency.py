@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits
+from callboard.webhooks.dispatch.concurrency import ConcurrencyLimiter
 from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits
 from callboard.webhooks.hooks.options import NO_OPTIONS
 
@@ -135,3 +136,13 @@ def test_slots_of_which_there_is_one_are_used():
         traffic.now += 10.0
         traffic.end(endpoint, reached=endpoint == "b")
     assert served == ["a", "b", "c"]
+
+
+def test_the_age_of_the_oldest_request_in_flight():
+    limiter = ConcurrencyLimiter(8)
+    assert limiter.oldest_s("a", 5.0) == 0.0
+    limiter.begin("a", 1, 5.0)
+    limiter.begin("a", 2, 6.0)
+    assert (limiter.oldest_s("a", 8.0), limiter.oldest_s("b", 8.0)) == (3.0, 0.0)
+    limiter.end(1, 8.0, True)
+    assert limiter.oldest_s("a", 8.5) == 2.5

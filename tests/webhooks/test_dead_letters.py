@@ -237,6 +237,11 @@ def test_a_body_that_would_grow_beyond_what_a_store_takes_is_kept_in_base64():
     assert body_of(kept) == body
 
 
+@pytest.mark.parametrize("text", ["x" * 3_000_000, '"' * 2_600_000, "é" * 1_900_000])
+def test_a_long_body_that_people_can_read_is_kept_as_text(text):
+    assert letter(evolve(DELIVERY, body=text.encode()))["body"] == text
+
+
 def test_half_a_character_in_a_reason_or_a_uri_is_replaced():
     kept = letter(evolve(DELIVERY, uri="https://e.example/\ud800"), reason="bad \ud800")
     json.dumps(kept, ensure_ascii=False).encode()

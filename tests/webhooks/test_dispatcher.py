@@ -323,6 +323,21 @@ def test_figures_name_the_endpoints_in_trouble_first():
     assert made.figures(10, most=1)[0].circuit == "half-open"
 
 
+def test_the_busiest_endpoint_is_the_one_with_the_most_under_way_and_waiting():
+    made = dispatcher(in_flight=2)
+    add(made, "1", "2", endpoint="two")
+    add(made, "3", endpoint="one")
+    turns(made)
+    assert [figures.endpoint for figures in made.figures(0)] == ["two", "one"]
+
+
+def test_the_limits_by_default():
+    """20 for an ordered hook, 1 while a circuit is open: docs/architecture.md."""
+    made = DispatchLimits()
+    assert (made.in_flight, made.waiting, made.hook_waiting) == (16, 100, 20)
+    assert (made.open_waiting, made.keeping_up, made.slots) == (1, 0, 1024)
+
+
 # Order
 
 

@@ -193,6 +193,22 @@ def test_what_is_old_is_named():
     assert made.shares.on_the_way == 0
 
 
+def test_a_share_may_be_accepted_before_its_batch_is_known_to_be_routed():
+    made = ledger(1, 2)
+    send(made)
+    made.accepted("1/0")
+    made.accepted("9/0")  # of no batch
+    routed(made, 1, deliverer_1=(1,), deliverer_2=(2,))
+    assert made.shares.on_the_way == 1
+    made.accepted("1/1")
+    assert made.shares.on_the_way == 0
+
+
+def test_by_default_a_batch_has_200_events():
+    made = ledger(*range(201))
+    assert [len(send(made)) for _batch in range(2)] == [200, 1]
+
+
 def test_since_when_an_answer_is_missing():
     made = ledger(1, 2, most_items=1)
     assert made.unanswered_since is None

@@ -124,3 +124,13 @@ def test_json_is_written_as_the_standard_library_does(value):
 def test_json_on_one_line_is_written_as_the_standard_library_does(value):
     expected = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     assert json_written(value, colon=":") == expected
+
+
+@pytest.mark.parametrize("text", [rb'{"a\\": 1e5}', rb'{"a\"": 1e5}', rb'{"a\\\"b": 1e5}'])
+def test_escaped_quotes_and_backslashes_hide_no_number(text):
+    assert not numbers_are_plain(text)
+
+
+@pytest.mark.parametrize("text", [rb'{"a\\": "1e5"}', rb'{"a": "\"1e5\\"}', b'{"1e5": 5}'])
+def test_a_text_that_looks_like_a_number_is_none(text):
+    assert numbers_are_plain(text)

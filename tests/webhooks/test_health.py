@@ -143,6 +143,13 @@ def test_a_problem_keeps_its_time_until_it_is_over():
     assert found(state(store="no route"), NOW + 62, watch=watch)[0].since_unix_s == NOW + 62
 
 
+def test_a_tree_that_has_never_answered_is_one_problem_over_time():
+    watch = Watch()
+    found(State(), NOW, watch=watch)
+    (tree, *_others) = found(State(tree_age_s=30.0), NOW + 20, watch=watch)
+    assert tree == Problem("tree", "the top supervisor has not answered for 30 s", NOW)
+
+
 def test_an_actor_whose_progress_stays_the_same_stands_still():
     watch = Watch()
     for second in range(60):  # Its clock may differ from this one.

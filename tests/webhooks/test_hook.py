@@ -221,11 +221,16 @@ def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
     assert stored["pvt_created"] == stored["pvt_modified"] == 63867000000
     assert (stored["retries"], stored["http_verb"], stored["enabled"]) == (4, "post", True)
     assert "_x" not in stored
+    assert (stored["_id"], stored["pvt_type"], stored["pvt_vsn"]) == ("h9", "webhook", "1")
+    assert (stored["format"], stored["pvt_node"]) == ("form-data", "apps@one")
+    assert stored["include_internal_legs"] is True
     assert parse_hook(stored, ()).id == "h9"
 
 
 def test_a_new_hook_without_account_gets_none():
-    assert "pvt_account_id" not in new_hook({"hook": "all"}, 0, "h9", "apps@one")
+    stored = new_hook({"hook": "all"}, 0, "h9", "apps@one")
+    assert not {"pvt_account_id", "pvt_account_db"} & stored.keys()
+    assert stored["retries"] == 2
 
 
 def nested(levels):

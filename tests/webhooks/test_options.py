@@ -3,7 +3,13 @@ import pickle
 import pytest
 
 from callboard.webhooks.hooks.hook import InvalidHook, parse_hook
-from callboard.webhooks.hooks.options import NO_OPTIONS, InvalidOption, Options, parse_options
+from callboard.webhooks.hooks.options import (
+    NO_OPTIONS,
+    InvalidOption,
+    Options,
+    cancelled_until,
+    parse_options,
+)
 from callboard.webhooks.hooks.signature_schemes import Scheme
 
 KAZOO_S = {"_id": "h", "pvt_account_id": "a", "uri": "https://e.example/", "hook": "all"}
@@ -126,3 +132,27 @@ def test_what_cannot_be_is_named(document, text):
         parse_options(document)
     with pytest.raises(InvalidHook):
         parse_hook(KAZOO_S | document, ())
+
+
+@pytest.mark.parametrize(
+    ("stored", "until_ms"),
+    [(1, 1), (2**53, 2**53), (2**53 + 1, 0), (0, 0), (-1, 0), ("x", 0), (None, 0)],
+)
+def test_until_when_deliveries_were_cancelled(stored, until_ms):
+    assert cancelled_until({"pvt_deliveries_cancelled_ms": stored}) == until_ms
+
+
+RESERVED = """
+    connection keep-alive proxy-connection te trailer transfer-encoding upgrade
+    content-length content-encoding expect host accept-encoding
+    content-type x-hook-id x-account-id traceparent tracestate
+    proxy-anything webhook-id webhook-signature
+"""
+"""Headers of one connection (RFC 9110, 7.6.1), of the transport, and those that Callboard sets."""
+
+
+@pytest.mark.parametrize("name", RESERVED.split())
+def test_a_hook_sets_no_header_of_the_transport_or_of_callboard(name):
+    for written in (name, name.title()):
+        with pytest.raises(InvalidOption, match=f"headers: {written} may not be set by a hook"):
+            parse_options({"headers": {written: "x"}})

@@ -10,6 +10,7 @@ SMALL = Quotas(hooks=2, hook_bytes=200, custom_data_bytes=50, custom_data_member
 def excess(document, before=None, quotas=SMALL):
     with pytest.raises(QuotaExceeded) as refused:
         check_document(document, quotas, before)
+    assert str(refused.value) == refused.value.excess.reason
     return refused.value.excess
 
 

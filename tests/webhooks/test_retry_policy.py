@@ -333,6 +333,12 @@ def test_what_is_parked_comes_back_more_and_more_rarely(parked_s, least_ms, most
     assert deferral(NOW, NOW + parked_s, 99, DAY_S, lambda: 1 - 1e-12) == Retry(most_ms)
 
 
+def test_the_first_pause_is_of_five_seconds_by_chance():
+    """60 % of 5 s are nearer to the wait of 2 s than to that of 5 s, and 80 % are not."""
+    assert deferral(NOW, NOW, 0, DAY_S, lambda: 0.2) == Retry(2000)
+    assert deferral(NOW, NOW, 0, DAY_S, lambda: 0.6) == Retry(5000)
+
+
 @given(fractions, st.integers(0, DAY_S), st.floats(0, 300))
 def test_what_is_parked_waits_once_and_not_in_vain(fraction, parked_s, probe_in_s):
     """One wait; about as long as the endpoint is left alone, or longer where the step is."""

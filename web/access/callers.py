@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import APIKeyHeader, APIKeyQuery, HTTPBearer
 
+from callboard.adapters.repositories.tokens import is_made
 from callboard.adapters.store.protocol import StoreError
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.admission import Admission
@@ -91,6 +92,8 @@ def anybody(request: Request, _places: _Described) -> Caller | None:
     backend = backend_of(request)
     caller = caller_of(token, backend.admin_token, backend.store, backend.links)
     if caller is None:
+        if wait_s := guard.wait_s(address, token):
+            raise too_many_requests(wait_s)
         guard.wrong(address, token)
         raise invalid_credentials()
     guard.right(address, token)
@@ -123,7 +126,9 @@ def _guarded(request: Request, token: str) -> tuple[Guard, str]:
         request.headers.getlist("x-forwarded-for"),
         app.state.trusted_proxies,
     )
-    if wait_s := guard.wait_s(address, token):
+    # To wait protects tokens that people choose. The right one of an account must not wait for
+    # wrong ones that another client behind the same address sends.
+    if not is_made(token) and (wait_s := guard.wait_s(address, token)):
         raise too_many_requests(wait_s)
     return guard, address
 

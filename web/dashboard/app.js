@@ -11,6 +11,7 @@ import { go, link, route } from "./parts/route.js";
 import { remembered, session, signedIn, signOut } from "./data/session.js";
 import { store, useStore } from "./parts/store.js";
 import { theme, toggleTheme } from "./parts/theme.js";
+import { Attempts } from "./views/attempts.js";
 import { Catalogue } from "./views/catalogue.js";
 import { DeadLetters } from "./views/dead_letters.js";
 import { Endpoints } from "./views/endpoints.js";
@@ -24,12 +25,13 @@ import { SignIn } from "./views/sign_in.js";
 const VIEWS = [
   ["", "Overview"],
   ["hooks", "Hooks"],
+  ["deliveries", "Deliveries"],
   ["endpoints", "Endpoints"],
   ["dead-letters", "Dead letters"],
   ["events", "Events"],
 ];
 /** What an account sees. */
-const OWN_VIEWS = ["hooks", "dead-letters", "events"];
+const OWN_VIEWS = ["hooks", "deliveries", "dead-letters", "events"];
 
 /** {name}: what it is called here. */
 const brand = store({ name: "Callboard" });
@@ -45,7 +47,7 @@ function Board({ account }) {
   const [helping, setHelping] = useState(false);
   const [name, ...rest] = useStore(route);
   const lost = useStore(live, ({ connection }) => connection === "lost");
-  const views = account ? VIEWS.filter(([path]) => OWN_VIEWS.includes(path)) : VIEWS;
+  const views = VIEWS.filter(([path]) => (account ? OWN_VIEWS.includes(path) : path !== "deliveries"));
   const current = views.some(([path]) => path === name) ? name : views[0][0];
 
   useEffect(() => {
@@ -95,6 +97,7 @@ function view(name, rest) {
     const [account, id, ...more] = rest;
     return html`<${Hook} key=${`${account}/${id}`} account=${account} id=${id} more=${more} />`;
   }
+  if (name === "deliveries") return html`<${Attempts} account=${session.get().account} />`;
   if (name === "events") return html`<${Catalogue} />`;
   if (name === "hooks") return html`<${Hooks} />`;
   if (name === "endpoints") return html`<${Endpoints} />`;

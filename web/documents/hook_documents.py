@@ -1,6 +1,6 @@
 """Hook documents in the form that clients send and receive (cb_webhooks)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from callboard.adapters.http.endpoint_rules import EndpointRules
@@ -11,6 +11,8 @@ from callboard.web.documents.client_url import uri_problem
 from callboard.web.documents.schema_check import checked
 from callboard.web.documents.system_settings import setting
 from callboard.web.errors import datastore_fault, invalid
+from callboard.webhooks.expressions.parsing import MAX_CHARACTERS
+from callboard.webhooks.expressions.shape import EXPRESSIONS, InvalidShape, parse_shape
 from callboard.webhooks.hooks.hook import (
     ALL,
     InvalidHook,
@@ -30,6 +32,7 @@ from callboard.webhooks.hooks.options import (
 from callboard.webhooks.hooks.schema import SCHEMA
 from callboard.webhooks.hooks.signature_schemes import BASE64, HEX
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
+from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.endpoint_options import (
     MOST_MEMBERS,
@@ -50,6 +53,16 @@ _STATUSES: Mapping[str, Any] = {
 }
 
 OPTIONS: Mapping[str, Any] = {
+    "filter": {
+        "description": "A JMESPath expression: only events for which it is true are sent",
+        "type": "string",
+        "maxLength": MAX_CHARACTERS,
+    },
+    "transform": {
+        "description": "A JMESPath expression: its result is sent in place of the payload",
+        "type": "string",
+        "maxLength": MAX_CHARACTERS,
+    },
     "retry_policy": {
         "description": "How a failed delivery is retried",
         "type": "string",
@@ -179,6 +192,7 @@ def valid_hook(
                 parse_options({key: document[key]})
             except InvalidOption as refused:
                 problems[key] = {"error": {"message": str(refused), "value": document[key]}}
+    problems |= shape_problems(document, problems)
     disables = stored is not None and not is_enabled(document)
     if stored is not None and disables:
         changed = {key for key in {*stored, *document} if stored.get(key) != document.get(key)}
@@ -191,6 +205,24 @@ def valid_hook(
         _check_modifiers(document, known.get(document["hook"]), sees_all=sees_all)
     _check_whole(backend, {**document, **_mark(document, stored)}, account_id)
     return document
+
+
+def shape_problems(
+    document: Mapping[str, Any], known: Collection[str] = ()
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The faults of a hook's expressions, without members `known` to be faulty.
+
+    `position`: the characters before the mistake.
+    """
+    problems = {}
+    for key in EXPRESSIONS:
+        if key in document and key not in known:
+            try:
+                parse_shape({key: document[key]})
+            except InvalidShape as refused:
+                facts = {"message": str(refused), "position": refused.position}
+                problems[key] = {"error": {**facts, "value": document[key]}}
+    return problems
 
 
 def endpoint_rules(backend: Backend, document: Mapping[str, Any], account_id: str) -> EndpointRules:
@@ -272,13 +304,21 @@ def listed_hook(document: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def shown_definition(definition: Definition, *, sees_all: bool) -> dict[str, Any]:
-    """A kind of event in the form for clients; some are visible to admins only."""
+def shown_definition(
+    definition: Definition, module: EventModule | None = None, *, sees_all: bool
+) -> dict[str, Any]:
+    """A kind of event in the form for clients; some are visible to admins only.
+
+    `module`: this node's, for the schema and the samples of the payload.
+    """
     shown: dict[str, Any] = {
         "id": definition.id,
         "name": definition.name,
         "description": definition.description,
     }
+    for name in ("schema", "samples"):
+        if found := getattr(module, name, None):
+            shown[name] = found
     if definition.modifiers:
         shown["modifiers"] = {
             key: modifier if sees_all else _without_admin_only(modifier)

@@ -230,6 +230,20 @@ SECRET = _object(
 )
 NEW_SECRET = _object({"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT})
 
+PREVIEW = _object(
+    {
+        "source": {"type": "string", "enum": ["payload", "attempt", "sample"]},
+        "payload": {"type": "object", "additionalProperties": True},
+        "sent": _FLAG,
+        "modifiers": _FLAG,
+        "filter": {"description": "The filter's result."},
+        "filter_error": _TEXT,
+        "content_type": _TEXT,
+        "body": _TEXT,
+        "transform_error": _TEXT,
+    }
+)
+
 PORTAL_LINK = _object(
     {
         "url": _TEXT,
@@ -242,7 +256,12 @@ PORTAL_LINK = _object(
 LINKS_REVOKED = _object({"account_id": _TEXT})
 
 DEFINITION = _object(
-    {"id": _TEXT, "name": _TEXT, "description": _TEXT}, {"modifiers": {"type": "object"}}
+    {"id": _TEXT, "name": _TEXT, "description": _TEXT},
+    {
+        "modifiers": {"type": "object"},
+        "schema": {"type": "object", "description": "JSON schema of the payload."},
+        "samples": list_of({"type": "object", "additionalProperties": True}),
+    },
 )
 SAMPLES = list_of({"type": "object", "additionalProperties": True})
 TEXTS = list_of(_TEXT)

@@ -162,6 +162,14 @@ FILTERED: dict[str, Any] = {"parameters": FILTERS}
 """The parameters of a listing with filters, all at once."""
 FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
 """The parameters of a listing with filters."""
+ATTEMPT_SEARCH: dict[str, Any] = {
+    "parameters": [
+        _query("text", "Only attempts of this event, or whose request contains this text."),
+        *_PAGING,
+        *FILTERS,
+    ]
+}
+"""The parameters of a listing of attempts."""
 _OF_ACCOUNT = _query("account_id", "Only this account's.")
 LETTERS: dict[str, Any] = {
     "parameters": [

@@ -13,14 +13,14 @@ from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.backend import Backend
 from callboard.web.documents.shapes import ATTEMPT, STATISTICS, list_of
 from callboard.web.documents.system_settings import maximum_range_s, page_size
-from callboard.web.envelopes.describing import FILTERED_PAGES, STATISTICS_PERIOD, shows
+from callboard.web.envelopes.describing import ATTEMPT_SEARCH, STATISTICS_PERIOD, shows
 from callboard.web.envelopes.envelope import success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import MAX_BYTES, Paging, page_of, paging_of
 from callboard.web.envelopes.time_range import time_range
 from callboard.web.errors import bad_identifier, invalid_member
 from callboard.web.routes.hooks import HookId
-from callboard.webhooks.history.attempts import DURATION, QUERY
+from callboard.webhooks.history.attempts import DURATION, QUERY, concerns
 from callboard.webhooks.history.statistics import MAX_STEPS, Attempt, newest, statistics
 from callboard.webhooks.values.documents import public_fields
 from callboard.webhooks.values.json_values import as_int
@@ -38,18 +38,21 @@ _TEXTS = ("req_body", "resp_body", QUERY)
 @router.get(
     "/attempts",
     summary="List the attempts of an account's hooks",
-    openapi_extra=FILTERED_PAGES,
+    openapi_extra=ATTEMPT_SEARCH,
     responses=shows(list_of(ATTEMPT)),
 )
 def account_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """Newest first, across all months of the period; generic filters apply."""
+    """Newest first, across all months of the period; generic filters apply.
+
+    `text` finds what became of an event: an order's number, for example, or the event's id.
+    """
     return _attempts(request, account, backend, None)
 
 
 @router.get(
     "/{hook_id}/attempts",
     summary="List the attempts of a hook",
-    openapi_extra=FILTERED_PAGES,
+    openapi_extra=ATTEMPT_SEARCH,
     responses=shows(list_of(ATTEMPT)),
 )
 def hook_attempts(
@@ -131,7 +134,10 @@ def _attempts(
         ascending=paging.ascending,
         start=_start(paging),
     )
-    found, page = page_of(documents, paging, filters_in(query), _position, _weight)
+    text, passes = query.get("text", ""), filters_in(query)
+    found, page = page_of(
+        documents, paging, lambda one: concerns(one, text) and passes(one), _position, _weight
+    )
     return success(request, [_shown(document) for document in found], page=page)
 
 

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from callboard.adapters.repositories.definitions import Definition
 from callboard.web.access.callers import Anybody, Known, TheBackend
+from callboard.web.backend import Backend
 from callboard.web.documents.hook_documents import known_definitions, shown_definition
 from callboard.web.documents.samples import SAMPLES
 from callboard.web.documents.shapes import DEFINITION, TEXTS, list_of
@@ -22,6 +23,7 @@ from callboard.web.envelopes.envelope import success
 from callboard.web.envelopes.filters import filters_in
 from callboard.web.envelopes.paging import page_of, paging_of
 from callboard.web.errors import ApiError, forbidden
+from callboard.webhooks.hooks.arguments import DEFINITION_PREFIX
 
 router = APIRouter(prefix="/v2/webhooks", tags=["events"])
 
@@ -46,7 +48,9 @@ def list_definitions(request: Request, caller: Anybody, backend: TheBackend) -> 
     passes = filters_in(request.query_params)
     found, page = page_of(kinds, paging, lambda kind: passes(_document(kind)), _position)
     sees_all = caller is not None and caller.sees_all
-    return success(request, [shown_definition(k, sees_all=sees_all) for k in found], page=page)
+    own = {module.id: module for module in backend.node.modules}
+    shown = [shown_definition(k, own.get(k.id), sees_all=sees_all) for k in found]
+    return success(request, shown, page=page)
 
 
 def _document(definition: Definition) -> dict[str, Any]:
@@ -63,9 +67,19 @@ def _position(definition: Definition) -> list[str]:
     openapi_extra=OPTIONAL_TOKEN,
     responses=open_to_all(TEXTS),
 )
-def list_samples(request: Request, _caller: Anybody) -> Response:
+def list_samples(request: Request, _caller: Anybody, backend: TheBackend) -> Response:
     """Each is a list of payloads."""
-    return success(request, sorted(SAMPLES))
+    return success(request, sorted(_samples(backend)))
+
+
+def _samples(backend: Backend) -> dict[str, list[Any]]:
+    """Samples of Kazoo's event types, and of the modules of this node that have some."""
+    own = {
+        f"{DEFINITION_PREFIX}{module.id}": list(samples)
+        for module in backend.node.modules
+        if (samples := getattr(module, "samples", ()))
+    }
+    return {**SAMPLES, **own}
 
 
 @router.get(
@@ -77,13 +91,15 @@ def list_samples(request: Request, _caller: Anybody) -> Response:
 def show_sample(
     request: Request,
     _caller: Anybody,
+    backend: TheBackend,
     sample_id: Annotated[str, Path(description="Such as webhooks_channel_create.")],
 ) -> Response:
     """Payloads as hooks send them; generic filters apply to their members."""
-    if sample_id not in SAMPLES:
+    samples = _samples(backend).get(sample_id)
+    if samples is None:
         raise ApiError(404, "bad identifier", [sample_id])
     passes = filters_in(request.query_params)
-    return success(request, [sample for sample in SAMPLES[sample_id] if passes(sample)])
+    return success(request, [sample for sample in samples if passes(sample)])
 
 
 @router.api_route(

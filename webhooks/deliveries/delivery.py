@@ -17,6 +17,7 @@ from callboard.webhooks.deliveries.encoding import (
     query_added,
     with_query,
 )
+from callboard.webhooks.deliveries.shaping import UNIT_BYTES, Shaping, shaped_content
 from callboard.webhooks.events.directory import Account, Directory
 from callboard.webhooks.events.event import Event
 from callboard.webhooks.events.trace_context import TraceContext
@@ -35,6 +36,9 @@ _identity_text = json.JSONEncoder(sort_keys=True).encode
 
 OVERHEAD_BYTES = 700
 """The size of a delivery beside its payload, URL and the hook's own headers."""
+
+FAULT_HEADER = "X-Callboard-Schema-Fault"
+"""The header of deliveries whose payload its module's schema does not allow: the first fault."""
 
 ID_HEADER = "webhook-id"
 """The header with the delivery's id, by which a receiver detects repeats (Standard Webhooks)."""
@@ -165,26 +169,39 @@ class FanOut:
         hooks: Sequence[Hook],
         cluster_id: str | None,
         make_event_id: Callable[[], str] = new_event_id,
+        shaping: Shaping | None = None,
     ) -> None:
         self.hooks = hooks
         self.in_order: Sequence[Hook] = ()
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
-        self._unstored, self._headers = firing.hooks is not None, firing.headers
+        self._unstored = firing.hooks is not None
+        fault = ((FAULT_HEADER, _header_value(firing.fault)),) if firing.fault else ()
+        self._added = (*firing.headers, *fault)
         if not self._unstored and any(hook.options.in_order for hook in hooks):
             self.hooks = [hook for hook in hooks if not hook.options.in_order]
             self.in_order = [hook for hook in hooks if hook.options.in_order]
         # A Kazoo cluster's id belongs in Kazoo's payloads only; those of other buses are as
         # configured.
-        self._encoder = _Encoder(firing, None if firing.any_account else cluster_id)
+        self._encoder = _Encoder(firing, None if firing.any_account else cluster_id, shaping)
+        self._shaping = shaping
 
     @property
     def encoded_bytes(self) -> int:
-        """The size of the payloads encoded so far; hooks that send the same share one."""
-        return self._encoder.encoded_bytes
+        """The size of the payloads encoded so far; hooks that send the same share one.
+
+        Transforms count by the time that they take.
+        """
+        worked = self._shaping.work * UNIT_BYTES if self._shaping else 0
+        return self._encoder.encoded_bytes + worked
 
     def make(self, hook: Hook) -> Delivery:
-        """The delivery for one of the hooks. Raises the errors of the payload's encoding."""
+        """The delivery for one of the hooks.
+
+        Raises NotWanted, Unshapable, and the errors of the payload's encoding.
+        """
+        if self._shaping is not None:
+            self._shaping.check(hook)
         return self._delivery(hook, *self._encoder.content(hook))
 
     def without_payload(self, hook: Hook) -> Delivery:
@@ -200,7 +217,7 @@ class FanOut:
             body,
             id=self._ids.of(hook.id),
             event_id=self._make_event_id(),
-            added_headers=self._headers,
+            added_headers=self._added,
             trace=self._trace,
             raw=self._encoder.is_raw(hook),
             source=source,
@@ -274,7 +291,13 @@ def fan_out(
     hooks = [
         hook for hook in _hooks(firing, index, directory) if selects(hook) and fires(hook, payload)
     ]
-    return FanOut(event, module.id, firing, hooks, cluster_id, make_event_id) if hooks else None
+    shaping = None
+    if any(hook.shape is not None for hook in hooks):
+        shaping = Shaping(event, module.id, firing.account_id, payload)
+        hooks = list(filter(shaping.wants, hooks))
+    if not hooks:
+        return None
+    return FanOut(event, module.id, firing, hooks, cluster_id, make_event_id, shaping)
 
 
 def deliveries(
@@ -301,22 +324,31 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[H
     return () if account is None else candidates(index, account, firing.event)
 
 
+def _header_value(text: str) -> str:
+    """The text in printable ASCII; other characters in Python's notation."""
+    return "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text).strip()
+
+
+def _transform(hook: Hook) -> str:
+    return "" if hook.shape is None else hook.shape.transform
+
+
 class _Encoder:
     """A firing's payload as the hooks send it, encoded once for all hooks with the same form.
 
     Hooks with custom data of their own may be many, so that their contents are not all kept.
     """
 
-    def __init__(self, firing: Firing, cluster_id: str | None) -> None:
+    def __init__(self, firing: Firing, cluster_id: str | None, shaping: Shaping | None) -> None:
         self._payload, self._raw = firing.payload, firing.raw
-        self._cluster_id = cluster_id
+        self._cluster_id, self._shaping = cluster_id, shaping
         self._contents: dict[tuple[str, str], tuple[bytes, bytes]] = {}
         self._kept_bytes = 0
         self.encoded_bytes = 0 if self._raw is None else len(self._raw[1])
 
     def is_raw(self, hook: Hook) -> bool:
         """Whether the hook sends the message's own bytes."""
-        return self._raw is not None and hook.verb != "get"
+        return self._raw is not None and hook.verb != "get" and not _transform(hook)
 
     def content(self, hook: Hook) -> tuple[str, bytes, bytes]:
         """The content type, the content, and the JSON of a content that is a form."""
@@ -324,10 +356,17 @@ class _Encoder:
             return *self._raw, b""
         form = content_type(hook)
         key = form, json.dumps(hook.custom_data) if hook.custom_data else ""
+        if hook.shape is not None and hook.shape.transform:
+            key = form, f"{key[1]}\n{hook.shape.transform}"
         found = self._contents.get(key)
         if found is None:
-            payload = final_payload(hook, self._payload, self._cluster_id)
-            found = content(form, payload), b"" if form == JSON_TYPE else json_bytes(payload)
+            payload: Any = final_payload(hook, self._payload, self._cluster_id)
+            if (transform := _transform(hook)) and self._shaping is not None:
+                payload = self._shaping.transformed(transform, payload)
+                encoded = shaped_content(hook, payload)[1]
+            else:
+                encoded = content(form, payload)
+            found = encoded, b"" if form == JSON_TYPE else json_bytes(payload)
             size = sum(map(len, found))
             self.encoded_bytes += size
             self._kept_bytes += size + len(key[1])

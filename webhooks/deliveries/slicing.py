@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from attrs import Factory, define, field, frozen
 
 from callboard.webhooks.deliveries.delivery import Delivery, FanOut
+from callboard.webhooks.deliveries.shaping import NotWanted, Unshapable
 from callboard.webhooks.hooks.hook import Hook
 
 W = TypeVar("W")
@@ -34,6 +35,15 @@ MAX_DELIVERY_BYTES = 32 * 2**20
 """A larger delivery fits in no message between actors, of 64 MiB: it is refused."""
 PAYLOAD_REFUSED = "refused: payload"
 """The reason for a delivery whose payload is too large, or cannot be encoded."""
+
+Refusal = int | str
+"""Why a delivery is not sent: the bytes of its payload, or 0 if it cannot be encoded; or how an
+expression of its hook failed, as the reason to record."""
+
+
+def reason_of(refusal: Refusal) -> tuple[str, int]:
+    """The reason to record for a delivery that is not sent, and the size of its payload."""
+    return (refusal, 0) if isinstance(refusal, str) else (PAYLOAD_REFUSED, refusal)
 
 
 @define(eq=False)
@@ -54,14 +64,17 @@ class Event(Generic[W]):
 
 def made_or_refused(
     fan_out: FanOut, hook: Hook, make: Callable[[], Delivery]
-) -> tuple[Delivery, int | None]:
+) -> tuple[Delivery, Refusal | None] | None:
     """The delivery that `make` makes for a hook, and None; or the one that is not to be sent.
 
-    That has no payload, and comes with the size in bytes for which it is refused; 0: the payload
-    cannot be encoded.
+    That has no payload, and comes with the reason. None: the hook does not want the event.
     """
     try:
         delivery = make()
+    except NotWanted:
+        return None
+    except Unshapable as problem:
+        return fan_out.without_payload(hook), f"refused: {problem.member}: {problem.reason}"
     except Exception:  # noqa: BLE001 - a dead letter records whatever it is
         return fan_out.without_payload(hook), 0
     if delivery.size > MAX_DELIVERY_BYTES:
@@ -73,13 +86,13 @@ def made_or_refused(
 class Made(Generic[W]):
     """A delivery of an event. `size`: its bytes, without a payload that its slice has already.
 
-    `refused`: the size in bytes of the payload for which it is not to be sent; None: it is.
+    `refused`: why it is not to be sent; None: it is.
     """
 
     event: Event[W]
     delivery: Delivery
     size: int
-    refused: int | None = None
+    refused: Refusal | None = None
 
 
 @define(eq=False)
@@ -199,9 +212,10 @@ class FanOuts(Generic[W]):
                 self._strike(event)
                 continue
             one = self._made(event, hook, finish, bodies)
-            event.left += 1
-            size += one.size
-            made.append(one)
+            if one is not None:
+                event.left += 1
+                size += one.size
+                made.append(one)
             if is_late():
                 break
         return made
@@ -212,13 +226,16 @@ class FanOuts(Generic[W]):
         hook: Hook,
         finish: Callable[[Delivery], Delivery],
         bodies: set[int],
-    ) -> Made[W]:
-        """The event's delivery for a hook. `bodies`: identities of payloads counted already."""
+    ) -> Made[W] | None:
+        """The event's delivery for a hook, if it wants one. `bodies`: payloads counted already."""
         make = partial(self._guard, event.key, partial(event.fan_out.make, hook))
-        delivery, refused = made_or_refused(event.fan_out, hook, make)
+        found = made_or_refused(event.fan_out, hook, make)
+        if found is None:
+            return None
+        delivery, refused = found
         if refused is not None:
             bare = finish(delivery)
-            return Made(event, bare, bare.size if refused else 0, refused)
+            return Made(event, bare, 0 if refused == 0 else bare.size, refused)
         size = delivery.size
         if id(delivery.body) in bodies:
             size = delivery.bare_size

@@ -20,6 +20,9 @@ WRITABLE_NESTING = 200
 """The deepest nesting of any other JSON: `json` may read more levels than it writes."""
 
 
+_NO_HEADERS: Mapping[str, Any] = {}
+
+
 class PoisonEvent(Exception):
     """A malformed event: it must be quarantined, as redelivery cannot help."""
 
@@ -30,7 +33,7 @@ class Event:
 
     `message_id`: the AMQP property, which Kazoo does not set. `trace`: the trace context that its
     deliveries have as their parent. `content`: the message's bytes, inflated; empty if the event
-    came by no message.
+    came by no message. `headers`: the message's.
     """
 
     body: Mapping[str, Any] = field(repr=False)
@@ -39,6 +42,7 @@ class Event:
     message_id: str | None = None
     trace: TraceContext | None = None
     content: bytes = field(default=b"", repr=False, eq=False)
+    headers: Mapping[str, Any] = field(default=_NO_HEADERS, repr=False, eq=False)
 
     @property
     def category(self) -> str | None:
@@ -59,11 +63,6 @@ class Event:
     def account_id(self) -> str | None:
         """`Account-ID`, which only some events carry."""
         return self._text("Account-ID")
-
-    @property
-    def call_id(self) -> str | None:
-        """`Call-ID`."""
-        return self._text("Call-ID")
 
     @property
     def database(self) -> str | None:
@@ -99,6 +98,7 @@ def parse_event(
     routing_key: str,
     message_id: str | None = None,
     trace: TraceContext | None = None,
+    headers: Mapping[str, Any] = _NO_HEADERS,
 ) -> Event:
     """Decode a message. Raises PoisonEvent if it is not a JSON object.
 
@@ -118,7 +118,7 @@ def parse_event(
         raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
     if body.count(b"{") + body.count(b"[") > MAX_NESTING and too_deep(decoded):
         raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
-    return Event(decoded, exchange, routing_key, message_id, trace, body)
+    return Event(decoded, exchange, routing_key, message_id, trace, body, headers)
 
 
 def whole_event(
@@ -129,6 +129,7 @@ def whole_event(
     routing_key: str,
     message_id: str | None = None,
     trace: TraceContext | None = None,
+    headers: Mapping[str, Any] = _NO_HEADERS,
     *,
     any_content: bool = False,
 ) -> WholeEvent:
@@ -142,7 +143,9 @@ def whole_event(
         if not any_content:
             raise
         decoded, opaque = {}, True
-    return WholeEvent(decoded, exchange, routing_key, message_id, trace, body, content_type, opaque)
+    return WholeEvent(
+        decoded, exchange, routing_key, message_id, trace, body, headers, content_type, opaque
+    )
 
 
 def _decoded(body: bytes) -> Any:

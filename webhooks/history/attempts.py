@@ -8,6 +8,7 @@ from typing import Any
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.signing import SIGNATURE_HEADER
+from callboard.webhooks.history.dead_letters import without_user
 from callboard.webhooks.retries.outcome import Cancelled, ClientError, Outcome, Unsent
 from callboard.webhooks.retries.policy import KazooPolicy, Policy, succeeded
 from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb
@@ -67,7 +68,8 @@ def attempt_document(
     of this attempt, from 1, for its id; None leaves the id to the store. At most
     `body_limit` bytes of a body are stored, with a mark where it was cut. The headers are in lower
     case, except signatures, which would become invalid. `credentials`: whether the hook's own
-    headers that hold some, such as Authorization, are stored; otherwise their values are HIDDEN.
+    headers that hold some, such as Authorization, are stored, and the user and password of its URL;
+    otherwise the headers' values are HIDDEN, and the URL lacks the user.
     `took_s`: from the request to the end of the response; None if nothing was sent. A
     201 to a PUT is recorded as the success it is, unlike in Kazoo.
     """
@@ -83,7 +85,7 @@ def attempt_document(
         "hook_event": delivery.hook_event,
         "event_id": delivery.event_id,
         "method": delivery.method.lower(),
-        "uri": delivery.uri,
+        "uri": delivery.uri if credentials else without_user(delivery.uri),
         "req_headers": _request_headers(delivery, credentials=credentials),
         "req_body": _text(delivery.request_body, body_limit),
     }
@@ -119,6 +121,19 @@ def attempt_document(
         "try": attempts_left,
         "retries_left": attempts_left - 1 if attempts_left > 1 else _NO_MORE,
     }
+
+
+def concerns(document: Mapping[str, Any], text: str) -> bool:
+    """Whether an attempt or dead letter is of the event with this id, or its request has the text.
+
+    An empty text is in all of them.
+    """
+    sent = (document.get(name) for name in ("req_body", QUERY, "body"))
+    return (
+        not text
+        or document.get("event_id") == text
+        or any(text in one for one in sent if isinstance(one, str))
+    )
 
 
 def _request_headers(delivery: Delivery, *, credentials: bool) -> dict[str, str]:

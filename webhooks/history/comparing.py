@@ -75,8 +75,8 @@ def compared(
 ) -> tuple[int, list[Difference]]:
     """The number of equal requests, and the differences, by time.
 
-    Several attempts of one delivery count once. Requests that one of both has made before or after the
-    time of which both have some are left out: the other may not have run then.
+    Several attempts of one delivery count once. Requests that one of both has made before or after
+    the time of which both have some are left out: the other may not have run then.
     """
     theirs, mine = _by_request(kazoos), _by_request(ours)
     known = [

@@ -103,6 +103,8 @@ def _from_hex(text: Any) -> bytes:
 
 def body_of(letter: Mapping[str, Any]) -> bytes:
     """The body in a dead letter. Raises NotRepeatable."""
+    if letter.get("body_bytes") == 0:
+        raise NotRepeatable("it has no body, because its hook could make none of its event")
     if "body_bytes" in letter:
         raise NotRepeatable(
             f"its body of {letter['body_bytes']} bytes was not kept: "

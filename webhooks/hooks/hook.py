@@ -10,6 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from callboard.webhooks.events.event import MAX_NESTING, too_deep
+from callboard.webhooks.expressions.shape import InvalidShape, Shape, parse_shape
 from callboard.webhooks.hooks.options import (
     CHECKED,
     NO_OPTIONS,
@@ -58,7 +59,8 @@ class Hook(Positional):
 
     `event`: the form used for matching: `CHANNEL_CREATE`, `object`, `all`. `max_attempts`: attempts
     in all, 1 to 5. `custom_data` is None if the document has none, which selects other events than
-    an empty one. `modifiers` is empty if the document has none.
+    an empty one. `modifiers` is empty if the document has none, and `shape` is None without
+    expressions.
     """
 
     id: str
@@ -73,6 +75,7 @@ class Hook(Positional):
     custom_data: Mapping[str, Any] | None = field(default=None, hash=False)
     modifiers: Mapping[str, Any] = field(default=_NONE, hash=False)
     options: Options = NO_OPTIONS
+    shape: Shape | None = None
 
 
 def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Hook:
@@ -103,13 +106,16 @@ def parse_hook(document: Mapping[str, Any], known_events: Collection[str]) -> Ho
         custom_data=_object(document, "custom_data", id),
         modifiers=_object(document, "modifiers", id) or _NONE,
         options=_options(document, id),
+        shape=_shape(document, id),
     )
 
 
 def size_of(hook: Hook) -> int:
     """The approximate size of a hook in bytes, in a message or in memory."""
     own = [part for part in (hook.custom_data, hook.modifiers) if part]
-    texts = (*hook.options.secrets, *map("".join, hook.options.headers))
+    shape = hook.shape or Shape()
+    expressions = shape.filter, shape.transform
+    texts = (*hook.options.secrets, *map("".join, hook.options.headers), *expressions)
     return 200 + len(hook.uri) + sum(map(len, texts)) + sum(len(json.dumps(part)) for part in own)
 
 
@@ -117,6 +123,13 @@ def _options(document: Mapping[str, Any], hook_id: str) -> Options:
     try:
         return parse_options(document)
     except InvalidOption as problem:
+        raise InvalidHook(hook_id, str(problem)) from None
+
+
+def _shape(document: Mapping[str, Any], hook_id: str) -> Shape | None:
+    try:
+        return parse_shape(document)
+    except InvalidShape as problem:
         raise InvalidHook(hook_id, str(problem)) from None
 
 

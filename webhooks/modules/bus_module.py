@@ -1,12 +1,14 @@
 """Modules for buses other than Kazoo's, defined by a few plain values (`[[modules]]` tables)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
 
 from callboard.webhooks.events.directory import Directory
-from callboard.webhooks.events.event import Event, WholeEvent
+from callboard.webhooks.events.event import Event, PoisonEvent, WholeEvent
+from callboard.webhooks.modules.payload_schema import OFF, REJECT, InvalidSchema, checker
 from callboard.webhooks.modules.protocol import EventExchange, Firing
 from callboard.webhooks.values.json_values import same, value_at
 
@@ -23,6 +25,7 @@ class BusModule:
     """Fires for messages of one exchange. The id is converted to lower case, as hooks are.
 
     A path selects a value in a message: keys separated by dots, numbers for the members of lists.
+    `schema` of the payload: checked if `validate` says so. `samples` of it.
     `keys`: routing keys, or patterns of them, to bind. `only`: the values required at some paths;
     other messages are ignored. The account's id is at the path `account`, or is always
     `account_id`; it need be in no database. `fields`: payload keys and the paths of their values;
@@ -40,11 +43,31 @@ class BusModule:
     only: Mapping[str, Any] = field(factory=dict)
     fields: Mapping[str, str] = field(factory=dict)
     raw: bool = False
+    only_if_present: Mapping[str, Any] = field(factory=dict)
+    schema: Mapping[str, Any] = field(factory=dict)
+    samples: tuple[Mapping[str, Any], ...] = ()
+    validate: str = OFF
+
+    @cached_property
+    def fault_of(self) -> Callable[[Any], str]:
+        """What returns the first fault of a payload by the schema, empty if there is none.
+
+        Raises InvalidSchema.
+        """
+        return checker(self.schema)
+
+    def check(self) -> None:
+        """Raise InvalidSchema if the schema is none, or does not allow a sample."""
+        if self.schema:
+            for number, sample in enumerate(self.samples or ({},), 1):
+                if (fault := self.fault_of(sample)) and self.samples:
+                    raise InvalidSchema(f"sample {number} does not match the schema: {fault}")
 
     @property
     def any_content(self) -> bool:
         """Whether its messages need not be JSON."""
-        return self.raw and not (self.account or self.only)
+        looks = self.account or self.only or self.only_if_present
+        return self.raw and not (looks or self.validate != OFF)
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -66,13 +89,22 @@ class BusModule:
         return {}
 
     def responds_to(self, event: Event) -> bool:
-        """Whether the message has the required values."""
+        """Whether the message has the required values.
+
+        A value that is missing is none in `only`, and is permitted in `only_if_present`.
+        """
         return all(
             same(wanted, _found(event.body, path, _Absent)) for path, wanted in self.only.items()
+        ) and all(
+            same(wanted, _found(event.body, path, wanted))
+            for path, wanted in self.only_if_present.items()
         )
 
     def firing(self, event: Event, _directory: Directory) -> Firing | None:
-        """The chosen fields that are present; None if the message names no account."""
+        """The chosen fields that are present; None if the message names no account.
+
+        Raises PoisonEvent for a payload that `schema` does not allow, if it is to be rejected.
+        """
         account_id = self.account_id or _as_id(_found(event.body, self.account, None))
         if not account_id:
             return None
@@ -80,10 +112,13 @@ class BusModule:
         if self.fields:
             found = {key: _found(event.body, path, _Absent) for key, path in self.fields.items()}
             payload = {key: value for key, value in found.items() if value is not _Absent}
+        fault = "" if self.validate == OFF else self.fault_of(payload)
+        if fault and self.validate == REJECT:
+            raise PoisonEvent(f"the payload does not match the schema of {self.id}: {fault}")
         raw = None
         if self.raw and isinstance(event, WholeEvent):
             raw = _content_type(event), event.content
-        return Firing(account_id, self.id, payload, any_account=True, raw=raw)
+        return Firing(account_id, self.id, payload, any_account=True, raw=raw, fault=fault)
 
 
 def _content_type(event: WholeEvent) -> str:

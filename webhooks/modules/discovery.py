@@ -17,6 +17,7 @@ from attrs import Factory, frozen
 
 from callboard.webhooks.hooks.hook import ALL, matched_event
 from callboard.webhooks.modules import kazoo
+from callboard.webhooks.modules.payload_schema import InvalidSchema
 from callboard.webhooks.modules.protocol import (
     BRIDGE_EXCHANGES,
     EXCHANGE_TYPES,
@@ -116,6 +117,12 @@ def candidate(source: str, name: str, make: Callable[[], Any]) -> Candidate:
 
 
 def _itself(module: EventModule) -> EventModule:
+    check = getattr(module, "check", None)
+    if check is not None:
+        try:
+            check()
+        except InvalidSchema as problem:
+            raise Unfit(str(problem)) from None
     return module
 
 

@@ -30,8 +30,3 @@ def hops_of(headers: Headers) -> int:
     """The hops that a delivery with these headers passes on; 0 if it passes none."""
     found = next((as_int(value) for name, value in headers if name == HOPS_HEADER), None)
     return found or 0
-
-
-def own_hops(headers: Headers) -> Headers:
-    """The header among those of a delivery."""
-    return tuple(header for header in headers if header[0] == HOPS_HEADER)

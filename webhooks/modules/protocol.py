@@ -42,8 +42,9 @@ class Firing:
     that fire instead of the account's, if the event itself contains them (a callflow's webhook).
     `any_account`: the account need not be in the directory, as accounts of other buses are not; it
     then has no ancestors. `raw`: the content type and the bytes that hooks send in the body in
-    place of the payload; a get sends the payload. `above`: accounts that count as ancestors of the
-    account; `headers`: sent with each delivery.
+    place of the payload; a get sends the payload. `fault`: of the payload by its module's schema,
+    which its deliveries are marked with. `above`: accounts that count as ancestors of the account;
+    `headers`: sent with each delivery.
     """
 
     account_id: str
@@ -53,6 +54,7 @@ class Firing:
     hooks: tuple[Hook, ...] | None = None
     any_account: bool = False
     raw: tuple[str, bytes] | None = field(default=None, repr=False)
+    fault: str = ""
     above: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
 

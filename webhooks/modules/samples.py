@@ -1,9 +1,11 @@
 """Sample payloads, made from invented events, for testing a hook."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from callboard.webhooks.events.directory import Directory
+from attrs import frozen
+
+from callboard.webhooks.events.directory import Account, Directory
 from callboard.webhooks.events.event import Event, PoisonEvent
 from callboard.webhooks.hooks.hook import ALL, Hook
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
@@ -27,8 +29,19 @@ def sample_payload(
 ) -> dict[str, Any]:
     """A payload that this hook could send, made by its event's module.
 
-    It matches the hook's selection (`type` and `action` of its custom_data). If a module has no
-    sample event, the payload only identifies itself as a sample. Raises the directory's errors.
+    It matches the hook's selection (`type` and `action` of its custom_data). Raises the directory's
+    errors.
+    """
+    payload, of_kazoo = sample(hook, modules, directory, now_unix_s)
+    return final_payload(hook, payload, cluster_id if of_kazoo else None)
+
+
+def sample(
+    hook: Hook, modules: Iterable[EventModule], directory: Directory, now_unix_s: float
+) -> tuple[Mapping[str, Any], bool]:
+    """The same without the hook's custom data; and whether it is an event of Kazoo.
+
+    If a module has no sample event, the payload only identifies itself as a sample.
     """
     event = _event(hook, now_unix_s)
     for module in modules:
@@ -38,16 +51,39 @@ def sample_payload(
             except PoisonEvent:
                 break
             if firing is not None:
-                any_account = firing.any_account
-                return final_payload(hook, firing.payload, None if any_account else cluster_id)
+                return firing.payload, not firing.any_account
     plain = {"hook_event": hook.event.lower(), "account_id": hook.account_id, "sample": True}
-    return final_payload(hook, _fields(hook, modules) or plain, None)
+    return _own(hook, modules) or plain, False
 
 
-def _fields(hook: Hook, modules: Iterable[EventModule]) -> dict[str, str]:
-    """The keys that a module for another bus was configured to send."""
-    fields = next((getattr(m, "fields", {}) for m in modules if hook.event in m.events), {})
-    return dict.fromkeys(fields, "sample")
+def _own(hook: Hook, modules: Iterable[EventModule]) -> Mapping[str, Any]:
+    """The first sample of a module for another bus, or the keys that it was configured to send."""
+    module = next((m for m in modules if hook.event in m.events), None)
+    if samples := getattr(module, "samples", ()):
+        first: Mapping[str, Any] = samples[0]
+        return first
+    return dict.fromkeys(getattr(module, "fields", {}), "sample")
+
+
+@frozen
+class NoDirectory:
+    """A directory without a store, for samples: any account exists, and nothing is configured."""
+
+    def account(self, account_id: str) -> Account | None:
+        """An account without ancestors."""
+        return Account(account_id)
+
+    def reseller_id(self, _account_id: str) -> str | None:
+        """None."""
+        return None
+
+    def account_by_number(self, _number: str) -> str | None:
+        """None."""
+        return None
+
+    def setting(self, _category: str, _key: str, default: Any) -> Any:
+        """The default."""
+        return default
 
 
 def _event(hook: Hook, now_unix_s: float) -> Event | None:

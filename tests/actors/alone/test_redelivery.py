@@ -225,6 +225,7 @@ def test_what_is_asked_in_a_wrong_way_is_refused(it):
         (admin.ReplayAttempts(HOOK, ("x",), "run"), f"there is no hook {HOOK}"),
         (admin.TestHook(HOOK), f"there is no hook {HOOK}"),
         (admin.ListAttempts(HOOK, 0.0, 1.0, (), 5), f"there is no hook {HOOK}"),
+        (admin.ShowAttempt(HOOK, "202611/x"), f"there is no hook {HOOK}"),
     ):
         assert reason in it.refused(request), request
 

@@ -110,6 +110,48 @@ UNFITTING = {
     "list of objects": [{}, ["x"], [{}, None], "x"],
     "non-empty list": [[], {}, "x"],
 }
+FRIENDLY = """
+all All
+account_zone_change Account Zone Change
+bill_reminder Bill Reminder
+cf_notification Customer defined notification
+cnam_request CNAM Update
+customer_update Customer Update
+denied_emergency_bridge Emergency Call Failed
+deregister De-Registration
+emergency_bridge Emergency Call Placed
+first_occurrence Account First Occurrence
+inbound_fax Successful Fax Reception
+inbound_fax_error Fax Reception Error
+low_balance Account Low Balance
+missed_call Missed Call
+new_account New Account
+new_user New User
+number_feature_manual_action Number Feature Manual Action Required
+outbound_fax Successful Fax Transmission
+outbound_fax_error Fax Transmission Error
+outbound_smtp_fax_error Invalid Email-to-Fax Email
+password_recovery Password Recovery
+port_cancel Port Cancel
+port_comment Port Comment
+port_pending Port Pending
+port_rejected Port Rejected
+port_request Port Request
+port_scheduled Port Scheduled
+port_unconfirmed Port Unconfirmed
+ported Ported
+register Registration
+service_added Service Added
+system_alert System Alert
+topup Automatic Account Top-up
+transaction Transaction Completed
+voicemail_deleted Voicemail Message Deleted
+voicemail_full Voicemail Box Full
+voicemail_new New Voicemail Message
+voicemail_saved Voicemail Message Saved
+webhook Callflow Webhook Triggered
+webhook_disabled Webhook Disabled
+"""
 OWN_HOOK = "webhook"
 
 
@@ -135,6 +177,25 @@ def test_people_may_choose_of_all_kinds(directory):
         assert set(item) == {"friendly_name", "description"}
         assert all(item.values())
     assert len({item["description"] for item in items.values()}) == len(items)
+
+
+def test_their_names_are_those_of_kazoo(directory):
+    names = {
+        id: item["friendly_name"]
+        for id, item in MODULE.modifiers(directory)["type"]["items"].items()
+    }
+    assert names == dict(line.split(" ", 1) for line in FRIENDLY.strip().splitlines())
+
+
+def test_an_answer_to_a_publisher_has_a_known_status(directory):
+    """It is no event, but may come by a binding of an operator's."""
+    body = message("low_balance") | {"Event-Name": "notify_update"}
+    for status in ("completed", "disabled", "failed", "ignored", "pending"):
+        assert MODULE.firing(Event(body | {"Status": status}), directory)
+    with pytest.raises(PoisonEvent, match="Status is not one of completed, disabled, failed"):
+        MODULE.firing(Event(body | {"Status": "done"}), directory)
+    with pytest.raises(PoisonEvent, match="Status is missing"):
+        MODULE.firing(Event(body), directory)
 
 
 def test_some_are_for_administrators():

@@ -105,6 +105,15 @@ export const saveHook = async (account, id, fields) =>
     ? (await call("PUT", `/v2/accounts/${part(account)}/webhooks`, { data: fields })).data
     : (await call("PATCH", hookPath(account, id), { data: fields })).data;
 
+/** {sent, body, payload, …}: what a hook with these members would send of a payload, or of a sample. */
+export const preview = async (account, hook, payload, signal) =>
+  (
+    await call("POST", `/v2/accounts/${part(account)}/webhooks/preview`, {
+      data: { hook, ...(payload !== undefined && { payload }) },
+      signal,
+    })
+  ).data;
+
 export const deleteHook = (account, id) => call("DELETE", hookPath(account, id));
 
 export const secrets = async (account, id, signal) =>
@@ -149,15 +158,18 @@ export const retryNow = async (account, id) =>
 export const test = async (account, id) =>
   (await call("PUT", `${hookPath(account, id)}/test`, { data: {} })).data;
 
-/** {attempts, next}, the latest first. */
-export async function attempts(account, id, { outcome, status, after }, signal) {
+/** {attempts, next}, the latest first; of all hooks of an account without an id. */
+export async function attempts(account, id, { outcome, status, text, after }, signal) {
   const query = {
     page_size: 50,
     start_key: after,
+    text,
     filter_result: outcome,
     filter_resp_status_code: status,
   };
-  const path = `${hookPath(account, id)}/attempts`;
+  const path = id
+    ? `${hookPath(account, id)}/attempts`
+    : `/v2/accounts/${part(account)}/webhooks/attempts`;
   const { data, next_start_key: next } = await call("GET", path, { query, signal });
   return { attempts: data, next };
 }

@@ -4,7 +4,7 @@ import * as api from "../data/api.js";
 import { fromGregorian, milliseconds, time } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
-import { useAnswer, usePages } from "../parts/loading.js";
+import { useAnswer, usePages, useSettled } from "../parts/loading.js";
 import { go } from "../parts/route.js";
 import { Choice, Field, Pager, Problem } from "../parts/widgets.js";
 import { Attempt, Result } from "./attempt.js";
@@ -16,24 +16,29 @@ const OUTCOMES = [
   ["cancelled", "cancelled"],
 ];
 const REFRESH_MS = 2000;
+/** A search may make the server read many attempts. */
+const REFRESH_SEARCH_MS = 30_000;
 
-/** `open`: the id of the attempt that the address names. */
+/** Without a `hook`, those of all hooks. `open`: the id of the attempt that the address names. */
 export function Attempts({ account, hook, open }) {
   const [outcome, setOutcome] = useState("");
   const [status, setStatus] = useState("");
-  const show = (attempt) => go("hooks", account, hook, "attempts", ...attempt.id.split("/"));
-  const pages = usePages([hook, outcome, status]);
+  const [typed, setText] = useState("");
+  const text = useSettled(typed.trim());
+  const show = ({ hook_id, id }) => go("hooks", account, hook ?? hook_id, "attempts", ...id.split("/"));
+  const pages = usePages([hook, outcome, status, text]);
   const { value, problem, loading, reload } = useAnswer(
-    (signal) => api.attempts(account, hook, { outcome, status, after: pages.key }, signal),
-    [account, hook, outcome, status, pages.key],
-    pages.back ? 0 : REFRESH_MS,
+    (signal) => api.attempts(account, hook, { outcome, status, text, after: pages.key }, signal),
+    [account, hook, outcome, status, text, pages.key],
+    pages.back ? 0 : text ? REFRESH_SEARCH_MS : REFRESH_MS,
   );
   const found = value?.attempts ?? [];
   return html`<section class="panel page" aria-label="Attempts">
     <header>
-      <h2>Attempts</h2>
+      ${hook ? html`<h2>Attempts</h2>` : html`<h1>Deliveries</h1>`}
+      <${Field} label="Event" search wide value=${typed} change=${setText} placeholder="its id, or text in it" />
       <${Choice} label="Outcome" value=${outcome} options=${OUTCOMES} change=${setOutcome} />
-      <${Field} label="HTTP status" search value=${status} change=${setStatus} size="5" inputmode="numeric" />
+      <${Field} label="HTTP status" value=${status} change=${setStatus} size="5" inputmode="numeric" />
       <span class="fill"></span>
       <button type="button" onClick=${reload}>Refresh</button>
     </header>
@@ -74,7 +79,7 @@ export function Attempts({ account, hook, open }) {
         )}
       </tbody>
     </table>
-    ${found.length === 0 && !loading && html`<p class="none">No attempts.</p>`}
+    ${found.length === 0 && !loading && html`<p class="none">${text || outcome || status ? "No such attempt." : "No attempts."}</p>`}
     <${Pager} pages=${pages} next=${value?.next} />
     ${open &&
     html`<${Attempt} key=${open} account=${account} hook=${hook} id=${open}

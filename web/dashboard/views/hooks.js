@@ -1,6 +1,7 @@
 // All hooks, a page at a time: however many there are, the server looks for what is wanted.
 
 import * as api from "../data/api.js";
+import { confirmed } from "../parts/dialog.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages, useSettled } from "../parts/loading.js";
@@ -100,17 +101,19 @@ export function HookState({ hook }) {
 export const Toggle = ({ hook, done }) =>
   hook.enabled === false
     ? html`<${Change} hook=${hook} done=${done} fields=${{ enabled: true }} text="Enable" is="enabled" />`
-    : html`<${Change} hook=${hook} done=${done} fields=${{ enabled: false }} text="Disable" is="disabled" />`;
+    : html`<${Change} hook=${hook} done=${done} fields=${{ enabled: false }} text="Disable" is="disabled"
+        asks="Events of the time until it is enabled again are never sent to it. To keep them, pause it." />`;
 
 export const Pause = ({ hook, done }) =>
   hook.paused
     ? html`<${Change} hook=${hook} done=${done} fields=${{ paused: false }} text="Resume" is="resumed" />`
     : html`<${Change} hook=${hook} done=${done} fields=${{ paused: true }} text="Pause" is="paused" />`;
 
-/** A button that changes some fields of a hook. */
-function Change({ hook, done, fields, text, is }) {
+/** A button that changes some fields of a hook; `asks`: what is to be confirmed first. */
+function Change({ hook, done, fields, text, is, asks }) {
   const press = async (event) => {
     event.stopPropagation();
+    if (asks && !(await confirmed(`${text} ${hook.name ?? hook.id}?`, asks, text))) return;
     await doing(
       () => api.changeHook(hook.account_id, hook.id, fields),
       `${hook.name ?? hook.id} is ${is}.`,

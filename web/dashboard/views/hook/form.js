@@ -7,6 +7,8 @@ import { useAnswer } from "../../parts/loading.js";
 import { say } from "../../parts/notes.js";
 import { go, link } from "../../parts/route.js";
 import { Problem } from "../../parts/widgets.js";
+import { Check, Input, Select, Text } from "./fields.js";
+import { Shape } from "./shape.js";
 
 const NEW = { hook: "", name: "", uri: "", http_verb: "post", format: "json" };
 const VERBS = [
@@ -34,7 +36,8 @@ function Form({ stored }) {
   const [problem, setProblem] = useState("");
   const [saving, setSaving] = useState(false);
   const kinds = useAnswer((signal) => api.catalogue(signal), []);
-  const kind = kinds.value?.find((one) => one.id === fields.hook);
+  const kindOf = (id) => kinds.value?.find((one) => one.id === id);
+  const [kind, before] = [kindOf(fields.hook), kindOf(stored.hook)];
   const set = (name) => (value) => setFields((before) => ({ ...before, [name]: value }));
   const back = stored.id ? ["hooks", account, stored.id] : ["hooks"];
 
@@ -44,7 +47,7 @@ function Form({ stored }) {
     setFaults({});
     setProblem("");
     try {
-      const saved = await api.saveHook(account, stored.id, members(fields, kind, stored));
+      const saved = await api.saveHook(account, stored.id, members(fields, kind, before, stored));
       say(`${saved.name} is saved.`);
       go("hooks", account, saved.id);
     } catch (refused) {
@@ -77,6 +80,7 @@ function Form({ stored }) {
       ${fields.http_verb !== "get" &&
       html`<${Select} name="format" label="Body" value=${fields.format} options=${FORMATS}
         change=${set("format")} faults=${faults} />`}
+      <${Shape} account=${account} hook=${shaping(fields, kind, before, stored)} set=${set} faults=${faults} />
       <${Text} name="headers" label="Headers" value=${fields.headers} change=${set("headers")} faults=${faults}
         help="One a line, Name: value. They are sent with each event." rows="2" />
       <${Select} name="retry_policy" label="Retries" value=${fields.retry_policy} options=${POLICIES}
@@ -105,21 +109,32 @@ const shown = (hook) => ({
   rate_limit: hook.rate_limit === undefined ? "" : String(hook.rate_limit),
   ordered: hook.ordered === true,
   chosen: hook.custom_data ?? {},
+  filter: hook.filter ?? "",
+  transform: hook.transform ?? "",
 });
 
 /** What is sent: members that the form has emptied are null where the hook has them. */
-function members(fields, kind, stored) {
+function members(fields, kind, before, stored) {
   const wanted = {
     ...Object.fromEntries(["name", "hook", "uri", "http_verb", "format"].map((key) => [key, fields[key]])),
     headers: headers(fields.headers),
     retry_policy: fields.retry_policy || null,
     rate_limit: fields.rate_limit.trim() ? number(fields.rate_limit) : null,
     ordered: fields.ordered || null,
-    custom_data: customData(fields.chosen, kind, stored),
+    custom_data: customData(fields.chosen, kind, before, stored),
+    filter: fields.filter.trim() || null,
+    transform: fields.transform.trim() || null,
   };
   const there = (key, value) => value !== null || (stored.id && stored[key] !== undefined);
   return Object.fromEntries(Object.entries(wanted).filter(([key, value]) => there(key, value)));
 }
+
+/** What shapes the events that the hook sends. */
+const shaping = (fields, kind, before, stored) => {
+  const { hook, http_verb, format, custom_data, filter, transform } = members(fields, kind, before, stored);
+  const shapes = { hook, http_verb, format, custom_data, filter, transform };
+  return Object.fromEntries(Object.entries(shapes).filter(([, value]) => value != null));
+};
 
 /** Texts that are no number are sent as they are: the server says what is wrong with them. */
 const number = (text) => (Number.isFinite(Number(text)) ? Number(text) : text);
@@ -135,11 +150,11 @@ function headers(text) {
   );
 }
 
-/** The choices of the kind of event, with members that the hook has besides; none of another kind. */
-function customData(chosen, kind, stored) {
-  const before = stored.hook === kind?.id || !stored.id ? stored.custom_data ?? {} : {};
-  const own = Object.keys(kind?.modifiers ?? {}).map((key) => [key, chosen[key]]);
-  const data = { ...before, ...Object.fromEntries(own.filter(([, value]) => value)) };
+/** What the hook has besides, with the choices of the kind of event; not those of the kind before. */
+function customData(chosen, kind, before, stored) {
+  const data = { ...stored.custom_data };
+  for (const key of Object.keys(before?.modifiers ?? {})) if (kind !== before) delete data[key];
+  for (const key of Object.keys(kind?.modifiers ?? {})) if (chosen[key]) data[key] = chosen[key];
   return Object.keys(data).length > 0 ? data : null;
 }
 
@@ -149,42 +164,3 @@ function choices(modifier) {
     : Object.entries(modifier.items ?? {}).map(([id, item]) => [id, item?.friendly_name ?? item?.name ?? id]);
   return [["", "choose one"], ...items.filter(([id]) => id !== "all"), ["all", "all"]];
 }
-
-const described = (name, fault, help) =>
-  [fault && `${name}-fault`, help && `${name}-help`].filter(Boolean).join(" ") || undefined;
-
-const Row = ({ name, label, faults, help, children }) => html`<div class="field">
-  <label for=${name}>${label}</label>
-  ${children} ${help && html`<p id=${`${name}-help`} class="quiet">${help}</p>`}
-  ${faults?.[name] && html`<p id=${`${name}-fault`} class="fault">${faults[name]}</p>`}
-</div>`;
-
-const shared = ({ name, faults, help, change, value, ...more }) => ({
-  id: name,
-  name,
-  value,
-  "aria-invalid": faults?.[name] ? "true" : undefined,
-  "aria-describedby": described(name, faults?.[name], help),
-  ...more,
-});
-
-const Input = ({ label, ...more }) => html`<${Row} label=${label} ...${more}>
-  <input type="text" autocomplete="off" spellcheck=${false} ...${shared(more)}
-    onInput=${(event) => more.change(event.target.value)} />
-<//>`;
-
-export const Text = ({ label, ...more }) => html`<${Row} label=${label} ...${more}>
-  <textarea class="mono" spellcheck=${false} ...${shared(more)}
-    onInput=${(event) => more.change(event.target.value)}></textarea>
-<//>`;
-
-const Select = ({ label, options, ...more }) => html`<${Row} label=${label} ...${more}>
-  <select ...${shared(more)} onChange=${(event) => more.change(event.target.value)}>
-    ${options.map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}
-  </select>
-<//>`;
-
-const Check = ({ name, label, value, change }) => html`<label class="check">
-  <input type="checkbox" name=${name} checked=${value} onChange=${(event) => change(event.target.checked)} />
-  ${label}
-</label>`;

@@ -1,0 +1,84 @@
+"""What other nodes and the failure cache hear of the documents that a worker has changed."""
+
+import json
+
+import pytest
+
+from callboard.actors.base.slices import SlicedJob
+from callboard.actors.hooks.listener import CHANGES
+from callboard.actors.messages import FlushHooks
+from callboard.actors.messages.paths import FAILURE_CACHE
+from callboard.actors.operations.store_worker import StoreWorker
+from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topology
+from callboard.adapters.repositories.maintenance import AccountHooks, Change, Step
+
+HOOK = {"_id": "h", "pvt_account_id": "a", "_rev": "2-0", "pvt_type": "webhook"}
+SETTING = {"_id": "accounts", "_rev": "3-0"}
+
+
+class Worker(StoreWorker):
+    def begin(self, setup):
+        super().begin(setup)
+        self.work_with(CHANGES)
+
+
+@pytest.fixture
+def cache(world):
+    return world.peer(FAILURE_CACHE)
+
+
+@pytest.fixture
+def worker(world, servers, settings, cache):
+    another = Topology(
+        (Exchange("configuration"),), Queue("another"), (Binding("configuration", "#"),)
+    )
+    servers.broker.declare(another, "another")
+    worker = world.start(Worker, "worker", settings, cache)
+    world.pass_time(2)
+    return worker.actor
+
+
+def published(world, servers):
+    world.pass_time(1)
+    bodies = [json.loads(message.body) for message in servers.broker.held("another")]
+    return [(body["Event-Name"], body["Database"], body["ID"]) for body in bodies]
+
+
+def test_changes_of_a_job_are_published_and_failures_of_its_hooks_forgotten(
+    world, servers, worker, cache
+):
+    ended = []
+    changes = Change("doc_edited", "webhooks", HOOK), Change("doc_edited", "system_config", SETTING)
+    worker.work(SlicedJob(iter([Step((AccountHooks("a"),), changes)]), lambda *r: ended.append(r)))
+    assert published(world, servers) == [
+        ("doc_edited", "webhooks", "h"),
+        ("doc_edited", "system_config", "accounts"),
+    ]
+    assert cache.take(FlushHooks) == [FlushHooks((("a", "h"),))]
+    assert ended == [((), None, "")]
+
+
+def test_changes_of_no_hook_concern_no_failures(world, servers, worker, cache):
+    worker.publish([Change("doc_edited", "webhooks", {"_id": "h", "_rev": "2-0"})])
+    worker.publish([Change("doc_edited", "accounts", HOOK)])
+    assert [database for _event, database, _id in published(world, servers)] == [
+        "webhooks",
+        "accounts",
+    ]
+    assert cache.take(FlushHooks) == []
+
+
+def test_without_the_failure_cache_changes_are_published(world, servers, worker):
+    worker.peers.clear()
+    worker.publish([Change("doc_deleted", "webhooks", HOOK)])
+    assert published(world, servers) == [("doc_deleted", "webhooks", "h")]
+
+
+def test_while_the_broker_is_away_changes_wait(world, servers, worker):
+    servers.broker.stop(5)
+    worker.publish([Change("doc_edited", "webhooks", HOOK)])
+    world.pass_time(1)
+    assert (worker.stats()["unpublished"], worker.stats()["broker"]) == (1, "down")
+    world.pass_time(20)
+    assert published(world, servers) == [("doc_edited", "webhooks", "h")]
+    assert (worker.stats()["unpublished"], worker.stats()["broker"]) == (0, "up")

@@ -1,0 +1,72 @@
+"""The group of all commands."""
+
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from callboard.cli import main
+from callboard.cli.terminal.command_line import Later, subcommands
+
+WIDE = 1000
+
+
+@pytest.mark.parametrize(("name", "command"), list(subcommands(main)))
+def test_a_command_has_in_the_list_the_first_sentence_of_its_help(name, command):
+    assert name == command.name
+    assert not isinstance(command, Later)
+    assert main.commands[name].get_short_help_str(WIDE) == command.get_short_help_str(WIDE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nope"], "no such command 'nope' (see `callboard --help`)"),
+        (["--nope"], "no such option '--nope' (see `callboard --help`)"),
+        (
+            ["hooks", "shw"],
+            "no such command 'shw'. Did you mean 'show'? (see `callboard hooks --help`)",
+        ),
+        (
+            ["attempts", "list"],
+            "missing option '--hook' (see `callboard attempts list --help`)",
+        ),
+        (
+            ["hooks", "\x1b[31m\u202e"],
+            r"no such command '\x1b[31m\u202e' (see `callboard hooks --help`)",
+        ),
+        (["dead-letters", "retry"], "give ids, selecting options, or --all"),
+        (["dead-letters", "purge", "x", "--all"], "give ids, selecting options, or --all"),
+        (["stop", "--timeout", "-1"], "-1.0 is not in the range x>=0"),
+        (["status", "--wait", "soon"], "'soon' is not a valid float range"),
+        *(
+            ([*command, "--account", "a b"], "'a b' names no account")
+            for command in (
+                ["tokens", "add"],
+                ["tokens", "list"],
+                ["hooks", "list"],
+                ["hooks", "add", "https://example.com"],
+                ["deliveries", "list"],
+                ["dead-letters", "list"],
+            )
+        ),
+        (["tokens", "add", "--account", "a", "--name", "\udcff"], r"'\udcff' is no text in UTF-8"),
+        (["publish", "/nonexistent"], "'/nonexistent': No such file or directory"),
+        (["modules", "new", "order", "--into", "/nonexistent"], "there is no directory"),
+        (["status", "--amqp-url", "x"], "option --amqp-url: amqp.url = 'x': must be a URL"),
+    ],
+)
+def test_wrong_usage_has_one_form_and_exit_code_2(arguments, reason, tmp_path):
+    """No system runs, so that none can have refused it."""
+    variables = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
+    refused = CliRunner().invoke(main, arguments, prog_name="callboard", env=variables)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("error: ")
+    assert reason in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_group_alone_prints_its_help():
+    refused = CliRunner().invoke(main, ["hooks"], prog_name="callboard")
+    assert refused.exit_code == 2
+    assert "Usage: callboard hooks" in refused.stderr

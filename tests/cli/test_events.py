@@ -1,0 +1,91 @@
+"""`callboard events show`, which needs no running system."""
+
+import json
+import os
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from callboard.adapters.repositories.dead_letters import DeadLetterStore
+from callboard.adapters.store import stores
+from callboard.adapters.store.views import MODB
+from callboard.cli import main
+from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history.attempts import attempt_database, attempt_document
+from callboard.webhooks.history.dead_letters import dead_letter
+from callboard.webhooks.retries.outcome import ClientError, Response
+from support.running import ACCOUNT
+
+
+def delivery(event_id, body):
+    return Delivery(
+        id=f"d-{event_id}",
+        event_id=event_id,
+        hook_id="h1",
+        account_id=ACCOUNT,
+        hook_event="order",
+        uri="https://e.example/in",
+        method="POST",
+        url="https://e.example/in",
+        headers=(("Content-Type", "application/json"),),
+        body=body,
+        max_attempts=3,
+    )
+
+
+@pytest.fixture
+def show(tmp_path):
+    """show(*arguments), of two orders: of the second, the first attempt failed."""
+    store, now = stores.connect("sqlite://", tmp_path), time.time()
+    first, second = delivery("e7", b'{"order": 7}'), delivery("e8", b'{"order": 8}')
+    done, failed = Response(200), ClientError("timeout")
+    database = attempt_database(first, now)
+    store.ensure_database(database)
+    store.ensure_views(database, MODB)
+    attempts = [
+        attempt_document(first, done, 3, now - 30, 1000, took_s=0.012),
+        attempt_document(second, failed, 1, now - 20, 1000, took_s=5),
+    ]
+    for n, attempt in enumerate(attempts):
+        store.save(database, attempt | {"_id": f"a{n}"})
+    letters = DeadLetterStore(store)
+    letters.add([dead_letter(second, "timeout", 1, (), now - 10, "n")])
+    letters.add([dead_letter(delivery("e9", b"{}"), "timeout", 1, (), now - 10, "n")])
+    store.close()
+
+    def show(*arguments):
+        variables = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
+        return CliRunner().invoke(main, ["events", "show", *arguments], env=variables)
+
+    return show
+
+
+def found(show, *arguments):
+    answer = show(*arguments, "--account", ACCOUNT, "--json")
+    assert answer.exit_code == 0, answer.output
+    return [(one["event_id"], one["result"]) for one in json.loads(answer.stdout)]
+
+
+def test_an_event_is_found_by_its_id_or_by_text_in_it(show):
+    of_second = [("e8", "dead letter"), ("e8", "failure")]
+    assert found(show, "e8") == found(show, '"order": 8') == of_second
+    assert found(show, "e7") == [("e7", "success")]
+    assert found(show, '"order"') == [*of_second, ("e7", "success")]
+    assert found(show, '"order"', "--limit", "1") == of_second[:1]
+    assert found(show, '"order"', "--since", "15s") == of_second[:1]
+    assert found(show, "order 7") == []
+
+
+def test_people_see_when_where_and_how_long(show):
+    lines = show("e7", "--account", ACCOUNT).stdout.splitlines()
+    assert lines[0].split() == ["at", "event_id", "hook_id", "result", "reason", "http", "took_ms"]
+    assert lines[1].split()[2:] == ["e7", "h1", "success", "200", "12"]
+    assert len(lines) == 2
+
+
+def test_what_is_left_out_and_what_is_missing_is_said(show):
+    assert "2 are recorded: raise --limit" in show("e8", "--account", ACCOUNT, "--limit=1").stdout
+    assert show("e1", "--account", ACCOUNT).stdout == "nothing is recorded of it\n"
+    assert show("e1", "--account", "f" * 32).stdout == "nothing is recorded of it\n"
+    assert show("e1", "--account", "a/b").exit_code == 2
