@@ -221,4 +221,4 @@ def test_hooks_are_applied_from_a_file_and_exported(system, run, tmp_path, monke
     assert "declared" in refused.stderr
     file.write_text("[[hook]]")
     assert system.run("apply", str(file)).returncode == 2
-    run("remove", "declared")
+    run("rm", "declared")
