@@ -17,7 +17,9 @@ MAX_SECONDS = 30 * 24 * 3600
 
 # A password may hold any character, also a slash that should be %2F: it ends at the last @ of its
 # URL. In a list the next URL follows a comma.
-_URL_PASSWORD = re.compile(r"(://[^@\s:]*):(?:(?!,\s*[\w+.-]+://)\S)*@")
+_URL_PASSWORD = re.compile(r"(://(?:(?!,\s*[\w+.-]+://)[^@\s:])*):(?:(?!,\s*[\w+.-]+://)\S)*@")
+
+_NEXT_URL = re.compile(r"\s*,\s*(?=[\w+.-]+://)|\s+")
 
 LIGHT_GROUND, DARK_GROUND = "#f4f4f2", "#20242a"
 """The dashboard's grounds that are nearest to text, in light and in dark."""
@@ -126,16 +128,35 @@ def url(local: str, *remote: str) -> Rule:
     return Rule(f"a URL: {local}:// or {hosts}", str, convert)
 
 
-def urls(*schemes: str) -> Rule:
-    """URLs of these schemes: a list in TOML, separated by blanks elsewhere."""
-    one = url("", *schemes)
+def cluster(local: str, *remote: str) -> Rule:
+    """The URLs of one cluster's servers as one text, separated by commas; or a URL of `local`.
+
+    They are a list in TOML, separated by commas or blanks elsewhere.
+    """
+    one = url(local, *remote)
+
+    def convert(written: Any) -> str:
+        items: Iterable[Any] = _NEXT_URL.split(written) if isinstance(written, str) else written
+        found = [one.convert(item) for item in items]
+        parts = [urlsplit(url) for url in found]
+        is_mixed = len(found) > 1 and any(part.scheme == local for part in parts)
+        if not found or is_mixed or any("," in (part.hostname or "") for part in parts):
+            raise ValueError(written)
+        return ",".join(found)
+
+    return Rule(f"{one.allowed}, or a list of such URLs", str, convert)
+
+
+def clusters(*schemes: str) -> Rule:
+    """Clusters: a list of URLs or of lists of them in TOML, separated by blanks elsewhere."""
+    one = cluster("", *schemes)
 
     def convert(written: Any) -> tuple[str, ...]:
         items: Iterable[Any] = written.split() if isinstance(written, str) else written
         return tuple(one.convert(item) for item in items)
 
     places = ", ".join(f"{scheme}://user:password@host:port/…" for scheme in schemes)
-    return Rule(f"a list of URLs: {places}", str, convert)
+    return Rule(f"a list of URLs, or of lists of them: {places}", str, convert)
 
 
 def flag_or_empty() -> Rule:

@@ -20,6 +20,8 @@ from callboard.config.rules import (
     Rule,
     address,
     choice,
+    cluster,
+    clusters,
     durations,
     flag,
     flag_or_empty,
@@ -40,7 +42,6 @@ from callboard.config.rules import (
     table,
     text,
     url,
-    urls,
     whole,
 )
 
@@ -119,8 +120,13 @@ class AmqpSettings:
 
     url: str = _key(
         "memory://",
-        url("memory", "amqp", "amqps"),
-        "Message broker; memory:// is the embedded one.",
+        cluster("memory", "amqp", "amqps"),
+        "Message broker, or the brokers of one cluster; memory:// is the embedded one.",
+    )
+    url_order: str = _key(
+        "random",
+        choice("random", "listed"),
+        "Order in which the brokers of a cluster are tried: random for each connection, or listed.",
     )
     prefetch: int = _key(
         1000,
@@ -155,7 +161,7 @@ class AmqpSettings:
     )
     zones: tuple[str, ...] = _key(
         (),
-        urls("amqp", "amqps"),
+        clusters("amqp", "amqps"),
         "Brokers of the cluster's other zones, which send document changes.",
     )
     join_kazoo: bool = _key(

@@ -28,6 +28,7 @@ from callboard.adapters.broker.protocol import (
     UnreadableMessage,
 )
 from callboard.adapters.broker.publications import Publication, publication_of, set_aside
+from callboard.adapters.broker.urls import in_any_order
 from callboard.adapters.local.suspects import Suspects
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.store import stores
@@ -151,6 +152,8 @@ class BrokerRole(Role):
         `first` is called before, once the start is reported: it may take as long as the store.
         """
         url = url or self.settings.amqp.url
+        if self.settings.amqp.url_order == "random":
+            url = in_any_order(url)
         folder = self.settings.data.dir
         # Closing it returns unacknowledged messages to the broker.
         self.broker = self.own(

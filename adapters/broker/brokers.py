@@ -28,7 +28,8 @@ def connect(
 ) -> BrokerConnection:
     """A connection, not yet open, to the broker at the URL.
 
-    `amqp://` and `amqps://` mean RabbitMQ, which shows `name` in its list of connections and gets a
+    `amqp://` and `amqps://` mean RabbitMQ (several URLs, separated by commas, the nodes of a
+    cluster, in this order), which shows `name` in its list of connections and gets a
     heartbeat in each `heartbeat_s` (None: as often as it proposes); `set_up_s`, `close_s`: the most
     seconds for the connection's set-up and its end.
     `memory://` means the embedded broker, whose messages are stored in `data_dir`. Raises

@@ -8,13 +8,18 @@ from callboard.actors.system.topologies import exchanges, queues
 from callboard.adapters.broker.protocol import Exchange, Queue
 from callboard.adapters.broker.queues import is_deprecated
 from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed, Stage, look
-from callboard.adapters.broker.urls import mask_url
+from callboard.adapters.broker.urls import each_url, mask_url
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
 from callboard.config.settings import Settings
 
 TIMEOUT_S = 5.0
 
 PERMISSIONS = "rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'"
+NOT_REPLICATED = (
+    "amqp.url names several brokers, but each classic queue is on one of them: while that one is "
+    "away, its events wait and Callboard takes none",
+    "set amqp.queue_type to quorum (docs/nodes.md)",
+)
 BLOCKED = "rabbitmq-diagnostics alarms; give it memory or disk space, or empty its queues"
 MEND: dict[Stage, str] = {
     "url": "write amqp.url as amqp://user:password@host:port/vhost, with special characters as %XX",
@@ -32,9 +37,36 @@ def broker(settings: Settings) -> Iterator[Finding]:
     if url.startswith("memory:"):
         yield ok("broker", "the embedded broker, which no other program can reach")
     else:
-        yield from _at("broker", url, queue, exchanges(settings), queues(settings))
+        yield from _cluster("broker", url, queue, exchanges(settings), queues(settings))
+        if len(each_url(url)) > 1 and settings.amqp.queue_type != "quorum":
+            yield warning("queue", *NOT_REPLICATED)
     for zone in settings.amqp.zones:
-        yield from _at("broker of a zone", zone, queue, CHANGES.exchanges)
+        yield from _cluster("broker of a zone", zone, queue, CHANGES.exchanges)
+
+
+def _cluster(
+    name: str,
+    url: str,
+    queue: str,
+    exchanges: tuple[Exchange, ...],
+    queues: tuple[Queue, ...] = (),
+) -> Iterator[Finding]:
+    """Each broker of a cluster; one that is away is no problem while another can be used.
+
+    Exchanges and queues are tried at the first that can be used.
+    """
+    away: list[Finding] = []
+    usable = False
+    for each in each_url(url):
+        look_at = (exchanges, queues) if not usable else ((), ())
+        found = [*_at(name, each, queue, *look_at)]
+        if found[0].result == "ok":
+            usable = True
+            yield from found
+        else:
+            away += found
+    for finding in away:
+        yield warning(finding.name, finding.what, finding.mend) if usable else finding
 
 
 def _at(
@@ -42,7 +74,7 @@ def _at(
     url: str,
     queue: str,
     exchanges: tuple[Exchange, ...],
-    queues: tuple[Queue, ...] = (),
+    queues: tuple[Queue, ...],
 ) -> Iterator[Finding]:
     try:
         about = look(url, queue, exchanges, TIMEOUT_S, queues)

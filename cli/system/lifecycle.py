@@ -15,6 +15,7 @@ from callboard.actors.system import member, owner
 from callboard.actors.system.actor_system import Client, SystemUnreachable
 from callboard.actors.system.data_lock import DataDirectoryLost
 from callboard.actors.system.worker_capabilities import WorkerCapabilities
+from callboard.adapters.broker.urls import places
 from callboard.adapters.local.systemd import tell_ready
 from callboard.cli.terminal.options import with_settings
 from callboard.cli.terminal.output import (
@@ -52,7 +53,7 @@ def start(loaded: Loaded) -> None:
 
     def ready(_client: Client, seconds: float) -> None:
         say(
-            f"callboard is ready after {seconds:.1f} s: broker {settings.amqp.url.split('@')[-1]}, "
+            f"callboard is ready after {seconds:.1f} s: broker {places(settings.amqp.url)}, "
             f"store {settings.couchdb.url.split('@')[-1]}, data {settings.data.dir}"
         )
         if settings.api.enabled is not False and settings.api.port:

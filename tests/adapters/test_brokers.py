@@ -57,6 +57,7 @@ def test_other_urls_are_refused_without_telling_the_password(tmp_path, url):
         ("amqp://user@host", "amqp://user@host"),
         ("amqp://host:5672/v", "amqp://host:5672/v"),
         ("memory://", "memory://"),
+        ("amqp://u:p@a/v,amqps://u:q,@b/v", "amqp://u:***@a/v,amqps://u:***@b/v"),
     ],
 )
 def test_mask_url(url, masked):

@@ -102,6 +102,14 @@ def test_rights_that_are_missing_are_told(rabbitmq, amqp_url):
         )
 
 
+@pytest.mark.rabbitmq
+def test_of_several_brokers_the_first_that_responds_is_looked_at(amqp_url):
+    away = f"amqp://user:sesame@127.0.0.1:{free_port()}/"
+    assert look(f"{away},{amqp_url}", "events", (), 5).product == "RabbitMQ"
+    assert failure(f"{away},{away}", timeout_s=5).stage == "address"
+    assert failure(f"{amqp_url},amqp://host:port/").stage == "url"
+
+
 def test_nobody_there_and_no_url():
     refused = failure(f"amqp://user:sesame@127.0.0.1:{free_port()}/", timeout_s=5)
     assert refused.stage == "address"

@@ -259,6 +259,19 @@ def test_what_became_of_an_order_is_found(portal, api):
     expect(board.page.get_by_role("heading", name="Orders")).to_be_visible()
 
 
+def test_the_catalogue_shows_what_events_hold(portal):
+    board = portal()
+    board.go("Events")
+    board.page.get_by_label("Search").fill("channel_cre")
+    kinds = board.page.locator("li[data-kind]")
+    expect(kinds).to_have_count(1)
+    kinds.get_by_text("Payload").click()
+    expect(kinds.locator("pre")).to_contain_text('"hook_event": "channel_create"')
+    assert board.faults() == []
+    kinds.get_by_role("link", name="New hook").click()
+    expect(board.page.get_by_label("Event", exact=True)).to_have_value("channel_create")
+
+
 def test_a_link_to_look_offers_nothing_to_press(portal, api):
     hook = api.add_hook(name="Seen")["id"]
     id = save_attempt(api, hook, 1)

@@ -299,6 +299,21 @@ def test_a_real_broker_is_found_well_or_told_what_it_lacks(settings, amqp_url):
 
 
 @pytest.mark.rabbitmq
+def test_of_several_brokers_one_may_be_away(settings, amqp_url):
+    away = f"amqp://user:sesame@127.0.0.1:{free_port()}/"
+    several = {"amqp__url": f"{away} {amqp_url}", "amqp__queue_type": "quorum"}
+    well, missing = broker.broker(settings(**several))
+    assert (well.result, missing.result) == ("ok", "warning")
+    assert "sesame" not in missing.what
+    assert "address: " in missing.what
+    *_others, advice = broker.broker(settings(amqp__url=f"{away},{amqp_url}"))
+    assert (advice.result, advice.name) == ("warning", "queue")
+    assert "quorum" in advice.mend
+    found = [*broker.broker(settings(**several | {"amqp__url": f"{away},{away}"}))]
+    assert [each.result for each in found] == ["problem", "problem"]
+
+
+@pytest.mark.rabbitmq
 def test_a_queue_that_the_broker_refuses_is_told_before_the_first_start(
     settings, rabbitmq, amqp_url
 ):

@@ -40,10 +40,27 @@ CASES = {
         },
         ["memory:", "amqp://", "http://h", "amqp://h:99999", "amqp://h/ x", "h", 7],
     ),
-    "a list of URLs: amqp://user:password@host:port/…": (
-        rules.urls("amqp"),
-        {"": (), "amqp://a  amqp://b": ("amqp://a", "amqp://b"), ("amqp://a",): ("amqp://a",)},
-        ["http://a", "amqp://a http://b", 7],
+    "a URL: memory:// or amqp://user:password@host:port/…, or a list of such URLs": (
+        rules.cluster("memory", "amqp"),
+        {
+            "memory://": "memory://",
+            "amqp://u:p@h": "amqp://u:p@h",
+            "amqp://a:1/v, amqp://b": "amqp://a:1/v,amqp://b",
+            "amqp://a amqp://b,amqp://c": "amqp://a,amqp://b,amqp://c",
+            ("amqp://u:p,q@a", "amqp://b"): "amqp://u:p,q@a,amqp://b",
+        },
+        ["", (), "amqp://a,", "amqp://a http://b", "amqp://a memory://", ("amqp://a", 7), 7],
+    ),
+    "a list of URLs, or of lists of them: amqp://user:password@host:port/…": (
+        rules.clusters("amqp"),
+        {
+            "": (),
+            "amqp://a  amqp://b": ("amqp://a", "amqp://b"),
+            ("amqp://a",): ("amqp://a",),
+            "amqp://a,amqp://b amqp://c": ("amqp://a,amqp://b", "amqp://c"),
+            (("amqp://a", "amqp://b"), "amqp://c"): ("amqp://a,amqp://b", "amqp://c"),
+        },
+        ["http://a", "amqp://a http://b", 7, ((),)],
     ),
     "true, false or empty": (
         rules.flag_or_empty(),
@@ -143,6 +160,8 @@ def test_a_path(tmp_path, monkeypatch):
         ("amqp://user:a@b@host/", "amqp://user:***@host/"),
         ("amqp://user@host/", "amqp://user@host/"),
         ("a:b@c", "a:b@c"),
+        ("amqp://u:p@a,amqp://u:q@b", "amqp://u:***@a,amqp://u:***@b"),
+        ("amqp://a,amqp://u:q@b", "amqp://a,amqp://u:***@b"),
     ],
 )
 def test_passwords_of_urls_are_hidden(text, shown):

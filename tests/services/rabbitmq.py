@@ -38,6 +38,11 @@ log.file.level = info
 disk_free_limit.absolute = 1MB
 """
 
+PEER = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = {name}
+"""
+
 DENYING = """\
 -module(callboard_denies).
 -behaviour(rabbit_channel_interceptor).
@@ -79,16 +84,22 @@ def end(processes: list[psutil.Process]) -> None:
 class RabbitMQ:
     """One broker node; it keeps its port and its data when stopped and started again."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, first: "RabbitMQ | None" = None) -> None:
+        """`first`: a running node, whose cluster the node joins at its first start."""
         self.folder = folder
+        self.name = f"callboard{uuid4().hex[:8]}@localhost"
         self.port = free_port()
-        self._program = program
+        self.program = program
         self._console = folder / "console.txt"
         self._questions = 0
         self._denies = False
         self._server: subprocess.Popen[bytes] | None = None
-        self._epmd_port = free_port()
-        (folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port))
+        self._epmd_port = first._epmd_port if first else free_port()
+        config = CONFIG.format(port=self.port)
+        if first:
+            config += PEER.format(name=first.name)
+            shutil.copy(first.folder / ".erlang.cookie", folder)
+        (folder / "rabbitmq.conf").write_text(config)
         (folder / "enabled_plugins").write_text("[].\n")
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -104,7 +115,7 @@ class RabbitMQ:
             "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "config"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
-            "RABBITMQ_NODENAME": f"callboard{uuid4().hex[:8]}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
@@ -112,6 +123,9 @@ class RabbitMQ:
                 "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none"
             ),
         }
+        self._epmd = None
+        if first:
+            return
         # epmd would outlive a killed test run; the shell ends it when its own input closes.
         self._epmd = subprocess.Popen(
             [
@@ -191,7 +205,7 @@ class RabbitMQ:
             return
         with self._console.open("wb") as console:
             self._server = subprocess.Popen(
-                [self._program],
+                [self.program],
                 env=self._environment,
                 cwd=self.folder,
                 stdin=subprocess.PIPE,
@@ -224,7 +238,8 @@ class RabbitMQ:
         try:
             self.kill()
         finally:
-            self._epmd.communicate(b"\n", timeout=STOP_S)
+            if self._epmd is not None:
+                self._epmd.communicate(b"\n", timeout=STOP_S)
 
     def erlang(self, expression: str) -> str:
         """Evaluate an Erlang expression in the node; its value as text."""
@@ -301,6 +316,23 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture
+def rabbitmq_cluster(
+    rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[RabbitMQ]]:
+    """Three clustered nodes: a quorum queue of two has no majority without one of them."""
+    nodes: list[RabbitMQ] = []
+    try:
+        for _ in range(3):
+            folder = tmp_path_factory.mktemp("cluster")
+            nodes.append(RabbitMQ(rabbitmq.program, folder, *nodes[:1]))
+            nodes[-1].start()
+        yield nodes
+    finally:
+        for node in reversed(nodes):
+            node.close()
 
 
 @pytest.fixture

@@ -292,7 +292,7 @@ def fan_out(
         hook for hook in _hooks(firing, index, directory) if selects(hook) and fires(hook, payload)
     ]
     shaping = None
-    if any(hook.shape is not None for hook in hooks):
+    if [None for hook in hooks if hook.shape is not None]:
         shaping = Shaping(event, module.id, firing.account_id, payload)
         hooks = list(filter(shaping.wants, hooks))
     if not hooks:

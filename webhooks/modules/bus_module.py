@@ -93,12 +93,13 @@ class BusModule:
 
         A value that is missing is none in `only`, and is permitted in `only_if_present`.
         """
-        return all(
-            same(wanted, _found(event.body, path, _Absent)) for path, wanted in self.only.items()
-        ) and all(
-            same(wanted, _found(event.body, path, wanted))
-            for path, wanted in self.only_if_present.items()
-        )
+        for path, wanted in self.only.items():
+            if not same(wanted, _found(event.body, path, _Absent)):
+                return False
+        for path, wanted in self.only_if_present.items():
+            if not same(wanted, _found(event.body, path, wanted)):
+                return False
+        return True
 
     def firing(self, event: Event, _directory: Directory) -> Firing | None:
         """The chosen fields that are present; None if the message names no account.

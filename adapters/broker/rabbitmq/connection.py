@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import pika  # type: ignore[import-untyped]
 from pika.adapters.utils.selector_ioloop_adapter import (  # type: ignore[import-untyped]
     SelectorIOServicesAdapter,
 )
@@ -26,11 +25,15 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.broker.rabbitmq.flush_markers import Marks
 from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
+from callboard.adapters.broker.rabbitmq.servers import Servers
 from callboard.adapters.broker.rabbitmq.session import AmqpSession
 
 
 class AmqpConnection:
     """The `BrokerConnection` for `amqp://` and `amqps://` URLs (pika's `URLParameters`).
+
+    If there are several URLs, of the brokers of one cluster, it is connected to one of them; when
+    it is lost, to the next.
 
     RabbitMQ stops reading from a connection that publishes while it is short of memory or disk
     space, and would get no acknowledgements from it either. So one that consumes publishes on
@@ -58,11 +61,12 @@ class AmqpConnection:
         that is silent for between one and a half and two intervals is lost. Raises `BrokerError`
         for an unusable URL.
         """
-        self._parameters = _parameters(url, name, heartbeat_s)
+        self._servers = Servers(url, backoff or Backoff(), name, heartbeat_s)
+        self._parameters: Any = None  # of the current session
+        self._reconnect_wanted = False
         self._topology = topology
         self._name = name
         self._consuming = topology.queue is not None
-        self._backoff = backoff or Backoff()
         self._set_up_s, self._close_s = set_up_s, close_s
         self._publish_ids = itertools.count(1)
         self._refused: dict[str, list[int]] = {}  # publish ids by reason
@@ -120,9 +124,15 @@ class AmqpConnection:
 
     def reconnect(self, reason: str) -> None:
         """See `BrokerConnection.reconnect`."""
-        if (session := self._live_session()) is not None:
-            session.restart(reason)
-            self._running_loop().call_later(self._close_s, session.abort)
+        self._reconnect_wanted = self._restart(reason)
+
+    def _restart(self, reason: str) -> bool:
+        session = self._live_session()
+        if session is None:
+            return False
+        session.restart(reason)
+        self._running_loop().call_later(self._close_s, session.abort)
+        return True
 
     def publish(self, message: OutgoingMessage) -> int:
         """See `BrokerConnection.publish`; raises `BrokerError` if AMQP cannot carry it."""
@@ -248,6 +258,7 @@ class AmqpConnection:
 
     def _connect(self) -> None:
         topology = self._topology
+        self._parameters = self._servers.parameters()
         dead_letters = any(not delay.quorum for delay in topology.delays)
         later = self._running_loop().call_later
         self._marks = Marks(self._publish_mark, later) if dead_letters else None
@@ -267,6 +278,7 @@ class AmqpConnection:
             consumer_tag=consumer_tag,
             tag_base=self._last_tag,
             on_lost=on_lost,
+            consume_s=self._servers.consume_s(self._set_up_s),
             marks=self._marks,
         )
         self._running_loop().call_later(self._set_up_s, session.fail_unless_up)
@@ -277,7 +289,7 @@ class AmqpConnection:
         self._take_publisher_events()
         self._publisher, self._publisher_lasted_s = None, publisher.lasted_s()
         self._down_reason = reason
-        self.reconnect(reason)
+        self._restart(reason)
 
     def _on_lost(self, session: AmqpSession, reason: str) -> None:
         self._session = None
@@ -293,24 +305,9 @@ class AmqpConnection:
             waiting, self._to_publish = self._to_publish, []
             self._events.append(Unconfirmed(tuple(id for id, _message in waiting), reason))
         self._to_probe = 0
-        pause_s = self._backoff.pause_s(min(session.lasted_s(), self._publisher_lasted_s))
+        lasted_s = min(session.lasted_s(), self._publisher_lasted_s)
+        pause_s = self._servers.pause_s(lasted_s, wanted=self._reconnect_wanted)
+        self._reconnect_wanted = False
         self._publisher_lasted_s = math.inf
         self._events.append(ConnectionDown(reason, retry_in_s=pause_s))
         self._running_loop().call_later(pause_s, self._connect)
-
-
-def _parameters(url: str, name: str, heartbeat_s: int | None) -> Any:
-    try:
-        parameters = pika.URLParameters(url)
-    except (ValueError, TypeError):
-        # The error's text may contain a part of the password.
-        expected = "amqp://user:password@host:port/vhost?option=value"
-        raise BrokerError(f"not a usable AMQP URL (expected {expected})") from None
-    if parameters.heartbeat is None:
-        parameters.heartbeat = heartbeat_s
-    parameters.client_properties = {
-        **(parameters.client_properties or {}),
-        "connection_name": name,
-        "product": "Callboard",
-    }
-    return parameters

@@ -16,9 +16,10 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
     AMQPConnectorException,
 )
 
-from callboard.adapters.broker.protocol import Exchange, Queue
+from callboard.adapters.broker.protocol import BrokerError, Exchange, Queue
+from callboard.adapters.broker.rabbitmq.servers import url_parameters
 from callboard.adapters.broker.rabbitmq.session import NO_QUEUE, PROBE
-from callboard.adapters.broker.urls import mask_url
+from callboard.adapters.broker.urls import each_url, mask_url
 
 THROW_AWAY_MS = 60_000
 """The life of a queue that is declared in order to find out whether it can be."""
@@ -65,6 +66,8 @@ def look(
 ) -> BrokerAbout:
     """The state of the broker at this URL, and our permissions there. Raises ProbeFailed.
 
+    Of several brokers, the first that responds.
+
     `queues`: the queues that Callboard would declare, delay queues among them. `timeout_s` bounds
     each wait.
     """
@@ -97,13 +100,14 @@ def look(
 
 def _connect(url: str, timeout_s: float) -> Any:
     try:
-        parameters = pika.URLParameters(url)
-    except (ValueError, TypeError):
+        parameters = [url_parameters(each) for each in each_url(url)]
+    except BrokerError:
         raise ProbeFailed("url", f"{mask_url(url)} is no AMQP URL") from None
-    parameters.connection_attempts = 1
-    parameters.socket_timeout = parameters.stack_timeout = timeout_s
-    parameters.blocked_connection_timeout = min(timeout_s, BLOCKED_S)
-    parameters.client_properties = {"connection_name": "callboard doctor", "product": "Callboard"}
+    for each in parameters:
+        each.connection_attempts = 1
+        each.socket_timeout = each.stack_timeout = timeout_s
+        each.blocked_connection_timeout = min(timeout_s, BLOCKED_S)
+        each.client_properties = {"connection_name": "callboard doctor", "product": "Callboard"}
     try:
         return pika.BlockingConnection(parameters)
     except (pika_errors.ProbableAuthenticationError, pika_errors.AuthenticationError) as error:

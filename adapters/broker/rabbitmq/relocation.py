@@ -9,9 +9,11 @@ from pika import exceptions as pika_errors
 
 from callboard.adapters.broker.properties import to_pika
 from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Queue
+from callboard.adapters.broker.rabbitmq.servers import url_parameters
+from callboard.adapters.broker.urls import each_url
 
 CONNECT_S = 2.0
-"""The most seconds for connecting; half of `within_s` if that is shorter."""
+"""The most seconds for connecting to a broker; half of `within_s` for all if that is shorter."""
 
 
 def relocate(
@@ -23,11 +25,13 @@ def relocate(
 ) -> int:
     """As in `brokers.relocate`. Messages that are not wanted are given back in their places."""
     end = time.monotonic() + within_s
-    parameters = pika.URLParameters(url)
-    parameters.connection_attempts = 1
-    parameters.socket_timeout = parameters.stack_timeout = min(CONNECT_S, within_s / 2)
-    parameters.blocked_connection_timeout = within_s
-    parameters.client_properties = {"connection_name": "callboard upgrade", "product": "Callboard"}
+    parameters = [url_parameters(each) for each in each_url(url)]
+    connect_s = min(CONNECT_S, within_s / 2 / len(parameters))
+    for each in parameters:
+        each.connection_attempts = 1
+        each.socket_timeout = each.stack_timeout = connect_s
+        each.blocked_connection_timeout = within_s
+        each.client_properties = {"connection_name": "callboard upgrade", "product": "Callboard"}
     try:
         connection = pika.BlockingConnection(parameters)
         # A timer of pika's public interface is not due while it waits for a response.

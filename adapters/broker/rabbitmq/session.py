@@ -70,8 +70,9 @@ class AmqpSession:
 
     A session is never reused: its owner creates another one when `on_lost(session, reason)` is
     called. Tags are the channel's delivery tags plus `tag_base`, so that they differ between
-    sessions. Without a `consumer_tag` it declares everything but does not consume. `marks`: the
-    markers of the messages that it receives, or that it publishes.
+    sessions. Without a `consumer_tag` it declares everything but does not consume. The consumer
+    gets its response within `consume_s` seconds, or the session ends. `marks`: the markers of the
+    messages that it receives, or that it publishes.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class AmqpSession:
         consumer_tag: str | None,
         tag_base: int,
         on_lost: Callable[["AmqpSession", str], None],
+        consume_s: float,
         marks: Marks | None = None,
     ) -> None:
         self.up_since: float | None = None
@@ -92,6 +94,8 @@ class AmqpSession:
         self._tag_base = tag_base
         self._consumer_tag = consumer_tag
         self._on_lost = on_lost
+        self._consume_s = consume_s
+        self._consume_due: Any = None
         self._ending = False
         self._failure: str | None = None
         self._address = f"{parameters.host}:{parameters.port}"
@@ -367,6 +371,7 @@ class AmqpSession:
         )
         if self._consumer_tag is None:
             return
+        self._consume_due = self._io_services.call_later(self._consume_s, self.fail_unless_up)
         yield (
             f"consume from queue {self._queue!r}",
             partial(
@@ -404,6 +409,8 @@ class AmqpSession:
             self._doing, request = step
             request(callback=self._next_step)
         else:
+            if self._consume_due is not None:
+                self._consume_due.cancel()
             self.up_since = time.monotonic()
             self._events.append(ConnectionUp(self._queue))
             for name in self._topology.obsolete:

@@ -99,6 +99,16 @@ export async function hooks({ uri, account, enabled, after }, signal) {
 export const hook = async (account, id, signal) =>
   (await call("GET", hookPath(account, id), { signal })).data;
 
+/** Samples of the payload of a kind of event; none if none are known. */
+export async function samples(kind, signal) {
+  try {
+    return (await call("GET", `/v2/webhooks/samples/webhooks_${part(kind)}`, { signal })).data;
+  } catch (problem) {
+    if (problem.status === 404) return [];
+    throw problem;
+  }
+}
+
 /** Creates a hook, or sets members of one (null removes a member). The hook as it is then. */
 export const saveHook = async (account, id, fields) =>
   id === undefined

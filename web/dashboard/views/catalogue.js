@@ -2,6 +2,7 @@
 
 import * as api from "../data/api.js";
 import { mayChange, session } from "../data/session.js";
+import { pretty } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { useAnswer } from "../parts/loading.js";
 import { link } from "../parts/route.js";
@@ -31,9 +32,26 @@ export function Catalogue() {
             ${mayAdd && html`<a href=${link("hooks", "new", kind.id)}>New hook</a>`}
           </div>
           <p>${kind.description}</p>
+          <${Payload} kind=${kind} />
         </li>`,
       )}
     </ul>
     ${found.length === 0 && !loading && !problem && html`<p class="none">No such event.</p>`}
   </section>`;
+}
+
+/** The schema and samples of a kind's payload, asked for when they are opened. */
+function Payload({ kind }) {
+  const [open, setOpen] = useState(false);
+  const { value, problem, loading } = useAnswer(
+    (signal) => (open ? api.samples(kind.id, signal) : null),
+    [kind.id, open],
+  );
+  return html`<details onToggle=${(event) => setOpen(event.target.open)}>
+    <summary>Payload</summary>
+    <${Problem} text=${problem} />
+    ${kind.schema && html`<h3>Schema</h3><pre tabindex="0">${pretty(kind.schema)}</pre>`}
+    ${(value ?? []).map((sample, i) => html`<h3>Sample</h3><pre key=${i} tabindex="0">${pretty(sample)}</pre>`)}
+    ${open && !loading && value?.length === 0 && !kind.schema && html`<p class="quiet">No sample is known.</p>`}
+  </details>`;
 }
