@@ -45,6 +45,12 @@ COMMANDS = (
         "hooks.commands:hooks",
         "Add, show, change and remove hooks, and manage their secrets.",
     ),
+    ("apply", "hooks.declaring:apply_", "Make the hooks and quotas of FILE's accounts as it says."),
+    (
+        "export",
+        "hooks.declaring:export",
+        "Print hooks and quotas in the form that `callboard apply` reads, by account and id.",
+    ),
     ("deliveries", "hooks.deliveries:deliveries", "Deliveries that have not ended yet."),
     (
         "attempts",
@@ -126,7 +132,7 @@ def main() -> None:
     """Callboard turns AMQP events into webhooks.
 
     Without configuration it uses the embedded broker and store; `callboard demo` shows it at work.
-    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there are differences (`apply`).
     """
 
 

@@ -250,6 +250,18 @@ def names(*known: str) -> Rule:
     return Rule(f"a list of {', '.join(known)}", str, convert)
 
 
+def identifiers() -> Rule:
+    """Ids, such as of accounts: a list in TOML, separated by commas elsewhere."""
+    each = text("an id", r"[^\s,]{1,128}")
+
+    def convert(written: Any) -> tuple[str, ...]:
+        items: Iterable[Any] = written.split(",") if isinstance(written, str) else written
+        named = [_text(item).strip() for item in items]
+        return tuple(each(item) for item in named if item)
+
+    return Rule("a list of ids", str, convert)
+
+
 def origins() -> Rule:
     """Origins of web pages: a list in TOML, separated by commas elsewhere."""
 

@@ -26,6 +26,7 @@ from callboard.config.rules import (
     flag,
     flag_or_empty,
     fraction,
+    identifiers,
     json_table,
     json_tables,
     mask,
@@ -100,7 +101,7 @@ def _with_hostname(name: str) -> str:
 
 @frozen
 class NodeSettings:
-    """This node's name and zone."""
+    """This node's name and zone, and who operates it."""
 
     name: str = _key(
         "callboard@{hostname}",
@@ -108,6 +109,11 @@ class NodeSettings:
         "Name of this node, included in its messages; {hostname} is replaced.",
     )
     zone: str = _key("local", text("text without spaces", r"\S+"), "Zone of this node.")
+    operators: tuple[str, ...] = _key(
+        (),
+        identifiers(),
+        "Accounts whose hooks on callboard with include_subaccounts get events of all accounts.",
+    )
 
 
 @frozen

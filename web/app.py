@@ -32,6 +32,7 @@ from callboard.web.access.admission import (
     KnownTokens,
 )
 from callboard.web.access.fair_slots import FairSlots
+from callboard.web.access.quota_reports import QuotaReports
 from callboard.web.access.refusals import Refusals
 from callboard.web.access.state import state_of
 from callboard.web.access.throttling import Guard
@@ -50,6 +51,7 @@ from callboard.web.live.sampler import PERIOD_S, WATCHERS, Sampler
 from callboard.web.operations.replays import Replays
 from callboard.web.routes import (
     attempts,
+    bulk,
     dashboard,
     dead_letters,
     events,
@@ -72,6 +74,7 @@ ROUTERS = (
     dead_letters.router,
     redelivery.router,
     secrets.router,
+    bulk.router,
     previewing.router,
     hooks.router,
     events.router,
@@ -158,6 +161,7 @@ def create_app(
         refusals or Refusals(),
         FairSlots(THREADS),
         backend.posts_refused,
+        QuotaReports(backend.report),
     )
     # In reverse order: the last one added is the first to see a request.
     app.add_middleware(TunnelMiddleware)
@@ -248,7 +252,7 @@ async def _refused(request: Request, error: Any) -> Response:
 
 
 async def _quota_exceeded(request: Request, error: Any) -> Response:
-    return failure(request, errors.quota_exceeded(error.excess))
+    return await _api_error(request, errors.quota_exceeded(error.excess))
 
 
 async def _defect(request: Request, _error: Any) -> Response:

@@ -15,6 +15,7 @@ from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import Quotas
+from callboard.webhooks.modules.operational import OperationalEvent
 from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.values.endpoint_options import NO_GRANTS, Grants
 
@@ -120,6 +121,9 @@ class Backend(Protocol):
         The result comes once the broker has confirmed them all. The future raises RefusedByActor:
         they may have been published, or not. Cancel it to stop waiting.
         """
+
+    def report(self, events: Sequence[OperationalEvent]) -> None:
+        """Publish operational events; returns at once. They can be lost with this process."""
 
     def posts_refused(self) -> str:
         """Why the broker takes no events at present, empty if it does; returns at once.

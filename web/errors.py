@@ -17,7 +17,10 @@ _BUSY = "busy"
 
 
 class ApiError(Exception):
-    """A failure response: HTTP status, and `message` and `data` of its envelope."""
+    """A failure response: HTTP status, and `message` and `data` of its envelope.
+
+    `account_id`: the account whose quota is the reason, if it may be another than the caller's.
+    """
 
     def __init__(
         self,
@@ -25,12 +28,21 @@ class ApiError(Exception):
         message: str,
         data: Any = None,
         headers: Mapping[str, str] | None = None,
+        account_id: str = "",
     ) -> None:
         super().__init__(status, message)
+        self.account_id = account_id
         self.status = status
         self.message = message
         self.data = {"message": message.replace("_", " ")} if data is None else data
         self.headers = dict(headers or {})
+
+    @property
+    def quota(self) -> tuple[str, str] | None:
+        """The setting for which the request was refused, and the reason; None: there is none."""
+        facts = self.data if isinstance(self.data, Mapping) else {}
+        setting, reason = facts.get("setting"), facts.get("message")
+        return (setting, reason) if isinstance(setting, str) and isinstance(reason, str) else None
 
     @property
     def is_limit(self) -> bool:
@@ -100,14 +112,22 @@ def quota_exceeded(excess: Excess) -> ApiError:
     """409: the account has as many of something as it may; 400: one of its hooks is too large."""
     facts = {"message": excess.reason, "setting": excess.setting}
     if excess.subject == "hooks":
-        return ApiError(409, "quota_exceeded", {**facts, "limit": excess.limit})
+        shown = {**facts, "limit": excess.limit}
+        return ApiError(409, "quota_exceeded", shown, account_id=excess.account_id)
     return invalid({excess.subject: {"quota": {**facts, "target": excess.limit}}})
 
 
-def over_rate(reason: str, setting: str, retry_after_s: int = 1) -> ApiError:
+def over_rate(reason: str, setting: str, retry_after_s: int = 1, account_id: str = "") -> ApiError:
     """429: the account does as much at a time as it may, by this setting."""
     facts = {"message": reason, "setting": setting, "retry_after_s": retry_after_s}
-    return ApiError(429, "too_many_requests", facts, {"Retry-After": str(retry_after_s)})
+    retry = {"Retry-After": str(retry_after_s)}
+    return ApiError(429, "too_many_requests", facts, retry, account_id)
+
+
+def event_loop(most: int) -> ApiError:
+    """508: an event goes round, as hooks or their receivers post it to us again and again."""
+    reason = f"a hook posts its deliveries back to Callboard: the event went round {most} times"
+    return ApiError(508, "loop_detected", {"message": reason, "limit": most})
 
 
 def busy(reason: str, retry_after_s: int = 5) -> ApiError:

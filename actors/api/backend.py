@@ -20,6 +20,7 @@ from callboard.actors.messages import (
     Published,
     RefusedByActor,
 )
+from callboard.actors.messages.operational import ReportEvents
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.keys.secret_box import SecretBox
@@ -32,6 +33,7 @@ from callboard.config.show import shown
 from callboard.config.time_limits import API_APPLY_S, sample_delivery_s
 from callboard.web.backend import NodeFacts, Portal
 from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.operational import OperationalEvent
 
 RESOLVE_S = 1.0
 """The time-out for resolving a name when a hook is created."""
@@ -62,7 +64,7 @@ class ServerEnded:
     problem: BaseException | None
 
 
-InboxItem = Asked | Changed | Posted | ServerEnded
+InboxItem = Asked | Changed | Posted | ReportEvents | ServerEnded
 """Items that the threads of the API put into the actor's inbox."""
 
 
@@ -135,6 +137,10 @@ class ActorBackend:
         posted = Posted(messages)
         self._inbox.put(posted)
         return posted.future
+
+    def report(self, events: Sequence[OperationalEvent]) -> None:
+        """See `Backend.report`."""
+        self._inbox.put(ReportEvents(tuple(events)))
 
     def posts_refused(self) -> str:
         """See `Backend.posts_refused`."""

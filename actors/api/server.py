@@ -17,7 +17,8 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.role import Setup
 from callboard.actors.events.event_publisher import EventPublisher
 from callboard.actors.hooks.change_exchange import change_exchange
-from callboard.actors.messages.paths import TOP
+from callboard.actors.messages.operational import ReportEvents
+from callboard.actors.messages.paths import HOOK_LISTENER, TOP
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import BrokerEvent, Exchange, Topology
 from callboard.adapters.keys.api_token import admin_token
@@ -180,6 +181,8 @@ class ApiServer(StoreWorker):
                     self._publisher.publish(events, partial(settle, future))
                 case Changed(changes):
                     self.publish(changes)
+                case ReportEvents() if listener := self.peer(HOOK_LISTENER):
+                    self.send(listener, job)
                 case ServerEnded(problem):
                     self._handle_server_end(problem)
 

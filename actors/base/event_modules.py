@@ -4,16 +4,18 @@ from callboard.adapters.broker.protocol import Exchange
 from callboard.config.settings import ModuleSettings, Settings
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.discovery import Discovery, discover
+from callboard.webhooks.modules.operational import OperationalModule
 from callboard.webhooks.modules.posted_event import PostedEventModule
 from callboard.webhooks.modules.protocol import BRIDGE_EXCHANGES, EventExchange
 
 
 def event_modules(settings: Settings) -> Discovery:
-    """The installed modules, those of the `[[modules]]` tables, and the one for events posted to
-    the API."""
+    """The installed modules, those of the `[[modules]]` tables, and our own: for events posted to
+    the API, and for operational events."""
     # Kazoo's queue is not durable, so the API could not confirm that a posted event is stored.
     posted = (PostedEventModule(),) if settings.api.events and not settings.amqp.join_kazoo else ()
-    tables = (*posted, *map(_made, settings.modules))
+    own = () if settings.is_trial else (OperationalModule(settings.node.operators),)
+    tables = (*posted, *own, *map(_made, settings.modules))
     return discover(tables, settings.kazoo.modules)
 
 

@@ -1,5 +1,6 @@
 """Writes attempts and dead letters to disk first, and then to the store in bulk."""
 
+import itertools
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from callboard.actors.base.role import Role, Setup
 from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.delivery.transports import CONNECT_TIMEOUT_MS
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
+from callboard.actors.messages.operational import EventsReported, ReportEvents
+from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.store.dry_run import DRY_RUN
 from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.adapters.store.spool import Spool
@@ -20,6 +23,7 @@ from callboard.adapters.store.views import DEAD_LETTERS as LETTER_VIEWS
 from callboard.adapters.store.views import MODB
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from callboard.webhooks.metrics import catalog
+from callboard.webhooks.modules.operational import delivery_exhausted
 from callboard.webhooks.values.json_values import as_int, is_true
 
 BULK = 500
@@ -28,6 +32,8 @@ LETTERS_BULK = 50
 GATHER_S = 0.25
 """Records collect on disk for this time before they are written to the store."""
 RETRY_S = 2.0
+REPORTED_S = 5.0
+"""Events about dead letters that are not confirmed within this time are reported again."""
 LETTERS_RETRY_S = 30.0
 """Dead letters that the store refuses are never dropped; they are written again after this time."""
 POLICY_S = 30.0
@@ -65,6 +71,8 @@ class AttemptLog(Role):
         self._at_once = {spool: self._bulk(spool) for spool in spools}
         self._written = 0
         self._refused = 0
+        self._numbers = itertools.count(1)
+        self._reported: tuple[int, list[int]] = 0, []
         self._policy = AttemptPolicy(successes=False, connect_timeout_ms=CONNECT_TIMEOUT_MS)
         self.after(0, self._follow_policy)  # Not here: a frozen store would outlast the start.
         self._write_soon(self._spool, 0)
@@ -174,8 +182,35 @@ class AttemptLog(Role):
         else:
             self._written += len(chosen) if spool is self._spool else 0
             self._at_once[spool] = self._bulk(spool)
+        ids = [id for id, _document in chosen]
+        if spool is self._letters and self._report_exhausted(
+            [document for _id, document in chosen], ids
+        ):
+            return
+        self._remove(spool, ids)
+
+    def _report_exhausted(self, letters: list[dict[str, Any]], ids: list[int]) -> bool:
+        """Report exhausted deliveries; the dead letters stay on disk until these are there, too."""
+        events = tuple(event for letter in letters if (event := delivery_exhausted(letter)))
+        if self.settings.is_trial or not events:
+            return False
+        if listener := self.peer(HOOK_LISTENER):
+            self._reported = next(self._numbers), ids
+            self.send(listener, ReportEvents(events, self._reported[0]))
+        self._write_soon(self._letters, REPORTED_S)  # Again, unless it is confirmed before.
+        return True
+
+    def receiveMsg_EventsReported(self, message: EventsReported, _sender: ActorAddress) -> None:
+        """The events about these dead letters are on disk."""
+        number, ids = self._reported
+        if message.number == number:
+            self._reported = 0, []
+            self._write_due[self._letters].clear()
+            self._remove(self._letters, ids)
+
+    def _remove(self, spool: Spool, ids: list[int]) -> None:
         try:
-            spool.remove([id for id, _document in chosen])
+            spool.remove(ids)
         except StoreUnavailable as problem:
             # Removal needs disk space, too. A document written again is a conflict.
             self.log.error("attempts_not_kept", reason=str(problem), batches=len(self._unkept))

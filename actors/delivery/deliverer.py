@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 import os
 import time
 from collections import Counter
@@ -36,7 +37,8 @@ from callboard.actors.messages import (
     Reconcile,
 )
 from callboard.actors.messages.notifications import NoticesSeen
-from callboard.actors.messages.paths import HOOK_TABLE, RETRY_QUEUE, is_source
+from callboard.actors.messages.operational import EndpointsDown
+from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE, is_source
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
@@ -49,6 +51,8 @@ from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.slicing import Refusal, reason_of
 from callboard.webhooks.dispatch.circuit_breaker import CircuitLimits, Circuits, reached
 from callboard.webhooks.dispatch.dispatcher import Dispatcher, DispatchLimits, EndpointFigures
+from callboard.webhooks.dispatch.down_endpoints import REPEATED_S as DOWN_REPEATED_S
+from callboard.webhooks.dispatch.down_endpoints import DownEndpoint, DownEndpoints
 from callboard.webhooks.dispatch.jobs import Job, Jobs, queue_of
 from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.metrics import catalog
@@ -157,6 +161,9 @@ class Deliverer(UsesHooks):
             DEFERRAL_BATCH, MAX_BATCHES_OUT, lambda deferral: deferral[0].delivery.size
         )
         self._outdated = OutdatedHooks()
+        self._down = DownEndpoints()
+        self._down_reported: tuple[DownEndpoint, ...] = ()
+        self._down_reported_at = -math.inf
         self.use_hooks(self._go_on)
         self._table: int | None = None
         self._ids = itertools.count()
@@ -486,9 +493,23 @@ class Deliverer(UsesHooks):
         assert job.turn is not None
         turn, job.turn = job.turn, None
         shed = self._dispatcher.done(turn, time.monotonic(), reached)
+        if reached is False:
+            self._mark_if_down(job)
         if not self._stopping:
             for other in shed:
                 self._defer_unattempted(other)
+
+    def _mark_if_down(self, job: Job) -> None:
+        if not self._circuits.is_closed(job.endpoint):
+            self._down.mark(job.endpoint, job.delivery.account_id, int(time.time() * 1000))
+
+    def _report_down(self, now: float) -> None:
+        """Report the endpoints that are down to the hook listener, also if there are none more."""
+        down = self._down.report(self._circuits.is_closed)
+        due = down and now - self._down_reported_at >= DOWN_REPEATED_S
+        if (due or down != self._down_reported) and (listener := self.peer(HOOK_LISTENER)):
+            self.send(listener, EndpointsDown(self.path, down))
+            self._down_reported, self._down_reported_at = down, now
 
     def _finish_job(self, job: Job) -> None:
         """Settle the events of a finished delivery; the caller reports them."""
@@ -536,6 +557,7 @@ class Deliverer(UsesHooks):
     def _defer_unattempted(self, job: Job) -> None:
         """Defer a delivery that has no room; after `delivery.park_hours` it is exhausted."""
         now = time.time()
+        self._mark_if_down(job)
         if job.deferred_since_s is None or job.deferred_since_s > now:  # The clock was set back.
             job.deferred_since_s = now
             if not self._circuits.is_closed(job.endpoint):
@@ -604,6 +626,7 @@ class Deliverer(UsesHooks):
             return
         now = time.monotonic()
         self._guard.settled(self._jobs.holds)
+        self._report_down(now)
         for job in self._dispatcher.withdraw(now, PATIENCE_S):
             self._defer_unattempted(job)
         if retry_queue := self.peer(RETRY_QUEUE):
@@ -660,6 +683,8 @@ class Deliverer(UsesHooks):
                 self._receipts.serve((path, peer.incarnation))
         if is_new(RETRY_QUEUE, before, self.peers):
             self._deferrals.take_back()
+        if is_new(HOOK_LISTENER, before, self.peers) and self._down_reported:
+            self._down_reported_at = -math.inf  # It knows nothing of the reports so far.
         if (table := self.peers.get(HOOK_TABLE)) is not None:
             if self._table not in (None, table.incarnation):
                 self._return_waiting(self._jobs.hooks())  # It may have missed changes.

@@ -43,6 +43,7 @@ from callboard.webhooks.hooks.failure_window import (
     FailedAttempt,
     FailureWindow,
     Flush,
+    HookKey,
     NotShared,
     read_shared,
     shared_body,
@@ -69,6 +70,7 @@ class FailureCache(BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Begin empty; failures are not stored."""
         self._failures = FailureWindow()
+        self._here: set[HookKey] = set()
         self._origin = uuid.uuid4().hex
         self._unshared: deque[FailedAttempt] = deque(maxlen=MAX_UNSHARED)
         self._flushes: list[Flush] = []
@@ -90,12 +92,15 @@ class FailureCache(BrokerRole):
     def receiveMsg_FailedAttempts(self, message: FailedAttempts, _sender: ActorAddress) -> None:
         """Record failed attempts of this node, and share them."""
         self._record(message.failures)
+        self._here.update((account_id, hook_id) for account_id, hook_id, _at in message.failures)
         self._unshared.extend(message.failures)
         self._share_soon()
 
     def receiveMsg_GetFailures(self, _message: GetFailures, sender: ActorAddress) -> None:
         """Send the disabler all failures."""
-        self.send(sender, FailuresSeen(self._failures.times()))
+        times = self._failures.times()
+        self._here &= times.keys()
+        self.send(sender, FailuresSeen(times, frozenset(self._here)))
 
     def receiveMsg_FlushFailures(self, message: FlushFailures, sender: ActorAddress) -> None:
         """Forget the failures of a hook or an account, after an edit or removal."""
@@ -190,6 +195,7 @@ class FailureCache(BrokerRole):
             for account_id, hook_id in shared.flushes:
                 self._failures.flush(account_id, hook_id)
             self._record(shared.failures)
+            self._here -= {(account_id, hook_id) for account_id, hook_id, _at in shared.failures}
 
 
 def topology(settings: Settings) -> Topology:

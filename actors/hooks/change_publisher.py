@@ -17,6 +17,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionDown,
     ConnectionUp,
     OutgoingMessage,
+    Properties,
     Unblocked,
     Unconfirmed,
     json_properties,
@@ -43,7 +44,7 @@ class ChangePublisher:
 
     Each is in `spool` until the broker has confirmed it, so that it outlives a connection that has
     failed silently, and this process. If the disk is full, it is published without. `exchange`: of
-    changes.
+    changes. `properties`: those of a message sent at this Unix time.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class ChangePublisher:
         spool: Spool,
         timer: Callable[[Call], Timer],
         exchange: str = KAZOOS,
+        properties: Callable[[float], Properties] = json_properties,
     ) -> None:
         self._broker, self._node, self._spool = broker, node, spool
-        self._exchange = exchange
+        self._exchange, self._properties = exchange, properties
         self._has_kazoo = exchange == KAZOOS
         self._again = timer(self._publish_all)
         self._connected = False
@@ -171,7 +173,7 @@ class ChangePublisher:
         return self._exchange
 
     def _send(self, exchange: str, record: Mapping[str, Any]) -> int | None:
-        body, properties = json.dumps(record["body"]).encode(), json_properties(time.time())
+        body, properties = json.dumps(record["body"]).encode(), self._properties(time.time())
         try:
             return self._broker.publish(OutgoingMessage(exchange, record["key"], body, properties))
         except (BrokerError, KeyError, TypeError) as problem:  # such as a key that is too long

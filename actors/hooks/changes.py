@@ -10,6 +10,7 @@ from thespian.actors import ActorAddress
 
 from callboard.actors.hooks.change_publisher import NOTIFICATIONS, ChangePublisher
 from callboard.actors.messages import DisableHook, HookApplied, HookSaved, HookSecrets
+from callboard.actors.messages.bulk import HooksPut
 from callboard.adapters.repositories.hooks import DATABASE, Change, Edited, HookStore
 from callboard.adapters.repositories.maintenance import Change as Saved
 from callboard.adapters.store.protocol import Document
@@ -18,7 +19,7 @@ from callboard.supervision import Call
 from callboard.webhooks.events.changes import webhook_disabled
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-Reply = HookApplied | HookSaved | HookSecrets
+Reply = HookApplied | HookSaved | HookSecrets | HooksPut
 
 
 class HookChanges:

@@ -23,6 +23,7 @@ from callboard.actors.messages import (
 from callboard.adapters.repositories.hooks import Change, HookStore
 from callboard.adapters.store.protocol import Document, StoreError
 from callboard.webhooks.acknowledgement.outbox import cut
+from callboard.webhooks.declarations.form import secrets_shown
 from callboard.webhooks.hooks.hook import (
     InvalidHook,
     edited,
@@ -79,7 +80,7 @@ class HookEditing:
         except StoreError as problem:
             self._send(sender, Refused(str(problem)))
         else:
-            shown = map(without_secrets, documents)
+            shown = map(secrets_shown if message.secrets else without_secrets, documents)
             page = next(cut(shown, message.limit, lambda shown: len(json.dumps(shown))), ())
             self._send(sender, HookList(page, more or len(page) < len(documents)))
 

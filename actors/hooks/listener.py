@@ -1,7 +1,7 @@
 """Applies changes of the configuration to the hook table, and publishes our own changes."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -13,11 +13,13 @@ from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.transports import check_hook, grants
+from callboard.actors.hooks.bulk import BulkEditing
 from callboard.actors.hooks.change_exchange import change_topology
 from callboard.actors.hooks.change_publisher import NOTIFICATIONS, change_publisher
 from callboard.actors.hooks.changes import AppliedReplies, HookChanges
 from callboard.actors.hooks.editing import HookEditing
 from callboard.actors.hooks.loading import CHECK, LOAD_STALLS_S, RETRY_S, HookLoading
+from callboard.actors.hooks.operational import OperationalEvents, operational_exchanges
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.hooks.refreshing import GONE, HookRefreshing
 from callboard.actors.hooks.secrets import HookSecretEditing
@@ -44,7 +46,9 @@ from callboard.actors.messages import (
     RetireSecret,
     ZoneChanges,
 )
+from callboard.actors.messages.bulk import MAX_PUT, GetQuotas, PutHooks
 from callboard.actors.messages.notifications import HookDisabled, NoticesSeen
+from callboard.actors.messages.operational import EndpointsDown, EventsReported, ReportEvents
 from callboard.actors.messages.paths import (
     ALL_RESPONDERS,
     ATTEMPT_LOG,
@@ -71,6 +75,7 @@ from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
+from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.events.changes import (
     AccountGone,
     HookGone,
@@ -79,8 +84,17 @@ from callboard.webhooks.events.changes import (
     hook_change,
 )
 from callboard.webhooks.events.event import Event, PoisonEvent
-from callboard.webhooks.hooks.hook import defaults_of, disabling, is_deleted, is_enabled
+from callboard.webhooks.hooks.failure_window import HookKey
+from callboard.webhooks.hooks.hook import (
+    Hook,
+    defaults_of,
+    disabling,
+    is_deleted,
+    is_enabled,
+    size_of,
+)
 from callboard.webhooks.metrics.catalog import HOOK_PROBLEMS
+from callboard.webhooks.modules.operational import hook_disabled
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
 DOCUMENT_READERS = (
@@ -132,6 +146,7 @@ class HookListener(BrokerRole):
         self.connect_broker(topology(settings))
         self._replies = AppliedReplies(self.send, self.after, self._loading.barrier)
         self._publisher = change_publisher(self)
+        self._operational = OperationalEvents(self)
         self._changes = HookChanges(self._store, self._publisher, settings.node.name, self._refresh)
         self._editor = HookEditing(
             self._store,
@@ -145,6 +160,17 @@ class HookListener(BrokerRole):
         )
         box = SecretBox(settings.secrets.key, settings.secrets_key_file)
         self._secrets = HookSecretEditing(self._store, box, self._changes, self._replies, self.send)
+        self._bulk = BulkEditing(
+            self._store,
+            box,
+            self._publisher,
+            self._replies,
+            self.send,
+            self._check_with,
+            self._ensure_account,
+            self._put_many,
+            settings,
+        )
         self._notifications = NotificationPublisher(lambda: self.peers, self.send, self.timer)
         self._loading.begin_within(BROKER_S)
         self.every(LOAD_STALLS_S, self._loading.check)
@@ -159,6 +185,7 @@ class HookListener(BrokerRole):
             "loading": self._loading.under_way,
             "missed": self._refreshing.missed,
             "unpublished": len(self._publisher),
+            "unpublished_events": len(self._operational),
         }
 
     def measure(self) -> None:
@@ -213,6 +240,7 @@ class HookListener(BrokerRole):
     def on_broker(self, event: BrokerEvent) -> None:
         """Apply changes; catch up after every connection."""
         self._publisher.on_broker(event)
+        self._operational.on_broker(event)
         match event:
             case Received(messages):
                 self._apply(messages)
@@ -247,7 +275,8 @@ class HookListener(BrokerRole):
                 case HookWritten(hook_id, account_id, True, document) if document:
                     self._put({**document, "_id": hook_id}, account_id)
                 case HookWritten(hook_id, account_id, created):
-                    self._refresh(hook_id, account_id)
+                    if not self._refreshing.has_seen(hook_id, event.body.get("Rev")):
+                        self._refresh(hook_id, account_id)
                     if not created and account_id is not None:
                         self._flush(account_id, hook_id)
 
@@ -298,6 +327,28 @@ class HookListener(BrokerRole):
         if hook is not None:
             self._loading.change(put=(hook,))
 
+    def _put_many(self, documents: Iterable[Document], new: Collection[str]) -> None:
+        """Put the documents' hooks into the table or remove them, with few messages to it.
+
+        `new`: the ids of those that have no failures to forget.
+        """
+        hooks: list[Hook] = []
+        gone: list[HookKey] = []
+        for document in documents:
+            account_id, hook_id = document["pvt_account_id"], document["_id"]
+            self._refreshing.saw(hook_id, document["_rev"])
+            if hook_id not in new:
+                self._flush(account_id, hook_id)
+            if not is_enabled(document) or is_deleted(document):
+                self._parser.forget(hook_id)
+                gone.append((account_id, hook_id))
+            elif (hook := self._parser.stored(document)) is not None:
+                hooks.append(hook)
+        if gone:
+            self._loading.change(remove=tuple(gone))
+        for batch in cut(hooks, MAX_PUT, size_of):
+            self._loading.change(put=batch)
+
     def _gone(self, account_id: str, hook_id: str) -> None:
         self._parser.forget(hook_id)
         self._flush(account_id, hook_id)
@@ -328,6 +379,14 @@ class HookListener(BrokerRole):
     def receiveMsg_RemoveHook(self, message: RemoveHook, sender: ActorAddress) -> None:
         """Mark a hook as deleted."""
         self._editor.remove(message, sender)
+
+    def receiveMsg_PutHooks(self, message: PutHooks, sender: ActorAddress) -> None:
+        """Store, change and remove many hooks."""
+        self._bulk.change(message, sender)
+
+    def receiveMsg_GetQuotas(self, message: GetQuotas, sender: ActorAddress) -> None:
+        """Send the quotas of accounts."""
+        self._bulk.quotas(message, sender)
 
     def receiveMsg_CancelDeliveries(self, message: CancelDeliveries, sender: ActorAddress) -> None:
         """Cancel a hook's deliveries that have not ended yet."""
@@ -389,6 +448,8 @@ class HookListener(BrokerRole):
         if edited.changed:
             self.log.warning("hook_disabled", account=message.account_id, hook=message.hook_id)
             self._changes.publish_disabled(message)
+            now = gregorian_s(time.time())
+            self._operational.publish([hook_disabled(edited.document, message.reason, now)])
             disabled = HookDisabled(message.account_id, message.hook_id, message.reason)
             self._notifications.notify(disabled)
 
@@ -398,11 +459,22 @@ class HookListener(BrokerRole):
         account = partial(account_config, self._store.documents, str(account_id))
         return defaults_of(document, self._usual_events, account)
 
+    def receiveMsg_ReportEvents(self, message: ReportEvents, sender: ActorAddress) -> None:
+        """Publish operational events of other actors."""
+        self._operational.publish(message.events)
+        if message.number:
+            self.send(sender, EventsReported(message.number))
+
+    def receiveMsg_EndpointsDown(self, message: EndpointsDown, _sender: ActorAddress) -> None:
+        """Publish which endpoints are down or up again."""
+        self._operational.endpoints_down(message.deliverer, message.down)
+
     def _check(self, document: Document) -> None:
-        hook = self._parser.parse(document)
-        granted = grants(self.settings)
-        account = endpoint_config(self._store.documents, hook.account_id, granted)
-        check_hook(hook, self.settings, account)
+        granted, account_id = grants(self.settings), str(document.get("pvt_account_id"))
+        self._check_with(document, endpoint_config(self._store.documents, account_id, granted))
+
+    def _check_with(self, document: Document, account: Mapping[str, Any]) -> None:
+        check_hook(self._parser.parse(document), self.settings, account)
 
     def _ensure_account(self, account_id: str) -> None:
         embedded = self.settings.couchdb.url.startswith("sqlite:")
@@ -411,6 +483,6 @@ class HookListener(BrokerRole):
 
 
 def topology(settings: Settings) -> Topology:
-    """The changes, and with a Kazoo the exchange for notifications of disabled hooks."""
+    """The changes, the exchange of operational events, and with a Kazoo that of notifications."""
     notifications = (Exchange(NOTIFICATIONS),) if settings.has_kazoo else ()
-    return change_topology(settings, *notifications)
+    return change_topology(settings, *notifications, *operational_exchanges(settings))

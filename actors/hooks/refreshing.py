@@ -67,6 +67,10 @@ class HookRefreshing:
             self._seen.clear()
         self._seen[hook_id] = revision
 
+    def has_seen(self, hook_id: str, revision: Any) -> bool:
+        """Whether this revision of a hook is in effect, as far as is remembered."""
+        return revision is not None and self._seen.get(hook_id) == revision
+
     def compare(self) -> None:
         """Read the changes since the last time; while hooks are loaded, once that is complete."""
         if not self._loading.complete:

@@ -22,9 +22,13 @@ class GetFailures:
 
 @frozen
 class FailuresSeen:
-    """FailureCache to Disabler: the times (Gregorian ms) of failed attempts by (account, hook)."""
+    """FailureCache to Disabler: the times (Gregorian ms) of failed attempts by (account, hook).
+
+    `here`: the hooks whose latest failure was an attempt of this node.
+    """
 
     failures: Mapping[tuple[str, str], tuple[int, ...]]
+    here: frozenset[tuple[str, str]] = frozenset()
 
 
 @frozen

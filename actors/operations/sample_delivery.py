@@ -16,10 +16,10 @@ from callboard.config.settings import Settings
 from callboard.webhooks.deliveries.delivery import Delivery, delivery_of, new_event_id
 from callboard.webhooks.deliveries.preview import preview
 from callboard.webhooks.events.event import Event
-from callboard.webhooks.history.dead_letters import without_user
 from callboard.webhooks.hooks.arguments import BadArgument
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import excess
+from callboard.webhooks.hooks.uris import without_user
 from callboard.webhooks.retries.outcome import ClientError, Unsent
 from callboard.webhooks.retries.policy import policy_named, succeeded
 

@@ -90,7 +90,7 @@ def tree(settings: Settings) -> SupervisorSpec:
         id_of(ATTEMPT_LOG),
         AttemptLog,
         setup,
-        peers=(METRICS, ALL_DELIVERERS),
+        peers=(METRICS, HOOK_LISTENER, ALL_DELIVERERS),
     )
     retry_queue = ChildSpec(
         id_of(RETRY_QUEUE),

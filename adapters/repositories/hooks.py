@@ -14,6 +14,7 @@ from callboard.adapters.store.protocol import (
     DatabaseMissing,
     Document,
     DocumentStore,
+    Saved,
 )
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.webhooks.hooks.hook import is_deleted, with_changes
@@ -119,9 +120,9 @@ class HookStore:
         number.
         """
         account_id = str(document.get("pvt_account_id"))
-        quotas = self._quotas_of(account_id)
+        quotas = self.quotas_of(account_id)
         check_document(document, quotas)
-        check_count(self.count(account_id), quotas)
+        check_count(self.count(account_id), quotas, account_id)
         try:
             rev = self.documents.save(DATABASE, document)
         except DatabaseMissing:
@@ -129,6 +130,17 @@ class HookStore:
             self.documents.ensure_views(DATABASE, WEBHOOKS)
             rev = self.documents.save(DATABASE, document)
         return {**document, "_rev": rev}
+
+    def save_many(self, documents: list[Document]) -> list[Saved]:
+        """Save hooks, each independently. A missing database is created."""
+        if not documents:
+            return []
+        try:
+            return self.documents.save_many(DATABASE, documents)
+        except DatabaseMissing:
+            self.documents.ensure_database(DATABASE)
+            self.documents.ensure_views(DATABASE, WEBHOOKS)
+            return self.documents.save_many(DATABASE, documents)
 
     def replace(self, stored: Document, document: Document) -> Document:
         """Save another document for a stored hook; returns it with its revision.
@@ -148,9 +160,10 @@ class HookStore:
 
     def _check_edit(self, stored: Document, document: Document) -> None:
         account_id = str(stored.get("pvt_account_id"))
-        check_document(document, self._quotas_of(account_id), stored)
+        check_document(document, self.quotas_of(account_id), stored)
 
-    def _quotas_of(self, account_id: str) -> Quotas:
+    def quotas_of(self, account_id: str) -> Quotas:
+        """The account's quotas, read from the store now."""
         return account_quotas(self.documents, account_id, self._quotas)
 
     def edit(self, hook_id: str, change: Change, now_gregorian_s: int) -> Edited:

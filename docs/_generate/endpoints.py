@@ -11,7 +11,7 @@ from callboard.web.backend import Portal
 def endpoints() -> str:
     """A section for each topic, and in it one for each path and method."""
     node = SimpleNamespace(name="documentation", version="1", quotas=None, portal=Portal())
-    backend = SimpleNamespace(node=node, store=None, admin_token="", posts_refused=str)
+    backend = SimpleNamespace(node=node, store=None, admin_token="", posts_refused=str, report=list)
     document = create_app(backend).openapi()
     operations = list(_operations(document))
     return "\n\n".join(

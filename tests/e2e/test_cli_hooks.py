@@ -194,3 +194,31 @@ def test_an_edit_that_no_hook_could_fire_with_changes_nothing(run, refused):
     assert code == 1
     assert "'nope'" in errors
     assert shown(run, hook["_id"]) == hook
+
+
+def test_hooks_are_applied_from_a_file_and_exported(system, run, tmp_path, monkeypatch):
+    file = tmp_path / "hooks.toml"
+    text = (
+        "# Hooks as `callboard export` wrote them; `callboard apply` makes them so.\n"
+        f'\n[[hooks]]\nid = "declared"\naccount = "{NONE}"\nhook = "channel_create"\n'
+        'name = "calls"\nuri = "https://hooks.example.com/calls"\n'
+    )
+    file.write_text(text)
+    dry = system.run("apply", str(file), "--dry-run")
+    assert (dry.returncode, dry.stdout.splitlines()[-1]) == (
+        3,
+        "1 to add, 0 to change, 0 to remove, 0 unchanged",
+    )
+    asked = system.run("apply", str(file))
+    assert (asked.returncode, "give --yes" in asked.stderr) == (3, True)
+    done = system.run("apply", str(file), "--yes")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "done")
+    assert system.run("apply", str(file), "--dry-run").returncode == 0
+    assert system.run("export", "--account", NONE).stdout == text
+    file.write_text(text.replace("channel_create", "nonsense"))
+    refused = system.run("apply", str(file), "--yes")
+    assert refused.returncode == 1
+    assert "declared" in refused.stderr
+    file.write_text("[[hook]]")
+    assert system.run("apply", str(file)).returncode == 2
+    run("rm", "declared")

@@ -462,7 +462,7 @@ def _simulated(spec):
     for child in spec.children:
         if child.id in parts:
             if child.id == RESPONDERS:
-                known = (*MODULES, "object")
+                known = (*MODULES, "object", "callboard")
                 mine = tuple(c for c in child.args.children if c.id in known)
                 child = evolve(child, args=evolve(child.args, children=mine))
             children.append(child)

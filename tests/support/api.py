@@ -69,6 +69,7 @@ class StubBackend:
         self.unroutable = 0
         self.broker = None
         self.why_posts_are_refused = ""
+        self.reported = []
 
     def check_hook(self, hook):
         account = endpoint_config(self.store, hook.account_id, self.node.grants)
@@ -111,6 +112,9 @@ class StubBackend:
             self.published += messages
             future.set_result(Published(len(messages), self.unroutable))
         return future
+
+    def report(self, events):
+        self.reported += events
 
     def posts_refused(self):
         return self.why_posts_are_refused

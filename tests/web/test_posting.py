@@ -189,6 +189,39 @@ def test_an_account_need_not_name_itself(api):
     assert json.loads(api.backend.published[0][2])["Account-ID"] == OTHER
 
 
+# Loops
+
+
+def post_with_hops(api, hops):
+    return api.call("POST", "/v2/events", EVENT, headers={"callboard-hops": hops})
+
+
+@pytest.mark.parametrize(("hops", "written"), [("0", None), ("1", 1), ("16", 16)])
+def test_the_hops_of_a_delivery_go_on_with_the_event(api, hops, written):
+    assert post_with_hops(api, hops).status_code == 202
+    ((_exchange, _key, body, _type),) = api.backend.published
+    assert json.loads(body).get("Hops") == written
+
+
+def test_an_event_that_goes_round_is_refused_with_the_reason(api):
+    answer = post_with_hops(api, "17")
+    assert (answer.status_code, answer.json()["message"]) == (508, "loop_detected")
+    assert "went round 16 times" in answer.json()["data"]["message"]
+    assert api.backend.published == []
+
+
+@pytest.mark.parametrize("hops", ["", "-1", "many", "1.5"])
+def test_hops_are_a_number(api, hops):
+    assert post_with_hops(api, hops).status_code == 400
+
+
+def test_a_repeat_of_a_post_keeps_the_hops(api):
+    headers = {"callboard-hops": "3", "Idempotency-Key": "k"}
+    assert api.call("POST", "/v2/events", EVENT, headers=headers).status_code == 202
+    ((_exchange, _key, body, _type),) = api.backend.published
+    assert json.loads(body)["Hops"] == 3
+
+
 # Lists
 
 

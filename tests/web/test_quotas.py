@@ -11,6 +11,7 @@ from callboard.adapters.repositories.tokens import add_token
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.settings import ApiSettings, QuotaSettings, Settings
 from callboard.web.access.account_quotas import TTL_S, AccountQuotas
+from callboard.web.access.quota_reports import PERIOD_S, QuotaReports
 from callboard.web.documents.hook_documents import hook_schema
 from callboard.web.documents.schema_check import checked
 from callboard.web.errors import MAX_FAULTS
@@ -253,3 +254,31 @@ def test_an_account_token_is_counted_for_its_account(api):
     assert api.app.state.admission.tokens.account_of(token) == PARENT
     api.call("GET", HOOKS, token="wrong")
     assert api.app.state.admission.tokens.account_of("wrong") is None
+
+
+def reported(api):
+    return [(e.name, e.account_id, e.data["setting"]) for e in api.backend.reported]
+
+
+def test_a_quota_that_refuses_is_reported_once_an_hour(api):
+    for number in range(4):
+        api.call("PUT", HOOKS, {**HOOK, "name": f"n{number}"})
+    assert reported(api) == [("account.quota", PARENT, "quotas.hooks")]
+    event = {"name": "e", "account_id": CHILD, "payload": {}}
+    for _time in range(5):
+        api.call("POST", "/v2/events", event)
+    assert reported(api)[1:] == [("account.quota", CHILD, "quotas.events_per_s")]
+
+
+def test_reports_of_quotas_are_told_apart_by_hour_account_and_setting():
+    events, now = [], [1_790_000_000.0]
+    reports = QuotaReports(events.extend, lambda: now[0])
+    reports.refused("a", "quotas.hooks", "why")
+    reports.refused("a", "quotas.hooks", "why")
+    reports.refused("b", "quotas.hooks", "why")
+    reports.refused("a", "quotas.requests", "why")
+    reports.refused("a", "api.events", "no quota")
+    assert len(events) == len({event.id for event in events}) == 3
+    now[0] += PERIOD_S
+    reports.refused("a", "quotas.hooks", "why")
+    assert len(events) == 4

@@ -12,9 +12,9 @@ from callboard.webhooks.dispatch.dispatcher import (
     Dispatcher,
     DispatchLimits,
     EndpointFigures,
-    endpoint_of,
 )
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
+from callboard.webhooks.hooks.uris import endpoint_of
 from support.fuzz import examples
 
 ORDERED = Options(ordered=True)

@@ -19,6 +19,7 @@ from starlette.requests import Request
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.clients import Network, client_address
 from callboard.web.access.fair_slots import FairSlots, TooManyWait
+from callboard.web.access.quota_reports import QuotaReports
 from callboard.web.access.refusals import Refusals
 from callboard.web.access.state import header_token, query_token
 from callboard.web.access.throttling import network_of
@@ -103,6 +104,7 @@ class Admission:
     refusals: Refusals
     slots: FairSlots
     posts_refused: Callable[[], str]
+    quota_reports: QuotaReports
 
     async def slot_for(self, request: Request) -> Slot:
         """Wait for a slot for this request. Raises ApiError 429, 503.
@@ -125,10 +127,14 @@ class Admission:
         return Slot(self.slots, client)
 
     def refused(self, request: Request, error: ApiError) -> None:
-        """Count a refusal because of a limit, for the log."""
+        """Count a refusal because of a limit, for the log, and report that of a quota."""
+        if not (error.is_limit or error.quota):
+            return
+        account = self.tokens.account_of(_token(request))
         if error.is_limit:
-            account = self.tokens.account_of(_token(request))
             self.refusals.count(error.message, account or self._address(request))
+        if error.quota and (owner := error.account_id or account):
+            self.quota_reports.refused(owner, *error.quota)
 
     def _client(self, request: Request) -> tuple[tuple[str, str], int, str | None]:
         """The client, its number of slots, and its account."""

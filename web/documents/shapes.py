@@ -62,6 +62,20 @@ HOOK_OF_ANY_ACCOUNT: Schema = {
 _LISTED: Mapping[str, Schema] = {
     name: {} for name in ("hook", "name", "uri", "group", "paused", "disable_reason")
 }
+BULK = _object(
+    {
+        "added": {"type": "array", "items": _TEXT},
+        "changed": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": _TEXT},
+            "description": "The members that differ, by the hook's id.",
+        },
+        "removed": {"type": "array", "items": _TEXT},
+        "unchanged": {"type": "integer"},
+        "refused": {"type": "object", "additionalProperties": _TEXT},
+        "dry_run": {"type": "boolean"},
+    }
+)
 LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _LISTED)
 LISTED_HOOK_OF_ANY_ACCOUNT = _object(
     {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL}, _LISTED

@@ -73,6 +73,7 @@ _WHAT = {
     429: "Too many wrong tokens came from this address, or too many requests of this account.",
     500: "An internal error.",
     503: "The store or an actor does not respond, or the node is busy.",
+    508: "The event goes round: it was posted because of deliveries of its own.",
 }
 
 
@@ -110,7 +111,7 @@ def changes(data: Schema, status: int = 200) -> dict[int | str, dict[str, Any]]:
 
 def posted(data: Schema) -> dict[int | str, dict[str, Any]]:
     """Responses of the path for posted events."""
-    return changes(data, 202) | errors(422)
+    return changes(data, 202) | errors(422, 508)
 
 
 def _query(name: str, description: str, type: str = "string") -> dict[str, Any]:
@@ -281,7 +282,8 @@ POSTED_EVENT: dict[str, Any] = {
 }
 POST_EVENTS: dict[str, Any] = {
     "parameters": [
-        _header("Idempotency-Key", "Identifies the request within its account for 24 hours.")
+        _header("Idempotency-Key", "Identifies the request within its account for 24 hours."),
+        _header("callboard-hops", "That of the delivery that is the reason for the event."),
     ],
     **body_of(
         {

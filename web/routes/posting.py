@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
@@ -34,6 +34,7 @@ from callboard.web.envelopes.envelope import success
 from callboard.web.envelopes.middleware import PARSED_AT_ONCE
 from callboard.web.errors import (
     ApiError,
+    event_loop,
     forbidden,
     invalid_member,
     over_rate,
@@ -42,6 +43,7 @@ from callboard.web.operations.actor_requests import bad_argument, check_members,
 from callboard.webhooks.events.event import too_deep
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.quotas import excess
+from callboard.webhooks.modules.hops import HOPS_HEADER, MAX_HOPS
 from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
 from callboard.webhooks.values.exact_numbers import ExactNumber, json_read
 from callboard.webhooks.values.kazoo_names import gregorian_s
@@ -64,6 +66,7 @@ router = APIRouter(prefix=POSTS, tags=["posting"], route_class=_DirectRoute)
 SWEEP_S = 60.0
 SWEEPS = 5
 _KEY = re.compile(r"[!-~]{1,200}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _MEMBERS = POSTED_EVENT["properties"]
 
 
@@ -90,10 +93,7 @@ class _Post:
     def as_first_noted(self, id: str, at: int) -> "_Post":
         """The same events under the id and time of their first post; see `_ids`."""
         ids = _ids(id, len(self.events))
-        first = [
-            PostedEvent(id, e.name, e.account_id, at, e.data)
-            for id, e in zip(ids, self.events, strict=True)
-        ]
+        first = [evolve(e, id=id, at=at) for id, e in zip(ids, self.events, strict=True)]
         return _Post(first, self.as_list)
 
 
@@ -110,7 +110,8 @@ async def post_events(request: Request) -> Response:
 
     202 means that all of them are on the broker's disk. The same `Idempotency-Key` and body return
     the same response for 24 hours. At least once: repeats have the same webhook-id. The events of
-    a list have one account; if one of them is invalid, none is published.
+    a list have one account; if one of them is invalid, none is published. 508: it was posted
+    because of a delivery of ours, which was posted because of another, and so on.
     """
     # It runs without a thread, as far as nothing blocks, and waits without a slot.
     state, backend = state_of(request), backend_of(request)
@@ -162,7 +163,7 @@ async def _count(request: Request, post: _Post) -> None:
     if not quotas.may_post(account_id, len(post.events)):
         most = quotas.known(account_id).events_per_s
         over = excess("events", "events_per_s", most, "the account posts more events a second")
-        raise over_rate(over.reason, over.setting)
+        raise over_rate(over.reason, over.setting, account_id=account_id)
 
 
 async def _publish_noted(request: Request, notes: PostedEvents, noted: Noted, post: _Post) -> None:
@@ -202,9 +203,9 @@ def _post_of(request: Request, caller: Caller, now: float) -> _Post:
         case _:
             told = 'the body must be {"data": {…}}, with an event or a list of events'
             raise ApiError(400, "parse_error", {"message": told})
-    ids = _ids(new_id(), len(found))
+    ids, hops = _ids(new_id(), len(found)), _hops(request)
     events = [
-        _event(caller, members, id, now, prefix.format(number))
+        evolve(_event(caller, members, id, now, prefix.format(number)), hops=hops)
         for number, (id, members) in enumerate(zip(ids, found, strict=True))
     ]
     if len({event.account_id for event in events}) > 1:
@@ -259,6 +260,18 @@ def _name(data: Mapping[str, Any]) -> str:
             value=name,
         )
     return name
+
+
+def _hops(request: Request) -> int:
+    """The hops of the delivery that caused this post. Raises ApiError 400, and 508 for a loop."""
+    text = request.headers.get(HOPS_HEADER)
+    if text is None:
+        return 0
+    if not _NUMBER.fullmatch(text):
+        raise invalid_member(HOPS_HEADER, "pattern", "must be a whole number", value=text)
+    if int(text) > MAX_HOPS:
+        raise event_loop(MAX_HOPS)
+    return int(text)
 
 
 def _spelt(value: Any) -> Iterator[str]:

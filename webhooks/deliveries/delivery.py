@@ -177,7 +177,8 @@ class FanOut:
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
         self._unstored = firing.hooks is not None
-        self._added = ((FAULT_HEADER, _header_value(firing.fault)),) if firing.fault else ()
+        fault = ((FAULT_HEADER, _header_value(firing.fault)),) if firing.fault else ()
+        self._added = (*firing.headers, *fault)
         if not self._unstored and any(hook.options.in_order for hook in hooks):
             self.hooks = [hook for hook in hooks if not hook.options.in_order]
             self.in_order = [hook for hook in hooks if hook.options.in_order]
@@ -325,6 +326,8 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[H
     account = directory.account(firing.account_id)
     if account is None and firing.any_account:
         account = Account(firing.account_id)
+    if account is not None and firing.above:
+        account = evolve(account, tree=tuple(dict.fromkeys((*account.tree, *firing.above))))
     return () if account is None else candidates(index, account, firing.event)
 
 

@@ -3,6 +3,10 @@
 from callboard.webhooks.deliveries.delivery import FAULT_HEADER, Delivery, delivery_of
 from callboard.webhooks.deliveries.encoding import converted
 from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.modules.hops import HOPS_HEADER
+
+_KEPT = (FAULT_HEADER, HOPS_HEADER)
+"""Headers of a delivery that its event has given it."""
 
 
 def presented(delivery: Delivery, hook: Hook) -> Delivery:
@@ -19,7 +23,7 @@ def presented(delivery: Delivery, hook: Hook) -> Delivery:
         id=delivery.id,
         event_id=delivery.event_id,
         webhook_id=delivery.webhook_id,
-        added_headers=tuple(pair for pair in delivery.headers if pair[0] == FAULT_HEADER),
+        added_headers=tuple(pair for pair in delivery.headers if pair[0] in _KEPT),
         trace=delivery.trace,
         raw=delivery.raw,
         source=source,

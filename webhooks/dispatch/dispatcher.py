@@ -12,9 +12,7 @@ import heapq
 import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
-from functools import lru_cache
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
 
 from attrs import Factory, define, field, frozen, validators
 
@@ -39,22 +37,6 @@ LATEST = 0.1
 """The weight of the latest request in the average duration of an endpoint's requests."""
 
 FULL, CIRCUIT_OPEN = "full", "circuit open"
-
-_PORTS = {"http": 80, "https": 443}
-
-
-@lru_cache(maxsize=4096)
-def endpoint_of(uri: str) -> str:
-    """The endpoint of a URL: scheme, host and port; the URL itself if it has none."""
-    try:
-        parts = urlsplit(uri)
-        port = parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return uri
-    if not parts.hostname or port is None:
-        return uri
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}"
 
 
 @frozen

@@ -7,7 +7,8 @@ from attrs import Factory, define, frozen
 
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.dispatch.dispatcher import Turn, endpoint_of
+from callboard.webhooks.dispatch.dispatcher import Turn
+from callboard.webhooks.hooks.uris import endpoint_of
 from callboard.webhooks.retries.policy import Policy, max_attempts, policy_of
 from callboard.webhooks.retries.retry_message import RetryMessage, in_time
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.deliveries.signing import SIGNATURE_HEADER
-from callboard.webhooks.history.dead_letters import without_user
+from callboard.webhooks.hooks.uris import without_user
 from callboard.webhooks.retries.outcome import Cancelled, ClientError, Outcome, Unsent
 from callboard.webhooks.retries.policy import KazooPolicy, Policy, succeeded
 from callboard.webhooks.values.kazoo_names import encoded, gregorian_s, modb

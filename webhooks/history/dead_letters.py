@@ -9,11 +9,12 @@ are generated from the hook when the delivery is retried.
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.hooks.uris import without_user
+from callboard.webhooks.modules.hops import hops_of
 from callboard.webhooks.values.json_values import as_number, as_object
 from callboard.webhooks.values.kazoo_names import account_database, encoded, gregorian_s
 
@@ -28,13 +29,13 @@ MAX_BODY_BYTES = 4_000_000
 MAX_REASON = 2000
 """The most characters of a reason; a module may raise any error."""
 
+HOPS = "pvt_hops"
+"""The member with the hops of the delivery (modules/hops.py), if it has any."""
+
 _OF_THE_MESSAGE = (
     *("module", "exchange", "routing_key"),
     *("content_type", "content_encoding", "message_id"),
 )
-
-# The second form is no URL, as its port is no number: a password with a slash that should be %2F.
-_USER = re.compile(r"(?<=//)(?:[^/?#]*@|[^/?#@:\[]*:(?!\d*(?:[/?#]|$))[^?#]*@)")
 
 
 class NotRepeatable(Exception):
@@ -71,6 +72,7 @@ def dead_letter(
         "tries": attempts_made,
         "history": [{"at_ms": at_ms, "outcome": _whole(told)} for at_ms, told in history],
         **({"raw": True} if delivery.raw else {}),
+        **({HOPS: hops} if (hops := hops_of(delivery.headers)) else {}),
     }
 
 
@@ -114,11 +116,6 @@ def body_of(letter: Mapping[str, Any]) -> bytes:
         return str(letter["body"]).encode()
     except (KeyError, TypeError, ValueError):
         raise NotRepeatable("its body cannot be read") from None
-
-
-def without_user(uri: str) -> str:
-    """The URL without user and password, so that readers of dead letters do not see them."""
-    return _USER.sub("", uri, count=1)
 
 
 def _letter(identity: Any, kind: str, reason: str, now_unix_s: float, node: str) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class Limits:
     count: int = 6
     expiry_ms: int = DEFAULT_EXPIRY_MS
 
+    @property
+    def reached_at(self) -> int:
+        """The number of failures that disables a hook."""
+        return max(1, min(self.count, MAX_TIMES))
+
 
 def account_limits(
     own: Mapping[str, Any] | None, reseller: Mapping[str, Any] | None, system: Limits
@@ -145,12 +150,37 @@ def overdue(
     back.
     """
     found = []
-    for (account_id, hook_id), times in failures.items():
-        limit = limits.get(account_id, Limits())
-        recent = sum(abs(now_ms - at) < limit.expiry_ms for at in times)
-        if recent >= max(1, min(limit.count, MAX_TIMES)):
-            found.append((account_id, hook_id))
+    for key, times in failures.items():
+        limit = limits.get(key[0], Limits())
+        if len(_recent(times, limit, now_ms)) >= limit.reached_at:
+            found.append(key)
     return found
+
+
+@frozen
+class Failing:
+    """A hook's recent failures: their number, and the time of the first (Gregorian ms)."""
+
+    count: int
+    first_ms: int
+    limit: Limits
+
+
+def failing(
+    failures: Mapping[HookKey, Iterable[int]], limits: Mapping[str, Limits], now_ms: int
+) -> dict[HookKey, Failing]:
+    """The hooks whose recent failures reach half of their account's limit."""
+    found = {}
+    for key, times in failures.items():
+        limit = limits.get(key[0], Limits())
+        recent = _recent(times, limit, now_ms)
+        if 2 * len(recent) >= limit.reached_at and recent:
+            found[key] = Failing(len(recent), min(recent), limit)
+    return found
+
+
+def _recent(times: Iterable[int], limit: Limits, now_ms: int) -> list[int]:
+    return [at for at in times if abs(now_ms - at) < limit.expiry_ms]
 
 
 def _count_after(times: Iterable[int], since_ms: int) -> int:

@@ -44,13 +44,14 @@ class Quotas:
 class Excess:
     """A quota that is exceeded. `subject`: a member of the hook, or `hooks`, `events` and so on.
 
-    `reason`: a sentence with the limit and the setting.
+    `reason`: a sentence with the limit and the setting. `account_id`: set where it is known.
     """
 
     subject: str
     setting: str
     limit: int
     reason: str
+    account_id: str = ""
 
 
 class QuotaExceeded(Exception):
@@ -84,12 +85,11 @@ def check_document(
             raise QuotaExceeded(excess(subject, name, limit, f"{subject} has {size} {unit}"))
 
 
-def check_count(stored: int, quotas: Quotas) -> None:
+def check_count(stored: int, quotas: Quotas, account_id: str = "") -> None:
     """Raise QuotaExceeded if an account with this number of hooks may have no more."""
     if stored >= quotas.hooks:
-        raise QuotaExceeded(
-            excess("hooks", "hooks", quotas.hooks, f"the account has {stored} hooks")
-        )
+        over = excess("hooks", "hooks", quotas.hooks, f"the account has {stored} hooks")
+        raise QuotaExceeded(evolve(over, account_id=account_id))
 
 
 def _sizes(document: Mapping[str, Any]) -> dict[str, int]:

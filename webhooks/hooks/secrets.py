@@ -10,11 +10,12 @@ Member `pvt_secrets` is a list, the newest first, of objects:
 | `public_key` | of an ed25519 pair, `whpk_…` |
 | `encrypted` | the secret itself, encrypted |
 | `until` | when it ends, Gregorian seconds; absent: never |
+| `reference` | how a file of `callboard apply` names it; absent: it was added otherwise |
 
 Kazoo keeps private members of documents that are edited through its API, and never shows them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -40,6 +41,7 @@ class StoredSecret:
     encrypted: str = field(repr=False)
     public_key: str | None = None
     until: int | None = None
+    reference: str | None = None
 
     def is_active(self, now_gregorian_s: int) -> bool:
         """Whether it still signs."""
@@ -108,6 +110,7 @@ def _stored(entry: Any, place: int) -> StoredSecret:
     if not is_object or not all(isinstance(entry.get(name), str) for name in texts):
         raise SecretsRefused(f"{MEMBER}: number {place + 1} lacks one of {', '.join(texts)}")
     since, public_key, until = (entry.get(name) for name in ("since", "public_key", "until"))
+    reference = entry.get("reference")
     return StoredSecret(
         fingerprint=entry["fingerprint"],
         kind=entry["kind"],
@@ -115,6 +118,7 @@ def _stored(entry: Any, place: int) -> StoredSecret:
         encrypted=entry["encrypted"],
         public_key=public_key if isinstance(public_key, str) else None,
         until=until if type(until) is int and until > 0 else None,
+        reference=reference if isinstance(reference, str) else None,
     )
 
 
@@ -129,4 +133,13 @@ def _entry(secret: StoredSecret) -> dict[str, Any]:
         entry["public_key"] = secret.public_key
     if secret.until is not None:
         entry["until"] = secret.until
+    if secret.reference:
+        entry["reference"] = secret.reference
     return entry
+
+
+def replacing(secrets: Sequence[StoredSecret]) -> dict[str, Any]:
+    """The changes that give a hook exactly these secrets. Raises SecretsRefused."""
+    if len(secrets) > MAX_SECRETS:
+        raise SecretsRefused(f"the hook would have {len(secrets)} secrets: {MAX_SECRETS} at most")
+    return {MEMBER: [_entry(secret) for secret in secrets] or None}

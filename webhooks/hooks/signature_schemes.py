@@ -30,6 +30,7 @@ RESERVED_HEADERS = frozenset(
         *("upgrade", "content-length", "content-encoding", "expect", "host", "accept-encoding"),
         # Callboard sets them: content, hook and account, and signatures.
         *("content-type", "x-hook-id", "x-account-id", "traceparent", "tracestate"),
+        "callboard-hops",
     }
 )
 RESERVED_PREFIXES = ("proxy-", "webhook-")

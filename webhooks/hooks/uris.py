@@ -1,10 +1,12 @@
-"""Checks a hook's URL for text to which RFC 3986 or the resolver gives no meaning.
+"""A hook's URL: its endpoint, and text to which RFC 3986 or the resolver gives no meaning.
 
 Earlier versions stored such URLs. They sent a blank as `%20`, and called port 80 for port 0.
 """
 
 import re
 import unicodedata
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 MAX_LABEL, MAX_NAME = 63, 253
 """The most characters of a label and of a whole name (RFC 1035, 2.3.4; without the final dot)."""
@@ -21,6 +23,31 @@ _EXCLUDED = frozenset('"<>^`{|}')
 _UNSEEN_CATEGORIES = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf", "Cs"))
 _UNSEEN = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")
 """Characters of other categories that are displayed as nothing or as a blank."""
+
+
+_PORTS = {"http": 80, "https": 443}
+
+# The second form is no URL, as its port is no number: a password with a slash that should be %2F.
+_USER = re.compile(r"(?<=//)(?:[^/?#]*@|[^/?#@:\[]*:(?!\d*(?:[/?#]|$))[^?#]*@)")
+
+
+@lru_cache(maxsize=4096)
+def endpoint_of(uri: str) -> str:
+    """The endpoint of a URL: scheme, host and port; the URL itself if it has none."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return uri
+    if not parts.hostname or port is None:
+        return uri
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def without_user(uri: str) -> str:
+    """The URL without user and password, so that readers of records do not see them."""
+    return _USER.sub("", uri, count=1)
 
 
 def uri_fault(uri: str) -> str | None:

@@ -9,6 +9,7 @@ from attrs import frozen
 from callboard.webhooks.events.directory import Directory
 from callboard.webhooks.events.event import Event, PoisonEvent
 from callboard.webhooks.hooks.hook import ALL, Hook
+from callboard.webhooks.modules.hops import hop_headers, hops_in
 from callboard.webhooks.modules.protocol import EventExchange, Firing
 from callboard.webhooks.values.exact_numbers import json_bytes
 
@@ -21,13 +22,17 @@ MAX_NAME = 200
 
 @frozen
 class PostedEvent:
-    """An event of an account. `id`: identifies its repeats; `at`: Gregorian seconds."""
+    """An event of an account. `id`: identifies its repeats; `at`: Gregorian seconds.
+
+    `hops`: how often an event before it was posted because of a delivery of ours (hops.py).
+    """
 
     id: str
     name: str
     account_id: str
     at: int
     data: Mapping[str, Any]
+    hops: int = 0
 
     @property
     def routing_key(self) -> str:
@@ -44,6 +49,7 @@ class PostedEvent:
             "Account-ID": self.account_id,
             "Timestamp": self.at,
             "Data": self.data,
+            **({"Hops": self.hops} if self.hops else {}),
         }
         return json_bytes(headers)
 
@@ -87,4 +93,11 @@ class PostedEventModule:
         def selects(hook: Hook) -> bool:
             return hook.event == ALL or (hook.custom_data or {}).get("type", ALL) in (name, ALL)
 
-        return Firing(account_id, self.id, payload, selects=selects, any_account=True)
+        return Firing(
+            account_id,
+            self.id,
+            payload,
+            selects=selects,
+            any_account=True,
+            headers=hop_headers(hops_in(event)),
+        )

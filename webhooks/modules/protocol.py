@@ -49,7 +49,8 @@ class Firing:
     `any_account`: the account need not be in the directory, as accounts of other buses are not; it
     then has no ancestors. `raw`: the content type and the bytes that hooks send in the body in
     place of the payload; a get sends the payload. `fault`: of the payload by its module's schema,
-    which its deliveries are marked with.
+    which its deliveries are marked with. `above`: accounts that count as ancestors of the account;
+    `headers`: sent with each delivery.
     """
 
     account_id: str
@@ -60,6 +61,8 @@ class Firing:
     any_account: bool = False
     raw: tuple[str, bytes] | None = field(default=None, repr=False)
     fault: str = ""
+    above: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 NO_ARGUMENTS: tuple[Mapping[str, Any], ...] = ({},)

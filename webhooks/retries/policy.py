@@ -34,6 +34,8 @@ LONGEST_ROUND_S = 660.0
 """The longest pause of a deferral, including the lateness of its waits (delay_classes.py)."""
 
 GONE = 410
+LOOP_DETECTED = 508
+"""Our own API refuses an event that goes round (RFC 5842, 7.2; modules/hops.py)."""
 _HONOURS_RETRY_AFTER = frozenset({429, 503, *range(300, 400)})
 _SECONDS = re.compile(r"[0-9]+")
 
@@ -173,13 +175,15 @@ def verdict(
 ) -> Done | Retry | GiveUp:
     """The verdict on an attempt. `attempts_made` includes it, so it is 1 after the first.
 
-    A refused address is final, with either policy.
+    A refused address is final, with either policy, and so is a loop.
     """
     if isinstance(outcome, Response) and succeeded(policy, delivery.method, outcome):
         return Done()
     reason = f"status {outcome.status}" if isinstance(outcome, Response) else outcome.kind
     if reason.startswith("refused") or attempts_made >= max_attempts(policy, delivery):
         return GiveUp(reason, disable=_gone(policy, outcome))
+    if isinstance(outcome, Response) and outcome.status == LOOP_DETECTED:
+        return GiveUp(f"{reason}: the event goes round in a loop")
     if isinstance(policy, KazooPolicy):
         return GiveUp(reason) if isinstance(outcome, Response) else Retry(policy.pause_ms)
     if _gone(policy, outcome):

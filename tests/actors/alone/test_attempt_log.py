@@ -43,7 +43,8 @@ def attempt(number=1):
 
 
 def letter(number=1):
-    return DEAD_LETTERS, {"_id": f"l{number}", "kind": "delivery"}
+    """Of an event: those of deliveries wait for the hook listener (test_operational_events.py)."""
+    return DEAD_LETTERS, {"_id": f"l{number}", "kind": "event"}
 
 
 def test_records_are_confirmed_before_the_store_has_them(log):

@@ -273,10 +273,16 @@ def test_it_counts_four_times_in_every_window(disabling, system, pause_s):
     assert it.asked(0.2) == 1
 
 
-def test_it_does_not_count_where_it_is_switched_off(disabling, world):
-    assert disabling(disable_disabler=True).asked(100) == 0
+def often(it):
+    return {("a", "often"): tuple(it.now_ms - n for n in range(9))}
+
+
+def test_it_disables_none_where_it_is_switched_off(disabling, world):
+    """It counts nevertheless: that a hook is failing is an operational event."""
     off = world.settings(disabler=DisablerSettings(enabled=False))
-    assert disabling(settings=off).asked(100) == 0
+    for it in (disabling(disable_disabler=True), disabling(settings=off)):
+        assert it.asked(100) > 1
+        assert it.seen(often(it)) == []
 
 
 def test_a_switch_is_seen_without_a_restart(disabling):
@@ -286,6 +292,7 @@ def test_a_switch_is_seen_without_a_restart(disabling):
     document["default"]["disable_disabler"] = False
     it.store.save("system_config", document)
     assert it.asked(60) >= 1
+    assert len(it.seen(often(it))) == 1
 
 
 def test_it_waits_for_the_store_and_asks_again_after_five_seconds(disabling):

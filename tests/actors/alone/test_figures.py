@@ -26,8 +26,8 @@ IDLE = {"in_flight": 0, "waiting": 0, "parked": 0, "retrying": 0, "leaving": 0, 
 STATS = {
     "event_bridge": {
         "broker": "up",
-        "received": 4,
-        "acknowledged": 4,
+        "received": 7,  # Three operational events among them.
+        "acknowledged": 7,
         "requeued": 0,
         "unclaimed": 0,
         "no_module": 0,
@@ -82,10 +82,10 @@ STATS = {
         "dropped": 0,
         "letters_waiting": 0,
     },
-    "hook_table": {"hooks": 2, "loaded": True, "subscribers": 2},
+    "hook_table": {"hooks": 2, "loaded": True, "subscribers": 3},
     "hook_listener": {
         **{"broker": "up", "loaded": 2, "problems": 0, "loading": False},
-        **{"missed": 0, "unpublished": 0},
+        **{"missed": 0, "unpublished": 0, "unpublished_events": 0},
     },
 }
 """What `callboard tree` shows (docs/operations.md)."""
@@ -158,7 +158,8 @@ def _part_of(spec):
         if child.id == "metrics":
             child = evolve(child, actor=Collector)
         elif child.id == "responders":
-            own = tuple(each for each in child.args.children if each.id in ("shop", "object"))
+            known = ("shop", "object", "callboard")
+            own = tuple(each for each in child.args.children if each.id in known)
             child = evolve(child, args=evolve(child.args, children=own))
         if child.id in left:
             children.append(child)
@@ -177,10 +178,11 @@ def test_the_tree_shows_what_was_done(node, path):
 
 
 COUNTERS = {
-    ("callboard_messages_received_total", ()): 4,
-    ("callboard_messages_acknowledged_total", ()): 4,
+    ("callboard_messages_received_total", ()): 7,
+    ("callboard_messages_acknowledged_total", ()): 7,
     ("callboard_events_total", ("shop", "fired")): 3,
     ("callboard_events_total", ("shop", "poison")): 1,
+    ("callboard_events_total", ("callboard", "no_hook")): 3,
     ("callboard_deliveries_made_total", ("shop",)): 6,
     ("callboard_deliveries_total", ("delivered",)): 3,
     ("callboard_deliveries_total", ("given_up",)): 3,

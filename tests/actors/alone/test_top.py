@@ -60,7 +60,7 @@ TREE = [
     ("deliveries", "Supervisor", "permanent", 25, 0, "", ""),
     (
         *("deliveries/attempt_log", "AttemptLog", "permanent", 5, 6, ""),
-        "metrics deliveries/*deliverer-*",
+        "metrics hook_listener deliveries/*deliverer-*",
     ),
     (
         *("deliveries/retry_queue", "RetryQueue", "permanent", 5, 6, ""),

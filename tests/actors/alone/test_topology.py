@@ -34,6 +34,7 @@ from callboard.config.settings import (
     KazooSettings,
 )
 
+OPERATIONAL = ("callboard.operational", "topic")
 CHANGES = [
     ("configuration", "*.webhooks.webhook.*"),
     ("configuration", "doc_deleted.*.account.*"),
@@ -134,7 +135,8 @@ def bindings_of(topology):
             *([("callboard.events.failures", "")], 50),
         ),
         (
-            *(HookListener, [("configuration", "topic"), ("notifications", "topic")]),
+            HookListener,
+            [("configuration", "topic"), ("notifications", "topic"), OPERATIONAL],
             *(own("changes"), CHANGES, 50),
         ),
         (ZoneListener, [("configuration", "topic")], own("changes"), CHANGES, 50),
@@ -150,7 +152,11 @@ def bindings_of(topology):
 def test_what_an_actor_declares(declared, actor_class, exchanges, queue, bindings, prefetch):
     topology = declared(actor_class, zone="amqp://zone" if actor_class is ZoneListener else "")
     assert [(exchange.name, exchange.type) for exchange in topology.exchanges] == exchanges
-    assert not any(exchange.durable for exchange in topology.exchanges)  # as Kazoo declares them
+    # Kazoo's are not durable.
+    durable = [
+        (exchange.name, exchange.type) for exchange in topology.exchanges if exchange.durable
+    ]
+    assert durable == [one for one in exchanges if one == OPERATIONAL]
     assert queue_of(topology) == queue
     assert bindings_of(topology) == bindings
     assert topology.delays == ()
