@@ -18,7 +18,7 @@ def in_any_order(urls: str) -> str:
 
 
 def mask_url(urls: str) -> str:
-    """The URLs as they may be printed: with `***` for the password, even for one not well formed."""
+    """The URLs as they may be printed: with `***` for the password, even if not well formed."""
     masked = (re.sub(r"://([^:/@]*):.*@", r"://\1:***@", url, flags=re.S) for url in each_url(urls))
     return ",".join(masked)
 

@@ -14,6 +14,7 @@ from callboard.adapters.store.protocol import DocumentStore, StoreError
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, WrongUsage, print_json, print_table, say
 from callboard.config.loader import Loaded
+from callboard.config.server_urls import store_url
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 
@@ -75,7 +76,9 @@ def revoke(loaded: Loaded, token_id: str) -> None:
 def _store(loaded: Loaded) -> Iterator[DocumentStore]:
     """The store, accessed directly; no system need run."""
     couchdb = loaded.settings.couchdb
-    store = stores.connect(couchdb.url, loaded.settings.data.dir, couchdb.timeout_ms / 1000)
+    store = stores.connect(
+        store_url(loaded.settings), loaded.settings.data.dir, couchdb.timeout_ms / 1000
+    )
     try:
         yield store
     except StoreError as problem:

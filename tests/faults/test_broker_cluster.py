@@ -28,8 +28,8 @@ def test_of_three_brokers_one_may_freeze_or_die(rabbitmq_cluster, start, receive
     first, second, _third = rabbitmq_cluster
     url = ",".join(node.url for node in rabbitmq_cluster)
 
-    # One connection, whose broker freezes. The leader of the queue does not: the other brokers notice
-    # a frozen leader after their own time (net_ticktime).
+    # One connection, whose broker freezes. The leader of the queue does not: a frozen leader is
+    # detected by the other brokers after a time of their own (net_ticktime).
     topology = Topology(queue=shared_queue("frozen", "quorum"))
     elsewhere = Driver(AmqpConnection(second.url, topology)).up()
     elsewhere.connection.close()

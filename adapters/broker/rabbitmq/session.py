@@ -37,6 +37,7 @@ from callboard.adapters.broker.protocol import (
 from callboard.adapters.broker.queues import delay_arguments
 from callboard.adapters.broker.rabbitmq import flush_markers
 from callboard.adapters.broker.rabbitmq.flush_markers import Marks
+from callboard.adapters.keys.tls import tls_problem
 
 MARK_ID, PROBE_ID = 0, -1
 """The publish ids of markers (flush_markers.py) and of probes; those of the owner start at 1."""
@@ -70,9 +71,9 @@ class AmqpSession:
 
     A session is never reused: its owner creates another one when `on_lost(session, reason)` is
     called. Tags are the channel's delivery tags plus `tag_base`, so that they differ between
-    sessions. Without a `consumer_tag` it declares everything but does not consume. The consumer gets
-    its response within `consume_s` seconds, or the session ends. `marks`: the markers of the messages
-    that it receives, or that it publishes.
+    sessions. Without a `consumer_tag` it declares everything but does not consume. The consumer
+    gets its response within `consume_s` seconds, or the session ends. `marks`: the markers of the
+    messages that it receives, or that it publishes.
     """
 
     def __init__(
@@ -576,13 +577,22 @@ def _advice(error: BaseException) -> str:
 
 def describe(error: BaseException) -> str:
     """The error in words, extracted from pika's nested exceptions."""
+    text = _described(error)
+    return tls_problem(text) or text
+
+
+def _described(error: BaseException) -> str:
     match error:
         case AMQPConnectionWorkflowFailed(exceptions=(*_, last)):
-            return describe(last)
+            return _described(last)
         case AMQPConnectorPhaseErrorBase(exception=inner):
-            return describe(inner)
+            return _described(inner)
         case pika_errors.AMQPConnectionError(args=(BaseException() as inner,)):
-            return describe(inner)
+            return _described(inner)
+        case pika_errors.IncompatibleProtocolError(args=(str(text), *_)) if (
+            "ConnectionResetError" in text
+        ):
+            return f"IncompatibleProtocolError: {text[text.index('ConnectionResetError') :]}"
         case pika_errors.ConnectionClosed() | pika_errors.ChannelClosed():
             return f"{error.reply_code} {error.reply_text}"
         case pika_errors.ProbableAuthenticationError(args=(why,)):
