@@ -12,7 +12,7 @@ from attrs import frozen
 VERIFY = {"verify_peer": True, "verify_none": False}
 
 ENDED = "the server ended the connection at once: it may demand a client certificate"
-"""In TLS 1.3 the client may write before it reads that, and loses the answer."""
+"""In TLS 1.3 the client may write before it reads that, and loses the response."""
 
 PROBLEMS = {
     "certificate required": "the server demands a client certificate: set client_certificate",
@@ -49,7 +49,7 @@ class Tls:
     verify: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """A context with what is in the files now. Raises ValueError for an unusable one."""
+        """A context with the present contents of the files. Raises ValueError for an unusable one."""
         file = self.ca_file
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
@@ -90,6 +90,6 @@ def _verify(written: str) -> bool:
 
 
 def tls_problem(text: str) -> str:
-    """What an error's text says of TLS, in words for users; empty if nothing."""
+    """The fault of TLS in an error's text, in words for users; empty if there is none."""
     text = text.lower().replace("_", " ")
     return next((f"TLS: {words}" for part, words in PROBLEMS.items() if part in text), "")
