@@ -49,7 +49,7 @@ class Tls:
     verify: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """A context with the present contents of the files. Raises ValueError for an unusable one."""
+        """A context with the files as they are. Raises ValueError for an unusable one."""
         file = self.ca_file
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)

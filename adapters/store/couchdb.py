@@ -337,6 +337,7 @@ class _HTTPSConnection(http.HTTPSConnection):  # type: ignore[misc]
     """Expects `server_name` in the certificate, if it is not empty."""
 
     server_name = ""
+    sock: Any
 
     def connect(self) -> None:
         """Connect, then begin TLS."""

@@ -72,8 +72,8 @@ class _ByName(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """See HTTPAdapter."""
-        names = {"server_hostname": self._name, "assert_hostname": self._name}
-        super().init_poolmanager(*arguments, **options, **names)
+        options |= {"server_hostname": self._name, "assert_hostname": self._name}
+        super().init_poolmanager(*arguments, **options)
 
 
 def _get(session: requests.Session, url: str, timeout_s: float) -> requests.Response:
