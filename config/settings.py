@@ -130,6 +130,27 @@ class AmqpSettings:
         choice("random", "listed"),
         "Order in which the brokers of a cluster are tried: random for each connection, or listed.",
     )
+    ca_bundle: Path | None = _key(
+        "",
+        path(lambda: None),
+        "PEM file of the authorities that verify the broker's certificate; empty: the system's.",
+    )
+    client_certificate: Path | None = _key(
+        "",
+        path(lambda: None),
+        "PEM file with this node's certificate for the broker; empty means none.",
+    )
+    client_key: Path | None = _key(
+        "",
+        path(lambda: None),
+        "PEM file with the key of client_certificate; empty means that file.",
+    )
+    tls_server_name: str = _key(
+        "",
+        text("text without spaces", r"\S*"),
+        "Name in the broker's certificate; empty means the URL's host.",
+    )
+    tls_verify: bool = _key(True, flag(), "Whether the broker's certificate is verified.")
     prefetch: int = _key(
         1000,
         whole(1, 65535),
@@ -182,6 +203,27 @@ class CouchdbSettings:
         url("sqlite", "http", "https"),
         "Document store; sqlite:// is the embedded one, in the data directory.",
     )
+    ca_bundle: Path | None = _key(
+        "",
+        path(lambda: None),
+        "PEM file of the authorities that verify the store's certificate; empty: the system's.",
+    )
+    client_certificate: Path | None = _key(
+        "",
+        path(lambda: None),
+        "PEM file with this node's certificate for the store; empty means none.",
+    )
+    client_key: Path | None = _key(
+        "",
+        path(lambda: None),
+        "PEM file with the key of client_certificate; empty means that file.",
+    )
+    tls_server_name: str = _key(
+        "",
+        text("text without spaces", r"\S*"),
+        "Name in the store's certificate; empty means the URL's host.",
+    )
+    tls_verify: bool = _key(True, flag(), "Whether the store's certificate is verified.")
     timeout_ms: int = _key(10_000, whole(1, DAY_MS), "Longest wait for a response, milliseconds.")
     compare_s: int = _key(
         120,

@@ -35,6 +35,7 @@ from callboard.adapters.store import stores
 from callboard.adapters.store.dry_run import DRY_RUN, DryRunStore
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
+from callboard.config.server_urls import broker_url, store_url
 from callboard.config.settings import Settings
 from callboard.config.time_limits import BROKER_SET_UP_S, CLOSE_S, store_call_s
 from callboard.supervision import Call
@@ -92,7 +93,7 @@ class Role(Counting):
 
     def connect_store(self) -> DocumentStore:
         """A connection to the document store, closed when the actor ends."""
-        url, folder = self.settings.couchdb.url, self.settings.data.dir
+        url, folder = store_url(self.settings), self.settings.data.dir
         timeout_s = store_call_s(self.settings)
         store = self._ports.store(url, folder, timeout_s=timeout_s)
         if self.settings.delivery.dry_run:
@@ -151,7 +152,7 @@ class BrokerRole(Role):
 
         `first` is called before, once the start is reported: it may take as long as the store.
         """
-        url = url or self.settings.amqp.url
+        url = broker_url(self.settings, url)
         if self.settings.amqp.url_order == "random":
             url = in_any_order(url)
         folder = self.settings.data.dir

@@ -16,6 +16,7 @@ from callboard.actors.delivery.ordered_queues import (
 from callboard.adapters.broker.brokers import relocate
 from callboard.adapters.broker.protocol import BrokerError, OutgoingMessage, Queue
 from callboard.adapters.local.ordered_file import OrderedFile
+from callboard.config.server_urls import broker_url
 from callboard.config.settings import Settings
 from callboard.config.time_limits import take_over_s
 from callboard.webhooks.retries.delay_classes import DELAY_CLASSES
@@ -45,7 +46,7 @@ def take_over(
 
     try:
         count = relocate(
-            settings.amqp.url,
+            broker_url(settings),
             settings.data.dir,
             (due_queue(settings), *(delay_queue(settings, name) for name in DELAY_CLASSES)),
             is_of_ordered_hook,

@@ -21,6 +21,7 @@ from callboard.actors.messages.paths import ELSEWHERE
 from callboard.adapters.store import stores
 from callboard.adapters.store.health_check import StoreProbe
 from callboard.adapters.store.protocol import DocumentStore
+from callboard.config.server_urls import store_url
 from callboard.config.time_limits import CLOSE_S, store_probe_s
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
@@ -69,7 +70,7 @@ class Metrics(Role):
         self._look()
 
     def _connect(self) -> DocumentStore:
-        url, timeout_s = self.settings.couchdb.url, store_probe_s(self.settings)
+        url, timeout_s = store_url(self.settings), store_probe_s(self.settings)
         return stores.connect(url, self.settings.data.dir, timeout_s=timeout_s)
 
     def stats(self) -> Mapping[str, Any]:

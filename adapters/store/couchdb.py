@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from uuid import uuid4
@@ -13,6 +13,7 @@ from uuid import uuid4
 import couchdb
 from couchdb import http, json
 
+from callboard.adapters.keys.tls import Tls, take_options, tls_problem
 from callboard.adapters.store.protocol import (
     CONFLICT,
     ChangedDocument,
@@ -47,6 +48,7 @@ class CouchdbStore:
     """
 
     def __init__(self, url: str, timeout_s: float = 10.0) -> None:
+        url, self._tls = take_options(url)
         self._url = _with_quoted_credentials(url)
         self._timeout_s = timeout_s
         self._own = threading.local()
@@ -271,6 +273,7 @@ class CouchdbStore:
         if getattr(self._own, "pid", None) != os.getpid():
             session = http.Session(timeout=self._timeout_s)
             session.cache = _NoCache()
+            session.connection_pool = _Pool(self._timeout_s, self._tls)
             self._own.server = couchdb.Server(self._url, session=session)
             self._own.pid = os.getpid()
         return self._own.server
@@ -296,7 +299,8 @@ class CouchdbStore:
             raise StoreError(f"{where}: {_reason(error)}") from error
         except (OSError, HTTPException) as error:
             self.close()  # the state of those connections is unknown
-            raise StoreUnavailable(f"{where}: {error or type(error).__name__}") from error
+            told = str(error) or type(error).__name__
+            raise StoreUnavailable(f"{where}: {tls_problem(told) or told}") from error
         except UnicodeEncodeError as error:
             raise StoreError(f"{where}: {error}") from error
         except (AttributeError, TypeError, ValueError) as error:
@@ -304,6 +308,44 @@ class CouchdbStore:
             # page without a content type or in chunks, a body that is not JSON.
             self.close()
             raise StoreUnavailable(f"{where}: not a response of CouchDB: {error!r}") from error
+
+
+class _Pool(http.ConnectionPool):  # type: ignore[misc]
+    """Connects with TLS as the URL says; the library has no options for it."""
+
+    def __init__(self, timeout_s: float, tls: Tls) -> None:
+        super().__init__(timeout_s)
+        self._tls = tls
+
+    def get(self, url: str) -> Any:
+        """A connection to the server, a kept one if there is one."""
+        parts = urlsplit(url)
+        kept = self.conns.get((parts.scheme, parts.netloc))
+        if parts.scheme != "https" or kept or self._tls == Tls():
+            return super().get(url)
+        try:
+            context = self._tls.context()
+        except ValueError as error:
+            raise ConnectionError(str(error)) from None
+        connection = _HTTPSConnection(parts.netloc, timeout=self.timeout, context=context)
+        connection.server_name = self._tls.server_name
+        connection.connect()
+        return connection
+
+
+class _HTTPSConnection(http.HTTPSConnection):  # type: ignore[misc]
+    """Expects `server_name` in the certificate, if it is not empty."""
+
+    server_name = ""
+    sock: Any
+
+    def connect(self) -> None:
+        """Connect, then begin TLS."""
+        if not self.server_name:
+            super().connect()
+            return
+        HTTPConnection.connect(self)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.server_name)
 
 
 class _NoCache(http.Cache):  # type: ignore[misc]

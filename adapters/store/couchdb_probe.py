@@ -5,11 +5,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 import requests
+import urllib3
 from attrs import frozen
 
+from callboard.adapters.keys.tls import take_options, tls_problem
 from callboard.adapters.store.urls import mask_url
 
-Stage = Literal["address", "credentials", "protocol"]
+Stage = Literal["address", "tls", "credentials", "protocol"]
 
 
 class ProbeFailed(Exception):
@@ -36,7 +38,15 @@ class StoreAbout:
 
 def look(url: str, timeout_s: float) -> StoreAbout:
     """The store at this URL. Raises ProbeFailed. `timeout_s` bounds each wait."""
+    url, tls = take_options(url)
     with requests.Session() as session:
+        session.verify = tls.verify and (tls.ca_file or True)
+        if not tls.verify:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        if tls.certificate_file:
+            session.cert = (tls.certificate_file, tls.key_file or tls.certificate_file)
+        if tls.server_name:
+            session.mount("https://", _ByName(tls.server_name))
         session.trust_env = False  # no proxy, no netrc: the store client uses none either
         before = time.time()
         response = _get(session, url, timeout_s)
@@ -53,11 +63,29 @@ def look(url: str, timeout_s: float) -> StoreAbout:
         )
 
 
+class _ByName(requests.adapters.HTTPAdapter):
+    """Expects a name in the certificate that is not the URL's host."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """See HTTPAdapter."""
+        options |= {"server_hostname": self._name, "assert_hostname": self._name}
+        super().init_poolmanager(*arguments, **options)
+
+
 def _get(session: requests.Session, url: str, timeout_s: float) -> requests.Response:
     try:
         response = session.get(url, timeout=timeout_s, allow_redirects=False)
     except requests.RequestException as error:
-        raise ProbeFailed("address", _reason(error)) from error
+        reason = _reason(error)
+        if problem := tls_problem(reason):
+            raise ProbeFailed("tls", problem) from error
+        raise ProbeFailed("address", reason) from error
+    except OSError as error:  # a file that does not exist
+        raise ProbeFailed("tls", f"TLS: {error}") from error
     if response.status_code in (401, 403):
         raise ProbeFailed("credentials", f"it answers {response.status_code}")
     if response.status_code != requests.codes.ok:

@@ -10,6 +10,7 @@ from callboard.adapters.broker.queues import is_deprecated
 from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed, Stage, look
 from callboard.adapters.broker.urls import each_url, mask_url
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.config.server_urls import broker_url
 from callboard.config.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -24,6 +25,8 @@ BLOCKED = "rabbitmq-diagnostics alarms; give it memory or disk space, or empty i
 MEND: dict[Stage, str] = {
     "url": "write amqp.url as amqp://user:password@host:port/vhost, with special characters as %XX",
     "address": "check that RabbitMQ runs and that this machine can reach its port",
+    "tls": "correct amqp.ca_bundle, client_certificate or tls_server_name, or the port "
+    "(docs/security.md)",
     "credentials": "correct user and password in amqp.url; user guest works only from localhost",
     "vhost": f"rabbitmqctl add_vhost VHOST; {PERMISSIONS}",
     "permissions": PERMISSIONS,
@@ -33,7 +36,7 @@ MEND: dict[Stage, str] = {
 
 def broker(settings: Settings) -> Iterator[Finding]:
     """Checks every configured broker: that of the events, and those of other zones."""
-    url, queue = settings.amqp.url, event_queue(settings).name
+    url, queue = broker_url(settings), event_queue(settings).name
     if url.startswith("memory:"):
         yield ok("broker", "the embedded broker, which no other program can reach")
     else:
@@ -41,7 +44,8 @@ def broker(settings: Settings) -> Iterator[Finding]:
         if len(each_url(url)) > 1 and settings.amqp.queue_type != "quorum":
             yield warning("queue", *NOT_REPLICATED)
     for zone in settings.amqp.zones:
-        yield from _cluster("broker of a zone", zone, queue, (change_exchange(settings),))
+        zone_url, changes = broker_url(settings, zone), (change_exchange(settings),)
+        yield from _cluster("broker of a zone", zone_url, queue, changes)
 
 
 def _cluster(

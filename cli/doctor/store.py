@@ -13,6 +13,7 @@ from callboard.adapters.store.stores import FILE_NAME
 from callboard.adapters.store.urls import mask_url
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.config.server_urls import store_url
 from callboard.config.settings import Settings
 from callboard.webhooks.hooks.secrets import SecretsRefused, stored_secrets
 
@@ -26,6 +27,8 @@ HOOKS = 2000
 
 MEND: dict[Stage, str] = {
     "address": "check that CouchDB runs and that this machine can reach its port",
+    "tls": "correct couchdb.ca_bundle, client_certificate or tls_server_name, or the port "
+    "(docs/security.md)",
     "credentials": "correct user and password in couchdb.url, with special characters as %XX",
     "protocol": "check that couchdb.url points to CouchDB itself, without a path",
 }
@@ -36,7 +39,7 @@ COPY = "give all nodes the same secrets.key_file (docs/signatures.md)"
 
 def store(settings: Settings) -> Iterator[Finding]:
     """Checks the configured store."""
-    url = settings.couchdb.url
+    url = store_url(settings)
     if url.startswith("sqlite:"):
         yield _embedded(settings)
         return

@@ -15,6 +15,7 @@ from callboard.cli.system.metrics import health_of
 from callboard.cli.system.waiting import not_running
 from callboard.cli.terminal.output import counted
 from callboard.config.options import sections
+from callboard.config.server_urls import broker_url
 from callboard.config.settings import Settings
 from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.metrics.health import EXCHANGE, MACHINE
@@ -136,7 +137,7 @@ def nodes_taking(settings: Settings) -> int:
     if amqp.url.startswith("memory:") or amqp.single_active_consumer:
         return 1
     try:
-        return look(amqp.url, event_queue(settings).name, (), TIMEOUT_S).consumers
+        return look(broker_url(settings), event_queue(settings).name, (), TIMEOUT_S).consumers
     except ProbeFailed:  # The check of the broker reports it.
         return 0
 

@@ -22,6 +22,7 @@ from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import FAILED, Failure, counted, escaped, print_json, say
 from callboard.cli.terminal.pacing import paced, say_why
 from callboard.config.loader import Loaded
+from callboard.config.server_urls import broker_url
 from callboard.config.settings import Settings
 from callboard.webhooks.modules.protocol import EventModule
 
@@ -121,7 +122,7 @@ def _events(settings: Settings, module: EventModule) -> tuple[int, bool]:
             raise Failure(f"the embedded broker cannot be read: {problem}") from None
         return sum(count for key, count in by_key.items() if _bound(module, *key)), True
     try:
-        return look(settings.amqp.url, queue, (), TIMEOUT_S).waiting or 0, False
+        return look(broker_url(settings), queue, (), TIMEOUT_S).waiting or 0, False
     except ProbeFailed as problem:
         raise Failure(f"{mask_url(settings.amqp.url)}: {problem.stage}: {problem}") from None
 

@@ -14,6 +14,7 @@ from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, WrongUsage, print_json, print_table, say
 from callboard.cli.terminal.times import WHEN, shown
 from callboard.config.loader import Loaded
+from callboard.config.server_urls import store_url
 from callboard.webhooks.history.attempts import DURATION, concerns
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
@@ -45,7 +46,9 @@ def show(loaded: Loaded, text: str, account: str, since: float, limit: int, json
     except BadArgument as problem:
         raise WrongUsage(str(problem)) from None
     couchdb = loaded.settings.couchdb
-    store = stores.connect(couchdb.url, loaded.settings.data.dir, couchdb.timeout_ms / 1000)
+    store = stores.connect(
+        store_url(loaded.settings), loaded.settings.data.dir, couchdb.timeout_ms / 1000
+    )
     try:
         both = [
             *_attempts(store, account_id, text, since),

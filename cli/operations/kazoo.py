@@ -27,6 +27,7 @@ from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, print_json, print_table, say
 from callboard.cli.terminal.times import shown
 from callboard.config.loader import Loaded
+from callboard.config.server_urls import store_url
 from callboard.webhooks.history.comparing import NEAR_S, OURS, compared
 from callboard.webhooks.hooks.hook import is_enabled
 from callboard.webhooks.hooks.migration import OLD_EVENTS
@@ -183,7 +184,9 @@ def compare(loaded: Loaded, account: str, hook_id: str | None, json_: bool) -> N
     try:
         with (
             closing(stores.connect("sqlite://", folder / DRY_RUN)) as records,
-            closing(stores.connect(couchdb.url, folder, couchdb.timeout_ms / 1000)) as shared,
+            closing(
+                stores.connect(store_url(loaded.settings), folder, couchdb.timeout_ms / 1000)
+            ) as shared,
         ):
             ours = list(attempts(records, account, hook_id, now - KEPT_S, now))
             since = min((one["pvt_created"] for one in ours), default=now) - NEAR_S
@@ -238,7 +241,9 @@ def _stored(
     Those of retired types are not migrated.
     """
     couchdb = loaded.settings.couchdb
-    store = stores.connect(couchdb.url, loaded.settings.data.dir, couchdb.timeout_ms / 1000)
+    store = stores.connect(
+        store_url(loaded.settings), loaded.settings.data.dir, couchdb.timeout_ms / 1000
+    )
     hooks = HookStore(store)
     found: list[Document] = []
     try:

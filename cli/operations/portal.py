@@ -25,6 +25,7 @@ from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, WrongUsage, plain, print_json, say
 from callboard.cli.terminal.times import shown
 from callboard.config.loader import Loaded
+from callboard.config.server_urls import store_url
 from callboard.config.settings import Settings
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 
@@ -104,7 +105,7 @@ def _links(loaded: Loaded) -> Iterator[PortalLinks]:
     """Links, made directly; no system need run."""
     settings = loaded.settings
     couchdb = settings.couchdb
-    store = stores.connect(couchdb.url, settings.data.dir, couchdb.timeout_ms / 1000)
+    store = stores.connect(store_url(settings), settings.data.dir, couchdb.timeout_ms / 1000)
     try:
         yield PortalLinks(SecretBox(settings.secrets.key, settings.secrets_key_file), store)
     except (StoreError, SecretBoxError) as problem:

@@ -15,6 +15,7 @@ from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, print_json, print_table, say
 from callboard.config.loader import Loaded
+from callboard.config.server_urls import store_url
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 
 
@@ -73,7 +74,9 @@ def revoke(loaded: Loaded, token_id: str) -> None:
 def _store(loaded: Loaded) -> Iterator[DocumentStore]:
     """The store, accessed directly; no system need run."""
     couchdb = loaded.settings.couchdb
-    store = stores.connect(couchdb.url, loaded.settings.data.dir, couchdb.timeout_ms / 1000)
+    store = stores.connect(
+        store_url(loaded.settings), loaded.settings.data.dir, couchdb.timeout_ms / 1000
+    )
     try:
         yield store
     except StoreError as problem:

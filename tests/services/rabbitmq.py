@@ -170,6 +170,23 @@ class RabbitMQ:
             self._denies = True
         self.erlang(f'ets:insert(callboard_denying, {{<<"{vhost}">>}})')
 
+    @contextmanager
+    def tls(self, ca: Path, certificate: Path, **options: str) -> Iterator[int]:
+        """A port with TLS, whose options are Erlang's. `certificate`: with the key."""
+        port = free_port()
+        given = {"verify": "verify_none", **options}
+        shown = "".join(f", {{{name}, {value}}}" for name, value in given.items())
+        place = f'{{"127.0.0.1", {port}}}'
+        self.erlang(
+            f"begin rabbit_networking:ensure_ssl(), rabbit_networking:start_ssl_listener({place}, "
+            f'[{{cacertfile, "{ca}"}}, {{certfile, "{certificate}"}}, {{keyfile, "{certificate}"}}'
+            f"{shown}], 1) end"
+        )
+        try:
+            yield port
+        finally:
+            self.erlang(f"rabbit_networking:stop_tcp_listener({place})")
+
     def queues(self, url: str) -> list[tuple[str, bool, bool, bool, dict[str, Any]]]:
         """The queues of that virtual host: name, durable, exclusive, auto_delete and arguments."""
         vhost = unquote(url.rsplit("/", 1)[1])

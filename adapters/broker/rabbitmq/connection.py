@@ -262,7 +262,11 @@ class AmqpConnection:
 
     def _connect(self) -> None:
         topology = self._topology
-        self._parameters = self._servers.parameters()
+        try:
+            self._parameters = self._servers.parameters()
+        except BrokerError as error:  # a file of TLS may be there later
+            self._down(str(error), self._servers.pause_s(0.0))
+            return
         dead_letters = any(not delay.quorum for delay in topology.delays)
         later = self._running_loop().call_later
         self._marks = Marks(self._publish_mark, later) if dead_letters else None
@@ -315,5 +319,10 @@ class AmqpConnection:
         pause_s = self._servers.pause_s(lasted_s, wanted=self._reconnect_wanted)
         self._reconnect_wanted = False
         self._publisher_lasted_s = math.inf
+        self._down(reason, pause_s)
+
+    def _down(self, reason: str, pause_s: float) -> None:
+        self._down_reason = reason
         self._events.append(ConnectionDown(reason, retry_in_s=pause_s))
         self._running_loop().call_later(pause_s, self._connect)
+        self._running_loop().wake()

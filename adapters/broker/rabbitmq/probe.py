@@ -18,7 +18,7 @@ from pika.adapters.utils.connection_workflow import (  # type: ignore[import-unt
 
 from callboard.adapters.broker.protocol import BrokerError, Exchange, Queue
 from callboard.adapters.broker.rabbitmq.servers import url_parameters
-from callboard.adapters.broker.rabbitmq.session import NO_QUEUE, PROBE
+from callboard.adapters.broker.rabbitmq.session import NO_QUEUE, PROBE, describe
 from callboard.adapters.broker.urls import each_url, mask_url
 
 THROW_AWAY_MS = 60_000
@@ -27,7 +27,7 @@ THROW_AWAY_MS = 60_000
 BLOCKED_S = 0.5
 """How long a message may wait after the broker has said that it takes none."""
 
-Stage = Literal["url", "address", "credentials", "vhost", "permissions", "protocol"]
+Stage = Literal["url", "address", "tls", "credentials", "vhost", "permissions", "protocol"]
 
 
 class ProbeFailed(Exception):
@@ -100,7 +100,9 @@ def look(
 def _connect(url: str, timeout_s: float) -> Any:
     try:
         parameters = [url_parameters(each) for each in each_url(url)]
-    except BrokerError:
+    except BrokerError as error:
+        if str(error).startswith("TLS:"):
+            raise ProbeFailed("tls", str(error)) from None
         raise ProbeFailed("url", f"{mask_url(url)} is no AMQP URL") from None
     for each in parameters:
         each.connection_attempts = 1
@@ -116,6 +118,8 @@ def _connect(url: str, timeout_s: float) -> Any:
     except pika_errors.ConnectionClosedByBroker as error:
         raise ProbeFailed("vhost", _told(error)) from error
     except (pika_errors.AMQPError, AMQPConnectorException, OSError) as error:
+        if (described := describe(error)).startswith("TLS:"):
+            raise ProbeFailed("tls", described) from error
         raise ProbeFailed("address", _told(error) or type(error).__name__) from error
 
 

@@ -2,13 +2,14 @@
 
 from random import uniform
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pika  # type: ignore[import-untyped]
 
 from callboard.adapters.broker.backoff import Backoff
 from callboard.adapters.broker.protocol import BrokerError
 from callboard.adapters.broker.urls import each_url
+from callboard.adapters.keys.tls import Tls, take_options
 
 NEXT_S = 0.1
 """The most seconds before the next broker is tried; shortened by up to half at random."""
@@ -17,13 +18,42 @@ CONSUME_S = 1.0
 
 
 def url_parameters(url: str) -> Any:
-    """The URL as pika's parameters. Raises `BrokerError` for an unusable one."""
+    """The URL as pika's parameters, with TLS as its files are now.
+
+    Raises `BrokerError` for an unusable URL or file.
+    """
+    parameters, tls = _parsed(url)
+    if parameters.ssl_options is not None:
+        try:
+            context = tls.context()
+        except ValueError as error:
+            raise BrokerError(str(error)) from None
+        parameters.ssl_options = pika.SSLOptions(context, tls.server_name or parameters.host)
+    return parameters
+
+
+def _parsed(url: str) -> tuple[Any, Tls]:
     try:
-        return pika.URLParameters(url)
+        plain, tls = take_options(url)
+        plain, is_external = _take_external(plain)
+        parameters = pika.URLParameters(plain)
     except (ValueError, TypeError):
         # The error's text may contain a part of the password.
         expected = "amqp://user:password@host:port/vhost?option=value"
         raise BrokerError(f"not a usable AMQP URL (expected {expected})") from None
+    if is_external:
+        parameters.credentials = pika.credentials.ExternalCredentials()
+    return parameters, tls
+
+
+def _take_external(url: str) -> tuple[str, bool]:
+    """RabbitMQ's option auth_mechanism=external: the client certificate is the login."""
+    parts = urlsplit(url)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    rest = [pair for pair in given if pair != ("auth_mechanism", "external")]
+    if rest == given:
+        return url, False
+    return urlunsplit(parts._replace(query=urlencode(rest))), True
 
 
 class Servers:
@@ -38,10 +68,10 @@ class Servers:
         self._backoff, self._name, self._heartbeat_s = backoff, name, heartbeat_s
         self._current, self._failed = 0, 0
         for url in self._urls:
-            url_parameters(url)
+            _parsed(url)
 
     def parameters(self) -> Any:
-        """Those of the broker whose turn it is."""
+        """Those of the broker whose turn it is. Raises `BrokerError` if a file cannot be used."""
         url = self._urls[self._current]
         parameters = url_parameters(url)
         if parameters.heartbeat is None:

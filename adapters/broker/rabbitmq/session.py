@@ -40,6 +40,7 @@ from callboard.adapters.broker.queues import delay_arguments, own_name
 from callboard.adapters.broker.rabbitmq import flush_markers
 from callboard.adapters.broker.rabbitmq.exchange_trial import ExchangeTrial
 from callboard.adapters.broker.rabbitmq.flush_markers import Marks
+from callboard.adapters.keys.tls import tls_problem
 
 MARK_ID, PROBE_ID = 0, -1
 """The publish ids of markers (flush_markers.py) and of probes; those of the owner start at 1."""
@@ -640,13 +641,22 @@ def _advice(error: BaseException) -> str:
 
 def describe(error: BaseException) -> str:
     """The error in words, extracted from pika's nested exceptions."""
+    text = _described(error)
+    return tls_problem(text) or text
+
+
+def _described(error: BaseException) -> str:
     match error:
         case AMQPConnectionWorkflowFailed(exceptions=(*_, last)):
-            return describe(last)
+            return _described(last)
         case AMQPConnectorPhaseErrorBase(exception=inner):
-            return describe(inner)
+            return _described(inner)
         case pika_errors.AMQPConnectionError(args=(BaseException() as inner,)):
-            return describe(inner)
+            return _described(inner)
+        case pika_errors.IncompatibleProtocolError(args=(str(text), *_)) if (
+            "ConnectionResetError" in text
+        ):
+            return f"IncompatibleProtocolError: {text[text.index('ConnectionResetError') :]}"
         case pika_errors.ConnectionClosed() | pika_errors.ChannelClosed():
             return f"{error.reply_code} {error.reply_text}"
         case pika_errors.ProbableAuthenticationError(args=(why,)):
