@@ -45,7 +45,11 @@ COMMANDS = (
         "hooks.commands:hooks",
         "Add, show, change and remove hooks, and manage their secrets.",
     ),
-    ("apply", "hooks.declaring:apply_", "Make the hooks and quotas of FILE's accounts as it says."),
+    (
+        "apply",
+        "hooks.declaring:apply_",
+        "Make the hooks and quotas of FILE's accounts as FILE says.",
+    ),
     (
         "export",
         "hooks.declaring:export",

@@ -178,7 +178,7 @@ def test_each_transport_has_a_number_of_its_own():
 def test_a_transport_that_is_not_installed_is_refused_with_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycurl", None)  # as if it were not installed
     check(DeliverySettings())
-    with pytest.raises(TransportUnavailable, match=r"delivery\.transport.*'callboard\[async\]'"):
+    with pytest.raises(TransportUnavailable, match=r"delivery\.transport.*'\.\[async\]'"):
         check(DeliverySettings(transport="curl"))
     with pytest.raises(TransportUnavailable, match="pycurl"):
         sending(Settings(delivery=DeliverySettings(transport="curl")), 1, Signer(None))

@@ -39,6 +39,7 @@ ACCOUNT_PATHS = [
     ("PATCH", "descendants/webhooks", ENABLE, 200),
     ("GET", "webhooks/attempts", None, 200),
     ("POST", "webhooks/preview", {"payload": {}}, 200),
+    ("POST", "webhooks/bulk", {"hooks": []}, 200),
     ("GET", "webhooks/{hook}", None, 200),
     ("GET", "webhooks/{hook}/attempts", None, 200),
     ("GET", "webhooks/{hook}/statistics", None, 200),

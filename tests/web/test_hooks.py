@@ -74,11 +74,11 @@ def test_a_hook_that_an_earlier_version_stored_keeps_what_it_does_until_it_is_re
 
 
 def test_without_kazoo_there_are_no_event_types_of_it(shop):
-    assert [kind["id"] for kind in shop.data("GET", "/v2/webhooks")] == ["order_paid"]
+    assert [kind["id"] for kind in shop.data("GET", "/v2/webhooks")] == ["order_paid", "callboard"]
     assert shop.data("GET", "/v2/webhooks/samples") == []
     assert shop.call("GET", "/v2/webhooks/samples/webhooks_object").status_code == 404
     wrong = problems(shop.call("PUT", HOOKS, HOOK))
-    assert wrong["hook"]["enum"]["target"] == ["all", "order_paid"]
+    assert wrong["hook"]["enum"]["target"] == ["all", "callboard", "order_paid"]
 
 
 def test_the_envelope_has_what_clients_look_for(api):

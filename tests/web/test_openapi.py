@@ -117,6 +117,7 @@ _MESSAGE = {"exchange": "e", "routing_key": "k", "body": {}}
 OPERATIONS = {
     ("/v2/events", "POST"): (202, {"name": "paid", "payload": {}, "account_id": PARENT}),
     (f"{_HOOKS}/preview", "POST"): (200, {"hook": {"filter": "a"}, "payload": {}}),
+    (f"{_HOOKS}/bulk", "POST"): (200, {"hooks": [], "dry_run": True}),
     (f"{_HOOK}/test", "PUT"): (200, None),
     (f"{_HOOK}/deliveries", "GET"): (200, None),
     (f"{_HOOK}/deliveries", "DELETE"): (200, None),

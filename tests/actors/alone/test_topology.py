@@ -171,12 +171,15 @@ OUR_CHANGES = [("callboard.events.changes", key) for _exchange, key in CHANGES]
     ("actor_class", "exchanges", "queue", "bindings"),
     [
         (
-            *(HookListener, [("callboard.events.changes", "topic")]),
+            *(HookListener, [("callboard.events.changes", "topic"), OPERATIONAL]),
             *(own("changes"), OUR_CHANGES),
         ),
         (Maintenance, [("callboard.events.changes", "topic")], None, []),
         (ApiServer, [("callboard.events.changes", "topic")], None, []),
-        (EventBridge, [("shop", "topic")], durable("callboard.events"), [("shop", "order.#")]),
+        (
+            *(EventBridge, [OPERATIONAL, ("shop", "topic")], durable("callboard.events")),
+            [("callboard.operational", "#"), ("shop", "order.#")],
+        ),
     ],
 )
 def test_without_kazoo_no_exchange_of_it_is_declared(
