@@ -52,7 +52,7 @@ def call(system):
 def test_an_event_without_a_broker_fails_is_retried_replayed_and_tested(system, call, receiver):
     receiver.answer("/paid", Answer(500))
     hook = {"name": "n", "uri": f"{receiver.url}/paid", "hook": "event", "format": "json"}
-    hook["retries"] = 1
+    hook |= {"retries": 1, "retry_policy": "kazoo"}
     id = call("PUT", HOOKS, hook | {"custom_data": {"type": "order.paid"}})["id"]
     secret = call("PUT", f"{HOOKS}/{id}/secrets", {})
     assert secret["secret"].startswith("whsec_")
