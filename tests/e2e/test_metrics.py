@@ -60,9 +60,12 @@ def test_counters_add_up_exactly(start, receiver):
         ("store_up",): 1,
         ("broker_up", "event_bridge"): 1,
         ("child_restarts_total", "deliveries/deliverer-1"): 0,
+        ("events_total", "callboard", "fired"): 0,
+        # One of the hook that fails, and one of each delivery that was given up.
+        ("events_total", "callboard", "no_hook"): 1 + EVENTS,
         # The hooks' two changes are on the bus as well.
-        ("messages_received_total",): EVENTS + 7 + 1 + 2,
-        ("messages_acknowledged_total",): EVENTS + 7 + 1 + 2,
+        ("messages_received_total",): EVENTS + 7 + 1 + 2 + 1 + EVENTS,
+        ("messages_acknowledged_total",): EVENTS + 7 + 1 + 2 + 1 + EVENTS,
     }
     found = {}
 

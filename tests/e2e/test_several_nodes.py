@@ -144,12 +144,12 @@ def test_each_change_of_a_hook_is_known_on_all_of_them(nodes, rabbitmq, amqp_url
     everywhere(1)
     trio[1].client.ask_actor("hook_listener", RemoveHook(hook), HookSaved)
     everywhere(0)
-    named_by_the_broker = {
+    own = {
         queue
         for queue in bound_queues(rabbitmq, amqp_url, "configuration")
-        if queue.startswith("amq.gen-")
+        if queue.startswith("callboard.events.changes.")
     }
-    assert len(named_by_the_broker) == len(trio), "each has one of its own"
+    assert len(own) == len(trio), "each has one of its own"
 
 
 def bound_queues(rabbitmq, amqp_url, exchange):

@@ -84,6 +84,7 @@ def test_with_rights_on_its_own_names_and_one_exchange(
     assert names(rabbitmq, vhost, "exchange") == [
         "callboard.events.changes",
         "callboard.events.failures",
+        "callboard.operational",
         "shop",
     ]
     queues = names(rabbitmq, vhost, "queue")
