@@ -398,7 +398,10 @@ def test_orphans_are_cleaned_up(maintenance, store):
         (["flush_hook_failures", ACCOUNT], "missing argument"),
         (["flush_hook_failures", ACCOUNT, ""], "is no id of a hook"),
         (["register_views", "all"], "unexpected extra argument"),
-        (["reset_hook_definition", "nope"], "'nope' is no hook definition: there are callboard, channel_"),
+        (
+            ["reset_hook_definition", "nope"],
+            "'nope' is no hook definition: there are callboard, channel_",
+        ),
         (["clean_up_orphans", "now"], "unexpected extra argument"),
         (["hooks_configurated"], "no such command"),
     ],

@@ -78,7 +78,7 @@ def test_counters_add_up_exactly(start, receiver):
     except AssertionError:
         assert {key: found.get(key) for key in expected} == expected
     figures = system.wait(lambda: (f := figures_of(system)).request_s.p50 and f)
-    assert figures.totals["events"] == EVENTS + 7 + 1 + 2
+    assert figures.totals["events"] == EVENTS + 7 + 1 + 2 + 1 + EVENTS
     assert figures.totals["delivered"] == EVENTS
     assert sum(figures.series.rates["events"]) > 0
     assert 0 < figures.request_s.p50 <= figures.request_s.p99

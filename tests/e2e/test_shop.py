@@ -93,6 +93,7 @@ def test_with_rights_on_its_own_names_and_one_exchange(
     actors = system.paths()
     assert [path for path in actors if path.startswith("responders/")] == [
         "responders/absent",
+        "responders/callboard",
         "responders/forbidden",
         "responders/order_paid",
     ]

@@ -15,23 +15,23 @@ pytestmark = [pytest.mark.multiprocess, pytest.mark.faults]
 
 HOLES = """
 import os, signal
-from callboard.actors.events.bridge import EventBridge
+from callboard.actors.events.claims import Claims
 from callboard.actors.events.responder import Responder
 
 class Holes:
-    taken, matched = EventBridge._modules_for, Responder._fan_out
+    taken, matched = Claims.of, Responder._fan_out
 
     def take(self, message):
         if b"raises" in message.body:
             raise RuntimeError("a hole in the edge")
         return Holes.taken(self, message)
 
-    def match(self, raw, trace):
+    def match(self, raw, *others):
         if b"kills" in raw.body:
             os.kill(os.getpid(), signal.SIGKILL)
-        return Holes.matched(self, raw, trace)
+        return Holes.matched(self, raw, *others)
 
-EventBridge._modules_for, Responder._fan_out = Holes.take, Holes.match
+Claims.of, Responder._fan_out = Holes.take, Holes.match
 from callboard.run_system import main
 main()
 """
