@@ -275,10 +275,18 @@ class HookListener(BrokerRole):
                 case HookWritten(hook_id, account_id, True, document) if document:
                     self._put({**document, "_id": hook_id}, account_id)
                 case HookWritten(hook_id, account_id, created):
-                    if not self._refreshing.has_seen(hook_id, event.body.get("Rev")):
+                    if not self._is_known(event, hook_id):
                         self._refresh(hook_id, account_id)
                     if not created and account_id is not None:
                         self._flush(account_id, hook_id)
+
+    def _is_known(self, event: Event, hook_id: str) -> bool:
+        """Whether it announces a change of this node that is already in effect here.
+
+        After another node's announcement the store is read even then: the hook may be gone since.
+        """
+        own = event.body.get("Node") == self.settings.node.name
+        return own and self._refreshing.has_seen(hook_id, event.body.get("Rev"))
 
     def _parsed(self, message: IncomingMessage) -> Event | None:
         try:

@@ -86,7 +86,7 @@ def preview_(
     event = Event(given, exchange, routing_key, headers=message)
     found = preview(hook, event, hook.event.lower(), given)
     if json_:
-        print_json(_shown(found))
+        print_json(found.as_json())
     else:
         _describe(found)
     raise SystemExit(0 if found.sent else FAILED)
@@ -100,19 +100,6 @@ def _payload(file: BinaryIO) -> Mapping[str, Any]:
     if not isinstance(payload, dict) or too_deep(payload):
         raise WrongUsage("--payload must be a JSON object")
     return payload
-
-
-def _shown(found: Preview) -> dict[str, Any]:
-    return {
-        "payload": found.payload,
-        "sent": found.sent,
-        "modifiers": found.modifiers,
-        "filter": found.filter,
-        "filter_error": found.filter_error,
-        "content_type": found.content_type,
-        "body": found.body.decode(errors="replace"),
-        "transform_error": found.transform_error,
-    }
 
 
 def _describe(found: Preview) -> None:

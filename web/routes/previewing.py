@@ -81,18 +81,7 @@ def preview_hook(request: Request, account: TheAccount, backend: TheBackend) -> 
         headers=member(data, "headers", dict, {}),
     )
     found = preview(hook, event, hook.event.lower(), payload)
-    shown = {
-        "source": source,
-        "payload": found.payload,
-        "sent": found.sent,
-        "modifiers": found.modifiers,
-        "filter": found.filter,
-        "filter_error": found.filter_error,
-        "content_type": found.content_type,
-        "body": found.body.decode(errors="replace"),
-        "transform_error": found.transform_error,
-    }
-    return success(request, shown)
+    return success(request, {"source": source, **found.as_json()})
 
 
 def _hook(backend: Backend, account: AccountAccess, data: Mapping[str, Any]) -> Hook:

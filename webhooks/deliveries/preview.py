@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from callboard.webhooks.deliveries.encoding import content, content_type
 from callboard.webhooks.deliveries.shaping import Shaping, Unshapable, shaped_content
@@ -32,6 +32,10 @@ class Preview:
     content_type: str
     body: bytes
     transform_error: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Its members, with the body as text."""
+        return {**asdict(self, recurse=False), "body": self.body.decode(errors="replace")}
 
 
 def preview(hook: Hook, event: Event, module_id: str, payload: Mapping[str, Any]) -> Preview:
