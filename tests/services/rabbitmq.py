@@ -92,7 +92,6 @@ class RabbitMQ:
         self.program = program
         self._console = folder / "console.txt"
         self._questions = 0
-        self._denies = False
         self._server: subprocess.Popen[bytes] | None = None
         self._epmd_port = first._epmd_port if first else free_port()
         config = CONFIG.format(port=self.port)
@@ -157,17 +156,18 @@ class RabbitMQ:
     def deny_deprecated(self, url: str) -> None:
         """Refuse deprecated queues in that virtual host, as RabbitMQ 4 can be told to."""
         vhost = unquote(url.rsplit("/", 1)[1])
-        if not self._denies:
-            file = self.folder / "callboard_denies.erl"
+        file = self.folder / "callboard_denies.erl"
+        if not file.exists():
             file.write_text(DENYING)
-            self.erlang(
-                f'begin {{ok, M, Code}} = compile:file("{file}", [binary]), '
-                '{module, M} = code:load_binary(M, "denying", Code), '
-                "Shell = self(), spawn(fun() -> ets:new(callboard_denying, [named_table, public]), "
-                "Shell ! made, receive never -> ok end end), receive made -> ok end, "
-                'ok = rabbit_registry:register(channel_interceptor, <<"callboard denies">>, M) end'
-            )
-            self._denies = True
+        # What a broker registers is forgotten with each stop.
+        self.erlang(
+            f'begin {{ok, M, Code}} = compile:file("{file}", [binary]), '
+            'code:is_loaded(M) =:= false andalso code:load_binary(M, "denying", Code), '
+            "Shell = self(), ets:whereis(callboard_denying) =:= undefined andalso begin "
+            "spawn(fun() -> ets:new(callboard_denying, [named_table, public]), "
+            "Shell ! made, receive never -> ok end end), receive made -> ok end end, "
+            'ok = rabbit_registry:register(channel_interceptor, <<"callboard denies">>, M) end'
+        )
         self.erlang(f'ets:insert(callboard_denying, {{<<"{vhost}">>}})')
 
     @contextmanager

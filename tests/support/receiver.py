@@ -1,11 +1,15 @@
 """The product's receiver, with the tests' patience."""
 
 from callboard.adapters import receiver
+from services import free_port
 from support.patience import patient
 
 
 class Receiver(receiver.Receiver):
-    """A local endpoint that records requests."""
+    """A local endpoint that records requests, on a port that no other test's hooks still call."""
+
+    def __init__(self, host="127.0.0.1", port=None, **options):
+        super().__init__(host, free_port() if port is None else port, **options)
 
     def wait_for(self, wanted, timeout_s=10.0):
         return super().wait_for(wanted, patient(timeout_s))
