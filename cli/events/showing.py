@@ -15,7 +15,7 @@ from callboard.cli.terminal.output import Failure, WrongUsage, print_json, print
 from callboard.cli.terminal.times import WHEN, shown
 from callboard.config.loader import Loaded
 from callboard.config.server_urls import store_url
-from callboard.webhooks.history.attempts import DURATION, concerns
+from callboard.webhooks.history.attempts import DURATION, REFERENCE, concerns
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
@@ -36,7 +36,7 @@ def events() -> None:
 @as_json
 @with_settings()
 def show(loaded: Loaded, text: str, account: str, since: float, limit: int, json_: bool) -> None:
-    """Show the deliveries of the event with the id TEXT, or of events that contain it.
+    """Show the deliveries of the event with the id or reference TEXT, or of events that contain it.
 
     These are the stored attempts and dead letters, the latest first: successful attempts only if
     they are stored (attempts.log_successful). `callboard deliveries list` shows those that wait.
@@ -65,7 +65,9 @@ def show(loaded: Loaded, text: str, account: str, since: float, limit: int, json
     if not found:
         say("nothing is recorded of it")
         return
-    columns = ("at", "event_id", "hook_id", "result", "reason", "http", "took_ms")
+    columns = ["at", "event_id", "hook_id", "result", "reason", "http", "took_ms"]
+    if any(one["reference"] for one in found):
+        columns.insert(2, "reference")
     print_table(columns, ([one[name] for name in columns] for one in found[:limit]))
     if len(found) > limit:
         say(f"[yellow]{len(found)} are recorded: raise --limit, or narrow it down[/]")
@@ -107,6 +109,7 @@ def _line(
     return {
         "at": shown(document["pvt_created"] - GREGORIAN_OFFSET_S),
         "event_id": document.get("event_id"),
+        "reference": document.get(REFERENCE),
         "hook_id": document.get("hook_id"),
         "result": result,
         "reason": reason,

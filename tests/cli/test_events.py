@@ -18,7 +18,7 @@ from callboard.webhooks.retries.outcome import ClientError, Response
 from support.running import ACCOUNT
 
 
-def delivery(event_id, body):
+def delivery(event_id, body, reference=""):
     return Delivery(
         id=f"d-{event_id}",
         event_id=event_id,
@@ -31,6 +31,7 @@ def delivery(event_id, body):
         headers=(("Content-Type", "application/json"),),
         body=body,
         max_attempts=3,
+        reference=reference,
     )
 
 
@@ -38,7 +39,7 @@ def delivery(event_id, body):
 def show(tmp_path):
     """show(*arguments), of two orders: of the second, the first attempt failed."""
     store, now = stores.connect("sqlite://", tmp_path), time.time()
-    first, second = delivery("e7", b'{"order": 7}'), delivery("e8", b'{"order": 8}')
+    first, second = delivery("e7", b'{"order": 7}'), delivery("e8", b'{"order": 8}', "no 8")
     done, failed = Response(200), ClientError("timeout")
     database = attempt_database(first, now)
     store.ensure_database(database)
@@ -70,6 +71,7 @@ def found(show, *arguments):
 def test_an_event_is_found_by_its_id_or_by_text_in_it(show):
     of_second = [("e8", "dead letter"), ("e8", "failure")]
     assert found(show, "e8") == found(show, '"order": 8') == of_second
+    assert found(show, "no 8") == of_second
     assert found(show, "e7") == [("e7", "success")]
     assert found(show, '"order"') == [*of_second, ("e7", "success")]
     assert found(show, '"order"', "--limit", "1") == of_second[:1]

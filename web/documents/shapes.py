@@ -87,6 +87,7 @@ ATTEMPT = _object(
         "hook_id": _TEXT,
         "hook_event": _TEXT,
         "event_id": _TEXT,
+        "reference": _TEXT,
         "method": _TEXT,
         "uri": _TEXT,
         "req_headers": _HEADERS,
@@ -142,6 +143,7 @@ LETTER = _object(
     {
         **_LETTER,
         "event_id": _TEXT,
+        "reference": _TEXT,
         "delivery_id": _TEXT,
         "webhook_id": _TEXT,
         "method": _TEXT,

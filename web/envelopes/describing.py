@@ -164,7 +164,9 @@ FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
 """The parameters of a listing with filters."""
 ATTEMPT_SEARCH: dict[str, Any] = {
     "parameters": [
-        _query("text", "Only attempts of this event, or whose request contains this text."),
+        _query(
+            "text", "Only of the event with this id or reference, or whose request has this text."
+        ),
         *_PAGING,
         *FILTERS,
     ]
