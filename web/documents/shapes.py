@@ -187,19 +187,33 @@ REPLAY = _object(
     {"reason": _TEXT},
 )
 TESTED = schema_of(admin.HookTested)
+_WAITING = list_of(
+    _object(
+        {
+            "id": _TEXT,
+            "event_id": _TEXT,
+            "reference": _TEXT,
+            "hook_id": _TEXT,
+            "hook_event": _TEXT,
+            "uri": _TEXT,
+            "tries": _NUMBER,
+            "most_tries": _NUMBER,
+            "due": _TIME,
+            "reason": _TEXT,
+        }
+    )
+)
 WAITING = _object(
     {
         "count": _NUMBER,
-        "deliveries": list_of(
+        "deliveries": _WAITING,
+        "queues": list_of(
             _object(
                 {
-                    "id": _TEXT,
-                    "event_id": _TEXT,
-                    "hook_event": _TEXT,
-                    "uri": _TEXT,
-                    "tries": _NUMBER,
-                    "due": _TIME,
-                    "reason": _TEXT,
+                    "hook_id": _TEXT,
+                    "paused": {"type": "boolean"},
+                    "count": _NUMBER,
+                    "deliveries": _WAITING,
                 }
             )
         ),

@@ -140,6 +140,12 @@ def concerns(document: Mapping[str, Any], text: str) -> bool:
     )
 
 
+def contains(delivery: Delivery, text: str) -> bool:
+    """The same of a delivery that has not ended."""
+    known = text in ("", delivery.event_id, delivery.reference)
+    return known or text.encode(errors="replace") in delivery.content[1]
+
+
 def _request_headers(delivery: Delivery, *, credentials: bool) -> dict[str, str]:
     scheme = delivery.options.scheme
     exact = (SIGNATURE_HEADER, scheme.header if scheme else SIGNATURE_HEADER)

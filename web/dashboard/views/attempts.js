@@ -8,6 +8,7 @@ import { useAnswer, usePages, useSettled } from "../parts/loading.js";
 import { go } from "../parts/route.js";
 import { Choice, Field, Pager, Problem } from "../parts/widgets.js";
 import { Attempt, Result } from "./attempt.js";
+import { Waiting } from "./waiting.js";
 
 const OUTCOMES = [
   ["", "all"],
@@ -33,7 +34,8 @@ export function Attempts({ account, hook, open }) {
     pages.back ? 0 : text ? REFRESH_SEARCH_MS : REFRESH_MS,
   );
   const found = value?.attempts ?? [];
-  return html`<section class="panel page" aria-label="Attempts">
+  return html`<${Waiting} account=${account} hook=${hook} text=${text} />
+  <section class="panel page" aria-label="Attempts">
     <header>
       ${hook ? html`<h2>Attempts</h2>` : html`<h1>Deliveries</h1>`}
       <${Field} label="Event" search wide value=${typed} change=${setText} placeholder="its id, reference, or text in it" />
