@@ -38,6 +38,7 @@ ACCOUNT_PATHS = [
     ("DELETE", "portal/links", None, 200),
     ("PATCH", "descendants/webhooks", ENABLE, 200),
     ("GET", "webhooks/attempts", None, 200),
+    ("GET", "webhooks/deliveries", None, 200),
     ("POST", "webhooks/preview", {"payload": {}}, 200),
     ("POST", "webhooks/bulk", {"hooks": []}, 200),
     ("GET", "webhooks/{hook}", None, 200),

@@ -9,7 +9,10 @@ from callboard import admin
 from callboard.actors.messages import (
     AddSecret,
     CancelDeliveries,
+    HookQueue,
+    HookQueues,
     HookSecrets,
+    ListHookQueues,
     NoAnswer,
     RefusedByActor,
 )
@@ -169,8 +172,9 @@ def test_deliveries_that_have_not_ended_are_cancelled_by_the_listener(api, hook)
 
 def one_that_waits(number):
     return admin.WaitingDelivery(
-        f"d{number}", "e", "object", PARENT, "h", "http://a.example/", 2, 1000.9 + number, "timeout"
-    )
+        f"d{number}", "e", "object", PARENT, "h", "http://a.example/", 2, 1000.9 + number,
+        "timeout", 8, "no 7",
+    )  # fmt: skip
 
 
 def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
@@ -192,9 +196,12 @@ def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
     assert seen[0] == {
         "id": "d0",
         "event_id": "e",
+        "reference": "no 7",
+        "hook_id": "h",
         "hook_event": "object",
         "uri": "http://a.example/",
         "tries": 2,
+        "most_tries": 8,
         "due": gregorian_s(1000),
         "reason": "timeout",
     }
@@ -202,6 +209,28 @@ def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
     assert api.call("GET", f"{hook}x/deliveries").status_code == 404
     for key in ("x", "WyJ4IiwiYSJd", "WzEsImEiXQ"):
         assert api.call("GET", f"{hook}/deliveries?start_key={key}").status_code == 400
+
+
+def test_what_waits_of_an_account_is_found_by_text(api, hook):
+    """Those in the queues of ordered and paused hooks come with the first page."""
+    of_h = HookQueue(PARENT, "h", True, 12, (one_that_waits(1),))
+    api.backend.answers[ListHookQueues] = HookQueues((of_h,))
+    api.backend.answers[admin.ListWaiting] = admin.WaitingListed((), 5000, ("9", "d"))
+    account = hook.rpartition("/")[0]
+    page = api.call("GET", f"{account}/deliveries?text=no%207").json()
+    asked = [message for _path, message in api.backend.asked]
+    assert ListHookQueues(None, PARENT, "no 7") in asked
+    searched = [message for message in asked if isinstance(message, admin.ListWaiting)]
+    assert {(m.hook_id, m.account, m.text) for m in searched} == {(None, PARENT, "no 7")}
+    assert len(searched) == 20  # Then the client asks again.
+    assert (page["data"]["count"], page["data"]["deliveries"]) == (5000, [])
+    (queue,) = page["data"]["queues"]
+    assert (queue["hook_id"], queue["paused"], queue["count"]) == ("h", True, 12)
+    assert [one["id"] for one in queue["deliveries"]] == ["d1"]
+    api.backend.answers[admin.ListWaiting] = admin.WaitingListed((one_that_waits(3),), 5000)
+    page = api.call("GET", f"{account}/deliveries?start_key={page['next_start_key']}").json()
+    assert [one["id"] for one in page["data"]["deliveries"]] == ["d3"]
+    assert (page["data"]["queues"], "next_start_key" in page) == ([], False)
 
 
 def test_deliveries_that_wait_are_sent_now(api, hook):

@@ -162,14 +162,19 @@ FILTERED: dict[str, Any] = {"parameters": FILTERS}
 """The parameters of a listing with filters, all at once."""
 FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
 """The parameters of a listing with filters."""
+_OF_EVENT = _query(
+    "text", "Only of the event with this id or reference, or whose request has this text."
+)
 ATTEMPT_SEARCH: dict[str, Any] = {
     "parameters": [
-        _query("text", "Only attempts of this event, or whose request contains this text."),
+        _OF_EVENT,
         *_PAGING,
         *FILTERS,
     ]
 }
 """The parameters of a listing of attempts."""
+WAITING_SEARCH: dict[str, Any] = {"parameters": [_OF_EVENT, *_PAGING]}
+"""The parameters of a listing of waiting deliveries."""
 _OF_ACCOUNT = _query("account_id", "Only this account's.")
 LETTERS: dict[str, Any] = {
     "parameters": [

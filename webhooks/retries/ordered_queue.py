@@ -18,6 +18,9 @@ RUN_BYTES = 1_000_000
 PREFETCH = 2 * RUN
 """The most unacknowledged deliveries, so that the next run is here when one ends."""
 
+PAUSED, IN_ORDER = "hook paused", "in order"
+"""Reasons of deliveries that were not attempted."""
+
 HookKey = tuple[str, str]
 
 
@@ -54,6 +57,12 @@ class OrderedQueue:
             self.received_at = now
             self.due_at = now + max(0, retry.due_ms - now_unix_ms) / 1000
         self.items[tag] = retry
+
+    def reason(self, retry: RetryMessage) -> str:
+        """Why one of its deliveries waits."""
+        if self.paused:
+            return PAUSED
+        return retry.reason if retry.history or retry.deferred_since_ms is not None else IN_ORDER
 
     def run(self, now: float) -> list[tuple[int, RetryMessage]]:
         """The next deliveries to send, now out; none while the first is not due."""
