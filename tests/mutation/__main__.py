@@ -154,11 +154,13 @@ def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
 
     Those of the change; for what runs at the import, those of its class or its file that use it,
     the files of tests that import it, and the other files that do: a route's description is seen
-    only where the application is put together.
+    only where the application is put together. Functions that make such descriptions run at the
+    import, too.
     """
-    if change.scope.function:
+    at_import = not reach.at_import.get(change.path, frozenset()).isdisjoint(change.lines)
+    if change.scope.function and not at_import:
         return [(change.path, change.lines)]
-    own = change.path, change.scope.lines
+    own = change.path, change.lines if change.scope.function else change.scope.lines
     if change.scope.header:
         return [own]
     users = {user for path in (change.path, *_exporters(change.path)) for user in importers()[path]}
@@ -172,11 +174,14 @@ def _exporters(path: str) -> set[str]:
 
 
 def _trial(change: Change, reach: Reach) -> trials.Trial:
-    stem = Path(change.path).stem
     own, *others = _places(change, reach)
     near = reach.tests(*own)
     tests = near.union(*(reach.tests(*place) for place in others))
-    rank = {id: (f"test_{stem}.py" not in id, reach.breadth[id], id) for id in tests}
+    # Tests are named after a file or after a folder: test_access.py is about web/access/.
+    path = Path(change.path)
+    names = [f"/test_{name}.py::" for name in (path.stem, path.parent.name)]
+    named = {id for id in tests if any(name in id for name in names)}
+    rank = {id: (id not in named, reach.breadth[id], id) for id in tests}
     # The first of each file, then the second of each: different files are about different things.
     files: Counter[str] = Counter()
     turns: dict[str, int] = {}
@@ -186,8 +191,8 @@ def _trial(change: Change, reach: Reach) -> trials.Trial:
         files[file] += 1
     ids = sorted(tests, key=lambda id: (turns[id] > 0 and id not in near, turns[id], rank[id]))
     # The cheapest ones get most of the time: hundreds of them cost less than one of the others.
-    cheapest = sorted(tests, key=lambda id: (f"/test_{stem}.py" not in id, reach.seconds[id], id))
-    about = [id for id in cheapest if id in near or f"/test_{stem}.py" in id]
+    cheapest = sorted(tests, key=lambda id: (id not in named, reach.seconds[id], id))
+    about = [id for id in cheapest if id in near or id in named]
     chosen: dict[str, None] = {}
     seconds = 0.0
     phases = ((about, TESTS_S / 2), (cheapest, TESTS_S * 3 / 4), (ids, TESTS_S))

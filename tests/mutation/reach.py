@@ -12,10 +12,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
+from importlib import import_module
 from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import coverage
 from attrs import asdict, define, field, frozen
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +56,8 @@ class Reach:
 
     files: dict[str, TestFile]
     modules: list[str]
+    at_import: Mapping[str, frozenset[int]]
+    """By file of the product: the lines that run while it is imported, also of its functions."""
     _by_file: dict[str, dict[int, list[str]]] = field(factory=dict, init=False)
 
     @cached_property
@@ -121,7 +126,24 @@ def measured() -> Reach:
             found = [part["files"][path] for part in parts if path in part["files"]]
             files[path] = _whole(now[path], digests, found)
         _keep(files, modules)
-    return Reach(files, [*modules])
+    # In a process of its own: trials are to import the product themselves.
+    with get_context("fork").Pool(1) as process:
+        return Reach(files, [*modules], process.apply(_run_at_import))
+
+
+def _run_at_import() -> dict[str, frozenset[int]]:
+    measuring = coverage.Coverage(data_file=None, source=[str(ROOT / f) for f in FOLDERS])
+    measuring.start()
+    for path in files_below(*FOLDERS):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[-1] != "__main__":
+            import_module(".".join(("callboard", *parts)).removesuffix(".__init__"))
+    measuring.stop()
+    data = measuring.get_data()
+    return {
+        str(Path(path).relative_to(ROOT)): frozenset(data.lines(path) or ())
+        for path in data.measured_files()
+    }
 
 
 def _keep(files: Mapping[str, TestFile], modules: Iterable[str]) -> None:

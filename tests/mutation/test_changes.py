@@ -31,6 +31,7 @@ def changed(tmp_path):
         ("x = a + b", [("a + b", "a - b")]),
         ("x = not a", [("not a", "a")]),
         ("x = -a", [("-a", "a")]),
+        ("x = zip(a, b, strict=False)", [("False", "True")]),
         ("x = 1", [("1", "2")]),
         ("x = True", [("True", "False")]),
         ("x = 'a'", [("'a'", "'ax'")]),
@@ -72,6 +73,7 @@ def test_one_thing_is_changed_at_a_time(changed, source, expected):
         "def __repr__(self):\n    return 'a'",
         "x: str = field(repr=False)",
         "x = itertools.count(1)",
+        "x = zip(a, b, strict=True)",
     ],
 )
 def test_prose_and_what_only_types_read_stay(changed, source):
