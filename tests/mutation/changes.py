@@ -1,8 +1,8 @@
 """The changes that can be made to a file: one operator, constant, condition or statement each.
 
 Prose is left alone: docstrings, and texts with a space in them, of which a reader judges. So are
-annotations, assertions (`strict` of `zip` is one), lines that only a type checker reads, what only a
-`repr` shows, the start of a count, and what is logged for information.
+annotations, assertions (`strict` of `zip` is one), lines that only a type checker reads, what only
+a `repr` shows, the start of a count, and what is logged for information.
 """
 
 import ast
