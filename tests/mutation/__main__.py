@@ -103,7 +103,7 @@ def _chosen(arguments: argparse.Namespace, reach: Reach) -> list[Change]:
     )
     holes = tomllib.loads(HOLES.read_text())["hole"] if arguments.holes else []
     if holes:
-        paths = sorted({hole["file"] for hole in holes})
+        paths = sorted({hole["file"] for hole in holes} & set(paths))
     if arguments.since:
         changed = _changed(arguments.since)
         paths = [path for path in paths if path in changed]
