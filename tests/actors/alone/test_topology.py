@@ -228,6 +228,15 @@ def test_the_queue_of_requests_goes_away_with_the_last_node(declared, queue_type
     assert topology.obsolete == ("callboard.events.doc_type_update",)
 
 
+@pytest.mark.parametrize("declare", [True, False])
+def test_an_exchange_of_others_is_looked_for_and_not_made(settings, declare):
+    """Without it, the other modules still work."""
+    theirs = evolve(settings.modules[0], exchange="theirs", declare=declare)
+    made = evolve(settings, modules=(theirs,))
+    found = {exchange.name: exchange for exchange in topologies(made)[EVENT_BRIDGE].exchanges}
+    assert (found["theirs"].passive, found["theirs"].optional) == (not declare, True)
+
+
 def test_redelivery_only_publishes(declared):
     topology = declared(Redelivery)
     assert (topology.exchanges, topology.queue, topology.bindings) == ((), None, ())
