@@ -260,7 +260,9 @@ def test_a_defect_ends_the_streams_so_that_the_pages_come_again(watched):
         watched.backend.answers[GetFigures] = snapshot(1)
         return await first(looks.watch(), 2)
 
-    assert len(asyncio.run(run())) == 2
+    with capture_logs() as logs:
+        assert len(asyncio.run(run())) == 2
+    assert [(log["event"], log["log_level"]) for log in logs] == [("live_sampler_failed", "error")]
 
 
 def test_a_reader_that_takes_nothing_is_left():

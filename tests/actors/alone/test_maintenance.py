@@ -1,5 +1,7 @@
 """Operators' requests alone: what is asked of other actors, what is stored, and each answer."""
 
+import json
+
 import pytest
 
 from callboard import admin
@@ -15,8 +17,10 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_TABLE
 from callboard.actors.operations.maintenance import PEER_S, Maintenance
+from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topology
 
 ACCOUNT, HOOK = "a1" * 16, "b2" * 16
+ANOTHER = Topology((Exchange("configuration"),), Queue("another"), (Binding("configuration", "#"),))
 FIRST, SECOND = (ACCOUNT, HOOK), (ACCOUNT, "c3" * 16)
 
 
@@ -28,7 +32,8 @@ class Operating:
     """The actor, an operator, and the two actors that it asks."""
 
     def __init__(self, world, servers, settings):
-        self.world, self.store = world, servers.store
+        self.world, self.store, self.broker = world, servers.store, servers.broker
+        servers.broker.declare(ANOTHER, "another")
         self.store.ensure_database("system_config")
         self.store.ensure_database("accounts")
         self.operator = world.peer("operator")
@@ -43,6 +48,10 @@ class Operating:
 
     def answers(self):
         return self.operator.take(admin.AdminAnswer)
+
+    def announced(self):
+        bodies = [json.loads(message.body) for message in self.broker.held("another")]
+        return [(body["Event-Name"], body["Database"], body["ID"]) for body in bodies]
 
     def asked(self, peer, kind):
         (message,) = peer.take(kind)
@@ -147,6 +156,8 @@ def test_an_actor_that_is_away_or_dies_cannot_be_asked(it, request_, path):
 def test_a_setting_is_stored_for_all_or_for_an_account(it, request_, member, value):
     assert it.ask(request_) == [admin.SettingSaved(member, value, None, ref="r")]
     assert it.store.get("system_config", "webhooks")["default"][member] == value
+    it.world.pass_time(1)
+    assert it.announced() == [("doc_created", "system_config", "webhooks")]
     for_account = type(request_)(value, ACCOUNT, ref="s")
     refused = admin.Refused(f"there is no account {ACCOUNT}", ref="s")
     assert it.ask(for_account) == [refused]
