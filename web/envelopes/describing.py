@@ -311,13 +311,9 @@ POST_EVENTS: dict[str, Any] = {
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI document with what all paths have in common.
 
-    Without the framework's errors, which Callboard replaces.
+    Without the framework's errors and their schemas, which Callboard replaces.
     """
-    shared = document.setdefault("components", {})
-    schemas = {**shared.get("schemas", {}), **COMPONENTS, "Error": ERROR}
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    shared["schemas"] = schemas
+    document.setdefault("components", {})["schemas"] = {**COMPONENTS, "Error": ERROR}
     for path in document["paths"].values():
         for operation in path.values():
             responses = operation["responses"]
