@@ -240,6 +240,17 @@ def test_what_became_of_an_order_is_found(portal, api):
     board.go("Deliveries")
     attempts = board.page.locator(f'tr[data-attempt*="{hook}"]')
     expect(attempts).to_have_count(2)
+    waits = admin.WaitingDelivery(
+        "w", "order-event-6", "order", PARENT, hook, "u", 2, time.time() + 600, "status 503", 8
+    )
+    api.backend.answers[admin.ListWaiting] = lambda request: admin.WaitingListed(
+        (waits,) if request.text in ("", waits.event_id) else (), 1
+    )
+    board.page.get_by_label("Event").fill(waits.event_id)
+    waiting = board.page.get_by_role("region", name="Waiting deliveries")
+    expect(waiting).to_contain_text("status 503")
+    expect(waiting).to_contain_text("3 of 8")
+    expect(attempts).to_have_count(0)
     for text in ("no-7", "order-event-7"):
         board.page.get_by_label("Event").fill(text)
         expect(attempts).to_have_count(1)

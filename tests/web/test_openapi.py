@@ -162,6 +162,7 @@ OPERATIONS = {
     (_HOOKS, "PATCH"): (200, _ENABLE),
     (f"{_ACCOUNT}/descendants/webhooks", "PATCH"): (200, _ENABLE),
     (f"{_HOOKS}/attempts", "GET"): (200, None),
+    (f"{_HOOKS}/deliveries", "GET"): (200, None),
     (_HOOK, "GET"): (200, None),
     (_HOOK, "POST"): (200, _NEW),
     (_HOOK, "PATCH"): (200, {"name": "other"}),

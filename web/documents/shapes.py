@@ -102,6 +102,7 @@ ATTEMPT = _object(
         "hook_id": _TEXT,
         "hook_event": _TEXT,
         "event_id": _TEXT,
+        "reference": _TEXT,
         "method": _TEXT,
         "uri": _TEXT,
         "req_headers": _HEADERS,
@@ -159,6 +160,7 @@ LETTER = _object(
     {
         **_LETTER,
         "event_id": _TEXT,
+        "reference": _TEXT,
         "delivery_id": _TEXT,
         "webhook_id": _TEXT,
         "method": _TEXT,
@@ -205,21 +207,36 @@ REPLAY = _object(
     "Replay",
 )
 TESTED = schema_of(admin.HookTested)
+_WAITING = list_of(
+    _object(
+        {
+            "id": _TEXT,
+            "event_id": _TEXT,
+            "reference": _TEXT,
+            "hook_id": _TEXT,
+            "hook_event": _TEXT,
+            "uri": _TEXT,
+            "tries": _NUMBER,
+            "most_tries": _NUMBER,
+            "due": _TIME,
+            "reason": _TEXT,
+        },
+        title="WaitingDelivery",
+    )
+)
 WAITING = _object(
     {
         "count": _NUMBER,
-        "deliveries": list_of(
+        "deliveries": _WAITING,
+        "queues": list_of(
             _object(
                 {
-                    "id": _TEXT,
-                    "event_id": _TEXT,
-                    "hook_event": _TEXT,
-                    "uri": _TEXT,
-                    "tries": _NUMBER,
-                    "due": _TIME,
-                    "reason": _TEXT,
+                    "hook_id": _TEXT,
+                    "paused": {"type": "boolean"},
+                    "count": _NUMBER,
+                    "deliveries": _WAITING,
                 },
-                title="WaitingDelivery",
+                title="WaitingQueue",
             )
         ),
     },

@@ -163,14 +163,19 @@ FILTERED: dict[str, Any] = {"parameters": FILTERS}
 """The parameters of a listing with filters, all at once."""
 FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
 """The parameters of a listing with filters."""
+_OF_EVENT = _query(
+    "text", "Only of the event with this id or reference, or whose request has this text."
+)
 ATTEMPT_SEARCH: dict[str, Any] = {
     "parameters": [
-        _query("text", "Only attempts of this event, or whose request contains this text."),
+        _OF_EVENT,
         *_PAGING,
         *FILTERS,
     ]
 }
 """The parameters of a listing of attempts."""
+WAITING_SEARCH: dict[str, Any] = {"parameters": [_OF_EVENT, *_PAGING]}
+"""The parameters of a listing of waiting deliveries."""
 _OF_ACCOUNT = _query("account_id", "Only this account's.")
 LETTERS: dict[str, Any] = {
     "parameters": [
@@ -316,7 +321,7 @@ POST_EVENTS: dict[str, Any] = {
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI document with what all paths have in common.
 
-    Without the framework's errors, which Callboard replaces.
+    Without the framework's errors and their schemas, which Callboard replaces.
     """
     shared = document.setdefault("components", {})
     schemas = {**shared.get("schemas", {}), **COMPONENTS, "Error": ERROR}

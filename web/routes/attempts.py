@@ -44,7 +44,7 @@ _TEXTS = ("req_body", "resp_body", QUERY)
 def list_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Newest first, across all months of the period; generic filters apply.
 
-    `text` finds what became of an event: an order's number, for example, or the event's id.
+    `text` finds what became of an event: its id or reference, or an order's number, for example.
     """
     return _attempts(request, account, backend, None)
 

@@ -308,7 +308,7 @@ async def publish_message(request: Request, _caller: Admin, backend: TheBackend)
     check_members(data, members_of(_MESSAGE))
     exchange, key = member(data, "exchange", str), member(data, "routing_key", str)
     for name, text in (("exchange", exchange), ("routing_key", key)):
-        if len(text.encode(errors="replace")) > 255:
+        if len(text.encode()) > 255:
             raise invalid_member(name, "maxLength", "holds 255 bytes at most", target=255)
     body = json.dumps(member(data, "body", dict)).encode()
     if await published(request, [(exchange, key, body, "application/json")]):
