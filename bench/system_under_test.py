@@ -75,7 +75,7 @@ class SystemUnderTest:
         began = time.monotonic()
         self._owner = subprocess.Popen(
             [self._python, "-c", START, str(self._depth)],
-            env=self._environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -93,15 +93,15 @@ class SystemUnderTest:
     def run(self, *arguments: str) -> Any:
         """Run a command of its own version against it; what that prints as JSON."""
         printed = subprocess.check_output(
-            self._command(*arguments, "--json"), env=self._environment, text=True
+            self.command(*arguments, "--json"), env=self.environment, text=True
         )
         return json.loads(printed)
 
-    def _command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
         return [self._python, "-m", "callboard.run_system", *arguments]
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         variables = {
             f"CALLBOARD_{key.replace('.', '_')}".upper(): value
             for key, value in self._overrides.items()

@@ -1,13 +1,14 @@
 """The backend of the API, whose threads reach the system through an actor."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
 from callboard.actors.api.asking import Asked
+from callboard.actors.api.doubts import Doubts
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.node_quotas import node_quotas
@@ -34,10 +35,6 @@ from callboard.config.time_limits import API_APPLY_S, sample_delivery_s
 from callboard.web.backend import NodeFacts, Portal
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.modules.operational import OperationalEvent
-
-RESOLVE_S = 1.0
-"""The time-out for resolving a name when a hook is created."""
-RESOLVERS = 2
 
 A = TypeVar("A")
 
@@ -85,7 +82,7 @@ class ActorBackend:
         self.links = links_of(settings, store)
         self.admin_token = admin_token
         self._settings = settings
-        self._resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="api-resolve")
+        self._doubts = Doubts(doubt)
         self._inbox = inbox
         self._stats = stats
         self._posts_refused = posts_refused
@@ -97,12 +94,7 @@ class ActorBackend:
 
     def doubt(self, uri: str, rules: EndpointRules) -> str | None:
         """See `Backend.doubt`."""
-        looked_up = self._resolving.submit(doubt, uri, rules)
-        try:
-            return looked_up.result(RESOLVE_S)
-        except TimeoutError:
-            looked_up.cancel()
-            return None
+        return self._doubts.of(uri, rules)
 
     def changed(self, changes: Sequence[Change]) -> None:
         """See `Backend.changed`."""

@@ -60,8 +60,8 @@ _Ready = tuple[Document, str]
 class BulkEditing:
     """Stores, changes and removes many hooks, with few requests to the store.
 
-    `check` raises InvalidHook for a hook with these settings of its account. `ensure_account` is
-    called before a hook is added to an account. `put` brings documents into effect on this node;
+    `check` raises InvalidHook for a hook with these settings of its account. `ensure_accounts` is
+    called before hooks are added to accounts. `put` brings documents into effect on this node;
     it gets the ids of those that are new.
     """
 
@@ -73,13 +73,13 @@ class BulkEditing:
         replies: AppliedReplies,
         send: Callable[[ActorAddress, Any], None],
         check: Callable[[Document, Mapping[str, Any]], None],
-        ensure_account: Callable[[str], None],
+        ensure_accounts: Callable[[Collection[str]], None],
         put: Callable[[Iterable[Document], Collection[str]], None],
         settings: Settings,
     ) -> None:
         self._store, self._box, self._publisher = store, box, publisher
         self._replies, self._send, self._check = replies, send, check
-        self._ensure_account, self._put, self._node = ensure_account, put, settings.node
+        self._ensure_accounts, self._put, self._node = ensure_accounts, put, settings.node
         self._grants = grants(settings)
 
     def quotas(self, message: GetQuotas, sender: ActorAddress) -> None:
@@ -105,8 +105,8 @@ class BulkEditing:
     def _set_quotas(self, quotas: Mapping[str, Mapping[str, int]], refused: dict[str, str]) -> None:
         store, node, changes = self._store.documents, self._node, []
         directory = StoreDirectory(store, node.name, node.zone, write_defaults=False)
+        self._ensure_accounts(quotas)
         for account_id, own in quotas.items():
-            self._ensure_account(account_id)
             try:
                 saved = set_account_setting(store, directory, account_id, SECTION, dict(own))
             except DatabaseMissing:
@@ -145,7 +145,6 @@ class BulkEditing:
             if put.rev is not None:
                 raise _Outdated(OUTDATED)
             accounts.check_room(put.account_id)
-            self._ensure_account(put.account_id)
             members = {**put.members, "pvt_account_id": put.account_id}
             document, event = new_hook(members, now, put.id, self._node.name), CREATED
             if stored is not None:  # It was deleted, and is stored again.
@@ -191,6 +190,8 @@ class BulkEditing:
         )
 
     def _save(self, ready: list[_Ready], refused: dict[str, str]) -> tuple[str, ...]:
+        new = {document["pvt_account_id"] for document, event in ready if event == CREATED}
+        self._ensure_accounts(new)
         results = self._store.save_many([document for document, _event in ready])
         saved, changes = [], []
         for (document, event), result in zip(ready, results, strict=True):

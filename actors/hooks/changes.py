@@ -64,6 +64,8 @@ class AppliedReplies:
     """Delays replies until all responders have applied a change, so that it affects the next event.
 
     `barrier(ticket)` causes a call of `applied(ticket)` once all earlier changes are in effect.
+    It costs messages to all responders and deliverers, so one is out at a time: the changes that
+    come meanwhile share the next.
     """
 
     def __init__(
@@ -73,18 +75,29 @@ class AppliedReplies:
         barrier: Callable[[int], None],
     ) -> None:
         self._send, self._after, self._barrier = send, after, barrier
-        self._tickets = itertools.count(1)
+        self._numbers = itertools.count(1)
         self._replies: dict[int, tuple[ActorAddress, Reply]] = {}
+        self._ticket = 0
+        """The barrier that is out, which is the number of the last reply that it is for; else 0."""
 
     def reply(self, to: ActorAddress, reply: Reply) -> None:
         """Send the reply when the changes made so far are in effect."""
-        ticket = next(self._tickets)
-        self._replies[ticket] = to, reply
+        number = next(self._numbers)
+        self._replies[number] = to, reply
         # If it takes longer, the table or a responder is restarting, and will load the change.
-        self._after(APPLY_S, partial(self.applied, ticket))
-        self._barrier(ticket)
+        self._after(APPLY_S, partial(self.applied, number))
+        if not self._ticket:
+            self._begin()
 
     def applied(self, ticket: int) -> None:
         """The changes before this ticket are in effect."""
-        if ticket in self._replies:
-            self._send(*self._replies.pop(ticket))
+        for number in [number for number in self._replies if number <= ticket]:
+            self._send(*self._replies.pop(number))
+        if ticket >= self._ticket:
+            self._ticket = 0
+            if self._replies:
+                self._begin()
+
+    def _begin(self) -> None:
+        self._ticket = max(self._replies)
+        self._barrier(self._ticket)

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from thespian.actors import ActorAddress
@@ -42,7 +42,7 @@ class HookEditing:
     """Carries out requests for stored hooks and replies to each.
 
     `check` raises InvalidHook for a hook that could never fire or never be sent. `defaults` returns
-    members of a new hook that it may lack. `ensure_account` is called before a hook is added to an
+    members of a new hook that it may lack. `ensure_accounts` is called before a hook is added to an
     account. Both may raise StoreError.
     """
 
@@ -54,12 +54,12 @@ class HookEditing:
         send: Callable[[ActorAddress, Any], None],
         check: Callable[[Document], None],
         defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-        ensure_account: Callable[[str], None],
+        ensure_accounts: Callable[[Collection[str]], None],
         node: str,
     ) -> None:
         self._store, self._changes, self._replies, self._send = store, changes, replies, send
         self._check, self._defaults, self._node = check, defaults, node
-        self._ensure_account = ensure_account
+        self._ensure_accounts = ensure_accounts
 
     def show(self, message: GetHook, sender: ActorAddress) -> None:
         """Show a stored hook."""
@@ -75,13 +75,17 @@ class HookEditing:
 
     def list(self, message: ListHooks, sender: ActorAddress) -> None:
         """List the stored hooks, including disabled ones."""
+        limit, after = message.limit, message.after
         try:
-            documents, more = self._store.listed(message.account_id, message.limit, message.after)
+            if message.accounts:
+                documents, more = self._store.listed_of(message.accounts, limit, after)
+            else:
+                documents, more = self._store.listed(message.account_id, limit, after)
         except StoreError as problem:
             self._send(sender, Refused(str(problem)))
         else:
             shown = map(secrets_shown if message.secrets else without_secrets, documents)
-            page = next(cut(shown, message.limit, lambda shown: len(json.dumps(shown))), ())
+            page = next(cut(shown, limit, lambda shown: len(json.dumps(shown))), ())
             self._send(sender, HookList(page, more or len(page) < len(documents)))
 
     def add(self, message: AddHook, sender: ActorAddress) -> None:
@@ -91,7 +95,7 @@ class HookEditing:
             public = {**self._defaults(message.document), **message.document}
             document = new_hook(public, now, uuid.uuid4().hex, self._node)
             self._check(document)
-            self._ensure_account(document["pvt_account_id"])
+            self._ensure_accounts([document["pvt_account_id"]])
             document = self._changes.add(document)
         except InvalidHook as invalid:
             self._send(sender, Refused(invalid.reason))  # without the id, which is new

@@ -71,7 +71,7 @@ from callboard.adapters.broker.protocol import (
 from callboard.adapters.broker.publications import event_in
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.repositories.account_quotas import account_config, endpoint_config
-from callboard.adapters.repositories.hooks import HookStore
+from callboard.adapters.repositories.hooks import DATABASE, HookStore
 from callboard.adapters.store.protocol import Document, StoreError, StoreUnavailable
 from callboard.config.settings import Settings
 from callboard.supervision import Peer
@@ -155,7 +155,7 @@ class HookListener(BrokerRole):
             self.send,
             self._check,
             self._defaults,
-            self._ensure_account,
+            self._ensure_accounts,
             settings.node.name,
         )
         box = SecretBox(settings.secrets.key, settings.secrets_key_file)
@@ -167,7 +167,7 @@ class HookListener(BrokerRole):
             self._replies,
             self.send,
             self._check_with,
-            self._ensure_account,
+            self._ensure_accounts,
             self._put_many,
             settings,
         )
@@ -262,8 +262,10 @@ class HookListener(BrokerRole):
 
     def _apply(self, messages: Iterable[IncomingMessage]) -> None:
         events = [event for message in messages if (event := self._parsed(message))]
-        documents = {changed_document(event) for event in events} - {None}
-        self._notify_readers(ConfigurationChanged(tuple(d for d in documents if d is not None)))
+        changed = {changed_document(event) for event in events}
+        # Nobody looks up hooks in a directory, and they change by the thousand.
+        documents = tuple(d for d in changed if d is not None and d[0] != DATABASE)
+        self._notify_readers(ConfigurationChanged(documents))
         for event in events:
             match hook_change(event):
                 case AccountGone(account_id):
@@ -484,10 +486,10 @@ class HookListener(BrokerRole):
     def _check_with(self, document: Document, account: Mapping[str, Any]) -> None:
         check_hook(self._parser.parse(document), self.settings, account)
 
-    def _ensure_account(self, account_id: str) -> None:
-        embedded = self.settings.couchdb.url.startswith("sqlite:")
-        if embedded and self._store.ensure_account(account_id, gregorian_s(time.time())):
-            self._notify_readers(ConfigurationChanged((("accounts", account_id),)))
+    def _ensure_accounts(self, account_ids: Collection[str]) -> None:
+        if self.settings.couchdb.url.startswith("sqlite:"):
+            created = self._store.ensure_accounts(account_ids, gregorian_s(time.time()))
+            self._notify_readers(ConfigurationChanged(tuple(("accounts", id) for id in created)))
 
 
 def topology(settings: Settings) -> Topology:

@@ -126,13 +126,15 @@ class ListHooks:
     """To HookListener: the stored hook documents, of one account or of all. -> `HookList`.
 
     They are ordered by account and id. `after`: account and id of the last one of the page before.
-    `secrets`: with their secrets, but not the encrypted texts of these.
+    `secrets`: with their secrets, but not the encrypted texts of these. `accounts`: of these
+    instead, in this order.
     """
 
     account_id: str | None = None
     limit: int = 1000
     after: tuple[str, str] | None = None
     secrets: bool = False
+    accounts: tuple[str, ...] = ()
 
 
 @frozen

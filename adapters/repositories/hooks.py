@@ -1,7 +1,7 @@
 """The hook documents in the store: read page by page, added, edited and listed."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import dropwhile, islice
 from typing import Any
 
 from attrs import frozen
@@ -15,6 +15,7 @@ from callboard.adapters.store.protocol import (
     Document,
     DocumentStore,
     Saved,
+    StoreError,
 )
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.webhooks.hooks.hook import is_deleted, with_changes
@@ -210,6 +211,19 @@ class HookStore:
         found = [row.document for row in rows if row.document is not None and row.key != passed]
         return found[:limit], len(found) > limit
 
+    def listed_of(
+        self, account_ids: Sequence[str], limit: int, after: tuple[str, str] | None = None
+    ) -> tuple[list[Document], bool]:
+        """The same of several accounts, in their order."""
+        left = list(dropwhile(lambda id: after is not None and id != after[0], account_ids))
+        found: list[Document] = []
+        for place, id in enumerate(left, 1):
+            of_one, more = self.listed(id, limit - len(found), after if place == 1 else None)
+            found += of_one
+            if more or len(found) == limit:
+                return found, more or place < len(left)
+        return found, False
+
     def after(self, hook_id: str, limit: int) -> tuple[list[Document], str | None]:
         """The hooks after this id, by id, with disabled ones, and the next start if there are more.
 
@@ -220,22 +234,28 @@ class HookStore:
         more = found[limit - 1]["_id"] if len(found) > limit else None
         return [d for d in found[:limit] if d.get("pvt_type") == "webhook"], more
 
-    def ensure_account(self, account_id: str, now_gregorian_s: int) -> bool:
-        """Create a missing account's document; returns whether it was created now.
+    def ensure_accounts(self, account_ids: Collection[str], now_gregorian_s: int) -> list[str]:
+        """Create the documents of missing accounts; returns the ids of those created now.
 
         For the embedded store, where accounts are created with their first hook; Kazoo creates its
         own.
         """
         self.documents.ensure_database("accounts")
-        if self.documents.get("accounts", account_id) is not None:
-            return False
-        account: Document = {
-            "_id": account_id,
-            "pvt_type": "account",
-            "pvt_account_id": account_id,
-            "pvt_tree": [],
-            "pvt_created": now_gregorian_s,
-            "pvt_modified": now_gregorian_s,
-        }
-        self.documents.save("accounts", account)
-        return True
+        there = self.documents.get_many("accounts", list(account_ids))
+        missing: list[Document] = [
+            {
+                "_id": id,
+                "pvt_type": "account",
+                "pvt_account_id": id,
+                "pvt_tree": [],
+                "pvt_created": now_gregorian_s,
+                "pvt_modified": now_gregorian_s,
+            }
+            for id in account_ids
+            if id not in there
+        ]
+        saved = self.documents.save_many("accounts", missing) if missing else []
+        for result in saved:
+            if result.is_refused:
+                raise StoreError(f"account {result.id}: {result.error}")
+        return [result.id for result in saved if result.rev is not None]

@@ -168,7 +168,7 @@ def _open(folder: Path):  # type: ignore[no-untyped-def]
 
 def account(store, id: str, hooks: int) -> Account:  # type: ignore[no-untyped-def]
     written = HookStore(store)
-    written.ensure_account(id, 0)
+    written.ensure_accounts([id], 0)
     ids = [f"{id}-{number}" for number in range(hooks)]
     public = {"name": "n", "uri": "https://hooks.example.com/", "hook": "all"}
     for hook_id in ids:

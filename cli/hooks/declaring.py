@@ -39,6 +39,8 @@ from callboard.webhooks.deliveries.signing import InvalidSecret, parse_secret
 from callboard.webhooks.hooks.secrets import SecretsRefused
 
 PAGE = 1000
+ACCOUNTS = 100
+"""The most accounts whose hooks are read at once; the store is asked for each."""
 PAGE_S = 60.0
 """Time limit for one request, in seconds."""
 SHOWN = 50
@@ -127,11 +129,12 @@ def _read(file: Path) -> Declarations:
 
 def _stored(client: Client, accounts: Iterable[str], read: Step) -> Iterator[Mapping[str, Any]]:
     """The stored hooks of these accounts, or of all if none is named."""
-    for account_id in accounts or (None,):
+    # Without accounts there is one part, which asks for all hooks.
+    for part in [*cut(accounts, ACCOUNTS, lambda _one: 0)] or [()]:
         after: tuple[str, str] | None = None
         more = True
         while more:
-            request = ListHooks(account_id, PAGE, after, secrets=True)
+            request = ListHooks(None, PAGE, after, secrets=True, accounts=part)
             page = client.ask_actor(HOOK_LISTENER, request, HookList, PAGE_S)
             yield from page.documents
             read(len(page.documents))

@@ -115,8 +115,10 @@ def test_listed_shows_disabled_ones_and_whether_there_are_more(hooks):
 
 
 def test_an_account_is_made_once(store, hooks):
-    assert hooks.ensure_account(ACCOUNT, NOW)
-    assert not hooks.ensure_account(ACCOUNT, NOW + 1)
+    other = "0a" * 16
+    assert hooks.ensure_accounts([ACCOUNT], NOW) == [ACCOUNT]
+    assert hooks.ensure_accounts([ACCOUNT, other], NOW + 1) == [other]
+    assert hooks.ensure_accounts([], NOW + 1) == []
     account = store.get("accounts", ACCOUNT)
     assert (account["pvt_type"], account["pvt_tree"]) == ("account", [])
     assert account["pvt_created"] == NOW
@@ -198,3 +200,21 @@ def test_a_stored_hook_above_a_quota_is_disabled_like_others(store, hooks):
     assert (edited.document["name"], edited.document["enabled"]) == ("x", False)
     replaced = limited.replace(edited.document, edited.document | {"custom_data": {"a": "1"}})
     assert hooks.get("h") == replaced
+
+
+def test_a_listing_of_several_accounts_has_their_order_and_goes_on_where_it_ended(hooks):
+    first, empty, last = "0a" * 16, "0b" * 16, "0c" * 16
+    for account, id in ((last, "x"), (first, "a"), (first, "b"), (ACCOUNT, "c")):
+        hooks.add(hook(id, account))
+    accounts = (last, empty, first)
+
+    def listed(limit, after=None):
+        documents, more = hooks.listed_of(accounts, limit, after)
+        return [document["_id"] for document in documents], more
+
+    assert listed(5) == (["x", "a", "b"], False)
+    assert listed(1) == (["x"], True)
+    assert listed(1, (last, "x")) == (["a"], True)
+    assert listed(1, (first, "a")) == (["b"], False)
+    assert listed(3, (first, "b")) == ([], False)
+    assert listed(3, ("no such", "b")) == ([], False)

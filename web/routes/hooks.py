@@ -128,7 +128,7 @@ def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> R
     )
     document |= _signed(request)
     hooks = HookStore(backend.store, backend.node.quotas)
-    if backend.node.embedded_store and hooks.ensure_account(account.id, gregorian_s(now)):
+    if backend.node.embedded_store and hooks.ensure_accounts([account.id], gregorian_s(now)):
         backend.changed([Change(CREATED, "accounts", _account_document(backend, account))])
     document = hooks.add(document)
     backend.hook_saved(Change(CREATED, DATABASE, document))

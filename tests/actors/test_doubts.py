@@ -1,0 +1,64 @@
+"""Look-ups of hooks' hosts for the API: shared, and short where a resolver does not respond."""
+
+import threading
+import time
+
+from callboard.actors.api import doubts
+from callboard.actors.api.doubts import RESOLVE_S, Doubts
+from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.endpoint_rules import EndpointRules
+from support.patience import patient
+
+RULES = EndpointRules(AddressGuard())
+OTHERS = EndpointRules(AddressGuard(), credentials=True)
+
+
+class Resolver:
+    def __init__(self):
+        self.asked, self.goes_on = [], threading.Event()
+
+    def doubt(self, uri, rules):
+        self.asked.append((uri, rules))
+        assert self.goes_on.wait(patient(20))
+        return f"doubt of {uri}"
+
+
+def test_hooks_of_one_host_share_a_look_up():
+    resolver = Resolver()
+    resolver.goes_on.set()
+    found = Doubts(resolver.doubt)
+    for path in ("one", "two"):
+        assert found.of(f"https://a.example/{path}", RULES) == "doubt of https://a.example/one"
+    assert found.of("https://b.example/", RULES) == "doubt of https://b.example/"
+    assert found.of("https://a.example/one", OTHERS) == "doubt of https://a.example/one"
+    assert len(resolver.asked) == 3
+
+
+def test_a_host_without_an_answer_is_waited_for_once():
+    resolver = Resolver()
+    found = Doubts(resolver.doubt)
+    began = time.monotonic()
+    assert found.of("https://a.example/", RULES) is None
+    waited = time.monotonic()
+    assert waited - began >= RESOLVE_S
+    for _ in range(20):
+        assert found.of("https://a.example/", RULES) is None
+    assert time.monotonic() - waited < patient(RESOLVE_S)
+    resolver.goes_on.set()
+    assert len(resolver.asked) == 1
+
+
+def test_a_result_is_forgotten_in_time_and_when_there_are_many(monkeypatch):
+    resolver = Resolver()
+    resolver.goes_on.set()
+    found = Doubts(resolver.doubt)
+    for number in range(doubts.MAX_KEPT + 2):
+        found.of(f"https://{number}.example/", RULES)
+    found.of("https://5.example/", RULES)
+    assert len(resolver.asked) == doubts.MAX_KEPT + 2
+    found.of("https://0.example/", RULES)
+    assert len(resolver.asked) == doubts.MAX_KEPT + 3
+    later = time.monotonic() + doubts.KEPT_S
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    found.of("https://5.example/", RULES)
+    assert len(resolver.asked) == doubts.MAX_KEPT + 4
