@@ -78,8 +78,10 @@ BULK = _object(
 )
 LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _LISTED)
 LISTED_HOOK_OF_ANY_ACCOUNT = _object(
-    {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL}, _LISTED
+    {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL},
+    {**_LISTED, "created": _TIME, "modified": _TIME},
 )
+COUNT = _object({"count": _NUMBER, "more": {"type": "boolean"}})
 
 ATTEMPT = _object(
     {"id": _TEXT, "timestamp": _TIME},
