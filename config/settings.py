@@ -505,6 +505,11 @@ class AttemptsSettings:
         whole(1, 1_000_000),
         "Megabytes of attempts on disk while the store is away; then the oldest are dropped.",
     )
+    keep_days: int = _key(
+        0,
+        whole(0, 36_500),
+        "How long attempts are kept, days; 0 means as long as their monthly databases exist.",
+    )
 
 
 @frozen

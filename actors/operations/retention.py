@@ -1,13 +1,14 @@
-"""Imports quarantined events as dead letters, and deletes old dead letters."""
+"""Imports quarantined events as dead letters, and deletes old dead letters and attempts."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import Setup
 from callboard.actors.delivery.refused_dead_letters import RefusedDeadLetters
 from callboard.actors.operations.store_worker import StoreWorker
+from callboard.adapters.repositories.attempt_history import delete_older
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
@@ -22,11 +23,15 @@ PURGE_S = 600.0
 PURGE_AGAIN_S = 1.0
 """The pause between batches of old dead letters, which limits the load on the store."""
 PURGE_AT_ONCE = 20
+ATTEMPTS_S = 3600.0
+"""The interval for deleting old attempts."""
+ATTEMPTS_AGAIN_S = 0.1
+"""The pause between two steps of it."""
 DAY_S = 24 * 3600
 
 
 class DeadLetterRetention(StoreWorker):
-    """Stores this node's quarantined events as dead letters, and deletes old dead letters."""
+    """Stores quarantined events of this node as dead letters; deletes old ones and old attempts."""
 
     def begin(self, setup: Setup) -> None:
         """Import events from before the start at once."""
@@ -34,16 +39,22 @@ class DeadLetterRetention(StoreWorker):
         self.dead_letters = DeadLetterStore(self.store)
         self._poison = self.own(Spool(self.settings.data.dir / FILE, dropping=False))
         self._refused = self.own(RefusedDeadLetters(self.settings.data.dir, self.log))
-        self._purged = 0
+        self._purged = self._deleted = 0
+        self._old: Iterator[int] = iter(())
+        self._months_done: set[str] = set()
         self.after(0, self._look_for_poison)
         self.after(PURGE_AGAIN_S, self._look_for_old)
+        # Beside Kazoo's own application, it is Kazoo that decides what its databases keep.
+        if self.settings.attempts.keep_days and not self.settings.is_trial:
+            self.after(PURGE_AGAIN_S, self._begin_attempts)
 
     def stats(self) -> Mapping[str, Any]:
-        """Quarantined events not imported yet; dead letters deleted for their age."""
+        """Quarantined events not imported yet; dead letters and attempts deleted for their age."""
         return {
             **super().stats(),
             "set_aside": self._poison.count(),
             "too_old": self._purged,
+            "old_attempts": self._deleted,
         }
 
     def _look_for_poison(self) -> None:
@@ -53,6 +64,23 @@ class DeadLetterRetention(StoreWorker):
     def _look_for_old(self) -> None:
         more = self._purge_old()
         self.after(PURGE_AGAIN_S if more else PURGE_S, self._look_for_old)
+
+    def _begin_attempts(self) -> None:
+        before_s = gregorian_s(time.time() - self.settings.attempts.keep_days * DAY_S)
+        self._old = delete_older(self.store, before_s, self._months_done)
+        self._delete_attempts()
+
+    def _delete_attempts(self) -> None:
+        try:
+            deleted = next(self._old, None)
+        except StoreError as problem:
+            self.log.warning("attempts_not_purged", reason=str(problem))
+            deleted = None
+        if deleted is None:
+            self.after(ATTEMPTS_S, self._begin_attempts)
+            return
+        self._deleted += deleted
+        self.after(ATTEMPTS_AGAIN_S, self._delete_attempts)
 
     def _take_poison(self) -> bool:
         """Import a batch of quarantined events; whether there may be more."""

@@ -73,6 +73,15 @@ class CouchdbStore:
                 return False
         return True
 
+    def list_databases(self, prefix: str, after: str, limit: int) -> list[str]:
+        """See `DocumentStore.list_databases`. By default, only the server's administrators may."""
+        begins, ends = max(prefix, after), f"{prefix}\uffff"
+        options = {"startkey": begins, "endkey": ends, "limit": limit + 1}
+        with self._errors(f"listing databases {prefix}"):
+            query = {name: json.encode(value) for name, value in options.items()}
+            _status, _headers, names = self._server().resource.get_json("_all_dbs", **query)
+        return [name for name in names if name.startswith(prefix) and name > after][:limit]
+
     def ensure_views(self, database: str, views: Sequence[View]) -> None:
         """See `DocumentStore.ensure_views`. Nothing is written without a change."""
         for design in sorted({view.design for view in views}):

@@ -47,6 +47,10 @@ class DryRunStore:
         """See `DocumentStore`."""
         return self._store(database).database_exists(database)
 
+    def list_databases(self, prefix: str, after: str, limit: int) -> list[str]:
+        """See `DocumentStore`. Those of records."""
+        return self._records.list_databases(prefix, after, limit)
+
     def ensure_views(self, database: str, views: Sequence[View]) -> None:
         """See `DocumentStore`."""
         if _is_of_records(database):

@@ -257,6 +257,14 @@ class EmbeddedStore:
         with self._file.reading() as connection:
             return _find_database(connection, database) is not None
 
+    def list_databases(self, prefix: str, after: str, limit: int) -> list[str]:
+        """See `DocumentStore.list_databases`."""
+        where = "name BETWEEN ? AND ? AND name > ?"
+        query = f"SELECT name FROM databases WHERE {where} ORDER BY name LIMIT ?"  # noqa: S608
+        with self._file.reading() as connection:
+            rows = connection.execute(query, (prefix, f"{prefix}\uffff", after, limit))
+            return [name for (name,) in rows]
+
     def ensure_views(self, database: str, views: Sequence[View]) -> None:
         """See `DocumentStore.ensure_views`. A new or changed view is filled at once."""
         for view in views:

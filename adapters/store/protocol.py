@@ -119,6 +119,9 @@ class DocumentStore(Protocol):
     def database_exists(self, database: str) -> bool:
         """Whether the database exists."""
 
+    def list_databases(self, prefix: str, after: str, limit: int) -> list[str]:
+        """At most `limit` names that begin with the prefix, in order, those after `after`."""
+
     def ensure_views(self, database: str, views: Sequence[View]) -> None:
         """Store the design documents of these views, leaving other views of them in place."""
 

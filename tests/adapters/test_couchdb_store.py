@@ -36,6 +36,7 @@ OTHER = View("d", "w", "function(doc) { emit(1, null); }", lambda doc: [(1, None
 CALLS = [
     lambda store: store.ensure_database("db"),
     lambda store: store.database_exists("db"),
+    lambda store: store.list_databases("db", "", 1),
     lambda store: store.ensure_views("db", [VIEW]),
     lambda store: store.get("db", "x"),
     lambda store: store.get_many("db", ["x"]),
@@ -486,6 +487,24 @@ class TestWithServer:
             couchdb_server.start()
         store.ensure_database("db")
         assert store.save("db", {"_id": "x"})
+
+
+NAMES = ["_users", "account/a-202611", "account/b-202611", "account/c-202611", "accounts"]
+
+
+@pytest.mark.parametrize("ranged", [True, False], ids=["CouchDB", "a server without ranges"])
+def test_databases_are_listed_in_parts(answering, ranged):
+    def answer(request):
+        query = {n: json.loads(v[0]) for n, v in parse_qs(urlsplit(request.path).query).items()}
+        assert urlsplit(request.path).path == "/_all_dbs"
+        found = [name for name in NAMES if query["startkey"] <= name <= query["endkey"]]
+        names = found[: query["limit"]] if ranged else NAMES
+        request.reply(200, json.dumps(names).encode(), Content_Type="application/json")
+
+    store = CouchdbStore(answering(answer).url)
+    assert store.list_databases("account/", "", 2) == NAMES[1:3]
+    assert store.list_databases("account/", NAMES[2], 2) == NAMES[3:4]
+    assert store.list_databases("account/", NAMES[3], 2) == []
 
 
 class TestConnect:

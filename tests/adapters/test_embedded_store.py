@@ -318,3 +318,15 @@ def test_one_connection_serves_until_the_file_is_another(tmp_path, replaced):
     file.close()
     assert used() is not again
     file.close()
+
+
+def test_databases_are_listed_by_name(tmp_path):
+    store = EmbeddedStore(tmp_path / "store.sqlite3")
+    names = [f"account/ab/cd/{n}-202611" for n in range(5)]
+    for name in (*names, "account", "accounts"):
+        store.ensure_database(name)
+    assert store.list_databases("account/", "", 10) == names
+    assert store.list_databases("account/", names[1], 2) == names[2:4]
+    assert store.list_databases("account/", names[4], 2) == []
+    assert store.list_databases("nothing", "", 2) == []
+    store.close()

@@ -90,6 +90,7 @@ def test_an_operator_sees_what_happens_without_reloading(system, receiver, dashb
     board = dashboard()
     page = board.page
     bridge = board.actor("event_bridge")
+    page.get_by_role("button", name="Show processes").click()
     expect(bridge).to_contain_text(str(system.node("event_bridge").pid))
 
     board.go("Hooks")
@@ -126,6 +127,10 @@ def test_an_operator_sees_what_happens_without_reloading(system, receiver, dashb
     board.go("Overview")
     expect(board.endpoint(down)).to_contain_text("open")
     expect(page.get_by_role("log")).to_contain_text("circuit open")
+    expect(page.get_by_role("region", name="Trouble")).to_contain_text(
+        "1 endpoint is not available"
+    )
+    page.get_by_role("button", name="Show processes").click()
 
     before = system.node("event_bridge").pid
     os.kill(before, signal.SIGKILL)
@@ -306,6 +311,7 @@ def test_a_token_that_is_not_known_leads_nowhere(system, dashboard, chromium):
 
 def test_it_fits_a_phone(system, dashboard, artifacts):
     board = dashboard(size=(390, 844), colours="dark")
+    board.page.get_by_role("button", name="Show processes").click()
     expect(board.actor("event_bridge")).to_be_visible()
     for view in ("Overview", "Hooks", "Endpoints", "Dead letters"):
         board.go(view)

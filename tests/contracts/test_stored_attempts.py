@@ -4,13 +4,16 @@ import calendar
 
 import pytest
 
+from callboard.adapters.repositories.attempt_history import delete_older
 from callboard.adapters.repositories.stored_attempts import (
     AttemptWindow,
     list_attempts,
     read_attempts,
 )
+from callboard.adapters.store.protocol import CONFLICT, Saved
 from callboard.adapters.store.views import MODB
 from callboard.webhooks.values.kazoo_names import account_database, gregorian_s, modb
+from support.stores import Meddled
 
 ACCOUNT = "a1" * 16
 
@@ -108,3 +111,53 @@ def test_the_months_of_a_window():
     assert months((2026, 11, 1), (2027, 2, 1)) == ("202611", "202612", "202701", "202702")
     assert months((2026, 11, 2), (2026, 10, 1)) == ()
     assert account_database(ACCOUNT) + "-202611" == modb(ACCOUNT, at(2026, 11, 1))
+
+
+# Their end
+
+
+class Listing(Meddled):
+    """The store; pouchdb-server lists databases without the slashes of their names."""
+
+    def list_databases(self, prefix, after, limit):
+        months = [f"{account_database(ACCOUNT)}-{month}" for month in (202610, 202611, 202701)]
+        others = [account_database(ACCOUNT), f"{account_database('shop')}-202610"]
+        names = sorted(name for name in (*months, *others) if name > after)
+        return names[: min(limit, 2)]
+
+
+def ids(store, month):
+    database = f"{account_database(ACCOUNT)}-{month}"
+    return sorted(document["_id"] for document in store.documents(database))
+
+
+def test_older_ones_are_deleted_a_few_at_a_time_and_nothing_else(filled):
+    november = f"{account_database(ACCOUNT)}-202611"
+    filled.save(november, {"_id": "cdr", "pvt_type": "cdr", "pvt_created": 0})
+    filled.ensure_database(f"{account_database('shop')}-202610")  # Without views.
+    filled.ensure_database(account_database(ACCOUNT))
+    filled.save(account_database(ACCOUNT), attempt("no-month", at(2026, 10, 15)))
+    done = set()
+    before = gregorian_s(at(2026, 11, 3))
+    steps = list(delete_older(Listing(filled), before, done))
+    assert (max(steps), sum(steps)) == (20, 123)
+    assert ids(filled, "202610") == []
+    assert ids(filled, "202611") == ["cdr", "d"]  # That of the very second stays.
+    assert ids(filled, "202701") == ["z"]
+    assert filled.get(account_database(ACCOUNT), "no-month") is not None
+    assert done >= {f"{account_database(ACCOUNT)}-202610"}
+    assert november not in done
+    meddled = Listing(filled)
+    assert sum(delete_older(meddled, before + 1, done)) == 1
+    assert (
+        meddled.calls.count("view") == 2
+    )  # Both of November. The months that are done are not read again.
+
+
+def test_an_attempt_that_is_changed_meanwhile_ends_the_turn_of_its_database(filled):
+    class Refusing(Listing):
+        def save_many(self, _database, documents):
+            return [Saved(document["_id"], error=CONFLICT) for document in documents]
+
+    assert sum(delete_older(Refusing(filled), gregorian_s(at(2026, 11, 4)), set())) == 0
+    assert ids(filled, "202610") == ["a", "x"]

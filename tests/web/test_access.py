@@ -59,6 +59,7 @@ ACCOUNT_PATHS = [
     ("PUT", "webhooks/{hook}/secrets", {}, 201),
     ("DELETE", "webhooks/{hook}/secrets/{fingerprint}", None, 200),
     ("GET", "webhooks/dead_letters", None, 200),
+    ("GET", "webhooks/dead_letters/count", None, 200),
     ("PATCH", "webhooks/dead_letters", {"action": "retry", "ids": ["l1"]}, 200),
     ("GET", "webhooks/dead_letters/{letter}", None, 200),
     ("DELETE", "webhooks/dead_letters/{letter}", None, 200),
@@ -66,6 +67,8 @@ ACCOUNT_PATHS = [
 
 OPERATOR_PATHS = [
     ("GET", "tree", None, 200),
+    ("GET", "hooks/count", None, 200),
+    ("GET", "dead_letters/count", None, 200),
     ("GET", "health", None, 200),
     ("GET", "figures", None, 200),
     ("GET", "endpoints", None, 200),

@@ -393,6 +393,21 @@ def test_a_change_that_another_was_faster_than_is_a_conflict(api):
     assert api.data("GET", f"{HOOKS}/{id}")["name"] == "faster"
 
 
+def test_the_hooks_of_an_account_are_found_by_text(api):
+    ids = {
+        name: api.add_hook(name=name, uri=f"https://{name}.example/", hook=event)["id"]
+        for name, event in [("One", "sms"), ("two", "channel_create")]
+    }
+
+    def found(text):
+        listed = api.data("GET", f"/v2/accounts/{PARENT}/webhooks", params={"text": text})
+        return sorted(hook["name"] for hook in listed)
+
+    assert found("") == ["One", "two"]
+    assert found("oNe") == found("ONE.example") == found("SMS") == found(ids["One"]) == ["One"]
+    assert found("nothing") == []
+
+
 def test_the_listing_is_paged_from_the_highest_id(api):
     made = sorted((api.add_hook(name=str(n))["id"] for n in range(7)), reverse=True)
     api.add_hook(CHILD)

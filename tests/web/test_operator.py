@@ -62,6 +62,38 @@ def test_hooks_of_all_accounts_are_found(api, size, ascending):
     assert api.call("GET", f"{HOOKS}/none").status_code == 404
 
 
+def test_hooks_are_searched_sorted_and_counted(api):
+    made = {
+        name: api.add_hook(account, name=name, uri=f"https://{name}.example/", hook=event)["id"]
+        for name, account, event in [
+            ("b", PARENT, "channel_create"),
+            ("C", CHILD, "sms"),
+            ("a", CHILD, "channel_create"),
+        ]
+    }
+    names = {id: name for name, id in made.items()}
+
+    def found(query):
+        return [names[id] for id in pages(api, f"{HOOKS}?{query}", 1)]
+
+    assert found("sort=name&ascending=true") == ["a", "b", "C"]
+    assert found("sort=name") == ["C", "b", "a"]
+    assert found("sort=uri&ascending=true&event=channel_create") == ["a", "b"]
+    assert set(found("sort=hook&ascending=true")[:2]) == {"a", "b"}
+    for text in ("C.EXAMPLE", "sms", made["C"].upper()):
+        assert found(f"text={text}") == ["C"]
+    assert sorted(found(f"text={CHILD}")) == ["C", "a"]
+    assert api.data("GET", f"{HOOKS}/count") == {"count": 3, "more": False}
+    assert api.data("GET", f"{HOOKS}/count?text=sms")["count"] == 1
+    assert api.data("GET", f"{HOOKS}/count?account_id={CHILD}&enabled=false")["count"] == 0
+    for query in ("sort=id", "sort=name&start_key=WzFd"):
+        assert api.call("GET", f"{HOOKS}?{query}").status_code == 400
+    (shown,) = api.data("GET", f"{HOOKS}?text=sms")
+    assert shown["created"] == shown["modified"] > 63_000_000_000
+    api.data("PATCH", f"/v2/accounts/{CHILD}/webhooks/{made['C']}", {"paused": True})
+    assert api.data("GET", f"{HOOKS}?text=sms")[0]["paused"] is True
+
+
 def test_tree_health_figures_and_endpoints_are_shown(api):
     assert api.data("GET", "/v2/callboard/tree")["actor"] == "WebhooksSupervisor"
     health = api.data("GET", "/v2/callboard/health")

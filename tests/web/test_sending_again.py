@@ -409,6 +409,29 @@ def test_only_dead_letters_of_the_time_are_read(tmp_path):
     store.close()
 
 
+def test_dead_letters_are_searched_and_counted(api):
+    api.add_letter("one", reason="status 503", uri="https://A.example/", created=300)
+    api.add_letter("two", reason="timeout", uri="https://b.example/", created=200)
+    api.add_letter("theirs", account="3" * 32, reason="timeout", created=100)
+    every, own = "/v2/callboard/dead_letters", f"/v2/accounts/{PARENT}/webhooks/dead_letters"
+
+    def found(path, query):
+        listed = [one["id"] for one in api.data("GET", f"{path}?{query}")]
+        count = api.data("GET", f"{path}/count?{query}")
+        assert count == {"count": len(listed), "more": False}
+        return listed
+
+    assert found(every, "") == ["one", "two", "theirs"]
+    assert found(own, "") == ["one", "two"]
+    assert found(every, "text=TIMEOUT") == ["two", "theirs"]
+    assert found(own, "text=a.example") == ["one"]
+    assert found(every, "text=333333") == ["theirs"]
+    assert found(every, "created_from=150&created_to=250") == ["two"]
+    assert found(every, "kind=event") == []
+    assert found(every, f"account_id={PARENT}&text=timeout") == ["two"]
+    assert api.call("GET", f"{own}/count?kind=x").status_code == 400
+
+
 @pytest.mark.parametrize("path", [LETTERS, "/v2/callboard/dead_letters"])
 def test_a_purged_dead_letter_is_returned_as_deleted(api, path):
     api.add_letter("l1", reason="bad response code")

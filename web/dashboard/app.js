@@ -6,6 +6,7 @@ import { duration } from "./parts/format.js";
 import { html, render, useEffect, useState } from "./parts/html.js";
 import { moveRow, useKeys } from "./parts/keys.js";
 import { follow, live, stop } from "./data/live.js";
+import { stopWatching, watchTrouble } from "./data/trouble.js";
 import { Notes } from "./parts/notes.js";
 import { go, link, route } from "./parts/route.js";
 import { remembered, session, signedIn, signOut } from "./data/session.js";
@@ -53,7 +54,8 @@ function Board({ account }) {
   useEffect(() => {
     if (account) return undefined;
     follow();
-    return stop;
+    watchTrouble();
+    return () => (stop(), stopWatching());
   }, []);
   useKeys({
     ...Object.fromEntries(views.map(([path], i) => [String(i + 1), () => go(path)])),
@@ -92,6 +94,8 @@ function Board({ account }) {
 }
 
 function view(name, rest) {
+  if (name === "hooks" && rest[0] === "find") return html`<${Hooks} key=${rest[1]} text=${rest[1]} />`;
+  if (name === "hooks" && rest[0] === "disabled") return html`<${Hooks} key="disabled" enabled="false" />`;
   if (name === "hooks" && rest[0] === "new") return html`<${NewHook} event=${rest[1]} />`;
   if (name === "hooks" && rest.length > 1) {
     const [account, id, ...more] = rest;

@@ -93,8 +93,11 @@ BULK = _object(
 )
 LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _OF_HOOKS, "ListedHook")
 LISTED_HOOK_OF_ANY_ACCOUNT = _object(
-    {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL}, _OF_HOOKS, "ListedHookOfAnyAccount"
+    {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL},
+    {**_OF_HOOKS, "created": _TIME, "modified": _TIME},
+    "ListedHookOfAnyAccount",
 )
+COUNT = _object({"count": _NUMBER, "more": {"type": "boolean"}})
 
 ATTEMPT = _object(
     {"id": _TEXT, "timestamp": _TIME},

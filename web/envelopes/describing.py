@@ -163,6 +163,13 @@ FILTERED: dict[str, Any] = {"parameters": FILTERS}
 """The parameters of a listing with filters, all at once."""
 FILTERED_PAGES: dict[str, Any] = {"parameters": [*_PAGING, *FILTERS]}
 """The parameters of a listing with filters."""
+ACCOUNT_HOOKS: dict[str, Any] = {
+    "parameters": [
+        _query("text", "Only hooks with this text in id, name, event or URL; ignores case."),
+        *FILTERED_PAGES["parameters"],
+    ]
+}
+"""The parameters of the listing of an account's hooks."""
 _OF_EVENT = _query(
     "text", "Only of the event with this id or reference, or whose request has this text."
 )
@@ -177,26 +184,36 @@ ATTEMPT_SEARCH: dict[str, Any] = {
 WAITING_SEARCH: dict[str, Any] = {"parameters": [_OF_EVENT, *_PAGING]}
 """The parameters of a listing of waiting deliveries."""
 _OF_ACCOUNT = _query("account_id", "Only this account's.")
-LETTERS: dict[str, Any] = {
-    "parameters": [
-        _query("hook_id", "Only this hook's."),
-        _query("kind", "delivery, or event for quarantined events."),
-        *_PAGING,
-        *FILTERS,
-    ]
-}
+_LETTER_SEARCH = [
+    _query("hook_id", "Only this hook's."),
+    _query("kind", "delivery, or event for quarantined events."),
+    _query("text", "Only those with this text in a listed member; ignores case."),
+]
+LETTERS: dict[str, Any] = {"parameters": [*_LETTER_SEARCH, *_PAGING, *FILTERS]}
 """The parameters of a listing of an account's dead letters."""
+LETTER_COUNT: dict[str, Any] = {"parameters": [*_LETTER_SEARCH, *FILTERS]}
+"""The parameters of the count of an account's dead letters."""
+ALL_LETTER_COUNT: dict[str, Any] = {"parameters": [_OF_ACCOUNT, *LETTER_COUNT["parameters"]]}
+"""The parameters of the operator's count of dead letters."""
 ALL_LETTERS: dict[str, Any] = {"parameters": [_OF_ACCOUNT, *LETTERS["parameters"]]}
 """The parameters of the operator's listing of dead letters."""
 TOKEN_PAGES: dict[str, Any] = {"parameters": [_OF_ACCOUNT, *_PAGING]}
 """The parameters of the listing of tokens."""
-HOOK_SEARCH: dict[str, Any] = {
+HOOK_COUNT: dict[str, Any] = {
     "parameters": [
         _OF_ACCOUNT,
         _query("event", "Only hooks of this event type."),
         _query("enabled", "Only hooks in this state.", "boolean"),
         _query("uri", "Only hooks whose URL contains this text; ignores case."),
+        _query("text", "Only hooks with this text in id, name, event, URL or account."),
+    ]
+}
+"""The parameters of the operator's count of hooks."""
+HOOK_SEARCH: dict[str, Any] = {
+    "parameters": [
+        *HOOK_COUNT["parameters"],
         *_PAGING,
+        _query("sort", "By `name`, `hook`, `uri` or `account_id`, instead of account and id."),
     ]
 }
 """The parameters of the operator's listing of hooks."""

@@ -87,6 +87,16 @@ def page_of(
     return found, _page(found, paging, None)
 
 
+def count_of(rows: Iterable[R], wanted: Callable[[R], bool]) -> dict[str, Any]:
+    """The number of the wanted elements as it is shown; `more`: there may be others."""
+    count = 0
+    for seen, row in enumerate(rows):
+        if seen >= MAX_SEEN:
+            return {"count": count, "more": True}
+        count += wanted(row)
+    return {"count": count, "more": False}
+
+
 def _ended(found: list[R], paging: Paging, following: list[Any], much: str) -> Page | None:
     if paging.size is None:
         raise invalid_member("paginate", "maximum", f"there are {much}: ask for pages")

@@ -1,10 +1,11 @@
 """Dead letters: those of an account's hooks, and for the operator all, with quarantined events."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
+from starlette.datastructures import QueryParams
 
 from callboard import admin
 from callboard.actors.messages.paths import REDELIVERY
@@ -12,10 +13,12 @@ from callboard.adapters.repositories.dead_letters import DeadLetterStore, Place,
 from callboard.adapters.store.protocol import Document, Row
 from callboard.web.access.callers import Admin, TheAccount, TheBackend
 from callboard.web.backend import Backend
-from callboard.web.documents.shapes import ACTED_ON, LETTER, LISTED_LETTER, deleted, list_of
+from callboard.web.documents.shapes import ACTED_ON, COUNT, LETTER, LISTED_LETTER, deleted, list_of
 from callboard.web.documents.system_settings import page_size
 from callboard.web.envelopes.describing import (
+    ALL_LETTER_COUNT,
     ALL_LETTERS,
+    LETTER_COUNT,
     LETTERS,
     body_of,
     changes,
@@ -24,7 +27,7 @@ from callboard.web.envelopes.describing import (
 )
 from callboard.web.envelopes.envelope import data_of, success
 from callboard.web.envelopes.filters import filters_in
-from callboard.web.envelopes.paging import Paging, page_of, paging_of
+from callboard.web.envelopes.paging import Paging, count_of, page_of, paging_of
 from callboard.web.errors import backend_failed, bad_identifier, invalid_member
 from callboard.web.operations.actor_requests import asked, check_members, ids_of, member
 from callboard.webhooks.history.dead_letters import DELIVERY, EVENT
@@ -70,6 +73,17 @@ def list_dead_letters(request: Request, account: TheAccount, backend: TheBackend
     return _list(request, backend, account.id)
 
 
+@router.get(
+    _OF_ACCOUNT + "/count",
+    summary="Count an account's dead letters",
+    openapi_extra=LETTER_COUNT,
+    responses=shows(COUNT),
+)
+def count_account_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """Those that the listing would find; `more`: there may be others, as only 20,000 are read."""
+    return _count(request, backend, account.id)
+
+
 @router.patch(
     _OF_ACCOUNT,
     summary="Retry or purge some of an account's dead letters",
@@ -110,7 +124,19 @@ def purge_dead_letter(
 )
 def list_all_dead_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Newest first, without their bodies; generic filters apply."""
-    return _list(request, backend, request.query_params.get("account_id"))
+    return _list(request, backend, request.query_params.get("account_id") or None)
+
+
+@router.get(
+    _OF_ALL + "/count",
+    tags=["operator"],
+    summary="Count dead letters and quarantined events",
+    openapi_extra=ALL_LETTER_COUNT,
+    responses=shows(COUNT),
+)
+def count_all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """As those of an account, of all."""
+    return _count(request, backend, request.query_params.get("account_id") or None)
 
 
 @router.patch(
@@ -152,11 +178,23 @@ def purge_any_dead_letter(
 
 
 def _list(request: Request, backend: Backend, account_id: str | None) -> Response:
-    query = request.query_params
-    paging = paging_of(query, page_size(backend))
+    paging = paging_of(request.query_params, page_size(backend))
     if paging.ascending:
         raise invalid_member("ascending", "error", "dead letters are listed the newest first")
-    kind = query.get("kind")
+    window, wanted = _search(request.query_params, account_id)
+    rows = _rows(DeadLetterStore(backend.store), window, _start(paging))
+    found, page = page_of(rows, paging, wanted, _position)
+    return success(request, [_listed(row) for row in found], page=page)
+
+
+def _count(request: Request, backend: Backend, account_id: str | None) -> Response:
+    window, wanted = _search(request.query_params, account_id)
+    return success(request, count_of(_rows(DeadLetterStore(backend.store), window, None), wanted))
+
+
+def _search(query: QueryParams, account_id: str | None) -> tuple[Window, Callable[[Row], bool]]:
+    """The dead letters to read, and which of them are wanted. Raises ApiError 400."""
+    kind = query.get("kind") or None
     if kind not in (None, DELIVERY, EVENT):
         message = "Value not found in enumerated list of values"
         raise invalid_member("kind", "enum", message, target=[DELIVERY, EVENT], value=kind)
@@ -167,12 +205,16 @@ def _list(request: Request, backend: Backend, account_id: str | None) -> Respons
         _time(query, "created_from"),
         _time(query, "created_to"),
     )
-    passes = filters_in(query)
-    rows = _rows(DeadLetterStore(backend.store), window, _start(paging))
-    found, page = page_of(
-        rows, paging, lambda row: window.shows(row) and passes(_filtered(row)), _position
-    )
-    return success(request, [_listed(row) for row in found], page=page)
+    passes, text = filters_in(query), query.get("text", "").lower()
+
+    def wanted(row: Row) -> bool:
+        return (
+            window.shows(row)
+            and passes(_filtered(row))
+            and (not text or any(text in str(value).lower() for value in row.value.values()))
+        )
+
+    return window, wanted
 
 
 def _rows(letters: DeadLetterStore, window: Window, start: Place | None) -> Iterator[Row]:

@@ -27,8 +27,8 @@ from callboard.web.documents.hook_documents import (
 from callboard.web.documents.shapes import ENABLED, HOOK, LISTED_HOOK, deleted, list_of
 from callboard.web.documents.system_settings import page_size
 from callboard.web.envelopes.describing import (
+    ACCOUNT_HOOKS,
     DELETION,
-    FILTERED_PAGES,
     IF_NONE_MATCH,
     body_of,
     changes,
@@ -74,12 +74,13 @@ REENABLE_S = 30.0
 @router.get(
     "/webhooks",
     summary="List the hooks of an account",
-    openapi_extra=FILTERED_PAGES,
+    openapi_extra=ACCOUNT_HOOKS,
     responses=shows(list_of(LISTED_HOOK)),
 )
 def list_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
-    """Newest ids first, page by page; generic filters apply."""
+    """Newest ids first, page by page; `text` and generic filters apply."""
     paging = paging_of(request.query_params, page_size(backend))
+    text = request.query_params.get("text", "").lower()
     low: list[Any] = [account.id]
     high: list[Any] = [account.id, {}]
     if paging.start is not None:
@@ -97,11 +98,21 @@ def list_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Re
         )
         passes = filters_in(request.query_params)
         found, page = page_of(
-            rows, paging, lambda row: row.document is not None and passes(row.document), _position
+            rows,
+            paging,
+            lambda row: (
+                row.document is not None and _contains(row.document, text) and passes(row.document)
+            ),
+            _position,
         )
     except DatabaseMissing:
         found, page = page_of([], paging, bool, _position)
     return success(request, [listed_hook(r.document) for r in found if r.document], page=page)
+
+
+def _contains(document: Document, text: str) -> bool:
+    names = ("_id", "name", "hook", "uri")
+    return not text or any(text in str(document.get(name, "")).lower() for name in names)
 
 
 def _position(row: Row) -> list[Any]:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any
 
 import attrs
@@ -27,6 +28,7 @@ from callboard.web.documents import shapes
 from callboard.web.documents.hook_documents import shown_hook
 from callboard.web.documents.system_settings import page_size
 from callboard.web.envelopes.describing import (
+    HOOK_COUNT,
     HOOK_SEARCH,
     IF_NONE_MATCH,
     TOKEN_PAGES,
@@ -35,8 +37,8 @@ from callboard.web.envelopes.describing import (
     members_of,
     shows,
 )
-from callboard.web.envelopes.envelope import data_of, success
-from callboard.web.envelopes.paging import page_of, paging_of
+from callboard.web.envelopes.envelope import Page, data_of, success
+from callboard.web.envelopes.paging import MAX_SEEN, Paging, count_of, page_of, paging_of
 from callboard.web.errors import ApiError, bad_identifier, invalid_member
 from callboard.web.operations.actor_requests import (
     asked,
@@ -47,10 +49,14 @@ from callboard.web.operations.actor_requests import (
 )
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.hook import is_deleted
+from callboard.webhooks.hooks.options import is_paused
 from callboard.webhooks.metrics.snapshot import Snapshot, as_plain
 from callboard.webhooks.values.json_values import as_bool
 
 router = APIRouter(prefix="/v2/callboard", tags=["operator"])
+
+SORTS = ("name", "hook", "uri", "account_id")
+"""The members by which hooks may be sorted."""
 
 
 @router.get("/tree", summary="Show the supervision tree", responses=shows(shapes.TREE))
@@ -92,9 +98,38 @@ def list_endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Res
     responses=shows(shapes.list_of(shapes.LISTED_HOOK_OF_ANY_ACCOUNT)),
 )
 def list_all_hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """By account and id, page by page."""
+    """By account and id, or by `sort`, page by page. A page has the dates of its hooks, too.
+
+    To sort them, at most 20,000 are read.
+    """
     query = request.query_params
     paging = paging_of(query, page_size(backend))
+    if sort := query.get("sort"):
+        every = _hook_rows(backend, query, Paging(None))
+        found, page = _sorted(every, paging, sort, query)
+    else:
+        rows = _hook_rows(backend, query, paging)
+        found, page = page_of(rows, paging, lambda row: _wanted(row, query), _position)
+    documents = HookStore(backend.store).get_many([str(row.id) for row in found])
+    shown = [_listed(row, documents.get(str(row.id), {})) for row in found]
+    return success(request, shown, page=page)
+
+
+@router.get(
+    "/hooks/count",
+    summary="Count the hooks of all accounts",
+    openapi_extra=HOOK_COUNT,
+    responses=shows(shapes.COUNT),
+)
+def count_all_hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Those that the listing would find; `more`: there may be others, as only 20,000 are read."""
+    query = request.query_params
+    rows = _hook_rows(backend, query, Paging(None))
+    return success(request, count_of(rows, lambda row: _wanted(row, query)))
+
+
+def _hook_rows(backend: Backend, query: Mapping[str, str], paging: Paging) -> Iterator[Row]:
+    """The hooks of the account, or of all, from the page's start; none without a database."""
     enabled = query.get("enabled")
     if enabled not in (None, "", "true", "false"):
         raise invalid_member(
@@ -105,41 +140,80 @@ def list_all_hooks(request: Request, _caller: Admin, backend: TheBackend) -> Res
     high: list[Any] = [{}] if account_id is None else [account_id, {}]
     if paging.start is not None:
         low, high = (low, paging.start) if not paging.ascending else (paging.start, high)
+    searches = any(query.get(name) for name in ("event", "enabled", "uri", "text"))
+    return _rows(
+        backend,
+        start=low if paging.ascending else high,
+        end=high if paging.ascending else low,
+        descending=not paging.ascending,
+        page_size=1000 if searches else min(1000, (paging.size or 1000) + 1),
+    )
+
+
+def _rows(backend: Backend, **options: Any) -> Iterator[Row]:
     try:
-        rows = backend.store.view(
-            DATABASE,
-            EVERY_HOOK,
-            start=low if paging.ascending else high,
-            end=high if paging.ascending else low,
-            descending=not paging.ascending,
-            page_size=1000 if _searches(query) else min(1000, (paging.size or 1000) + 1),
-        )
-        found, page = page_of(rows, paging, lambda row: _wanted(row, query), _position)
+        yield from backend.store.view(DATABASE, EVERY_HOOK, **options)
     except DatabaseMissing:
-        found, page = page_of([], paging, bool, _position)
-    return success(request, [_listed(row) for row in found], page=page)
+        return
 
 
-def _searches(query: Mapping[str, str]) -> bool:
-    return any(query.get(name) for name in ("event", "enabled", "uri"))
+def _sorted(
+    rows: Iterator[Row], paging: Paging, sort: str, query: Mapping[str, str]
+) -> tuple[list[Row], Page | None]:
+    """A page of the wanted hooks in that order, then by account and id."""
+    if sort not in SORTS:
+        message = "Value not found in enumerated list of values"
+        raise invalid_member("sort", "enum", message, target=list(SORTS), value=sort)
+
+    def position(row: Row) -> list[Any]:
+        return [str(_listed(row, {}).get(sort, "")).lower(), *map(str, row.key)]
+
+    every = list(islice(rows, MAX_SEEN + 1))
+    if len(every) > MAX_SEEN:
+        message = f"there are more than {MAX_SEEN} hooks, which are not sorted"
+        raise invalid_member("sort", "maximum", message, target=MAX_SEEN)
+    every = [row for row in every if _wanted(row, query)]
+    every.sort(key=position, reverse=not paging.ascending)
+    if (start := paging.start) is not None:
+        if [type(part) for part in start] != [str] * 3:
+            message = "is no next_start_key of an earlier page"
+            raise invalid_member("start_key", "error", message, value=paging.start_key)
+        every = [
+            row
+            for row in every
+            if (position(row) >= start if paging.ascending else position(row) <= start)
+        ]
+    return page_of(every, paging, lambda _row: True, position)
 
 
 def _wanted(row: Row, query: Mapping[str, str]) -> bool:
     event, uri, enabled = query.get("event"), query.get("uri"), query.get("enabled")
-    hook = row.value
+    hook, text = row.value, query.get("text", "").lower()
     return (
         (not event or hook.get("hook") == event)
         and (not uri or uri.lower() in str(hook.get("uri", "")).lower())
         and (not enabled or (hook.get("enabled") is not False) == as_bool(enabled, True))
+        and (not text or any(text in str(value).lower() for value in _texts(row)))
     )
+
+
+def _texts(row: Row) -> Iterator[Any]:
+    yield from row.key
+    for name in ("name", "hook", "uri"):
+        yield row.value.get(name, "")
 
 
 def _position(row: Row) -> list[Any]:
     return list(row.key)
 
 
-def _listed(row: Row) -> dict[str, Any]:
+def _listed(row: Row, document: Mapping[str, Any]) -> dict[str, Any]:
+    """A hook as it is listed. `document`: it, unless it has been deleted meanwhile."""
     shown = {key: value for key, value in row.value.items() if value is not None}
+    dates = {"created": document.get("pvt_created"), "modified": document.get("pvt_modified")}
+    if is_paused(document):
+        shown["paused"] = True
+    shown |= {name: at for name, at in dates.items() if isinstance(at, int)}
     return {**shown, "account_id": row.key[0]}
 
 

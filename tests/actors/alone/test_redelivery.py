@@ -14,10 +14,11 @@ from callboard.actors.operations.redelivery import Redelivery
 from callboard.adapters.broker.protocol import Queue, Topology
 from callboard.adapters.broker.publications import Publication, set_aside
 from callboard.adapters.store.spool import Spool
-from callboard.config.settings import AmqpSettings, DeadLettersSettings
+from callboard.config.settings import AmqpSettings, AttemptsSettings, DeadLettersSettings
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.values.kazoo_names import modb
 
 LETTERS, HOOKS = "callboard_dead_letters", "webhooks"
 EVENTS, DUE = "callboard.events", "callboard.events.retries"
@@ -194,6 +195,39 @@ def test_many_are_deleted_in_turns_of_a_second_and_then_every_ten_minutes(it, wo
     assert it.letters() == ["more"]
     world.pass_time(15)
     assert it.letters() == []
+
+
+@pytest.mark.parametrize(
+    ("settings_", "left"),
+    [
+        ({"attempts": AttemptsSettings(keep_days=30)}, ["new"]),
+        ({}, ["new", "old"]),
+        (
+            {
+                "attempts": AttemptsSettings(keep_days=30),
+                "amqp": AmqpSettings(url="memory://", join_kazoo=True),
+            },
+            ["new", "old"],
+        ),
+    ],
+)
+def test_old_attempts_are_deleted_but_beside_kazoos_application(it, world, settings_, left):
+    now = it.now_s + GREGORIAN_S
+    database = modb("b2" * 16, it.now_s - 30 * DAY_S)
+    it.store.ensure_database(database)
+    for id, age_s in {"old": 31 * DAY_S, "new": 29 * DAY_S}.items():
+        attempt = {"_id": id, "pvt_type": "webhook_attempt", "pvt_created": now - age_s}
+        it.store.save(database, attempt)
+    it.start(**settings_)
+    world.pass_time(5)
+    assert sorted(document["_id"] for document in it.store.all(database)) == left
+    assert it.actor.actor.stats()["old_attempts"] == 2 - len(left)
+    it.store.away = True
+    world.pass_time(3600)
+    it.store.away = False
+    it.store.save(database, {**attempt, "_id": "more", "pvt_created": 1})
+    world.pass_time(3600)
+    assert len(it.store.all(database)) == (1 if len(left) == 1 else 3)
 
 
 # Lists

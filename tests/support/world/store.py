@@ -67,6 +67,11 @@ class Store:
         self._reach()
         return database in self.databases
 
+    def list_databases(self, prefix, after, limit):
+        self._reach()
+        names = sorted(name for name in self.databases if name.startswith(prefix) and name > after)
+        return names[:limit]
+
     def ensure_views(self, database, _views):
         self._database(database)
 

@@ -82,19 +82,23 @@ export async function catalogue(signal) {
 }
 
 /** {hooks, next}: of all accounts for the administrator, who alone may choose among them. */
-export async function hooks({ uri, account, enabled, after }, signal) {
+export async function hooks({ text, account, enabled, sort, ascending, after }, signal) {
   const own = session.get().account;
   const query = { page_size: 50, start_key: after };
   if (own) {
     const path = `/v2/accounts/${part(own)}/webhooks`;
-    const { data, next_start_key: next } = await call("GET", path, { query, signal });
+    const { data, next_start_key: next } = await call("GET", path, { query: { ...query, text }, signal });
     return { hooks: data.map((hook) => ({ ...hook, account_id: own })), next };
   }
-  const chosen = { ...query, uri, enabled, account_id: account };
+  const chosen = { ...query, text, enabled, account_id: account, sort, ascending };
   const path = "/v2/callboard/hooks";
   const { data, next_start_key: next } = await call("GET", path, { query: chosen, signal });
   return { hooks: data, next };
 }
+
+/** {count, more}: of the hooks of all accounts that are found so. `more`: there may be others. */
+export const hookCount = async ({ text, account, enabled }, signal) =>
+  (await call("GET", "/v2/callboard/hooks/count", { query: { text, enabled, account_id: account }, signal })).data;
 
 export const hook = async (account, id, signal) =>
   (await call("GET", hookPath(account, id), { signal })).data;
@@ -216,15 +220,41 @@ const letters = () => {
 };
 
 /** {letters, next}, the latest first. */
-export async function deadLetters({ account, kind, after }, signal) {
-  const query = { page_size: 50, start_key: after, account_id: account, kind };
+export async function deadLetters({ text, account, kind, after, size = 50 }, signal) {
+  const query = { page_size: size, start_key: after, account_id: account, kind, text };
   const { data, next_start_key: next } = await call("GET", letters(), { query, signal });
   return { letters: data, next };
+}
+
+/** {count, more}, as of hooks. */
+export const deadLetterCount = async ({ text, account, kind }, signal) =>
+  (await call("GET", `${letters()}/count`, { query: { text, kind, account_id: account }, signal })).data;
+
+/** The ids of all that are found so, page by page. */
+export async function deadLetterIds(search) {
+  const ids = [];
+  let after;
+  do {
+    const page = await deadLetters({ ...search, after, size: 1000 });
+    ids.push(...page.letters.map((letter) => letter.id));
+    after = page.next;
+  } while (after);
+  return ids;
 }
 
 export const deadLetter = async (id, signal) =>
   (await call("GET", `${letters()}/${part(id)}`, { signal })).data;
 
+const IDS_AT_ONCE = 100;
+
 /** `action`: retry or purge. {done, refused}: ids, and reasons by id. */
-export const onDeadLetters = async (action, ids) =>
-  (await call("PATCH", letters(), { data: { action, ids } })).data;
+export async function onDeadLetters(action, ids) {
+  const all = { done: [], refused: {} };
+  for (let at = 0; at < ids.length; at += IDS_AT_ONCE) {
+    const data = { action, ids: ids.slice(at, at + IDS_AT_ONCE) };
+    const { done, refused } = (await call("PATCH", letters(), { data })).data;
+    all.done.push(...done);
+    Object.assign(all.refused, refused);
+  }
+  return all;
+}

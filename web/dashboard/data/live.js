@@ -73,6 +73,13 @@ async function read(abort, heard) {
   }
 }
 
+/** Adds to what happened. */
+export function happened(kind, subject, text) {
+  const before = live.get();
+  const one = { at: Date.now() / 1000, kind, subject, text };
+  live.set({ ...before, happenings: [one, ...before.happenings].slice(0, KEPT_HAPPENINGS) });
+}
+
 function take(event, data) {
   const before = live.get();
   if (event === "history") {

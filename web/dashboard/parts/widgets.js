@@ -1,5 +1,6 @@
 // Small things that several views are made of.
 
+import { count } from "./format.js";
 import { html, useState } from "./html.js";
 import { moveRow } from "./keys.js";
 import { attempted } from "./notes.js";
@@ -13,6 +14,22 @@ export const Pager = ({ pages, next, children, label = "Pages" }) => html`<nav c
   <span class="number">Page ${pages.number}</span>
   <button type="button" disabled=${!next} onClick=${() => pages.next(next)}>Older →</button>
 </nav>`;
+
+/** {count, more} of all pages. */
+export const Total = ({ counted }) =>
+  counted && html`<span class="quiet">${counted.more ? "more than " : ""}${count(counted.count)}</span>`;
+
+/** The head of a column by which rows are sorted. `change`: none if they cannot be. */
+export function Sorted({ by, sort, change, children, ...more }) {
+  if (!change) return html`<th ...${more}>${children}</th>`;
+  const mine = sort.by === by;
+  const order = mine ? (sort.ascending ? "ascending" : "descending") : undefined;
+  return html`<th aria-sort=${order} ...${more}>
+    <button type="button" class="sort" onClick=${() => change({ by, ascending: !mine || !sort.ascending })}>
+      ${children} ${mine && (sort.ascending ? "▴" : "▾")}
+    </button>
+  </th>`;
+}
 
 export const Problem = ({ text }) =>
   text ? html`<p class="problem" role="alert">${text}</p>` : null;

@@ -81,7 +81,7 @@ export function Attempts({ account, hook, open }) {
         )}
       </tbody>
     </table>
-    ${found.length === 0 && !loading && html`<p class="none">${text || outcome || status ? "No such attempt." : "No attempts."}</p>`}
+    ${found.length === 0 && !loading && !problem && html`<p class="none">${text || outcome || status ? "No such attempt." : "No attempts."}</p>`}
     <${Pager} pages=${pages} next=${value?.next} />
     ${open &&
     html`<${Attempt} key=${open} account=${account} hook=${hook} id=${open}

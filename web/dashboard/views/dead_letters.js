@@ -3,13 +3,13 @@
 import * as api from "../data/api.js";
 import { confirmed } from "../parts/dialog.js";
 import { count, fromGregorian, time } from "../parts/format.js";
-import { html, useState } from "../parts/html.js";
+import { html, useEffect, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages, useSettled } from "../parts/loading.js";
 import { mayChange, session } from "../data/session.js";
-import { doing } from "../parts/notes.js";
+import { attempted, doing } from "../parts/notes.js";
 import { useStore } from "../parts/store.js";
-import { Choice, Field, Pager, Problem } from "../parts/widgets.js";
+import { Choice, Field, Pager, Problem, Total } from "../parts/widgets.js";
 import { DeadLetter } from "./dead_letter.js";
 
 const KINDS = [
@@ -18,27 +18,42 @@ const KINDS = [
   ["event", "events"],
 ];
 const REFRESH_MS = 5000;
+/** A search may make the server look at many. */
+const REFRESH_SEARCH_MS = 30_000;
 
 export function DeadLetters() {
   const everybody = useStore(session).account === undefined;
   const [typedAccount, setAccount] = useState("");
+  const [typed, setText] = useState("");
   const [kind, setKind] = useState("");
   const [chosen, setChosen] = useState(new Set());
   const [open, setOpen] = useState(null);
   const account = useSettled(typedAccount);
-  const pages = usePages([account, kind]);
+  const text = useSettled(typed.trim());
+  const search = { text, account, kind };
+  const searched = [text, account, kind];
+  const pages = usePages(searched);
   const { value, problem, loading, reload } = useAnswer(
-    (signal) => api.deadLetters({ account, kind, after: pages.key }, signal),
-    [account, kind, pages.key],
-    REFRESH_MS,
+    (signal) => api.deadLetters({ ...search, after: pages.key }, signal),
+    [...searched, pages.key],
+    text ? REFRESH_SEARCH_MS : REFRESH_MS,
   );
+  const counted = useAnswer((signal) => api.deadLetterCount(search, signal), searched, REFRESH_SEARCH_MS);
   const found = value?.letters ?? [];
-  const ids = found.map((letter) => letter.id).filter((id) => chosen.has(id));
-  const all = found.length > 0 && ids.length === found.length;
+  // Also those of other pages, which were chosen together.
+  const ids = [...chosen];
+  const all = found.length > 0 && found.every(({ id }) => chosen.has(id));
   const act = async (work, done) => {
     if (await doing(work, done)) setChosen(new Set());
     reload();
+    counted.reload();
   };
+  const chooseMatching = () =>
+    attempted(async () => setChosen(new Set(await api.deadLetterIds(search))));
+  // What was chosen is of the search of then.
+  useEffect(() => {
+    setChosen(new Set());
+  }, searched);
   const retry = () =>
     act(
       () => api.onDeadLetters("retry", ids),
@@ -57,9 +72,11 @@ export function DeadLetters() {
   return html`<section class="panel page">
     <header>
       <h1>Dead letters</h1>
+      <${Total} counted=${counted.value} />
+      <${Field} label="Search" search wide value=${typed} change=${setText} placeholder="reason, event, uri or id of a hook" />
       ${everybody &&
       html`<${Choice} label="Kind" value=${kind} options=${KINDS} change=${setKind} />
-        <${Field} label="Account" search wide value=${typedAccount} change=${setAccount} />`}
+        <${Field} label="Account" value=${typedAccount} change=${setAccount} />`}
       <span class="fill"></span>
       ${mayChange() &&
       html`<button type="button" disabled=${!ids.length} onClick=${retry}>Retry ${count(ids.length)}</button>
@@ -68,7 +85,14 @@ export function DeadLetters() {
         </button>`}
     </header>
     <${Problem} text=${problem} />
-    <table class="dead" aria-busy=${String(loading)}>
+    ${mayChange() &&
+    all &&
+    value?.next &&
+    html`<p class="matching">
+      ${count(ids.length)} are chosen.
+      <button type="button" onClick=${chooseMatching}>Choose all that match, of all pages</button>
+    </p>`}
+    <table class=${everybody ? "dead of-all" : "dead"} aria-busy=${String(loading)}>
       <thead>
         <tr>
           <th>
@@ -84,6 +108,7 @@ export function DeadLetters() {
           <th>reason</th>
           <th>endpoint, or routing key</th>
           <th class="wide-only">event</th>
+          ${everybody && html`<th class="wide-only">account</th>`}
           <th class="number">tries</th>
         </tr>
       </thead>
@@ -92,6 +117,7 @@ export function DeadLetters() {
           (letter) => html`<${Row}
             key=${letter.id}
             letter=${letter}
+            everybody=${everybody}
             chosen=${chosen.has(letter.id)}
             choose=${() => setChosen(toggled(chosen, letter.id))}
             open=${() => setOpen(letter)}
@@ -99,13 +125,15 @@ export function DeadLetters() {
         )}
       </tbody>
     </table>
-    ${found.length === 0 && !loading && html`<p class="none">None.</p>`}
+    ${found.length === 0 && !loading && !problem && html`<p class="none">None.</p>`}
     <${Pager} pages=${pages} next=${value?.next} />
-    ${open && html`<${DeadLetter} letter=${open} close=${() => setOpen(null)} />`}
+    ${open &&
+    html`<${DeadLetter} letter=${open} close=${() => setOpen(null)}
+      retry=${() => act(() => api.onDeadLetters("retry", [open.id]), (result) => told(result, "on the way again"))} />`}
   </section>`;
 }
 
-const Row = ({ letter, chosen, choose, open }) => html`<tr
+const Row = ({ letter, everybody, chosen, choose, open }) => html`<tr
   data-row
   data-letter=${letter.id}
   tabindex="0"
@@ -121,6 +149,7 @@ const Row = ({ letter, chosen, choose, open }) => html`<tr
   <td class="cut" title=${letter.reason}>${letter.reason}</td>
   <td class="mono cut" title=${subject(letter)}>${subject(letter)}</td>
   <td class="cut wide-only">${letter.hook_event ?? letter.module}</td>
+  ${everybody && html`<td class="mono cut wide-only" title=${letter.account_id}>${letter.account_id}</td>`}
   <td class="number">${letter.kind === "delivery" ? count(letter.tries) : ""}</td>
 </tr>`;
 

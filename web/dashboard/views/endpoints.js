@@ -3,6 +3,7 @@
 import { count } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { live } from "../data/live.js";
+import { link } from "../parts/route.js";
 import { useStore } from "../parts/store.js";
 import { Field, State } from "../parts/widgets.js";
 
@@ -34,6 +35,7 @@ export const EndpointTable = ({ endpoints }) =>
             <th class="number" title="failures in a row">failures</th>
             <th class="number">in flight</th>
             <th class="number">waiting</th>
+            <th>hooks</th>
           </tr>
         </thead>
         <tbody>
@@ -44,6 +46,7 @@ export const EndpointTable = ({ endpoints }) =>
               <td class=${one.failures ? "number bad" : "number"}>${count(one.failures)}</td>
               <td class="number">${count(one.in_flight)}</td>
               <td class="number">${count(one.waiting)}</td>
+              <td><a href=${link("hooks", "find", one.endpoint)} aria-label=${`Hooks of ${one.endpoint}`}>show</a></td>
             </tr>`,
           )}
         </tbody>

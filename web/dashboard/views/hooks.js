@@ -2,6 +2,7 @@
 
 import * as api from "../data/api.js";
 import { confirmed } from "../parts/dialog.js";
+import { fromGregorian, time } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { rowKeys } from "../parts/keys.js";
 import { useAnswer, usePages, useSettled } from "../parts/loading.js";
@@ -9,7 +10,7 @@ import { doing } from "../parts/notes.js";
 import { go } from "../parts/route.js";
 import { mayChange, session } from "../data/session.js";
 import { useStore } from "../parts/store.js";
-import { Choice, Field, Pager, Problem, State } from "../parts/widgets.js";
+import { Choice, Field, Pager, Problem, Sorted, State, Total } from "../parts/widgets.js";
 
 const STATES = [
   ["", "all"],
@@ -20,40 +21,53 @@ const REFRESH_MS = 5000;
 /** A search may make the server look at all hooks there are. */
 const REFRESH_SEARCH_MS = 30_000;
 
-export function Hooks() {
+/** `text` and `enabled`: what is looked for at first. */
+export function Hooks({ text: first = "", enabled = "" }) {
   const everybody = useStore(session).account === undefined;
-  const [typed, setText] = useState("");
+  const [typed, setText] = useState(first);
   const [typedAccount, setAccount] = useState("");
-  const [state, setState] = useState("");
+  const [state, setState] = useState(enabled);
+  const [sort, setSort] = useState({ by: "", ascending: true });
   const text = useSettled(typed);
   const account = useSettled(typedAccount);
-  const pages = usePages([text, account, state]);
+  const search = { text, account, enabled: state };
+  const searched = [text, account, state];
+  const pages = usePages([...searched, sort.by, sort.ascending]);
+  const everyMs = text || sort.by ? REFRESH_SEARCH_MS : REFRESH_MS;
   const { value, problem, loading, reload } = useAnswer(
-    (signal) => api.hooks({ uri: text, account, enabled: state, after: pages.key }, signal),
-    [text, account, state, pages.key],
-    text ? REFRESH_SEARCH_MS : REFRESH_MS,
+    (signal) => api.hooks({ ...search, sort: sort.by, ascending: sort.by ? sort.ascending : "", after: pages.key }, signal),
+    [...searched, sort.by, sort.ascending, pages.key],
+    everyMs,
+  );
+  const counted = useAnswer(
+    (signal) => (everybody ? api.hookCount(search, signal) : null),
+    searched,
+    REFRESH_SEARCH_MS,
   );
   const found = value?.hooks ?? [];
+  const head = (by, name, more) =>
+    html`<${Sorted} by=${by} sort=${sort} change=${everybody && setSort} ...${more}>${name}<//>`;
   return html`<section class="panel page">
     <header>
       <h1>Hooks</h1>
+      <${Total} counted=${counted.value} />
+      <${Field} label="Search" search wide value=${typed} change=${setText} placeholder="name, event, uri or id" />
       ${!everybody &&
       mayChange() &&
       html`<button type="button" class="primary" onClick=${() => go("hooks", "new")}>New hook</button>`}
       ${everybody &&
-      html`<${Field} label="Search" search wide value=${typed} change=${setText} placeholder="part of the uri" />
-        <${Field} label="Account" value=${typedAccount} change=${setAccount} />
+      html`<${Field} label="Account" value=${typedAccount} change=${setAccount} />
         <${Choice} label="State" value=${state} options=${STATES} change=${setState} />`}
     </header>
     <${Problem} text=${problem} />
-    <table class="hooks" aria-busy=${String(loading)}>
+    <table class=${everybody ? "hooks of-all" : "hooks"} aria-busy=${String(loading)}>
       <thead>
         <tr>
           <th>state</th>
-          <th>name</th>
-          <th>event</th>
-          <th>uri</th>
-          ${everybody && html`<th class="wide-only">account</th>`}
+          ${head("name", "name")} ${head("hook", "event")} ${head("uri", "uri")}
+          ${everybody &&
+          html`${head("account_id", "account", { class: "wide-only" })}
+            <th class="wide-only">changed</th>`}
           <th><span class="unseen">actions</span></th>
         </tr>
       </thead>
@@ -85,7 +99,9 @@ function Row({ hook, everybody, reload }) {
     </th>
     <td>${hook.hook}</td>
     <td class="mono cut" title=${hook.uri}>${hook.uri}</td>
-    ${everybody && html`<td class="mono cut wide-only" title=${hook.account_id}>${hook.account_id}</td>`}
+    ${everybody &&
+    html`<td class="mono cut wide-only" title=${hook.account_id}>${hook.account_id}</td>
+      <td class="when wide-only">${time(fromGregorian(hook.modified))}</td>`}
     <td class="actions">${mayChange() && html`<${Toggle} hook=${hook} done=${reload} />`}</td>
   </tr>`;
 }

@@ -8,6 +8,7 @@ import { link } from "../parts/route.js";
 import { useStore } from "../parts/store.js";
 import { EndpointTable } from "./endpoints.js";
 import { Tree } from "./tree.js";
+import { Trouble } from "./trouble.js";
 
 const RATES = [
   { name: "events", label: "events/s", colour: "line-1" },
@@ -28,6 +29,7 @@ export function Overview() {
   const endpoints = now.endpoints.slice(0, SHOWN_ENDPOINTS);
   return html`
     <h1 class="unseen">Overview</h1>
+    <${Trouble} />
     <dl class="strip">
       <${Figure} name="events/s" value=${rate(figures.events)} />
       <${Figure} name="deliveries/s" value=${rate(figures.deliveries)} />
@@ -41,13 +43,14 @@ export function Overview() {
         href=${link("endpoints")} />
     </dl>
     <div class="overview">
-      <${Tree} tree=${now.tree} at=${now.at} />
       <div class="column">
         <section class="panel charts" aria-label="Charts">
           <${Chart} title="Rates" series=${series} lines=${RATES} format=${rate} />
           <${Chart} title="Latency" series=${series} lines=${LATENCY} format=${milliseconds} least=${10} />
           <${Chart} title="Failures" series=${series} lines=${FAILURES} format=${rate} />
         </section>
+      </div>
+      <div class="column">
         <section class="panel" aria-label="Endpoints">
           <header>
             <h2>Endpoints</h2>
@@ -64,6 +67,7 @@ export function Overview() {
         </section>
       </div>
     </div>
+    <${Tree} tree=${now.tree} at=${now.at} />
   `;
 }
 
@@ -74,7 +78,7 @@ const Figure = ({ name, value, alarm, href }) => html`<div class=${alarm ? "figu
 
 const Happenings = ({ happenings }) =>
   happenings.length === 0
-    ? html`<p class="none">No restart, no change of a circuit.</p>`
+    ? html`<p class="none">No restart, no change of a circuit, no hook disabled.</p>`
     : html`<ol class="happenings" role="log">
         ${happenings.map(
           (one) => html`<li key=${`${one.at} ${one.subject} ${one.text}`} class=${`kind-${one.kind}`}>

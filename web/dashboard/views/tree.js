@@ -6,10 +6,13 @@ import { count, duration } from "../parts/format.js";
 import { State } from "../parts/widgets.js";
 
 const FLASH_MS = 4000;
+const WELL = ["running", "ended"];
 const KINDS = { running: "good", ended: "quiet", starting: "busy", stopping: "busy" };
 
+/** Folded as long as all is well, unless somebody opens it. */
 export function Tree({ tree, at }) {
   const [closed, setClosed] = useState(new Set());
+  const [chosen, choose] = useState(null);
   const rows = useMemo(() => visible(tree, closed), [tree, closed]);
   const fresh = useFlash(rows);
   const toggle = (path) => {
@@ -17,8 +20,19 @@ export function Tree({ tree, at }) {
     if (!next.delete(path)) next.add(path);
     setClosed(next);
   };
+  const all = [...nodes(tree)];
+  const ill = all.filter(({ status }) => !WELL.includes(status)).length;
+  const open = chosen ?? (ill > 0 || fresh.size > 0);
   return html`<section class="panel tree" aria-label="Supervision tree">
-    <table>
+    <header>
+      <h2>Processes</h2>
+      <${State} kind=${ill ? "bad" : "good"}>${ill ? `${count(ill)} of ${count(all.length)} do not run` : `${count(all.length)} run`}<//>
+      <span class="fill"></span>
+      <button type="button" aria-expanded=${String(open)} onClick=${() => choose(!open)}>
+        ${open ? "Hide processes" : "Show processes"}
+      </button>
+    </header>
+    ${open && html`<table>
       <thead>
         <tr>
           <th>Process</th>
@@ -41,7 +55,7 @@ export function Tree({ tree, at }) {
           />`,
         )}
       </tbody>
-    </table>
+    </table>`}
   </section>`;
 }
 
