@@ -812,6 +812,12 @@ class ModuleSettings:
         "Treatment of a payload that the schema does not allow: none; its deliveries are "
         "marked by a header; or its event is quarantined.",
     )
+    reference: str = _key(
+        "",
+        text("a path such as order.id", f"({_PATH})?"),
+        "Path in the payload of what people know the event by, such as an order's number: attempts "
+        "store its value, and are found by it.",
+    )
 
     def __attrs_post_init__(self) -> None:
         if not self.bindings:

@@ -13,6 +13,8 @@ from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
+from callboard.actors.delivery.waiting_deliveries import waiting_delivery
+from callboard.actors.messages import HookQueue, HookQueues, ListHookQueues
 from callboard.adapters.broker.protocol import (
     BrokerConnection,
     Declared,
@@ -29,6 +31,7 @@ from callboard.config.time_limits import hold_s
 from callboard.supervision import Timer
 from callboard.webhooks.acknowledgement.receipts import Receipt
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history.attempts import contains
 from callboard.webhooks.retries.ordered_queue import PREFETCH, HookKey, OrderedQueue
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from callboard.webhooks.retries.standing import Cancel, Send, Wait
@@ -36,6 +39,8 @@ from callboard.webhooks.retries.standing import Cancel, Send, Wait
 PUBLISH_AGAIN_S = 1.0
 FIND_DELETED_S = 600.0
 """How often the store is asked which hooks that need no queue are deleted."""
+LISTED = 500
+"""The most queues, and the most deliveries in them, that are listed at once."""
 LONGEST_HOOK_ID = 64
 """The queue of a hook with a longer id is named by a digest: AMQP limits names to 255 bytes."""
 
@@ -161,6 +166,26 @@ class OrderedQueues:
     def paused(self) -> int:
         """The same of paused hooks."""
         return sum(ordered.waiting for ordered in self._ordered.values() if ordered.paused)
+
+    def listed(self, wanted: ListHookQueues) -> HookQueues:
+        """The queues that are not empty."""
+        left, queues = LISTED, []
+        for (account_id, hook_id), ordered in sorted(self._ordered.items()):
+            if (
+                ordered.waiting
+                and wanted.hook_id in (None, hook_id)
+                and wanted.account_id in (None, account_id)
+            ):
+                shown = [
+                    waiting_delivery(self._settings, retry, retry.due_ms, ordered.reason(retry))
+                    for retry in ordered.items.values()
+                    if contains(retry.delivery, wanted.text)
+                ][:left]
+                left -= len(shown)
+                queues.append(
+                    HookQueue(account_id, hook_id, ordered.paused, ordered.waiting, tuple(shown))
+                )
+        return HookQueues(tuple(queues[:LISTED]))
 
     @property
     def _is_quorum(self) -> bool:

@@ -34,6 +34,7 @@ from callboard.actors.messages import (
     FindOrdered,
     HooksFound,
     HooksOutdated,
+    ListHookQueues,
     NotHeld,
     OrderedFound,
     Progress,
@@ -376,6 +377,10 @@ class RetryQueue(UsesHooks, BrokerRole):
         if message.ordered_queues is not None:
             self._ordered.hooks(message.ordered_queues)
             self._go_on()
+
+    def receiveMsg_ListHookQueues(self, message: ListHookQueues, sender: ActorAddress) -> None:
+        """Respond with the queues of hooks in which deliveries wait."""
+        self.send(sender, self._ordered.listed(message))
 
     def _ask_depths(self) -> None:
         self.broker.ask_depths()

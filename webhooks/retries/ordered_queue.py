@@ -18,6 +18,9 @@ RUN_BYTES = 1_000_000
 PREFETCH = 2 * RUN
 """The most unacknowledged deliveries, so that the next run is here when one ends."""
 
+PAUSED, IN_ORDER = "hook paused", "in order"
+"""Reasons of deliveries that were not attempted."""
+
 HookKey = tuple[str, str]
 
 
@@ -59,6 +62,12 @@ class OrderedQueue:
     def received_at(self) -> float:
         """When the first of the unacknowledged deliveries was received."""
         return self._received[next(iter(self.items))]
+
+    def reason(self, retry: RetryMessage) -> str:
+        """Why one of its deliveries waits."""
+        if self.paused:
+            return PAUSED
+        return retry.reason if retry.history or retry.deferred_since_ms is not None else IN_ORDER
 
     def run(self, now: float) -> list[tuple[int, RetryMessage]]:
         """The next deliveries to send, now out; none while the first is not due."""

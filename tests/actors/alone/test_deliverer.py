@@ -216,6 +216,25 @@ def test_a_due_delivery_that_arrives_twice_is_sent_once(deliveries):
     assert deliveries.settled() == [("1/0", 5)]
 
 
+def test_what_is_cancelled_or_refused_when_it_is_due_is_recorded_and_settled(deliveries):
+    made, cancelled, refused = (RetryMessage(delivery(f"d{n}"), 1, 0) for n in range(3))
+    message = DueBatch(
+        "9",
+        (RETRY_QUEUE, deliveries.retries.incarnation),
+        ((1, made),),
+        cancelled=((2, cancelled, "hook deleted"),),
+        refused=((3, refused, "too large", 9),),
+    )
+    deliveries.retries.say(deliveries.actor, message)
+    deliveries.world.pass_time(1)
+    assert deliveries.sent == ["d0"]
+    assert deliveries.settled(deliveries.retries) == [("9", 1)]
+    for record in deliveries.log.take(Attempts):
+        deliveries.log.say(deliveries.actor, AttemptsPersisted(record.batch))
+    deliveries.world.pass_time(1)
+    assert deliveries.settled(deliveries.retries) == [("9", 2), ("9", 3)]
+
+
 def test_nothing_is_reported_to_the_bridge_before(deliveries):
     deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
     deliveries.give("1/0", t5=delivery())

@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from callboard.actors.delivery.ordered_queues import OrderedQueues, Publication
+from callboard.actors.messages import ListHookQueues
 from callboard.adapters.broker.protocol import Declared, IncomingMessage, Removed
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.config.settings import AmqpSettings, DeliverySettings
@@ -258,6 +259,37 @@ def test_a_paused_hook_has_at_most_its_number_of_deliveries(world, settings):
     it.put(7)
     assert len(it.refused) == 2
     assert it.queues.paused == 2
+
+
+def test_the_queues_in_which_deliveries_wait_are_listed(it):
+    it.connect(H, G)
+    it.take(1, 2)
+    it.queues.declared(Declared(QUEUE, 3))
+    (queue,) = it.queues.listed(ListHookQueues()).queues
+    assert (queue.account_id, queue.hook_id, queue.paused, queue.count) == ("a", "h", False, 5)
+    assert [(one.id, one.reason, one.tries) for one in queue.deliveries] == [
+        ("d1", "in order", 0),
+        ("d2", "in order", 0),
+    ]
+    it.queues.hooks([(H, True)])
+    (queue,) = it.queues.listed(ListHookQueues("h", "a", "e")).queues
+    assert (queue.paused, {one.reason for one in queue.deliveries}) == (True, {"hook paused"})
+    (queue,) = it.queues.listed(ListHookQueues("h", text="other")).queues
+    assert (queue.count, queue.deliveries) == (5, ())
+    for wanted in (ListHookQueues("g"), ListHookQueues("h", "b")):
+        assert it.queues.listed(wanted).queues == ()
+
+
+def test_what_is_to_be_tried_again_in_order_says_why_it_waits(it):
+    it.connect(H)
+    it.run(1, 2)
+    it.queues.back(retry(1, attempts_made=1, due_ms=5000, history=((1, "status 503"),)))
+    it.queues.declared(Declared(QUEUE, 0))
+    (queue,) = it.queues.listed(ListHookQueues()).queues
+    assert [(one.reason, one.tries, one.due_s) for one in queue.deliveries] == [
+        ("status 503", 1, 5.0),
+        ("in order", 0, 0.0),
+    ]
 
 
 # Queues that are not needed any more
