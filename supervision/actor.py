@@ -175,6 +175,14 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
                 self.send(self.supervisor, Finished(self.path, self.incarnation))
             self._end()
 
+    def alive(self) -> None:
+        """Say that a handler goes on, which waits for servers again and again.
+
+        The supervisor gets no heartbeat before its end; one wait must be shorter than `waits_s`.
+        """
+        if self._last_words is not None:
+            self._last_words.alive(time.monotonic())
+
     def peer(self, path: str) -> ActorAddress | None:
         """The address of that peer; None while it is down."""
         peer = self.peers.get(path)

@@ -1,21 +1,34 @@
-"""Why a child has ended, in its own words: memory that its process shares with its supervisor's.
+"""Memory that a child's process shares with its supervisor's: why it has ended, in its own words,
+and when it was alive.
 
-A process that ends at an exception cannot send a message any more.
+A process that ends at an exception cannot send a message any more, and one that waits for a server
+in a handler sends none before its end.
 """
 
 import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 SIZE = 512
 """Bytes of the text; longer ones are cut."""
+_AT = struct.Struct("=d")
 
 
 class LastWords:
     """The text of one child; no descriptor is needed, so it works when there is none left."""
 
     def __init__(self) -> None:
-        self._page = mmap.mmap(-1, SIZE)
+        self._page = mmap.mmap(-1, SIZE + _AT.size)
+
+    @property
+    def alive_at(self) -> float:
+        """The latest `alive`, by the monotonic clock; 0 if there was none."""
+        return float(_AT.unpack_from(self._page, SIZE)[0])
+
+    def alive(self, now: float) -> None:
+        """Say that the process works."""
+        _AT.pack_into(self._page, SIZE, now)
 
     def write(self, error: BaseException) -> None:
         """Say that this exception ended the process, unless an earlier one is known."""

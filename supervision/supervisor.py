@@ -391,6 +391,8 @@ class Supervisor(SupervisedActor):
             for child in running:
                 child.last_seen = now
         self._last_check = now
+        for child in running:
+            child.last_seen = max(child.last_seen, child.last_words.alive_at)
         waited = {child.spec.id: child.last_seen + child.spec.waits_s for child in running}
         for id in hanging(waited, now, self.spec.hang_s):
             child = self._children[id]

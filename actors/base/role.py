@@ -35,6 +35,7 @@ from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.store import stores
 from callboard.adapters.store.dry_run import DRY_RUN, DryRunStore
 from callboard.adapters.store.protocol import DocumentStore
+from callboard.adapters.store.watched import watched
 from callboard.config.logs import configure_logs, logger
 from callboard.config.server_urls import broker_url, store_url
 from callboard.config.settings import Settings
@@ -93,14 +94,19 @@ class Role(Counting):
         """Start; for subclasses."""
 
     def connect_store(self) -> DocumentStore:
-        """A connection to the document store, closed when the actor ends."""
+        """A connection to the document store, closed when the actor ends.
+
+        Each call is a sign of life: a handler may wait for several that get no response.
+        """
         url, folder = store_url(self.settings), self.settings.data.dir
         timeout_s = store_call_s(self.settings)
         store = self._ports.store(url, folder, timeout_s=timeout_s)
         if self.settings.delivery.dry_run:
             records = self._ports.store("sqlite://", folder / DRY_RUN, timeout_s=timeout_s)
             store = DryRunStore(store, records)
-        return self.own(store)
+        self.own(store)
+        # Threads that call it say nothing of the actor's.
+        return watched(store, self.alive) if self.waits_for_store else store
 
     def directory(self, store: DocumentStore) -> StoreDirectory:
         """Accounts and system configuration; changes on the bus invalidate its cache."""

@@ -1,6 +1,7 @@
 """A store that does not respond makes no actor look hung, and delays no start."""
 
 import os
+import socket
 import sys
 import threading
 
@@ -8,12 +9,14 @@ import pytest
 from attrs import evolve
 
 from callboard.actors.api.server import ApiServer
+from callboard.actors.base.role import Setup
+from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.system.tree import tree as whole_tree
 from callboard.config import time_limits
 from callboard.config.loader import load
 from callboard.supervision import ChildSpec, SupervisorSpec
 from services import free_port
-from support.trees import SIMPLE, Tree, leaves
+from support.trees import MULTI, SIMPLE, Tree, leaves
 
 
 def settings_of(tmp_path, **settings):
@@ -84,8 +87,6 @@ def test_no_actor_uses_the_network_before_its_start_is_reported(actor, tmp_path)
 
 @pytest.mark.parametrize("name", ["socket", "name"])
 def test_a_use_of_the_network_is_found(name, tmp_path, monkeypatch):
-    import socket
-
     from callboard.actors.hooks.listener import HookListener
 
     def use(_self, _setup, begin=HookListener.begin):
@@ -111,3 +112,27 @@ def test_a_reader_may_be_silent_while_the_store_times_out(timeout_ms, hang_ms, t
         else:
             assert child.waits_s == 0
         assert child.start_s == time_limits.START_S
+
+
+class Asking(AttemptLog):
+    """Waits for several responses of the store in one handler."""
+
+    def _read_policy(self):
+        for _time in range(4):
+            super()._read_policy()
+        (self.settings.data.dir / "asked").touch()
+
+
+@pytest.mark.multiprocess
+def test_a_handler_may_wait_for_several_responses_of_a_frozen_store(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        times = {"couchdb.timeout_ms": 1000, "actors.heartbeat_ms": 200}
+        url = f"http://127.0.0.1:{frozen.getsockname()[1]}"
+        settings = settings_of(tmp_path, **{"couchdb.url": url}, **times)
+        child = ChildSpec("child", Asking, Setup(settings), waits_s=1.0)
+        tree = Tree(MULTI, SupervisorSpec((child,), heartbeat_s=0.2, hang_s=0.8))
+        try:
+            tree.wait(lambda _found: (tmp_path / "asked").exists())
+            assert tree.node("child").restarts == 0
+        finally:
+            tree.close()

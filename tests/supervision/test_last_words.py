@@ -56,3 +56,11 @@ def test_what_ends_the_creation_is_written_and_raised():
 def test_without_a_supervisor_it_is_raised_only():
     with pytest.raises(ValueError, match="why"), spoken():
         raise ValueError("why")
+
+
+def test_a_sign_of_life_is_beside_the_words():
+    words = LastWords()
+    assert words.alive_at == 0
+    words.write(ValueError("x" * 600))
+    words.alive(12.25)
+    assert (words.alive_at, len(words.read())) == (12.25, 512)

@@ -282,6 +282,17 @@ def test_a_child_that_hangs_is_killed_and_replaced(grow):
 
 
 @multiprocess
+def test_a_child_that_says_it_goes_on_may_be_silent_for_longer(grow, tmp_path):
+    journal = tmp_path / "journal"
+    waiting = ChildSpec("a", Worker, {"journal": str(journal)})
+    tree = grow(MULTI, spec(waiting))
+    tree.hear(Ready)
+    tree.system.tell(find(tree, "a"), "wait")
+    tree.wait(lambda _found: "waited a" in journal.read_text())
+    assert tree.node("a").restarts == 0
+
+
+@multiprocess
 def test_a_stopped_process_is_a_hanging_child(grow):
     tree = grow(MULTI, spec(*workers("a")))
     tree.hear(Ready)

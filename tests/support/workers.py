@@ -47,6 +47,11 @@ class Worker(SupervisedActor):
             os.kill(os.getpid(), signal.SIGKILL)
         elif message == "hang":
             time.sleep(600)
+        elif message == "wait":
+            for _call in range(8):
+                self.alive()
+                time.sleep(0.5)
+            self.record("waited")
         elif message == "finish":
             self.finish()
 
