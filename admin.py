@@ -508,20 +508,24 @@ class AttemptsReplayed(AdminAnswer):
 
 @frozen
 class ListWaiting(RedeliveryRequest):
-    """List deliveries that this node has deferred. -> `WaitingListed`, by the time they are due."""
+    """List deliveries that this node has deferred. -> `WaitingListed`, by the time they are due.
+
+    `text`: only those of the event with this id or reference, or whose content has this text.
+    """
 
     hook_id: str | None = None
     account: str | None = None
     after: Cursor = ()
     limit: int = 100
+    text: str = ""
 
 
 @frozen
 class WaitingDelivery(Message):
     """A delivery in the retry queue. `id`: its `webhook-id`; `due_s`: Unix seconds.
 
-    `event`: as in the hook. `tries`: those made so far. `reason`: of its last failure, or why it
-    was not tried.
+    `event`: as in the hook. `tries`: those made so far, of `most_tries`. `reason`: of its last
+    failure, or why it was not tried. `reference`: as its event module names it.
     """
 
     id: str
@@ -533,11 +537,16 @@ class WaitingDelivery(Message):
     tries: int
     due_s: float
     reason: str
+    most_tries: int = 0
+    reference: str = ""
 
 
 @frozen
 class WaitingListed(AdminAnswer):
-    """One page of the deliveries that wait. `count`: of all pages."""
+    """One page of the deliveries that wait; it may be empty and still not the last.
+
+    `count`: of all pages, whatever the request's `text`.
+    """
 
     deliveries: tuple[WaitingDelivery, ...]
     count: int = 0

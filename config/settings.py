@@ -176,6 +176,11 @@ class AmqpSettings:
         whole(1, 600),
         "Interval of heartbeats to RabbitMQ, seconds; a lost connection is detected within two.",
     )
+    consumer_timeout_s: int = _key(
+        1800,
+        whole(1, 86_400),
+        "The broker's consumer_timeout, seconds; no message is held for half of it.",
+    )
     single_active_consumer: bool = _key(
         False,
         flag(),
@@ -806,6 +811,12 @@ class ModuleSettings:
         choice("off", "mark", "reject"),
         "Treatment of a payload that the schema does not allow: none; its deliveries are "
         "marked by a header; or its event is quarantined.",
+    )
+    reference: str = _key(
+        "",
+        text("a path such as order.id", f"({_PATH})?"),
+        "Path in the payload of what people know the event by, such as an order's number: attempts "
+        "store its value, and are found by it.",
     )
 
     def __attrs_post_init__(self) -> None:

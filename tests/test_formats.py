@@ -76,6 +76,8 @@ PERMITTED = EndpointOptions(False, "own.pem", True, 3, ((8443, 8444),), ("10.0.0
 WITH_ENDPOINT = evolve(
     RETRY, delivery=evolve(DELIVERY, options=evolve(DELIVERY.options, endpoint=PERMITTED))
 )
+REFERRED = evolve(RETRY, delivery=evolve(DELIVERY, reference="7"))
+"""Of a module that names the field of a reference."""
 PLAIN = RetryMessage(
     evolve(DELIVERY, body=b"\xff\x00", options=Options(), trace=None, max_attempts=2), 0, 5000
 )
@@ -93,7 +95,12 @@ def test_deliveries_of_the_retry_queue_before_hooks_were_looked_at(name, retry):
 
 @pytest.mark.parametrize(
     ("name", "retry"),
-    [("retry-2", RETRY), ("retry-3", WITH_ENDPOINT), ("retry-binary-2", PLAIN)],
+    [
+        ("retry-2", RETRY),
+        ("retry-3", WITH_ENDPOINT),
+        ("retry-4", REFERRED),
+        ("retry-binary-2", PLAIN),
+    ],
 )
 def test_deliveries_of_the_retry_queue(name, retry):
     written = (FORMATS / f"{name}.json").read_bytes()
@@ -132,6 +139,15 @@ def test_attempts():
     assert (
         timed == golden("attempts-2.json") == written(credentials=True)[0] | {"pvt_duration_ms": 43}
     )
+
+
+def test_references_are_stored_only_where_a_module_names_them():
+    referred = attempt_document(REFERRED.delivery, Response(200, {}, b"ok"), 3, NOW, 1000)
+    plain, *_others = golden("attempts-3.json")
+    assert [referred] == golden("attempts-4.json") == [plain | {"reference": "7"}]
+    letter = dead_letter(REFERRED.delivery, "status 503", 3, RETRY.history, NOW, "node@host")
+    assert letter == golden("dead-letter-2.json")
+    assert letter == golden("dead-letter-1.json") | {"reference": "7"}
 
 
 def test_dead_letters_of_deliveries():

@@ -66,4 +66,5 @@ def _made(table: ModuleSettings) -> BusModule:
         schema=table.schema,
         samples=table.samples,
         validate=table.validate,
+        reference=table.reference,
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
+from callboard.actors.delivery.waiting_deliveries import waiting_delivery
+from callboard.actors.messages import HookQueue, HookQueues, ListHookQueues
 from callboard.adapters.broker.protocol import (
     BrokerConnection,
     Declared,
@@ -25,19 +27,20 @@ from callboard.adapters.broker.protocol import (
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.config.settings import Settings
+from callboard.config.time_limits import hold_s
 from callboard.supervision import Timer
 from callboard.webhooks.acknowledgement.receipts import Receipt
 from callboard.webhooks.deliveries.delivery import Delivery
+from callboard.webhooks.history.attempts import contains
 from callboard.webhooks.retries.ordered_queue import PREFETCH, HookKey, OrderedQueue
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from callboard.webhooks.retries.standing import Cancel, Send, Wait
 
 PUBLISH_AGAIN_S = 1.0
-RENEW_S = 600.0
-"""Messages that wait unacknowledged for this time are requeued and redelivered: RabbitMQ closes a
-channel on which a message is unacknowledged for 30 minutes (consumer_timeout)."""
 FIND_DELETED_S = 600.0
 """How often the store is asked which hooks that need no queue are deleted."""
+LISTED = 500
+"""The most queues, and the most deliveries in them, that are listed at once."""
 LONGEST_HOOK_ID = 64
 """The queue of a hook with a longer id is named by a digest: AMQP limits names to 255 bytes."""
 
@@ -163,6 +166,26 @@ class OrderedQueues:
     def paused(self) -> int:
         """The same of paused hooks."""
         return sum(ordered.waiting for ordered in self._ordered.values() if ordered.paused)
+
+    def listed(self, wanted: ListHookQueues) -> HookQueues:
+        """The queues that are not empty."""
+        left, queues = LISTED, []
+        for (account_id, hook_id), ordered in sorted(self._ordered.items()):
+            if (
+                ordered.waiting
+                and wanted.hook_id in (None, hook_id)
+                and wanted.account_id in (None, account_id)
+            ):
+                shown = [
+                    waiting_delivery(self._settings, retry, retry.due_ms, ordered.reason(retry))
+                    for retry in ordered.items.values()
+                    if contains(retry.delivery, wanted.text)
+                ][:left]
+                left -= len(shown)
+                queues.append(
+                    HookQueue(account_id, hook_id, ordered.paused, ordered.waiting, tuple(shown))
+                )
+        return HookQueues(tuple(queues[:LISTED]))
 
     @property
     def _is_quorum(self) -> bool:
@@ -362,6 +385,7 @@ class OrderedQueues:
     def begin_runs(self) -> None:
         """Begin the runs that are due, and set the timer for the next."""
         now = time.monotonic()
+        self.renew()
         for ordered in self._ordered.values():
             for tag, retry in ordered.run(now):
                 self._judge(tag, retry)
@@ -457,14 +481,27 @@ class OrderedQueues:
         return found
 
     def renew(self) -> None:
-        """Requeue messages that wait for RENEW_S; they are redelivered at once, in their places."""
-        before = time.monotonic() - RENEW_S
+        """Requeue messages that wait for too long to begin a run with them.
+
+        They are redelivered at once, in their places.
+        """
+        before = time.monotonic() - hold_s(self._settings)
         for ordered in self._ordered.values():
             if ordered.items and not ordered.out and ordered.received_at < before:
-                tags = ordered.emptied()
-                for tag in tags:
-                    del self._by_tag[tag]
-                self._broker().requeue(tags)
+                self._broker().requeue(self._emptied(ordered))
+
+    def overdue(self, tags: Iterable[int]) -> list[int]:
+        """Forget all messages of the queues that have one of these; their tags, in order."""
+        found = self._by_queue_of(tags)
+        self._runs = deque(run for run in self._runs if run.ordered not in found)
+        return [tag for ordered in found for tag in self._emptied(ordered)]
+
+    def _emptied(self, ordered: OrderedQueue) -> list[int]:
+        tags = ordered.emptied()
+        for tag in tags:
+            del self._by_tag[tag]
+            self._fates.pop(tag, None)
+        return tags
 
 
 def due_queue(settings: Settings) -> str:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+from callboard import admin
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.waiting_index import WaitingIndex
@@ -11,6 +13,7 @@ from callboard.config.settings import Settings
 from callboard.webhooks.hooks.failure_window import HookKey
 from callboard.webhooks.hooks.hook import is_deleted
 from callboard.webhooks.hooks.options import cancelled_until
+from callboard.webhooks.retries.policy import max_attempts, policy_of
 from callboard.webhooks.retries.retry_message import RetryMessage
 
 T = TypeVar("T")
@@ -68,10 +71,36 @@ class WaitingDeliveries:
             return otherwise
 
 
+def waiting_delivery(
+    settings: Settings, retry: RetryMessage, due_ms: int, reason: str
+) -> admin.WaitingDelivery:
+    """A waiting delivery as it is listed."""
+    delivery, node = retry.delivery, settings.delivery
+    policy = policy_of(delivery.options, node.retry_policy, node.retry_steps_s)
+    return admin.WaitingDelivery(
+        id=delivery.webhook_id,
+        event_id=delivery.event_id,
+        event=delivery.hook_event,
+        account_id=delivery.account_id,
+        hook_id=delivery.hook_id,
+        uri=delivery.uri,
+        tries=retry.attempts_made,
+        due_s=due_ms / 1000,
+        reason=reason,
+        most_tries=max_attempts(policy, delivery),
+        reference=delivery.reference,
+    )
+
+
 def waiting_index(settings: Settings) -> WaitingIndex | None:
     """The node's index; None if `delivery.waiting_index_mb` is 0."""
     most = settings.delivery.waiting_index_mb * 1024 * 1024
-    return WaitingIndex(settings.data.dir / "waiting.sqlite3", most) if most else None
+    return WaitingIndex(index_file(settings), most) if most else None
+
+
+def index_file(settings: Settings) -> Path:
+    """The index's file."""
+    return settings.data.dir / "waiting.sqlite3"
 
 
 def _now_ms() -> int:

@@ -98,7 +98,15 @@ if TYPE_CHECKING:
         RefusedByActor,
         TableListed,
     )
-    from callboard.actors.messages.retries import Defer, Deferred, DueBatch, Release
+    from callboard.actors.messages.retries import (
+        Defer,
+        Deferred,
+        DueBatch,
+        HookQueue,
+        HookQueues,
+        ListHookQueues,
+        Release,
+    )
     from callboard.actors.messages.secrets import (
         AddSecret,
         HookSecrets,
@@ -153,6 +161,8 @@ __all__ = [
     "HookPage",
     "HookProblem",
     "HookProblems",
+    "HookQueue",
+    "HookQueues",
     "HookSaved",
     "HookSecrets",
     "HooksChanged",
@@ -162,6 +172,7 @@ __all__ = [
     "HooksRefreshed",
     "ListFailing",
     "ListHookProblems",
+    "ListHookQueues",
     "ListHooks",
     "ListSecrets",
     "ListTable",

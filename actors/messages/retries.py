@@ -1,10 +1,15 @@
 """Deferred deliveries, and deliveries that are due again."""
 
+from typing import TYPE_CHECKING
+
 from attrs import field, frozen
 
 from callboard.webhooks.acknowledgement.receipts import Source
 from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.retries.retry_message import RetryMessage
+
+if TYPE_CHECKING:
+    from callboard.admin import WaitingDelivery
 
 
 @frozen
@@ -56,3 +61,37 @@ class Deferred:
     """RetryQueue to Deliverer: the broker has confirmed all messages of that batch."""
 
     batch: int
+
+
+@frozen
+class ListHookQueues:
+    """To RetryQueue: the queues of ordered and paused hooks in which deliveries wait.
+
+    -> `HookQueues`. Of one hook or account, or all. `text`: as in `admin.ListWaiting`.
+    """
+
+    hook_id: str | None = None
+    account_id: str | None = None
+    text: str = ""
+
+
+@frozen
+class HookQueue:
+    """A queue of a hook at the broker, with `count` deliveries.
+
+    `deliveries`: the first of them, as far as this node has taken them from the broker, that have
+    the text; of the others only their number is known.
+    """
+
+    account_id: str
+    hook_id: str
+    paused: bool
+    count: int
+    deliveries: tuple["WaitingDelivery", ...] = field(default=(), repr=False)
+
+
+@frozen
+class HookQueues:
+    """RetryQueue's response, at most `ordered_queues.LISTED` of each."""
+
+    queues: tuple[HookQueue, ...]

@@ -7,10 +7,11 @@ from attrs import evolve
 
 from callboard import admin
 from callboard.actors.delivery.retry_queue import due_message
-from callboard.actors.delivery.waiting_deliveries import waiting_index
+from callboard.actors.delivery.waiting_deliveries import waiting_delivery, waiting_index
 from callboard.adapters.broker.protocol import OutgoingMessage
 from callboard.adapters.store.waiting_index import Waiting, WaitingIndex, Window
 from callboard.config.settings import Settings
+from callboard.webhooks.history.attempts import contains
 from callboard.webhooks.history.dead_letters import NotRepeatable
 from callboard.webhooks.hooks.arguments import (
     NotOnThisNode,
@@ -20,7 +21,7 @@ from callboard.webhooks.hooks.arguments import (
     hook_argument,
     limit_argument,
 )
-from callboard.webhooks.retries.retry_message import RetryMessage, UnreadableDelivery, from_json
+from callboard.webhooks.retries.retry_message import UnreadableDelivery, from_json
 
 PAGE = 500
 
@@ -41,13 +42,21 @@ class WaitingRequests:
         )
         cursor = cursor_argument(request.after, 2)
         limit = limit_argument(request.limit, PAGE)
-        found = index.page(window, _place(cursor), limit + 1)
-        shown, more = found[:limit], len(found) > limit
-        return admin.WaitingListed(
-            tuple(_shown(waiting) for waiting in shown),
-            index.count(window),
-            _cursor(shown[-1]) if more else None,
-        )
+        most = PAGE if request.text else limit
+        found = index.page(window, _place(cursor), most + 1)
+        shown: list[admin.WaitingDelivery] = []
+        looked_at = 0
+        for waiting in found[:most]:
+            if len(shown) == limit:
+                break
+            looked_at += 1
+            retry = from_json(waiting.message)
+            if contains(retry.delivery, request.text):
+                shown.append(
+                    waiting_delivery(self._settings, retry, waiting.due_ms, waiting.reason)
+                )
+        more = _cursor(found[looked_at - 1]) if looked_at < len(found) else None
+        return admin.WaitingListed(tuple(shown), index.count(window), more)
 
     def chosen(
         self, hook_id: str, after: admin.Cursor
@@ -85,22 +94,6 @@ class WaitingRequests:
             reason = f"{setting} is 0: this node does not list its waiting deliveries"
             raise NotOnThisNode(reason, setting)
         return self._index
-
-
-def _shown(waiting: Waiting) -> admin.WaitingDelivery:
-    retry: RetryMessage = from_json(waiting.message)
-    delivery = retry.delivery
-    return admin.WaitingDelivery(
-        id=delivery.webhook_id,
-        event_id=delivery.event_id,
-        event=delivery.hook_event,
-        account_id=delivery.account_id,
-        hook_id=delivery.hook_id,
-        uri=delivery.uri,
-        tries=retry.attempts_made,
-        due_s=waiting.due_ms / 1000,
-        reason=waiting.reason,
-    )
 
 
 def _cursor(waiting: Waiting) -> admin.Cursor:

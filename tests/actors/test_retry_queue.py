@@ -201,6 +201,46 @@ def test_what_the_broker_has_is_listed_until_it_is_due(retry_queue, waiting):
     assert listed(waiting) == [("b", "no room at its endpoint")]
 
 
+def test_what_waits_is_found_by_event_reference_and_text(retry_queue, waiting):
+    of_7 = evolve(retry_of("a").delivery, event_id="e7", reference="no 7", body=b'{"order": 7}')
+    get = evolve(of_7, id="c", method="GET", url="http://x/?order=8", body=b"", event_id="e8")
+    defer(
+        retry_queue,
+        evolve(retry_of("a"), delivery=of_7),
+        *(retry_of(f"b{n}") for n in range(3)),
+        evolve(retry_of("c"), delivery=evolve(get, reference="")),
+    )
+    for text in ("e7", "no 7", '"order": 7'):
+        assert [id for id, _reason in listed(waiting, text=text)] == ["a"]
+    assert [id for id, _reason in listed(waiting, text="order=8")] == ["c"]
+    assert [id for id, _reason in listed(waiting, text="no 8")] == []
+    (one,) = waiting.listed(admin.ListWaiting(text="no 7")).deliveries
+    assert (one.reference, one.tries, one.most_tries) == ("no 7", 1, 2)
+    page = waiting.listed(admin.ListWaiting(text="{}", limit=2))
+    assert (len(page.deliveries), page.count) == (2, 5)
+    rest = waiting.listed(admin.ListWaiting(text="{}", after=page.more))
+    assert ([len(rest.deliveries)], rest.more) == ([1], None)
+
+
+def test_a_search_looks_at_a_bounded_number_at_a_time(retry_queue, waiting):
+    defer(retry_queue, *(retry_of(f"{number:03}") for number in range(501)))
+    page = waiting.listed(admin.ListWaiting(text="nothing"))
+    assert page.deliveries == ()
+    assert waiting.listed(admin.ListWaiting(text="nothing", after=page.more)).more is None
+
+
+def test_what_waits_is_listed_page_by_page(retry_queue, waiting):
+    defer(retry_queue, *map(retry_of, "abcde"))
+    found, after = [], ()
+    while after is not None:
+        page = waiting.listed(admin.ListWaiting(limit=2, after=after))
+        assert page.count == 5
+        found.append([one.id for one in page.deliveries])
+        after = page.more
+    assert [len(ids) for ids in found] == [2, 2, 1]
+    assert sorted(id for ids in found for id in ids) == list("abcde")
+
+
 def test_a_delivery_that_was_sent_early_is_dropped_when_it_is_due(retry_queue, waiting):
     defer(retry_queue, retry_of("a"), retry_of("b"))
     chosen, more = waiting.chosen("h", ())

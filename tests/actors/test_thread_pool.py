@@ -38,6 +38,16 @@ def test_no_more_threads_are_awake_than_look_for_work():
     assert len(awake) <= LOOKING
 
 
+def test_a_thread_of_others_that_waits_is_none_of_the_pool():
+    """A signal of its own would let one thread too few look for work, and at last none."""
+    pool, done = ThreadPool(2, lambda _work: done.release(), "test"), threading.Semaphore(0)
+    for number in range(20):
+        pool.waits()
+        pool.add(number)
+        assert done.acquire(timeout=PATIENCE_S)
+    pool.close()
+
+
 def test_threads_end_when_they_are_done_and_begin_nothing_more():
     begun, go_on, done = threading.Semaphore(0), threading.Event(), []
 

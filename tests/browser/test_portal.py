@@ -1,6 +1,5 @@
 """The dashboard as customers use it, in a real browser before the API without a system."""
 
-import queue
 import re
 import time
 
@@ -8,17 +7,14 @@ import pytest
 from playwright.sync_api import expect
 
 from callboard import admin
-from callboard.actors.api.connections import Connections
-from callboard.actors.api.thread import ApiThread
 from callboard.actors.messages import HookSecrets, ListSecrets
 from callboard.adapters.portal.links import MANAGE, READ, PortalLink
 from callboard.adapters.store.views import MODB
 from callboard.config.settings import PortalSettings, Settings
 from callboard.webhooks.hooks.secrets import StoredSecret
 from callboard.webhooks.values.kazoo_names import gregorian_s, modb
-from support.api import FINGERPRINT, PARENT, Api, whole_system
+from support.api import FINGERPRINT, PARENT, Api, served, whole_system
 from support.pages import Page
-from support.patience import patient
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -30,14 +26,8 @@ def api(tmp_path_factory):
     portal = PortalSettings(name="Shop", colour="#7a1fa2", colour_dark="#cba6ff")
     api = Api(tmp_path_factory.mktemp("portal"), Settings(portal=portal))
     api.backend.answers |= whole_system()
-    ports, ended = queue.Queue(), queue.Queue()
-    connections = Connections(64)
-    server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put, connections)
-    server.start()
-    api.url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}"
-    yield api
-    server.stop()
-    assert ended.get(timeout=patient(20)) is None
+    with served(api):
+        yield api
     api.store.close()
 
 
@@ -250,6 +240,17 @@ def test_what_became_of_an_order_is_found(portal, api):
     board.go("Deliveries")
     attempts = board.page.locator(f'tr[data-attempt*="{hook}"]')
     expect(attempts).to_have_count(2)
+    waits = admin.WaitingDelivery(
+        "w", "order-event-6", "order", PARENT, hook, "u", 2, time.time() + 600, "status 503", 8
+    )
+    api.backend.answers[admin.ListWaiting] = lambda request: admin.WaitingListed(
+        (waits,) if request.text in ("", waits.event_id) else (), 1
+    )
+    board.page.get_by_label("Event").fill(waits.event_id)
+    waiting = board.page.get_by_role("region", name="Waiting deliveries")
+    expect(waiting).to_contain_text("status 503")
+    expect(waiting).to_contain_text("3 of 8")
+    expect(attempts).to_have_count(0)
     for text in ("no-7", "order-event-7"):
         board.page.get_by_label("Event").fill(text)
         expect(attempts).to_have_count(1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -10,15 +11,17 @@ from click.testing import CliRunner
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store import stores
 from callboard.adapters.store.views import MODB
+from callboard.adapters.store.waiting_index import WaitingIndex
 from callboard.cli import main
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.attempts import attempt_database, attempt_document
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.retries.outcome import ClientError, Response
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from support.running import ACCOUNT
 
 
-def delivery(event_id, body):
+def delivery(event_id, body, reference=""):
     return Delivery(
         id=f"d-{event_id}",
         event_id=event_id,
@@ -31,6 +34,7 @@ def delivery(event_id, body):
         headers=(("Content-Type", "application/json"),),
         body=body,
         max_attempts=3,
+        reference=reference,
     )
 
 
@@ -38,7 +42,7 @@ def delivery(event_id, body):
 def show(tmp_path):
     """show(*arguments), of two orders: of the second, the first attempt failed."""
     store, now = stores.connect("sqlite://", tmp_path), time.time()
-    first, second = delivery("e7", b'{"order": 7}'), delivery("e8", b'{"order": 8}')
+    first, second = delivery("e7", b'{"order": 7}'), delivery("e8", b'{"order": 8}', "no 8")
     done, failed = Response(200), ClientError("timeout")
     database = attempt_database(first, now)
     store.ensure_database(database)
@@ -53,6 +57,10 @@ def show(tmp_path):
     letters.add([dead_letter(second, "timeout", 1, (), now - 10, "n")])
     letters.add([dead_letter(delivery("e9", b"{}"), "timeout", 1, (), now - 10, "n")])
     store.close()
+    index = WaitingIndex(tmp_path / "waiting.sqlite3", 10_000_000)
+    waiting = RetryMessage(delivery("e6", b'{"order": 6}', "no 6"), 2, int((now + 600) * 1000))
+    index.put([(waiting, as_json(waiting), "status 503")], int(now * 1000))
+    index.close()
 
     def show(*arguments):
         variables = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
@@ -70,11 +78,30 @@ def found(show, *arguments):
 def test_an_event_is_found_by_its_id_or_by_text_in_it(show):
     of_second = [("e8", "dead letter"), ("e8", "failure")]
     assert found(show, "e8") == found(show, '"order": 8') == of_second
+    assert found(show, "no 8") == of_second
     assert found(show, "e7") == [("e7", "success")]
-    assert found(show, '"order"') == [*of_second, ("e7", "success")]
-    assert found(show, '"order"', "--limit", "1") == of_second[:1]
-    assert found(show, '"order"', "--since", "15s") == of_second[:1]
+    waiting = ("e6", "waiting")
+    assert found(show, '"order"') == [waiting, *of_second, ("e7", "success")]
+    assert found(show, '"order"', "--limit", "2") == [waiting, *of_second[:1]]
+    assert found(show, '"order"', "--since", "15s") == [waiting, *of_second[:1]]
     assert found(show, "order 7") == []
+
+
+def test_what_waits_is_found_too(show):
+    assert found(show, "no 6") == found(show, "e6") == [("e6", "waiting")]
+    assert ("e6", "waiting") not in found(show, '"order": 7')
+    lines = show("no 6", "--account", ACCOUNT).stdout.splitlines()
+    assert len(lines) == 2
+    assert re.search(r"waiting +status 503, waits until \S+ \S+, try 3 of 3", lines[1])
+    (one,) = json.loads(show("no 6", "--account", ACCOUNT, "--json").stdout)
+    assert (one["reference"], one["tries"], one["most_tries"]) == ("no 6", 2, 3)
+    assert found(show, "no 6", "--limit", "1") == [("e6", "waiting")]
+
+
+def test_without_an_index_none_waits(show, tmp_path):
+    (tmp_path / "waiting.sqlite3").unlink()
+    assert found(show, "no 6") == []
+    assert not (tmp_path / "waiting.sqlite3").exists()
 
 
 def test_people_see_when_where_and_how_long(show):

@@ -66,6 +66,7 @@ fields = { sku = "item.stock no", all = "*" }
 schema = { required = ["sku"], properties = { sku = { enum = ["a", 1, true] } } }
 samples = [{ sku = "a", all = { x = [1.5] } }, {}]
 validate = "reject"
+reference = "sku"
 only_if_present = { "b" = 1.5 }
 
 [log]
@@ -86,6 +87,7 @@ level = "debug"
         schema={"required": ["sku"], "properties": {"sku": {"enum": ["a", 1, True]}}},
         samples=({"sku": "a", "all": {"x": [1.5]}}, {}),
         validate="reject",
+        reference="sku",
         only_if_present={"b": 1.5},
     )
 
@@ -120,6 +122,7 @@ def test_the_documented_example_loads_when_its_marks_are_taken_away(loaded):
         schema={"required": ["order"], "properties": {"order": {"type": "string"}}},
         samples=({"order": "7", "total": 9.5},),
         validate="mark",
+        reference="order",
     )
     documented = set(re.findall(r"(?m)^[\s#]*(?:or )?(\w+) = ", example))
     documented |= {"only", "only_if_present", "fields", "schema"}

@@ -38,6 +38,7 @@ ACCOUNT_PATHS = [
     ("DELETE", "portal/links", None, 200),
     ("PATCH", "descendants/webhooks", ENABLE, 200),
     ("GET", "webhooks/attempts", None, 200),
+    ("GET", "webhooks/deliveries", None, 200),
     ("POST", "webhooks/preview", {"payload": {}}, 200),
     ("POST", "webhooks/bulk", {"hooks": []}, 200),
     ("GET", "webhooks/{hook}", None, 200),
@@ -232,6 +233,13 @@ def test_a_token_of_the_envelope_that_is_no_text_is_none(api, token):
     body = {"auth_token": token, "data": HOOK}
     assert api.client.put(path, json=body).status_code == 401
     assert api.client.put(path, json=body, params={"auth_token": ADMIN}).status_code == 201
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_an_unknown_caller_is_told_how_to_identify_itself(api, token):
+    """RFC 9110, 11.6.1: each 401 names a scheme."""
+    answer = api.call("GET", f"/v2/accounts/{CHILD}/webhooks", token=token)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
 
 
 def test_a_revoked_token_is_nobodys(api, tokens):

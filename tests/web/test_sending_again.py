@@ -9,14 +9,20 @@ from callboard import admin
 from callboard.actors.messages import (
     AddSecret,
     CancelDeliveries,
+    HookQueue,
+    HookQueues,
     HookSecrets,
+    ListHookQueues,
     NoAnswer,
     RefusedByActor,
 )
+from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.views import ALL
 from callboard.webhooks.deliveries.signing import parse_secret
 from callboard.webhooks.values.kazoo_names import gregorian_s
 from services.rabbitmq import wait_until
-from support.api import CHILD, PARENT, whole_system
+from support.api import CHILD, PARENT, Api, whole_system
+from support.stores import Meddled
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"
 LETTERS = f"{HOOKS}/dead_letters"
@@ -169,8 +175,9 @@ def test_deliveries_that_have_not_ended_are_cancelled_by_the_listener(api, hook)
 
 def one_that_waits(number):
     return admin.WaitingDelivery(
-        f"d{number}", "e", "object", PARENT, "h", "http://a.example/", 2, 1000.9 + number, "timeout"
-    )
+        f"d{number}", "e", "object", PARENT, "h", "http://a.example/", 2, 1000.9 + number,
+        "timeout", 8, "no 7",
+    )  # fmt: skip
 
 
 def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
@@ -192,9 +199,12 @@ def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
     assert seen[0] == {
         "id": "d0",
         "event_id": "e",
+        "reference": "no 7",
+        "hook_id": "h",
         "hook_event": "object",
         "uri": "http://a.example/",
         "tries": 2,
+        "most_tries": 8,
         "due": gregorian_s(1000),
         "reason": "timeout",
     }
@@ -202,6 +212,28 @@ def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
     assert api.call("GET", f"{hook}x/deliveries").status_code == 404
     for key in ("x", "WyJ4IiwiYSJd", "WzEsImEiXQ"):
         assert api.call("GET", f"{hook}/deliveries?start_key={key}").status_code == 400
+
+
+def test_what_waits_of_an_account_is_found_by_text(api, hook):
+    """Those in the queues of ordered and paused hooks come with the first page."""
+    of_h = HookQueue(PARENT, "h", True, 12, (one_that_waits(1),))
+    api.backend.answers[ListHookQueues] = HookQueues((of_h,))
+    api.backend.answers[admin.ListWaiting] = admin.WaitingListed((), 5000, ("9", "d"))
+    account = hook.rpartition("/")[0]
+    page = api.call("GET", f"{account}/deliveries?text=no%207").json()
+    asked = [message for _path, message in api.backend.asked]
+    assert ListHookQueues(None, PARENT, "no 7") in asked
+    searched = [message for message in asked if isinstance(message, admin.ListWaiting)]
+    assert {(m.hook_id, m.account, m.text) for m in searched} == {(None, PARENT, "no 7")}
+    assert len(searched) == 20  # Then the client asks again.
+    assert (page["data"]["count"], page["data"]["deliveries"]) == (5000, [])
+    (queue,) = page["data"]["queues"]
+    assert (queue["hook_id"], queue["paused"], queue["count"]) == ("h", True, 12)
+    assert [one["id"] for one in queue["deliveries"]] == ["d1"]
+    api.backend.answers[admin.ListWaiting] = admin.WaitingListed((one_that_waits(3),), 5000)
+    page = api.call("GET", f"{account}/deliveries?start_key={page['next_start_key']}").json()
+    assert [one["id"] for one in page["data"]["deliveries"]] == ["d3"]
+    assert (page["data"]["queues"], "next_start_key" in page) == ([], False)
 
 
 def test_deliveries_that_wait_are_sent_now(api, hook):
@@ -349,6 +381,8 @@ def test_a_time_that_is_none_is_refused(api, name, written):
         ({"created_to": "101"}, ["l2", "l1"]),
         ({"created_from": "101", "created_to": "101"}, ["l2"]),
         ({"created_from": "103"}, []),
+        ({"created_from": "0"}, ["l3", "l2", "l1"]),
+        ({"created_to": "0"}, []),
     ],
 )
 def test_dead_letters_of_a_time_are_found(api, query, ids):
@@ -356,6 +390,23 @@ def test_dead_letters_of_a_time_are_found(api, query, ids):
         api.add_letter(f"l{number}", created=99 + number)
     found = api.data("GET", f"/v2/accounts/{PARENT}/webhooks/dead_letters", params=query)
     assert [letter["id"] for letter in found] == ids
+
+
+def test_only_dead_letters_of_the_time_are_read(tmp_path):
+    """There may be millions, and the store has an index by time."""
+
+    class Reading(Meddled):
+        def view(self, *arguments, **options):
+            if arguments[1] == "dead_letters/by_time":
+                read.append((options["start"][0], options["end"]))
+            return self._store.view(*arguments, **options)
+
+    read, store = [], EmbeddedStore(tmp_path / "store.sqlite3", views=ALL)
+    api = Api(Reading(store))
+    api.add_letter("l")
+    api.data("GET", "/v2/callboard/dead_letters?created_from=101&created_to=103")
+    assert read == [(103, [101])]
+    store.close()
 
 
 @pytest.mark.parametrize("path", [LETTERS, "/v2/callboard/dead_letters"])

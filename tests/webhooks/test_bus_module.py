@@ -6,10 +6,12 @@ from collections import Counter
 from contextlib import nullcontext
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.delivery import deliveries
+from callboard.webhooks.deliveries.presenting import presented
 from callboard.webhooks.events.event import Event, PoisonEvent, whole_event
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.protocol import EventExchange
@@ -39,6 +41,42 @@ def test_without_fields_the_whole_message_is_sent():
     assert (firing.account_id, firing.event) == ("c7", "order_paid")
     assert firing.payload == ORDER
     assert firing.any_account
+
+
+@pytest.mark.parametrize(
+    ("path", "reference"),
+    [
+        ("type", "order.paid"),
+        ("customer.id", "c7"),
+        ("items.1.sku", "b"),
+        *(("note", ""), ("test", ""), ("customer", ""), ("nowhere", ""), ("", "")),
+    ],
+)
+def test_the_reference_is_a_value_of_the_payload(path, reference):
+    assert module(reference=path).firing(Event(ORDER), None).reference == reference
+
+
+@pytest.mark.parametrize(
+    ("value", "reference"),
+    [(7, "7"), (7.5, "7.5"), ("7" * 256, "7" * 256), ("7" * 257, ""), ("\ud800", "?")],
+)
+def test_the_reference_is_a_text_of_limited_length(value, reference):
+    made = module(reference="no", fields={"no": "id"})
+    assert made.firing(Event(ORDER | {"id": value}), None).reference == reference
+
+
+def test_deliveries_keep_their_reference_as_their_hook_changes(directory):
+    hook = hooks_with(account_id="c7", event="order_paid")(id="h")
+    made = module(reference="customer.id")
+    (delivery,) = deliveries(Event(ORDER), made, index_of(hook), directory, None)
+    assert delivery.reference == "c7"
+    assert presented(delivery, evolve(hook, format="json")).reference == "c7"
+
+
+def test_what_has_a_reference_has_to_be_json():
+    constant = {"account": "", "account_id": "shop", "raw": True}
+    assert module(**constant).any_content
+    assert not module(**constant, reference="id").any_content
 
 
 RAW = b'{"a": 1.10,  "b":"\xc3\xa4"}'

@@ -25,7 +25,8 @@ NOW = 1_700_000_000.0
 
 def first(hook=HOOK, payload=PAYLOAD):
     form = content_type(hook)
-    return delivery_of(hook, form, content(form, payload), id="d" * 32, event_id="e")
+    made = delivery_of(hook, form, content(form, payload), id="d" * 32, event_id="e")
+    return evolve(made, reference="no 7")
 
 
 def letter_of(delivery):

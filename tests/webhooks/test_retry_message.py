@@ -62,6 +62,7 @@ deliveries = st.builds(
     raw=st.booleans(),
     source=texts.map(str.encode),
     unstored=st.sampled_from([None, False, True]),
+    reference=texts,
 )
 laters = st.builds(
     RetryMessage,
@@ -272,6 +273,8 @@ def test_a_message_is_an_object():
         ("delivery.body_base64", "/w==", b"\xff"),
         ("delivery.unstored", None, None),
         ("delivery.unstored", 1, False),
+        ("delivery.reference", "7", "7"),
+        ("delivery.reference", None, ""),
         ("options.rate_per_s", 1 / 86_400, 1 / 86_400),
         ("options.rate_per_s", 999_999_999, 999_999_999.0),
         ("options.retry_steps_s", [0, 2**53], (1.0, float(2**53))),

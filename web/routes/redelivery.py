@@ -12,14 +12,20 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from callboard import admin
-from callboard.actors.messages import CancelDeliveries, HookSaved
-from callboard.actors.messages.paths import HOOK_LISTENER, REDELIVERY
+from callboard.actors.messages import (
+    CancelDeliveries,
+    HookQueue,
+    HookQueues,
+    HookSaved,
+    ListHookQueues,
+)
+from callboard.actors.messages.paths import HOOK_LISTENER, REDELIVERY, RETRY_QUEUE
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
 from callboard.web.documents.shapes import CANCELLED, REPLAY, RETRIED_NOW, TESTED, WAITING
 from callboard.web.documents.system_settings import maximum_range_s, page_size
-from callboard.web.envelopes.describing import PAGES, body_of, changes, errors, shows
+from callboard.web.envelopes.describing import WAITING_SEARCH, body_of, changes, errors, shows
 from callboard.web.envelopes.envelope import Page, data_of, success
 from callboard.web.envelopes.paging import MAX_PAGE, Paging, key_of, paging_of
 from callboard.web.envelopes.time_range import time_range
@@ -31,10 +37,12 @@ from callboard.webhooks.hooks.arguments import MAX_DIGITS
 from callboard.webhooks.hooks.hook import is_enabled
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
-router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks/{hook_id}", tags=["sending again"])
+router = APIRouter(prefix="/v2/accounts/{account_id}/webhooks", tags=["sending again"])
 
 RETRY_NOW_S = 20.0
 """After this time, a request to send deliveries now is not done, and may be repeated."""
+MOST_ASKS = 20
+"""A page that looks for a text ends after so many pages of the index, perhaps with nothing."""
 _RUN = re.compile(r"[a-z0-9-]{8,64}")
 _MEMBERS: Mapping[str, Any] = {
     "since": {"type": "integer", "description": "From here on, Gregorian seconds."},
@@ -66,13 +74,15 @@ RunId = Annotated[str, Path(description="The id from the PUT's response.")]
 
 
 @router.put(
-    "/replay",
+    "/{hook_id}/replay",
     status_code=202,
     summary="Send a hook's deliveries again",
     openapi_extra=_REPLAY,
     responses={**changes(REPLAY, 202), **_REUSED},
 )
-def replay(request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId) -> Response:
+def start_replay(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
     """From their stored attempts, to the hook as it is now, with the same webhook-ids."""
     data = data_of(request)
     check_members(data, _MEMBERS)
@@ -120,7 +130,9 @@ def _wanted(data: Mapping[str, Any], account_id: str, hook_id: str, longest_s: i
     )
 
 
-@router.get("/replay/{run_id}", summary="Show the progress of a replay", responses=shows(REPLAY))
+@router.get(
+    "/{hook_id}/replay/{run_id}", summary="Show the progress of a replay", responses=shows(REPLAY)
+)
 def show_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
@@ -128,7 +140,7 @@ def show_replay(
     return success(request, _shown(_progress(request, account, backend, hook_id, run_id)))
 
 
-@router.delete("/replay/{run_id}", summary="Stop a replay", responses=changes(REPLAY))
+@router.delete("/{hook_id}/replay/{run_id}", summary="Stop a replay", responses=changes(REPLAY))
 def stop_replay(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId, run_id: RunId
 ) -> Response:
@@ -171,29 +183,63 @@ def _shown(progress: Progress) -> dict[str, Any]:
 
 @router.get(
     "/deliveries",
-    summary="List a hook's deliveries that wait in the retry queue",
-    openapi_extra=PAGES,
+    summary="List an account's deliveries that wait",
+    openapi_extra=WAITING_SEARCH,
     responses={**shows(WAITING), **_NO_INDEX},
 )
-def list_waiting(
+def account_waiting(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+    """As those of a hook, of all hooks of the account."""
+    return _list_waiting(request, backend, account, None)
+
+
+@router.get(
+    "/{hook_id}/deliveries",
+    summary="List a hook's deliveries that wait",
+    openapi_extra=WAITING_SEARCH,
+    responses={**shows(WAITING), **_NO_INDEX},
+)
+def list_deliveries(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
-    """By the time they are due; those that this node has deferred. `count`: all of them.
+    """`deliveries`, by the time they are due, are in the retry queue: those that this node has
+    deferred. `count`: all of them, whatever `text`. `queues`, with the first page, are those of
+    ordered and paused hooks.
 
     409 if `delivery.waiting_index_mb` of this node is 0.
     """
     stored_hook(backend, account, hook_id)
+    return _list_waiting(request, backend, account, hook_id)
+
+
+def _list_waiting(
+    request: Request, backend: Backend, account: AccountAccess, hook_id: str | None
+) -> Response:
     paging = paging_of(request.query_params, page_size(backend))
-    size = paging.size or MAX_PAGE
+    size, text = paging.size or MAX_PAGE, request.query_params.get("text", "")
+    owner = None if hook_id else account.id
     found: list[dict[str, Any]] = []
-    count, after = 0, _after(paging)
-    while after is not None and len(found) < size:
-        wanted = admin.ListWaiting(hook_id, None, after, size - len(found))
+    count, after, asks = 0, _after(paging), 0
+    while after is not None and len(found) < size and asks < MOST_ASKS:
+        wanted = admin.ListWaiting(hook_id, owner, after, size - len(found), text)
         listed = asked(backend, REDELIVERY, wanted, admin.WaitingListed)
         found += map(_waiting, listed.deliveries)
-        count, after = listed.count, listed.more
+        count, after, asks = listed.count, listed.more, asks + 1
+    queues = []
+    if paging.start is None:
+        of_hooks = ListHookQueues(hook_id, account.id, text)
+        queues = [_queue(q) for q in asked(backend, RETRY_QUEUE, of_hooks, HookQueues).queues]
     page = Page(len(found), paging.start_key, None if after is None else key_of([*after]))
-    return success(request, {"count": count, "deliveries": found}, page=page)
+    shown = {"count": count, "deliveries": found, "queues": queues}
+    return success(request, shown, page=page)
+
+
+def _queue(queue: HookQueue) -> dict[str, Any]:
+    return {
+        "hook_id": queue.hook_id,
+        "paused": queue.paused,
+        "count": queue.count,
+        "deliveries": [_waiting(one) for one in queue.deliveries],
+    }
 
 
 def _after(paging: Paging) -> admin.Cursor | None:
@@ -211,20 +257,23 @@ def _waiting(one: admin.WaitingDelivery) -> dict[str, Any]:
     return {
         "id": one.id,
         "event_id": one.event_id,
+        "reference": one.reference,
+        "hook_id": one.hook_id,
         "hook_event": one.event,
         "uri": one.uri,
         "tries": one.tries,
+        "most_tries": one.most_tries,
         "due": gregorian_s(one.due_s),
         "reason": one.reason,
     }
 
 
 @router.post(
-    "/deliveries/retry",
+    "/{hook_id}/deliveries/retry",
     summary="Send a hook's deliveries now that wait in the retry queue",
     responses={**changes(RETRIED_NOW), **_DISABLED},
 )
-def retry_now(
+def retry_deliveries(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
     """Those that this node has deferred; each has the attempts that it had left.
@@ -247,7 +296,7 @@ def retry_now(
 
 
 @router.delete(
-    "/deliveries",
+    "/{hook_id}/deliveries",
     summary="Cancel a hook's deliveries that have not ended",
     responses=changes(CANCELLED),
 )
@@ -264,7 +313,7 @@ def cancel_deliveries(
     return success(request, {"id": hook_id})
 
 
-@router.put("/test", summary="Send a sample event to a hook", responses=changes(TESTED))
+@router.put("/{hook_id}/test", summary="Send a sample event to a hook", responses=changes(TESTED))
 async def test_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:

@@ -56,7 +56,7 @@ class Delivery(Positional):
     parent, if known. `raw`: the body is the message's own, which is never converted to another
     form. `source`: the JSON of a payload that is sent as a form, in case its hook's format changes
     while it waits. `unstored`: its hook came in the event, and is not stored; None: unknown, as in
-    messages of an earlier version.
+    messages of an earlier version. `reference`: as in `Firing`.
     """
 
     id: str
@@ -75,6 +75,7 @@ class Delivery(Positional):
     raw: bool = False
     source: bytes = field(default=b"", repr=False)
     unstored: bool | None = False
+    reference: str = ""
 
     @property
     def webhook_id(self) -> str:
@@ -177,6 +178,7 @@ class FanOut:
         self._trace, self._make_event_id = event.trace, make_event_id
         self._ids = _Identity(event, module_id)
         self._unstored = firing.hooks is not None
+        self._reference = firing.reference
         fault = ((FAULT_HEADER, _header_value(firing.fault)),) if firing.fault else ()
         self._added = (*firing.headers, *fault)
         if not self._unstored and any(hook.options.in_order for hook in hooks):
@@ -223,6 +225,7 @@ class FanOut:
             raw=self._encoder.is_raw(hook),
             source=source,
             unstored=self._unstored,
+            reference=self._reference,
         )
 
 
@@ -239,6 +242,7 @@ def delivery_of(
     raw: bool = False,
     source: bytes = b"",
     unstored: bool | None = False,
+    reference: str = "",
 ) -> Delivery:
     """A delivery as its hook would send it. `form`: the content type of the encoded `body`.
 
@@ -269,6 +273,7 @@ def delivery_of(
         raw,
         source,
         unstored,
+        reference,
     )
 
 

@@ -28,4 +28,5 @@ def presented(delivery: Delivery, hook: Hook) -> Delivery:
         raw=delivery.raw,
         source=source,
         unstored=delivery.unstored,
+        reference=delivery.reference,
     )

@@ -20,6 +20,8 @@ RAW = "pvt_raw"
 """The content type of a body that is the message's own: it is not converted when sent again."""
 DURATION = "pvt_duration_ms"
 """How long the attempt took, in milliseconds; not Kazoo's, and so private."""
+REFERENCE = "reference"
+"""What the account knows the event by, of modules that name one; not Kazoo's."""
 CANCELLED = "cancelled"
 """The result of a delivery that ended without an attempt, because of its hook; not Kazoo's."""
 DRY_RUN = "dry_run"
@@ -89,6 +91,8 @@ def attempt_document(
         "req_headers": _request_headers(delivery, credentials=credentials),
         "req_body": _text(delivery.request_body, body_limit),
     }
+    if delivery.reference:
+        document[REFERENCE] = delivery.reference
     if took_s is not None:
         document[DURATION] = max(0, round(took_s * 1000))
     if delivery.raw:
@@ -124,16 +128,22 @@ def attempt_document(
 
 
 def concerns(document: Mapping[str, Any], text: str) -> bool:
-    """Whether an attempt or dead letter is of the event with this id, or its request has the text.
+    """Whether an attempt or dead letter is of the event with this id or reference, or has the text.
 
     An empty text is in all of them.
     """
     sent = (document.get(name) for name in ("req_body", QUERY, "body"))
     return (
         not text
-        or document.get("event_id") == text
+        or text in (document.get("event_id"), document.get(REFERENCE))
         or any(text in one for one in sent if isinstance(one, str))
     )
+
+
+def contains(delivery: Delivery, text: str) -> bool:
+    """The same of a delivery that has not ended."""
+    known = text in ("", delivery.event_id, delivery.reference)
+    return known or text.encode(errors="replace") in delivery.content[1]
 
 
 def _request_headers(delivery: Delivery, *, credentials: bool) -> dict[str, str]:

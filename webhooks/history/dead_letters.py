@@ -72,6 +72,7 @@ def dead_letter(
         "tries": attempts_made,
         "history": [{"at_ms": at_ms, "outcome": _whole(told)} for at_ms, told in history],
         **({"raw": True} if delivery.raw else {}),
+        **({"reference": delivery.reference} if delivery.reference else {}),
         **({HOPS: hops} if (hops := hops_of(delivery.headers)) else {}),
     }
 

@@ -19,7 +19,7 @@ from callboard.webhooks.deliveries.encoding import (
     NotConvertible,
     converted,
 )
-from callboard.webhooks.history.attempts import CUT_MARK, QUERY, RAW
+from callboard.webhooks.history.attempts import CUT_MARK, QUERY, RAW, REFERENCE
 from callboard.webhooks.history.dead_letters import NotRepeatable, body_of
 from callboard.webhooks.hooks.hook import Hook
 
@@ -29,6 +29,7 @@ class Once:
     """The content to resend.
 
     `id`: source of the new delivery's id; `form`: the content type; `raw`: it is never converted.
+    `reference`: as in `Firing`.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Once:
     form: str
     content: bytes = field(repr=False)
     raw: bool = False
+    reference: str = ""
 
 
 def of_letter(letter: Mapping[str, Any]) -> Once:
@@ -49,6 +51,7 @@ def of_letter(letter: Mapping[str, Any]) -> Once:
             form=str(letter["content_type"]),
             content=body_of(letter),
             raw=letter.get("raw") is True,
+            reference=str(letter.get(REFERENCE, "")),
         )
     except KeyError as missing:
         raise NotRepeatable(f"it has no {missing}") from None
@@ -83,6 +86,7 @@ def of_attempt(attempt: Mapping[str, Any], run: str) -> Once:
         form=raw if isinstance(raw, str) else form,
         content=body.encode(),
         raw=isinstance(raw, str),
+        reference=str(attempt.get(REFERENCE, "")),
     )
 
 
@@ -103,6 +107,7 @@ def again(once: Once, hook: Hook) -> Delivery:
         event_id=once.event_id,
         webhook_id=once.webhook_id,
         raw=once.raw,
+        reference=once.reference,
     )
 
 

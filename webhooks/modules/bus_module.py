@@ -32,6 +32,7 @@ class BusModule:
     `account_id`; it need be in no database. `fields`: payload keys and the paths of their values;
     without any, the payload is the whole message. `raw`: hooks send the message's bytes with its
     content type; these need not be JSON if nothing else of the module asks for values.
+    `reference`: the path in the payload of what the account knows the event by.
     """
 
     id: str = field(converter=_lower)
@@ -49,6 +50,7 @@ class BusModule:
     schema: Mapping[str, Any] = field(factory=dict)
     samples: tuple[Mapping[str, Any], ...] = ()
     validate: str = OFF
+    reference: str = ""
 
     @cached_property
     def fault_of(self) -> Callable[[Any], str]:
@@ -68,7 +70,7 @@ class BusModule:
     @property
     def any_content(self) -> bool:
         """Whether its messages need not be JSON."""
-        looks = self.account or self.only or self.only_if_present
+        looks = self.account or self.only or self.only_if_present or self.reference
         return self.raw and not (looks or self.validate != OFF)
 
     @property
@@ -121,7 +123,15 @@ class BusModule:
         raw = None
         if self.raw and isinstance(event, WholeEvent):
             raw = _content_type(event), event.content
-        return Firing(account_id, self.id, payload, any_account=True, raw=raw, fault=fault)
+        return Firing(
+            account_id,
+            self.id,
+            payload,
+            any_account=True,
+            raw=raw,
+            fault=fault,
+            reference=_found(payload, self.reference, "") if self.reference else "",
+        )
 
 
 def _content_type(event: WholeEvent) -> str:

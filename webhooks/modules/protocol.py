@@ -40,6 +40,18 @@ BRIDGE_EXCHANGES = (EventExchange("configuration"), EventExchange("targeted", "d
 """Declared with any of Kazoo's modules, since Kazoo's requests and replies use them."""
 
 
+MAX_REFERENCE = 256
+"""The most characters of a reference."""
+
+
+def _as_reference(value: Any) -> str:
+    """A text or number as text; empty if it is too long or anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    text = str(value).encode(errors="replace").decode()  # No store accepts a lone surrogate.
+    return text if len(text) <= MAX_REFERENCE else ""
+
+
 @frozen
 class Firing:
     """The result of an event: its account, the hooks that may fire, and their payload.
@@ -50,7 +62,8 @@ class Firing:
     then has no ancestors. `raw`: the content type and the bytes that hooks send in the body in
     place of the payload; a get sends the payload. `fault`: of the payload by its module's schema,
     which its deliveries are marked with. `above`: accounts that count as ancestors of the account;
-    `headers`: sent with each delivery.
+    `headers`: sent with each delivery. `reference`: what its account knows it by, such as the
+    number of an order: attempts and dead letters store it, and are found by it. Empty: none.
     """
 
     account_id: str
@@ -63,6 +76,7 @@ class Firing:
     fault: str = ""
     above: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    reference: str = field(default="", converter=_as_reference)
 
 
 NO_ARGUMENTS: tuple[Mapping[str, Any], ...] = ({},)

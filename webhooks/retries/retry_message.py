@@ -122,6 +122,7 @@ def as_json(retry: RetryMessage) -> bytes:
             **({"raw": True} if delivery.raw else {}),
             **({"source": delivery.source.decode()} if delivery.source else {}),
             "unstored": delivery.unstored,
+            **({"reference": delivery.reference} if delivery.reference else {}),
         },
         "options": {
             "policy": options.policy,
@@ -212,6 +213,7 @@ def _delivery(document: Mapping[str, Any], options: Options) -> Delivery:
         raw=document.get("raw") is True,
         source=(_or_none(document, "source", _text) or "").encode(),
         unstored=_or_none(document, "unstored", _flag),
+        reference=_or_none(document, "reference", _text) or "",
     )
 
 

@@ -153,10 +153,15 @@ export const changeHook = (account, id, fields) => call("PATCH", hookPath(accoun
 export const cancelDeliveries = (account, id) =>
   call("DELETE", `${hookPath(account, id)}/deliveries`);
 
-/** {count, deliveries, next}: those that wait for their next try, the earliest first. */
-export async function waiting(account, id, after, signal) {
-  const query = { page_size: 20, start_key: after };
-  const path = `${hookPath(account, id)}/deliveries`;
+/**
+ * {count, deliveries, queues, next}: those that wait for their next try, the earliest first, and the queues of
+ * ordered and paused hooks; of all hooks of an account without an id.
+ */
+export async function waiting(account, id, { text, after }, signal) {
+  const query = { page_size: 20, start_key: after, text };
+  const path = id
+    ? `${hookPath(account, id)}/deliveries`
+    : `/v2/accounts/${part(account)}/webhooks/deliveries`;
   const { data, next_start_key: next } = await call("GET", path, { query, signal });
   return { ...data, next };
 }

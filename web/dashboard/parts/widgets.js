@@ -7,7 +7,7 @@ import { attempted } from "./notes.js";
 export const State = ({ kind, children }) =>
   html`<span class=${`state state-${kind}`}>${children}</span>`;
 
-export const Pager = ({ pages, next, children }) => html`<nav class="pager" aria-label="Pages">
+export const Pager = ({ pages, next, children, label = "Pages" }) => html`<nav class="pager" aria-label=${label}>
   <span>${children}</span>
   <button type="button" disabled=${!pages.back} onClick=${pages.back}>← Newer</button>
   <span class="number">Page ${pages.number}</span>

@@ -39,6 +39,7 @@ export function Attempt({ account, hook, id, known, close, replayed }) {
         facts=${[
           ["event", attempt.hook_event],
           ["event id", html`<span class="mono">${attempt.event_id}</span>`],
+          ["reference", attempt.reference],
           ["took", milliseconds(attempt.duration_ms)],
           ["tries left", attempt.retries_left],
         ]}

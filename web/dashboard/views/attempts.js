@@ -8,6 +8,7 @@ import { useAnswer, usePages, useSettled } from "../parts/loading.js";
 import { go } from "../parts/route.js";
 import { Choice, Field, Pager, Problem } from "../parts/widgets.js";
 import { Attempt, Result } from "./attempt.js";
+import { Waiting } from "./waiting.js";
 
 const OUTCOMES = [
   ["", "all"],
@@ -33,10 +34,11 @@ export function Attempts({ account, hook, open }) {
     pages.back ? 0 : text ? REFRESH_SEARCH_MS : REFRESH_MS,
   );
   const found = value?.attempts ?? [];
-  return html`<section class="panel page" aria-label="Attempts">
+  return html`<${Waiting} account=${account} hook=${hook} text=${text} />
+  <section class="panel page" aria-label="Attempts">
     <header>
       ${hook ? html`<h2>Attempts</h2>` : html`<h1>Deliveries</h1>`}
-      <${Field} label="Event" search wide value=${typed} change=${setText} placeholder="its id, or text in it" />
+      <${Field} label="Event" search wide value=${typed} change=${setText} placeholder="its id, reference, or text in it" />
       <${Choice} label="Outcome" value=${outcome} options=${OUTCOMES} change=${setOutcome} />
       <${Field} label="HTTP status" value=${status} change=${setStatus} size="5" inputmode="numeric" />
       <span class="fill"></span>
@@ -51,7 +53,7 @@ export function Attempts({ account, hook, open }) {
           <th class="number">HTTP</th>
           <th>event</th>
           <th>reason</th>
-          <th class="wide-only">event id</th>
+          <th class="wide-only">event id, reference</th>
           <th class="number">took</th>
           <th class="number">tries left</th>
         </tr>
@@ -72,7 +74,7 @@ export function Attempts({ account, hook, open }) {
             <td class="number">${attempt.resp_status_code ?? "–"}</td>
             <td>${attempt.hook_event}</td>
             <td class="cut">${attempt.client_error ?? attempt.reason ?? ""}</td>
-            <td class="mono cut wide-only">${attempt.event_id}</td>
+            <td class="mono cut wide-only">${[attempt.event_id, attempt.reference].filter(Boolean).join(", ")}</td>
             <td class="number">${milliseconds(attempt.duration_ms)}</td>
             <td class="number">${attempt.retries_left ?? ""}</td>
           </tr>`,

@@ -15,7 +15,6 @@ import { Statistics } from "./hook/statistics.js";
 import { Attempts } from "./attempts.js";
 import { HookState, Pause, Toggle } from "./hooks.js";
 import { Tested } from "./tested.js";
-import { Waiting } from "./waiting.js";
 
 const REFRESH_MS = 5000;
 
@@ -69,7 +68,6 @@ export function Hook({ account, id, more }) {
     </section>
     <${Statistics} account=${account} hook=${id} />
     <${Secrets} account=${account} hook=${id} />
-    <${Waiting} account=${account} hook=${id} />
     <${Attempts} account=${account} hook=${id}
       open=${more[0] === "attempts" && more.length === 3 ? more.slice(1).join("/") : null} />
     ${tested && html`<${Tested} answer=${tested} close=${() => setTested(null)} />`}
