@@ -20,12 +20,20 @@ from callboard.adapters.local.systemd import tell_ready
 from callboard.cli import main
 from callboard.config import Settings, load, options
 from callboard.config.loader import SYSTEM_FILE
+from callboard.config.time_limits import STOP_S
+from callboard.web.routes import health
 
 PROJECT = Path(__file__).parents[1]
 PACKAGING = PROJECT / "deploy"
 UNIT = PACKAGING / "callboard.service"
 DOCKERFILE = (PACKAGING / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((PACKAGING / "compose.yaml").read_text())
+
+KUBERNETES = PACKAGING / "kubernetes" / "callboard.yaml"
+MANIFESTS = {
+    (one["kind"], one["metadata"]["name"]): one
+    for one in yaml.safe_load_all(KUBERNETES.read_text())
+}
 
 # What a service may have at most (https://github.com/compose-spec/compose-spec), of what is used.
 SERVICE_KEYS = {
@@ -46,7 +54,9 @@ def variables_of(text):
     return set(re.findall(r"\b(CALLBOARD_(?!LOCK)[A-Z_]+)", text))
 
 
-@pytest.mark.parametrize("name", ["callboard.service", "Dockerfile", "compose.yaml"])
+@pytest.mark.parametrize(
+    "name", ["callboard.service", "Dockerfile", "compose.yaml", "kubernetes/callboard.yaml"]
+)
 def test_every_variable_is_a_setting(name):
     found = variables_of((PACKAGING / name).read_text())
     assert found
@@ -250,3 +260,89 @@ def test_no_password_is_written_in_the_compose_file():
         for name, value in service.get("environment", {}).items():
             if "PASS" in name:
                 assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
+
+
+# Kubernetes
+
+
+def pod():
+    return MANIFESTS["StatefulSet", "callboard"]["spec"]["template"]["spec"]
+
+
+def container():
+    (only,) = pod()["containers"]
+    return only
+
+
+@pytest.fixture(scope="module")
+def kubernetes():
+    """The schemas of Kubernetes' releases."""
+    return pytest.importorskip("kubernetes_validate")
+
+
+@pytest.mark.parametrize("version", ["1.31", "1.37"])
+@pytest.mark.parametrize("manifest", MANIFESTS.values(), ids=lambda one: one["kind"])
+def test_kubernetes_accepts_each_manifest(kubernetes, manifest, version):
+    kubernetes.validate(manifest, version, strict=True)
+
+
+def test_an_unknown_field_would_be_seen(kubernetes):
+    wrong = {**MANIFESTS["Service", "callboard"], "sepc": {}}
+    with pytest.raises(kubernetes.ValidationError):
+        kubernetes.validate(wrong, "1.31", strict=True)
+
+
+def test_everything_selects_the_pods():
+    stateful = MANIFESTS["StatefulSet", "callboard"]["spec"]
+    labels = stateful["template"]["metadata"]["labels"]
+    assert stateful["selector"]["matchLabels"] == labels
+    assert (
+        MANIFESTS["PodDisruptionBudget", "callboard"]["spec"]["selector"]["matchLabels"] == labels
+    )
+    assert MANIFESTS["NetworkPolicy", "callboard"]["spec"]["podSelector"]["matchLabels"] == labels
+    for name in ("callboard", stateful["serviceName"]):
+        assert MANIFESTS["Service", name]["spec"]["selector"] == labels
+
+
+def test_the_pods_run_the_image_as_its_user():
+    (user,) = arguments("USER")
+    context = pod()["securityContext"]
+    assert context["runAsNonRoot"]
+    assert user == f"{context['runAsUser']}:{context['runAsGroup']}"
+    assert pod()["terminationGracePeriodSeconds"] >= STOP_S
+
+
+def test_probes_ask_what_the_api_has():
+    paths = {route.path for route in health.router.routes}
+    ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
+    assert ports == {"api": Settings().api.port}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = container()[probe]["httpGet"]
+        assert asked["path"] in paths
+        assert asked["port"] in ports
+    assert container()["livenessProbe"]["httpGet"]["path"] == "/healthz", (
+        "a lost broker kills no pod"
+    )
+
+
+def test_the_configuration_of_the_pods_is_valid_and_has_no_secret(tmp_path):
+    values = {
+        "amqp-url": "amqp://u:p@rabbit-0/ amqp://u:p@rabbit-1/",
+        "couchdb-url": "http://u:p@couchdb:5984",
+        "api-token": "0123456789abcdef",
+        "secrets-key": "A" * 43 + "=",
+    }
+    environment = {
+        one["name"]: one.get("value") or values[one["valueFrom"]["secretKeyRef"]["key"]]
+        for one in container()["env"]
+    }
+    config = tmp_path / "callboard.toml"
+    config.write_text(MANIFESTS["ConfigMap", "callboard"]["data"]["callboard.toml"])
+    settings = load(config, environment).settings
+    assert settings.amqp.queue_type == "quorum"
+    assert settings.amqp.url.split(",") == values["amqp-url"].split()
+    (data,) = (m for m in container()["volumeMounts"] if m["name"] == "data")
+    assert settings.data.dir.is_relative_to(data["mountPath"])
+    (mounted,) = (m for m in container()["volumeMounts"] if m["name"] == "configuration")
+    assert Path(mounted["mountPath"], config.name) == SYSTEM_FILE
+    assert not any(kind == "Secret" for kind, _name in MANIFESTS)
